@@ -1,0 +1,140 @@
+"""The only place that knows devices: mapping over them, padding batches to them, keys per example, multi-process start.
+
+Steps are written for one device with the axis name "batch" (`AXIS`) and reduce with `pmean` / `psum` themselves. Where a single device is
+present the same step runs under `jax.vmap` with that axis name, which also raises when a step returns a value it forgot to reduce.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.types import Array, Batch, Key
+
+AXIS = "batch"
+
+
+def start() -> None:
+    """Joins the multi-process run described by the cluster's environment, if there is one (Slurm, Open MPI, TPU pods)."""
+    import os
+
+    clustered = any(os.environ.get(name) for name in ("JAX_COORDINATOR_ADDRESS", "SLURM_JOB_NUM_NODES"))
+    several = int(os.environ.get("SLURM_NTASKS", "1")) > 1 or "JAX_COORDINATOR_ADDRESS" in os.environ
+    if clustered and several and not jax.distributed.is_initialized():
+        jax.distributed.initialize()
+
+
+def example_digest(name: str) -> np.ndarray:
+    """The 64-bit BLAKE2b digest of an example's name as two uint32 words.
+
+    Args:
+      name: the example's name, unique in its cohort.
+
+    Returns:
+      [2] uint32.
+    """
+    return np.frombuffer(hashlib.blake2b(name.encode(), digest_size=8).digest(), dtype="<u4").astype(np.uint32)
+
+
+def example_keys(key: Key, example_id: Array) -> Key:
+    """One key per example, a function of the key and the example's digest only.
+
+    Args:
+      key: scalar typed key.
+      example_id: [B, 2] uint32 from `example_digest`.
+
+    Returns:
+      [B] typed keys; independent of batch size, order and device count.
+    """
+
+    def one(words: Array) -> Key:
+        return jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
+
+    return jax.vmap(one)(jnp.asarray(example_id))
+
+
+def pad_batch(batch: Batch, size: int) -> dict[str, np.ndarray]:
+    """Pads a host batch to `size` examples by repeating its last one with weight 0 and index -1.
+
+    Raises:
+      ValueError: the batch is empty or larger than `size`.
+    """
+    count = len(batch["index"])
+    if not 0 < count <= size:
+        raise ValueError(f"cannot pad a batch of {count} examples to {size}")
+    rows = np.minimum(np.arange(size), count - 1)
+    padded = {name: np.asarray(value)[rows] for name, value in batch.items()}
+    padded["weight"] = np.where(np.arange(size) < count, padded["weight"], 0).astype(np.float32)
+    padded["index"] = np.where(np.arange(size) < count, padded["index"], -1).astype(np.int32)
+    return padded
+
+
+def shard(batch: Any, devices: int) -> Any:
+    """Splits the leading axis of every leaf over devices: [B, ...] -> [devices, B / devices, ...].
+
+    Raises:
+      ValueError: B is not a multiple of `devices`.
+    """
+
+    def split(leaf: Array) -> Array:
+        if leaf.shape[0] % devices:
+            raise ValueError(f"a batch of {leaf.shape[0]} examples does not divide over {devices} devices")
+        return leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:])
+
+    return jax.tree.map(split, batch)
+
+
+def map_step(step: Callable[..., Any], devices: int | None = None, donate: bool = True) -> Callable[..., Any]:
+    """Maps a pure training step `step(state, batch) -> (state, metrics)` over devices.
+
+    The step sees its device's part of the batch and reduces gradients, batch statistics and metrics over `AXIS` itself; state and metrics
+    come back without a device axis.
+
+    Args:
+      step: pure function of (state, batch).
+      devices: number of devices; all local ones if None.
+      donate: give the state's buffers to the program (do not use the old state afterwards).
+
+    Returns:
+      A compiled `(state, batch) -> (state, metrics)` on batches [B, ...], B a multiple of the device count.
+    """
+    count = devices or jax.local_device_count()
+    donated = (0,) if donate else ()
+    if count == 1:
+        mapped = jax.vmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+        compiled = jax.jit(mapped, donate_argnums=donated)
+    else:
+        local = jax.local_devices()[:count]
+        compiled = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=donated, devices=local)
+
+    def call(state: Any, batch: Any) -> Any:
+        return compiled(state, shard(batch, count))
+
+    return call
+
+
+def map_rows(function: Callable[..., Any], devices: int | None = None) -> Callable[..., Any]:
+    """Maps `function(shared, batch) -> rows` over devices, where every leaf of `rows` has the batch's leading axis.
+
+    Args:
+      function: pure function; `shared` is given whole to every device, `batch` in parts.
+      devices: number of devices; all local ones if None.
+
+    Returns:
+      A compiled `(shared, batch) -> rows` on batches [B, ...], rows [B, ...], B a multiple of the device count.
+    """
+    count = devices or jax.local_device_count()
+    if count == 1:
+        return jax.jit(function)
+    compiled = jax.pmap(function, in_axes=(None, 0), devices=jax.local_devices()[:count])
+
+    def call(shared: Any, batch: Any) -> Any:
+        rows = compiled(shared, shard(batch, count))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rows)
+
+    return call

@@ -1,0 +1,155 @@
+"""The words every room shares: arrays, batches, tasks, attributes, degradations and the cohort specification.
+
+A batch is a dictionary of arrays with a leading example axis B (see `Batch`). What the columns of its arrays mean is said once, by the
+`CohortSpec` that travels with the cohort; everything downstream reads tasks, groups and levels from it, so a new cohort is one builder
+and one specification.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+"""Any dense array, on the host or on a device."""
+
+Key = jax.Array
+"""A typed pseudo-random key as made by `jax.random.key`."""
+
+Variables = dict[str, Any]
+"""Network variables: {"params": {network: tree}, "batch_stats": {network: tree}}."""
+
+Batch = Mapping[str, Array]
+"""Arrays of B examples, in this fixed set of fields:
+
+image       [B, H, W, 1] float32 in [0, 1], the original image
+mask        [B, H, W, S] float32 in {0, 1}, one channel per segmentation task of the spec (S may be 0)
+labels      [B, T] float32 in {0, 1}, NaN = unknown, one column per classification task of the spec (T may be 0)
+attributes  [B, A] int32 group index, -1 = unknown, one column per attribute of the spec
+example_id  [B, 2] uint32, the 64-bit digest of the example's name (`example_digest`): keys all per-example randomness
+index       [B] int32 row of the cohort table, -1 for padding
+weight      [B] float32, 0 for padding, else the example's sampling weight
+"""
+
+TaskKind = Literal["classification", "segmentation"]
+Aggregation = Literal["none", "median", "mean"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A diagnosis: a binary finding (classification) or a region (segmentation).
+
+    Attributes:
+      name: column stem in tables, e.g. "cardiomegaly".
+      kind: "classification" (score in [0, 1]) or "segmentation" (mask probability in [0, 1]).
+      aggregation: how the images or slices of one patient become one score: "none" (each image is judged), "median" or "mean".
+      title: the name as a reader sees it.
+    """
+
+    name: str
+    kind: TaskKind
+    aggregation: Aggregation = "none"
+    title: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attribute:
+    """A patient attribute whose groups are compared.
+
+    Attributes:
+      name: column name in tables, e.g. "sex".
+      groups: names of the groups; a batch holds the index into this tuple, -1 for unknown.
+      derivation: one sentence that says how the group follows from the source data, for the report.
+      per: "patient" (one value per patient; conflicts are unknown) or "image" (age at the time of the image).
+      reference: the group that signed differences refer to; the first group if empty.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    derivation: str = ""
+    per: Literal["patient", "image"] = "patient"
+    reference: str = ""
+
+    @property
+    def reference_group(self) -> str:
+        """The group that signed differences refer to."""
+        return self.reference or self.groups[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class DegradationSpec:
+    """Which degradation a cohort is studied under.
+
+    Attributes:
+      kind: "mri_radial" (levels are acceleration factors, higher is worse) or "xray_low_dose" (levels are photon counts, lower is worse).
+      levels: the levels of the study, mildest first.
+      fairness_level: the level at which group gaps are the headline.
+    """
+
+    kind: Literal["mri_radial", "xray_low_dose"]
+    levels: tuple[float, ...]
+    fairness_level: float
+
+    @property
+    def unit(self) -> str:
+        """The physical meaning of a level, as an axis label."""
+        return {"mri_radial": "acceleration factor", "xray_low_dose": "photon count"}[self.kind]
+
+
+@dataclasses.dataclass(frozen=True)
+class CohortSpec:
+    """What a cohort holds and how it is studied; stored as JSON beside every table made from it.
+
+    Attributes:
+      name: the builder's name, e.g. "lgg_mri".
+      title: the name as a reader sees it.
+      modality: "xray" or "mri".
+      tasks: diagnoses in column order (classification and segmentation share one tuple).
+      attributes: patient attributes in column order.
+      degradation: kind and levels.
+      citation: the data set's reference and terms, for the report.
+    """
+
+    name: str
+    title: str
+    modality: Literal["xray", "mri"]
+    tasks: tuple[Task, ...]
+    attributes: tuple[Attribute, ...]
+    degradation: DegradationSpec
+    citation: str = ""
+
+    @property
+    def classification_tasks(self) -> tuple[Task, ...]:
+        """Tasks that fill the columns of `labels`, in order."""
+        return tuple(t for t in self.tasks if t.kind == "classification")
+
+    @property
+    def segmentation_tasks(self) -> tuple[Task, ...]:
+        """Tasks that fill the channels of `mask`, in order."""
+        return tuple(t for t in self.tasks if t.kind == "segmentation")
+
+    def to_json(self) -> str:
+        """The specification as a JSON string; `from_json` inverts it."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> CohortSpec:
+        """Rebuilds a specification written by `to_json`.
+
+        Raises:
+          ValueError: a field is missing or unknown; the message names it.
+        """
+        raw = json.loads(text)
+        try:
+            raw["tasks"] = tuple(Task(**t) for t in raw["tasks"])
+            raw["attributes"] = tuple(Attribute(**{**a, "groups": tuple(a["groups"])}) for a in raw["attributes"])
+            d = raw["degradation"]
+            raw["degradation"] = DegradationSpec(**{**d, "levels": tuple(d["levels"])})
+            return cls(**raw)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a cohort specification: {error}") from error

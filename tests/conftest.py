@@ -1,0 +1,23 @@
+"""Strict settings for all tests: four CPU devices, rank promotion raises, the real samples where they are."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+
+from pathlib import Path  # noqa: E402
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED_DATA = Path(os.environ.get("FAIRRECON_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The folder with the real sample cohorts; the test skips, saying so, where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real samples are not at {SHARED_DATA} (set FAIRRECON_SAMPLES)")
+    return SHARED_DATA

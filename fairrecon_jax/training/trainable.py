@@ -1,0 +1,66 @@
+"""What the training loop asks of a network: where its variables start, which losses update them, how it is judged.
+
+Reconstructors and diagnosers implement `Trainable`; the loop knows nothing else about them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from fairrecon_jax.types import Array, Batch, Key, Variables
+
+
+class PhaseOutput(NamedTuple):
+    """What a phase's loss gives back beside the scalar.
+
+    Attributes:
+      clean: [B, H, W, 1] float32 in [0, 1], the estimate of the original image that a mitigation objective sees; None if there is none.
+      statistics: the new batch statistics of **all** networks, {network: tree}; {} where no network has any.
+      metrics: means over the batch, each a scalar, by name; written to the log.
+    """
+
+    clean: Array | None
+    statistics: dict[str, Any]
+    metrics: dict[str, Array]
+
+
+PhaseLoss = Callable[[Variables, Batch, Key, bool], tuple[Array, PhaseOutput]]
+"""`loss(variables, batch, key, train) -> (scalar, PhaseOutput)`, pure; the key is already folded with the step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One update of one network: its loss is differentiated with respect to that network's parameters only.
+
+    Attributes:
+      network: name in `variables["params"]`.
+      loss: the pure loss; means over the batch weigh examples equally or by `batch["weight"]`.
+    """
+
+    network: str
+    loss: PhaseLoss
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """Anything that `training.loop.fit` trains."""
+
+    @property
+    def name(self) -> str:
+        """Short name, used in messages and in metadata."""
+        ...
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The updates of one step, in order; each phase sees the parameters that earlier phases of the step have updated."""
+        ...
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Variables at the start of training, {"params": {network: tree}, "batch_stats": {network: tree}}."""
+        ...
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example (value [B], weight [B]) by metric name; the loop sums over the whole set and divides once."""
+        ...

@@ -1,0 +1,35 @@
+# make quickstart   the phantom studies at reduced size, ends by printing where the reports are
+# make test         lint, types, tests and an install-only import
+# Both make their own environment in .venv from a bare Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_WORKERS ?= 2
+
+.PHONY: quickstart test lint clean
+
+$(VENV)/.installed: setup.py
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'fairrecon_jax needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .[test]
+	touch $@
+
+quickstart: $(VENV)/.installed
+	$(BIN)/python -m experiments.quickstart --workdir=runs/quickstart
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --durations=10
+	$(PYTHON) .ci/import_check.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info

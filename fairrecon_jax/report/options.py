@@ -1,0 +1,91 @@
+"""What a caller hands to the report beside the tables: its options and the example panels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Choices of the report; none of them changes a number.
+
+    Attributes:
+      title: heading of the page; made from the cohort's title if empty.
+      identifiers: print example and patient names (off: captions and tables carry none).
+      convention: the convention of the assessment that headlines and figures show.
+      alpha: the level below which an adjusted p-value is marked.
+      dpi: resolution of the embedded figures.
+      max_examples: at most this many example panels are drawn.
+    """
+
+    title: str = ""
+    identifiers: bool = False
+    convention: str = "paper"
+    alpha: float = 0.05
+    dpi: int = 150
+    max_examples: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses values that would make an unreadable report.
+
+        Raises:
+          ValueError: a field is out of range; the message names it.
+        """
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"ReportOptions.alpha must lie between 0 and 1, got {self.alpha}")
+        if not 50 <= self.dpi <= 600:
+            raise ValueError(f"ReportOptions.dpi must lie in 50..600, got {self.dpi}")
+        if self.max_examples < 0:
+            raise ValueError(f"ReportOptions.max_examples must not be negative, got {self.max_examples}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplePanel:
+    """One example as original, degraded and reconstructed image, with what the diagnosis made of it.
+
+    Attributes:
+      level: the degradation level of the degraded image.
+      original: [H, W] or [H, W, 1] float in [0, 1].
+      degraded: same shape as `original`.
+      reconstructions: reconstructor name -> image of the same shape; a mitigated one is named "reconstructor + mitigation".
+      truth: binary mask [H, W], or None.
+      mask_original: the mask predicted on the original, or None.
+      masks_reconstructed: reconstructor name -> mask predicted on its reconstruction.
+      scores_original: task name -> score in [0, 1] (classification) or Dice (segmentation) of the original.
+      scores_reconstructed: reconstructor name -> the same of its reconstruction.
+      labels: classification task name -> 0, 1 or NaN (unknown).
+      thresholds: task name -> decision threshold, where one is known.
+      caption: words for the reader, without identifiers (e.g. "woman over 58").
+      identifier: the example's name; printed only where the options ask for identifiers.
+    """
+
+    level: float
+    original: np.ndarray
+    degraded: np.ndarray
+    reconstructions: Mapping[str, np.ndarray]
+    truth: np.ndarray | None = None
+    mask_original: np.ndarray | None = None
+    masks_reconstructed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    scores_original: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    scores_reconstructed: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    caption: str = ""
+    identifier: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks that all images and masks share one shape.
+
+        Raises:
+          ValueError: a picture has another shape than `original`; the message names it.
+        """
+        want = np.shape(self.original)[:2]
+        pictures = {"degraded": self.degraded, "truth": self.truth, "mask_original": self.mask_original}
+        pictures |= {f"reconstructions[{k!r}]": v for k, v in self.reconstructions.items()}
+        pictures |= {f"masks_reconstructed[{k!r}]": v for k, v in self.masks_reconstructed.items()}
+        for name, picture in pictures.items():
+            if picture is not None and np.shape(picture)[:2] != want:
+                raise ValueError(f"ExamplePanel.{name} has shape {np.shape(picture)}, the original {np.shape(self.original)}")

@@ -1,0 +1,94 @@
+"""How things look throughout the report: one colour per reconstructor, one marker per mitigation, words for metrics and levels."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from fairrecon_jax.types import DegradationSpec
+
+INK = "#222222"
+GREY = "#767676"
+LIGHT = "#d9d9d9"
+FLOOR = "#cfd6dd"
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
+FILLS = ("full", "none", "left", "bottom", "right", "top", "full")
+KNOWN = {"unet": 0, "u-net": 0, "mse": 0, "pix2pix": 1, "gan": 1, "irsde": 2, "sde": 2}
+MARKERS = {"none": "o", "reweighting": "s", "reweighted": "s", "eodd": "D", "equalised_odds": "D", "adversarial": "^"}
+SPARE_MARKERS = ("v", "P", "X", "<", ">", "p", "h")
+NAMES = {
+    "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix", "irsde": "IR-SDE", "sde": "SDE",
+    "identity": "none (degraded image)", "none": "no mitigation", "reweighting": "reweighting", "reweighted": "reweighting",
+    "eodd": "equalised-odds loss", "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
+}  # fmt: skip
+METRICS = {
+    "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity", "brier": "Brier score",
+    "calibration_error": "calibration error", "threshold": "decision threshold", "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE",
+    "lpips": "LPIPS", "eodd": "EODD", "eop": "EOP", "ser": "SER", "delta_dice": "Delta-Dice",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How one reconstructor is drawn."""
+
+    color: str
+    line: object
+    fill: str
+    name: str
+
+
+def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
+    """Assigns each reconstructor its colour, line and fill; known ones always get the same.
+
+    Args:
+      reconstructors: names in order of appearance.
+
+    Returns:
+      Name -> Look, in the same order.
+    """
+    names = list(dict.fromkeys(reconstructors))
+    taken = {KNOWN[n.lower()] for n in names if n.lower() in KNOWN}
+    spare = iter([i for i in range(len(OKABE_ITO)) if i not in taken] * (1 + len(names)))
+    used: set[int] = set()
+    result = {}
+    for name in names:
+        if name.lower() == "identity":
+            result[name] = Look(GREY, ":", "bottom", NAMES["identity"])
+            continue
+        index = KNOWN.get(name.lower(), -1)
+        if index < 0 or index in used:
+            index = next(spare)
+        used.add(index)
+        result[name] = Look(OKABE_ITO[index], LINES[index], FILLS[index], NAMES.get(name.lower(), name))
+    return result
+
+
+def markers(mitigations: Iterable[str]) -> dict[str, str]:
+    """Assigns each mitigation its marker; "none" is a disc."""
+    spare = iter(SPARE_MARKERS * 9)
+    return {m: MARKERS.get(m.lower()) or next(spare) for m in dict.fromkeys(mitigations)}
+
+
+def metric_name(metric: str) -> str:
+    """The name of a metric as a reader sees it."""
+    if metric.startswith("gap_"):
+        return f"gap in {metric_name(metric[4:])}"
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def level_name(level: float, degradation: DegradationSpec) -> str:
+    """A level in words short enough for a tick: "8x" for an acceleration, "10,000 photons" for a photon count."""
+    if not math.isfinite(level):
+        return "any level"
+    if degradation.kind == "mri_radial":
+        return f"{level:g}×"
+    return f"{level:,.0f}" if level >= 1 else f"{level:g}"
+
+
+def level_phrase(level: float, degradation: DegradationSpec) -> str:
+    """A level as it stands in a sentence."""
+    return f"{degradation.unit} {level_name(level, degradation)}"

@@ -64,3 +64,19 @@ class Trainable(Protocol):
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
         """Per-example (value [B], weight [B]) by metric name; the loop sums over the whole set and divides once."""
         ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A term added to the loss of the phase whose output has a clean estimate, with a state of its own in the train state.
+
+    It runs once per device under the axis `parallel.AXIS`: whatever enters the new state must be reduced over that axis by the objective.
+    """
+
+    def init(self, key: Key, batch: Batch) -> Any:
+        """The objective's state at the start: a pytree of arrays, {} if it has none."""
+        ...
+
+    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+        """(scalar to add, new state, metrics) from the clean estimate [B, H, W, 1]."""
+        ...

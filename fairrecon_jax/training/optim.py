@@ -1,0 +1,51 @@
+"""Learning-rate schedules and optimisers from a `TrainConfig`."""
+
+from __future__ import annotations
+
+import optax
+
+from fairrecon_jax.training.config import TrainConfig
+
+
+def learning_rate(config: TrainConfig) -> optax.Schedule:
+    """The rate at each step.
+
+    With peak r, warm-up w and n steps: r s / w for s < w, then r ("constant") or r (1 + cos(pi (s - w) / (n - w))) / 2 ("cosine").
+
+    Args:
+      config: learning_rate, schedule, warmup_steps and steps are read.
+
+    Returns:
+      A function from the step (0 is the first) to the rate.
+    """
+    rest = config.steps - config.warmup_steps
+    if config.schedule == "cosine":
+        main = optax.cosine_decay_schedule(config.learning_rate, rest)
+    else:
+        main = optax.constant_schedule(config.learning_rate)
+    if not config.warmup_steps:
+        return main
+    rise = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    return optax.join_schedules([rise, main], [config.warmup_steps])
+
+
+def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """The optimiser of one network: clipping, weight decay, Adam moments, schedule.
+
+    Args:
+      config: the choices of the run.
+
+    Returns:
+      An optax transformation; "adam" adds weight_decay times the parameter to the gradient, "adamw" to the update.
+
+    Reference:
+      Kingma and Ba 2015 (Adam); Loshchilov and Hutter 2019 (AdamW).
+    """
+    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    if config.optimizer == "adam" and config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay))
+    parts.append(optax.scale_by_adam(b1=config.b1))
+    if config.optimizer == "adamw" and config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay))
+    parts.append(optax.scale_by_learning_rate(learning_rate(config)))
+    return optax.chain(*parts)

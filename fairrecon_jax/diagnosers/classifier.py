@@ -1,0 +1,160 @@
+"""Multi-label classifiers trained on masked binary cross-entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.diagnosers.augment import Augmentation
+from fairrecon_jax.diagnosers.interface import register
+from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.densenet import DenseNet
+from fairrecon_jax.models.resnet import STAGES, ResNet
+from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.training.trainable import Phase, PhaseOutput
+from fairrecon_jax.types import Array, Batch, Key, TaskKind, Variables
+
+NETWORK = "classifier"
+BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121")
+
+
+@register("classifier")
+@dataclass(frozen=True)
+class Classifier:
+    """One network with one logit per task; unknown labels (NaN) take no part in the loss.
+
+    Attributes:
+      tasks: names of the tasks.
+      columns: their columns in the batch's labels.
+      backbone: one of `BACKBONES`.
+      width: channels of the first stage (64 in the published networks); a DenseNet grows by half of it.
+      hidden: widths of the head's hidden layers; (512, 256) for grade and type in the paper.
+      input_size: images are resized to this square (224 in the paper); 0 leaves them as they are.
+      input_low: what 0 becomes on its way into the network (-1024 for networks trained the TorchXRayVision way).
+      input_high: what 1 becomes (1024 there).
+      positive_weight: factor of the positive examples' loss, one per task; () for none.
+      flip: see `Augmentation`.
+      shift: see `Augmentation`.
+      gain: see `Augmentation`.
+      dtype: type of the computation, "float32" or "bfloat16".
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      name: name in tables.
+    """
+
+    tasks: tuple[str, ...]
+    columns: tuple[int, ...]
+    backbone: str = "resnet50"
+    width: int = 64
+    hidden: tuple[int, ...] = ()
+    input_size: int = 0
+    input_low: float = 0.0
+    input_high: float = 1.0
+    positive_weight: tuple[float, ...] = ()
+    flip: bool = False
+    shift: float = 0.0
+    gain: float = 0.0
+    dtype: str = "float32"
+    bn_axis: str | None = AXIS
+    name: str = "classifier"
+    kind: ClassVar[TaskKind] = "classification"
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}")
+        if self.positive_weight and len(self.positive_weight) != len(self.tasks):
+            raise ValueError(f"positive_weight has {len(self.positive_weight)} values for {len(self.tasks)} tasks")
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        common: dict[str, Any] = {"hidden": self.hidden, "axis_name": self.bn_axis, "dtype": jnp.dtype(self.dtype)}
+        if self.backbone == "densenet121":
+            return DenseNet(len(self.tasks), growth=self.width // 2, **common)
+        return ResNet(len(self.tasks), depth=int(self.backbone.removeprefix("resnet")), width=self.width, **common)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase(NETWORK, self.loss),)
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Fresh variables for images of the batch's number of channels."""
+        return init_network(self.network, NETWORK, key, self._prepared(batch["image"][:1]))
+
+    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+        """Mean binary cross-entropy over the known labels, weighted by example; augmented where `train`.
+
+        Args:
+          variables: as made by `init`.
+          batch: with "labels" [B, T] in {0, 1, NaN}.
+          key: drawn from, per example, by the augmentation.
+          train: augment, batch statistics, and weights averaged over `bn_axis`.
+
+        Returns:
+          The scalar (0 if no label is known), and no clean image, the new statistics and the metric "loss".
+        """
+        image = batch["image"]
+        if train:
+            image, _ = Augmentation(self.flip, self.shift, self.gain)(image, batch["mask"], batch["example_id"], key)
+        logits, statistics = apply_network(self.network, NETWORK, variables, self._prepared(image), train)
+        loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
+        return loss, PhaseOutput(None, statistics, {"loss": loss})
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their number."""
+        logits, _ = apply_network(self.network, NETWORK, variables, self._prepared(batch["image"]), False)
+        loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        return {"loss": (loss, batch["weight"] * count)}
+
+    def predict(self, variables: Variables, image: Array) -> jax.Array:
+        """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
+        return nn.sigmoid(apply_network(self.network, NETWORK, variables, self._prepared(image), False)[0])
+
+    def _labels(self, batch: Batch) -> jax.Array:
+        """The columns of this diagnoser's tasks, [B, T]."""
+        return jnp.asarray(batch["labels"])[:, np.array(self.columns)]
+
+    def _prepared(self, image: Array) -> jax.Array:
+        """Images in the network's size and range."""
+        size = self.input_size
+        if size and image.shape[1:3] != (size, size):
+            image = jax.image.resize(image, (image.shape[0], size, size, image.shape[3]), "linear")
+        return self.input_low + (self.input_high - self.input_low) * jnp.asarray(image)
+
+
+def masked_cross_entropy(logits: Array, labels: Array, positive_weight: tuple[float, ...] = ()) -> tuple[jax.Array, jax.Array]:
+    """Binary cross-entropy of each example, averaged over its known labels.
+
+    l = w y softplus(-z) + (1 - y) softplus(z) for logit z, label y and positive weight w.
+
+    Args:
+      logits: [B, T].
+      labels: [B, T] in {0, 1}, NaN = unknown.
+      positive_weight: T factors of the positive part, or () for 1.
+
+    Returns:
+      The mean over known labels [B] (0 where none is), and their number [B] float32; finite with finite gradients whatever is unknown.
+    """
+    known = ~jnp.isnan(labels)
+    y = jnp.where(known, labels, 0.0)
+    w = jnp.asarray(positive_weight or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
+    losses = w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits)
+    count = jnp.sum(known, axis=1).astype(jnp.float32)
+    return jnp.sum(jnp.where(known, losses, 0.0), axis=1) / jnp.maximum(count, 1.0), count
+
+
+def inverse_prevalence(labels: np.ndarray) -> tuple[float, ...]:
+    """Positive weights n_negative / n_positive of each label column, 1 where either is missing.
+
+    Args:
+      labels: [N, T] in {0, 1, NaN}, of the training examples.
+    """
+    positive = np.nansum(labels == 1, axis=0)
+    negative = np.nansum(labels == 0, axis=0)
+    return tuple(float(n / p) if n and p else 1.0 for n, p in zip(negative, positive, strict=True))

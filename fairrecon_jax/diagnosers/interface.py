@@ -1,0 +1,85 @@
+"""What a diagnoser is, the registry of their kinds, and how one is built for the tasks of a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+
+from fairrecon_jax.models.build import build
+from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
+
+
+@runtime_checkable
+class Diagnoser(Trainable, Protocol):
+    """A trainable that judges images, original or reconstructed."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, in the order of the scores."""
+        ...
+
+    @property
+    def kind(self) -> TaskKind:
+        """What the tasks are."""
+        ...
+
+    def predict(self, variables: Variables, image: Array) -> jax.Array:
+        """Scores [B, T] of images [B, H, W, 1] in [0, 1], or mask probabilities [B, H, W, S]; in [0, 1]."""
+        ...
+
+
+DIAGNOSERS: dict[str, type] = {}
+"""Diagnoser dataclasses by kind; each takes `tasks` and `columns` beside its own fields."""
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def register(kind: str) -> Callable[[_Class], _Class]:
+    """Class decorator that enters a diagnoser into `DIAGNOSERS`."""
+
+    def enter(cls: _Class) -> _Class:
+        DIAGNOSERS[kind] = cls
+        return cls
+
+    return enter
+
+
+def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tuple[int, ...]:
+    """Columns of `labels` (classification) or channels of `mask` (segmentation) that hold the tasks.
+
+    Raises:
+      ValueError: no task is given, or one is not a task of that kind in the specification; the message lists those that are.
+    """
+    names = [t.name for t in spec.tasks if t.kind == kind]
+    wrong = [t for t in tasks if t not in names]
+    if wrong or not tasks:
+        asked = ", ".join(map(repr, wrong)) or "no task at all"
+        raise ValueError(f"{asked} is not a {kind} task of cohort {spec.name!r}; these are: {', '.join(names) or 'none'}")
+    return tuple(names.index(t) for t in tasks)
+
+
+def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields: Any) -> Diagnoser:
+    """Builds a diagnoser of some of a cohort's tasks from plain fields.
+
+    Args:
+      kind: a name in `DIAGNOSERS`.
+      spec: the cohort's specification.
+      tasks: names of tasks of one kind; the order of the scores.
+      **fields: values of the kind's other dataclass fields; lists become tuples.
+
+    Returns:
+      The diagnoser.
+
+    Raises:
+      ValueError: the kind, a field or a task is unknown; the message lists the valid ones.
+      TypeError: a value does not fit its field.
+    """
+    fixed = {"tasks", "columns"} & set(fields)
+    if fixed:
+        raise ValueError(f"diagnoser {kind!r}: {', '.join(sorted(fixed))} follow from the specification and cannot be set")
+    judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
+    columns = task_columns(spec, tuple(tasks), judged) if judged else ()
+    return build(DIAGNOSERS, kind, "diagnoser", {**fields, "tasks": tuple(tasks), "columns": columns})

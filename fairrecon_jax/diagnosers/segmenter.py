@@ -1,0 +1,158 @@
+"""Segmentation with a normalised U-Net, trained on soft Dice and L1 of one sigmoid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.diagnosers.augment import Augmentation
+from fairrecon_jax.diagnosers.interface import register
+from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.layers import Norm
+from fairrecon_jax.models.unet import UNet
+from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.training.trainable import Phase, PhaseOutput
+from fairrecon_jax.types import Array, Batch, Key, TaskKind, Variables
+
+NETWORK = "segmenter"
+
+
+@register("segmenter")
+@dataclass(frozen=True)
+class Segmenter:
+    """U-Net with one sigmoid per task; loss = dice_weight (1 - soft Dice) + (1 - dice_weight) mean |p - t|.
+
+    Without normalisation this loss collapses to the empty mask where most slices hold no tumour.
+
+    Attributes:
+      tasks: names of the tasks.
+      columns: their channels in the batch's mask.
+      width: channels of the first block (64 in the paper).
+      depth: number of halvings (4 in the paper).
+      norm: "group" or "batch" (paper); None is refused.
+      groups: channel groups of "group".
+      dice_weight: part of the Dice term.
+      smooth: added to numerator and denominator of the soft Dice, in pixels.
+      threshold: probability from which a pixel counts as tumour.
+      flip: see `Augmentation`.
+      shift: see `Augmentation`.
+      gain: see `Augmentation`.
+      dtype: type of the computation, "float32" or "bfloat16".
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      name: name in tables.
+    """
+
+    tasks: tuple[str, ...]
+    columns: tuple[int, ...]
+    width: int = 64
+    depth: int = 4
+    norm: Norm = "group"
+    groups: int = 8
+    dice_weight: float = 0.5
+    smooth: float = 1.0
+    threshold: float = 0.5
+    flip: bool = False
+    shift: float = 0.0
+    gain: float = 0.0
+    dtype: str = "float32"
+    bn_axis: str | None = AXIS
+    name: str = "segmenter"
+    kind: ClassVar[TaskKind] = "segmentation"
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("group", "batch"):
+            raise ValueError(f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without one it learns the empty mask")
+
+    @property
+    def network(self) -> UNet:
+        """The network."""
+        return UNet(len(self.tasks), self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase(NETWORK, self.loss),)
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Fresh variables for images of the batch's size."""
+        return init_network(self.network, NETWORK, key, batch["image"][:1])
+
+    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+        """Weighted mean over examples of the segmentation loss; augmented where `train`.
+
+        Args:
+          variables: as made by `init`.
+          batch: with "mask" [B, H, W, S].
+          key: drawn from, per example, by the augmentation.
+          train: augment, batch statistics, and weights averaged over `bn_axis`.
+
+        Returns:
+          The scalar, and no clean image, the new statistics and the metric "loss".
+        """
+        image, truth = batch["image"], self._truth(batch)
+        if train:
+            image, truth = Augmentation(self.flip, self.shift, self.gain)(image, truth, batch["example_id"], key)
+        logits, statistics = apply_network(self.network, NETWORK, variables, image, train)
+        losses = self._losses(nn.sigmoid(logits), truth)
+        loss = weighted_mean(losses, batch["weight"], self.bn_axis if train else None)
+        return loss, PhaseOutput(None, statistics, {"loss": loss})
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss", and "dice" of the thresholded mask over the task channels that hold tumour, weighted by their number."""
+        truth = self._truth(batch)
+        probability = self.predict(variables, batch["image"])
+        present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
+        dice = jnp.where(present > 0, dice_score(probability >= self.threshold, truth > 0), 0.0)
+        count = jnp.sum(present, axis=1)
+        return {
+            "loss": (self._losses(probability, truth), batch["weight"]),
+            "dice": (jnp.sum(dice, axis=1) / jnp.maximum(count, 1.0), batch["weight"] * count),
+        }
+
+    def predict(self, variables: Variables, image: Array) -> jax.Array:
+        """Mask probabilities [B, H, W, S] of images [B, H, W, 1] in [0, 1]."""
+        return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, False)[0])
+
+    def _truth(self, batch: Batch) -> jax.Array:
+        """The mask channels of this diagnoser's tasks, [B, H, W, S]."""
+        return jnp.asarray(batch["mask"])[..., np.array(self.columns)]
+
+    def _losses(self, probability: jax.Array, truth: jax.Array) -> jax.Array:
+        """The loss of each example, [B]."""
+        dice = jnp.mean(1.0 - soft_dice(probability, truth, self.smooth), axis=1)
+        return self.dice_weight * dice + (1.0 - self.dice_weight) * jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3))
+
+
+def soft_dice(probability: Array, truth: Array, smooth: float) -> jax.Array:
+    """(2 sum(p t) + s) / (sum(p) + sum(t) + s) of each example and channel.
+
+    Args:
+      probability: [B, H, W, S] in [0, 1].
+      truth: [B, H, W, S] in {0, 1}.
+      smooth: s in pixels; with s > 0 an empty prediction of an empty mask scores 1.
+
+    Returns:
+      [B, S].
+    """
+    overlap = jnp.sum(probability * truth, axis=(1, 2))
+    return (2.0 * overlap + smooth) / (jnp.sum(probability, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2)) + smooth)
+
+
+def dice_score(predicted: Array, truth: Array) -> jax.Array:
+    """2 |P and T| / (|P| + |T|) of each example and channel; 0 if one of them is empty, NaN if both are.
+
+    Args:
+      predicted: [B, H, W, S] bool.
+      truth: [B, H, W, S] bool.
+
+    Returns:
+      [B, S] float32.
+    """
+    overlap = jnp.sum(predicted & truth, axis=(1, 2)).astype(jnp.float32)
+    total = (jnp.sum(predicted, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2))).astype(jnp.float32)
+    return jnp.where(total > 0, 2.0 * overlap / jnp.maximum(total, 1.0), jnp.nan)

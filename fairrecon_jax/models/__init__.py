@@ -1,0 +1,21 @@
+"""Network definitions (Flax linen), without losses or data."""
+
+from __future__ import annotations
+
+from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.densenet import DenseNet
+from fairrecon_jax.models.layers import UpConv2x2, max_pool_2x2, max_pool_3x3_stride_2
+from fairrecon_jax.models.resnet import ResNet
+from fairrecon_jax.models.unet import UNet
+
+__all__ = [
+    "DenseNet",
+    "ResNet",
+    "UNet",
+    "UpConv2x2",
+    "apply_network",
+    "init_network",
+    "max_pool_2x2",
+    "max_pool_3x3_stride_2",
+    "weighted_mean",
+]

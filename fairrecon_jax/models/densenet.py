@@ -1,0 +1,84 @@
+"""DenseNet-121 in the layout of the published ImageNet and chest X-ray weights."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
+from fairrecon_jax.models.resnet import Head
+from fairrecon_jax.types import Array
+
+
+class DenseLayer(nn.Module):
+    """Normalisation, ReLU, 1x1 convolution, normalisation, ReLU, 3x3 convolution; the result is appended to the input.
+
+    Attributes:
+      growth: channels appended.
+      bottleneck: channels between the convolutions, in units of the growth.
+      axis_name: mapped axis of batch statistics, or None.
+      dtype: type of the computation.
+    """
+
+    growth: int
+    bottleneck: int = 4
+    axis_name: str | None = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> jax.Array:
+        """[B, H, W, C] -> [B, H, W, C + growth]."""
+        y = x
+        for i, (features, size) in enumerate([(self.bottleneck * self.growth, 1), (self.growth, 3)], start=1):
+            y = nn.relu(batch_norm(self.axis_name, self.dtype, f"norm{i}")(y, use_running_average=not train))
+            y = convolution(features, size, 1, self.dtype, f"conv{i}")(y)
+        return jnp.concatenate([jnp.asarray(x, y.dtype), y], axis=-1)
+
+
+class DenseNet(nn.Module):
+    """Densely connected network with global average pooling and a linear head.
+
+    With the default fields, 1,000 outputs and 3 channels in: 7,978,856 parameters.
+
+    Attributes:
+      outputs: number of logits.
+      growth: channels that each layer appends; the first convolution has twice as many.
+      blocks: layers per block.
+      hidden: widths of hidden layers of the head; none in the published network.
+      axis_name: mapped axis over which batch statistics are averaged in training, or None.
+      dtype: type of the computation; parameters and logits stay float32.
+
+    Reference: Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks", CVPR 2017.
+    """
+
+    outputs: int = 1
+    growth: int = 32
+    blocks: tuple[int, ...] = (6, 12, 24, 16)
+    hidden: tuple[int, ...] = ()
+    axis_name: str | None = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> jax.Array:
+        """Logits [B, outputs] float32 of images [B, H, W, C]; `train` selects batch statistics."""
+        x = convolution(2 * self.growth, 7, 2, self.dtype, "conv0")(x)
+        x = max_pool_3x3_stride_2(nn.relu(self._norm("norm0")(x, use_running_average=not train)))
+        for block, count in enumerate(self.blocks, start=1):
+            for layer in range(1, count + 1):
+                x = DenseLayer(self.growth, 4, self.axis_name, self.dtype, name=f"block{block}_layer{layer}")(x, train)
+            if block < len(self.blocks):
+                x = nn.relu(self._norm(f"transition{block}_norm")(x, use_running_average=not train))
+                x = convolution(x.shape[-1] // 2, 1, 1, self.dtype, f"transition{block}_conv")(x)
+                x = nn.avg_pool(x, (2, 2), (2, 2))
+        x = nn.relu(self._norm("norm5")(x, use_running_average=not train))
+        return Head(self.outputs, self.hidden, self.dtype, name="head")(jnp.mean(x, axis=(1, 2)))
+
+    def _norm(self, name: str) -> nn.BatchNorm:
+        return batch_norm(self.axis_name, self.dtype, name)
+
+
+def convolution(features: int, size: int, stride: int, dtype: jnp.dtype | None, name: str) -> nn.Conv:
+    """A convolution without bias, padded by half its size, initialised after He."""
+    init = nn.initializers.he_normal()
+    return nn.Conv(features, (size, size), stride, size // 2, use_bias=False, kernel_init=init, dtype=dtype, name=name)

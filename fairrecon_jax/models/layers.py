@@ -1,0 +1,127 @@
+"""Exact rewrites of layers whose gradients are slow on CPUs, and the normalisation that networks choose by name.
+
+Same mathematics and parameters as the Flax layers they replace; only the program that XLA compiles differs. Where several entries of a
+pooling window share the maximum (only zeros after a ReLU, in practice), the gradient is split between them instead of going to the first.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.types import Array
+
+Norm = Literal["group", "batch"] | None
+
+
+def max_pool_2x2(x: Array) -> jax.Array:
+    """The maximum of every 2x2 window: `nn.max_pool(x, (2, 2), (2, 2))` as a reshape and a maximum.
+
+    Args:
+      x: [B, H, W, C], H and W even.
+
+    Returns:
+      [B, H/2, W/2, C].
+
+    Raises:
+      ValueError: H or W is odd.
+    """
+    batch, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"2x2 pooling needs even height and width, got {height}x{width}")
+    return jnp.max(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
+
+
+def max_pool_3x3_stride_2(x: Array) -> jax.Array:
+    """The maximum of 3x3 windows two pixels apart, one pixel of border: as three shifted maxima along each axis.
+
+    Args:
+      x: [B, H, W, C].
+
+    Returns:
+      [B, ceil(H/2), ceil(W/2), C], equal to `nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))`.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        out = (size + 1) // 2
+        low = jnp.finfo(x.dtype).min
+        padding = [(0, 0)] * 4
+        padding[axis] = (1, 2 * out - size)
+        padded = jnp.pad(x, padding, constant_values=low)
+        taps = [jax.lax.slice_in_dim(padded, k, k + 2 * out - 1, stride=2, axis=axis) for k in range(3)]
+        x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
+    return jnp.asarray(x)
+
+
+class UpConv2x2(nn.Module):
+    """Transposed convolution with 2x2 kernel and stride 2: a matrix product per pixel, then a pixel shuffle.
+
+    out[2i + a, 2j + b] = x[i, j] @ kernel[a, b] + bias, with one bias per output channel. Equal to
+    `nn.ConvTranspose(features, (2, 2), (2, 2))` with the kernel's two spatial axes reversed, and to PyTorch's `ConvTranspose2d` with its
+    weight transposed to (2, 2, in, out).
+
+    Attributes:
+      features: number of output channels.
+      dtype: type of the computation; that of the input if None.
+    """
+
+    features: int
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> jax.Array:
+        """Doubles height and width: [B, H, W, C] -> [B, 2H, 2W, features]."""
+        batch, height, width, channels = x.shape
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 2, channels, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * self.features)
+        y = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ())))
+        y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
+        return y.reshape(batch, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)
+
+
+class Normalise(nn.Module):
+    """Normalisation chosen by name: none, over groups of channels of one example, or over the batch.
+
+    Attributes:
+      kind: None (identity), "group" or "batch".
+      groups: number of channel groups of "group"; the largest divisor of the channel count that is not above it is used.
+      axis_name: mapped axis over which "batch" averages its statistics while training; None for this device's batch only.
+      dtype: type of the result; that of the input if None.
+    """
+
+    kind: Norm = None
+    groups: int = 8
+    axis_name: str | None = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> jax.Array:
+        """Normalises [B, H, W, C]; `train` selects batch statistics over running averages.
+
+        Raises:
+          ValueError: the kind is unknown.
+        """
+        if self.kind is None:
+            return jnp.asarray(x)
+        if self.kind == "group":
+            groups = max(g for g in range(1, min(self.groups, x.shape[-1]) + 1) if x.shape[-1] % g == 0)
+            return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=self.dtype, name="group")(x)
+        if self.kind == "batch":
+            return batch_norm(self.axis_name, self.dtype, "batch")(x, use_running_average=not train)
+        raise ValueError(f"unknown normalisation {self.kind!r}; choose None, 'group' or 'batch'")
+
+
+def batch_norm(axis_name: str | None, dtype: jnp.dtype | None, name: str | None = None) -> nn.BatchNorm:
+    """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5.
+
+    Args:
+      axis_name: mapped axis over which training statistics are averaged, or None.
+      dtype: type of the result.
+      name: the module's name.
+    """
+    return nn.BatchNorm(momentum=0.9, epsilon=1e-5, axis_name=axis_name, dtype=dtype, name=name)

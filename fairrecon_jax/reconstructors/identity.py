@@ -1,0 +1,41 @@
+"""The degraded image as it is: separates the harm done by the dose from the harm done by a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.training.trainable import Phase
+from fairrecon_jax.types import Array, Batch, Key, Variables
+
+
+@register("identity")
+@dataclass(frozen=True)
+class Identity:
+    """Passes degraded images on, clipped to [0, 1]; has nothing to train.
+
+    Attributes:
+      name: name in tables.
+    """
+
+    name: str = "identity"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """No phases."""
+        return ()
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Variables without any network."""
+        return {"params": {}, "batch_stats": {}}
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example "mse" and "psnr" of the degraded image; see `image_errors`."""
+        return {**image_errors(batch["degraded"], batch["image"], batch["weight"])}
+
+    def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
+        """The degraded images [B, H, W, 1], clipped to [0, 1]."""
+        return jnp.clip(jnp.asarray(degraded, jnp.float32), 0.0, 1.0)

@@ -1,0 +1,90 @@
+"""What a reconstructor is, the registry of their kinds, and the pieces they share.
+
+A new training paradigm is one file: a frozen dataclass of plain fields that satisfies `Reconstructor`, decorated with `register("name")`
+and imported in this package's `__init__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.models.build import build
+from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.types import Array, Key, Variables
+
+
+@runtime_checkable
+class Reconstructor(Trainable, Protocol):
+    """A trainable that turns degraded images into images.
+
+    Its batches hold a field "degraded" [B, H, W, 1] beside "image". `variables["batch_stats"]` has one tree per network, {} where a network
+    has no statistics, and every loss returns all of them.
+    """
+
+    def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
+        """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1]; deterministic given one key per example [B]."""
+        ...
+
+
+RECONSTRUCTORS: dict[str, type] = {}
+"""Reconstructor dataclasses by kind."""
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def register(kind: str) -> Callable[[_Class], _Class]:
+    """Class decorator that enters a reconstructor into `RECONSTRUCTORS`.
+
+    Args:
+      kind: the name that configurations use.
+
+    Raises:
+      ValueError: the name is taken by another class.
+    """
+
+    def enter(cls: _Class) -> _Class:
+        taken = RECONSTRUCTORS.get(kind)
+        if taken is not None and taken.__qualname__ != cls.__qualname__:
+            raise ValueError(f"reconstructor {kind!r} is already {taken.__qualname__}")
+        RECONSTRUCTORS[kind] = cls
+        return cls
+
+    return enter
+
+
+def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
+    """Builds a reconstructor from plain fields.
+
+    Args:
+      kind: a name in `RECONSTRUCTORS`.
+      **fields: values of the kind's dataclass fields; lists become tuples.
+
+    Returns:
+      The reconstructor.
+
+    Raises:
+      ValueError: the kind or a field is unknown; the message lists the valid ones.
+      TypeError: a value does not fit its field.
+    """
+    return build(RECONSTRUCTORS, kind, "reconstructor", fields)
+
+
+def image_errors(estimate: Array, image: Array, weight: Array) -> dict[str, tuple[jax.Array, Array]]:
+    """Per-example "mse" and "psnr" of an estimate clipped to [0, 1].
+
+    psnr = -10 log10(mse) in dB for a data range of 1; at most 100 dB (an exact estimate).
+
+    Args:
+      estimate: [B, H, W, 1].
+      image: [B, H, W, 1] in [0, 1].
+      weight: [B].
+
+    Returns:
+      {"mse": (value [B], weight [B]), "psnr": (value [B], weight [B])}.
+    """
+    mse = jnp.mean((jnp.clip(estimate, 0.0, 1.0) - image) ** 2, axis=(1, 2, 3))
+    return {"mse": (mse, weight), "psnr": (-10.0 * jnp.log10(jnp.maximum(mse, 1e-10)), weight)}

@@ -1,0 +1,90 @@
+"""A U-Net trained on the mean squared error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.layers import Norm
+from fairrecon_jax.models.unet import UNet
+from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.training.trainable import Phase, PhaseOutput
+from fairrecon_jax.types import Array, Batch, Key, Variables
+
+NETWORK = "unet"
+
+
+@register("mse")
+@dataclass(frozen=True)
+class MseReconstructor:
+    """U-Net from the degraded to the original image; loss = weighted mean over examples of their mean squared error.
+
+    Attributes:
+      width: channels of the first block (64 in the paper).
+      depth: number of halvings (4 in the paper).
+      norm: None (paper), "group" or "batch".
+      groups: channel groups of "group".
+      residual: predict the difference to the degraded image instead of the image (off in the paper).
+      dtype: type of the computation, "float32" or "bfloat16".
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      name: name in tables.
+    """
+
+    width: int = 64
+    depth: int = 4
+    norm: Norm = None
+    groups: int = 8
+    residual: bool = False
+    dtype: str = "float32"
+    bn_axis: str | None = AXIS
+    name: str = "unet"
+
+    @property
+    def network(self) -> UNet:
+        """The network."""
+        return UNet(1, self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase(NETWORK, self.loss),)
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Fresh variables for images of the batch's size."""
+        return init_network(self.network, NETWORK, key, batch["image"][:1])
+
+    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+        """Mean squared error of the unclipped output.
+
+        Args:
+          variables: as made by `init`.
+          batch: with "degraded".
+          key: not used.
+          train: batch statistics, and weights averaged over `bn_axis`.
+
+        Returns:
+          The scalar, and the output clipped to [0, 1] with new statistics.
+        """
+        estimate, statistics = self._apply(variables, batch["degraded"], train)
+        errors = jnp.mean((estimate - batch["image"]) ** 2, axis=(1, 2, 3))
+        loss = weighted_mean(errors, batch["weight"], self.bn_axis if train else None)
+        return loss, PhaseOutput(jnp.clip(estimate, 0.0, 1.0), statistics, {"mse": loss})
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example "mse" and "psnr" of the clipped output; see `image_errors`."""
+        estimate, _ = self._apply(variables, batch["degraded"], False)
+        return {**image_errors(estimate, batch["image"], batch["weight"])}
+
+    def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
+        """Reconstructions [B, H, W, 1] in [0, 1]; the keys are not used."""
+        return jnp.clip(self._apply(variables, degraded, False)[0], 0.0, 1.0)
+
+    def _apply(self, variables: Variables, degraded: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+        """The unclipped estimate, and the statistics of all networks."""
+        output, statistics = apply_network(self.network, NETWORK, variables, degraded, train)
+        return (jnp.asarray(degraded) + output if self.residual else output), statistics

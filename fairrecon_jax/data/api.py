@@ -1,0 +1,180 @@
+"""Two calls: `prepare` turns a downloaded tree into a data set on disk, `open_cohort` opens it under the policies of a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+from absl import logging
+from tqdm import tqdm
+
+from fairrecon_jax.data.builder import CohortBuilder, Sample, Unit, fingerprint
+from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.splits import TRAIN, Splits
+
+TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
+
+
+def folder_of(config: CohortConfig, data_dir: str | Path) -> Path:
+    """Where a prepared cohort lies: <data_dir>/<name>/<what the stored examples depend on>/<version>."""
+    return Path(data_dir) / config.name / config.stored_name / str(find(config.name).VERSION)
+
+
+def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, workers: int = 0, progress: bool = True) -> Path:
+    """Reads a tree and writes its examples, table and exclusions; does nothing where that is done already.
+
+    Everything is written in a folder aside and moved into place at the end, so that an interrupted run leaves nothing half-written.
+
+    Args:
+      config: the cohort; of its fields only those that `stored_name` holds matter here.
+      root: the tree as downloaded.
+      data_dir: where prepared cohorts lie.
+      workers: reading threads; 0 for one per core, at most 8.
+      progress: show progress bars with rate and remaining time.
+
+    Returns:
+      The folder with the array records, `table.parquet`, `exclusions.csv` (file, reason, kind, action) and `origin.json`.
+
+    Raises:
+      FileNotFoundError: the tree or one of its tables is not there.
+      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another tree.
+    """
+    builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
+    with _locked(place.parent.parent / f".{config.stored_name}.lock"):
+        if place.is_dir():
+            _check_origin(builder, config, tree, place)
+            return place
+        notes = Notes()
+        units = builder.units(tree, config, notes)
+        aside = place.parent.parent / f".{config.stored_name}.partial"
+        shutil.rmtree(aside, ignore_errors=True)
+        written = _write(builder, config, tree, aside, units, notes, workers, progress)
+        _finish(written, tree, units, notes, config, progress)
+        place.parent.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(place.parent, ignore_errors=True)
+        os.replace(written.parent, place.parent)
+        shutil.rmtree(aside)
+    return place
+
+
+def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | None = None) -> Cohort:
+    """Opens a prepared cohort and applies the policies.
+
+    Args:
+      config: the cohort and its policies.
+      data_dir: where prepared cohorts lie.
+      splits: needed where the age cut is the train median; without them the median of all patients stands in and the attribute's
+        derivation says "provisional" (which is what making the splits needs).
+
+    Returns:
+      The cohort, rows in the order on disk.
+
+    Raises:
+      FileNotFoundError: the cohort was not prepared with this size, views, slices and source.
+      ValueError: a task or attribute that the cohort does not have.
+    """
+    builder, place = find(config.name), folder_of(config, data_dir)
+    if not (place / TABLE).is_file():
+        raise FileNotFoundError(f"{config.name} is not prepared as {config.stored_name!r} under {data_dir}: run `fairrecon prepare` first")
+    raw = pd.read_parquet(place / TABLE)
+    train = None if splits is None else splits.rows(raw, TRAIN)
+    table, spec = builder.describe(raw, config, train)
+    return Cohort(spec, table, RecordSource(place, len(table), len(spec.segmentation_tasks)))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time prepare a cohort; others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path) -> None:
+    """Refuses to hand out a folder that was prepared from another tree; a tree that is gone is not compared."""
+    if not tree.is_dir():
+        return
+    origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
+    if fingerprint(tree, builder.units(tree, config, Notes())) != origin["fingerprint"]:
+        raise ValueError(
+            f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
+            "set the field source to tell the two apart, or delete the folder"
+        )
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+    """Keeps TFDS from drawing its own progress bars and notices."""
+    level = logging.get_verbosity()
+    tfds.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(sys.stderr if level >= logging.DEBUG else open(os.devnull, "w")):
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _write(
+    builder: type[CohortBuilder],
+    config: CohortConfig,
+    tree: Path,
+    aside: Path,
+    units: list[Unit],
+    notes: Notes,
+    workers: int,
+    progress: bool,
+) -> Path:
+    """Writes the array records aside and returns their folder."""
+
+    def samples() -> Iterator[Sample]:
+        bar = tqdm(units, desc=f"read {config.name}", unit="file", disable=not progress, file=sys.stderr)
+        yield from builder.samples(tree, bar, config, notes, workers)
+
+    with _quiet_tfds():
+        writer = builder(config, str(aside), units, samples)
+        writer.download_and_prepare()
+    return Path(writer.data_path)
+
+
+def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: CohortConfig, progress: bool) -> None:
+    """Reads the records back in their order on disk and writes table, exclusions and origin beside them."""
+    records = open_records(written)
+    rows = [
+        {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}
+        for i in tqdm(range(len(records)), desc="check", unit="example", disable=not progress, file=sys.stderr)
+    ]
+    if not rows:
+        raise ValueError(f"no file of {tree} could be read: {notes.counts()}")
+    pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
+    notes.table().to_csv(written / EXCLUSIONS, index=False)
+    origin: dict[str, Any] = {
+        "root": str(tree.resolve()),
+        "fingerprint": fingerprint(tree, units),
+        "examples": len(rows),
+        "patients": len({row["patient_id"] for row in rows}),
+        "notes": {f"{action}: {kind}": count for (action, kind), count in notes.counts().items()},
+        "config": dataclasses.asdict(config),
+    }
+    (written / ORIGIN).write_text(json.dumps(origin, indent=1), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A record's scalar as a plain Python value (TFDS hands text out as bytes)."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,192 @@
+"""A cohort in memory: its configuration, its table and its random-access images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.types import CohortSpec
+
+TRAIN_MEDIAN = "train median"
+SPLIT = "examples"
+VIEWS = ("frontal", "lateral")
+UNCERTAINTY = ("ignore", "zeros", "ones")
+RACE = ("six", "pooled", "white_vs_rest")
+
+
+@dataclasses.dataclass(frozen=True)
+class CohortConfig:
+    """Which cohort, and every choice that turns its files into examples, labels and groups.
+
+    What lies on disk depends on name, image_size, views, slices, patients and source; the other fields are applied on opening.
+
+    Attributes:
+      name: a key of `registry.COHORTS`.
+      image_size: height and width in pixels after resizing.
+      views: X-ray views to keep, of "frontal" and "lateral".
+      slices: MRI slices to store: "all", or (first, last) counted from 0, both included.
+      evaluate_slices: slices that count in evaluation: "default" (the cohort's), "all", (first, last) from 0, both included, or two
+        fractions of the volume in [0, 1] (written as floats).
+      uncertainty: what CheXpert's -1 becomes: "ignore" (unknown), "zeros" or "ones".
+      race: grouping policy, "six", "pooled" or "white_vs_rest".
+      age_cut: years ("under c" against "c and over"), "train median", or "default" (the paper's cut, else the train median).
+      tasks: task names in order, empty for the cohort's default.
+      attributes: attribute names in order, empty for all the cohort has.
+      patients: keep only this many patients, chosen by the digest of their name; 0 for all.
+      source: a word that tells two trees of the same layout apart in one data folder, e.g. "phantom".
+    """
+
+    name: str
+    image_size: int = 256
+    views: tuple[str, ...] = ("frontal",)
+    slices: str | tuple[int, int] = "all"
+    evaluate_slices: str | tuple[float, float] = "default"
+    uncertainty: Literal["ignore", "zeros", "ones"] = "ignore"
+    race: Literal["six", "pooled", "white_vs_rest"] = "six"
+    age_cut: float | str = "default"
+    tasks: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    patients: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Turns lists into tuples and refuses values outside the choices above."""
+        for field in ("views", "slices", "evaluate_slices", "tasks", "attributes"):
+            value = getattr(self, field)
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                object.__setattr__(self, field, tuple(value))
+        if not 8 <= self.image_size <= 4096:
+            raise ValueError(f"image_size must lie in 8..4096, got {self.image_size}")
+        if not self.views or set(self.views) - set(VIEWS):
+            raise ValueError(f"views must be some of {VIEWS}, got {self.views}")
+        if self.uncertainty not in UNCERTAINTY:
+            raise ValueError(f"uncertainty must be one of {UNCERTAINTY}, got {self.uncertainty!r}")
+        if self.race not in RACE:
+            raise ValueError(f"race must be one of {RACE}, got {self.race!r}")
+        if isinstance(self.age_cut, str) and self.age_cut not in ("default", TRAIN_MEDIAN):
+            raise ValueError(f"age_cut must be a number of years, 'default' or {TRAIN_MEDIAN!r}, got {self.age_cut!r}")
+        if self.patients < 0:
+            raise ValueError(f"patients must be 0 (all) or a positive number, got {self.patients}")
+        if not all(c.isalnum() or c in "-_." for c in self.source) or ".." in self.source:
+            raise ValueError(f"source must be one word of letters, digits, '-', '_' and '.', got {self.source!r}")
+        _check_range("slices", self.slices, ("all",))
+        _check_range("evaluate_slices", self.evaluate_slices, ("all", "default"))
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the folder on disk: whatever the stored examples depend on."""
+        views = "" if self.views == ("frontal",) else "-" + "_".join(view for view in VIEWS if view in self.views)
+        slices = "" if isinstance(self.slices, str) else f"-slices_{self.slices[0]}_{self.slices[1]}"
+        patients = f"-patients_{self.patients}" if self.patients else ""
+        return f"{self.image_size}px{views}{slices}{patients}" + (f"-{self.source}" if self.source else "")
+
+
+def _check_range(field: str, value: Any, words: tuple[str, ...]) -> None:
+    if isinstance(value, str):
+        if value not in words:
+            raise ValueError(f"{field} must be one of {words} or (first, last), got {value!r}")
+    elif len(value) != 2 or not 0 <= value[0] <= value[1]:
+        raise ValueError(f"{field} must be (first, last) with 0 <= first <= last, got {value}")
+
+
+class RecordSource:
+    """Random access to the stored images of a cohort; opens its files on first use, so it travels to worker processes by its path."""
+
+    def __init__(self, folder: str | Path, length: int, masks: int) -> None:
+        """Takes the folder of the prepared data set, its number of examples and its number of mask channels to hand out."""
+        self._folder, self._length, self._masks = str(folder), length, masks
+        self._source: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_source": None}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """{"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8} of one row of the table."""
+        row = int(index)
+        if not 0 <= row < self._length:
+            raise IndexError(f"row {row} of a cohort of {self._length} examples")
+        if self._source is None:
+            self._source = open_records(self._folder)
+        record = self._source[row]
+        image = record["image"]
+        mask = record["mask"] if self._masks else np.zeros((*image.shape[:2], 0), np.uint8)
+        return {"image": image, "mask": mask}
+
+
+def open_records(folder: str | Path) -> Any:
+    """The TFDS data source of a prepared folder: a sequence of records in their order on disk."""
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(str(folder)).as_data_source(SPLIT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Examples with their labels and groups.
+
+    Attributes:
+      spec: what the columns mean.
+      table: one row per example, row i belongs to source[i]: example_id, patient_id, one column per attribute (group name or None), one
+        per classification task (0, 1 or NaN), one per segmentation task (number of truth pixels), and the raw columns age_years,
+        sex_recorded, race_recorded, view, slice, slices, evaluate where the cohort has them.
+      source: source[i] -> {"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8}.
+    """
+
+    spec: CohortSpec
+    table: pd.DataFrame
+    source: Any
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        names = [task.name for task in self.spec.classification_tasks]
+        return self.table[names].to_numpy(np.float32).reshape(len(self.table), len(names))
+
+    @cached_property
+    def _attributes(self) -> np.ndarray:
+        columns = np.full((len(self.table), len(self.spec.attributes)), -1, np.int32)
+        for column, attribute in enumerate(self.spec.attributes):
+            columns[:, column] = pd.Categorical(self.table[attribute.name], categories=list(attribute.groups)).codes
+        return columns
+
+    @cached_property
+    def _digests(self) -> np.ndarray:
+        return np.stack([example_digest(name) for name in self.table["example_id"]]).reshape(-1, 2)
+
+    def labels(self) -> np.ndarray:
+        """[N, T] float32 in {0, 1}, NaN = unknown, columns as `spec.classification_tasks`."""
+        return self._labels
+
+    def attributes(self) -> np.ndarray:
+        """[N, A] int32 group index, -1 = unknown, columns as `spec.attributes`."""
+        return self._attributes
+
+    def digests(self) -> np.ndarray:
+        """[N, 2] uint32 digest of each example's name, which keys all randomness of the example."""
+        return self._digests
+
+    def example(self, i: int) -> dict[str, np.ndarray]:
+        """Row i as one element of a batch: the fields of `types.Batch` without the leading axis, image float32 in [0, 1]."""
+        record = self.source[i]
+        image = record["image"]
+        return {
+            "image": image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max),
+            "mask": record["mask"].astype(np.float32),
+            "labels": self._labels[i],
+            "attributes": self._attributes[i],
+            "example_id": self._digests[i],
+            "index": np.int32(i),
+            "weight": np.float32(1),
+        }

@@ -1,0 +1,153 @@
+"""LGG MRI segmentation (kaggle_3m): `TCGA_<site>_<id>_<date>/<same>_<slice>.tif` with `_mask.tif` beside it and `data.csv`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.tables import number, read_table, rows_of
+from fairrecon_jax.types import Task
+
+FLAIR = 1
+FOLDER = re.compile(r"(TCGA_[A-Z0-9]+_[A-Z0-9]+)_\d{8}")
+SLICE = re.compile(r"(.+)_(\d+)\.tif")
+SEX_CODES = {1.0: "female", 2.0: "male"}
+RACE_CODES = {2.0: "Black or African American", 3.0: "White"}
+NEEDED = ("Patient", "gender", "age_at_initial_pathologic", "race", "neoplasm_histologic_grade")
+
+
+class LggMri(CohortBuilder):
+    """Lower-grade glioma, FLAIR slices: grade III against II and tumour segmentation."""
+
+    cohort: ClassVar[str] = "lgg_mri"
+    title: ClassVar[str] = "LGG MRI segmentation (TCGA-LGG)"
+    modality: ClassVar[Any] = "mri"
+    degradation = MRI_LEVELS
+    dtype: ClassVar[type] = np.uint8
+    citation: ClassVar[str] = (
+        "M. Buda, A. Saha, M. A. Mazurowski, Association of genomic subtypes of lower-grade gliomas with shape features automatically "
+        "extracted by a deep learning algorithm, Computers in Biology and Medicine 109, 2019; images from TCGA-LGG, The Cancer Imaging "
+        "Archive; CC BY-NC-SA 4.0."
+    )
+    columns: ClassVar[dict[str, type]] = {
+        "sex_recorded": str,
+        "race_recorded": str,
+        "age_years": float,
+        "grade": float,
+        "slice": int,
+        "slices": int,
+        "tumor_pixels": int,
+    }
+    tasks: ClassVar[tuple[Task, ...]] = (
+        Task("grade", "classification", "median", "Grade III (against II)"),
+        Task("tumor", "segmentation", "mean", "Tumour"),
+    )
+    attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age", "race")
+    default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
+
+    @classmethod
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+        """One unit per slice file; slices are ordered by their number, not by their name."""
+        clinical = _clinical(root, notes)
+        units = []
+        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+            match = FOLDER.fullmatch(folder.name)
+            if not match:
+                notes.skip(folder.name, "unknown_name", "a folder that is not named TCGA_<site>_<id>_<date>")
+                continue
+            if match[1] not in clinical:
+                notes.keep(folder.name, "no_row", f"data.csv has no row for {match[1]}")
+            columns = {**_UNKNOWN, **clinical.get(match[1], {})}
+            units += _slices(folder, match[1], columns, config, notes)
+        return units
+
+    @classmethod
+    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+        """Reads one slice: channel 1 is FLAIR; the mask is 0 or 255."""
+        image_file, mask_file = unit.files
+        if not (root / mask_file).is_file():
+            notes.skip(image_file, "missing_mask", f"no file {mask_file}")
+            return []
+        try:
+            image, mask = read_tiff(root / image_file), read_tiff(root / mask_file)
+        except UnreadableImage as error:
+            notes.skip(image_file, "unreadable", str(error))
+            return []
+        if image.ndim != 3 or image.shape[-1] != 3:
+            notes.skip(image_file, "wrong_shape", f"expected [height, width, 3], got {image.shape}")
+            return []
+        if mask.shape != image.shape[:2]:
+            notes.skip(image_file, "mask_shape", f"mask {mask.shape}, image {image.shape[:2]}")
+            return []
+        if set(np.unique(mask)) - {0, 255}:
+            notes.keep(mask_file, "mask_values", f"values {np.unique(mask).tolist()[:6]} instead of 0 and 255; non-zero counts as tumour")
+        flair = resize(image[..., FLAIR], config.image_size)
+        if is_constant(flair):
+            notes.skip(image_file, "constant", "the FLAIR channel holds one single value")
+            return []
+        small = resize_mask(mask, config.image_size)
+        columns = {**unit.columns, "tumor_pixels": int(small.sum())}
+        return [Sample(unit.name, unit.patient_id, to_integers(flair, cls.dtype), small, columns)]
+
+    @classmethod
+    def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
+        """Grade III is 1, grade II is 0 (the table's codes 2 and 1)."""
+        return {"grade": raw["grade"].map({1.0: 0.0, 2.0: 1.0}).to_numpy(np.float32)}
+
+
+_UNKNOWN: dict[str, Any] = {"sex_recorded": "", "race_recorded": "", "age_years": float("nan"), "grade": float("nan")}
+
+
+def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
+    """Recorded values by patient; an unknown code is noted and becomes unknown."""
+    table = read_table(root / "data.csv", NEEDED)
+    rows: dict[str, dict[str, Any]] = {}
+    for line, row in enumerate(rows_of(table), start=2):
+        place, patient = f"data.csv#{line}", row["Patient"].strip()
+        if patient in rows:
+            notes.skip(place, "duplicate", f"a second row for {patient}; the first counts")
+            continue
+        sex, race, grade = (number(row[name]) for name in ("gender", "race", "neoplasm_histologic_grade"))
+        if np.isnan(grade):
+            notes.keep(place, "missing_label", f"{patient} has no grade")
+        elif grade not in (1.0, 2.0):
+            notes.keep(place, "unknown_label", f"{patient}: grade code {grade:g} is neither 1 nor 2")
+            grade = float("nan")
+        rows[patient] = {
+            "sex_recorded": SEX_CODES.get(sex, row["gender"].strip()),
+            "race_recorded": RACE_CODES.get(race, row["race"].strip()),
+            "age_years": number(row["age_at_initial_pathologic"]),
+            "grade": grade,
+        }
+    return rows
+
+
+def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes) -> list[Unit]:
+    """The slices of one volume in their natural order (1, 2, ..., 10), cut to the wanted range."""
+    numbered = []
+    for path in sorted(folder.iterdir()):
+        match = SLICE.fullmatch(path.name)
+        if match and match[1] == folder.name:
+            numbered.append((int(match[2]), path))
+        elif not path.name.endswith("_mask.tif"):
+            notes.skip(f"{folder.name}/{path.name}", "unknown_name", "not <folder>_<slice>.tif")
+    numbered.sort()
+    first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
+    return [
+        Unit(
+            name=f"{folder.name}/{count}",
+            patient_id=patient,
+            files=(f"{folder.name}/{path.name}", f"{folder.name}/{path.stem}_mask.tif"),
+            columns={**columns, "slice": position, "slices": len(numbered)},
+        )
+        for position, (count, path) in enumerate(numbered)
+        if first <= position <= last
+    ]

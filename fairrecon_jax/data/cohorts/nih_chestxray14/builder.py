@@ -1,0 +1,165 @@
+"""NIH ChestX-ray14: `images*/**/<patient>_<follow-up>.png` and `Data_Entry_2017*.csv`; official lists may be absent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.images import UnreadableImage, inside, is_constant, read_grey, resize, to_integers
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.tables import number, read_table, rows_of
+from fairrecon_jax.types import Task
+
+FINDINGS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+NO_FINDING = "No Finding"
+NEEDED = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
+LISTS = {"train_val_list.txt": "train_val", "test_list.txt": "test"}
+OLDEST = 120
+
+
+class NihChestxray14(CohortBuilder):
+    """Frontal chest X-rays with 14 findings; `any_finding` can be asked for as one more task."""
+
+    cohort: ClassVar[str] = "nih_chestxray14"
+    title: ClassVar[str] = "NIH ChestX-ray14"
+    modality: ClassVar[Any] = "xray"
+    degradation = XRAY_LEVELS
+    dtype: ClassVar[type] = np.uint8
+    citation: ClassVar[str] = (
+        "X. Wang et al., ChestX-ray8: hospital-scale chest X-ray database and benchmarks on weakly-supervised classification and "
+        "localization of common thorax diseases, CVPR 2017; provided by the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC."
+    )
+    columns: ClassVar[dict[str, type]] = {
+        "sex_recorded": str,
+        "age_years": float,
+        "view": str,
+        "findings": str,
+        "official_list": str,
+    }
+    tasks: ClassVar[tuple[Task, ...]] = tuple(
+        Task(name.lower(), "classification", "none", name.replace("_", " ").capitalize()) for name in FINDINGS
+    )
+    extra_tasks: ClassVar[tuple[Task, ...]] = (Task("any_finding", "classification", "none", "Any finding"),)
+    attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
+
+    @classmethod
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+        """One unit per row of the table; images that no row names are noted."""
+        if "frontal" not in config.views:
+            raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
+        path = _table_path(root)
+        table = read_table(path, NEEDED)
+        files = {file.name: file.relative_to(root).as_posix() for file in sorted(root.glob("images*/**/*.png"))}
+        official = _official(root)
+        units = []
+        for line, row in enumerate(rows_of(table), start=2):
+            unit = _unit(row, f"{path.name}#{line}", files, official, notes)
+            if unit:
+                units.append(unit)
+        named = set(table["Image Index"].str.strip())
+        for name in sorted(set(files) - named):
+            notes.skip(files[name], "no_row", f"{path.name} does not name this image")
+        return units
+
+    @classmethod
+    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+        """Reads one X-ray as grey values (some files of the data set are RGBA)."""
+        file = unit.files[0]
+        try:
+            image = resize(read_grey(root / file), config.image_size)
+        except UnreadableImage as error:
+            notes.skip(file, "unreadable", str(error))
+            return []
+        if is_constant(image):
+            notes.skip(file, "constant", "the image holds one single value")
+            return []
+        return [Sample(unit.name, unit.patient_id, to_integers(image, cls.dtype), None, unit.columns)]
+
+    @classmethod
+    def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
+        """A finding is 1 where it is named, else 0; rows without any finding text are unknown."""
+        sets = raw["findings"].map(lambda text: frozenset(text.split("|")) if text else None)
+        unknown = sets.isna().to_numpy()
+
+        def column(test: Any) -> np.ndarray:
+            values = np.array([bool(names) and test(names) for names in sets], np.float32)
+            return np.where(unknown, np.float32(np.nan), values)
+
+        columns = {name.lower(): column(lambda names, name=name: name in names) for name in FINDINGS}
+        return {**columns, "any_finding": column(lambda names: names != {NO_FINDING})}
+
+
+def parse_age(text: str) -> float:
+    """Years from "58", "058Y", "011M" or "023D"; NaN where blank, zero or below, or above 120."""
+    match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?)\s*([YMD]?)\s*", text, flags=re.IGNORECASE)
+    if not match:
+        return float("nan")
+    years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
+    return years if 0 < years <= OLDEST else float("nan")
+
+
+def _table_path(root: Path) -> Path:
+    found = sorted(root.glob("Data_Entry_2017*.csv"))
+    if len(found) != 1:
+        raise FileNotFoundError(f"expected one Data_Entry_2017*.csv in {root}, found {[path.name for path in found] or 'none'}")
+    return found[0]
+
+
+def _official(root: Path) -> dict[str, str]:
+    """Image name -> "train_val" or "test" (both: "train_val|test") from the official lists, where they are."""
+    official: dict[str, str] = {}
+    for file, word in LISTS.items():
+        if (root / file).is_file():
+            for name in (root / file).read_text(encoding="utf-8").split():
+                official[name] = f"{official[name]}|{word}" if name in official else word
+    return official
+
+
+def _unit(row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes) -> Unit | None:
+    name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
+    if not inside(name):
+        notes.skip(place, "outside_root", f"{name} leaves the data folder")
+        return None
+    if name not in files:
+        notes.skip(name, "missing_file", f"named in {place}, not found under images*/")
+        return None
+    if not patient.isdigit() or int(patient) != number(name.split("_")[0]):
+        notes.keep(place, "conflict", f"image {name} belongs to another patient than Patient ID {patient!r}; the file name counts")
+    found = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
+    if not found:
+        notes.keep(place, "missing_label", f"{name} has no finding labels")
+    strange = [text for text in found if text not in FINDINGS and text != NO_FINDING]
+    if strange:
+        notes.keep(place, "unknown_label", f"{name}: unknown findings {strange}; all findings of this image are unknown")
+    if NO_FINDING in found and len(found) > 1:
+        notes.keep(place, "conflict", f"{name}: {NO_FINDING!r} together with findings; all findings of this image are unknown")
+    usable = not strange and (NO_FINDING not in found or len(found) == 1)
+    columns = {
+        "sex_recorded": row["Patient Gender"].strip(),
+        "age_years": parse_age(row["Patient Age"]),
+        "view": row["View Position"].strip(),
+        "findings": "|".join(found) if usable else "",
+        "official_list": official.get(name, ""),
+    }
+    return Unit(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)

@@ -1,0 +1,112 @@
+"""Reading, scaling and resizing of single images; errors name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageFile
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+class UnreadableImage(ValueError):
+    """A file that is not a complete image; the message names the file."""
+
+
+def inside(path: str) -> bool:
+    """Whether a path written in a table stays in the data folder: not absolute and without "..".
+
+    Args:
+      path: path with "/" or "\\" between its parts.
+    """
+    parts = PurePosixPath(path.replace("\\", "/"))
+    return not parts.is_absolute() and ".." not in parts.parts
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """An 8- or 16-bit PNG or JPEG as grey values.
+
+    Args:
+      path: file; colour images become grey (ITU-R 601 luma), an alpha channel is dropped.
+
+    Returns:
+      [H, W] float32 in the units of the file.
+
+    Raises:
+      UnreadableImage: truncated, or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            deep = image.mode.startswith(("I", "F"))
+            return np.asarray(image if deep else image.convert("L"), dtype=np.float32)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{path}: {error}") from error
+
+
+def read_tiff(path: Path) -> np.ndarray:
+    """A TIFF file as stored.
+
+    Raises:
+      UnreadableImage: truncated, or not a TIFF.
+    """
+    try:
+        return np.asarray(tifffile.imread(path))
+    except Exception as error:
+        raise UnreadableImage(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def is_constant(image: np.ndarray) -> bool:
+    """Whether an image holds one single value or no finite contrast."""
+    low, high = float(np.min(image)), float(np.max(image))
+    return not np.isfinite(low) or not np.isfinite(high) or high <= low
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Bilinear resize with antialiasing (Pillow's filter widens when it shrinks); a rectangle is stretched to a square.
+
+    Args:
+      image: [H, W] any real type.
+      size: target height and width in pixels.
+
+    Returns:
+      [size, size] float32.
+    """
+    values = np.ascontiguousarray(image, dtype=np.float32)
+    if values.shape == (size, size):
+        return values
+    return np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def to_integers(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Min-max scaling of one image to the full range of an unsigned integer type: round(max (x - min x) / (max x - min x)).
+
+    Args:
+      image: [H, W] not constant.
+      dtype: uint8 or uint16.
+
+    Returns:
+      [H, W] of `dtype`, spanning 0 to the type's largest value; divided by it, this is the paper's min-max image in [0, 1].
+
+    Raises:
+      ValueError: the image is constant.
+    """
+    if is_constant(image):
+        raise ValueError("a constant image cannot be scaled to [0, 1]")
+    values = np.asarray(image, dtype=np.float64)
+    low, high = values.min(), values.max()
+    return np.rint((values - low) / (high - low) * np.iinfo(dtype).max).astype(dtype)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Resizes a binary mask with the filter of the image and cuts at one half, so that both stay aligned.
+
+    Args:
+      mask: [H, W], non-zero = inside.
+      size: target height and width in pixels.
+
+    Returns:
+      [size, size] uint8 in {0, 1}.
+    """
+    return (resize((np.asarray(mask) != 0).astype(np.float32), size) >= 0.5).astype(np.uint8)

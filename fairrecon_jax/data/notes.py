@@ -1,0 +1,88 @@
+"""What a reader could not use, or used only in part: one note per file with its reason, never a silent drop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+
+import pandas as pd
+
+SKIPPED = "skipped"
+KEPT = "kept"
+
+KINDS = {
+    "missing_file": "a file named by a table is not there",
+    "missing_mask": "an image has no mask file",
+    "unreadable": "a file cannot be read as an image (truncated or not an image)",
+    "constant": "an image holds one single value",
+    "mask_shape": "a mask differs in shape from its image",
+    "mask_values": "a mask holds values that are not in the data set's description",
+    "wrong_shape": "an image has other dimensions than the data set's description",
+    "duplicate": "the same example is named twice",
+    "outside_root": "a path leaves the data folder",
+    "unknown_name": "a file or an identifier does not follow the data set's naming",
+    "no_row": "images without a row of clinical values",
+    "missing_label": "a row without a value for a label",
+    "unknown_label": "a label value that is not in the data set's description",
+    "missing_sex": "a patient without sex",
+    "missing_age": "an image without a plausible age",
+    "missing_race": "a patient without race, or who refused to say",
+    "missing_table": "an optional table is not there",
+    "conflict": "rows of one patient disagree",
+    "view": "an image of a view that was not asked for",
+}
+"""Every kind of note with its meaning."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """One thing found wrong.
+
+    Attributes:
+      file: path inside the data folder, with "#slice" or "#row" where it concerns a part of the file.
+      kind: a key of `KINDS`.
+      reason: one sentence for a reader.
+      action: "skipped" (the example is not in the cohort) or "kept" (it is, with a value unknown).
+    """
+
+    file: str
+    kind: str
+    reason: str
+    action: str = SKIPPED
+
+
+class Notes:
+    """A list of notes that several readers append to."""
+
+    def __init__(self) -> None:
+        self._notes: list[Note] = []
+
+    def skip(self, file: str, kind: str, reason: str) -> None:
+        """Notes that an example was left out."""
+        self._add(Note(file, kind, reason, SKIPPED))
+
+    def keep(self, file: str, kind: str, reason: str) -> None:
+        """Notes that an example was kept although something about it is unknown."""
+        self._add(Note(file, kind, reason, KEPT))
+
+    def _add(self, note: Note) -> None:
+        if note.kind not in KINDS:
+            raise ValueError(f"unknown kind of note {note.kind!r}; known: {', '.join(KINDS)}")
+        self._notes.append(note)
+
+    def __iter__(self) -> Iterator[Note]:
+        return iter(self._notes)
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Number of notes per (action, kind), most frequent first."""
+        return dict(Counter((note.action, note.kind) for note in self._notes).most_common())
+
+    def table(self) -> pd.DataFrame:
+        """All notes as a table with columns file, reason, kind, action, sorted so that runs compare."""
+        columns = ["file", "reason", "kind", "action"]
+        rows = [(note.file, note.reason, note.kind, note.action) for note in self._notes]
+        return pd.DataFrame(rows, columns=columns).sort_values(["kind", "file", "reason"], kind="stable", ignore_index=True)

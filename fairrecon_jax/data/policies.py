@@ -1,0 +1,161 @@
+"""Named policies that turn what was recorded into labels and groups; pure functions of the recorded columns."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.types import Attribute
+
+SEXES = ("female", "male")
+RACES = (
+    "White",
+    "Black",
+    "Asian",
+    "Native Hawaiian or Pacific Islander",
+    "American Indian or Alaska Native",
+    "Other",
+)
+POOLED = ("White", "Black", "Asian", "Other")
+WHITE_VS_REST = ("White", "not White")
+_SEX_WORDS = {"f": "female", "female": "female", "m": "male", "male": "male"}
+_REFUSED = re.compile(r"unknown|refused|declined|not (reported|available|recorded)|^n/?a$|^nan$|^none$")
+_RACE_WORDS = (
+    (re.compile(r"white|caucasian"), "White"),
+    (re.compile(r"black|african[ -]american"), "Black"),
+    (re.compile(r"hawaiian|pacific islander"), "Native Hawaiian or Pacific Islander"),
+    (re.compile(r"american indian|alaska|native american"), "American Indian or Alaska Native"),
+    (re.compile(r"\basian\b"), "Asian"),
+    (re.compile(r"^other"), "Other"),
+)
+
+
+def sex_group(recorded: object) -> str | None:
+    """ "female", "male" or None for one recorded value ("F", "Female", "M", "Male", any case)."""
+    return _SEX_WORDS.get(str(recorded).strip().lower())
+
+
+def race_group(recorded: object) -> str | None:
+    """One of `RACES`, or None where race is blank, unknown, refused or not understood.
+
+    Args:
+      recorded: free text such as "White, non-Hispanic", "Asian - Historical Conv" or "Patient Refused"; ethnicity after a comma is
+        not used.
+    """
+    text = str(recorded).strip().lower()
+    if not text or _REFUSED.search(text):
+        return None
+    return next((group for pattern, group in _RACE_WORDS if pattern.search(text)), None)
+
+
+def race_is_refusal(recorded: object) -> bool:
+    """Whether a recorded race says that it is unknown or refused (as opposed to a spelling that is not understood)."""
+    text = str(recorded).strip().lower()
+    return not text or bool(_REFUSED.search(text))
+
+
+def race_policy(group: str | None, policy: str) -> str | None:
+    """Pools one of `RACES` by policy: "six" leaves it, "pooled" moves small groups into Other, "white_vs_rest" keeps two groups."""
+    if group is None or policy == "six":
+        return group
+    if policy == "pooled":
+        return group if group in POOLED else "Other"
+    return "White" if group == "White" else "not White"
+
+
+def uncertain(values: np.ndarray, policy: str) -> np.ndarray:
+    """Applies the policy for uncertain findings.
+
+    Args:
+      values: any shape, 1 present, 0 absent, -1 uncertain, NaN not mentioned.
+      policy: "ignore" (unknown), "zeros" or "ones".
+
+    Returns:
+      The same shape, float32 in {0, 1, NaN}.
+    """
+    filled = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0}[policy]
+    return np.where(values == -1, filled, values).astype(np.float32)
+
+
+def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
+    """One value per patient: the only value among the patient's rows, None where they disagree or none is known.
+
+    Args:
+      patients: [N] patient names.
+      groups: [N] group names or None.
+
+    Returns:
+      [N] object, the patient's value on each of its rows.
+    """
+    known = pd.DataFrame({"patient": patients.to_numpy(), "group": groups.to_numpy()}).dropna().drop_duplicates()
+    single = known.drop_duplicates("patient", keep=False).set_index("patient")["group"]
+    values = patients.map(single).astype(object)
+    return values.where(values.notna(), None)
+
+
+def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
+    """The median age over patients (a patient's age is the median over its images).
+
+    Args:
+      raw: table with patient_id and age_years.
+      rows: row numbers of the training patients; all rows if None.
+
+    Returns:
+      Years.
+
+    Raises:
+      ValueError: no age is known among these rows.
+    """
+    chosen = raw if rows is None else raw.iloc[rows]
+    median = float(chosen.groupby("patient_id")["age_years"].median().median())
+    if not np.isfinite(median):
+        raise ValueError("no patient of the training part has an age: give age_cut a number or leave 'age' out of attributes")
+    return median
+
+
+def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
+    """The sex of each row's patient with its attribute."""
+    column = one_per_patient(raw["patient_id"], raw["sex_recorded"].map(sex_group))
+    return column, Attribute("sex", SEXES, "sex as recorded; patients whose rows disagree are unknown", "patient")
+
+
+def age_column(raw: pd.DataFrame, cut: float, origin: str) -> tuple[pd.Series, Attribute]:
+    """The age group of each row: "under c" where age < c, else "c and over", None where age is unknown."""
+    groups = (f"under {cut:g}", f"{cut:g} and over")
+    years = raw["age_years"]
+    column = pd.Series(np.where(years < cut, groups[0], groups[1]), index=raw.index, dtype=object)
+    column = column.where(years.notna(), None)
+    return column, Attribute("age", groups, f"age at the time of the image, cut at {cut:g} years ({origin})", "image")
+
+
+def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
+    """The race of each row's patient under a policy, with its attribute; groups without a patient are left out."""
+    recorded = {value: race_policy(race_group(value), policy) for value in raw["race_recorded"].unique()}
+    column = one_per_patient(raw["patient_id"], raw["race_recorded"].map(recorded))
+    order = {"six": RACES, "pooled": POOLED, "white_vs_rest": WHITE_VS_REST}[policy]
+    present = tuple(group for group in order if (column == group).any())
+    text = f"race as recorded, policy {policy!r}; unknown, refused and conflicting entries are unknown"
+    return column, Attribute("race", present, text, "patient", reference="White" if "White" in present else "")
+
+
+def evaluated(raw: pd.DataFrame, config: CohortConfig, default: str | tuple[float, float]) -> np.ndarray:
+    """Which rows count in evaluation.
+
+    Args:
+      raw: table with slice (from 0) and slices (of the volume), or without them (X-rays: every row counts).
+      config: its `evaluate_slices`: "all", (first, last) both included, or two fractions of the volume as floats.
+      default: what "default" means for this cohort.
+
+    Returns:
+      [N] bool.
+    """
+    limits = default if config.evaluate_slices == "default" else config.evaluate_slices
+    if "slice" not in raw or isinstance(limits, str):
+        return np.ones(len(raw), bool)
+    position = raw["slice"].to_numpy(float)
+    if all(isinstance(limit, float) for limit in limits) and limits[1] <= 1:
+        position = position / np.maximum(raw["slices"].to_numpy(float) - 1, 1)
+    return (position >= limits[0]) & (position <= limits[1])

@@ -1,0 +1,20 @@
+"""All cohorts by name; a new cohort is one folder in `cohorts` and one line here."""
+
+from __future__ import annotations
+
+from fairrecon_jax.data.builder import CohortBuilder
+from fairrecon_jax.data.cohorts.lgg_mri import LggMri
+from fairrecon_jax.data.cohorts.nih_chestxray14 import NihChestxray14
+
+COHORTS: dict[str, type[CohortBuilder]] = {builder.cohort: builder for builder in (NihChestxray14, LggMri)}
+
+
+def find(name: str) -> type[CohortBuilder]:
+    """The builder of a cohort.
+
+    Raises:
+      ValueError: no such cohort; the message lists those there are.
+    """
+    if name not in COHORTS:
+        raise ValueError(f"no cohort {name!r}; there are {', '.join(sorted(COHORTS))}")
+    return COHORTS[name]

@@ -1,0 +1,243 @@
+"""Splits by patient: stratified, seeded, written once with a hash, and refused when they are not what they claim to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.types import CohortSpec
+
+RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = "train_reconstruction", "train_diagnosis", "train", "val", "test"
+PARTS = (RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST)
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Which patient belongs to which part.
+
+    Attributes:
+      seed: seed of the assignment.
+      fractions: train, validation and test fractions of the patients.
+      patients: patient name -> part.
+      digest: SHA-256 over everything else.
+      diagnosis_fraction: fraction of the training patients that train the diagnosis only; 0 where both parts are the same.
+    """
+
+    seed: int
+    fractions: tuple[float, float, float]
+    patients: dict[str, str]
+    digest: str
+    diagnosis_fraction: float = 0.0
+
+    def rows(self, table: pd.DataFrame, *names: str) -> np.ndarray:
+        """Row numbers of the patients in some parts.
+
+        Args:
+          table: a cohort's table.
+          names: parts. "train" means every training part; "train_reconstruction" and "train_diagnosis" both mean "train" where the
+            training part is not cut.
+
+        Returns:
+          [n] int64, ascending.
+
+        Raises:
+          ValueError: an unknown part, or a patient of the table that is in no part.
+        """
+        unknown = [name for name in names if name not in PARTS]
+        if unknown or not names:
+            raise ValueError(f"unknown part {', '.join(unknown) or '(none given)'}; there are {', '.join(PARTS)}")
+        part = table["patient_id"].map(self.patients)
+        if part.isna().any():
+            stray = table.loc[part.isna(), "patient_id"].unique()
+            raise ValueError(f"{len(stray)} patients of the table are in no part, e.g. {stray[0]}: make the splits from this cohort")
+        wanted = {name for asked in names for name in _meaning(asked)}
+        return np.flatnonzero(part.isin(wanted).to_numpy())
+
+    def counts(self) -> dict[str, int]:
+        """Number of patients per part that has any."""
+        found = Counter(self.patients.values())
+        return {name: found[name] for name in PARTS if found[name]}
+
+
+def _meaning(name: str) -> tuple[str, ...]:
+    if name == TRAIN:
+        return (TRAIN, RECONSTRUCTION, DIAGNOSIS)
+    return (name, TRAIN) if name in (RECONSTRUCTION, DIAGNOSIS) else (name,)
+
+
+def make_splits(
+    table: pd.DataFrame,
+    spec: CohortSpec,
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+    diagnosis_fraction: float = 0.0,
+) -> Splits:
+    """Assigns every patient to one part, so that findings and groups keep their shares.
+
+    Iterative stratification: the rarest trait among the patients left is dealt out first, each patient to the part that lacks most of
+    it; part sizes are exact.
+
+    Args:
+      table: a cohort's table; a patient has a finding if one of its examples has it.
+      spec: names the tasks and attributes.
+      fractions: train, validation, test; they sum to 1.
+      seed: of the order among equals.
+      diagnosis_fraction: fraction of the training patients set apart for the diagnosis, in [0, 1).
+
+    Returns:
+      Splits; the same table and seed give the same splits whatever the order of rows.
+
+    Raises:
+      ValueError: fractions out of range, or too few patients for the parts.
+
+    Reference:
+      K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD 2011.
+    """
+    shares = tuple(float(value) for value in fractions)
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"fractions must be three non-negative numbers with sum 1 (train, val, test), got {fractions}")
+    if not 0 <= diagnosis_fraction < 1:
+        raise ValueError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")
+    names, traits = patient_traits(table, spec)
+    generator = np.random.default_rng(seed)
+    part = _stratify(traits, shares, generator)
+    patients = {name: (TRAIN, VAL, TEST)[p] for name, p in zip(names, part, strict=True)}
+    if diagnosis_fraction:
+        train = np.flatnonzero(part == 0)
+        cut = _stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
+        patients |= {names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)}
+    return _sealed(int(seed), shares, patients, float(diagnosis_fraction))
+
+
+def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np.ndarray]:
+    """What stratification balances.
+
+    Returns:
+      Patient names (sorted) and [P, K] bool: per task "has it", per attribute group "belongs to it" (most frequent group of its images).
+    """
+    grouped = table.groupby("patient_id", sort=True)
+    columns = [(grouped[task.name].max() > 0).to_numpy() for task in spec.tasks]
+    names = [str(name) for name in grouped.groups]
+    for attribute in spec.attributes:
+        counts = pd.crosstab(table["patient_id"], table[attribute.name]).reindex(index=names, columns=list(attribute.groups), fill_value=0)
+        largest = counts.to_numpy().argmax(axis=1)
+        known = counts.to_numpy().sum(axis=1) > 0
+        columns += [known & (largest == group) for group in range(len(attribute.groups))]
+    return names, np.stack(columns, axis=1) if columns else np.zeros((len(names), 0), bool)
+
+
+def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
+    """Whole numbers with the given shares (largest remainder); every part with a share gets at least one."""
+    exact = count * np.asarray(shares, float)
+    sizes = np.floor(exact + 1e-9).astype(int)
+    for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
+        sizes[part] += 1
+    for part in np.flatnonzero((sizes == 0) & (np.asarray(shares) > 0)):
+        sizes[part] += 1
+        sizes[np.argmax(sizes)] -= 1
+    if (sizes[np.asarray(shares) > 0] < 1).any():
+        raise ValueError(f"{count} patients are too few for parts with shares {tuple(shares)}")
+    return sizes
+
+
+def _stratify(traits: np.ndarray, shares: Sequence[float], generator: np.random.Generator) -> np.ndarray:
+    """Assigns rows of `traits` to parts: [P] int."""
+    count, kinds = traits.shape
+    room = _sizes(count, shares)
+    lacking = traits.sum(axis=0)[None, :] * np.asarray(shares, float)[:, None]
+    part = np.full(count, -1)
+    order = generator.permutation(count)
+    pending = set(range(kinds))
+    while pending:
+        left = traits[part < 0].sum(axis=0)
+        kind = min(pending, key=lambda k: (left[k], k))
+        pending.discard(kind)
+        for row in order[traits[order, kind] & (part[order] < 0)]:
+            wish = np.where(room > 0, lacking[:, kind], -np.inf)
+            best = np.flatnonzero(wish >= wish.max() - 1e-9)
+            part[row] = best[np.argmax(room[best])]
+            room[part[row]] -= 1
+            lacking[part[row]] -= traits[row]
+    for row in order[part[order] < 0]:
+        part[row] = np.argmax(room)
+        room[part[row]] -= 1
+    return part
+
+
+def _digest(seed: int, fractions: Sequence[float], patients: dict[str, str], diagnosis_fraction: float) -> str:
+    text = json.dumps([seed, list(fractions), diagnosis_fraction, sorted(patients.items())], ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sealed(seed: int, fractions: tuple[float, ...], patients: dict[str, str], diagnosis_fraction: float) -> Splits:
+    digest = _digest(seed, fractions, patients, diagnosis_fraction)
+    return Splits(seed, (fractions[0], fractions[1], fractions[2]), patients, digest, diagnosis_fraction)
+
+
+def write_splits(path: str | Path, splits: Splits) -> None:
+    """Writes the splits once, as JSON with the patients of each part, counts and hash.
+
+    Raises:
+      FileExistsError: other splits are already there.
+    """
+    target = Path(path)
+    if target.exists():
+        there = read_splits(target)
+        if there.digest != splits.digest:
+            raise FileExistsError(f"{target} holds other splits (seed {there.seed}, {there.digest[:12]}); they are written once")
+        return
+    parts: dict[str, list[str]] = {name: [] for name in splits.counts()}
+    for patient, part in sorted(splits.patients.items()):
+        parts[part].append(patient)
+    content = {
+        "seed": splits.seed,
+        "fractions": list(splits.fractions),
+        "diagnosis_fraction": splits.diagnosis_fraction,
+        "sha256": splits.digest,
+        "counts": splits.counts(),
+        "parts": parts,
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(aside, target)
+
+
+def read_splits(path: str | Path, seed: int | None = None) -> Splits:
+    """Reads splits back and checks them.
+
+    Args:
+      path: a file of `write_splits`.
+      seed: the seed that the caller expects; None accepts any.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file, a patient in two parts, a changed hash, or another seed.
+    """
+    target = Path(path)
+    try:
+        content = json.loads(target.read_text(encoding="utf-8"))
+        parts, recorded = content["parts"], content["sha256"]
+        found, fractions, diagnosis = int(content["seed"]), tuple(content["fractions"]), float(content["diagnosis_fraction"])
+        listed = [(str(patient), part) for part, patients in parts.items() for patient in patients]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{target} is not a splits file: {error!r}") from error
+    patients = dict(listed)
+    if len(patients) != len(listed):
+        twice = next(name for name, times in Counter(name for name, _ in listed).items() if times > 1)
+        raise ValueError(f"{target}: patient {twice} is in more than one part")
+    if set(parts) - set(PARTS):
+        raise ValueError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
+    if _digest(found, fractions, patients, diagnosis) != recorded:
+        raise ValueError(f"{target} was changed after it was written: its hash does not match")
+    if seed is not None and seed != found:
+        raise ValueError(f"{target} was made with seed {found}, not {seed}: use another work directory for another seed")
+    return _sealed(found, fractions, patients, diagnosis)

@@ -1,0 +1,51 @@
+"""Reading the tables that come with the data: CSV files as text, checked for their columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+
+def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """A CSV file with every cell as text ("" = blank).
+
+    Args:
+      path: the file.
+      needed: column names that must be there.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not a table, or a column is missing; the message names file and columns.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no table {path}")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable CSV table: {error}") from error
+    require_columns(path, table, needed)
+    return table
+
+
+def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> None:
+    """Raises ValueError naming the columns that a table lacks."""
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The rows of a text table as dictionaries."""
+    return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False, name=None)]
+
+
+def number(text: object) -> float:
+    """A cell as a number; NaN where it is blank or not a number."""
+    try:
+        value = float(str(text).strip())
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan

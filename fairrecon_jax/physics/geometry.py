@@ -1,0 +1,138 @@
+"""The parallel-beam geometry shared by every form of the Radon transform, its Hann filter, and batches cut into chunks.
+
+Angles are theta_i = i * 180 / angles degrees. With c = cos(theta), s = sin(theta), and x (column) and y (row) counted from the centre pixel
+size / 2, the detector at r sees the ray x = c r + s l, y = -s r + c l. Because the number of angles divides by four, every angle is one of
+0..45 degrees seen by a reflected or transposed image: both transforms visit the first quarter of the angles, for four images at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+CHUNK = 8
+"""Images worked on together: more fall out of the CPU's caches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelBeam:
+    """A scan of a square image by parallel rays over half a circle.
+
+    Attributes:
+      size: image height and width in pixels, even.
+      angles: number of equally spaced angles over 180 degrees, divisible by 4.
+    """
+
+    size: int
+    angles: int
+
+    def __post_init__(self) -> None:
+        """Checks the two numbers."""
+        if self.size < 4 or self.size % 2:
+            raise ValueError(f"image size {self.size} must be an even number of at least 4 pixels: crop or pad the image")
+        if self.angles < 4 or self.angles % 4:
+            raise ValueError(f"{self.angles} angles: the symmetric projectors need a number divisible by 4")
+
+    @property
+    def detectors(self) -> int:
+        """Number of detectors: the smallest integer that covers the image's diagonal."""
+        return math.isqrt(2 * self.size**2 - 1) + 1
+
+    @property
+    def centre(self) -> int:
+        """Index of the detector at r = 0."""
+        return self.detectors // 2
+
+    @property
+    def eighth(self) -> int:
+        """Index of the angle of 45 degrees."""
+        return self.angles // 4
+
+    @property
+    def first_eighth(self) -> np.ndarray:
+        """The angles from 0 to 45 degrees inclusive, in radians, float64 [eighth + 1]."""
+        return np.arange(self.eighth + 1) * np.pi / self.angles
+
+    def check_image(self, image: jax.Array) -> None:
+        """Raises ValueError unless `image` is [B, size, size]."""
+        if image.ndim != 3 or image.shape[1:] != (self.size, self.size):
+            raise ValueError(f"image has shape {image.shape}, expected [B, {self.size}, {self.size}]")
+
+    def check_sinogram(self, sinogram: jax.Array) -> None:
+        """Raises ValueError unless `sinogram` is [B, detectors, angles]."""
+        if sinogram.ndim != 3 or sinogram.shape[1:] != (self.detectors, self.angles):
+            raise ValueError(f"sinogram has shape {sinogram.shape}, expected [B, {self.detectors}, {self.angles}]")
+
+
+def parallel_beam(size: int, angles: int = 0) -> ParallelBeam:
+    """The scan of a square image, with as many angles as pixels (rounded up to a multiple of 4) unless told otherwise.
+
+    Args:
+      size: image height and width in pixels, even.
+      angles: number of angles over 180 degrees, divisible by 4; 0 for the default.
+
+    Returns:
+      The geometry.
+
+    Raises:
+      ValueError: an odd size or a number of angles that does not divide by 4.
+    """
+    return ParallelBeam(size, angles or 4 * math.ceil(size / 4))
+
+
+def padded_length(detectors: int) -> int:
+    """Length of the filter's Fourier transform: a power of two of at least twice the detectors, and at least 64."""
+    return max(64, 2 ** math.ceil(math.log2(2 * detectors)))
+
+
+def hann_ramp(detectors: int) -> np.ndarray:
+    """The ramp filter times a Hann window, in the frequency domain.
+
+    H[k] = 2 Re FFT(h)[k] * w[k] with the band-limited ramp h[0] = 1/4, h[n odd] = -1/(pi n)^2, h[n even] = 0. The window w is NumPy's
+    symmetric Hann shifted to frequency 0, as in scikit-image, which leaves it half a bin off centre; taking the real part of the inverse
+    transform keeps its even part (H[k] + H[-k]) / 2, which is what is returned.
+
+    Args:
+      detectors: length of the projections.
+
+    Returns:
+      float64 [padded_length / 2 + 1], for `rfft` of projections padded to `padded_length(detectors)`.
+
+    Reference: Kak and Slaney, Principles of Computerized Tomographic Imaging, chapter 3.
+    """
+    length = padded_length(detectors)
+    distance = np.minimum(np.arange(length), length - np.arange(length))
+    kernel = np.zeros(length)
+    odd = distance % 2 == 1
+    kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
+    kernel[0] = 0.25
+    response = 2 * np.real(np.fft.fft(kernel)) * np.fft.fftshift(np.hanning(length))
+    even = (response + np.roll(response[::-1], 1)) / 2
+    return even[: length // 2 + 1]
+
+
+def map_chunks(function: Callable[[jax.Array], jax.Array], batch: jax.Array, limit: int = CHUNK) -> jax.Array:
+    """Applies a function of a batch to equal chunks of at most `limit` examples, one after the other.
+
+    Args:
+      function: maps [b, ...] to [b, ...], each example on its own.
+      batch: [B, ...].
+      limit: largest b.
+
+    Returns:
+      [B, ...], the same as `function(batch)`.
+    """
+    count = batch.shape[0]
+    chunks = max(1, math.ceil(count / limit))
+    rows = math.ceil(count / chunks)
+    if chunks == 1:
+        return function(batch)
+    padding = [(0, chunks * rows - count)] + [(0, 0)] * (batch.ndim - 1)
+    parts = jnp.pad(batch, padding).reshape(chunks, rows, *batch.shape[1:])
+    done = jax.lax.map(function, parts)
+    return done.reshape(chunks * rows, *done.shape[2:])[:count]

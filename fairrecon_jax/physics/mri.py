@@ -1,0 +1,153 @@
+"""Radially undersampled single-coil MRI: Fourier transform, ray mask, zero-filled image.
+
+A fully sampled image x becomes z = F^-1 (M F x) with the centred orthonormal Fourier transform F and a binary mask M of rays through the
+centre of k-space. The acceleration of a mask is what it achieves: pixels of k-space divided by pixels sampled.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Magnitude = Literal["magnitude", "real"]
+
+
+def centred_fft2(image: jax.Array) -> jax.Array:
+    """Orthonormal 2-D Fourier transform with the origin of both domains at pixel (H / 2, W / 2).
+
+    Args:
+      image: [..., H, W] real or complex.
+
+    Returns:
+      k-space, complex [..., H, W], of the same energy.
+    """
+    axes = (-2, -1)
+    return jnp.fft.fftshift(jnp.fft.fft2(jnp.fft.ifftshift(image, axes), norm="ortho"), axes)
+
+
+def centred_ifft2(kspace: jax.Array) -> jax.Array:
+    """Inverse of `centred_fft2`.
+
+    Args:
+      kspace: complex [..., H, W].
+
+    Returns:
+      Image, complex [..., H, W], of the same energy.
+    """
+    axes = (-2, -1)
+    return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(kspace, axes), norm="ortho"), axes)
+
+
+@functools.lru_cache(maxsize=512)
+def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
+    """A mask of rays that leave the centre of k-space at equal angles over the full circle.
+
+    Ray j samples the pixels (int(H/2 + r sin t_j), int(W/2 + r cos t_j)), t_j = 2 pi j / rays, r = 0 ... max(H, W)/2 - 1.
+
+    Args:
+      rays: number of rays, at least 1.
+      height: rows of k-space.
+      width: columns of k-space; `height` if None.
+
+    Returns:
+      [H, W] float32 in {0, 1}, read-only.
+
+    Raises:
+      ValueError: no ray, or an empty k-space.
+    """
+    width = width or height
+    if rays < 1 or min(height, width) < 2:
+        raise ValueError(f"a mask of {rays} rays on {height} x {width} pixels: needs at least 1 ray and 2 x 2 pixels")
+    angle = np.linspace(0, 2 * np.pi, rays, endpoint=False)[:, None]
+    radius = np.arange(max(height, width) // 2)
+    row = np.clip((height / 2 + radius * np.sin(angle)).astype(int), 0, height - 1)
+    column = np.clip((width / 2 + radius * np.cos(angle)).astype(int), 0, width - 1)
+    mask = np.zeros((height, width), np.float32)
+    mask[row, column] = 1
+    mask.flags.writeable = False
+    return mask
+
+
+def achieved_acceleration(mask: np.ndarray) -> float:
+    """The acceleration factor of a mask: its number of pixels over the number sampled.
+
+    Args:
+      mask: [H, W] in {0, 1}.
+
+    Returns:
+      A number of at least 1.
+
+    Raises:
+      ValueError: the mask samples nothing.
+    """
+    sampled = float(np.sum(mask))
+    if not sampled:
+        raise ValueError(f"the mask of shape {mask.shape} samples no pixel")
+    return mask.size / sampled
+
+
+@functools.lru_cache(maxsize=128)
+def rays_for_acceleration(acceleration: float, height: int, width: int | None = None) -> int:
+    """The number of rays whose mask comes closest to an acceleration factor.
+
+    A bisection finds where the nearly monotone achieved acceleration crosses the wanted one; the closest count within 16 rays of the
+    crossing wins, the smaller one on ties.
+
+    Args:
+      acceleration: wanted factor, between what a full set of rays (about 4/pi) and a single ray achieve.
+      height: rows of k-space.
+      width: columns of k-space; `height` if None.
+
+    Returns:
+      Number of rays.
+
+    Raises:
+      ValueError: no count of rays comes within 25% of the wanted factor.
+    """
+    width = width or height
+
+    def achieved(rays: int) -> float:
+        return achieved_acceleration(radial_mask(rays, height, width))
+
+    few, many = 1, 8 * max(height, width)
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if achieved(middle) > acceleration else (few, middle)
+    candidates = range(max(1, few - 16), few + 17)
+    best = min(candidates, key=lambda rays: (abs(achieved(rays) - acceleration), rays))
+    if abs(achieved(best) - acceleration) > 0.25 * acceleration:
+        raise ValueError(
+            f"acceleration {acceleration} cannot be had on {height} x {width} pixels: the closest radial mask, {best} rays, "
+            f"achieves {achieved(best):.2f}"
+        )
+    return best
+
+
+def zero_filled(image: jax.Array, mask: jax.Array, magnitude: Magnitude = "magnitude") -> jax.Array:
+    """The image that undersampled k-space gives when the missing samples are taken as 0.
+
+    z = F^-1 (M F x); the result is |z| ("magnitude", what a scanner shows) or |Re z| ("real", the convention of the published code; the
+    mask is not point-symmetric, so z is not real). It is clipped to [0, 1]: undersampling overshoots by a few percent at edges.
+
+    Args:
+      image: [..., H, W] float, in [0, 1].
+      mask: [H, W] float in {0, 1}.
+      magnitude: "magnitude" or "real".
+
+    Returns:
+      [..., H, W] float in [0, 1].
+
+    Raises:
+      ValueError: an unknown convention, or shapes of image and mask that differ.
+    """
+    if magnitude not in get_args(Magnitude):
+        raise ValueError(f"magnitude {magnitude!r} must be one of {get_args(Magnitude)}")
+    if image.shape[-2:] != mask.shape:
+        raise ValueError(f"image of shape {image.shape} does not fit the mask of shape {mask.shape}")
+    shaped = jnp.reshape(mask, (1,) * (image.ndim - 2) + mask.shape)
+    filled = centred_ifft2(centred_fft2(image) * shaped)
+    return jnp.clip(jnp.abs(filled) if magnitude == "magnitude" else jnp.abs(filled.real), 0, 1)

@@ -137,7 +137,7 @@ def train_batches(
       batch_size: examples a step over all processes; each process gets its equal share of every batch.
       seed: of the order of examples.
       workers: reading processes; 0 reads in threads of this process. The stream does not depend on it.
-      weights: [N] non-negative sampling weights, one per entry of `rows`; a row comes up in proportion to its weight, as evenly as possible.
+      weights: [N] non-negative sampling weights, one per entry of `rows`; rows come up in proportion, as evenly as possible.
         The weight is spent in the sampling: the batch field `weight` is what the cohort gives, not this.
 
     Returns:

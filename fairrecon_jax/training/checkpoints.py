@@ -1,0 +1,192 @@
+"""Checkpoints of a running fit, and the final frozen weights that later steps read.
+
+Both are written aside and renamed, so that a reader finds a whole one or none. Arrays are copied to the host before they are written:
+the training step may reuse the device's buffers at once, and a checkpoint fits any number of devices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers as keeping
+
+from fairrecon_jax.types import Variables
+
+
+def to_host(tree: Any) -> Any:
+    """Copies every leaf to a numpy array that shares no memory with a device; typed keys become their words."""
+
+    def copy(leaf: Any) -> np.ndarray:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        return np.array(leaf)
+
+    return jax.tree.map(copy, tree)
+
+
+def from_host(tree: Any, like: Any) -> Any:
+    """Inverts `to_host`: arrays on the default device, with keys where `like` has keys.
+
+    Raises:
+      ValueError: a leaf has another shape or type than in `like`; the message names it.
+    """
+
+    def back(path: Any, leaf: np.ndarray, template: Any) -> jax.Array:
+        if jnp.issubdtype(template.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(jnp.asarray(leaf))
+        if leaf.shape != template.shape or leaf.dtype != template.dtype:
+            where = jax.tree_util.keystr(path)
+            raise ValueError(f"checkpoint leaf {where} is {leaf.dtype}{leaf.shape}, expected {template.dtype}{template.shape}")
+        return jnp.asarray(leaf)
+
+    return jax.tree_util.tree_map_with_path(back, tree, like)
+
+
+@dataclasses.dataclass
+class _Best(keeping.PreservationPolicy):
+    """Keeps the checkpoint of the best validation so far, which the loop names."""
+
+    step: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        """True for the best step."""
+        return [info.step == self.step for info in checkpoints]
+
+
+class Checkpoints:
+    """The checkpoints of one fit: {state, meta} per step, the latest `keep` and the best are kept, writing goes on in the background."""
+
+    def __init__(self, folder: Path, keep: int):
+        self._best = _Best()
+        policy = keeping.AnyPreservationPolicy([keeping.LatestN(keep), self._best])
+        options = ocp.CheckpointManagerOptions(preservation_policy=policy, cleanup_tmp_directories=True, create=True)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    @property
+    def latest(self) -> int | None:
+        """The latest whole checkpoint's step; None if there is none."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, meta: Mapping[str, Any], best: int | None) -> None:
+        """Starts writing a checkpoint; the state may be donated as soon as this returns.
+
+        Args:
+          step: its number; saving a step twice is a no-op.
+          state: pytree of arrays and typed keys.
+          meta: JSON, e.g. the loader's position.
+          best: the step whose checkpoint must be kept beside the latest.
+        """
+        if step in self._manager.all_steps():
+            return
+        self._best.step = best
+        items = ocp.args.Composite(state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta)))
+        self._manager.save(step, args=items, force=True)
+
+    def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reads a checkpoint.
+
+        Args:
+          like: pytree of the state's structure whose leaves have shape and dtype (`jax.eval_shape` will do).
+          step: which; the latest if None.
+
+        Returns:
+          (state, meta).
+        """
+        step = self.latest if step is None else step
+        template = jax.tree.map(_empty, like)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(template), meta=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=items)
+        return from_host(found["state"], like), found["meta"]
+
+    def should_stop(self, step: int) -> bool:
+        """True where the cluster announced the end of a multi-process run; all processes agree on the step."""
+        return jax.process_count() > 1 and self._manager.reached_preemption(step)
+
+    def wait(self) -> None:
+        """Returns when all that was started is on the disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, and frees the writer's threads."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _empty(leaf: Any) -> np.ndarray:
+    """An array to read a leaf into."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    return np.empty(leaf.shape, leaf.dtype)
+
+
+def digest(variables: Variables) -> str:
+    """The SHA-256 of names, shapes and values of all arrays, as 64 hexadecimal digits: two equal digests are the same weights."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        value = np.asarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape};".encode())
+        total.update(np.ascontiguousarray(value).data)
+    return total.hexdigest()
+
+
+def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, Any]) -> None:
+    """Writes final weights and what is to be known of them, aside and then renamed; an older set at `path` is replaced.
+
+    Args:
+      path: the folder to make; in a multi-process run every process calls this with the same arguments.
+      variables: network variables.
+      meta: JSON, e.g. the config's digest; the digest of the weights is added as "digest".
+    """
+    path = Path(path).absolute()
+    aside, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
+    variables = to_host(variables)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    items = ocp.args.Composite(variables=ocp.args.PyTreeSave(variables), meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}))
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        writer.save(aside, args=items, force=True)
+    if jax.process_index() == 0:
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(aside, path)
+        shutil.rmtree(old, ignore_errors=True)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"saved {path.name}")
+
+
+def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
+    """Reads weights written by `save_variables` and checks that they are what was written.
+
+    Args:
+      path: the folder.
+
+    Returns:
+      (variables as numpy arrays, meta).
+
+    Raises:
+      FileNotFoundError: there are no weights at `path`.
+      ValueError: the weights do not have the digest that was recorded for them.
+    """
+    path = Path(path).absolute()
+    if not (path / "variables").is_dir():
+        raise FileNotFoundError(f"no saved weights at {path}: train first, or give the folder that holds `variables` and `meta`")
+    reader = ocp.PyTreeCheckpointHandler()
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path / "variables").tree)
+    variables = reader.restore(path / "variables", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    reader.close()
+    meta = json.loads((path / "meta" / "metadata").read_text(encoding="utf-8"))
+    if digest(variables) != meta["digest"]:
+        raise ValueError(f"the weights at {path} are not those that were saved there (their digest differs): copy or train them again")
+    return variables, meta

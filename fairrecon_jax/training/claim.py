@@ -1,0 +1,44 @@
+"""A work directory belongs to one set of choices: they are written once and compared whenever a run continues there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
+    """Writes the choices of a run to `workdir/run.json`, or checks that they are those written there.
+
+    Args:
+      workdir: the run's directory; made if absent.
+      choices: JSON by dotted field name, e.g. {"config.steps": 100}.
+      free: fields that may differ from what is written.
+
+    Returns:
+      The SHA-256 of the choices that are not free, 16 hexadecimal digits.
+
+    Raises:
+      ValueError: a field differs from the one written there; the message names each with both values.
+    """
+    free = set(free)
+    choices = json.loads(json.dumps(dict(choices), sort_keys=True, default=str))
+    path = workdir / "run.json"
+    if path.exists():
+        written = json.loads(path.read_text(encoding="utf-8"))
+        names = [name for name in sorted({*written, *choices} - free) if written.get(name) != choices.get(name)]
+        if names:
+            changes = "; ".join(f"{name} was {written.get(name)!r}, now {choices.get(name)!r}" for name in names)
+            raise ValueError(f"{workdir} holds a run with other choices: {changes}. Use another workdir, or remove this one")
+    elif jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name("run.json.tmp")
+        aside.write_text(json.dumps(choices, indent=1), encoding="utf-8")
+        os.replace(aside, path)
+    fixed = {name: value for name, value in choices.items() if name not in free}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+import nibabel
 import numpy as np
 import tifffile
 from PIL import Image, ImageFile
+
+from fairrecon_jax.data.notes import Notes
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -55,6 +58,47 @@ def read_tiff(path: Path) -> np.ndarray:
         return np.asarray(tifffile.imread(path))
     except Exception as error:
         raise UnreadableImage(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def read_volume(path: Path) -> np.ndarray:
+    """A NIfTI volume with its scaling (slope and intercept) applied, turned to right, anterior, superior.
+
+    Returns:
+      [X, Y, Z] float32; slice z of it is axial, counted from inferior.
+
+    Raises:
+      UnreadableImage: truncated, not NIfTI, or not three-dimensional.
+    """
+    try:
+        volume = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(dtype=np.float32, caching="unchanged")  # type: ignore[attr-defined]
+    except Exception as error:
+        raise UnreadableImage(f"{path}: {type(error).__name__}: {error}") from error
+    while volume.ndim > 3 and volume.shape[-1] == 1:
+        volume = volume[..., 0]
+    if volume.ndim != 3:
+        raise UnreadableImage(f"{path}: expected three dimensions, got {volume.shape}")
+    return volume
+
+
+def upright(axial: np.ndarray) -> np.ndarray:
+    """Turns [X, Y] (right, anterior) into an image [rows, columns] with anterior up and the patient's left on the left."""
+    return np.rot90(axial)
+
+
+def load_grey(root: Path, file: str, size: int, dtype: type, notes: Notes) -> np.ndarray | None:
+    """Reads, resizes and scales one X-ray; None where that is impossible, which is noted with file and reason."""
+    if not (root / file).is_file():
+        notes.skip(file, "missing_file", "named in the table, not there")
+        return None
+    try:
+        image = resize(read_grey(root / file), size)
+    except UnreadableImage as error:
+        notes.skip(file, "unreadable", str(error))
+        return None
+    if is_constant(image):
+        notes.skip(file, "constant", "the image holds one single value")
+        return None
+    return to_integers(image, dtype)
 
 
 def is_constant(image: np.ndarray) -> bool:

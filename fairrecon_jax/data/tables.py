@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+OLDEST = 120
+
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     """A CSV file with every cell as text ("" = blank).
@@ -49,3 +51,8 @@ def number(text: object) -> float:
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def plausible_age(years: float) -> float:
+    """Years where 0 < years <= 120, else NaN: 0 and values above 120 stand for a missing age in these tables."""
+    return years if 0 < years <= OLDEST else math.nan

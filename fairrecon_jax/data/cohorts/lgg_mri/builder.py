@@ -13,7 +13,7 @@ from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample, Unit
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.tables import number, read_table, rows_of
+from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.types import Task
 
 FLAIR = 1
@@ -41,7 +41,7 @@ class LggMri(CohortBuilder):
         "sex_recorded": str,
         "race_recorded": str,
         "age_years": float,
-        "grade": float,
+        "grade_recorded": float,
         "slice": int,
         "slices": int,
         "tumor_pixels": int,
@@ -100,10 +100,10 @@ class LggMri(CohortBuilder):
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
         """Grade III is 1, grade II is 0 (the table's codes 2 and 1)."""
-        return {"grade": raw["grade"].map({1.0: 0.0, 2.0: 1.0}).to_numpy(np.float32)}
+        return {"grade": raw["grade_recorded"].map({1.0: 0.0, 2.0: 1.0}).to_numpy(np.float32)}
 
 
-_UNKNOWN: dict[str, Any] = {"sex_recorded": "", "race_recorded": "", "age_years": float("nan"), "grade": float("nan")}
+_UNKNOWN: dict[str, Any] = {"sex_recorded": "", "race_recorded": "", "age_years": float("nan"), "grade_recorded": float("nan")}
 
 
 def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
@@ -124,8 +124,8 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
         rows[patient] = {
             "sex_recorded": SEX_CODES.get(sex, row["gender"].strip()),
             "race_recorded": RACE_CODES.get(race, row["race"].strip()),
-            "age_years": number(row["age_at_initial_pathologic"]),
-            "grade": grade,
+            "age_years": plausible_age(number(row["age_at_initial_pathologic"])),
+            "grade_recorded": grade,
         }
     return rows
 

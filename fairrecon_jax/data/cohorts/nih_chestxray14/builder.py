@@ -11,9 +11,9 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, Unit
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.images import UnreadableImage, inside, is_constant, read_grey, resize, to_integers
+from fairrecon_jax.data.images import inside, load_grey
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.tables import number, read_table, rows_of
+from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.types import Task
 
 FINDINGS = (
@@ -35,7 +35,6 @@ FINDINGS = (
 NO_FINDING = "No Finding"
 NEEDED = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
 LISTS = {"train_val_list.txt": "train_val", "test_list.txt": "test"}
-OLDEST = 120
 
 
 class NihChestxray14(CohortBuilder):
@@ -54,6 +53,7 @@ class NihChestxray14(CohortBuilder):
         "sex_recorded": str,
         "age_years": float,
         "view": str,
+        "projection": str,
         "findings": str,
         "official_list": str,
     }
@@ -85,16 +85,8 @@ class NihChestxray14(CohortBuilder):
     @classmethod
     def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one X-ray as grey values (some files of the data set are RGBA)."""
-        file = unit.files[0]
-        try:
-            image = resize(read_grey(root / file), config.image_size)
-        except UnreadableImage as error:
-            notes.skip(file, "unreadable", str(error))
-            return []
-        if is_constant(image):
-            notes.skip(file, "constant", "the image holds one single value")
-            return []
-        return [Sample(unit.name, unit.patient_id, to_integers(image, cls.dtype), None, unit.columns)]
+        image = load_grey(root, unit.files[0], config.image_size, cls.dtype, notes)
+        return [] if image is None else [Sample(unit.name, unit.patient_id, image, None, unit.columns)]
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -116,7 +108,7 @@ def parse_age(text: str) -> float:
     if not match:
         return float("nan")
     years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
-    return years if 0 < years <= OLDEST else float("nan")
+    return plausible_age(years)
 
 
 def _table_path(root: Path) -> Path:
@@ -158,7 +150,8 @@ def _unit(row: dict[str, str], place: str, files: dict[str, str], official: dict
     columns = {
         "sex_recorded": row["Patient Gender"].strip(),
         "age_years": parse_age(row["Patient Age"]),
-        "view": row["View Position"].strip(),
+        "view": "frontal",
+        "projection": row["View Position"].strip(),
         "findings": "|".join(found) if usable else "",
         "official_list": official.get(name, ""),
     }

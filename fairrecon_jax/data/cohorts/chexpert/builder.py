@@ -1,0 +1,154 @@
+"""CheXpert (small or full): `train/patient00001/study1/view1_frontal.jpg`, `train.csv` and, for race, `CHEXPERT DEMO.xlsx`.
+
+The official validation and test sets come without demographics, so all splits are cut from `train.csv` by patient.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.data import policies
+from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
+from fairrecon_jax.data.images import load_grey
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.types import Task
+
+NO_FINDING, DEVICES = "No Finding", "Support Devices"
+FINDINGS = (
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+)
+LABELS = (NO_FINDING, *FINDINGS, DEVICES)
+NEEDED = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
+
+
+def column_of(label: str) -> str:
+    """The task name of a label: "Pleural Effusion" -> "pleural_effusion"."""
+    return label.lower().replace(" ", "_")
+
+
+class Chexpert(CohortBuilder):
+    """Chest X-rays with 12 findings; `no_finding` and `support_devices` can be asked for as further tasks."""
+
+    cohort: ClassVar[str] = "chexpert"
+    title: ClassVar[str] = "CheXpert"
+    modality: ClassVar[Any] = "xray"
+    degradation = XRAY_LEVELS
+    dtype: ClassVar[type] = np.uint8
+    citation: ClassVar[str] = (
+        "J. Irvin et al., CheXpert: a large chest radiograph dataset with uncertainty labels and expert comparison, AAAI 2019; "
+        "Stanford University School of Medicine CheXpert Dataset Research Use Agreement."
+    )
+    columns: ClassVar[dict[str, type]] = {
+        "sex_recorded": str,
+        "race_recorded": str,
+        "age_years": float,
+        "view": str,
+        "projection": str,
+        **{f"{column_of(label)}_recorded": float for label in LABELS},
+    }
+    tasks: ClassVar[tuple[Task, ...]] = tuple(Task(column_of(name), "classification", "none", name) for name in FINDINGS)
+    extra_tasks: ClassVar[tuple[Task, ...]] = tuple(Task(column_of(name), "classification", "none", name) for name in (NO_FINDING, DEVICES))
+    attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age", "race")
+    default_age_cut: ClassVar[float | str] = 62.0
+
+    @classmethod
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+        """One unit per row of train.csv whose view is wanted; views left out are counted in one note each."""
+        path = _table_path(root)
+        table = read_table(path, NEEDED)
+        folder = path.parent.relative_to(root)
+        people = read_demographics(dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))), notes)
+        units, left_out = [], Counter[str]()
+        for line, row in enumerate(rows_of(table), start=2):
+            unit = _unit(row, folder, f"{(folder / path.name).as_posix()}#{line}", people, notes)
+            if unit and unit.columns["view"] in config.views:
+                units.append(unit)
+            elif unit:
+                left_out[unit.columns["view"]] += 1
+        for view, count in sorted(left_out.items()):
+            notes.skip((folder / path.name).as_posix(), "view", f"{count} {view} images left out, as views is {', '.join(config.views)}")
+        return units
+
+    @classmethod
+    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+        """Reads one X-ray."""
+        image = load_grey(root, unit.files[0], config.image_size, cls.dtype, notes)
+        return [] if image is None else [Sample(unit.name, unit.patient_id, image, None, unit.columns)]
+
+    @classmethod
+    def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
+        """Recorded labels under the uncertainty policy; No Finding = 1 makes every finding but support devices 0."""
+        healthy = raw[f"{column_of(NO_FINDING)}_recorded"].to_numpy() == 1
+        values = {label: policies.uncertain(raw[f"{column_of(label)}_recorded"].to_numpy(), config.uncertainty) for label in LABELS}
+        return {column_of(label): np.where(healthy & (label in FINDINGS), np.float32(0), value) for label, value in values.items()}
+
+
+def _table_path(root: Path) -> Path:
+    found = [path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()]
+    if len(found) != 1:
+        raise FileNotFoundError(f"expected one train.csv in {root} or one folder below, found {[str(path) for path in found] or 'none'}")
+    return found[0]
+
+
+def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes) -> Unit | None:
+    """One row as a unit; whatever stands before train/patient.../study.../view... in its path is stripped."""
+    text = row["Path"].strip()
+    parts = PurePosixPath(text.replace("\\", "/")).parts
+    if ".." in parts:
+        notes.skip(place, "outside_root", f"{text} leaves the data folder")
+        return None
+    if len(parts) < 4 or not re.fullmatch(r"patient\d+", parts[-3]) or not re.fullmatch(r"study\d+", parts[-2]):
+        notes.skip(place, "unknown_name", f"{text!r} is not .../patient<n>/study<n>/<view>.jpg")
+        return None
+    view, patient = row["Frontal/Lateral"].strip().lower(), parts[-3]
+    if view not in ("frontal", "lateral"):
+        notes.skip(place, "unknown_label", f"view {row['Frontal/Lateral']!r} is neither Frontal nor Lateral")
+        return None
+    age = number(row["Age"])
+    sex, race = people.get(patient, ("", ""))
+    recorded = row["Sex"].strip()
+    if policies.sex_group(sex) and policies.sex_group(recorded) and policies.sex_group(sex) != policies.sex_group(recorded):
+        notes.keep(place, "conflict", f"{patient}: sex is {recorded!r} here and {sex!r} in the demographics; sex is unknown")
+        recorded = "conflict"
+    columns = {
+        "sex_recorded": recorded,
+        "race_recorded": race,
+        "age_years": plausible_age(age),
+        "view": view,
+        "projection": row["AP/PA"].strip(),
+        **_recorded(row, place, notes),
+    }
+    return Unit("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ((folder / Path(*parts[-4:])).as_posix(),), columns)
+
+
+def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]:
+    """The 14 labels of a row: 1, 0, -1 or NaN; anything else is noted and becomes NaN."""
+    values = {label: number(row[label]) for label in LABELS}
+    for label, value in values.items():
+        if value not in (1.0, 0.0, -1.0) and row[label].strip():
+            notes.keep(place, "unknown_label", f"{label} is {row[label]!r}, not 1.0, 0.0, -1.0 or blank; it counts as unknown")
+            values[label] = float("nan")
+    present = [label for label in FINDINGS if values[label] == 1]
+    if values[NO_FINDING] == 1 and present:
+        notes.keep(place, "conflict", f"No Finding together with {', '.join(present)}; No Finding counts")
+    return {f"{column_of(label)}_recorded": value for label, value in values.items()}

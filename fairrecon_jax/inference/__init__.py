@@ -1,0 +1,29 @@
+"""Did reconstruction change the diagnosis, for whom, and how sure is that: tests, intervals, floors and verdicts."""
+
+from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
+from fairrecon_jax.inference.chance import Floor, chance_floor, chance_floor_means
+from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
+from fairrecon_jax.inference.did import REASONS, DidResult, did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.intervals import Bootstrap, Estimate
+from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
+
+__all__ = [
+    "REASONS",
+    "AurocChange",
+    "Bootstrap",
+    "DidResult",
+    "Estimate",
+    "Floor",
+    "adjust",
+    "auroc",
+    "benjamini_hochberg",
+    "bootstrap_decisions",
+    "bootstrap_means",
+    "chance_floor",
+    "chance_floor_means",
+    "delong_change",
+    "did_test",
+    "did_test_auroc",
+    "did_test_continuous",
+    "holm",
+]

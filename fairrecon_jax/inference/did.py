@@ -1,0 +1,394 @@
+"""Difference in differences: did reconstruction change the decision equally in every group, and did it change anything at all?
+
+The default test of the package. The change of a decision r - o in {-1, 0, 1} given the true label is linear in the data, so that its
+group differences can be tested where a maximum minus a minimum cannot. See `signflip` for the null distribution.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.inference import counts
+from fairrecon_jax.inference.delong import paired_influences
+from fairrecon_jax.inference.signflip import Flip, sign_flip
+from fairrecon_jax.types import Array, Key
+
+REASONS = (
+    "estimable",
+    "no images with this label in this group",
+    "too few patients in this group with this label",
+    "no second group with enough patients to compare with",
+)
+"""Meaning of the reason codes of `DidResult.reason`."""
+
+FLIPS = 9999
+MIN_PATIENTS = 20
+
+
+class DidResult(NamedTuple):
+    """Result for problems [...] (leading axes of the input), L labels and G groups; numpy arrays.
+
+    Attributes:
+      statistic: [...] T; 0 where nothing is estimable.
+      p_value: [...] of the null "every group changed alike"; NaN where nothing is estimable.
+      change: [..., L, G] D_g, change of the rate (reconstructed - original); NaN without images.
+      pooled: [..., L] Dbar, the precision-weighted mean change.
+      deviation: [..., L, G] D_g - Dbar; NaN where not estimable.
+      variance: [..., L, G] v_g.
+      std_error: [..., L, G] of the deviation.
+      ci_low: [..., L, G] simultaneous (max-T) lower limit of the deviation.
+      ci_high: [..., L, G] simultaneous upper limit.
+      cell_p: [..., L, G] max-T adjusted p of the deviation.
+      critical: [...] critical value of the max-T intervals.
+      estimable: [..., L, G] bool.
+      reason: [..., L, G] int index into `REASONS`.
+      n_images: [..., L, G] images.
+      n_patients: [..., L, G] patients.
+      n_changed: [..., L, G] images whose decision changed (continuous: patients whose value changed).
+      rate_original: [..., L, G] share of positive decisions (continuous: mean; AUROC: AUROC) on originals; NaN without images.
+      rate_reconstructed: [..., L, G] the same on reconstructions.
+      probit_change: [..., L, G] probit(rate reconstructed) - probit(rate original), rates kept half an image away from 0 and 1; NaN if not
+        a rate.
+      overall_change: [..., L] change of everyone together, unknown groups included.
+      overall_low: [..., L] lower simultaneous limit of the overall change.
+      overall_high: [..., L] upper simultaneous limit.
+      overall_p: [...] of the null "nothing changed for everyone together"; NaN where nothing is estimable.
+    """
+
+    statistic: np.ndarray
+    p_value: np.ndarray
+    change: np.ndarray
+    pooled: np.ndarray
+    deviation: np.ndarray
+    variance: np.ndarray
+    std_error: np.ndarray
+    ci_low: np.ndarray
+    ci_high: np.ndarray
+    cell_p: np.ndarray
+    critical: np.ndarray
+    estimable: np.ndarray
+    reason: np.ndarray
+    n_images: np.ndarray
+    n_patients: np.ndarray
+    n_changed: np.ndarray
+    rate_original: np.ndarray
+    rate_reconstructed: np.ndarray
+    probit_change: np.ndarray
+    overall_change: np.ndarray
+    overall_low: np.ndarray
+    overall_high: np.ndarray
+    overall_p: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _Family:
+    """Patient tables of one call: grouped and overall, with what is reported beside the test."""
+
+    s: Array
+    n: Array
+    usable: Array
+    s_all: Array
+    n_all: Array
+    usable_all: Array
+    patients: Array
+    images: Array
+    changed: Array
+    original: Array
+    reconstructed: Array
+    is_rate: bool
+
+
+def probit_change(original: Array, reconstructed: Array, images: Array) -> Array:
+    """Change of the probit of a rate: probit(b) - probit(a), each rate clipped to [1 / 2n, 1 - 1 / 2n].
+
+    A loss that is common to all groups on the latent scale moves rates unequally where the rates differed before; this column is then
+    nearly equal in all groups.
+
+    Args:
+      original: [...] rates in [0, 1].
+      reconstructed: [...] rates in [0, 1].
+      images: [...] number of images n behind each rate.
+
+    Returns:
+      [...] changes in units of the latent standard deviation; NaN where n is 0.
+    """
+    half = 0.5 / jnp.maximum(images, 1)
+    ppf = jax.scipy.special.ndtri
+    change = ppf(jnp.clip(reconstructed, half, 1 - half)) - ppf(jnp.clip(original, half, 1 - half))
+    return jnp.where(images > 0, change, jnp.nan)
+
+
+def _reasons(images: np.ndarray, usable: np.ndarray, estimable: np.ndarray) -> np.ndarray:
+    """Reason codes of cells."""
+    return np.where(estimable, 0, np.where(images == 0, 1, np.where(~usable, 2, 3))).astype(np.int32)
+
+
+def _limits(flip: Flip, centre: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Simultaneous limits around `centre` where estimable, NaN elsewhere."""
+    width = flip.critical[:, None, None] * flip.std_error
+    inside = flip.estimable
+    return np.asarray(jnp.where(inside, centre - width, jnp.nan)), np.asarray(jnp.where(inside, centre + width, jnp.nan))
+
+
+def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ...]) -> DidResult:
+    """Turns tests of K problems into a result with the input's leading axes."""
+    nan = jnp.nan
+    low, high = _limits(grouped, grouped.deviation)
+    all_low, all_high = _limits(overall, overall.change)
+    some = family.images > 0
+    rates = [jnp.where(some, rate, nan) for rate in (family.original, family.reconstructed)]
+    latent = probit_change(rates[0], rates[1], family.images) if family.is_rate else jnp.full_like(rates[0], nan)
+    parts = dict(
+        statistic=grouped.statistic,
+        p_value=grouped.p_value,
+        change=jnp.where(some & (family.patients > 0), grouped.change, nan),
+        pooled=jnp.where(jnp.any(grouped.estimable, -1), grouped.pooled, nan),
+        deviation=jnp.where(grouped.estimable, grouped.deviation, nan),
+        variance=jnp.where(grouped.estimable, grouped.variance, nan),
+        std_error=jnp.where(grouped.estimable, grouped.std_error, nan),
+        ci_low=low,
+        ci_high=high,
+        cell_p=grouped.cell_p,
+        critical=grouped.critical,
+        estimable=grouped.estimable,
+        reason=_reasons(np.asarray(family.images), np.asarray(family.usable), np.asarray(grouped.estimable)),
+        n_images=family.images,
+        n_patients=family.patients,
+        n_changed=family.changed,
+        rate_original=rates[0],
+        rate_reconstructed=rates[1],
+        probit_change=latent,
+        overall_change=jnp.where(overall.estimable, overall.change, nan)[..., 0],
+        overall_low=all_low[..., 0],
+        overall_high=all_high[..., 0],
+        overall_p=overall.p_value,
+    )
+    return DidResult(**{name: np.asarray(value).reshape(*lead, *value.shape[1:]) for name, value in parts.items()})
+
+
+def _run(family: _Family, digest: Array, key: Key, flips: int, alpha: float, lead: tuple[int, ...]) -> DidResult:
+    """Tests one family and reports it."""
+    if flips < 19:
+        raise ValueError(f"flips = {flips} cannot reach a p-value of 0.05; use at least 19")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
+    sums = ((family.s, family.n, family.usable), (family.s_all, family.n_all, family.usable_all))
+    grouped, overall = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False))
+    return _assemble(family, grouped, overall, lead)
+
+
+def did_test(
+    decision_original: Array,
+    decision_reconstructed: Array,
+    label: Array,
+    group: Array,
+    patient: Sequence[object] | np.ndarray,
+    key: Key,
+    *,
+    groups: int,
+    flips: int = FLIPS,
+    min_patients: int = MIN_PATIENTS,
+    labels: tuple[int, ...] = counts.LABELS,
+    alpha: float = 0.05,
+) -> DidResult:
+    """Tests whether the rate of positive decisions changed equally in every group, given the true label.
+
+    T = sum over labels y and groups g of (D_g - Dbar)^2 / v_g with D_g = sum (r - o) / sum N; p = (1 + #{T* >= T}) / (B + 1) over B
+    patient-level sign flips. 0 means that all groups gained or lost alike, not that nobody lost (see `overall_change`). A group x label
+    cell with fewer than `min_patients` patients leaves the test; a label with fewer than two cells leaves it.
+
+    Args:
+      decision_original: [..., N] decisions in {0, 1} on original images, NaN = unknown; leading axes broadcast.
+      decision_reconstructed: [..., N] decisions in {0, 1} on reconstructions, NaN = unknown.
+      label: [..., N] truth in {0, 1}, NaN = unknown.
+      group: [..., N] int group index in 0..G-1, -1 = unknown.
+      patient: [N] patient names (or integers); all images of a patient share one sign.
+      key: scalar typed key; the same key gives a patient the same signs in every call.
+      groups: number of groups G.
+      flips: number of draws B.
+      min_patients: fewest patients of an estimable cell.
+      labels: (0, 1) for equalised odds, (1,) for equal opportunity.
+      alpha: level of the simultaneous intervals.
+
+    Returns:
+      A `DidResult` with the inputs' leading axes.
+
+    Raises:
+      ValueError: shapes disagree, `flips` is below 19 or `alpha` is outside (0, 1).
+    """
+    who = counts.index_patients(patient)
+    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(who.codes))
+    size = dict(patients=who.total, labels=labels)
+    table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
+    whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
+    cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
+    return _run(_decision_family(table, whole, cells, min_patients), who.digest, key, flips, alpha, lead)
+
+
+def _decision_family(table: Array, whole: Array, cells: Array, min_patients: int) -> _Family:
+    """The family of a decision's patient tables [P, K, L, G, 3], [P, K, L, 1, 3] and image counts [K, L, G, 2, 2]."""
+    present, everyone = jnp.sum(table[..., 0] > 0, 0), jnp.sum(whole[..., 0] > 0, 0)
+    images = jnp.sum(cells, (-2, -1))
+    return _Family(
+        s=table[..., 2] - table[..., 1],
+        n=table[..., 0],
+        usable=present >= min_patients,
+        s_all=whole[..., 2] - whole[..., 1],
+        n_all=whole[..., 0],
+        usable_all=everyone >= min_patients,
+        patients=present,
+        images=images,
+        changed=cells[..., 0, 1] + cells[..., 1, 0],
+        original=jnp.sum(cells[..., 1, :], -1) / jnp.maximum(images, 1),
+        reconstructed=jnp.sum(cells[..., 1], -1) / jnp.maximum(images, 1),
+        is_rate=True,
+    )
+
+
+def did_test_continuous(
+    value_original: Array,
+    value_reconstructed: Array,
+    group: Array,
+    patient: Sequence[object] | np.ndarray,
+    key: Key,
+    *,
+    groups: int,
+    flips: int = FLIPS,
+    min_patients: int = MIN_PATIENTS,
+    alpha: float = 0.05,
+) -> DidResult:
+    """Tests whether a value (Dice, PSNR, ...) changed equally in every group, on patient means.
+
+    As `did_test` with S the patient's mean change, N = 1 and one label.
+
+    Args:
+      value_original: [..., N] values on originals, NaN = undefined; 0 throughout for a quantity that exists only for reconstructions.
+      value_reconstructed: [..., N] values on reconstructions, NaN = undefined.
+      group: [..., N] int group index, -1 = unknown.
+      patient: [N] patient names.
+      key: scalar typed key.
+      groups: number of groups G.
+      flips: number of draws B.
+      min_patients: fewest patients of an estimable group.
+      alpha: level of the simultaneous intervals.
+
+    Returns:
+      A `DidResult` with a label axis of length 1.
+
+    Raises:
+      ValueError: shapes disagree, `flips` is below 19 or `alpha` is outside (0, 1).
+    """
+    who = counts.index_patients(patient)
+    lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
+    known = np.isfinite(o) & np.isfinite(r)
+    o, r = np.where(known, o, np.nan), np.where(known, r, np.nan)
+    mean = [counts.patient_means(v, g, who.codes, patients=who.total, groups=groups) for v in (o, r, r - o)]
+    s_all, n_all = counts.patient_means(r - o, np.zeros_like(g), who.codes, patients=who.total, groups=1)
+    s, n = mean[2]
+    present = jnp.sum(n, 0)
+    inside = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
+    family = _Family(
+        s=s,
+        n=n,
+        usable=present >= min_patients,
+        s_all=s_all,
+        n_all=n_all,
+        usable_all=jnp.sum(n_all, 0) >= min_patients,
+        patients=present.astype(int),
+        images=inside.sum(-1)[:, None, :].astype(float),
+        changed=jnp.sum((s != 0) & (n > 0), 0),
+        original=jnp.sum(mean[0][0], 0) / jnp.maximum(present, 1),
+        reconstructed=jnp.sum(mean[1][0], 0) / jnp.maximum(present, 1),
+        is_rate=False,
+    )
+    return _run(family, who.digest, key, flips, alpha, lead)
+
+
+def did_test_auroc(
+    score_original: Array,
+    score_reconstructed: Array,
+    label: Array,
+    group: Array,
+    patient: Sequence[object] | np.ndarray,
+    key: Key,
+    *,
+    groups: int,
+    flips: int = FLIPS,
+    min_patients: int = MIN_PATIENTS,
+    alpha: float = 0.05,
+) -> DidResult:
+    """Tests whether the within-group AUROC changed equally in every group.
+
+    As `did_test` with D_g the change of the group's AUROC and e its DeLong influences summed per patient (S = D_g + P_g h_p, N = 1).
+
+    Args:
+      score_original: [..., N] scores on originals, NaN = unknown.
+      score_reconstructed: [..., N] scores on reconstructions, NaN = unknown.
+      label: [..., N] truth in {0, 1}, NaN = unknown.
+      group: [..., N] int group index, -1 = unknown.
+      patient: [N] patient names.
+      key: scalar typed key.
+      groups: number of groups G.
+      flips: number of draws B.
+      min_patients: fewest patients with a positive, and with a negative, image in an estimable group.
+      alpha: level of the simultaneous intervals.
+
+    Returns:
+      A `DidResult` with a label axis of length 1; rates are AUROCs; `n_changed` counts images whose score changed.
+
+    Raises:
+      ValueError: shapes disagree, `flips` is below 19 or `alpha` is outside (0, 1).
+
+    Reference:
+      DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44.
+    """
+    who = counts.index_patients(patient)
+    lead, (o, r, y, g) = counts.align((score_original, score_reconstructed, label, group), len(who.codes))
+    grouped = _auroc_tables(o, r, y, g, who, groups)
+    whole = _auroc_tables(o, r, y, np.zeros_like(g), who, 1)
+    family = _Family(
+        s=grouped["s"],
+        n=grouped["n"],
+        usable=grouped["scarcest"] >= min_patients,
+        s_all=whole["s"],
+        n_all=whole["n"],
+        usable_all=whole["scarcest"] >= min_patients,
+        patients=jnp.sum(grouped["n"], 0).astype(int),
+        images=grouped["images"],
+        changed=grouped["changed"],
+        original=grouped["original"],
+        reconstructed=grouped["reconstructed"],
+        is_rate=False,
+    )
+    return _run(family, who.digest, key, flips, alpha, lead)
+
+
+def _auroc_tables(o: np.ndarray, r: np.ndarray, y: np.ndarray, g: np.ndarray, who: counts.Patients, groups: int) -> dict[str, Array]:
+    """Pseudo-values of the AUROC change per patient [P, K, 1, G] and what is counted beside them [K, 1, G]."""
+    known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
+    member = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
+    shape = member.shape
+    flat = [np.broadcast_to(a[:, None, :], shape).reshape(-1, shape[-1]) for a in (o, r, y)]
+    before, after, influence = paired_influences(*flat, member.reshape(-1, shape[-1]))
+    total = counts.patient_totals(influence, who.codes, patients=who.total).reshape(who.total, *shape[:-1])
+    kinds = [
+        counts.patient_totals((member & (y == k)[:, None, :]).reshape(-1, shape[-1]) * 1.0, who.codes, patients=who.total) for k in (0, 1)
+    ]
+    present = [(k > 0).reshape(who.total, *shape[:-1]) for k in kinds]
+    n = (present[0] | present[1]).astype(total.dtype)
+    change = (after - before).reshape(shape[:-1])
+    s = jnp.where(n > 0, jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(n, 0)[None] * total, 0)
+    extra = dict(
+        scarcest=jnp.minimum(jnp.sum(present[0], 0), jnp.sum(present[1], 0)),
+        images=jnp.asarray(member.sum(-1), float),
+        changed=jnp.asarray((member & (o != r)[:, None, :]).sum(-1)),
+        original=before.reshape(shape[:-1]),
+        reconstructed=after.reshape(shape[:-1]),
+    )
+    return {"s": s[:, :, None], "n": n[:, :, None], **{name: value[:, None] for name, value in extra.items()}}

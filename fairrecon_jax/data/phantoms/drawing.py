@@ -1,0 +1,147 @@
+"""Soft-edged shapes on a grid in centimetres (or millimetres): the primitives that radiographs and brains are drawn with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+
+def edge(signed: np.ndarray, width: float) -> np.ndarray:
+    """1 where `signed` is well above 0, 0 well below, a straight ramp of the given width between."""
+    return np.clip(0.5 + signed / width, 0.0, 1.0)
+
+
+def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high`, 3u^2 - 2u^3 between."""
+    u = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return u * u * (3.0 - 2.0 * u)
+
+
+def ellipse_radius(x: np.ndarray, y: np.ndarray, centre: tuple[float, float], axes: tuple[float, float], degrees: float = 0.0) -> np.ndarray:
+    """Squared elliptic radius: 0 at the centre, 1 on the ellipse whose first axis is turned by `degrees` (towards +y)."""
+    angle = np.deg2rad(degrees)
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
+    return ((c * dx + s * dy) / np.float32(axes[0])) ** 2 + ((c * dy - s * dx) / np.float32(axes[1])) ** 2
+
+
+def chord(radius_squared: np.ndarray) -> np.ndarray:
+    """Thickness of a unit ball along the beam at squared radius r^2: sqrt(1 - r^2), 0 outside."""
+    return np.sqrt(np.maximum(1.0 - radius_squared, 0.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Where a patient lies on the film: pixel = centre + turn(cm) / cm_per_pixel.
+
+    Attributes:
+      size: pixels per side.
+      field: side of the film in cm.
+      degrees: in-plane rotation.
+      shift: (x, y) of the patient's origin from the film's centre, in cm.
+    """
+
+    size: int
+    field: float
+    degrees: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def pixel(self) -> float:
+        """Centimetres per pixel."""
+        return self.field / self.size
+
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """The patient coordinates (x, y) in cm of every pixel centre, float32 [size, size] each."""
+        axis = ((np.arange(self.size) + 0.5) * self.pixel - self.field / 2).astype(np.float32)
+        u, v = axis[None, :] - np.float32(self.shift[0]), axis[:, None] - np.float32(self.shift[1])
+        c, s = np.float32(np.cos(np.deg2rad(self.degrees))), np.float32(np.sin(np.deg2rad(self.degrees)))
+        return c * u + s * v, c * v - s * u
+
+    def pixels(self, points: np.ndarray, scale: float = 1.0) -> np.ndarray:
+        """Continuous pixel coordinates (column, row) [N, 2] of points in cm [N, 2], on a film magnified by `scale`."""
+        c, s = np.cos(np.deg2rad(self.degrees)), np.sin(np.deg2rad(self.degrees))
+        x, y = points[:, 0], points[:, 1]
+        u = c * x - s * y + self.shift[0] + self.field / 2
+        v = s * x + c * y + self.shift[1] + self.field / 2
+        return np.stack([u, v], axis=1) * (scale / self.pixel)
+
+
+class Plate:
+    """Polygons and lines drawn additively at twice the resolution and averaged down."""
+
+    def __init__(self, frame: Frame, oversample: int = 2) -> None:
+        self.frame, self.oversample = frame, oversample
+        side = frame.size * oversample
+        self._image = Image.new("F", (side, side), 0.0)
+        self._draw = ImageDraw.Draw(self._image)
+
+    def _points(self, points: np.ndarray) -> list[tuple[float, float]]:
+        return [(float(a), float(b)) for a, b in self.frame.pixels(points, self.oversample) - 0.5]
+
+    def polygon(self, points: np.ndarray, value: float) -> None:
+        """Fills a polygon (points in cm [N, 2]) with a value."""
+        self._draw.polygon(self._points(points), fill=float(value))
+
+    def line(self, points: np.ndarray, value: float, width: float) -> None:
+        """Draws a polyline of the given width in cm; lines thinner than a sample fade instead."""
+        samples = width / self.frame.pixel * self.oversample
+        whole = max(1, round(samples))
+        self._draw.line(self._points(points), fill=float(value) * min(1.0, samples / whole), width=whole, joint="curve")
+
+    def map(self, blur: float = 0.0) -> np.ndarray:
+        """The drawn values, float32 [size, size], blurred by `blur` cm (standard deviation)."""
+        side, n = self.frame.size, self.oversample
+        image = np.asarray(self._image, np.float32).reshape(side, n, side, n).mean((1, 3))
+        return ndimage.gaussian_filter(image, blur / self.frame.pixel, truncate=3.0) if blur > 0 else image
+
+
+def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Adds `values` [N] at `points` [N, 2] (cm) to the four nearest pixels each; float32 [size, size]."""
+    place = frame.pixels(points) - 0.5
+    corner = np.floor(place).astype(int)
+    part = place - corner
+    flat = np.zeros(frame.size * frame.size)
+    for dx in (0, 1):
+        for dy in (0, 1):
+            column, row = corner[:, 0] + dx, corner[:, 1] + dy
+            weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * values
+            inside = (column >= 0) & (row >= 0) & (column < frame.size) & (row < frame.size)
+            flat += np.bincount(row[inside] * frame.size + column[inside], weight[inside], minlength=flat.size)
+    return flat.reshape(frame.size, frame.size).astype(np.float32)
+
+
+def texture(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, wavelength: float, waves: int = 24) -> np.ndarray:
+    """A smooth random field of unit variance: a sum of plane waves around one wavelength, in patient coordinates.
+
+    Args:
+      rng: where the waves come from; the field does not depend on the pixel size.
+      x: coordinates [H, W].
+      y: coordinates [H, W].
+      wavelength: typical wavelength, in the unit of x and y.
+      waves: how many plane waves are summed.
+    """
+    angle, phase = rng.random((2, waves)) * 2 * np.pi
+    number = (2 * np.pi / wavelength) * (0.6 + 0.8 * rng.random(waves))
+    kx, ky = number * np.cos(angle), number * np.sin(angle)
+    total = np.zeros_like(x)
+    for a, b, c in zip(kx.astype(np.float32), ky.astype(np.float32), phase.astype(np.float32)):
+        total += np.cos(a * x + b * y + c)
+    return total * np.float32(np.sqrt(2.0 / waves))
+
+
+def soft_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur of a large standard deviation (pixels), done on a reduced grid."""
+    step = max(1, int(sigma // 3))
+    if step == 1:
+        return ndimage.gaussian_filter(image, sigma, mode="nearest")
+    rows, columns = image.shape
+    pad = ((0, -rows % step), (0, -columns % step))
+    small = np.pad(image, pad, mode="edge").reshape((rows + pad[0][1]) // step, step, -1, step).mean((1, 3))
+    small = ndimage.gaussian_filter(small, sigma / step, mode="nearest")
+    at_row = (np.arange(rows) + 0.5) / step - 0.5
+    at_column = (np.arange(columns) + 0.5) / step - 0.5
+    return ndimage.map_coordinates(small, np.meshgrid(at_row, at_column, indexing="ij"), order=1, mode="nearest").astype(np.float32)

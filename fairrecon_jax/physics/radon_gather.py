@@ -16,6 +16,10 @@ import numpy as np
 from fairrecon_jax.physics.geometry import ParallelBeam, hann_ramp, map_chunks, padded_length
 
 _MARGIN = 2
+"""Zeros around the image, so that clipped coordinates read 0."""
+
+_EXACT = 4096
+"""Coarse cosines are multiples of 1 / 4096: 12 bits, which leaves 12 of float32's 24 for the pixel number."""
 
 
 def radon(image: jax.Array, beam: ParallelBeam) -> jax.Array:
@@ -76,9 +80,9 @@ def filter_projections(sinogram: jax.Array, beam: ParallelBeam) -> jax.Array:
     return jnp.fft.irfft(spectrum * response, n=length, axis=-1)[..., : beam.detectors]
 
 
-def _sine_cosine(beam: ParallelBeam, dtype: jnp.dtype) -> jax.Array:
-    angle = beam.first_eighth
-    return jnp.asarray(np.stack([np.cos(angle), np.sin(angle)], axis=1), dtype)
+def _sine_cosine(beam: ParallelBeam) -> np.ndarray:
+    """Cosine and sine of the angles of the first eighth, float64 [eighth + 1, 2]."""
+    return np.stack([np.cos(beam.first_eighth), np.sin(beam.first_eighth)], axis=1)
 
 
 def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
@@ -109,7 +113,7 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
         lower = (1 - along) * at(width) + along * at(width + 1)
         return ((1 - down) * upper + down * lower).sum(axis=0)
 
-    rays = jax.lax.map(project, _sine_cosine(beam, image.dtype))
+    rays = jax.lax.map(project, jnp.asarray(_sine_cosine(beam), image.dtype))
     return _assemble(rays.reshape(beam.eighth + 1, 2 * beam.centre + 1, 4, batch), beam)
 
 
@@ -147,22 +151,43 @@ def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
     side = beam.size + 1
     projections = _four_copies(filtered, beam).reshape(beam.eighth + 1, beam.detectors, 4 * batch)
     padded = jnp.pad(projections, ((0, 0), (1, 1), (0, 0)))
-    offset = jnp.arange(-(beam.size // 2), beam.size // 2 + 1, dtype=filtered.dtype)
-    first, last = -beam.centre, beam.detectors - 1 - beam.centre
+    direction = _sine_cosine(beam)
+    coarse = np.round(direction * _EXACT) / _EXACT
+    parts = jnp.asarray(np.stack([coarse, direction - coarse], axis=1), filtered.dtype)
 
     def add(total: jax.Array, item: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        projection, (c, s) = item
-        r = c * offset[None, :] - s * offset[:, None]
-        place = jnp.where((r >= first) & (r <= last), r - first + 1, 0)
-        below = jnp.floor(place)
-        share = (place - below)[..., None]
-        index = below.astype(jnp.int32)
+        projection, part = item
+        index, share = _detector_position(part, beam)
         low = projection.at[index].get(mode="promise_in_bounds")
         high = projection.at[index + 1].get(mode="promise_in_bounds")
-        return total + (1 - share) * low + share * high, None
+        return total + (1 - share[..., None]) * low + share[..., None] * high, None
 
     start = jnp.zeros((side, side, 4 * batch), filtered.dtype)
-    total, _ = jax.lax.scan(add, start, (padded, _sine_cosine(beam, filtered.dtype)))
+    total, _ = jax.lax.scan(add, start, (padded, parts))
     upright, across, quarter, mirrored = jnp.moveaxis(total.reshape(side, side, 4, batch), 2, 0)
     image = upright + mirrored[:, ::-1] + (across[::-1, ::-1] + quarter[:, ::-1]).transpose(1, 0, 2)
     return image[: beam.size, : beam.size].transpose(2, 0, 1) * (np.pi / (2 * beam.angles))
+
+
+def _detector_position(part: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, jax.Array]:
+    """Where the ray through each pixel of the symmetric grid -N/2..N/2 meets the detectors.
+
+    The cosine and sine come as a coarse part, whose products with pixel numbers float32 holds exactly, and a fine rest. So the fraction
+    between two detectors keeps its digits: computed plainly it costs 1e-6 of the image.
+
+    Args:
+      part: [2 (coarse, fine), 2 (cosine, sine)].
+      beam: the geometry.
+
+    Returns:
+      Index of the lower neighbour in projections padded by one 0 on each side, int32 [N + 1, N + 1], 0 off the detectors; and the share of
+      the upper neighbour in [0, 1).
+    """
+    offset = jnp.arange(-(beam.size // 2), beam.size // 2 + 1, dtype=part.dtype)
+    coarse, fine = (c * offset[None, :] - s * offset[:, None] for c, s in part)
+    whole = jnp.floor(coarse)
+    rest = (coarse - whole) + fine
+    carry = jnp.floor(rest)
+    below, share = whole + carry + beam.centre, rest - carry
+    inside = (below >= 0) & (below + (share > 0) <= beam.detectors - 1)
+    return jnp.where(inside, below + 1, 0).astype(jnp.int32), jnp.where(inside, share, 0)

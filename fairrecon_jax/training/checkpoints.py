@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as keeping
 
+from fairrecon_jax import parallel
 from fairrecon_jax.types import Variables
 
 
@@ -49,7 +50,7 @@ def from_host(tree: Any, like: Any) -> Any:
         if leaf.shape != template.shape or leaf.dtype != template.dtype:
             where = jax.tree_util.keystr(path)
             raise ValueError(f"checkpoint leaf {where} is {leaf.dtype}{leaf.shape}, expected {template.dtype}{template.shape}")
-        return jnp.asarray(leaf)
+        return jnp.array(leaf)
 
     return jax.tree_util.tree_map_with_path(back, tree, like)
 
@@ -156,7 +157,7 @@ def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, An
     items = ocp.args.Composite(variables=ocp.args.PyTreeSave(variables), meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(aside, args=items, force=True)
-    if jax.process_index() == 0:
+    if parallel.is_primary():
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
+from fairrecon_jax import parallel
 
 
 def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
@@ -35,7 +35,7 @@ def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -
         if names:
             changes = "; ".join(f"{name} was {written.get(name)!r}, now {choices.get(name)!r}" for name in names)
             raise ValueError(f"{workdir} holds a run with other choices: {changes}. Use another workdir, or remove this one")
-    elif jax.process_index() == 0:
+    elif parallel.is_primary():
         workdir.mkdir(parents=True, exist_ok=True)
         aside = path.with_name("run.json.tmp")
         aside.write_text(json.dumps(choices, indent=1), encoding="utf-8")

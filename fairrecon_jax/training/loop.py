@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from absl import logging
 
+from fairrecon_jax import parallel
 from fairrecon_jax.training.checkpoints import digest, load_variables, save_variables
 from fairrecon_jax.training.claim import claim
 from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
@@ -78,7 +79,7 @@ def fit(
             variables, record = run.finish()
         facts = {"selection": config.selection, "best": record.best, "best_step": record.best_step, "steps": record.step}
         save_variables(final, variables, {"name": trainable.name, "run": run_digest, "choices": everything, **facts})
-    if jax.process_index() == 0:
+    if parallel.is_primary():
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
     return load_variables(final)[0]
 

@@ -136,10 +136,10 @@ class Run:
         if self._checkpoints.latest is None:
             if job.initial is not None:
                 states.check_like(job.initial, jax.eval_shape(lambda batch: create(batch, None), example).variables)
-            return jax.jit(create)(example, job.initial), Record(), template
+            return parallel.replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])
-        return state, Record(**meta["record"]), template
+        return parallel.replicate(state, job.devices), Record(**meta["record"]), template
 
     def _check_selection(self, template: TrainState, example: Any) -> None:
         """The selection metric must be one of those that the trainable gives."""

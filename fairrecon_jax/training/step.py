@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -23,16 +24,31 @@ Metrics = dict[str, Array]
 PREPARE, OBJECTIVE, FIRST_PHASE = range(3)
 
 
-def compute_dtype(tree: Any, precision: str) -> Any:
-    """Casts floating-point leaves of rank 2 and more to bfloat16 where that is the precision; leaves the rest alone."""
+def in_precision(trainable: Trainable, precision: str) -> tuple[Trainable, bool]:
+    """How a training step computes in a precision; parameters, optimiser and metrics stay float32 in any case.
+
+    Args:
+      trainable: a dataclass with a field `dtype` computes in it by itself, and keeps its targets in float32.
+      precision: "float32" or "bfloat16".
+
+    Returns:
+      (the trainable with its `dtype` set, False), or (the trainable as it is, whether the step must cast parameters and images for it).
+    """
     if precision == "float32":
-        return tree
+        return trainable, False
+    if dataclasses.is_dataclass(trainable) and any(field.name == "dtype" for field in dataclasses.fields(trainable)):
+        return dataclasses.replace(trainable, dtype=precision), False  # type: ignore[type-var,call-arg]
+    return trainable, True
+
+
+def _bfloat16(tree: Any) -> Any:
+    """Casts the floating-point leaves."""
     return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
 
 
-def _cast_batch(batch: Batch, precision: str) -> Batch:
-    """Images and masks in the compute precision; labels, weights and indices as they are."""
-    return {name: compute_dtype(value, precision) if jnp.ndim(value) == 4 else value for name, value in batch.items()}
+def _cast(params: Any, batch: Batch) -> tuple[Any, Batch]:
+    """Parameters, images and masks in bfloat16; labels, weights and indices as they are."""
+    return _bfloat16(params), {name: _bfloat16(value) if jnp.ndim(value) == 4 else value for name, value in batch.items()}
 
 
 def _update(
@@ -42,14 +58,15 @@ def _update(
     key: Key,
     optimizer: optax.GradientTransformation,
     objective: Objective | None,
-    precision: str,
+    cast: bool,
 ) -> tuple[TrainState, Metrics]:
     """One phase: gradient of its loss with respect to its network, reduced over devices, and the optimiser's update."""
 
     def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
-        everyone = compute_dtype({**state.params, phase.network: params}, precision)
-        variables = {"params": everyone, "batch_stats": state.batch_stats}
-        value, out = phase.loss(variables, _cast_batch(batch, precision), key, True)
+        everyone, seen = {**state.params, phase.network: params}, batch
+        if cast:
+            everyone, seen = _cast(everyone, batch)
+        value, out = phase.loss({"params": everyone, "batch_stats": state.batch_stats}, seen, key, True)
         value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
         if objective is not None and out.clean is not None:
             clean = out.clean.astype(jnp.float32)
@@ -90,6 +107,7 @@ def train_step(
     Returns:
       `(state, batch) -> (state, metrics)` for one device's share of the batch, reduced over `parallel.AXIS`.
     """
+    trainable, cast = in_precision(trainable, config.precision)
     phases = trainable.phases
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -99,7 +117,7 @@ def train_step(
         metrics: Metrics = {}
         for number, phase in enumerate(phases):
             phase_key = jax.random.fold_in(key, FIRST_PHASE + number)
-            state, values = _update(phase, state, batch, phase_key, optimizer, objective, config.precision)
+            state, values = _update(phase, state, batch, phase_key, optimizer, objective, cast)
             prefix = f"{phase.network}/" if len(phases) > 1 else ""
             metrics |= {prefix + name: value for name, value in values.items()}
         done = state.step + 1
@@ -112,7 +130,7 @@ def train_step(
 
 def eval_step(
     trainable: Trainable, key: Key, prepare: Prepare | None = None
-) -> Callable[[Variables, Batch], tuple[dict[str, tuple[Array, Array]], Metrics]]:
+) -> Callable[[Variables, Batch], tuple[dict[str, Array], Metrics]]:
     """Builds the pure evaluation of one batch: for each metric the weighted sum and the sum of weights, over all devices.
 
     Args:
@@ -121,10 +139,10 @@ def eval_step(
       prepare: adds fields to the batch.
 
     Returns:
-      `(variables, batch) -> (variables' echo {}, {name: [2] sum and weight})`, to be mapped by `parallel.map_step`.
+      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by `parallel.map_step`.
     """
 
-    def step(variables: Variables, batch: Batch) -> tuple[dict[str, tuple[Array, Array]], Metrics]:
+    def step(variables: Variables, batch: Batch) -> tuple[dict[str, Array], Metrics]:
         if prepare is not None:
             batch = prepare(batch, jax.random.fold_in(key, PREPARE))
         real = jnp.asarray(batch["index"]) >= 0

@@ -19,11 +19,12 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
-from fairrecon_jax.data.builder import CohortBuilder, Sample, Unit, fingerprint
+from fairrecon_jax.data.builder import CohortBuilder, Sample
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
+from fairrecon_jax.data.units import Unit, fingerprint
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,42 +14,36 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from fairrecon_jax.data import policies
 from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
+from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.parallel import example_digest
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.data.policies import attribute_column, choose_attributes, choose_tasks, evaluated
+from fairrecon_jax.data.units import Unit, limit, note_attributes, unique
+from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
 MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)
 XRAY_LEVELS = DegradationSpec("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
-    """Files that are read together: one X-ray, one slice, or one volume.
+class Sample:
+    """One example as it is stored.
 
     Attributes:
-      name: unique name; the example's name where a unit holds one example.
+      example_id: unique name.
       patient_id: the patient's name.
-      files: paths inside the data folder, the image first.
+      image: [H, W] unsigned integers.
+      mask: [H, W] uint8 in {0, 1}, or None where the cohort has no segmentation.
       columns: recorded values, by column name.
+      shape: (rows, columns, ...) of the file before resizing.
     """
-
-    name: str
-    patient_id: str
-    files: tuple[str, ...]
-    columns: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One example as it is stored: image [H, W] unsigned integers, mask [H, W] uint8 or None, and its recorded columns."""
 
     example_id: str
     patient_id: str
     image: np.ndarray
     mask: np.ndarray | None
     columns: dict[str, Any]
+    shape: tuple[int, ...] = ()
 
 
 class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -105,6 +98,11 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         raise TypeError(f"{cls.__name__} does not say what its labels are")
 
     @classmethod
+    def lists(cls, root: Path) -> dict[str, set[str]]:
+        """Patients of each official list or set that comes with the data; empty where there are none."""
+        return {}
+
+    @classmethod
     def segmentation(cls) -> tuple[Task, ...]:
         """The segmentation tasks, which fill the stored mask's channels."""
         return tuple(task for task in cls.tasks if task.kind == "segmentation")
@@ -143,17 +141,11 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         """
         if not root.is_dir():
             raise FileNotFoundError(f"no data folder {root}")
-        found: dict[str, Unit] = {}
-        for unit in cls.scan(root, config, notes):
-            if unit.name in found:
-                notes.skip(unit.files[0], "duplicate", f"{unit.name} is already there as {found[unit.name].files[0]}")
-            else:
-                found[unit.name] = unit
-        kept = _limit(list(found.values()), config.patients)
+        kept = limit(unique(cls.scan(root, config, notes), notes), config.patients)
         if not kept:
             reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
             raise ValueError(f"nothing usable for {cls.cohort} under {root}" + (f" ({reasons})" if reasons else ""))
-        _note_attributes(cls, kept, notes)
+        note_attributes(kept, cls.modality == "xray", notes)
         return kept
 
     @classmethod
@@ -184,101 +176,26 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         Raises:
           ValueError: a task or attribute that the cohort does not have.
         """
-        tasks = _choose_tasks(cls, config)
+        tasks = choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
         labels = cls.labels(raw, config)
         table = raw[["example_id", "patient_id"]].copy()
         attributes = []
-        for name in _choose_attributes(cls, config, raw):
-            table[name], attribute = _attribute(cls, name, raw, config, train_rows)
+        for name in choose_attributes(cls.cohort, cls.attribute_names, config, raw):
+            table[name], attribute = attribute_column(name, raw, config, cls.default_age_cut, train_rows)
             attributes.append(attribute)
         for task in tasks:
             table[task.name] = labels[task.name] if task.kind == "classification" else raw[f"{task.name}_pixels"].to_numpy()
-        table["evaluate"] = policies.evaluated(raw, config, cls.default_slices)
+        table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name in raw.columns:
             if name not in table and not name.endswith("_pixels"):
                 table[name] = raw[name]
         return table, CohortSpec(cls.cohort, cls.title, cls.modality, tasks, tuple(attributes), cls.degradation, cls.citation)
 
 
-def fingerprint(root: Path, units: list[Unit]) -> str:
-    """SHA-256 over the units' names, patients and recorded values, and the sizes of some of their files."""
-    digest = hashlib.sha256()
-    step = max(1, len(units) // 256)
-    for number, unit in enumerate(sorted(units, key=lambda unit: unit.name)):
-        digest.update(repr((unit.name, unit.patient_id, sorted(unit.columns.items()))).encode())
-        if number % step == 0:
-            paths = [root / file for file in unit.files]
-            digest.update(repr([path.stat().st_size if path.is_file() else -1 for path in paths]).encode())
-    return digest.hexdigest()
-
-
-def _limit(units: list[Unit], patients: int) -> list[Unit]:
-    if not patients:
-        return units
-    names = sorted({unit.patient_id for unit in units}, key=lambda name: tuple(example_digest(name)))
-    chosen = set(names[:patients])
-    return [unit for unit in units if unit.patient_id in chosen]
-
-
-def _note_attributes(cls: type[CohortBuilder], units: list[Unit], notes: Notes) -> None:
-    """Notes, once per patient, what is unknown or in conflict; for X-rays, age is noted once per image."""
-    seen: set[tuple[str, str]] = set()
-    first: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def once(key: str, unit: Unit, kind: str, reason: str) -> None:
-        if (kind, key) not in seen:
-            seen.add((kind, key))
-            notes.keep(unit.files[0], kind, reason)
-
-    readers = {"sex": policies.sex_group, "race": policies.race_group}
-    for unit in units:
-        if np.isnan(unit.columns["age_years"]):
-            once(
-                unit.name if cls.modality == "xray" else unit.patient_id,
-                unit,
-                "missing_age",
-                f"patient {unit.patient_id}: no plausible age",
-            )
-        for name, reader in readers.items():
-            column = f"{name}_recorded"
-            if column not in unit.columns:
-                continue
-            recorded = unit.columns[column]
-            group = reader(recorded)
-            if group is None:
-                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {recorded!r}")
-            elif first.setdefault((name, unit.patient_id), (group, recorded))[0] != group:
-                other = first[name, unit.patient_id][1]
-                once(unit.patient_id, unit, "conflict", f"patient {unit.patient_id}: {name} is {recorded!r} here and {other!r} elsewhere")
-
-
-def _choose_tasks(cls: type[CohortBuilder], config: CohortConfig) -> tuple[Task, ...]:
-    known = {task.name: task for task in (*cls.tasks, *cls.extra_tasks)}
-    unknown = [name for name in config.tasks if name not in known]
-    if unknown:
-        raise ValueError(f"{cls.cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
-    return tuple(known[name] for name in config.tasks) or cls.tasks
-
-
-def _choose_attributes(cls: type[CohortBuilder], config: CohortConfig, raw: pd.DataFrame) -> tuple[str, ...]:
-    unknown = [name for name in config.attributes if name not in cls.attribute_names]
-    if unknown:
-        raise ValueError(f"{cls.cohort} has no attribute {', '.join(unknown)}; it has {', '.join(cls.attribute_names)}")
-    empty = {"race"} if "race_recorded" in raw and not raw["race_recorded"].map(policies.race_group).notna().any() else set()
-    if empty & set(config.attributes):
-        raise ValueError(f"race of no patient of this {cls.cohort} is known: exclusions.csv says why")
-    return tuple(name for name in (config.attributes or cls.attribute_names) if name not in empty)
-
-
-def _attribute(
-    cls: type[CohortBuilder], name: str, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None
-) -> tuple[pd.Series, Attribute]:
-    if name == "sex":
-        return policies.sex_column(raw)
-    if name == "race":
-        return policies.race_column(raw, config.race)
-    cut = cls.default_age_cut if config.age_cut == "default" else config.age_cut
-    if not isinstance(cut, str):
-        return policies.age_column(raw, float(cut), "given")
-    origin = "provisional: median of all patients, as no splits were given" if train_rows is None else "median of the training patients"
-    return policies.age_column(raw, policies.age_cut(raw, train_rows), origin)
+def whole_image(unit: Unit, image: np.ndarray, size: int, dtype: type, notes: Notes) -> list[Sample]:
+    """The one example of a unit without a mask; none, with a note, where resizing leaves no contrast."""
+    small = resize(image, size)
+    if is_constant(small):
+        notes.skip(unit.files[0], "constant", f"nothing is left of the image at {size} pixels")
+        return []
+    return [Sample(unit.name, unit.patient_id, to_integers(small, dtype), None, unit.columns, image.shape)]

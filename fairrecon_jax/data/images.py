@@ -85,20 +85,20 @@ def upright(axial: np.ndarray) -> np.ndarray:
     return np.rot90(axial)
 
 
-def load_grey(root: Path, file: str, size: int, dtype: type, notes: Notes) -> np.ndarray | None:
-    """Reads, resizes and scales one X-ray; None where that is impossible, which is noted with file and reason."""
+def load_grey(root: Path, file: str, notes: Notes) -> np.ndarray | None:
+    """Reads one X-ray; None where there is nothing to see in it, which is noted with file and reason."""
     if not (root / file).is_file():
         notes.skip(file, "missing_file", "named in the table, not there")
         return None
     try:
-        image = resize(read_grey(root / file), size)
+        image = read_grey(root / file)
     except UnreadableImage as error:
         notes.skip(file, "unreadable", str(error))
         return None
     if is_constant(image):
         notes.skip(file, "constant", "the image holds one single value")
         return None
-    return to_integers(image, dtype)
+    return image
 
 
 def is_constant(image: np.ndarray) -> bool:

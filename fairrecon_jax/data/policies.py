@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.types import Attribute
+from fairrecon_jax.types import Attribute, Task
 
 SEXES = ("female", "male")
 RACES = (
@@ -159,3 +159,46 @@ def evaluated(raw: pd.DataFrame, config: CohortConfig, default: str | tuple[floa
     if all(isinstance(limit, float) for limit in limits) and limits[1] <= 1:
         position = position / np.maximum(raw["slices"].to_numpy(float) - 1, 1)
     return (position >= limits[0]) & (position <= limits[1])
+
+
+def choose_tasks(cohort: str, tasks: tuple[Task, ...], extra: tuple[Task, ...], config: CohortConfig) -> tuple[Task, ...]:
+    """The tasks a configuration asks for; `tasks` where it asks for none.
+
+    Raises:
+      ValueError: a task that the cohort does not have.
+    """
+    known = {task.name: task for task in (*tasks, *extra)}
+    unknown = [name for name in config.tasks if name not in known]
+    if unknown:
+        raise ValueError(f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
+    return tuple(known[name] for name in config.tasks) or tasks
+
+
+def choose_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig, raw: pd.DataFrame) -> tuple[str, ...]:
+    """The attributes a configuration asks for; all where it asks for none, less race where nobody's race is known.
+
+    Raises:
+      ValueError: an attribute that the cohort does not have, or race asked for where nobody's is known.
+    """
+    unknown = [name for name in config.attributes if name not in names]
+    if unknown:
+        raise ValueError(f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}")
+    empty = {"race"} if "race_recorded" in raw and not raw["race_recorded"].map(race_group).notna().any() else set()
+    if empty & set(config.attributes):
+        raise ValueError(f"race of no patient of this {cohort} is known: exclusions.csv says why")
+    return tuple(name for name in (config.attributes or names) if name not in empty)
+
+
+def attribute_column(
+    name: str, raw: pd.DataFrame, config: CohortConfig, default_cut: float | str, train_rows: np.ndarray | None
+) -> tuple[pd.Series, Attribute]:
+    """The group of each row under the policies of a configuration, with the attribute."""
+    if name == "sex":
+        return sex_column(raw)
+    if name == "race":
+        return race_column(raw, config.race)
+    cut = default_cut if config.age_cut == "default" else config.age_cut
+    if not isinstance(cut, str):
+        return age_column(raw, float(cut), "given")
+    origin = "provisional: median of all patients, as no splits were given" if train_rows is None else "median of the training patients"
+    return age_column(raw, age_cut(raw, train_rows), origin)

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data import policies
-from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.data.units import Unit
 from fairrecon_jax.types import Task
 
 NO_FINDING, DEVICES = "No Finding", "Support Devices"
@@ -92,8 +93,16 @@ class Chexpert(CohortBuilder):
     @classmethod
     def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one X-ray."""
-        image = load_grey(root, unit.files[0], config.image_size, cls.dtype, notes)
-        return [] if image is None else [Sample(unit.name, unit.patient_id, image, None, unit.columns)]
+        image = load_grey(root, unit.files[0], notes)
+        return [] if image is None else whole_image(unit, image, config.image_size, cls.dtype, notes)
+
+    @classmethod
+    def lists(cls, root: Path) -> dict[str, set[str]]:
+        """Patients of train.csv and, where it is, valid.csv."""
+        folder = _table_path(root).parent
+        paths = [path for path in (folder / "train.csv", folder / "valid.csv") if path.is_file()]
+        found = {path.stem: read_table(path, ("Path",))["Path"].str.extract(r"(patient\d+)")[0].dropna() for path in paths}
+        return {name: set(patients) for name, patients in found.items()}
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:

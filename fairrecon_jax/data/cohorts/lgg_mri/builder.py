@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.data.units import Unit
 from fairrecon_jax.types import Task
 
 FLAIR = 1
@@ -95,7 +96,7 @@ class LggMri(CohortBuilder):
             return []
         small = resize_mask(mask, config.image_size)
         columns = {**unit.columns, "tumor_pixels": int(small.sum())}
-        return [Sample(unit.name, unit.patient_id, to_integers(flair, cls.dtype), small, columns)]
+        return [Sample(unit.name, unit.patient_id, to_integers(flair, cls.dtype), small, columns, mask.shape)]
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -140,6 +141,9 @@ def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortC
         elif not path.name.endswith("_mask.tif"):
             notes.skip(f"{folder.name}/{path.name}", "unknown_name", "not <folder>_<slice>.tif")
     numbered.sort()
+    absent = sorted(set(range(1, numbered[-1][0])) - {count for count, _ in numbered}) if numbered else []
+    if absent:
+        notes.keep(folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there")
     first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
     return [
         Unit(

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import inside, load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.data.units import Unit
 from fairrecon_jax.types import Task
 
 FINDINGS = (
@@ -85,8 +86,14 @@ class NihChestxray14(CohortBuilder):
     @classmethod
     def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one X-ray as grey values (some files of the data set are RGBA)."""
-        image = load_grey(root, unit.files[0], config.image_size, cls.dtype, notes)
-        return [] if image is None else [Sample(unit.name, unit.patient_id, image, None, unit.columns)]
+        image = load_grey(root, unit.files[0], notes)
+        return [] if image is None else whole_image(unit, image, config.image_size, cls.dtype, notes)
+
+    @classmethod
+    def lists(cls, root: Path) -> dict[str, set[str]]:
+        """Patients of the official training and test lists, where they are."""
+        official = _official(root)
+        return {word: {name.split("_")[0] for name, words in official.items() if word in words.split("|")} for word in LISTS.values()}
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample, Unit
+from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
 from fairrecon_jax.data.images import UnreadableImage, is_constant, read_volume, resize, resize_mask, to_integers, upright
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.data.units import Unit
 from fairrecon_jax.types import Task
 
 SEX, AGE, GRADE, DIAGNOSIS = "Sex", "Age at MRI", "WHO CNS Grade", "Final pathologic diagnosis (WHO 2021)"
@@ -50,7 +51,7 @@ class UcsfPdgm(CohortBuilder):
     )
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
     default_age_cut: ClassVar[float | str] = 58.0
-    default_slices: ClassVar[str | tuple[float, float]] = (60, 130)
+    default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
     def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
@@ -96,7 +97,8 @@ class UcsfPdgm(CohortBuilder):
                 continue
             small = resize_mask(upright(mask[:, :, position]), config.image_size)
             columns = {**unit.columns, "slice": position, "slices": count, "tumor_pixels": int(small.sum())}
-            samples.append(Sample(f"{unit.name}/{position:03d}", unit.patient_id, to_integers(values, cls.dtype), small, columns))
+            name, pixels = f"{unit.name}/{position:03d}", to_integers(values, cls.dtype)
+            samples.append(Sample(name, unit.patient_id, pixels, small, columns, image.shape))
         return samples
 
     @classmethod

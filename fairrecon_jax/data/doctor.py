@@ -1,0 +1,268 @@
+"""Reads a tree from end to end before anything is trained on it, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from tqdm import tqdm
+
+from fairrecon_jax.data.builder import CohortBuilder
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.notes import KEPT, KINDS, Notes
+from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.splits import read_splits
+from fairrecon_jax.types import CohortSpec
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+SMALL_GROUP = 20
+_ERRORS = {
+    "missing_file",
+    "missing_mask",
+    "unreadable",
+    "mask_shape",
+    "wrong_shape",
+    "duplicate",
+    "outside_root",
+    "unknown_label",
+    "mask_values",
+}
+_PLAIN = {"view"}
+_WORDS = {
+    "table": "a table or folder is missing or malformed",
+    "splits": "the splits file is not usable",
+    "leaking_lists": "patients that are in several official lists",
+    "leaking_images": "identical images under the names of different patients",
+    "repeated_images": "identical images within one patient",
+    "inconsistent_shape": "images whose size differs from that of most others",
+    "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be judged",
+    "one_class": "tasks for which only one class (or none) is known",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One kind of problem.
+
+    Attributes:
+      severity: "error" (mend it before training), "warning" (know it) or "note".
+      kind: a word of `notes.KINDS` or of the doctor.
+      count: how often.
+      examples: some files or names with the reason.
+      meaning: the kind in words.
+    """
+
+    severity: Severity
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorReport:
+    """What the doctor found in a tree.
+
+    Attributes:
+      cohort: the builder's name.
+      root: the tree.
+      findings: gravest first.
+      counts: one row per attribute group and task: attribute, group, task, patients, images, positive, negative, unknown; attribute ""
+        is everybody.
+      images: number of usable examples.
+      patients: number of patients with usable examples.
+    """
+
+    cohort: str
+    root: str
+    findings: tuple[Finding, ...]
+    counts: pd.DataFrame
+    images: int
+    patients: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has to be mended."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    def count(self, kind: str) -> int:
+        """How often a kind was found."""
+        return sum(finding.count for finding in self.findings if finding.kind == kind)
+
+    def text(self) -> str:
+        """The report for a terminal."""
+        lines = [f"{self.cohort} in {self.root}: {self.images} usable images of {self.patients} patients"]
+        for severity in SEVERITIES:
+            for finding in (f for f in self.findings if f.severity == severity):
+                lines.append(f"\n{severity.upper():8}{finding.kind} x {finding.count}: {finding.meaning}")
+                lines += [f"          {example}" for example in finding.examples]
+                if finding.count > len(finding.examples):
+                    lines.append(f"          ... and {finding.count - len(finding.examples)} more")
+        if len(self.counts):
+            lines += ["", "Counts per group and label (a patient is positive if one of its images is)", self.counts.to_string(index=False)]
+        errors = sum(finding.severity == "error" for finding in self.findings)
+        lines += [
+            "",
+            "Nothing has to be mended." if self.ok else f"{errors} kind(s) of error: mend them, or train knowing what is left out.",
+        ]
+        return "\n".join(lines)
+
+
+def examine(
+    name: str,
+    root: str | Path,
+    config: CohortConfig | None = None,
+    splits_path: str | Path | None = None,
+    progress: bool = True,
+    examples: int = 5,
+) -> DoctorReport:
+    """Reads every file of a tree as `prepare` would, writes nothing.
+
+    Args:
+      name: a cohort of the registry.
+      root: the tree as downloaded.
+      config: size, views, slices and policies; the defaults if None.
+      splits_path: a splits file to check along.
+      progress: show a progress bar.
+      examples: how many examples a finding names.
+
+    Returns:
+      The report; a tree that cannot be read at all is a report with an error, not an exception.
+
+    Raises:
+      ValueError: no such cohort, or the configuration is of another cohort.
+    """
+    builder, tree = find(name), Path(root)
+    chosen = config or CohortConfig(name)
+    if chosen.name != name:
+        raise ValueError(f"the configuration is of {chosen.name!r}, not of {name!r}")
+    notes, found = Notes(), _Found(examples)
+    try:
+        units = builder.units(tree, chosen, notes)
+        found.lists(builder.lists(tree))
+    except (FileNotFoundError, ValueError) as error:
+        found.add("error", "table", [str(error)])
+        found.notes(notes, builder.modality)
+        return DoctorReport(name, str(tree), found.sorted(), pd.DataFrame(), 0, 0)
+    bar = tqdm(units, desc=f"examine {name}", unit="file", disable=not progress, file=sys.stderr)
+    rows = found.read(builder.samples(tree, bar, chosen, notes))
+    found.notes(notes, builder.modality)
+    if splits_path is not None:
+        _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, found)
+    counts = _groups_and_labels(builder, pd.DataFrame(rows), chosen, found) if rows else pd.DataFrame()
+    return DoctorReport(name, str(tree), found.sorted(), counts, len(rows), len({row["patient_id"] for row in rows}))
+
+
+class _Found:
+    """Collects findings; one per kind and severity."""
+
+    def __init__(self, examples: int) -> None:
+        self._examples = examples
+        self._found: dict[tuple[Severity, str], list[str]] = defaultdict(list)
+
+    def add(self, severity: Severity, kind: str, texts: Iterable[str]) -> None:
+        """Adds occurrences of one kind."""
+        texts = list(texts)
+        if texts:
+            self._found[severity, kind] += texts
+
+    def notes(self, notes: Notes, modality: str) -> None:
+        """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
+        for note in notes:
+            harmless = note.kind in _PLAIN or (note.kind == "constant" and modality == "mri")
+            severity: Severity = "note" if harmless else "error" if note.kind in _ERRORS else "warning"
+            self.add(severity, note.kind, [f"{note.file}: {note.reason}" + ("" if note.action == KEPT else " [left out]")])
+
+    def lists(self, lists: dict[str, set[str]]) -> None:
+        """Patients in two official lists."""
+        for (one, first), (other, second) in combinations(sorted(lists.items()), 2):
+            self.add("error", "leaking_lists", [f"patient {patient} is in {one} and in {other}" for patient in sorted(first & second)])
+
+    def read(self, samples: Iterable[Any]) -> list[dict[str, Any]]:
+        """Reads all samples; compares images and shapes; returns the recorded columns."""
+        rows, owners, shapes = [], defaultdict(list), defaultdict(list)
+        for sample in samples:
+            rows.append({"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns})
+            owners[hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()].append((sample.patient_id, sample.example_id))
+            shapes[sample.shape].append(sample.example_id)
+        for same in owners.values():
+            names = " = ".join(example for _, example in same)
+            if len({patient for patient, _ in same}) > 1:
+                self.add("error", "leaking_images", [names])
+            elif len(same) > 1:
+                self.add("warning", "repeated_images", [names])
+        usual = max(shapes, key=lambda shape: len(shapes[shape]), default=())
+        odd = [f"{name}: {shape}, most are {usual}" for shape, names in shapes.items() if shape != usual for name in names]
+        self.add("note", "inconsistent_shape", odd)
+        return rows
+
+    def sorted(self) -> tuple[Finding, ...]:
+        """All findings, gravest and most frequent first."""
+        order = sorted(self._found.items(), key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]))
+        return tuple(
+            Finding(severity, kind, len(texts), tuple(texts[: self._examples]), _WORDS.get(kind) or KINDS[kind])
+            for (severity, kind), texts in order
+        )
+
+
+def _check_splits(path: Path, patients: set[str], found: _Found) -> None:
+    """A splits file that cannot be trusted, or that does not know the tree's patients."""
+    try:
+        stray = patients - set(read_splits(path).patients)
+    except (FileNotFoundError, ValueError) as error:
+        found.add("error", "splits", [str(error)])
+        return
+    found.add("error", "splits", [f"{path}: patient {patient} of the tree is in no part" for patient in sorted(stray)])
+
+
+def _groups_and_labels(builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, found: _Found) -> pd.DataFrame:
+    """Counts per group and label; notes groups and classes that are too small."""
+    try:
+        table, spec = builder.describe(raw, config, None)
+    except ValueError as error:
+        found.add("error", "table", [str(error)])
+        return pd.DataFrame()
+    counts = count_groups(table, spec)
+    patients = counts.drop_duplicates(["attribute", "group"]).query("attribute != '' and group != 'unknown'")
+    small = patients[patients["patients"] < SMALL_GROUP]
+    found.add("warning", "small_group", [f"{row.attribute} {row.group}: {row.patients} patients" for row in small.itertuples()])
+    findings = [task.name for task in spec.classification_tasks]
+    lacking = (counts["positive"] == 0) | ((counts["negative"] == 0) & counts["task"].isin(findings))
+    everybody = counts[(counts["attribute"] == "") & lacking]
+    found.add("warning", "one_class", [f"{r.task}: {r.positive} positive, {r.negative} negative patients" for r in everybody.itertuples()])
+    return counts
+
+
+def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
+    """Patients and images of every group, and per task how many patients are positive, negative and unknown.
+
+    Args:
+      table: a cohort's table.
+      spec: names its tasks and attributes.
+
+    Returns:
+      One row per attribute group and task (attribute and group "" = everybody, group "unknown" = not known); a patient is positive if one
+      of its images is, negative if none is and one is known.
+    """
+    groups: list[tuple[str, str, pd.DataFrame]] = [("", "", table)]
+    for attribute in spec.attributes:
+        column = table[attribute.name].fillna("unknown")
+        groups += [(attribute.name, group, table[column == group]) for group in (*attribute.groups, "unknown") if (column == group).any()]
+    rows = []
+    for name, group, part in groups:
+        grouped = part.groupby("patient_id")
+        for task in spec.tasks:
+            largest = grouped[task.name].max()
+            seen = Counter("unknown" if value != value else "positive" if value > 0 else "negative" for value in largest)
+            sizes = {"patients": len(largest), "images": len(part)}
+            classes = {name: seen[name] for name in ("positive", "negative", "unknown")}
+            rows.append({"attribute": name, "group": group, "task": task.name, **sizes, **classes})
+    return pd.DataFrame(rows)

@@ -1,0 +1,95 @@
+"""Units of reading: which files belong together, whose they are, and what was recorded about them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairrecon_jax.data import policies
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.parallel import example_digest
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Files that are read together: one X-ray, one slice, or one volume.
+
+    Attributes:
+      name: unique name; the example's name where a unit holds one example.
+      patient_id: the patient's name.
+      files: paths inside the data folder, the image first.
+      columns: recorded values, by column name.
+    """
+
+    name: str
+    patient_id: str
+    files: tuple[str, ...]
+    columns: dict[str, Any]
+
+
+def unique(units: list[Unit], notes: Notes) -> list[Unit]:
+    """The first unit of each name; the others are noted."""
+    found: dict[str, Unit] = {}
+    for unit in units:
+        if unit.name in found:
+            notes.skip(unit.files[0], "duplicate", f"{unit.name} is already there as {found[unit.name].files[0]}")
+        else:
+            found[unit.name] = unit
+    return list(found.values())
+
+
+def limit(units: list[Unit], patients: int) -> list[Unit]:
+    """Units of a number of patients, chosen by the digest of their names; all where the number is 0."""
+    if not patients:
+        return units
+    names = sorted({unit.patient_id for unit in units}, key=lambda name: tuple(example_digest(name)))
+    chosen = set(names[:patients])
+    return [unit for unit in units if unit.patient_id in chosen]
+
+
+def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> None:
+    """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs to the image."""
+    seen: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def once(key: str, unit: Unit, kind: str, reason: str) -> None:
+        if (kind, key) not in seen:
+            seen.add((kind, key))
+            notes.keep(unit.files[0], kind, reason)
+
+    readers = {"sex": policies.sex_group, "race": policies.race_group}
+    for unit in units:
+        if np.isnan(unit.columns["age_years"]):
+            once(
+                unit.name if age_per_image else unit.patient_id,
+                unit,
+                "missing_age",
+                f"patient {unit.patient_id}: no plausible age",
+            )
+        for name, reader in readers.items():
+            column = f"{name}_recorded"
+            if column not in unit.columns:
+                continue
+            recorded = unit.columns[column]
+            group = reader(recorded)
+            if group is None:
+                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {recorded!r}")
+            elif first.setdefault((name, unit.patient_id), (group, recorded))[0] != group:
+                other = first[name, unit.patient_id][1]
+                once(unit.patient_id, unit, "conflict", f"patient {unit.patient_id}: {name} is {recorded!r} here and {other!r} elsewhere")
+
+
+def fingerprint(root: Path, units: list[Unit]) -> str:
+    """SHA-256 over the units' names, patients and recorded values, and the sizes of some of their files."""
+    digest = hashlib.sha256()
+    step = max(1, len(units) // 256)
+    for number, unit in enumerate(sorted(units, key=lambda unit: unit.name)):
+        digest.update(repr((unit.name, unit.patient_id, sorted(unit.columns.items()))).encode())
+        if number % step == 0:
+            paths = [root / file for file in unit.files]
+            digest.update(repr([path.stat().st_size if path.is_file() else -1 for path in paths]).encode())
+    return digest.hexdigest()

@@ -58,7 +58,7 @@ class Intersection(NamedTuple):
 
     Attributes:
       group: [N] int32 index into `names`, -1 where any attribute is unknown.
-      names: "Female / White"-like names, the last attribute varying fastest.
+      names: "Female x White"-like names, the last attribute varying fastest.
     """
 
     group: jnp.ndarray
@@ -249,7 +249,7 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
         group = jnp.asarray(group, jnp.int32)
         index = index * len(titles_of) + group
         known = known & (group >= 0)
-        titles = tuple(f"{a} / {b}" if a else b for a in titles for b in titles_of)
+        titles = tuple(f"{a} x {b}" if a else b for a in titles for b in titles_of)
     return Intersection(jnp.where(known, index, -1), titles)
 
 

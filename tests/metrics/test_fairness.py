@@ -141,8 +141,8 @@ def test_worst_group_and_signed_difference():
 def test_intersection_masks_unknown():
     both = metrics.intersect([jnp.array([0, 1, -1]), jnp.array([2, 0, 1])], [("F", "M"), ("a", "b", "c")])
     assert both.group.tolist() == [2, 3, -1]
-    assert both.names[2] == "F / c"
-    assert both.names[3] == "M / a"
+    assert both.names[2] == "F x c"
+    assert both.names[3] == "M x a"
 
 
 def test_counts_mask_and_weigh():

@@ -1,0 +1,205 @@
+"""Classification tasks: performance overall and per group, gaps of decisions between groups, their changes and verdicts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax import metrics
+from fairrecon_jax.assessment.resample import paired, resum
+from fairrecon_jax.assessment.study import Grouping, Units
+from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.inference.intervals import Bootstrap
+
+
+class Decisions(NamedTuple):
+    """Decisions of one task on complete units.
+
+    Attributes:
+      label: [U] float {0, 1, NaN}.
+      original: [K, U] decisions {0, 1}, NaN where the unit is incomplete.
+      reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete.
+      known: [K, U] bool, both scores and the label are known.
+      shared: originals and completeness are the same in all K cells.
+    """
+
+    label: np.ndarray
+    original: np.ndarray
+    reconstructed: np.ndarray
+    known: np.ndarray
+    shared: bool
+
+
+class Counts(NamedTuple):
+    """What stands in the count columns; arrays [K, G]."""
+
+    n: np.ndarray
+    n_patients: np.ndarray
+    n_pos: np.ndarray
+    n_neg: np.ndarray
+    n_changed: np.ndarray
+
+
+class Measured(NamedTuple):
+    """Everything of one task and grouping that comes from resampling.
+
+    Attributes:
+      rates: decisions, arrays [K, G, 2] (label 0: false-positive rate, label 1: sensitivity).
+      brier: arrays [K, G].
+      gaps: (metric, convention) -> arrays [K].
+      counts: [K, G].
+      cells: [K, G, 2] patients per group and label.
+    """
+
+    rates: Bootstrap
+    brier: Bootstrap
+    gaps: dict[tuple[str, str], Bootstrap]
+    counts: Counts
+    cells: np.ndarray
+
+
+def decide(units: Units, thresholds: Thresholds) -> Decisions:
+    """Decisions score >= threshold of both versions; originals are all NaN where the table has none."""
+    known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
+    if units.paired:
+        known &= np.isfinite(units.original)
+    with np.errstate(invalid="ignore"):
+        original = np.where(known & units.paired, units.original >= thresholds.original[:, None], np.nan)
+        reconstructed = np.where(known, units.reconstructed >= thresholds.reconstructed[:, None], np.nan)
+    shared = bool((known == known[:1]).all() and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True))
+    return Decisions(units.label, original.astype(float), reconstructed.astype(float), known, shared)
+
+
+def scatter(index: np.ndarray, values: np.ndarray, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sums values [K, U] into slots: index [U] or [K, U] into the flattened `shape` = (P, ...) -> [P, K, ...] float32."""
+    size = int(np.prod(shape))
+    out = [
+        np.bincount(np.broadcast_to(index, values.shape)[k][mask[k]], weights=values[k][mask[k]], minlength=size)
+        for k in range(len(values))
+    ]
+    return np.moveaxis(np.stack(out).reshape(len(values), *shape), 0, 1).astype(np.float32)
+
+
+def tables(units: Units, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int) -> list[np.ndarray]:
+    """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of both versions [P, K, G].
+
+    Whatever is the same in all cells has K = 1.
+    """
+    groups = len(grouping.groups)
+    cells = slice(0, 1) if decisions.shared else slice(None)
+    member = decisions.known & (grouping.code >= 0)[None]
+    positive = np.nan_to_num(decisions.label).astype(int)
+    by_group = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
+    by_label = by_group * 2 + positive
+    error = [np.nan_to_num((score - units.label[None]) ** 2) for score in (units.original[cells], units.reconstructed)]
+    shape = (count, groups, 2)
+    return [
+        scatter(by_label, member[cells].astype(float), member[cells], shape),
+        scatter(by_label, decisions.original[cells], member[cells], shape),
+        scatter(by_label, decisions.reconstructed, member, shape),
+        scatter(by_group, error[0], member[cells], shape[:2]),
+        scatter(by_group, error[1], member, shape[:2]),
+    ]
+
+
+def _ratios(sums: list[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Rates [R, K, G, 2] and Brier scores [R, K, G] of both versions from resampled sums."""
+    images, before, after, brier_before, brier_after = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = images.sum(-1)
+        return {"rates": (before / images, after / images), "brier": (brier_before / total, brier_after / total)}
+
+
+def _gap_values(
+    sums: list[np.ndarray], conventions: tuple[str, ...], mask: np.ndarray
+) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """EODD and EOP [R, K] of both versions under every convention."""
+    images, before, after = sums[:3]
+    versions = [np.stack(np.broadcast_arrays(images - positive, positive), -1) for positive in (before, after)]
+    found = {}
+    with jax.enable_x64(True):
+        for convention in conventions:
+            for name in ("eodd", "eop"):
+                values = [np.asarray(_gap(jnp.asarray(v), jnp.asarray(mask), name, convention)) for v in versions]
+                found[name, convention] = (values[0], values[1])
+    return found
+
+
+def _gap_of(counts: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention) -> jax.Array:
+    used = mask if convention == "estimable" else None
+    return getattr(metrics, name)(counts, convention, used).value
+
+
+_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
+
+
+def measure(
+    units: Units,
+    decisions: Decisions,
+    grouping: Grouping,
+    resampled: np.ndarray,
+    weights: np.ndarray,
+    conventions: tuple[metrics.Convention, ...],
+    min_patients: int,
+    alpha: float,
+) -> Measured:
+    """Rates, Brier scores and gaps of one grouping with paired bootstrap intervals.
+
+    Args:
+      units: what is judged.
+      decisions: from `decide`.
+      grouping: one attribute, or everyone.
+      resampled: [U] number of the resampled unit (patient or image) of each judged unit.
+      weights: [R, P] bootstrap draws of the resampled units.
+      conventions: of the gaps.
+      min_patients: fewest patients of an estimable cell.
+      alpha: intervals have level 1 - alpha.
+
+    Returns:
+      `Measured`.
+    """
+    counts, cells = count(units, decisions, grouping)
+    parts = tables(units, decisions, grouping, resampled, weights.shape[1])
+    observed, drawn = resum(None, parts), resum(weights, parts)
+    ratio, ratio_drawn = _ratios(observed), _ratios(drawn)
+    found = {name: paired((ratio[name][0][0], ratio[name][1][0]), ratio_drawn[name], alpha) for name in ratio}
+    gaps = {}
+    if len(grouping.groups) > 1:
+        mask = cells >= min_patients
+        value, value_drawn = _gap_values(observed, conventions, mask), _gap_values(drawn, conventions, mask)
+        gaps = {key: paired((value[key][0][0], value[key][1][0]), value_drawn[key], alpha) for key in value}
+    return Measured(found["rates"], found["brier"], gaps, counts, cells)
+
+
+def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:
+    """Honest counts per cell and group, and patients per cell, group and label [K, G, 2]."""
+    groups, cells = len(grouping.groups), len(decisions.known)
+    member = decisions.known & (grouping.code >= 0)[None]
+    code = np.maximum(grouping.code, 0)
+    changed = np.where(member, decisions.original != decisions.reconstructed, False) & units.paired
+    out = [np.zeros((cells, groups)) for _ in Counts._fields]
+    patients = np.zeros((cells, groups, 2))
+    same: int | None = None
+    for k in range(cells):
+        out[4][k] = np.bincount(code[changed[k]], minlength=groups)
+        if same is not None and decisions.shared:
+            for part in (*out[:4], patients):
+                part[k] = part[same]
+            continue
+        rows = member[k]
+        out[0][k] = np.bincount(code[rows], minlength=groups)
+        out[1][k] = _distinct(units.patient[rows], code[rows], groups)
+        for label in (0, 1):
+            with_label = rows & (decisions.label == label)
+            out[3 - label][k] = np.bincount(code[with_label], minlength=groups)
+            patients[k, :, label] = _distinct(units.patient[with_label], code[with_label], groups)
+        same = k
+    return Counts(*out), patients
+
+
+def _distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:
+    """Number of different patients per group."""
+    return np.bincount(np.unique(patient.astype(np.int64) * groups + code) % groups, minlength=groups)

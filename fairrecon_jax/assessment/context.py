@@ -1,0 +1,79 @@
+"""What every part of an assessment is given: arrays, options, bootstrap draws and the random key."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from fairrecon_jax.assessment import resample
+from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.pending import Pending
+from fairrecon_jax.assessment.rows import Row
+from fairrecon_jax.assessment.study import Study, Units
+
+FLIP_STREAM, FLOOR_STREAM = 1, 2
+
+
+@dataclasses.dataclass
+class Context:
+    """One seed's assessment in progress.
+
+    Attributes:
+      study: arrays.
+      options: choices.
+      performance: rows collected so far.
+      fairness: rows collected so far.
+      pending: tests that wait for their family.
+    """
+
+    study: Study
+    options: AssessOptions
+    performance: list[Row] = dataclasses.field(default_factory=list)
+    fairness: list[Row] = dataclasses.field(default_factory=list)
+    pending: list[Pending] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def flip_key(self) -> jax.Array:
+        """Key of the sign flips: a patient has one sign in all tasks, attributes and cells."""
+        return jax.random.fold_in(jax.random.key(self.options.seed), FLIP_STREAM)
+
+    @functools.cached_property
+    def floor_key(self) -> jax.Array:
+        """Key of the permutations behind the chance floor."""
+        return jax.random.fold_in(jax.random.key(self.options.seed), FLOOR_STREAM)
+
+    @functools.cached_property
+    def test_patients(self) -> np.ndarray:
+        """Numbers of the patients with evaluated examples, ascending."""
+        return np.unique(self.study.patient[self.study.test])
+
+    @functools.cached_property
+    def patient_draws(self) -> np.ndarray:
+        """[R, evaluated patients] bootstrap draws."""
+        return resample.draws(len(self.test_patients), self.options.replicates, self.options.seed)
+
+    @functools.cached_property
+    def image_draws(self) -> np.ndarray:
+        """[R, evaluated examples] bootstrap draws."""
+        return resample.draws(int(self.study.test.sum()), self.options.replicates, self.options.seed)
+
+    def resampled(self, units: Units) -> tuple[np.ndarray, np.ndarray]:
+        """What a bootstrap replicate draws.
+
+        Args:
+          units: evaluated units.
+
+        Returns:
+          (number of the drawn patient or image of each unit [U], draws [R, P]).
+        """
+        if self.options.resample == "image" and units.unit == "image":
+            return np.arange(len(units.label)), self.image_draws
+        return np.searchsorted(self.test_patients, units.patient), self.patient_draws
+
+    def method(self, units: Units) -> str:
+        """How bootstrap intervals were made, in words."""
+        drawn = "image" if self.options.resample == "image" and units.unit == "image" else "patient"
+        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, percentile"

@@ -1,0 +1,105 @@
+"""The choices of an assessment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from fairrecon_jax.metrics.fairness import CONVENTIONS, Convention
+from fairrecon_jax.metrics.segmentation import EmptyMask
+
+ThresholdRule = Literal["balanced", "fixed", "sensitivity", "specificity", "per_version", "published"]
+"""How the decision threshold of a task is found.
+
+balanced     sensitivity ~ specificity on the original images of the validation patients; used for every version
+fixed        `threshold_value`
+sensitivity  the largest score that reaches the sensitivity `threshold_value` on the same validation originals
+specificity  the smallest score that reaches the specificity `threshold_value` on the same validation originals
+per_version  balanced, fitted again on the validation reconstructions: a convention without a verdict
+published    balanced, fitted per version on the evaluated patients themselves: the published code's convention, without a verdict
+"""
+
+SHARED_RULES = ("balanced", "fixed", "sensitivity", "specificity")
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessOptions:
+    """What an assessment computes.
+
+    Attributes:
+      replicates: bootstrap replicates behind every interval.
+      seed: of the bootstrap, the sign flips and the chance floor.
+      conventions: how group gaps become one number (`metrics.CONVENTIONS`).
+      min_patients: a group x label cell with fewer patients is not judged.
+      flips: draws of the sign-flip null.
+      alpha: level of tests; intervals have level 1 - alpha.
+      resample: what a bootstrap replicate draws, "patient" (with all images) or "image".
+      empty_mask: Dice of an empty prediction on an empty truth: "undefined", "one" or "zero".
+      threshold_rule: see `ThresholdRule`.
+      threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for all tasks or by task name.
+      bins: equally wide bins of the calibration error.
+      intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex", "race"),).
+      floor_draws: permutations behind the chance floor.
+    """
+
+    replicates: int = 1000
+    seed: int = 0
+    conventions: tuple[Convention, ...] = ("paper", "published")
+    min_patients: int = 20
+    flips: int = 9999
+    alpha: float = 0.05
+    resample: Literal["patient", "image"] = "patient"
+    empty_mask: EmptyMask = "undefined"
+    threshold_rule: ThresholdRule = "balanced"
+    threshold_value: float | Mapping[str, float] | None = None
+    bins: int = 10
+    intersections: tuple[tuple[str, ...], ...] = ()
+    floor_draws: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot be assessed with.
+
+        Raises:
+          ValueError: a field is out of range; the message names it.
+        """
+        for name in ("replicates", "flips", "min_patients", "bins", "floor_draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
+        unknown = [c for c in self.conventions if c not in CONVENTIONS]
+        if unknown or not self.conventions:
+            raise ValueError(f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}")
+        for name, allowed in (
+            ("resample", ("patient", "image")),
+            ("threshold_rule", get_args(ThresholdRule)),
+            ("empty_mask", get_args(EmptyMask)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"AssessOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        self._check_value()
+
+    def _check_value(self) -> None:
+        """A value is given exactly where the rule needs one, and is a number in [0, 1]."""
+        needed = self.threshold_rule in ("fixed", "sensitivity", "specificity")
+        if needed != (self.threshold_value is not None):
+            verb = "needs" if needed else "takes no"
+            raise ValueError(f"AssessOptions.threshold_rule {self.threshold_rule!r} {verb} threshold_value, got {self.threshold_value!r}")
+        values = self.threshold_value.values() if isinstance(self.threshold_value, Mapping) else [self.threshold_value]
+        if needed and not all(value is not None and 0 <= value <= 1 for value in values):
+            raise ValueError(f"AssessOptions.threshold_value must lie in [0, 1], got {self.threshold_value!r}")
+
+    def value_for(self, task: str) -> float:
+        """`threshold_value` of one task.
+
+        Raises:
+          ValueError: the values are given by task and this one is missing.
+        """
+        if isinstance(self.threshold_value, Mapping):
+            if task not in self.threshold_value:
+                raise ValueError(f"AssessOptions.threshold_value has no entry for task {task!r}, only {sorted(self.threshold_value)}")
+            return float(self.threshold_value[task])
+        if self.threshold_value is None:
+            raise ValueError(f"AssessOptions.threshold_value is not set, but task {task!r} needs it")
+        return float(self.threshold_value)

@@ -1,0 +1,51 @@
+"""Tests whose verdict waits for the p-values of their family: Holm within one metric, level and mitigation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import jax
+import numpy as np
+
+from fairrecon_jax.assessment.rows import Row
+from fairrecon_jax.inference.multiplicity import holm
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """A test that is to be adjusted.
+
+    Attributes:
+      family: name of the family.
+      p_value: unadjusted p, NaN if not tested.
+      rows: rows that take `settle`'s columns.
+      settle: from the adjusted p to columns (p_adjusted, verdict, reason).
+    """
+
+    family: str
+    p_value: float
+    rows: tuple[Row, ...]
+    settle: Callable[[float], Row]
+
+
+def family_name(metric: str, level: float, mitigation: str, crossed: bool = False) -> str:
+    """The family of a test in words: one metric and level (and mitigation), over tasks, attributes and reconstructors."""
+    return f"{metric}, level {level:g}, mitigation {mitigation}" + (", intersections" if crossed else "")
+
+
+def settle(pending: Iterable[Pending]) -> None:
+    """Adjusts every family by Holm and completes the rows in place.
+
+    Args:
+      pending: tests; those with p = NaN do not count in their family.
+    """
+    families: dict[str, list[Pending]] = {}
+    for item in pending:
+        families.setdefault(item.family, []).append(item)
+    for family, members in families.items():
+        with jax.enable_x64(True):
+            adjusted = np.asarray(holm(np.array([m.p_value for m in members])))
+        for member, p in zip(members, adjusted, strict=True):
+            for row in member.rows:
+                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.settle(float(p))}

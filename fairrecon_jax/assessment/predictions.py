@@ -1,0 +1,68 @@
+"""The predictions table on disk: parquet with the cohort specification in its schema metadata."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fairrecon_jax.types import CohortSpec
+
+SPEC_KEY = b"cohort_spec"
+CELL = ("seed", "level", "reconstructor", "mitigation")
+ORDER = ("cohort", *CELL, "split", "patient_id", "example_id")
+
+
+def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: CohortSpec) -> None:
+    """Writes a predictions table, rows in a fixed order, in one step (a reader never sees half a file).
+
+    Args:
+      path: the parquet file; its folder is made if missing.
+      table: wide table, one row per image or slice and study cell.
+      spec: stored as JSON in the schema metadata under `cohort_spec`.
+
+    Raises:
+      ValueError: `example_id` is missing.
+    """
+    if "example_id" not in table.columns:
+        raise ValueError(f"a predictions table needs the column 'example_id', got {list(table.columns)}")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    ordered = table.sort_values([c for c in ORDER if c in table.columns], kind="stable").reset_index(drop=True)
+    arrow = pa.Table.from_pandas(ordered, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), SPEC_KEY: spec.to_json().encode()})
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(arrow, aside)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, CohortSpec]:
+    """Reads a predictions table and the specification stored in it.
+
+    Args:
+      path: parquet file written by `write_predictions`.
+
+    Returns:
+      (table, spec).
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is not parquet or carries no specification; the message says how to read such a table.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"no predictions table at {source}")
+    try:
+        arrow = pq.read_table(source)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{source} is not a parquet file: {error}") from error
+    metadata = arrow.schema.metadata or {}
+    if SPEC_KEY not in metadata:
+        raise ValueError(f"{source} carries no cohort specification; read foreign tables with fairrecon_jax.external.read_table")
+    return arrow.to_pandas(), CohortSpec.from_json(metadata[SPEC_KEY].decode())

@@ -1,0 +1,268 @@
+"""From the stacked predictions table to arrays: study cells K x examples N, groups as numbers, one unit per judged image or patient."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax import metrics
+from fairrecon_jax.types import CohortSpec, Task
+
+CELL = ["level", "reconstructor", "mitigation"]
+REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
+SAME_SCORE = 1e-3  # original predictions of one example may differ by rounding between programs, not by more
+
+
+class Cell(NamedTuple):
+    """One cell of a study: a degradation level, a reconstructor, a mitigation."""
+
+    level: float
+    reconstructor: str
+    mitigation: str
+
+
+class Grouping(NamedTuple):
+    """An attribute as numbers.
+
+    Attributes:
+      name: attribute, "" for everyone, "sex x race" for an intersection.
+      groups: names of its groups, ("",) for everyone.
+      code: [N] int32 group of each example (or unit), -1 unknown.
+      reference: name of the reference group.
+      crossed: made by crossing attributes.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    code: np.ndarray
+    reference: str
+    crossed: bool = False
+
+
+class Units(NamedTuple):
+    """What is judged in one task: images, or patients where the task aggregates.
+
+    Attributes:
+      label: [U] float {0, 1, NaN}; for segmentation NaN.
+      original: [K, U] score or Dice on originals, NaN where the pair is incomplete.
+      reconstructed: [K, U] score or Dice on reconstructions.
+      patient: [U] int32 patient number of the study.
+      groupings: everyone first, then the attributes, codes [U].
+      unit: "image" or "patient".
+      paired: predictions on originals exist.
+      note: exclusions in words, "" if none.
+    """
+
+    label: np.ndarray
+    original: np.ndarray
+    reconstructed: np.ndarray
+    patient: np.ndarray
+    groupings: tuple[Grouping, ...]
+    unit: str
+    paired: bool
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The arrays of one cohort and seed.
+
+    Attributes:
+      cohort: name of the cohort.
+      seed: seed of the predictions.
+      cells: the K study cells.
+      patient_names: [P] names in sorted order.
+      patient: [N] int32 patient number of each example.
+      test: [N] bool, evaluated examples.
+      validation: [N] bool, examples on which thresholds may be fitted.
+      groupings: everyone first, then attributes, then intersections.
+      columns: numeric columns of the table as [K, N], NaN where a cell lacks the example.
+    """
+
+    cohort: str
+    seed: int
+    cells: tuple[Cell, ...]
+    patient_names: np.ndarray
+    patient: np.ndarray
+    test: np.ndarray
+    validation: np.ndarray
+    groupings: tuple[Grouping, ...]
+    columns: dict[str, np.ndarray]
+
+
+def studies(table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...] = ()) -> list[Study]:
+    """Arranges a predictions table, one study per seed.
+
+    Args:
+      table: stacked predictions table of one cohort.
+      spec: its specification.
+      intersections: attributes to cross.
+
+    Returns:
+      Studies in order of seed.
+
+    Raises:
+      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in two splits, an example contradicts itself.
+    """
+    missing = [c for c in (*REQUIRED, *(a.name for a in spec.attributes)) if c not in table.columns]
+    if missing:
+        raise ValueError(f"the predictions table lacks the columns {missing}; it has {list(table.columns)}")
+    table = table.assign(
+        mitigation=table["mitigation"].fillna("none") if "mitigation" in table else "none",
+        seed=table["seed"] if "seed" in table else 0,
+        example_id=table["example_id"].astype(str),
+        patient_id=table["patient_id"].astype(str),
+    )
+    table = table[table["split"].isin(["val", "test"])]
+    if not (table["split"] == "test").any():
+        raise ValueError("the predictions table holds no row of split 'test'; nothing can be evaluated")
+    cohorts = sorted(table["cohort"].dropna().unique()) if "cohort" in table else []
+    if len(cohorts) > 1:
+        raise ValueError(f"one predictions table holds one cohort, got {cohorts}; assess them one by one")
+    return [_arrange(part, spec, int(str(seed)), intersections) for seed, part in table.groupby("seed", sort=True)]
+
+
+def _arrange(table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tuple[tuple[str, ...], ...]) -> Study:
+    """One seed's table as arrays."""
+    keys = table[CELL].drop_duplicates().sort_values(CELL)
+    cells = tuple(Cell(float(k[0]), str(k[1]), str(k[2])) for k in keys.itertuples(index=False))
+    numbers = {cell: i for i, cell in enumerate(cells)}
+    k = np.array([numbers[Cell(float(a), str(b), str(c))] for a, b, c in zip(*(table[c] for c in CELL), strict=True)])
+    n, names = pd.factorize(table["example_id"], sort=True)
+    doubled = pd.Series(k * len(names) + n).duplicated().to_numpy()
+    if doubled.any():
+        row = table.iloc[int(np.flatnonzero(doubled)[0])]
+        where = f"level {row['level']}, {row['reconstructor']}, {row['mitigation']}, seed {seed}"
+        raise ValueError(f"example {row['example_id']!r} occurs twice at {where} ({int(doubled.sum())} doubled rows); keep one of each")
+    first = np.zeros(len(names), int)
+    first[n[::-1]] = np.arange(len(table))[::-1]
+    labels = [f"{t.name}__label" for t in spec.tasks if f"{t.name}__label" in table]
+    for column in ("patient_id", "split", *(a.name for a in spec.attributes), *labels):
+        _consistent(table, column, n, first)
+    patient, patient_names = pd.factorize(table["patient_id"].to_numpy()[first], sort=True)
+    split = table["split"].to_numpy()[first]
+    both = np.intersect1d(patient[split == "val"], patient[split == "test"])
+    if both.size:
+        raise ValueError(f"{both.size} patients are in 'val' and in 'test', e.g. {patient_names[both[0]]!r}; split by patient")
+    columns = {}
+    for column in table.columns:
+        if "__" in column or column in ("psnr", "ssim", "nrmse", "lpips"):
+            columns[column] = np.full((len(cells), len(names)), np.nan)
+            columns[column][k, n] = table[column].to_numpy(float, na_value=np.nan)
+    groupings = _groupings(table.iloc[first], spec, intersections)
+    cohort = str(table["cohort"].iloc[0]) if "cohort" in table else spec.name
+    return Study(
+        cohort, seed, cells, np.asarray(patient_names), patient.astype(np.int32), split == "test", split == "val", groupings, columns
+    )
+
+
+def _consistent(table: pd.DataFrame, column: str, n: np.ndarray, first: np.ndarray) -> None:
+    """Raises if an example has two values in a column that describes the example."""
+    values = table[column].to_numpy(object)
+    codes = pd.factorize(values)[0]
+    wrong = codes != codes[first][n]
+    if wrong.any():
+        row = table.iloc[int(np.flatnonzero(wrong)[0])]
+        raise ValueError(f"example {row['example_id']!r} has different values of {column!r} in different rows")
+
+
+def _groupings(examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...]) -> tuple[Grouping, ...]:
+    """Everyone, the attributes of the specification, and their wanted intersections."""
+    found = [Grouping("", ("",), np.zeros(len(examples), np.int32), "")]
+    for attribute in spec.attributes:
+        code = pd.Categorical(examples[attribute.name], categories=list(attribute.groups)).codes.astype(np.int32)
+        unknown = examples[attribute.name][(code < 0) & examples[attribute.name].notna().to_numpy()].unique()
+        if len(unknown):
+            raise ValueError(f"column {attribute.name!r} holds {list(unknown)[:5]}, which are not among its groups {attribute.groups}")
+        found.append(Grouping(attribute.name, attribute.groups, code, attribute.reference_group))
+    by_name = {g.name: g for g in found[1:]}
+    for wanted in intersections:
+        if not set(wanted) <= set(by_name):
+            raise ValueError(f"cannot cross {wanted}: the attributes are {sorted(by_name)}")
+        parts = [by_name[name] for name in wanted]
+        crossed = metrics.intersect([p.code for p in parts], [p.groups for p in parts])
+        found.append(Grouping(" x ".join(wanted), crossed.names, np.asarray(crossed.group), " x ".join(p.reference for p in parts), True))
+    return tuple(found)
+
+
+def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefined") -> Units:
+    """What is judged in one task among the given examples.
+
+    Classification with aggregation and every segmentation task are judged per patient: the median (mean) of the patient's complete pairs.
+
+    Args:
+      study: arrays.
+      task: one of the specification's tasks.
+      rows: [N] bool, which examples.
+      empty_mask: segmentation: what an undefined Dice on an empty truth counts as.
+
+    Returns:
+      `Units`.
+
+    Raises:
+      ValueError: the task's columns are missing, or the original predictions of an example differ between cells.
+    """
+    stem = f"{task.name}__"
+    for part in ("label", "reconstructed"):
+        if stem + part not in study.columns:
+            raise ValueError(f"the predictions table lacks the column {stem + part!r}")
+    label = _first_known(study.columns[stem + "label"][:, rows])
+    reconstructed = study.columns[stem + "reconstructed"][:, rows]
+    original = study.columns.get(stem + "original", np.full(study.columns[stem + "label"].shape, np.nan))[:, rows]
+    paired = bool(np.isfinite(original).any())
+    _same_originals(original, stem + "original")
+    if task.kind == "segmentation":
+        fill = {"undefined": np.nan, "one": 1.0, "zero": 0.0}[empty_mask]
+        original, reconstructed = (np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed))
+        label = np.full(label.shape, np.nan)
+    incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
+    original, reconstructed = np.where(incomplete, np.nan, original), np.where(incomplete, np.nan, reconstructed)
+    groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
+    images = Units(label, original, reconstructed, study.patient[rows], groupings, "image", paired, "")
+    aggregation = "mean" if task.kind == "segmentation" else task.aggregation
+    return images if aggregation == "none" else _per_patient(images, aggregation)
+
+
+def _first_known(values: np.ndarray) -> np.ndarray:
+    """[K, N] -> [N], the first value that is not NaN."""
+    known = ~np.isnan(values)
+    return np.where(known.any(0), np.take_along_axis(values, known.argmax(0)[None], 0)[0], np.nan)
+
+
+def _same_originals(original: np.ndarray, column: str) -> None:
+    """Raises where the same original image got different predictions in different cells."""
+    known = np.isfinite(original)
+    high = np.max(np.where(known, original, -np.inf), 0, initial=-np.inf)
+    low = np.min(np.where(known, original, np.inf), 0, initial=np.inf)
+    if np.any(high - low > SAME_SCORE):
+        raise ValueError(
+            f"{column!r} differs between levels, reconstructors or mitigations for the same example (by up to {np.max(high - low):.3g}); "
+            "the diagnosis of the original image must be the same in every cell of one seed"
+        )
+
+
+def _per_patient(images: Units, aggregation: str) -> Units:
+    """Medians or means per patient; a label or group on which a patient's images disagree is unknown."""
+    present, code = np.unique(images.patient, return_inverse=True)
+    cells = len(images.original)
+    stacked = pd.DataFrame(np.concatenate([images.original, images.reconstructed]).T).groupby(code)
+    merged = (stacked.median() if aggregation == "median" else stacked.mean()).to_numpy().T
+
+    def agreed(values: np.ndarray, unknown: float) -> tuple[np.ndarray, int]:
+        grouped = pd.Series(np.where(values == unknown, np.nan, values).astype(float)).groupby(code)
+        low, high = grouped.min().to_numpy(), grouped.max().to_numpy()
+        return np.where(low == high, low, np.nan), int(np.sum(high > low))
+
+    label, conflicts = agreed(images.label, np.nan)
+    notes = [f"{conflicts} patients have images with different labels and were left out"] if conflicts else []
+    groupings = []
+    for g in images.groupings:
+        value, conflicts = agreed(g.code, -1)
+        notes += [f"{conflicts} patients with images in several groups of {g.name} count as unknown"] if conflicts else []
+        groupings.append(g._replace(code=np.nan_to_num(value, nan=-1).astype(np.int32)))
+    return Units(
+        label, merged[:cells], merged[cells:], present.astype(np.int32), tuple(groupings), "patient", images.paired, "; ".join(notes)
+    )

@@ -1,0 +1,91 @@
+"""Decision thresholds: fitted on the original images of validation patients, the same for every version."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax import metrics
+from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.study import Study, Units, units
+from fairrecon_jax.types import Task
+
+
+class Thresholds(NamedTuple):
+    """Thresholds of one task.
+
+    Attributes:
+      original: [K] used on scores of original images.
+      reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared rule.
+      rule: words for the column `threshold_rule`.
+    """
+
+    original: np.ndarray
+    reconstructed: np.ndarray
+    rule: str
+
+
+def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
+    """The thresholds of a classification task under the options' rule.
+
+    Args:
+      study: arrays of one seed.
+      task: a classification task.
+      options: rule and, where it needs one, its value.
+
+    Returns:
+      `Thresholds`, one per study cell.
+
+    Raises:
+      ValueError: the rule needs validation patients (or their originals, or both classes among them) and there are none.
+    """
+    rule, cells = options.threshold_rule, len(study.cells)
+    if rule == "fixed":
+        value = np.full(cells, options.value_for(task.name))
+        return Thresholds(value, value, "fixed")
+    rows = study.test if rule == "published" else study.validation
+    if not rows.any():
+        raise ValueError(
+            f"threshold rule {rule!r} needs validation patients, and no row has split 'val'; test patients are not used for fitting. "
+            "Give validation rows, or thresholds with threshold_rule='fixed'"
+        )
+    found = units(study, task, rows)
+    where = "the evaluated patients, per version" if rule == "published" else "validation patients"
+    if rule in SHARED_RULES:
+        if not found.paired:
+            raise ValueError(f"task {task.name!r} has no predictions on original validation images; give a threshold with 'fixed'")
+        seen = np.isfinite(found.original)
+        score = np.where(seen.any(0), np.take_along_axis(found.original, seen.argmax(0)[None], 0)[0], np.nan)
+        value = np.full(cells, _checked(_fit_one(score, found.label, options, task.name), task.name, where))
+        return Thresholds(value, value, f"{rule} on validation originals")
+    both = [_per_cell(found, version, options, task.name, where) for version in ("original", "reconstructed")]
+    return Thresholds(both[0] if found.paired else both[1], both[1], f"{rule}: balanced on {where}")
+
+
+def _per_cell(found: Units, version: str, options: AssessOptions, task: str, where: str) -> np.ndarray:
+    """One threshold per study cell for one version (NaN where there are no scores)."""
+    scores = getattr(found, version)
+    if version == "original" and not found.paired:
+        return np.full(len(scores), np.nan)
+    return np.array([_checked(_fit_one(score, found.label, options, task), task, where) for score in scores])
+
+
+def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
+    """One threshold in double precision."""
+    known = np.isfinite(score) & np.isfinite(label)
+    with jax.enable_x64(True):
+        args = jnp.asarray(np.where(known, score, np.nan)), jnp.asarray(np.where(known, label, np.nan))
+        if options.threshold_rule == "sensitivity":
+            return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
+        if options.threshold_rule == "specificity":
+            return float(metrics.threshold_at_specificity(*args, options.value_for(task)))
+        return float(metrics.balanced_threshold(*args))
+
+
+def _checked(threshold: float, task: str, where: str) -> float:
+    if not np.isfinite(threshold):
+        raise ValueError(f"no threshold can be fitted for task {task!r}: {where} hold no positives or no negatives with a score")
+    return threshold

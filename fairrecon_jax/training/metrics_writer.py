@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,9 +41,9 @@ class MetricsWriter:
         Args:
           step: steps done.
           split: "train" or "val".
-          values: numbers by metric name.
+          values: numbers by metric name; one that is not finite is written as null.
         """
-        line = {"step": int(step), "split": split, **{name: float(value) for name, value in values.items()}}
+        line = {"step": int(step), "split": split, **{name: _number(value) for name, value in values.items()}}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -59,6 +60,11 @@ class MetricsWriter:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number, or null."""
+    return float(value) if math.isfinite(float(value)) else None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairrecon_jax.training.metrics_writer import MetricsWriter, read_metrics
+
+
+def test_lines_come_back_in_order(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    writer.write(1, "train", {"loss": 0.5})
+    writer.write(1, "val", {"psnr": 20})
+    writer.sync()
+    assert read_metrics(tmp_path / "metrics.jsonl") == [
+        {"step": 1, "split": "train", "loss": 0.5},
+        {"step": 1, "split": "val", "psnr": 20.0},
+    ]
+    writer.close()
+
+
+def test_continuing_drops_later_and_broken_lines(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    for step in range(1, 6):
+        writer.write(step, "train", {"loss": step})
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 6, "spl', encoding="utf-8")
+    again = MetricsWriter(tmp_path, step=3)
+    again.write(4, "train", {"loss": 40})
+    again.close()
+    assert [(line["step"], line["loss"]) for line in read_metrics(path)] == [(1, 1), (2, 2), (3, 3), (4, 40)]
+
+
+def test_numbers_that_are_not_finite_stay_json(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    writer.write(1, "train", {"auroc": float("nan"), "psnr": float("inf")})
+    writer.close()
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    line = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=refuse)
+    assert line["auroc"] is None
+    assert line["psnr"] is None
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics.jsonl, line 2 is not JSON"):
+        MetricsWriter(tmp_path)
+
+
+def test_tensorboard_asks_for_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ModuleNotFoundError, match=r"fairrecon_jax\[tensorboard\]"):
+        MetricsWriter(tmp_path, tensorboard=True)

@@ -48,7 +48,7 @@ class FakeReconstructor:
     axis: str | None = parallel.AXIS
 
     def init(self, key: Any, batch: Any) -> Any:
-        params = {"net": {"scale": jax.random.normal(key, ()), "shift": jnp.zeros(batch["degraded"].shape[1:])}}
+        params = {"net": {"scale": jax.random.normal(key, ()), "shift": jnp.zeros((1, *batch["degraded"].shape[1:]))}}
         return {"params": params, "batch_stats": {"net": {"mean": jnp.zeros(())}}}
 
     def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
+
+from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.training.checkpoints import load_variables
+from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.training.loop import TrainingDiverged, fit
+from fairrecon_jax.training.metrics_writer import read_metrics
+
+COHORT = FakeCohort(22)
+TRAIN, VAL = (COHORT, np.arange(16)), (COHORT, np.arange(16, 22))
+CONFIG = TrainConfig(steps=20, batch_size=4, learning_rate=0.05, log_every=5, checkpoint_every=10)
+SELECT = dataclasses.replace(CONFIG, eval_every=4, selection="error", selection_mode="min")
+
+
+def learn(workdir: Path, config: TrainConfig = CONFIG, trainable: Any = None, val: Any = VAL, devices: int = 1, **more: Any) -> Any:
+    return fit(trainable or FakeReconstructor(), TRAIN, val, config, workdir, prepare=degrade, devices=devices, **more)
+
+
+def facts(workdir: Path) -> dict[str, Any]:
+    return load_variables(workdir / "final")[1]
+
+
+def test_it_learns_and_leaves_weights_log_and_choices(tmp_path: Path) -> None:
+    variables = learn(tmp_path, dataclasses.replace(SELECT, steps=200, eval_every=50))
+    assert float(variables["params"]["net"]["scale"]) == pytest.approx(1 / (1 + 0.01 / (1 / 12)), abs=0.15)  # Wiener gain, roughly
+    errors = [line["error"] for line in read_metrics(tmp_path / "metrics.jsonl") if line["split"] == "val"]
+    assert min(errors) < 0.02
+    meta = facts(tmp_path)
+    assert (meta["best"], meta["best_step"]) == (min(errors), 50 * (1 + errors.index(min(errors))))
+    assert meta["choices"]["config.steps"] == 200
+    assert json.loads((tmp_path / "run.json").read_text())["train_source"].startswith("16 rows")
+
+
+def test_one_and_four_devices_agree(tmp_path: Path) -> None:
+    config = dataclasses.replace(SELECT, ema=0.9, eval_batch_size=8)
+    one, four = (learn(tmp_path / str(n), config, FakeGan(), devices=n) for n in (1, 4))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    logs = [[line for line in read_metrics(tmp_path / n / "metrics.jsonl")] for n in ("1", "4")]
+    for a, b in zip(*logs, strict=True):
+        for name in set(a) - {"split", "steps_per_second"}:
+            assert a[name] == pytest.approx(b[name], rel=1e-4)
+
+
+def test_the_best_variables_are_returned_not_the_last(tmp_path: Path) -> None:
+    class Rising(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            scale = variables["params"]["net"]["scale"]
+            return {"error": (-abs(scale - 0.3) + 0 * batch["weight"], batch["weight"])}
+
+    config = dataclasses.replace(SELECT, learning_rate=0.2)
+    last = learn(tmp_path / "last", config, Rising(), val=None)
+    best = learn(tmp_path / "best", config, Rising())
+    assert facts(tmp_path / "last")["best"] is None
+    step = facts(tmp_path / "best")["best_step"]
+    values = {line["step"]: line["error"] for line in read_metrics(tmp_path / "best" / "metrics.jsonl") if line["split"] == "val"}
+    assert values[step] == min(values.values())
+    assert -abs(float(best["params"]["net"]["scale"]) - 0.3) == pytest.approx(values[step], rel=1e-5)
+    assert -abs(float(last["params"]["net"]["scale"]) - 0.3) >= values[step]
+
+
+def test_patience_ends_the_run(tmp_path: Path) -> None:
+    class Worse(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            return {"error": (1.0 + 0 * batch["weight"], batch["weight"])}
+
+    learn(tmp_path, dataclasses.replace(SELECT, patience=2), Worse())
+    assert (facts(tmp_path)["best_step"], facts(tmp_path)["steps"]) == (4, 12)
+
+
+def test_a_finished_run_is_read_back(tmp_path: Path) -> None:
+    first = learn(tmp_path)
+    before = (tmp_path / "metrics.jsonl").stat().st_mtime_ns
+
+    class Untouchable(FakeReconstructor):
+        def init(self, key: Any, batch: Any) -> Any:
+            raise AssertionError("a finished run was begun again")
+
+    second = learn(tmp_path, trainable=Untouchable())
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, second))
+    assert (tmp_path / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": dataclasses.replace(CONFIG, learning_rate=0.1)}, r"config.learning_rate was 0.05, now 0.1"),
+        ({"trainable": FakeGan()}, "trainable was 'fake', now 'fake_gan'"),
+        ({"val": None}, "val_source was '6 rows .*', now 'none'"),
+        ({"choices": {"level": 8}}, "choices.level was None, now 8"),
+        ({"weights": np.ones(16)}, "weights was None"),
+    ],
+)
+def test_other_choices_in_the_same_workdir_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    learn(tmp_path, dataclasses.replace(CONFIG, steps=20))
+    with pytest.raises(ValueError, match=message):
+        learn(tmp_path, **change)
+
+
+def test_harmless_choices_may_change(tmp_path: Path) -> None:
+    first = learn(tmp_path)
+    again = learn(tmp_path, dataclasses.replace(CONFIG, workers=2, keep=5, checkpoint_every=7, log_every=1))
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
+
+
+def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path: Path) -> None:
+    class Broken(FakeReconstructor):
+        def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
+            value, out = super().loss(variables, batch, key, train)
+            mean = variables["batch_stats"]["net"]["mean"]
+            return value / jax.numpy.where(mean > 0.4, 0.0, 1.0), out  # after a dozen steps the running mean is there
+
+    with pytest.raises(TrainingDiverged, match=r"fake: loss is inf at step \d+; the last checkpoint is step \d+ in .*checkpoints"):
+        learn(tmp_path, dataclasses.replace(CONFIG, steps=100, checkpoint_every=3, learning_rate=0.0), Broken())
+    assert not (tmp_path / "final").exists()
+    with pytest.raises(TrainingDiverged, match="there is no checkpoint yet"):
+        learn(tmp_path / "early", dataclasses.replace(CONFIG, steps=100, checkpoint_every=90, learning_rate=0.0), Broken())
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (dataclasses.replace(CONFIG, batch_size=6), "batch_size 6 does not divide over 4 devices: use a multiple of 4, or fewer devices"),
+        (dataclasses.replace(CONFIG, eval_batch_size=3), "eval_batch_size 3 does not divide over 4 devices"),
+    ],
+)
+def test_batches_must_divide_over_devices(tmp_path: Path, config: TrainConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        learn(tmp_path, config, devices=4)
+
+
+def test_an_unknown_selection_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="selection 'psnr' is not a metric of fake: it gives error"):
+        learn(tmp_path, dataclasses.replace(SELECT, selection="psnr"))
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_training_continues_from_given_variables(tmp_path: Path) -> None:
+    first = learn(tmp_path / "first")
+    same = learn(tmp_path / "same", dataclasses.replace(CONFIG, learning_rate=0.0), initial=first)
+    np.testing.assert_array_equal(first["params"]["net"]["shift"], same["params"]["net"]["shift"])
+    wrong = {"params": {"net": {"scale": np.float32(1)}}, "batch_stats": first["batch_stats"]}
+    with pytest.raises(ValueError, match=r"\['shift'\] is absent, expected \(1, 4, 4, 1\)"):
+        learn(tmp_path / "wrong", initial=wrong)
+
+
+def test_evaluation_counts_every_example_once(tmp_path: Path) -> None:
+    variables = learn(tmp_path, dataclasses.replace(SELECT, eval_batch_size=4, eval_every=20))
+    batch = read_rows(*VAL)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 1), 0)  # stream 1 of the root, stream 0 of the evaluation
+    errors, _ = FakeReconstructor().evaluate(variables, degrade(batch, key), key)["error"]
+    assert facts(tmp_path)["best"] == pytest.approx(float(np.mean(errors)), rel=1e-5)
+    learn(tmp_path / "part", dataclasses.replace(SELECT, eval_batch_size=4, eval_every=20, eval_batches=1))
+    assert facts(tmp_path / "part")["best"] == pytest.approx(float(np.mean(errors[:4])), rel=1e-5)

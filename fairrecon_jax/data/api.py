@@ -147,7 +147,7 @@ def _write(
         yield from builder.samples(tree, bar, config, notes, workers)
 
     with _quiet_tfds():
-        writer = builder(config, str(aside), units, samples)
+        writer = builder(config, str(aside), samples)
         writer.download_and_prepare()
     return Path(writer.data_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import os
 from collections import deque
@@ -76,26 +77,26 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(skip_registration=True, **kwargs)
 
-    def __init__(self, config: CohortConfig, data_dir: str, units: list[Unit], samples: Callable[[], Iterator[Sample]]) -> None:
+    def __init__(self, config: CohortConfig, data_dir: str, samples: Callable[[], Iterator[Sample]]) -> None:
         """Prepares to write `samples()` under `data_dir`."""
-        self._cohort_config, self._units, self._samples = config, units, samples
+        self._cohort_config, self._samples = config, samples
         stored = tfds.core.BuilderConfig(name=config.stored_name, description=f"{self.title}, {config.stored_name}")
         super().__init__(data_dir=data_dir, config=stored, file_format="array_record")
 
     @classmethod
+    @abc.abstractmethod
     def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
         """Lists what can be read under `root`; raises where a table is missing or lacks a column."""
-        raise TypeError(f"{cls.__name__} does not say how its tree is scanned")
 
     @classmethod
+    @abc.abstractmethod
     def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one unit; what cannot be used is noted."""
-        raise TypeError(f"{cls.__name__} does not say how its files are read")
 
     @classmethod
+    @abc.abstractmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
         """[N] float values in {0, 1, NaN} of every classification task by name."""
-        raise TypeError(f"{cls.__name__} does not say what its labels are")
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:

@@ -118,8 +118,11 @@ def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
 
 def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
     """The sex of each row's patient with its attribute."""
-    column = one_per_patient(raw["patient_id"], raw["sex_recorded"].map(sex_group))
-    return column, Attribute("sex", SEXES, "sex as recorded; patients whose rows disagree are unknown", "patient")
+    sources = [name for name in ("sex_recorded", "sex_demographics") if name in raw]
+    patients = pd.concat([raw["patient_id"]] * len(sources), ignore_index=True)
+    groups = pd.concat([raw[name].map(sex_group) for name in sources], ignore_index=True)
+    column = one_per_patient(patients, groups).iloc[: len(raw)].set_axis(raw.index)
+    return column, Attribute("sex", SEXES, "sex as recorded; patients whose entries disagree are unknown", "patient")
 
 
 def age_column(raw: pd.DataFrame, cut: float, origin: str) -> tuple[pd.Series, Attribute]:

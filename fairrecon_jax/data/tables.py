@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,9 +26,17 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with open(path, newline="", encoding="utf-8-sig") as handle:
+            lines = [line for line in csv.reader(handle) if line]
+    except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable CSV table: {error}") from error
+    if not lines:
+        raise ValueError(f"{path}: an empty table")
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    for count, row in enumerate(rows, start=2):
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise ValueError(f"{path}: row {count} has {len(row)} cells, the header has {len(header)}")
+    table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
     require_columns(path, table, needed)
     return table
 

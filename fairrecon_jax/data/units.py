@@ -54,7 +54,7 @@ def limit(units: list[Unit], patients: int) -> list[Unit]:
 def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> None:
     """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs to the image."""
     seen: set[tuple[str, str]] = set()
-    first: dict[tuple[str, str], tuple[str, str]] = {}
+    first: dict[tuple[str, str], tuple[str | None, str]] = {}
 
     def once(key: str, unit: Unit, kind: str, reason: str) -> None:
         if (kind, key) not in seen:
@@ -64,23 +64,17 @@ def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> Non
     readers = {"sex": policies.sex_group, "race": policies.race_group}
     for unit in units:
         if np.isnan(unit.columns["age_years"]):
-            once(
-                unit.name if age_per_image else unit.patient_id,
-                unit,
-                "missing_age",
-                f"patient {unit.patient_id}: no plausible age",
-            )
+            once(unit.name if age_per_image else unit.patient_id, unit, "missing_age", f"patient {unit.patient_id}: no plausible age")
         for name, reader in readers.items():
-            column = f"{name}_recorded"
-            if column not in unit.columns:
-                continue
-            recorded = unit.columns[column]
-            group = reader(recorded)
-            if group is None:
-                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {recorded!r}")
-            elif first.setdefault((name, unit.patient_id), (group, recorded))[0] != group:
-                other = first[name, unit.patient_id][1]
-                once(unit.patient_id, unit, "conflict", f"patient {unit.patient_id}: {name} is {recorded!r} here and {other!r} elsewhere")
+            entries = [unit.columns[column] for column in (f"{name}_recorded", f"{name}_demographics") if column in unit.columns]
+            known = [(reader(entry), entry) for entry in entries if reader(entry)]
+            if entries and not known:
+                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {entries[0]!r}")
+            for group, entry in known:
+                there, other = first.setdefault((name, unit.patient_id), (group, entry))
+                if there != group:
+                    reason = f"patient {unit.patient_id}: {name} is {entry!r} here and {other!r} elsewhere; it counts as unknown"
+                    once(f"{name} {unit.patient_id}", unit, "conflict", reason)
 
 
 def fingerprint(root: Path, units: list[Unit]) -> str:

@@ -61,6 +61,7 @@ class Chexpert(CohortBuilder):
     )
     columns: ClassVar[dict[str, type]] = {
         "sex_recorded": str,
+        "sex_demographics": str,
         "race_recorded": str,
         "age_years": float,
         "view": str,
@@ -135,12 +136,9 @@ def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple
         return None
     age = number(row["Age"])
     sex, race = people.get(patient, ("", ""))
-    recorded = row["Sex"].strip()
-    if policies.sex_group(sex) and policies.sex_group(recorded) and policies.sex_group(sex) != policies.sex_group(recorded):
-        notes.keep(place, "conflict", f"{patient}: sex is {recorded!r} here and {sex!r} in the demographics; sex is unknown")
-        recorded = "conflict"
     columns = {
-        "sex_recorded": recorded,
+        "sex_recorded": row["Sex"].strip(),
+        "sex_demographics": sex,
         "race_recorded": race,
         "age_years": plausible_age(age),
         "view": view,

@@ -27,7 +27,7 @@ class Break:
 def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.ndarray:
     """Points [N, 2] (cm) on a rib: a tilted ring seen from the front, from the spine (angle 0) round to the cartilage (2.6)."""
     start = thorax.apex - 0.4 + thorax.rib_gap * rib * (1.0 + 0.012 * rib)
-    drop = thorax.rib_drop * (0.42 + 0.07 * min(rib, 7))
+    drop = thorax.rib_drop * (0.62 + 0.075 * min(rib, 8))
     y = start + drop * (1.0 - np.cos(angle)) / 2.0 - 1.1 * np.sin(angle) ** 2 * np.exp(-((angle / 1.1) ** 2)) * min(rib + 1, 4) / 4.0
     girth_y = start + 0.5 * drop
     wall = float(thorax.wall(np.array(girth_y), side)) + 0.25
@@ -64,7 +64,7 @@ def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
     for side in (0, 1):
         for rib in range(RIBS):
             fracture = broken.get((side, rib))
-            for plate, low, high, marrow, shell in ((back, 0.06, 1.66, 0.16, 0.26), (front, 1.62, 2.25 + 0.03 * rib, 0.10, 0.17)):
+            for plate, low, high, marrow, shell in ((back, 0.06, 1.66, 0.20, 0.36), (front, 1.62, 2.25 + 0.03 * rib, 0.12, 0.22)):
                 whole = np.linspace(low, high, 28)
                 hit = fracture if fracture is not None and low < fracture.at < high else None
                 for angle, beyond in _pieces(whole, hit):
@@ -90,9 +90,9 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
     for side, sign in enumerate(SIGN):
         reach = thorax.half_width + 2.6
         x = 1.9 + (reach - 1.9) * u
-        y = thorax.apex + 4.1 - lift - 1.9 * u - 0.75 * np.sin(2 * np.pi * u) * (1 - 0.3 * u)
+        y = thorax.apex + 4.9 - lift - 1.9 * u - 0.75 * np.sin(2 * np.pi * u) * (1 - 0.3 * u)
         points = np.stack([sign * x + thorax.rotation * (1 - u), y], axis=1)
-        _bone(plate, points, 1.25 + 0.5 * (1 - u) ** 3 + 0.3 * u**3, 0.22, 0.3, 0.16)
+        _bone(plate, points, 1.25 + 0.5 * (1 - u) ** 3 + 0.3 * u**3, 0.30, 0.42, 0.16)
         shoulder = np.array([sign * (thorax.half_width + 3.6), thorax.apex + 4.2])
         turn = np.linspace(0, 2 * np.pi, 30)
         head = shoulder + 2.3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -100,7 +100,16 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
         shaft = np.stack([shoulder[0] + sign * np.linspace(0.6, 3.4, 12), shoulder[1] + np.linspace(0.5, 12.0, 12)], axis=1)
         _bone(faint, shaft, np.full(12, 2.2), 0.20, 0.30, 0.4)
         inside = thorax.half_width - (3.2 if thorax.supine else 0.9)
-        blade = np.array([[inside + 2.8, -9.6], [inside + 0.4, -8.0], [inside - 0.2, -2.5], [inside + 1.2, 3.2], [inside + 2.0, 2.0], [inside + 4.0, -5.0]])
+        blade = np.array(
+            [
+                [inside + 2.8, -9.6],
+                [inside + 0.4, -8.0],
+                [inside - 0.2, -2.5],
+                [inside + 1.2, 3.2],
+                [inside + 2.0, 2.0],
+                [inside + 4.0, -5.0],
+            ]
+        )
         blade = blade * [sign, 1.0] + [0.0, thorax.apex + 14.0]
         faint.polygon(blade, 0.07)
         faint.line(blade[1:4], 0.16, 0.25)
@@ -116,7 +125,7 @@ def spine_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     body = edge(half - np.abs(x), 0.35)
     disc = np.exp(-(((phase - 0.5) / 0.10) ** 2))
     plates = np.exp(-(((np.abs(phase - 0.5) - 0.15) / 0.05) ** 2))
-    vertebra = body * (0.42 - 0.26 * disc + 0.12 * plates)
-    pedicles = 0.16 * np.exp(-(((np.abs(x) - 1.1) / 0.32) ** 2) - ((phase - 0.88) / 0.14) ** 2)
-    spinous = 0.16 * np.exp(-((x / 0.28) ** 2) - ((phase - 0.2) / 0.16) ** 2)
+    vertebra = body * (0.17 - 0.11 * disc + 0.06 * plates)
+    pedicles = 0.10 * np.exp(-(((np.abs(x) - 1.1) / 0.32) ** 2) - ((phase - 0.88) / 0.14) ** 2)
+    spinous = 0.11 * np.exp(-((x / 0.28) ** 2) - ((phase - 0.2) / 0.16) ** 2)
     return thorax.bone * (vertebra + pedicles + spinous)

@@ -160,7 +160,13 @@ def ventricle_depth(head: Head, v: tuple[np.ndarray, np.ndarray, np.ndarray]) ->
     return np.maximum.reduce([lateral, temporal, third, fourth])
 
 
-def build_brain(head: Head, v: tuple[np.ndarray, np.ndarray, np.ndarray], axes: list[np.ndarray], spacing: tuple[float, float, float], rng: np.random.Generator) -> Volume:
+def build_brain(
+    head: Head,
+    v: tuple[np.ndarray, np.ndarray, np.ndarray],
+    axes: list[np.ndarray],
+    spacing: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> Volume:
     """Makes the healthy head.
 
     Args:
@@ -184,7 +190,11 @@ def build_brain(head: Head, v: tuple[np.ndarray, np.ndarray, np.ndarray], axes: 
     to_sulcus = np.abs(fold) / k
     central = ball((np.zeros_like(x), y, z), (0.0, 0.0, 4.0 * s), (1.0, 40.0 * s, 22.0 * s)) < 0
     fissure = np.where(central, side, np.float32(99.0)) - 0.4 * gap
-    sylvian = np.abs(z - 2.0 * s - 0.22 * y) * 0.9 + 30.0 * (1.0 - smoothstep(30.0 * s, 40.0 * s, side)) + 30.0 * smoothstep(26.0 * s, 34.0 * s, np.abs(y + 4.0))
+    sylvian = (
+        np.abs(z - 2.0 * s - 0.22 * y) * 0.9
+        + 30.0 * (1.0 - smoothstep(30.0 * s, 40.0 * s, side))
+        + 30.0 * smoothstep(26.0 * s, 34.0 * s, np.abs(y + 4.0))
+    )
     to_fluid = np.minimum.reduce([to_sulcus - sulcal + 30.0 * smoothstep(12.0, 22.0, depth), fissure, sylvian - gap - 0.4])
     cortex = np.minimum(to_fluid, depth) < 3.0
     brain = edge(hull, soft)
@@ -222,15 +232,26 @@ def nuclei_map(head: Head, v: tuple[np.ndarray, np.ndarray, np.ndarray], soft: f
     return 0.8 * edge(np.maximum.reduce(shapes), 1.5 * soft)
 
 
-def white_lesions(head: Head, white: np.ndarray, ventricle: np.ndarray, z: np.ndarray, axes: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def white_lesions(
+    head: Head, white: np.ndarray, ventricle: np.ndarray, z: np.ndarray, axes: list[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Membership of age-related white-matter hyperintensities: caps along the ventricles and scattered spots."""
     patchy = waves(rng, axes, 22.0, 24)
-    caps = np.exp(-((np.maximum(-ventricle, 0.0) / (2.0 + 5.0 * head.lesions)) ** 2)) * smoothstep(0.2, 1.2, patchy + 2.6 * head.lesions - 0.6)
+    caps = np.exp(-((np.maximum(-ventricle, 0.0) / (2.0 + 5.0 * head.lesions)) ** 2)) * smoothstep(
+        0.2, 1.2, patchy + 2.6 * head.lesions - 0.6
+    )
     spots = smoothstep(3.1 - 1.3 * head.lesions, 3.5 - 1.3 * head.lesions, waves(rng, axes, 15.0, 24))
     return np.clip(caps * min(1.0, 0.25 + head.lesions) + spots, 0.0, 1.0) * white
 
 
-def head_shell(head: Head, v: tuple[np.ndarray, np.ndarray, np.ndarray], hull: np.ndarray, axes: list[np.ndarray], rng: np.random.Generator, soft: float) -> np.ndarray:
+def head_shell(
+    head: Head,
+    v: tuple[np.ndarray, np.ndarray, np.ndarray],
+    hull: np.ndarray,
+    axes: list[np.ndarray],
+    rng: np.random.Generator,
+    soft: float,
+) -> np.ndarray:
     """Everything outside the brain: fluid, skull with marrow, scalp fat; muscle, orbits and sinuses at the base."""
     x, y, z = v
     s = head.scale

@@ -45,7 +45,7 @@ class Chest:
     def attenuation(self) -> np.ndarray:
         """Line integral of the attenuation along the beam, without bone."""
         lung = self.air[0] + self.air[1]
-        tissue = self.body - lung * (1.0 - np.clip(self.density, 0.0, 1.0)) + np.minimum(self.vessels, lung)
+        tissue = self.body - lung * (1.0 - np.clip(self.density, 0.0, 1.0)) + self.vessels * np.minimum(lung / 7.0, 1.0)
         return MU_TISSUE * tissue + self.extra
 
 
@@ -75,7 +75,7 @@ def body_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     trunk_top = thorax.apex - 3.6 + 5.2 * np.clip((across - 4.5) / (side - 2.0), 0.0, 2.0) ** 1.6
     deep = (thorax.depth + thorax.body) * (0.70 + 0.30 * smoothstep(thorax.apex - 3.0, thorax.apex + 11.0, y))
     trunk = deep * np.sqrt(np.clip(1.0 - (across / flank) ** 4, 0.0, 1.0)) * np.sqrt(np.clip((y - trunk_top) / 3.0, 0.0, 1.0))
-    belly = 2.5 * smoothstep(thorax.dome[0], thorax.angle[0] + 4.0, y) * chord((across / flank) ** 2)
+    belly = 2.5 * smoothstep(thorax.dome[0] + 3.0, thorax.angle[0] + 5.0, y) * chord((across / flank) ** 2)
     neck = 11.5 * chord((across / 5.8) ** 2) * edge(thorax.apex + 2.0 - y, 5.0)
     total = np.maximum(trunk + belly, neck)
     shoulder_x, shoulder_y = thorax.half_width + 2.8, thorax.apex + 4.2
@@ -93,7 +93,9 @@ def breast_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return 1.3 * np.asarray(pectoral)
     total = np.zeros_like(x)
     for sign in SIGN:
-        r2 = ellipse_radius(x, y, (sign * 0.56 * thorax.half_width + sign * 1.0, thorax.breast_height), (thorax.breast, 0.95 * thorax.breast), 0.0)
+        r2 = ellipse_radius(
+            x, y, (sign * 0.62 * thorax.half_width + sign * 1.0, thorax.breast_height), (thorax.breast, 0.95 * thorax.breast), 0.0
+        )
         low = smoothstep(-1.0, 1.0, (y - thorax.breast_height) / thorax.breast)
         total += thorax.breast_depth * (0.35 + 0.75 * low) * np.maximum(1.0 - r2, 0.0) ** 0.42
     return total
@@ -128,10 +130,10 @@ def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
         hilum = np.array([sign * (thorax.pedicle + 0.7) + thorax.shift, thorax.apex + 10.4 + (0.5 if side == 0 else -0.6)])
         first = np.deg2rad(np.array([-80, -52, -24, 4, 30, 52, 72, 88.0]) + 9 * rng.standard_normal(8))
         place, heading = np.tile(hilum, (8, 1)), first
-        radius = 0.36 * (1.0 + 0.15 * rng.standard_normal(8))
+        radius = np.array([0.36, 0.4, 0.42, 0.42, 0.5, 0.66, 0.74, 0.5]) * (1.0 + 0.12 * rng.standard_normal(8))
         for generation in range(6):
             steps = 9
-            length = 2.7 * 0.84**generation * (0.7 + 0.6 * rng.random(len(place)))
+            length = 2.6 * 0.84**generation * (0.7 + 0.6 * rng.random(len(place)))
             bend = np.cumsum(0.10 * rng.standard_normal((len(place), steps)), axis=1) + heading[:, None]
             move = np.stack([sign * np.cos(bend), np.sin(bend)], axis=2) * (length / steps)[:, None, None]
             path = place[:, None, :] + np.cumsum(move, axis=1)

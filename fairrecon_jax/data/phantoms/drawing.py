@@ -20,7 +20,9 @@ def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
     return u * u * (3.0 - 2.0 * u)
 
 
-def ellipse_radius(x: np.ndarray, y: np.ndarray, centre: tuple[float, float], axes: tuple[float, float], degrees: float = 0.0) -> np.ndarray:
+def ellipse_radius(
+    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], axes: tuple[float, float], degrees: float = 0.0
+) -> np.ndarray:
     """Squared elliptic radius: 0 at the centre, 1 on the ellipse whose first axis is turned by `degrees` (towards +y)."""
     angle = np.deg2rad(degrees)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))

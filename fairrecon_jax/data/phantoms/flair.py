@@ -44,7 +44,11 @@ def draw_exam(options: PhantomOptions, person: Person, glioma: Glioma, exam: int
     slope = round(float(0.4 + 0.8 * film.random()), 4)
     gain = 3.0 + 2.0 * film.random()
     stored = np.clip(np.round(image * gain / slope), 0, 32767).astype(np.int16)
-    geometry |= {"atrophy": round(head.atrophy, 4), "head_scale": round(float(head.scale), 4), "white_matter_lesions": round(head.lesions, 4)}
+    geometry |= {
+        "atrophy": round(head.atrophy, 4),
+        "head_scale": round(float(head.scale), 4),
+        "white_matter_lesions": round(head.lesions, 4),
+    }
     return stored, slope, mask, geometry
 
 

@@ -110,7 +110,8 @@ class PhantomOptions:
     label_noise: float = 0.0
     missing_demographics: float = 0.0
     race_shares: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"White": 0.56, "Black": 0.14, "Asian": 0.14, "NH/PI": 0.03, "AI/AN": 0.02, "Other": 0.11}, metadata=XRAY_ONLY
+        default_factory=lambda: {"White": 0.56, "Black": 0.14, "Asian": 0.14, "NH/PI": 0.03, "AI/AN": 0.02, "Other": 0.11},
+        metadata=XRAY_ONLY,
     )
     prevalence: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(DEFAULT_PREVALENCE), metadata=XRAY_ONLY)
     hierarchy: bool = dataclasses.field(default=True, metadata=XRAY_ONLY)
@@ -134,7 +135,15 @@ class PhantomOptions:
         _check_shares("race_shares", self.race_shares, RACES)
         object.__setattr__(self, "grade_shares", {_grade(g): share for g, share in self.grade_shares.items()})
         _check_shares("grade_shares", self.grade_shares, GRADES)
-        rates = ("label_noise", "missing_demographics", "uncertain_rate", "blank_rate", "lateral_share", "glioblastoma_share", "follow_up_share")
+        rates = (
+            "label_noise",
+            "missing_demographics",
+            "uncertain_rate",
+            "blank_rate",
+            "lateral_share",
+            "glioblastoma_share",
+            "follow_up_share",
+        )
         for name in rates:
             _check_rate(name, getattr(self, name))
         _check_names("prevalence", self.prevalence, FINDINGS)
@@ -167,7 +176,7 @@ class PhantomOptions:
         )
 
     def age_group(self, age: float) -> str:
-        """"older" from the cut on, "younger" below it; only for resolved options."""
+        """ "older" from the cut on, "younger" below it; only for resolved options."""
         if self.age_cut is None:
             raise ValueError("age_cut is None; call resolved(kind) first")
         return AGES[int(age >= self.age_cut)]
@@ -242,7 +251,9 @@ def _check_prevalence_by_group(options: PhantomOptions, kind: Kind) -> None:
             for finding, share in shares.items():
                 _check_rate(f"{where}[{finding!r}]", share)
                 if owner.setdefault(finding, attribute) != attribute:
-                    raise ValueError(f"prevalence_by_group sets {finding!r} for both {owner[finding]!r} and {attribute!r}; set it for one attribute")
+                    raise ValueError(
+                        f"prevalence_by_group sets {finding!r} for both {owner[finding]!r} and {attribute!r}; set it for one attribute"
+                    )
 
 
 def _check_foreign_knobs(options: PhantomOptions, kind: Kind) -> None:

@@ -8,6 +8,7 @@ the thorax. Sizes follow adult reference values: inner thoracic width about 29 c
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -77,17 +78,18 @@ class Thorax:
         u = np.clip((y - self.apex) / (self.angle[side] - self.apex), 0.0, 1.0)
         return 4.0 + (self.half_width - 4.0) * np.sqrt(1.0 - (1.0 - u) ** 2.5) - 0.5 * u**4
 
-    def inner(self, y: np.ndarray, side: int) -> np.ndarray:
+    def inner(self, y: np.ndarray) -> np.ndarray:
         """|x| of the inner border of a lung at height y, before heart and great vessels are taken out."""
         top = 1.0 - smoothstep(self.apex, self.apex + 4.0, y)
-        return 1.6 + 2.4 * top + 0.0 * side
+        return 1.5 + 2.4 * top
 
     def diaphragm(self, x: np.ndarray, side: int) -> np.ndarray:
         """y of the diaphragm at |x|: a dome that falls to the costophrenic angle outside and to the heart inside."""
         middle = 0.46 * self.half_width
         outside = np.clip((x - middle) / (self.half_width - 0.6 - middle), 0.0, 1.0)
         inside = np.clip((middle - x) / middle, 0.0, 1.0)
-        return self.dome[side] + (self.angle[side] - self.dome[side]) * (1.0 - np.sqrt(1.0 - outside**2.2 * 0.999)) + 1.3 * inside**2
+        drop = 0.75 * outside**1.7 + 0.25 * (1.0 - np.sqrt(1.0 - 0.999 * outside**4))
+        return self.dome[side] + (self.angle[side] - self.dome[side]) * drop + 1.3 * inside**2
 
 
 def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str, age: float, projection: str, size: int) -> Thorax:
@@ -101,24 +103,21 @@ def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str,
       projection: "PA" or "AP"; AP films are lying patients: shallow breath, magnified heart.
       size: pixels per side.
     """
-    woman, old, supine = sex == "Female", np.clip((age - 40.0) / 45.0, 0.0, 1.0), projection == "AP"
-    n = np.clip(rng.standard_normal(18), -2.2, 2.2)
-    p = np.clip(pose.standard_normal(6), -2.2, 2.2)
+    woman, old, supine = sex == "Female", min(max((age - 40.0) / 45.0, 0.0), 1.0), projection == "AP"
+    n = [float(v) for v in np.clip(rng.standard_normal(18), -2.2, 2.2)]
+    p = [float(v) for v in np.clip(pose.standard_normal(6), -2.2, 2.2)]
     stature = (0.915 if woman else 1.0) * (1.0 + 0.035 * n[0])
     half_width = stature * (14.3 + 0.5 * n[1])
     breath = 0.6 * p[0] - 1.9 * supine
     dome = stature * 8.2 + breath
     right, left = dome - 0.7 - 0.3 * n[2], dome + 0.6 + 0.3 * n[3]
     sulcus = stature * 4.0 + 0.5 * n[4]
-    field = 37.5 + 1.3 * p[1]
+    field = 36.0 * stature**0.7 + 1.2 * p[1]
     frame = Frame(size, field, degrees=1.8 * p[2], shift=(0.7 * p[3], 0.3 + 0.7 * p[4]))
     weight = 1.0 + 0.18 * n[5]
-    return Thorax(
-        frame=frame,
+    sizes = dict(
         half_width=half_width,
         apex=-stature * (13.3 + 0.4 * n[6]),
-        dome=(right, left),
-        angle=(right + sulcus, left + sulcus - 0.3),
         depth=stature * (15.5 + 1.6 * old + 0.8 * n[7]),
         body=stature * 5.2 * weight,
         fat=2.4 * weight + 0.3 * woman,
@@ -129,13 +128,19 @@ def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str,
         knob=stature * (1.55 + 0.65 * old + 0.12 * n[12]),
         unfold=1.5 * old * (1.0 + 0.3 * n[13]),
         breast=(6.4 + 0.8 * n[14]) * weight**0.5 if woman else 0.0,
-        breast_depth=(4.2 + 0.8 * n[15]) * weight,
+        breast_depth=(3.5 + 0.8 * n[15]) * weight,
         breast_height=4.6 + 1.2 * old + 0.6 * n[16],
         bone=(0.88 if woman else 1.0) * (1.08 - 0.36 * old) * (1.0 + 0.06 * n[17]),
         rib_drop=stature * (9.0 + 1.2 * old),
         rib_gap=stature * 2.35,
-        supine=supine,
         rotation=0.55 * p[5],
+    )
+    return Thorax(
+        frame=frame,
+        dome=(right, left),
+        angle=(right + sulcus, left + sulcus - 0.3),
+        supine=supine,
+        **{k: float(v) for k, v in sizes.items()},
     )
 
 
@@ -148,56 +153,72 @@ def lung_region(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> tupl
     across = SIGN[side] * x
     soft = max(0.12, thorax.frame.pixel)
     to_wall = thorax.wall(y, side) - across
-    to_inner = across - thorax.inner(y, side)
+    to_inner = across - thorax.inner(y)
     to_dome = thorax.diaphragm(np.maximum(across, 0), side) - y
     region = edge(to_wall, soft) * edge(to_inner, 0.5) * edge(to_dome, soft) * edge(y - thorax.apex, soft)
     rounding = np.clip(to_wall / (0.62 * thorax.half_width), 0.0, 1.0)
     height = np.clip((y - thorax.apex) / (0.55 * (thorax.angle[side] - thorax.apex)), 0.0, 1.0)
     profile = np.sqrt(1.0 - (1.0 - rounding) ** 2) * (0.42 + 0.58 * np.sqrt(height))
-    sulcus = 0.55 + 0.45 * np.clip(to_dome / 4.0, 0.0, 1.0)
+    sulcus = 0.65 + 0.35 * np.clip(to_dome / 4.0, 0.0, 1.0)
     return region, thorax.depth * profile * sulcus
+
+
+def pleural_depth(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> np.ndarray:
+    """Signed depth in cm below the chest wall and the apex (mediastinum and diaphragm are not borders here)."""
+    to_wall = thorax.wall(y, side) - SIGN[side] * x
+    to_top = y - thorax.apex
+    return np.where((to_wall < 0) | (to_top < 0), np.minimum(to_wall, to_top), to_wall * to_top / (to_wall + to_top + 1e-6))
 
 
 def heart_ellipses(thorax: Thorax) -> tuple[tuple[tuple[float, float], tuple[float, float], float], ...]:
     """(centre, axes, degrees) of the left ventricle's and the right atrium's outline; their extent gives `ratio` exactly."""
     width = 2.0 * thorax.half_width * thorax.ratio
-    left, right = 0.67 * width, 0.33 * width
-    tilt = np.deg2rad(thorax.heart_tilt)
-    slender = thorax.heart_height
-    reach = float(np.sqrt(np.cos(tilt) ** 2 + (slender * np.sin(tilt)) ** 2))
-    long_axis = 0.60 * width / (1.0 + 0.0)
-    centre_x = left - long_axis * reach
-    bottom = min(thorax.dome) + 1.2
-    drop = float(np.sqrt(np.sin(tilt) ** 2 + (slender * np.cos(tilt)) ** 2)) * long_axis
-    centre_y = bottom - drop
-    atrium = (3.4, 4.6)
-    ventricle = ((thorax.shift + centre_x, centre_y), (long_axis, slender * long_axis), thorax.heart_tilt)
-    return ventricle, ((thorax.shift - right + atrium[0], centre_y + 0.6), atrium, 0.0)
+    left, right = 0.66 * width, 0.34 * width
+    large = max(thorax.ratio - 0.47, 0.0)
+    degrees = thorax.heart_tilt - 90.0 * large
+    tilt, slender = math.radians(degrees), thorax.heart_height - 0.5 * large
+    long_axis = 0.56 * width
+    reach = math.hypot(math.cos(tilt), slender * math.sin(tilt)) * long_axis
+    drop = math.hypot(math.sin(tilt), slender * math.cos(tilt)) * long_axis
+    bottom = thorax.dome[LEFT] + 1.8 + 6.0 * large
+    ventricle = ((thorax.shift + left - reach, bottom - drop), (long_axis, slender * long_axis), degrees)
+    atrium = (0.30 * width, 0.42 * width)
+    return ventricle, ((thorax.shift - right + atrium[0], thorax.dome[RIGHT] + 1.4 - 0.86 * atrium[1]), atrium, 12.0)
 
 
 def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the heart in cm."""
-    total = np.zeros_like(x)
-    for centre, axes, degrees in heart_ellipses(thorax):
-        inside = np.maximum(1.0 - ellipse_radius(x, y, centre, axes, degrees), 0.0)
-        total = np.maximum(total, 10.0 * inside**0.42)
-    return total
+    (centre, axes, degrees), (right_centre, right_axes, right_degrees) = heart_ellipses(thorax)
+    ventricle = np.maximum(1.0 - ellipse_radius(x, y, centre, axes, degrees), 0.0) ** 0.36
+    atrium = np.maximum(1.0 - ellipse_radius(x, y, right_centre, right_axes, right_degrees), 0.0) ** 0.36
+    return 14.5 * (ventricle**6 + atrium**6) ** (1.0 / 6.0)
+
+
+def mediastinal_borders(thorax: Thorax, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|x| of the right and left border of the upper mediastinum, from the middle of the mediastinum.
+
+    Right: superior vena cava, then the ascending aorta bowing out with age. Left: subclavian artery, aortic knob, the notch of the
+    window below it, the pulmonary trunk.
+    """
+    p, knob_y = thorax.pedicle, thorax.apex + 6.9
+    neck = 0.9 * np.exp(-(((y - thorax.apex + 2.0) / 2.2) ** 2))
+    right = 0.98 * p + neck + (0.25 + 0.25 * thorax.unfold) * np.exp(-(((y - knob_y - 4.0) / 3.2) ** 2))
+    knob = (0.62 * thorax.knob - 0.25) * np.exp(-(np.abs((y - knob_y) / (1.05 * thorax.knob)) ** 2.4))
+    trunk = 1.1 * np.exp(-(np.abs((y - knob_y - 4.3) / 2.1) ** 2.0))
+    return right, 0.88 * p + neck + knob + trunk
 
 
 def vessels_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the upper mediastinum in cm: great vessels, aortic knob, pulmonary trunk, descending aorta."""
-    cx = thorax.shift
+    column_y = y[:, :1] if np.ptp(y[0]) == 0 else y
+    right, left = mediastinal_borders(thorax, column_y)
     heart_y = heart_ellipses(thorax)[0][0][1]
-    down = smoothstep(thorax.apex - 3.0, heart_y, y)
-    right = thorax.pedicle * (0.95 + 0.12 * down)
-    left = thorax.pedicle * (0.9 + 0.25 * down)
-    width = np.where(x < cx, right, left)
-    u = np.abs(x - cx) / width
-    column = 7.0 * np.sqrt(np.maximum(1.0 - u**4, 0.0)) * edge(heart_y + 4.0 - y, 2.0)
-    knob_y = -6.6
-    arch = ellipse_radius(x, y, (cx + thorax.pedicle * 0.62 + 0.3, knob_y), (thorax.knob * 1.15, thorax.knob), 0.0)
-    trunk = ellipse_radius(x, y, (cx + thorax.pedicle * 0.75, knob_y + 3.6), (2.1, 2.4), 20.0)
-    aorta_x = cx + 1.9 + thorax.knob * 0.45 + thorax.unfold * np.sin(np.pi * np.clip((y - knob_y) / 16.0, 0, 1))
-    aorta = np.sqrt(np.maximum(1.0 - ((x - aorta_x + 1.2) / 1.35) ** 2, 0.0)) * edge(y - knob_y, 1.5)
-    parts = [column, 5.0 * np.maximum(1.0 - arch, 0.0) ** 0.4, 4.0 * np.maximum(1.0 - trunk, 0.0) ** 0.5, 2.4 * aorta]
-    return np.maximum.reduce(parts)
+    off = x - np.float32(thorax.shift)
+    u = np.where(off < 0, -off / right, off / left)
+    low = 1.0 - 0.55 * smoothstep(heart_y - 1.0, heart_y + 3.0, y)
+    column = 14.0 * np.maximum(1.0 - (u / low) ** 4, 0.0) ** 0.4
+    knob_y = thorax.apex + 6.9
+    bow = np.sin(np.pi * np.clip((y - knob_y) / 17.0, 0.0, 1.0))
+    aorta_x = thorax.shift + 0.8 + 0.5 * thorax.knob + thorax.unfold * bow
+    aorta = 3.2 * np.sqrt(np.maximum(1.0 - ((x - aorta_x) / 1.3) ** 2, 0.0)) * edge(y - knob_y, 1.5)
+    return np.maximum(column, aorta)

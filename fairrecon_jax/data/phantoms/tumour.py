@@ -71,7 +71,9 @@ def mass_effect(tumour: Tumour, v: tuple[np.ndarray, np.ndarray, np.ndarray]) ->
     return tuple(a - o * push for a, o in zip(v, off))
 
 
-def draw_tumour(volume: Volume, v: tuple[np.ndarray, ...], tumour: Tumour, contrast: float, axes: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Any]]:
+def draw_tumour(
+    volume: Volume, v: tuple[np.ndarray, ...], tumour: Tumour, contrast: float, axes: list[np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Paints the tumour into the volume's image and returns its mask.
 
     Args:
@@ -96,7 +98,11 @@ def draw_tumour(volume: Volume, v: tuple[np.ndarray, ...], tumour: Tumour, contr
     prefer = volume.white * smoothstep(-1.0, 4.0, side)
     oedema = np.maximum(edge(depth + tumour.spread * (0.8 + 0.35 * fingers), 3.0 + soft) * prefer if tumour.spread > 0 else 0.0, core)
     rim = _rim(tumour, depth, uneven, fingers, soft) * core
-    dead = edge(depth - (1.0 - tumour.necrosis) * tumour.core * (1.0 + 0.25 * fingers), soft) * core if tumour.necrosis > 0 else np.zeros_like(core)
+    dead = (
+        edge(depth - (1.0 - tumour.necrosis) * tumour.core * (1.0 + 0.25 * fingers), soft) * core
+        if tumour.necrosis > 0
+        else np.zeros_like(core)
+    )
     rim = rim * (1.0 - dead)
     bright, enhancing, necrotic = tumour.bright
     inner = waves(rng, axes, 9.0, 24)

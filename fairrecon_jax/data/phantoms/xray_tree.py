@@ -8,7 +8,7 @@ from typing import Any
 
 from fairrecon_jax.data.phantoms.options import FINDINGS, PhantomOptions
 from fairrecon_jax.data.phantoms.population import Person, Study, draw_person, draw_studies, stream
-from fairrecon_jax.data.phantoms.radiograph import draw_frontal
+from fairrecon_jax.data.phantoms.radiograph import draw_frontal, draw_lateral
 from fairrecon_jax.data.phantoms.writing import map_patients, write_csv, write_jpeg, write_xlsx
 
 FOLDER = "CheXpert-v1.0-small"
@@ -51,7 +51,9 @@ def write_xray(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
     first = options.first_id or 1
     jobs = [_Job(stage, options, first + i, "train") for i in range(options.patients)]
     if jobs[-1].number >= FIRST_VALID and options.valid_patients:
-        raise ValueError(f"first_id + patients reaches {jobs[-1].number}; validation patients start at {FIRST_VALID}: set valid_patients=0 or lower first_id")
+        raise ValueError(
+            f"first_id + patients reaches {jobs[-1].number}; validation patients start at {FIRST_VALID}: set valid_patients=0 or lower first_id"
+        )
     jobs += [_Job(stage, options, FIRST_VALID + i, "valid") for i in range(options.valid_patients)]
     done = map_patients(_write_patient, jobs, options.workers, "radiographs")
     for part in ("train", "valid"):
@@ -73,7 +75,7 @@ def _write_patient(job: _Job) -> tuple[list[Row], Row, dict[str, Any]]:
         rows.append(_row(frontal, person, study, "Frontal"))
         if study.lateral:
             lateral = f"{folder}/view2_lateral.jpg"
-            write_jpeg(job.stage / lateral, draw_frontal(job.options, person, study)[0])
+            write_jpeg(job.stage / lateral, draw_lateral(job.options, person, study))
             rows.append(_row(lateral, person, study, "Lateral"))
         truths.append(
             {

@@ -1,22 +1,32 @@
 """Did reconstruction change the diagnosis, for whom, and how sure is that: tests, intervals, floors and verdicts."""
 
+from fairrecon_jax.inference.auroc import bootstrap_auroc
 from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
 from fairrecon_jax.inference.chance import Floor, chance_floor, chance_floor_means
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
 from fairrecon_jax.inference.did import REASONS, DidResult, did_test, did_test_auroc, did_test_continuous
 from fairrecon_jax.inference.intervals import Bootstrap, Estimate
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
+from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
+from fairrecon_jax.inference.published import CAUTION, Published, published_test
+from fairrecon_jax.inference.verdict import VERDICTS, Verdict, judge, select
 
 __all__ = [
+    "CAUTION",
     "REASONS",
+    "VERDICTS",
     "AurocChange",
     "Bootstrap",
+    "Detectable",
     "DidResult",
     "Estimate",
     "Floor",
+    "Published",
+    "Verdict",
     "adjust",
     "auroc",
     "benjamini_hochberg",
+    "bootstrap_auroc",
     "bootstrap_decisions",
     "bootstrap_means",
     "chance_floor",
@@ -25,5 +35,10 @@ __all__ = [
     "did_test",
     "did_test_auroc",
     "did_test_continuous",
+    "equivalent",
     "holm",
+    "judge",
+    "minimum_detectable_change",
+    "published_test",
+    "select",
 ]

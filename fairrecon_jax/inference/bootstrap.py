@@ -157,7 +157,7 @@ def _summaries(
     return {name: summarise(found[name], drawn[name], None if moments is None else moments[name], alpha, method) for name in found}
 
 
-def _check(replicates: int, alpha: float, resample: str, method: str) -> None:
+def check_options(replicates: int, alpha: float, resample: str, method: str) -> None:
     """Refuses options that mean nothing."""
     if replicates < 2:
         raise ValueError(f"replicates = {replicates}; at least 2 are needed, 1000 are usual")
@@ -171,7 +171,7 @@ def _check(replicates: int, alpha: float, resample: str, method: str) -> None:
 
 def _unpack(found: dict[str, Bootstrap], lead: tuple[int, ...]) -> dict[str, Bootstrap]:
     """Numpy arrays with the input's leading axes."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*lead, *leaf.shape[1:]), found)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), found)
 
 
 def bootstrap_decisions(
@@ -214,7 +214,7 @@ def bootstrap_decisions(
     Reference:
       Efron and Tibshirani (1993), chapters 13-14.
     """
-    _check(replicates, alpha, resample, method)
+    check_options(replicates, alpha, resample, method)
     who = counts.index_patients(patient)
     lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(who.codes))
     if resample == "image":
@@ -263,7 +263,7 @@ def bootstrap_means(
     Raises:
       ValueError: shapes disagree or an option is out of range.
     """
-    _check(replicates, alpha, resample, method)
+    check_options(replicates, alpha, resample, method)
     who = counts.index_patients(patient)
     lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
     known = np.isfinite(o) & np.isfinite(r)

@@ -28,10 +28,10 @@ class AurocChange(NamedTuple):
     std_error: Array
 
 
-def _placements(score: Array, label: Array, weight: Array) -> Array:
-    """Share of the other class on the right side of each score, ties counted half.
+def _doubled(score: Array, label: Array, weight: Array) -> Array:
+    """Twice the number of the other class on the right side of each score, ties counted half: integers, exact below 2^24.
 
-    Positives get the share of negatives below them, negatives the share of positives above them.
+    Positives count negatives below them, negatives count positives above them.
 
     Args:
       score: [N] scores.
@@ -39,24 +39,62 @@ def _placements(score: Array, label: Array, weight: Array) -> Array:
       weight: [N] in {0, 1}, 0 = masked.
 
     Returns:
-      [N] placements in [0, 1]; 0 where masked; NaN if the other class is absent.
+      [N] counts; 0 where masked.
     """
-    positive, negative = weight * (label == 1), weight * (label == 0)
     order = jnp.argsort(jnp.where(weight > 0, score, jnp.inf))
     ranked = jnp.where(weight > 0, score, jnp.inf)[order]
-    zero = jnp.zeros(1, positive.dtype)
-    pos_sum = jnp.concatenate([zero, jnp.cumsum(positive[order])])
-    neg_sum = jnp.concatenate([zero, jnp.cumsum(negative[order])])
+    zero, one = jnp.zeros(1, weight.dtype), jnp.ones(1, bool)
+    positive, negative = (weight * (label == 1))[order], (weight * (label != 1))[order]
+    pos_sum = jnp.concatenate([zero, jnp.cumsum(positive)])
+    neg_sum = jnp.concatenate([zero, jnp.cumsum(negative)])
     size = score.shape[0]
-    start = jnp.concatenate([jnp.ones(1, bool), ranked[1:] != ranked[:-1]])
-    end = jnp.concatenate([start[1:], jnp.ones(1, bool)])
+    start = jnp.concatenate([one, ranked[1:] != ranked[:-1]])
     place = jnp.arange(size)
     first = jax.lax.cummax(jnp.where(start, place, 0))
-    last = jax.lax.cummin(jnp.where(end, place, size - 1), reverse=True) + 1
-    below = (neg_sum[first] + neg_sum[last]) / 2 / neg_sum[-1]
-    above = 1 - (pos_sum[first] + pos_sum[last]) / 2 / pos_sum[-1]
-    placed = jnp.where(label[order] == 1, below, above)
-    return jnp.where(weight > 0, jnp.zeros_like(placed).at[order].set(placed), 0)
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([start[1:], one]), place, size - 1), reverse=True) + 1
+    below = neg_sum[first] + neg_sum[last]
+    above = 2 * pos_sum[-1] - pos_sum[first] - pos_sum[last]
+    counted = jnp.where(label[order] == 1, below, above)
+    return jnp.where(weight > 0, jnp.zeros_like(counted).at[order].set(counted), 0)
+
+
+class _Classes(NamedTuple):
+    """Masks [..., N] of the two classes, their sizes [..., 1], and the size of each image's other class [..., N]."""
+
+    positive: Array
+    negative: Array
+    n_pos: Array
+    n_neg: Array
+    other: Array
+
+
+def _classes(label: Array, mask: Array) -> _Classes:
+    """Class masks of the images that count."""
+    weight = jnp.asarray(mask, float)
+    positive, negative = weight * (label == 1), weight * (label != 1)
+    n_pos, n_neg = jnp.sum(positive, -1, keepdims=True), jnp.sum(negative, -1, keepdims=True)
+    return _Classes(positive, negative, n_pos, n_neg, jnp.where(positive > 0, n_neg, n_pos))
+
+
+def _placements(score: Array, label: Array, mask: Array) -> Array:
+    """Doubled counts [..., N] of scores [..., N]."""
+    weight = jnp.asarray(mask, float)
+    clean = [jnp.where(weight > 0, jnp.asarray(a, float), 0) for a in (score, label)]
+    return jnp.vectorize(_doubled, signature="(n),(n),(n)->(n)")(*clean, weight)
+
+
+def _area(doubled: Array, c: _Classes) -> Array:
+    """Mean placement of positives [..., 1]; NaN where a class is absent."""
+    both = (c.n_pos > 0) & (c.n_neg > 0)
+    pairs = jnp.where(both, 2 * c.n_pos * c.n_neg, jnp.nan)
+    return jnp.sum(doubled * c.positive, -1, keepdims=True) / pairs
+
+
+def _influence(doubled: Array, c: _Classes) -> Array:
+    """(V10 - A) / n+ for positives and (V01 - A) / n- for negatives; 0 where masked or where a class is absent."""
+    share = c.positive / jnp.maximum(c.n_pos, 1) + c.negative / jnp.maximum(c.n_neg, 1)
+    centred = doubled / jnp.maximum(2 * c.other, 1) - _area(doubled, c)
+    return jnp.where((share > 0) & jnp.isfinite(centred), centred * share, 0)
 
 
 def auroc(score: Array, label: Array, mask: Array | None = None) -> Array:
@@ -70,43 +108,13 @@ def auroc(score: Array, label: Array, mask: Array | None = None) -> Array:
     Returns:
       [...] in [0, 1]; 0.5 = no better than chance; NaN where a class is absent.
     """
-    score, label = jnp.asarray(score, float), jnp.asarray(label, float)
-    weight = jnp.ones_like(score) if mask is None else jnp.asarray(mask, score.dtype)
-    place = _place_rows(score, label, weight)
-    positive = weight * (label == 1)
-    return jnp.sum(place * positive, -1) / jnp.sum(positive, -1)
-
-
-def _place_rows(score: Array, label: Array, weight: Array) -> Array:
-    """`_placements` over all leading axes."""
-    return jnp.vectorize(_placements, signature="(n),(n),(n)->(n)")(score, label, weight)
-
-
-def influences(score: Array, label: Array, mask: Array) -> tuple[Array, Array]:
-    """AUROC and its DeLong influence of each image: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives.
-
-    Args:
-      score: [..., N] scores; ignored where masked.
-      label: [..., N] truth in {0, 1}.
-      mask: [..., N] bool.
-
-    Returns:
-      AUROC [...] and influences [..., N] that sum to 0; both NaN where a class is absent, influences 0 where masked.
-    """
-    score, label = jnp.asarray(score, float), jnp.asarray(label, float)
-    weight = jnp.asarray(mask, score.dtype)
-    score, label = jnp.where(weight > 0, score, 0), jnp.where(weight > 0, label, 0)
-    place = _place_rows(score, label, weight)
-    positive, negative = weight * (label == 1), weight * (label == 0)
-    n_pos, n_neg = jnp.sum(positive, -1), jnp.sum(negative, -1)
-    area = jnp.where(n_neg > 0, jnp.sum(place * positive, -1) / n_pos, jnp.nan)
-    share = positive / jnp.maximum(n_pos, 1)[..., None] + negative / jnp.maximum(n_neg, 1)[..., None]
-    return area, jnp.where(weight > 0, (place - area[..., None]) * share, 0)
+    inside = jnp.ones(jnp.shape(score), bool) if mask is None else jnp.asarray(mask)
+    return _area(_placements(score, label, inside), _classes(jnp.asarray(label), inside))[..., 0]
 
 
 @jax.jit
 def paired_influences(original: Array, reconstructed: Array, label: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """AUROC of both scores and the influence of each image on the change.
+    """AUROC of both scores and the DeLong influence of each image on the change; influences sum to 0.
 
     Args:
       original: [..., N] scores on originals.
@@ -115,12 +123,12 @@ def paired_influences(original: Array, reconstructed: Array, label: Array, mask:
       mask: [..., N] bool, False = left out.
 
     Returns:
-      AUROC original [...], AUROC reconstructed [...], influences of the change [..., N] (0 where masked or where a class is absent).
+      AUROC original [...], AUROC reconstructed [...] (NaN where a class is absent), influences of the change [..., N] (0 where masked or
+      where a class is absent; exactly 0 throughout where no score changed its rank).
     """
-    before, first = influences(original, label, mask)
-    after, second = influences(reconstructed, label, mask)
-    change = second - first
-    return before, after, jnp.where(jnp.isfinite(change), change, 0)
+    c = _classes(jnp.asarray(label), mask)
+    before, after = (_placements(s, label, mask) for s in (original, reconstructed))
+    return _area(before, c)[..., 0], _area(after, c)[..., 0], _influence(after - before, c)
 
 
 @jax.jit
@@ -141,18 +149,15 @@ def delong_change(original: Array, reconstructed: Array, label: Array, mask: Arr
     Reference:
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Sun and Xu (2014), IEEE SPL 21 for the O(n log n) form.
     """
-    before, first = influences(original, label, mask)
-    after, second = influences(reconstructed, label, mask)
-    weight = jnp.asarray(mask, first.dtype)
-    both = jnp.stack([first, second], -2)
+    c = _classes(jnp.asarray(label), mask)
+    doubled = [_placements(s, label, mask) for s in (original, reconstructed)]
+    both = jnp.stack([_influence(d, c) for d in doubled], -2)
 
-    def part(kind: int) -> Array:
-        chosen = weight * (jnp.asarray(label) == kind)
-        count = jnp.sum(chosen, -1)
+    def part(chosen: Array, count: Array) -> Array:
         moment = jnp.einsum("...in,...jn,...n->...ij", both, both, chosen, precision="highest")
-        scale = jnp.where(count > 1, count / jnp.maximum(count - 1, 1), jnp.nan)
-        return moment * scale[..., None, None]
+        return moment * jnp.where(count > 1, count / jnp.maximum(count - 1, 1), jnp.nan)[..., None]
 
-    covariance = part(1) + part(0)
+    covariance = part(c.positive, c.n_pos) + part(c.negative, c.n_neg)
     variance = covariance[..., 0, 0] + covariance[..., 1, 1] - 2 * covariance[..., 0, 1]
+    before, after = (_area(d, c)[..., 0] for d in doubled)
     return AurocChange(before, after, after - before, covariance, jnp.sqrt(jnp.maximum(variance, 0)))

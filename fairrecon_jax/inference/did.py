@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import norm
 
 from fairrecon_jax.inference import counts
 from fairrecon_jax.inference.delong import paired_influences
@@ -50,6 +52,7 @@ class DidResult(NamedTuple):
       reason: [..., L, G] int index into `REASONS`.
       n_images: [..., L, G] images.
       n_patients: [..., L, G] patients.
+      n_effective: [..., L, G] Kish's effective number of patients, (sum N)^2 / sum N^2.
       n_changed: [..., L, G] images whose decision changed (continuous: patients whose value changed).
       rate_original: [..., L, G] share of positive decisions (continuous: mean; AUROC: AUROC) on originals; NaN without images.
       rate_reconstructed: [..., L, G] the same on reconstructions.
@@ -76,6 +79,7 @@ class DidResult(NamedTuple):
     reason: np.ndarray
     n_images: np.ndarray
     n_patients: np.ndarray
+    n_effective: np.ndarray
     n_changed: np.ndarray
     rate_original: np.ndarray
     rate_reconstructed: np.ndarray
@@ -86,6 +90,24 @@ class DidResult(NamedTuple):
     overall_p: np.ndarray
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "s",
+        "n",
+        "usable",
+        "s_all",
+        "n_all",
+        "usable_all",
+        "patients",
+        "effective",
+        "images",
+        "changed",
+        "original",
+        "reconstructed",
+    ],
+    meta_fields=["is_rate"],
+)
 @dataclasses.dataclass(frozen=True)
 class _Family:
     """Patient tables of one call: grouped and overall, with what is reported beside the test."""
@@ -97,6 +119,7 @@ class _Family:
     n_all: Array
     usable_all: Array
     patients: Array
+    effective: Array
     images: Array
     changed: Array
     original: Array
@@ -104,7 +127,7 @@ class _Family:
     is_rate: bool
 
 
-def probit_change(original: Array, reconstructed: Array, images: Array) -> Array:
+def probit_change(original: Array, reconstructed: Array, images: Array) -> np.ndarray:
     """Change of the probit of a rate: probit(b) - probit(a), each rate clipped to [1 / 2n, 1 - 1 / 2n].
 
     A loss that is common to all groups on the latent scale moves rates unequally where the rates differed before; this column is then
@@ -118,10 +141,15 @@ def probit_change(original: Array, reconstructed: Array, images: Array) -> Array
     Returns:
       [...] changes in units of the latent standard deviation; NaN where n is 0.
     """
-    half = 0.5 / jnp.maximum(images, 1)
-    ppf = jax.scipy.special.ndtri
-    change = ppf(jnp.clip(reconstructed, half, 1 - half)) - ppf(jnp.clip(original, half, 1 - half))
-    return jnp.where(images > 0, change, jnp.nan)
+    n, before, after = (np.asarray(a) for a in (images, original, reconstructed))
+    half = 0.5 / np.maximum(n, 1)
+    change = norm.ppf(np.clip(after, half, 1 - half)) - norm.ppf(np.clip(before, half, 1 - half))
+    return np.where(n > 0, change, np.nan)
+
+
+def _effective(images: Array) -> Array:
+    """Kish's effective number of patients from images per patient [P, ...]."""
+    return jnp.sum(images, 0) ** 2 / jnp.maximum(jnp.sum(images**2, 0), 1)
 
 
 def _reasons(images: np.ndarray, usable: np.ndarray, estimable: np.ndarray) -> np.ndarray:
@@ -129,47 +157,46 @@ def _reasons(images: np.ndarray, usable: np.ndarray, estimable: np.ndarray) -> n
     return np.where(estimable, 0, np.where(images == 0, 1, np.where(~usable, 2, 3))).astype(np.int32)
 
 
-def _limits(flip: Flip, centre: Array) -> tuple[np.ndarray, np.ndarray]:
+def _limits(flip: Flip, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous limits around `centre` where estimable, NaN elsewhere."""
-    width = flip.critical[:, None, None] * flip.std_error
-    inside = flip.estimable
-    return np.asarray(jnp.where(inside, centre - width, jnp.nan)), np.asarray(jnp.where(inside, centre + width, jnp.nan))
+    width = np.where(flip.estimable, np.asarray(flip.critical)[:, None, None] * flip.std_error, np.nan)
+    return centre - width, centre + width
 
 
 def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ...]) -> DidResult:
-    """Turns tests of K problems into a result with the input's leading axes."""
-    nan = jnp.nan
+    """Turns tests of K problems (numpy) into a result with the input's leading axes."""
+    inside, some = grouped.estimable, family.images > 0
     low, high = _limits(grouped, grouped.deviation)
     all_low, all_high = _limits(overall, overall.change)
-    some = family.images > 0
-    rates = [jnp.where(some, rate, nan) for rate in (family.original, family.reconstructed)]
-    latent = probit_change(rates[0], rates[1], family.images) if family.is_rate else jnp.full_like(rates[0], nan)
+    rates = [np.where(some, rate, np.nan) for rate in (family.original, family.reconstructed)]
+    latent = probit_change(rates[0], rates[1], family.images) if family.is_rate else np.full_like(rates[0], np.nan)
     parts = dict(
         statistic=grouped.statistic,
         p_value=grouped.p_value,
-        change=jnp.where(some & (family.patients > 0), grouped.change, nan),
-        pooled=jnp.where(jnp.any(grouped.estimable, -1), grouped.pooled, nan),
-        deviation=jnp.where(grouped.estimable, grouped.deviation, nan),
-        variance=jnp.where(grouped.estimable, grouped.variance, nan),
-        std_error=jnp.where(grouped.estimable, grouped.std_error, nan),
+        change=np.where(some & (family.patients > 0), grouped.change, np.nan),
+        pooled=np.where(inside.any(-1), grouped.pooled, np.nan),
+        deviation=np.where(inside, grouped.deviation, np.nan),
+        variance=np.where(inside, grouped.variance, np.nan),
+        std_error=np.where(inside, grouped.std_error, np.nan),
         ci_low=low,
         ci_high=high,
         cell_p=grouped.cell_p,
         critical=grouped.critical,
-        estimable=grouped.estimable,
-        reason=_reasons(np.asarray(family.images), np.asarray(family.usable), np.asarray(grouped.estimable)),
+        estimable=inside,
+        reason=_reasons(family.images, family.usable, inside),
         n_images=family.images,
         n_patients=family.patients,
+        n_effective=family.effective,
         n_changed=family.changed,
         rate_original=rates[0],
         rate_reconstructed=rates[1],
         probit_change=latent,
-        overall_change=jnp.where(overall.estimable, overall.change, nan)[..., 0],
+        overall_change=np.where(overall.estimable, overall.change, np.nan)[..., 0],
         overall_low=all_low[..., 0],
         overall_high=all_high[..., 0],
         overall_p=overall.p_value,
     )
-    return DidResult(**{name: np.asarray(value).reshape(*lead, *value.shape[1:]) for name, value in parts.items()})
+    return DidResult(**{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()})
 
 
 def _run(family: _Family, digest: Array, key: Key, flips: int, alpha: float, lead: tuple[int, ...]) -> DidResult:
@@ -179,8 +206,9 @@ def _run(family: _Family, digest: Array, key: Key, flips: int, alpha: float, lea
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
     sums = ((family.s, family.n, family.usable), (family.s_all, family.n_all, family.usable_all))
-    grouped, overall = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False))
-    return _assemble(family, grouped, overall, lead)
+    found = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False))
+    grouped, overall = jax.tree.map(np.asarray, found)
+    return _assemble(jax.tree.map(np.asarray, family), grouped, overall, lead)
 
 
 def did_test(
@@ -228,10 +256,11 @@ def did_test(
     table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
     whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
     cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
-    return _run(_decision_family(table, whole, cells, min_patients), who.digest, key, flips, alpha, lead)
+    return _run(_decision_family(table, whole, cells, min_patients=min_patients), who.digest, key, flips, alpha, lead)
 
 
-def _decision_family(table: Array, whole: Array, cells: Array, min_patients: int) -> _Family:
+@partial(jax.jit, static_argnames=("min_patients",))
+def _decision_family(table: Array, whole: Array, cells: Array, *, min_patients: int) -> _Family:
     """The family of a decision's patient tables [P, K, L, G, 3], [P, K, L, 1, 3] and image counts [K, L, G, 2, 2]."""
     present, everyone = jnp.sum(table[..., 0] > 0, 0), jnp.sum(whole[..., 0] > 0, 0)
     images = jnp.sum(cells, (-2, -1))
@@ -243,6 +272,7 @@ def _decision_family(table: Array, whole: Array, cells: Array, min_patients: int
         n_all=whole[..., 0],
         usable_all=everyone >= min_patients,
         patients=present,
+        effective=_effective(table[..., 0]),
         images=images,
         changed=cells[..., 0, 1] + cells[..., 1, 0],
         original=jnp.sum(cells[..., 1, :], -1) / jnp.maximum(images, 1),
@@ -301,6 +331,7 @@ def did_test_continuous(
         n_all=n_all,
         usable_all=jnp.sum(n_all, 0) >= min_patients,
         patients=present.astype(int),
+        effective=present,
         images=inside.sum(-1)[:, None, :].astype(float),
         changed=jnp.sum((s != 0) & (n > 0), 0),
         original=jnp.sum(mean[0][0], 0) / jnp.maximum(present, 1),
@@ -360,6 +391,7 @@ def did_test_auroc(
         n_all=whole["n"],
         usable_all=whole["scarcest"] >= min_patients,
         patients=jnp.sum(grouped["n"], 0).astype(int),
+        effective=jnp.sum(grouped["n"], 0),
         images=grouped["images"],
         changed=grouped["changed"],
         original=grouped["original"],

@@ -78,7 +78,7 @@ def sign_block(key: Key, digest: Array, block: Array | int) -> Array:
 
     def words(d: Array) -> Array:
         own = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, d[0]), d[1]), block)
-        return jax.random.bits(own, (BLOCK // 32,))
+        return jax.random.bits(own, (BLOCK // 32,), jnp.uint32)
 
     bits = jax.vmap(words, out_axes=1)(jnp.asarray(digest))
     spread = (bits[:, None, :] >> jnp.arange(32, dtype=jnp.uint32)[None, :, None]) & 1

@@ -57,7 +57,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["fairrecon_jax", "fairrecon_jax.*", "configs", "configs.*"]),
+    packages=find_packages(include=["fairrecon_jax", "fairrecon_jax.*"]),
     package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},
     install_requires=REQUIRED,
     extras_require={"test": TEST, "bench": BENCH, "tensorboard": ["tensorboardX>=2.6,<3"]},

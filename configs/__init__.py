@@ -1,0 +1,1 @@
+"""Study configurations: one file per cohort and purpose, each with `get_config()`."""

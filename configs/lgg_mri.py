@@ -1,0 +1,38 @@
+"""LGG brain MRI (kaggle_3m): undersampled FLAIR, U-Net, tumour segmentation and grade, at 128 px and three accelerations.
+
+    fairrecon study --config=configs/lgg_mri.py --config.cohort.root=DIR/kaggle_3m --workdir=runs/lgg
+
+With 40 patients the split is 50/20/30 by patient. The U-Net's width 16 and the step counts suit a 2-core CPU; expected there: see the
+README's table. With the full set of 110 patients use `--config.splits.fractions="(0.7, 0.1, 0.2)"`.
+"""
+
+from ml_collections import ConfigDict
+
+from fairrecon_jax.defaults import study, training
+
+
+def get_config() -> ConfigDict:
+    """The study's configuration."""
+    c = study()
+    c.cohort.name = "lgg_mri"
+    c.cohort.image_size = 128  # pixels
+    c.splits.fractions = (0.5, 0.2, 0.3)  # train, validation, test patients
+
+    c.degradation.kind = "mri_radial"
+    c.degradation.levels = (4.0, 8.0, 16.0)  # acceleration factors
+    c.degradation.fairness_level = 8.0
+
+    c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
+    c.reconstructors.unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3)
+    c.reconstructors.unet.train.selection = "psnr"
+    c.reconstructors.unet.train.selection_mode = "max"
+
+    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "group", "flip": True, "shift": 0.05, "gain": 0.2})
+    c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3)
+    c.diagnosers.tumor.train.selection = "dice"
+    c.diagnosers.tumor.train.selection_mode = "max"
+
+    c.diagnosers.grade = ConfigDict({"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "flip": True, "shift": 0.05, "gain": 0.2})
+    c.diagnosers.grade.train = training(steps=250, batch_size=16, learning_rate=3e-4)
+    c.diagnosers.grade.train.eval_every = 50
+    return c

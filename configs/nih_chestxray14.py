@@ -1,0 +1,51 @@
+"""NIH ChestX-ray14: low-dose chest X-rays, U-Net, 14 findings and "any finding", at 128 px and three photon counts.
+
+    fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR/nih_chestxray14 --workdir=runs/nih
+
+The settings suit a sample of a few hundred patients on a 2-core CPU (split 50/20/30 by patient). For the full data set use
+`--config.splits.fractions="(0.7, 0.1, 0.2)"`, 256 px, width 64 and more steps on an accelerator.
+"""
+
+from ml_collections import ConfigDict
+
+from fairrecon_jax.defaults import study, training
+
+FINDINGS = (
+    "atelectasis",
+    "cardiomegaly",
+    "effusion",
+    "infiltration",
+    "mass",
+    "nodule",
+    "pneumonia",
+    "pneumothorax",
+    "consolidation",
+    "edema",
+    "emphysema",
+    "fibrosis",
+    "pleural_thickening",
+    "hernia",
+)
+
+
+def get_config() -> ConfigDict:
+    """The study's configuration."""
+    c = study()
+    c.cohort.name = "nih_chestxray14"
+    c.cohort.image_size = 128  # pixels
+    c.cohort.tasks = (*FINDINGS, "any_finding")
+    c.splits.fractions = (0.5, 0.2, 0.3)  # train, validation, test patients
+
+    c.degradation.kind = "xray_low_dose"
+    c.degradation.levels = (1e5, 1e4, 3e3)  # photon counts
+    c.degradation.fairness_level = 1e4
+
+    c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
+    c.reconstructors.unet.train = training(steps=800, batch_size=8, learning_rate=1e-3)
+    c.reconstructors.unet.train.selection = "psnr"
+    c.reconstructors.unet.train.selection_mode = "max"
+
+    c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "shift": 0.05, "gain": 0.2})
+    c.diagnosers.findings.train = training(steps=250, batch_size=16, learning_rate=3e-4)
+    c.diagnosers.findings.train.eval_every = 50
+    return c

@@ -1,0 +1,146 @@
+"""From a study's configuration to the typed objects the rooms take; nothing below this file sees a ConfigDict.
+
+The configuration is a locked `ml_collections.ConfigDict` as the files in `configs/` make it. Every error names the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ml_collections import ConfigDict
+
+from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.data.api import CohortConfig
+from fairrecon_jax.data.phantoms import PhantomOptions
+from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
+from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.reconstructors import Reconstructor, make_reconstructor
+from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.types import CohortSpec, DegradationSpec
+
+T = TypeVar("T")
+GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
+
+
+def plain(value: Any) -> Any:
+    """A ConfigDict, and whatever it holds, as plain dictionaries, tuples and scalars."""
+    if isinstance(value, ConfigDict):
+        return {key: plain(value[key]) for key in value}
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(plain(inner) for inner in value)
+    return value
+
+
+def digest(*parts: Any) -> str:
+    """A short SHA-256 of any JSON-like values, the same on every machine."""
+    text = json.dumps([plain(part) for part in parts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
+    """Makes a typed options object from a configuration block.
+
+    Args:
+      factory: a dataclass.
+      where: the block's name in the configuration, for the error.
+      fields: the block.
+
+    Raises:
+      ValueError: a field is unknown or its value is refused; the message names block and field.
+    """
+    known = {field.name for field in dataclasses.fields(factory)}  # type: ignore[arg-type]
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise ValueError(f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
+    try:
+        return factory(**plain(fields))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.{where}: {error}") from error
+
+
+def cohort_config(config: ConfigDict) -> CohortConfig:
+    """The cohort and its policies (`config.cohort` without `root`)."""
+    return build(CohortConfig, "cohort", {key: value for key, value in config.cohort.items() if key != "root"})
+
+
+def phantom_options(config: ConfigDict) -> PhantomOptions:
+    """The phantom's knobs (`config.phantom` without `kind`)."""
+    return build(PhantomOptions, "phantom", {key: value for key, value in config.phantom.items() if key != "kind"})
+
+
+def train_config(block: ConfigDict, where: str) -> TrainConfig:
+    """One training's settings (`<where>.train`)."""
+    return build(TrainConfig, f"{where}.train", block.train)
+
+
+def assess_options(config: ConfigDict) -> AssessOptions:
+    """The assessment's settings (`config.assess`)."""
+    return build(AssessOptions, "assess", config.assess)
+
+
+def degradation(config: ConfigDict) -> Degradation:
+    """The physics at the cohort's image size (`config.degradation` without the grid of levels)."""
+    fields = {key: value for key, value in config.degradation.items() if key not in GRID}
+    return build(Degradation, "degradation", {**fields, "size": config.cohort.image_size})
+
+
+def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
+    """The cohort's specification with the study's degradation and levels in place of its own.
+
+    Raises:
+      ValueError: there is no level, or the fairness level is not one of them.
+    """
+    block = config.degradation
+    levels = tuple(float(level) for level in block.levels)
+    if not levels or float(block.fairness_level) not in levels:
+        raise ValueError(f"config.degradation.fairness_level {block.fairness_level:g} is not one of the levels {levels}")
+    return dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.fairness_level)))
+
+
+def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
+    """The reconstructor that `config.reconstructors.<name>` describes.
+
+    Raises:
+      ValueError: there is no such block; the message lists those there are.
+    """
+    block = _named(config.reconstructors, name, "reconstructors")
+    return make_reconstructor(**_fields(block))
+
+
+def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
+    """The diagnoser that `config.diagnosers.<name>` describes, on the tasks of `spec` it names (all of its kind if none).
+
+    Raises:
+      ValueError: there is no such block; the message lists those there are.
+    """
+    fields = _fields(_named(config.diagnosers, name, "diagnosers"))
+    tasks = tuple(fields.pop("tasks", ()))
+    if not tasks:
+        kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
+        tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
+    return make_diagnoser(spec=spec, tasks=tasks, **fields)
+
+
+def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
+    if name not in blocks:
+        raise ValueError(f"config.{where} has no {name!r}; it has {', '.join(sorted(blocks)) or 'none'}")
+    return blocks[name]
+
+
+def _fields(block: ConfigDict) -> dict[str, Any]:
+    return {key: value for key, value in plain(block).items() if key != "train"}
+
+
+def write_config(config: ConfigDict, path: Path) -> None:
+    """Writes the configuration as JSON, aside first and then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(json.dumps(plain(config), indent=2, default=str), encoding="utf-8")
+    aside.replace(path)

@@ -52,6 +52,7 @@ class Measured(NamedTuple):
       gaps: (metric, convention) -> arrays [K].
       counts: [K, G].
       cells: [K, G, 2] patients per group and label.
+      patients: [K] patients with a known group.
     """
 
     rates: Bootstrap
@@ -59,6 +60,7 @@ class Measured(NamedTuple):
     gaps: dict[tuple[str, str], Bootstrap]
     counts: Counts
     cells: np.ndarray
+    patients: np.ndarray
 
 
 def decide(units: Units, thresholds: Thresholds) -> Decisions:
@@ -171,7 +173,9 @@ def measure(
         mask = cells >= min_patients
         value, value_drawn = _gap_values(observed, conventions, mask), _gap_values(drawn, conventions, mask)
         gaps = {key: paired((value[key][0][0], value[key][1][0]), value_drawn[key], alpha) for key in value}
-    return Measured(found["rates"], found["brier"], gaps, counts, cells)
+    member = decisions.known & (grouping.code >= 0)[None]
+    patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
+    return Measured(found["rates"], found["brier"], gaps, counts, cells, patients)
 
 
 def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:
@@ -191,15 +195,15 @@ def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Count
             continue
         rows = member[k]
         out[0][k] = np.bincount(code[rows], minlength=groups)
-        out[1][k] = _distinct(units.patient[rows], code[rows], groups)
+        out[1][k] = distinct(units.patient[rows], code[rows], groups)
         for label in (0, 1):
             with_label = rows & (decisions.label == label)
             out[3 - label][k] = np.bincount(code[with_label], minlength=groups)
-            patients[k, :, label] = _distinct(units.patient[with_label], code[with_label], groups)
+            patients[k, :, label] = distinct(units.patient[with_label], code[with_label], groups)
         same = k
     return Counts(*out), patients
 
 
-def _distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:
+def distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:
     """Number of different patients per group."""
     return np.bincount(np.unique(patient.astype(np.int64) * groups + code) % groups, minlength=groups)

@@ -24,6 +24,7 @@ class Context:
     Attributes:
       study: arrays.
       options: choices.
+      modality: of the cohort, "xray" or "mri".
       performance: rows collected so far.
       fairness: rows collected so far.
       pending: tests that wait for their family.
@@ -31,6 +32,7 @@ class Context:
 
     study: Study
     options: AssessOptions
+    modality: str
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
     pending: list[Pending] = dataclasses.field(default_factory=list)
@@ -73,7 +75,12 @@ class Context:
             return np.arange(len(units.label)), self.image_draws
         return np.searchsorted(self.test_patients, units.patient), self.patient_draws
 
+    @property
+    def empty_rate(self) -> float:
+        """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its brain part."""
+        return 1.0 if self.modality == "xray" else 0.0
+
     def method(self, units: Units) -> str:
         """How bootstrap intervals were made, in words."""
         drawn = "image" if self.options.resample == "image" and units.unit == "image" else "patient"
-        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, percentile"
+        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, bias-corrected"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import norm
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.classification import Decisions, Measured
@@ -15,8 +16,10 @@ from fairrecon_jax.assessment.rows import BLANK, Interval, Row, Triple, cell_fie
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.verdicts import UNPAIRED
+from fairrecon_jax.inference.did import did_test
+from fairrecon_jax.inference.intervals import Estimate
 
-UNPAIRED = "no predictions on original images: reconstructions are assessed by themselves, the change cannot be estimated"
 DELONG = "DeLong, clustered by patient"
 
 
@@ -25,9 +28,8 @@ def count_columns(measured: Measured, k: int, group: int) -> Row:
     return {name: float(part[k, group]) for name, part in measured.counts._asdict().items()}
 
 
-def at_chance(separated: Separation, k: int, alpha: float) -> str:
-    """The reason for "at chance" if the AUROC interval on originals (everyone) holds 0.5, else ""."""
-    area = separated.triple(k, 0, alpha).original
+def at_chance(area: Interval) -> str:
+    """The reason for "at chance" if the interval of the AUROC on originals holds 0.5, else ""."""
     if not area.low <= 0.5 <= area.high:
         return ""
     return f"the AUROC on original images is {area.value:.3f} ({area.low:.3f} to {area.high:.3f}), which includes 0.5"
@@ -66,7 +68,14 @@ _calibration = jax.jit(_errors, static_argnames="bins")
 
 
 def add_performance(
-    context: Context, base: Row, units: Units, decisions: Decisions, grouping: Grouping, measured: Measured, separated: Separation
+    context: Context,
+    base: Row,
+    units: Units,
+    decisions: Decisions,
+    grouping: Grouping,
+    measured: Measured,
+    separated: Separation,
+    flips: tuple[np.ndarray, ...],
 ) -> None:
     """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and group of one grouping.
 
@@ -80,20 +89,22 @@ def add_performance(
       grouping: everyone, or an attribute.
       measured: bootstrap of rates and Brier scores.
       separated: AUROC.
+      flips: for everyone, p-values [K] of "no change" among negatives and among positives (`everyone_tests`); empty for groups.
     """
     options, method = context.options, context.method(units)
     errors = calibration(units, decisions, grouping, options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = at_chance(separated, k, options.alpha) if grouping.name == "" else ""
+        chance = at_chance(separated.triple(k, 0, options.alpha).original) if grouping.name == "" else ""
         for g, name in enumerate(grouping.groups):
             fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name, "group": name}
             fields |= count_columns(measured, k, g)
             false_positive = triple(measured.rates, (k, g, 0))
+            by_flips = [float(flips[y][k] if flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
             found = {
                 "auroc": (separated.triple(k, g, options.alpha), DELONG, separated.p_value(k, g)),
-                "sensitivity": (triple(measured.rates, (k, g, 1)), method, float(measured.rates.p_two_sided[k, g, 1])),
-                "specificity": (complement(false_positive), method, float(measured.rates.p_two_sided[k, g, 0])),
-                "brier": (triple(measured.brier, (k, g)), method, float(measured.brier.p_two_sided[k, g])),
+                "sensitivity": (triple(measured.rates, (k, g, 1)), method, by_flips[1]),
+                "specificity": (complement(false_positive), method, by_flips[0]),
+                "brier": (triple(measured.brier, (k, g)), method, _normal_p(measured.brier.change, k, g)),
                 "calibration_error": (plain(*(float(e) for e in errors[:, k, g])), "", float("nan")),
             }
             for metric, (numbers, how, p) in found.items():
@@ -102,10 +113,53 @@ def add_performance(
                 if not units.paired:
                     rows[-1] |= {"reason": UNPAIRED}
                 elif grouping.name == "" and metric != "calibration_error":
+                    if metric in ("sensitivity", "specificity") and flips:
+                        rows[-1]["method"] += "; p: patient sign flips"
                     family = family_name(f"{metric} of everyone", cell.level, cell.mitigation)
                     context.pending.append(_pending(rows[-1], family, p, chance, options.alpha))
                 if units.note and grouping.name == "" and metric == "auroc":
                     rows[0]["reason"] = units.note
+
+
+def _normal_p(change: Estimate, k: int, g: int) -> float:
+    """Two-sided p of "no change" from the bootstrap's standard error, normal approximation."""
+    value, error = float(change.value[k, g]), float(change.std_error[k, g])
+    if not np.isfinite(value) or not np.isfinite(error):
+        return float("nan")
+    return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
+
+
+def everyone_tests(context: Context, units: Units, decisions: Decisions) -> tuple[np.ndarray, ...]:
+    """Sign-flip p-values [K] of "no decision rate changed for everyone together", among negatives and among positives.
+
+    Args:
+      context: options and key.
+      units: what was judged.
+      decisions: its decisions.
+
+    Returns:
+      (negatives [K], positives [K]); NaN with fewer than `min_patients` patients.
+    """
+    options, names = context.options, context.study.patient_names[units.patient]
+    everyone = np.zeros(len(names), np.int32)
+
+    def test(label: int) -> np.ndarray:
+        found = did_test(
+            decisions.original,
+            decisions.reconstructed,
+            decisions.label,
+            everyone,
+            names,
+            context.flip_key,
+            groups=1,
+            flips=options.flips,
+            min_patients=options.min_patients,
+            labels=(label,),
+            alpha=options.alpha,
+        )
+        return np.asarray(found.overall_p)
+
+    return test(0), test(1)
 
 
 def _pending(row: Row, family: str, p: float, chance: str, alpha: float) -> Pending:

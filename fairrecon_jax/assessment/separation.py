@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.stats import norm
 
 from fairrecon_jax.assessment.rows import Interval, Triple
 from fairrecon_jax.assessment.study import Grouping, Units
-from fairrecon_jax.inference.delong import influences
 
 
 class Separation(NamedTuple):
@@ -44,13 +41,32 @@ class Separation(NamedTuple):
         return float(2 * norm.sf(abs(change) / e)) if e > 0 else 1.0
 
 
-@jax.jit
-def _areas(score: jax.Array, label: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """AUROC [S] and influences [S, U] of S score vectors."""
-    return jax.lax.map(lambda row: influences(row[0], label, row[1]), (score, mask))
+def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUROC and DeLong influences: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives; they sum to 0.
+
+    Args:
+      score: [n] scores.
+      label: [n] truth in {0, 1}.
+
+    Returns:
+      (A, influences [n]); NaN and zeros where a class is absent.
+
+    Reference:
+      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44.
+    """
+    positive = label == 1
+    up, down = np.sort(score[positive]), np.sort(score[~positive])
+    influence = np.zeros(len(score))
+    if not len(up) or not len(down):
+        return float("nan"), influence
+    below = (np.searchsorted(down, score[positive]) + np.searchsorted(down, score[positive], side="right")) / (2 * len(down))
+    above = 1 - (np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")) / (2 * len(up))
+    area = float(below.mean())
+    influence[positive], influence[~positive] = (below - area) / len(up), (above - area) / len(down)
+    return area, influence
 
 
-def separation(units: Units, known: np.ndarray, shared: bool, grouping: Grouping, patients: int) -> Separation:
+def separation(units: Units, known: np.ndarray, shared: bool, grouping: Grouping) -> Separation:
     """AUROC and its DeLong standard error per cell and group; influences are summed per patient before squaring.
 
     se^2 = P / (P - 1) sum over patients (sum over the patient's units of the influence)^2, P patients in the group.
@@ -60,43 +76,36 @@ def separation(units: Units, known: np.ndarray, shared: bool, grouping: Grouping
       known: [K, U] bool, complete units.
       shared: originals and `known` are the same in all cells.
       grouping: groups of the units.
-      patients: number of patients of the study.
 
     Returns:
       `Separation`.
 
     Reference:
-      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44; Obuchowski 1997 (clustered data).
+      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44; Obuchowski 1997, Biometrics 53 (clustered data).
     """
     cells, groups = len(known), len(grouping.groups)
     value, error = np.full((2, cells, groups), np.nan), np.full((3, cells, groups), np.nan)
-    first = 1 if shared else cells
-    score = np.concatenate([units.original[:first], units.reconstructed]) if units.paired else units.reconstructed
     for g in range(groups):
-        member = known & (grouping.code == g)[None]
-        mask = np.concatenate([member[:first], member]) if units.paired else member
-        with jax.enable_x64(True):
-            area, influence = (
-                np.asarray(a) for a in _areas(*(jnp.asarray(np.nan_to_num(a)) for a in (score, units.label)), jnp.asarray(mask))
-            )
-        if units.paired:
-            value[0, :, g], value[1, :, g] = area[:first], area[first:]
-            parts = (influence[:first], influence[first:], influence[first:] - influence[:first])
-        else:
-            value[1, :, g] = area
-            parts = (influence[:0], influence, influence[:0])
-        for version, part in enumerate(parts):
-            if len(part):
-                error[version, :, g] = _clustered(part, mask[-len(part) :], units.patient, patients)
+        before = np.zeros(0)
+        for k in range(cells):
+            rows = np.flatnonzero(known[k] & (grouping.code == g))
+            label, patient = units.label[rows], units.patient[rows]
+            value[1, k, g], after = placements(units.reconstructed[k, rows], label)
+            error[1, k, g] = _clustered(after, patient, value[1, k, g])
+            if not units.paired:
+                continue
+            if shared and k:
+                value[0, k, g], error[0, k, g] = value[0, 0, g], error[0, 0, g]
+            else:
+                value[0, k, g], before = placements(units.original[k, rows], label)
+                error[0, k, g] = _clustered(before, patient, value[0, k, g])
+            error[2, k, g] = _clustered(after - before, patient, value[1, k, g])
     return Separation(value, error)
 
 
-def _clustered(influence: np.ndarray, mask: np.ndarray, patient: np.ndarray, patients: int) -> np.ndarray:
-    """Standard errors [S] from influences [S, U] summed per patient; NaN for an absent class or a single patient."""
-    out = np.full(len(influence), np.nan)
-    for s, (row, rows) in enumerate(zip(influence, mask, strict=True)):
-        count = len(np.unique(patient[rows]))
-        if count > 1 and np.isfinite(row[rows]).all():
-            summed = np.bincount(patient[rows], weights=row[rows], minlength=patients)
-            out[s] = np.sqrt(count / (count - 1) * np.sum(summed**2))
-    return out
+def _clustered(influence: np.ndarray, patient: np.ndarray, area: float) -> float:
+    """Standard error from influences summed per patient; NaN for an absent class or a single patient."""
+    if not np.isfinite(area):
+        return float("nan")
+    summed = np.bincount(np.unique(patient, return_inverse=True)[1], weights=influence)
+    return float(np.sqrt(len(summed) / (len(summed) - 1) * np.sum(summed**2))) if len(summed) > 1 else float("nan")

@@ -105,7 +105,8 @@ def studies(table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[st
       Studies in order of seed.
 
     Raises:
-      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in two splits, an example contradicts itself.
+      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in two splits, or an example contradicts
+        itself.
     """
     missing = [c for c in (*REQUIRED, *(a.name for a in spec.attributes)) if c not in table.columns]
     if missing:

@@ -1,0 +1,238 @@
+"""Rows of quantities that are averaged: Dice of segmentation tasks (original, reconstructed, change) and image quality (reconstructed)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax import metrics
+from fairrecon_jax.assessment.classification import distinct, scatter
+from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.gaps import add_floors
+from fairrecon_jax.assessment.pending import Pending, family_name
+from fairrecon_jax.assessment.performance import verdict_of_change
+from fairrecon_jax.assessment.resample import paired, resum, triple
+from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.study import Grouping, Units
+from fairrecon_jax.assessment.verdicts import UNPAIRED, Quantity, Question, ask, group_rows, without_test
+from fairrecon_jax.inference.chance import Floor, chance_floor_means
+from fairrecon_jax.inference.did import DidResult, did_test_continuous
+from fairrecon_jax.inference.intervals import Bootstrap
+from fairrecon_jax.inference.verdict import select
+from fairrecon_jax.types import Task
+
+DICE = Quantity("Dice", "", "gap_dice")
+IMAGE_METRICS = ("psnr", "ssim", "nrmse", "lpips")
+
+
+class Means(NamedTuple):
+    """Means of one grouping with paired bootstrap intervals.
+
+    Attributes:
+      means: [K, G].
+      gaps: (metric, convention) -> [K].
+      counts: n, n_patients, n_changed, each [K, G].
+    """
+
+    means: Bootstrap
+    gaps: dict[tuple[str, str], Bootstrap]
+    counts: dict[str, np.ndarray]
+
+
+def average(context: Context, units: Units, grouping: Grouping, names: tuple[str, ...]) -> Means:
+    """Group means of both versions and their gaps.
+
+    Args:
+      context: options and draws.
+      units: values of both versions; complete pairs only.
+      grouping: groups of the units.
+      names: gap metrics of `metrics` to compute ("ser", "delta_dice", "gap").
+
+    Returns:
+      `Means`.
+    """
+    options, groups = context.options, len(grouping.groups)
+    known = np.isfinite(units.reconstructed) & (grouping.code >= 0)[None]
+    resampled, weights = context.resampled(units)
+    index = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
+    shape = (weights.shape[1], groups)
+    values = (np.ones(known.shape), np.nan_to_num(units.original, posinf=0), np.nan_to_num(units.reconstructed, posinf=0))
+    parts = [scatter(index, value, known, shape) for value in values]
+    observed, drawn = _means(resum(None, parts)), _means(resum(weights, parts))
+    code, changed = np.maximum(grouping.code, 0), units.original != units.reconstructed
+    per_cell = {
+        "n": [np.bincount(code[rows], minlength=groups) for rows in known],
+        "n_patients": [distinct(units.patient[rows], code[rows], groups) for rows in known],
+        "n_changed": [np.bincount(code[rows & moved & units.paired], minlength=groups) for rows, moved in zip(known, changed, strict=True)],
+    }
+    counts = {name: np.stack(part).astype(float) for name, part in per_cell.items()}
+    if not units.paired:
+        observed, drawn = ((np.full_like(pair[0], np.nan), pair[1]) for pair in (observed, drawn))
+    gaps: dict[tuple[str, str], Bootstrap] = {}
+    for name in names if groups > 1 else ():
+        for convention in options.conventions:
+            mask = counts["n_patients"] >= options.min_patients
+            value, value_drawn = ([_gap(v, mask, name, convention) for v in pair] for pair in (observed, drawn))
+            gaps[name, convention] = paired((value[0][0], value[1][0]), (value_drawn[0], value_drawn[1]), options.alpha)
+    return Means(paired((observed[0][0], observed[1][0]), drawn, options.alpha), gaps, counts)
+
+
+def _means(sums: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Means [R, K, G] of both versions from counts and totals."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[1] / sums[0], sums[2] / sums[0]
+
+
+def _gap_of(values: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention) -> jax.Array:
+    return getattr(metrics, name)(values, None, mask if convention == "estimable" else None, convention).value
+
+
+_compiled_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
+
+
+def _gap(values: np.ndarray, mask: np.ndarray, name: str, convention: metrics.Convention) -> np.ndarray:
+    with jax.enable_x64(True):
+        return np.asarray(_compiled_gap(jnp.asarray(values), jnp.asarray(mask), name, convention))
+
+
+def add_segmentation(context: Context, task: Task, units: Units) -> None:
+    """Adds Dice overall and per group, SER and Delta-Dice with verdicts, and a row per group.
+
+    Args:
+      context: takes the rows.
+      task: a segmentation task.
+      units: patient means of slice Dice.
+    """
+    base = {"task": task.name, "unit": units.unit}
+    overall = _test(context, units, units.groupings[0]) if units.paired else None
+    for grouping in units.groupings:
+        found = average(context, units, grouping, ("ser", "delta_dice"))
+        for k, cell in enumerate(context.study.cells):
+            fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
+            for g, group in enumerate(grouping.groups):
+                numbers = triple(found.means, (k, g))
+                row = {**fields, "group": group, "metric": "dice", **{name: float(part[k, g]) for name, part in found.counts.items()}}
+                rows = version_rows(row, numbers, context.method(units), {} if units.paired else {"reason": UNPAIRED})
+                context.performance += rows
+                if grouping.name == "" and overall is not None:
+                    rows[0]["reason"] = units.note
+                    context.pending.append(_overall(context, rows[-1], cell.level, cell.mitigation, select(overall, (k,))))
+        if grouping.name and np.any(grouping.code >= 0):
+            _add_gaps(context, base, units, grouping, found)
+
+
+def _test(context: Context, units: Units, grouping: Grouping) -> DidResult:
+    """The difference-in-differences test of one grouping, all cells."""
+    options = context.options
+    return did_test_continuous(
+        units.original,
+        units.reconstructed,
+        grouping.code,
+        context.study.patient_names[units.patient],
+        context.flip_key,
+        groups=len(grouping.groups),
+        flips=options.flips,
+        min_patients=options.min_patients,
+        alpha=options.alpha,
+    )
+
+
+def _overall(context: Context, row: Row, level: float, mitigation: str, test: DidResult) -> Pending:
+    """The test that nothing changed for everyone together."""
+    row["method"] = "; ".join(part for part in (row["method"], "p: patient sign flips") if part)
+    alpha = context.options.alpha
+
+    def settle(adjusted: float) -> Row:
+        reason = "" if np.isfinite(adjusted) else f"fewer than {context.options.min_patients} patients"
+        return {"verdict": verdict_of_change(row["change"], adjusted, alpha), "reason": reason}
+
+    return Pending(family_name("dice of everyone", level, mitigation), float(test.overall_p), (row,), settle)
+
+
+def _floors(context: Context, units: Units, grouping: Grouping, values: np.ndarray) -> dict[str, Floor]:
+    names = context.study.patient_names[units.patient]
+    groups = len(grouping.groups)
+    return chance_floor_means(values, grouping.code, names, context.floor_key, groups=groups, permutations=context.options.floor_draws)
+
+
+def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, found: Means) -> None:
+    """SER and Delta-Dice of one attribute."""
+    test = _test(context, units, grouping) if units.paired else None
+    floors = tuple(_floors(context, units, grouping, values) for values in (units.original, units.reconstructed))
+    for k, cell in enumerate(context.study.cells):
+        common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
+        common |= {name: float(part[k].sum()) for name, part in found.counts.items()}
+        for metric, floor in (("ser", "ser"), ("delta_dice", "delta")):
+            judged: list[Row] = []
+            for convention in context.options.conventions:
+                fields = {**common, "metric": metric, "convention": convention, "reference_group": grouping.reference}
+                rows = version_rows(fields, triple(found.gaps[metric, convention], (k,)), context.method(units), {})
+                add_floors(rows, (floors[0], floors[1]), "" if convention == "estimable" else floor, k)
+                context.fairness += rows
+                judged += rows[-1:] if convention != "published" else []
+            if test is None:
+                without_test(judged, paired=False)
+                continue
+            family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
+            question = Question(select(test, (k,)), grouping.groups, (DICE,), family, None, context.options.alpha, is_rate=False)
+            rows = group_rows(question, {**common, "convention": "paper"}) if metric == "ser" else []
+            context.fairness += rows
+            context.pending.append(ask(question, judged, rows))
+
+
+def add_image_quality(context: Context) -> None:
+    """Adds PSNR, SSIM, NRMSE and LPIPS of the reconstructions, overall and per group, and the gap of each between groups.
+
+    These compare a reconstruction with its original, so they have one version. Infinite PSNR (identical images) is left out and counted.
+
+    Args:
+      context: takes the rows.
+    """
+    study = context.study
+    for metric in IMAGE_METRICS:
+        if metric not in study.columns:
+            _without_column(context, metric)
+            continue
+        values = study.columns[metric][:, study.test]
+        infinite = np.isinf(values).sum(-1)
+        values = np.where(np.isfinite(values), values, np.nan)
+        groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
+        empty = np.full(values.shape, np.nan)
+        units = Units(empty[0], empty, values, study.patient[study.test], groupings, "image", False, "")
+        for grouping in groupings:
+            _add_quality(context, metric, units, grouping, infinite)
+
+
+def _without_column(context: Context, metric: str) -> None:
+    """LPIPS is told as missing; other metrics a table does not have are left out."""
+    for cell in context.study.cells if metric == "lpips" else ():
+        why = "not computed: the predictions table has no column 'lpips'"
+        row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": why}
+        context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
+
+
+def _add_quality(context: Context, metric: str, units: Units, grouping: Grouping, infinite: np.ndarray) -> None:
+    """One image metric and grouping: means per group, and their gap beside its chance floor."""
+    if not np.any(grouping.code >= 0):
+        return
+    found = average(context, units, grouping, ("gap",))
+    floors = _floors(context, units, grouping, units.reconstructed) if grouping.name else {}
+    for k, cell in enumerate(context.study.cells):
+        fields = {**cell_fields(context.study, cell), "unit": "image", "attribute": grouping.name}
+        method = context.method(units).replace("paired ", "")
+        for g, group in enumerate(grouping.groups):
+            counts = {name: float(part[k, g]) for name, part in found.counts.items() if name != "n_changed"}
+            row = version_rows({**fields, "group": group, "metric": metric, **counts}, triple(found.means, (k, g)), method, {})[1]
+            row["reason"] = f"{infinite[k]} images equal their originals (infinite) and were left out" if infinite[k] and not g else ""
+            context.performance.append(row)
+        for convention in context.options.conventions if grouping.name else ():
+            counts = {name: float(part[k].sum()) for name, part in found.counts.items() if name != "n_changed"}
+            named = {"metric": f"gap_{metric}", "convention": convention, "reference_group": grouping.reference, **counts}
+            row = version_rows({**fields, **named}, triple(found.gaps["gap", convention], (k,)), method, {})[1]
+            if "delta" in floors and convention != "estimable":
+                row |= {"chance_floor": float(floors["delta"].mean[k]), "p_value": float(floors["delta"].p_value[k])}
+                row["method"] += "; p: permuted groups"
+            context.fairness.append(row)

@@ -1,0 +1,158 @@
+"""Asking the difference-in-differences test about one cell: rows per group, the pending verdict, the detectable change."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from fairrecon_jax.assessment.pending import Pending
+from fairrecon_jax.assessment.rows import BLANK, Interval, Row
+from fairrecon_jax.inference.did import REASONS, DidResult
+from fairrecon_jax.inference.power import minimum_detectable_change
+from fairrecon_jax.inference.verdict import judge
+
+SIGN_FLIP = "p: difference in differences, patient sign flips"
+SIMULTANEOUS = "max-T sign flips, simultaneous over groups and labels"
+NO_VERDICT = "thresholds were fitted per version: a convention that is reported without a verdict"
+UNPAIRED = "no predictions on original images: reconstructions are assessed by themselves, the change cannot be estimated"
+
+
+class Quantity(NamedTuple):
+    """What a label stratum of the test is about.
+
+    Attributes:
+      name: as the verdict's reason calls it, e.g. "sensitivity".
+      stratum: value of the column `label_stratum`.
+      metric: of the rows per group, e.g. "gap_sensitivity".
+      flipped: the rows per group show 1 - rate (specificity from the false-positive rate).
+    """
+
+    name: str
+    stratum: str
+    metric: str
+    flipped: bool = False
+
+
+FALSE_POSITIVES = Quantity("false-positive rate", "negative", "gap_specificity", True)
+SENSITIVITY = Quantity("sensitivity", "positive", "gap_sensitivity")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A test of one task, attribute and study cell.
+
+    Attributes:
+      test: for this one problem (no leading axes).
+      groups: names of the groups.
+      quantities: one per label of the test.
+      family: name of the family for the adjustment.
+      auroc: interval of the AUROC on originals, None where the task has none.
+      alpha: level.
+      is_rate: the test is about decisions.
+    """
+
+    test: DidResult
+    groups: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
+    family: str
+    auroc: Interval | None
+    alpha: float
+    is_rate: bool = True
+
+    @property
+    def detectable(self) -> float:
+        """What could be hidden in the worst estimable group."""
+        return float(minimum_detectable_change(self.test, is_rate=self.is_rate).largest)
+
+    @property
+    def p_value(self) -> float:
+        """The test's p; NaN where nothing is estimable or the diagnosis is at chance."""
+        at_chance = self.auroc is not None and self.auroc.low <= 0.5 <= self.auroc.high
+        return float("nan") if at_chance else float(self.test.p_value)
+
+
+def group_rows(question: Question, common: Row) -> list[Row]:
+    """A row per group and label: its change minus the mean change, with the simultaneous interval.
+
+    Args:
+      question: the test.
+      common: columns that all rows share.
+
+    Returns:
+      Rows in the order of quantities, then groups; verdicts of estimable ones wait for `ask`.
+    """
+    test, rows = question.test, []
+    detectable = minimum_detectable_change(test, is_rate=question.is_rate).cell
+    for y, quantity in enumerate(question.quantities):
+        sign = -1.0 if quantity.flipped else 1.0
+        for g, group in enumerate(question.groups):
+            before, after = (float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed))
+            before, after = (1 - before, 1 - after) if quantity.flipped else (before, after)
+            low, high = sorted((sign * float(test.ci_low[y, g]), sign * float(test.ci_high[y, g])))
+            deviation = sign * float(test.deviation[y, g])
+            row = {**BLANK, **common, "metric": quantity.metric, "group": group, "reference_group": "all groups", "version": "change"}
+            row |= {"label_stratum": quantity.stratum, "value": deviation, "change": deviation, "original": before, "reconstructed": after}
+            row |= {"std_error": float(test.std_error[y, g]), "ci_low": low, "ci_high": high, "p_value": float(test.cell_p[y, g])}
+            row |= {"n": float(test.n_images[y, g]), "n_patients": float(test.n_patients[y, g]), "n_changed": float(test.n_changed[y, g])}
+            row |= {"n_pos": row["n"] if quantity.stratum == "positive" else float("nan")}
+            row |= {"n_neg": row["n"] if quantity.stratum == "negative" else float("nan")}
+            row |= {"method": SIMULTANEOUS, "mde": float(detectable[y, g])}
+            if not test.estimable[y, g]:
+                row |= {"verdict": "not estimable", "reason": REASONS[int(test.reason[y, g])], "method": ""}
+            rows.append(row)
+    return rows
+
+
+def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
+    """Queues the verdict of one cell for the adjustment of its family.
+
+    A group's own row is "shifted" where the cell's adjusted p and the row's max-T p both reach the level: its rate moved apart from the
+    others'.
+
+    Args:
+      question: the test.
+      judged: change rows that take the verdict.
+      per_group: rows of `group_rows`, in their order.
+
+    Returns:
+      The pending test.
+    """
+    strata = {q.name: q.stratum for q in question.quantities}
+    detectable = question.detectable
+    for row in judged:
+        row["mde"] = detectable
+        row["method"] = "; ".join(part for part in (row["method"], SIGN_FLIP) if part)
+    interval = None if question.auroc is None else (question.auroc.low, question.auroc.high)
+
+    def settle(adjusted: float) -> Row:
+        found = judge(
+            question.test,
+            question.groups,
+            quantities=[q.name for q in question.quantities],
+            p_adjusted=adjusted,
+            alpha=question.alpha,
+            detectable=detectable,
+            auroc_interval=interval,
+            is_rate=question.is_rate,
+        )
+        for row in per_group:
+            if found.verdict == "at chance":
+                row |= {"verdict": "at chance", "reason": found.reason}
+            elif row["verdict"] != "not estimable":
+                row["p_adjusted"] = float(np.fmax(row["p_value"], adjusted))
+                row["verdict"] = "shifted" if row["p_adjusted"] <= question.alpha else "within chance"
+        unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
+        reason = "; ".join(part for part in (found.reason, unjudged) if part)
+        named = {"group": found.group, "label_stratum": strata.get(found.label, "")}
+        return {"verdict": found.verdict, "reason": reason, **named}
+
+    return Pending(question.family, question.p_value, tuple(judged), settle)
+
+
+def without_test(judged: list[Row], paired: bool) -> None:
+    """Says on change rows why there is no verdict: nothing to pair, or thresholds fitted per version."""
+    for row in judged:
+        row["reason"] = NO_VERDICT if paired else UNPAIRED
+        row["verdict"] = "" if paired else "not estimable"

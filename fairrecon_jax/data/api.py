@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
-from fairrecon_jax.data.builder import CohortBuilder, Sample
+from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
@@ -124,7 +125,7 @@ def _quiet_tfds() -> Iterator[None]:
     tfds.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(sys.stderr if level >= logging.DEBUG else open(os.devnull, "w")):
+        with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
             yield
     finally:
         logging.set_verbosity(level)
@@ -141,13 +142,14 @@ def _write(
     progress: bool,
 ) -> Path:
     """Writes the array records aside and returns their folder."""
-
-    def samples() -> Iterator[Sample]:
-        bar = tqdm(units, desc=f"read {config.name}", unit="file", disable=not progress, file=sys.stderr)
-        yield from builder.samples(tree, bar, config, notes, workers)
-
+    bar = tqdm(units, desc=f"read {config.name}", unit="file", disable=not progress, file=sys.stderr)
+    stream = builder.samples(tree, bar, config, notes, workers)
+    first = next(stream, None)
+    if first is None:
+        reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
+        raise ValueError(f"no file of {tree} could be used: {reasons}")
     with _quiet_tfds():
-        writer = builder(config, str(aside), samples)
+        writer = builder(config, str(aside), chain((first,), stream))
         writer.download_and_prepare()
     return Path(writer.data_path)
 
@@ -159,8 +161,6 @@ def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: 
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}
         for i in tqdm(range(len(records)), desc="check", unit="example", disable=not progress, file=sys.stderr)
     ]
-    if not rows:
-        raise ValueError(f"no file of {tree} could be read: {notes.counts()}")
     pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
     notes.table().to_csv(written / EXCLUSIONS, index=False)
     origin: dict[str, Any] = {

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,8 +77,8 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(skip_registration=True, **kwargs)
 
-    def __init__(self, config: CohortConfig, data_dir: str, samples: Callable[[], Iterator[Sample]]) -> None:
-        """Prepares to write `samples()` under `data_dir`."""
+    def __init__(self, config: CohortConfig, data_dir: str, samples: Iterator[Sample]) -> None:
+        """Prepares to write `samples`, once, under `data_dir`."""
         self._cohort_config, self._samples = config, samples
         stored = tfds.core.BuilderConfig(name=config.stored_name, description=f"{self.title}, {config.stored_name}")
         super().__init__(data_dir=data_dir, config=stored, file_format="array_record")
@@ -126,7 +126,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         return {SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for sample in self._samples():
+        for sample in self._samples:
             record = {"image": sample.image[..., None], "example_id": sample.example_id, "patient_id": sample.patient_id}
             if sample.mask is not None:
                 record["mask"] = sample.mask[..., None]

@@ -66,7 +66,7 @@ def test_table_of_a_small_tree(tree, tmp_path):
     assert np.isnan(second["fracture"])
     assert (first["age"], second["age"]) == ("62 and over", None)
     assert table["age"].loc["patient00004/study1/view1_frontal"] == "62 and over"
-    assert table["sex"].loc["patient00003/study1/view1_frontal"] is None
+    assert table["sex"].loc["patient00003/study1/view1_frontal"] == "male", "the demographics fill in what the row does not know"
     races = table["race"].groupby(table["patient_id"]).first().to_dict()
     assert races["patient00001"] == "White"
     assert races["patient00002"] == "Asian"

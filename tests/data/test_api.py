@@ -1,0 +1,268 @@
+import json
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trees import lgg_row, nih_row, write_lgg, write_nih
+
+from fairrecon_jax.data import COHORTS, Cohort, CohortConfig, make_splits, open_cohort, prepare
+from fairrecon_jax.data.api import folder_of
+from fairrecon_jax.data.cohort import open_records
+from fairrecon_jax.data.cohorts.lgg_mri import LggMri
+from fairrecon_jax.data.registry import find
+from fairrecon_jax.parallel import example_digest
+
+CONFIG = CohortConfig("lgg_mri", image_size=16)
+PATIENTS = ["TCGA_CS_0001", "TCGA_CS_0002", "TCGA_CS_0003"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return write_lgg(tmp_path / "tree", PATIENTS)
+
+
+@pytest.fixture
+def cohort(tree, tmp_path) -> Cohort:
+    prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    return open_cohort(CONFIG, tmp_path / "out")
+
+
+def test_what_lies_on_disk(tree, tmp_path):
+    place = prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    assert place == tmp_path / "out/lgg_mri/16px/1.0.0" == folder_of(CONFIG, tmp_path / "out")
+    names = sorted(path.name for path in place.iterdir())
+    assert [name for name in names if "array_record" not in name] == [
+        "dataset_info.json",
+        "exclusions.csv",
+        "features.json",
+        "origin.json",
+        "table.parquet",
+    ]
+    assert any("array_record" in name for name in names)
+    assert (place / "exclusions.csv").read_text().splitlines()[0] == "file,reason,kind,action"
+    origin = json.loads((place / "origin.json").read_text())
+    assert (origin["examples"], origin["patients"], origin["config"]["image_size"]) == (9, 3, 16)
+    assert {path.name for path in (tmp_path / "out/lgg_mri").iterdir()} == {"16px", ".16px.lock"}
+
+
+def test_a_second_call_does_nothing_and_policies_need_no_new_folder(tree, tmp_path):
+    place = prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    before = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
+    other = CohortConfig("lgg_mri", image_size=16, age_cut=30, race="pooled", tasks=("tumor",), evaluate_slices="all")
+    assert prepare(other, tree, tmp_path / "out", progress=False) == place
+    assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == before
+    cohort = open_cohort(other, tmp_path / "out")
+    assert cohort.labels().shape == (9, 0)
+    assert cohort.spec.attributes[1].groups[0] == "under 30"
+
+
+def test_stored_name_depends_on_what_is_stored_only():
+    base = CohortConfig("lgg_mri", image_size=64)
+    assert base.stored_name == "64px"
+    assert CohortConfig("lgg_mri", image_size=64, uncertainty="ones", race="pooled", age_cut=50.0).stored_name == "64px"
+    full = CohortConfig("chexpert", 64, ["lateral", "frontal"], (3, 9), patients=5, source="phantom")
+    assert full.stored_name == "64px-frontal_lateral-slices_3_9-patients_5-phantom"
+
+
+def test_another_tree_is_refused_unless_told_apart(tree, tmp_path):
+    prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    other = write_lgg(tmp_path / "other", PATIENTS, rows=[lgg_row(name, gender="2.0") for name in PATIENTS])
+    with pytest.raises(ValueError, match="set the field source to tell the two apart"):
+        prepare(CONFIG, other, tmp_path / "out", progress=False)
+    apart = CohortConfig("lgg_mri", image_size=16, source="other")
+    prepare(apart, other, tmp_path / "out", progress=False)
+    assert set(open_cohort(apart, tmp_path / "out").table["sex"]) == {"male"}
+    assert set(open_cohort(CONFIG, tmp_path / "out").table["sex"]) == {"female"}
+    os.rename(tree, tmp_path / "moved")
+    assert prepare(CONFIG, tree, tmp_path / "out", progress=False).is_dir(), "the prepared folder outlives its tree"
+
+
+def test_opening_what_was_not_prepared(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"lgg_mri is not prepared as '16px' .* run `fairrecon prepare` first"):
+        open_cohort(CONFIG, tmp_path)
+    with pytest.raises(ValueError, match="no cohort 'mimic'; there are chexpert, lgg_mri, nih_chestxray14, ucsf_pdgm"):
+        open_cohort(CohortConfig("mimic"), tmp_path)
+
+
+def test_a_tree_without_any_readable_file_leaves_nothing(tree, tmp_path):
+    for path in tree.rglob("*.tif"):
+        path.write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"could be used: 9 x unreadable"):
+        prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    assert not folder_of(CONFIG, tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError):
+        open_cohort(CONFIG, tmp_path / "out")
+
+
+SCRIPT = """
+import os, signal, sys
+from fairrecon_jax.data import CohortConfig, api, prepare
+from fairrecon_jax.data.cohorts.lgg_mri import LggMri
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+stage = sys.argv[3]
+if stage == "load":
+    plain, count = LggMri.load, []
+    LggMri.load = classmethod(lambda cls, *args: (count.append(1), die() if len(count) > 5 else plain(*args))[1])
+elif stage == "table":
+    api.pd.DataFrame.to_parquet = die
+else:
+    api.os.replace = die
+prepare(CohortConfig("lgg_mri", image_size=16), sys.argv[1], sys.argv[2], progress=False)
+"""
+
+
+@pytest.mark.parametrize("stage", ["load", "table", "rename"])
+def test_killed_at_any_time_leaves_nothing_half_written(tree, tmp_path, stage):
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tree), str(out), stage], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    with pytest.raises(FileNotFoundError, match="is not prepared"):
+        open_cohort(CONFIG, out)
+    prepare(CONFIG, tree, out, progress=False)
+    assert len(open_cohort(CONFIG, out)) == 9
+    assert {path.name for path in (out / "lgg_mri").iterdir()} == {"16px", ".16px.lock"}
+
+
+def test_tensorflow_is_never_imported(tree, tmp_path):
+    code = (
+        "import sys; from fairrecon_jax.data import CohortConfig, open_cohort, prepare; from fairrecon_jax.data.doctor import examine;"
+        "c = CohortConfig('lgg_mri', image_size=16); prepare(c, sys.argv[1], sys.argv[2], progress=False);"
+        "open_cohort(c, sys.argv[2]).example(0); examine('lgg_mri', sys.argv[1], c, progress=False);"
+        "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tree), str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert done.stderr.strip() == ""
+
+
+def test_progress_shows_rate_and_remaining_time(tree, tmp_path, capfd):
+    prepare(CONFIG, tree, tmp_path / "out")
+    shown = capfd.readouterr()
+    assert "read lgg_mri: 100%" in shown.err
+    assert "check: 100%" in shown.err
+    assert "file/s" in shown.err
+    assert shown.out == ""
+
+
+def test_table_is_aligned_with_the_records_although_disk_order_is_shuffled(cohort):
+    assert cohort.table["example_id"].tolist() != sorted(cohort.table["example_id"])
+    assert list(cohort.table.index) == list(range(9))
+    records = open_records(cohort.source._folder)
+    for i in range(9):
+        assert records[i]["example_id"].decode() == cohort.table["example_id"].iloc[i]
+        assert cohort.source[i]["mask"].sum() == cohort.table["tumor"].iloc[i]
+
+
+def test_example_is_one_row_of_a_batch(cohort):
+    row = cohort.example(4)
+    assert {name: (value.shape, value.dtype.name) for name, value in row.items()} == {
+        "image": ((16, 16, 1), "float32"),
+        "mask": ((16, 16, 1), "float32"),
+        "labels": ((1,), "float32"),
+        "attributes": ((3,), "int32"),
+        "example_id": ((2,), "uint32"),
+        "index": ((), "int32"),
+        "weight": ((), "float32"),
+    }
+    assert (row["image"].min(), row["image"].max()) == (0, 1)
+    np.testing.assert_array_equal(row["example_id"], example_digest(cohort.table["example_id"].iloc[4]))
+    np.testing.assert_array_equal(row["labels"], cohort.labels()[4])
+    assert (int(row["index"]), float(row["weight"])) == (4, 1.0)
+    for i in (-1, 9):
+        with pytest.raises(IndexError, match=f"row {i} of a cohort of 9"):
+            cohort.example(i)
+
+
+def test_attribute_codes_follow_the_specification(cohort):
+    for column, attribute in enumerate(cohort.spec.attributes):
+        names = [attribute.groups[code] if code >= 0 else None for code in cohort.attributes()[:, column]]
+        assert names == cohort.table[attribute.name].tolist()
+    assert cohort.digests().shape == (9, 2)
+    assert cohort.digests().dtype == np.uint32
+
+
+def test_cohort_travels_without_its_open_files(cohort):
+    here = [cohort.example(i)["image"] for i in range(3)]
+    parcel = pickle.dumps(cohort)
+    assert cohort.source._source is not None
+    there = pickle.loads(parcel)
+    assert there.source._source is None
+    np.testing.assert_array_equal(here, [there.example(i)["image"] for i in range(3)])
+
+
+def test_two_at_once_prepare_the_same_cohort_once(tree, tmp_path, monkeypatch):
+    reads = []
+    plain = LggMri.load
+    monkeypatch.setattr(LggMri, "load", classmethod(lambda cls, *args: (reads.append(1), plain(*args))[1]))
+    with ThreadPoolExecutor(2) as pool:
+        places = list(pool.map(lambda _: prepare(CONFIG, tree, tmp_path / "out", progress=False), range(2)))
+    assert places[0] == places[1]
+    assert len(reads) == 9
+
+
+def test_number_of_reading_threads_does_not_matter(tree, tmp_path):
+    tables = []
+    for workers in (1, 4):
+        prepare(CONFIG, tree, tmp_path / str(workers), workers=workers, progress=False)
+        tables.append(open_cohort(CONFIG, tmp_path / str(workers)).table)
+    assert tables[0].equals(tables[1])
+
+
+def test_train_median_uses_the_training_patients_of_the_splits(tmp_path):
+    rows = [nih_row(n, **{"Patient Age": 20 + n, "Patient Gender": "MF"[n % 2]}) for n in range(1, 31)]
+    root = write_nih(tmp_path / "tree", rows)
+    config = CohortConfig("nih_chestxray14", image_size=8, age_cut="train median")
+    prepare(config, root, tmp_path / "out", progress=False)
+    first = open_cohort(config, tmp_path / "out")
+    splits = make_splits(first.table, first.spec, seed=1)
+    cohort = open_cohort(config, tmp_path / "out", splits)
+    train = cohort.table.iloc[splits.rows(cohort.table, "train")]
+    assert cohort.spec.attributes[1].groups[0] == f"under {train['age_years'].median():g}"
+    assert make_splits(first.table, first.spec, seed=1) == splits
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_size": 4}, "image_size must lie in 8..4096"),
+        ({"views": ("oblique",)}, "views must be some of"),
+        ({"views": ()}, "views must be some of"),
+        ({"uncertainty": "guess"}, "uncertainty must be one of"),
+        ({"race": "five"}, "race must be one of"),
+        ({"age_cut": "median"}, "age_cut must be a number of years"),
+        ({"patients": -1}, "patients must be 0"),
+        ({"source": "../x"}, "source must be one word"),
+        ({"slices": "some"}, "slices must be one of"),
+        ({"slices": (5, 2)}, "slices must be"),
+        ({"evaluate_slices": (1, 2, 3)}, "evaluate_slices must be"),
+    ],
+)
+def test_configuration_refuses_nonsense(fields, message):
+    with pytest.raises(ValueError, match=message):
+        CohortConfig("lgg_mri", **fields)
+
+
+def test_configuration_from_a_plain_dictionary():
+    config = CohortConfig(**{"name": "chexpert", "views": ["frontal"], "tasks": ["edema"], "evaluate_slices": [0.2, 0.8]})
+    assert config == CohortConfig("chexpert", views=("frontal",), tasks=("edema",), evaluate_slices=(0.2, 0.8))
+    assert hash(config)
+    with pytest.raises(TypeError, match="imagesize"):
+        CohortConfig(**{"name": "chexpert", "imagesize": 3})
+
+
+@pytest.mark.parametrize("name", sorted(COHORTS))
+def test_every_builder_says_what_the_specification_needs(name):
+    builder = find(name)
+    assert builder.cohort == name
+    assert builder.name == name, "the name TFDS derives from the class"
+    assert {"sex_recorded", "age_years"} <= set(builder.columns)
+    assert "." in builder.citation
+    assert builder.degradation.fairness_level in builder.degradation.levels
+    assert all(f"{task.name}_pixels" in builder.columns for task in builder.segmentation())
+    assert Path(sys.modules[builder.__module__].__file__).parent.name == name

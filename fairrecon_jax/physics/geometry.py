@@ -85,6 +85,42 @@ def parallel_beam(size: int, angles: int = 0) -> ParallelBeam:
     return ParallelBeam(size, angles or 4 * math.ceil(size / 4))
 
 
+def order_angles(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
+    """Puts the projections of four copies of an image at the angles a = 0..45 degrees in the order of the scan.
+
+    Args:
+      rays: [eighth + 1, 2 centre + 1 (r = -centre..centre), 4, B]; the copies are the image, its transpose, its transpose with columns
+        reversed, and the image with rows reversed. They give the angles a, 90 - a, 90 + a and 180 - a.
+      beam: the geometry.
+
+    Returns:
+      Sinogram [B, detectors, angles].
+    """
+    last = beam.eighth
+    mirrored = rays[:, ::-1]
+    by_angle = [rays[:, :, 0], mirrored[last - 1 :: -1, :, 1], rays[1:, :, 2], mirrored[last - 1 : 0 : -1, :, 3]]
+    return jnp.concatenate(by_angle, axis=0)[:, : beam.detectors].transpose(2, 1, 0)
+
+
+def split_angles(projections: jax.Array, beam: ParallelBeam) -> jax.Array:
+    """Sorts projections by a = 0..45 degrees and the quarter of the half circle that they lie in; the way back of `order_angles`.
+
+    Args:
+      projections: [B, angles, detectors].
+      beam: the geometry.
+
+    Returns:
+      [eighth + 1, detectors, 4, B]: the projections at a, 90 - a, 90 + a and 180 - a, each angle once, 0 where a quarter has no such angle.
+    """
+    last = beam.eighth
+    by_angle = projections.transpose(1, 2, 0)
+    none = jnp.zeros_like(by_angle[:1])
+    second = jnp.concatenate([by_angle[2 * last : last : -1], none])
+    third = jnp.concatenate([none, by_angle[2 * last + 1 : 3 * last + 1]])
+    fourth = jnp.concatenate([none, by_angle[: 3 * last : -1], none])
+    return jnp.stack([by_angle[: last + 1], second, third, fourth], axis=2)
+
+
 def padded_length(detectors: int) -> int:
     """Length of the filter's Fourier transform: a power of two of at least twice the detectors, and at least 64."""
     return max(64, 2 ** math.ceil(math.log2(2 * detectors)))
@@ -114,6 +150,26 @@ def hann_ramp(detectors: int) -> np.ndarray:
     response = 2 * np.real(np.fft.fft(kernel)) * np.fft.fftshift(np.hanning(length))
     even = (response + np.roll(response[::-1], 1)) / 2
     return even[: length // 2 + 1]
+
+
+def filter_projections(sinogram: jax.Array, beam: ParallelBeam, reach: int | None = None) -> jax.Array:
+    """Applies the Hann ramp along the detectors.
+
+    Args:
+      sinogram: [B, detectors, angles] floating point.
+      beam: the geometry.
+      reach: keep the filtered values at r = -reach..reach, also beyond the detectors; those on the detectors if None.
+
+    Returns:
+      [B, angles, detectors] or [B, angles, 2 reach + 1].
+    """
+    length = padded_length(beam.detectors)
+    response = jnp.asarray(hann_ramp(beam.detectors), sinogram.dtype)[None, None]
+    filtered = jnp.fft.irfft(jnp.fft.rfft(sinogram.transpose(0, 2, 1), n=length, axis=-1) * response, n=length, axis=-1)
+    if reach is None:
+        return filtered[..., : beam.detectors]
+    start = beam.centre - reach
+    return jnp.roll(filtered, -start, axis=-1)[..., : 2 * reach + 1]
 
 
 def map_chunks(function: Callable[[jax.Array], jax.Array], batch: jax.Array, limit: int = CHUNK) -> jax.Array:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.physics.geometry import ParallelBeam, hann_ramp, map_chunks, padded_length
+from fairrecon_jax.physics.geometry import ParallelBeam, filter_projections, map_chunks, order_angles, split_angles
 
 _MARGIN = 2
 """Zeros around the image, so that clipped coordinates read 0."""
@@ -64,22 +64,6 @@ def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam) -> jax.Arr
     return map_chunks(functools.partial(_back_project_chunk, beam=beam), filter_projections(sinogram, beam))
 
 
-def filter_projections(sinogram: jax.Array, beam: ParallelBeam) -> jax.Array:
-    """Hann-ramp filter along the detectors.
-
-    Args:
-      sinogram: [B, detectors, angles].
-      beam: the geometry.
-
-    Returns:
-      [B, angles, detectors].
-    """
-    length = padded_length(beam.detectors)
-    response = jnp.asarray(hann_ramp(beam.detectors), sinogram.dtype)[None, None]
-    spectrum = jnp.fft.rfft(sinogram.transpose(0, 2, 1), n=length, axis=-1)
-    return jnp.fft.irfft(spectrum * response, n=length, axis=-1)[..., : beam.detectors]
-
-
 def _sine_cosine(beam: ParallelBeam) -> np.ndarray:
     """Cosine and sine of the angles of the first eighth, float64 [eighth + 1, 2]."""
     return np.stack([np.cos(beam.first_eighth), np.sin(beam.first_eighth)], axis=1)
@@ -114,42 +98,13 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
         return ((1 - down) * upper + down * lower).sum(axis=0)
 
     rays = jax.lax.map(project, jnp.asarray(_sine_cosine(beam), image.dtype))
-    return _assemble(rays.reshape(beam.eighth + 1, 2 * beam.centre + 1, 4, batch), beam)
-
-
-def _assemble(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
-    """Puts the projections [angle of the first eighth, r = -centre..centre, copy, B] of the four copies in the order of the angles."""
-    last = beam.eighth
-    mirrored = rays[:, ::-1]
-    by_angle = [
-        rays[:, :, 0],  # theta = a: the image itself
-        mirrored[last - 1 :: -1, :, 1],  # theta = 90 - a: transposed, r reversed
-        rays[1:, :, 2],  # theta = 90 + a: transposed, columns reversed
-        mirrored[last - 1 : 0 : -1, :, 3],  # theta = 180 - a: rows reversed, r reversed
-    ]
-    return jnp.concatenate(by_angle, axis=0)[:, : beam.detectors].transpose(2, 1, 0)
-
-
-def _four_copies(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
-    """Sorts projections [B, angles, detectors] by angle of the first eighth: [eighth + 1, detectors, copy, B], 0 where a copy has none."""
-    last = beam.eighth
-    by_angle = filtered.transpose(1, 2, 0)
-    none = jnp.zeros_like(by_angle[:1])
-    return jnp.stack(
-        [
-            by_angle[: last + 1],
-            jnp.concatenate([by_angle[2 * last : last : -1], none]),
-            jnp.concatenate([none, by_angle[2 * last + 1 : 3 * last + 1]]),
-            jnp.concatenate([none, by_angle[: 3 * last : -1], none]),
-        ],
-        axis=2,
-    )
+    return order_angles(rays.reshape(beam.eighth + 1, 2 * beam.centre + 1, 4, batch), beam)
 
 
 def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
     batch = filtered.shape[0]
     side = beam.size + 1
-    projections = _four_copies(filtered, beam).reshape(beam.eighth + 1, beam.detectors, 4 * batch)
+    projections = split_angles(filtered, beam).reshape(beam.eighth + 1, beam.detectors, 4 * batch)
     padded = jnp.pad(projections, ((0, 0), (1, 1), (0, 0)))
     direction = _sine_cosine(beam)
     coarse = np.round(direction * _EXACT) / _EXACT

@@ -11,11 +11,13 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.physics import radon_gather
+from fairrecon_jax.physics import radon_gather, radon_matmul
 from fairrecon_jax.physics.geometry import ParallelBeam
 from fairrecon_jax.physics.photons import PhotonNoise
 
 Method = Literal["auto", "gather", "matmul"]
+
+_FORMS = {"gather": radon_gather, "matmul": radon_matmul}
 
 
 def resolve_method(method: Method) -> Literal["gather", "matmul"]:
@@ -45,7 +47,7 @@ def radon(image: jax.Array, beam: ParallelBeam, method: Method = "auto") -> jax.
     Raises:
       ValueError: an image that does not fit the geometry, an unknown method.
     """
-    return radon_gather.radon(image, beam)
+    return _FORMS[resolve_method(method)].radon(image, beam)
 
 
 def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam, method: Method = "auto") -> jax.Array:
@@ -62,7 +64,7 @@ def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam, method: Me
     Raises:
       ValueError: a sinogram that does not fit the geometry, an unknown method.
     """
-    return radon_gather.filtered_back_projection(sinogram, beam)
+    return _FORMS[resolve_method(method)].filtered_back_projection(sinogram, beam)
 
 
 def unit_range(image: jax.Array) -> jax.Array:

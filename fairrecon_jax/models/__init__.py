@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.convert import convert, read_state
 from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.layers import UpConv2x2, max_pool_2x2, max_pool_3x3_stride_2
 from fairrecon_jax.models.resnet import ResNet
@@ -14,8 +15,10 @@ __all__ = [
     "UNet",
     "UpConv2x2",
     "apply_network",
+    "convert",
     "init_network",
     "max_pool_2x2",
     "max_pool_3x3_stride_2",
+    "read_state",
     "weighted_mean",
 ]

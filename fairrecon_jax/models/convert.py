@@ -1,0 +1,183 @@
+"""PyTorch state dicts become Flax variables: U-Net, ResNet and DenseNet in the key layouts of their published weights."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fairrecon_jax.models.densenet import DenseNet
+from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, resnet_key, unet_key
+from fairrecon_jax.models.resnet import ResNet
+from fairrecon_jax.models.unet import UNet
+from fairrecon_jax.types import Key
+
+State = Mapping[str, np.ndarray]
+LeafPath = tuple[str, ...]
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
+
+
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a state dict.
+
+    `.safetensors` files are read without PyTorch; `.pth`, `.pt` and `.bin` files with it, weights only (no code in the file is run). A
+    dictionary under "state_dict", "model_state_dict" or "model" is unwrapped, and the prefix "module." of parallel training is removed.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Arrays by key.
+
+    Raises:
+      ValueError: the ending is unknown, or the file holds no dictionary of tensors.
+      ImportError: PyTorch is needed and not installed.
+      FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        state: Any = load_file(path)
+    elif path.suffix in (".pth", ".pt", ".bin"):
+        state = _torch_load(path)
+    else:
+        raise ValueError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
+        raise ValueError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
+    return {key.removeprefix("module."): np.asarray(value) for key, value in state.items()}
+
+
+def _torch_load(path: Path) -> Any:
+    """What a PyTorch file holds, tensors as float or integer arrays."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        raise ImportError(f"{path}: reading this file needs PyTorch (pip install torch), or save it as .safetensors") from error
+    return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _to_numpy(value: Any) -> Any:
+    """Tensors as arrays at any depth of dictionaries; bfloat16 and half become float32."""
+    if isinstance(value, Mapping):
+        return {key: _to_numpy(item) for key, item in value.items()}
+    if hasattr(value, "detach"):
+        return (value.detach().float() if value.is_floating_point() else value.detach()).numpy()
+    return value
+
+
+def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key | None = None) -> dict[str, Any]:
+    """Flax variables of a network from a PyTorch state dict.
+
+    A first convolution with three input channels serves a network of one channel by its mean over them (as in the paper). Convolutions
+    without bias that are followed by a normalisation get the bias 0.
+
+    Args:
+      network: a `UNet`, `ResNet` or `DenseNet`.
+      state: arrays by key; see the module `keys` for the layouts.
+      channels: input channels of the network.
+      fresh_head: leave the state's head out and draw one from this key, for another number of outputs or layers.
+
+    Returns:
+      {"params": tree, "batch_stats": tree} in float32; the latter {} where the network has no statistics.
+
+    Raises:
+      ValueError: keys are missing or left over, or a shape is wrong; the message names each.
+      TypeError: the network's type is unknown.
+    """
+    state, stem, swap = _layout(network, state)
+    size = 2 ** (network.depth + 1) if isinstance(network, UNet) else 32
+    example = jnp.zeros((1, size, size, channels))
+    wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), example))))
+    converted: dict[LeafPath, jax.Array] = {}
+    if fresh_head is not None:
+        fresh = flatten_dict(dict(network.init(fresh_head, example)))
+        converted = {path: leaf for path, leaf in fresh.items() if path[1] == "head"}
+    used, problems = set(), []
+    for path, leaf in wanted.items():
+        if path in converted:
+            continue
+        key = f"{stem(_module(path))}.{_LEAVES[path[-1]]}"
+        used.add(key)
+        try:
+            converted[path] = jnp.asarray(_leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path)))
+        except ValueError as error:
+            problems.append(str(error))
+    problems += [f"left over {key!r}" for key in sorted(set(state) - used) if not _ignored(key, fresh_head is not None)]
+    if problems:
+        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ValueError(f"the state dict does not fit {type(network).__name__}: {'; '.join(problems[:20])}{more}")
+    return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
+
+
+def _layout(network: nn.Module, state: State) -> tuple[State, Callable[[LeafPath], str], bool]:
+    """The state under plain keys, the function from module path to key stem, and whether the U-Net's decoder joins the other way round."""
+    if isinstance(network, UNet):
+        found = [value for start, value in UNET_LAYOUTS.items() if any(key.startswith(start) for key in state)]
+        if not found:
+            starts = " or ".join(map(repr, UNET_LAYOUTS))
+            raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
+        (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
+        return state, lambda path: unet_key(path, name, depth, normalised), swap
+    if isinstance(network, ResNet):
+        wrapped = any(key.startswith("classifier.conv1") for key in state)
+        plain = {key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()}
+        return plain, lambda path: resnet_key(path, len(network.hidden)), False
+    if isinstance(network, DenseNet):
+        plain = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value for key, value in state.items()}
+        return plain, lambda path: densenet_key(path, len(network.hidden)), False
+    raise TypeError(f"cannot convert weights of {type(network).__name__}: only UNet, ResNet and DenseNet")
+
+
+def _module(path: LeafPath) -> LeafPath:
+    """A leaf's module path, without the collection, the leaf and the inner module of a normalisation chosen by name."""
+    return tuple(part for part in path[1:-1] if part not in ("group", "batch"))
+
+
+def _normalised_bias(network: nn.Module, path: LeafPath) -> bool:
+    """Whether the leaf is the bias of a convolution that a normalisation follows."""
+    return isinstance(network, UNet) and network.norm is not None and path[-1] == "bias" and path[-2] in ("conv1", "conv2")
+
+
+def _ignored(key: str, head: bool) -> bool:
+    """Whether a key that nothing asked for is harmless."""
+    return key.endswith(("num_batches_tracked", "op_threshs")) or (head and key.startswith(_HEADS))
+
+
+def _leaf(state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: bool, optional: bool) -> np.ndarray:
+    """One parameter in Flax's arrangement.
+
+    Raises:
+      ValueError: the key is missing or its shape is wrong.
+    """
+    if key not in state:
+        if optional:
+            return np.zeros(shape, np.float32)
+        raise ValueError(f"missing {key!r}")
+    value = np.asarray(state[key], np.float32)
+    if path[-1] == "kernel" and value.ndim == 4:
+        value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
+    elif path[-1] == "kernel":
+        value = value.T
+    if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
+        value = value.mean(axis=2, keepdims=True)
+    if value.shape != shape:
+        raise ValueError(f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} where {'/'.join(path)} is {shape}")
+    if swap and path[1].startswith("up") and path[-2:] == ("conv1", "kernel"):
+        value = np.concatenate(np.split(value, 2, axis=2)[::-1], axis=2)
+    return value

@@ -1,0 +1,94 @@
+"""Which PyTorch key holds which Flax parameter, for the layouts in which weights of these networks are published.
+
+Every function maps a module path of the Flax network, e.g. ("down0", "conv1"), to the stem of the PyTorch key, e.g. "d1.conv.conv1".
+"""
+
+from __future__ import annotations
+
+import re
+
+ModulePath = tuple[str, ...]
+
+UNET_LAYOUTS: dict[str, tuple[str, bool]] = {
+    "d1.": ("paper", True),
+    "inc.double_conv.": ("double_conv", False),
+    "encoder1.enc1": ("encoder", True),
+}
+"""U-Net layouts by the start of their first keys: name, and whether the decoder joins (upsampled, skip) instead of (skip, upsampled).
+
+"paper": d1.conv.conv1, b.conv1, u1.up, u1.conv.conv1, outputs; norm1 and norm2 beside conv1 and conv2 where there is a normalisation.
+"double_conv": inc.double_conv.0, down1.maxpool_conv.1.double_conv.0, up1.up, up1.conv.double_conv.0, outc.conv.
+"encoder": encoder1.enc1conv1, bottleneck.bottleneckconv1, upconv4, decoder4.dec4conv1, conv.
+"""
+
+
+def unet_key(path: ModulePath, layout: str, depth: int, normalised: bool) -> str:
+    """The key stem of a `UNet` module.
+
+    Args:
+      path: module path; normalisations end in "group" or "batch" and share the key of their parent.
+      layout: name of a layout in `UNET_LAYOUTS`.
+      depth: the network's number of halvings.
+      normalised: whether a normalisation follows each convolution.
+    """
+    block, part = path[0], path[1] if len(path) > 1 else ""
+    stage = re.fullmatch(r"(down|upconv|up)(\d+)", block)
+    level = int(stage.group(2)) if stage else depth
+    kind = stage.group(1) if stage else block
+    up, n = depth - level, level + 1
+    stems = {
+        "paper": {"down": f"d{n}.conv", "bottom": "b", "up": f"u{up}.conv", "upconv": f"u{up}.up", "head": "outputs"},
+        "encoder": {
+            "down": f"encoder{n}.enc{n}",
+            "bottom": "bottleneck.bottleneck",
+            "up": f"decoder{n}.dec{n}",
+            "upconv": f"upconv{n}",
+            "head": "conv",
+        },
+        "double_conv": {
+            "down": f"down{level}.maxpool_conv.1" if level else "inc",
+            "bottom": f"down{depth}.maxpool_conv.1",
+            "up": f"up{up}.conv",
+            "upconv": f"up{up}.up",
+            "head": "outc.conv",
+        },
+    }
+    stem = stems[layout][kind]
+    if not part:
+        return stem
+    if layout == "double_conv":
+        position = {"conv1": 0, "norm1": 1, "conv2": 3 if normalised else 2, "norm2": 4}[part]
+        return f"{stem}.double_conv.{position}"
+    return f"{stem}{part}" if layout == "encoder" else f"{stem}.{part}"
+
+
+def resnet_key(path: ModulePath, hidden: int) -> str:
+    """The key stem of a `ResNet` module in torchvision's layout; a head with hidden layers is "fc_layers.0", "fc_layers.2" and so on.
+
+    Args:
+      path: module path.
+      hidden: number of hidden layers of the head.
+    """
+    if path[0] == "head":
+        return f"fc_layers.{2 * int(path[1].removeprefix('dense'))}" if hidden else "fc"
+    stage = re.fullmatch(r"layer(\d)_(\d+)", path[0])
+    if stage is None:
+        return path[0]
+    part = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}.get(path[1], path[1])
+    return f"layer{stage.group(1)}.{stage.group(2)}.{part}"
+
+
+def densenet_key(path: ModulePath, hidden: int) -> str:
+    """The key stem of a `DenseNet` module in torchvision's layout; a head with hidden layers is "classifier.0", "classifier.2" and so on.
+
+    Args:
+      path: module path.
+      hidden: number of hidden layers of the head.
+    """
+    if path[0] == "head":
+        return f"classifier.{2 * int(path[1].removeprefix('dense'))}" if hidden else "classifier"
+    layer = re.fullmatch(r"block(\d)_layer(\d+)", path[0])
+    if layer:
+        return f"features.denseblock{layer.group(1)}.denselayer{layer.group(2)}.{path[1]}"
+    transition = re.fullmatch(r"transition(\d)_(norm|conv)", path[0])
+    return f"features.transition{transition.group(1)}.{transition.group(2)}" if transition else f"features.{path[0]}"

@@ -1,0 +1,105 @@
+"""The rewritten layers are the Flax layers they replace, gradients included."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fairrecon_jax.models.layers import Normalise, UpConv2x2, max_pool_2x2, max_pool_3x3_stride_2
+
+
+def normal(seed: int, *shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def value_and_pullback(function, x, seed=9):
+    """The value and the gradient for one random direction of the output."""
+    value, pull = jax.vjp(function, x)
+    return value, pull(normal(seed, *value.shape))[0]
+
+
+def test_pooling_of_2x2_windows():
+    x = normal(0, 2, 6, 8, 3)
+    ours = value_and_pullback(max_pool_2x2, x)
+    theirs = value_and_pullback(lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pooling_after_relu_has_the_same_gradient_despite_ties():
+    x = normal(0, 2, 6, 8, 3)
+    ours = value_and_pullback(lambda x: max_pool_2x2(nn.relu(x)), x)
+    theirs = value_and_pullback(lambda x: nn.max_pool(nn.relu(x), (2, 2), (2, 2)), x)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pooling_refuses_odd_sizes():
+    with pytest.raises(ValueError, match="even height and width, got 5x8"):
+        max_pool_2x2(jnp.zeros((1, 5, 8, 1)))
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 6), (7, 9), (2, 3), (1, 4)])
+def test_pooling_of_3x3_windows(height, width):
+    x = normal(1, 2, height, width, 3)
+    ours = value_and_pullback(max_pool_3x3_stride_2, x)
+    theirs = value_and_pullback(lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), x)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_transposed_convolution():
+    """Values, and gradients with respect to input, kernel and bias, up to reversing the kernel's spatial axes."""
+    x, flax_layer, our_layer = normal(2, 2, 3, 4, 5), nn.ConvTranspose(6, (2, 2), (2, 2)), UpConv2x2(6)
+    params = {"kernel": normal(3, 2, 2, 5, 6), "bias": normal(4, 6)}
+
+    def theirs(p, x):
+        return flax_layer.apply({"params": {"kernel": p["kernel"][::-1, ::-1], "bias": p["bias"]}}, x)
+
+    def ours(p, x):
+        return our_layer.apply({"params": p}, x)
+
+    np.testing.assert_allclose(ours(params, x), theirs(params, x), atol=1e-5)
+    direction = normal(5, 2, 6, 8, 6)
+    for a, b in zip(jax.vjp(ours, params, x)[1](direction), jax.vjp(theirs, params, x)[1](direction), strict=True):
+        jax.tree.map(lambda u, v: np.testing.assert_allclose(u, v, atol=1e-4), a, b)
+
+
+def test_transposed_convolution_has_one_bias_per_output_channel():
+    shapes = jax.tree.map(lambda leaf: leaf.shape, UpConv2x2(6).init(jax.random.key(0), jnp.zeros((1, 3, 4, 5)))["params"])
+    assert shapes == {"kernel": (2, 2, 5, 6), "bias": (6,)}
+
+
+def test_group_normalisation_takes_the_largest_number_of_groups_that_divides():
+    x = 3.0 + 2.0 * normal(6, 2, 4, 4, 6)
+    layer = Normalise("group", groups=4)
+    y = layer.apply(layer.init(jax.random.key(0), x), x)
+    per_group = np.asarray(y).reshape(2, 16, 3, 2)
+    np.testing.assert_allclose(per_group.mean(axis=(1, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(per_group.std(axis=(1, 3)), 1, atol=1e-3)
+
+
+def test_batch_normalisation_over_a_mapped_axis_is_that_of_the_whole_batch():
+    x = 3.0 + 2.0 * normal(7, 8, 4, 4, 3)
+    layer = Normalise("batch", axis_name="batch")
+    variables = layer.init(jax.random.key(0), x)
+    assert set(variables) == {"params", "batch_stats"}
+
+    def run(x):
+        return layer.apply(variables, x, True, mutable=["batch_stats"])
+
+    parts, statistics = jax.vmap(run, axis_name="batch")(x.reshape(4, 2, 4, 4, 3))
+    whole, expected = Normalise("batch").apply(variables, x, True, mutable=["batch_stats"])
+    np.testing.assert_allclose(parts.reshape(x.shape), whole, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5), statistics, expected)
+
+
+def test_no_normalisation_is_the_identity_and_unknown_kinds_are_refused():
+    x = normal(8, 1, 2, 2, 3)
+    assert Normalise(None).init(jax.random.key(0), x) == {}
+    np.testing.assert_array_equal(Normalise(None).apply({}, x), x)
+    with pytest.raises(ValueError, match="unknown normalisation 'layer'"):
+        Normalise("layer").init(jax.random.key(0), x)

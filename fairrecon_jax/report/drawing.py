@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.select import Findings
@@ -25,6 +28,7 @@ RC: dict[str, Any] = {
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.titlelocation": "left",
     "grid.color": "#e6e6e6", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False, "pdf.fonttype": 42,
     "hatch.linewidth": 0.5, "figure.facecolor": "white", "savefig.facecolor": "white", "text.parse_math": False, "lines.markersize": 4.5,
+    "axes.unicode_minus": True, "legend.handlelength": 2.2, "legend.columnspacing": 1.4,
 }  # fmt: skip
 
 
@@ -39,6 +43,7 @@ class Drawing:
       alt: what a reader who cannot see it should know.
       figure: the drawn figure.
       table: the numbers that were drawn.
+      folded: show it closed, behind a click.
     """
 
     key: str
@@ -47,6 +52,7 @@ class Drawing:
     alt: str
     figure: Figure
     table: pd.DataFrame
+    folded: bool = False
 
 
 @contextmanager
@@ -58,42 +64,78 @@ def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
 
 def offsets(count: int, width: float = 0.5) -> np.ndarray:
     """Positions of `count` marks side by side around 0, `width` in all."""
-    return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(1)
+    return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(max(count, 0))
 
 
 def point(axes: Axes, x: Any, y: Any, look: style.Look, marker: str, **more: Any) -> None:
-    """One mark in the colour and fill of its reconstructor and the shape of its mitigation."""
-    options = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "markeredgewidth": 1.0, "linestyle": "none"}
-    axes.plot(x, y, marker=marker, **{**options, **more})
+    """One mark (or several) in the colour and fill of its reconstructor and the shape of its mitigation."""
+    options: dict[str, Any] = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "markeredgewidth": 1.0}
+    if look.fill == "none":
+        options |= {"fillstyle": "full", "markerfacecolor": "white", "markeredgecolor": look.color}
+    axes.plot(x, y, **{**options, "marker": marker, "linestyle": "none", "zorder": 4, **more})
 
 
 def interval(axes: Axes, low: float, high: float, at: float, look: style.Look, vertical: bool = False, **more: Any) -> None:
     """A thin line from `low` to `high`; nothing where either end is unknown."""
     if np.isfinite(low) and np.isfinite(high):
-        options = {"color": look.color, "linewidth": 1.1, "solid_capstyle": "butt", **more}
+        options = {"color": look.color, "linewidth": 1.1, "solid_capstyle": "butt", "zorder": 3, **more}
         axes.plot(*(([at, at], [low, high]) if vertical else ([low, high], [at, at])), **options)
 
 
 def not_estimable(axes: Axes, x: float, y: float, **more: Any) -> None:
     """The mark of a value that could not be estimated."""
-    options = {"ha": "center", "va": "center", "fontsize": 6.5, "color": style.GREY, "style": "italic", **more}
+    options = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic", "zorder": 5, **more}
     axes.text(x, y, "n.e.", **options)
 
 
-def method_handles(findings: Findings, rows: pd.DataFrame, lines: bool = False) -> list[Line2D]:
-    """Legend entries of the reconstructors and mitigations that occur in the rows."""
-    looks, marks = style.looks(findings.reconstructors), style.markers(findings.mitigations)
-    here = [r for r in findings.reconstructors if (rows["reconstructor"] == r).any()]
-    line = {"linestyle": "none"}
-    handles = []
-    for name in here:
-        look = looks[name]
-        line = {"linestyle": look.line} if lines else {"linestyle": "none"}
-        options = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "linewidth": 1.4, **line}
-        handles.append(Line2D([], [], marker="o", label=look.name, **options))
-    used = [m for m in findings.mitigations if (rows["mitigation"].replace("", "none") == m).any()]
+def hatched(axes: Axes, words: str) -> None:
+    """Fills a panel with hatching and says why nothing is drawn in it."""
+    axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="////", linewidth=0))
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
+    wrapped = "\n".join(textwrap.wrap(words, 24))
+    axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", fontsize=7, color=style.INK, bbox=box)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def wrap(text: str, width: int) -> str:
+    """Text over several lines of at most `width` characters."""
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
+def handle(label: str, marker: str, look: style.Look, lines: bool = False) -> Line2D:
+    """A legend entry that looks like `point` (and its line)."""
+    options: dict[str, Any] = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "linewidth": 1.3}
+    if look.fill == "none":
+        options |= {"fillstyle": "full", "markerfacecolor": "white"}
+    return Line2D([], [], marker=marker, linestyle=look.line if lines else "none", label=label, **options)
+
+
+def legend(figure: Figure, findings: Findings, rows: pd.DataFrame, lines: bool = False, extra: tuple[Any, ...] = ()) -> None:
+    """One legend above the panels: the reconstructors and, where there are any, the mitigations of the rows, then `extra` handles."""
+    methods = findings.methods(rows)
+    handles = [handle(findings.looks[r].name, "o", findings.looks[r], lines) for r in dict.fromkeys(r for r, _ in methods)]
+    used = [m for m in findings.mitigations if m in {m for _, m in methods}]
     if used != ["none"]:
-        for m in used:
-            label = style.NAMES.get(m.lower(), m)
-            handles.append(Line2D([], [], marker=marks[m], color=style.GREY, linestyle="none", label=label))
-    return handles
+        grey = style.Look(style.GREY, "none", "full", "")
+        handles += [handle(style.mitigation_name(m), findings.markers[m], grey) for m in used]
+    handles += list(extra)
+    if handles:
+        wide = sum(0.065 * len(h.get_label()) + 0.55 for h in handles) > figure.get_figwidth()
+        figure.legend(handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / 2) if wide else len(handles))
+
+
+def original_handle() -> Line2D:
+    """Legend entry of the dashed line that stands for the original images."""
+    return Line2D([], [], color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label="original images")
+
+
+def floor_handle() -> Rectangle:
+    """Legend entry of the chance floor."""
+    return Rectangle((0, 0), 1, 1, facecolor=style.FLOOR, label="chance floor")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign and a true minus."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"

@@ -41,6 +41,7 @@ def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     stream = io.BytesIO()
     if kind == "png":
         FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=dpi, metadata={"Software": None})
+        figure.set_layout_engine("none")
     elif kind == "pdf":
         FigureCanvasPdf(figure).print_figure(
             stream, format="pdf", dpi=dpi, metadata={"CreationDate": None, "Producer": None, "Creator": None}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -19,12 +21,24 @@ NUMBERS = (
     "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error", "ci_low", "ci_high", "p_value", "p_adjusted",
     "chance_floor", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
 )  # fmt: skip
+KEYS = (
+    "cohort", "task", "attribute", "group", "label_stratum", "reconstructor", "level", "mitigation", "metric", "convention",
+    "threshold_rule", "unit", "version",
+)  # fmt: skip
 GAPS = ("eodd", "eop", "ser", "delta_dice")
-IMAGE_METRICS = ("psnr", "ssim", "nrmse", "lpips")
+UNJUDGED = ("", "within chance", "not estimable", "at chance")
+CROSS = re.compile(r"\s+[x×&]\s+|\s*[×&]\s*")
 
 
 def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Checks the columns of a long table and gives every column one type; empty text is "".
+    """Checks the columns of a long table and gives every column one type: empty text is "", the mitigation of plain rows "none".
+
+    Args:
+      frame: a long table with the columns of the assessment.
+      name: the table's name, for the message.
+
+    Returns:
+      The same rows, text as str, numbers as float; change rows have `change` filled from `value`.
 
     Raises:
       ValueError: columns are missing; the message names the table and the columns.
@@ -32,9 +46,29 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
     if missing:
         raise ValueError(f"the {name} table lacks the columns {missing}; write it with fairrecon_jax.assessment.assess")
-    out = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
-    out |= {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
-    return pd.DataFrame(out).reset_index(drop=True)
+    text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
+    numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
+    out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)
+    out["mitigation"] = out["mitigation"].replace("", "none")
+    moved = out["version"] == "change"
+    out.loc[moved, "change"] = out.loc[moved, "change"].fillna(out.loc[moved, "value"])
+    return out
+
+
+def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Merges rows that differ in their seed only: mean of the values, widest interval, largest p-value, one verdict only where all agree."""
+    keys = list(KEYS)
+    again = frame.duplicated(keys, keep=False) & (frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1)
+    if not again.any():
+        return frame
+    rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in keys}
+    rules |= dict.fromkeys(("value", "original", "reconstructed", "change", "percent", "chance_floor"), "mean")
+    rules |= {"ci_low": "min", "ci_high": "max", "p_value": "max", "p_adjusted": "max", "mde": "max", "std_error": "max"}
+    merged = frame[again].groupby(keys, dropna=False, sort=False)
+    rows = merged.agg(rules).reset_index()
+    agree = merged["verdict"].nunique().to_numpy() <= 1
+    rows["verdict"] = rows["verdict"].where(agree, "differs between seeds")
+    return pd.concat([frame[~again], rows], ignore_index=True)[list(frame.columns)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +77,8 @@ class Findings:
 
     Attributes:
       spec: the cohort's specification.
-      performance: cleaned performance rows.
-      fairness: cleaned fairness rows.
+      performance: cleaned performance rows of all conventions.
+      fairness: cleaned fairness rows of all conventions.
       convention: the convention that is shown where several were computed.
     """
 
@@ -55,12 +89,20 @@ class Findings:
 
     @classmethod
     def of(cls, spec: CohortSpec, performance: pd.DataFrame, fairness: pd.DataFrame, convention: str = "paper") -> Findings:
-        """Validates both tables.
+        """Validates both tables; where `convention` was not computed, the first one that was is shown.
 
         Raises:
           ValueError: a column is missing.
         """
-        return cls(spec, clean(performance, "performance"), clean(fairness, "fairness"), convention)
+        performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
+        present = [c for frame in (fairness, performance) for c in frame["convention"].unique() if c]
+        return cls(spec, performance, fairness, convention if convention in present or not present else present[0])
+
+    @functools.cached_property
+    def conventions(self) -> list[str]:
+        """All conventions of the two tables, the shown one first."""
+        found = {c for frame in (self.performance, self.fairness) for c in frame["convention"].unique() if c}
+        return sorted(found, key=lambda c: (c != self.convention, c))
 
     @functools.cached_property
     def levels(self) -> list[float]:
@@ -72,15 +114,21 @@ class Findings:
     @functools.cached_property
     def reconstructors(self) -> list[str]:
         """Reconstructors present, known ones in their usual order, `identity` last."""
-        found = [r for frame in (self.performance, self.fairness) for r in frame["reconstructor"].unique() if r]
+        found = [r for frame in (self.performance, self.fairness) for r in frame["reconstructor"].unique() if r and r != "original"]
         rank = {name: (name == "identity", style.KNOWN.get(name.lower(), 50)) for name in found}
         return sorted(dict.fromkeys(found), key=lambda r: rank[r])
 
     @functools.cached_property
     def mitigations(self) -> list[str]:
         """Mitigations present, "none" first."""
-        found = {m or "none" for frame in (self.performance, self.fairness) for m in frame["mitigation"].unique()}
-        return sorted(found | {"none"}, key=lambda m: (m != "none", m))
+        found = {m for frame in (self.performance, self.fairness) for m in frame["mitigation"].unique()}
+        return sorted(found, key=lambda m: (m != "none", m)) or ["none"]
+
+    @functools.cached_property
+    def seeds(self) -> list[int]:
+        """Seeds present in the tables."""
+        found = {v for frame in (self.performance, self.fairness) for v in frame["seed"].dropna().unique()}
+        return sorted(int(v) for v in found)
 
     @functools.cached_property
     def headline_level(self) -> float:
@@ -93,22 +141,98 @@ class Findings:
         """Names of the attributes of the specification."""
         return [a.name for a in self.spec.attributes]
 
+    @functools.cached_property
+    def looks(self) -> dict[str, style.Look]:
+        """How each reconstructor is drawn."""
+        return style.looks(self.reconstructors)
+
+    @functools.cached_property
+    def markers(self) -> dict[str, str]:
+        """How each mitigation is drawn."""
+        return style.markers(self.mitigations)
+
+    def task(self, name: str) -> Task | None:
+        """The task of that name, or None where the specification has none."""
+        return next((t for t in self.spec.tasks if t.name == name), None)
+
     def task_title(self, name: str) -> str:
         """A task's title, or its name."""
-        return next((t.title or t.name for t in self.spec.tasks if t.name == name), name)
+        task = self.task(name)
+        return (task.title or task.name) if task else name
 
-    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the shown convention (and rows to which no convention applies)."""
-        return frame[frame["convention"].isin([self.convention, ""])]
+    def groups(self, attribute: str) -> list[str]:
+        """Groups of an attribute in the specification's order; of an intersection in the order of the tables."""
+        known = next((list(a.groups) for a in self.spec.attributes if a.name == attribute), None)
+        if known is not None:
+            return known
+        rows = self.performance[self.performance["attribute"] == attribute]
+        return [g for g in rows["group"].unique() if g]
+
+    @functools.cached_property
+    def intersections(self) -> list[str]:
+        """Attributes of the tables that combine attributes of the specification, such as "sex x race"."""
+        names = [a for frame in (self.performance, self.fairness) for a in frame["attribute"].unique()]
+        known = set(self.attributes)
+        return [a for a in dict.fromkeys(names) if a not in known and len(CROSS.split(a)) > 1 and set(CROSS.split(a)) <= known]
+
+    def methods(self, rows: pd.DataFrame) -> list[tuple[str, str]]:
+        """Pairs (reconstructor, mitigation) that occur in the rows, in the report's order."""
+        here = set(zip(rows["reconstructor"], rows["mitigation"], strict=True))
+        return [(r, m) for r in self.reconstructors for m in self.mitigations if (r, m) in here]
+
+    def method_name(self, reconstructor: str, mitigation: str) -> str:
+        """A method in words."""
+        name = self.looks[reconstructor].name if reconstructor in self.looks else reconstructor
+        return name if mitigation == "none" else f"{name} + {style.mitigation_name(mitigation)}"
+
+    @functools.cached_property
+    def _shown(self) -> dict[str, pd.DataFrame]:
+        return {"performance": self._show(self.performance), "fairness": self._show(self.fairness)}
+
+    def _show(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the shown convention, of one threshold rule and of the unit that the task is judged by, seeds merged."""
+        rows = frame[frame["convention"].isin([self.convention, ""])]
+        ruled = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
+        if ruled.nunique() > 1:
+            rows = rows[rows["threshold_rule"].isin(["", ruled.iloc[0]])]
+        unit = {t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks} | {"": "image"}
+        matches = rows["unit"] == rows["task"].map(unit).fillna("image")
+        has = matches.groupby([rows["task"], rows["metric"]]).transform("any")
+        rows = merge_seeds(rows[matches | ~has])
+        return rows.drop_duplicates([*KEYS], keep="first")
 
     def pick(self, which: str, **wanted: object) -> pd.DataFrame:
-        """Rows of "performance" or "fairness" in the shown convention whose columns equal `wanted` (lists: any of)."""
-        frame = self.shown(self.performance if which == "performance" else self.fairness)
+        """Rows of the shown convention and unit whose columns equal `wanted` (a list means any of).
+
+        Args:
+          which: "performance" or "fairness".
+          **wanted: column = value or list of values.
+
+        Returns:
+          The rows.
+        """
+        frame = self._shown[which]
         keep = np.ones(len(frame), bool)
         for column, value in wanted.items():
-            values = list(value) if isinstance(value, list | tuple | set) else [value]
+            values = list(value) if isinstance(value, list | tuple | set | dict) else [value]
             keep &= frame[column].isin(values).to_numpy()
         return frame[keep]
+
+    def change_rows(self, which: str, **wanted: object) -> pd.DataFrame:
+        """The change rows among `pick`."""
+        return self.pick(which, version="change", **wanted)
+
+    def gap_changes(self, **wanted: object) -> pd.DataFrame:
+        """Change rows of each task's own headline gap (EODD or SER) by the attributes of the specification, at the headline level."""
+        metrics = sorted({gap_metric(t) for t in self.spec.tasks})
+        rows = self.change_rows("fairness", **{"metric": metrics, "attribute": self.attributes, "level": self.headline_level, **wanted})
+        own = {t.name: gap_metric(t) for t in self.spec.tasks}
+        return rows[rows["metric"] == rows["task"].map(own)]
+
+    def plain(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows without mitigation, or all of them where every row is mitigated."""
+        none = rows["mitigation"] == "none"
+        return rows[none] if none.any() else rows
 
 
 def task_metric(task: Task) -> str:
@@ -121,8 +245,18 @@ def gap_metric(task: Task) -> str:
     return "eodd" if task.kind == "classification" else "ser"
 
 
-def changes(frame: pd.DataFrame) -> pd.DataFrame:
-    """The change rows, with `change` filled from `value` where it is empty."""
-    rows = frame[frame["version"] == "change"].copy()
-    rows["change"] = rows["change"].fillna(rows["value"])
-    return rows
+def one(rows: pd.DataFrame, **wanted: object) -> pd.Series | None:
+    """The first row whose columns equal `wanted`, or None."""
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return None if rows.empty else rows.iloc[0]
+
+
+def changed(verdict: str) -> bool:
+    """Whether a verdict says that something changed by more than chance."""
+    return verdict not in UNJUDGED and not verdict.startswith("differs")
+
+
+def known(*values: float) -> bool:
+    """Whether all values are finite numbers."""
+    return all(math.isfinite(v) for v in values)

@@ -92,3 +92,25 @@ def level_name(level: float, degradation: DegradationSpec) -> str:
 def level_phrase(level: float, degradation: DegradationSpec) -> str:
     """A level as it stands in a sentence."""
     return f"{degradation.unit} {level_name(level, degradation)}"
+
+
+def mitigation_name(mitigation: str) -> str:
+    """A mitigation as a reader sees it."""
+    return NAMES.get(mitigation.lower(), mitigation)
+
+
+VERDICT_SIGNS = {"widened": "▲", "narrowed": "▼", "reversed": "⇄", "shifted": "◆"}
+VERDICT_WORDS = {
+    "widened": "the gap between groups grew by more than chance explains",
+    "narrowed": "the gap between groups shrank by more than chance explains",
+    "reversed": "another group is now worse off: the sides of the gap swapped",
+    "shifted": "the groups moved apart by more than chance explains, yet the largest gap stayed as large",
+    "within chance": "a change of this size is expected by chance alone; a smaller true change may hide in it",
+    "at chance": "the diagnosis itself is no better than guessing on original images, so its gaps mean nothing",
+    "not estimable": "too few patients, or no patients with (or without) the finding, in the groups to be compared",
+}
+
+
+def verdict_sign(verdict: str) -> str:
+    """The sign of a verdict in figures: a triangle up for widened, down for narrowed, arrows for reversed, a diamond for shifted."""
+    return VERDICT_SIGNS.get(verdict, "")

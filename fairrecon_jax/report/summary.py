@@ -2,63 +2,153 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.select import Findings, changes, gap_metric
-
-CHANGED = ("widened", "narrowed", "reversed", "shifted")
+from fairrecon_jax.report.drawing import signed
+from fairrecon_jax.report.forest import p_words
+from fairrecon_jax.report.groups import stratum_phrase
+from fairrecon_jax.report.quality import mean_scores
+from fairrecon_jax.report.select import Findings, changed, known
 
 
 def listing(names: list[str]) -> str:
     """Names as they stand in a sentence: "a", "a and b", "a, b and c"."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else ""
+    return "" if not names else names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def sentences(findings: Findings) -> list[str]:
-    """What was compared, what happened to diagnosis, whose gap changed and how sure that is."""
-    return [compared(findings), diagnosis(findings), gaps(findings)]
+def plural(count: int, word: str) -> str:
+    """A count with its noun: "1 gap", "3 gaps"."""
+    return f"{count:,} {word if count == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+
+
+def sentences(findings: Findings) -> list[tuple[str, str]]:
+    """(heading, text): what was compared, what happened to diagnosis, whose gap changed and how sure that is."""
+    return [
+        ("What was compared", compared(findings)),
+        ("What happened to diagnosis", diagnosis(findings)),
+        ("Whose gap changed", gaps(findings)),
+    ]
 
 
 def compared(findings: Findings) -> str:
-    """The first sentence."""
+    """The first sentence: cohort, versions, methods, levels."""
     spec = findings.spec
-    looks = style.looks(findings.reconstructors)
-    methods = listing([looks[r].name for r in findings.reconstructors]) or "no reconstruction method"
-    levels = listing([style.level_name(v, spec.degradation) for v in findings.levels]) or "no level"
+    methods = listing([findings.looks[r].name for r in findings.reconstructors if r != "identity"])
+    plain = "from the degraded image itself" if "identity" in findings.reconstructors else ""
+    sources = " and ".join(filter(None, [f"from its reconstruction by {methods}" if methods else "", plain]))
+    if not sources:
+        return f"On {spec.title}, nothing could be compared: the tables hold no reconstruction method."
+    kinds = {"classification": "finding", "segmentation": "delineation"}
+    tasks = [plural(n, word) for kind, word in kinds.items() if (n := sum(t.kind == kind for t in spec.tasks))]
+    levels = listing([style.level_name(v, spec.degradation) for v in findings.levels]) or "an unknown level"
+    extra = [style.mitigation_name(m) for m in findings.mitigations if m != "none"]
+    mitigated = f", with and without mitigation ({listing(extra)})" if extra else ""
+    rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"])
+    most = rows["n_patients"].max()
+    who = f" ({int(most):,} patients)" if known(most) else ""
     return (
-        f"On {spec.title}, the same diagnosis was made from each original image and from its reconstruction by {methods}, at "
+        f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original image and once {sources}{mitigated}, at "
         f"{spec.degradation.unit} {levels}."
     )
 
 
 def diagnosis(findings: Findings) -> str:
-    """The second sentence: the change of the mean task score at the headline level."""
-    rows = changes(findings.pick("performance", metric=["auroc", "dice"], attribute="", level=findings.headline_level))
-    rows = rows.dropna(subset=["change"])
-    if rows.empty:
-        return "What happened to diagnosis could not be estimated: no task has a score on both versions of the images."
-    low, high = rows["change"].min(), rows["change"].max()
-    return (
-        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}, diagnosis scores changed by between {low:+.3f} and "
-        f"{high:+.3f} over {rows['task'].nunique()} tasks."
-    )
+    """The second sentence: mean task scores before and after at the headline level, and the verdicts on all patients together."""
+    at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
+    rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", level=[findings.headline_level, math.nan])
+    rows = findings.plain(rows[rows["task"] != ""])
+    parts = []
+    for metric in ("auroc", "dice"):
+        versions = rows[(rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])].dropna(subset=["value"])
+        mean, base, count = mean_scores(versions) if not versions.empty else (versions, math.nan, 0)
+        if count and known(base):
+            moved = [
+                f"{r.value:.3f} with {findings.method_name(r.reconstructor, r.mitigation)}" for r in ordered(findings, mean).itertuples()
+            ]
+            what = f"mean {style.metric_name(metric)} of {count} tasks" if count > 1 else style.metric_name(metric)
+            parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
+    if not parts:
+        return f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a score on both versions of the images."
+    return f"{at}, {'; '.join(parts)}; {overall_verdicts(rows)}."
 
 
-def verdicts(findings: Findings) -> pd.DataFrame:
-    """The change rows that carry a verdict about a group gap, headline level and headline metrics."""
-    metrics = list({gap_metric(t) for t in findings.spec.tasks})
-    return changes(findings.pick("fairness", metric=metrics, level=findings.headline_level))
+def ordered(findings: Findings, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the report's order of methods."""
+    rank = {m: i for i, m in enumerate(findings.methods(rows))}
+    keys = [rank[m] for m in zip(rows["reconstructor"], rows["mitigation"], strict=True)]
+    return rows.assign(_rank=keys).sort_values("_rank", kind="stable")
+
+
+def overall_verdicts(rows: pd.DataFrame) -> str:
+    """How many changes of a diagnosis in all patients are more than chance."""
+    rows = rows[rows["version"] == "change"]
+    if rows.empty or (rows["verdict"] == "").all():
+        return "no test of these changes is in the tables, so they may be chance"
+    real = rows[[changed(v) for v in rows["verdict"]]]
+    worse, better = int((real["change"] < 0).sum()), int((real["change"] > 0).sum())
+    unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(rows["verdict"].str.startswith("differs").sum())
+    words = f"of {plural(len(rows), 'single change')}, {worse} {be(worse)} a loss and {better} a gain beyond chance"
+    return words + (f", and {unknown} could not be judged" if unknown else "")
+
+
+def be(count: int) -> str:
+    """The verb of a count."""
+    return "is" if count == 1 else "are"
 
 
 def gaps(findings: Findings) -> str:
-    """The third sentence: counts of verdicts."""
-    rows = verdicts(findings)
-    if rows.empty or (rows["verdict"] == "not estimable").all():
-        return "Whether any group's gap changed could not be estimated."
+    """The third sentence: verdicts about the gaps at the headline level, the clearest change by name, and what could have been missed."""
+    rows = findings.plain(findings.gap_changes())
+    at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
+    if rows.empty:
+        return "Whether the gap of any group changed could not be estimated: the tables hold no gap between groups."
     if (rows["verdict"] == "").all():
-        return "No test was run on the changes of the group gaps, so none of them can be called more than chance."
-    counts = rows["verdict"].value_counts()
-    changed = sum(int(counts.get(v, 0)) for v in CHANGED)
-    rest = f"{int(counts.get('within chance', 0))} are within chance and {int(counts.get('not estimable', 0))} could not be estimated"
-    return f"Of {len(rows)} group gaps, {changed} changed by more than chance; {rest}."
+        return f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was run, so none of the changes can be told from chance."
+    judged = rows[~rows["verdict"].isin(["", "not estimable", "at chance"])]
+    left = len(rows) - len(judged)
+    if judged.empty:
+        why = rows["reason"].replace("", pd.NA).dropna()
+        reason = f": {shorten(why.mode().iloc[0])}" if len(why) else ""
+        return f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged{reason}."
+    real = judged[[changed(v) for v in judged["verdict"]]]
+    unjudged = f" ({left} more could not be judged)" if left else ""
+    miss = missable(judged[judged["verdict"] == "within chance"])
+    if real.empty:
+        return f"{at}, none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}; that does not show equality{miss}."
+    counts = [
+        f"{int((real['verdict'] == v).sum())} {v}" for v in ("widened", "narrowed", "reversed", "shifted") if (real["verdict"] == v).any()
+    ]
+    return f"{at}, of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}{miss}; the clearest: {clearest(findings, real)}."
+
+
+def shorten(text: str, most: int = 160) -> str:
+    """Text of at most `most` characters, without its final stop."""
+    return text.rstrip(".") if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def missable(rows: pd.DataFrame) -> str:
+    """What a change within chance may hide: the median detectable change."""
+    sizes = rows["mde"].dropna()
+    return (
+        f", since among those within chance a true change below about {sizes.median():.2f} (median) would often go unseen"
+        if len(sizes)
+        else ""
+    )
+
+
+def clearest(findings: Findings, rows: pd.DataFrame) -> str:
+    """The changed gap with the smallest p-value, in words."""
+    row = rows.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
+    metric = style.metric_name(row["metric"])
+    values = f"{metric} {row['original']:.2f} to {row['reconstructed']:.2f}" if known(row["original"], row["reconstructed"]) else metric
+    bounds = (
+        f", 95% interval of the change {signed(row['ci_low'])} to {signed(row['ci_high'])}" if known(row["ci_low"], row["ci_high"]) else ""
+    )
+    p = f", adjusted p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
+    side = " and ".join(filter(None, [row["group"], stratum_phrase(row["label_stratum"]) if row["label_stratum"] else ""]))
+    where = f", most in {side}" if side else ""
+    method = findings.method_name(row["reconstructor"], row["mitigation"])
+    return f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} with {method} ({values}{bounds}{p}{where})"

@@ -1,4 +1,4 @@
-"""Tables of the report as CSV, LaTeX and HTML cells."""
+"""Tables of the report: their cells as text, and the tables as CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from typing import Any
 import pandas as pd
 
 LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "−": "$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\to$", "▲": r"$\triangle$", "▼": r"$\nabla$",
+    "⇄": r"$\leftrightarrow$", "◆": r"$\diamond$", "Δ": r"$\Delta$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\n": " ",
 }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """A cell that could not be estimated, with the reason; never shown as zero."""
+
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """How the cell reads in a CSV or LaTeX table."""
+        return "n.e."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,26 +35,59 @@ class Sheet:
       key: file stem.
       title: one line.
       caption: how to read it.
-      frame: what is shown; text and numbers.
+      frame: what is shown: text, numbers and `Missing` cells.
+      spans: headings over the columns as (words, number of columns); empty for none.
+      labels: how many leading columns are row labels.
       folded: show it closed, behind a click.
+      listed: write the files but do not print the table on the page.
     """
 
     key: str
     title: str
     caption: str
     frame: pd.DataFrame
+    spans: tuple[tuple[str, int], ...] = ()
+    labels: int = 1
     folded: bool = False
+    listed: bool = False
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Reasons of the missing cells with how often each occurs, the commonest first."""
+        found: dict[str, int] = {}
+        for column in range(self.frame.shape[1]):
+            for cell in self.frame.iloc[:, column]:
+                if isinstance(cell, Missing):
+                    found[cell.reason or "no reason is given in the table"] = (
+                        found.get(cell.reason or "no reason is given in the table", 0) + 1
+                    )
+        return sorted(found.items(), key=lambda item: (-item[1], item[0]))
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A cell as text: numbers with `digits` decimals, whole numbers without, missing as an en dash."""
-    if isinstance(value, str):
-        return value
+    """A cell as text: numbers with `digits` decimals, whole numbers with thousands separators, nothing as an en dash."""
+    if isinstance(value, str | Missing):
+        return str(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    if isinstance(value, int) or float(value).is_integer() and abs(value) >= 1:
-        return f"{int(value):,}"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
+        return f"{int(value):,}".replace("-", "−")
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def fixed(value: float, digits: int, reason: str = "", sign: bool = False) -> str | Missing:
+    """A number with exactly `digits` decimals, or a missing cell where it is not finite."""
+    if not math.isfinite(value):
+        return Missing(reason)
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
+
+
+def with_interval(value: float, low: float, high: float, digits: int, reason: str = "", sign: bool = False) -> str | Missing:
+    """A number with its interval in brackets: "0.81 (0.79 to 0.83)"; without the bracket where no interval is known."""
+    words = fixed(value, digits, reason, sign)
+    if isinstance(words, Missing) or not (math.isfinite(low) and math.isfinite(high)):
+        return words
+    return f"{words} ({fixed(low, digits, sign=sign)} to {fixed(high, digits, sign=sign)})"
 
 
 def escape_latex(text: str) -> str:
@@ -50,10 +96,27 @@ def escape_latex(text: str) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """The table as a LaTeX `tabular` in booktabs style, with caption."""
+    """The table as a LaTeX `longtable`-free `tabular` in booktabs style, with caption and label."""
     columns = [str(c) for c in sheet.frame.columns]
-    lines = [r"\begin{table}", rf"\caption{{{escape_latex(sheet.title)}. {escape_latex(sheet.caption)}}}"]
-    lines += [rf"\begin{{tabular}}{{{'l' * len(columns)}}}", r"\toprule", " & ".join(map(escape_latex, columns)) + r" \\", r"\midrule"]
+    layout = "l" * sheet.labels + "r" * (len(columns) - sheet.labels)
+    caption = " ".join(f"{escape_latex(sheet.title)}. {escape_latex(sheet.caption)}".split())
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{sheet.key}}}"]
+    lines += [rf"\begin{{tabular}}{{{layout}}}", r"\toprule"]
+    if sheet.spans:
+        lines.append(" & ".join(rf"\multicolumn{{{n}}}{{c}}{{{escape_latex(words)}}}" for words, n in sheet.spans) + r" \\")
+    lines += [" & ".join(escape_latex(c) for c in columns) + r" \\", r"\midrule"]
     for row in sheet.frame.itertuples(index=False):
         lines.append(" & ".join(escape_latex(number(v)) for v in row) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """The table as CSV; a missing cell reads "n.e." with its reason."""
+
+    def plain(cell: Any) -> Any:
+        return cell if not isinstance(cell, Missing) else f"n.e. ({cell.reason})" if cell.reason else "n.e."
+
+    columns = {i: [plain(cell) for cell in frame.iloc[:, i]] for i in range(frame.shape[1])}
+    out = pd.DataFrame(columns)
+    out.columns = frame.columns
+    return out.to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,111 @@
+"""Tables about the patients: counts per split and group, prevalence of the findings (paper: tables 5 and 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.report.tables import Missing, Sheet, fixed
+from fairrecon_jax.types import Attribute, CohortSpec, Task
+
+SPLITS = {
+    "train_reconstruction": "train (reconstruction)", "train_diagnosis": "train (diagnosis)", "train": "train", "val": "validation",
+    "test": "test",
+}  # fmt: skip
+
+
+def splits_of(table: pd.DataFrame) -> list[str]:
+    """Splits that occur, in the order train, validation, test, then others."""
+    found = [str(s) for s in table["split"].dropna().unique()]
+    return [s for s in SPLITS if s in found] + sorted(s for s in found if s not in SPLITS)
+
+
+def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Sheet]:
+    """Counts per split and group, and prevalence per split and group.
+
+    Args:
+      spec: attributes and tasks.
+      table: one row per example: patient_id, split, attributes and tasks by name.
+
+    Returns:
+      The tables; none for an empty table.
+
+    Raises:
+      ValueError: the columns patient_id or split are missing.
+    """
+    if table.empty and not len(table.columns):
+        return []
+    missing = [c for c in ("patient_id", "split") if c not in table.columns]
+    if missing:
+        raise ValueError(f"the cohort table lacks the columns {missing}; give one row per example with patient_id and split")
+    if table.empty:
+        return []
+    return [counts(spec, table), prevalence(spec, table)]
+
+
+def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
+    """(attribute, group, rows) for everyone, each group and the unknown of each attribute that the table has."""
+    found = [("", "everyone", np.ones(len(table), bool))]
+    for attribute in spec.attributes:
+        if attribute.name in table.columns:
+            values = table[attribute.name]
+            found += [(attribute.name, g, (values == g).to_numpy()) for g in attribute.groups]
+            found.append((attribute.name, "unknown", (~values.isin(attribute.groups)).to_numpy()))
+    return [f for f in found if f[1] != "unknown" or f[2].any()]
+
+
+def counts(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
+    """Patients and images (or slices) per split and group."""
+    splits = splits_of(table)
+    records: list[list[Any]] = []
+    for attribute, group, rows in members(spec, table):
+        record: list[Any] = [attribute or "all", group]
+        for split in splits:
+            mine = table[rows & (table["split"] == split).to_numpy()]
+            of = max(int((table["split"] == split).sum()), 1)
+            record += [int(mine["patient_id"].nunique()), f"{len(mine):,} ({100 * len(mine) / of:.1f} %)"]
+        records.append(record)
+    images = "slices" if spec.modality == "mri" else "images"
+    frame = pd.DataFrame(records, columns=pd.Index(["attribute", "group", *["patients", images] * len(splits)]))
+    spans = (("", 2), *((SPLITS.get(s, s), 2) for s in splits))
+    caption = f"Patients and {images} per split; percentages are shares of the {images} of the split. No patient is in two splits."
+    if not disjoint(table):
+        caption = f"Patients and {images} per split. Warning: some patients are in more than one split."
+    return Sheet("cohort_counts", "Who is in the study", caption, frame, spans, labels=2)
+
+
+def disjoint(table: pd.DataFrame) -> bool:
+    """Whether every patient is in one split only."""
+    return bool((table.groupby("patient_id")["split"].nunique() <= 1).all())
+
+
+def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
+    """Share of examples with each finding per group in the test split (all splits where there is none)."""
+    tested = table[table["split"] == "test"] if (table["split"] == "test").any() else table
+    where = "the test split" if (table["split"] == "test").any() else "all splits"
+    groups = members(spec, tested)
+    tasks = [t for t in spec.tasks if t.name in table.columns]
+    records = [[t.title or t.name, *(share(t, tested[rows]) for _, _, rows in groups)] for t in tasks]
+    frame = pd.DataFrame(records, columns=pd.Index(["diagnosis", *(g for _, g, _ in groups)]))
+    caption = (
+        f"Share in {where} with the finding (delineations: share with any true pixel); in brackets how many have it of how many are known. "
+        "Unknown labels count neither way."
+    )
+    spans = (("", 1), *(span(a, sum(n == a.name for n, _, _ in groups)) for a in (Attribute("", ("everyone",)), *spec.attributes)))
+    return Sheet("cohort_prevalence", "How common each finding is", caption, frame, tuple(s for s in spans if s[1]), folded=len(groups) > 6)
+
+
+def span(attribute: Attribute, width: int) -> tuple[str, int]:
+    """The heading over the columns of one attribute."""
+    return (f"by {attribute.name}" if attribute.name else "", width)
+
+
+def share(task: Task, rows: pd.DataFrame) -> str | Missing:
+    """Percent with the finding and the counts behind it."""
+    values = pd.to_numeric(rows[task.name], errors="coerce").dropna()
+    if values.empty:
+        return Missing("nobody in this group has a known label")
+    found = int((values > 0).sum())
+    return f"{fixed(100 * found / len(values), 1)} % ({found:,} of {len(values):,})"

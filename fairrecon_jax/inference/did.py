@@ -6,7 +6,6 @@ group differences can be tested where a maximum minus a minimum cannot. See `sig
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -90,26 +89,7 @@ class DidResult(NamedTuple):
     overall_p: np.ndarray
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "s",
-        "n",
-        "usable",
-        "s_all",
-        "n_all",
-        "usable_all",
-        "patients",
-        "effective",
-        "images",
-        "changed",
-        "original",
-        "reconstructed",
-    ],
-    meta_fields=["is_rate"],
-)
-@dataclasses.dataclass(frozen=True)
-class _Family:
+class _Family(NamedTuple):
     """Patient tables of one call: grouped and overall, with what is reported beside the test."""
 
     s: Array
@@ -124,7 +104,7 @@ class _Family:
     changed: Array
     original: Array
     reconstructed: Array
-    is_rate: bool
+    is_rate: Array
 
 
 def probit_change(original: Array, reconstructed: Array, images: Array) -> np.ndarray:
@@ -165,9 +145,10 @@ def _limits(flip: Flip, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ...]) -> DidResult:
     """Turns tests of K problems (numpy) into a result with the input's leading axes."""
-    inside, some = grouped.estimable, family.images > 0
-    low, high = _limits(grouped, grouped.deviation)
-    all_low, all_high = _limits(overall, overall.change)
+    inside, images = np.asarray(grouped.estimable), np.asarray(family.images)
+    some = images > 0
+    low, high = _limits(grouped, np.asarray(grouped.deviation))
+    all_low, all_high = _limits(overall, np.asarray(overall.change))
     rates = [np.where(some, rate, np.nan) for rate in (family.original, family.reconstructed)]
     latent = probit_change(rates[0], rates[1], family.images) if family.is_rate else np.full_like(rates[0], np.nan)
     parts = dict(
@@ -183,7 +164,7 @@ def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ..
         cell_p=grouped.cell_p,
         critical=grouped.critical,
         estimable=inside,
-        reason=_reasons(family.images, family.usable, inside),
+        reason=_reasons(images, np.asarray(family.usable), inside),
         n_images=family.images,
         n_patients=family.patients,
         n_effective=family.effective,
@@ -277,7 +258,7 @@ def _decision_family(table: Array, whole: Array, cells: Array, *, min_patients: 
         changed=cells[..., 0, 1] + cells[..., 1, 0],
         original=jnp.sum(cells[..., 1, :], -1) / jnp.maximum(images, 1),
         reconstructed=jnp.sum(cells[..., 1], -1) / jnp.maximum(images, 1),
-        is_rate=True,
+        is_rate=jnp.asarray(True),
     )
 
 
@@ -336,7 +317,7 @@ def did_test_continuous(
         changed=jnp.sum((s != 0) & (n > 0), 0),
         original=jnp.sum(mean[0][0], 0) / jnp.maximum(present, 1),
         reconstructed=jnp.sum(mean[1][0], 0) / jnp.maximum(present, 1),
-        is_rate=False,
+        is_rate=jnp.asarray(False),
     )
     return _run(family, who.digest, key, flips, alpha, lead)
 
@@ -396,7 +377,7 @@ def did_test_auroc(
         changed=grouped["changed"],
         original=grouped["original"],
         reconstructed=grouped["reconstructed"],
-        is_rate=False,
+        is_rate=jnp.asarray(False),
     )
     return _run(family, who.digest, key, flips, alpha, lead)
 

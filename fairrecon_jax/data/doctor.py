@@ -107,13 +107,29 @@ class DoctorReport:
                 if finding.count > len(finding.examples):
                     lines.append(f"          ... and {finding.count - len(finding.examples)} more")
         if len(self.counts):
-            lines += ["", "Counts per group and label (a patient is positive if one of its images is)", self.counts.to_string(index=False)]
+            lines += [
+                "",
+                "Patients per group and task: positive/negative/unknown (positive if one of the patient's images is)",
+                _wide(self.counts),
+            ]
         errors = sum(finding.severity == "error" for finding in self.findings)
         lines += [
             "",
             "Nothing has to be mended." if self.ok else f"{errors} kind(s) of error: mend them, or train knowing what is left out.",
         ]
         return "\n".join(lines)
+
+
+def _wide(counts: pd.DataFrame) -> str:
+    """Counts for a terminal: one line per group and attribute, in blocks of four tasks."""
+    cells = counts["positive"].astype(str) + "/" + counts["negative"].astype(str) + "/" + counts["unknown"].astype(str)
+    who = (counts["attribute"] + " " + counts["group"]).str.strip().replace("", "all")
+    long = pd.DataFrame({"group": who, "task": counts["task"], "cell": cells})
+    wide = long.pivot(index="group", columns="task", values="cell").loc[who.unique(), counts["task"].unique()]
+    sizes = counts.assign(group=who).drop_duplicates("group").set_index("group")[["patients", "images"]]
+    blocks = [wide.iloc[:, start : start + 4] for start in range(0, wide.shape[1], 4)]
+    blocks[0] = pd.concat([sizes, blocks[0]], axis=1)
+    return "\n\n".join(block.rename_axis(None).rename_axis(None, axis=1).to_string() for block in blocks)
 
 
 def examine(

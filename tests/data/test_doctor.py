@@ -60,6 +60,10 @@ def test_counts_per_group_and_label(tmp_path):
     small = found(result, "small_group")
     assert small.examples == ("age under 30: 9 patients",)
     assert small.severity == "warning"
+    lines = [line.split() for line in result.text().splitlines()]
+    assert ["patients", "images", "hernia"] in lines
+    assert ["all", "44", "44", "22/22/0"] in lines
+    assert ["age", "under", "30", "9", "9", "5/4/0"] in lines
     assert result.ok
 
 

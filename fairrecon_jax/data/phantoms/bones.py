@@ -87,7 +87,7 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
     plate, faint = Plate(thorax.frame), Plate(thorax.frame)
     u = np.linspace(0.0, 1.0, 24)
     lift = 1.3 if thorax.supine else 0.0
-    for side, sign in enumerate(SIGN):
+    for sign in SIGN:
         reach = thorax.half_width + 2.6
         x = 1.9 + (reach - 1.9) * u
         y = thorax.apex + 4.9 - lift - 1.9 * u - 0.75 * np.sin(2 * np.pi * u) * (1 - 0.3 * u)

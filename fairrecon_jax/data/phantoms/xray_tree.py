@@ -52,7 +52,8 @@ def write_xray(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
     jobs = [_Job(stage, options, first + i, "train") for i in range(options.patients)]
     if jobs[-1].number >= FIRST_VALID and options.valid_patients:
         raise ValueError(
-            f"first_id + patients reaches {jobs[-1].number}; validation patients start at {FIRST_VALID}: set valid_patients=0 or lower first_id"
+            f"first_id + patients reaches {jobs[-1].number}, but validation patients start at {FIRST_VALID}: "
+            "set valid_patients=0 or lower first_id"
         )
     jobs += [_Job(stage, options, FIRST_VALID + i, "valid") for i in range(options.valid_patients)]
     done = map_patients(_write_patient, jobs, options.workers, "radiographs")

@@ -1,0 +1,1 @@
+"""Launchers and measurements around the package."""

@@ -7,6 +7,7 @@ workers, devices or processes, so a position is one integer and a run continues 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -41,25 +42,33 @@ def read_rows(cohort: Examples, rows: Sequence[int] | np.ndarray) -> dict[str, n
     return {name: np.stack([np.asarray(example[name]) for example in examples]) for name in examples[0]}
 
 
+@functools.lru_cache(maxsize=4)
+def _epoch(seed: int, epoch: int, count: int) -> tuple[np.ndarray, float]:
+    """The order of an epoch's slots and its offset in [0, 1), functions of seed and epoch."""
+    rng = np.random.default_rng((seed, epoch))
+    return rng.permutation(count), float(rng.random())
+
+
 @dataclasses.dataclass(frozen=True)
 class _Draw:
     """Position in the shuffled stream -> row number, by systematic sampling within each epoch.
 
     With n positions in an epoch and cumulative shares F, the row of slot k is F^-1((k + u) / n), u uniform per epoch: over an epoch a row
-    with share s comes up floor(n s) or ceil(n s) times, n s on average; with equal weights each row comes up exactly once.
+    with share s comes up floor(n s) or ceil(n s) times, n s on average; with equal weights each row comes up exactly once. The slots of an
+    epoch are taken in random order.
     """
 
     rows: np.ndarray
     cumulative: np.ndarray | None
     seed: int
 
-    def __call__(self, position: int, slot: int) -> int:
-        if self.cumulative is None:
-            return int(self.rows[slot])
+    def __call__(self, position: int, _: int) -> int:
         count = len(self.rows)
-        offset = np.random.default_rng((self.seed, position // count)).random()
-        place = np.searchsorted(self.cumulative, (slot + offset) / count, side="right")
-        return int(self.rows[min(int(place), count - 1)])
+        order, offset = _epoch(self.seed, position // count, count)
+        slot = int(order[position % count])
+        if self.cumulative is not None:
+            slot = min(int(np.searchsorted(self.cumulative, (slot + offset) / count, side="right")), count - 1)
+        return int(self.rows[slot])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,10 +164,8 @@ def train_batches(
     fingerprint = hashlib.sha256(rows.tobytes() + repr((batch_size, seed)).encode())
     if cumulative is not None:
         fingerprint.update(cumulative.tobytes())
-    order = int(np.random.SeedSequence(seed).generate_state(1)[0])
     batches = (
         grain.MapDataset.range(len(rows))
-        .shuffle(seed=order)
         .repeat()
         .map_with_index(_Draw(rows, cumulative, seed))
         .batch(batch_size)

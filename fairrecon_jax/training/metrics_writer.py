@@ -62,6 +62,19 @@ class MetricsWriter:
             self._board.close()
 
 
+class NoWriter:
+    """Stands for the writer in processes that are not the primary one."""
+
+    def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
+        """Drops the line."""
+
+    def sync(self) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 def _number(value: Any) -> float | None:
     """A JSON number, or null."""
     return float(value) if math.isfinite(float(value)) else None

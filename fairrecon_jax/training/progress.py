@@ -8,6 +8,8 @@ from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
+from fairrecon_jax import parallel
+
 
 class Progress(Protocol):
     """What the loop tells."""
@@ -76,8 +78,21 @@ class Lines:
         self._print()
 
 
-def progress(title: str, total: int, done: int = 0, stream: TextIO | None = None) -> Bar | Lines:
-    """A bar where the stream is a terminal, lines otherwise.
+class Silence:
+    """Tells nothing: for processes that are not the primary one."""
+
+    def advance(self, steps: int) -> None:
+        """Nothing."""
+
+    def show(self, **values: float) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def progress(title: str, total: int, done: int = 0, stream: TextIO | None = None) -> Progress:
+    """A bar where the stream is a terminal, lines otherwise; silence in processes that are not the primary one.
 
     Args:
       title: what is running.
@@ -85,5 +100,7 @@ def progress(title: str, total: int, done: int = 0, stream: TextIO | None = None
       done: steps done before.
       stream: standard error if None.
     """
+    if not parallel.is_primary():
+        return Silence()
     stream = stream or sys.stderr
     return (Bar if stream.isatty() else Lines)(title, total, done, stream)

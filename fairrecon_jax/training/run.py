@@ -23,8 +23,8 @@ from fairrecon_jax.training import state as states
 from fairrecon_jax.training.checkpoints import Checkpoints
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.evaluation import Source, evaluate
-from fairrecon_jax.training.metrics_writer import MetricsWriter
-from fairrecon_jax.training.progress import progress
+from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter
+from fairrecon_jax.training.progress import Progress, Silence, progress
 from fairrecon_jax.training.state import TrainState
 from fairrecon_jax.training.step import Prepare, eval_step, train_step
 from fairrecon_jax.training.trainable import Objective, Trainable
@@ -84,7 +84,8 @@ class Run:
         self._eval_step = parallel.map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False)
         self._batches = train_batches(*job.train_source, config.batch_size, config.seed, config.workers, job.weights)
         self._checkpoints = Checkpoints(job.workdir / "checkpoints", config.keep)
-        self._writer: MetricsWriter | None = None
+        self._writer: MetricsWriter | NoWriter = NoWriter()
+        self._bar: Progress = Silence()
         self._since = time.monotonic()
 
     def __enter__(self) -> Run:
@@ -93,13 +94,14 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self._batches.close()
         self._checkpoints.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
+        self._bar.close()
 
     def finish(self) -> tuple[Variables, Record]:
         """Continues from the latest checkpoint, or starts, and returns the variables to keep and the final record."""
         state, record, template = self._start()
-        self._writer = MetricsWriter(self._job.workdir, record.step)
+        if parallel.is_primary():
+            self._writer = MetricsWriter(self._job.workdir, record.step)
         self._bar = progress(self._job.trainable.name, self._config.steps, record.step)
         with _termination() as stop:
             while record.step < self._config.steps and not self._exhausted(record):
@@ -111,7 +113,6 @@ class Run:
                 self._between_steps(state, record, stopping)
                 if stopping:
                     self._leave(record)
-        self._bar.close()
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
         return state.variables, record
@@ -200,7 +201,6 @@ class Run:
         means = {name: float(np.mean([values[name] for values in record.pending])) for name in names}
         now, since, self._since = time.monotonic(), self._since, time.monotonic()
         extra = {"learning_rate": float(self._rate(record.step - 1)), "steps_per_second": len(record.pending) / max(now - since, 1e-9)}
-        assert self._writer is not None
         self._writer.write(record.step, "train", {**means, **extra})
         self._bar.show(**{name: value for name, value in means.items() if name.split("/")[-1] == "loss"})
         record.pending = []
@@ -209,7 +209,6 @@ class Run:
         """Evaluates, writes the line and says whether this is the best so far."""
         config, source = self._config, self._job.val_source
         self._settle(record)
-        assert self._writer is not None
         assert source is not None
         metrics = evaluate(self._eval_step, state.variables, source, config.eval_size, config.eval_batches)
         self._writer.write(record.step, "val", metrics)
@@ -231,7 +230,6 @@ class Run:
     def _save(self, state: TrainState, record: Record) -> None:
         """Starts a checkpoint of everything that has changed; the log is on the disk before it."""
         self._settle(record)
-        assert self._writer is not None
         self._writer.sync()
         meta = {"record": dataclasses.asdict(record), "loader": self._batches.get_state()}
         self._checkpoints.save(record.step, state, meta, record.best_step)
@@ -239,9 +237,9 @@ class Run:
     def _leave(self, record: Record) -> None:
         """Ends the process after SIGTERM, when the checkpoint is whole."""
         self._checkpoints.wait()
-        self._bar.close()
         name, folder = self._job.trainable.name, self._job.workdir
-        print(f"{name}: told to stop; step {record.step} is saved in {folder}, the same command continues from it", file=sys.stderr)
+        if parallel.is_primary():
+            print(f"{name}: told to stop; step {record.step} is saved in {folder}, the same command continues from it", file=sys.stderr)
         raise SystemExit(128 + signal.SIGTERM)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import classification, continuous, gaps, performance, thresholds
+from fairrecon_jax.assessment.batch import Judged, batches, everyone, run_tests
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.pending import settle
-from fairrecon_jax.assessment.rows import Interval, as_table
+from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.separation import separation
 from fairrecon_jax.assessment.study import Study, studies, units
 from fairrecon_jax.types import CohortSpec, Task
@@ -33,10 +34,10 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
     all_performance, all_fairness = [], []
     for study in studies(table, spec, options.intersections):
         context = Context(study, options, spec.modality)
-        for task in _present(spec, study):
-            if task.kind == "classification":
-                _classification(context, task)
-            else:
+        present = _present(spec, study)
+        _classification(context, [task for task in present if task.kind == "classification"])
+        for task in present:
+            if task.kind == "segmentation":
                 continuous.add_segmentation(context, task, units(study, task, study.test, options.empty_mask))
         continuous.add_image_quality(context)
         settle(context.pending)
@@ -53,26 +54,48 @@ def _present(spec: CohortSpec, study: Study) -> list[Task]:
     return present
 
 
-def _classification(context: Context, task: Task) -> None:
-    """Adds all rows of one classification task."""
-    study, options = context.study, context.options
-    fitted = thresholds.fit(study, task, options)
-    judged_units = units(study, task, study.test)
-    decisions = classification.decide(judged_units, fitted)
-    base = {"task": task.name, "unit": judged_units.unit, "threshold_rule": fitted.rule}
-    resampled, weights = context.resampled(judged_units)
-    judged = judged_units.paired and options.threshold_rule in SHARED_RULES
+def _prepare(context: Context, task: Task) -> Judged:
+    """Fits the threshold of a classification task and decides."""
+    fitted = thresholds.fit(context.study, task, context.options)
+    found = units(context.study, task, context.study.test)
+    return Judged(task, fitted, found, classification.decide(found, fitted))
+
+
+def _classification(context: Context, tasks: list[Task]) -> None:
+    """Adds all rows of the classification tasks, batch by batch."""
+    for members in batches(_prepare(context, task) for task in tasks):
+        judged = members[0].units.paired and context.options.threshold_rule in SHARED_RULES
+        flips: list[tuple[np.ndarray, ...]] = everyone(context, members) if judged else [()] * len(members)
+        areas = [_add_task(context, one, p_values) for one, p_values in zip(members, flips, strict=True)]
+        for place, grouping in enumerate(members[0].units.groupings):
+            if grouping.name and np.any(grouping.code >= 0):
+                tests = run_tests(context, members, place, judged)
+                for one, test, area in zip(members, tests, areas, strict=True):
+                    gaps.add_gaps(context, _base(one), one.units, one.units.groupings[place], _measure(context, one, place), test, area)
+
+
+def _base(one: Judged) -> Row:
+    """The columns that all rows of a classification task share."""
+    return {"task": one.task.name, "unit": one.units.unit, "threshold_rule": one.thresholds.rule}
+
+
+def _measure(context: Context, one: Judged, place: int) -> classification.Measured:
+    """Bootstrap of one task and grouping."""
+    options, (resampled, weights) = context.options, context.resampled(one.units)
+    grouping = one.units.groupings[place]
+    choices = (options.conventions, options.min_patients, options.alpha)
+    return classification.measure(one.units, one.decisions, grouping, resampled, weights, *choices)
+
+
+def _add_task(context: Context, one: Judged, flips: tuple[np.ndarray, ...]) -> tuple[Interval, ...]:
+    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals."""
+    performance.add_thresholds(context, _base(one), one.thresholds)
     areas: tuple[Interval, ...] = ()
-    performance.add_thresholds(context, base, fitted)
-    for grouping in judged_units.groupings:
-        measured = classification.measure(
-            judged_units, decisions, grouping, resampled, weights, options.conventions, options.min_patients, options.alpha
-        )
-        separated = separation(judged_units, decisions.known, decisions.shared, grouping)
-        flips = performance.everyone_tests(context, judged_units, decisions) if grouping.name == "" and judged else ()
-        performance.add_performance(context, base, judged_units, decisions, grouping, measured, separated, flips)
+    for place, grouping in enumerate(one.units.groupings):
+        separated = separation(one.units, one.decisions.known, one.decisions.shared, grouping)
+        measured = _measure(context, one, place)
+        found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
+        performance.add_performance(context, _base(one), found)
         if grouping.name == "":
-            areas = tuple(separated.triple(k, 0, options.alpha).original for k in range(len(study.cells)))
-        elif np.any(grouping.code >= 0):
-            tests = gaps.run_tests(context, judged_units, decisions, grouping, judged)
-            gaps.add_gaps(context, base, judged_units, grouping, measured, tests, areas)
+            areas = tuple(separated.triple(k, 0, context.options.alpha).original for k in range(len(context.study.cells)))
+    return areas

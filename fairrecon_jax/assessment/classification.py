@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -115,27 +116,36 @@ def _ratios(sums: list[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {"rates": (before / images, after / images), "brier": (brier_before / total, brier_after / total)}
 
 
-def _gap_values(
-    sums: list[np.ndarray], conventions: tuple[str, ...], mask: np.ndarray
-) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """EODD and EOP [R, K] of both versions under every convention."""
-    images, before, after = sums[:3]
-    versions = [np.stack(np.broadcast_arrays(images - positive, positive), -1) for positive in (before, after)]
-    found = {}
+GapPairs = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+
+
+def gap_values(sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray) -> GapPairs:
+    """EODD and EOP of both versions under every convention.
+
+    Args:
+      sums: images, original and reconstructed positives, [R, K, G, 2] each (K may be 1 where shared).
+      conventions: of the gaps.
+      mask: [K, G, 2] estimable cells.
+
+    Returns:
+      (metric, convention) -> (original [R, K], reconstructed [R, K]).
+    """
+    counts = np.stack([np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]])
     with jax.enable_x64(True):
-        for convention in conventions:
-            for name in ("eodd", "eop"):
-                values = [np.asarray(_gap(jnp.asarray(v), jnp.asarray(mask), name, convention)) for v in versions]
-                found[name, convention] = (values[0], values[1])
+        found = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
+        pairs = {key: np.asarray(value) for key, value in found.items()}
+    return {(name, convention): (both[0], both[1]) for (name, convention), both in pairs.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("conventions",))
+def _gaps(counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]) -> dict[tuple[str, str], jax.Array]:
+    """Gaps of counts [2, R, K, G, 2, 2]."""
+    found: dict[tuple[str, str], jax.Array] = {}
+    for convention in conventions:
+        used = mask if convention == "estimable" else None
+        found["eodd", convention] = metrics.eodd(counts, convention, used).value
+        found["eop", convention] = metrics.eop(counts, convention, used).value
     return found
-
-
-def _gap_of(counts: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention) -> jax.Array:
-    used = mask if convention == "estimable" else None
-    return getattr(metrics, name)(counts, convention, used).value
-
-
-_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
 
 
 def measure(
@@ -170,9 +180,9 @@ def measure(
     found = {name: paired((ratio[name][0][0], ratio[name][1][0]), ratio_drawn[name], alpha) for name in ratio}
     gaps = {}
     if len(grouping.groups) > 1:
-        mask = cells >= min_patients
-        value, value_drawn = _gap_values(observed, conventions, mask), _gap_values(drawn, conventions, mask)
-        gaps = {key: paired((value[key][0][0], value[key][1][0]), value_drawn[key], alpha) for key in value}
+        together = [np.concatenate(pair) for pair in zip(observed[:3], drawn[:3], strict=True)]
+        values = gap_values(together, conventions, cells >= min_patients)
+        gaps = {key: paired((before[0], after[0]), (before[1:], after[1:]), alpha) for key, (before, after) in values.items()}
     member = decisions.known & (grouping.code >= 0)[None]
     patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
     return Measured(found["rates"], found["brier"], gaps, counts, cells, patients)

@@ -2,78 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import jax
 import numpy as np
 
-from fairrecon_jax.assessment.classification import Decisions, Measured
+from fairrecon_jax.assessment.batch import Tests
+from fairrecon_jax.assessment.classification import Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.pending import family_name
 from fairrecon_jax.assessment.resample import triple
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.study import Cell, Grouping, Units
 from fairrecon_jax.assessment.verdicts import FALSE_POSITIVES, SENSITIVITY, Question, ask, group_rows, without_test
-from fairrecon_jax.inference.chance import Floor, chance_floor
-from fairrecon_jax.inference.did import DidResult, did_test
-from fairrecon_jax.inference.published import CAUTION, Published, published_test
+from fairrecon_jax.inference.chance import Floor
+from fairrecon_jax.inference.did import DidResult
+from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.inference.verdict import select
 
 QUANTITIES = {"eodd": (FALSE_POSITIVES, SENSITIVITY), "eop": (SENSITIVITY,)}
-LABELS = {"eodd": (0, 1), "eop": (1,)}
-
-
-class Tests(NamedTuple):
-    """Tests and chance floors of one task and grouping.
-
-    Attributes:
-      did: by metric, with leading axis K; empty where there is nothing to pair or to judge.
-      floors: of originals and of reconstructions, by metric.
-      published: the published recipe, None where not asked for or nothing is paired.
-    """
-
-    did: dict[str, DidResult]
-    floors: tuple[dict[str, Floor], dict[str, Floor]]
-    published: Published | None
-
-
-def run_tests(context: Context, units: Units, decisions: Decisions, grouping: Grouping, judged: bool) -> Tests:
-    """Difference-in-differences tests of EODD (both labels) and EOP (positives), chance floors of both versions, the published recipe.
-
-    Args:
-      context: options and keys.
-      units: what is judged.
-      decisions: its decisions.
-      grouping: one attribute with at least one known group.
-      judged: run the tests (the thresholds are shared and originals exist).
-
-    Returns:
-      `Tests`.
-    """
-    options, names, groups = context.options, context.study.patient_names[units.patient], len(grouping.groups)
-    pairs = (decisions.original, decisions.reconstructed, decisions.label, grouping.code)
-    found = {}
-    for metric, labels in LABELS.items() if judged else ():
-        found[metric] = did_test(
-            *pairs,
-            names,
-            context.flip_key,
-            groups=groups,
-            flips=options.flips,
-            min_patients=options.min_patients,
-            labels=labels,
-            alpha=options.alpha,
-        )
-    versions = (decisions.original[:1] if decisions.shared else decisions.original, decisions.reconstructed)
-    before, after = (
-        chance_floor(v, decisions.label, grouping.code, names, context.floor_key, groups=groups, permutations=options.floor_draws)
-        for v in versions
-    )
-    recipe = None
-    if units.paired and "published" in options.conventions:
-        key = jax.random.key(options.seed)
-        recipe = published_test(*pairs, key, groups=groups, replicates=max(options.replicates, 2), empty=context.empty_rate)
-    return Tests(found, (before, after), recipe)
 
 
 def add_gaps(
@@ -135,5 +79,4 @@ def add_floors(rows: list[Row], floors: tuple[dict[str, Floor], dict[str, Floor]
     """Writes chance floors: of originals, of reconstructions; a change row carries that of the reconstructions."""
     for row, floor in zip(rows, (floors[0], floors[1], floors[1]), strict=True):
         if name in floor:
-            mean = np.asarray(floor[name].mean)
-            row["chance_floor"] = float(mean[min(k, len(mean) - 1)])
+            row["chance_floor"] = float(np.asarray(floor[name].mean)[k])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax import metrics
 from fairrecon_jax.assessment.classification import Decisions, Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.pending import Pending, family_name
@@ -17,7 +16,6 @@ from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.verdicts import UNPAIRED
-from fairrecon_jax.inference.did import did_test
 from fairrecon_jax.inference.intervals import Estimate
 
 DELONG = "DeLong, clustered by patient"
@@ -43,82 +41,90 @@ def verdict_of_change(change: float, p: float, alpha: float) -> str:
 
 
 def calibration(units: Units, decisions: Decisions, grouping: Grouping, bins: int) -> np.ndarray:
-    """Expected calibration errors [2, K, G] of both versions, NaN where there is no unit."""
-    groups = len(grouping.groups)
-    out = []
-    for scores in (units.original, units.reconstructed):
-        rows = scores[:1] if decisions.shared and scores is units.original else scores
-        known = decisions.known[: len(rows)]
-        with jax.enable_x64(True):
-            weight = known[:, None, :] & (grouping.code[None] == np.arange(groups)[:, None])[None]
-            value = _calibration(*(jnp.asarray(np.nan_to_num(a)) for a in (rows, units.label)), jnp.asarray(weight, float), bins)
-        out.append(np.broadcast_to(np.asarray(value), (len(units.reconstructed), groups)))
-    out[0] = out[0] if units.paired else np.full_like(out[0], np.nan)
-    return np.stack(out)
-
-
-def _errors(score: jax.Array, label: jax.Array, weight: jax.Array, bins: int) -> jax.Array:
-    def one(row: jax.Array, of_groups: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda w: metrics.calibration_error(row, label, w, bins).value, of_groups)
-
-    return jax.lax.map(lambda pair: one(*pair), (score, weight))
-
-
-_calibration = jax.jit(_errors, static_argnames="bins")
-
-
-def add_performance(
-    context: Context,
-    base: Row,
-    units: Units,
-    decisions: Decisions,
-    grouping: Grouping,
-    measured: Measured,
-    separated: Separation,
-    flips: tuple[np.ndarray, ...],
-) -> None:
-    """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and group of one grouping.
-
-    Rows for everyone carry a test of the change (family: metric and level) and a verdict; rows of groups carry intervals.
+    """Expected calibration errors of both versions, all cells and groups at once; formula and bins as `metrics.calibration_error`.
 
     Args:
-      context: takes the rows.
-      base: task, unit and threshold rule.
+      units: scores and labels.
+      decisions: says which units are complete.
+      grouping: groups of the units.
+      bins: number of equally wide bins.
+
+    Returns:
+      [2, K, G], NaN where there is no unit (or no original).
+    """
+    groups, out = len(grouping.groups), np.full((2, len(decisions.known), len(grouping.groups)), np.nan)
+    for version, scores in enumerate((units.original, units.reconstructed)):
+        for k, score in enumerate(scores if version or units.paired else ()):
+            rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
+            slot = grouping.code[rows] * bins + np.clip((score[rows] * bins).astype(int), 0, bins - 1)
+            off = np.bincount(slot, weights=score[rows] - units.label[rows], minlength=groups * bins).reshape(groups, bins)
+            size = np.bincount(grouping.code[rows], minlength=groups)
+            out[version, k] = np.where(size > 0, np.abs(off).sum(-1) / np.maximum(size, 1), np.nan)
+    return out
+
+
+class Found(NamedTuple):
+    """What the performance rows of one task and grouping are made from.
+
+    Attributes:
       units: what was judged.
       decisions: its decisions.
       grouping: everyone, or an attribute.
       measured: bootstrap of rates and Brier scores.
       separated: AUROC.
-      flips: for everyone, p-values [K] of "no change" among negatives and among positives (`everyone_tests`); empty for groups.
+      flips: for everyone, sign-flip p-values [K] of "no change" among negatives and among positives; empty for groups.
     """
-    options, method = context.options, context.method(units)
-    errors = calibration(units, decisions, grouping, options.bins)
+
+    units: Units
+    decisions: Decisions
+    grouping: Grouping
+    measured: Measured
+    separated: Separation
+    flips: tuple[np.ndarray, ...]
+
+
+def add_performance(context: Context, base: Row, found: Found) -> None:
+    """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and group of one grouping.
+
+    Rows for everyone carry a test of the change (family: metric, level and mitigation) and a verdict; rows of groups carry intervals.
+
+    Args:
+      context: takes the rows.
+      base: task, unit and threshold rule.
+      found: the numbers.
+    """
+    everyone, alpha = found.grouping.name == "", context.options.alpha
+    errors = calibration(found.units, found.decisions, found.grouping, context.options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = at_chance(separated.triple(k, 0, options.alpha).original) if grouping.name == "" else ""
-        for g, name in enumerate(grouping.groups):
-            fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name, "group": name}
-            fields |= count_columns(measured, k, g)
-            false_positive = triple(measured.rates, (k, g, 0))
-            by_flips = [float(flips[y][k] if flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
-            found = {
-                "auroc": (separated.triple(k, g, options.alpha), DELONG, separated.p_value(k, g)),
-                "sensitivity": (triple(measured.rates, (k, g, 1)), method, by_flips[1]),
-                "specificity": (complement(false_positive), method, by_flips[0]),
-                "brier": (triple(measured.brier, (k, g)), method, _normal_p(measured.brier.change, k, g)),
-                "calibration_error": (plain(*(float(e) for e in errors[:, k, g])), "", float("nan")),
-            }
-            for metric, (numbers, how, p) in found.items():
-                rows = version_rows({**fields, "metric": metric}, numbers, how, {"p_value": p})
+        chance = at_chance(found.separated.triple(k, 0, alpha).original) if everyone else ""
+        for g, name in enumerate(found.grouping.groups):
+            fields = {**base, **cell_fields(context.study, cell), "attribute": found.grouping.name, "group": name}
+            fields |= count_columns(found.measured, k, g)
+            numbers = _numbers(context, found, k, g)
+            numbers["calibration_error"] = (plain(*(float(e) for e in errors[:, k, g])), "", float("nan"))
+            for metric, (triple_, how, p) in numbers.items():
+                rows = version_rows({**fields, "metric": metric}, triple_, how, {"p_value": p})
                 context.performance += rows
-                if not units.paired:
+                if not found.units.paired:
                     rows[-1] |= {"reason": UNPAIRED}
-                elif grouping.name == "" and metric != "calibration_error":
-                    if metric in ("sensitivity", "specificity") and flips:
-                        rows[-1]["method"] += "; p: patient sign flips"
+                elif everyone and metric != "calibration_error":
                     family = family_name(f"{metric} of everyone", cell.level, cell.mitigation)
-                    context.pending.append(_pending(rows[-1], family, p, chance, options.alpha))
-                if units.note and grouping.name == "" and metric == "auroc":
-                    rows[0]["reason"] = units.note
+                    context.pending.append(_pending(rows[-1], family, p, chance, alpha))
+                if everyone and metric == "auroc":
+                    rows[0]["reason"] = found.units.note
+
+
+def _numbers(context: Context, found: Found, k: int, g: int) -> dict[str, tuple[Triple, str, float]]:
+    """By metric the numbers of one cell and group, how their intervals were made, and the p of the change."""
+    method, measured = context.method(found.units), found.measured
+    by_flips = f"{method}; p: patient sign flips" if found.flips else method
+    p = [float(found.flips[y][k] if found.flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
+    return {
+        "auroc": (found.separated.triple(k, g, context.options.alpha), DELONG, found.separated.p_value(k, g)),
+        "sensitivity": (triple(measured.rates, (k, g, 1)), by_flips, p[1]),
+        "specificity": (complement(triple(measured.rates, (k, g, 0))), by_flips, p[0]),
+        "brier": (triple(measured.brier, (k, g)), f"{method}; p: normal", _normal_p(measured.brier.change, k, g)),
+    }
 
 
 def _normal_p(change: Estimate, k: int, g: int) -> float:
@@ -127,39 +133,6 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
     if not np.isfinite(value) or not np.isfinite(error):
         return float("nan")
     return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
-
-
-def everyone_tests(context: Context, units: Units, decisions: Decisions) -> tuple[np.ndarray, ...]:
-    """Sign-flip p-values [K] of "no decision rate changed for everyone together", among negatives and among positives.
-
-    Args:
-      context: options and key.
-      units: what was judged.
-      decisions: its decisions.
-
-    Returns:
-      (negatives [K], positives [K]); NaN with fewer than `min_patients` patients.
-    """
-    options, names = context.options, context.study.patient_names[units.patient]
-    everyone = np.zeros(len(names), np.int32)
-
-    def test(label: int) -> np.ndarray:
-        found = did_test(
-            decisions.original,
-            decisions.reconstructed,
-            decisions.label,
-            everyone,
-            names,
-            context.flip_key,
-            groups=1,
-            flips=options.flips,
-            min_patients=options.min_patients,
-            labels=(label,),
-            alpha=options.alpha,
-        )
-        return np.asarray(found.overall_p)
-
-    return test(0), test(1)
 
 
 def _pending(row: Row, family: str, p: float, chance: str, alpha: float) -> Pending:

@@ -1,0 +1,159 @@
+"""Tests of several tasks at once: tasks that judge the same units share one call, one set of signs and one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from fairrecon_jax.assessment.classification import Decisions
+from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.study import Units
+from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.inference.chance import Floor, chance_floor
+from fairrecon_jax.inference.did import DidResult, did_test
+from fairrecon_jax.inference.published import Published, published_test
+from fairrecon_jax.inference.verdict import select
+from fairrecon_jax.types import Task
+
+LABELS = {"eodd": (0, 1), "eop": (1,)}
+BUDGET = 30_000_000
+"""Numbers in the largest table (patients x problems x labels x groups) of one call: bounds memory to about 2 GB."""
+
+
+class Judged(NamedTuple):
+    """A classification task ready to be tested."""
+
+    task: Task
+    thresholds: Thresholds
+    units: Units
+    decisions: Decisions
+
+
+class Tests(NamedTuple):
+    """Tests and chance floors of one task and attribute.
+
+    Attributes:
+      did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to judge.
+      floors: of originals and of reconstructions, by metric, [K].
+      published: the published recipe, [K]; None where not asked for or nothing is paired.
+    """
+
+    did: dict[str, DidResult]
+    floors: tuple[dict[str, Floor], dict[str, Floor]]
+    published: Published | None
+
+
+def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
+    """Groups consecutive tasks that judge the same units, so many that a call stays within `BUDGET`."""
+    held: list[Judged] = []
+    for one in tasks:
+        groups = max(len(g.groups) for g in one.units.groupings)
+        size = len(np.unique(one.units.patient)) * len(one.decisions.known) * groups * 2
+        if held and (not _alike(held[0], one) or (len(held) + 1) * size > BUDGET):
+            yield held
+            held = []
+        held.append(one)
+    if held:
+        yield held
+
+
+def _alike(a: Judged, b: Judged) -> bool:
+    """Both tasks judge the same units of the same patients and groups, and both or neither have originals."""
+    x, y = a.units, b.units
+    same = x.unit == y.unit and x.paired == y.paired and np.array_equal(x.patient, y.patient)
+    return same and all(np.array_equal(g.code, h.code) for g, h in zip(x.groupings, y.groupings, strict=True))
+
+
+def _stack(members: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decisions [T, K, U] of both versions and labels [T, 1, U]."""
+    original, reconstructed = (np.stack([getattr(m.decisions, v) for m in members]) for v in ("original", "reconstructed"))
+    return original, reconstructed, np.stack([m.decisions.label for m in members])[:, None]
+
+
+def _did(context: Context, members: list[Judged], code: np.ndarray, groups: int, labels: tuple[int, ...]) -> DidResult:
+    """One call of the sign-flip test for all members, leading axes [T, K]."""
+    options, (original, reconstructed, label) = context.options, _stack(members)
+    return did_test(
+        original,
+        reconstructed,
+        label,
+        code,
+        context.study.patient_names[members[0].units.patient],
+        context.flip_key,
+        groups=groups,
+        flips=options.flips,
+        min_patients=options.min_patients,
+        labels=labels,
+        alpha=options.alpha,
+    )
+
+
+def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, ...]]:
+    """Per task the sign-flip p-values [K] of "no rate changed for everyone together", among negatives and among positives.
+
+    Args:
+      context: options and key.
+      members: tasks with originals and shared thresholds.
+
+    Returns:
+      Per task (negatives [K], positives [K]); NaN with fewer than `min_patients` patients.
+    """
+    code = np.zeros(len(members[0].units.patient), np.int32)
+    found = [np.asarray(_did(context, members, code, 1, (label,)).overall_p) for label in (0, 1)]
+    return [(found[0][t], found[1][t]) for t in range(len(members))]
+
+
+def run_tests(context: Context, members: list[Judged], place: int, judged: bool) -> list[Tests]:
+    """Difference-in-differences tests of EODD (both labels) and EOP (positives), chance floors of both versions, the published recipe.
+
+    Args:
+      context: options and keys.
+      members: tasks of one batch.
+      place: which of the units' groupings; it has at least one known group.
+      judged: run the tests (the thresholds are shared and originals exist).
+
+    Returns:
+      `Tests` per task.
+    """
+    grouping, options = members[0].units.groupings[place], context.options
+    groups, paired = len(grouping.groups), members[0].units.paired
+    did = {m: _did(context, members, grouping.code, groups, labels) for m, labels in LABELS.items()} if judged else {}
+    recipe = None
+    if paired and "published" in options.conventions:
+        key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
+        recipe = published_test(*_stack(members), grouping.code, key, groups=groups, replicates=replicates, empty=context.empty_rate)
+    before, after = _floors(context, members, place)
+    return [
+        Tests(
+            {m: select(result, (t,)) for m, result in did.items()},
+            (_part(before, t), _part(after, t)),
+            None if recipe is None else Published(*(np.asarray(field)[t] for field in recipe)),
+        )
+        for t in range(len(members))
+    ]
+
+
+def _floors(context: Context, members: list[Judged], place: int) -> tuple[dict[str, Floor], dict[str, Floor]]:
+    """Chance floors [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
+    grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
+    cells, shared = original.shape[1], all(m.decisions.shared for m in members)
+    first = 1 if shared else cells
+    found = chance_floor(
+        np.concatenate([original[:, :first], reconstructed], 1),
+        label,
+        grouping.code,
+        context.study.patient_names[members[0].units.patient],
+        context.floor_key,
+        groups=len(grouping.groups),
+        permutations=context.options.floor_draws,
+    )
+    before = {n: Floor(*(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in floor)) for n, floor in found.items()}
+    return before, {n: Floor(*(np.asarray(f)[:, first:] for f in floor)) for n, floor in found.items()}
+
+
+def _part(floors: dict[str, Floor], t: int) -> dict[str, Floor]:
+    """The floors of one task."""
+    return {name: Floor(*(field[t] for field in floor)) for name, floor in floors.items()}

@@ -1,8 +1,8 @@
 """Radon transform and filtered back-projection by interpolation, sharing every index between four symmetric copies of the image.
 
-Both agree with scikit-image's `radon(circle=False)` and `iradon(filter_name="hann")` to float32 rounding. Angles of the first eighth of
-the circle are visited one at a time; the copies of all images of a chunk lie side by side in the last axis, so that one index computed
-serves 4 B contiguous values.
+Both agree with scikit-image's `radon(circle=False)` and `iradon(filter_name="hann")` to float32 rounding. Only angles of the first eighth
+of the circle are visited; the copies of all images of a chunk lie side by side in the last axis, so that one index computed serves 4 B
+contiguous values.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from fairrecon_jax.physics.geometry import ParallelBeam, filter_projections, map
 
 _MARGIN = 2
 """Zeros around the image, so that clipped coordinates read 0."""
+
+_ANGLES = 13
+"""Angles projected together: their sums stay in the CPU's cache while the rays are walked step by step."""
 
 _EXACT = 4096
 """Coarse cosines are multiples of 1 / 4096: 12 bits, which leaves 12 of float32's 24 for the pixel number."""
@@ -77,27 +80,31 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     turned = upright.transpose(0, 2, 1)
     copies = jnp.stack([upright, turned, turned[:, :, ::-1], upright[:, ::-1]], axis=-1)
     pixels = copies.transpose(1, 2, 3, 0).reshape(width * width, 4 * batch)
-    detector, step = jnp.meshgrid(
-        jnp.arange(-beam.centre, beam.centre + 1, dtype=image.dtype),
-        jnp.arange(-beam.centre, beam.detectors - beam.centre, dtype=image.dtype),
-    )
+    detector = jnp.arange(-beam.centre, beam.centre + 1, dtype=image.dtype)[None]
+    steps = jnp.arange(-beam.centre, beam.detectors - beam.centre, dtype=image.dtype)
 
-    def project(direction: jax.Array) -> jax.Array:
-        c, s = direction
-        column = jnp.clip(c * detector + s * step + reach, 0, width - 1.001)
-        row = jnp.clip(c * step - s * detector + reach, 0, width - 1.001)
-        left, top = jnp.floor(column), jnp.floor(row)
-        along, down = (column - left)[..., None], (row - top)[..., None]
-        corner = (top * width + left).astype(jnp.int32)
+    def project(directions: jax.Array) -> jax.Array:
+        c, s = directions[:, :1], directions[:, 1:]
 
-        def at(offset: int) -> jax.Array:
-            return pixels.at[corner + offset].get(mode="promise_in_bounds")
+        def add(total: jax.Array, step: jax.Array) -> tuple[jax.Array, None]:
+            column = jnp.clip(c * detector + s * step + reach, 0, width - 1.001)
+            row = jnp.clip(c * step - s * detector + reach, 0, width - 1.001)
+            left, top = jnp.floor(column), jnp.floor(row)
+            along, down = (column - left)[..., None], (row - top)[..., None]
+            corner = (top * width + left).astype(jnp.int32)
 
-        upper = (1 - along) * at(0) + along * at(1)
-        lower = (1 - along) * at(width) + along * at(width + 1)
-        return ((1 - down) * upper + down * lower).sum(axis=0)
+            def at(offset: int) -> jax.Array:
+                return pixels.at[corner + offset].get(mode="promise_in_bounds")
 
-    rays = jax.lax.map(project, jnp.asarray(_sine_cosine(beam), image.dtype))
+            upper = (1 - along) * at(0) + along * at(1)
+            lower = (1 - along) * at(width) + along * at(width + 1)
+            return total + ((1 - down) * upper + down * lower), None
+
+        start = jnp.zeros((directions.shape[0], 2 * beam.centre + 1, 4 * batch), image.dtype)
+        return jax.lax.scan(add, start, steps)[0]
+
+    directions = jnp.asarray(_sine_cosine(beam), image.dtype)
+    rays = map_chunks(project, directions, _ANGLES)
     return order_angles(rays.reshape(beam.eighth + 1, 2 * beam.centre + 1, 4, batch), beam)
 
 

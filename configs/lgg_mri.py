@@ -32,7 +32,9 @@ def get_config() -> ConfigDict:
     c.diagnosers.tumor.train.selection = "dice"
     c.diagnosers.tumor.train.selection_mode = "max"
 
-    c.diagnosers.grade = ConfigDict({"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "flip": True, "shift": 0.05, "gain": 0.2})
+    c.diagnosers.grade = ConfigDict(
+        {"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "flip": True, "shift": 0.05, "gain": 0.2}
+    )
     c.diagnosers.grade.train = training(steps=250, batch_size=16, learning_rate=3e-4)
     c.diagnosers.grade.train.eval_every = 50
     return c

@@ -28,7 +28,7 @@ from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
 
 MASK_THRESHOLD = 0.5
-IMAGE_METRICS = {"psnr": psnr, "ssim": ssim, "nrmse": nrmse}
+IMAGE_METRICS: dict[str, Callable[..., Array]] = {"psnr": psnr, "ssim": ssim, "nrmse": nrmse}
 DEGRADE, SAMPLE = 0, 1  # streams of the study key: measurement noise, and whatever the reconstructor draws
 
 
@@ -78,7 +78,7 @@ class Tandem:
         Returns:
           By task name, a score [B] in [0, 1] (classification) or a mask probability [B, H, W] (segmentation).
         """
-        found = {}
+        found: dict[str, Array] = {}
         for diagnoser, variables in zip(self.diagnosers, shared["diagnosers"], strict=True):
             scores = diagnoser.predict(variables, images)
             found.update({task: scores[..., column] for column, task in enumerate(diagnoser.tasks)})
@@ -92,7 +92,7 @@ class Tandem:
           batch: `types.Batch` of B examples.
 
         Returns:
-          Columns [B] of the predictions table, by name: `<task>__label`, `__original`, `__reconstructed` (scores, or truth pixels and Dice),
+          Columns [B] of the predictions table: `<task>__label`, `__original`, `__reconstructed` (scores, or truth pixels and Dice);
           for segmentation also `__original_pixels` and `__reconstructed_pixels`, and psnr, ssim, nrmse of the reconstruction.
         """
         image = batch["image"]
@@ -100,7 +100,7 @@ class Tandem:
         both = self.diagnose(shared, jnp.concatenate([image, reconstruction]))
         original = {task: value[: len(image)] for task, value in both.items()}
         reconstructed = {task: value[len(image) :] for task, value in both.items()}
-        rows = {name: metric(image, reconstruction) for name, metric in IMAGE_METRICS.items()}
+        rows: dict[str, Array] = {name: metric(image, reconstruction) for name, metric in IMAGE_METRICS.items()}
         for column, task in enumerate(self.spec.classification_tasks):
             if task.name in both:
                 rows[f"{task.name}__label"] = batch["labels"][:, column]

@@ -26,11 +26,14 @@ import numpy as np
 import pandas as pd
 from absl import logging
 from ml_collections import ConfigDict
+from PIL import Image
+from tqdm import tqdm
 
-from fairrecon_jax import settings
+from fairrecon_jax import parallel, settings
 from fairrecon_jax.assessment import assess, read_predictions, write_predictions
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.data.phantoms import write_phantom
 from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 from fairrecon_jax.reconstructors import Reconstructor
@@ -219,7 +222,13 @@ class Workspace:
         table = predict(step, self.shared(name, level), self.cohort, rows, size, label=f"{name} at {level_name(level)}")
         parts = self.cohort.table.iloc[rows]["patient_id"].map(self.splits.patients).to_numpy()
         table.insert(2, "split", parts)
-        cell = {"cohort": self.spec.name, "level": float(level), "reconstructor": name, "mitigation": NO_MITIGATION, "seed": self.config.seed}
+        cell = {
+            "cohort": self.spec.name,
+            "level": float(level),
+            "reconstructor": name,
+            "mitigation": NO_MITIGATION,
+            "seed": self.config.seed,
+        }
         write_predictions(self.predictions_file(name, level), table.assign(**cell), self.spec)
 
     def merge_predictions(self) -> pd.DataFrame:
@@ -249,5 +258,37 @@ class Workspace:
 
     def results(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The performance and fairness tables, as written."""
-        read = functools.partial(pd.read_csv, keep_default_na=True, low_memory=False)
-        return read(self.workdir / "results" / "performance.csv"), read(self.workdir / "results" / "fairness.csv")
+        folder = self.workdir / "results"
+        return pd.read_csv(folder / "performance.csv", low_memory=False), pd.read_csv(folder / "fairness.csv", low_memory=False)
+
+    # -- images ----------------------------------------------------------------------------------------------------------------
+
+    def reconstruct(self, name: str, level: float, part: str = "test") -> Path:
+        """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files.
+
+        Args:
+          name: of the reconstructor.
+          level: of the degradation.
+          part: "train", "val" or "test".
+
+        Returns:
+          The folder; its `degraded/` and `reconstructed/` hold one file per example, named after the example.
+        """
+        tandem, _ = self.tandem(name)
+        step, shared = parallel.map_rows(tandem.reconstruct), self.shared(name, level)
+        folder, rows = self.workdir / "reconstructions" / name / level_name(level), self.rows(part)
+        names = self.cohort.table["example_id"]
+        for version in ("degraded", "reconstructed"):
+            (folder / version).mkdir(parents=True, exist_ok=True)
+        with tqdm(total=len(rows), desc=f"{name} at {level_name(level)}", unit="image", disable=None) as bar:
+            for batch in eval_batches(self.cohort, rows, self.config.tandem.batch_size):
+                both = jax.device_get(step(shared, batch))
+                for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
+                    file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
+                    for version, images in zip(("degraded", "reconstructed"), both, strict=True):
+                        pixels = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max).astype(np.uint16)
+                        aside = folder / version / f".{file}.partial"
+                        Image.fromarray(pixels).save(aside, format="PNG")
+                        aside.replace(folder / version / file)
+                    bar.update()
+        return folder

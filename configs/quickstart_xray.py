@@ -1,0 +1,38 @@
+"""Phantom radiographs at 64 px in the CheXpert layout: three findings, one photon count, a planted gap; minutes on a 2-core CPU.
+
+    fairrecon study --config=configs/quickstart_xray.py --workdir=runs/quickstart/xray
+
+The lesions of women are drawn fainter, well visible on the originals, less so after low dose and reconstruction.
+"""
+
+from ml_collections import ConfigDict
+
+from fairrecon_jax.defaults import study, training
+
+
+def get_config() -> ConfigDict:
+    """The study's configuration."""
+    c = study()
+    c.phantom.kind = "xray"
+    c.phantom.patients = 900
+    c.phantom.size = 64  # pixels
+    c.phantom.workers = 2  # drawing processes
+    c.phantom.lesion_contrast = {"sex": {"Female": 0.6, "Male": 1.0}}  # the planted gap
+    c.phantom.contrast_mean = 1.5
+    c.phantom.prevalence = {"Cardiomegaly": 0.3, "Consolidation": 0.3, "Pleural Effusion": 0.3}
+    c.cohort.name = "chexpert"
+    c.cohort.image_size = 64  # pixels
+    c.cohort.tasks = ("cardiomegaly", "consolidation", "pleural_effusion")
+    c.splits.fractions = (0.4, 0.2, 0.4)  # train, validation, test patients
+
+    c.degradation.kind = "xray_low_dose"
+    c.degradation.levels = (1e4,)  # photon counts
+    c.degradation.fairness_level = 1e4
+
+    c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
+    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3)
+
+    c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "shift": 0.05})
+    c.diagnosers.findings.train = training(steps=300, batch_size=32, learning_rate=1e-3)
+    c.tandem.batch_size = 64
+    return c

@@ -1,0 +1,38 @@
+"""Runs the phantom X-ray and brain studies and says where their reports are: `python -m experiments.quickstart --workdir=DIR`."""
+
+import argparse
+import importlib.util
+import time
+from pathlib import Path
+
+from absl import logging
+
+from fairrecon_jax import study
+from fairrecon_jax.cli import quiet
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def main() -> None:
+    """Runs both studies, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workdir", default="runs/quickstart", type=Path, help="folder for both studies")
+    workdir = parser.parse_args().workdir
+    quiet(logging.ERROR)
+    started, pages = time.monotonic(), []
+    for number, name in enumerate(("xray", "brain"), 1):
+        print(f"\n== study {number} of 2: phantom {name} ==", flush=True)
+        spec = importlib.util.spec_from_file_location(f"quickstart_{name}", CONFIGS / f"quickstart_{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config()
+        config.lock()
+        pages.append(study.run(config, workdir / name))
+    print(f"\nDone in {study.duration(time.monotonic() - started)}. Open in a browser:")
+    for page in pages:
+        print(f"  {page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The console script: `fairrecon <command> --config=FILE [--config.field=value ...] --workdir=DIR`.
+
+This file parses and prints; the work is in the functions it calls, which are importable by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+PROGRAM = "fairrecon"
+INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows it, and to whom.
+
+usage: fairrecon <command> --config=FILE [--config.field=value ...] [--workdir=DIR] [flags]
+
+commands, in the order in which a study needs them:
+{commands}
+
+`fairrecon <command> --help` says what a command reads and writes and shows an example.
+Configurations are the Python files in configs/; any field can be set on the command line, e.g.
+--config.cohort.root=DIR or --config.reconstructors.unet.train.steps=100; a field that does not exist is refused.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+      summary: one line for the overview.
+      text: what it reads and writes, with an example.
+      run: does it, given the parsed flags.
+      extra: defines flags beside --config and --workdir.
+    """
+
+    summary: str
+    text: str
+    run: Callable[[Any], None]
+    extra: Callable[[flags.FlagValues], None] = lambda values: None
+
+
+def config_of(values: Any) -> ConfigDict:
+    """The configuration given by --config.
+
+    Raises:
+      ValueError: none is given.
+    """
+    if values.config is None:
+        raise ValueError("give a configuration, e.g. --config=configs/nih_chestxray14.py")
+    return values.config
+
+
+def workdir_of(values: Any) -> Path:
+    """--workdir, or runs/<name of the configuration file>."""
+    if values.workdir:
+        return Path(values.workdir)
+    name = config_flags.get_config_filename(values["config"])
+    return Path("runs") / Path(str(name)).stem
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+      argv: command and flags, without the program's name; those of the process if None.
+
+    Returns:
+      0, or 2 with one line on stderr where command, flags or input are refused.
+    """
+    from fairrecon_jax.commands import COMMANDS
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        print(INTRODUCTION.format(commands="\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())))
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        print(f"{PROGRAM}: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command, values = COMMANDS[name], flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "configuration file (Python, with get_config())", flag_values=values)
+    flags.DEFINE_string("workdir", "", "folder for everything the study makes; runs/<configuration> if empty", flag_values=values)
+    flags.DEFINE_boolean("verbose", False, "print the libraries' messages and whole tracebacks", flag_values=values)
+    command.extra(values)
+    if any(word in ("-h", "--help") for word in rest):
+        print(f"usage: {PROGRAM} {name} [flags]\n\n{command.text.strip()}\n\nflags:\n{_flag_help(values)}")
+        return 0
+    return _run(name, command, values, rest)
+
+
+def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
+    saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # overrides of configuration fields are read from there
+    try:
+        positional = values(sys.argv)[1:]
+        if positional:
+            raise ValueError(f"{positional[0]!r} is not a flag; flags are written --name=value")
+        quiet(logging.INFO if values.verbose else logging.ERROR)
+        command.run(values)
+    except (ValueError, FileNotFoundError, FileExistsError, flags.Error, AttributeError, KeyError, TypeError) as error:
+        expected = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, flags.Error)) or not _inside_package(error)
+        if not expected or (values.is_parsed() and values.verbose):
+            raise
+        message = f"the configuration has no field {error}" if isinstance(error, KeyError) else str(error)
+        print(f"{PROGRAM} {name}: {message}", file=sys.stderr)
+        return 2
+    finally:
+        sys.argv = saved
+    return 0
+
+
+def quiet(verbosity: int) -> None:
+    """Sets what absl's logger lets through (the checkpoint and data set libraries are talkative)."""
+    logging.set_verbosity(verbosity)
+    logging.set_stderrthreshold(verbosity)
+
+
+def _inside_package(error: BaseException) -> bool:
+    """Whether an error was raised while the command ran (and not while its configuration was read)."""
+    frame, here = error.__traceback__, str(Path(__file__).parent)
+    while frame is not None:
+        path = frame.tb_frame.f_code.co_filename
+        if path.startswith(here) and Path(path).name not in ("cli.py", "defaults.py"):
+            return True
+        frame = frame.tb_next
+    return False
+
+
+def _flag_help(values: flags.FlagValues) -> str:
+    lines = []
+    for name in sorted(values):
+        flag = values[name]
+        default = "" if flag.default in (None, "") else f" (default {flag.default})"
+        lines.append(f"  --{name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

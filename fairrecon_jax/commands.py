@@ -1,0 +1,191 @@
+"""The commands of the console script, each a few lines around the function that does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from fairrecon_jax import parallel, settings, study
+from fairrecon_jax.cli import Command, config_of, workdir_of
+from fairrecon_jax.data.doctor import examine
+from fairrecon_jax.data.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.workspace import Workspace, level_name
+
+
+def _phantom(values: Any) -> None:
+    chosen = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers") if getattr(values, name) is not None}
+    options = settings.phantom_options(values.config) if values.config is not None else PhantomOptions(**chosen)
+    truth = write_phantom(values.kind, Path(values.root), options)
+    print(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
+
+
+def _phantom_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum("kind", "xray", ["xray", "brain"], "what to draw", flag_values=values)
+    flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
+    for name, text in (("patients", "number of patients"), ("size", "pixels"), ("seed", "seed"), ("workers", "drawing processes")):
+        flags.DEFINE_integer(name, None, f"{text} (without --config)", flag_values=values)
+
+
+def _doctor(values: Any) -> None:
+    config = config_of(values)
+    splits = workdir_of(values) / "splits.json"
+    report = examine(
+        config.cohort.name, config.cohort.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None
+    )
+    print(report.text())
+    if not report.ok:
+        raise ValueError("the tree has errors, listed above")
+
+
+def _prepare(values: Any) -> None:
+    workspace = Workspace(config_of(values), workdir_of(values))
+    study.check(workspace)
+    workspace.write_phantom()
+    workspace.prepare()
+    print(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
+
+
+def _pieces(prefix: str) -> Any:
+    def run(values: Any) -> None:
+        parallel.start()
+        only = f"{prefix} {values.model}" if prefix in ("train", "predict") and values.model else prefix
+        if prefix in ("train", "predict") and values.level:
+            only += f" at {level_name(float(values.level))}"
+        study.run(config_of(values), workdir_of(values), only=only)
+
+    return run
+
+
+def _model_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("model", "", "name in config.reconstructors or config.diagnosers; all if empty", flag_values=values)
+    flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
+
+
+def _study(values: Any) -> None:
+    parallel.start()
+    study.run(config_of(values), workdir_of(values))
+
+
+def _reconstruct(values: Any) -> None:
+    workspace = Workspace(config_of(values), workdir_of(values))
+    levels = [float(values.level)] if values.level else [float(level) for level in workspace.config.degradation.levels]
+    names = [values.model] if values.model else list(workspace.config.reconstructors)
+    for name in names:
+        for level in levels:
+            folder = workspace.reconstruct(name, level, values.part)
+            print(f"wrote {folder}")
+
+
+def _reconstruct_flags(values: flags.FlagValues) -> None:
+    _model_flags(values)
+    flags.DEFINE_enum("part", "test", ["train", "val", "test"], "part of the split", flag_values=values)
+
+
+def _assess(values: Any) -> None:
+    if not values.predictions:
+        study.run(config_of(values), workdir_of(values), only="assess")
+        return
+    from fairrecon_jax.external import assess_table
+
+    page = assess_table(values.predictions, values.mapping or None, Path(values.workdir or "runs/assess"))
+    print(f"report: {page}")
+
+
+def _assess_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("predictions", "", "a table from anywhere (CSV or parquet) instead of a study's", flag_values=values)
+    flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
+
+
+COMMANDS = {
+    "phantom": Command(
+        "write a phantom cohort in the layout of CheXpert or UCSF-PDGM",
+        """
+Writes radiographs (--kind=xray) or FLAIR brains (--kind=brain) with known findings, groups and planted gap, in the file layout of
+CheXpert or UCSF-PDGM, and ground_truth.json. With --config the knobs are config.phantom.
+
+  fairrecon phantom --kind=xray --patients=200 --size=128 --root=runs/phantom_xray
+""",
+        _phantom,
+        _phantom_flags,
+    ),
+    "doctor": Command(
+        "read a cohort's tree and list what is missing, unreadable, inconsistent or leaking",
+        """
+Reads every file of config.cohort.root as `prepare` would and writes nothing. Exit code 2 where there are errors.
+
+  fairrecon doctor --config=configs/nih_chestxray14.py --config.cohort.root=DIR
+""",
+        _doctor,
+    ),
+    "prepare": Command(
+        "read a tree into the prepared cohort and write the patient splits",
+        """
+Writes <workdir>/cohort and <workdir>/splits.json, once.
+
+  fairrecon prepare --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg
+""",
+        _prepare,
+    ),
+    "train": Command(
+        "train a reconstructor or a diagnoser, or all of them",
+        """
+Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/<name>/<level> or <workdir>/diagnosers/<name>.
+
+  fairrecon train --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg --model=unet --level=8
+""",
+        _pieces("train"),
+        _model_flags,
+    ),
+    "reconstruct": Command(
+        "write reconstructed images",
+        """
+Needs `train`. Writes 16-bit PNG files, degraded and reconstructed, to <workdir>/reconstructions/<name>/<level>/.
+
+  fairrecon reconstruct --config=configs/lgg_mri.py --workdir=runs/lgg --model=unet --level=8
+""",
+        _reconstruct,
+        _reconstruct_flags,
+    ),
+    "predict": Command(
+        "run the tandem step over validation and test",
+        """
+Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction; writes <workdir>/predictions/.
+
+  fairrecon predict --config=configs/lgg_mri.py --workdir=runs/lgg
+""",
+        _pieces("predict"),
+        _model_flags,
+    ),
+    "assess": Command(
+        "performance and fairness of predictions, a study's or anyone's",
+        """
+Writes <workdir>/predictions.parquet, results/performance.csv and results/fairness.csv from the study's predictions, or assesses a table of
+predictions made elsewhere and writes the report too.
+
+  fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
+  fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
+""",
+        _assess,
+        _assess_flags,
+    ),
+    "report": Command(
+        "write the report of a study whose results are there",
+        """
+Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and tables (CSV, LaTeX).
+
+  fairrecon report --config=configs/lgg_mri.py --workdir=runs/lgg
+""",
+        _pieces("report"),
+    ),
+    "study": Command(
+        "all of it, from one configuration; skips what is done, continues what was killed",
+        """
+Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which piece it is in and how long is left.
+
+  fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
+""",
+        _study,
+    ),
+}

@@ -1,0 +1,139 @@
+"""What the report shows beside the tables: example panels, and the record of how the study was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax import settings
+from fairrecon_jax.data.api import EXCLUSIONS, folder_of
+from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.report import ExamplePanel, ReportOptions, build_report
+from fairrecon_jax.tandem import MASK_THRESHOLD
+from fairrecon_jax.workspace import Workspace
+
+PACKAGES = ("fairrecon_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "tensorflow-datasets", "grain")
+
+
+def write_report(workspace: Workspace) -> Path:
+    """Writes the report of a study whose results are there.
+
+    Args:
+      workspace: the study.
+
+    Returns:
+      The path of the page.
+
+    Raises:
+      FileNotFoundError: the study has no results yet.
+    """
+    performance, fairness = workspace.results()
+    block = settings.plain(workspace.config.report)
+    options = settings.build(ReportOptions, "report", {key: value for key, value in block.items() if key != "examples"})
+    table = workspace.cohort.table
+    table = table.assign(split=table["patient_id"].map(workspace.splits.patients))
+    panels = example_panels(workspace, block["examples"], performance)
+    return build_report(workspace.workdir, workspace.spec, performance, fairness, table, panels, provenance(workspace), options)
+
+
+def example_rows(workspace: Workspace, count: int) -> np.ndarray:
+    """Test rows to show, one patient each: with a finding where there is one, and spread over the attribute groups.
+
+    Patients are taken in the order of their digest, so the choice does not depend on the results; of a volume the slice with the largest
+    region is shown.
+    """
+    rows = np.intersect1d(workspace.evaluated_rows(), workspace.rows("test"))
+    table = workspace.cohort.table.iloc[rows]
+    regions = [task.name for task in workspace.spec.segmentation_tasks]
+    findings = [task.name for task in workspace.spec.classification_tasks]
+    burden = table[regions].sum(axis=1) if regions else table[findings].sum(axis=1)
+    frame = pd.DataFrame({"row": rows, "patient": table["patient_id"].to_numpy(), "burden": burden.to_numpy()})
+    frame["group"] = list(map(tuple, table[[a.name for a in workspace.spec.attributes]].astype(str).to_numpy()))
+    frame["order"] = workspace.cohort.digests()[rows, 0]
+    frame = frame.sort_values(["burden", "order"], ascending=[False, True], kind="stable").drop_duplicates("patient")
+    frame = frame[frame["burden"] > 0] if (frame["burden"] > 0).sum() >= count else frame
+    frame = frame.sort_values("order", kind="stable")
+    frame["turn"] = frame.groupby("group").cumcount()
+    return frame.sort_values(["turn", "order"], kind="stable")["row"].to_numpy()[:count]
+
+
+def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) -> list[ExamplePanel]:
+    """Draws `count` test examples at the fairness level through every reconstructor."""
+    rows, level = example_rows(workspace, count), workspace.spec.degradation.fairness_level
+    if not len(rows):
+        return []
+    batch = read_rows(workspace.cohort, rows)
+    drawn = {}
+    for name in workspace.config.reconstructors:
+        tandem, _ = workspace.tandem(name)
+        drawn[name] = jax.device_get(jax.jit(tandem.pictures)(workspace.shared(name, level), batch))
+    thresholds = performance[(performance["metric"] == "threshold") & performance["group"].isna()]
+    known = dict(zip(thresholds["task"], thresholds["value"].astype(float), strict=True))
+    return [_panel(workspace, level, number, row, batch, drawn, known) for number, row in enumerate(rows)]
+
+
+def _panel(
+    workspace: Workspace,
+    level: float,
+    number: int,
+    row: int,
+    batch: dict[str, np.ndarray],
+    drawn: dict[str, Any],
+    thresholds: dict[str, float],
+) -> ExamplePanel:
+    """Example `number` of the batch, which is row `row` of the cohort."""
+    spec, record = workspace.spec, workspace.cohort.table.iloc[row]
+    first = next(iter(drawn.values()))
+    shown = {name: pictures for name, pictures in drawn.items() if name != "identity"} or drawn
+    region = next((t.name for t in spec.segmentation_tasks if t.name in first["original_diagnosis"]), None)
+    findings = [t.name for t in spec.classification_tasks if t.name in first["original_diagnosis"]]
+
+    def scores(diagnosis: dict[str, np.ndarray]) -> dict[str, float]:
+        return {task: float(diagnosis[task][number]) for task in findings}
+
+    def mask(diagnosis: dict[str, np.ndarray]) -> np.ndarray | None:
+        return None if region is None else diagnosis[region][number] >= MASK_THRESHOLD
+
+    masks = {name: mask(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
+    groups = [f"{a.name} {record[a.name] if isinstance(record[a.name], str) else 'unknown'}" for a in spec.attributes]
+    return ExamplePanel(
+        level=level,
+        original=batch["image"][number, ..., 0],
+        degraded=first["degraded"][number, ..., 0],
+        reconstructions={name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()},
+        truth=None if region is None else batch["mask"][number, ..., [t.name for t in spec.segmentation_tasks].index(region)],
+        mask_original=mask(first["original_diagnosis"]),
+        masks_reconstructed={name: found for name, found in masks.items() if found is not None},
+        scores_original=scores(first["original_diagnosis"]),
+        scores_reconstructed={name: scores(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()},
+        labels={task: float(record[task]) for task in findings},
+        thresholds={task: thresholds[task] for task in findings if task in thresholds},
+        caption=", ".join(groups),
+        identifier=str(record["example_id"]),
+    )
+
+
+def provenance(workspace: Workspace) -> dict[str, Any]:
+    """How the study was made: configuration, seeds, versions, split hash, run times, exclusions."""
+    config = workspace.config
+    exclusions = pd.read_csv(folder_of(settings.cohort_config(config), workspace.data_dir) / EXCLUSIONS, keep_default_na=False)
+    shown = {**settings.plain(config), "cohort": {k: v for k, v in settings.plain(config.cohort).items() if k != "root"}}
+    times = {}
+    for path in sorted((workspace.workdir / "pieces").glob("*.json"), key=lambda p: p.stat().st_mtime):
+        times[path.stem.replace("_", " ")] = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    return {
+        "config": shown,
+        "seeds": {"study": config.seed, "splits": config.splits.seed, "assessment": config.assess.seed},
+        "versions": {"Python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "split_hash": workspace.splits.digest,
+        "exclusions": exclusions.to_dict("records"),
+        "run_times": times,
+        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+    }

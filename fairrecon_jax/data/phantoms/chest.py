@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from fairrecon_jax.data.phantoms.drawing import chord, edge, ellipse_radius, smoothstep, splat, texture
+from fairrecon_jax.data.phantoms.drawing import chord, edge, ellipse_radius, power, smoothstep, splat, texture
 from fairrecon_jax.data.phantoms.thorax import SIGN, Thorax, heart_thickness, lung_region, vessels_thickness
 
 MU_TISSUE = 0.19
@@ -61,7 +61,7 @@ def build_chest(thorax: Thorax, rng: np.random.Generator) -> Chest:
     parts = [lung_region(thorax, x, y, side) for side in (0, 1)]
     air = [np.maximum(region * thickness - middle, 0.0) * region for region, thickness in parts]
     regions = (parts[0][0], parts[1][0])
-    density = np.full_like(x, LUNG_DENSITY) + 0.02 * texture(rng, x, y, 1.1)
+    density = np.full_like(x, LUNG_DENSITY) + 0.02 * texture(rng, thorax.frame, 1.1)
     vessels = vessel_map(thorax, rng) * np.maximum(*regions)
     body = body_thickness(thorax, x, y) - airway_map(thorax, x, y)
     return Chest(thorax, x, y, regions, air, body, density, vessels, stomach_map(thorax, rng, x, y))
@@ -72,10 +72,11 @@ def body_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     across = np.abs(x)
     side = thorax.half_width + thorax.fat
     flank = side - 0.7 * smoothstep(-8.0, 2.0, y) + 0.9 * smoothstep(8.0, 18.0, y) + 1.6 * (1.0 - smoothstep(-12.0, -5.0, y))
-    trunk_top = thorax.apex - 3.6 + 5.2 * np.clip((across - 4.5) / (side - 2.0), 0.0, 2.0) ** 1.6
+    trunk_top = thorax.apex - 3.6 + 5.2 * power((across - 4.5) / (side - 2.0), 1.5)
     deep = (thorax.depth + thorax.body) * (0.70 + 0.30 * smoothstep(thorax.apex - 3.0, thorax.apex + 11.0, y))
-    trunk = deep * np.sqrt(np.clip(1.0 - (across / flank) ** 4, 0.0, 1.0)) * np.sqrt(np.clip((y - trunk_top) / 3.0, 0.0, 1.0))
-    belly = 2.5 * smoothstep(thorax.dome[0] + 3.0, thorax.angle[0] + 5.0, y) * chord((across / flank) ** 2)
+    reach = (across / flank) ** 2
+    trunk = deep * np.sqrt(np.clip(1.0 - reach * reach, 0.0, 1.0)) * np.sqrt(np.clip((y - trunk_top) / 3.0, 0.0, 1.0))
+    belly = 2.5 * smoothstep(thorax.dome[0] + 3.0, thorax.angle[0] + 5.0, y) * chord(reach)
     neck = 11.5 * chord((across / 5.8) ** 2) * edge(thorax.apex + 2.0 - y, 5.0)
     total = np.maximum(trunk + belly, neck)
     shoulder_x, shoulder_y = thorax.half_width + 2.8, thorax.apex + 4.2
@@ -97,7 +98,7 @@ def breast_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
             x, y, (sign * 0.62 * thorax.half_width + sign * 1.0, thorax.breast_height), (thorax.breast, 0.95 * thorax.breast), 0.0
         )
         low = smoothstep(-1.0, 1.0, (y - thorax.breast_height) / thorax.breast)
-        total += thorax.breast_depth * (0.35 + 0.75 * low) * np.maximum(1.0 - r2, 0.0) ** 0.42
+        total += thorax.breast_depth * (0.35 + 0.75 * low) * power(1.0 - r2, 0.42)
     return total
 
 

@@ -96,8 +96,13 @@ class Plate:
 
     def map(self, blur: float = 0.0) -> np.ndarray:
         """The drawn values, float32 [size, size], blurred by `blur` cm (standard deviation)."""
-        side, n = self.frame.size, self.oversample
-        image = np.asarray(self._image, np.float32).reshape(side, n, side, n).mean((1, 3))
+        n = self.oversample
+        fine = np.asarray(self._image, np.float32)
+        image = np.zeros((self.frame.size, self.frame.size), np.float32)
+        for i in range(n):
+            for j in range(n):
+                image += fine[i::n, j::n]
+        image *= np.float32(1.0 / n**2)
         return ndimage.gaussian_filter(image, blur / self.frame.pixel, truncate=3.0) if blur > 0 else image
 
 
@@ -116,34 +121,58 @@ def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
     return flat.reshape(frame.size, frame.size).astype(np.float32)
 
 
-def texture(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, wavelength: float, waves: int = 24) -> np.ndarray:
-    """A smooth random field of unit variance: a sum of plane waves around one wavelength, in patient coordinates.
+def texture(rng: np.random.Generator, frame: Frame, wavelength: float, waves: int = 24) -> np.ndarray:
+    """A smooth random field of unit variance, [size, size]: a sum of plane waves around one wavelength, fixed to the patient.
+
+    cos(k.r + p) is the real part of a factor per row times a factor per column, so that the whole sum is one matrix product (by einsum:
+    threads of a BLAS cost more than they save at this size).
 
     Args:
-      rng: where the waves come from; the field does not depend on the pixel size.
-      x: coordinates [H, W].
-      y: coordinates [H, W].
-      wavelength: typical wavelength, in the unit of x and y.
+      rng: where the waves come from; the field at a point of the patient does not depend on the pixel size.
+      frame: the film.
+      wavelength: typical wavelength in cm.
       waves: how many plane waves are summed.
     """
     angle, phase = rng.random((2, waves)) * 2 * np.pi
     number = (2 * np.pi / wavelength) * (0.6 + 0.8 * rng.random(waves))
+    angle = angle + np.deg2rad(frame.degrees)
     kx, ky = number * np.cos(angle), number * np.sin(angle)
-    total = np.zeros_like(x)
-    for a, b, c in zip(kx.astype(np.float32), ky.astype(np.float32), phase.astype(np.float32)):
-        total += np.cos(a * x + b * y + c)
-    return total * np.float32(np.sqrt(2.0 / waves))
+    axis = (np.arange(frame.size) + 0.5) * frame.pixel - frame.field / 2
+    down = np.exp(1j * ((axis[:, None] - frame.shift[1]) * ky + phase))
+    across = np.exp(1j * kx[:, None] * (axis[None, :] - frame.shift[0]))
+    left = np.concatenate([down.real, -down.imag], axis=1).astype(np.float32)
+    right = np.concatenate([across.real, across.imag], axis=0).astype(np.float32)
+    return np.einsum("ik,kj->ij", left, right) * np.float32(np.sqrt(2.0 / waves))
 
 
 def soft_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian blur of a large standard deviation (pixels), done on a reduced grid."""
+    """A Gaussian blur of a large standard deviation (pixels) of a square image, done on a reduced grid."""
     step = max(1, int(sigma // 3))
     if step == 1:
         return ndimage.gaussian_filter(image, sigma, mode="nearest")
-    rows, columns = image.shape
-    pad = ((0, -rows % step), (0, -columns % step))
-    small = np.pad(image, pad, mode="edge").reshape((rows + pad[0][1]) // step, step, -1, step).mean((1, 3))
+    side = image.shape[0]
+    extra = -side % step
+    padded = np.pad(image, ((0, extra), (0, extra)), mode="edge")
+    starts = np.arange(0, side + extra, step)
+    small = np.add.reduceat(np.add.reduceat(padded, starts, axis=0), starts, axis=1) / step**2
     small = ndimage.gaussian_filter(small, sigma / step, mode="nearest")
-    at_row = (np.arange(rows) + 0.5) / step - 0.5
-    at_column = (np.arange(columns) + 0.5) / step - 0.5
-    return ndimage.map_coordinates(small, np.meshgrid(at_row, at_column, indexing="ij"), order=1, mode="nearest").astype(np.float32)
+    return between(small, ((np.arange(side) + 0.5) / step - 0.5))
+
+
+def between(small: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """A square grid read at the same fractional positions in rows and columns, linearly interpolated; float32 [len(at), len(at)]."""
+    last = small.shape[0] - 1
+    at = np.clip(at, 0, last)
+    low = np.minimum(at.astype(int), max(last - 1, 0))
+    part = (at - low).astype(np.float32)
+    high = np.minimum(low + 1, last)
+    rows = small[low] * (1 - part[:, None]) + small[high] * part[:, None]
+    return (rows[:, low] * (1 - part) + rows[:, high] * part).astype(np.float32)
+
+
+def power(base: np.ndarray, exponent: float) -> np.ndarray:
+    """max(base, 0) ** exponent, computed only where the base is above 0."""
+    out = np.zeros(base.shape, np.float32)
+    inside = base > 0
+    out[inside] = base[inside] ** np.float32(exponent)
+    return out

@@ -77,7 +77,7 @@ def paint_consolidation(chest: Chest, rng: np.random.Generator, contrast: float)
     side, x, y = place(thorax, rng, (0.3, 0.88), (0.25, 0.6))
     axes = (3.4 + 1.2 * rng.random(), 2.9 + 1.2 * rng.random())
     r2 = ellipse_radius(chest.x, chest.y, (x, y), axes, 40.0 * (rng.random() - 0.5))
-    ragged = texture(rng, chest.x, chest.y, 3.2, 16)
+    ragged = texture(rng, thorax.frame, 3.2, 16)
     patch = smoothstep(-0.35, 0.35, 1.0 - np.sqrt(r2) + 0.16 * ragged)
     plate = Plate(thorax.frame)
     hilum = np.array([SIGN[side] * (thorax.pedicle + 0.6), thorax.apex + 10.4])
@@ -104,7 +104,7 @@ def paint_pneumonia(chest: Chest, rng: np.random.Generator, contrast: float) -> 
         centre = (x + far * np.cos(turn), y + far * np.sin(turn))
         radius = 1.2 + 1.1 * rng.random()
         share = np.maximum(share, np.exp(-1.2 * ellipse_radius(chest.x, chest.y, centre, (radius, radius))))
-    mottled = 1.0 + 0.20 * texture(rng, chest.x, chest.y, 1.3, 20) + 0.15 * texture(rng, chest.x, chest.y, 2.6, 12)
+    mottled = 1.0 + 0.20 * texture(rng, thorax.frame, 1.3, 20) + 0.15 * texture(rng, thorax.frame, 2.6, 12)
     return _where(side, x, y, 4.0) | {"gained": fill(chest, side, 0.46 * contrast * share * np.clip(mottled, 0.2, 1.8))}
 
 
@@ -119,7 +119,7 @@ def paint_opacity(chest: Chest, rng: np.random.Generator, contrast: float) -> di
 def paint_edema(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
     """Bilateral perihilar haze (bat's wing), blurred and widened vessels, septal lines at the lateral bases."""
     thorax = chest.thorax
-    mottled = np.clip(1.0 + 0.22 * texture(rng, chest.x, chest.y, 1.6, 20), 0.3, 1.7)
+    mottled = np.clip(1.0 + 0.22 * texture(rng, thorax.frame, 1.6, 20), 0.3, 1.7)
     plate = Plate(thorax.frame)
     gained = 0.0
     for side, sign in enumerate(SIGN):

@@ -57,7 +57,7 @@ def paint_thickening(chest: Chest, rng: np.random.Generator, contrast: float) ->
     """Pleural thickening along the side wall with an apical cap, or flat calcified plaques."""
     thorax = chest.thorax
     side = int(rng.random() < 0.5)
-    uneven = texture(rng, chest.x, chest.y, 3.0, 12)
+    uneven = texture(rng, thorax.frame, 3.0, 12)
     across = SIGN[side] * chest.x
     to_wall = thorax.wall(chest.y, side) - across
     if rng.random() < 0.55:
@@ -78,7 +78,7 @@ def paint_thickening(chest: Chest, rng: np.random.Generator, contrast: float) ->
                 chest.x, chest.y, centre, (1.7 + 0.8 * rng.random(), 0.6 + 0.4 * rng.random()), 30.0 * rng.standard_normal()
             )
             gained = np.maximum(gained, edge(1.0 - np.sqrt(r2) + 0.13 * uneven, 0.3))
-        gained = contrast * 0.30 * gained * (1.0 + 0.25 * texture(rng, chest.x, chest.y, 0.9, 12)) * chest.region[side]
+        gained = contrast * 0.30 * gained * (1.0 + 0.25 * texture(rng, thorax.frame, 0.9, 12)) * chest.region[side]
         kind = "plaques"
     chest.extra += gained.astype(np.float32)
     return {"side": SIDES[side], "kind": kind, "gained": round(float(gained.max()), 4)}

@@ -53,7 +53,7 @@ def expose(attenuation: np.ndarray, frame: Frame, rng: np.random.Generator) -> n
 
 def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """The radiographer's lead letter L beside the patient's left shoulder, as attenuation [H, W]."""
-    plate = Plate(frame)
+    plate = Plate(frame, oversample=1)
     u = rng.random(3)
     at = np.array([frame.field * (0.40 + 0.04 * u[0]), -frame.field * (0.40 + 0.05 * u[1])])
     plate.line(np.array([[0, -0.8], [0, 0.8], [0.9, 0.8]]) + at, 9.0, 0.28)

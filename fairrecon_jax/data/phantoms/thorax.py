@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from fairrecon_jax.data.phantoms.drawing import Frame, edge, ellipse_radius, smoothstep
+from fairrecon_jax.data.phantoms.drawing import Frame, edge, ellipse_radius, power, smoothstep
 
 RIGHT, LEFT = 0, 1
 SIGN = (-1.0, 1.0)
@@ -76,7 +76,7 @@ class Thorax:
     def wall(self, y: np.ndarray, side: int) -> np.ndarray:
         """|x| of the outer border of a lung at height y."""
         u = np.clip((y - self.apex) / (self.angle[side] - self.apex), 0.0, 1.0)
-        return 4.0 + (self.half_width - 4.0) * np.sqrt(1.0 - (1.0 - u) ** 2.5) - 0.5 * u**4
+        return 4.0 + (self.half_width - 4.0) * np.sqrt(1.0 - (1.0 - u) ** 2 * np.sqrt(1.0 - u)) - 0.5 * (u * u) ** 2
 
     def inner(self, y: np.ndarray) -> np.ndarray:
         """|x| of the inner border of a lung at height y, before heart and great vessels are taken out."""
@@ -88,7 +88,8 @@ class Thorax:
         middle = 0.46 * self.half_width
         outside = np.clip((x - middle) / (self.half_width - 0.6 - middle), 0.0, 1.0)
         inside = np.clip((middle - x) / middle, 0.0, 1.0)
-        drop = 0.75 * outside**1.7 + 0.25 * (1.0 - np.sqrt(1.0 - 0.999 * outside**4))
+        square = outside * outside
+        drop = 0.75 * outside * np.sqrt(outside) + 0.25 * (1.0 - np.sqrt(1.0 - 0.999 * square * square))
         return self.dome[side] + (self.angle[side] - self.dome[side]) * drop + 1.3 * inside**2
 
 
@@ -189,9 +190,9 @@ def heart_ellipses(thorax: Thorax) -> tuple[tuple[tuple[float, float], tuple[flo
 def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the heart in cm."""
     (centre, axes, degrees), (right_centre, right_axes, right_degrees) = heart_ellipses(thorax)
-    ventricle = np.maximum(1.0 - ellipse_radius(x, y, centre, axes, degrees), 0.0) ** 0.36
-    atrium = np.maximum(1.0 - ellipse_radius(x, y, right_centre, right_axes, right_degrees), 0.0) ** 0.36
-    return 14.5 * (ventricle**6 + atrium**6) ** (1.0 / 6.0)
+    ventricle = power(1.0 - ellipse_radius(x, y, centre, axes, degrees), 2.16)
+    atrium = power(1.0 - ellipse_radius(x, y, right_centre, right_axes, right_degrees), 2.16)
+    return 14.5 * power(ventricle + atrium, 1.0 / 6.0)
 
 
 def mediastinal_borders(thorax: Thorax, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,7 +217,8 @@ def vessels_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarra
     off = x - np.float32(thorax.shift)
     u = np.where(off < 0, -off / right, off / left)
     low = 1.0 - 0.55 * smoothstep(heart_y - 1.0, heart_y + 3.0, y)
-    column = 14.0 * np.maximum(1.0 - (u / low) ** 4, 0.0) ** 0.4
+    reach = (u / low) ** 2
+    column = 14.0 * power(1.0 - reach * reach, 0.4)
     knob_y = thorax.apex + 6.9
     bow = np.sin(np.pi * np.clip((y - knob_y) / 17.0, 0.0, 1.0))
     aorta_x = thorax.shift + 0.8 + 0.5 * thorax.knob + thorax.unfold * bow

@@ -57,10 +57,18 @@ def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title
     """`[work(t) for t in tasks]` with a progress bar, in `workers` processes if more than one; the order is kept."""
     if workers == 1 or len(tasks) < 2:
         return [work(task) for task in tqdm(tasks, desc=title, unit="patient")]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context()) as pool:
         chunk = max(1, min(16, len(tasks) // (4 * workers)))
         return list(tqdm(pool.map(work, tasks, chunksize=chunk), total=len(tasks), desc=title, unit="patient"))
+
+
+def _context() -> Any:
+    """A way to start processes that does not copy this one's threads; the drawing code is imported once where the system can."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fairrecon_jax.data.phantoms"])
+    return context
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> None:
@@ -78,7 +86,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, one line per entry of the outer two levels being left to `indent=1`."""
+    """Writes indented UTF-8 JSON."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -102,7 +110,7 @@ def write_xlsx(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
 
 
 def write_nifti(path: Path, stored: np.ndarray, spacing: tuple[float, float, float], slope: float | None = None) -> None:
-    """Writes integers as gzipped NIfTI-1 in RAS orientation; readers see `stored * slope`.
+    """Writes integers as gzipped NIfTI-1 whose axes run to the patient's left, back and top; readers see `stored * slope`.
 
     Args:
       path: ends in .nii.gz.
@@ -113,9 +121,9 @@ def write_nifti(path: Path, stored: np.ndarray, spacing: tuple[float, float, flo
     header = nib.nifti1.Nifti1Header()
     header.set_data_dtype(stored.dtype)
     header.set_data_shape(stored.shape)
-    centre = -0.5 * np.array(spacing) * (np.array(stored.shape) - 1)
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = centre
+    direction = np.array([-1.0, -1.0, 1.0])
+    affine = np.diag([*(direction * spacing), 1.0])
+    affine[:3, 3] = -0.5 * direction * spacing * (np.array(stored.shape) - 1)
     header.set_zooms(spacing)
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1)

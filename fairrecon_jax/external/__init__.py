@@ -1,0 +1,7 @@
+"""Prediction tables from anywhere: a CSV or parquet file and a mapping that says which column is what, checked and made ours."""
+
+from fairrecon_jax.external.mapping import options_of
+from fairrecon_jax.external.read import read_table
+from fairrecon_jax.external.run import assess_table
+
+__all__ = ["assess_table", "options_of", "read_table"]

@@ -1,0 +1,57 @@
+"""Assessing a foreign table from file to report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairrecon_jax.assessment import AssessOptions, assess, write_predictions
+from fairrecon_jax.external.mapping import load, options_of
+from fairrecon_jax.external.read import read_table
+from fairrecon_jax.report.build import build_report
+
+
+def assess_table(
+    path: str | os.PathLike[str],
+    mapping: Mapping[str, Any] | str | os.PathLike[str] | None,
+    workdir: str | os.PathLike[str],
+    options: AssessOptions | None = None,
+) -> Path:
+    """Assesses a foreign table and writes predictions, results and report.
+
+    Args:
+      path: see `read_table`.
+      mapping: see `read_table`; its `options` become `AssessOptions`.
+      workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv` and `report/`.
+      options: used instead of the mapping's.
+
+    Returns:
+      The report's page.
+
+    Raises:
+      ValueError: as `read_table` and `assess`, or an unknown option.
+    """
+    table, spec = read_table(path, mapping)
+    options = options or options_of(load(mapping))
+    performance, fairness = assess(table, spec, options)
+    folder = Path(workdir)
+    exclusions = table.attrs.pop("exclusions", [])
+    write_predictions(folder / "predictions.parquet", table, spec)
+    for name, part in (("performance", performance), ("fairness", fairness)):
+        target = folder / "results" / f"{name}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        part.to_csv(aside, index=False)
+        os.replace(aside, target)
+    columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
+    people = table[columns].drop_duplicates("example_id").reset_index(drop=True)
+    labels = table.drop_duplicates("example_id").reset_index(drop=True)
+    people = people.assign(**{t.name: labels[f"{t.name}__label"] for t in spec.tasks})
+    provenance = {
+        "config": {"predictions": str(path), "options": str(options)},
+        "exclusions": {e["reason"]: e["count"] for e in exclusions},
+        "seeds": {"assessment": options.seed},
+    }
+    return build_report(folder, spec, performance, fairness, people, (), provenance)

@@ -25,7 +25,7 @@ from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_r
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
-from fairrecon_jax.data.units import Unit, fingerprint
+from fairrecon_jax.data.units import Unit, fingerprint, table_stamps
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -56,13 +56,13 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
+        aside = place.parent.parent / f".{config.stored_name}.partial"
+        shutil.rmtree(aside, ignore_errors=True)
         if place.is_dir():
             _check_origin(builder, config, tree, place)
             return place
         notes = Notes()
         units = builder.units(tree, config, notes)
-        aside = place.parent.parent / f".{config.stored_name}.partial"
-        shutil.rmtree(aside, ignore_errors=True)
         written = _write(builder, config, tree, aside, units, notes, workers, progress)
         _finish(written, tree, units, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +111,8 @@ def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path
     if not tree.is_dir():
         return
     origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
+    if origin["root"] == str(tree.resolve()) and origin["tables"] == table_stamps(tree):
+        return
     if fingerprint(tree, builder.units(tree, config, Notes())) != origin["fingerprint"]:
         raise ValueError(
             f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
@@ -165,6 +167,7 @@ def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: 
     notes.table().to_csv(written / EXCLUSIONS, index=False)
     origin: dict[str, Any] = {
         "root": str(tree.resolve()),
+        "tables": table_stamps(tree),
         "fingerprint": fingerprint(tree, units),
         "examples": len(rows),
         "patients": len({row["patient_id"] for row in rows}),

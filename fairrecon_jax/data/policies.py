@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -38,7 +39,8 @@ def sex_group(recorded: object) -> str | None:
     return _SEX_WORDS.get(str(recorded).strip().lower())
 
 
-def race_group(recorded: object) -> str | None:
+@functools.cache
+def race_group(recorded: str) -> str | None:
     """One of `RACES`, or None where race is blank, unknown, refused or not understood.
 
     Args:

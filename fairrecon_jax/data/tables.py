@@ -50,7 +50,8 @@ def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> N
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
     """The rows of a text table as dictionaries."""
-    return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False, name=None)]
+    names = list(table.columns)
+    return [dict(zip(names, values, strict=True)) for values in zip(*(table[name].tolist() for name in names), strict=True)]
 
 
 def number(text: object) -> float:

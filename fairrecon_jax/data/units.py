@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> Non
             seen.add((kind, key))
             notes.keep(unit.files[0], kind, reason)
 
-    readers = {"sex": policies.sex_group, "race": policies.race_group}
+    readers: dict[str, Callable[[str], str | None]] = {"sex": policies.sex_group, "race": policies.race_group}
     for unit in units:
         if np.isnan(unit.columns["age_years"]):
             once(unit.name if age_per_image else unit.patient_id, unit, "missing_age", f"patient {unit.patient_id}: no plausible age")
@@ -87,3 +88,9 @@ def fingerprint(root: Path, units: list[Unit]) -> str:
             paths = [root / file for file in unit.files]
             digest.update(repr([path.stat().st_size if path.is_file() else -1 for path in paths]).encode())
     return digest.hexdigest()
+
+
+def table_stamps(root: Path) -> dict[str, list[int]]:
+    """Size and time of change of the tables in `root` and one folder below: a quick sign that a tree is as it was."""
+    paths = [path for kind in ("csv", "xlsx", "txt") for depth in ("", "*/") for path in root.glob(f"{depth}*.{kind}")]
+    return {path.relative_to(root).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(paths)}

@@ -69,6 +69,21 @@ def test_stored_name_depends_on_what_is_stored_only():
     assert full.stored_name == "64px-frontal_lateral-slices_3_9-patients_5-phantom"
 
 
+def test_an_unchanged_tree_is_not_scanned_again_and_a_changed_table_is_seen(tree, tmp_path, monkeypatch):
+    prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    plain, scans = LggMri.scan, []
+    monkeypatch.setattr(LggMri, "scan", classmethod(lambda cls, *args: (scans.append(1), plain(*args))[1]))
+    prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    assert scans == []
+    os.utime(tree / "data.csv", (1, 1))
+    prepare(CONFIG, tree, tmp_path / "out", progress=False)
+    assert scans == [1], "touched, not changed"
+    table = tree / "data.csv"
+    table.write_text(table.read_text().replace("44.0", "45.0"))
+    with pytest.raises(ValueError, match="was prepared from"):
+        prepare(CONFIG, tree, tmp_path / "out", progress=False)
+
+
 def test_another_tree_is_refused_unless_told_apart(tree, tmp_path):
     prepare(CONFIG, tree, tmp_path / "out", progress=False)
     other = write_lgg(tmp_path / "other", PATIENTS, rows=[lgg_row(name, gender="2.0") for name in PATIENTS])

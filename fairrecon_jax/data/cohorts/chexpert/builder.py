@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,15 +80,15 @@ class Chexpert(CohortBuilder):
         table = read_table(path, NEEDED)
         folder = path.parent.relative_to(root)
         people = read_demographics(dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))), notes)
-        units, left_out = [], Counter[str]()
+        units, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
         for line, row in enumerate(rows_of(table), start=2):
-            unit = _unit(row, folder, f"{(folder / path.name).as_posix()}#{line}", people, notes)
+            unit = _unit(row, folder, f"{place}#{line}", people, notes)
             if unit and unit.columns["view"] in config.views:
                 units.append(unit)
             elif unit:
                 left_out[unit.columns["view"]] += 1
         for view, count in sorted(left_out.items()):
-            notes.skip((folder / path.name).as_posix(), "view", f"{count} {view} images left out, as views is {', '.join(config.views)}")
+            notes.skip(place, "view", f"{count} {view} images left out, as views is {', '.join(config.views)}")
         return units
 
     @classmethod
@@ -123,7 +123,7 @@ def _table_path(root: Path) -> Path:
 def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes) -> Unit | None:
     """One row as a unit; whatever stands before train/patient.../study.../view... in its path is stripped."""
     text = row["Path"].strip()
-    parts = PurePosixPath(text.replace("\\", "/")).parts
+    parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:
         notes.skip(place, "outside_root", f"{text} leaves the data folder")
         return None
@@ -145,7 +145,7 @@ def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple
         "projection": row["AP/PA"].strip(),
         **_recorded(row, place, notes),
     }
-    return Unit("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ((folder / Path(*parts[-4:])).as_posix(),), columns)
+    return Unit("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ("/".join((*folder.parts, *parts[-4:])),), columns)
 
 
 def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]:

@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import (
     Drawing,
+    Marks,
     canvas,
     floor_handle,
-    interval,
     legend,
     not_estimable,
     offsets,
@@ -50,6 +50,9 @@ def baseline(findings: Findings) -> Drawing | None:
                 axes.set_xlabel("EODD (0 = no gap)" if kind == "classification" else "SER (1 = no gap)")
             line[0].set_yticks(range(len(names)), [wrap(findings.task_title(t), 24) for t in names])
             line[0].set_ylim(len(names) - 0.5, -0.5)
+            none = 0.0 if kind == "classification" else 1.0
+            reach = rows.loc[rows["task"].isin(names), ["value", "chance_floor"]].max(axis=None)
+            line[0].set_xlim(none - 0.002, none + 1.06 * max(reach - none, 0.01) if known(reach) else none + 1.0)
         for axes, attribute in zip(grid[0], attributes, strict=True):
             axes.set_title(f"by {attribute}")
         dot = Line2D([], [], marker="o", color=style.INK, linestyle="none", label="gap on original images")
@@ -98,7 +101,6 @@ def baseline_panel(axes: Axes, rows: pd.DataFrame, tasks: list[str]) -> None:
             axes.plot(row.value, y, marker="o", color=style.INK, zorder=4)
         else:
             axes.text(0.04, y, "n.e.", transform=axes.get_yaxis_transform(), va="center", fontsize=6, color=style.GREY, style="italic")
-    axes.set_xlim(left=none - 0.004)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
 
@@ -154,19 +156,19 @@ def vertical_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: li
     place = dict(zip(methods, offsets(len(methods), min(0.72, 0.22 * (len(methods) - 1))), strict=True))
     where = {t: i for i, t in enumerate(tasks)}
     tested = (rows["verdict"] != "").any()
-    size = 4.4 if len(methods) < 5 else 3.2
+    marks = Marks(vertical=True, size=4.4 if len(methods) < 5 else 3.2)
     for row in rows.itertuples():
         x, look = where[row.task] + place[row.reconstructor, row.mitigation], findings.looks[row.reconstructor]
         if not known(row.change):
             not_estimable(axes, x, 0, rotation=90, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
             continue
         fade = 1.0 if changed(row.verdict) or not tested else 0.42
-        interval(axes, row.ci_low, row.ci_high, x, look, vertical=True, alpha=fade)
-        point(axes, x, row.change, look, findings.markers[row.mitigation], alpha=fade, markersize=size)
+        marks.add(look, findings.markers[row.mitigation], x, row.change, row.ci_low, row.ci_high, fade)
         if style.verdict_sign(row.verdict):
             top = row.ci_high if known(row.ci_high) else row.change
             label = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
             axes.annotate(style.verdict_sign(row.verdict), (x, top), **label)
+    marks.draw(axes)
     axes.margins(y=0.12)
     axes.grid(axis="y")
     axes.tick_params(axis="x", length=0)
@@ -233,7 +235,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
         panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
         for axes, attribute in zip(panels, attributes, strict=True):
             axes.set_title(f"by {attribute}", pad=14)
-            axes.set_xlim(-0.5, len(methods) - 0.5)
+            axes.set_xlim(-0.5, max(len(methods), 3) - 0.5)
             for j, (recon, mitigation) in enumerate(methods):
                 look = findings.looks[recon]
                 point(axes, j, -0.85, look, findings.markers[mitigation], clip_on=False)
@@ -288,9 +290,12 @@ def volcano(findings: Findings) -> Drawing | None:
             mine = rows[rows["metric"] == metric]
             axes.axhline(-math.log10(0.05), color=style.GREY, linestyle=":", linewidth=1)
             axes.axvline(0, color=style.INK, linewidth=0.8)
+            marks = Marks()
             for row in mine.itertuples():
                 fade = 1.0 if changed(row.verdict) else 0.4
-                point(axes, row.change, row.height, findings.looks[row.reconstructor], findings.markers[row.mitigation], alpha=fade)
+                look = findings.looks[row.reconstructor]
+                marks.add(look, findings.markers[row.mitigation], row.height, row.change, math.nan, math.nan, fade)
+            marks.draw(axes)
             name_strongest(axes, findings, mine)
             axes.annotate(
                 "p = 0.05",

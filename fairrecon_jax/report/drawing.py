@@ -82,6 +82,29 @@ def interval(axes: Axes, low: float, high: float, at: float, look: style.Look, v
         axes.plot(*(([at, at], [low, high]) if vertical else ([low, high], [at, at])), **options)
 
 
+class Marks:
+    """Collects marks with intervals and draws all of one look at once, which is many times faster than one by one."""
+
+    def __init__(self, vertical: bool = False, size: float = 4.4, width: float = 1.1) -> None:
+        self.vertical, self.size, self.width = vertical, size, width
+        self.found: dict[tuple[Any, str, float], list[tuple[float, float, float, float]]] = {}
+
+    def add(self, look: style.Look, marker: str, at: float, value: float, low: float, high: float, fade: float = 1.0) -> None:
+        """Adds a value at position `at` along the other axis; NaN bounds mean no interval."""
+        self.found.setdefault((look, marker, fade), []).append((at, value, low, high))
+
+    def draw(self, axes: Axes) -> None:
+        """Draws everything collected."""
+        for (look, marker, fade), rows in self.found.items():
+            at, value, low, high = np.array(rows, dtype=float).T
+            bounded = np.isfinite(low) & np.isfinite(high)
+            ends = np.stack([low, high, np.full_like(low, np.nan)], 1)[bounded].ravel()
+            where = np.repeat(at[bounded], 3)
+            line = {"color": look.color, "alpha": fade, "linewidth": self.width, "solid_capstyle": "butt", "zorder": 3}
+            axes.plot(*((where, ends) if self.vertical else (ends, where)), **line)
+            point(axes, *((at, value) if self.vertical else (value, at)), look, marker, alpha=fade, markersize=self.size)
+
+
 def not_estimable(axes: Axes, x: float, y: float, **more: Any) -> None:
     """The mark of a value that could not be estimated."""
     options = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic", "zorder": 5, **more}

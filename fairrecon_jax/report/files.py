@@ -8,9 +8,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from PIL import Image
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
@@ -37,15 +39,16 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
 
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
-    """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes."""
+    """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the first drawing settles the layout."""
     stream = io.BytesIO()
+    figure.set_dpi(dpi)
     if kind == "png":
-        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=dpi, metadata={"Software": None})
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
         figure.set_layout_engine("none")
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(stream, format="PNG", dpi=(dpi, dpi))
     elif kind == "pdf":
-        FigureCanvasPdf(figure).print_figure(
-            stream, format="pdf", dpi=dpi, metadata={"CreationDate": None, "Producer": None, "Creator": None}
-        )
+        FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None, "Producer": None, "Creator": None})
     else:
         raise ValueError(f"a figure is written as png or pdf, not {kind!r}")
     return stream.getvalue()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, canvas, floor_handle, interval, legend, not_estimable, point, signed, wrap
+from fairrecon_jax.report.drawing import Drawing, Marks, canvas, floor_handle, legend, not_estimable, signed, wrap
 from fairrecon_jax.report.quality import change_panel
 from fairrecon_jax.report.select import Findings, changed, gap_metric, known
 
@@ -117,13 +119,26 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
     change.axvline(0, color=style.INK, linewidth=0.8)
     block = len(methods) + 0.6
     none = 1.0 if (rows["metric"] == "ser").any() else 0.0
-    for i, task in enumerate(tasks):
+    for i in range(1, len(tasks), 2):
         for axes in line:
-            axes.axhspan(i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7" if i % 2 else "white", linewidth=0, zorder=0)
-        for j, (recon, mitigation) in enumerate(methods):
-            mine = rows[(rows["task"] == task) & (rows["reconstructor"] == recon) & (rows["mitigation"] == mitigation)]
-            if not mine.empty:
-                forest_row(line, findings, mine.iloc[0], i * block + j, none)
+            axes.axhspan(i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7", linewidth=0, zorder=0)
+    places = {(t, *m): i * block + j for i, t in enumerate(tasks) for j, m in enumerate(methods)}
+    after, moved = Marks(size=4.0, width=0.9), Marks(size=4.0)
+    rows = rows.assign(y=[places[key] for key in zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)])
+    for row in rows.itertuples():
+        look, mark = findings.looks[row.reconstructor], findings.markers[row.mitigation]
+        if known(row.change):
+            after.add(look, mark, row.y, row.reconstructed, row.original, row.reconstructed)
+            moved.add(look, mark, row.y, row.change, row.ci_low, row.ci_high)
+        else:
+            not_estimable(change, 0, row.y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+        verdict_text(words, row)
+    floors = rows.dropna(subset=["chance_floor"])
+    gap.barh(floors["y"], floors["chance_floor"] - none, left=none, height=1.0, color=style.FLOOR, zorder=1)
+    before = {"marker": "|", "markersize": 7, "markeredgewidth": 1.4, "color": style.INK, "linestyle": "none", "zorder": 5}
+    gap.plot(rows["original"], rows["y"], **before)
+    after.draw(gap)
+    moved.draw(change)
     gap.set_yticks([i * block + (len(methods) - 1) / 2 for i in range(len(tasks))], [wrap(findings.task_title(t), 20) for t in tasks])
     gap.set_ylim(len(tasks) * block - 0.8, -0.8)
     gap.set_xlim(left=none - 0.002)
@@ -134,26 +149,15 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
     words.spines[["left", "bottom"]].set_visible(False)
 
 
-def forest_row(line: list[Axes], findings: Findings, row: pd.Series, y: float, none: float) -> None:
-    """One line of a forest."""
-    gap, change, words = line
-    look, mark, strong = findings.looks[row["reconstructor"]], findings.markers[row["mitigation"]], changed(row["verdict"])
-    if known(row["chance_floor"]):
-        gap.barh(y, row["chance_floor"] - none, left=none, height=1.0, color=style.FLOOR, zorder=1)
-    text = {"va": "center", "fontsize": 6.5, "color": style.INK if strong else style.GREY, "fontweight": "bold" if strong else "normal"}
-    if not known(row["change"]):
-        not_estimable(change, 0, y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
-        words.text(0, y, row["verdict"] or "not estimable", **text)
-        return
-    if known(row["original"], row["reconstructed"]):
-        gap.plot([row["original"], row["reconstructed"]], [y, y], color=look.color, linewidth=0.9, zorder=3)
-        gap.plot(row["original"], y, marker="|", markersize=7, markeredgewidth=1.4, color=style.INK, zorder=5)
-        point(gap, row["reconstructed"], y, look, mark, markersize=4)
-    interval(change, row["ci_low"], row["ci_high"], y, look)
-    point(change, row["change"], y, look, mark, markersize=4)
-    verdict = " ".join(filter(None, [style.verdict_sign(row["verdict"]), row["verdict"] or "no test"]))
-    p = f"  p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
-    words.text(0, y, verdict + p, **text)
+def verdict_text(axes: Axes, row: Any) -> None:
+    """The verdict of one line of a forest, with its p-value."""
+    strong = changed(row.verdict)
+    verdict = " ".join(
+        filter(None, [style.verdict_sign(row.verdict), row.verdict or ("no test" if known(row.change) else "not estimable")])
+    )
+    p = f"  p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
+    look = {"color": style.INK if strong else style.GREY, "fontweight": "bold" if strong else "normal"}
+    axes.text(0, row.y, verdict + p, va="center", fontsize=6.5, **look)
 
 
 def p_words(p: float) -> str:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, canvas, interval, legend, not_estimable, offsets, point, signed, wrap
+from fairrecon_jax.report.drawing import Drawing, Marks, canvas, legend, not_estimable, offsets, signed, wrap
 from fairrecon_jax.report.forest import slug
 from fairrecon_jax.report.select import Findings, changed, known, one
 
@@ -40,8 +40,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
         panels = panel_grid(figure, findings, tasks, groups)
         for axes, task in zip(panels, tasks, strict=True):
             mine = rows[rows["task"] == task]
-            for i, group in enumerate(groups):
-                group_marks(axes, findings, mine[mine["group"] == group], methods, i)
+            group_marks(axes, findings, mine, methods, groups)
             counts(axes, mine, groups)
         for axes in panels[-min(3, len(panels)) :]:
             axes.set_xlabel(style.metric_name(metric))
@@ -83,25 +82,25 @@ def panel_grid(figure: mpl.figure.Figure, findings: Findings, tasks: list[str], 
     return panels[: len(tasks)]
 
 
-def group_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: list[tuple[str, str]], y: int) -> None:
-    """Original and reconstructions of one group of one task."""
-    original = one(rows, version="original")
-    if original is not None and known(original["value"]):
-        if known(original["ci_low"], original["ci_high"]):
-            low, high = original["ci_low"], original["ci_high"]
-            axes.add_patch(Rectangle((low, y - 0.42), high - low, 0.84, facecolor="#dddddd", linewidth=0, zorder=1))
-        axes.plot([original["value"]] * 2, [y - 0.42, y + 0.42], color=style.INK, linewidth=1.3, zorder=2)
-    drawn = 0
-    for (recon, mitigation), dy in zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True):
-        row = one(rows, version="reconstructed", reconstructor=recon, mitigation=mitigation)
-        if row is not None and known(row["value"]):
-            interval(axes, row["ci_low"], row["ci_high"], y + dy, findings.looks[recon], linewidth=0.9)
-            point(axes, row["value"], y + dy, findings.looks[recon], findings.markers[mitigation], markersize=3.6)
-            drawn += 1
-    if not drawn and not rows.empty:
-        axes.text(
-            0.5, y, "n.e.", transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=6, color=style.GREY, style="italic"
-        )
+def group_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: list[tuple[str, str]], groups: list[str]) -> None:
+    """Originals and reconstructions of all groups of one task."""
+    marks = Marks(size=3.6, width=0.9)
+    place = dict(zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True))
+    originals = rows[rows["version"] == "original"].drop_duplicates("group").set_index("group")
+    made = rows[(rows["version"] == "reconstructed") & rows["value"].notna()].drop_duplicates(["group", "reconstructor", "mitigation"])
+    for row in made.itertuples():
+        y = groups.index(row.group) + place[row.reconstructor, row.mitigation]
+        marks.add(findings.looks[row.reconstructor], findings.markers[row.mitigation], y, row.value, row.ci_low, row.ci_high)
+    for y, group in enumerate(groups):
+        value, low, high = originals.loc[group, ["value", "ci_low", "ci_high"]] if group in originals.index else (math.nan,) * 3
+        if known(value):
+            if known(low, high):
+                axes.add_patch(Rectangle((low, y - 0.42), high - low, 0.84, facecolor="#dddddd", linewidth=0, zorder=1))
+            axes.plot([value] * 2, [y - 0.42, y + 0.42], color=style.INK, linewidth=1.3, zorder=2)
+        elif (rows["group"] == group).any() and not (made["group"] == group).any():
+            text = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic"}
+            axes.text(0.5, y, "n.e.", transform=axes.get_yaxis_transform(), **text)
+    marks.draw(axes)
 
 
 def counts(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
@@ -137,19 +136,7 @@ def group_change(findings: Findings, rows: pd.DataFrame, attribute: str, metric:
         panels = panel_grid(figure, findings, tasks, groups)
         for axes, task in zip(panels, tasks, strict=True):
             mine = rows[rows["task"] == task]
-            axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
-            for (recon, mitigation), dy in zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True):
-                look = findings.looks[recon]
-                for i, group in enumerate(groups):
-                    row = one(mine, reconstructor=recon, mitigation=mitigation, group=group)
-                    if row is None:
-                        continue
-                    if not known(row["change"]):
-                        not_estimable(axes, 0, i + dy)
-                        continue
-                    fade = 1.0 if changed(row["verdict"]) else 0.42
-                    interval(axes, row["ci_low"], row["ci_high"], i + dy, look, linewidth=0.9, alpha=fade)
-                    point(axes, row["change"], i + dy, look, findings.markers[mitigation], markersize=3.6, alpha=fade)
+            change_marks(axes, findings, mine, methods, groups)
             counts(axes, mine, groups)
         for axes in panels[-min(3, len(panels)) :]:
             axes.set_xlabel("change against the reference")
@@ -165,6 +152,21 @@ def group_change(findings: Findings, rows: pd.DataFrame, attribute: str, metric:
     alt = f"Dot charts of the change of {stem} of each group by {attribute} against {reference}; numbers in its table."
     key = "_".join(filter(None, ["group_change", slug(attribute), metric[4:], slug(stratum) if stratum else ""]))
     return Drawing(key, f"Who changed more: {stem} by {attribute}{who}", caption, alt, figure, rows, folded=True)
+
+
+def change_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: list[tuple[str, str]], groups: list[str]) -> None:
+    """Changes of all groups of one task, pale where the verdict does not say changed."""
+    axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
+    marks = Marks(size=3.6, width=0.9)
+    place = dict(zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True))
+    for row in rows.itertuples():
+        y = groups.index(row.group) + place[row.reconstructor, row.mitigation]
+        if known(row.change):
+            fade = 1.0 if changed(row.verdict) else 0.42
+            marks.add(findings.looks[row.reconstructor], findings.markers[row.mitigation], y, row.change, row.ci_low, row.ci_high, fade)
+        else:
+            not_estimable(axes, 0, y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3})
+    marks.draw(axes)
 
 
 def stratum_phrase(stratum: str) -> str:

@@ -52,10 +52,10 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
         grid = figure.subplots(2, len(versions), squeeze=False)
         for j, (name, image) in enumerate(versions):
             picture(grid[0, j], panel, name, image)
-            grid[0, j].set_title(title(findings, name, panel, options), fontsize=8)
+            grid[0, j].set_title(title(findings, name, panel), fontsize=8)
             grid[0, j].set_xlabel(score_words(findings, panel, name, tasks), fontsize=6.4, linespacing=1.25)
             error_map(grid[1, j], panel, image if j else None, reach)
-        colour_bar(figure, grid, reach)
+        colour_bar(grid[1, 0], reach)
         legend_of_masks(figure, panel)
     level = style.level_phrase(panel.level, findings.spec.degradation)
     who = [panel.caption] if panel.caption else []
@@ -69,7 +69,7 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
     return Drawing(f"example_{number:02d}", f"Example {number}", caption, alt, figure, score_table(findings, panel, number))
 
 
-def title(findings: Findings, name: str, panel: ExamplePanel, options: ReportOptions) -> str:
+def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
     if name == "degraded":
         return f"degraded, {style.level_name(panel.level, findings.spec.degradation)}"
@@ -93,7 +93,6 @@ def error_map(axes: Axes, panel: ExamplePanel, image: np.ndarray | None, reach: 
     """The signed difference to the original; nothing under the original itself."""
     bare(axes)
     if image is None:
-        axes.set_visible(False)
         return
     axes.imshow(flat(image) - flat(panel.original), cmap=ERRORS, vmin=-reach, vmax=reach, interpolation="nearest")
     error = float(np.mean((flat(image) - flat(panel.original)) ** 2))
@@ -106,15 +105,15 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def colour_bar(figure: Figure, grid: np.ndarray, reach: float) -> None:
-    """The scale of the error maps beside the lower row."""
+def colour_bar(axes: Axes, reach: float) -> None:
+    """The scale of the error maps, in the empty cell under the original."""
+    place = axes.inset_axes((0.04, 0.5, 0.92, 0.07))
     norm = mpl.colors.Normalize(-reach, reach)
-    bar = figure.colorbar(
-        mpl.cm.ScalarMappable(norm, mpl.colormaps[ERRORS]), ax=grid[1, :].tolist(), location="left", shrink=0.9, aspect=22
-    )
+    bar = axes.figure.colorbar(mpl.cm.ScalarMappable(norm, mpl.colormaps[ERRORS]), cax=place, orientation="horizontal")
     bar.set_ticks([-reach, 0.0, reach], labels=[signed(-reach), "0", signed(reach)])
-    bar.set_label("error (share of the full range)", fontsize=7)
+    bar.ax.tick_params(labelsize=6.5)
     bar.outline.set_visible(False)
+    axes.text(0.5, 0.64, "image − original\n(share of the full range)", transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8)
 
 
 def legend_of_masks(figure: Figure, panel: ExamplePanel) -> None:

@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import (
     Drawing,
+    Marks,
     canvas,
     hatched,
-    interval,
     legend,
     not_estimable,
     offsets,
     original_handle,
-    point,
     signed,
     wrap,
 )  # fmt: skip
@@ -33,7 +32,12 @@ def level_axis(axes: Axes, findings: Findings, words: bool = True) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.5, len(names) - 0.5)
     if words:
-        axes.set_xlabel(f"{findings.spec.degradation.unit}" + (" (worse →)" if len(names) > 1 else ""))
+        axes.set_xlabel(level_words(findings))
+
+
+def level_words(findings: Findings) -> str:
+    """The label of a level axis, with the unit."""
+    return findings.spec.degradation.unit + (" (worse →)" if len(findings.levels) > 1 else "")
 
 
 def draw_levels(axes: Axes, findings: Findings, rows: pd.DataFrame, mark_missing: bool = True) -> None:
@@ -45,18 +49,18 @@ def draw_levels(axes: Axes, findings: Findings, rows: pd.DataFrame, mark_missing
       rows: columns reconstructor, mitigation, level, value, ci_low, ci_high; one row per method and level.
       mark_missing: write "n.e." where a method has a row without a value.
     """
-    methods = findings.methods(rows)
+    methods, marks = findings.methods(rows), Marks(vertical=True)
     for (recon, mitigation), dx in zip(methods, offsets(len(methods), min(0.4, 0.12 * len(methods))), strict=True):
         mine = rows[(rows["reconstructor"] == recon) & (rows["mitigation"] == mitigation)]
         mine = mine.drop_duplicates("level").set_index("level").reindex(findings.levels)
         x, look = np.arange(len(findings.levels)) + dx, findings.looks[recon]
         thin = 1.2 if mitigation == "none" else 0.7
         axes.plot(x, mine["value"], color=look.color, linestyle=look.line, linewidth=thin, zorder=2)
-        point(axes, x, mine["value"], look, findings.markers[mitigation])
         for at, value, low, high in zip(x, mine["value"], mine["ci_low"], mine["ci_high"], strict=True):
-            interval(axes, low, high, at, look, vertical=True)
+            marks.add(look, findings.markers[mitigation], at, value, low, high)
             if mark_missing and not known(value):
                 axes.text(at, 0.02, "n.e.", transform=axes.get_xaxis_transform(), ha="center", fontsize=6, color=style.GREY, style="italic")
+    marks.draw(axes)
     axes.grid(axis="y")
 
 
@@ -171,7 +175,7 @@ def task_performance(findings: Findings) -> Drawing | None:
     tasks = [t for t in findings.spec.tasks if ((rows["task"] == t.name) & (rows["metric"] == task_metric(t))).any()]
     if not tasks:
         return None
-    columns = min(4, len(tasks)) if len(tasks) != 5 else 3
+    columns = 3 if len(tasks) in (3, 5, 6, 9) else min(4, len(tasks))
     lines = math.ceil(len(tasks) / columns)
     with canvas(0.6 + 1.55 * lines) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
@@ -186,27 +190,37 @@ def task_performance(findings: Findings) -> Drawing | None:
             axes.set_title(wrap(title, 24))
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
-        equal_spans(list(panels[: len(tasks)]))
+        equal = equal_spans(list(panels[: len(tasks)]))
         for i, axes in enumerate(panels[: len(tasks)]):
-            level_axis(axes, findings, words=i + columns >= len(tasks))
+            level_axis(axes, findings, words=False)
             if i % columns == 0:
                 axes.set_ylabel(style.metric_name(task_metric(tasks[i])))
+        figure.supxlabel(level_words(findings), fontsize=8)
         legend(figure, findings, rows[rows["version"] == "reconstructed"], lines=True, extra=(original_handle(),))
+    same = "All panels span the same height, so that slopes can be compared, but start at different values."
+    scale = same if equal else "Each panel has its own scale: compare heights with its axis, not with its neighbour."
     caption = (
         "One panel per diagnosis; worse degradation to the right. The dashed line is the diagnosis on the original images, the grey band its 95% "
-        "interval; vertical lines are 95% intervals. All panels span the same height, so that slopes can be compared, but start at different values."
+        "interval; vertical lines are 95% intervals. " + scale
     )
     alt = f"{len(tasks)} small line charts of AUROC or Dice against the level, one per diagnosis; the numbers are in the table of this figure."
     return Drawing("task_performance", "Each diagnosis against degradation", caption, alt, figure, rows)
 
 
-def equal_spans(panels: list[Axes]) -> None:
-    """Gives all panels y axes of the same height, each centred on its own data."""
+def equal_spans(panels: list[Axes], most: float = 2.5) -> bool:
+    """Gives all panels y axes of the same height, each centred on its own data, unless one needs `most` times the median height.
+
+    Returns:
+      Whether it did.
+    """
     limits = [axes.get_ylim() for axes in panels]
-    span = max(high - low for low, high in limits)
+    spans = [high - low for low, high in limits]
+    if max(spans) > most * float(np.median(spans)):
+        return False
     for axes, (low, high) in zip(panels, limits, strict=True):
         middle = (low + high) / 2
-        axes.set_ylim(middle - span / 2, middle + span / 2)
+        axes.set_ylim(middle - max(spans) / 2, middle + max(spans) / 2)
+    return True
 
 
 def task_change(findings: Findings) -> Drawing | None:
@@ -245,19 +259,18 @@ def change_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list
         axes.axhspan(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
     place = dict(zip(methods, offsets(len(methods), min(0.66, 0.24 * (len(methods) - 1))), strict=True))
     where = {t: i for i, t in enumerate(tasks)}
+    marks = Marks(size=4.4 if len(methods) < 5 else 3.4)
     for row in rows.itertuples():
         y = where[row.task] + place[row.reconstructor, row.mitigation]
         look, strong = findings.looks[row.reconstructor], changed(row.verdict)
         if not known(row.change):
             not_estimable(axes, 0, y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
             continue
-        fade = 1.0 if strong else 0.42
-        size = 4.4 if len(methods) < 5 else 3.4
-        interval(axes, row.ci_low, row.ci_high, y, look, alpha=fade)
-        point(axes, row.change, y, look, findings.markers[row.mitigation], alpha=fade, markersize=size)
+        marks.add(look, findings.markers[row.mitigation], y, row.change, row.ci_low, row.ci_high, 1.0 if strong else 0.42)
         if style.verdict_sign(row.verdict):
             end = row.ci_high if known(row.ci_high) else row.change
             label = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5, "color": style.INK}
             axes.annotate(style.verdict_sign(row.verdict), (end, y), **label, zorder=6)
+    marks.draw(axes)
     axes.margins(x=0.09)
     axes.tick_params(axis="y", length=0)

@@ -185,6 +185,11 @@ class Findings:
         name = self.looks[reconstructor].name if reconstructor in self.looks else reconstructor
         return name if mitigation == "none" else f"{name} + {style.mitigation_name(mitigation)}"
 
+    def method_phrase(self, reconstructor: str, mitigation: str) -> str:
+        """A method as it ends a sentence: "with U-Net", "on the degraded image"."""
+        name = self.method_name(reconstructor, mitigation)
+        return f"on the {name}" if reconstructor == "identity" else f"with {name}"
+
     @functools.cached_property
     def _shown(self) -> dict[str, pd.DataFrame]:
         return {"performance": self._show(self.performance), "fairness": self._show(self.fairness)}

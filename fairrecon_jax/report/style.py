@@ -21,7 +21,7 @@ MARKERS = {"none": "o", "reweighting": "s", "reweighted": "s", "eodd": "D", "equ
 SPARE_MARKERS = ("v", "P", "X", "<", ">", "p", "h")
 NAMES = {
     "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix", "irsde": "IR-SDE", "sde": "SDE",
-    "identity": "none (degraded image)", "none": "no mitigation", "reweighting": "reweighting", "reweighted": "reweighting",
+    "identity": "degraded image", "none": "no mitigation", "reweighting": "reweighting", "reweighted": "reweighting",
     "eodd": "equalised-odds loss", "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
 }  # fmt: skip
 METRICS = {

@@ -65,9 +65,7 @@ def diagnosis(findings: Findings) -> str:
         versions = rows[(rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])].dropna(subset=["value"])
         mean, base, count = mean_scores(versions) if not versions.empty else (versions, math.nan, 0)
         if count and known(base):
-            moved = [
-                f"{r.value:.3f} with {findings.method_name(r.reconstructor, r.mitigation)}" for r in ordered(findings, mean).itertuples()
-            ]
+            moved = [f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}" for r in ordered(findings, mean).itertuples()]
             what = f"mean {style.metric_name(metric)} of {count} tasks" if count > 1 else style.metric_name(metric)
             parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
     if not parts:
@@ -116,12 +114,13 @@ def gaps(findings: Findings) -> str:
     real = judged[[changed(v) for v in judged["verdict"]]]
     unjudged = f" ({left} more could not be judged)" if left else ""
     miss = missable(judged[judged["verdict"] == "within chance"])
+    hidden = f"; a true change below about {miss:.2f} (median) would often go unseen" if known(miss) else ""
     if real.empty:
-        return f"{at}, none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}; that does not show equality{miss}."
+        return f"{at}, none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}; this does not show that groups are served alike{hidden}."
     counts = [
         f"{int((real['verdict'] == v).sum())} {v}" for v in ("widened", "narrowed", "reversed", "shifted") if (real["verdict"] == v).any()
     ]
-    return f"{at}, of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}{miss}; the clearest: {clearest(findings, real)}."
+    return f"{at}, of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}, most clearly {clearest(findings, real)}{hidden}."
 
 
 def shorten(text: str, most: int = 160) -> str:
@@ -129,14 +128,9 @@ def shorten(text: str, most: int = 160) -> str:
     return text.rstrip(".") if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def missable(rows: pd.DataFrame) -> str:
-    """What a change within chance may hide: the median detectable change."""
-    sizes = rows["mde"].dropna()
-    return (
-        f", since among those within chance a true change below about {sizes.median():.2f} (median) would often go unseen"
-        if len(sizes)
-        else ""
-    )
+def missable(rows: pd.DataFrame) -> float:
+    """What a change within chance may hide: the median detectable change, NaN where none was computed."""
+    return float(rows["mde"].dropna().median()) if rows["mde"].notna().any() else math.nan
 
 
 def clearest(findings: Findings, rows: pd.DataFrame) -> str:
@@ -149,6 +143,6 @@ def clearest(findings: Findings, rows: pd.DataFrame) -> str:
     )
     p = f", adjusted p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
     side = " and ".join(filter(None, [row["group"], stratum_phrase(row["label_stratum"]) if row["label_stratum"] else ""]))
-    where = f", most in {side}" if side else ""
-    method = findings.method_name(row["reconstructor"], row["mitigation"])
-    return f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} with {method} ({values}{bounds}{p}{where})"
+    where = f", most among {side}" if side else ""
+    method = findings.method_phrase(row["reconstructor"], row["mitigation"])
+    return f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} {method} ({values}{bounds}{p}{where})"

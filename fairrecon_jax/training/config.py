@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-FREE_FIELDS = ("workers", "checkpoint_every", "keep", "log_every")
+FREE_FIELDS = ("workers", "checkpoint_every", "keep", "log_every", "tensorboard")
 """Fields that may change when a run continues: none of them changes a parameter."""
 
 
@@ -36,6 +36,7 @@ class TrainConfig:
       log_every: steps whose mean makes one line of metrics.
       seed: of initial parameters, order of examples and all noise.
       workers: reading processes of the loader; 0 = threads of this one.
+      tensorboard: write TensorBoard events too (needs the extra "tensorboard").
     """
 
     steps: int
@@ -60,6 +61,7 @@ class TrainConfig:
     log_every: int = 50
     seed: int = 0
     workers: int = 0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for field, lowest in _LOWEST.items():

@@ -55,7 +55,8 @@ def fit(
       objective: a term for the loss of phases with a clean estimate.
       initial: variables to start from instead of `trainable.init`.
       weights: sampling weights, one per training row (see `train_batches`).
-      choices: whatever else the result depends on (model, cohort, split, level), as JSON: kept in `run.json` and compared on continuing.
+      choices: whatever else the result depends on (cohort, split, level), as JSON: kept in `run.json` and compared on continuing, like the
+        config, the rows, and the plain fields of a trainable or objective that is a dataclass.
       devices: local devices to use; all if None.
 
     Returns:
@@ -104,10 +105,24 @@ def _choices(job: Job) -> dict[str, Any]:
     weights = None if job.weights is None else hashlib.sha256(np.asarray(job.weights, np.float64).tobytes()).hexdigest()[:16]
     return {
         "trainable": job.trainable.name,
+        **_plain_fields("trainable", job.trainable),
         **{f"config.{name}": value for name, value in dataclasses.asdict(job.config).items()},
         "train_source": rows(job.train_source),
         "val_source": rows(job.val_source),
         "objective": None if job.objective is None else type(job.objective).__name__,
+        **_plain_fields("objective", job.objective),
         "initial": None if job.initial is None else digest(job.initial)[:16],
         "weights": weights,
     }
+
+
+def _plain_fields(prefix: str, thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name; {} for anything else."""
+
+    def plain(value: Any) -> bool:
+        return value is None or isinstance(value, (str, int, float)) or (isinstance(value, tuple) and all(map(plain, value)))
+
+    if not dataclasses.is_dataclass(thing):
+        return {}
+    values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
+    return {f"{prefix}.{name}": value for name, value in values.items() if plain(value)}

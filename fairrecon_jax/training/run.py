@@ -101,7 +101,7 @@ class Run:
         """Continues from the latest checkpoint, or starts, and returns the variables to keep and the final record."""
         state, record, template = self._start()
         if parallel.is_primary():
-            self._writer = MetricsWriter(self._job.workdir, record.step)
+            self._writer = MetricsWriter(self._job.workdir, record.step, self._config.tensorboard)
         self._bar = progress(self._job.trainable.name, self._config.steps, record.step)
         with _termination() as stop:
             while record.step < self._config.steps and not self._exhausted(record):

@@ -11,6 +11,7 @@ import pytest
 from training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.reconstructors.mse import MseReconstructor
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import TrainingDiverged, fit
@@ -107,10 +108,47 @@ def test_other_choices_in_the_same_workdir_are_refused(tmp_path: Path, change: d
         learn(tmp_path, **change)
 
 
-def test_harmless_choices_may_change(tmp_path: Path) -> None:
-    first = learn(tmp_path)
-    again = learn(tmp_path, dataclasses.replace(CONFIG, workers=2, keep=5, checkpoint_every=7, log_every=1))
-    assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
+@dataclasses.dataclass(frozen=True)
+class Fragile(FakeCohort):
+    """Breaks when the marker file is there and so many examples have been read."""
+
+    marker: str = ""
+    read: list[int] = dataclasses.field(default_factory=list)
+
+    def example(self, i: int) -> dict[str, Any]:
+        self.read.append(i)
+        if Path(self.marker).exists() and len(self.read) > 60:
+            raise OSError("the disk is gone")
+        return super().example(i)
+
+
+def interrupted(workdir: Path, config: TrainConfig, trainable: Any) -> None:
+    """Ends somewhere behind the checkpoint of step 10."""
+    workdir.mkdir()
+    marker = workdir.with_suffix(".broken")
+    marker.touch()
+    with pytest.raises(OSError, match="the disk is gone"):
+        fit(trainable, (Fragile(22, marker=str(marker)), TRAIN[1]), VAL, config, workdir, prepare=degrade, devices=1)
+    assert (workdir / "checkpoints" / "10").is_dir()
+
+
+def test_harmless_choices_may_change_on_continuing(tmp_path: Path) -> None:
+    straight = learn(tmp_path / "straight")
+    interrupted(tmp_path / "run", CONFIG, FakeReconstructor())
+    resumed = learn(tmp_path / "run", dataclasses.replace(CONFIG, workers=1, keep=5, checkpoint_every=7, log_every=1))
+    assert jax.tree.all(jax.tree.map(np.array_equal, straight, resumed))
+
+
+def test_a_network_with_batch_statistics_continues_bit_for_bit(tmp_path: Path) -> None:
+    network = MseReconstructor(width=4, depth=2, norm="batch")
+    config = dataclasses.replace(SELECT, selection="psnr", selection_mode="max", ema=0.9, eval_every=8)
+    straight = learn(tmp_path / "straight", config, network)
+    interrupted(tmp_path / "run", config, network)
+    resumed = learn(tmp_path / "run", config, network)
+    assert jax.tree.all(jax.tree.map(np.array_equal, straight, resumed))
+    assert float(jax.tree.leaves(resumed["batch_stats"])[0].std()) > 0
+    with pytest.raises(ValueError, match=r"trainable.width was 4, now 8"):
+        learn(tmp_path / "run", config, dataclasses.replace(network, width=8))
 
 
 def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path: Path) -> None:

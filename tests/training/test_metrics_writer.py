@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from fairrecon_jax.training.metrics_writer import MetricsWriter, read_metrics
+from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter, read_metrics
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:
@@ -57,3 +58,32 @@ def test_tensorboard_asks_for_its_package(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ModuleNotFoundError, match=r"fairrecon_jax\[tensorboard\]"):
         MetricsWriter(tmp_path, tensorboard=True)
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int):
+            calls.append(("open", Path(folder).name, purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            calls.append((name, value, step))
+
+        def close(self) -> None:
+            calls.append(("close",))
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    writer = MetricsWriter(tmp_path, step=4, tensorboard=True)
+    writer.write(5, "val", {"psnr": 20.0})
+    writer.close()
+    assert calls == [("open", "tensorboard", 5), ("val/psnr", 20.0, 5), ("close",)]
+
+
+def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    silent = NoWriter()
+    silent.write(1, "train", {"loss": 1.0})
+    silent.sync()
+    silent.close()
+    assert list(tmp_path.iterdir()) == []

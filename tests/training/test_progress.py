@@ -39,3 +39,13 @@ def test_elsewhere_lines_come_rarely_and_tell_rate_and_rest(monkeypatch: pytest.
     assert stream.getvalue() == "unet: step 21/200, loss 0.5, 2 steps/s, 90 s left\n"
     lines.close()
     assert stream.getvalue().count("\n") == 2
+
+
+def test_only_the_primary_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.parallel, "is_primary", lambda: False)
+    stream = Terminal()
+    bar = progress("unet", 10, 0, stream)
+    bar.advance(10)
+    bar.show(loss=1.0)
+    bar.close()
+    assert stream.getvalue() == ""

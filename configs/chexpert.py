@@ -27,9 +27,8 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
-    c.reconstructors.unet.train = training(steps=117_000, batch_size=16, learning_rate=1e-3)  # 20 epochs
+    c.reconstructors.unet.train = training(steps=117_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
-    c.reconstructors.unet.train.selection = "mse"
 
     c.diagnosers.findings = ConfigDict(
         {"kind": "classifier", "backbone": "densenet121", "input_size": 224, "input_low": -1024.0, "input_high": 1024.0}

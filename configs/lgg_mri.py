@@ -23,14 +23,10 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
-    c.reconstructors.unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3)
-    c.reconstructors.unet.train.selection = "psnr"
-    c.reconstructors.unet.train.selection_mode = "max"
+    c.reconstructors.unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
 
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "group", "flip": True, "shift": 0.05, "gain": 0.2})
-    c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3)
-    c.diagnosers.tumor.train.selection = "dice"
-    c.diagnosers.tumor.train.selection_mode = "max"
+    c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max")
 
     c.diagnosers.grade = ConfigDict(
         {"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "flip": True, "shift": 0.05, "gain": 0.2}

@@ -41,9 +41,7 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
-    c.reconstructors.unet.train = training(steps=800, batch_size=8, learning_rate=1e-3)
-    c.reconstructors.unet.train.selection = "psnr"
-    c.reconstructors.unet.train.selection_mode = "max"
+    c.reconstructors.unet.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
 
     c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "shift": 0.05, "gain": 0.2})
     c.diagnosers.findings.train = training(steps=250, batch_size=16, learning_rate=3e-4)

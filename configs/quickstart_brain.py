@@ -27,12 +27,10 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
-    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3)
+    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
 
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 8, "depth": 3, "norm": "group", "flip": True})
-    c.diagnosers.tumor.train = training(steps=300, batch_size=16, learning_rate=2e-3)
-    c.diagnosers.tumor.train.selection = "dice"
-    c.diagnosers.tumor.train.selection_mode = "max"
+    c.diagnosers.tumor.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="dice", mode="max")
     c.diagnosers.grade_type = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "flip": True})
     c.diagnosers.grade_type.train = training(steps=200, batch_size=32, learning_rate=1e-3)
     c.tandem.batch_size = 64

@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
-    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3)
+    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
 
     c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "shift": 0.05})
     c.diagnosers.findings.train = training(steps=300, batch_size=32, learning_rate=1e-3)

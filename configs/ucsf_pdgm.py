@@ -25,18 +25,15 @@ def get_config() -> ConfigDict:
     c.degradation.fairness_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
-    c.reconstructors.unet.train = training(steps=67_000, batch_size=16, learning_rate=1e-3)  # 20 epochs
+    c.reconstructors.unet.train = training(steps=67_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
-    c.reconstructors.unet.train.selection = "mse"
 
     for task in ("grade", "type"):
         c.diagnosers[task] = ConfigDict({"kind": "classifier", "tasks": (task,), "backbone": "resnet50", "hidden": (512, 256)})
         c.diagnosers[task].train = training(steps=67_000, batch_size=16, learning_rate=1e-4)  # 20 epochs
         c.diagnosers[task].train.schedule = "constant"
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 64, "norm": "batch"})
-    c.diagnosers.tumor.train = training(steps=134_000, batch_size=8, learning_rate=1e-3)  # 20 epochs
+    c.diagnosers.tumor.train = training(steps=134_000, batch_size=8, learning_rate=1e-3, selection="dice", mode="max")  # 20 epochs
     c.diagnosers.tumor.train.schedule = "constant"
-    c.diagnosers.tumor.train.selection = "dice"
-    c.diagnosers.tumor.train.selection_mode = "max"
     c.tandem.batch_size = 32
     return c

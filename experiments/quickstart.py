@@ -1,7 +1,7 @@
 """Runs the phantom X-ray and brain studies and says where their reports are: `python -m experiments.quickstart --workdir=DIR`."""
 
 import argparse
-import importlib.util
+import importlib
 import time
 from pathlib import Path
 
@@ -9,8 +9,6 @@ from absl import logging
 
 from fairrecon_jax import study
 from fairrecon_jax.cli import quiet
-
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def main() -> None:
@@ -22,11 +20,7 @@ def main() -> None:
     started, pages = time.monotonic(), []
     for number, name in enumerate(("xray", "brain"), 1):
         print(f"\n== study {number} of 2: phantom {name} ==", flush=True)
-        spec = importlib.util.spec_from_file_location(f"quickstart_{name}", CONFIGS / f"quickstart_{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        config = module.get_config()
+        config = importlib.import_module(f"configs.quickstart_{name}").get_config()
         config.lock()
         pages.append(study.run(config, workdir / name))
     print(f"\nDone in {study.duration(time.monotonic() - started)}. Open in a browser:")

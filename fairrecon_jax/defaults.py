@@ -6,7 +6,7 @@ Choices only: derived numbers are computed where they are used. Every field is c
 from ml_collections import ConfigDict
 
 
-def training(steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
+def training(steps: int, batch_size: int, learning_rate: float, selection: str = "loss", mode: str = "min") -> ConfigDict:
     """One training's settings; the fields of `fairrecon_jax.training.config.TrainConfig`."""
     c = ConfigDict()
     c.steps = steps  # updates
@@ -21,8 +21,8 @@ def training(steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
     c.precision = "float32"  # or "bfloat16" (parameters stay float32)
     c.eval_every = max(steps // 8, 1)  # updates between validations
     c.eval_batch_size = 32  # examples per validation call
-    c.selection = "loss"  # validation metric that picks the best checkpoint
-    c.selection_mode = "min"  # is a low or a high metric better
+    c.selection = selection  # validation metric that picks the best checkpoint
+    c.selection_mode = mode  # is a low or a high metric better
     c.patience = 0  # validations without a better one before stopping early, 0 = never
     c.checkpoint_every = max(steps // 4, 1)  # updates between checkpoints
     c.keep = 1  # checkpoints kept besides the best

@@ -24,6 +24,7 @@ from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 T = TypeVar("T")
+PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
 
 
@@ -101,7 +102,11 @@ def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
     levels = tuple(float(level) for level in block.levels)
     if not levels or float(block.fairness_level) not in levels:
         raise ValueError(f"config.degradation.fairness_level {block.fairness_level:g} is not one of the levels {levels}")
-    return dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.fairness_level)))
+    studied = dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.fairness_level)))
+    if config.phantom.kind and not config.cohort.root:
+        title = f"Phantom {PHANTOM_TITLES[config.phantom.kind]} in the layout of {spec.title}"
+        return dataclasses.replace(studied, title=title, citation="Drawn by fairrecon_jax; no patient data.")
+    return studied
 
 
 def reconstructor(config: ConfigDict, name: str) -> Reconstructor:

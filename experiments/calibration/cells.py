@@ -43,7 +43,9 @@ class Truth:
       family: "null" (decisions change alike in all groups) or "planted".
       gap: how much lower the harmed group's scores are on originals already, in standard deviations.
       common: loss of all groups.
-      harmed: 1 where the design's harm befalls the harmed group.
+      harmed: how many times the design's harm befalls the harmed group.
+      false_alarms: shift of images without the finding, as a share of the loss of those with it: above 0, images are blurred and both
+        errors rise; at 0, findings are overlooked and nothing else changes.
       shared: share of the score's variance that original and reconstruction have in common.
       shared_harmed: the same in the harmed group.
     """
@@ -53,6 +55,7 @@ class Truth:
     gap: float = 0.0
     common: float = 0.0
     harmed: float = 0.0
+    false_alarms: float = 0.5
     shared: float = 0.8
     shared_harmed: float = 0.8
 
@@ -79,21 +82,37 @@ def _six(patients: int) -> tuple[int, ...]:
 
 
 DESIGNS = (
-    Design("2 groups, 2,000 patients", (1000, 1000), 1, 0.20, 1, 0.45),
-    Design("2 groups, 300 patients", (150, 150), 1, 0.20, 1, 0.80),
-    Design("2 groups, 300 patients, 5%", (150, 150), 2, 0.05, 1, 1.00),
-    Design("6 groups, 2,000 patients", _six(2000), 1, 0.20, 2, 0.70),
-    Design("97% and 3%, 2,000 patients", (1940, 60), 1, 0.20, 1, 1.00),
-    Design("570 and 30 patients, 1-6 images", (570, 30), 6, 0.20, 1, 0.90),
-    Design("6 groups, 3,000 patients, 1-4 images, 5%", _six(3000), 4, 0.05, 1, 0.60),
-    Design("2 groups, 10,000 patients, 1-3 images", (7000, 3000), 3, 0.20, 1, 0.16),
+    Design("2 groups, 2,000 patients", (1000, 1000), 1, 0.20, 1, 0.35),
+    Design("2 groups, 300 patients", (150, 150), 1, 0.20, 1, 0.70),
+    Design("2 groups, 300 patients, 1-2 images, 5%", (150, 150), 2, 0.05, 1, 0.80),
+    Design("6 groups, 2,000 patients", _six(2000), 1, 0.20, 2, 0.50),
+    Design("97% and 3%, 2,000 patients", (1940, 60), 1, 0.20, 1, 0.90),
+    Design("570 and 30 patients, 1-6 images", (570, 30), 6, 0.20, 1, 0.70),
+    Design("6 groups, 3,000 patients, 1-4 images, 5%", _six(3000), 4, 0.05, 1, 0.35),
+    Design("2 groups, 10,000 patients, 1-3 images", (7000, 3000), 3, 0.20, 1, 0.12),
 )
-TRUTHS = (
+NULLS = (
     Truth("no gap", "null"),
     Truth("common loss", "null", common=0.3),
     Truth("gap before, unchanged", "null", gap=0.5),
-    Truth("noisier group", "null", shared_harmed=0.5),
-    Truth("planted", "planted", harmed=1.0),
-    Truth("planted, gap before", "planted", gap=0.5, harmed=1.0),
 )
-CELLS = tuple(Cell(design, truth) for design in DESIGNS for truth in TRUTHS)
+NOISIER = Truth("noisier group", "null", shared_harmed=0.5)
+BLURRED = Truth("blurred", "planted", harmed=1.0)
+BLURRED_GAP = Truth("blurred, gap before", "planted", gap=0.5, harmed=1.0)
+OVERLOOKED_GAP = Truth("overlooked, gap before", "planted", gap=0.5, harmed=1.25, false_alarms=0.0)
+
+
+def _truths(design: Design) -> tuple[Truth, ...]:
+    """The truths a design is studied under: what its harmed group is too small for is left out."""
+    truths = [*NULLS, BLURRED]
+    positives = design.sizes[design.harmed] * design.prevalence * (design.images + 1) / 2
+    if min(design.sizes) < max(design.sizes):
+        truths.insert(3, NOISIER)
+    if positives >= 30 or design.images == 1:
+        truths.append(BLURRED_GAP)
+    if positives >= 30:
+        truths.append(OVERLOOKED_GAP)
+    return tuple(truths)
+
+
+CELLS = tuple(Cell(design, truth) for design in DESIGNS for truth in _truths(design))

@@ -24,6 +24,7 @@ class Parameters(NamedTuple):
     gap: Array
     loss: Array
     shared: Array
+    false_alarms: Array
 
 
 class Tables(NamedTuple):
@@ -49,6 +50,7 @@ def parameters(cell: Cell) -> Parameters:
         np.where(here, -truth.gap, 0.0),
         truth.common + here * truth.harmed * design.harm,
         np.where(here, truth.shared_harmed, truth.shared),
+        truth.false_alarms,
     )
     return Parameters(*(jnp.asarray(v, float) for v in values))
 
@@ -57,9 +59,9 @@ def parameters(cell: Cell) -> Parameters:
 def simulate(key: Key, p: Parameters, *, sizes: tuple[int, ...], images: int, cohorts: int) -> Tables:
     """Draws cohorts and counts their decisions.
 
-    An image's score is 1.5 y + gap_g + z. Its reconstruction's is lower by loss_g for y = 1 (findings are overlooked), and its z shares
-    shared_g of its variance with the original's. Half of the variance of z, of its unshared part and of the label's liability belongs to
-    the patient where a patient has several images. Both are decided at 0.75.
+    An image's score is 1.5 y + gap_g + z. Its reconstruction's is lower by loss_g for y = 1 and higher by false_alarms * loss_g for y = 0;
+    its z shares shared_g of its variance with the original's. Half of the variance of z, of its unshared part and of the label's
+    liability belongs to the patient where a patient has several images. Both are decided at 0.75.
 
     Args:
       key: scalar typed key.
@@ -92,7 +94,7 @@ def simulate(key: Key, p: Parameters, *, sizes: tuple[int, ...], images: int, co
     core = jnp.sqrt(shared) * scores(keys[2])
     base = SEPARATION * (label - 0.5) + per_patient(p.gap)
     first = base + core + jnp.sqrt(1 - shared) * scores(keys[3]) > 0
-    moved = -per_patient(p.loss) * label
+    moved = per_patient(p.loss) * jnp.where(label, -1.0, p.false_alarms)
     second = base + moved + core + jnp.sqrt(1 - shared) * scores(keys[4]) > 0
     return _tables(label, there, first, second, jnp.asarray(np.eye(len(sizes))[group], core.dtype))
 

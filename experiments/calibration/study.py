@@ -17,6 +17,7 @@ from fairrecon_jax.inference.bootstrap import resample_images
 from fairrecon_jax.inference.did import MIN_PATIENTS
 from fairrecon_jax.inference.published import published_summary
 from fairrecon_jax.inference.signflip import sign_flip
+from fairrecon_jax.parallel import example_digest
 from fairrecon_jax.types import Array, Key
 
 FLIPS = 199
@@ -29,7 +30,8 @@ class Outcomes(NamedTuple):
     """What each test said of each cohort of a cell.
 
     Attributes:
-      p: [C, len(RULES)] p-values of the default test under each rule for small cells, NaN = not estimable.
+      p: [C, len(RULES) + 1] p-values of the default test under each rule for small cells, and of its equal-opportunity form (label 1
+        only) under the first rule; NaN = not estimable.
       judged: [C] bool, the harmed group is estimable for the finding (label 1).
       changed: [C, 2] changed decisions per label.
       published: [C] one-tailed p of the published code (mean form).
@@ -67,8 +69,9 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
       `Outcomes` of the K cohorts.
     """
     present = jnp.sum(tables.n > 0, 0)
-    families = tuple((tables.s, tables.n, present >= rule) for rule in RULES)
-    flips = sign_flip(families, _digests(tables.s.shape[0]), key, flips=FLIPS, alpha=LEVEL, pooled=(True,) * len(RULES))
+    families = [(tables.s, tables.n, present >= rule) for rule in RULES]
+    families.append((tables.s[:, :, 1:], tables.n[:, :, 1:], present[:, 1:] >= RULES[0]))
+    flips = sign_flip(tuple(families), _digests(tables.s.shape[0]), key, flips=FLIPS, alpha=LEVEL, pooled=(True,) * len(families))
     drawn = jnp.asarray(resample_images(tables.cells, jax.random.fold_in(key, 1), replicates=REPLICATES))
     mean = published_summary(tables.cells, drawn, form="mean")
     worst = published_summary(tables.cells, drawn, form="max")
@@ -97,8 +100,7 @@ def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
     """
     design = cell.design
     size = block_size(design.patients, design.images, len(design.sizes))
-    word = int.from_bytes(cell.name.encode()[:0] + __import__("hashlib").blake2b(cell.name.encode(), digest_size=4).digest(), "little")
-    root = jax.random.fold_in(jax.random.key(seed), word)
+    root = jax.random.fold_in(jax.random.key(seed), example_digest(cell.name)[0])
     parts = []
     for block in range(-(-cohorts // size)):
         key = jax.random.fold_in(root, block)
@@ -149,12 +151,14 @@ def summarise(cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float
         "images": design.images,
         "prevalence": design.prevalence,
         "harm": design.harm * truth.harmed,
+        "gap": truth.gap,
         "changed_label_0": float(np.median(found.changed[:, 0])),
         "changed_label_1": float(np.median(found.changed[:, 1])),
         "estimable": float(share.mean()),
         "harmed_estimable": float(found.judged.mean()),
     }
     row |= {f"default_{rule}": rejection(found.p[:, i]) for i, rule in enumerate(RULES)}
+    row["default_eop"] = rejection(found.p[:, -1])
     row["std_error"] = float(np.sqrt(max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9) / max(share.sum(), 1)))  # type: ignore[operator]
     row |= {"published": rejection(found.published), "paper": rejection(found.paper)}
     row |= {"published_size_adjusted": adjusted[0], "published_change_size_adjusted": adjusted[1], "seconds": round(seconds, 1)}

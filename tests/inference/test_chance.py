@@ -1,0 +1,95 @@
+"""The chance floor: reference values, permutation by hand, patients kept together."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from golden_sample import THRESHOLD, sample
+
+from fairrecon_jax.inference.chance import _units, chance_floor, chance_floor_means
+from fairrecon_jax.inference.counts import index_patients
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(("name", "floor"), [("sex", 0.063), ("race", 0.196)])
+def test_reference_floor(name, floor):
+    sex, race, y, s, _ = sample()
+    group = {"sex": sex, "race": race}[name]
+    found = chance_floor((s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000)
+    assert found["eodd"].mean == pytest.approx(floor, abs=0.006)
+    assert found["eodd"].observed == pytest.approx({"sex": 0.057591093117, "race": 0.323529411765}[name], abs=1e-6)
+    assert found["eodd"].upper > found["eodd"].mean
+
+
+def test_floor_matches_permuting_by_hand():
+    rng = np.random.default_rng(1)
+    size = 90
+    decision, label, group = rng.integers(0, 2, size).astype(float), np.ones(size), np.arange(size) % 3
+    found = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=2000)["eop"]
+    by_hand = []
+    for _ in range(2000):
+        shuffled = rng.permutation(group)
+        rates = [decision[shuffled == g].mean() for g in range(3)]
+        by_hand.append(max(rates) - min(rates))
+    assert found.mean == pytest.approx(np.mean(by_hand), rel=0.05)
+    assert found.upper == pytest.approx(np.quantile(by_hand, 0.95), abs=0.035)
+
+
+def test_patients_move_as_one():
+    group = np.array([0, 0, 1, -1, 1, 0])
+    units, own, count = _units(group, index_patients(["a", "a", "b", "c", "d", "d"]), 2)
+    assert count == 4
+    assert units[0] == units[1]
+    assert units[3] == -1
+    assert units[4] != units[5]
+    np.testing.assert_array_equal(own[units[[0, 2, 4, 5]]], [0, 1, 1, 0])
+
+
+def test_clusters_raise_the_floor():
+    rng = np.random.default_rng(2)
+    decision = np.repeat(rng.integers(0, 2, 60), 6).astype(float)
+    patient = np.repeat(np.arange(60), 6)
+    group = patient % 2
+    together = chance_floor(decision, np.ones(360), group, patient, KEY, groups=2, permutations=300)["eop"].mean
+    apart = chance_floor(decision, np.ones(360), group, np.arange(360), KEY, groups=2, permutations=300)["eop"].mean
+    assert together > 1.8 * apart
+
+
+def test_a_true_gap_has_a_small_p_and_no_gap_does_not():
+    group = np.arange(200) % 2
+    label = np.ones(200)
+    rng = np.random.default_rng(3)
+    real = (rng.random(200) < 0.3 + 0.4 * group).astype(float)
+    none = (rng.random(200) < 0.5).astype(float)
+    found = chance_floor(np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500)["eop"]
+    assert found.p_value[0] < 0.01
+    assert found.p_value[1] > 0.05
+    assert found.mean.shape == (2,)
+
+
+def test_means_floor_and_seed():
+    sex, _, _, _, dice = sample()
+    found = chance_floor_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
+    assert found["delta"].observed == pytest.approx(0.043622808715, abs=1e-6)
+    assert found["ser"].observed == pytest.approx(1.175292100206, abs=1e-5)
+    assert found["delta"].mean < 0.02
+    assert found["delta"].p_value < 0.01
+    again = chance_floor_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
+    assert again["delta"].mean == found["delta"].mean
+
+
+def test_undefined_where_a_single_group_is_known():
+    found = chance_floor(np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20)["eodd"]
+    assert np.isnan(found.mean)
+    assert np.isnan(found.p_value)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="no image has a known group"):
+        chance_floor(np.ones(3), np.ones(3), -np.ones(3, int), np.arange(3), KEY, groups=2)
+    with pytest.raises(ValueError, match="permutations"):
+        chance_floor(np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0)
+    with pytest.raises(ValueError, match="group must be a vector"):
+        chance_floor(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)

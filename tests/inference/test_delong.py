@@ -1,0 +1,132 @@
+"""AUROC, DeLong's covariance and the AUROC bootstrap against quadratic references and scikit-learn."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from golden_sample import sample
+
+from fairrecon_jax.inference.auroc import bootstrap_auroc, weighted_auroc
+from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
+
+KEY = jax.random.key(5)
+SIZE = 150
+
+
+def draw(seed=0, ties=False):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, SIZE)
+    first = label + rng.normal(0, 1, SIZE)
+    second = label + 0.7 * (first - label) + rng.normal(0, 0.7, SIZE)
+    if ties:
+        first, second = np.round(first), np.round(second)
+    return first, second, label
+
+
+def quadratic(scores, label):
+    """DeLong's covariance by the defining double loop, float64."""
+    v10, v01, area = [], [], []
+    for s in scores:
+        kernel = (s[label == 1][:, None] > s[label == 0][None]) + 0.5 * (s[label == 1][:, None] == s[label == 0][None])
+        v10.append(kernel.mean(1))
+        v01.append(kernel.mean(0))
+        area.append(kernel.mean())
+    return np.array(area), np.cov(v10) / (label == 1).sum() + np.cov(v01) / (label == 0).sum()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_covariance_matches_the_quadratic_reference(ties):
+    first, second, label = draw(1, ties)
+    area, covariance = quadratic((first, second), label)
+    with jax.enable_x64(True):
+        found = delong_change(first, second, label, np.ones(SIZE, bool))
+        np.testing.assert_allclose([found.original, found.reconstructed], area, rtol=1e-12)
+        np.testing.assert_allclose(found.covariance, covariance, rtol=1e-10)
+        contrast = np.array([-1, 1])
+        assert float(found.std_error) == pytest.approx(np.sqrt(contrast @ covariance @ contrast), rel=1e-10)
+    single = delong_change(first.astype(np.float32), second.astype(np.float32), label, np.ones(SIZE, bool))
+    np.testing.assert_allclose(single.covariance, covariance, rtol=2e-4)
+
+
+def test_reference_auroc_and_scikit_learn():
+    _, _, y, s, _ = sample()
+    assert float(auroc(s, y)) == pytest.approx(0.8872971824295608, abs=1e-6)
+    metrics = pytest.importorskip("sklearn.metrics")
+    first, _, label = draw(2, True)
+    assert float(auroc(first, label)) == pytest.approx(metrics.roc_auc_score(label, first), abs=1e-6)
+
+
+def test_mask_equals_leaving_out():
+    first, second, label = draw(3)
+    mask = np.random.default_rng(0).random(SIZE) < 0.7
+    whole = delong_change(np.where(mask, first, np.nan), second, np.where(mask, label, 7), mask)
+    part = delong_change(first[mask], second[mask], label[mask], np.ones(mask.sum(), bool))
+    assert float(whole.change) == pytest.approx(float(part.change), abs=1e-6)
+    assert float(whole.std_error) == pytest.approx(float(part.std_error), rel=1e-4)
+
+
+def test_influences_sum_to_zero_and_vanish_without_change():
+    first, second, label = draw(4)
+    mask = np.arange(SIZE) % 5 > 0
+    before, after, h = paired_influences(first, second, label, mask)
+    assert abs(float(h.sum())) < 1e-5
+    assert np.all(np.asarray(h)[~mask] == 0)
+    assert float(before) == pytest.approx(float(auroc(first, label, mask)))
+    assert float(after) == pytest.approx(float(auroc(second, label, mask)))
+    assert np.all(np.asarray(paired_influences(first, np.exp(first), label, mask)[2]) == 0)
+
+
+def test_one_class_is_undefined():
+    first, second, _ = draw(5)
+    found = delong_change(first, second, np.ones(SIZE), np.ones(SIZE, bool))
+    assert np.isnan(found.change)
+    assert np.isnan(found.std_error)
+    assert np.all(np.asarray(paired_influences(first, second, np.ones(SIZE), np.ones(SIZE, bool))[2]) == 0)
+
+
+def test_extremes():
+    label = np.array([0, 0, 1, 1])
+    assert float(auroc(np.array([0.1, 0.2, 0.3, 0.4]), label)) == 1
+    assert float(auroc(np.array([0.4, 0.3, 0.2, 0.1]), label)) == 0
+    assert float(auroc(np.zeros(4), label)) == 0.5
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
+    first, _, label = draw(6, ties)
+    weight = np.random.default_rng(0).integers(0, 4, (3, SIZE)).astype(np.uint8)
+    found = weighted_auroc(first, label, weight)
+    for row, value in zip(weight, found):
+        assert value == pytest.approx(float(auroc(np.repeat(first, row), np.repeat(label, row))), abs=1e-6)
+    assert np.isnan(weighted_auroc(first, np.ones(SIZE), weight)).all()
+    assert np.isnan(weighted_auroc(np.zeros(0), np.zeros(0), np.zeros((2, 0)))).all()
+
+
+def test_bootstrap_error_agrees_with_delong():
+    first, second, label = draw(7)
+    group = np.arange(SIZE) % 2
+    found = bootstrap_auroc(first, second, label, group, np.arange(SIZE), KEY, groups=2, replicates=800)
+    exact = delong_change(first, second, label, np.ones(SIZE, bool))
+    assert found["overall"].change.value == pytest.approx(float(exact.change), abs=1e-6)
+    assert found["overall"].change.std_error == pytest.approx(float(exact.std_error), rel=0.12)
+    assert found["overall"].change.ci_low < found["overall"].change.value < found["overall"].change.ci_high
+    for g in (0, 1):
+        rows = group == g
+        assert found["auroc"].original.value[g] == pytest.approx(float(auroc(first[rows], label[rows])), abs=1e-6)
+    assert found["gap"].original.value == pytest.approx(np.ptp(found["auroc"].original.value), abs=1e-6)
+
+
+def test_bootstrap_by_patient_is_wider_for_repeated_images_and_batches():
+    first, second, label = draw(8)
+    patient = np.repeat(np.arange(SIZE), 3)
+    data = [np.repeat(a, 3) for a in (first, second, label)]
+    group = np.zeros(3 * SIZE, int)
+    batch = np.stack([data[1], data[0]])
+    by_patient = bootstrap_auroc(data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300)["overall"]
+    by_image = bootstrap_auroc(data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300, resample="image")["overall"]
+    assert by_patient.change.std_error[0] > 1.4 * by_image.change.std_error[0]
+    assert by_patient.change.value[1] == 0
+    assert by_patient.p_two_sided[1] == 1
+    with pytest.raises(ValueError, match="'patient' or 'image'"):
+        bootstrap_auroc(*data[:3], group, patient, KEY, groups=1, resample="slice")

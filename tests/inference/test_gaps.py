@@ -1,0 +1,70 @@
+"""Gaps between groups against reference numbers, fairlearn and their edge rules."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_sample import THRESHOLD, sample
+
+from fairrecon_jax.inference import counts, gaps
+
+
+def table(decision, label, group, groups):
+    cells = counts.image_counts(decision[None], decision[None], label[None], group[None], groups=groups)[0]
+    return jnp.sum(cells, (-2, -1)), jnp.sum(cells[..., 1, :], -1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sex", (0.057591093117, 0.048026315789, 0.057591093117)),
+        ("race", (0.323529411765, 0.289037433155, 0.323529411765)),
+        ("both", (0.443750000000, 0.373390151515, 0.443750000000)),
+    ],
+)
+def test_reference_numbers(name, expected):
+    sex, race, y, s, _ = sample()
+    group = {"sex": sex, "race": race, "both": sex * 3 + race}[name]
+    found = gaps.decision_gaps(*table((s >= THRESHOLD).astype(float), y.astype(float), group, int(group.max()) + 1))
+    np.testing.assert_allclose([found["eodd"], found["eodd_mean"], found["eop"]], expected, atol=1e-6)
+
+
+def test_reference_dice():
+    sex, _, _, _, dice = sample()
+    mean = jnp.asarray([dice[sex == g].mean() for g in (0, 1)])
+    assert float(gaps.skewed_error_ratio(mean)) == pytest.approx(1.175292100206, abs=1e-5)
+    assert float(gaps.spread(mean)) == pytest.approx(0.043622808715, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_matches_fairlearn(seed):
+    metrics = pytest.importorskip("fairlearn.metrics")
+    rng = np.random.default_rng(seed)
+    label, decision, group = rng.integers(0, 2, 300), rng.integers(0, 2, 300), rng.integers(0, 5, 300)
+    found = gaps.decision_gaps(*table(decision.astype(float), label.astype(float), group, 5))
+    for form, agg in (("eodd", "worst_case"), ("eodd_mean", "mean")):
+        expected = metrics.equalized_odds_difference(label, decision, sensitive_features=group, agg=agg)
+        assert float(found[form]) == pytest.approx(expected, abs=1e-6)
+    expected = metrics.equal_opportunity_difference(label, decision, sensitive_features=group)
+    assert float(found["eop"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_empty_groups_leave_the_comparison():
+    rate = jnp.array([[0.2, jnp.nan, 0.5], [jnp.nan, jnp.nan, 0.9]])
+    assert float(gaps.eodd(rate)) == pytest.approx(0.3)
+    assert float(gaps.eodd(rate, "mean")) == pytest.approx(0.3)
+    assert np.isnan(gaps.eop(rate))
+    assert np.isnan(gaps.eodd(jnp.full((2, 3), jnp.nan)))
+
+
+def test_skewed_error_ratio_limits():
+    assert float(gaps.skewed_error_ratio(jnp.array([0.5, 0.5]))) == 1
+    assert np.isinf(gaps.skewed_error_ratio(jnp.array([1.0, 0.5])))
+    assert np.isnan(gaps.skewed_error_ratio(jnp.array([0.5, jnp.nan])))
+    assert np.isnan(gaps.skewed_error_ratio(jnp.array([1.0, 1.0])))
+
+
+def test_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="'max' or 'mean'"):
+        gaps.eodd(jnp.zeros((2, 2)), "median")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from fairrecon_jax.report.drawing import (
     wrap,
 )  # fmt: skip
 from fairrecon_jax.report.forest import SIGNS, metrics_used, slug, speak
-from fairrecon_jax.report.select import GAPS, Findings, changed, gap_metric, known
+from fairrecon_jax.report.select import GAPS, Findings, changed, each, gap_metric, known
 
 FACES = {"widened": "#222222", "narrowed": "#ffffff", "reversed": "#5a5a5a", "shifted": "#8f8f8f"}
 
@@ -51,17 +52,18 @@ def baseline(findings: Findings) -> Drawing | None:
             line[0].set_yticks(range(len(names)), [wrap(findings.task_title(t), 24) for t in names])
             line[0].set_ylim(len(names) - 0.5, -0.5)
             none = 0.0 if kind == "classification" else 1.0
-            reach = rows.loc[rows["task"].isin(names), ["value", "chance_floor"]].max(axis=None)
-            line[0].set_xlim(none - 0.002, none + 1.06 * max(reach - none, 0.01) if known(reach) else none + 1.0)
+            reach = float(np.nanmax([none, *rows.loc[rows["task"].isin(names), ["value", "chance_floor"]].to_numpy().ravel()]))
+            line[0].set_xlim(none - 0.002, none + 1.06 * max(reach - none, 0.01))
         for axes, attribute in zip(grid[0], attributes, strict=True):
             axes.set_title(f"by {attribute}")
         dot = Line2D([], [], marker="o", color=style.INK, linestyle="none", label="gap on original images")
         figure.legend(handles=[dot, floor_handle()], loc="outside upper left", ncols=2)
     caption = (
-        "The gap between groups that the diagnosis has before any reconstruction. The blue-grey bar is the chance floor: the gap that shuffled "
+        "The gap between groups that the diagnosis has before any reconstruction. The blue-grey bar is "
+        "the chance floor: the gap that shuffled "
         "groups of the same sizes show on average. Small groups raise it. Only a gap well beyond its floor speaks for a difference."
     )
-    above = sum(known(r.value, r.chance_floor) and r.value > r.chance_floor for r in rows.itertuples())
+    above = sum(known(r.value, r.chance_floor) and r.value > r.chance_floor for r in each(rows))
     alt = f"Dot chart of {len(rows)} gaps on original images; {above} lie beyond their chance floor."
     return Drawing("baseline_gaps", "Gaps on the original images", caption, alt, figure, rows)
 
@@ -93,7 +95,7 @@ def baseline_panel(axes: Axes, rows: pd.DataFrame, tasks: list[str]) -> None:
     """Gaps of one attribute as dots over their floors."""
     none = 1.0 if (rows["metric"] == "ser").any() else 0.0
     where = {t: i for i, t in enumerate(tasks)}
-    for row in rows.itertuples():
+    for row in each(rows):
         y = where[row.task]
         if known(row.chance_floor):
             axes.barh(y, row.chance_floor - none, left=none, height=0.62, color=style.FLOOR, zorder=1)
@@ -157,7 +159,7 @@ def vertical_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: li
     where = {t: i for i, t in enumerate(tasks)}
     tested = (rows["verdict"] != "").any()
     marks = Marks(vertical=True, size=4.4 if len(methods) < 5 else 3.2)
-    for row in rows.itertuples():
+    for row in each(rows):
         x, look = where[row.task] + place[row.reconstructor, row.mitigation], findings.looks[row.reconstructor]
         if not known(row.change):
             not_estimable(axes, x, 0, rotation=90, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
@@ -166,7 +168,7 @@ def vertical_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: li
         marks.add(look, findings.markers[row.mitigation], x, row.change, row.ci_low, row.ci_high, fade)
         if style.verdict_sign(row.verdict):
             top = row.ci_high if known(row.ci_high) else row.change
-            label = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
+            label: dict[str, Any] = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
             axes.annotate(style.verdict_sign(row.verdict), (x, top), **label)
     marks.draw(axes)
     axes.margins(y=0.12)
@@ -202,7 +204,8 @@ def histogram(findings: Findings) -> Drawing | None:
             axes.set_ylabel("gaps")
     caption = (
         f"Each count is one diagnosis and attribute at {style.level_phrase(findings.headline_level, findings.spec.degradation)}; "
-        f"{metrics_used(findings, rows)} Right of zero the gap is wider. The outermost bars hold everything beyond them: percentages of a tiny "
+        f"{metrics_used(findings, rows)} Right of zero the gap is wider. The outermost bars hold "
+        "everything beyond them: percentages of a tiny "
         "original gap are large without meaning much."
     )
     alt = "Histograms of the changes of group gaps. " + "; ".join(
@@ -251,8 +254,10 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
-        f"One tile per diagnosis, attribute and method, with the change of the gap. Dark or framed tiles changed by more than chance ({SIGNS}); "
-        "plain grey numbers are within chance; hatched tiles could not be judged; crossed-out numbers belong to a diagnosis that is at chance already."
+        "One tile per diagnosis, attribute and method, with the change of the gap. Dark or framed tiles "
+        f"changed by more than chance ({SIGNS}); "
+        "plain grey numbers are within chance; hatched tiles could not be judged; crossed-out numbers belong "
+        "to a diagnosis that is at chance already."
     )
     extra = "" if mitigation == "none" else f" ({style.mitigation_name(mitigation)})"
     key = "verdict_map" if mitigation == "none" else f"verdict_map_{slug(mitigation)}"
@@ -262,7 +267,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
 def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
     """One tile of the map of verdicts."""
     verdict = row["verdict"]
-    box = {"xy": (x - 0.46, y - 0.42), "width": 0.92, "height": 0.84, "linewidth": 0.8}
+    box: dict[str, Any] = {"xy": (x - 0.46, y - 0.42), "width": 0.92, "height": 0.84, "linewidth": 0.8}
     if not known(row["change"]) or verdict == "not estimable":
         axes.add_patch(Rectangle(**box, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="/////"))
         not_estimable(axes, x, y, bbox={"facecolor": "#f3f3f3", "edgecolor": "none", "pad": 0.8})
@@ -291,7 +296,7 @@ def volcano(findings: Findings) -> Drawing | None:
             axes.axhline(-math.log10(0.05), color=style.GREY, linestyle=":", linewidth=1)
             axes.axvline(0, color=style.INK, linewidth=0.8)
             marks = Marks()
-            for row in mine.itertuples():
+            for row in each(mine):
                 fade = 1.0 if changed(row.verdict) else 0.4
                 look = findings.looks[row.reconstructor]
                 marks.add(look, findings.markers[row.mitigation], row.height, row.change, math.nan, math.nan, fade)
@@ -312,7 +317,8 @@ def volcano(findings: Findings) -> Drawing | None:
             axes.margins(x=0.12)
         legend(figure, findings, rows)
     caption = (
-        "Each mark is one diagnosis, attribute and method at the headline level: to the right the gap is wider, higher up chance explains it less "
+        "Each mark is one diagnosis, attribute and method at the headline level: to the right the gap is "
+        "wider, higher up chance explains it less "
         "well. Marks above the dotted line hold after correction for multiple comparisons. A large change low down comes from small groups."
     )
     return Drawing("volcano", "Size of the change against its p-value", caption, speak(findings, rows), figure, rows.drop(columns="height"))
@@ -324,10 +330,10 @@ def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int
     chosen = chosen.sort_values("height", ascending=False)
     reach = max(float(rows["height"].max()), 1.4)
     places = apart([float(h) for h in chosen["height"]], 0.062 * reach)
-    for row, y in zip(chosen.itertuples(), places, strict=True):
+    for row, y in zip(each(chosen), places, strict=True):
         text = f"{findings.task_title(row.task)}, {row.attribute}"
         arrow = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}
-        options = {"fontsize": 6.5, "va": "center", "ha": "left", "arrowprops": arrow, "annotation_clip": False}
+        options: dict[str, Any] = {"fontsize": 6.5, "va": "center", "ha": "left", "arrowprops": arrow, "annotation_clip": False}
         axes.annotate(text, (row.change, row.height), xytext=(1.02, y), textcoords=("axes fraction", "data"), **options)
 
 

@@ -164,7 +164,8 @@ def notices(findings: Findings, options: ReportOptions) -> list[str]:
         found.append(f"The level at which gaps were to be judged is not in the tables; {level} is shown instead.")
     if len(findings.seeds) > 1:
         found.append(
-            f"Averages over {len(findings.seeds)} seeds; intervals span those of all seeds, and a verdict stands only where all seeds agree."
+            f"Averages over {len(findings.seeds)} seeds; intervals span those of all seeds, and a "
+            "verdict stands only where all seeds agree."
         )
     if not record.settled(findings) and not findings.fairness.empty:
         found.append("No test of the group gaps is in the tables: changes are shown without a verdict and may be chance.")

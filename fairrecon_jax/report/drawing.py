@@ -21,7 +21,7 @@ from fairrecon_jax.report import style
 from fairrecon_jax.report.select import Findings
 
 WIDTH = 7.4
-RC: dict[str, Any] = {
+RC: Any = {
     "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0, "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5, "legend.fontsize": 7.5, "axes.edgecolor": style.GREY, "axes.labelcolor": style.INK, "text.color": style.INK,
     "xtick.color": style.INK, "ytick.color": style.INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
@@ -108,7 +108,7 @@ class Marks:
 def not_estimable(axes: Axes, x: float, y: float, **more: Any) -> None:
     """The mark of a value that could not be estimated."""
     options = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic", "zorder": 5, **more}
-    axes.text(x, y, "n.e.", **options)
+    axes.text(x, y, options.pop("text", "n.e."), **options)
 
 
 def hatched(axes: Axes, words: str) -> None:
@@ -144,7 +144,7 @@ def legend(figure: Figure, findings: Findings, rows: pd.DataFrame, lines: bool =
         handles += [handle(style.mitigation_name(m), findings.markers[m], grey) for m in used]
     handles += list(extra)
     if handles:
-        wide = sum(0.065 * len(h.get_label()) + 0.55 for h in handles) > figure.get_figwidth()
+        wide = sum(0.065 * len(str(h.get_label())) + 0.55 for h in handles) > figure.get_figwidth()
         figure.legend(handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / 2) if wide else len(handles))
 
 

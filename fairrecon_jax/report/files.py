@@ -8,11 +8,14 @@ import os
 import tempfile
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
+
+from fairrecon_jax.report.drawing import RC
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
@@ -40,6 +43,12 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the first drawing settles the layout."""
+    with mpl.rc_context(RC):
+        return _drawn(figure, kind, dpi)
+
+
+def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
+    """Draws a figure in the current settings."""
     stream = io.BytesIO()
     figure.set_dpi(dpi)
     if kind == "png":

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import Drawing, Marks, canvas, floor_handle, legend, not_estimable, signed, wrap
 from fairrecon_jax.report.quality import change_panel
-from fairrecon_jax.report.select import Findings, changed, gap_metric, known
+from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
 
 SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
 
@@ -34,8 +34,10 @@ def overview(findings: Findings) -> Drawing | None:
         legend(figure, findings, rows)
     level = style.level_phrase(findings.headline_level, findings.spec.degradation)
     caption = (
-        f"How much wider the gap between patient groups is on reconstructions than on originals, at {level}; {metrics_used(findings, rows)} Lines "
-        f"are 95% intervals. Strong marks changed by more than chance ({SIGNS}); pale marks are within chance; n.e. = not estimable. Verdicts come "
+        "How much wider the gap between patient groups is on reconstructions than on originals, at "
+        f"{level}; {metrics_used(findings, rows)} Lines "
+        f"are 95% intervals. Strong marks changed by more than chance ({SIGNS}); pale marks are within "
+        "chance; n.e. = not estimable. Verdicts come "
         "from a test of all groups together, not from the interval of the largest gap, so the two can differ."
     )
     return Drawing("overview_bias_change", "Change of the gap between groups", caption, speak(findings, rows), figure, rows)
@@ -58,8 +60,9 @@ def label(findings: Findings, task: str) -> str:
 def speak(findings: Findings, rows: pd.DataFrame) -> str:
     """The changed gaps of a forest in words, for its alternative text."""
     named = [
-        f"{findings.task_title(r.task)} by {r.attribute} with {findings.method_name(r.reconstructor, r.mitigation)} {r.verdict} ({signed(r.change)})"
-        for r in rows.itertuples()
+        f"{findings.task_title(r.task)} by {r.attribute} with "
+        f"{findings.method_name(r.reconstructor, r.mitigation)} {r.verdict} ({signed(r.change)})"
+        for r in each(rows)
         if changed(r.verdict)
     ]
     counts = rows["verdict"].replace("", "not tested").value_counts()
@@ -99,8 +102,10 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         before = Line2D([], [], marker="|", markersize=7, markeredgewidth=1.4, color=style.INK, linestyle="none", label="original images")
         legend(figure, findings, rows, extra=(before, floor_handle()))
     caption = (
-        f"Groups by {attribute}, at {style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: the gap on originals (upright "
-        "dash) and on reconstructions (mark). The blue-grey bar is the chance floor, the gap that shuffled groups of the same sizes show on average: "
+        f"Groups by {attribute}, at "
+        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: the gap on originals (upright "
+        "dash) and on reconstructions (mark). The blue-grey bar is the chance floor, the gap that shuffled "
+        "groups of the same sizes show on average: "
         "a gap inside it is no evidence of a difference. Middle: its change with 95% interval. Right: the verdict and its p-value after "
         "correction for multiple comparisons."
     )
@@ -125,7 +130,7 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
     places = {(t, *m): i * block + j for i, t in enumerate(tasks) for j, m in enumerate(methods)}
     after, moved = Marks(size=4.0, width=0.9), Marks(size=4.0)
     rows = rows.assign(y=[places[key] for key in zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)])
-    for row in rows.itertuples():
+    for row in each(rows):
         look, mark = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         if known(row.change):
             after.add(look, mark, row.y, row.reconstructed, row.original, row.reconstructed)
@@ -135,7 +140,7 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
         verdict_text(words, row)
     floors = rows.dropna(subset=["chance_floor"])
     gap.barh(floors["y"], floors["chance_floor"] - none, left=none, height=1.0, color=style.FLOOR, zorder=1)
-    before = {"marker": "|", "markersize": 7, "markeredgewidth": 1.4, "color": style.INK, "linestyle": "none", "zorder": 5}
+    before: dict[str, Any] = {"marker": "|", "markersize": 7, "markeredgewidth": 1.4, "color": style.INK, "linestyle": "none", "zorder": 5}
     gap.plot(rows["original"], rows["y"], **before)
     after.draw(gap)
     moved.draw(change)
@@ -156,7 +161,7 @@ def verdict_text(axes: Axes, row: Any) -> None:
         filter(None, [style.verdict_sign(row.verdict), row.verdict or ("no test" if known(row.change) else "not estimable")])
     )
     p = f"  p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
-    look = {"color": style.INK if strong else style.GREY, "fontweight": "bold" if strong else "normal"}
+    look: dict[str, Any] = {"color": style.INK if strong else style.GREY, "fontweight": "bold" if strong else "normal"}
     axes.text(0, row.y, verdict + p, va="center", fontsize=6.5, **look)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -15,10 +15,11 @@ from matplotlib.patches import Rectangle
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import Drawing, Marks, canvas, legend, not_estimable, offsets, signed, wrap
 from fairrecon_jax.report.forest import slug
-from fairrecon_jax.report.select import Findings, changed, known, one
+from fairrecon_jax.report.select import Findings, changed, each, known, one
 
 RATES = ("auroc", "dice", "sensitivity", "specificity")
 COLORS = "PuOr"
+STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def group_performances(findings: Findings) -> list[Drawing]:
@@ -48,11 +49,14 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
         legend(figure, findings, rows[rows["version"] == "reconstructed"], extra=(dash,))
     level = style.level_phrase(findings.headline_level, findings.spec.degradation)
     caption = (
-        f"{style.metric_name(metric)} of each group by {attribute} at {level}. The upright dash is the diagnosis on originals over its 95% interval "
-        "(grey), the marks are reconstructions with theirs. At the right of each panel: patients or images with the finding / all that were "
+        f"{style.metric_name(metric)} of each group by {attribute} at {level}. The upright dash is the "
+        "diagnosis on originals over its 95% interval "
+        "(grey), the marks are reconstructions with theirs. At the right of each panel: patients or "
+        "images with the finding / all that were "
         "judged. n.e. = not estimable, as a rule because too few have the finding."
     )
-    alt = f"Dot charts of {style.metric_name(metric)} per group by {attribute} ({', '.join(groups)}) for {len(tasks)} tasks; numbers in its table."
+    what = f"{style.metric_name(metric)} per group by {attribute} ({', '.join(groups)})"
+    alt = f"Dot charts of {what} for {len(tasks)} tasks; numbers in its table."
     title = f"{style.metric_name(metric)[0].upper() + style.metric_name(metric)[1:]} of each group by {attribute}"
     folded = metric in ("sensitivity", "specificity")
     return Drawing(f"groups_{slug(attribute)}_{metric}", title, caption, alt, figure, rows, folded=folded)
@@ -86,19 +90,19 @@ def group_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: lis
     """Originals and reconstructions of all groups of one task."""
     marks = Marks(size=3.6, width=0.9)
     place = dict(zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True))
-    originals = rows[rows["version"] == "original"].drop_duplicates("group").set_index("group")
     made = rows[(rows["version"] == "reconstructed") & rows["value"].notna()].drop_duplicates(["group", "reconstructor", "mitigation"])
-    for row in made.itertuples():
+    for row in each(made):
         y = groups.index(row.group) + place[row.reconstructor, row.mitigation]
         marks.add(findings.looks[row.reconstructor], findings.markers[row.mitigation], y, row.value, row.ci_low, row.ci_high)
     for y, group in enumerate(groups):
-        value, low, high = originals.loc[group, ["value", "ci_low", "ci_high"]] if group in originals.index else (math.nan,) * 3
+        row = one(rows, version="original", group=group)
+        value, low, high = (math.nan,) * 3 if row is None else (float(row[c]) for c in ("value", "ci_low", "ci_high"))
         if known(value):
             if known(low, high):
                 axes.add_patch(Rectangle((low, y - 0.42), high - low, 0.84, facecolor="#dddddd", linewidth=0, zorder=1))
             axes.plot([value] * 2, [y - 0.42, y + 0.42], color=style.INK, linewidth=1.3, zorder=2)
         elif (rows["group"] == group).any() and not (made["group"] == group).any():
-            text = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic"}
+            text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic"}
             axes.text(0.5, y, "n.e.", transform=axes.get_yaxis_transform(), **text)
     marks.draw(axes)
 
@@ -146,7 +150,8 @@ def group_change(findings: Findings, rows: pd.DataFrame, attribute: str, metric:
     reference = " or ".join(sorted({r for r in rows["reference_group"] if r})) or "all groups together"
     caption = (
         f"How much more (right) or less (left) the {stem} of a group changed than that of {reference}{who}, at "
-        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. The intervals hold for all groups of the figure at once "
+        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. The intervals hold "
+        "for all groups of the figure at once "
         "where the method says so. Pale marks are within chance. At the right: with the finding / all."
     )
     alt = f"Dot charts of the change of {stem} of each group by {attribute} against {reference}; numbers in its table."
@@ -159,13 +164,26 @@ def change_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: li
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
     marks = Marks(size=3.6, width=0.9)
     place = dict(zip(methods, offsets(len(methods), min(0.56, 0.25 * (len(methods) - 1))), strict=True))
-    for row in rows.itertuples():
+    for row in each(rows):
         y = groups.index(row.group) + place[row.reconstructor, row.mitigation]
         if known(row.change):
             fade = 1.0 if changed(row.verdict) else 0.42
             marks.add(findings.looks[row.reconstructor], findings.markers[row.mitigation], y, row.change, row.ci_low, row.ci_high, fade)
-        else:
-            not_estimable(axes, 0, y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3})
+    for y, group in enumerate(groups):
+        mine = rows[rows["group"] == group]
+        if not mine.empty and mine["change"].isna().any():
+            all_missing = mine["change"].isna().all()
+            words = "n.e." if all_missing else "some n.e."
+            not_estimable(
+                axes,
+                0.5 if all_missing else 0.02,
+                y,
+                transform=axes.get_yaxis_transform(),
+                ha="center" if all_missing else "left",
+                text=words,
+            )
+    if rows["change"].isna().all():
+        axes.set_xlim(-0.1, 0.1)
     marks.draw(axes)
 
 
@@ -209,22 +227,25 @@ def intersection(findings: Findings, attribute: str, recon: str, mitigation: str
         axes.spines[["left", "bottom"]].set_visible(False)
         bar = figure.colorbar(mpl.cm.ScalarMappable(norm, colors), ax=axes, orientation="horizontal", shrink=0.5, aspect=40, pad=0.02)
         bar.set_label("change of sensitivity or Dice (orange-brown: worse, purple: better)")
-        bar.set_ticks(np.linspace(-reach, reach, 5), labels=[signed(v) for v in np.linspace(-reach, reach, 5)])
+        bar.set_ticks([v * reach for v in STEPS], labels=[signed(v * reach) for v in STEPS])
         bar.outline.set_visible(False)
     name = findings.method_name(recon, mitigation)
     caption = (
-        f"Change of sensitivity (findings) or Dice (delineations) with {name} in every combination of {' and '.join(attribute.split(' x '))}, at "
-        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Below each change: how many with the finding (or how many at "
+        f"Change of sensitivity (findings) or Dice (delineations) with {name} in every combination of "
+        f"{' and '.join(attribute.split(' x '))}, at "
+        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Below each change: how "
+        "many with the finding (or how many at "
         "all) stand behind it. Hatched: not estimable. Combinations are small: read this map for hints, not for proof."
     )
-    alt = f"Heat map of changes with {name}; {int(rows['change'].notna().sum())} of {len(rows)} cells could be estimated; numbers in its table."
+    able = int(rows["change"].notna().sum())
+    alt = f"Heat map of changes with {name}; {able} of {len(rows)} cells could be estimated; numbers in its table."
     key = "_".join(["intersection", slug(attribute), slug(recon), *([] if mitigation == "none" else [slug(mitigation)])])
     return Drawing(key, f"Intersections of {attribute} with {name}", caption, alt, figure, rows, folded=True)
 
 
 def heat_cell(axes: Axes, x: int, y: int, row: pd.Series | None, colors: mpl.colors.Colormap, norm: TwoSlopeNorm) -> None:
     """One cell of a heat map with its change and count."""
-    box = {"xy": (x - 0.48, y - 0.46), "width": 0.96, "height": 0.92}
+    box: dict[str, Any] = {"xy": (x - 0.48, y - 0.46), "width": 0.96, "height": 0.92}
     count = math.nan if row is None else row["n_pos"] if known(row["n_pos"]) else row["n"]
     words = "" if not known(count) else f"\n{count:,.0f}"
     if row is None or not known(row["change"]):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import Drawing, canvas, legend, point, signed
-from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.select import Findings, each
 
 
 def tradeoff_rows(findings: Findings) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def tradeoff(findings: Findings) -> Drawing | None:
             mine = rows[rows["attribute"] == attribute]
             axes.axhline(0, color=style.GREY, linewidth=0.7)
             axes.axvline(0, color=style.GREY, linewidth=0.7)
-            for row in mine.itertuples():
+            for row in each(mine):
                 look = findings.looks[row.reconstructor]
                 start = mine[(mine["reconstructor"] == row.reconstructor) & (mine["mitigation"] == "none")]
                 if row.mitigation != "none" and not start.empty:
@@ -54,12 +54,15 @@ def tradeoff(findings: Findings) -> Drawing | None:
         panels[0].set_ylabel("change of the gap (wider →)")
         legend(figure, findings, rows)
     caption = (
-        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}, averaged over tasks: how much diagnosis and group gap differ "
-        "from the original images. Arrows lead from the method without mitigation to the same method with it; down and right is better on both. "
+        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}, averaged over tasks: "
+        "how much diagnosis and group gap differ "
+        "from the original images. Arrows lead from the method without mitigation to the same method with "
+        "it; down and right is better on both. "
         "Averages carry no interval and no verdict."
     )
     alt = "Scatter of mean gap change against mean score change: " + "; ".join(
-        f"{findings.method_name(r.reconstructor, r.mitigation)} by {r.attribute} gap {signed(r.gap_change, 3)}, score {signed(r.score_change, 3)}"
-        for r in rows.itertuples()
+        f"{findings.method_name(r.reconstructor, r.mitigation)} by {r.attribute} gap "
+        f"{signed(r.gap_change, 3)}, score {signed(r.score_change, 3)}"
+        for r in each(rows)
     )
     return Drawing("mitigation_tradeoff", "What mitigation changed", caption, alt + ".", figure, rows)

@@ -41,28 +41,32 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
         "images",
         "Image quality",
-        "How close the reconstructions come to the original images. A close image can still lose what a diagnosis needs, and the other way round.",
+        "How close the reconstructions come to the original images. A close image can still lose what a "
+        "diagnosis needs, and the other way round.",
         "The tables hold no image metric.",
         (quality.image_quality,),
     ),
     (
         "diagnosis",
         "Diagnosis in all patients together",
-        "Whether the diagnosis made from reconstructions is as good as the same diagnosis made from the originals, before groups are told apart.",
+        "Whether the diagnosis made from reconstructions is as good as the same diagnosis made from the "
+        "originals, before groups are told apart.",
         "No diagnosis has a score.",
         (quality.task_performance, quality.task_change, sheets.performance),
     ),
     (
         "before",
         "Gaps before reconstruction",
-        "Diagnosis may serve groups unequally already on original images. These gaps are not the reconstruction's doing, but it can add to them.",
+        "Diagnosis may serve groups unequally already on original images. These gaps are not the "
+        "reconstruction's doing, but it can add to them.",
         "No gap on original images could be computed.",
         (bias.baseline, sheets.baseline),
     ),
     (
         "gaps",
         "Change of the gaps",
-        "Whether reconstruction widened or narrowed the gaps between patient groups, for which diagnosis, by which attribute, and how sure that is.",
+        "Whether reconstruction widened or narrowed the gaps between patient groups, for which diagnosis, by "
+        "which attribute, and how sure that is.",
         "The tables hold no change of a gap between groups.",
         (
             bias.verdict_maps,

@@ -61,8 +61,10 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
     who = [panel.caption] if panel.caption else []
     who += [panel.identifier] if options.identifiers and panel.identifier else []
     caption = (
-        f"{'; '.join(who) + '. ' if who else ''}Degraded at {level}. Top: the images the diagnosis saw, with its scores; contours are the true and "
-        "the found region where there is one. Bottom: reconstruction minus original, on one scale for all examples: red is too bright, blue "
+        f"{'; '.join(who) + '. ' if who else ''}Degraded at {level}. Top: the images the diagnosis saw, with "
+        "its scores; contours are the true and "
+        "the found region where there is one. Bottom: reconstruction minus original, on one scale for "
+        "all examples: red is too bright, blue "
         "too dark."
     )
     alt = f"Example {number} at {level}: original, degraded and reconstructed image with error maps. " + spoken(findings, panel, tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from fairrecon_jax.report.drawing import (
     signed,
     wrap,
 )  # fmt: skip
-from fairrecon_jax.report.select import Findings, changed, known, one, task_metric
+from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
 
 DASHES = (0, (4, 2))
 
@@ -100,7 +101,8 @@ def overview(findings: Findings) -> Drawing | None:
             spoken.append(f"{style.metric_name(metric)} {base:.2f} on originals; " + speak(findings, mean))
         legend(figure, findings, pd.concat([psnr, scores]), lines=True, extra=(original_handle(),))
     caption = (
-        "Each mark is one reconstruction method at one level of degradation, worse from left to right; vertical lines are 95% intervals. The "
+        "Each mark is one reconstruction method at one level of degradation, worse from left to right; "
+        "vertical lines are 95% intervals. The "
         "dashed line is the same diagnosis made from the original images: the further below it, the more the diagnosis lost. Averages over "
         "tasks carry no interval; every task with its interval is in the section on diagnosis."
     )
@@ -117,7 +119,7 @@ def mean_scores(rows: pd.DataFrame) -> tuple[pd.DataFrame, float, int]:
       rows: rows of one metric, versions original and reconstructed.
 
     Returns:
-      Rows (reconstructor, mitigation, level, value, interval: empty unless a single task), the mean on the originals, the number of tasks averaged.
+      Rows (reconstructor, mitigation, level, value, interval: empty unless a single task), the mean on originals, the number of tasks.
     """
     keys = ["reconstructor", "mitigation", "level"]
     made = rows[rows["version"] == "reconstructed"]
@@ -160,7 +162,8 @@ def image_quality(findings: Findings) -> Drawing | None:
             axes.set_title(style.metric_name(metric) + {"nrmse": " ↓", "lpips": " ↓"}.get(metric, " ↑"))
         legend(figure, findings, rows.dropna(subset=["value"]), lines=True)
     caption = (
-        "Likeness of the reconstruction to the original image. ↑: higher is better, ↓: lower is better. Vertical lines are 95% intervals. A "
+        "Likeness of the reconstruction to the original image. ↑: higher is better, ↓: lower is better. "
+        "Vertical lines are 95% intervals. A "
         "hatched panel was not computed, for the reason it gives."
     )
     alt = "Line charts against the level. " + " ".join(
@@ -200,10 +203,11 @@ def task_performance(findings: Findings) -> Drawing | None:
     same = "All panels span the same height, so that slopes can be compared, but start at different values."
     scale = same if equal else "Each panel has its own scale: compare heights with its axis, not with its neighbour."
     caption = (
-        "One panel per diagnosis; worse degradation to the right. The dashed line is the diagnosis on the original images, the grey band its 95% "
+        "One panel per diagnosis; worse degradation to the right. The dashed line is the diagnosis on the "
+        "original images, the grey band its 95% "
         "interval; vertical lines are 95% intervals. " + scale
     )
-    alt = f"{len(tasks)} small line charts of AUROC or Dice against the level, one per diagnosis; the numbers are in the table of this figure."
+    alt = f"{len(tasks)} small line charts of AUROC or Dice against the level, one per diagnosis; numbers in the table of this figure."
     return Drawing("task_performance", "Each diagnosis against degradation", caption, alt, figure, rows)
 
 
@@ -242,12 +246,12 @@ def task_change(findings: Findings) -> Drawing | None:
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
-        f"Reconstruction minus original at {style.level_phrase(findings.headline_level, findings.spec.degradation)}, all patients together, with "
-        "95% intervals. Left of zero: the diagnosis got worse. Pale marks are changes within chance (or without a test); n.e. = not estimable."
+        "Reconstruction minus original at "
+        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}, all patients together, with "
+        "95% intervals. Left of zero: the diagnosis got worse. Pale marks are changes within chance (or "
+        "without a test); n.e. = not estimable."
     )
-    named = [
-        f"{findings.task_title(r.task)} {style.metric_name(r.metric)} {signed(r.change)}" for r in rows.itertuples() if changed(r.verdict)
-    ]
+    named = [f"{findings.task_title(r.task)} {style.metric_name(r.metric)} {signed(r.change)}" for r in each(rows) if changed(r.verdict)]
     alt = "Dot chart of changes of diagnosis in all patients. More than chance: " + ("; ".join(named[:12]) if named else "none") + "."
     return Drawing("task_change", "Change of each diagnosis in all patients together", caption, alt, figure, rows)
 
@@ -260,7 +264,7 @@ def change_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list
     place = dict(zip(methods, offsets(len(methods), min(0.66, 0.24 * (len(methods) - 1))), strict=True))
     where = {t: i for i, t in enumerate(tasks)}
     marks = Marks(size=4.4 if len(methods) < 5 else 3.4)
-    for row in rows.itertuples():
+    for row in each(rows):
         y = where[row.task] + place[row.reconstructor, row.mitigation]
         look, strong = findings.looks[row.reconstructor], changed(row.verdict)
         if not known(row.change):
@@ -269,7 +273,7 @@ def change_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list
         marks.add(look, findings.markers[row.mitigation], y, row.change, row.ci_low, row.ci_high, 1.0 if strong else 0.42)
         if style.verdict_sign(row.verdict):
             end = row.ci_high if known(row.ci_high) else row.change
-            label = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5, "color": style.INK}
+            label: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5, "color": style.INK}
             axes.annotate(style.verdict_sign(row.verdict), (end, y), **label, zorder=6)
     marks.draw(axes)
     axes.margins(x=0.09)

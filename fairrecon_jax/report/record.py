@@ -1,4 +1,4 @@
-"""The last page: configuration, seeds, versions, split hash, exclusions with reasons, run times; and what the tables say of their making."""
+"""The last page: configuration, seeds, versions, split hash, exclusions, run times; and what the tables say of their making."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.select import Findings, known
+from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables import Missing, Sheet, fixed, number
 
 KNOWN = ("config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions", "warnings")
@@ -119,7 +119,9 @@ def making(findings: Findings) -> list[tuple[str, str]]:
     others = [c for c in findings.conventions if c != findings.convention]
     shown = findings.convention if findings.conventions else "not stated in the tables"
     unit = [
-        f"{findings.task_title(t)} by {u}" for t, u in both[both["task"] != ""].groupby("task", sort=False)["unit"].first().items() if u
+        f"{findings.task_title(str(t))} by {u}"
+        for t, u in both[both["task"] != ""].groupby("task", sort=False)["unit"].first().items()
+        if u
     ]
     return [
         ("Convention shown", shown + (f" (also in the tables: {', '.join(others)})" if others else "")),
@@ -174,12 +176,12 @@ def thresholds(findings: Findings) -> Sheet | None:
     rows = rows.drop_duplicates(["task", "version", "value"])
     if rows.empty:
         return None
-    records = [(findings.task_title(r.task), r.version, fixed(r.value, 4), r.threshold_rule or "not stated") for r in rows.itertuples()]
-    caption = "A score at or above the threshold counts as 'finding present'. One threshold serves originals and reconstructions unless the rule says no."
+    records = [(findings.task_title(r.task), r.version, fixed(r.value, 4), r.threshold_rule or "not stated") for r in each(rows)]
+    caption = "A score at or above the threshold counts as 'finding present'. One threshold serves every version unless the rule says no."
     frame = pd.DataFrame(records, columns=["diagnosis", "version", "threshold", "rule"])
     return Sheet("thresholds", "Decision thresholds", caption, frame, folded=len(frame) > 15)
 
 
 def settled(findings: Findings) -> bool:
     """Whether any verdict is in the tables at all."""
-    return any(known(v) for v in findings.fairness["p_value"]) or (findings.fairness["verdict"] != "").any()
+    return bool(findings.fairness["p_value"].notna().any() or (findings.fairness["verdict"] != "").any())

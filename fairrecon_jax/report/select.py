@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import math
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +58,7 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: mean of the values, widest interval, largest p-value, one verdict only where all agree."""
+    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value, a verdict only where all agree."""
     keys = list(KEYS)
     again = frame.duplicated(keys, keep=False) & (frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1)
     if not again.any():
@@ -265,3 +267,8 @@ def changed(verdict: str) -> bool:
 def known(*values: float) -> bool:
     """Whether all values are finite numbers."""
     return all(math.isfinite(v) for v in values)
+
+
+def each(rows: pd.DataFrame) -> Iterator[Any]:
+    """The rows one by one, columns as attributes."""
+    yield from rows.itertuples(index=False)

@@ -109,7 +109,8 @@ def median_changes(findings: Findings) -> Sheet | None:
     ]
     frame = pd.DataFrame(records, columns=[*columns, "not judged"])
     caption = (
-        "EODD of findings and SER of delineations over all tasks and attributes at the headline level, in percent of the gap on originals. Medians "
+        "EODD of findings and SER of delineations over all tasks and attributes at the headline level, in "
+        "percent of the gap on originals. Medians "
         "carry no test; the counts of verdicts do."
     )
     return Sheet("median_bias_change", "Median change of the gaps per method", caption, frame)
@@ -186,8 +187,10 @@ def verdicts(findings: Findings) -> Sheet | None:
     rows = rows.sort_values(["_level", "metric", "_task", "attribute", "reconstructor", "mitigation"], kind="stable")
     frame = pd.DataFrame([verdict_record(findings, row) for _, row in rows.iterrows()])
     caption = (
-        "One row per level, gap, diagnosis, attribute and method. 'Detectable' is the smallest change that this many patients would have shown "
-        "with a probability of 80% (where the assessment says no other); 'flipped' counts decisions that differ between original and reconstruction."
+        "One row per level, gap, diagnosis, attribute and method. 'Detectable' is the smallest change "
+        "that this many patients would have shown "
+        "with a probability of 80% (where the assessment says no other); 'flipped' counts decisions that "
+        "differ between original and reconstruction."
     )
     return Sheet("all_verdicts", "All gaps, changes and verdicts", caption, frame, labels=5, folded=True)
 

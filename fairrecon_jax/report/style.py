@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from fairrecon_jax.types import DegradationSpec
 
@@ -36,7 +37,7 @@ class Look:
     """How one reconstructor is drawn."""
 
     color: str
-    line: object
+    line: Any
     fill: str
     name: str
 

@@ -11,7 +11,7 @@ from fairrecon_jax.report.drawing import signed
 from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
 from fairrecon_jax.report.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, known
+from fairrecon_jax.report.select import Findings, changed, each, known
 
 
 def listing(names: list[str]) -> str:
@@ -50,7 +50,8 @@ def compared(findings: Findings) -> str:
     most = rows["n_patients"].max()
     who = f" ({int(most):,} patients)" if known(most) else ""
     return (
-        f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original image and once {sources}{mitigated}, at "
+        f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original "
+        f"image and once {sources}{mitigated}, at "
         f"{spec.degradation.unit} {levels}."
     )
 
@@ -65,7 +66,7 @@ def diagnosis(findings: Findings) -> str:
         versions = rows[(rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])].dropna(subset=["value"])
         mean, base, count = mean_scores(versions) if not versions.empty else (versions, math.nan, 0)
         if count and known(base):
-            moved = [f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}" for r in ordered(findings, mean).itertuples()]
+            moved = [f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}" for r in each(ordered(findings, mean))]
             what = f"mean {style.metric_name(metric)} of {count} tasks" if count > 1 else style.metric_name(metric)
             parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
     if not parts:
@@ -104,7 +105,7 @@ def gaps(findings: Findings) -> str:
     if rows.empty:
         return "Whether the gap of any group changed could not be estimated: the tables hold no gap between groups."
     if (rows["verdict"] == "").all():
-        return f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was run, so none of the changes can be told from chance."
+        return f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was run, so no change can be told from chance."
     judged = rows[~rows["verdict"].isin(["", "not estimable", "at chance"])]
     left = len(rows) - len(judged)
     if judged.empty:
@@ -116,11 +117,13 @@ def gaps(findings: Findings) -> str:
     miss = missable(judged[judged["verdict"] == "within chance"])
     hidden = f"; a true change below about {miss:.2f} (median) would often go unseen" if known(miss) else ""
     if real.empty:
-        return f"{at}, none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}; this does not show that groups are served alike{hidden}."
+        none = f"none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}"
+        return f"{at}, {none}; this does not show that groups are served alike{hidden}."
     counts = [
         f"{int((real['verdict'] == v).sum())} {v}" for v in ("widened", "narrowed", "reversed", "shifted") if (real["verdict"] == v).any()
     ]
-    return f"{at}, of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}, most clearly {clearest(findings, real)}{hidden}."
+    some = f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}"
+    return f"{at}, {some}, most clearly {clearest(findings, real)}{hidden}."
 
 
 def shorten(text: str, most: int = 160) -> str:

@@ -49,10 +49,15 @@ def config_of(values: Any) -> ConfigDict:
     """The configuration given by --config.
 
     Raises:
-      ValueError: none is given.
+      ValueError: none is given, or the file cannot be loaded.
     """
     if values.config is None:
         raise ValueError("give a configuration, e.g. --config=configs/nih_chestxray14.py")
+    try:
+        values.config.is_locked  # noqa: B018  (a file that failed to load raises on the first access)
+    except OSError as error:
+        cause = str(error.__cause__).strip().splitlines()[-1].strip()
+        raise ValueError(f"the configuration cannot be loaded: {cause}") from error
     return values.config
 
 

@@ -1,0 +1,179 @@
+"""Whole studies from their configurations at a tiny size, on phantom trees; resuming, skipping and refusing."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ml_collections import ConfigDict
+
+from fairrecon_jax import study
+from fairrecon_jax.assessment import read_predictions
+from fairrecon_jax.study import duration, plan
+from fairrecon_jax.workspace import Workspace
+
+NAMES = ("chexpert", "ucsf_pdgm", "nih_chestxray14", "lgg_mri", "quickstart_xray", "quickstart_brain")
+
+
+def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
+    """The same study with two steps of thin networks on small images."""
+    config.cohort.image_size = size
+    for block in [*config.reconstructors.values(), *config.diagnosers.values()]:
+        if "train" not in block:
+            continue
+        block.train.update(steps=2, batch_size=4, eval_every=1, eval_batch_size=8, checkpoint_every=1)
+        block.width = 8
+        if block.kind == "classifier":
+            block.backbone, block.input_size, block.hidden = "resnet18", 0, (8,)
+        else:
+            block.depth = 1
+        if block.kind == "segmenter":
+            block.groups = 4
+    config.tandem.batch_size = 8
+    config.assess.update(replicates=20, flips=19, floor_draws=10)
+    config.report.examples = 1
+    return config
+
+
+def tiny(name: str, kind: str) -> ConfigDict:
+    config = shrink(importlib.import_module(f"configs.{name}").get_config())
+    config.phantom = ConfigDict(
+        {"kind": kind, "patients": 40, "size": 32, "slices": 8} if kind == "brain" else {"kind": kind, "patients": 60, "size": 32}
+    )
+    if kind == "brain":
+        config.cohort.evaluate_slices = "all"
+    return config.lock()
+
+
+@pytest.fixture(scope="module")
+def xray(tmp_path_factory) -> tuple[ConfigDict, Path]:
+    """The paper's CheXpert study on a phantom tree, run once."""
+    config, workdir = tiny("chexpert", "xray"), tmp_path_factory.mktemp("xray")
+    study.run(config, workdir)
+    return config, workdir
+
+
+@pytest.mark.slow
+def test_the_paper_configuration_of_chexpert_runs_on_a_phantom_tree(xray):
+    _, workdir = xray
+    table, spec = read_predictions(workdir / "predictions.parquet")
+    assert set(table["split"]) == {"val", "test"}
+    assert set(table["reconstructor"]) == {"identity", "unet"}
+    assert sorted(set(table["level"])) == [3e3, 1e4, 1e5]
+    assert len(spec.tasks) == 12
+    assert spec.title.startswith("Phantom radiographs")
+    cells = table.groupby(["reconstructor", "level"]).size()
+    assert cells.nunique() == 1
+    scores = table[[c for c in table if c.endswith(("__original", "__reconstructed"))]]
+    assert scores.min().min() >= 0
+    assert scores.max().max() <= 1
+    for name in ("performance", "fairness"):
+        assert len(pd.read_csv(workdir / "results" / f"{name}.csv"))
+    page = (workdir / "report" / "index.html").read_text()
+    assert "Phantom radiographs" in page
+    assert "patient00" not in page
+
+
+@pytest.mark.slow
+def test_reconstruction_and_diagnosis_share_no_training_patient(xray):
+    config, workdir = xray
+    workspace = Workspace(config, workdir)
+    patients = workspace.cohort.table["patient_id"]
+    parts = [set(patients.iloc[workspace.rows(part)]) for part in ("train_reconstruction", "train_diagnosis", "val", "test")]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set().union(*parts))
+
+
+@pytest.mark.slow
+def test_a_finished_study_does_nothing_and_a_lost_piece_comes_back_the_same(xray, capsys):
+    config, workdir = xray
+    before = (workdir / "results" / "fairness.csv").read_bytes()
+    study.run(config, workdir)
+    assert "left: nothing" in capsys.readouterr().out
+    for piece in plan(Workspace(config, workdir)):
+        if piece.name in ("predict unet at 10000", "assess"):
+            piece.record(workdir).unlink()
+    (workdir / "predictions" / "unet__10000.parquet").unlink()
+    shutil.rmtree(workdir / "reconstructors" / "unet" / "10000")
+    (workdir / "pieces" / "train_unet_at_10000.json").unlink()
+    study.run(config, workdir)
+    out = capsys.readouterr().out
+    assert "train unet at 10000" in out
+    assert "train findings" not in out.split("left:")[1]
+    assert (workdir / "results" / "fairness.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_paper_configuration_of_ucsf_runs_on_a_phantom_tree(tmp_path):
+    config = tiny("ucsf_pdgm", "brain")
+    study.run(config, tmp_path)
+    table, spec = read_predictions(tmp_path / "predictions.parquet")
+    assert {"grade__original", "type__original", "tumor__reconstructed", "tumor__label"} <= set(table)
+    assert [task.aggregation for task in spec.tasks] == ["median", "median", "mean"]
+    config.unlock()
+    config.report.identifiers = True
+    study.run(config, tmp_path)
+    records = {p.stem: json.loads(p.read_text()) for p in (tmp_path / "pieces").glob("*.json")}
+    assert "report" in records
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_configuration_builds_its_typed_objects(name, tmp_path):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    if not config.phantom.kind:
+        config.cohort.root = str(tmp_path)
+    study.check(Workspace(config, tmp_path / "work"))
+    names = [piece.name for piece in plan(Workspace(config, tmp_path / "work"))]
+    assert names[-2:] == ["assess", "report"]
+    assert len(names) == len(set(names))
+
+
+def test_a_changed_field_changes_only_what_depends_on_it(tmp_path):
+    def digests(change) -> dict[str, str]:
+        config = importlib.import_module("configs.quickstart_xray").get_config()
+        change(config)
+        return {piece.name: piece.digest for piece in plan(Workspace(config, tmp_path))}
+
+    def changed(change) -> set[str]:
+        return {name for name, value in digests(change).items() if value != digests(lambda c: None)[name]}
+
+    last = {"assess", "report"}
+    assert changed(lambda c: c.report.update(examples=9)) == {"report"}
+    assert changed(lambda c: c.assess.update(seed=9)) == last
+    assert changed(lambda c: c.reconstructors.unet.update(width=9)) == {"train unet at 10000", "predict unet at 10000", *last}
+    assert changed(lambda c: c.splits.update(seed=9)) == set(digests(lambda c: None)) - {"phantom"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("cohort.image_size", 4, "config.cohort: image_size"),
+        ("cohort.race", "two", "config.cohort: race"),
+        ("degradation.levels", (0.0,), "fairness_level|level"),
+        ("reconstructors.unet.kind", "vnet", "unknown reconstructor 'vnet'"),
+        ("reconstructors.unet.train.schedule", "step", "config.reconstructors.unet.train: schedule"),
+        ("assess.replicates", 0, "config.assess: AssessOptions.replicates"),
+        ("phantom.patients", -1, "config.phantom"),
+    ],
+)
+def test_a_refused_field_is_named_before_anything_runs(field, value, message, tmp_path):
+    config = importlib.import_module("configs.quickstart_xray").get_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ValueError, match=message):
+        study.run(config, tmp_path / "work")
+    assert not (tmp_path / "work" / "phantom").exists()
+
+
+def test_a_root_that_is_missing_is_named(tmp_path):
+    config = importlib.import_module("configs.lgg_mri").get_config()
+    with pytest.raises(ValueError, match=r"config\.cohort\.root is empty"):
+        study.run(config, tmp_path)
+    config.cohort.root = str(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"nowhere.* is not a folder"):
+        study.run(config, tmp_path)
+
+
+def test_durations_are_words():
+    assert [duration(s) for s in (0.4, 59, 61, 3660)] == ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]

@@ -101,20 +101,20 @@ class Classifier:
         image = batch["image"]
         if train:
             image, _ = Augmentation(self.flip, self.shift, self.gain)(image, batch["mask"], batch["example_id"], key)
-        logits, statistics = apply_network(self.network, NETWORK, variables, self._prepared(image), train)
+        logits, statistics = apply_network(self.network, NETWORK, variables, self._prepared(image), train=train)
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
         """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their number."""
-        logits, _ = apply_network(self.network, NETWORK, variables, self._prepared(batch["image"]), False)
+        logits, _ = apply_network(self.network, NETWORK, variables, self._prepared(batch["image"]), train=False)
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
         return {"loss": (loss, batch["weight"] * count)}
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
-        return nn.sigmoid(apply_network(self.network, NETWORK, variables, self._prepared(image), False)[0])
+        return nn.sigmoid(apply_network(self.network, NETWORK, variables, self._prepared(image), train=False)[0])
 
     def _labels(self, batch: Batch) -> jax.Array:
         """The columns of this diagnoser's tasks, [B, T]."""

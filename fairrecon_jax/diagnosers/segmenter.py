@@ -97,7 +97,7 @@ class Segmenter:
         image, truth = batch["image"], self._truth(batch)
         if train:
             image, truth = Augmentation(self.flip, self.shift, self.gain)(image, truth, batch["example_id"], key)
-        logits, statistics = apply_network(self.network, NETWORK, variables, image, train)
+        logits, statistics = apply_network(self.network, NETWORK, variables, image, train=train)
         losses = self._losses(nn.sigmoid(logits), truth)
         loss = weighted_mean(losses, batch["weight"], self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
@@ -116,7 +116,7 @@ class Segmenter:
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Mask probabilities [B, H, W, S] of images [B, H, W, 1] in [0, 1]."""
-        return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, False)[0])
+        return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, train=False)[0])
 
     def _truth(self, batch: Batch) -> jax.Array:
         """The mask channels of this diagnoser's tasks, [B, H, W, S]."""

@@ -1,40 +1,80 @@
-"""Running a named network inside `Variables`, and means that do not depend on how examples are spread over devices."""
+"""Fresh variables of a network, running a named network inside `Variables`, and means that do not depend on the number of devices."""
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.types import Array, Key, Variables
 
+LeafPath = tuple[str, ...]
 
-def init_network(network: nn.Module, name: str, key: Key, example: Array) -> Variables:
-    """Fresh variables of one network.
+
+def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Variables:
+    """Fresh variables of one network, from a single draw.
+
+    Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed convolutions ("upconv..."), which no
+    ReLU follows; fan-in is the number of inputs that one output sees. Biases and means start at 0, scales and variances at 1. Nothing of
+    the network runs, and one random program serves all its parameters, where Flax's own `init` compiles one for each.
 
     Args:
-      network: module called as `network(x, train)`.
+      network: module called as `network(*inputs, train=...)`.
       name: the network's name.
       key: scalar key.
-      example: an input of the right shape; its values do not matter.
+      *inputs: of the right shapes; their values do not matter.
 
     Returns:
-      {"params": {name: tree}, "batch_stats": {name: tree}}, the latter {} where the network has no statistics.
+      {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the network has no statistics.
+
+    Raises:
+      ValueError: a parameter's name is none of kernel, bias, scale, mean and var.
     """
-    variables = network.init(key, jnp.zeros_like(example), False)
-    return {"params": {name: variables["params"]}, "batch_stats": {name: variables.get("batch_stats", {})}}
+    shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
+    leaves = tuple((path, leaf.shape) for path, leaf in flatten_dict(dict(shapes)).items())
+    fresh = unflatten_dict(_draw(key, leaves))
+    return {"params": {name: fresh.get("params", {})}, "batch_stats": {name: fresh.get("batch_stats", {})}}
 
 
-def apply_network(network: nn.Module, name: str, variables: Variables, x: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+@functools.partial(jax.jit, static_argnums=1)
+def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...]) -> dict[LeafPath, jax.Array]:
+    """Start values by path."""
+    kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
+    values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
+    constants = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0}
+    fresh, start = {}, 0
+    for path, shape in leaves:
+        if path in kernels:
+            part = jax.lax.slice(values, (start,), (start + kernels[path],)).reshape(shape)
+            fresh[path] = part * _deviation(path, shape)
+            start += kernels[path]
+        elif path[-1] in constants:
+            fresh[path] = jnp.full(shape, constants[path[-1]], jnp.float32)
+        else:
+            raise ValueError(f"no start value for the parameter {'/'.join(path)}: its name is none of kernel, {', '.join(constants)}")
+    return fresh
+
+
+def _deviation(path: LeafPath, shape: tuple[int, ...]) -> float:
+    """The standard deviation of a kernel's start values."""
+    transposed = path[-2].startswith("upconv")
+    fan_in = shape[-2] if transposed else math.prod(shape[:-1])
+    return math.sqrt((1.0 if transposed or "head" in path else 2.0) / fan_in)
+
+
+def apply_network(network: nn.Module, name: str, variables: Variables, *inputs: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
     """Runs one network.
 
     Args:
-      network: module called as `network(x, train)`.
+      network: module called as `network(*inputs, train=...)`.
       name: the network's name in `variables`.
       variables: of all networks.
-      x: the network's input.
+      *inputs: the network's inputs.
       train: use and update batch statistics.
 
     Returns:
@@ -42,8 +82,8 @@ def apply_network(network: nn.Module, name: str, variables: Variables, x: Array,
     """
     statistics = variables["batch_stats"]
     own = statistics.get(name, {})
-    inputs = {"params": variables["params"][name], "batch_stats": own}
-    output, updates = network.apply(inputs, x, train, mutable=["batch_stats"] if train else [])
+    collections = {"params": variables["params"][name], "batch_stats": own}
+    output, updates = network.apply(collections, *inputs, train=train, mutable=["batch_stats"] if train else [])
     return output, {**statistics, name: updates.get("batch_stats", own)}
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fairrecon_jax.models.apply import LeafPath, init_network
 from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, resnet_key, unet_key
 from fairrecon_jax.models.resnet import ResNet
@@ -21,7 +22,6 @@ from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import Key
 
 State = Mapping[str, np.ndarray]
-LeafPath = tuple[str, ...]
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 _HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
@@ -106,8 +106,8 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
     wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), example))))
     converted: dict[LeafPath, jax.Array] = {}
     if fresh_head is not None:
-        fresh = flatten_dict(dict(network.init(fresh_head, example)))
-        converted = {path: leaf for path, leaf in fresh.items() if path[1] == "head"}
+        fresh = flatten_dict(init_network(network, "net", fresh_head, example)["params"]["net"])
+        converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
     used, problems = set(), []
     for path, leaf in wanted.items():
         if path in converted:
@@ -120,8 +120,8 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
             problems.append(str(error))
     problems += [f"left over {key!r}" for key in sorted(set(state) - used) if not _ignored(key, fresh_head is not None)]
     if problems:
-        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise ValueError(f"the state dict does not fit {type(network).__name__}: {'; '.join(problems[:20])}{more}")
+        more = f"; and {len(problems) - 50} more" if len(problems) > 50 else ""
+        raise ValueError(f"the state dict does not fit {type(network).__name__}: {'; '.join(problems[:50])}{more}")
     return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
 
 

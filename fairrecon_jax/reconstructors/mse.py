@@ -86,5 +86,5 @@ class MseReconstructor:
 
     def _apply(self, variables: Variables, degraded: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
         """The unclipped estimate, and the statistics of all networks."""
-        output, statistics = apply_network(self.network, NETWORK, variables, degraded, train)
+        output, statistics = apply_network(self.network, NETWORK, variables, degraded, train=train)
         return (jnp.asarray(degraded) + output if self.residual else output), statistics

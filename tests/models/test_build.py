@@ -77,9 +77,9 @@ def test_networks_are_addressed_by_name_and_leave_others_alone():
     network, x = UNet(1, 2, 1, "batch"), jnp.ones((2, 8, 8, 1))
     variables = init_network(network, "net", jax.random.key(0), x)
     variables["batch_stats"]["other"] = {"kept": jnp.ones(1)}
-    output, statistics = apply_network(network, "net", variables, x, True)
+    output, statistics = apply_network(network, "net", variables, x, train=True)
     assert output.shape == x.shape
     assert statistics["other"] is variables["batch_stats"]["other"]
     assert jax.tree.structure(statistics["net"]) == jax.tree.structure(variables["batch_stats"]["net"])
-    _, same = apply_network(network, "net", variables, x, False)
+    _, same = apply_network(network, "net", variables, x, train=False)
     assert same["net"] is variables["batch_stats"]["net"]

@@ -1,0 +1,266 @@
+"""Diagnosers: the factory, masked losses, Dice rules, gradients and augmentation."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, log_loss
+
+from fairrecon_jax.diagnosers import (
+    DIAGNOSERS,
+    Augmentation,
+    Classifier,
+    Diagnoser,
+    Segmenter,
+    dice_score,
+    inverse_prevalence,
+    make_diagnoser,
+    masked_cross_entropy,
+    soft_dice,
+)
+from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+
+KEY = jax.random.key(0)
+SPEC = CohortSpec(
+    "small",
+    "Small",
+    "mri",
+    (Task("grade", "classification"), Task("tumour", "segmentation"), Task("type", "classification"), Task("oedema", "segmentation")),
+    (Attribute("sex", ("female", "male")),),
+    DegradationSpec("mri_radial", (4.0,), 4.0),
+)
+LABELS = np.array([[0, 1], [1, np.nan], [np.nan, np.nan], [1, 0]], np.float32)
+
+
+def make_batch(size: int = 8) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    mask = np.zeros((4, size, size, 2), np.float32)
+    mask[0, 2:5, 2:5, 0] = mask[1, 1:7, 1:3, 1] = mask[3, :2, :2] = 1
+    return {
+        "image": random.random((4, size, size, 1), np.float32),
+        "mask": mask,
+        "labels": LABELS,
+        "example_id": random.integers(0, 2**32, (4, 2), dtype=np.uint32),
+        "weight": np.array([1, 2, 1, 0], np.float32),
+    }
+
+
+def small_classifier(**fields) -> Diagnoser:
+    return make_diagnoser("classifier", SPEC, ("grade", "type"), **{"backbone": "resnet18", "width": 4, "bn_axis": None} | fields)
+
+
+def small_segmenter(**fields) -> Diagnoser:
+    return make_diagnoser("segmenter", SPEC, ("tumour",), **{"width": 4, "depth": 1, "bn_axis": None} | fields)
+
+
+def test_factory_finds_columns_by_name():
+    assert set(DIAGNOSERS) == {"classifier", "segmenter"}
+    assert make_diagnoser("classifier", SPEC, ("type", "grade"), hidden=[8]) == Classifier(("type", "grade"), (1, 0), hidden=(8,))
+    assert make_diagnoser("segmenter", SPEC, ["oedema"]) == Segmenter(("oedema",), (1,))
+    for diagnoser in (small_classifier(), small_segmenter()):
+        assert isinstance(diagnoser, Diagnoser)
+        assert isinstance(diagnoser, Trainable)
+        assert hash(diagnoser)
+    assert (small_classifier().kind, small_segmenter().kind) == ("classification", "segmentation")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tasks", "fields", "message"),
+    [
+        ("grader", ("grade",), {}, "unknown diagnoser 'grader'; choose one of classifier, segmenter"),
+        ("classifier", ("tumour",), {}, "'tumour' is not a classification task of cohort 'small'; these are: grade, type"),
+        ("segmenter", (), {}, "no task at all is not a segmentation task of cohort 'small'; these are: tumour, oedema"),
+        ("classifier", ("grade",), {"size": 3}, "has no field 'size'; its fields are tasks, columns, backbone"),
+        ("classifier", ("grade",), {"columns": (1,)}, "columns follow from the specification"),
+        ("classifier", ("grade",), {"backbone": "vgg"}, "unknown backbone 'vgg'; choose one of resnet18"),
+        ("classifier", ("grade",), {"positive_weight": (1.0, 2.0)}, "positive_weight has 2 values for 1 tasks"),
+        ("segmenter", ("tumour",), {"norm": None}, "learns the empty mask"),
+    ],
+)
+def test_factory_refuses_what_it_does_not_know(kind, tasks, fields, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make_diagnoser(kind, SPEC, tasks, **fields)
+
+
+@pytest.mark.parametrize("positive_weight", [(), (3.0, 0.5)])
+def test_cross_entropy_agrees_with_scikit_learn(positive_weight):
+    """scikit-learn's sum of losses over the known labels, its positive examples weighted."""
+    logits = np.random.default_rng(1).normal(size=LABELS.shape).astype(np.float32)
+    loss, count = masked_cross_entropy(logits, LABELS, positive_weight)
+    np.testing.assert_array_equal(count, [2, 1, 0, 2])
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    expected = 0.0
+    for task in range(2):
+        known = ~np.isnan(LABELS[:, task])
+        y = LABELS[known, task]
+        weights = np.where(y == 1, (positive_weight or (1.0, 1.0))[task], 1.0)
+        expected += log_loss(y, probability[known, task], sample_weight=weights, labels=[0, 1]) * weights.sum()
+    assert float(jnp.sum(loss * count)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_is_finite_for_huge_logits_and_unknown_labels():
+    logits = jnp.array([[1e4, -1e4], [1e4, -1e4]])
+    labels = jnp.array([[0.0, 1.0], [jnp.nan, jnp.nan]])
+    value, gradient = jax.value_and_grad(lambda z: jnp.sum(masked_cross_entropy(z, labels)[0]))(logits)
+    assert float(value) == pytest.approx(1e4)
+    assert jnp.isfinite(gradient).all()
+    assert not gradient[1].any()
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.full_like(LABELS, np.nan)])
+def test_classifier_gradients_are_finite(labels):
+    batch, classifier = make_batch() | {"labels": labels}, small_classifier()
+    variables = classifier.init(KEY, batch)
+
+    def loss_of(params):
+        return classifier.loss({**variables, "params": params}, batch, KEY, True)
+
+    (loss, output), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables["params"])
+    leaves = jax.tree.leaves(gradient)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
+    assert any(leaf.any() for leaf in leaves) == (not np.isnan(labels).all())
+    assert (float(loss) == 0) == bool(np.isnan(labels).all())
+    assert output.clean is None
+    assert jax.tree.structure(output.statistics) == jax.tree.structure(variables["batch_stats"])
+
+
+def test_classifier_evaluation_sums_to_its_loss():
+    """Known labels weigh equally, padding nothing; scores are the sigmoid of the logits, task by task."""
+    batch, classifier = make_batch(), small_classifier()
+    variables = classifier.init(KEY, batch)
+    loss, _ = jax.jit(classifier.loss, static_argnums=3)(variables, batch, KEY, False)
+    value, weight = jax.jit(classifier.evaluate)(variables, batch, KEY)["loss"]
+    np.testing.assert_array_equal(weight, [2, 2, 0, 0])
+    assert float((value * weight).sum() / weight.sum()) == pytest.approx(float(loss), rel=1e-5)
+    scores = np.asarray(jax.jit(classifier.predict)(variables, batch["image"]), np.float64)
+    assert scores.shape == (4, 2)
+    known = [(0, 0, 1), (0, 1, 1), (1, 0, 2)]
+    terms = [-w * np.log(scores[i, t] if LABELS[i, t] else 1 - scores[i, t]) for i, t, w in known]
+    assert float(loss) == pytest.approx(sum(terms) / 4, rel=1e-4)
+
+
+def test_classifier_reads_its_own_columns():
+    batch = make_batch()
+    one = make_diagnoser("classifier", SPEC, ("type",), backbone="resnet18", width=4)
+    changed = batch | {"labels": np.where(np.arange(2) == 0, 1 - LABELS, LABELS)}
+    variables = one.init(KEY, batch)
+    run = jax.jit(one.evaluate)
+    np.testing.assert_array_equal(run(variables, batch, KEY)["loss"][0], run(variables, changed, KEY)["loss"][0])
+    np.testing.assert_array_equal(run(variables, batch, KEY)["loss"][1], [1, 0, 0, 0])
+
+
+def test_images_are_resized_and_rescaled():
+    classifier = small_classifier(input_size=16, input_low=-1024.0, input_high=1024.0)
+    prepared = classifier._prepared(jnp.full((2, 8, 8, 1), 0.75))
+    assert prepared.shape == (2, 16, 16, 1)
+    np.testing.assert_allclose(prepared, 512.0, rtol=1e-6)
+    assert small_classifier()._prepared(jnp.ones((2, 8, 8, 1))).shape == (2, 8, 8, 1)
+
+
+def test_a_densenet_classifies_too():
+    classifier = small_classifier(backbone="densenet121", width=8)
+    shapes = jax.eval_shape(lambda: classifier.init(KEY, make_batch(32)))
+    assert shapes["params"]["classifier"]["conv0"]["kernel"].shape == (7, 7, 1, 8)
+
+
+def test_inverse_prevalence():
+    assert inverse_prevalence(np.array([[1, 0, np.nan], [0, 0, np.nan], [0, 0, 1], [np.nan, 0, 0]])) == (2.0, 1.0, 1.0)
+
+
+def test_dice_of_masks_and_its_empty_rules():
+    """F1 of the pixels where a mask is; 0 if one side is empty, NaN if both are."""
+    random = np.random.default_rng(0)
+    predicted, truth = random.random((4, 6, 6, 1)) > 0.4, random.random((4, 6, 6, 1)) > 0.6
+    predicted[1] = truth[2] = predicted[3] = truth[3] = False
+    found = np.asarray(dice_score(predicted, truth)).ravel()
+    assert found[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
+    assert found[1] == found[2] == 0
+    assert np.isnan(found[3])
+
+
+def test_soft_dice_of_certain_masks_is_dice():
+    random = np.random.default_rng(0)
+    p, t = ((random.random((2, 6, 6, 3)) > 0.5).astype(np.float32) for _ in range(2))
+    np.testing.assert_allclose(soft_dice(p, t, 0.0), dice_score(p > 0, t > 0), rtol=1e-6)
+    empty = np.zeros_like(p)
+    np.testing.assert_array_equal(soft_dice(empty, empty, 1.0), np.ones((2, 3)))
+
+
+def test_segmentation_loss_by_hand():
+    batch, segmenter = make_batch(), small_segmenter(dice_weight=0.25, smooth=2.0)
+    variables = segmenter.init(KEY, batch)
+    loss, output = jax.jit(segmenter.loss, static_argnums=3)(variables, batch, KEY, False)
+    p, t = np.asarray(jax.jit(segmenter.predict)(variables, batch["image"])), batch["mask"][..., :1]
+    assert p.shape == (4, 8, 8, 1)
+    assert 0 <= p.min() <= p.max() <= 1
+    overlap, total = (p * t).sum((1, 2, 3)), p.sum((1, 2, 3)) + t.sum((1, 2, 3))
+    losses = 0.25 * (1 - (2 * overlap + 2) / (total + 2)) + 0.75 * np.abs(p - t).mean((1, 2, 3))
+    assert float(loss) == pytest.approx(np.average(losses, weights=batch["weight"]), rel=1e-5)
+    assert output.clean is None
+
+
+def test_segmentation_dice_counts_slices_with_tumour_only():
+    batch = make_batch()
+    segmenter = make_diagnoser("segmenter", SPEC, ("oedema", "tumour"), width=4, depth=1)
+    variables = segmenter.init(KEY, batch)
+    metrics = jax.jit(segmenter.evaluate)(variables, batch, KEY)
+    value, weight = metrics["dice"]
+    np.testing.assert_array_equal(weight, [1, 2, 0, 0])
+    assert jnp.isfinite(value).all()
+    predicted = np.asarray(segmenter.predict(variables, batch["image"]))[0, ..., 1] >= 0.5
+    assert float(value[0]) == pytest.approx(f1_score(batch["mask"][0, ..., 0].ravel(), predicted.ravel()), abs=1e-6)
+    np.testing.assert_array_equal(metrics["loss"][1], batch["weight"])
+
+
+def test_segmenter_learns_a_bright_square():
+    """Twenty steps of gradient descent on one batch raise the Dice of the truth's own image."""
+    batch, segmenter = make_batch(), small_segmenter(width=8)
+    batch |= {"image": 0.1 + 0.8 * batch["mask"][..., :1], "weight": np.ones(4, np.float32)}
+    variables = segmenter.init(KEY, batch)
+
+    @jax.jit
+    def step(variables):
+        loss, gradient = jax.value_and_grad(lambda p: segmenter.loss({**variables, "params": p}, batch, KEY, True)[0])(variables["params"])
+        return {**variables, "params": jax.tree.map(lambda p, g: p - 0.3 * g, variables["params"], gradient)}, loss
+
+    first = None
+    for _ in range(60):
+        variables, loss = step(variables)
+        first = loss if first is None else first
+    assert float(loss) < 0.5 * float(first)
+
+
+def test_no_augmentation_changes_nothing():
+    batch = make_batch()
+    image, mask = Augmentation()(batch["image"], batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_array_equal(image, batch["image"])
+    np.testing.assert_array_equal(mask, batch["mask"])
+
+
+def test_augmentation_moves_image_and_mask_alike_and_is_keyed_by_example():
+    batch = make_batch(16)
+    image = batch["mask"][..., :1] * 0.5
+    augment = jax.jit(Augmentation(flip=True, shift=0.25))
+    moved, mask = augment(image, batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_array_equal(moved, mask[..., :1] * 0.5)
+    assert (np.asarray(mask) != batch["mask"]).any()
+    reverse = augment(image[::-1], batch["mask"][::-1], batch["example_id"][::-1], KEY)
+    np.testing.assert_array_equal(reverse[0][::-1], moved)
+    other = augment(image, batch["mask"], batch["example_id"], jax.random.key(1))
+    assert (other[0] != moved).any()
+
+
+def test_gain_keeps_the_mean_and_the_range():
+    batch = make_batch()
+    image = 0.4 + 0.2 * batch["image"]
+    changed, mask = Augmentation(gain=0.5)(image, batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_allclose(changed.mean((1, 2, 3)), image.mean((1, 2, 3)), rtol=1e-5)
+    ratio = np.asarray(changed).std((1, 2, 3)) / image.std((1, 2, 3))
+    assert ((ratio > 0.5) & (ratio < 1.5)).all()
+    assert np.ptp(ratio) > 0.01
+    np.testing.assert_array_equal(mask, batch["mask"])
+    extreme, _ = Augmentation(gain=0.9)(batch["image"], batch["mask"], batch["example_id"], KEY)
+    assert 0 <= float(extreme.min()) <= float(extreme.max()) <= 1

@@ -157,7 +157,7 @@ def test_two_processes_give_what_one_gives(local_devices: int) -> None:
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     runs = [subprocess.Popen(command, env={**environment, "JAX_PROCESS_ID": str(n)}, **pipes) for n in (0, 1)]
-    told = [run.communicate(timeout=120) for run in runs]
+    told = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told[0][1][-2000:] + told[1][1][-2000:]
     words = [out.splitlines()[-1].split() for out, _ in told]  # the back end prints before
     state, metrics = parallel.map_step(step, 1)({"key": jax.random.key(3), "sum": jnp.zeros(())}, batch(8))

@@ -91,6 +91,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
+        self._manager.wait_until_finished()  # or the checkpoint before would be cleared up by the new best
         self._best.step = best
         items = ocp.args.Composite(state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta)))
         self._manager.save(step, args=items, force=True)

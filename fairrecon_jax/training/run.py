@@ -132,11 +132,11 @@ class Run:
             networks = tuple(phase.network for phase in job.trainable.phases)
             return states.create(variables, networks, self._optimizer, config.seed, config.ema > 0, objective)
 
-        template = jax.eval_shape(create, example, job.initial)
+        template = jax.eval_shape(lambda batch: create(batch, None), example)
+        if job.initial is not None:
+            states.check_like(job.initial, template.variables)
         self._check_selection(template, example)
         if self._checkpoints.latest is None:
-            if job.initial is not None:
-                states.check_like(job.initial, jax.eval_shape(lambda batch: create(batch, None), example).variables)
             return parallel.replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from training_fakes import FakeCohort, FakeGan, degrade
 
+from fairrecon_jax import parallel
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import fit
 
@@ -46,4 +47,5 @@ def run(workdir: Any, pause: float = 0.0, checkpoint_every: int = 5) -> Any:
 
 
 if __name__ == "__main__":
+    parallel.start()
     run(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 5)

@@ -49,7 +49,7 @@ def assert_same(workdir: Path, straight: Path) -> None:
 
 
 def wait_for_line(workdir: Path, step: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not any(line["step"] >= step for line in read_metrics(workdir / "metrics.jsonl")):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "the run does not get on"
@@ -79,7 +79,7 @@ def test_told_to_stop_it_saves_where_it_stands(straight: Path, tmp_path: Path) -
     process = launch(tmp_path, pause=0.03, checkpoint_every=1000)
     wait_for_line(tmp_path, 9, process)
     process.terminate()
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 143
     assert "told to stop; step" in told
     assert "continues from it" in told

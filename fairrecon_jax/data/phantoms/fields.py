@@ -62,7 +62,7 @@ def tube(v: Coordinates, path: np.ndarray, radii: np.ndarray, flat: float, margi
       flat: widths in x are divided by this.
       margin: how far outside the tube the depth is still followed.
     """
-    x, y, z = np.abs(v[0]), v[1], v[2]
+    x, y, z = np.broadcast_arrays(np.abs(v[0]), v[1], v[2])
     depth = np.full(x.shape, -margin, np.float32)
     for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:]):
         reach = max(ra, rb) + margin

@@ -178,13 +178,16 @@ def heart_ellipses(thorax: Thorax) -> tuple[tuple[tuple[float, float], tuple[flo
     large = max(thorax.ratio - 0.47, 0.0)
     degrees = thorax.heart_tilt - 90.0 * large
     tilt, slender = math.radians(degrees), thorax.heart_height - 0.5 * large
-    long_axis = 0.56 * width
-    reach = math.hypot(math.cos(tilt), slender * math.sin(tilt)) * long_axis
+    extent = math.hypot(math.cos(tilt), slender * math.sin(tilt))
+    long_axis = min(0.56 * width, 0.49 * width / extent)
+    reach = extent * long_axis
     drop = math.hypot(math.sin(tilt), slender * math.cos(tilt)) * long_axis
     bottom = thorax.dome[LEFT] + 1.8 + 6.0 * large
     ventricle = ((thorax.shift + left - reach, bottom - drop), (long_axis, slender * long_axis), degrees)
     atrium = (0.30 * width, 0.42 * width)
-    return ventricle, ((thorax.shift - right + atrium[0], thorax.dome[RIGHT] + 1.4 - 0.86 * atrium[1]), atrium, 12.0)
+    lean = math.radians(12.0)
+    atrium_reach = math.hypot(atrium[0] * math.cos(lean), atrium[1] * math.sin(lean))
+    return ventricle, ((thorax.shift - right + atrium_reach, thorax.dome[RIGHT] + 1.4 - 0.86 * atrium[1]), atrium, 12.0)
 
 
 def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:

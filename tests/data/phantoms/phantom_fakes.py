@@ -9,6 +9,7 @@ from pathlib import Path
 from fairrecon_jax.data.phantoms import FINDINGS, PhantomOptions
 from fairrecon_jax.data.phantoms.population import Person, Study, draw_person, true_labels
 
+
 def digests(root: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by relative path."""
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}

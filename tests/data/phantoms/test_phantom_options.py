@@ -72,7 +72,8 @@ def test_a_bad_knob_is_named(field, value, message):
 
 
 @pytest.mark.parametrize(
-    "field", ["label_noise", "missing_demographics", "uncertain_rate", "blank_rate", "lateral_share", "glioblastoma_share", "follow_up_share"]
+    "field",
+    ["label_noise", "missing_demographics", "uncertain_rate", "blank_rate", "lateral_share", "glioblastoma_share", "follow_up_share"],
 )
 @pytest.mark.parametrize("value", [-0.01, 1.01, math.nan])
 def test_rates_lie_between_zero_and_one(field, value):

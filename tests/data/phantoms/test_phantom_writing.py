@@ -33,9 +33,13 @@ def test_a_tree_appears_whole(tmp_path):
 
 
 def test_a_failed_tree_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="half way"), writing.new_tree(tmp_path / "tree") as stage:
-        (stage / "file").write_text("x")
-        raise RuntimeError("half way")
+    def half_a_tree() -> None:
+        with writing.new_tree(tmp_path / "tree") as stage:
+            (stage / "file").write_text("x")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        half_a_tree()
     assert os.listdir(tmp_path) == []
 
 

@@ -13,7 +13,7 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.study import Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.chance import Floor, chance_floor
-from fairrecon_jax.inference.did import DidResult, did_test
+from fairrecon_jax.inference.did import DidResult, did_test, did_test_auroc
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.inference.verdict import select
 from fairrecon_jax.types import Task
@@ -39,11 +39,13 @@ class Tests(NamedTuple):
       did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to judge.
       floors: of originals and of reconstructions, by metric, [K].
       published: the published recipe, [K]; None where not asked for or nothing is paired.
+      auroc: test of the AUROC, [K]; None where not asked for or nothing is paired.
     """
 
     did: dict[str, DidResult]
     floors: tuple[dict[str, Floor], dict[str, Floor]]
     published: Published | None
+    auroc: DidResult | None
 
 
 def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
@@ -125,15 +127,38 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool)
     if paired and "published" in options.conventions:
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
         recipe = published_test(*_stack(members), grouping.code, key, groups=groups, replicates=replicates, empty=context.empty_rate)
+    areas = _auroc(context, members, place) if paired and options.auroc_gaps else None
     before, after = _floors(context, members, place)
     return [
         Tests(
             {m: select(result, (t,)) for m, result in did.items()},
             (_part(before, t), _part(after, t)),
             None if recipe is None else Published(*(np.asarray(field)[t] for field in recipe)),
+            None if areas is None else select(areas, (t,)),
         )
         for t in range(len(members))
     ]
+
+
+def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
+    """The sign-flip test of within-group AUROCs, leading axes [T, K]; scores of incomplete units are unknown."""
+    grouping, options = members[0].units.groupings[place], context.options
+    known = np.stack([m.decisions.known for m in members])
+    original, reconstructed = (
+        np.where(known, np.stack([getattr(m.units, v) for m in members]), np.nan) for v in ("original", "reconstructed")
+    )
+    return did_test_auroc(
+        original,
+        reconstructed,
+        np.stack([m.decisions.label for m in members])[:, None],
+        grouping.code,
+        context.study.patient_names[members[0].units.patient],
+        context.flip_key,
+        groups=len(grouping.groups),
+        flips=options.flips,
+        min_patients=options.min_patients,
+        alpha=options.alpha,
+    )
 
 
 def _floors(context: Context, members: list[Judged], place: int) -> tuple[dict[str, Floor], dict[str, Floor]]:

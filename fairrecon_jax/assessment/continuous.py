@@ -35,11 +35,13 @@ class Means(NamedTuple):
       means: [K, G].
       gaps: (metric, convention) -> [K].
       counts: n, n_patients, n_changed, each [K, G].
+      patients: [K] patients with a known group.
     """
 
     means: Bootstrap
     gaps: dict[tuple[str, str], Bootstrap]
     counts: dict[str, np.ndarray]
+    patients: np.ndarray
 
 
 def average(context: Context, units: Units, grouping: Grouping, names: tuple[str, ...]) -> Means:
@@ -77,7 +79,12 @@ def average(context: Context, units: Units, grouping: Grouping, names: tuple[str
             mask = counts["n_patients"] >= options.min_patients
             value, value_drawn = ([_gap(v, mask, name, convention) for v in pair] for pair in (observed, drawn))
             gaps[name, convention] = paired((value[0][0], value[1][0]), (value_drawn[0], value_drawn[1]), options.alpha)
-    return Means(paired((observed[0][0], observed[1][0]), drawn, options.alpha), gaps, counts)
+    return Means(
+        paired((observed[0][0], observed[1][0]), drawn, options.alpha),
+        gaps,
+        counts,
+        np.array([len(np.unique(units.patient[rows])) for rows in known]),
+    )
 
 
 def _means(sums: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +171,7 @@ def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, fou
     floors = tuple(_floors(context, units, grouping, values) for values in (units.original, units.reconstructed))
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
-        common |= {name: float(part[k].sum()) for name, part in found.counts.items()}
+        common |= {name: float(part[k].sum()) for name, part in found.counts.items()} | {"n_patients": float(found.patients[k])}
         for metric, floor in (("ser", "ser"), ("delta_dice", "delta")):
             judged: list[Row] = []
             for convention in context.options.conventions:
@@ -229,7 +236,7 @@ def _add_quality(context: Context, metric: str, units: Units, grouping: Grouping
             row["reason"] = f"{infinite[k]} images equal their originals (infinite) and were left out" if infinite[k] and not g else ""
             context.performance.append(row)
         for convention in context.options.conventions if grouping.name else ():
-            counts = {name: float(part[k].sum()) for name, part in found.counts.items() if name != "n_changed"}
+            counts = {"n": float(found.counts["n"][k].sum()), "n_patients": float(found.patients[k])}
             named = {"metric": f"gap_{metric}", "convention": convention, "reference_group": grouping.reference, **counts}
             row = version_rows({**fields, **named}, triple(found.gaps["gap", convention], (k,)), method, {})[1]
             if "delta" in floors and convention != "estimable":

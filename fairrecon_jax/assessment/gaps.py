@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from fairrecon_jax import metrics
 from fairrecon_jax.assessment.batch import Tests
 from fairrecon_jax.assessment.classification import Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.pending import family_name
+from fairrecon_jax.assessment.performance import plain
 from fairrecon_jax.assessment.resample import triple
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.study import Cell, Grouping, Units
-from fairrecon_jax.assessment.verdicts import FALSE_POSITIVES, SENSITIVITY, Question, ask, group_rows, without_test
+from fairrecon_jax.assessment.verdicts import AUROC, FALSE_POSITIVES, SENSITIVITY, Question, ask, group_rows, without_test
 from fairrecon_jax.inference.chance import Floor
 from fairrecon_jax.inference.did import DidResult
 from fairrecon_jax.inference.published import CAUTION
@@ -49,6 +51,19 @@ def add_gaps(
             rows = group_rows(question, {**common, "convention": "paper"}) if metric == "eodd" else []
             context.fairness += rows
             context.pending.append(ask(question, judged, rows))
+        if tests.auroc is not None:
+            _add_auroc(context, cell, {**common, "reference_group": grouping.reference}, grouping, select(tests.auroc, (k,)), areas[k])
+
+
+def _add_auroc(context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, area: Interval) -> None:
+    """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of its own test."""
+    values = [metrics.gap(rate[0]).value for rate in (test.rate_original, test.rate_reconstructed)]
+    before, after = (float(value) for value in values)
+    rows = version_rows({**fields, "metric": "gap_auroc", "convention": "paper"}, plain(before, after), "", {})
+    context.fairness += rows
+    family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
+    question = Question(test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False)
+    context.pending.append(ask(question, rows[-1:], []))
 
 
 def _question(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> Question:

@@ -41,6 +41,7 @@ class AssessOptions:
       bins: equally wide bins of the calibration error.
       intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex", "race"),).
       floor_draws: permutations behind the chance floor.
+      auroc_gaps: also test whether the AUROC changed equally in every group.
     """
 
     replicates: int = 1000
@@ -56,6 +57,7 @@ class AssessOptions:
     bins: int = 10
     intersections: tuple[tuple[str, ...], ...] = ()
     floor_draws: int = 1000
+    auroc_gaps: bool = True
 
     def __post_init__(self) -> None:
         """Refuses values that cannot be assessed with.

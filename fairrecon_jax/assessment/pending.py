@@ -29,6 +29,9 @@ class Pending:
     settle: Callable[[float], Row]
 
 
+_holm = jax.jit(jax.vmap(holm))
+
+
 def family_name(metric: str, level: float, mitigation: str, crossed: bool = False) -> str:
     """The family of a test in words: one metric and level (and mitigation), over tasks, attributes and reconstructors."""
     return f"{metric}, level {level:g}, mitigation {mitigation}" + (", intersections" if crossed else "")
@@ -43,9 +46,14 @@ def settle(pending: Iterable[Pending]) -> None:
     families: dict[str, list[Pending]] = {}
     for item in pending:
         families.setdefault(item.family, []).append(item)
-    for family, members in families.items():
-        with jax.enable_x64(True):
-            adjusted = np.asarray(holm(np.array([m.p_value for m in members])))
-        for member, p in zip(members, adjusted, strict=True):
+    if not families:
+        return
+    table = np.full((len(families), max(len(members) for members in families.values())), np.nan)
+    for row_of_p, members in zip(table, families.values(), strict=True):
+        row_of_p[: len(members)] = [m.p_value for m in members]
+    with jax.enable_x64(True):
+        adjusted = np.asarray(_holm(table))
+    for (family, members), row_of_p in zip(families.items(), adjusted, strict=True):
+        for member, p in zip(members, row_of_p, strict=False):
             for row in member.rows:
                 row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.settle(float(p))}

@@ -13,6 +13,10 @@ from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.study import Study, Units, units
 from fairrecon_jax.types import Task
 
+_balanced = jax.jit(metrics.balanced_threshold)
+_at_sensitivity = jax.jit(metrics.threshold_at_sensitivity)
+_at_specificity = jax.jit(metrics.threshold_at_specificity)
+
 
 class Thresholds(NamedTuple):
     """Thresholds of one task.
@@ -79,10 +83,10 @@ def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task:
     with jax.enable_x64(True):
         args = jnp.asarray(np.where(known, score, np.nan)), jnp.asarray(np.where(known, label, np.nan))
         if options.threshold_rule == "sensitivity":
-            return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
+            return float(_at_sensitivity(*args, options.value_for(task)))
         if options.threshold_rule == "specificity":
-            return float(metrics.threshold_at_specificity(*args, options.value_for(task)))
-        return float(metrics.balanced_threshold(*args))
+            return float(_at_specificity(*args, options.value_for(task)))
+        return float(_balanced(*args))
 
 
 def _checked(threshold: float, task: str, where: str) -> float:

@@ -37,6 +37,7 @@ class Quantity(NamedTuple):
 
 FALSE_POSITIVES = Quantity("false-positive rate", "negative", "gap_specificity", True)
 SENSITIVITY = Quantity("sensitivity", "positive", "gap_sensitivity")
+AUROC = Quantity("AUROC", "", "gap_auroc")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,14 +41,14 @@ def people(patients: int, images: int, seed: int, unknown: float = 0.02) -> pd.D
     return frame
 
 
-def xray(patients: int = 900, images: int = 1, harm: float = 0.0, loss: float = 0.0, seed: int = 0, cells=None) -> pd.DataFrame:
+def xray(patients: int = 450, images: int = 1, harm: float = 0.0, loss: float = 0.0, seed: int = 0, cells=None) -> pd.DataFrame:
     """Predictions of two findings; `harm` lowers the reconstructed scores of women's positives only, `loss` those of all positives."""
     base = people(patients, images, seed)
     r = np.random.default_rng(seed + 1)
     parts = []
     truth = {t.name: (r.random(len(base)) < 0.4).astype(float) for t in XRAY.tasks}
     skill = {t: 1.5 * y + r.normal(0, 1, len(base)) for t, y in truth.items()}
-    for level, reconstructor in cells or [(1e5, "unet"), (1e4, "unet"), (1e4, "pix2pix")]:
+    for level, reconstructor in cells or [(1e5, "unet"), (1e4, "unet")]:
         frame = base.assign(level=level, reconstructor=reconstructor, mitigation="none", seed=0, cohort="chest")
         for name, y in truth.items():
             moved = 0.9 * skill[name] + 0.075 * y + r.normal(0, 0.3, len(base))
@@ -61,7 +61,7 @@ def xray(patients: int = 900, images: int = 1, harm: float = 0.0, loss: float = 
     return pd.concat(parts, ignore_index=True)
 
 
-def brain(patients: int = 240, slices: int = 5, harm: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def brain(patients: int = 180, slices: int = 4, harm: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Patient-level grade and slice Dice; `harm` lowers women's Dice on reconstructions."""
     base = people(patients, slices, seed)
     r = np.random.default_rng(seed + 1)

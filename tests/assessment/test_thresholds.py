@@ -1,0 +1,120 @@
+"""Thresholds come from the originals of validation patients, whatever else is in the table."""
+
+import fake
+import jax
+import numpy as np
+import pytest
+from find import AT, evaluated, one, rows, tau
+
+from fairrecon_jax import metrics
+from fairrecon_jax.assessment import AssessOptions, assess
+from fairrecon_jax.assessment.study import studies
+from fairrecon_jax.assessment.thresholds import fit
+
+balanced = jax.jit(metrics.balanced_threshold)
+EDEMA = fake.XRAY.tasks[1]
+
+
+def fitted(table, **options):
+    return fit(studies(table, fake.XRAY)[0], EDEMA, AssessOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def table():
+    return fake.xray(harm=1.0)
+
+
+def validation(table, column="original"):
+    part = table[(table["split"] == "val") & (table["level"] == 1e4)]
+    return part[f"edema__{column}"].to_numpy(), part["edema__label"].to_numpy()
+
+
+def test_balanced_on_validation_originals(table):
+    found = fitted(table)
+    score, label = validation(table)
+    expected = float(balanced(score.astype(np.float32), label.astype(np.float32)))
+    np.testing.assert_allclose(found.original, expected, rtol=1e-6)
+    np.testing.assert_array_equal(found.original, found.reconstructed)
+    assert found.rule == "balanced on validation originals"
+
+
+def test_neither_test_patients_nor_reconstructions_move_it(table):
+    before = fitted(table)
+    other = table.copy()
+    on_test = other["split"] == "test"
+    other.loc[on_test, "edema__original"] = other.loc[on_test, "edema__original"] ** 3
+    other["edema__reconstructed"] = 0.5
+    np.testing.assert_array_equal(fitted(other).original, before.original)
+    other.loc[~on_test, "edema__original"] = other.loc[~on_test, "edema__original"] ** 3
+    assert not np.allclose(fitted(other).original, before.original)
+
+
+def test_fixed(table):
+    assert fitted(table, threshold_rule="fixed", threshold_value=0.3).original.tolist() == [0.3, 0.3]
+    assert fitted(table, threshold_rule="fixed", threshold_value={"edema": 0.4}).original.tolist() == [0.4, 0.4]
+    with pytest.raises(ValueError, match=r"no entry for task 'edema', only \['effusion'\]"):
+        fitted(table, threshold_rule="fixed", threshold_value={"effusion": 0.4})
+
+
+@pytest.mark.parametrize(("rule", "label"), [("sensitivity", 1), ("specificity", 0)])
+def test_at_a_rate(table, rule, label):
+    found = fitted(table, threshold_rule=rule, threshold_value=0.9).original[0]
+    score, truth = validation(table)
+    rates = [np.mean((score[truth == label] >= t) == label) for t in (found, np.nextafter(found, 1 - label))]
+    assert rates[0] >= 0.9
+    assert np.all((score == found).any())
+    assert rates[0] - 0.9 < 0.05
+
+
+def test_per_version_has_two_thresholds_and_no_verdict(table, quick):
+    found = fitted(table, threshold_rule="per_version")
+    assert not np.allclose(found.original, found.reconstructed)
+    score, label = validation(table, "reconstructed")
+    np.testing.assert_allclose(found.reconstructed[0], balanced(score.astype(np.float32), label.astype(np.float32)), rtol=1e-6)
+    performance, fairness = assess(table, fake.XRAY, quick(threshold_rule="per_version"))
+    change = rows(fairness, metric=["eodd", "eop"], version="change", convention="paper")
+    assert set(change["verdict"]) == {""}
+    assert change["reason"].str.contains("without a verdict").all()
+    assert change["p_value"].isna().all()
+    assert rows(fairness, metric="gap_sensitivity").empty
+    assert "validation patients" in performance["threshold_rule"].iloc[0]
+
+
+def test_published_fits_on_the_evaluated_patients(table):
+    found = fitted(table, threshold_rule="published")
+    part = evaluated(table)
+    expected = balanced(part["r"].to_numpy(np.float32), part["y"].to_numpy(np.float32))
+    np.testing.assert_allclose(found.reconstructed[0], expected, rtol=1e-6)
+    assert "the evaluated patients, per version" in found.rule
+
+
+def test_the_same_threshold_decides_both_versions(table, quick):
+    performance, _ = assess(table, fake.XRAY, quick())
+    assert tau(performance) == tau(performance, version="reconstructed")
+    part = evaluated(table)
+    row = one(performance, **AT, task="edema", attribute="", metric="sensitivity", version="reconstructed")
+    np.testing.assert_allclose(row["value"], (part["r"][part["y"] == 1] >= tau(performance)).mean())
+
+
+def test_no_validation_patients(table):
+    alone = table[table["split"] == "test"]
+    for rule in ("balanced", "per_version"):
+        with pytest.raises(ValueError, match="no row has split 'val'; test patients are not used for fitting"):
+            fitted(alone, threshold_rule=rule)
+    assert fitted(alone, threshold_rule="fixed", threshold_value=0.5).original[0] == 0.5
+
+
+def test_one_class_among_validation_patients(table):
+    other = table.copy()
+    other.loc[other["split"] == "val", "edema__label"] = 0.0
+    with pytest.raises(
+        ValueError, match="no threshold can be fitted for task 'edema': validation patients hold no positives or no negatives"
+    ):
+        fitted(other)
+
+
+def test_no_originals_to_fit_on(table):
+    with pytest.raises(ValueError, match="'edema' has no predictions on original validation images"):
+        fitted(table.drop(columns="edema__original"))
+    found = fitted(table.drop(columns="edema__original"), threshold_rule="per_version")
+    assert np.isfinite(found.reconstructed).all()

@@ -101,7 +101,7 @@ def _task_rows(
     where: list[tuple[str, str, float, float]] = [("", "", 1.0, 0.0)]
     for a in spec.attributes:
         where += [(a.name, g, s, offset[task.name, a.name, g]) for g, s in zip(a.groups, _share(a.name, a.groups), strict=True)]
-    if intersections:
+    if intersections and len(spec.attributes) > 1:
         first, last = spec.attributes[0], spec.attributes[-1]
         for g, h in itertools.product(first.groups, last.groups):
             share = 0.5 * _share(last.name, last.groups)[last.groups.index(h)]

@@ -1,16 +1,247 @@
-"""The whole report from made-up tables."""
+"""The whole report: a page that stands alone, hides what it must and escapes what it prints."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
 import fake
+import pandas as pd
+import pytest
 
-from fairrecon_jax.report import build_report
+from fairrecon_jax.report import ReportOptions, build_report, select
+from fairrecon_jax.types import Attribute, Task
+
+QUICK = ReportOptions(dpi=50, max_examples=1)
+SPEC = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[1:])
+CELLS = [("unet", 4.0, "none"), ("unet", 8.0, "none"), ("irsde", 8.0, "none"), ("unet", 8.0, "eodd")]
+SMALL = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[-1:], attributes=fake.mri_spec().attributes[:1])
 
 
-def test_a_report_is_written(tmp_path):
+class Page(HTMLParser):
+    """Collects tags with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "link", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def write(folder: Path, spec, cells, options: ReportOptions = QUICK, **changed) -> str:
+    parts = {
+        "performance": fake.performance(spec, cells),
+        "fairness": fake.fairness(spec, cells),
+        "cohort_table": fake.cohort_table(spec, 60),
+        "examples": fake.examples(spec, 1, 32),
+        "provenance": fake.provenance(spec),
+    } | changed
+    path = build_report(folder, spec, options=options, **parts)
+    assert path == folder / "report" / "index.html"
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def text(folder) -> str:
+    return write(folder, SPEC, CELLS)
+
+
+@pytest.fixture(scope="module")
+def page(text) -> Page:
+    return Page(text)
+
+
+def test_the_page_is_well_formed(page):
+    assert page.open == []
+    assert page.all("html")[0]["lang"] == "en"
+
+
+def test_nothing_is_loaded_from_elsewhere(text, page):
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "action"):
+            value = attributes.get(name) or ""
+            assert not re.match(r"(https?:)?//", value), f"<{tag} {name}={value[:60]}>"
+    assert not page.all("link")
+    assert all(i["src"].startswith("data:image/png;base64,") for i in page.all("img"))
+    assert "@import" not in text
+    assert "url(" not in text
+    policy = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy[0].startswith("default-src 'none'")
+
+
+def test_every_picture_has_words_and_a_size(page):
+    pictures = page.all("img")
+    assert len(pictures) > 15
+    for picture in pictures:
+        assert len(picture["alt"]) > 20
+        assert int(picture["width"]) > 100
+
+
+def test_every_link_leads_somewhere(folder, page):
+    ids = {a["id"] for _, a in page.tags if a.get("id")}
+    links = [a["href"] for a in page.all("a")]
+    assert links
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in ids
+        else:
+            assert (folder / "report" / link).stat().st_size > 0
+
+
+def test_ids_are_unique(page):
+    ids = [a["id"] for _, a in page.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_figures_exist_as_png_and_pdf_with_their_numbers(folder):
+    report = folder / "report"
+    names = {p.stem for p in (report / "figures").glob("*.png")}
+    assert names == {p.stem for p in (report / "figures").glob("*.pdf")}
+    assert {"overview_performance", "overview_bias_change", "task_performance", "gap_forest_sex", "volcano", "example_01"} <= names
+    for name in names:
+        assert (report / "tables" / f"{name}.csv").exists(), name
+
+
+def test_tables_exist_as_csv_and_tex(folder):
+    tables = folder / "report" / "tables"
+    tex = {p.stem for p in tables.glob("*.tex")}
+    assert {"performance_by_level", "baseline_gap_means", "median_bias_change", "cohort_counts", "all_verdicts", "exclusions"} <= tex
+    for name in tex:
+        assert (tables / f"{name}.csv").exists(), name
+    assert len(pd.read_csv(tables / "long_fairness.csv")) == len(fake.fairness(SPEC, CELLS))
+
+
+def test_nothing_is_left_aside(folder):
+    assert [p.name for p in folder.rglob(".*")] == []
+
+
+def test_identifiers_are_absent_by_default(folder, text):
+    assert "SECRET" not in text
+    for path in (folder / "report").rglob("*"):
+        if path.suffix in (".csv", ".tex", ".html"):
+            assert "SECRET" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_not_estimable_cells_are_shown_with_reason(text):
+    assert 'class="ne"' in text
+    assert "n.e. = not estimable:" in text
+    assert "fewer than 20" in text
+    assert "LPIPS weights cannot be imported yet" in text
+
+
+def test_first_screen_and_sections_are_there(text):
+    body = text[text.index("<main") :]
+    order = [
+        body.index(s)
+        for s in ("What was compared", "Whose gap changed", "Figure 1.", "Figure 2.", 'id="reading"', 'id="gaps"', 'id="glossary"')
+    ]
+    assert order == sorted(order)
+    for section in ("images", "diagnosis", "before", "gaps", "groups", "mitigation", "examples", "cohort", "methods", "record"):
+        assert f'id="{section}"' in body
+    assert "Only one seed was trained per reconstructor." in body
+    assert "sha256:0123abcd" in body
+    assert "8 min 32 s" in body
+
+
+def test_words_are_chosen(text):
+    assert "debias" not in text.lower()
+    assert "assess" in text
+
+
+def test_same_input_same_page(tmp_path):
+    first, second = (write(tmp_path / name, SMALL, [("unet", 8.0, "none")]) for name in ("a", "b"))
+    assert first == second
+    for path in (tmp_path / "a").rglob("*.*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+
+
+def test_hostile_names_are_escaped(tmp_path):
+    bad = "<script>alert('x')</script> & 50%_$\\"
+    spec = dataclasses.replace(
+        fake.mri_spec(),
+        title=bad,
+        citation=bad,
+        tasks=(Task("lesion", "segmentation", "mean", bad),),
+        attributes=(Attribute("sex", (f"A{bad}", f"B{bad}"), bad),),
+    )
+    given = {**fake.provenance(spec), "config": bad, "warnings": [bad], "seeds": {bad: bad}, "exclusions": {bad: 2}}
+    text = write(tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(" in text
+    assert len(Page(text).all("script")) == 1
+    for path in (tmp_path / "report" / "tables").glob("*.tex"):
+        body = path.read_text(encoding="utf-8")
+        assert not re.search(r"(?<!\\)%", body), path.name
+        assert "50\\%\\_\\$\\textbackslash{}" in body or "50" not in body, path.name
+    assert not [p for p in tmp_path.rglob("*") if "<" in p.name]
+
+
+def test_a_single_level_and_reconstructor(tmp_path):
+    spec = dataclasses.replace(fake.xray_spec(1), attributes=fake.xray_spec(1).attributes[:1])
+    text = write(tmp_path, spec, [("unet", 1e4, "none")], examples=[])
+    assert "by U-Net, at photon count 10,000" in text
+    assert 'id="mitigation"' not in text
+
+
+def test_an_empty_fairness_table(tmp_path):
+    spec = dataclasses.replace(SMALL, tasks=fake.mri_spec().tasks[:1])
+    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
+    text = write(tmp_path, spec, [("unet", 8.0, "none")], fairness=nothing, examples=[], provenance=None)
+    assert "the tables hold no gap between groups" in text
+    assert "The tables hold no change of a gap between groups." in text
+    assert "No example images were handed to this report." in text
+    assert "not recorded" in text
+
+
+def test_everything_empty_still_makes_a_page(tmp_path):
+    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
     spec = fake.mri_spec()
-    cells = fake.cells(spec)
-    path = build_report(tmp_path, spec, fake.performance(spec, cells), fake.fairness(spec, cells), fake.cohort_table(spec))
-    assert path == tmp_path / "report" / "index.html"
-    assert "UCSF-PDGM phantoms" in path.read_text(encoding="utf-8")
-    assert (tmp_path / "report" / "figures" / "overview_performance.pdf").stat().st_size > 1000
+    path = build_report(tmp_path, spec, nothing, nothing, pd.DataFrame())
+    text = path.read_text(encoding="utf-8")
+    assert "nothing could be compared" in text
+    assert Page(text).all("img") == []
+
+
+def test_missing_columns_are_refused_before_anything_is_written(tmp_path):
+    spec = fake.mri_spec()
+    frame = fake.performance(spec, [("unet", 8.0, "none")])
+    with pytest.raises(ValueError, match="performance table lacks the columns"):
+        build_report(tmp_path, spec, frame.drop(columns="value"), frame, pd.DataFrame())
+    assert not (tmp_path / "report").exists()
+
+
+def test_warnings_follow_from_the_tables(tmp_path):
+    cells = [("unet", 4.0, "none")]
+    rows = fake.fairness(SMALL, cells)
+    rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
+    options = dataclasses.replace(QUICK, convention="estimable", title="My <title>")
+    text = write(tmp_path, SMALL, cells, options, fairness=rows, provenance={})
+    assert "The convention &#39;estimable&#39; is not in the tables" in text
+    assert "acceleration factor 4× is shown instead" in text
+    assert "No test of the group gaps is in the tables" in text
+    assert "<h1>My &lt;title&gt;</h1>" in text
+
+
+def test_identifiers_where_they_are_asked_for(tmp_path):
+    text = write(tmp_path, SMALL, [("unet", 8.0, "none")], dataclasses.replace(QUICK, identifiers=True))
+    assert "SECRET00000/study1" in text
+    assert "SECRET00007/study1/view1.jpg" in text

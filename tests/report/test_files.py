@@ -1,0 +1,83 @@
+"""Writing aside and moving into place; equal figures are equal bytes."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+
+from fairrecon_jax.report import files
+from fairrecon_jax.report.drawing import canvas
+
+
+def figure():
+    with canvas(1.0, 2.0) as made:
+        made.subplots().plot([0, 1], [1, 0])
+    return made
+
+
+def test_text_and_bytes_are_written_and_nothing_is_left_aside(tmp_path):
+    path = files.write_atomic(tmp_path / "deep" / "a.txt", "größer")
+    assert path.read_text(encoding="utf-8") == "größer"
+    files.write_atomic(path, b"\x00\x01")
+    assert path.read_bytes() == b"\x00\x01"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = files.write_atomic(tmp_path / "a.txt", "old")
+
+    def refuse(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        files.write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_files_can_be_read_by_others(tmp_path):
+    assert files.write_atomic(tmp_path / "a", "x").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_equal_figures_are_equal_bytes(kind, start):
+    first, second = (files.figure_bytes(figure(), kind, 60) for _ in range(2))
+    assert first == second
+    assert first.startswith(start)
+
+
+def test_pdf_carries_no_date_and_embeds_its_type():
+    made = files.figure_bytes(figure(), "pdf", 60)
+    assert b"CreationDate" not in made
+    assert b"/Type3" not in made
+
+
+def test_the_png_has_the_asked_resolution():
+    from PIL import Image
+
+    made = files.figure_bytes(figure(), "png", 60)
+    import io
+
+    assert Image.open(io.BytesIO(made)).size == (120, 60)
+
+
+def test_names_with_dollar_signs_are_not_mathematics():
+    with canvas(1.0, 2.0) as made:
+        axes = made.subplots()
+        axes.set_title("costs $5_{ and ^")
+        axes.set_xticks([0, 1], ["$a_{", "b$"])
+    assert files.figure_bytes(made, "png", 60)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="png or pdf, not 'svg'"):
+        files.figure_bytes(figure(), "svg", 60)
+
+
+def test_data_uris_hold_the_picture():
+    uri = files.data_uri(b"abc")
+    assert uri.startswith("data:image/png;base64,")
+    assert base64.b64decode(uri.split(",")[1]) == b"abc"

@@ -1,0 +1,138 @@
+"""The record of the study, and identifiers kept out of it."""
+
+from __future__ import annotations
+
+import fake
+import pandas as pd
+import pytest
+
+from fairrecon_jax.report import privacy, record
+from fairrecon_jax.report.select import Findings
+
+
+@pytest.fixture(scope="module")
+def study() -> Findings:
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("unet",))
+    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+
+
+def same(text: str) -> str:
+    return text
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "60.0 s")])
+def test_durations_in_words(seconds, expected):
+    assert record.duration(seconds) == expected
+
+
+def test_run_times_must_be_seconds():
+    with pytest.raises(ValueError, match=r"run_times'\]\['train'\] must be a number of seconds"):
+        record.run_times({"run_times": {"train": "an hour"}})
+    assert record.run_times({}) is None
+
+
+def test_exclusions_are_counted_by_reason():
+    sheet = record.exclusions(fake.provenance(fake.mri_spec()), False, same)
+    assert sheet.frame.to_numpy().tolist() == [["lateral view", 2]]
+    assert "withheld" in sheet.caption
+
+
+def test_exclusions_by_name_only_where_asked_for():
+    sheet = record.exclusions(fake.provenance(fake.mri_spec()), True, same)
+    assert "SECRET00007/study1/view1.jpg" in sheet.frame["file"].tolist()
+
+
+def test_exclusions_as_counts_and_as_a_table():
+    assert record.exclusions({"exclusions": {"lateral": 3}}, False, same).frame["left out"].tolist() == [3]
+    table = pd.DataFrame({"file": ["a", "b"], "reason": ["x", "x"]})
+    assert record.exclusions({"exclusions": table}, False, same).frame["left out"].tolist() == [2]
+    assert record.exclusions({"exclusions": table.iloc[:0]}, False, same) is None
+    assert record.exclusions({}, False, same) is None
+
+
+def test_exclusions_without_reasons_are_refused():
+    with pytest.raises(ValueError, match="needs the column 'reason'"):
+        record.exclusions({"exclusions": [{"file": "a"}]}, False, same)
+
+
+def test_what_is_not_recorded_is_said():
+    assert [rows for _, rows in record.facts({})] == [[("", "not recorded")]] * 3
+
+
+def test_facts_keep_everything_the_caller_knows():
+    found = dict(record.facts({**fake.provenance(fake.mri_spec()), "machine": "laptop"}))
+    assert ("noise", "17") in found["Seeds"]
+    assert ("jax", "0.10.1") in found["Versions"]
+    assert found["Split of the patients"][0][1].startswith("sha256:")
+    assert found["More"] == [("machine", "laptop")]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(3, [("seed", "3")]), ([1, 2], [("seed", "1, 2")]), ({"a": 1.5}, [("a", "1.500")]), ({"a": {"b": 1}}, None), (None, [])],
+)
+def test_seeds_may_be_a_number_a_list_or_a_mapping(value, expected):
+    found = record.pairs(value, "seed")
+    assert found == expected if expected is not None else '"b": 1' in found[0][1]
+
+
+def test_configurations_may_be_text_or_mappings():
+    assert record.text_of("a: 1") == "a: 1"
+    assert record.text_of({"b": 1, "a": 2}).index('"a"') < record.text_of({"b": 1, "a": 2}).index('"b"')
+
+
+def test_the_making_names_convention_rule_unit_tests_and_families(study):
+    found = dict(record.making(study))
+    assert found["Convention shown"] == "paper (also in the tables: published)"
+    assert "balanced on validation originals" in found["Decision threshold"]
+    assert "WHO grade IV by patient" in found["Unit of judgement"]
+    assert "difference in differences" in found["Intervals and tests"]
+    assert "eodd at all levels" in found["Families of tests that were corrected together"]
+
+
+def test_untested_tables_say_that_no_test_ran(study):
+    bare = study.fairness.assign(verdict="", p_value=float("nan"))
+    untested = Findings(study.spec, study.performance.assign(verdict=""), bare)
+    assert dict(record.making(untested))["Families of tests that were corrected together"] == "no test ran"
+    assert not record.settled(untested)
+    assert record.settled(study)
+
+
+def test_conventions_side_by_side(study):
+    frame = record.conventions(study).frame
+    verdicts = dict(zip(frame["convention"], frame["verdicts"], strict=False))
+    assert verdicts == {"paper": "yes", "published": "no verdict under this convention"}
+    assert set(frame["gap"]) == {"EODD", "EOP", "SER", "Delta-Dice"}
+
+
+def test_unjudged_rows_are_counted(study):
+    frame = record.unjudged(study).frame
+    lpips = frame[frame["reason"] == "LPIPS weights cannot be imported yet"]
+    assert lpips["rows"].tolist() == [3]
+    assert frame["rows"].sum() == sum(
+        int((f["verdict"].isin(["not estimable", "at chance"]) | (f["value"].isna() & (f["reason"] != ""))).sum())
+        for f in (study.performance, study.fairness)
+    )
+
+
+def test_thresholds_are_listed_once_per_task(study):
+    frame = record.thresholds(study).frame
+    assert frame["diagnosis"].tolist() == ["WHO grade IV", "Glioblastoma"]
+    assert set(frame["threshold"]) == {"0.4100"}
+
+
+def test_identifiers_are_withheld_from_free_text():
+    hide = privacy.hider(["SECRET00007", "TCGA_CS_4941"], keep=False)
+    assert hide("mask of SECRET00007/study1 missing") == "mask of [withheld]/study1 missing"
+    assert hide("TCGA_CS_4941.tif, lateral") == "[withheld] lateral" or "4941" not in hide("TCGA_CS_4941.tif, lateral")
+    assert hide("nothing to hide") == "nothing to hide"
+
+
+def test_short_names_are_not_mistaken_for_words():
+    hide = privacy.hider(["1", "test"], keep=False)
+    assert hide("1 test of 1") == "1 test of 1"
+
+
+def test_identifiers_stay_where_asked_for():
+    assert privacy.hider(["SECRET00007"], keep=True)("SECRET00007") == "SECRET00007"

@@ -1,0 +1,204 @@
+"""Reading the long tables: validation, order, the rows that are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import fake
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairrecon_jax.report import select
+from fairrecon_jax.report.select import Findings
+from fairrecon_jax.types import Task
+
+
+@pytest.fixture(scope="module")
+def mri() -> Findings:
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("irsde", "identity", "unet"))
+    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+
+
+def test_missing_columns_are_named(mri):
+    with pytest.raises(ValueError, match=r"fairness table lacks the columns \['verdict'\]"):
+        Findings.of(mri.spec, mri.performance, mri.fairness.drop(columns="verdict"))
+
+
+def test_cleaning_gives_one_type_to_every_column():
+    raw = pd.DataFrame([{c: None for c in (*select.TEXT, *select.NUMBERS)}])
+    raw.loc[0, ["version", "value", "n"]] = ["change", 0.25, "7"]
+    row = select.clean(raw, "performance").iloc[0]
+    assert row["task"] == ""
+    assert row["mitigation"] == "none"
+    assert row["change"] == 0.25
+    assert row["n"] == 7.0
+    assert np.isnan(row["ci_low"])
+
+
+def test_order_of_levels_reconstructors_and_mitigations(mri):
+    assert mri.levels == [4.0, 8.0, 16.0]
+    assert mri.reconstructors == ["unet", "irsde", "identity"]
+    assert mri.mitigations == ["none"]
+    assert mri.headline_level == 8.0
+
+
+def test_levels_of_photon_counts_run_from_mild_to_severe():
+    spec = fake.xray_spec(1)
+    cells = [("unet", level, "none") for level in (3e3, 1e5)]
+    found = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    assert found.levels == [1e5, 3e3]
+    assert found.headline_level == 1e5, "the specification's level is absent, so the mildest one is shown"
+
+
+def test_levels_outside_the_specification_are_kept(mri):
+    frame = mri.performance.copy()
+    frame.loc[frame["level"] == 16.0, "level"] = 32.0
+    found = Findings.of(mri.spec, frame, mri.fairness.iloc[:0])
+    assert found.levels == [4.0, 8.0, 32.0]
+
+
+def test_only_the_shown_convention_is_picked(mri):
+    assert set(mri.fairness["convention"]) == {"paper", "published"}
+    assert set(mri.pick("fairness", metric="eodd")["convention"]) == {"paper"}
+    assert mri.conventions == ["paper", "published"]
+
+
+def test_another_convention_can_be_shown(mri):
+    other = Findings.of(mri.spec, mri.performance, mri.fairness, "published")
+    assert set(other.pick("fairness", metric="eodd")["convention"]) == {"published"}
+    assert (other.gap_changes()["verdict"] == "").all()
+
+
+def test_an_absent_convention_falls_back_to_one_that_was_computed(mri):
+    assert Findings.of(mri.spec, mri.performance, mri.fairness, "nonsense").convention in {"paper", "published"}
+
+
+def test_each_task_has_its_own_headline_gap(mri):
+    rows = mri.gap_changes()
+    assert set(rows.loc[rows["task"] == "tumour", "metric"]) == {"ser"}
+    assert set(rows.loc[rows["task"] != "tumour", "metric"]) == {"eodd"}
+    assert set(rows["level"]) == {8.0}
+
+
+def test_the_unit_follows_the_task(mri):
+    image = mri.performance.assign(unit="image", value=-1.0)
+    both = Findings.of(mri.spec, pd.concat([image, mri.performance]), mri.fairness)
+    rows = both.pick("performance", metric="auroc", task="grade", version="original")
+    assert set(rows["unit"]) == {"patient"}
+    assert (rows["value"].dropna() > 0).all()
+
+
+def test_a_unit_that_is_the_only_one_is_kept(mri):
+    only = Findings.of(mri.spec, mri.performance.assign(unit="image"), mri.fairness)
+    assert len(only.pick("performance", metric="auroc", task="grade")) > 0
+
+
+def test_one_threshold_rule_is_shown(mri):
+    other = mri.performance[mri.performance["metric"] == "auroc"].assign(threshold_rule="fixed", value=-1.0)
+    both = Findings.of(mri.spec, pd.concat([mri.performance, other]), mri.fairness)
+    rows = both.pick("performance", metric="auroc", attribute="", version="original")
+    assert set(rows["threshold_rule"]) == {"balanced on validation originals"}
+
+
+def test_seeds_are_merged_and_verdicts_must_agree(mri):
+    rows = mri.fairness[(mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "paper")]
+    rows = (
+        rows[rows["version"] == "change"]
+        .head(2)
+        .assign(verdict=["widened", "widened"], change=[0.1, 0.2], ci_low=[0.0, 0.1], ci_high=[0.2, 0.3])
+    )
+    second = rows.assign(seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"])
+    merged = select.merge_seeds(pd.concat([rows, second], ignore_index=True))
+    assert len(merged) == 2
+    assert merged["change"].tolist() == pytest.approx([0.2, 0.2])
+    assert merged["ci_high"].tolist() == pytest.approx([0.6, 0.3])
+    assert merged["ci_low"].tolist() == pytest.approx([0.0, 0.1])
+    assert merged["verdict"].tolist() == ["differs between seeds", "widened"]
+    assert list(merged.columns) == list(rows.columns)
+
+
+def test_one_seed_is_left_alone(mri):
+    assert select.merge_seeds(mri.performance) is mri.performance
+
+
+def test_intersections_are_recognised(mri):
+    assert mri.intersections == ["sex x age"]
+    assert mri.groups("sex x age")[0] == "Female x under 58"
+    assert mri.groups("sex") == ["Female", "Male"]
+
+
+def test_attributes_that_merely_contain_an_x_are_no_intersections(mri):
+    frame = mri.performance.copy()
+    frame.loc[frame["attribute"] == "sex x age", "attribute"] = "index x ray"
+    assert Findings.of(mri.spec, frame, mri.fairness).intersections == []
+
+
+def test_plain_rows_are_the_unmitigated_ones_where_there_are_any(mri):
+    rows = mri.gap_changes()
+    half = rows.assign(mitigation=["none", "eodd"] * (len(rows) // 2))
+    assert set(mri.plain(half)["mitigation"]) == {"none"}
+    assert len(mri.plain(rows.assign(mitigation="eodd"))) == len(rows)
+
+
+def test_methods_keep_the_order_of_the_report(mri):
+    rows = mri.gap_changes()
+    assert mri.methods(rows.iloc[::-1]) == [("unet", "none"), ("irsde", "none"), ("identity", "none")]
+
+
+def test_names_of_methods(mri):
+    assert mri.method_name("unet", "none") == "U-Net"
+    assert mri.method_name("unet", "eodd") == "U-Net + equalised-odds loss"
+    assert mri.method_name("stranger", "none") == "stranger"
+    assert mri.method_phrase("identity", "none") == "on the degraded image"
+    assert mri.method_phrase("unet", "none") == "with U-Net"
+
+
+def test_titles_fall_back_to_names(mri):
+    spec = dataclasses.replace(mri.spec, tasks=(Task("bare", "classification"),))
+    found = dataclasses.replace(mri, spec=spec)
+    assert found.task_title("bare") == "bare"
+    assert found.task_title("unknown") == "unknown"
+    assert found.task("unknown") is None
+
+
+def test_empty_tables_have_an_order_too():
+    spec = fake.mri_spec()
+    empty = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
+    found = Findings.of(spec, empty, empty)
+    assert found.levels == []
+    assert found.reconstructors == []
+    assert found.mitigations == ["none"]
+    assert found.headline_level == 8.0
+    assert found.gap_changes().empty
+    assert found.intersections == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ("widened", True),
+        ("lower", True),
+        ("reversed", True),
+        ("within chance", False),
+        ("", False),
+        ("at chance", False),
+        ("not estimable", False),
+        ("differs between seeds", False),
+    ],
+)
+def test_which_verdicts_say_that_something_changed(verdict, expected):
+    assert select.changed(verdict) is expected
+
+
+def test_one_returns_the_first_match_or_nothing(mri):
+    rows = mri.gap_changes()
+    assert select.one(rows, task="tumour")["task"] == "tumour"
+    assert select.one(rows, task="absent") is None
+
+
+def test_metrics_of_tasks():
+    found = Task("a", "classification"), Task("b", "segmentation")
+    assert [select.task_metric(t) for t in found] == ["auroc", "dice"]
+    assert [select.gap_metric(t) for t in found] == ["eodd", "ser"]

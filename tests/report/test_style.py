@@ -1,0 +1,75 @@
+"""Looks and words: every method keeps its own, and what is printed is right."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from fairrecon_jax.report import style
+from fairrecon_jax.types import DegradationSpec
+
+MRI = DegradationSpec("mri_radial", (4.0, 8.0), 8.0)
+XRAY = DegradationSpec("xray_low_dose", (1e5, 3e3), 1e5)
+
+
+def test_known_reconstructors_keep_their_colour_whatever_else_is_shown():
+    alone = style.looks(["irsde"])["irsde"]
+    among = style.looks(["mine", "unet", "irsde", "identity"])["irsde"]
+    assert alone == among
+
+
+def test_no_two_reconstructors_share_a_colour_or_a_fill_in_grey():
+    found = style.looks(["unet", "pix2pix", "irsde", "identity", "mine", "yours"])
+    assert len({look.color for look in found.values()}) == 6
+    for a, b in itertools.combinations(("unet", "pix2pix", "irsde", "identity"), 2):
+        assert found[a].fill != found[b].fill
+        assert found[a].line != found[b].line
+
+
+def test_aliases_of_one_method_do_not_collide():
+    found = style.looks(["unet", "mse"])
+    assert found["unet"].color != found["mse"].color
+
+
+def test_colours_are_from_the_safe_palette():
+    for name, look in style.looks(["unet", "pix2pix", "irsde", "a", "b", "c"]).items():
+        assert look.color in style.OKABE_ITO, name
+
+
+def test_more_reconstructors_than_colours_still_work():
+    assert len(style.looks([f"m{i}" for i in range(12)])) == 12
+
+
+def test_markers_of_mitigations_differ_and_plain_is_a_disc():
+    found = style.markers(["none", "reweighting", "eodd", "adversarial", "new", "newer"])
+    assert found["none"] == "o"
+    assert len(set(found.values())) == 6
+
+
+@pytest.mark.parametrize(
+    ("level", "degradation", "expected"),
+    [(8.0, MRI, "8×"), (4.5, MRI, "4.5×"), (1e5, XRAY, "100,000"), (0.5, XRAY, "0.5"), (float("nan"), MRI, "any level")],
+)
+def test_levels_in_words(level, degradation, expected):
+    assert style.level_name(level, degradation) == expected
+
+
+def test_levels_in_sentences_carry_their_unit():
+    assert style.level_phrase(8.0, MRI) == "acceleration factor 8×"
+    assert style.level_phrase(3e3, XRAY) == "photon count 3,000"
+
+
+def test_metrics_in_words():
+    assert style.metric_name("eodd") == "EODD"
+    assert style.metric_name("gap_sensitivity") == "gap in sensitivity"
+    assert style.metric_name("my_metric") == "my metric"
+    assert style.metric_name("psnr") == "PSNR (dB)"
+
+
+def test_every_verdict_that_changes_has_a_sign_and_a_sentence():
+    for verdict in ("widened", "narrowed", "reversed", "shifted"):
+        assert style.verdict_sign(verdict)
+        assert verdict in style.VERDICT_WORDS
+    assert style.verdict_sign("within chance") == ""
+    assert len(set(style.VERDICT_SIGNS.values())) == 4

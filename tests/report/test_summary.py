@@ -1,0 +1,156 @@
+"""The three sentences: right numbers, honest words, also where nothing can be said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import fake
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairrecon_jax.report import select, summary
+from fairrecon_jax.report.select import Findings
+
+
+@pytest.fixture(scope="module")
+def study() -> Findings:
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("unet", "irsde"))
+    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+
+
+def judged(study: Findings, verdict: str, **columns: object) -> Findings:
+    """The study with one verdict in all its headline gaps."""
+    rows = study.fairness.copy()
+    rows = rows[(rows["version"] != "change") | rows["change"].notna()]
+    mine = (rows["version"] == "change") & (rows["convention"] == "paper")
+    rows.loc[mine, "verdict"] = verdict
+    for column, value in columns.items():
+        rows.loc[mine, column] = value
+    return Findings(study.spec, study.performance, rows)
+
+
+def empty(study: Findings) -> Findings:
+    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
+    return Findings.of(study.spec, nothing, nothing)
+
+
+def test_listing_and_plurals():
+    assert summary.listing([]) == ""
+    assert summary.listing(["a"]) == "a"
+    assert summary.listing(["a", "b"]) == "a and b"
+    assert summary.listing(["a", "b", "c"]) == "a, b and c"
+    assert summary.plural(1, "gap") == "1 gap"
+    assert summary.plural(1200, "study") == "1,200 studies"
+
+
+def test_there_are_three_sentences_with_headings(study):
+    found = summary.sentences(study)
+    assert [heading for heading, _ in found] == ["What was compared", "What happened to diagnosis", "Whose gap changed"]
+    assert all(text.endswith(".") for _, text in found)
+
+
+def test_what_was_compared_names_methods_levels_and_tasks(study):
+    text = summary.compared(study)
+    assert "by U-Net and IR-SDE" in text
+    assert "acceleration factor 4×, 8× and 16×" in text
+    assert "2 findings and 1 delineation" in text
+    assert "mitigation" not in text
+
+
+def test_the_degraded_image_is_not_called_a_reconstruction():
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("identity",))
+    text = summary.compared(Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells)))
+    assert "from the degraded image itself" in text
+    assert "its reconstruction by" not in text
+
+
+def test_mitigations_are_named():
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("unet",), ("none", "eodd"))
+    text = summary.compared(Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells)))
+    assert "with and without mitigation (equalised-odds loss)" in text
+
+
+def test_diagnosis_gives_the_mean_scores_of_the_table(study):
+    rows = study.pick("performance", metric="auroc", attribute="", level=8.0)
+    base = rows[rows["version"] == "original"].groupby("task")["value"].mean().mean()
+    unet = rows[(rows["version"] == "reconstructed") & (rows["reconstructor"] == "unet")]["value"].mean()
+    text = summary.diagnosis(study)
+    assert f"the mean AUROC of 2 tasks went from {base:.3f} on originals to {unet:.3f} with U-Net" in text
+    assert "the Dice went from" in text
+
+
+def test_losses_and_gains_are_counted_from_the_verdicts(study):
+    rows = pd.DataFrame({"version": "change", "verdict": ["lower", "lower", "higher", "within chance", "not estimable"]})
+    rows["change"] = [-0.1, -0.2, 0.1, 0.0, np.nan]
+    words = summary.overall_verdicts(rows)
+    assert words == "of 5 single changes, 2 are a loss and 1 a gain beyond chance, and 1 could not be judged"
+
+
+def test_untested_changes_of_diagnosis_are_said_to_be_untested():
+    rows = pd.DataFrame({"version": ["change"], "verdict": [""], "change": [-0.1]})
+    assert "no test of these changes" in summary.overall_verdicts(rows)
+
+
+def test_changed_gaps_are_counted_and_the_clearest_is_named(study):
+    text = summary.gaps(judged(study, "widened", p_adjusted=0.01, p_value=0.01))
+    rows = judged(study, "widened").gap_changes()
+    assert f"of {len(rows)} gaps between groups {len(rows)} widened by more than chance" in text
+    assert "adjusted p = 0.010" in text
+    assert "95% interval of the change" in text
+    assert "patients with the finding" in text
+
+
+def test_within_chance_is_not_called_equal(study):
+    text = summary.gaps(judged(study, "within chance", mde=0.07))
+    assert "none of the" in text
+    assert "does not show that groups are served alike" in text
+    assert "below about 0.07 (median) would often go unseen" in text
+
+
+def test_nothing_is_claimed_without_a_test(study):
+    text = summary.gaps(judged(study, ""))
+    assert "no test was run" in text
+    assert "widened" not in text
+
+
+def test_not_estimable_gives_the_commonest_reason(study):
+    text = summary.gaps(judged(study, "not estimable", reason="fewer than 20 patients."))
+    assert "could be judged: fewer than 20 patients." in text
+    assert not text.endswith("..")
+
+
+def test_at_chance_is_not_judged(study):
+    assert "could be judged" in summary.gaps(judged(study, "at chance"))
+
+
+def test_empty_tables_give_honest_sentences(study):
+    texts = [text for _, text in summary.sentences(empty(study))]
+    assert "nothing could be compared" in texts[0]
+    assert "could not be estimated" in texts[1]
+    assert "could not be estimated" in texts[2]
+
+
+def test_mitigated_rows_do_not_enter_the_headline():
+    spec = fake.mri_spec()
+    cells = fake.cells(spec, ("unet",), ("none", "eodd"))
+    both = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    assert "equalised" not in summary.diagnosis(both)
+    assert len(both.plain(both.gap_changes())) == len(both.gap_changes()) / 2
+
+
+def test_long_reasons_are_cut():
+    assert summary.shorten("x" * 300, 20) == "x" * 19 + "…"
+    assert summary.shorten("short.", 20) == "short"
+
+
+def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
+    rows = study.performance
+    lost = (
+        (rows["task"] == "grade") & (rows["reconstructor"] == "irsde") & (rows["version"] == "reconstructed") & (rows["metric"] == "auroc")
+    )
+    text = summary.diagnosis(dataclasses.replace(study, performance=rows[~lost]))
+    assert "the AUROC went from" in text, "only one task is left, so no mean is claimed"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +12,7 @@ from typing import Any
 def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[str, Any]) -> Any:
     """Makes `registry[kind](**fields)`.
 
-    Lists become tuples, so that the result is hashable. A field whose default is a number, a string or a truth value takes only such a one.
+    Lists become tuples, so that the result is hashable. Values must fit the types of the fields.
 
     Args:
       registry: dataclass types by name.
@@ -36,8 +38,11 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     if missing:
         raise ValueError(f"{what} {kind!r} needs the field {', '.join(map(repr, missing))}")
     values = {name: _frozen(value) for name, value in fields.items()}
+    hints = typing.get_type_hints(registry[kind])
     for name, value in values.items():
-        _check(f"{what} {kind!r}: field {name!r}", value, known[name].default)
+        if not _fits(value, hint := hints[name]):
+            wanted = hint.__name__ if type(hint) is type else str(hint).replace("typing.", "")
+            raise TypeError(f"{what} {kind!r}: field {name!r} takes {wanted}, got {value!r}")
     return registry[kind](**values)
 
 
@@ -46,10 +51,16 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def _check(where: str, value: Any, default: Any) -> None:
-    """Raises where a value cannot stand for the default's type; None stands only where the default is None."""
-    if default is None or default is dataclasses.MISSING:
-        return
-    wanted = (int, float) if type(default) is float else type(default)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise TypeError(f"{where} takes a {type(default).__name__} like {default!r}, got {value!r}")
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value fits a type made of plain types, tuples, literals and unions; an int fits a float, a truth value only bool."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin is tuple:
+        parts = arguments[:1] * len(value) if isinstance(value, tuple) and arguments[-1:] == (...,) else arguments
+        return isinstance(value, tuple) and len(parts) == len(value) and all(map(_fits, value, parts))
+    if isinstance(value, bool):
+        return hint in (bool, Any)
+    return hint is Any or isinstance(value, (int, float) if hint is float else hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ class Thing:
     label: str = "a"
     flag: bool = False
     limit: int | None = None
+    norm: Literal["group", "batch"] | None = None
+    pair: tuple[int, float] = (1, 2.0)
 
 
 def make(**fields):
@@ -28,15 +31,19 @@ def make(**fields):
 
 
 def test_lists_become_tuples_and_the_result_hashes():
-    thing = make(names=["a", ["b", "c"]], rate=1, limit=3)
-    assert thing == Thing(("a", ("b", "c")), rate=1, limit=3)
+    thing = make(names=["a", "b"], rate=1, limit=3, norm="group", pair=[3, 4])
+    assert thing == Thing(("a", "b"), rate=1, limit=3, norm="group", pair=(3, 4))
+    assert make(names=(), limit=None, norm=None).names == ()
     assert hash(thing)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"names": (), "widht": 3}, r"gadget 'thing' has no field 'widht'; its fields are names, width, rate, label, flag, limit"),
+        (
+            {"names": (), "widht": 3},
+            r"gadget 'thing' has no field 'widht'; its fields are names, width, rate, label, flag, limit, norm",
+        ),
         ({}, r"gadget 'thing' needs the field 'names'"),
     ],
 )
@@ -50,10 +57,24 @@ def test_unknown_kinds_are_named():
         build({"thing": Thing}, "thingy", "gadget", {})
 
 
-@pytest.mark.parametrize(("name", "value"), [("width", 1.5), ("width", True), ("rate", "x"), ("label", 3), ("flag", 1), ("rate", None)])
-def test_values_of_the_wrong_type_are_named(name, value):
-    with pytest.raises(TypeError, match=f"gadget 'thing': field '{name}' takes a"):
-        make(names=(), **{name: value})
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("width", 1.5, "int"),
+        ("width", True, "int"),
+        ("rate", "x", "float"),
+        ("rate", None, "float"),
+        ("label", 3, "str"),
+        ("flag", 1, "bool"),
+        ("names", [1], r"tuple\[str, \.\.\.\]"),
+        ("names", "a", r"tuple\[str, \.\.\.\]"),
+        ("pair", (1, 2, 3), r"tuple\[int, float\]"),
+        ("norm", "layer", r".*Literal\['group', 'batch'\].*"),
+    ],
+)
+def test_values_of_the_wrong_type_are_named(name, value, wanted):
+    with pytest.raises(TypeError, match=f"gadget 'thing': field '{name}' takes {wanted}, got"):
+        make(**{"names": (), name: value})
 
 
 def test_weighted_mean_ignores_what_has_no_weight():

@@ -26,6 +26,7 @@ _EXACT = 4096
 """Coarse cosines are multiples of 1 / 4096: 12 bits, which leaves 12 of float32's 24 for the pixel number."""
 
 
+@functools.partial(jax.jit, static_argnames="beam")
 def radon(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     """Line integrals of an image.
 
@@ -47,6 +48,7 @@ def radon(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     return map_chunks(functools.partial(_radon_chunk, beam=beam), image)
 
 
+@functools.partial(jax.jit, static_argnames="beam")
 def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam) -> jax.Array:
     """Hann-filtered back-projection.
 

@@ -43,6 +43,7 @@ class Phases(NamedTuple):
     ray_sine: jax.Array
 
 
+@functools.partial(jax.jit, static_argnames=("beam", "highest"))
 def radon(image: jax.Array, beam: ParallelBeam, highest: float = RADON_HIGHEST) -> jax.Array:
     """Line integrals of an image.
 
@@ -65,6 +66,7 @@ def radon(image: jax.Array, beam: ParallelBeam, highest: float = RADON_HIGHEST) 
     return map_chunks(lambda chunk: _radon_chunk(chunk, beam, phases, count), image, CHUNK)
 
 
+@functools.partial(jax.jit, static_argnames=("beam", "highest"))
 def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam, highest: float = BACK_PROJECTION_HIGHEST) -> jax.Array:
     """Hann-filtered back-projection.
 

@@ -1,0 +1,44 @@
+"""Images the physics tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def shepp_logan(size: int) -> np.ndarray:
+    """The Shepp-Logan phantom, [size, size] float64 in [0, 1]."""
+    skimage_data = pytest.importorskip("skimage.data")
+    transform = pytest.importorskip("skimage.transform")
+    image = transform.resize(skimage_data.shepp_logan_phantom(), (size, size))
+    return (image - image.min()) / (image.max() - image.min())
+
+
+def noise(size: int, count: int = 1, seed: int = 0) -> np.ndarray:
+    """White noise, [count, size, size] float32 in [0, 1)."""
+    return np.random.default_rng(seed).random((count, size, size), np.float32)
+
+
+def chest_xrays(samples: Path, size: int, count: int) -> np.ndarray:
+    """Real chest X-rays reduced to `size` pixels, [count, size, size] float32 in [0, 1]."""
+    transform = pytest.importorskip("skimage.transform")
+    from PIL import Image
+
+    files = sorted((samples / "nih_chestxray14" / "images").glob("*.png"))
+    if len(files) < count:
+        pytest.skip(f"the chest X-ray sample is not at {samples}")
+    images = [np.asarray(Image.open(file).convert("L")) / 255 for file in files[:: len(files) // count][:count]]
+    return np.stack([transform.resize(image, (size, size)) for image in images]).astype(np.float32)
+
+
+def relative_error(value: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """L2 error of each image relative to its truth, [B]."""
+    value, truth = np.asarray(value, float), np.asarray(truth, float)
+    return np.linalg.norm(value - truth, axis=(1, 2)) / np.linalg.norm(truth, axis=(1, 2))
+
+
+def scan_angles(count: int) -> np.ndarray:
+    """Angles of a scan in degrees."""
+    return np.linspace(0, 180, count, endpoint=False)

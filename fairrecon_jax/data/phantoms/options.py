@@ -31,7 +31,7 @@ DIAGNOSES = ("Grade 4", "Glioblastoma")
 
 SEXES = ("Female", "Male")
 AGES = ("younger", "older")
-RACES = ("White", "Black", "Asian", "NH/PI", "AI/AN", "Other")
+RACES = ("White", "Black", "Asian", "Native Hawaiian or Pacific Islander", "American Indian or Alaska Native", "Other")
 GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "xray": {"sex": SEXES, "age": AGES, "race": RACES},
     "brain": {"sex": SEXES, "age": AGES},
@@ -110,7 +110,14 @@ class PhantomOptions:
     label_noise: float = 0.0
     missing_demographics: float = 0.0
     race_shares: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"White": 0.56, "Black": 0.14, "Asian": 0.14, "NH/PI": 0.03, "AI/AN": 0.02, "Other": 0.11},
+        default_factory=lambda: {
+            "White": 0.56,
+            "Black": 0.14,
+            "Asian": 0.14,
+            "Native Hawaiian or Pacific Islander": 0.03,
+            "American Indian or Alaska Native": 0.02,
+            "Other": 0.11,
+        },
         metadata=XRAY_ONLY,
     )
     prevalence: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(DEFAULT_PREVALENCE), metadata=XRAY_ONLY)

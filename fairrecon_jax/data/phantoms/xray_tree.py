@@ -21,8 +21,12 @@ _SPELLINGS = {
     "White": ("White", "White", "White, non-Hispanic", "White or Caucasian", "White, Hispanic"),
     "Black": ("Black or African American", "Black, non-Hispanic", "Black, Hispanic"),
     "Asian": ("Asian", "Asian, non-Hispanic", "Asian - Historical Conv", "Asian, Hispanic"),
-    "NH/PI": ("Native Hawaiian or Other Pacific Islander", "Pacific Islander, non-Hispanic", "Pacific Islander, Hispanic"),
-    "AI/AN": ("American Indian or Alaska Native", "Native American, non-Hispanic", "Native American, Hispanic"),
+    "Native Hawaiian or Pacific Islander": (
+        "Native Hawaiian or Other Pacific Islander",
+        "Pacific Islander, non-Hispanic",
+        "Pacific Islander, Hispanic",
+    ),
+    "American Indian or Alaska Native": ("American Indian or Alaska Native", "Native American, non-Hispanic", "Native American, Hispanic"),
     "Other": ("Other", "Other, non-Hispanic", "Other, Hispanic"),
 }
 _UNKNOWN_RACE = ("Unknown", "Race and Ethnicity Unknown", "Patient Refused", None)

@@ -22,7 +22,14 @@ def people(kind="xray", n=N, **knobs):
 
 
 def test_sex_and_race_shares_hold():
-    races = {"White": 0.3, "Black": 0.3, "Asian": 0.2, "NH/PI": 0.1, "AI/AN": 0.05, "Other": 0.05}
+    races = {
+        "White": 0.3,
+        "Black": 0.3,
+        "Asian": 0.2,
+        "Native Hawaiian or Pacific Islander": 0.1,
+        "American Indian or Alaska Native": 0.05,
+        "Other": 0.05,
+    }
     _, everyone = people(sex_shares={"Female": 0.3, "Male": 0.7}, race_shares=races)
     assert within(sum(p.sex == "Female" for p in everyone), N, 0.3)
     for race, share in races.items():

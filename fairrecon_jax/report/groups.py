@@ -17,7 +17,7 @@ from fairrecon_jax.report.drawing import Drawing, Marks, canvas, legend, not_est
 from fairrecon_jax.report.forest import slug
 from fairrecon_jax.report.select import Findings, changed, each, known, one
 
-RATES = ("auroc", "dice", "sensitivity", "specificity")
+RATES = ("auroc", "dice", "sensitivity", "specificity", "psnr", "ssim")
 COLORS = "PuOr"
 STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -32,7 +32,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
     """Performance per group at the headline level, one panel a task; counts stand at the right of each panel."""
     rows = findings.pick("performance", attribute=attribute, metric=metric, level=[findings.headline_level, math.nan])
     rows = findings.plain(rows[rows["version"].isin(["original", "reconstructed"])])
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
+    tasks = [t for t in [*(task.name for task in findings.spec.tasks), ""] if (rows["task"] == t).any()]
     groups = [g for g in findings.groups(attribute) if (rows["group"] == g).any()]
     if not tasks or not groups:
         return None
@@ -58,7 +58,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
     what = f"{style.metric_name(metric)} per group by {attribute} ({', '.join(groups)})"
     alt = f"Dot charts of {what} for {len(tasks)} tasks; numbers in its table."
     title = f"{style.metric_name(metric)[0].upper() + style.metric_name(metric)[1:]} of each group by {attribute}"
-    folded = metric in ("sensitivity", "specificity")
+    folded = metric not in ("auroc", "dice")
     return Drawing(f"groups_{slug(attribute)}_{metric}", title, caption, alt, figure, rows, folded=folded)
 
 
@@ -75,7 +75,7 @@ def panel_grid(figure: mpl.figure.Figure, findings: Findings, tasks: list[str], 
     for axes in panels[len(tasks) :]:
         axes.set_visible(False)
     for axes, task in zip(panels, tasks, strict=False):
-        axes.set_title(wrap(findings.task_title(task), 30))
+        axes.set_title(wrap(findings.task_title(task) if task else "image quality", 30))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         for i in range(1, len(groups), 2):

@@ -44,7 +44,7 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
         "How close the reconstructions come to the original images. A close image can still lose what a "
         "diagnosis needs, and the other way round.",
         "The tables hold no image metric.",
-        (quality.image_quality,),
+        (quality.image_quality, sheets.image_gaps),
     ),
     (
         "diagnosis",

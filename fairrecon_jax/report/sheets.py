@@ -12,7 +12,7 @@ from fairrecon_jax.report.bias import baseline_rows
 from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
 from fairrecon_jax.report.mitigations import tradeoff_rows
-from fairrecon_jax.report.select import Findings, changed, gap_metric, known, one, task_metric
+from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known, one, task_metric
 from fairrecon_jax.report.tables import Missing, Sheet, fixed, with_interval
 
 IMAGE_ROWS = (("psnr", 2), ("ssim", 3), ("nrmse", 3), ("lpips", 3))
@@ -174,6 +174,22 @@ def mitigation_cost(findings: Findings) -> Sheet | None:
     frame = pd.DataFrame(records, columns=["method", "mitigation", "PSNR change %", "change of the mean task score"])
     caption = "Mitigated against unmitigated reconstruction by the same method at the headline level. Averages without interval."
     return Sheet("mitigation_cost", "What mitigation cost in image quality and diagnosis", caption, frame, labels=2)
+
+
+def image_gaps(findings: Findings) -> Sheet | None:
+    """Gaps of the image metrics between groups, per level, attribute and method without mitigation."""
+    rows = findings.plain(findings.pick("fairness", metric=[f"gap_{m}" for m, _ in IMAGE_ROWS], task="", version="reconstructed"))
+    records = []
+    for row in each(rows[rows["attribute"].isin(findings.attributes)]):
+        name = [style.level_name(row.level, findings.spec.degradation), style.metric_name(row.metric[4:]), row.attribute]
+        value = with_interval(row.value, row.ci_low, row.ci_high, 3, row.reason)
+        floor, p = fixed(row.chance_floor, 3, "no floor was computed"), fixed(row.p_value, 3, "no test was run")
+        records.append([*name, findings.method_name(row.reconstructor, row.mitigation), value, floor, p])
+    if not records:
+        return None
+    frame = pd.DataFrame(records, columns=["level", "metric", "attribute", "method", "gap", "chance floor", "p (not adjusted)"])
+    caption = "Largest difference of the mean image quality between any two groups. Worse images need not mean worse diagnosis."
+    return Sheet("image_gaps", "Image quality between groups", caption, frame, labels=4, folded=len(frame) > 12)
 
 
 def verdicts(findings: Findings) -> Sheet | None:

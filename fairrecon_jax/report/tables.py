@@ -83,11 +83,12 @@ def fixed(value: float, digits: int, reason: str = "", sign: bool = False) -> st
 
 
 def with_interval(value: float, low: float, high: float, digits: int, reason: str = "", sign: bool = False) -> str | Missing:
-    """A number with its interval in brackets: "0.81 (0.79 to 0.83)"; without the bracket where no interval is known."""
+    """A number with its interval in brackets: "0.81 (0.79–0.83)", "+0.1 (−0.1 to +0.3)"; without the bracket where no interval is known."""
     words = fixed(value, digits, reason, sign)
     if isinstance(words, Missing) or not (math.isfinite(low) and math.isfinite(high)):
         return words
-    return f"{words} ({fixed(low, digits, sign=sign)} to {fixed(high, digits, sign=sign)})"
+    joint = " to " if sign or low < 0 else "–"
+    return f"{words} ({fixed(low, digits, sign=sign)}{joint}{fixed(high, digits, sign=sign)})"
 
 
 def escape_latex(text: str) -> str:

@@ -77,6 +77,11 @@ def performance(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int
             half = 0.01 * value
             common = {**cell, "metric": name, "unit": "image", "version": "reconstructed", "n": 3900.0, "n_patients": 1300.0}
             rows.append(_row(**common, value=value, ci_low=value - half, ci_high=value + half))
+        for a in spec.attributes:
+            for g, share in zip(a.groups, _share(a.name, a.groups), strict=True):
+                common = {**cell, "attribute": a.name, "group": g, "metric": "psnr", "unit": "image", "version": "reconstructed"}
+                value = quality["psnr"] + rng.normal(0, 0.2)
+                rows.append(_row(**common, value=value, ci_low=value - 0.3, ci_high=value + 0.3, n=round(3900 * share)))
         rows.append(_row(**cell, metric="lpips", unit="image", version="reconstructed", reason="LPIPS weights cannot be imported yet"))
         for task in spec.tasks:
             rows += _task_rows(rng, spec, task, cell, base_score[task.name], drop * (1 + 2 * step), offset, intersections)
@@ -152,6 +157,11 @@ def fairness(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int = 
             named = {"metric": f"gap_{stem}", "group": group, "reference_group": "all groups", "version": "change", "convention": "paper"}
             stratum = "positive" if stem == "sensitivity" else ""
             rows.append(_row(**cell, **named, label_stratum=stratum, value=delta, n=500.0, n_pos=100.0, verdict="within chance", **moved))
+    for (recon, level, mitigation), attribute in itertools.product(cells, spec.attributes):
+        cell = {"cohort": spec.name, "reconstructor": recon, "level": level, "mitigation": mitigation, "seed": 0, "unit": "image"}
+        measured = {"value": 0.2, "ci_low": 0.1, "ci_high": 0.3, "chance_floor": 0.06, "p_value": 0.2, "method": "permuted groups"}
+        named = {"attribute": attribute.name, "metric": "gap_psnr", "version": "reconstructed", "convention": "paper"}
+        rows.append(_row(**cell, **named, **measured))
     return pd.DataFrame(rows)[[*TEXT, *NUMBERS]]
 
 

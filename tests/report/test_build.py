@@ -166,12 +166,26 @@ def test_words_are_chosen(text):
     assert "assess" in text
 
 
-def test_same_input_same_page(tmp_path):
-    first, second = (write(tmp_path / name, SMALL, [("unet", 8.0, "none")]) for name in ("a", "b"))
-    assert first == second
-    for path in (tmp_path / "a").rglob("*.*"):
-        if path.is_file():
-            assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> tuple[Path, str]:
+    made = tmp_path_factory.mktemp("small")
+    return made, write(made, SMALL, [("unet", 8.0, "none")])
+
+
+def test_same_input_same_page(tmp_path, small):
+    folder, text = small
+    assert write(tmp_path, SMALL, [("unet", 8.0, "none")]) == text
+    paths = [p for p in folder.rglob("*") if p.is_file()]
+    assert len(paths) > 20
+    for path in paths:
+        assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path.name
+
+
+def test_a_single_level_and_reconstructor(small):
+    _, text = small
+    assert "by U-Net, at acceleration factor 8×" in text
+    assert "(worse" not in text
+    assert 'id="mitigation"' not in text
 
 
 def test_hostile_names_are_escaped(tmp_path):
@@ -184,7 +198,7 @@ def test_hostile_names_are_escaped(tmp_path):
         attributes=(Attribute("sex", (f"A{bad}", f"B{bad}"), bad),),
     )
     given = {**fake.provenance(spec), "config": bad, "warnings": [bad], "seeds": {bad: bad}, "exclusions": {bad: 2}}
-    text = write(tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given)
+    text = write(tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given, examples=[])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(" in text
     assert len(Page(text).all("script")) == 1
@@ -193,13 +207,6 @@ def test_hostile_names_are_escaped(tmp_path):
         assert not re.search(r"(?<!\\)%", body), path.name
         assert "50\\%\\_\\$\\textbackslash{}" in body or "50" not in body, path.name
     assert not [p for p in tmp_path.rglob("*") if "<" in p.name]
-
-
-def test_a_single_level_and_reconstructor(tmp_path):
-    spec = dataclasses.replace(fake.xray_spec(1), attributes=fake.xray_spec(1).attributes[:1])
-    text = write(tmp_path, spec, [("unet", 1e4, "none")], examples=[])
-    assert "by U-Net, at photon count 10,000" in text
-    assert 'id="mitigation"' not in text
 
 
 def test_an_empty_fairness_table(tmp_path):
@@ -229,19 +236,15 @@ def test_missing_columns_are_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "report").exists()
 
 
-def test_warnings_follow_from_the_tables(tmp_path):
+def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(tmp_path):
     cells = [("unet", 4.0, "none")]
     rows = fake.fairness(SMALL, cells)
     rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
-    options = dataclasses.replace(QUICK, convention="estimable", title="My <title>")
-    text = write(tmp_path, SMALL, cells, options, fairness=rows, provenance={})
+    options = dataclasses.replace(QUICK, convention="estimable", title="My <title>", identifiers=True)
+    text = write(tmp_path, SMALL, cells, options, fairness=rows)
     assert "The convention &#39;estimable&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text
     assert "No test of the group gaps is in the tables" in text
     assert "<h1>My &lt;title&gt;</h1>" in text
-
-
-def test_identifiers_where_they_are_asked_for(tmp_path):
-    text = write(tmp_path, SMALL, [("unet", 8.0, "none")], dataclasses.replace(QUICK, identifiers=True))
     assert "SECRET00000/study1" in text
     assert "SECRET00007/study1/view1.jpg" in text

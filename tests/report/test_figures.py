@@ -215,6 +215,13 @@ def test_group_performance_marks_values(mri):
     assert sorted(marks(drawing.figure, "o")[:, 0]) == pytest.approx(sorted(rows))
 
 
+def test_image_quality_has_a_panel_per_attribute(mri):
+    drawing = groups.group_performance(mri, "age", "psnr")
+    assert drawing.key == "groups_age_psnr"
+    assert drawing.figure.axes[0].get_title(loc="left") == "image quality"
+    assert len(marks(drawing.figure, "o")) == 2 * 2
+
+
 def test_group_changes_follow_groups_and_strata(mri):
     keys = {d.key for d in groups.group_changes(mri)}
     assert keys == {f"group_change_{a}_{m}" for a in ("sex", "age") for m in ("sensitivity_positive", "dice")}

@@ -46,7 +46,7 @@ def test_performance_cells_are_the_table_s_values(study):
     row = select.one(
         study.pick("performance", task="grade", metric="auroc", attribute="", version="reconstructed", level=8.0), reconstructor="irsde"
     )
-    assert frame.iloc[0, 6].startswith(f"{row['value']:.3f} ({row['ci_low']:.3f} to ")
+    assert frame.iloc[0, 6].startswith(f"{row['value']:.3f} ({row['ci_low']:.3f}–")
 
 
 def test_lpips_is_missing_with_its_reason(study):
@@ -114,6 +114,13 @@ def test_not_estimable_verdicts_carry_their_reason(study):
     assert set(mine["where"]) == {""}
 
 
+def test_gaps_of_image_quality_are_listed(study, mitigated):
+    frame = sheets.image_gaps(study).frame
+    assert len(frame) == 3 * 2 * 2
+    assert frame.iloc[0].tolist() == ["4×", "PSNR (dB)", "sex", "U-Net", "0.200 (0.100–0.300)", "0.060", "0.200"]
+    assert set(sheets.image_gaps(mitigated).frame["method"]) == {"U-Net"}
+
+
 def test_mitigation_tables_compare_with_the_same_method(mitigated, study):
     cost = sheets.mitigation_cost(mitigated).frame
     assert cost[["method", "mitigation"]].to_numpy().tolist() == [["U-Net", "equalised-odds loss"]]
@@ -130,7 +137,9 @@ def test_mitigation_cost_in_psnr(mitigated):
     assert cost.iloc[0]["PSNR change %"] == "−2.50"
 
 
-@pytest.mark.parametrize("make", [sheets.performance, sheets.baseline, sheets.median_changes, sheets.mitigated_changes, sheets.verdicts])
+@pytest.mark.parametrize(
+    "make", [sheets.performance, sheets.baseline, sheets.median_changes, sheets.mitigated_changes, sheets.verdicts, sheets.image_gaps]
+)
 def test_empty_tables_make_no_sheet(nothing, make):
     assert make(nothing) is None
 

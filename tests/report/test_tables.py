@@ -48,7 +48,9 @@ def test_fixed_has_no_negative_zero(value, sign, expected):
 
 
 def test_intervals_stand_in_brackets_where_known():
-    assert tables.with_interval(0.81, 0.79, 0.83, 2) == "0.81 (0.79 to 0.83)"
+    assert tables.with_interval(0.81, 0.79, 0.83, 2) == "0.81 (0.79–0.83)"
+    assert tables.with_interval(0.1, -0.1, 0.3, 1, sign=True) == "+0.1 (−0.1 to +0.3)"
+    assert tables.with_interval(0.1, -0.1, 0.3, 1) == "0.1 (−0.1 to 0.3)"
     assert tables.with_interval(0.81, NAN, 0.83, 2) == "0.81"
     assert isinstance(tables.with_interval(NAN, 0.7, 0.8, 2, "few"), Missing)
 
@@ -97,7 +99,7 @@ def test_csv_says_why_a_cell_is_missing():
 
 def test_csv_keeps_repeated_column_names():
     frame = pd.DataFrame([[1, 2, 3]], columns=pd.Index(["", "original", "original"]))
-    assert tables.csv(frame).splitlines()[0] == '"",original,original'
+    assert tables.csv(frame).splitlines()[0] == ",original,original"
 
 
 def test_csv_of_an_empty_table_is_its_header():

@@ -26,18 +26,8 @@ STYLES = (
     ("paper", "paper's wording", "#CC79A7", "^"),
     ("published_size_adjusted", "published, true 5% critical value", "#009E73", "D"),
 )
-SHOWN: tuple[str, ...] = (
-    "design",
-    "truth",
-    "changed_label_1",
-    "estimable",
-    "harmed_estimable",
-    DEFAULT,
-    "default_15",
-    "default_10",
-    "default_eop",
-)
-SHOWN += ("published", "paper", "published_size_adjusted", "published_change_size_adjusted")
+SHOWN: tuple[str, ...] = ("design", "truth", "changed_label_1", "estimable", "harmed_estimable", DEFAULT, "default_15", "default_10")
+SHOWN += ("default_eop", "published", "paper", "published_size_adjusted", "published_change_size_adjusted")
 
 
 class Check(NamedTuple):
@@ -119,7 +109,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axes[0].axvline(MOST, color="black", lw=1, ls="--")
     axes[0].set_xlim(0, None)
     axes[1].set_xlim(0, 1)
-    axes[1].legend(fontsize=8, loc="lower right")
+    handles, names = axes[1].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(STYLES), fontsize=8)
     figure.savefig(path, dpi=130, format="png", metadata={"Software": None})
     plt.close(figure)
 

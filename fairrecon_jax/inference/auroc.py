@@ -19,6 +19,7 @@ from fairrecon_jax.inference.intervals import Bootstrap, summarise
 from fairrecon_jax.types import Array, Key
 
 ROWS = 128
+_summarise = jax.jit(summarise, static_argnames=("alpha", "method"))
 
 
 def weighted_auroc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -52,8 +53,7 @@ def weighted_auroc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> 
 
 def _all_weights(key: Key, replicates: int, units: int) -> np.ndarray:
     """[R, P] small integers: how often each unit is drawn in each replicate."""
-    draw = jax.jit(unit_weights, static_argnums=2)
-    blocks = [np.asarray(draw(key, b, units)).astype(np.uint8) for b in range(-(-replicates // BLOCK))]
+    blocks = [unit_weights(key, b, units).astype(np.uint8) for b in range(-(-replicates // BLOCK))]
     return np.concatenate(blocks)[:replicates]
 
 
@@ -61,7 +61,7 @@ def _accelerations(influence: Array, units: np.ndarray, total: int) -> np.ndarra
     """BCa acceleration [K] from influences [K, N] summed per unit."""
     h = np.asarray(counts.patient_totals(influence, units, patients=total), np.float64)
     square = np.sum(h**2, 0)
-    return np.where(square > 0, np.sum(h**3, 0) / (6 * np.maximum(square, 1e-300) ** 1.5), 0)
+    return np.where(square > 0, np.sum(h**3, 0) / (6 * np.where(square > 0, square, 1) ** 1.5), 0)
 
 
 def bootstrap_auroc(
@@ -109,10 +109,10 @@ def bootstrap_auroc(
     for member in [known, *(known & (g == i) for i in range(groups))]:
         columns.append(_member(o, r, y, member, units, total, weights))
     point, drawn, bend = (np.stack(part, -1) for part in zip(*columns))
-    everyone = summarise(*_pairs(point[..., 0], drawn[..., 0]), _three(bend[..., 0]), alpha, method)
-    within = summarise(*_pairs(point[..., 1:], drawn[..., 1:]), _three(bend[..., 1:]), alpha, method)
+    everyone = _summarise(*_pairs(point[..., 0], drawn[..., 0]), _three(bend[..., 0]), alpha=alpha, method=method)
+    within = _summarise(*_pairs(point[..., 1:], drawn[..., 1:]), _three(bend[..., 1:]), alpha=alpha, method=method)
     spreads = [np.asarray(gaps.spread(a[..., 1:])) for a in (point, drawn)]
-    found = {"overall": everyone, "auroc": within, "gap": summarise(*_pairs(*spreads), None, alpha, "percentile")}
+    found = {"overall": everyone, "auroc": within, "gap": _summarise(*_pairs(*spreads), None, alpha=alpha, method="percentile")}
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), found)
 
 

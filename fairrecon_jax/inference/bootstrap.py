@@ -42,7 +42,7 @@ def host_generator(key: Key, salt: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([*words, salt])))
 
 
-def unit_weights(key: Key, block: Array | int, units: int) -> Array:
+def unit_weights(key: Key, block: int, units: int) -> np.ndarray:
     """How often each unit is drawn in each replicate of a block of resamples with replacement.
 
     Args:
@@ -51,14 +51,18 @@ def unit_weights(key: Key, block: Array | int, units: int) -> Array:
       units: number of patients or images P.
 
     Returns:
-      [BLOCK, P] float counts, every row sums to P.
+      [BLOCK, P] float32 counts, every row sums to P.
     """
-    drawn = jax.random.randint(jax.random.fold_in(key, block), (BLOCK, units), 0, units)
-    flat = jnp.arange(BLOCK)[:, None] * units + drawn
-    return jnp.zeros(BLOCK * units, jnp.result_type(float)).at[flat.reshape(-1)].add(1.0).reshape(BLOCK, units)
+    drawn = host_generator(key, block).integers(0, units, (BLOCK, units), dtype=np.int32)
+    return np.stack([np.bincount(row, minlength=units) for row in drawn]).astype(np.float32)
 
 
-@partial(jax.jit, static_argnames=("replicates",))
+@jax.jit
+def _weigh(weights: Array, flat: Array) -> Array:
+    """Weights [BLOCK, P] x table [P, cells]."""
+    return jnp.matmul(weights.astype(flat.dtype), flat, precision="highest")
+
+
 def resample_units(table: Array, key: Key, *, replicates: int) -> Array:
     """Bootstrap sums over units: weights [replicates, P] x table [P, cells].
 
@@ -71,12 +75,8 @@ def resample_units(table: Array, key: Key, *, replicates: int) -> Array:
       [R, ...] resampled sums.
     """
     flat = jnp.asarray(table, float).reshape(table.shape[0], -1)
-
-    def step(_: None, block: Array) -> tuple[None, Array]:
-        return None, jnp.matmul(unit_weights(key, block, flat.shape[0]), flat, precision="highest")
-
-    _, sums = jax.lax.scan(step, None, jnp.arange(-(-replicates // BLOCK)))
-    return sums.reshape(-1, *table.shape[1:])[:replicates]
+    sums = [_weigh(unit_weights(key, block, flat.shape[0]), flat) for block in range(-(-replicates // BLOCK))]
+    return jnp.concatenate(sums).reshape(-1, *table.shape[1:])[:replicates]
 
 
 def resample_images(table: Array, key: Key, *, replicates: int) -> np.ndarray:
@@ -215,14 +215,14 @@ def bootstrap_decisions(
       Efron and Tibshirani (1993), chapters 13-14.
     """
     check_options(replicates, alpha, resample, method)
-    who = counts.index_patients(patient)
-    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(who.codes))
+    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(np.asarray(patient)))
     if resample == "image":
         cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
         drawn = _images_to_sums(jnp.asarray(resample_images(cells, key, replicates=replicates)))
         moments = _jackknife_cells(cells) if method == "bca" else None
         point = _images_to_sums(cells)
     else:
+        who = counts.index_patients(patient)
         table = counts.patient_counts(o, r, y, g, who.codes, patients=who.total, groups=groups, labels=labels)
         drawn = resample_units(table, key, replicates=replicates)
         moments = _jackknife_units(table, decision_statistics) if method == "bca" else None

@@ -97,6 +97,7 @@ def _influence(doubled: Array, c: _Classes) -> Array:
     return jnp.where((share > 0) & jnp.isfinite(centred), centred * share, 0)
 
 
+@jax.jit
 def auroc(score: Array, label: Array, mask: Array | None = None) -> Array:
     """Area under the ROC curve, P(score+ > score-) + P(equal) / 2.
 

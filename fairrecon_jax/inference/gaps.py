@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.types import Array
@@ -95,6 +96,7 @@ def skewed_error_ratio(score: Array) -> Array:
     return jnp.where(jnp.sum(known, -1) >= 2, high / low, jnp.nan)
 
 
+@jax.jit
 def decision_gaps(images: Array, positives: Array) -> dict[str, Array]:
     """All gaps of one version of the decisions.
 
@@ -109,6 +111,7 @@ def decision_gaps(images: Array, positives: Array) -> dict[str, Array]:
     return {"eodd": eodd(rate), "eodd_mean": eodd(rate, "mean"), "eop": eop(rate), "rates": rate}
 
 
+@jax.jit
 def mean_gaps(weight: Array, total: Array) -> dict[str, Array]:
     """Group means and their gaps.
 

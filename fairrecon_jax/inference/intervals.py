@@ -107,7 +107,7 @@ def estimate(value: Array, drawn: Array, acceleration: Array | None, alpha: floa
     size = jnp.sum(known, 0)
     mean = jnp.sum(jnp.where(known, drawn, 0), 0) / jnp.maximum(size, 1)
     square = jnp.sum(jnp.where(known, drawn - mean[None], 0) ** 2, 0) / jnp.maximum(size - 1, 1)
-    ranked = jnp.sort(jnp.where(known, drawn, jnp.nan), 0)
+    ranked = jnp.moveaxis(jnp.sort(jnp.moveaxis(jnp.where(known, drawn, jnp.nan), 0, -1), -1), -1, 0)
     tails = [jnp.full(value.shape, level, value.dtype) for level in (alpha / 2, 1 - alpha / 2)]
     if method == "bca" and acceleration is not None:
         below = jnp.sum(drawn < value[None], 0) + 0.5 * jnp.sum(drawn == value[None], 0)

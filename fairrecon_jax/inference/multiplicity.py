@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.types import Array
@@ -22,6 +23,7 @@ def _restore(adjusted: Array, order: Array, p: Array) -> Array:
     return jnp.where(jnp.isfinite(jnp.asarray(p)), flat, jnp.nan)
 
 
+@jax.jit
 def holm(p: Array) -> Array:
     """Holm's step-down adjustment, max over j <= i of (m - j + 1) p_(j), at most 1.
 
@@ -40,6 +42,7 @@ def holm(p: Array) -> Array:
     return _restore(adjusted, order, p)
 
 
+@jax.jit
 def benjamini_hochberg(p: Array) -> Array:
     """Benjamini-Hochberg's step-up adjustment, min over j >= i of m p_(j) / j, at most 1.
 

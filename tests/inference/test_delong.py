@@ -94,11 +94,12 @@ def test_extremes():
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
+    metrics = pytest.importorskip("sklearn.metrics")
     first, _, label = draw(6, ties)
     weight = np.random.default_rng(0).integers(0, 4, (3, SIZE)).astype(np.uint8)
     found = weighted_auroc(first, label, weight)
     for row, value in zip(weight, found):
-        assert value == pytest.approx(float(auroc(np.repeat(first, row), np.repeat(label, row))), abs=1e-6)
+        assert value == pytest.approx(metrics.roc_auc_score(np.repeat(label, row), np.repeat(first, row)), abs=1e-9)
     assert np.isnan(weighted_auroc(first, np.ones(SIZE), weight)).all()
     assert np.isnan(weighted_auroc(np.zeros(0), np.zeros(0), np.zeros((2, 0)))).all()
 
@@ -113,7 +114,7 @@ def test_bootstrap_error_agrees_with_delong():
     assert found["overall"].change.ci_low < found["overall"].change.value < found["overall"].change.ci_high
     for g in (0, 1):
         rows = group == g
-        assert found["auroc"].original.value[g] == pytest.approx(float(auroc(first[rows], label[rows])), abs=1e-6)
+        assert found["auroc"].original.value[g] == pytest.approx(float(auroc(first, label, rows)), abs=1e-6)
     assert found["gap"].original.value == pytest.approx(np.ptp(found["auroc"].original.value), abs=1e-6)
 
 

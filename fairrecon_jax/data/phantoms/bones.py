@@ -37,9 +37,13 @@ def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.nda
 
 
 def _ribbon(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-    step = np.gradient(points, axis=0)
-    normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-6)
-    return np.concatenate([points + normal * width[:, None] / 2, (points - normal * width[:, None] / 2)[::-1]])
+    step = np.empty_like(points)
+    step[1:-1] = points[2:] - points[:-2]
+    step[0], step[-1] = points[1] - points[0], points[-1] - points[-2]
+    half = width / (2.0 * np.maximum(np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2), 1e-9))
+    normal = np.empty_like(points)
+    normal[:, 0], normal[:, 1] = -step[:, 1] * half, step[:, 0] * half
+    return np.concatenate([points + normal, (points - normal)[::-1]])
 
 
 def _bone(plate: Plate, points: np.ndarray, width: np.ndarray, marrow: float, shell: float, shell_width: float) -> None:

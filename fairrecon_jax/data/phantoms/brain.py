@@ -109,7 +109,7 @@ def ventricle_depth(head: Head, v: Coordinates) -> np.ndarray:
     slit = 1.0 + 1.6 * head.atrophy
     third = np.minimum(ball(v, (0.0, 6.0 * s, -1.0), (10.0 * s, 15.0 * s, 10.0 * s)), slit - np.abs(v[0]))
     fourth = ball(v, (0.0, 30.0 * s, -44.0 * s), (7.0 * s, 5.0 * s, 10.0 * s))
-    cistern = ball(v, (0.0, -9.0 * s, -25.0 * s), (13.0 * s, 10.0 * s, 9.0 * s))
+    cistern = ball(v, (0.0, -10.0 * s, -29.0 * s), (11.0 * s, 8.0 * s, 6.0 * s))
     return np.maximum.reduce([lateral, temporal, third, fourth, cistern])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -65,11 +66,11 @@ class Frame:
 
     def pixels(self, points: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Continuous pixel coordinates (column, row) [N, 2] of points in cm [N, 2], on a film magnified by `scale`."""
-        c, s = np.cos(np.deg2rad(self.degrees)), np.sin(np.deg2rad(self.degrees))
-        x, y = points[:, 0], points[:, 1]
-        u = c * x - s * y + self.shift[0] + self.field / 2
-        v = s * x + c * y + self.shift[1] + self.field / 2
-        return np.stack([u, v], axis=1) * (scale / self.pixel)
+        c, s = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        turned = np.empty((len(points), 2))
+        turned[:, 0] = c * points[:, 0] - s * points[:, 1] + (self.shift[0] + self.field / 2)
+        turned[:, 1] = s * points[:, 0] + c * points[:, 1] + (self.shift[1] + self.field / 2)
+        return turned * (scale / self.pixel)
 
 
 class Plate:
@@ -81,8 +82,8 @@ class Plate:
         self._image = Image.new("F", (side, side), 0.0)
         self._draw = ImageDraw.Draw(self._image)
 
-    def _points(self, points: np.ndarray) -> list[tuple[float, float]]:
-        return [(float(a), float(b)) for a, b in self.frame.pixels(points, self.oversample) - 0.5]
+    def _points(self, points: np.ndarray) -> list[float]:
+        return (self.frame.pixels(points, self.oversample) - 0.5).ravel().tolist()
 
     def polygon(self, points: np.ndarray, value: float) -> None:
         """Fills a polygon (points in cm [N, 2]) with a value."""

@@ -20,7 +20,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 quickstart: $(VENV)/.installed
-	$(BIN)/python -m experiments.quickstart --workdir=runs/quickstart
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m experiments.quickstart --workdir=runs/quickstart
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ This file parses and prints; the work is in the functions it calls, which are im
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,9 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0, or 2 with one line on stderr where command, flags or input are refused.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--verbose" not in words:  # XLA calls the tuning flags of a cached program an error, even on the machine that compiled it
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from fairrecon_jax.commands import COMMANDS
 
-    words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         print(INTRODUCTION.format(commands="\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())))

@@ -52,7 +52,7 @@ def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):
     flags = ["--config=configs/quickstart_xray.py", f"--config.cohort.root={root}", "--config.cohort.image_size=32"]
     flags.append(f"--workdir={tmp_path / 'work'}")
     assert cli.main(["doctor", *flags]) == 0
-    assert "Female" in capsys.readouterr().out
+    assert "sex female" in capsys.readouterr().out
     assert cli.main(["prepare", *flags]) == 0
     parts = json.loads((tmp_path / "work" / "splits.json").read_text())["parts"]
     assert sum(map(len, parts.values())) == 30

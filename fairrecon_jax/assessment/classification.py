@@ -65,8 +65,8 @@ class Measured(NamedTuple):
 
 
 def decide(units: Units, thresholds: Thresholds) -> Decisions:
-    """Decisions score >= threshold of both versions; originals are all NaN where the table has none."""
-    known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
+    """Decisions score >= threshold of both versions; originals are all NaN where the table has none, everything where no threshold is."""
+    known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None] & np.isfinite(thresholds.reconstructed)[:, None]
     if units.paired:
         known &= np.isfinite(units.original)
     with np.errstate(invalid="ignore"):

@@ -142,12 +142,17 @@ def _pending(row: Row, family: str, p: float, chance: str, alpha: float) -> Pend
     return Pending(family, p, (row,), lambda adjusted: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
 
 
+NO_THRESHOLD = "no threshold can be fitted: those it is fitted on hold no positives or no negatives with a score; the task is not judged"
+
+
 def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
     """Adds the thresholds of both versions of every cell."""
     for k, cell in enumerate(context.study.cells):
         for version, values in (("original", thresholds.original), ("reconstructed", thresholds.reconstructed)):
             fields = {**base, **cell_fields(context.study, cell), "metric": "threshold", "version": version}
-            context.performance.append({**BLANK, **fields, "value": float(values[k])})
+            value = float(values[k])
+            reason = "" if np.isfinite(value) or version == "original" and np.isfinite(thresholds.reconstructed[k]) else NO_THRESHOLD
+            context.performance.append({**BLANK, **fields, "value": value, "reason": reason})
 
 
 def complement(found: Triple) -> Triple:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.stats import norm
 
 from fairrecon_jax.assessment.rows import Interval, Triple
-from fairrecon_jax.inference.bootstrap import unit_weights
 from fairrecon_jax.inference.intervals import Bootstrap, Estimate
-
-
-@functools.partial(jax.jit, static_argnames=("count",))
-def _block(key: jax.Array, block: int, count: int) -> jax.Array:
-    return jnp.asarray(unit_weights(key, block, count), jnp.float32)
 
 
 def draws(count: int, replicates: int, seed: int) -> np.ndarray:
@@ -25,16 +15,14 @@ def draws(count: int, replicates: int, seed: int) -> np.ndarray:
     Args:
       count: number of patients P.
       replicates: number of replicates R.
-      seed: of the draws.
+      seed: of the draws; replicate r does not depend on how many follow it.
 
     Returns:
       [R, P] float32, rows sum to P.
     """
-    key = jax.random.key(seed)
-    blocks: list[np.ndarray] = []
-    while sum(len(b) for b in blocks) < replicates:
-        blocks.append(np.asarray(_block(key, len(blocks), count)))
-    return np.concatenate(blocks)[:replicates]
+    generator = np.random.Generator(np.random.Philox(seed))
+    drawn = (generator.integers(0, count, count, dtype=np.int32) for _ in range(replicates))
+    return np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float32)
 
 
 def resum(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[np.ndarray]:

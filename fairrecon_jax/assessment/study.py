@@ -218,8 +218,11 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
     paired = bool(np.isfinite(original).any())
     _same_originals(original, stem + "original")
     if task.kind == "segmentation":
-        fill = {"undefined": np.nan, "one": 1.0, "zero": 0.0}[empty_mask]
-        original, reconstructed = (np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed))
+        if empty_mask == "undefined":
+            original, reconstructed = (np.where(label == 0, np.nan, v) for v in (original, reconstructed))
+        else:
+            fill = {"one": 1.0, "zero": 0.0}[empty_mask]
+            original, reconstructed = (np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed))
         label = np.full(label.shape, np.nan)
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
     original, reconstructed = np.where(incomplete, np.nan, original), np.where(incomplete, np.nan, reconstructed)

@@ -41,10 +41,10 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
       options: rule and, where it needs one, its value.
 
     Returns:
-      `Thresholds`, one per study cell.
+      `Thresholds`, one per study cell; NaN where the patients it is fitted on hold no positives or no negatives with a score.
 
     Raises:
-      ValueError: the rule needs validation patients (or their originals, or both classes among them) and there are none.
+      ValueError: the rule needs validation patients (or their originals) and there are none.
     """
     rule, cells = options.threshold_rule, len(study.cells)
     if rule == "fixed":
@@ -57,24 +57,24 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
             "Give validation rows, or thresholds with threshold_rule='fixed'"
         )
     found = units(study, task, rows)
-    where = "the evaluated patients, per version" if rule == "published" else "validation patients"
     if rule in SHARED_RULES:
         if not found.paired:
             raise ValueError(f"task {task.name!r} has no predictions on original validation images; give a threshold with 'fixed'")
         seen = np.isfinite(found.original)
         score = np.where(seen.any(0), np.take_along_axis(found.original, seen.argmax(0)[None], 0)[0], np.nan)
-        value = np.full(cells, _checked(_fit_one(score, found.label, options, task.name), task.name, where))
+        value = np.full(cells, _fit_one(score, found.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
-    both = [_per_cell(found, version, options, task.name, where) for version in ("original", "reconstructed")]
+    where = "the evaluated patients, per version" if rule == "published" else "validation patients"
+    both = [_per_cell(found, version, options, task.name) for version in ("original", "reconstructed")]
     return Thresholds(both[0] if found.paired else both[1], both[1], f"{rule}: balanced on {where}")
 
 
-def _per_cell(found: Units, version: str, options: AssessOptions, task: str, where: str) -> np.ndarray:
+def _per_cell(found: Units, version: str, options: AssessOptions, task: str) -> np.ndarray:
     """One threshold per study cell for one version (NaN where there are no scores)."""
     scores = getattr(found, version)
     if version == "original" and not found.paired:
         return np.full(len(scores), np.nan)
-    return np.array([_checked(_fit_one(score, found.label, options, task), task, where) for score in scores])
+    return np.array([_fit_one(score, found.label, options, task) for score in scores])
 
 
 def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
@@ -87,9 +87,3 @@ def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task:
         if options.threshold_rule == "specificity":
             return float(_at_specificity(*args, options.value_for(task)))
         return float(_balanced(*args))
-
-
-def _checked(threshold: float, task: str, where: str) -> float:
-    if not np.isfinite(threshold):
-        raise ValueError(f"no threshold can be fitted for task {task!r}: {where} hold no positives or no negatives with a score")
-    return threshold

@@ -107,10 +107,13 @@ def test_no_validation_patients(table):
 def test_one_class_among_validation_patients(table):
     other = table.copy()
     other.loc[other["split"] == "val", "edema__label"] = 0.0
-    with pytest.raises(
-        ValueError, match="no threshold can be fitted for task 'edema': validation patients hold no positives or no negatives"
-    ):
-        fitted(other)
+    assert np.isnan(fitted(other).original).all()
+    performance, fairness = assess(other, fake.XRAY, AssessOptions(replicates=20, flips=19, floor_draws=10))
+    left = performance[(performance["task"] == "edema") & (performance["metric"] == "threshold")]
+    assert left["reason"].str.contains("no threshold can be fitted").all()
+    judged = fairness[(fairness["version"] == "change") & fairness["metric"].isin(["eodd", "eop"]) & (fairness["convention"] == "paper")]
+    assert set(judged[judged["task"] == "edema"]["verdict"]) == {"not estimable"}
+    assert set(judged[judged["task"] != "edema"]["verdict"]) != {"not estimable"}
 
 
 def test_no_originals_to_fit_on(table):

@@ -145,7 +145,7 @@ def test_without_originals_the_assessment_is_unpaired(tmp_path):
 
 
 def test_assess_table_writes_results_and_report(tmp_path):
-    options = {"threshold_rule": "fixed", "threshold_value": 0.5, "replicates": 50, "flips": 99, "floor_draws": 20}
+    options = {"threshold_rule": "per_version", "replicates": 50, "floor_draws": 20, "auroc_gaps": False}
     page = assess_table(saved(tmp_path, frame()), {**MAPPING, "options": options}, tmp_path / "run")
     assert page.is_file()
     assert (tmp_path / "run" / "predictions.parquet").is_file()

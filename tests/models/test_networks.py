@@ -42,7 +42,7 @@ def initialised(network, x):
 def test_unet_keeps_size_and_type(norm):
     network, x = UNet(2, 4, 2, norm, dtype=jnp.bfloat16), jnp.ones((1, 10, 13, 3))
     variables = initialised(network, x)
-    y = jax.jit(network.apply)(variables, x)
+    y = jax.eval_shape(network.apply, variables, x)
     assert y.shape == (1, 10, 13, 2)
     assert y.dtype == jnp.float32
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables["params"]))

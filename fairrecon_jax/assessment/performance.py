@@ -151,7 +151,7 @@ def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
         for version, values in (("original", thresholds.original), ("reconstructed", thresholds.reconstructed)):
             fields = {**base, **cell_fields(context.study, cell), "metric": "threshold", "version": version}
             value = float(values[k])
-            reason = "" if np.isfinite(value) or version == "original" and np.isfinite(thresholds.reconstructed[k]) else NO_THRESHOLD
+            reason = "" if np.isfinite(value) or (version == "original" and np.isfinite(thresholds.reconstructed[k])) else NO_THRESHOLD
             context.performance.append({**BLANK, **fields, "value": value, "reason": reason})
 
 

@@ -78,7 +78,8 @@ def unit_range(image: jax.Array) -> jax.Array:
     """
     low = image.min(axis=(1, 2), keepdims=True)
     span = image.max(axis=(1, 2), keepdims=True) - low
-    return (image - low) / jnp.where(span > 0, span, 1)
+    # Clipped because a compiler may round the image and its minimum differently.
+    return jnp.clip((image - low) / jnp.where(span > 0, span, 1), 0, 1)
 
 
 def low_dose(

@@ -121,7 +121,8 @@ def test_zero_filled_quality_of_real_flair_slices(samples):
     patients = sorted(path for path in (samples / "kaggle_3m").glob("TCGA_*") if path.is_dir())
     if not patients:
         pytest.skip(f"the FLAIR sample is not at {samples}")
-    files = [file for patient in patients for file in sorted(patient.glob("*_[0-9]*.tif")) if not file.stem.endswith("_mask")]
+    slices = [[file for file in patient.glob("*.tif") if not file.stem.endswith("_mask")] for patient in patients]
+    files = [file for one in slices for file in sorted(one, key=lambda file: int(file.stem.rsplit("_", 1)[1]))]
     images = np.stack([tifffile.imread(file)[..., 1] for file in files[::10]]).astype(np.float32)
     low, high = (extreme(axis=(1, 2), keepdims=True) for extreme in (images.min, images.max))
     keep = (high > low)[:, 0, 0]

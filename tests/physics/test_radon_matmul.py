@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import chest_xrays, noise, relative_error, shepp_logan
+from physics_images import chest_xrays, relative_error, shepp_logan
 
 from fairrecon_jax.physics import radon_gather, radon_matmul
 from fairrecon_jax.physics.geometry import parallel_beam
@@ -61,17 +61,6 @@ def test_adjoint(size, name):
     scale = float(jnp.linalg.norm(image) * jnp.linalg.norm(y))
     assert abs(forward - backward) < 1e-6 * scale
     assert abs(forward) > 1e-5 * scale
-
-
-def test_gradient_is_that_of_the_gather_form():
-    beam = parallel_beam(24)
-    image = jnp.asarray(noise(24))
-
-    def loss(module):
-        return lambda x: jnp.sum(module.filtered_back_projection(module.radon(x, beam), beam) ** 2)
-
-    ours, exact = jax.grad(loss(radon_matmul))(image), jax.grad(loss(radon_gather))(image)
-    assert relative_error(ours, exact).max() < 0.02  # white noise: all frequencies count alike, the folded ones too
 
 
 @pytest.mark.parametrize("name", ["radon", "filtered_back_projection"])

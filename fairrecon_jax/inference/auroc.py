@@ -1,7 +1,7 @@
 """Paired bootstrap of AUROCs, overall and within groups, by patient or image.
 
-Each replicate reweights images by how often their patient was drawn; one sort per score serves all replicates. On 38,000 images a problem
-takes about 0.3 s for 1,000 replicates: `did_test_auroc` and `delong_change` are the fast ways to decide.
+Each replicate reweights images by how often their patient was drawn; one sort per score serves all replicates.
+The cost grows with replicates x images: `did_test_auroc` and `delong_change` are the fast ways to decide.
 """
 
 from __future__ import annotations

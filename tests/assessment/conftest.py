@@ -1,6 +1,6 @@
 """One assessed cohort for many tests; all tests keep its shape, so that its programs are compiled once."""
 
-import fake
+import predictions_fake as fake
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions, assess

@@ -1,9 +1,9 @@
 """The long tables against hand-computed numbers and outside oracles, and the verdicts on planted and absent harm."""
 
-import fake
 import jax
 import numpy as np
 import pandas as pd
+import predictions_fake as fake
 import pytest
 from fairlearn.metrics import equal_opportunity_difference, equalized_odds_difference
 from find import AT, evaluated, one, rows, tau

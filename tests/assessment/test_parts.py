@@ -1,8 +1,8 @@
 """Options, arrangement of tables, resampling, AUROC errors and the families of tests, one by one."""
 
-import fake
 import numpy as np
 import pandas as pd
+import predictions_fake as fake
 import pytest
 from sklearn.metrics import roc_auc_score
 

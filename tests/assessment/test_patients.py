@@ -1,8 +1,8 @@
 """Tasks that are judged per patient: medians of scores, means of Dice, empty masks, disagreeing images."""
 
-import fake
 import numpy as np
 import pandas as pd
+import predictions_fake as fake
 import pytest
 from find import one, rows
 from sklearn.metrics import roc_auc_score

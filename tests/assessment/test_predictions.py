@@ -1,8 +1,8 @@
 """Predictions on disk: the specification travels with the table, rows have one order, nobody sees half a file."""
 
-import fake
 import numpy as np
 import pandas as pd
+import predictions_fake as fake
 import pyarrow.parquet as pq
 import pytest
 

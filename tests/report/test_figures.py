@@ -6,10 +6,10 @@ import dataclasses
 import itertools
 import math
 
-import fake
 import numpy as np
 import pandas as pd
 import pytest
+import report_fake as fake
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 

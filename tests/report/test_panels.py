@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import fake
 import numpy as np
 import pytest
+import report_fake as fake
 
 from fairrecon_jax.report import ExamplePanel, ReportOptions, panels
 from fairrecon_jax.report.select import Findings

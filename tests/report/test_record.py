@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fake
 import pandas as pd
 import pytest
+import report_fake as fake
 
 from fairrecon_jax.report import privacy, record
 from fairrecon_jax.report.select import Findings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import fake
 import numpy as np
 import pandas as pd
 import pytest
+import report_fake as fake
 
 from fairrecon_jax.report import cohort, select, sheets
 from fairrecon_jax.report.select import Findings

@@ -7,9 +7,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import fake
 import pandas as pd
 import pytest
+import report_fake as fake
 
 from fairrecon_jax.report import ReportOptions, build_report, select
 from fairrecon_jax.types import Attribute, Task

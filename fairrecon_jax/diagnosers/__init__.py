@@ -6,7 +6,7 @@ from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.augment import Augmentation
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, make_diagnoser
-from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, soft_dice
+from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
@@ -19,5 +19,6 @@ __all__ = [
     "inverse_prevalence",
     "make_diagnoser",
     "masked_cross_entropy",
+    "pooled_soft_dice",
     "soft_dice",
 ]

@@ -83,7 +83,10 @@ class Segmenter:
         return init_network(self.network, NETWORK, key, batch["image"][:1])
 
     def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """Weighted mean over examples of the segmentation loss; augmented where `train`.
+        """w (1 - soft Dice of the whole batch) + (1 - w) mean |p - t|, w = `dice_weight`; augmented where `train`.
+
+        The Dice term pools overlap and area over the batch (and over `bn_axis`): per slice, the many slices without a tumour would each pay
+        for the empty mask, and the network learns it.
 
         Args:
           variables: as made by `init`.
@@ -98,8 +101,10 @@ class Segmenter:
         if train:
             image, truth = Augmentation(self.flip, self.shift, self.gain)(image, truth, batch["example_id"], key)
         logits, statistics = apply_network(self.network, NETWORK, variables, image, train=train)
-        losses = self._losses(nn.sigmoid(logits), truth)
-        loss = weighted_mean(losses, batch["weight"], self.bn_axis if train else None)
+        probability, weight, axis = nn.sigmoid(logits), batch["weight"], self.bn_axis if train else None
+        distance = weighted_mean(jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3)), weight, axis)
+        dice = jnp.mean(pooled_soft_dice(probability, truth, weight, self.smooth, axis))
+        loss = self.dice_weight * (1.0 - dice) + (1.0 - self.dice_weight) * distance
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
@@ -126,6 +131,26 @@ class Segmenter:
         """The loss of each example, [B]."""
         dice = jnp.mean(1.0 - soft_dice(probability, truth, self.smooth), axis=1)
         return self.dice_weight * dice + (1.0 - self.dice_weight) * jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3))
+
+
+def pooled_soft_dice(probability: Array, truth: Array, weight: Array, smooth: float, axis_name: str | None = None) -> jax.Array:
+    """(2 sum(w p t) + s) / (sum(w p) + sum(w t) + s) of each channel, sums over the pixels of all examples.
+
+    Args:
+      probability: [B, H, W, S] in [0, 1].
+      truth: [B, H, W, S] in {0, 1}.
+      weight: [B] of the examples, 0 for padding.
+      smooth: s in pixels.
+      axis_name: mapped axis whose devices' examples are pooled too, or None.
+
+    Returns:
+      [S].
+    """
+    overlap = jnp.einsum("b,bhws,bhws->s", weight, probability, truth)
+    area = jnp.einsum("b,bhws->s", weight, probability + truth)
+    if axis_name is not None:
+        overlap, area = jax.lax.psum((overlap, area), axis_name)
+    return (2.0 * overlap + smooth) / (area + smooth)
 
 
 def soft_dice(probability: Array, truth: Array, smooth: float) -> jax.Array:

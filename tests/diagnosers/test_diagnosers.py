@@ -18,6 +18,7 @@ from fairrecon_jax.diagnosers import (
     inverse_prevalence,
     make_diagnoser,
     masked_cross_entropy,
+    pooled_soft_dice,
     soft_dice,
 )
 from fairrecon_jax.models.resnet import STAGES
@@ -216,9 +217,20 @@ def test_segmentation_loss_by_hand():
     p, t = np.asarray(predicted), batch["mask"][..., :1]
     assert p.shape == (4, 8, 8, 1)
     assert 0 <= p.min() <= p.max() <= 1
-    overlap, total = (p * t).sum((1, 2, 3)), p.sum((1, 2, 3)) + t.sum((1, 2, 3))
-    losses = 0.25 * (1 - (2 * overlap + 2) / (total + 2)) + 0.75 * np.abs(p - t).mean((1, 2, 3))
-    assert float(loss) == pytest.approx(np.average(losses, weights=batch["weight"]), rel=1e-5)
+    weight = batch["weight"]
+    overlap, total = weight @ (p * t).sum((1, 2, 3)), weight @ (p + t).sum((1, 2, 3))
+    distance = np.average(np.abs(p - t).mean((1, 2, 3)), weights=weight)
+    assert float(loss) == pytest.approx(0.25 * (1 - (2 * overlap + 2) / (total + 2)) + 0.75 * distance, rel=1e-5)
+
+
+def test_slices_without_a_region_do_not_reward_the_empty_mask():
+    """Nine empty slices and one with a region: missing the region costs the whole Dice term, where a mean over slices would forgive it."""
+    truth = np.zeros((10, 8, 8, 1), np.float32)
+    truth[0, 2:6, 2:6] = 1
+    nothing, weight = np.zeros_like(truth), np.ones(10, np.float32)
+    assert float(pooled_soft_dice(nothing, truth, weight, 1.0)[0]) < 0.1
+    assert float(jnp.mean(soft_dice(nothing, truth, 1.0))) > 0.9
+    assert float(pooled_soft_dice(truth, truth, weight, 1.0)[0]) == pytest.approx(1)
 
 
 def test_segmentation_dice_counts_slices_with_tumour_only():

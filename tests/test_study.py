@@ -43,7 +43,7 @@ def tiny(name: str, kind: str) -> ConfigDict:
         {"kind": kind, "patients": 40, "size": 32, "slices": 8} if kind == "brain" else {"kind": kind, "patients": 60, "size": 32}
     )
     if kind == "brain":
-        config.cohort.evaluate_slices = "all"
+        config.cohort.evaluate_slices = (0, 7)
     return config.lock()
 
 

@@ -160,8 +160,10 @@ def predict(
       One row per entry of `rows`, in that order: example_id, patient_id, the attributes by name, then the columns of `Tandem.step`.
 
     Raises:
-      ValueError: `batch_size` is not a multiple of the device count.
+      ValueError: `batch_size` is not a multiple of the device count, or the run has several processes.
     """
+    if jax.process_count() > 1:
+        raise ValueError(f"predictions are made by one process with all its devices, this run has {jax.process_count()}: run it on one node")
     count = devices or jax.local_device_count()
     if batch_size % count:
         raise ValueError(f"tandem batch_size {batch_size} is not a multiple of the {count} devices; choose one that is")

@@ -163,7 +163,9 @@ def predict(
       ValueError: `batch_size` is not a multiple of the device count, or the run has several processes.
     """
     if jax.process_count() > 1:
-        raise ValueError(f"predictions are made by one process with all its devices, this run has {jax.process_count()}: run it on one node")
+        raise ValueError(
+            f"predictions are made by one process with all its devices, this run has {jax.process_count()}: run it on one node"
+        )
     count = devices or jax.local_device_count()
     if batch_size % count:
         raise ValueError(f"tandem batch_size {batch_size} is not a multiple of the {count} devices; choose one that is")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
@@ -144,8 +145,5 @@ def _fields(block: ConfigDict) -> dict[str, Any]:
 
 
 def write_config(config: ConfigDict, path: Path) -> None:
-    """Writes the configuration as JSON, aside first and then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(json.dumps(plain(config), indent=2, default=str), encoding="utf-8")
-    aside.replace(path)
+    """Writes the configuration as JSON."""
+    write_atomic(path, json.dumps(plain(config), indent=2, default=str))

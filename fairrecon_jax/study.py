@@ -18,6 +18,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from fairrecon_jax import settings
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.panels import write_report
 from fairrecon_jax.workspace import Workspace, level_name
 
@@ -178,9 +179,5 @@ def duration(seconds: float) -> str:
 
 
 def _write_record(piece: Piece, workdir: Path, seconds: float) -> None:
-    path = piece.record(workdir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps({"digest": piece.digest, "seconds": round(seconds, 1)}), encoding="utf-8")
-    aside.replace(path)
+    write_atomic(piece.record(workdir), json.dumps({"digest": piece.digest, "seconds": round(seconds, 1)}))
     logging.info("%s took %s", piece.name, duration(seconds))

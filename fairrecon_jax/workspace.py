@@ -30,7 +30,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fairrecon_jax import parallel, settings
-from fairrecon_jax.assessment import assess, read_predictions, write_predictions
+from fairrecon_jax.assessment import assess, read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
@@ -248,18 +248,13 @@ class Workspace:
         """Writes `results/performance.csv` and `results/fairness.csv` from the predictions."""
         started = time.monotonic()
         performance, fairness = assess(self.merge_predictions(), self.spec, settings.assess_options(self.config))
-        for name, table in (("performance", performance), ("fairness", fairness)):
-            path = self.workdir / "results" / f"{name}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f".{path.name}.partial")
-            table.to_csv(aside, index=False)
-            aside.replace(path)
+        write_results(self.workdir, performance=performance, fairness=fairness)
         logging.info("assessed %d + %d rows in %.1f s", len(performance), len(fairness), time.monotonic() - started)
 
     def results(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The performance and fairness tables, as written."""
-        folder = self.workdir / "results"
-        return pd.read_csv(folder / "performance.csv", low_memory=False), pd.read_csv(folder / "fairness.csv", low_memory=False)
+        performance, fairness = (read_results(self.workdir, name) for name in ("performance", "fairness"))
+        return performance, fairness
 
     # -- images ----------------------------------------------------------------------------------------------------------------
 

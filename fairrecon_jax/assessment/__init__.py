@@ -2,7 +2,7 @@
 
 from fairrecon_jax.assessment.assess import assess
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.assessment.predictions import read_predictions, write_predictions
+from fairrecon_jax.assessment.predictions import read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.assessment.rows import COLUMNS
 
-__all__ = ["COLUMNS", "AssessOptions", "assess", "read_predictions", "write_predictions"]
+__all__ = ["COLUMNS", "AssessOptions", "assess", "read_predictions", "read_results", "write_predictions", "write_results"]

@@ -1,4 +1,4 @@
-"""The predictions table on disk: parquet with the cohort specification in its schema metadata."""
+"""Tables on disk: predictions as parquet with the cohort specification in the schema metadata, results as CSV."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
 SPEC_KEY = b"cohort_spec"
@@ -66,3 +67,26 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
     if SPEC_KEY not in metadata:
         raise ValueError(f"{source} carries no cohort specification; read foreign tables with fairrecon_jax.external.read_table")
     return arrow.to_pandas(), CohortSpec.from_json(metadata[SPEC_KEY].decode())
+
+
+def write_results(workdir: str | os.PathLike[str], **tables: pd.DataFrame) -> None:
+    """Writes each table to `<workdir>/results/<name>.csv`.
+
+    Args:
+      workdir: of the study.
+      **tables: long tables by name, e.g. `performance`, `fairness`.
+    """
+    for name, table in tables.items():
+        write_atomic(Path(workdir) / "results" / f"{name}.csv", table.to_csv(index=False))
+
+
+def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
+    """Reads `<workdir>/results/<name>.csv`.
+
+    Raises:
+      FileNotFoundError: the study has not been assessed.
+    """
+    path = Path(workdir) / "results" / f"{name}.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"no results at {path}: run `fairrecon assess` first")
+    return pd.read_csv(path, low_memory=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = "train_reconstruction", "train_diagnosis", "train", "val", "test"
@@ -205,10 +205,7 @@ def write_splits(path: str | Path, splits: Splits) -> None:
         "counts": splits.counts(),
         "parts": parts,
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(aside, target)
+    write_atomic(target, json.dumps(content, indent=1))
 
 
 def read_splits(path: str | Path, seed: int | None = None) -> Splits:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.assessment import AssessOptions, assess, write_predictions
+from fairrecon_jax.assessment import AssessOptions, assess, write_predictions, write_results
 from fairrecon_jax.external.mapping import load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
@@ -39,12 +39,7 @@ def assess_table(
     folder = Path(workdir)
     exclusions = table.attrs.pop("exclusions", [])
     write_predictions(folder / "predictions.parquet", table, spec)
-    for name, part in (("performance", performance), ("fairness", fairness)):
-        target = folder / "results" / f"{name}.csv"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        part.to_csv(aside, index=False)
-        os.replace(aside, target)
+    write_results(folder, performance=performance, fairness=fairness)
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
     people = table[columns].drop_duplicates("example_id").reset_index(drop=True)
     labels = table.drop_duplicates("example_id").reset_index(drop=True)

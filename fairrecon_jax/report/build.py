@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.report import files, pages, privacy, record, style, summary, tables
 from fairrecon_jax.report.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
@@ -83,7 +84,7 @@ def build_report(
     methods = [place(s) for s in (record.thresholds(findings), record.conventions(findings), record.unjudged(findings)) if s]
     records = [place(s) for s in (record.exclusions(recorded, options.identifiers, hide), record.run_times(recorded)) if s]
     for name, frame in (("long_performance", findings.performance), ("long_fairness", findings.fairness)):
-        files.write_atomic(folder / "tables" / f"{name}.csv", tables.csv(frame))
+        write_atomic(folder / "tables" / f"{name}.csv", tables.csv(frame))
     page = (
         environment()
         .get_template("index.html")
@@ -103,7 +104,7 @@ def build_report(
             config=hide(record.text_of(recorded.get("config") or "not recorded")),
         )
     )
-    return files.write_atomic(folder / "index.html", page)
+    return write_atomic(folder / "index.html", page)
 
 
 def hider(table: pd.DataFrame, examples: Sequence[ExamplePanel], options: ReportOptions) -> Callable[[str], str]:
@@ -140,14 +141,14 @@ def placer(folder: Path, options: ReportOptions) -> Callable[[Drawing | tables.S
     def place(block: Drawing | tables.Sheet) -> Placed:
         if isinstance(block, tables.Sheet):
             count["table"] += 1
-            files.write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame))
-            files.write_atomic(folder / "tables" / f"{block.key}.tex", tables.latex(block))
+            write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame))
+            write_atomic(folder / "tables" / f"{block.key}.tex", tables.latex(block))
             return Placed("table", count["table"], block)
         count["figure"] += 1
         png = files.figure_bytes(block.figure, "png", options.dpi)
-        files.write_atomic(folder / "figures" / f"{block.key}.png", png)
-        files.write_atomic(folder / "figures" / f"{block.key}.pdf", files.figure_bytes(block.figure, "pdf", options.dpi))
-        files.write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.table))
+        write_atomic(folder / "figures" / f"{block.key}.png", png)
+        write_atomic(folder / "figures" / f"{block.key}.pdf", files.figure_bytes(block.figure, "pdf", options.dpi))
+        write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.table))
         width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
         return Placed("figure", count["figure"], block, files.data_uri(png), width, height)
 

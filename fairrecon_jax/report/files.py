@@ -1,12 +1,9 @@
-"""Writing files aside and moving them into place; pictures as data URIs."""
+"""Figures as bytes, pictures as data URIs."""
 
 from __future__ import annotations
 
 import base64
 import io
-import os
-import tempfile
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,29 +13,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fairrecon_jax.report.drawing import RC
-
-
-def write_atomic(path: Path, content: bytes | str) -> Path:
-    """Writes a file under a temporary name in its own folder, then moves it into place.
-
-    Args:
-      path: the file to write; its folder is made.
-      content: bytes, or text that is stored as UTF-8.
-
-    Returns:
-      The path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:

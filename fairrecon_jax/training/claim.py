@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fairrecon_jax import parallel
+from fairrecon_jax.atomic import write_atomic
 
 
 def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
@@ -36,9 +36,6 @@ def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -
             changes = "; ".join(f"{name} was {written.get(name)!r}, now {choices.get(name)!r}" for name in names)
             raise ValueError(f"{workdir} holds a run with other choices: {changes}. Use another workdir, or remove this one")
     elif parallel.is_primary():
-        workdir.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name("run.json.tmp")
-        aside.write_text(json.dumps(choices, indent=1), encoding="utf-8")
-        os.replace(aside, path)
+        write_atomic(path, json.dumps(choices, indent=1))
     fixed = {name: value for name, value in choices.items() if name not in free}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

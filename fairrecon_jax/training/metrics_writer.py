@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fairrecon_jax.atomic import write_atomic
+
 
 class MetricsWriter:
     """Appends one JSON object a line to `metrics.jsonl`: {"step": int, "split": str, metric: float, ...}.
@@ -29,9 +31,7 @@ class MetricsWriter:
         """
         self.path = folder / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        aside = self.path.with_name("metrics.jsonl.tmp")
-        aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(aside, self.path)
+        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8")
         self._board = _open_board(folder, step) if tensorboard else None
 

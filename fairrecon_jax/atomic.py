@@ -1,0 +1,30 @@
+"""Writing a file so that a reader never sees half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomic(path: Path, content: bytes | str) -> Path:
+    """Writes a file under a temporary name in its own folder, then moves it into place.
+
+    Args:
+      path: the file to write; its folder is made.
+      content: bytes, or text that is stored as UTF-8.
+
+    Returns:
+      The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,8 +1,10 @@
 """Assessment: from a predictions table to performance and fairness of every task, attribute, reconstructor and level."""
 
 from fairrecon_jax.assessment.assess import assess
+from fairrecon_jax.assessment.comparison import compare
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.points import points
 from fairrecon_jax.assessment.predictions import read_predictions, write_predictions
 from fairrecon_jax.assessment.rows import COLUMNS
 
-__all__ = ["COLUMNS", "AssessOptions", "assess", "read_predictions", "write_predictions"]
+__all__ = ["COLUMNS", "AssessOptions", "assess", "compare", "points", "read_predictions", "write_predictions"]

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Setting, check_choice, check_positive, register
+from fairrecon_jax.diagnosers import Featured
+from fairrecon_jax.mitigation.interface import Reader, Setting, check_choice, check_positive, register
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere, mean_everywhere
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.training.trainable import Objective
@@ -95,11 +96,17 @@ class AdversarialTerm:
     groups: Groups
 
     def __post_init__(self) -> None:
-        blind = [r.diagnoser.name for r in self.readout.setting.readers if not hasattr(r.diagnoser, "features")]
+        blind = [r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, Featured)]
         if blind:
             raise ValueError(f"the adversarial objective needs diagnosers with a method features(variables, image); {blind} have none")
         if not self.readout.tasks or not self.groups.total:
             raise ValueError("the adversarial objective needs a task and an attribute")
+
+    @property
+    def _readers(self) -> list[Reader]:
+        """The diagnosers that read a chosen task."""
+        chosen = {task.name for task in self.readout.tasks}
+        return [reader for reader in self.readout.setting.readers if chosen & set(reader.diagnoser.tasks)]
 
     @property
     def _network(self) -> Adversary:
@@ -125,7 +132,11 @@ class AdversarialTerm:
         found = self.prediction_loss(adversary, features, batch)
         advantage = 1.0 - found if self.options.loss == "correlation" else -found
         new = {"frozen": state["frozen"], "adversary": adversary, "optimizer": optimizer}
-        return self.options.weight * advantage, lax.stop_gradient(new), {"adversary_loss": loss, "objective": self.options.weight * advantage}
+        return (
+            self.options.weight * advantage,
+            lax.stop_gradient(new),
+            {"adversary_loss": loss, "objective": self.options.weight * advantage},
+        )
 
     def prediction_loss(self, adversary: Any, features: Array, batch: Batch) -> jax.Array:
         """The adversary's loss over the examples of all devices, averaged over attributes.
@@ -138,18 +149,17 @@ class AdversarialTerm:
         Returns:
           [] float32; 0 for an attribute that nobody has.
         """
-        output, members = self._network.apply({"params": adversary}, features), self.groups.members(batch)
+        output, members = jnp.asarray(self._network.apply({"params": adversary}, features)), self.groups.members(batch)
         weight = jnp.asarray(batch["weight"])
         one = correlation_loss if self.options.loss == "correlation" else entropy_loss
         return jnp.mean(jnp.stack([one(output[:, part], members[:, part], weight) for part in self.groups.slices]))
 
     def _features(self, frozen: tuple[Any, ...], image: Array) -> jax.Array:
         """Features of all diagnosers that read a chosen task, [B, F]."""
-        chosen = {task.name for task in self.readout.tasks}
         parts = [
             reader.diagnoser.features(lax.stop_gradient(variables), image)
             for reader, variables in zip(self.readout.setting.readers, frozen, strict=True)
-            if chosen & set(reader.diagnoser.tasks)
+            if any(reader is chosen for chosen in self._readers) and isinstance(reader.diagnoser, Featured)
         ]
         return jnp.concatenate(parts, 1)
 

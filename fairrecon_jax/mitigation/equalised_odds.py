@@ -108,7 +108,7 @@ class EqualisedOddsTerm:
 
     def init(self, key: Key, batch: Batch) -> dict[str, Any]:
         """The state before the first step."""
-        state = {"frozen": self.readout.frozen(), "scale": fresh_scale()}
+        state: dict[str, Any] = {"frozen": self.readout.frozen(), "scale": fresh_scale()}
         if count := self.readout.count("classification"):
             state |= {"rates": empty_pool((self.groups.total, count, 2)), "tau": jnp.full((count,), self.options.threshold)}
         if count := self.readout.count("segmentation"):
@@ -120,7 +120,8 @@ class EqualisedOddsTerm:
         options, weight = self.options, jnp.asarray(batch["weight"])
         readings = self.readout(state["frozen"], clean, batch)
         members = self.groups.members(batch) * weight[:, None]
-        terms, new, metrics = [], dict(state), {}
+        terms: list[jax.Array] = []
+        new, metrics = dict(state), dict[str, Array]()
         if "rates" in state:
             eodd, new["rates"], new["tau"] = self._eodd(readings, members, weight, state)
             terms.append(eodd.reshape(-1) ** 2)
@@ -141,8 +142,8 @@ class EqualisedOddsTerm:
         options = self.options
         soft = jax.nn.sigmoid((readings.scores - state["tau"][None]) / options.temperature)
         has = jnp.stack([readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1)
-        sums = (jnp.einsum("bm,bty,bt->mty", members, has, soft), jnp.einsum("bm,bty->mty", members, has))
-        rate, count, pooled = pool(state["rates"], *everywhere(sums), options.decay)
+        sums = everywhere((jnp.einsum("bm,bty,bt->mty", members, has, soft), jnp.einsum("bm,bty->mty", members, has)))
+        rate, count, pooled = pool(state["rates"], sums[0], sums[1], options.decay)
         gaps = [spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices]
         tau = state["tau"]
         if options.track_threshold:
@@ -159,7 +160,8 @@ class EqualisedOddsTerm:
     def _ser(self, readings: Readings, members: Array, state: Any) -> tuple[jax.Array, Any]:
         """SER [attributes, S] of soft Dice and the new pool; 1 where fewer than two groups have enough images."""
         sums = (jnp.einsum("bm,bs,bs->ms", members, readings.present, readings.dice), jnp.einsum("bm,bs->ms", members, readings.present))
-        dice, count, pooled = pool(state["dice"], *everywhere(sums), self.options.decay)
+        total, images = everywhere(sums)
+        dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
         error = jnp.log(jnp.maximum(1.0 - dice, FLOOR))
         ratios = [jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0)) for part in self.groups.slices]
         return jnp.stack(ratios), pooled

@@ -49,7 +49,9 @@ class GroupDro:
     def __post_init__(self) -> None:
         check_positive("group_dro", weight=self.weight, step=self.step)
         if min(self.reconstruction, self.task, self.warmup) < 0 or self.reconstruction + self.task == 0:
-            raise ValueError("mitigation 'group_dro': reconstruction, task and warmup must not be negative, and one of the losses must count")
+            raise ValueError(
+                "mitigation 'group_dro': reconstruction, task and warmup must not be negative, and one of the losses must count"
+            )
 
     def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> None:
         """None: rows are drawn equally."""

@@ -23,8 +23,8 @@ def empty_pool(shape: tuple[int, ...]) -> Pool:
 def pool(kept: Pool, numerator: Array, denominator: Array, decay: float) -> tuple[jax.Array, jax.Array, Pool]:
     """Rates over recent batches, to which the present one adds its part and its gradient.
 
-    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does not hold (d = 0) keeps its rate: it
-    contributes nothing, instead of a rate of 0 or 1. Past batches came from nearly the same network, so that their derivative is that of the
+    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does not hold (d = 0) keeps its rate, instead
+    of one of 0 or 1. Past batches came from nearly the same network, so that their derivative is that of the
     present one: the gradient of the rate is W (dn/dx) / D, of the size that the rate of one batch of average composition would have.
 
     Args:
@@ -60,12 +60,12 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
     Returns:
       ([] value / mean of the steps up to min(now, N), the new scale).
     """
+    term = jnp.asarray(value)
     if warmup == 0:
-        return jnp.asarray(value), kept
-    now, steps = lax.stop_gradient(value), jnp.minimum(kept["steps"] + 1, warmup)
-    learning = kept["steps"] < warmup
-    mean = jnp.where(learning, kept["mean"] + (now - kept["mean"]) / steps, kept["mean"])
-    return value / jnp.maximum(mean, TINY), {"steps": steps, "mean": mean}
+        return term, kept
+    now, steps = lax.stop_gradient(term), jnp.minimum(kept["steps"] + 1, warmup)
+    mean = jnp.where(kept["steps"] < warmup, kept["mean"] + (now - kept["mean"]) / steps, kept["mean"])
+    return term / jnp.maximum(mean, TINY), {"steps": steps, "mean": mean}
 
 
 def spread(values: Array, included: Array, axis: int) -> jax.Array:

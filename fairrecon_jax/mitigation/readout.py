@@ -93,10 +93,10 @@ class Readout:
         size = clean.shape[0]
         labels = jnp.asarray(batch["labels"])[:, np.array(columns, int)]
         truth = jnp.asarray(batch["mask"])[..., np.array(channels, int)]
-        scores = [found[spec.classification_tasks[i].name] for i in columns]
+        read = [found[spec.classification_tasks[i].name] for i in columns]
         masks = [found[spec.segmentation_tasks[i].name] for i in channels]
         return Readings(
-            jnp.stack(scores, 1) if scores else jnp.zeros((size, 0)),
+            jnp.stack(read, 1) if read else jnp.zeros((size, 0)),
             jnp.nan_to_num(labels),
             (~jnp.isnan(labels)).astype(jnp.float32),
             soft_dice(jnp.stack(masks, -1), truth, SMOOTH) if masks else jnp.zeros((size, 0)),

@@ -57,7 +57,7 @@ def done(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_mitigation_is_trained_predicted_and_assessed(done):
-    config, workdir = done
+    _, workdir = done
     table, _ = read_predictions(workdir / "predictions.parquet")
     assert table.groupby("mitigation")["reconstructor"].unique().map(sorted).to_dict() == {
         "none": ["identity", "unet"],

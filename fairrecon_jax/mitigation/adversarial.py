@@ -64,21 +64,22 @@ class Adversarial:
 
 
 class Adversary(nn.Module):
-    """Standardised features, one hidden layer, one output per group.
+    """One hidden layer, one output per group.
 
     Attributes:
       hidden: width of the hidden layer.
       outputs: number of groups of all attributes.
+      bias: of the outputs; a correlation does not depend on it.
     """
 
     hidden: int
     outputs: int
+    bias: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
         """[B, F] -> [B, outputs]."""
-        x = nn.relu(nn.Dense(self.hidden, name="hidden")(nn.LayerNorm(use_scale=False, use_bias=False, name="norm")(x)))
-        return nn.Dense(self.outputs, name="head")(x)
+        return nn.Dense(self.outputs, use_bias=self.bias, name="head")(nn.relu(nn.Dense(self.hidden, name="hidden")(x)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ class AdversarialTerm:
 
     @property
     def _network(self) -> Adversary:
-        return Adversary(self.options.hidden, self.groups.total)
+        return Adversary(self.options.hidden, self.groups.total, self.options.loss != "correlation")
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:
@@ -149,8 +150,9 @@ class AdversarialTerm:
         Returns:
           [] float32; 0 for an attribute that nobody has.
         """
-        output, members = jnp.asarray(self._network.apply({"params": adversary}, features)), self.groups.members(batch)
         weight = jnp.asarray(batch["weight"])
+        output = jnp.asarray(self._network.apply({"params": adversary}, standardised(features, weight)))
+        members = self.groups.members(batch)
         one = correlation_loss if self.options.loss == "correlation" else entropy_loss
         return jnp.mean(jnp.stack([one(output[:, part], members[:, part], weight) for part in self.groups.slices]))
 
@@ -162,6 +164,20 @@ class AdversarialTerm:
             if any(reader is chosen for chosen in self._readers) and isinstance(reader.diagnoser, Featured)
         ]
         return jnp.concatenate(parts, 1)
+
+
+def standardised(features: Array, weight: Array) -> jax.Array:
+    """Features with mean 0 and variance 1 over the examples of all devices; mean and variance carry no gradient.
+
+    Args:
+      features: [B, F].
+      weight: [B].
+    """
+    fixed = lax.stop_gradient(features)
+    total, mass = everywhere((weight @ fixed, jnp.sum(weight)))
+    mean = total / jnp.maximum(mass, 1e-6)
+    variance = everywhere(weight @ (fixed - mean[None]) ** 2) / jnp.maximum(mass, 1e-6)
+    return (features - mean[None]) / jnp.sqrt(variance + 1e-8)[None]
 
 
 def entropy_loss(logits: Array, members: Array, weight: Array) -> jax.Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fairrecon_jax import parallel
 from fairrecon_jax.mitigation import Reader, Setting
+from fairrecon_jax.training import Phase, PhaseOutput
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 
 SPEC = CohortSpec(
@@ -46,6 +47,53 @@ class Outline:
 
     def predict(self, variables: Any, image: Any) -> Any:
         return jax.nn.sigmoid(variables["params"]["gain"] * (image - 0.5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A cohort of the examples of `batch`."""
+
+    count: int = 32
+
+    def example(self, i: int) -> dict[str, Any]:
+        return {name: value[i] for name, value in batch(self.count).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ghost:
+    """A tiny generative reconstructor: clean = scale * degraded + shift + keyed noise, and a critic whose phase has no clean estimate."""
+
+    name: str = "ghost"
+
+    def init(self, key: Any, whole: Any) -> Any:
+        params = {"net": {"scale": jnp.float32(0.9), "shift": jnp.zeros(())}, "critic": {"level": jnp.ones(())}}
+        return {"params": params, "batch_stats": {}}
+
+    def clean(self, variables: Any, whole: Any, key: Any) -> Any:
+        net, keys = variables["params"]["net"], parallel.example_keys(key, whole["example_id"])
+        noise = jax.vmap(lambda k: jax.random.normal(k, whole["degraded"].shape[1:]))(keys)
+        return net["scale"] * whole["degraded"] + net["shift"] + 0.01 * noise
+
+    def loss(self, variables: Any, whole: Any, key: Any, train: bool) -> Any:
+        clean = self.clean(variables, whole, key)
+        loss = jnp.mean((clean - whole["image"]) ** 2)
+        return loss, PhaseOutput(clean, {}, {"mse": loss})
+
+    def critic_loss(self, variables: Any, whole: Any, key: Any, train: bool) -> Any:
+        return (variables["params"]["critic"]["level"] - 0.5) ** 2, PhaseOutput(None, {}, {})
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("net", self.loss), Phase("critic", self.critic_loss))
+
+    def evaluate(self, variables: Any, whole: Any, key: Any) -> Any:
+        errors = jnp.mean((self.clean(variables, whole, key) - whole["image"]) ** 2, axis=(1, 2, 3))
+        return {"error": (errors, whole["weight"])}
+
+
+def dim(whole: Any, key: Any) -> Any:
+    """Adds the degraded image: half the contrast."""
+    return {**whole, "degraded": 0.5 + 0.5 * (whole["image"] - 0.5)}
 
 
 def setting(*readers: str) -> Setting:

@@ -299,6 +299,13 @@ class Workspace:
         folder = self.workdir / "results"
         return pd.read_csv(folder / "performance.csv", low_memory=False), pd.read_csv(folder / "fairness.csv", low_memory=False)
 
+    def comparisons(self) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+        """The tables of mitigated against unmitigated reconstructions and of the sweeps, None where they were not written."""
+        paths = [self.workdir / "results" / f"{name}.csv" for name in ("mitigation", "mitigation_sweep")]
+        known = len(self.config.mitigations) > 0
+        found = [pd.read_csv(p, low_memory=False) if known and p.exists() else None for p in paths]
+        return found[0], found[1]
+
     # -- images ----------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, name: str, level: float, part: str = "test") -> Path:

@@ -1,9 +1,9 @@
 """Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
 
-Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed; the equalised-odds term
-(all seeds) and the other mitigations (the first `--other-seeds`) fine-tune the reconstructors. Each seed is a study of its own in
-`DIR/seed<N>`, so a killed run continues. The same predictions are compared once more with the attributes shuffled over patients, where no
-gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `DIR/mitigation.md`.
+Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
+term (all seeds, its weight chosen among `--weights` on validation patients) and the other mitigations (the first `--other-seeds`) fine-tune
+the reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared once more
+with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GAPS = ("eodd", "ser")
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
-def configuration(seed: int, everything: bool, steps: int, patients: int, weight: float, tiny: bool) -> ConfigDict:
+def configuration(seed: int, everything: bool, steps: int, patients: int, weights: tuple[float, ...], tiny: bool) -> ConfigDict:
     """The study of one seed.
 
     Args:
@@ -38,7 +38,7 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
       everything: all mitigations instead of the equalised-odds term alone.
       steps: of each fine-tuning.
       patients: of the phantom.
-      weight: of the terms.
+      weights: of the equalised-odds term, to choose from; the other terms have the middle one.
       tiny: a smoke run of seconds whose numbers mean nothing.
     """
     c = get_config()
@@ -51,7 +51,7 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
             block.train.seed = seed
     c.mitigations = ConfigDict()
     for name, kind in KINDS.items() if everything else [("eodd", KINDS["eodd"])]:
-        fields = {"outcome": ""} if kind == "reweighting" else {"weight": weight}
+        fields = {"weights": weights} if name == "eodd" else {} if kind == "reweighting" else {"weight": weights[len(weights) // 2]}
         block = mitigation(kind, steps, 32, 5e-4, attributes=("sex",), **fields)
         block.train.seed = seed
         c.mitigations[name] = block
@@ -147,13 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     parser.add_argument("--other-seeds", type=int, default=2, help="of these, cohorts for the other mitigations too")
     parser.add_argument("--steps", type=int, default=300, help="of each fine-tuning")
     parser.add_argument("--patients", type=int, default=1500, help="of each phantom")
-    parser.add_argument("--weight", type=float, default=1.0, help="of the terms")
+    parser.add_argument(
+        "--weights", default="0.01,0.1,1", help="of the equalised-odds term, to choose from; the others have the middle one"
+    )
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
     chosen = parser.parse_args(arguments)
     quiet(logging.ERROR)
+    weights = tuple(float(text) for text in chosen.weights.split(","))
     found = []
     for seed in range(chosen.seeds):
-        config = configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, chosen.weight, chosen.tiny)
+        config = configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, weights, chosen.tiny)
         workdir = chosen.out / f"seed{seed}"
         study.run(config, workdir)
         found.append(seed_rows(workdir, config, seed))

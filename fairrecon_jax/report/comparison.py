@@ -157,7 +157,8 @@ def sweep(findings: Findings) -> Drawing | None:
     with canvas(2.7) as figure:
         panels = figure.subplots(1, len(kinds), squeeze=False)[0]
         for axes, kind in zip(panels, kinds, strict=True):
-            for (name, recon, part), mine in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
+            for key, mine in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
+                name, recon, part = map(str, key)
                 look, tried = findings.looks[recon], mine[mine["weight"] > 0].sort_values("weight")
                 faint = {"alpha": 1.0 if part == "val" else 0.45, "color": look.color}
                 axes.plot(tried["weight"], tried[kind], linestyle="-" if part == "val" else "--", linewidth=1.1, **faint)
@@ -172,8 +173,8 @@ def sweep(findings: Findings) -> Drawing | None:
         legend(figure, findings, rows.assign(mitigation=rows["sweep"]))
     reasons = "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"])) if findings.sweep is not None else ""
     caption = (
-        "Solid: validation patients, from whom the weight was chosen; dashed: test patients; dotted: without mitigation; the large mark is the "
-        f"chosen weight. {reasons}."
+        "Solid: validation patients, from whom the weight was chosen; dashed: test patients; dotted: without mitigation; "
+        f"the large mark is the chosen weight. {reasons}."
     )
     best = rows[(rows["part"] == "val") & (rows["weight"] > 0)]
     alt = "; ".join(f"{r.reconstructor} {r.mitigation}: " + ", ".join(f"{k} {signed(getattr(r, k), 3)}" for k in kinds) for r in each(best))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -49,6 +50,11 @@ class Outline:
         return jax.nn.sigmoid(variables["params"]["gain"] * (image - 0.5))
 
 
+@functools.cache
+def _whole(count: int) -> dict[str, np.ndarray]:
+    return batch(count)
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """A cohort of the examples of `batch`."""
@@ -56,7 +62,7 @@ class Rows:
     count: int = 32
 
     def example(self, i: int) -> dict[str, Any]:
-        return {name: value[i] for name, value in batch(self.count).items()}
+        return {name: value[i] for name, value in _whole(self.count).items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,8 +47,8 @@ def test_the_term_is_what_plain_loops_say():
     assert worst > 0.1
 
 
-@pytest.mark.parametrize("options", [{}, {"combine": "logsumexp"}, {"ratio": "log"}], ids=str)
-@pytest.mark.parametrize("readers", [("bright",), ("outline",), ("bright", "outline")], ids="+".join)
+@pytest.mark.parametrize("options", [{}, {"combine": "logsumexp", "ratio": "log"}], ids=str)
+@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
 def test_the_gradient_is_that_of_finite_differences_and_not_zero(readers, options):
     with jax.enable_x64(True):
         objective, state = start(EqualisedOdds(decay=0.0, warmup=0, weight=2.0, **options), *readers)
@@ -67,8 +67,9 @@ def test_the_gradient_is_that_of_finite_differences_and_not_zero(readers, option
 def test_the_gradient_of_a_pooled_rate_is_as_large_as_that_of_a_batch():
     alone, state = start(EqualisedOdds(decay=0.0, warmup=0, task_weight=0.0))
     pooled, kept = start(EqualisedOdds(decay=0.9, warmup=0, task_weight=0.0))
+    call = value_of(pooled)
     for _ in range(60):
-        kept = value_of(pooled)(kept, seen(BATCH))[1]
+        kept = call(kept, seen(BATCH))[1]
     ours, wanted = gradient_of(pooled)[0](BATCH["image"], kept, BATCH), gradient_of(alone)[0](BATCH["image"], state, BATCH)
     np.testing.assert_allclose(ours, wanted, rtol=1e-2, atol=1e-7)
 
@@ -84,7 +85,7 @@ def test_a_step_down_the_gradient_narrows_the_gap():
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0, np.nan])
-@pytest.mark.parametrize("readers", [("bright",), ("bright", "outline")], ids="+".join)
+@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
 def test_a_batch_of_one_class_stays_finite_and_leaves_the_threshold(readers, label):
     objective, state = start(EqualisedOdds(track_threshold=True), *readers)
     call = value_of(objective)
@@ -152,7 +153,7 @@ def test_normalisation_lets_the_term_shrink():
     assert int(state["scale"]["steps"]) == 3
 
 
-@pytest.mark.parametrize("readers", [("bright",), ("bright", "outline")], ids="+".join)
+@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
 def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(readers):
     objective, state = start(EqualisedOdds(track_threshold=True), *readers)
     whole = seen(BATCH)

@@ -63,6 +63,34 @@ def _model_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
 
 
+def _mitigate(values: Any) -> None:
+    parallel.start()
+    config, asked = config_of(values), (values.mitigation, values.reconstructor, values.level)
+    if values.mitigation and values.mitigation not in config.mitigations:
+        raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
+
+    def wanted(name: str) -> bool:
+        kind, _, rest = name.partition(" ")
+        if kind not in ("mitigate", "predict", "choose") or " with " not in rest:
+            return False
+        reconstructor, _, rest = rest.partition(" with ")
+        column, _, level = rest.rpartition(" at ")
+        found = (column.partition("@")[0], reconstructor, level)
+        return all(not want or want == has for want, has in zip((*asked[:2], _level(asked[2])), found, strict=True))
+
+    study.run(config, workdir_of(values), only=wanted)
+
+
+def _level(text: str) -> str:
+    return level_name(float(text)) if text else ""
+
+
+def _mitigate_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("mitigation", "", "name in config.mitigations; all if empty", flag_values=values)
+    flags.DEFINE_string("reconstructor", "", "name in config.reconstructors; all that the mitigation names if empty", flag_values=values)
+    flags.DEFINE_string("level", "", "one level; all that the mitigation names if empty", flag_values=values)
+
+
 def _study(values: Any) -> None:
     parallel.start()
     study.run(config_of(values), workdir_of(values))
@@ -137,6 +165,23 @@ Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/
 """,
         _pieces("train"),
         _model_flags,
+    ),
+    "mitigate": Command(
+        "fine-tune trained reconstructors so that the diagnosis treats groups more alike",
+        """
+Needs `train`. Fine-tunes from the trained weights, on training patients, as config.mitigations.<name> says; the diagnosers stay frozen.
+Continues where it was killed. Then predicts and, where the block lists several weights, chooses one on validation patients: the smallest
+mean gap among those that lose no more than psnr_tolerance and task_tolerance. Writes <workdir>/mitigated/<name>/<reconstructor>/<level>
+(with @<weight> behind the name for each weight tried) and <workdir>/predictions/<reconstructor>__<level>__<name>.parquet.
+Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration:
+
+  from fairrecon_jax.defaults import mitigation
+  c.mitigations.eodd = mitigation("equalised_odds", steps=500, batch_size=16, learning_rate=1e-4, weights=(0.1, 1.0, 10.0))
+
+  fairrecon mitigate --config=configs/my_study.py --workdir=runs/mine --mitigation=eodd --reconstructor=unet --level=10000
+""",
+        _mitigate,
+        _mitigate_flags,
     ),
     "reconstruct": Command(
         "write reconstructed images",

@@ -3,6 +3,8 @@
 Choices only: derived numbers are computed where they are used. Every field is commented.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -31,6 +33,13 @@ def training(steps: int, batch_size: int, learning_rate: float, selection: str =
     return c
 
 
+def mitigation(kind: str, steps: int, batch_size: int, learning_rate: float, **fields: Any) -> ConfigDict:
+    """One mitigation's settings: a kind of `fairrecon_jax.mitigation.MITIGATIONS`, its fields, and those of `finetuning.Plan`."""
+    c = ConfigDict({"kind": kind, **fields})
+    c.train = training(steps, batch_size, learning_rate, selection="")  # the last weights: the best image is not the fairest one
+    return c
+
+
 def study() -> ConfigDict:
     """What every study has, without cohort, models and levels."""
     c = ConfigDict()
@@ -45,6 +54,7 @@ def study() -> ConfigDict:
     c.degradation = ConfigDict()
     c.reconstructors = ConfigDict({"identity": {"kind": "identity"}})  # the degraded image goes straight to the diagnosis
     c.diagnosers = ConfigDict()
+    c.mitigations = ConfigDict()  # by name, e.g. mitigation("equalised_odds", 500, 16, 1e-4, weights=(0.1, 1.0)); none by default
     c.tandem = ConfigDict()
     c.tandem.batch_size = 32  # examples per fused call over all devices
     c.assess = ConfigDict()

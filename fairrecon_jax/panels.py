@@ -40,7 +40,9 @@ def write_report(workspace: Workspace) -> Path:
     table = workspace.cohort.table
     table = table.assign(split=table["patient_id"].map(workspace.splits.patients))
     panels = example_panels(workspace, block["examples"], performance)
-    return build_report(workspace.workdir, workspace.spec, performance, fairness, table, panels, provenance(workspace), options)
+    return build_report(
+        workspace.workdir, workspace.spec, performance, fairness, table, panels, provenance(workspace), options, *workspace.comparisons()
+    )
 
 
 def example_rows(workspace: Workspace, count: int) -> np.ndarray:

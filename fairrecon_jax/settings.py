@@ -19,6 +19,7 @@ from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
+from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import Reconstructor, make_reconstructor
 from fairrecon_jax.training.config import TrainConfig
@@ -132,6 +133,72 @@ def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
         kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
         tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
     return make_diagnoser(spec=spec, tasks=tasks, **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Where a mitigation is tried, on whom, and how its weight is chosen: the fields of its block that every kind has.
+
+    Attributes:
+      reconstructors: names; () for all that are trained.
+      levels: of the degradation; () for the fairness level.
+      weights: values of the kind's `weight` to try, each with a training of its own; () for the one the kind has.
+      fraction: share of the training patients to fine-tune on.
+      psnr_tolerance: dB of validation PSNR that a chosen weight may cost.
+      task_tolerance: mean validation AUROC and Dice that a chosen weight may cost.
+    """
+
+    reconstructors: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    fraction: float = 1.0
+    psnr_tolerance: float = 1.0
+    task_tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction must lie in (0, 1], got {self.fraction}")
+        if self.psnr_tolerance < 0 or self.task_tolerance < 0:
+            raise ValueError("psnr_tolerance and task_tolerance must not be negative")
+        if len(set(self.weights)) != len(self.weights):
+            raise ValueError(f"weights must differ, got {self.weights}")
+
+
+PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(Plan))
+
+
+def mitigation_plan(config: ConfigDict, name: str) -> Plan:
+    """Where and on whom `config.mitigations.<name>` is tried, with the study's reconstructors and level filled in.
+
+    Raises:
+      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied.
+    """
+    block = plain(_named(config.mitigations, name, "mitigations"))
+    if name == "none" or not all(c.isalnum() or c in "-_" for c in name) or "__" in name:
+        raise ValueError(f"config.mitigations: {name!r} must be a word of letters, digits, '-' and single '_', and not 'none'")
+    plan = build(Plan, f"mitigations.{name}", {key: value for key, value in block.items() if key in PLAN_FIELDS})
+    trained = tuple(key for key, value in config.reconstructors.items() if "train" in value)
+    studied = tuple(float(level) for level in config.degradation.levels)
+    wrong = [key for key in plan.reconstructors if key not in trained] + [v for v in plan.levels if float(v) not in studied]
+    if wrong or not trained:
+        raise ValueError(f"config.mitigations.{name}: {wrong} is not among the trained reconstructors {trained} or the levels {studied}")
+    levels = tuple(float(level) for level in plan.levels) or (float(config.degradation.fairness_level),)
+    return dataclasses.replace(plan, reconstructors=plan.reconstructors or trained, levels=levels)
+
+
+def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mitigation:
+    """The mitigation that `config.mitigations.<name>` describes, with another weight where one is given.
+
+    Raises:
+      ValueError: there is no such block, or a field is refused; the message names it.
+    """
+    fields = {key: value for key, value in _fields(_named(config.mitigations, name, "mitigations")).items() if key not in PLAN_FIELDS}
+    if weight is not None:
+        fields["weight"] = float(weight)
+    try:
+        return make_mitigation(**fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.mitigations.{name}: {error}") from error
 
 
 def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:

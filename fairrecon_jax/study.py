@@ -17,7 +17,8 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from fairrecon_jax import settings
+from fairrecon_jax import finetuning, settings
+from fairrecon_jax.assessment import write_results
 from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.panels import write_report
 from fairrecon_jax.workspace import Workspace, level_name
@@ -62,7 +63,7 @@ def plan(workspace: Workspace) -> list[Piece]:
     for name, block in config.diagnosers.items():
         readers[name] = settings.digest(source, name, block)
         pieces.append(Piece(f"train {name}", f"train {name}", readers[name], _call(workspace.train_diagnoser, name)))
-    cells = []
+    cells, models, cells_of = [], {}, {}
     for name, level in workspace.grid():
         physics = {key: value for key, value in config.degradation.items() if key not in settings.GRID}
         block = config.reconstructors[name]
@@ -71,20 +72,24 @@ def plan(workspace: Workspace) -> list[Piece]:
         if "train" in block:
             pieces.append(Piece(f"train {where}", f"train {name}", model, _call(workspace.train_reconstructor, name, level)))
         cells.append(settings.digest(model, readers, config.seed))
+        models[name, level], cells_of[name, level] = model, cells[-1]
         pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], _call(workspace.predict, name, level)))
+    more = finetuning.pieces(workspace, models, cells_of, readers)
+    pieces += [Piece(*fields) for fields in more]
+    cells += [fields[2] for fields in more]
     assessed = settings.digest(cells, config.assess, config.degradation.fairness_level)
-    pieces.append(Piece("assess", "assess", assessed, workspace.assess))
+    pieces.append(Piece("assess", "assess", assessed, _call(_assess, workspace)))
     pieces.append(Piece("report", "report", settings.digest(assessed, config.report), _call(write_report, workspace)))
     return pieces
 
 
-def run(config: ConfigDict, workdir: str | Path, only: str = "") -> Path:
+def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], bool] = "") -> Path:
     """Makes every piece of a study that is not made yet.
 
     Args:
       config: a study configuration (see `configs/`).
       workdir: the folder that holds everything the study makes.
-      only: make just the pieces whose name starts with this, and always anew ("" = all that are left).
+      only: make just the pieces whose name starts with this, or for whose name it is true, and always anew ("" = all that are left).
 
     Returns:
       The path of the report's page.
@@ -97,9 +102,11 @@ def run(config: ConfigDict, workdir: str | Path, only: str = "") -> Path:
     check(workspace)
     use_compilation_cache(workspace.workdir)
     settings.write_config(config, workspace.workdir / "config.json")
-    chosen = [piece for piece in pieces if piece.name.startswith(only)]
+    wanted = only if callable(only) else lambda name: name.startswith(only)
+    chosen = [piece for piece in pieces if wanted(piece.name)]
     if not chosen:
-        raise ValueError(f"no piece of the study is called {only!r}; there are: {', '.join(piece.name for piece in pieces)}")
+        asked = "as asked" if callable(only) else repr(only)
+        raise ValueError(f"no piece of the study is called {asked}; there are: {', '.join(piece.name for piece in pieces)}")
     _announce(chosen, workspace.workdir)
     for number, piece in enumerate(chosen, 1):
         if not only and piece.done(workspace.workdir):
@@ -133,6 +140,7 @@ def check(workspace: Workspace) -> None:
             settings.train_config(block, f"reconstructors.{name}")
     for name, block in config.diagnosers.items():
         settings.train_config(block, f"diagnosers.{name}")
+    finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
         settings.phantom_options(config)
     else:
@@ -145,6 +153,13 @@ def use_compilation_cache(workdir: Path) -> None:
     """Keeps compiled programs in the work directory, so that a second run does not compile them again."""
     jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def _assess(workspace: Workspace) -> None:
+    workspace.assess()
+    sweeps = finetuning.sweeps(workspace)
+    if sweeps is not None:
+        write_results(workspace.workdir, mitigation_sweep=sweeps)
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:

@@ -6,8 +6,9 @@
           cohort/                                   the prepared cohort (array_record)
           diagnosers/<name>/                        training run and frozen weights
           reconstructors/<name>/<level>/
-          predictions/<reconstructor>__<level>.parquet
-          results/performance.csv  fairness.csv
+          mitigated/<mitigation>/<reconstructor>/<level>/
+          predictions/<reconstructor>__<level>.parquet  <reconstructor>__<level>__<mitigation>.parquet
+          results/performance.csv  fairness.csv  mitigation.csv  mitigation_sweep.csv
           report/index.html  figures/  tables/
 ```
 """
@@ -30,7 +31,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fairrecon_jax import parallel, settings
-from fairrecon_jax.assessment import assess, read_predictions, read_results, write_predictions, write_results
+from fairrecon_jax.assessment import assess, compare, read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
@@ -46,7 +47,8 @@ from fairrecon_jax.types import Batch, CohortSpec, Key, Variables
 NO_MITIGATION = "none"
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A value as it comes back from JSON."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -122,10 +124,12 @@ class Workspace:
 
     # -- training --------------------------------------------------------------------------------------------------------------
 
-    def folder(self, name: str, level: float | None = None) -> Path:
+    def folder(self, name: str, level: float | None = None, mitigation: str = NO_MITIGATION) -> Path:
         """Where a model's training run and weights lie; diagnosers have no level."""
         if level is None:
             return self.workdir / "diagnosers" / name
+        if mitigation != NO_MITIGATION:
+            return self.workdir / "mitigated" / mitigation / name / level_name(level)
         return self.workdir / "reconstructors" / name / level_name(level)
 
     def train_diagnoser(self, name: str) -> None:
@@ -136,17 +140,29 @@ class Workspace:
     def train_reconstructor(self, name: str, level: float) -> None:
         """Trains one reconstructor at one level and freezes its best weights."""
         model = settings.reconstructor(self.config, name)
+        block, where = self.config.reconstructors[name], f"reconstructors.{name}"
+        degrade, more = self.degrader(level), self.degradation_choices(level)
+        self._fit(model, block, where, self.folder(name, level), "train_reconstruction", degrade, more)
+
+    def degrader(self, level: float) -> Callable[[Batch, Key], Batch]:
+        """The function that adds "degraded" to a training batch, with noise by key and example."""
         degradation = settings.degradation(self.config)
         operator = degradation.operator(level)
 
-        def degrade(batch: Batch, key: Key) -> dict[str, Any]:
+        def degrade(batch: Batch, key: Key) -> Batch:
             key = jax.random.fold_in(key, DEGRADE)
             return {**batch, "degraded": degradation(operator, batch["image"], batch["example_id"], key)}
 
-        block, where = self.config.reconstructors[name], f"reconstructors.{name}"
+        return degrade
+
+    def degradation_choices(self, level: float) -> dict[str, Any]:
+        """What a training's result depends on in the physics."""
         physics = {key: value for key, value in settings.plain(self.config.degradation).items() if key not in settings.GRID}
-        more = {"level": level, "degradation": physics}
-        self._fit(model, block, where, self.folder(name, level), "train_reconstruction", degrade, more)
+        return {"level": level, "degradation": physics}
+
+    def data_choices(self) -> dict[str, Any]:
+        """What a training's result depends on in the data."""
+        return {"cohort": self._cohort_choices(), "splits": self.splits.digest}
 
     def _fit(
         self,
@@ -161,8 +177,8 @@ class Workspace:
         options = settings.train_config(block, where)
         train, validation = self.rows(part), self.rows("val")
         model_fields = {key: value for key, value in settings.plain(block).items() if key != "train"}
-        choices = {"model": model_fields, "cohort": self._cohort_choices(), "splits": self.splits.digest, **more}
-        fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=_as_json(choices))
+        choices = {"model": model_fields, **self.data_choices(), **more}
+        fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=as_json(choices))
 
     def _cohort_choices(self) -> dict[str, Any]:
         return {key: value for key, value in settings.plain(self.config.cohort).items() if key != "root"}
@@ -191,11 +207,15 @@ class Workspace:
             self._steps[name] = tandem, compile_step(tandem)
         return self._steps[name]
 
-    def shared(self, name: str, level: float) -> dict[str, Any]:
+    def shared(self, name: str, level: float, mitigation: str = NO_MITIGATION) -> dict[str, Any]:
         """Weights, operator and key for one cell of the grid."""
         tandem, _ = self.tandem(name)
         readers = [self.weights(self.folder(reader)) for reader in self.config.diagnosers]
-        own = self.weights(self.folder(name, level)) if self.is_trained(tandem.reconstructor) else {"params": {}, "batch_stats": {}}
+        own = (
+            self.weights(self.folder(name, level, mitigation))
+            if self.is_trained(tandem.reconstructor)
+            else {"params": {}, "batch_stats": {}}
+        )
         return tandem.shared(level, own, readers, jax.random.key(self.config.seed))
 
     @staticmethod
@@ -210,30 +230,33 @@ class Workspace:
             rows = rows[self.cohort.table["evaluate"].to_numpy(bool)[rows]]
         return rows
 
-    def predictions_file(self, name: str, level: float) -> Path:
+    def predictions_file(self, name: str, level: float, mitigation: str = NO_MITIGATION) -> Path:
         """Where the predictions of one cell lie."""
-        return self.workdir / "predictions" / f"{name}__{level_name(level)}.parquet"
+        end = "" if mitigation == NO_MITIGATION else f"__{mitigation}"
+        return self.workdir / "predictions" / f"{name}__{level_name(level)}{end}.parquet"
 
-    def predict(self, name: str, level: float) -> None:
+    def predict(self, name: str, level: float, mitigation: str = NO_MITIGATION) -> None:
         """Writes the predictions of one cell of the grid: validation and test, original and reconstruction."""
         _, step = self.tandem(name)
         rows = self.evaluated_rows()
         size = self.config.tandem.batch_size
-        table = predict(step, self.shared(name, level), self.cohort, rows, size, label=f"{name} at {level_name(level)}")
+        table = predict(
+            step, self.shared(name, level, mitigation), self.cohort, rows, size, label=self.predictions_file(name, level, mitigation).stem
+        )
         parts = self.cohort.table.iloc[rows]["patient_id"].map(self.splits.patients).to_numpy()
         table.insert(2, "split", parts)
         cell = {
             "cohort": self.spec.name,
             "level": float(level),
             "reconstructor": name,
-            "mitigation": NO_MITIGATION,
+            "mitigation": mitigation,
             "seed": self.config.seed,
         }
-        write_predictions(self.predictions_file(name, level), table.assign(**cell), self.spec)
+        write_predictions(self.predictions_file(name, level, mitigation), table.assign(**cell), self.spec)
 
     def merge_predictions(self) -> pd.DataFrame:
         """Stacks all cells into `predictions.parquet`."""
-        cells = [read_predictions(self.predictions_file(name, level))[0] for name, level in self.grid()]
+        cells = [read_predictions(self.predictions_file(*cell))[0] for cell in self.cells()]
         table = pd.concat(cells, ignore_index=True)
         write_predictions(self.workdir / "predictions.parquet", table, self.spec)
         return table
@@ -242,19 +265,37 @@ class Workspace:
         """All (reconstructor, level) cells, a reconstructor's levels together so that its program is compiled once."""
         return [(name, float(level)) for name in self.config.reconstructors for level in self.config.degradation.levels]
 
+    def cells(self) -> list[tuple[str, float, str]]:
+        """All (reconstructor, level, mitigation) cells that are assessed: the grid, then each mitigation where it is tried."""
+        found = [(name, level, NO_MITIGATION) for name, level in self.grid()]
+        for mitigation in self.config.mitigations:
+            plan = settings.mitigation_plan(self.config, mitigation)
+            found += [(name, level, mitigation) for name in plan.reconstructors for level in plan.levels]
+        return found
+
     # -- tables and report -----------------------------------------------------------------------------------------------------
 
     def assess(self) -> None:
         """Writes `results/performance.csv` and `results/fairness.csv` from the predictions."""
         started = time.monotonic()
-        performance, fairness = assess(self.merge_predictions(), self.spec, settings.assess_options(self.config))
+        merged, options = self.merge_predictions(), settings.assess_options(self.config)
+        performance, fairness = assess(merged, self.spec, options)
         write_results(self.workdir, performance=performance, fairness=fairness)
+        if len(self.config.mitigations):
+            write_results(self.workdir, mitigation=compare(merged, self.spec, options))
         logging.info("assessed %d + %d rows in %.1f s", len(performance), len(fairness), time.monotonic() - started)
 
     def results(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The performance and fairness tables, as written."""
         performance, fairness = (read_results(self.workdir, name) for name in ("performance", "fairness"))
         return performance, fairness
+
+    def comparisons(self) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+        """The tables of mitigated against unmitigated reconstructions and of the sweeps, None where they were not written."""
+        paths = [self.workdir / "results" / f"{name}.csv" for name in ("mitigation", "mitigation_sweep")]
+        known = len(self.config.mitigations) > 0
+        found = [pd.read_csv(p, low_memory=False) if known and p.exists() else None for p in paths]
+        return found[0], found[1]
 
     # -- images ----------------------------------------------------------------------------------------------------------------
 

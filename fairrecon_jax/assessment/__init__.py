@@ -1,8 +1,20 @@
 """Assessment: from a predictions table to performance and fairness of every task, attribute, reconstructor and level."""
 
 from fairrecon_jax.assessment.assess import assess
+from fairrecon_jax.assessment.comparison import compare
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.points import points
 from fairrecon_jax.assessment.predictions import read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.assessment.rows import COLUMNS
 
-__all__ = ["COLUMNS", "AssessOptions", "assess", "read_predictions", "read_results", "write_predictions", "write_results"]
+__all__ = [
+    "COLUMNS",
+    "AssessOptions",
+    "assess",
+    "compare",
+    "points",
+    "read_predictions",
+    "read_results",
+    "write_predictions",
+    "write_results",
+]

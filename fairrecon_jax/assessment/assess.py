@@ -34,11 +34,10 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
     all_performance, all_fairness = [], []
     for study in studies(table, spec, options.intersections):
         context = Context(study, options, spec.modality)
-        present = _present(spec, study)
-        _classification(context, [task for task in present if task.kind == "classification"])
-        for task in present:
-            if task.kind == "segmentation":
-                continuous.add_segmentation(context, task, units(study, task, study.test, options.empty_mask))
+        present = present_tasks(spec, study)
+        if spec.tasks and not present:
+            raise ValueError(f"the predictions table holds no column '<task>__reconstructed' for any of {[t.name for t in spec.tasks]}")
+        fill(context, present)
         continuous.add_image_quality(context)
         settle(context.pending)
         all_performance += context.performance
@@ -46,12 +45,18 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
     return as_table(all_performance), as_table(all_fairness)
 
 
-def _present(spec: CohortSpec, study: Study) -> list[Task]:
-    """The tasks that the table holds; a table may leave tasks out, but not all of them."""
-    present = [task for task in spec.tasks if f"{task.name}__reconstructed" in study.columns]
-    if spec.tasks and not present:
-        raise ValueError(f"the predictions table holds no column '<task>__reconstructed' for any of {[t.name for t in spec.tasks]}")
-    return present
+def present_tasks(spec: CohortSpec, study: Study) -> list[Task]:
+    """The tasks that the table holds; a table may leave tasks out."""
+    return [task for task in spec.tasks if f"{task.name}__reconstructed" in study.columns]
+
+
+def fill(context: Context, tasks: list[Task]) -> None:
+    """Adds all rows and pending tests of the given tasks; `pending.settle` completes them."""
+    _classification(context, [task for task in tasks if task.kind == "classification"])
+    for task in tasks:
+        if task.kind == "segmentation":
+            found = units(context.study, task, context.study.test, context.options.empty_mask)
+            continuous.add_segmentation(context, task, found)
 
 
 def _prepare(context: Context, task: Task) -> Judged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.augment import Augmentation
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
-from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, make_diagnoser
+from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, make_diagnoser
 from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Augmentation",
     "Classifier",
     "Diagnoser",
+    "Featured",
     "Segmenter",
     "aggregate",
     "dice_score",

@@ -12,7 +12,7 @@ import numpy as np
 
 from fairrecon_jax.diagnosers.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
-from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.resnet import STAGES, ResNet
 from fairrecon_jax.parallel import AXIS
@@ -115,6 +115,10 @@ class Classifier:
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
         return nn.sigmoid(apply_network(self.network, NETWORK, variables, self._prepared(image), train=False)[0])
+
+    def features(self, variables: Variables, image: Array) -> jax.Array:
+        """Input of the last layer, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
+        return features(self.network, NETWORK, variables, self._prepared(image))
 
     def _labels(self, batch: Batch) -> jax.Array:
         """The columns of this diagnoser's tasks, [B, T]."""

@@ -31,6 +31,15 @@ class Diagnoser(Trainable, Protocol):
         ...
 
 
+@runtime_checkable
+class Featured(Protocol):
+    """A diagnoser that tells what it knows just before its answer."""
+
+    def features(self, variables: Variables, image: Array) -> jax.Array:
+        """Features [B, F] float32 of images [B, H, W, 1] in [0, 1], differentiable in the image."""
+        ...
+
+
 DIAGNOSERS: dict[str, type] = {}
 """Diagnoser dataclasses by kind; each takes `tasks` and `columns` beside its own fields."""
 

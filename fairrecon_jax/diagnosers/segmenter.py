@@ -12,7 +12,7 @@ import numpy as np
 
 from fairrecon_jax.diagnosers.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
-from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.parallel import AXIS
@@ -122,6 +122,10 @@ class Segmenter:
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Mask probabilities [B, H, W, S] of images [B, H, W, 1] in [0, 1]."""
         return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, train=False)[0])
+
+    def features(self, variables: Variables, image: Array) -> jax.Array:
+        """Means of the channels at the bottom of the U-Net, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
+        return features(self.network, NETWORK, variables, image)
 
     def _truth(self, batch: Batch) -> jax.Array:
         """The mask channels of this diagnoser's tasks, [B, H, W, S]."""

@@ -87,6 +87,29 @@ def apply_network(network: nn.Module, name: str, variables: Variables, *inputs: 
     return output, {**statistics, name: updates.get("batch_stats", own)}
 
 
+def features(network: nn.Module, name: str, variables: Variables, *inputs: Array) -> jax.Array:
+    """What a frozen network knows just before its answer: the array that it sows as "features".
+
+    Args:
+      network: module called as `network(*inputs, train=...)` that sows one array [B, F] into "intermediates".
+      name: the network's name in `variables`.
+      variables: of all networks.
+      *inputs: the network's inputs.
+
+    Returns:
+      [B, F] float32.
+
+    Raises:
+      ValueError: the network sows none, or several.
+    """
+    collections = {"params": variables["params"][name], "batch_stats": variables["batch_stats"].get(name, {})}
+    _, sown = network.apply(collections, *inputs, train=False, mutable=["intermediates"])
+    found = jax.tree.leaves(sown.get("intermediates", {}))
+    if len(found) != 1:
+        raise ValueError(f"{type(network).__name__} sows {len(found)} arrays of features, one is needed")
+    return jnp.asarray(found[0])
+
+
 def weighted_mean(values: Array, weight: Array, axis_name: str | None = None) -> jax.Array:
     """sum(values * weight) / sum(weight), the denominator averaged over a mapped axis.
 

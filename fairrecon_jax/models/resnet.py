@@ -103,7 +103,7 @@ class ResNet(nn.Module):
 
 
 class Head(nn.Module):
-    """Dense layers with ReLU between them.
+    """Dense layers with ReLU between them; the input of the last one is sown as "features" (see `models.apply.features`).
 
     Attributes:
       outputs: number of logits.
@@ -120,4 +120,6 @@ class Head(nn.Module):
         """[B, C] -> [B, outputs] float32."""
         for i, features in enumerate(self.hidden):
             x = nn.relu(nn.Dense(features, dtype=self.dtype, kernel_init=nn.initializers.he_normal(), name=f"dense{i}")(x))
-        return nn.Dense(self.outputs, dtype=jnp.float32, name=f"dense{len(self.hidden)}")(jnp.asarray(x, jnp.float32))
+        x = jnp.asarray(x, jnp.float32)
+        self.sow("intermediates", "features", x)
+        return nn.Dense(self.outputs, dtype=jnp.float32, name=f"dense{len(self.hidden)}")(x)

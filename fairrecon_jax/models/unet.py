@@ -40,6 +40,8 @@ class ConvBlock(nn.Module):
 class UNet(nn.Module):
     """Encoder and decoder of `depth` halvings with a skip connection at every size; the last convolution is linear.
 
+    The channels' means at the bottom are sown as "features" (see `models.apply.features`).
+
     At width 64 and depth 4, without normalisation and with one channel in and out: 31,030,593 parameters.
 
     Attributes:
@@ -86,6 +88,7 @@ class UNet(nn.Module):
             skips.append(x)
             x = max_pool_2x2(x)
         x = self._block(self.depth, "bottom")(x, train)
+        self.sow("intermediates", "features", jnp.mean(x, axis=(1, 2)).astype(jnp.float32))
         for level in reversed(range(self.depth)):
             x = UpConv2x2(self.width * 2**level, dtype=self.dtype, name=f"upconv{level}")(x)
             x = self._block(level, f"up{level}")(jnp.concatenate([skips[level], x], axis=-1), train)

@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 
 from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.report import comparison as against
 from fairrecon_jax.report import files, pages, privacy, record, style, summary, tables
 from fairrecon_jax.report.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
@@ -52,6 +53,8 @@ def build_report(
     examples: Sequence[ExamplePanel] = (),
     provenance: Mapping[str, Any] | None = None,
     options: ReportOptions | None = None,
+    comparison: pd.DataFrame | None = None,
+    sweep: pd.DataFrame | None = None,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex) beside it.
 
@@ -66,6 +69,8 @@ def build_report(
         "exclusions" (records with `reason` and `file`, or reason -> count), "conventions" (name -> words), "warnings" (list of
         sentences); further keys are printed as they are.
       options: choices of the report.
+      comparison: the long table results/mitigation.csv, None where nothing was mitigated.
+      sweep: the table results/mitigation_sweep.csv, None where no weight was swept.
 
     Returns:
       The path of the page.
@@ -74,7 +79,7 @@ def build_report(
       ValueError: a table lacks columns, or provenance is malformed; the message names what.
     """
     options, recorded = options or ReportOptions(), dict(provenance or {})
-    findings = Findings.of(spec, performance, fairness, options.convention)
+    findings = Findings.of(spec, performance, fairness, options.convention, comparison, sweep)
     folder = Path(workdir) / "report"
     hide = hider(cohort_table, examples, options)
     shown = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
@@ -173,7 +178,7 @@ def notices(findings: Findings, options: ReportOptions) -> list[str]:
     weak = sorted({findings.task_title(t) for t in findings.fairness.loc[findings.fairness["verdict"] == "at chance", "task"]})
     if weak:
         found.append(f"The diagnosis is no better than guessing on original images for {summary.listing(weak)}: no verdict about its gaps.")
-    return found
+    return found + against.fallbacks(findings)
 
 
 def legend_key(findings: Findings) -> dict[str, list[dict[str, str]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from fairrecon_jax.report import bias, cohort, forest, groups, mitigations, panels, quality, sheets
+from fairrecon_jax.report import bias, cohort, comparison, forest, groups, mitigations, panels, quality, sheets
 from fairrecon_jax.report.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
@@ -92,7 +92,15 @@ MITIGATION = (
     "Mitigation",
     "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
     "",
-    (mitigations.tradeoff, sheets.mitigation_cost),
+    (
+        comparison.verdicts,
+        comparison.pareto,
+        mitigations.tradeoff,
+        comparison.bars,
+        comparison.sweep,
+        comparison.price,
+        sheets.mitigation_cost,
+    ),
 )
 
 

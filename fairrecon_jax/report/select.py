@@ -82,15 +82,27 @@ class Findings:
       performance: cleaned performance rows of all conventions.
       fairness: cleaned fairness rows of all conventions.
       convention: the convention that is shown where several were computed.
+      comparison: rows of results/mitigation.csv as read, None where nothing was mitigated.
+      sweep: rows of results/mitigation_sweep.csv as read, None where no weight was swept.
     """
 
     spec: CohortSpec
     performance: pd.DataFrame
     fairness: pd.DataFrame
     convention: str = "paper"
+    comparison: pd.DataFrame | None = None
+    sweep: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, spec: CohortSpec, performance: pd.DataFrame, fairness: pd.DataFrame, convention: str = "paper") -> Findings:
+    def of(
+        cls,
+        spec: CohortSpec,
+        performance: pd.DataFrame,
+        fairness: pd.DataFrame,
+        convention: str = "paper",
+        comparison: pd.DataFrame | None = None,
+        sweep: pd.DataFrame | None = None,
+    ) -> Findings:
         """Validates both tables; where `convention` was not computed, the first one that was is shown.
 
         Raises:
@@ -98,7 +110,8 @@ class Findings:
         """
         performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
         present = [c for frame in (fairness, performance) for c in frame["convention"].unique() if c]
-        return cls(spec, performance, fairness, convention if convention in present or not present else present[0])
+        shown = convention if convention in present or not present else present[0]
+        return cls(spec, performance, fairness, shown, comparison, sweep)
 
     @functools.cached_property
     def conventions(self) -> list[str]:

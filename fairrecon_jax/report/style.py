@@ -18,12 +18,13 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 FILLS = ("full", "none", "left", "bottom", "right", "top", "full")
 KNOWN = {"unet": 0, "u-net": 0, "mse": 0, "pix2pix": 1, "gan": 1, "irsde": 2, "sde": 2}
-MARKERS = {"none": "o", "reweighting": "s", "reweighted": "s", "eodd": "D", "equalised_odds": "D", "adversarial": "^"}
-SPARE_MARKERS = ("v", "P", "X", "<", ">", "p", "h")
+MARKERS = {"none": "o", "reweighting": "s", "reweighted": "s", "eodd": "D", "equalised_odds": "D", "adversarial": "^", "group_dro": "v"}
+SPARE_MARKERS = ("P", "X", "<", ">", "p", "h")
 NAMES = {
     "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix", "irsde": "IR-SDE", "sde": "SDE",
     "identity": "degraded image", "none": "no mitigation", "reweighting": "reweighting", "reweighted": "reweighting",
     "eodd": "equalised-odds loss", "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
+    "group_dro": "group DRO",
 }  # fmt: skip
 METRICS = {
     "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity", "brier": "Brier score",

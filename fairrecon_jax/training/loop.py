@@ -117,12 +117,15 @@ def _choices(job: Job) -> dict[str, Any]:
 
 
 def _plain_fields(prefix: str, thing: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name; {} for anything else."""
+    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name, those of its dataclasses too; {} for others."""
 
     def plain(value: Any) -> bool:
         return value is None or isinstance(value, (str, int, float)) or (isinstance(value, tuple) and all(map(plain, value)))
 
-    if not dataclasses.is_dataclass(thing):
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         return {}
     values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    return {f"{prefix}.{name}": value for name, value in values.items() if plain(value)}
+    found = {f"{prefix}.{name}": value for name, value in values.items() if plain(value)}
+    for name, value in values.items():
+        found |= _plain_fields(f"{prefix}.{name}", value)
+    return found

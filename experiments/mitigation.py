@@ -1,0 +1,171 @@
+"""Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
+
+Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
+term (all seeds, its weight chosen among `--weights` on validation patients) and the other mitigations (the first `--other-seeds`) fine-tune
+the reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared once more
+with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from absl import logging
+from ml_collections import ConfigDict
+
+from configs.quickstart_xray import get_config
+from fairrecon_jax import settings, study
+from fairrecon_jax.assessment import compare, read_predictions
+from fairrecon_jax.cli import quiet
+from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.types import CohortSpec
+
+KINDS = {"eodd": "equalised_odds", "reweighting": "reweighting", "adversarial": "adversarial", "group_dro": "group_dro"}
+GAPS = ("eodd", "ser")
+VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
+
+
+def configuration(seed: int, everything: bool, steps: int, patients: int, weights: tuple[float, ...], tiny: bool) -> ConfigDict:
+    """The study of one seed.
+
+    Args:
+      seed: of phantom, splits, trainings, noise and assessment.
+      everything: all mitigations instead of the equalised-odds term alone.
+      steps: of each fine-tuning.
+      patients: of the phantom.
+      weights: of the equalised-odds term, to choose from; the other terms have the middle one.
+      tiny: a smoke run of seconds whose numbers mean nothing.
+    """
+    c = get_config()
+    c.seed = c.phantom.seed = c.splits.seed = c.assess.seed = seed
+    c.phantom.patients = patients
+    c.cohort.attributes = ("sex",)
+    c.report.examples = 0
+    for block in (*c.reconstructors.values(), *c.diagnosers.values()):
+        if "train" in block:
+            block.train.seed = seed
+    c.mitigations = ConfigDict()
+    for name, kind in KINDS.items() if everything else [("eodd", KINDS["eodd"])]:
+        fields = {"weights": weights} if name == "eodd" else {} if kind == "reweighting" else {"weight": weights[len(weights) // 2]}
+        block = mitigation(kind, steps, 32, 5e-4, attributes=("sex",), **fields)
+        block.train.seed = seed
+        c.mitigations[name] = block
+    if tiny:
+        _shrink(c)
+    return c.lock()
+
+
+def _shrink(c: ConfigDict) -> None:
+    """Makes a study small enough for a smoke run."""
+    c.phantom.update(patients=60, size=32, workers=1)
+    c.cohort.image_size = 32
+    c.assess.update(replicates=20, flips=19, floor_draws=10)
+    for block in (*c.reconstructors.values(), *c.diagnosers.values(), *c.mitigations.values()):
+        if "train" in block:
+            block.train.update(steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2)
+
+
+def shuffled(table: pd.DataFrame, spec: CohortSpec, seed: int) -> pd.DataFrame:
+    """The predictions with the attributes of whole patients dealt out anew within validation and test."""
+    generator, names = np.random.default_rng(seed), [a.name for a in spec.attributes]
+    parts = []
+    for _, part in table.groupby("split", sort=True):
+        people = part.drop_duplicates("patient_id").sort_values("patient_id").set_index("patient_id")[names]
+        dealt = pd.DataFrame(people.to_numpy()[generator.permutation(len(people))], index=people.index, columns=names)
+        parts.append(part.drop(columns=names).join(dealt, on="patient_id"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
+    """What one finished study found: one row per mitigation, reconstructor, task and attribute; kept in `outcome.csv`."""
+    kept = workdir / "outcome.csv"
+    stamp = settings.digest(config)
+    if kept.exists() and (workdir / "outcome.digest").read_text(encoding="utf-8") == stamp:
+        return pd.read_csv(kept, keep_default_na=False, na_values=[""])
+    found = pd.read_csv(workdir / "results" / "mitigation.csv", keep_default_na=False, na_values=[""], low_memory=False)
+    table, spec = read_predictions(workdir / "predictions.parquet")
+    null = compare(shuffled(table, spec, seed), spec, settings.assess_options(config))
+    keys = ["mitigation", "reconstructor", "level", "task", "attribute"]
+    rows = _gaps(found)[[*keys, "original", "reconstructed", "verdict"]]
+    rows = rows.merge(_gaps(null)[[*keys, "verdict"]], on=keys, suffixes=("", "_null"))
+    for metric in ("psnr", "auroc", "dice"):
+        price = found[(found["metric"] == metric) & (found["version"] == "change") & found["attribute"].isna()]
+        on = keys[:3] if metric == "psnr" else keys[:4]
+        rows = rows.merge(price[[*on, "change"]].rename(columns={"change": f"{metric}_change"}), on=on, how="left")
+    rows = rows.assign(seed=seed, seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()])
+    rows.to_csv(kept, index=False)
+    (workdir / "outcome.digest").write_text(stamp, encoding="utf-8")
+    return rows
+
+
+def _gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """The change rows of the headline gaps."""
+    return table[table["metric"].isin(GAPS) & (table["version"] == "change")]
+
+
+def _seconds(workdir: Path, mitigation_name: str, reconstructor: str) -> float:
+    """How long the fine-tunings of one mitigation took."""
+    files = (workdir / "pieces").glob(f"mitigate_{reconstructor}_with_{mitigation_name}*_at_*.json")
+    return float(sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in files))
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line per mitigation and reconstructor: gaps before and after, verdicts, false alarms among shuffled patients, price, run time."""
+    lines = []
+    for (name, reconstructor), part in rows.groupby(["mitigation", "reconstructor"], sort=True):
+        line = {"mitigation": name, "reconstructor": reconstructor, "seeds": part["seed"].nunique(), "cells": len(part)}
+        line |= {"gap_before": part["original"].mean(), "gap_after": part["reconstructed"].mean()}
+        line |= {verdict.replace(" ", "_"): int((part["verdict"] == verdict).sum()) for verdict in VERDICTS}
+        line["shuffled_helped_or_harmed"] = int(part["verdict_null"].isin(["helped", "harmed", "shifted"]).sum())
+        line |= {f"{m}_change": part[f"{m}_change"].mean() for m in ("psnr", "auroc", "dice") if part[f"{m}_change"].notna().any()}
+        line["seconds"] = part.drop_duplicates("seed")["seconds"].mean()
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    text = table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else str(v))
+    lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns), *(" | ".join(row) for row in text.to_numpy())]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
+    """Runs all seeds and writes the table.
+
+    Args:
+      arguments: command line without the program's name; the process's own if None.
+    """
+    parser = argparse.ArgumentParser(prog="python -m experiments.mitigation", description=__doc__)
+    parser.add_argument("--out", required=True, type=Path, help="folder for the studies and the table")
+    parser.add_argument("--seeds", type=int, default=5, help="phantom cohorts for the equalised-odds term")
+    parser.add_argument("--other-seeds", type=int, default=2, help="of these, cohorts for the other mitigations too")
+    parser.add_argument("--steps", type=int, default=300, help="of each fine-tuning")
+    parser.add_argument("--patients", type=int, default=1500, help="of each phantom")
+    parser.add_argument(
+        "--weights", default="0.01,0.1,1", help="of the equalised-odds term, to choose from; the others have the middle one"
+    )
+    parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
+    chosen = parser.parse_args(arguments)
+    quiet(logging.ERROR)
+    weights = tuple(float(text) for text in chosen.weights.split(","))
+    found = []
+    for seed in range(chosen.seeds):
+        config = configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, weights, chosen.tiny)
+        workdir = chosen.out / f"seed{seed}"
+        study.run(config, workdir)
+        found.append(seed_rows(workdir, config, seed))
+    table = summary(pd.concat(found, ignore_index=True))
+    table.to_csv(chosen.out / "mitigation.csv", index=False)
+    (chosen.out / "mitigation.md").write_text(markdown(table), encoding="utf-8")
+    print(markdown(table))
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Mitigated against unmitigated: the same test and the same rows, with the unmitigated reconstruction in the place of the original."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.assessment import continuous, thresholds
+from fairrecon_jax.assessment.assess import fill, present_tasks
+from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.pending import settle
+from fairrecon_jax.assessment.resample import triple
+from fairrecon_jax.assessment.rows import COLUMNS, Row, as_table, cell_fields, version_rows
+from fairrecon_jax.assessment.study import Study, Units, studies
+from fairrecon_jax.types import CohortSpec
+
+NONE = "none"
+VERSIONS = {"original": "unmitigated", "reconstructed": "mitigated", "change": "change"}
+VERDICTS = {
+    "narrowed": "helped",
+    "widened": "harmed",
+    "reversed": "harmed",
+    "within chance": "no detectable effect",
+}
+"""Verdict of the test -> verdict of a mitigation; others (shifted, at chance, not estimable) keep their word."""
+GAPS = ("eodd", "eop", "ser", "delta_dice", "gap_auroc")
+
+
+def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None) -> pd.DataFrame:
+    """What each mitigation did to the gaps, and what it cost, on the same images of the same patients.
+
+    The unmitigated reconstruction stands where the assessment has the original image, the mitigated one where it has the reconstruction:
+    gaps, their difference-in-differences test, families, intervals and reasons are those of `assess`. Thresholds are the study's own, from
+    the original images of the validation patients. The price is the paired change of PSNR, AUROC and Dice.
+
+    Args:
+      table: predictions of one cohort, with and without mitigation.
+      spec: its specification.
+      options: as for `assess`; gaps follow the paper's convention, and a rule that fits thresholds per version is replaced by "balanced".
+
+    Returns:
+      Long table with the columns `rows.COLUMNS`. `version` is "unmitigated", "mitigated" or "change"; the columns `original` and
+      `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of gaps: "helped" (narrowed), "harmed"
+      (widened, or its sides swapped), "shifted" (groups changed unequally, the largest gap did not clearly), "no detectable effect" (`mde`
+      says what could hide), "not estimable", "at chance". Empty where no cell has both versions.
+
+    Raises:
+      ValueError: the table contradicts itself or the specification.
+    """
+    options = options or AssessOptions()
+    rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
+    value = options.threshold_value if rule == options.threshold_rule else None
+    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("paper",))
+    rows: list[Row] = []
+    for study in studies(table, spec, options.intersections):
+        taus = _thresholds(study, spec, options)
+        contexts = [_context(study, spec, base, options, taus) for base in study.cells if base.mitigation == NONE]
+        found = [context for context in contexts if context is not None]
+        settle(item for context in found for item in context.pending)
+        for context in found:
+            rows += [_worded(row, rule) for row in (*context.fairness, *context.performance) if row["metric"] != "threshold"]
+    return as_table(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _thresholds(study: Study, spec: CohortSpec, options: AssessOptions) -> dict[str, float]:
+    """The study's threshold of each classification task; a task without one is left out."""
+    found = {}
+    for task in present_tasks(spec, study):
+        if task.kind == "classification":
+            value = float(thresholds.fit(study, task, options).reconstructed[0])
+            if math.isfinite(value):
+                found[task.name] = value
+    return found
+
+
+def _context(
+    study: Study, spec: CohortSpec, base: tuple[float, str, str], options: AssessOptions, taus: dict[str, float]
+) -> Context | None:
+    """Rows and pending tests of all mitigations of one reconstructor and level, None where there is none."""
+    pairs = [k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE]
+    if not pairs:
+        return None
+    place = study.cells.index(base)  # type: ignore[arg-type]
+    skipped = {t.name for t in spec.tasks if t.kind == "classification" and t.name not in taus}
+    columns = {}
+    for name, values in study.columns.items():
+        stem, _, version = name.partition("__")
+        if stem in skipped or version in ("original", "original_pixels"):
+            continue
+        columns[name] = values[pairs]
+        if version == "reconstructed":
+            columns[f"{stem}__original"] = np.broadcast_to(values[place], (len(pairs), values.shape[1]))
+    paired = dataclasses.replace(study, cells=tuple(study.cells[k] for k in pairs), columns=columns)
+    if taus:
+        options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
+    context = Context(paired, options, spec.modality)
+    if present := present_tasks(spec, paired):
+        fill(context, present)
+    if "psnr" in study.columns:
+        _add_psnr(context, study.columns["psnr"][place], study.columns["psnr"][pairs])
+    return context
+
+
+def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
+    """Adds the paired change of PSNR, everyone and per group, with its interval by patients; infinite values are left out."""
+    study = context.study
+    values = [np.broadcast_to(v, after.shape)[:, study.test] for v in (before, after)]
+    finite = np.isfinite(values[0]) & np.isfinite(values[1])
+    original, reconstructed = (np.where(finite, v, np.nan) for v in values)
+    groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
+    label = np.full(original.shape[1], np.nan)
+    units = Units(label, original, reconstructed, study.patient[study.test], groupings, "image", True, "")
+    for grouping in groupings:
+        if not np.any(grouping.code >= 0):
+            continue
+        found = continuous.average(context, units, grouping, ())
+        for k, cell in enumerate(study.cells):
+            for g, group in enumerate(grouping.groups):
+                fields = {**cell_fields(study, cell), "unit": "image", "attribute": grouping.name, "group": group, "metric": "psnr"}
+                fields |= {name: float(part[k, g]) for name, part in found.counts.items()}
+                context.performance += version_rows(fields, triple(found.means, (k, g)), context.method(units), {})
+
+
+def _worded(row: Row, rule: str) -> Row:
+    """A row of the assessment in the words of a comparison."""
+    worded = {**row, "version": VERSIONS.get(row["version"], row["version"])}
+    if row["metric"] in GAPS:
+        worded["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
+    if row["threshold_rule"]:
+        worded["threshold_rule"] = f"{rule} on validation originals" if rule != "fixed" else "fixed"
+    return worded

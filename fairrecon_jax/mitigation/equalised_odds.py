@@ -1,0 +1,167 @@
+"""Equalised odds: a term for diagnoses that fail and for groups that are failed unequally, read by frozen diagnosers in the estimate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fairrecon_jax.mitigation.interface import Setting, check_choice, check_positive, register
+from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, pool, rescale, spread
+from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
+from fairrecon_jax.training.trainable import Objective
+from fairrecon_jax.types import Array, Batch, Key
+
+FLOOR = 1e-3  # smallest 1 - Dice in a ratio
+THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
+
+
+@register("equalised_odds")
+@dataclasses.dataclass(frozen=True)
+class EqualisedOdds:
+    """Adds weight * (task loss + fairness term) / (its mean of the first steps).
+
+    Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness term of a classification task and an
+    attribute: EODD^2, EODD = max over labels y of the spread over groups of the soft rate of decisions sigmoid((score - tau) / T) among
+    label y. Of a segmentation task: (SER - 1)^2 or log^2 SER, SER = max(1 - Dice_g) / min(1 - Dice_g) of soft Dice. Rates are pooled over
+    recent batches (see `pooling.pool`); cells with too little behind them leave the spread.
+
+    Attributes:
+      weight: lambda.
+      attributes: names; () for all.
+      tasks: names; () for all that a frozen diagnoser reads.
+      temperature: T of the soft decision.
+      threshold: tau, on the scale of probabilities.
+      track_threshold: move tau, per task, to where soft sensitivity and soft specificity agree.
+      threshold_rate: step of the tracked threshold per unit of their difference.
+      decay: of the pooled sums from step to step.
+      min_count: smallest pooled number of examples of a cell that enters a spread.
+      combine: "max" over attributes and tasks, or "logsumexp".
+      sharpness: of "logsumexp".
+      ratio: segmentation term, "linear" for (SER - 1)^2 or "log" for log^2 SER.
+      task_weight: factor of the task loss inside the term.
+      warmup: steps whose mean term becomes the fixed divisor; 0 = no division.
+
+    Reference: the term of Wohlrapp et al., MIDL 2026 (arXiv 2604.10904), after Hardt, Price and Srebro 2016 (arXiv 1610.02413).
+    """
+
+    weight: float = 1.0
+    attributes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    temperature: float = 0.3
+    threshold: float = 0.5
+    track_threshold: bool = False
+    threshold_rate: float = 0.05
+    decay: float = 0.9
+    min_count: float = 2.0
+    combine: Literal["max", "logsumexp"] = "max"
+    sharpness: float = 20.0
+    ratio: Literal["linear", "log"] = "linear"
+    task_weight: float = 1.0
+    warmup: int = 20
+
+    def __post_init__(self) -> None:
+        kind = "equalised_odds"
+        check_positive(kind, weight=self.weight, temperature=self.temperature, min_count=self.min_count, sharpness=self.sharpness)
+        check_choice(kind, "combine", self.combine, ("max", "logsumexp"))
+        check_choice(kind, "ratio", self.ratio, ("linear", "log"))
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
+        if not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
+            raise ValueError(f"mitigation {kind!r}: threshold must lie in {THRESHOLDS}, got {self.threshold}")
+        if not 0 < self.threshold_rate <= 1 or self.task_weight < 0 or self.warmup < 0:
+            raise ValueError(f"mitigation {kind!r}: threshold_rate must lie in (0, 1], task_weight and warmup must not be negative")
+
+    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> None:
+        """None: rows are drawn equally."""
+
+    def objective(self, setting: Setting) -> Objective:
+        """The term.
+
+        Raises:
+          ValueError: an attribute or task is unknown, or no diagnoser reads it.
+        """
+        return EqualisedOddsTerm(self, Readout(setting, self.tasks), Groups(setting, self.attributes))
+
+
+@dataclasses.dataclass(frozen=True)
+class EqualisedOddsTerm:
+    """The objective of `EqualisedOdds`; its state holds frozen weights, pooled sums, thresholds [T] and the divisor.
+
+    Attributes:
+      options: the choices.
+      readout: tasks and frozen diagnosers.
+      groups: attributes.
+    """
+
+    options: EqualisedOdds
+    readout: Readout
+    groups: Groups
+
+    def __post_init__(self) -> None:
+        if not self.readout.tasks or not self.groups.total:
+            raise ValueError("equalised odds need a task and an attribute")
+
+    def init(self, key: Key, batch: Batch) -> dict[str, Any]:
+        """The state before the first step."""
+        state: dict[str, Any] = {"frozen": self.readout.frozen(), "scale": fresh_scale()}
+        if count := self.readout.count("classification"):
+            state |= {"rates": empty_pool((self.groups.total, count, 2)), "tau": jnp.full((count,), self.options.threshold)}
+        if count := self.readout.count("segmentation"):
+            state["dice"] = empty_pool((self.groups.total, count))
+        return state
+
+    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+        """See `Objective`."""
+        options, weight = self.options, jnp.asarray(batch["weight"])
+        readings = self.readout(state["frozen"], clean, batch)
+        members = self.groups.members(batch) * weight[:, None]
+        terms: list[jax.Array] = []
+        new, metrics = dict(state), dict[str, Array]()
+        if "rates" in state:
+            eodd, new["rates"], new["tau"] = self._eodd(readings, members, weight, state)
+            terms.append(eodd.reshape(-1) ** 2)
+            metrics["soft_eodd"] = jnp.max(eodd)
+        if "dice" in state:
+            ser, new["dice"] = self._ser(readings, members, state)
+            terms.append((jnp.log(ser) if options.ratio == "log" else ser - 1.0).reshape(-1) ** 2)
+            metrics["soft_ser"] = jnp.max(ser)
+        losses, known = readings.task_losses()
+        task = mean_everywhere(losses, known * weight[:, None])
+        fairness = combine(jnp.concatenate(terms), options.combine, options.sharpness)
+        scaled, new["scale"] = rescale(options.task_weight * task + fairness, state["scale"], options.warmup)
+        metrics |= {"task_loss": task, "fairness_term": fairness, "objective": options.weight * scaled}
+        return options.weight * scaled, lax.stop_gradient(new), metrics
+
+    def _eodd(self, readings: Readings, members: Array, weight: Array, state: Any) -> tuple[jax.Array, Any, jax.Array]:
+        """EODD [attributes, T] of soft decisions, the new pool and the new thresholds."""
+        options = self.options
+        soft = jax.nn.sigmoid((readings.scores - state["tau"][None]) / options.temperature)
+        has = jnp.stack([readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1)
+        sums = everywhere((jnp.einsum("bm,bty,bt->mty", members, has, soft), jnp.einsum("bm,bty->mty", members, has)))
+        rate, count, pooled = pool(state["rates"], sums[0], sums[1], options.decay)
+        gaps = [spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices]
+        tau = state["tau"]
+        if options.track_threshold:
+            tau = self._tracked(tau, everywhere((jnp.einsum("b,bty,bt->ty", weight, has, soft), jnp.einsum("b,bty->ty", weight, has))))
+        return jnp.max(jnp.stack(gaps), -1), pooled, tau
+
+    def _tracked(self, tau: Array, sums: tuple[Array, Array]) -> jax.Array:
+        """tau + rate (soft sensitivity - soft specificity), inside `THRESHOLDS`; unchanged where the batch lacks one of the classes."""
+        positive, count = sums
+        share = positive / jnp.maximum(count, 1e-6)
+        moved = tau + self.options.threshold_rate * (share[:, 1] - (1.0 - share[:, 0]))
+        return lax.stop_gradient(jnp.where(jnp.all(count > 0, 1), jnp.clip(moved, *THRESHOLDS), tau))
+
+    def _ser(self, readings: Readings, members: Array, state: Any) -> tuple[jax.Array, Any]:
+        """SER [attributes, S] of soft Dice and the new pool; 1 where fewer than two groups have enough images."""
+        sums = (jnp.einsum("bm,bs,bs->ms", members, readings.present, readings.dice), jnp.einsum("bm,bs->ms", members, readings.present))
+        total, images = everywhere(sums)
+        dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
+        error = jnp.log(jnp.maximum(1.0 - dice, FLOOR))
+        ratios = [jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0)) for part in self.groups.slices]
+        return jnp.stack(ratios), pooled

@@ -1,0 +1,152 @@
+"""What a mitigation is, the registry of their kinds, and what it acts on: a cohort's words and its frozen diagnosers.
+
+A new mitigation is one file: a frozen dataclass of plain fields that satisfies `Mitigation`, decorated with `register("name")` and imported
+in this package's `__init__`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from fairrecon_jax.diagnosers import Diagnoser
+from fairrecon_jax.mitigation.sampling import Sampling
+from fairrecon_jax.models.build import build
+from fairrecon_jax.training.trainable import Objective
+from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A frozen diagnoser: it judges estimates of the original image and is never trained.
+
+    Attributes:
+      diagnoser: the network and its tasks.
+      variables: its weights.
+    """
+
+    diagnoser: Diagnoser
+    variables: Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a mitigation acts on.
+
+    Attributes:
+      spec: names the columns of labels, masks and attributes.
+      readers: the frozen diagnosers of the study.
+    """
+
+    spec: CohortSpec
+    readers: tuple[Reader, ...] = ()
+
+    def attributes(self, names: Sequence[str]) -> tuple[Attribute, ...]:
+        """The attributes of those names in the specification's order; all if none is named.
+
+        Raises:
+          ValueError: an attribute is unknown, or there is none; the message lists those there are.
+        """
+        known = [a.name for a in self.spec.attributes]
+        wrong = [name for name in names if name not in known]
+        if wrong or not known:
+            asked = ", ".join(map(repr, wrong)) or "a mitigation"
+            raise ValueError(f"{asked} needs attributes of cohort {self.spec.name!r}; these are: {', '.join(known) or 'none'}")
+        return tuple(a for a in self.spec.attributes if not names or a.name in names)
+
+    def tasks(self, names: Sequence[str]) -> tuple[Task, ...]:
+        """The tasks of those names that a frozen diagnoser reads, in the specification's order; all of these if none is named.
+
+        Raises:
+          ValueError: a task is unknown or nobody reads it; the message lists those that are read.
+        """
+        read = {task for reader in self.readers for task in reader.diagnoser.tasks}
+        wrong = [name for name in names if name not in read]
+        if wrong or not read:
+            asked = ", ".join(map(repr, wrong)) or "any task"
+            raise ValueError(f"no frozen diagnoser reads {asked}; tasks that are read: {', '.join(sorted(read)) or 'none'}")
+        return tuple(t for t in self.spec.tasks if t.name in read and (not names or t.name in names))
+
+    def column(self, attribute: Attribute) -> int:
+        """The attribute's column in a batch's `attributes`."""
+        return [a.name for a in self.spec.attributes].index(attribute.name)
+
+
+@runtime_checkable
+class Mitigation(Protocol):
+    """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told (objective)."""
+
+    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling | None:
+        """Sampling weights of training rows, None if rows are drawn equally.
+
+        Args:
+          setting: the cohort's words.
+          attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's attributes.
+          outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an outcome where its mask is not empty).
+        """
+        ...
+
+    def objective(self, setting: Setting) -> Objective | None:
+        """The term to add to the reconstructor's loss, None if there is none."""
+        ...
+
+
+MITIGATIONS: dict[str, type] = {}
+"""Mitigation dataclasses by kind."""
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def register(kind: str) -> Callable[[_Class], _Class]:
+    """Class decorator that enters a mitigation into `MITIGATIONS`.
+
+    Raises:
+      ValueError: the name is taken by another class.
+    """
+
+    def enter(cls: _Class) -> _Class:
+        taken = MITIGATIONS.get(kind)
+        if taken is not None and taken.__qualname__ != cls.__qualname__:
+            raise ValueError(f"mitigation {kind!r} is already {taken.__qualname__}")
+        MITIGATIONS[kind] = cls
+        return cls
+
+    return enter
+
+
+def make_mitigation(kind: str, **fields: Any) -> Mitigation:
+    """Builds a mitigation from plain fields.
+
+    Args:
+      kind: a name in `MITIGATIONS`.
+      **fields: values of the kind's dataclass fields; lists become tuples.
+
+    Raises:
+      ValueError: the kind or a field is unknown, or a value is out of range; the message lists the valid ones.
+      TypeError: a value does not fit its field.
+    """
+    return build(MITIGATIONS, kind, "mitigation", fields)
+
+
+def check_positive(kind: str, **values: float) -> None:
+    """Refuses values that are not finite and positive.
+
+    Raises:
+      ValueError: the message names mitigation, field and value.
+    """
+    for name, value in values.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"mitigation {kind!r}: {name} must be a positive number, got {value}")
+
+
+def check_choice(kind: str, name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuses a word that is none of the allowed ones.
+
+    Raises:
+      ValueError: the message lists the allowed ones.
+    """
+    if value not in allowed:
+        raise ValueError(f"mitigation {kind!r}: {name} must be one of {', '.join(allowed)}, got {value!r}")

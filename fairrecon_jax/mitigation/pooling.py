@@ -1,0 +1,96 @@
+"""Numbers that remember: rates pooled over recent batches, a scale that is measured once, and maxima with a gradient everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fairrecon_jax.types import Array
+
+Pool = dict[str, Any]
+"""{"numerator", "denominator": [...] decayed sums, "batches": [] decayed number of batches}, float32."""
+TINY = 1e-12
+
+
+def empty_pool(shape: tuple[int, ...]) -> Pool:
+    """A pool of nothing."""
+    return {"numerator": jnp.zeros(shape), "denominator": jnp.zeros(shape), "batches": jnp.zeros(())}
+
+
+def pool(kept: Pool, numerator: Array, denominator: Array, decay: float) -> tuple[jax.Array, jax.Array, Pool]:
+    """Rates over recent batches, to which the present one adds its part and its gradient.
+
+    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does not hold (d = 0) keeps its rate, instead
+    of one of 0 or 1. Past batches came from nearly the same network, so that their derivative is that of the
+    present one: the gradient of the rate is W (dn/dx) / D, of the size that the rate of one batch of average composition would have.
+
+    Args:
+      kept: sums of earlier batches.
+      numerator: [...] n, with a gradient.
+      denominator: [...] d, without.
+      decay: in [0, 1); 0 = this batch only.
+
+    Returns:
+      (rates [...], 0 where D is 0; D [...]; the new pool, without gradient).
+    """
+    n = decay * kept["numerator"] + numerator
+    d = decay * kept["denominator"] + lax.stop_gradient(denominator)
+    batches = decay * kept["batches"] + 1.0
+    rate = jnp.where(d > 0, n / jnp.where(d > 0, d, 1.0), 0.0)
+    fixed = lax.stop_gradient(rate)
+    return fixed + batches * (rate - fixed), d, {"numerator": lax.stop_gradient(n), "denominator": d, "batches": batches}
+
+
+def fresh_scale() -> dict[str, Any]:
+    """The scale of a term before its first step."""
+    return {"steps": jnp.zeros((), jnp.int32), "mean": jnp.zeros(())}
+
+
+def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array, dict[str, Any]]:
+    """Divides a term by its own mean over the first `warmup` steps; afterwards the divisor stays, so that the term can shrink.
+
+    Args:
+      value: [] the term, with a gradient.
+      kept: {"steps", "mean"}.
+      warmup: number of steps N; 0 = no division.
+
+    Returns:
+      ([] value / mean of the steps up to min(now, N), the new scale).
+    """
+    term = jnp.asarray(value)
+    if warmup == 0:
+        return term, kept
+    now, steps = lax.stop_gradient(term), jnp.minimum(kept["steps"] + 1, warmup)
+    mean = jnp.where(kept["steps"] < warmup, kept["mean"] + (now - kept["mean"]) / steps, kept["mean"])
+    return term / jnp.maximum(mean, TINY), {"steps": steps, "mean": mean}
+
+
+def spread(values: Array, included: Array, axis: int) -> jax.Array:
+    """Largest minus smallest included value along an axis; 0, without gradient, where fewer than two are included.
+
+    Args:
+      values: [...] finite.
+      included: [...] bool.
+      axis: of the groups.
+    """
+    enough = jnp.sum(included, axis, keepdims=True) >= 2
+    inside = included & enough
+    high = jnp.max(jnp.where(inside, values, jnp.where(enough, -jnp.inf, 0.0)), axis)
+    low = jnp.min(jnp.where(inside, values, jnp.where(enough, jnp.inf, 0.0)), axis)
+    return high - low
+
+
+def combine(values: Array, how: str, sharpness: float) -> jax.Array:
+    """One number from several: their maximum, or (log mean exp(k v)) / k, which lies between mean and maximum and moves all of them.
+
+    Args:
+      values: [K], K >= 1.
+      how: "max" or "logsumexp".
+      sharpness: k of "logsumexp"; large k approaches the maximum.
+    """
+    if how == "max":
+        return jnp.max(values)
+    return (jax.nn.logsumexp(sharpness * values) - jnp.log(float(values.shape[0]))) / sharpness

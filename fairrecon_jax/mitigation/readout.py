@@ -1,0 +1,158 @@
+"""What frozen diagnosers read in an estimate of the original image, and sums of it over the groups of all devices."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fairrecon_jax.diagnosers import soft_dice
+from fairrecon_jax.mitigation.interface import Setting
+from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.types import Array, Batch, Task
+
+SMOOTH = 1.0  # pixels added to both parts of the soft Dice
+EDGE = 1e-7  # probabilities are kept this far from 0 and 1 in the cross-entropy
+
+
+class Readings(NamedTuple):
+    """What was read in B estimates.
+
+    Attributes:
+      scores: [B, T] probabilities of the chosen classification tasks.
+      labels: [B, T] in {0, 1}, 0 where unknown.
+      known: [B, T] float {0, 1}, the label is known.
+      dice: [B, S] soft Dice of the chosen segmentation tasks.
+      present: [B, S] float {0, 1}, the truth holds the region: only such images have a Dice here.
+    """
+
+    scores: jax.Array
+    labels: jax.Array
+    known: jax.Array
+    dice: jax.Array
+    present: jax.Array
+
+    def task_losses(self) -> tuple[jax.Array, jax.Array]:
+        """Per task the loss of each example and whether it has one.
+
+        Returns:
+          ([B, T + S] masked binary cross-entropy, then 1 - soft Dice; [B, T + S] float {0, 1}).
+        """
+        p = jnp.clip(self.scores, EDGE, 1.0 - EDGE)
+        entropy = -(self.labels * jnp.log(p) + (1.0 - self.labels) * jnp.log1p(-p))
+        return jnp.concatenate([entropy, 1.0 - self.dice], 1), jnp.concatenate([self.known, self.present], 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout:
+    """Reads the chosen tasks with the frozen diagnosers of a setting.
+
+    Attributes:
+      setting: cohort and diagnosers.
+      chosen: names of tasks; () for all that are read.
+    """
+
+    setting: Setting
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The chosen tasks: classification first, then segmentation."""
+        found = self.setting.tasks(self.chosen)
+        return tuple(sorted(found, key=lambda task: task.kind != "classification"))
+
+    def count(self, kind: str) -> int:
+        """Number of chosen tasks of a kind."""
+        return sum(task.kind == kind for task in self.tasks)
+
+    def frozen(self) -> tuple[Any, ...]:
+        """The diagnosers' weights: part of an objective's state, so that they are arguments and not constants of the compiled step."""
+        return tuple(jax.tree.map(jnp.asarray, reader.variables) for reader in self.setting.readers)
+
+    def __call__(self, frozen: tuple[Any, ...], clean: Array, batch: Batch) -> Readings:
+        """Diagnoses estimates.
+
+        Args:
+          frozen: from `frozen`.
+          clean: [B, H, W, 1] in [0, 1], with a gradient.
+          batch: labels and masks of the same examples.
+        """
+        found: dict[str, jax.Array] = {}
+        wanted = {task.name for task in self.tasks}
+        for reader, variables in zip(self.setting.readers, frozen, strict=True):
+            if wanted & set(reader.diagnoser.tasks):
+                scores = reader.diagnoser.predict(lax.stop_gradient(variables), clean)
+                found |= {task: scores[..., column] for column, task in enumerate(reader.diagnoser.tasks)}
+        spec = self.setting.spec
+        columns = [i for i, t in enumerate(spec.classification_tasks) if t.name in wanted]
+        channels = [i for i, t in enumerate(spec.segmentation_tasks) if t.name in wanted]
+        size = clean.shape[0]
+        labels = jnp.asarray(batch["labels"])[:, np.array(columns, int)]
+        truth = jnp.asarray(batch["mask"])[..., np.array(channels, int)]
+        read = [found[spec.classification_tasks[i].name] for i in columns]
+        masks = [found[spec.segmentation_tasks[i].name] for i in channels]
+        return Readings(
+            jnp.stack(read, 1) if read else jnp.zeros((size, 0)),
+            jnp.nan_to_num(labels),
+            (~jnp.isnan(labels)).astype(jnp.float32),
+            soft_dice(jnp.stack(masks, -1), truth, SMOOTH) if masks else jnp.zeros((size, 0)),
+            jnp.any(truth > 0, (1, 2)).astype(jnp.float32),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """The groups of the chosen attributes, side by side.
+
+    Attributes:
+      setting: names the attributes.
+      chosen: names of attributes; () for all.
+    """
+
+    setting: Setting
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of groups of each chosen attribute."""
+        return tuple(len(a.groups) for a in self.setting.attributes(self.chosen))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each attribute's groups stand among all."""
+        ends = np.cumsum(self.sizes)
+        return tuple(slice(int(end - size), int(end)) for end, size in zip(ends, self.sizes, strict=True))
+
+    @property
+    def total(self) -> int:
+        """Number of groups of all chosen attributes together."""
+        return sum(self.sizes)
+
+    def members(self, batch: Batch) -> jax.Array:
+        """[B, M] float {0, 1}: who belongs to which of the M groups; an unknown attribute belongs to none."""
+        codes = jnp.asarray(batch["attributes"])
+        parts = [
+            (codes[:, self.setting.column(a), None] == jnp.arange(len(a.groups))[None]).astype(jnp.float32)
+            for a in self.setting.attributes(self.chosen)
+        ]
+        return jnp.concatenate(parts, 1)
+
+
+def everywhere(tree: Any) -> Any:
+    """Sums over all devices; with the mean of the devices' gradients that the training step takes, derivatives are those of the sum."""
+    return lax.psum(tree, AXIS)
+
+
+def mean_everywhere(values: Array, weight: Array) -> jax.Array:
+    """sum(w v) / sum(w) over the examples of all devices, 0 where no weight is left.
+
+    Args:
+      values: any shape, finite.
+      weight: same shape, at least 0.
+    """
+    total, mass = everywhere((jnp.sum(values * weight), jnp.sum(weight)))
+    return total / jnp.where(mass > 0, mass, 1.0)

@@ -1,0 +1,219 @@
+"""Mitigated against unmitigated: verdicts in words, price, the trade between gap and quality, and the sweep of a term's weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.report import style
+from fairrecon_jax.report.drawing import Drawing, canvas, legend, point, signed
+from fairrecon_jax.report.select import Findings, clean, each, gap_metric, task_metric
+from fairrecon_jax.report.tables import Sheet, fixed, with_interval
+
+WORDS = {
+    "helped": "▼ helped",
+    "harmed": "▲ harmed",
+    "shifted": "◆ shifted",
+    "no detectable effect": "no detectable effect",
+}
+SWEEP = ("sweep", "reconstructor", "level", "weight", "part", "metric", "task", "attribute", "value", "chosen", "mitigation", "reason")
+
+
+def change_rows(findings: Findings) -> pd.DataFrame:
+    """Rows of all mitigations with their change against the unmitigated reconstruction; empty where there is none."""
+    if findings.comparison is None or findings.comparison.empty:
+        return pd.DataFrame()
+    rows = clean(findings.comparison, "mitigation")
+    return rows[rows["version"] == "change"]
+
+
+def verdicts(findings: Findings) -> Sheet | None:
+    """What each mitigation did to each gap, with the verdict of the paired test."""
+    rows = change_rows(findings)
+    if rows.empty:
+        return None
+    own = {t.name: gap_metric(t) for t in findings.spec.tasks}
+    rows = rows[(rows["metric"] == rows["task"].map(own)) & rows["attribute"].isin(findings.attributes)]
+    records = [
+        {
+            "level": style.level_name(row.level, findings.spec.degradation),
+            "method": findings.method_name(row.reconstructor, row.mitigation),
+            "diagnosis": findings.task_title(row.task),
+            "attribute": row.attribute,
+            "gap": style.metric_name(row.metric),
+            "unmitigated": fixed(row.original, 3, row.reason),
+            "mitigated": fixed(row.reconstructed, 3, row.reason),
+            "change (95% interval)": with_interval(row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True),
+            "adjusted p": fixed(row.p_adjusted, 3, "no test ran"),
+            "detectable": fixed(row.mde, 3, "not computed"),
+            "verdict": WORDS.get(row.verdict, row.verdict or "no test ran"),
+            "where": " ".join(filter(None, [row.group, row.label_stratum])),
+            "in words": row.reason,
+        }
+        for row in each(rows)
+    ]
+    if not records:
+        return None
+    caption = (
+        "The test of the other tables, with the unmitigated reconstruction in the place of the original image. Helped: the gap narrowed by "
+        "more than chance explains. Harmed: it widened, or its sides swapped. Shifted: groups changed unequally, the largest gap did not "
+        "clearly change. No detectable effect: a true change up to about 'detectable' may hide in it."
+    )
+    return Sheet("mitigation_verdicts", "Did mitigation help?", caption, pd.DataFrame(records), labels=5, folded=len(records) > 20)
+
+
+def price(findings: Findings) -> Sheet | None:
+    """Paired change of PSNR, AUROC and Dice of everyone, with intervals."""
+    rows = change_rows(findings)
+    if rows.empty:
+        return None
+    rows = rows[rows["metric"].isin(["psnr", "auroc", "dice"]) & (rows["attribute"] == "")]
+    records = [
+        {
+            "level": style.level_name(row.level, findings.spec.degradation),
+            "method": findings.method_name(row.reconstructor, row.mitigation),
+            "metric": style.metric_name(row.metric),
+            "diagnosis": findings.task_title(row.task) if row.task else "",
+            "unmitigated": fixed(row.original, 3, row.reason),
+            "mitigated": fixed(row.reconstructed, 3, row.reason),
+            "change (95% interval)": with_interval(row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True),
+        }
+        for row in each(rows)
+    ]
+    caption = "Paired over the same test images; intervals resample patients (AUROC: DeLong by patient)."
+    return Sheet("mitigation_price", "What mitigation cost, with intervals", caption, pd.DataFrame(records), labels=4) if records else None
+
+
+def pareto_rows(findings: Findings) -> pd.DataFrame:
+    """Per method and mitigation at the headline level: mean gap, mean task score and PSNR of reconstructions; long, one panel a row."""
+    level, kinds = findings.headline_level, sorted({t.kind for t in findings.spec.tasks})
+    methods = [r for r in findings.reconstructors if r != "identity"]
+    psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed", level=level)
+    parts = []
+    for kind in kinds:
+        tasks = [t for t in findings.spec.tasks if t.kind == kind]
+        gap = findings.pick("fairness", metric=gap_metric(tasks[0]), attribute=findings.attributes, version="reconstructed", level=level)
+        score = findings.pick("performance", metric=task_metric(tasks[0]), attribute="", version="reconstructed", level=level)
+        keys = ["reconstructor", "mitigation"]
+        means = [rows.groupby(keys, sort=False)["value"].mean() for rows in (gap, score, psnr)]
+        joined = pd.concat(means, axis=1, keys=["gap", "score", "psnr"]).reset_index()
+        names = {"gap_metric": gap_metric(tasks[0]), "score_metric": task_metric(tasks[0])}
+        parts.append(joined[joined["reconstructor"].isin(methods)].assign(**names))
+    return pd.concat(parts, ignore_index=True).dropna(subset=["gap"]) if parts else pd.DataFrame()
+
+
+def pareto(findings: Findings) -> Drawing | None:
+    """Mean gap against mean task score and against PSNR; one marker per mitigation, one colour per reconstructor."""
+    if findings.mitigations == ["none"]:
+        return None
+    rows = pareto_rows(findings)
+    if rows.empty:
+        return None
+    kinds = list(dict.fromkeys(zip(rows["gap_metric"], rows["score_metric"], strict=True)))
+    with canvas(2.7 * len(kinds)) as figure:
+        panels = figure.subplots(len(kinds), 2, squeeze=False)
+        for (gap, score), line in zip(kinds, panels, strict=True):
+            mine = rows[rows["gap_metric"] == gap]
+            for axes, column, name in zip(line, ("score", "psnr"), (score, "psnr"), strict=True):
+                for row in each(mine.dropna(subset=[column])):
+                    point(axes, getattr(row, column), row.gap, findings.looks[row.reconstructor], findings.markers[row.mitigation])
+                axes.set(xlabel=f"{style.metric_name(name)} (better →)", ylabel=f"{style.metric_name(gap)} (fairer ↓)")
+                axes.margins(0.15)
+                axes.grid()
+        legend(figure, findings, rows)
+    caption = (
+        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}: means over diagnoses (and attributes, for the gap). "
+        "Down and right is better on both; a mitigation that another one beats on both axes has nothing to offer. Means carry no interval."
+    )
+    alt = "Gap against quality: " + "; ".join(
+        f"{findings.method_name(r.reconstructor, r.mitigation)} {style.metric_name(r.gap_metric)} {r.gap:.3f}, "
+        f"{style.metric_name(r.score_metric)} {r.score:.3f}, PSNR {r.psnr:.1f}"
+        for r in each(rows)
+    )
+    return Drawing("mitigation_pareto", "Gap, diagnosis and image quality together", caption, f"{alt}.", figure, rows)
+
+
+def sweep_rows(findings: Findings) -> pd.DataFrame:
+    """Per sweep, reconstructor, weight and part: mean gap above no gap, mean task score, PSNR."""
+    if findings.sweep is None or findings.sweep.empty:
+        return pd.DataFrame()
+    missing = [c for c in SWEEP if c not in findings.sweep.columns]
+    if missing:
+        raise ValueError(f"the sweep table lacks the columns {missing}; write it with `fairrecon study`")
+    table = findings.sweep[findings.sweep["level"] == findings.headline_level]
+    value = table["value"] - (table["metric"] == "ser")
+    kind = table["metric"].map({"eodd": "gap", "ser": "gap", "auroc": "score", "dice": "score", "psnr": "psnr"})
+    keys = ["sweep", "reconstructor", "weight", "part", "mitigation", "chosen"]
+    return table.assign(value=value, kind=kind).pivot_table(index=keys, columns="kind", values="value").reset_index()
+
+
+def sweep(findings: Findings) -> Drawing | None:
+    """The weight of the term against gap, task score and PSNR (paper: figures 11 and 12)."""
+    rows = sweep_rows(findings)
+    if rows.empty:
+        return None
+    kinds = [k for k in ("gap", "score", "psnr") if k in rows]
+    titles = {"gap": "mean gap (EODD, SER − 1)", "score": "mean AUROC / Dice", "psnr": "PSNR (dB)"}
+    with canvas(2.7) as figure:
+        panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+        for axes, kind in zip(panels, kinds, strict=True):
+            for key, mine in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
+                name, recon, part = map(str, key)
+                look, tried = findings.looks[recon], mine[mine["weight"] > 0].sort_values("weight")
+                faint = {"alpha": 1.0 if part == "val" else 0.45, "color": look.color}
+                axes.plot(tried["weight"], tried[kind], linestyle="-" if part == "val" else "--", linewidth=1.1, **faint)
+                for row in each(tried):
+                    size = 7.0 if row.chosen == row.mitigation else 4.0
+                    marker = findings.markers.get(name, "o")
+                    point(axes, row.weight, getattr(row, kind), look, marker, markersize=size, alpha=faint["alpha"])
+                for value in mine.loc[mine["weight"] == 0, kind]:
+                    axes.axhline(value, linewidth=0.8, linestyle=":", **faint)
+            axes.set(xscale="log", xlabel="weight of the term", title=titles[kind])
+            axes.grid()
+        legend(figure, findings, rows.assign(mitigation=rows["sweep"]))
+    reasons = "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"])) if findings.sweep is not None else ""
+    caption = (
+        "Solid: validation patients, from whom the weight was chosen; dashed: test patients; dotted: without mitigation; "
+        f"the large mark is the chosen weight. {reasons}."
+    )
+    best = rows[(rows["part"] == "val") & (rows["weight"] > 0)]
+    alt = "; ".join(f"{r.reconstructor} {r.mitigation}: " + ", ".join(f"{k} {signed(getattr(r, k), 3)}" for k in kinds) for r in each(best))
+    return Drawing("mitigation_sweep", "How strong the term should be", caption, f"Weight of the term on validation: {alt}.", figure, rows)
+
+
+def fallbacks(findings: Findings) -> list[str]:
+    """Sentences about sweeps in which no weight was admissible, so that the unmitigated model stands under the mitigation's name."""
+    if findings.sweep is None or findings.sweep.empty:
+        return []
+    kept = findings.sweep[findings.sweep["chosen"] == "none"].drop_duplicates(["sweep", "reconstructor", "level"])
+    return [f"{findings.method_name(r.reconstructor, r.sweep)}: {r.reason}." for r in each(kept)]
+
+
+def bars(findings: Findings) -> Drawing | None:
+    """Change of every task score by each mitigation, as bars (paper: figure 13)."""
+    rows = change_rows(findings)
+    if rows.empty:
+        return None
+    rows = rows[rows["metric"].isin(["auroc", "dice"]) & (rows["attribute"] == "") & (rows["level"] == findings.headline_level)]
+    rows = rows.dropna(subset=["change"])
+    if rows.empty:
+        return None
+    tasks, methods = list(dict.fromkeys(rows["task"])), findings.methods(rows)
+    width = 0.8 / len(methods)
+    with canvas(2.6) as figure:
+        axes = figure.subplots()
+        axes.axhline(0, color=style.GREY, linewidth=0.7)
+        for i, (recon, mitigation) in enumerate(methods):
+            mine = rows[(rows["reconstructor"] == recon) & (rows["mitigation"] == mitigation)].set_index("task").reindex(tasks)
+            at, look = np.arange(len(tasks)) + (i - (len(methods) - 1) / 2) * width, findings.looks[recon]
+            axes.bar(at, mine["change"], width=0.9 * width, color=look.color, alpha=0.55)
+            axes.vlines(at, mine["ci_low"], mine["ci_high"], color=style.INK, linewidth=0.8)
+            point(axes, at, mine["change"], look, findings.markers[mitigation], markersize=4.0)
+        axes.set_xticks(range(len(tasks)), [findings.task_title(t) for t in tasks], rotation=20 if len(tasks) > 4 else 0)
+        axes.set_ylabel("change of AUROC / Dice (better ↑)")
+        legend(figure, findings, rows)
+    caption = "Mitigated minus unmitigated reconstruction on the same test images, everyone together, with 95% intervals."
+    alt = "Change of the task score: " + "; ".join(
+        f"{findings.method_name(r.reconstructor, r.mitigation)}, {findings.task_title(r.task)} {signed(r.change, 3)}" for r in each(rows)
+    )
+    return Drawing("mitigation_scores", "What mitigation did to the diagnosis", caption, f"{alt}.", figure, rows)

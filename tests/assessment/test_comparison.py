@@ -1,0 +1,105 @@
+"""Mitigated against unmitigated: planted help and harm are found, absent ones are not, thresholds and price are what they should be."""
+
+import numpy as np
+import pandas as pd
+import predictions_fake as fake
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from fairrecon_jax.assessment import COLUMNS, assess, compare, points
+
+CELL = [(1e4, "unet")]
+
+
+@pytest.fixture(scope="module")
+def stacked():
+    """Without mitigation women's positives are lost; "cure" gives them back, "twin" changes nothing, "poison" is the reverse."""
+    harmed, fine = fake.xray(harm=1.5, cells=CELL), fake.xray(harm=0.0, cells=CELL)
+    fine["psnr"] = harmed["psnr"] - 0.5
+    one = pd.concat([harmed, fine.assign(mitigation="cure"), harmed.assign(mitigation="twin")])
+    two = pd.concat([fine, harmed.assign(mitigation="poison")])
+    return one, two
+
+
+@pytest.fixture(scope="module")
+def compared(stacked, quick):
+    return [compare(table, fake.XRAY, quick(conventions=("paper", "published"))) for table in stacked]
+
+
+def gap(table, mitigation, attribute="sex", task="edema", metric="eodd"):
+    rows = table[(table["metric"] == metric) & (table["version"] == "change") & (table["mitigation"] == mitigation)]
+    (row,) = rows[(rows["attribute"] == attribute) & (rows["task"] == task)].to_dict("records")
+    return row
+
+
+def test_planted_help_and_harm_are_found_with_their_group(compared):
+    assert tuple(compared[0].columns) == COLUMNS
+    cure, poison = gap(compared[0], "cure"), gap(compared[1], "poison")
+    assert (cure["verdict"], poison["verdict"]) == ("helped", "harmed")
+    assert cure["group"] in ("Female", "Male")
+    assert cure["change"] < 0 < poison["change"]
+    assert cure["original"] == pytest.approx(poison["reconstructed"], abs=1e-9)
+    assert gap(compared[0], "cure", "age_group")["verdict"] == "no detectable effect"
+
+
+def test_no_change_is_no_detectable_effect_with_what_could_hide(compared):
+    twin = gap(compared[0], "twin")
+    assert (twin["verdict"], twin["change"]) == ("no detectable effect", 0)
+    assert 0 < twin["mde"] < 1
+
+
+def test_versions_are_named_and_thresholds_are_those_of_the_originals(compared, stacked, quick):
+    table = compared[0]
+    assert set(table["version"]) == {"unmitigated", "mitigated", "change"}
+    assert set(table.loc[table["metric"] == "eodd", "threshold_rule"]) == {"balanced on validation originals"}
+    _, fairness = assess(stacked[0], fake.XRAY, quick())
+    after = fairness[(fairness["metric"] == "eodd") & (fairness["version"] == "reconstructed") & (fairness["convention"] == "paper")]
+    for mitigation, version in (("none", "unmitigated"), ("cure", "mitigated")):
+        wanted = after[after["mitigation"] == mitigation].set_index(["task", "attribute"])["value"]
+        found = table[(table["metric"] == "eodd") & (table["version"] == version) & (table["mitigation"] == "cure")]
+        for (task, attribute), value in found.set_index(["task", "attribute"])["value"].items():
+            assert value == pytest.approx(wanted[task, attribute], abs=1e-12)
+
+
+def test_the_price_is_paired(compared, stacked):
+    table, frame = compared[0], stacked[0]
+    price = table[(table["version"] == "change") & (table["attribute"] == "") & (table["mitigation"] == "cure")].set_index(
+        ["metric", "task"]
+    )
+    assert price.loc[("psnr", ""), "change"] == pytest.approx(-0.5, abs=1e-5)
+    assert price.loc[("psnr", ""), "ci_high"] - price.loc[("psnr", ""), "ci_low"] < 1e-3  # the same shift for every image
+    test = frame[frame["split"] == "test"]
+    areas = [
+        roc_auc_score(part["edema__label"], part["edema__reconstructed"])
+        for part in (test[test["mitigation"] == m] for m in ("none", "cure"))
+    ]
+    assert price.loc[("auroc", "edema"), "change"] == pytest.approx(areas[1] - areas[0], abs=1e-9)
+
+
+def test_without_a_pair_there_is_no_row(quick):
+    assert compare(fake.xray(cells=CELL), fake.XRAY, quick()).empty
+    assert compare(fake.xray(cells=CELL).assign(mitigation="cure"), fake.XRAY, quick()).empty
+
+
+def test_points_are_those_of_the_assessment(stacked, quick):
+    found = points(stacked[0], fake.XRAY, quick(), "test").set_index(["mitigation", "metric", "task", "attribute"])["value"]
+    performance, fairness = assess(stacked[0], fake.XRAY, quick())
+    for table, metrics in ((performance, ("auroc", "psnr")), (fairness, ("eodd",))):
+        rows = table[table["metric"].isin(metrics) & (table["version"] == "reconstructed") & table["convention"].isin(["paper", ""])]
+        rows = rows[(rows["group"] == "") | (rows["metric"] == "eodd")]
+        for row in rows[(rows["attribute"] == "") | (rows["metric"] == "eodd")].itertuples():
+            assert found[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(row.value, abs=1e-6)
+    assert set(points(stacked[0], fake.XRAY, quick(), "val")["part"]) == {"val"}
+    with pytest.raises(ValueError, match="part must be"):
+        points(stacked[0], fake.XRAY, quick(), "train")
+
+
+def test_points_of_dice_are_means_of_patients(brain, quick):
+    table = brain[0]
+    found = points(table[table["level"] == 8.0], fake.BRAIN, quick(), "test").set_index(["metric", "task", "attribute"])["value"]
+    part = table[(table["level"] == 8.0) & (table["split"] == "test") & (table["tumour__label"] > 0)]
+    patients = part.groupby("patient_id").agg(dice=("tumour__reconstructed", "mean"), sex=("sex", "first"))
+    assert found["dice", "tumour", ""] == pytest.approx(patients["dice"].mean(), abs=1e-6)
+    errors = 1 - patients.groupby("sex")["dice"].mean()
+    assert found["ser", "tumour", "sex"] == pytest.approx(errors.max() / errors.min(), rel=1e-6)
+    assert np.isfinite(found["eodd", "grade", "sex"])

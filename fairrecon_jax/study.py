@@ -127,7 +127,12 @@ def check(workspace: Workspace) -> None:
     for level in config.degradation.levels:
         degradation.operator(float(level))
     for name, block in config.reconstructors.items():
-        settings.reconstructor(config, name)
+        model = settings.reconstructor(config, name)
+        if hasattr(model, "check"):
+            try:
+                model.check(config.cohort.image_size)
+            except ValueError as error:
+                raise ValueError(f"config.reconstructors.{name}: {error}") from error
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
     for name, block in config.diagnosers.items():

@@ -67,7 +67,13 @@ def plan(workspace: Workspace) -> list[Piece]:
         block = config.reconstructors[name]
         model = settings.digest(source, name, block, physics, level)
         where = f"{name} at {level_name(level)}"
-        if "train" in block:
+        if files := settings.weight_files(config, name, level_name(level)):
+            model = settings.digest(model, [_stamp(Path(file)) for file in files])
+            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.import_reconstructor, name, level, files)))
+        elif imported := workspace.imported(name, level):
+            model = settings.digest(model, imported)
+            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.weights, workspace.folder(name, level))))
+        elif "train" in block:
             pieces.append(Piece(f"train {where}", f"train {name}", model, _call(workspace.train_reconstructor, name, level)))
         cells.append(settings.digest(model, readers, config.seed))
         pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], _call(workspace.predict, name, level)))
@@ -135,6 +141,10 @@ def check(workspace: Workspace) -> None:
                 raise ValueError(f"config.reconstructors.{name}: {error}") from error
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
+        for level in config.degradation.levels:
+            for file in settings.weight_files(config, name, level_name(level)):
+                if not Path(file).is_file():
+                    raise ValueError(f"config.reconstructors.{name}.weights: there is no file {file}")
     for name, block in config.diagnosers.items():
         settings.train_config(block, f"diagnosers.{name}")
     if config.phantom.kind and not config.cohort.root:
@@ -149,6 +159,11 @@ def use_compilation_cache(workdir: Path) -> None:
     """Keeps compiled programs in the work directory, so that a second run does not compile them again."""
     jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def _stamp(path: Path) -> tuple[str, int, int] | None:
+    """A file's name, size and time of its last change; None where it is missing."""
+    return (path.name, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:

@@ -26,7 +26,7 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
         block.train.update(steps=2, batch_size=4, eval_every=1, eval_batch_size=8, checkpoint_every=1)
         block.width = 8
         if block.kind == "pix2pix":
-            block.width, block.downsamplings, block.disc_width, block.disc_layers = 4, 3, 4, 1
+            block.width, block.downsamplings, block.disc_width, block.disc_layers = 4, 2, 4, 1
         elif block.kind == "classifier":
             block.backbone, block.input_size, block.hidden = "resnet18", 0, (8,)
         else:

@@ -29,6 +29,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=117_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
+    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 64, "downsamplings": 7, "lambda_l1": 1000.0})
+    c.reconstructors.pix2pix.train = training(steps=585_000, batch_size=32, learning_rate=2e-4, selection="mse")  # 200 epochs
+    c.reconstructors.pix2pix.train.schedule = "constant"
+    c.reconstructors.pix2pix.train.b1 = 0.5
 
     c.diagnosers.findings = ConfigDict(
         {"kind": "classifier", "backbone": "densenet121", "input_size": 224, "input_low": -1024.0, "input_high": 1024.0}

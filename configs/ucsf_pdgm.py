@@ -2,7 +2,7 @@
 
     fairrecon study --config=configs/ucsf_pdgm.py --config.cohort.root=DIR --workdir=runs/ucsf_pdgm
 
-The steps below are the paper's 20 epochs over all 155 slices of 346 training patients. The paper's diagnosers start from ImageNet weights,
+The steps below are the paper's epochs over all 155 slices of 346 training patients. The paper's diagnosers start from ImageNet weights,
 this configuration from random ones.
 """
 
@@ -27,6 +27,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=67_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
+    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 64, "downsamplings": 7, "lambda_l1": 1000.0})
+    c.reconstructors.pix2pix.train = training(steps=335_000, batch_size=32, learning_rate=2e-4, selection="mse")  # 200 epochs
+    c.reconstructors.pix2pix.train.schedule = "constant"
+    c.reconstructors.pix2pix.train.b1 = 0.5
 
     for task in ("grade", "type"):
         c.diagnosers[task] = ConfigDict({"kind": "classifier", "tasks": (task,), "backbone": "resnet50", "hidden": (512, 256)})

@@ -111,8 +111,10 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
             raise ValueError(f"{positional[0]!r} is not a flag; flags are written --name=value")
         quiet(logging.INFO if values.verbose else logging.ERROR)
         command.run(values)
-    except (ValueError, FileNotFoundError, FileExistsError, flags.Error, AttributeError, KeyError, TypeError) as error:
-        expected = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, flags.Error)) or not _inside_package(error)
+    except (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error, AttributeError, KeyError, TypeError) as error:
+        expected = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error)) or not _inside_package(
+            error
+        )
         if not expected or (values.is_parsed() and values.verbose):
             raise
         message = f"the configuration has no field {error}" if isinstance(error, KeyError) else str(error)

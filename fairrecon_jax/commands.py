@@ -96,9 +96,35 @@ def _study(values: Any) -> None:
     study.run(config_of(values), workdir_of(values))
 
 
+def _levels(values: Any, workspace: Workspace) -> list[float]:
+    return [float(values.level)] if values.level else [float(level) for level in workspace.config.degradation.levels]
+
+
+def _import_weights(values: Any) -> None:
+    workspace = Workspace(config_of(values), workdir_of(values))
+    study.check(workspace)
+    known, levels = [float(level) for level in workspace.config.degradation.levels], _levels(values, workspace)
+    if unknown := set(levels) - set(known):
+        raise ValueError(f"the study has no level {level_name(unknown.pop())}; it has {', '.join(map(level_name, known))}")
+    output = Path(values.output) if values.output else None
+    if output is not None and len(levels) > 1:
+        raise ValueError(f"--output takes the weights of one level, --level says which of {', '.join(map(level_name, levels))}")
+    if not values.model or not values.weights:
+        raise ValueError("give --model=NAME (in config.reconstructors) and --weights=FILE")
+    for level in levels:
+        files = [file.replace("{level}", level_name(level)) for file in values.weights]
+        print(f"wrote {workspace.import_reconstructor(values.model, level, files, output)}")
+
+
+def _import_flags(values: flags.FlagValues) -> None:
+    _model_flags(values)
+    flags.DEFINE_list("weights", [], "files (.pth, .pt, .bin, .safetensors); {level} stands for the level", flag_values=values)
+    flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)
+
+
 def _reconstruct(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
-    levels = [float(values.level)] if values.level else [float(level) for level in workspace.config.degradation.levels]
+    levels = _levels(values, workspace)
     names = [values.model] if values.model else list(workspace.config.reconstructors)
     for name in names:
         for level in levels:
@@ -182,6 +208,19 @@ Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration
 """,
         _mitigate,
         _mitigate_flags,
+    ),
+    "import-weights": Command(
+        "use PyTorch weights of a reconstructor instead of training it",
+        """
+Reads state dicts into the reconstructor --model of the configuration, whose fields must describe the network, and writes
+<workdir>/reconstructors/<name>/<level>/final: as a training does, at one level or at all. Names every key that is missing, left over or of
+another shape. Pix2Pix takes the generator alone, or generator and discriminator as two files. A study trains no reconstructor that has
+imported weights; the field config.reconstructors.NAME.weights makes the import a part of the study.
+
+  fairrecon import-weights --config=configs/lgg_mri.py --workdir=runs/lgg --model=pix2pix --level=8 --weights=net_G.pth,net_D.pth
+""",
+        _import_weights,
+        _import_flags,
     ),
     "reconstruct": Command(
         "write reconstructed images",

@@ -121,6 +121,12 @@ def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     return make_reconstructor(**_fields(block))
 
 
+def weight_files(config: ConfigDict, name: str, level: str) -> tuple[str, ...]:
+    """The files in `config.reconstructors.<name>.weights`, with the level's text in place of "{level}"; () without any."""
+    files = plain(config.reconstructors[name].get("weights", ()))
+    return tuple(file.replace("{level}", level) for file in ((files,) if isinstance(files, str) else files) if file)
+
+
 def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
     """The diagnoser that `config.diagnosers.<name>` describes, on the tasks of `spec` it names (all of its kind if none).
 
@@ -208,7 +214,7 @@ def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
 
 
 def _fields(block: ConfigDict) -> dict[str, Any]:
-    return {key: value for key, value in plain(block).items() if key != "train"}
+    return {key: value for key, value in plain(block).items() if key not in ("train", "weights")}
 
 
 def write_config(config: ConfigDict, path: Path) -> None:

@@ -69,7 +69,13 @@ def plan(workspace: Workspace) -> list[Piece]:
         block = config.reconstructors[name]
         model = settings.digest(source, name, block, physics, level)
         where = f"{name} at {level_name(level)}"
-        if "train" in block:
+        if files := settings.weight_files(config, name, level_name(level)):
+            model = settings.digest(model, [_stamp(Path(file)) for file in files])
+            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.import_reconstructor, name, level, files)))
+        elif imported := workspace.imported(name, level):
+            model = settings.digest(model, imported)
+            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.weights, workspace.folder(name, level))))
+        elif "train" in block:
             pieces.append(Piece(f"train {where}", f"train {name}", model, _call(workspace.train_reconstructor, name, level)))
         cells.append(settings.digest(model, readers, config.seed))
         models[name, level], cells_of[name, level] = model, cells[-1]
@@ -135,9 +141,18 @@ def check(workspace: Workspace) -> None:
     for level in config.degradation.levels:
         degradation.operator(float(level))
     for name, block in config.reconstructors.items():
-        settings.reconstructor(config, name)
+        model = settings.reconstructor(config, name)
+        if hasattr(model, "check"):
+            try:
+                model.check(config.cohort.image_size)
+            except ValueError as error:
+                raise ValueError(f"config.reconstructors.{name}: {error}") from error
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
+        for level in config.degradation.levels:
+            for file in settings.weight_files(config, name, level_name(level)):
+                if not Path(file).is_file():
+                    raise ValueError(f"config.reconstructors.{name}.weights: there is no file {file}")
     for name, block in config.diagnosers.items():
         settings.train_config(block, f"diagnosers.{name}")
     finetuning.check(config)
@@ -160,6 +175,11 @@ def _assess(workspace: Workspace) -> None:
     sweeps = finetuning.sweeps(workspace)
     if sweeps is not None:
         write_results(workspace.workdir, mitigation_sweep=sweeps)
+
+
+def _stamp(path: Path) -> tuple[str, int, int] | None:
+    """A file's name, size and time of its last change; None where it is missing."""
+    return (path.name, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:

@@ -5,7 +5,7 @@
           phantom/                                  the phantom tree, where the study makes its own cohort
           cohort/                                   the prepared cohort (array_record)
           diagnosers/<name>/                        training run and frozen weights
-          reconstructors/<name>/<level>/
+          reconstructors/<name>/<level>/            the same; imported weights lie here too
           mitigated/<mitigation>/<reconstructor>/<level>/
           predictions/<reconstructor>__<level>.parquet  <reconstructor>__<level>__<mitigation>.parquet
           results/performance.csv  fairness.csv  mitigation.csv  mitigation_sweep.csv
@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.data.phantoms import write_phantom
 from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 from fairrecon_jax.reconstructors import Reconstructor
+from fairrecon_jax.reconstructors.imports import import_variables
 from fairrecon_jax.tandem import DEGRADE, Tandem, compile_step, predict
-from fairrecon_jax.training.checkpoints import load_variables
+from fairrecon_jax.training.checkpoints import load_variables, save_variables
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Batch, CohortSpec, Key, Variables
@@ -138,7 +139,13 @@ class Workspace:
         self._fit(model, self.config.diagnosers[name], f"diagnosers.{name}", self.folder(name), "train_diagnosis", None, {})
 
     def train_reconstructor(self, name: str, level: float) -> None:
-        """Trains one reconstructor at one level and freezes its best weights."""
+        """Trains one reconstructor at one level and freezes its best weights.
+
+        Raises:
+          ValueError: imported weights lie there.
+        """
+        if self.imported(name, level):
+            raise ValueError(f"{self.folder(name, level)} holds imported weights: remove it to train")
         model = settings.reconstructor(self.config, name)
         block, where = self.config.reconstructors[name], f"reconstructors.{name}"
         degrade, more = self.degrader(level), self.degradation_choices(level)
@@ -186,6 +193,34 @@ class Workspace:
     def rows(self, *parts: str) -> np.ndarray:
         """Row numbers of the cohort in the named parts of the split."""
         return self.splits.rows(self.cohort.table, *parts)
+
+    def import_reconstructor(self, name: str, level: float, paths: Sequence[str | Path], output: Path | None = None) -> Path:
+        """Freezes PyTorch weights as those of one reconstructor at one level, in place of a training.
+
+        Args:
+          name: of the reconstructor.
+          level: of the degradation.
+          paths: files of weights; see `reconstructors.imports`.
+          output: folder to write instead of the study's.
+
+        Returns:
+          The folder, whose `final` holds the weights.
+
+        Raises:
+          ValueError: the reconstructor has been trained here, or the weights do not fit it.
+        """
+        folder = output or self.folder(name, level)
+        if (folder / "run.json").exists():
+            raise ValueError(f"{folder} holds a training run: remove it to put imported weights there, or choose another folder")
+        variables, facts = import_variables(settings.reconstructor(self.config, name), paths, self.config.cohort.image_size)
+        save_variables(folder / "final", variables, {"name": name, "imported": facts})
+        return folder
+
+    def imported(self, name: str, level: float) -> str:
+        """The digest of imported weights of one reconstructor at one level, "" where there are none."""
+        path = self.folder(name, level) / "final" / "meta" / "metadata"
+        meta = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return meta["digest"] if "imported" in meta else ""
 
     def weights(self, folder: Path) -> Variables:
         """Frozen weights.

@@ -25,7 +25,9 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
             continue
         block.train.update(steps=2, batch_size=4, eval_every=1, eval_batch_size=8, checkpoint_every=1)
         block.width = 8
-        if block.kind == "classifier":
+        if block.kind == "pix2pix":
+            block.width, block.downsamplings, block.disc_width, block.disc_layers = 4, 2, 4, 1
+        elif block.kind == "classifier":
             block.backbone, block.input_size, block.hidden = "resnet18", 0, (8,)
         else:
             block.depth = 1
@@ -60,7 +62,7 @@ def test_the_paper_configuration_of_chexpert_runs_on_a_phantom_tree(xray):
     _, workdir = xray
     table, spec = read_predictions(workdir / "predictions.parquet")
     assert set(table["split"]) == {"val", "test"}
-    assert set(table["reconstructor"]) == {"identity", "unet"}
+    assert set(table["reconstructor"]) == {"identity", "unet", "pix2pix"}
     assert sorted(set(table["level"])) == [3e3, 1e4, 1e5]
     assert len(spec.tasks) == 12
     assert spec.title.startswith("Phantom radiographs")
@@ -153,6 +155,8 @@ def test_a_changed_field_changes_only_what_depends_on_it(tmp_path):
         ("cohort.race", "two", "config.cohort: race"),
         ("degradation.levels", (0.0,), "fairness_level|level"),
         ("reconstructors.unet.kind", "vnet", "unknown reconstructor 'vnet'"),
+        ("reconstructors.pix2pix.downsamplings", 7, "config.reconstructors.pix2pix: images of 64x64 pixels cannot be halved 7 times"),
+        ("reconstructors.pix2pix.disc_layers", 5, "config.reconstructors.pix2pix: images of 64 pixels are too small"),
         ("reconstructors.unet.train.schedule", "step", "config.reconstructors.unet.train: schedule"),
         ("assess.replicates", 0, "config.assess: AssessOptions.replicates"),
         ("phantom.patients", -1, "config.phantom"),

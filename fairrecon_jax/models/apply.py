@@ -16,7 +16,7 @@ from fairrecon_jax.types import Array, Key, Variables
 LeafPath = tuple[str, ...]
 
 
-def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Variables:
+def init_network(network: nn.Module, name: str, key: Key, *inputs: Array, deviation: float | None = None) -> Variables:
     """Fresh variables of one network, from a single draw.
 
     Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed convolutions ("upconv..."), which no
@@ -28,6 +28,7 @@ def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Var
       name: the network's name.
       key: scalar key.
       *inputs: of the right shapes; their values do not matter.
+      deviation: standard deviation of all kernels, in place of those above.
 
     Returns:
       {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the network has no statistics.
@@ -37,12 +38,12 @@ def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Var
     """
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
     leaves = tuple((path, leaf.shape) for path, leaf in flatten_dict(dict(shapes)).items())
-    fresh = unflatten_dict(_draw(key, leaves))
+    fresh = unflatten_dict(_draw(key, leaves, deviation))
     return {"params": {name: fresh.get("params", {})}, "batch_stats": {name: fresh.get("batch_stats", {})}}
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...]) -> dict[LeafPath, jax.Array]:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviation: float | None) -> dict[LeafPath, jax.Array]:
     """Start values by path."""
     kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
     values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
@@ -51,7 +52,7 @@ def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...]) -> dic
     for path, shape in leaves:
         if path in kernels:
             part = jax.lax.slice(values, (start,), (start + kernels[path],)).reshape(shape)
-            fresh[path] = part * _deviation(path, shape)
+            fresh[path] = part * (_deviation(path, shape) if deviation is None else deviation)
             start += kernels[path]
         elif path[-1] in constants:
             fresh[path] = jnp.full(shape, constants[path[-1]], jnp.float32)
@@ -63,11 +64,13 @@ def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...]) -> dic
 def _deviation(path: LeafPath, shape: tuple[int, ...]) -> float:
     """The standard deviation of a kernel's start values."""
     transposed = path[-2].startswith("upconv")
-    fan_in = shape[-2] if transposed else math.prod(shape[:-1])
+    fan_in = math.prod(shape[:-1]) / (4 if transposed else 1)  # all transposed convolutions have stride 2
     return math.sqrt((1.0 if transposed or "head" in path else 2.0) / fan_in)
 
 
-def apply_network(network: nn.Module, name: str, variables: Variables, *inputs: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+def apply_network(
+    network: nn.Module, name: str, variables: Variables, *inputs: Array | None, train: bool
+) -> tuple[jax.Array, dict[str, Any]]:
     """Runs one network.
 
     Args:

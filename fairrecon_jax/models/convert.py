@@ -1,12 +1,17 @@
-"""PyTorch state dicts become Flax variables: U-Net, ResNet and DenseNet in the key layouts of their published weights."""
+"""PyTorch state dicts become Flax variables, in the key layouts in which the networks' weights are published.
+
+A further network takes one line in `LAYOUTS`: its class, and a function `(network, state) -> Layout` that says which key holds which
+parameter. `convert` does the rest: transposes, compares shapes and names every key that is missing, left over or of another shape.
+"""
 
 from __future__ import annotations
 
 import importlib
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,14 +21,33 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.models.apply import LeafPath, init_network
 from fairrecon_jax.models.densenet import DenseNet
-from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, resnet_key, unet_key
+from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, discriminator_key, generator_key, resnet_key, unet_key
+from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import Key
 
 State = Mapping[str, np.ndarray]
 
+
+class Layout(NamedTuple):
+    """Which key of a state dict holds which parameter of a network.
+
+    Attributes:
+      state: the state dict, under plain keys.
+      stem: from a module path, e.g. ("down0", "conv1"), to the stem of its keys, e.g. "d1.conv.conv1".
+      swap: the decoder of a U-Net joins (upsampled, skip) instead of (skip, upsampled).
+      size: pixels along the side of an image that the network can take.
+    """
+
+    state: State
+    stem: Callable[[LeafPath], str]
+    swap: bool = False
+    size: int = 32
+
+
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_PREFIXES = re.compile(r"^((module|netG|netD)\.)+")
 _HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
 
 
@@ -31,7 +55,8 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     """Reads a state dict.
 
     `.safetensors` files are read without PyTorch; `.pth`, `.pt` and `.bin` files with it, weights only (no code in the file is run). A
-    dictionary under "state_dict", "model_state_dict" or "model" is unwrapped, and the prefix "module." of parallel training is removed.
+    dictionary under "state_dict", "model_state_dict", "model" or "params" is unwrapped, and the prefixes "module." of parallel training and
+    "netG." and "netD." of the networks of a GAN are removed.
 
     Args:
       path: the file.
@@ -40,7 +65,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
       Arrays by key.
 
     Raises:
-      ValueError: the ending is unknown, or the file holds no dictionary of tensors.
+      ValueError: the ending is unknown, the file is damaged, or it holds no dictionary of tensors.
       ImportError: PyTorch is needed and not installed.
       FileNotFoundError: there is no such file.
     """
@@ -48,19 +73,23 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        state: Any = load_file(path)
+        try:
+            state: Any = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
     elif path.suffix in (".pth", ".pt", ".bin"):
         state = _torch_load(path)
     else:
         raise ValueError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
-    for wrapper in ("state_dict", "model_state_dict", "model"):
+    for wrapper in ("state_dict", "model_state_dict", "model", "params"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
         raise ValueError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
-    return {key.removeprefix("module."): np.asarray(value) for key, value in state.items()}
+    return {_PREFIXES.sub("", key): np.asarray(value) for key, value in state.items()}
 
 
 def _torch_load(path: Path) -> Any:
@@ -69,7 +98,11 @@ def _torch_load(path: Path) -> Any:
         torch = importlib.import_module("torch")
     except ImportError as error:
         raise ImportError(f"{path}: reading this file needs PyTorch (pip install torch), or save it as .safetensors") from error
-    return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} cannot be read as PyTorch weights; save the model's state_dict() with torch.save: {cause}") from error
 
 
 def _to_numpy(value: Any) -> Any:
@@ -88,7 +121,7 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
     without bias that are followed by a normalisation get the bias 0.
 
     Args:
-      network: a `UNet`, `ResNet` or `DenseNet`.
+      network: of a class in `LAYOUTS`.
       state: arrays by key; see the module `keys` for the layouts.
       channels: input channels of the network.
       fresh_head: leave the state's head out and draw one from this key, for another number of outputs or layers.
@@ -100,8 +133,7 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
       ValueError: keys are missing or left over, or a shape is wrong; the message names each.
       TypeError: the network's type is unknown.
     """
-    state, stem, swap = _layout(network, state)
-    size = 2 ** (network.depth + 1) if isinstance(network, UNet) else 32
+    state, stem, swap, size = _layout(network, state)
     example = jnp.zeros((1, size, size, channels))
     wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), example))))
     converted: dict[LeafPath, jax.Array] = {}
@@ -125,23 +157,53 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
     return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
 
 
-def _layout(network: nn.Module, state: State) -> tuple[State, Callable[[LeafPath], str], bool]:
-    """The state under plain keys, the function from module path to key stem, and whether the U-Net's decoder joins the other way round."""
-    if isinstance(network, UNet):
-        found = [value for start, value in UNET_LAYOUTS.items() if any(key.startswith(start) for key in state)]
-        if not found:
-            starts = " or ".join(map(repr, UNET_LAYOUTS))
-            raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
-        (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
-        return state, lambda path: unet_key(path, name, depth, normalised), swap
-    if isinstance(network, ResNet):
-        wrapped = any(key.startswith("classifier.conv1") for key in state)
-        plain = {key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()}
-        return plain, lambda path: resnet_key(path, len(network.hidden)), False
-    if isinstance(network, DenseNet):
-        plain = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value for key, value in state.items()}
-        return plain, lambda path: densenet_key(path, len(network.hidden)), False
-    raise TypeError(f"cannot convert weights of {type(network).__name__}: only UNet, ResNet and DenseNet")
+def _unet(network: UNet, state: State) -> Layout:
+    found = [value for start, value in UNET_LAYOUTS.items() if any(key.startswith(start) for key in state)]
+    if not found:
+        starts = " or ".join(map(repr, UNET_LAYOUTS))
+        raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
+    (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
+    return Layout(state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1))
+
+
+def _resnet(network: ResNet, state: State) -> Layout:
+    wrapped = any(key.startswith("classifier.conv1") for key in state)
+    plain = {key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()}
+    return Layout(plain, lambda path: resnet_key(path, len(network.hidden)))
+
+
+def _densenet(network: DenseNet, state: State) -> Layout:
+    plain = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value for key, value in state.items()}
+    return Layout(plain, lambda path: densenet_key(path, len(network.hidden)))
+
+
+def _generator(network: Pix2PixGenerator, state: State) -> Layout:
+    return Layout(state, lambda path: generator_key(path, network.downsamplings), size=2**network.downsamplings)
+
+
+def _discriminator(network: PatchDiscriminator, state: State) -> Layout:
+    return Layout(state, lambda path: discriminator_key(path, network.layers), size=2 ** (network.layers + 2))
+
+
+LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
+    UNet: _unet,
+    ResNet: _resnet,
+    DenseNet: _densenet,
+    Pix2PixGenerator: _generator,
+    PatchDiscriminator: _discriminator,
+}
+"""How each network's weights are published: `(network, state) -> Layout`, which may raise ValueError."""
+
+
+def _layout(network: nn.Module, state: State) -> Layout:
+    """The layout of a network's state dict.
+
+    Raises:
+      TypeError: the network's type is unknown.
+    """
+    if type(network) not in LAYOUTS:
+        raise TypeError(f"cannot convert weights of {type(network).__name__}: only {', '.join(kind.__name__ for kind in LAYOUTS)}")
+    return LAYOUTS[type(network)](network, state)
 
 
 def _module(path: LeafPath) -> LeafPath:

@@ -92,3 +92,36 @@ def densenet_key(path: ModulePath, hidden: int) -> str:
         return f"features.denseblock{layer.group(1)}.denselayer{layer.group(2)}.{path[1]}"
     transition = re.fullmatch(r"transition(\d)_(norm|conv)", path[0])
     return f"features.transition{transition.group(1)}.{transition.group(2)}" if transition else f"features.{path[0]}"
+
+
+def generator_key(path: ModulePath, downsamplings: int) -> str:
+    """The key stem of a `Pix2PixGenerator` module: blocks nested in each other, "model.model.0" to "model.model.1.model.3.(...).model.1".
+
+    Args:
+      path: module path.
+      downsamplings: the network's number of halvings.
+    """
+    found = re.fullmatch(r"(down_norm|up_norm|down|upconv)(\d+)", path[0])
+    assert found is not None, path
+    kind, level = found.group(1), int(found.group(2))
+    if level == 0:
+        return f"model.model.{0 if kind == 'down' else 3}"
+    inner = {"down": 1, "upconv": 3, "up_norm": 4}
+    middle = {"down": 1, "down_norm": 2, "upconv": 5, "up_norm": 6}
+    place = (inner if level == downsamplings - 1 else middle)[kind]
+    return "model.model.1" + ".model.3" * (level - 1) + f".model.{place}"
+
+
+def discriminator_key(path: ModulePath, layers: int) -> str:
+    """The key stem of a `PatchDiscriminator` module: "model.0", "model.2", "model.3" (norm), "model.5" and so on.
+
+    Args:
+      path: module path.
+      layers: the network's number of halvings.
+    """
+    if path[0] == "conv_out":
+        return f"model.{3 * layers + 2}"
+    found = re.fullmatch(r"(conv|norm)(\d+)", path[0])
+    assert found is not None, path
+    layer = int(found.group(2))
+    return f"model.{3 * layer - 1 + (found.group(1) == 'norm') if layer else 0}"

@@ -84,6 +84,49 @@ class UpConv2x2(nn.Module):
         return y.reshape(batch, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)
 
 
+class UpConv4x4(nn.Module):
+    """Transposed convolution with 4x4 kernel, stride 2 and padding 1: a matrix product per pixel, then a sum where windows overlap.
+
+    out[2i + a - 1, 2j + b - 1] += x[i, j] @ kernel[a, b], so that each output pixel is the sum of four products. Equal to PyTorch's
+    `ConvTranspose2d(in, out, 4, 2, 1)` with its weight transposed to (4, 4, in, out), and to
+    `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")` with the kernel's two spatial axes reversed.
+
+    Attributes:
+      features: number of output channels.
+      use_bias: add one bias per output channel.
+      dtype: type of the computation; that of the input if None.
+    """
+
+    features: int
+    use_bias: bool = True
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> jax.Array:
+        """Doubles height and width: [B, H, W, C] -> [B, 2H, 2W, features]."""
+        batch, height, width, channels = x.shape
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (4, 4, channels, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * self.features)
+        products = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ()))).reshape(batch, height, width, 4, 4, self.features)
+        rows = [_overlap(half, 2, 3) for half in _overlap(products, 1, 3)]
+        y = jnp.stack([jnp.stack(half, axis=3) for half in rows], axis=2).reshape(batch, 2 * height, 2 * width, self.features)
+        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
+    """Outputs 2i and 2i + 1 along `axis` from the products with the four taps along the axis `taps`, which goes."""
+    first, second, third, fourth = (jax.lax.index_in_dim(products, tap, taps, keepdims=False) for tap in range(4))
+
+    def moved(x: jax.Array, by: int) -> jax.Array:
+        padding = [(0, 0, 0)] * x.ndim
+        padding[axis] = (by, -by, 0)
+        return jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
+
+    return [second + moved(fourth, 1), third + moved(first, -1)]
+
+
 class Normalise(nn.Module):
     """Normalisation chosen by name: none, over groups of channels of one example, or over the batch.
 

@@ -41,7 +41,7 @@ def assert_parity(module, network, channels: int = 1, size: int = 32, batch_tole
         with torch.no_grad():
             expected = module(theirs).numpy()
         expected = expected.transpose(0, 2, 3, 1) if expected.ndim == 4 else expected
-        run = jax.jit(lambda v, x, train=train: network.apply(v, x, train, mutable=["batch_stats"]))
+        run = jax.jit(lambda v, x, train=train: network.apply(v, x, train=train, mutable=["batch_stats"]))
         found, updated = run(variables, images)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=(batch_tolerance if train else TOLERANCE) * np.abs(expected).max(), rtol=0)
@@ -122,7 +122,7 @@ def test_missing_left_over_and_misshapen_keys_are_named():
         convert(network, {"stem.weight": np.zeros(3)})
     with pytest.raises(ValueError, match=r"missing 'd1\.conv\.norm1\.weight'"):
         convert(UNet(1, 4, 2, "batch"), state)
-    with pytest.raises(TypeError, match="only UNet, ResNet and DenseNet"):
+    with pytest.raises(TypeError, match="only UNet, ResNet, DenseNet, Pix2PixGenerator"):
         convert(torch.nn.Identity(), state)
 
 

@@ -225,3 +225,51 @@ def randomise(module, seed: int = 0):
             elif value.ndim > 1:
                 value.copy_(torch.randn(value.shape, generator=generator) * (1.5 / value[0].numel()) ** 0.5)
     return module
+
+
+class TorchUnetBlock(nn.Module):
+    """One level of the Pix2Pix generator: down, what lies inside, up; all but the outermost add their input. Keys model.<position>."""
+
+    def __init__(self, outer: int, inner: int, inside: nn.Module | None, outermost: bool = False) -> None:
+        super().__init__()
+        self.outermost = outermost
+        down = [] if outermost else [nn.LeakyReLU(0.2)]
+        down += [nn.Conv2d(1 if outermost else outer, inner, 4, 2, 1, bias=False)]
+        down += [] if outermost or inside is None else [nn.BatchNorm2d(inner)]
+        wide = inner if inside is None else 2 * inner
+        up = [nn.ReLU(), nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=outermost), nn.Sigmoid() if outermost else nn.BatchNorm2d(outer)]
+        self.model = nn.Sequential(*down, *([] if inside is None else [inside]), *up)
+
+    def forward(self, x):
+        return self.model(x) if self.outermost else torch.cat([x, self.model(x)], dim=1)
+
+
+class TorchGenerator(nn.Module):
+    """Keys model.model.0, model.model.1.model.1, model.model.1.model.3.model.1 and so on."""
+
+    def __init__(self, width: int, downsamplings: int) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 8) for level in range(downsamplings)]
+        block = None
+        for level in reversed(range(1, downsamplings)):
+            block = TorchUnetBlock(widths[level - 1], widths[level], block)
+        self.model = TorchUnetBlock(1, width, block, outermost=True)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class TorchDiscriminator(nn.Module):
+    """Keys model.0, model.2, model.3 and so on."""
+
+    def __init__(self, width: int, layers: int = 3) -> None:
+        super().__init__()
+        parts, inputs = [nn.Conv2d(2, width, 4, 2, 1), nn.LeakyReLU(0.2)], width
+        for layer in range(1, layers + 1):
+            outputs = width * min(2**layer, 8)
+            parts += [nn.Conv2d(inputs, outputs, 4, 2 if layer < layers else 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+            inputs = outputs
+        self.model = nn.Sequential(*parts, nn.Conv2d(inputs, 1, 4, 1, 1))
+
+    def forward(self, x):
+        return self.model(x)

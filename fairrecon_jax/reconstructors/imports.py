@@ -1,0 +1,97 @@
+"""PyTorch weights of a reconstructor's networks become its variables, so that it reconstructs without a training run.
+
+A further kind of reconstructor takes one line in `CONVERTERS`: its name in the registry, and a function `(reconstructor, state) ->
+{network: {"params": tree, "batch_stats": tree}}` that gives the networks it finds in the state dict, mostly by `models.convert.convert`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.models.convert import State, convert, read_state
+from fairrecon_jax.reconstructors import mse, pix2pix
+from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
+from fairrecon_jax.training.state import check_like
+from fairrecon_jax.types import Variables
+
+Converter = Callable[[Any, State], dict[str, Variables]]
+
+
+def _mse(reconstructor: mse.MseReconstructor, state: State) -> dict[str, Variables]:
+    return {mse.NETWORK: convert(reconstructor.network, state)}
+
+
+def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:
+    """The generator, whose keys start with "model.model.", and the discriminator if it is there too."""
+    judge = {key: value for key, value in state.items() if not key.startswith("model.model.")}
+    found = {pix2pix.GENERATOR: convert(reconstructor.generator, {key: value for key, value in state.items() if key not in judge})}
+    return found | ({pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {})
+
+
+CONVERTERS: dict[str, Converter] = {"mse": _mse, "pix2pix": _pix2pix}
+"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError names the keys that do not fit."""
+
+
+def import_variables(reconstructor: Reconstructor, paths: Sequence[str | Path], size: int) -> tuple[Variables, dict[str, Any]]:
+    """Variables of a reconstructor from files of PyTorch weights.
+
+    A network that the files do not hold, and that `reconstruct` therefore must not need (the discriminator of a GAN), starts from fresh
+    values of the key 0, as it would for a training.
+
+    Args:
+      reconstructor: of a kind in `CONVERTERS`.
+      paths: files for `read_state`, read as one state dict.
+      size: pixels along the side of the images.
+
+    Returns:
+      (variables, facts as JSON: "files" with the SHA-256 of each by name, "drawn" with the names of the networks that were not there).
+
+    Raises:
+      ValueError: no weights can be imported for the kind, two files hold the same key, or the weights do not fit; keys are named.
+      FileNotFoundError: a file is missing.
+      ImportError: a file needs PyTorch, which is not installed.
+    """
+    kind = next((kind for kind, cls in RECONSTRUCTORS.items() if type(reconstructor) is cls), "")
+    if kind not in CONVERTERS:
+        raise ValueError(f"weights cannot be imported for {reconstructor.name!r} of kind {kind!r}: only for {', '.join(CONVERTERS)}")
+    if hasattr(reconstructor, "check"):
+        reconstructor.check(size)
+    state: dict[str, np.ndarray] = {}
+    for path in paths:
+        part = read_state(path)
+        if twice := sorted(set(state) & set(part)):
+            raise ValueError(f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of the files too")
+        state |= part
+    try:
+        found = CONVERTERS[kind](reconstructor, state)
+    except ValueError as error:
+        raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error
+    variables, drawn = _complete(reconstructor, found, size)
+    return variables, {"files": {Path(path).name: _sha256(Path(path)) for path in paths}, "drawn": drawn}
+
+
+def _complete(reconstructor: Reconstructor, found: Mapping[str, Variables], size: int) -> tuple[Variables, list[str]]:
+    """Variables of all networks, and the names of those that had to be drawn."""
+    image = jnp.zeros((1, size, size, 1))
+    batch = {"image": image, "degraded": image}
+    expected = jax.eval_shape(reconstructor.init, jax.random.key(0), batch)
+    drawn = sorted(set(expected["params"]) - set(found))
+    variables = jax.jit(reconstructor.init)(jax.random.key(0), batch) if drawn else {"params": {}, "batch_stats": {}}
+    for collection, trees in variables.items():
+        for network, own in found.items():
+            if network in expected[collection]:
+                trees[network] = own[collection]
+    check_like(variables, expected)
+    return variables, drawn
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

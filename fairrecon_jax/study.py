@@ -127,7 +127,9 @@ def check(workspace: Workspace) -> None:
     for level in config.degradation.levels:
         degradation.operator(float(level))
     for name, block in config.reconstructors.items():
-        settings.reconstructor(config, name)
+        model = settings.reconstructor(config, name)
+        if hasattr(model, "check"):
+            model.check(config.cohort.image_size)
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
     for name, block in config.diagnosers.items():

@@ -1,4 +1,4 @@
-"""PyTorch state dicts become Flax variables: U-Net, ResNet and DenseNet in the key layouts of their published weights."""
+"""PyTorch state dicts become Flax variables: U-Nets, ResNet and DenseNet in the key layouts of their published weights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.models.apply import LeafPath, init_network
+from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.densenet import DenseNet
-from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, resnet_key, unet_key
+from fairrecon_jax.models.keys import UNET_LAYOUTS, conditional_unet_key, densenet_key, resnet_key, unet_key
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import Key
@@ -88,7 +89,7 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
     without bias that are followed by a normalisation get the bias 0.
 
     Args:
-      network: a `UNet`, `ResNet` or `DenseNet`.
+      network: a `UNet`, `ConditionalUNet` (with patch 1), `ResNet` or `DenseNet`.
       state: arrays by key; see the module `keys` for the layouts.
       channels: input channels of the network.
       fresh_head: leave the state's head out and draw one from this key, for another number of outputs or layers.
@@ -101,18 +102,17 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
       TypeError: the network's type is unknown.
     """
     state, stem, swap = _layout(network, state)
-    size = 2 ** (network.depth + 1) if isinstance(network, UNet) else 32
-    example = jnp.zeros((1, size, size, channels))
-    wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), example))))
+    inputs = _inputs(network, channels)
+    wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))))
     converted: dict[LeafPath, jax.Array] = {}
     if fresh_head is not None:
-        fresh = flatten_dict(init_network(network, "net", fresh_head, example)["params"]["net"])
+        fresh = flatten_dict(init_network(network, "net", fresh_head, *inputs)["params"]["net"])
         converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
     used, problems = set(), []
     for path, leaf in wanted.items():
         if path in converted:
             continue
-        key = f"{stem(_module(path))}.{_LEAVES[path[-1]]}"
+        key = f"{stem(_module(path))}.{_torch_leaf(network, path[-1])}"
         used.add(key)
         try:
             converted[path] = jnp.asarray(_leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path)))
@@ -134,6 +134,8 @@ def _layout(network: nn.Module, state: State) -> tuple[State, Callable[[LeafPath
             raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
         (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
         return state, lambda path: unet_key(path, name, depth, normalised), swap
+    if isinstance(network, ConditionalUNet):
+        return state, lambda path: conditional_unet_key(path, network.depth), False
     if isinstance(network, ResNet):
         wrapped = any(key.startswith("classifier.conv1") for key in state)
         plain = {key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()}
@@ -141,7 +143,19 @@ def _layout(network: nn.Module, state: State) -> tuple[State, Callable[[LeafPath
     if isinstance(network, DenseNet):
         plain = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value for key, value in state.items()}
         return plain, lambda path: densenet_key(path, len(network.hidden)), False
-    raise TypeError(f"cannot convert weights of {type(network).__name__}: only UNet, ResNet and DenseNet")
+    raise TypeError(f"cannot convert weights of {type(network).__name__}: only UNet, ConditionalUNet, ResNet and DenseNet")
+
+
+def _inputs(network: nn.Module, channels: int) -> tuple[jax.Array, ...]:
+    """Inputs of the smallest size that fits the network."""
+    size = 2 ** (network.depth + 1) if isinstance(network, (UNet, ConditionalUNet)) else 32
+    image = jnp.zeros((1, size, size, channels))
+    return (image, image, jnp.zeros(1)) if isinstance(network, ConditionalUNet) else (image,)
+
+
+def _torch_leaf(network: nn.Module, leaf: str) -> str:
+    """PyTorch's name of a parameter."""
+    return "g" if leaf == "scale" and isinstance(network, ConditionalUNet) else _LEAVES[leaf]
 
 
 def _module(path: LeafPath) -> LeafPath:
@@ -174,6 +188,8 @@ def _leaf(state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: 
         value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
     elif path[-1] == "kernel":
         value = value.T
+    elif path[-1] == "scale" and value.ndim == 4:
+        value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
         value = value.mean(axis=2, keepdims=True)
     if value.shape != shape:

@@ -99,7 +99,7 @@ PRESETS: dict[str, Sampler] = {
     "ode2_5": Sampler("ode", 5, 2),
     "ode2_10": Sampler("ode", 10, 2),
     "ode2_15": Sampler("ode", 15, 2, 1.5),
-    "sde2_20": Sampler("sde", 20, 2, 1.5),
+    "sde2_20": Sampler("sde", 20, 2, 1.75),
 }
 """Samplers by name. "paper" is the published one; "ode2_5" is for validation while training."""
 

@@ -29,7 +29,6 @@ class ConditionalUNet(nn.Module):
       depth: number of levels; the image is halved depth - 1 times.
       attention: linear attention at every level (on in the paper).
       patch: blocks of patch x patch pixels become channels of the network and back, which makes it patch^2 times cheaper; 1 in the paper.
-      gain: factor on x - cond, 1 in the paper; 1 / lam gives the noise unit size.
       dtype: type of the computation; parameters and the result stay float32.
 
     Reference: Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential Equations", ICML 2023.
@@ -40,7 +39,6 @@ class ConditionalUNet(nn.Module):
     depth: int = 4
     attention: bool = True
     patch: int = 1
-    gain: float = 1.0
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -62,7 +60,7 @@ class ConditionalUNet(nn.Module):
           ValueError: the image is too small to be extended by reflection.
         """
         height, width = x.shape[1:3]
-        x = reflect_to_multiple(jnp.concatenate([self.gain * (x - cond), cond], axis=-1), self.patch * 2**self.depth)
+        x = reflect_to_multiple(jnp.concatenate([x - cond, cond], axis=-1), self.patch * 2**self.depth)
         time = TimeEmbedding(self.width, self.dtype, name="time")(t)
         first = x = self._conv(self.width, 7, "stem", bias=False)(space_to_depth(x, self.patch))
         skips = []

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diffusion import PRESETS, SDE, Sampler, sample, step_table
-from fairrecon_jax.diffusion.sde import Schedule
+from fairrecon_jax.diffusion.sde import Schedule, at
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.parallel import AXIS, example_keys
@@ -21,6 +21,7 @@ from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Variables
 
 NETWORK = "noise"
+GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
 MATCH, CLEAN, SAMPLE = range(3)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
 
 
@@ -40,7 +41,8 @@ class IrsdeReconstructor:
       depth: levels of the network (4 in the paper).
       attention: linear attention at every level (on in the paper).
       patch: pixels of a block that the network sees as one; 1 in the paper, 2 is four times cheaper.
-      unit_noise: feed (x - mu) / lam to the network instead of x - mu; off in the paper, trains faster.
+      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the deviation sd of x_0 - mu that is assumed,
+        with which input and output are scaled to unit size at every time; trains much faster, see `noise_estimate`.
       schedule: see `SDE`.
       T: see `SDE`.
       lam: see `SDE`.
@@ -65,7 +67,7 @@ class IrsdeReconstructor:
     depth: int = 4
     attention: bool = True
     patch: int = 1
-    unit_noise: bool = False
+    precondition: float | None = None
     schedule: Schedule = "cosine"
     T: int = 100
     lam: float = 10 / 255
@@ -95,8 +97,7 @@ class IrsdeReconstructor:
     @property
     def network(self) -> ConditionalUNet:
         """The network."""
-        gain = 1 / self.lam if self.unit_noise else 1.0
-        return ConditionalUNet(1, self.width, self.depth, self.attention, self.patch, gain, jnp.dtype(self.dtype))
+        return ConditionalUNet(1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype))
 
     @property
     def sampler(self) -> Sampler:
@@ -127,6 +128,8 @@ class IrsdeReconstructor:
                 raise ValueError(f"irsde: {field} must be at least 1, got {getattr(self, field)}")
         if self.width % 2:
             raise ValueError(f"irsde: width must be even (sines and cosines of the time), got {self.width}")
+        if self.precondition is not None and not self.precondition > 0:
+            raise ValueError(f"irsde: precondition must be a positive deviation or None, got {self.precondition}")
         if not 1 <= self._objective_max_t <= self.T:
             raise ValueError(f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}")
         for sampler in (self.sampler, _preset(self.eval_preset)):
@@ -141,9 +144,13 @@ class IrsdeReconstructor:
     # -- training --------------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables for images of the batch's size."""
+        """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a last one of 0.
+
+        The network has no normalisation: larger kernels would begin a hundred times above the loss of the estimate 0.
+        """
         image = batch["image"][:1]
-        return init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
+        fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
+        return jax.tree_util.tree_map_with_path(_quieter, fresh)
 
     def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
         """The matching loss at one time per example, uniform in 1 .. T; time and noise depend on the key and the example only.
@@ -170,7 +177,7 @@ class IrsdeReconstructor:
     def clean_estimate(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`; differentiable, see `loss`."""
         t, _, x, mu = self._noisy(batch, key, self._objective_max_t)
-        return jnp.clip(self.sde.clean(x, mu, t, self._noise(variables, mu, x, t)), 0.0, 1.0)
+        return jnp.clip(self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
         """Per-example "loss" (the matching loss), and "mse" and "psnr" of one sample of `eval_preset`; see `image_errors`."""
@@ -182,7 +189,7 @@ class IrsdeReconstructor:
     def _matching(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """The matching loss of each example [B]."""
         t, _, x, mu = self._noisy(batch, key, self.T)
-        reached = self.sde.reverse_mean(x, mu, t, self._noise(variables, mu, x, t))
+        reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
         difference = reached - self.sde.optimal_reverse(x, jnp.asarray(batch["image"], jnp.float32), mu, t)
         return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
 
@@ -197,8 +204,33 @@ class IrsdeReconstructor:
         t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
         return t, noise, self.sde.forward(image, mu, t, noise), mu
 
-    def _noise(self, variables: Variables, mu: Array, x: Array, t: Array) -> jax.Array:
-        """The network's estimate of e."""
+    def noise_estimate(self, variables: Variables, mu: Array, x: Array, t: Array) -> jax.Array:
+        """The estimate of e.
+
+        Without `precondition` it is F(x_t, mu, t), F the network. With it, for s^2 = a_t^2 sd^2 + sg_t^2, the clean estimate is
+        X_t = mu + (a_t sd^2 / s^2) (x_t - mu) + (sg_t sd / s) F(mu + (x_t - mu) / s, mu, t): the best linear estimate for x_0 - mu of
+        deviation sd and a correction of unit size; e = (x_t - mu - a_t (X_t - mu)) / sg_t.
+
+        Args:
+          variables: as made by `init`.
+          mu: degraded images [B, H, W, 1].
+          x: x_t [B, H, W, 1].
+          t: [B] in 1 .. T, integer or float.
+
+        Returns:
+          [B, H, W, 1] float32.
+
+        Reference:
+          Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022 (preconditioning).
+        """
+        if self.precondition is None:
+            return self._apply(variables, x, mu, t)
+        sde, sd, now = self.sde, self.precondition, t.astype(jnp.int32)
+        size = np.sqrt(sde.a**2 * sd**2 + sde.sg**2)
+        output = self._apply(variables, mu + (x - mu) / at(size, now), mu, t)
+        return at(sde.sg / size**2, now) * (x - mu) - at(sde.a * sd / size, now) * output
+
+    def _apply(self, variables: Variables, x: Array, mu: Array, t: Array) -> jax.Array:
         return apply_network(self.network, NETWORK, variables, x, mu, t, train=False)[0]
 
     @property
@@ -237,7 +269,15 @@ class IrsdeReconstructor:
 
     def _sample_part(self, variables: Variables, table: np.ndarray, part: tuple[Any, Key]) -> jax.Array:
         mu, keys = part
-        return sample(lambda x, t: self._noise(variables, mu, x, t), mu, keys, table, self.lam, self.clip)
+        return sample(lambda x, t: self.noise_estimate(variables, mu, x, t), mu, keys, table, self.lam, self.clip)
+
+
+def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
+    """A start value of `init_network`, whose kernels have variance 2 / fan-in, as `IrsdeReconstructor.init` wants it."""
+    names = [part.key for part in path]
+    if names[-1] != "kernel":
+        return leaf
+    return jnp.zeros_like(leaf) if "head" in names else leaf * GAIN**0.5
 
 
 def _preset(name: str) -> Sampler:

@@ -29,6 +29,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=117_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
+    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 64, "depth": 4})
+    c.reconstructors.irsde.train = training(steps=468_000, batch_size=8, learning_rate=1e-4)  # 40 epochs
+    c.reconstructors.irsde.train.ema = 0.999
+    c.reconstructors.irsde.train.eval_batches = 8  # a validation draws samples
 
     c.diagnosers.findings = ConfigDict(
         {"kind": "classifier", "backbone": "densenet121", "input_size": 224, "input_low": -1024.0, "input_high": 1024.0}

@@ -27,6 +27,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=67_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs
     c.reconstructors.unet.train.schedule = "constant"
+    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 64, "depth": 4})
+    c.reconstructors.irsde.train = training(steps=2_011_000, batch_size=8, learning_rate=1e-4)  # 300 epochs
+    c.reconstructors.irsde.train.ema = 0.999
+    c.reconstructors.irsde.train.eval_batches = 8  # a validation draws samples
 
     for task in ("grade", "type"):
         c.diagnosers[task] = ConfigDict({"kind": "classifier", "tasks": (task,), "backbone": "resnet50", "hidden": (512, 256)})

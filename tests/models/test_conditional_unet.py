@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_networks import TorchConditionalUNet, randomise, torch
+from torch_networks import randomise, torch
 
+from experiments.benchmarks.torch_irsde import TorchConditionalUNet
 from fairrecon_jax.models import ConditionalUNet, convert, init_network
 from fairrecon_jax.models.conditional_unet import LinearAttention, depth_to_space, double, space_to_depth
 

@@ -33,6 +33,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train = training(steps=585_000, batch_size=32, learning_rate=2e-4, selection="mse")  # 200 epochs
     c.reconstructors.pix2pix.train.schedule = "constant"
     c.reconstructors.pix2pix.train.b1 = 0.5
+    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 64, "depth": 4})
+    c.reconstructors.irsde.train = training(steps=468_000, batch_size=8, learning_rate=1e-4)  # 40 epochs
+    c.reconstructors.irsde.train.ema = 0.999
+    c.reconstructors.irsde.train.eval_batches = 8  # a validation draws samples
 
     c.diagnosers.findings = ConfigDict(
         {"kind": "classifier", "backbone": "densenet121", "input_size": 224, "input_low": -1024.0, "input_high": 1024.0}

@@ -28,6 +28,11 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train = training(steps=1500, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max")
     c.reconstructors.pix2pix.train.b1 = 0.5
 
+    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 16, "depth": 3, "attention": False, "patch": 2, "precondition": 0.06})
+    c.reconstructors.irsde.train = training(steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
+    c.reconstructors.irsde.train.ema = 0.995
+    c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
+
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "group", "flip": True, "shift": 0.05, "gain": 0.2})
     c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max")
 

@@ -31,6 +31,10 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train = training(steps=335_000, batch_size=32, learning_rate=2e-4, selection="mse")  # 200 epochs
     c.reconstructors.pix2pix.train.schedule = "constant"
     c.reconstructors.pix2pix.train.b1 = 0.5
+    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 64, "depth": 4})
+    c.reconstructors.irsde.train = training(steps=2_011_000, batch_size=8, learning_rate=1e-4)  # 300 epochs
+    c.reconstructors.irsde.train.ema = 0.999
+    c.reconstructors.irsde.train.eval_batches = 8  # a validation draws samples
 
     for task in ("grade", "type"):
         c.diagnosers[task] = ConfigDict({"kind": "classifier", "tasks": (task,), "backbone": "resnet50", "hidden": (512, 256)})

@@ -114,11 +114,34 @@ def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
 def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     """The reconstructor that `config.reconstructors.<name>` describes.
 
+    A block with a field "weights_of" uses the network that another block trains: it has that block's fields with its own in their place.
+
     Raises:
-      ValueError: there is no such block; the message lists those there are.
+      ValueError: there is no such block; the message lists those there are. Or "weights_of" does not lead to a trained block.
+    """
+    own, source = (_fields(_named(config.reconstructors, n, "reconstructors")) for n in (name, weights_of(config, name)))
+    own.pop("weights_of", None)
+    return make_reconstructor(**{**source, **own})
+
+
+def weights_of(config: ConfigDict, name: str) -> str:
+    """The block whose training makes a reconstructor's weights: its own name, or its field "weights_of".
+
+    Raises:
+      ValueError: there is no such block, or it is not one that trains a network of the same kind.
     """
     block = _named(config.reconstructors, name, "reconstructors")
-    return make_reconstructor(**_fields(block))
+    if "weights_of" not in block:
+        return name
+    where = f"config.reconstructors.{name}"
+    if "train" in block:
+        raise ValueError(f"{where} has weights_of and train: it is trained, or it takes another block's weights")
+    source = _named(config.reconstructors, block.weights_of, "reconstructors")
+    if "train" not in source:
+        raise ValueError(f"{where}.weights_of: {block.weights_of!r} trains no network")
+    if block.get("kind", source.kind) != source.kind:
+        raise ValueError(f"{where} is of kind {block.kind!r}, {block.weights_of!r} of kind {source.kind!r}: weights serve one kind")
+    return block.weights_of
 
 
 def weight_files(config: ConfigDict, name: str, level: str) -> tuple[str, ...]:

@@ -67,7 +67,10 @@ def plan(workspace: Workspace) -> list[Piece]:
     for name, level in workspace.grid():
         physics = {key: value for key, value in config.degradation.items() if key not in settings.GRID}
         block = config.reconstructors[name]
+        trained = settings.weights_of(config, name)
         model = settings.digest(source, name, block, physics, level)
+        if trained != name:
+            model = settings.digest(model, trained, config.reconstructors[trained])
         where = f"{name} at {level_name(level)}"
         if files := settings.weight_files(config, name, level_name(level)):
             model = settings.digest(model, [_stamp(Path(file)) for file in files])

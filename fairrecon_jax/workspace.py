@@ -246,11 +246,9 @@ class Workspace:
         """Weights, operator and key for one cell of the grid."""
         tandem, _ = self.tandem(name)
         readers = [self.weights(self.folder(reader)) for reader in self.config.diagnosers]
-        own = (
-            self.weights(self.folder(name, level, mitigation))
-            if self.is_trained(tandem.reconstructor)
-            else {"params": {}, "batch_stats": {}}
-        )
+        trained = settings.weights_of(self.config, name) if mitigation == NO_MITIGATION else name
+        folder = self.folder(trained, level, mitigation)
+        own = self.weights(folder) if self.is_trained(tandem.reconstructor) else {"params": {}, "batch_stats": {}}
         return tandem.shared(level, own, readers, jax.random.key(self.config.seed))
 
     @staticmethod
@@ -297,8 +295,12 @@ class Workspace:
         return table
 
     def grid(self) -> list[tuple[str, float]]:
-        """All (reconstructor, level) cells, a reconstructor's levels together so that its program is compiled once."""
-        return [(name, float(level)) for name in self.config.reconstructors for level in self.config.degradation.levels]
+        """All (reconstructor, level) cells, a reconstructor's levels together so that its program is compiled once.
+
+        Reconstructors that use another's weights come last.
+        """
+        names = sorted(self.config.reconstructors, key=lambda name: "weights_of" in self.config.reconstructors[name])
+        return [(name, float(level)) for name in names for level in self.config.degradation.levels]
 
     def cells(self) -> list[tuple[str, float, str]]:
         """All (reconstructor, level, mitigation) cells that are assessed: the grid, then each mitigation where it is tried."""

@@ -33,6 +33,8 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
             block.depth = 1
         if block.kind == "segmenter":
             block.groups = 4
+        if block.kind == "irsde":
+            block.update(preset="ode2_5", eval_preset="ode2_5", attention=False)
     config.tandem.batch_size = 8
     config.assess.update(replicates=20, flips=19, floor_draws=10)
     config.report.examples = 1
@@ -62,7 +64,7 @@ def test_the_paper_configuration_of_chexpert_runs_on_a_phantom_tree(xray):
     _, workdir = xray
     table, spec = read_predictions(workdir / "predictions.parquet")
     assert set(table["split"]) == {"val", "test"}
-    assert set(table["reconstructor"]) == {"identity", "unet", "pix2pix"}
+    assert set(table["reconstructor"]) == {"identity", "unet", "pix2pix", "irsde"}
     assert sorted(set(table["level"])) == [3e3, 1e4, 1e5]
     assert len(spec.tasks) == 12
     assert spec.title.startswith("Phantom radiographs")

@@ -20,8 +20,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.models.apply import LeafPath, init_network
+from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.densenet import DenseNet
-from fairrecon_jax.models.keys import UNET_LAYOUTS, densenet_key, discriminator_key, generator_key, resnet_key, unet_key
+from fairrecon_jax.models.keys import (
+    UNET_LAYOUTS,
+    conditional_unet_key,
+    densenet_key,
+    discriminator_key,
+    generator_key,
+    resnet_key,
+    unet_key,
+)
 from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.unet import UNet
@@ -121,7 +130,7 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
     without bias that are followed by a normalisation get the bias 0.
 
     Args:
-      network: of a class in `LAYOUTS`.
+      network: of a class in `LAYOUTS`; a `ConditionalUNet` with patch 1.
       state: arrays by key; see the module `keys` for the layouts.
       channels: input channels of the network.
       fresh_head: leave the state's head out and draw one from this key, for another number of outputs or layers.
@@ -134,17 +143,17 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
       TypeError: the network's type is unknown.
     """
     state, stem, swap, size = _layout(network, state)
-    example = jnp.zeros((1, size, size, channels))
-    wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), example))))
+    inputs = _inputs(network, size, channels)
+    wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))))
     converted: dict[LeafPath, jax.Array] = {}
     if fresh_head is not None:
-        fresh = flatten_dict(init_network(network, "net", fresh_head, example)["params"]["net"])
+        fresh = flatten_dict(init_network(network, "net", fresh_head, *inputs)["params"]["net"])
         converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
     used, problems = set(), []
     for path, leaf in wanted.items():
         if path in converted:
             continue
-        key = f"{stem(_module(path))}.{_LEAVES[path[-1]]}"
+        key = f"{stem(_module(path))}.{_torch_leaf(network, path[-1])}"
         used.add(key)
         try:
             converted[path] = jnp.asarray(_leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path)))
@@ -164,6 +173,10 @@ def _unet(network: UNet, state: State) -> Layout:
         raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
     (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
     return Layout(state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1))
+
+
+def _conditional_unet(network: ConditionalUNet, state: State) -> Layout:
+    return Layout(state, lambda path: conditional_unet_key(path, network.depth), size=2 ** (network.depth + 1))
 
 
 def _resnet(network: ResNet, state: State) -> Layout:
@@ -187,6 +200,7 @@ def _discriminator(network: PatchDiscriminator, state: State) -> Layout:
 
 LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
     UNet: _unet,
+    ConditionalUNet: _conditional_unet,
     ResNet: _resnet,
     DenseNet: _densenet,
     Pix2PixGenerator: _generator,
@@ -204,6 +218,17 @@ def _layout(network: nn.Module, state: State) -> Layout:
     if type(network) not in LAYOUTS:
         raise TypeError(f"cannot convert weights of {type(network).__name__}: only {', '.join(kind.__name__ for kind in LAYOUTS)}")
     return LAYOUTS[type(network)](network, state)
+
+
+def _inputs(network: nn.Module, size: int, channels: int) -> tuple[jax.Array, ...]:
+    """Inputs that fit the network."""
+    image = jnp.zeros((1, size, size, channels))
+    return (image, image, jnp.zeros(1)) if isinstance(network, ConditionalUNet) else (image,)
+
+
+def _torch_leaf(network: nn.Module, leaf: str) -> str:
+    """PyTorch's name of a parameter."""
+    return "g" if leaf == "scale" and isinstance(network, ConditionalUNet) else _LEAVES[leaf]
 
 
 def _module(path: LeafPath) -> LeafPath:
@@ -236,6 +261,8 @@ def _leaf(state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: 
         value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
     elif path[-1] == "kernel":
         value = value.T
+    elif path[-1] == "scale" and value.ndim == 4:
+        value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
         value = value.mean(axis=2, keepdims=True)
     if value.shape != shape:

@@ -125,3 +125,30 @@ def discriminator_key(path: ModulePath, layers: int) -> str:
     assert found is not None, path
     layer = int(found.group(2))
     return f"model.{3 * layer - 1 + (found.group(1) == 'norm') if layer else 0}"
+
+
+def conditional_unet_key(path: ModulePath, depth: int) -> str:
+    """The key stem of a `ConditionalUNet` module in the published layout of the mean-reverting diffusion model.
+
+    init_conv, time_mlp.1 and .3, downs.i and ups.i with the parts 0 and 1 (residual blocks), 2 (attention) and 3 (convolution),
+    mid_block1, mid_attn, mid_block2, final_res_block, final_conv. Blocks hold mlp.1, block1.proj, block2.proj and res_conv; attention
+    holds fn.norm, fn.fn.to_qkv, fn.fn.to_out.0 and .1. ups.0 is the lowest level.
+
+    Args:
+      path: module path.
+      depth: the network's number of levels.
+    """
+    parts = {"time": "mlp.1", "conv1": "block1.proj", "conv2": "block2.proj", "skip": "res_conv"}
+    parts |= {"norm": "fn.norm", "to_qkv": "fn.fn.to_qkv", "to_out": "fn.fn.to_out.0", "norm_out": "fn.fn.to_out.1"}
+    blocks = {"stem": "init_conv", "head": "final_conv", "last_block": "final_res_block", "middle_attention": "mid_attn"}
+    blocks |= {"middle_block1": "mid_block1", "middle_block2": "mid_block2"}
+    if path[0] == "time":
+        return {"dense1": "time_mlp.1", "dense2": "time_mlp.3"}[path[1]]
+    stage = re.fullmatch(r"(down|up)(\d+)_(\w+)", path[0])
+    if stage:
+        way, level = stage.group(1), int(stage.group(2))
+        place = {"block1": "0", "block2": "1", "attention": "2", "conv": "3.1" if way == "up" and level > 0 else "3"}[stage.group(3)]
+        stem = f"{way}s.{level if way == 'down' else depth - 1 - level}.{place}"
+    else:
+        stem = blocks[path[0]]
+    return f"{stem}.{parts[path[1]]}" if len(path) > 1 else stem

@@ -122,7 +122,7 @@ def test_missing_left_over_and_misshapen_keys_are_named():
         convert(network, {"stem.weight": np.zeros(3)})
     with pytest.raises(ValueError, match=r"missing 'd1\.conv\.norm1\.weight'"):
         convert(UNet(1, 4, 2, "batch"), state)
-    with pytest.raises(TypeError, match="only UNet, ResNet, DenseNet, Pix2PixGenerator"):
+    with pytest.raises(TypeError, match="only UNet, ConditionalUNet, ResNet, DenseNet, Pix2PixGenerator"):
         convert(torch.nn.Identity(), state)
 
 

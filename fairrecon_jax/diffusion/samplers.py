@@ -1,0 +1,211 @@
+"""Samplers of the reverse equation: a table of coefficients per method, and one scan that runs any of them.
+
+Every step from time t to s < t is
+
+  x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,   X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
+
+with X_prev the clean estimate of the step before and z standard normal. With l_t = ln(a_t / sg_t), h = l_s - l_t and h' the h before:
+
+  ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),  order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
+  sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),  order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
+  posterior  the law of x_s given x_t and x_0 = X_t (equal to `sde` of order 1)
+  euler_sde  p = 1 + d - c,  q = c a_t,  n = lam sqrt(2 d),  d = Th_t - Th_s,  c = 2 lam^2 d / sg_t^2 (the paper's, with unit steps)
+  euler_ode  the same with c = lam^2 d / sg_t^2 and n = 0
+
+First and last step are of order 1; the last step of `ode`, `sde` and `posterior` returns X_t.
+
+References:
+  Luo et al., ICML 2023 (Euler); Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers", ICLR 2025,
+  arXiv 2502.07856 (exponential integrators).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.diffusion.sde import SDE
+from fairrecon_jax.types import Array, Key
+
+Method = Literal["euler_sde", "euler_ode", "posterior", "ode", "sde"]
+METHODS: tuple[Method, ...] = ("euler_sde", "euler_ode", "posterior", "ode", "sde")
+COLUMNS = ("t", "a", "sg", "p", "q", "w", "n")
+"""Columns of a step table; see the module's formula."""
+
+NoiseModel = Callable[[jax.Array, jax.Array], jax.Array]
+"""`noise(x [B, H, W, C], t [B] float32) -> e [B, H, W, C]`."""
+
+
+class Coefficients(NamedTuple):
+    """One step's p, q, w and n."""
+
+    p: float
+    q: float
+    w: float = 0.0
+    n: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A method, its number of steps (= network evaluations) and where they lie: t_i = round(T (1 - i / steps)^rho), i = 0 .. steps.
+
+    Attributes:
+      method: see the module.
+      steps: number of steps.
+      order: 1 or 2 of "ode" and "sde"; the others have 1.
+      rho: 1 = equal steps, above 1 = shorter steps towards time 0.
+
+    Raises:
+      ValueError: a field is out of its range.
+    """
+
+    method: Method = "euler_sde"
+    steps: int = 100
+    order: int = 1
+    rho: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"unknown sampling method {self.method!r}; choose one of {', '.join(METHODS)}")
+        if self.order not in ((1, 2) if self.method in ("ode", "sde") else (1,)):
+            raise ValueError(f"{self.method} has no order {self.order}: order 2 is for ode and sde, the others have order 1")
+        if not self.rho > 0:
+            raise ValueError(f"rho must be positive, got {self.rho}")
+        if self.steps < 1:
+            raise ValueError(f"a sampler needs at least 1 step, got {self.steps}")
+
+    def grid(self, T: int) -> np.ndarray:
+        """The times [steps + 1] int64, from T down to 0.
+
+        Raises:
+          ValueError: two times are the same.
+        """
+        times = np.round(T * (1 - np.arange(self.steps + 1) / self.steps) ** self.rho).astype(np.int64)
+        if (np.diff(times) >= 0).any():
+            raise ValueError(
+                f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two of them are the same; take fewer steps or a rho nearer 1"
+            )
+        return times
+
+
+PRESETS: dict[str, Sampler] = {
+    "paper": Sampler("euler_sde", 100),
+    "ode2_5": Sampler("ode", 5, 2),
+    "ode2_10": Sampler("ode", 10, 2),
+    "ode2_15": Sampler("ode", 15, 2, 1.5),
+    "sde2_20": Sampler("sde", 20, 2, 1.75),
+}
+"""Samplers by name. "paper" is the published one; "ode2_5" is for validation while training."""
+
+
+def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
+    """The coefficients of every step.
+
+    Args:
+      sde: gives the tables.
+      sampler: method and grid.
+
+    Returns:
+      [steps, 7] float64 with the columns `COLUMNS`.
+
+    Raises:
+      ValueError: the grid does not fit on the equation's times.
+    """
+    grid, rows, before = sampler.grid(sde.T), [], None
+    for t, s in zip(grid[:-1], grid[1:], strict=True):
+        if sampler.method in ("euler_sde", "euler_ode"):
+            step = _euler(sde, t, s, sampler.method == "euler_sde")
+        elif sampler.method == "posterior":
+            step = _posterior(sde, t, s)
+        else:
+            step = _exponential(sde, t, s, sampler.method == "sde", before if sampler.order == 2 else None)
+            before = _log_ratio(sde, s) - _log_ratio(sde, t)
+        rows.append((t, sde.a[t], sde.sg[t], *step))
+    return np.array(rows, np.float64)
+
+
+def _log_ratio(sde: SDE, t: int) -> float:
+    """ln(a_t / sg_t); infinite at time 0."""
+    return math.log(sde.a[t] / sde.sg[t]) if t > 0 else math.inf
+
+
+def _euler(sde: SDE, t: int, s: int, noisy: bool) -> Coefficients:
+    """Euler's step of the equation (noisy) or of its probability flow."""
+    d = sde.Th[t] - sde.Th[s]
+    c = (2 if noisy else 1) * sde.lam**2 * d / sde.sg[t] ** 2
+    return Coefficients(1 + d - c, c * sde.a[t], n=sde.lam * math.sqrt(2 * d) if noisy else 0.0)
+
+
+def _posterior(sde: SDE, t: int, s: int) -> Coefficients:
+    """Mean and deviation of x_s given x_t and x_0."""
+    between, below = sde.a[t] / sde.a[s], 1 - sde.a[t] ** 2
+    left, gained = 1 - sde.a[s] ** 2, 1 - between**2
+    return Coefficients(between * left / below, sde.a[s] * gained / below, n=sde.lam * math.sqrt(left * gained / below))
+
+
+def _exponential(sde: SDE, t: int, s: int, noisy: bool, before: float | None) -> Coefficients:
+    """The exact step for a clean estimate that is constant (order 1) or linear in l (order 2, where `before` is the h before)."""
+    h, rate = _log_ratio(sde, s) - _log_ratio(sde, t), 2 if noisy else 1
+    gained = -math.expm1(-rate * h)
+    p = sde.sg[s] / sde.sg[t] * (math.exp(-h) if noisy else 1.0)
+    second = before is not None and math.isfinite(h)
+    w = sde.a[s] * (1 - gained / (rate * h)) * h / before if second and before is not None else 0.0
+    return Coefficients(p, sde.a[s] * gained, w, sde.sg[s] * math.sqrt(gained) if noisy else 0.0)
+
+
+def initial_state(mu: Array, keys: Key, lam: float) -> jax.Array:
+    """Where sampling starts: mu + lam z, z drawn from stream 0 of each example's key.
+
+    Args:
+      mu: degraded images [B, H, W, C].
+      keys: [B].
+      lam: the stationary noise level.
+
+    Returns:
+      [B, H, W, C] float32.
+    """
+    return jnp.asarray(mu, jnp.float32) + lam * _normal(keys, 0, mu.shape[1:])
+
+
+def sample(noise: NoiseModel, mu: Array, keys: Key, table: np.ndarray, lam: float, clip: bool = False) -> jax.Array:
+    """Runs a step table from `initial_state` to time 0.
+
+    All randomness is a function of the example's key and the step, so that a sample does not depend on the batch it is in.
+
+    Args:
+      noise: the network's noise estimate.
+      mu: degraded images [B, H, W, C].
+      keys: one key per example [B].
+      table: from `step_table`; a constant of the compiled program.
+      lam: the stationary noise level.
+      clip: clip every clean estimate to [0, 1].
+
+    Returns:
+      Samples [B, H, W, C] float32, not clipped.
+    """
+    mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())
+
+    def step(carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], None]:
+        (x, before), (number, (t, a, sg, p, q, w, n)) = carry, row
+        clean = mu + (x - mu - sg * noise(x, jnp.broadcast_to(t, mu.shape[:1]))) / a
+        if clip:
+            clean = jnp.clip(clean, 0.0, 1.0)
+        x = mu + p * (x - mu) + q * (clean - mu) + w * (clean - before)
+        if noisy:
+            x = x + n * _normal(keys, number, mu.shape[1:])
+        return (x, clean), None
+
+    start = initial_state(mu, keys, lam), jnp.zeros_like(mu)
+    rows = jnp.arange(1, len(table) + 1), tuple(jnp.asarray(table.T, jnp.float32))
+    return jax.lax.scan(step, start, rows)[0][0]
+
+
+def _normal(keys: Key, stream: int | Array, shape: tuple[int, ...]) -> jax.Array:
+    """Standard normal values [B, *shape] from one stream of each key."""
+    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, stream), shape))(keys)

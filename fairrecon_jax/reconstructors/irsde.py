@@ -1,0 +1,291 @@
+"""A mean-reverting diffusion model (IR-SDE): learns to undo the noisy path from the original to the degraded image, and samples it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fairrecon_jax.diffusion import PRESETS, SDE, Sampler, sample, step_table
+from fairrecon_jax.diffusion.sde import Schedule, at
+from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.conditional_unet import ConditionalUNet
+from fairrecon_jax.parallel import AXIS, example_keys
+from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.training.trainable import Phase, PhaseOutput
+from fairrecon_jax.types import Array, Batch, Key, Variables
+
+NETWORK = "noise"
+GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
+MATCH, CLEAN, SAMPLE = range(3)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
+
+
+@register("irsde")
+@dataclass(frozen=True)
+class IrsdeReconstructor:
+    """Samples the reverse of dx = theta_t (mu - x) dt + sigma_t dw from the degraded image mu to an estimate of the original.
+
+    Training draws a time and noise per example and matches the mean of the reverse step at the network's noise estimate with the optimal
+    reverse state: loss = weighted mean over examples of the mean absolute ("l1") or squared ("l2") difference over pixels.
+
+    Sampling runs `samples` trajectories per image, at most `chunk` trajectories at a time; working memory is then at most about
+    150 * chunk * width * H * W / patch^2 bytes in float32, whatever the batch.
+
+    Attributes:
+      width: channels of the first level of the network (64 in the paper).
+      depth: levels of the network (4 in the paper).
+      attention: linear attention at every level (on in the paper).
+      patch: pixels of a block that the network sees as one; 1 in the paper, 2 is four times cheaper.
+      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the deviation sd of x_0 - mu that is assumed,
+        with which input and output are scaled to unit size at every time; trains much faster, see `noise_estimate`.
+      schedule: see `SDE`.
+      T: see `SDE`.
+      lam: see `SDE`.
+      eps: see `SDE`.
+      loss_norm: "l1" (paper) or "l2".
+      objective_max_t: latest time at which a mitigation objective sees the clean estimate, see `loss`; T / 2 if None.
+      preset: a sampler of `diffusion.PRESETS`; "paper" is Euler's method with 100 steps.
+      method: replaces the preset's method where it is not None.
+      steps: replaces the preset's number of steps where it is not None.
+      order: replaces the preset's order where it is not None.
+      rho: replaces the preset's spacing where it is not None.
+      eval_preset: the sampler of `evaluate`.
+      samples: the reconstruction is the mean of so many samples.
+      clip: clip every clean estimate to [0, 1] while sampling.
+      chunk: trajectories sampled at a time.
+      dtype: type of the network's computation, "float32" or "bfloat16".
+      bn_axis: mapped axis that training steps average weights over, or None outside of one.
+      name: name in tables.
+    """
+
+    width: int = 64
+    depth: int = 4
+    attention: bool = True
+    patch: int = 1
+    precondition: float | None = None
+    schedule: Schedule = "cosine"
+    T: int = 100
+    lam: float = 10 / 255
+    eps: float = 0.005
+    loss_norm: Literal["l1", "l2"] = "l1"
+    objective_max_t: int | None = None
+    preset: str = "paper"
+    method: str | None = None
+    steps: int | None = None
+    order: int | None = None
+    rho: float | None = None
+    eval_preset: str = "ode2_10"
+    samples: int = 1
+    clip: bool = False
+    chunk: int = 32
+    dtype: str = "float32"
+    bn_axis: str | None = AXIS
+    name: str = "irsde"
+
+    # -- parts -----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def sde(self) -> SDE:
+        """The equation."""
+        return SDE(self.schedule, self.T, self.lam, self.eps)
+
+    @property
+    def network(self) -> ConditionalUNet:
+        """The network."""
+        return ConditionalUNet(1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype))
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler of `reconstruct`: the preset with the fields that replace parts of it.
+
+        Raises:
+          ValueError: the preset is unknown, or the method, steps, order and rho do not go together.
+        """
+        chosen = {name: getattr(self, name) for name in ("method", "steps", "order", "rho")}
+        return dataclasses.replace(_preset(self.preset), **{name: value for name, value in chosen.items() if value is not None})
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase(NETWORK, self.loss),)
+
+    def check(self, size: int) -> None:
+        """Builds the equation and both samplers, so that an impossible choice is named before anything is compiled.
+
+        Args:
+          size: height and width of the images in pixels.
+
+        Raises:
+          ValueError: a field is refused; the message names it.
+        """
+        for field in ("width", "depth", "patch", "samples", "chunk"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"irsde: {field} must be at least 1, got {getattr(self, field)}")
+        if self.width % 2:
+            raise ValueError(f"irsde: width must be even (sines and cosines of the time), got {self.width}")
+        if self.precondition is not None and not self.precondition > 0:
+            raise ValueError(f"irsde: precondition must be a positive deviation or None, got {self.precondition}")
+        if not 1 <= self._objective_max_t <= self.T:
+            raise ValueError(f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}")
+        for sampler in (self.sampler, _preset(self.eval_preset)):
+            step_table(self.sde, sampler)
+        multiple = self.patch * 2**self.depth
+        if -size % multiple >= size:
+            raise ValueError(
+                f"irsde: images of {size}x{size} pixels are too small for depth {self.depth} and patch {self.patch}, "
+                f"which need multiples of {multiple} within reach by reflection: lower depth or patch"
+            )
+
+    # -- training --------------------------------------------------------------------------------------------------------------
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a last one of 0.
+
+        The network has no normalisation: larger kernels would begin a hundred times above the loss of the estimate 0.
+        """
+        image = batch["image"][:1]
+        fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
+        return jax.tree_util.tree_map_with_path(_quieter, fresh)
+
+    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+        """The matching loss at one time per example, uniform in 1 .. T; time and noise depend on the key and the example only.
+
+        The clean estimate of the output is for a mitigation objective: X_t = mu + (x_t - mu - sg_t e) / a_t clipped to [0, 1]. Towards T an
+        error of the network is amplified by sg_t / a_t (7.8 at T) and X_t is no image that a diagnosis could read, so it is estimated at a
+        second time, uniform in 1 .. `objective_max_t`, where the default amplifies at most by 0.1. That costs a second pass of the
+        network, which a compiled step without an objective leaves out.
+
+        Args:
+          variables: as made by `init`.
+          batch: with "degraded".
+          key: of the step.
+          train: weights are averaged over `bn_axis`.
+
+        Returns:
+          The scalar, and the clean estimate.
+        """
+        errors = self._matching(variables, batch, jax.random.fold_in(key, MATCH))
+        loss = weighted_mean(errors, batch["weight"], self.bn_axis if train else None)
+        clean = self.clean_estimate(variables, batch, jax.random.fold_in(key, CLEAN))
+        return loss, PhaseOutput(clean, variables["batch_stats"], {"matching": loss})
+
+    def clean_estimate(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`; differentiable, see `loss`."""
+        t, _, x, mu = self._noisy(batch, key, self._objective_max_t)
+        return jnp.clip(self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0)
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss" (the matching loss), and "mse" and "psnr" of one sample of `eval_preset`; see `image_errors`."""
+        errors = self._matching(variables, batch, jax.random.fold_in(key, MATCH))
+        keys = example_keys(jax.random.fold_in(key, SAMPLE), batch["example_id"])
+        estimate = self._sample(variables, batch["degraded"], keys, _preset(self.eval_preset))
+        return {"loss": (errors, batch["weight"]), **image_errors(estimate, batch["image"], batch["weight"])}
+
+    def _matching(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """The matching loss of each example [B]."""
+        t, _, x, mu = self._noisy(batch, key, self.T)
+        reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
+        difference = reached - self.sde.optimal_reverse(x, jnp.asarray(batch["image"], jnp.float32), mu, t)
+        return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
+
+    def _noisy(self, batch: Batch, key: Key, latest: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """(t [B], e, x_t, mu), t uniform in 1 .. latest."""
+        image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
+
+        def draw(own: Key) -> tuple[jax.Array, jax.Array]:
+            of_time, of_noise = jax.random.split(own)
+            return jax.random.randint(of_time, (), 1, latest + 1), jax.random.normal(of_noise, image.shape[1:])
+
+        t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
+        return t, noise, self.sde.forward(image, mu, t, noise), mu
+
+    def noise_estimate(self, variables: Variables, mu: Array, x: Array, t: Array) -> jax.Array:
+        """The estimate of e.
+
+        Without `precondition` it is F(x_t, mu, t), F the network. With it, for s^2 = a_t^2 sd^2 + sg_t^2, the clean estimate is
+        X_t = mu + (a_t sd^2 / s^2) (x_t - mu) + (sg_t sd / s) F(mu + (x_t - mu) / s, mu, t): the best linear estimate for x_0 - mu of
+        deviation sd and a correction of unit size; e = (x_t - mu - a_t (X_t - mu)) / sg_t.
+
+        Args:
+          variables: as made by `init`.
+          mu: degraded images [B, H, W, 1].
+          x: x_t [B, H, W, 1].
+          t: [B] in 1 .. T, integer or float.
+
+        Returns:
+          [B, H, W, 1] float32.
+
+        Reference:
+          Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022 (preconditioning).
+        """
+        if self.precondition is None:
+            return self._apply(variables, x, mu, t)
+        sde, sd, now = self.sde, self.precondition, t.astype(jnp.int32)
+        size = np.sqrt(sde.a**2 * sd**2 + sde.sg**2)
+        output = self._apply(variables, mu + (x - mu) / at(size, now), mu, t)
+        return at(sde.sg / size**2, now) * (x - mu) - at(sde.a * sd / size, now) * output
+
+    def _apply(self, variables: Variables, x: Array, mu: Array, t: Array) -> jax.Array:
+        return apply_network(self.network, NETWORK, variables, x, mu, t, train=False)[0]
+
+    @property
+    def _objective_max_t(self) -> int:
+        return max(self.T // 2, 1) if self.objective_max_t is None else self.objective_max_t
+
+    # -- sampling --------------------------------------------------------------------------------------------------------------
+
+    def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
+        """The mean of `samples` samples, clipped to [0, 1].
+
+        Args:
+          variables: as made by `init`.
+          degraded: [B, H, W, 1].
+          keys: one per example [B]; sample i uses its stream i.
+
+        Returns:
+          [B, H, W, 1] float32.
+        """
+        streams = jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(self.samples)))(keys)
+        mu = jnp.repeat(jnp.asarray(degraded, jnp.float32), self.samples, axis=0)
+        drawn = self._sample(variables, mu, streams.reshape(-1), self.sampler)
+        return jnp.clip(jnp.mean(drawn.reshape(-1, self.samples, *mu.shape[1:]), axis=1), 0.0, 1.0)
+
+    def _sample(self, variables: Variables, mu: Array, keys: Key, sampler: Sampler) -> jax.Array:
+        """One sample per row, at most `chunk` rows at a time; equal parts, the last one filled up with rows from the start."""
+        count = len(mu)
+        parts = -(-count // self.chunk)
+        size = -(-count // parts)
+        rows = np.arange(parts * size).reshape(parts, size) % count
+        run = functools.partial(self._sample_part, variables, step_table(self.sde, sampler))
+        if parts == 1:
+            return run((mu, keys))
+        drawn = jax.lax.map(run, (jnp.asarray(mu)[rows], keys[rows]))
+        return drawn.reshape(-1, *mu.shape[1:])[:count]
+
+    def _sample_part(self, variables: Variables, table: np.ndarray, part: tuple[Any, Key]) -> jax.Array:
+        mu, keys = part
+        return sample(lambda x, t: self.noise_estimate(variables, mu, x, t), mu, keys, table, self.lam, self.clip)
+
+
+def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
+    """A start value of `init_network`, whose kernels have variance 2 / fan-in, as `IrsdeReconstructor.init` wants it."""
+    names = [part.key for part in path]
+    if names[-1] != "kernel":
+        return leaf
+    return jnp.zeros_like(leaf) if "head" in names else leaf * GAIN**0.5
+
+
+def _preset(name: str) -> Sampler:
+    """A sampler by name.
+
+    Raises:
+      ValueError: there is none of this name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown sampling preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

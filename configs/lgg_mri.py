@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     c.reconstructors.irsde.train.ema = 0.995
     c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
 
-    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "group", "flip": True, "shift": 0.05, "gain": 0.2})
+    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "batch", "flip": True, "shift": 0.05, "gain": 0.2})
     c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max")
 
     c.diagnosers.grade = ConfigDict(

@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     c.reconstructors.irsde.train = training(steps=400, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
     c.reconstructors.irsde.train.update(ema=0.98, eval_batches=2)  # a validation draws samples
 
-    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 8, "depth": 3, "norm": "group", "flip": True})
+    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 8, "depth": 3, "norm": "batch", "flip": True})
     c.diagnosers.tumor.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="dice", mode="max")
     c.diagnosers.grade_type = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "flip": True})
     c.diagnosers.grade_type.train = training(steps=200, batch_size=32, learning_rate=1e-3)

@@ -33,8 +33,8 @@ class IrsdeReconstructor:
     Training draws a time and noise per example and matches the mean of the reverse step at the network's noise estimate with the optimal
     reverse state: loss = weighted mean over examples of the mean absolute ("l1") or squared ("l2") difference over pixels.
 
-    Sampling runs `samples` trajectories per image, at most `chunk` trajectories at a time; working memory is then at most about
-    150 * chunk * width * H * W / patch^2 bytes in float32, whatever the batch.
+    Sampling runs `samples` trajectories per image, at most `chunk` trajectories at a time. Beside a few copies of the batch its working
+    memory is then within (60 width + 3200) chunk H W / patch^2 bytes in float32, whatever the batch; 3200 is for the attention, 0 without.
 
     Attributes:
       width: channels of the first level of the network (64 in the paper).

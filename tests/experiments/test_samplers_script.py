@@ -1,0 +1,93 @@
+"""The comparison of samplers: on a tiny study with untrained weights, and its tables by hand."""
+
+from __future__ import annotations
+
+import importlib
+
+import jax
+import pandas as pd
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import samplers
+from fairrecon_jax import settings
+from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.training.checkpoints import save_variables
+from fairrecon_jax.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    """Phantom brains with fresh networks as if they had been trained."""
+    config = importlib.import_module("configs.quickstart_brain").get_config()
+    config.cohort.update(image_size=32, evaluate_slices=(2, 5))
+    config.phantom = ConfigDict({"kind": "brain", "patients": 12, "size": 32, "slices": 8})
+    config.reconstructors.irsde.update(width=4, depth=1)
+    config.diagnosers = ConfigDict({"tumor": config.diagnosers.tumor})
+    config.diagnosers.tumor.update(width=4, depth=1, groups=2)
+    config.assess.update(replicates=20, flips=19, floor_draws=10)
+    config.tandem.batch_size = 8
+    workspace = Workspace(config.lock(), tmp_path_factory.mktemp("samplers"))
+    workspace.write_phantom()
+    workspace.prepare()
+    batch = read_rows(workspace.cohort, workspace.rows("train")[:1])
+    reader = settings.diagnoser(config, "tumor", workspace.spec).init(jax.random.key(0), batch)
+    save_variables(workspace.folder("tumor") / "final", reader, {})
+    model = settings.reconstructor(config, "irsde").init(jax.random.key(1), batch)
+    save_variables(workspace.folder("irsde", 8.0) / "final", model, {})
+    return workspace
+
+
+@pytest.mark.slow
+def test_presets_samples_and_seeds_make_one_row_each(workspace):
+    bench = samplers.Bench(workspace, "irsde", 8.0, limit=8)
+    table = samplers.compare(bench, ["ode2_5"], [1, 4], seeds=2)
+    assert table[["preset", "samples", "seed", "evaluations"]].to_numpy().tolist() == [
+        ["ode2_5", 1, 0, 5],
+        ["ode2_5", 4, 0, 20],
+        ["ode2_5", 1, 1, 5],
+    ]
+    assert table["psnr"][1] > table["psnr"][0] + 0.2  # an untrained sample is the degraded image and noise, which the mean reduces
+    assert table["psnr"][2] != table["psnr"][0]
+    assert table["tumor dice"].notna().all()
+    assert (table["seconds_per_image"] > 0).all()
+    samplers.write(table, workspace.workdir / "samplers")
+    assert len(pd.read_csv(workspace.workdir / "samplers" / "table.csv")) == 3
+    assert "spread of ode2_5 over 2 seeds" in (workspace.workdir / "samplers" / "table.md").read_text()
+    with pytest.raises(ValueError, match="is no diffusion model"):
+        samplers.Bench(workspace, "unet", 8.0)
+
+
+def test_outcomes_are_read_from_the_tables():
+    performance = pd.DataFrame(
+        [("flu", "", "auroc", "reconstructed", 0.7), ("flu", "sex", "auroc", "reconstructed", 0.1), ("flu", "", "auroc", "original", 0.9)],
+        columns=["task", "attribute", "metric", "version", "value"],
+    )
+    fairness = pd.DataFrame(
+        [
+            ("eodd", "change", "paper", 0.02),
+            ("eodd", "change", "paper", -0.05),
+            ("eodd", "original", "paper", 0.3),
+            ("eodd", "change", "published", 1.0),
+        ],
+        columns=["metric", "version", "convention", "value"],
+    )
+    assert samplers.outcomes(performance, fairness) == {"flu auroc": 0.7, "largest_gap_change": -0.05}
+    nothing = samplers.outcomes(performance, fairness[:0])
+    assert nothing["largest_gap_change"] != nothing["largest_gap_change"]
+
+
+def test_the_summary_keeps_one_seed_and_adds_the_spread():
+    rows = [("paper", 1, 0, 100, 30.0), ("ode2_10", 1, 0, 10, 29.0), ("paper", 1, 1, 100, 30.5), ("paper", 1, 2, 100, 29.8)]
+    table = samplers.summary(pd.DataFrame(rows, columns=["preset", "samples", "seed", "evaluations", "psnr"]))
+    assert table["preset"].tolist() == ["paper", "ode2_10", "spread of paper over 3 seeds"]
+    assert table["psnr"].tolist() == pytest.approx([30.0, 29.0, 0.7])
+    assert samplers.markdown(table).splitlines()[2] == "| paper | 1 | 100 | 30 |"
+    assert len(samplers.summary(table.iloc[:2].assign(seed=0))) == 2
+
+
+@pytest.mark.parametrize(("words", "message"), [(["--presets=quick"], "no presets quick; there are paper"), ([], "give a configuration")])
+def test_refusals_are_one_line(words, message, tmp_path, capsys):
+    config = ["--config=configs/quickstart_brain.py"] if words else []
+    assert samplers.main([*config, f"--workdir={tmp_path}", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -42,6 +42,6 @@ def get_config() -> ConfigDict:
 
     c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "shift": 0.05})
     c.diagnosers.findings.train = training(steps=300, batch_size=32, learning_rate=1e-3)
-    c.mitigations.eodd = mitigation("equalised_odds", 100, 32, 3e-4, weights=(0.1,), attributes=("sex",), reconstructors=("unet",))
+    c.mitigations.eodd = mitigation("equalised_odds", 100, 32, 3e-4, weight=0.1, attributes=("sex",), reconstructors=("unet",))
     c.tandem.batch_size = 64
     return c

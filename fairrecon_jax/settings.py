@@ -94,16 +94,25 @@ def degradation(config: ConfigDict) -> Degradation:
     return build(Degradation, "degradation", {**fields, "size": config.cohort.image_size})
 
 
+def studied_levels(config: ConfigDict) -> tuple[float, ...]:
+    """The study's degradation levels.
+
+    Raises:
+      ValueError: there is no level, or the fairness level is not one of them.
+    """
+    levels = tuple(float(level) for level in config.degradation.levels)
+    if float(config.degradation.fairness_level) not in levels:
+        raise ValueError(f"config.degradation.fairness_level {config.degradation.fairness_level:g} is not one of the levels {levels}")
+    return levels
+
+
 def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
     """The cohort's specification with the study's degradation and levels in place of its own.
 
     Raises:
       ValueError: there is no level, or the fairness level is not one of them.
     """
-    block = config.degradation
-    levels = tuple(float(level) for level in block.levels)
-    if not levels or float(block.fairness_level) not in levels:
-        raise ValueError(f"config.degradation.fairness_level {block.fairness_level:g} is not one of the levels {levels}")
+    block, levels = config.degradation, studied_levels(config)
     studied = dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.fairness_level)))
     if config.phantom.kind and not config.cohort.root:
         title = f"Phantom {PHANTOM_TITLES[config.phantom.kind]} in the layout of {spec.title}"
@@ -207,7 +216,7 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
         raise ValueError(f"config.mitigations: {name!r} must be a word of letters, digits, '-' and single '_', and not 'none'")
     plan = build(Plan, f"mitigations.{name}", {key: value for key, value in block.items() if key in PLAN_FIELDS})
     trained = tuple(key for key, value in config.reconstructors.items() if "train" in value)
-    studied = tuple(float(level) for level in config.degradation.levels)
+    studied = studied_levels(config)
     wrong = [key for key in plan.reconstructors if key not in trained] + [v for v in plan.levels if float(v) not in studied]
     if wrong or not trained:
         raise ValueError(f"config.mitigations.{name}: {wrong} is not among the trained reconstructors {trained} or the levels {studied}")

@@ -107,8 +107,8 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
       ValueError: a field of the configuration is refused, or `only` names no piece; the message says which there are.
     """
     workspace = Workspace(config, workdir)
-    pieces = plan(workspace)
     check(workspace)
+    pieces = plan(workspace)
     use_compilation_cache(workspace.workdir)
     settings.write_config(config, workspace.workdir / "config.json")
     wanted = only if callable(only) else lambda name: name.startswith(only)
@@ -141,8 +141,8 @@ def check(workspace: Workspace) -> None:
     settings.cohort_config(config)
     settings.assess_options(config)
     degradation = settings.degradation(config)
-    for level in config.degradation.levels:
-        degradation.operator(float(level))
+    for level in settings.studied_levels(config):
+        degradation.operator(level)
     for name, block in config.reconstructors.items():
         model = settings.reconstructor(config, name)
         if hasattr(model, "check"):

@@ -21,6 +21,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ class Sampler:
         times = np.round(T * (1 - np.arange(self.steps + 1) / self.steps) ** self.rho).astype(np.int64)
         if (np.diff(times) >= 0).any():
             raise ValueError(
-                f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two of them are the same; take fewer steps or a rho nearer 1"
+                f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two of them are the same; "
+                "take fewer steps or a rho nearer 1"
             )
         return times
 
@@ -118,7 +120,7 @@ def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
       ValueError: the grid does not fit on the equation's times.
     """
     grid, rows, before = sampler.grid(sde.T), [], None
-    for t, s in zip(grid[:-1], grid[1:], strict=True):
+    for t, s in itertools.pairwise(grid):
         if sampler.method in ("euler_sde", "euler_ode"):
             step = _euler(sde, t, s, sampler.method == "euler_sde")
         elif sampler.method == "posterior":
@@ -191,7 +193,7 @@ def sample(noise: NoiseModel, mu: Array, keys: Key, table: np.ndarray, lam: floa
     """
     mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())
 
-    def step(carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], None]:
+    def step(carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, tuple[jax.Array, ...]]) -> tuple[tuple[jax.Array, jax.Array], None]:
         (x, before), (number, (t, a, sg, p, q, w, n)) = carry, row
         clean = mu + (x - mu - sg * noise(x, jnp.broadcast_to(t, mu.shape[:1]))) / a
         if clip:

@@ -114,11 +114,11 @@ class SDE:
         Returns:
           [B, H, W, C] float32.
         """
-        return mu + at(self.a, t) * (image - mu) + at(self.sg, t) * noise
+        return jnp.asarray(mu) + at(self.a, t) * (image - mu) + at(self.sg, t) * noise
 
     def score(self, noise: Array, t: Array) -> jax.Array:
         """The score of x_t given x_0: -e / sg_t, for t [B] in 1 .. T."""
-        return -noise / at(self.sg, t)
+        return -jnp.asarray(noise) / at(self.sg, t)
 
     def clean(self, x: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
         """The clean estimate X_t = mu + (x_t - mu - sg_t e) / a_t; differentiable, not clipped.
@@ -134,7 +134,7 @@ class SDE:
         Returns:
           [B, H, W, C] float32.
         """
-        return mu + (x - mu - at(self.sg, t) * noise) / at(self.a, t)
+        return jnp.asarray(mu) + (x - mu - at(self.sg, t) * noise) / at(self.a, t)
 
     def reverse_mean(self, x: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
         """The mean of one Euler step of the reverse equation, x_t - (theta_t (mu - x_t) - sigma_t^2 score) dt.
@@ -150,7 +150,7 @@ class SDE:
         """
         step = self.theta * self.dt
         pull = np.divide(2 * self.lam**2 * step, self.sg, out=np.zeros(self.T + 1), where=self.sg > 0)
-        return x + at(step, t) * (x - mu) - at(pull, t) * noise
+        return jnp.asarray(x) + at(step, t) * (x - mu) - at(pull, t) * noise
 
     def optimal_reverse(self, x: Array, image: Array, mu: Array, t: Array) -> jax.Array:
         """The most likely x_{t-1} given x_t and x_0, which is its conditional mean.
@@ -167,7 +167,7 @@ class SDE:
           [B, H, W, C] float32.
         """
         of_state, of_image = self._optimal
-        return mu + at(of_state, t) * (x - mu) + at(of_image, t) * (image - mu)
+        return jnp.asarray(mu) + at(of_state, t) * (x - mu) + at(of_image, t) * (image - mu)
 
 
 def at(table: np.ndarray, t: Array) -> jax.Array:

@@ -82,13 +82,13 @@ class ConditionalUNet(nn.Module):
             x = self._conv(features // 2, 3, f"up{level}_conv", bias=level > 0)(double(x) if level > 0 else x)
         x = self._block(self.width, "last_block")(jnp.concatenate([x, first], axis=-1), time)
         x = self._conv(self.out_channels * self.patch**2, 3, "head", bias=True)(x)
-        return depth_to_space(x, self.patch)[:, :height, :width].astype(jnp.float32)
+        return jnp.asarray(depth_to_space(x, self.patch)[:, :height, :width], jnp.float32)
 
     def _block(self, features: int, name: str) -> TimedBlock:
         return TimedBlock(features, self.dtype, name=name)
 
-    def _attend(self, x: Array, name: str) -> jax.Array:
-        return x + LinearAttention(self.dtype, name=name)(x) if self.attention else jnp.asarray(x)
+    def _attend(self, x: jax.Array, name: str) -> jax.Array:
+        return x + LinearAttention(self.dtype, name=name)(x) if self.attention else x
 
     def _down(self, level: int, x: Array) -> jax.Array:
         """Halves the image and doubles the channels; at the last level the channels only."""
@@ -144,7 +144,7 @@ class TimedBlock(nn.Module):
         y = nn.silu(nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv2")(y))
         if x.shape[-1] != self.features:
             x = nn.Conv(self.features, (1, 1), use_bias=False, dtype=self.dtype, name="skip")(x)
-        return y + x
+        return jnp.asarray(y + x)
 
 
 class LinearAttention(nn.Module):
@@ -183,25 +183,25 @@ class ChannelNorm(nn.Module):
         y = x.astype(jnp.float32)
         centred = y - jnp.mean(y, axis=-1, keepdims=True)
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-        return (centred * jax.lax.rsqrt(variance + 1e-5) * scale.reshape(1, 1, 1, -1)).astype(x.dtype)
+        return jnp.asarray(centred * jax.lax.rsqrt(variance + 1e-5) * scale.reshape(1, 1, 1, -1), x.dtype)
 
 
 def double(x: Array) -> jax.Array:
     """Every pixel as a block of 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
     batch, height, width, channels = x.shape
-    blocks = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
+    blocks = jnp.broadcast_to(jnp.asarray(x)[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
     return blocks.reshape(batch, 2 * height, 2 * width, channels)
 
 
 def space_to_depth(x: Array, patch: int) -> jax.Array:
     """Blocks of patch x patch pixels as channels: [B, H, W, C] -> [B, H / patch, W / patch, patch^2 C]."""
     batch, height, width, channels = x.shape
-    y = x.reshape(batch, height // patch, patch, width // patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    y = jnp.asarray(x).reshape(batch, height // patch, patch, width // patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(batch, height // patch, width // patch, patch * patch * channels)
 
 
 def depth_to_space(x: Array, patch: int) -> jax.Array:
     """Inverts `space_to_depth`: [B, H, W, patch^2 C] -> [B, patch H, patch W, C]."""
     batch, height, width, channels = x.shape
-    y = x.reshape(batch, height, width, patch, patch, channels // patch**2).transpose(0, 1, 3, 2, 4, 5)
+    y = jnp.asarray(x).reshape(batch, height, width, patch, patch, channels // patch**2).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(batch, height * patch, width * patch, channels // patch**2)

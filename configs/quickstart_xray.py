@@ -31,8 +31,8 @@ def get_config() -> ConfigDict:
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
     c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
-    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 16, "downsamplings": 5, "disc_width": 16, "lambda_l1": 1000.0})
-    c.reconstructors.pix2pix.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
+    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 16, "downsamplings": 4, "disc_width": 16, "lambda_l1": 1000.0})
+    c.reconstructors.pix2pix.train = training(steps=300, batch_size=16, learning_rate=5e-3, selection="psnr", mode="max")
     c.reconstructors.pix2pix.train.b1 = 0.5
 
     c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 16, "depth": 2, "attention": False, "patch": 2, "precondition": 0.15})

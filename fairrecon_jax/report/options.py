@@ -16,7 +16,6 @@ class ReportOptions:
       title: heading of the page; made from the cohort's title if empty.
       identifiers: print example and patient names (off: captions and tables carry none).
       convention: the convention of the assessment that headlines and figures show.
-      alpha: the level below which an adjusted p-value is marked.
       dpi: resolution of the embedded figures.
       max_examples: at most this many example panels are drawn.
     """
@@ -24,7 +23,6 @@ class ReportOptions:
     title: str = ""
     identifiers: bool = False
     convention: str = "paper"
-    alpha: float = 0.05
     dpi: int = 150
     max_examples: int = 8
 
@@ -34,8 +32,6 @@ class ReportOptions:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"ReportOptions.alpha must lie between 0 and 1, got {self.alpha}")
         if not 50 <= self.dpi <= 600:
             raise ValueError(f"ReportOptions.dpi must lie in 50..600, got {self.dpi}")
         if self.max_examples < 0:

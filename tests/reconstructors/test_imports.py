@@ -120,6 +120,7 @@ def test_what_does_not_fit_is_named_with_its_file(files, tmp_path):
 def configuration(**block) -> ConfigDict:
     config = importlib.import_module("configs.quickstart_xray").get_config()
     config.cohort.image_size = SIZE
+    config.mitigations = ConfigDict()
     config.reconstructors = ConfigDict({"pix2pix": {"kind": "pix2pix", **FIELDS, "train": config.reconstructors.pix2pix.train, **block}})
     return config
 

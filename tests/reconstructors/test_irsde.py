@@ -12,8 +12,6 @@ import pytest
 
 from fairrecon_jax.parallel import example_keys, map_step
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
-from fairrecon_jax.training import TrainConfig, optim, state
-from fairrecon_jax.training.step import train_step
 from fairrecon_jax.types import Batch
 
 SIZE = 8
@@ -259,18 +257,3 @@ def test_bfloat16_is_near_float32():
     assert 0 < float(jnp.abs(rough - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())
     keys = example_keys(KEY, batch["example_id"])
     assert jax.eval_shape(models[1].reconstruct, variables, batch["degraded"], keys).dtype == jnp.float32
-
-
-def test_a_training_step_keeps_the_average_of_the_parameters():
-    """The bias-corrected mean of the parameters after each step is what is judged and kept."""
-    reconstructor, batch = tiny(bn_axis="batch", precondition=0.1), make_batch(8)
-    config = TrainConfig(steps=2, batch_size=8, learning_rate=1e-2, ema=0.8)
-    adam = optim.optimizer(config)
-    step = map_step(train_step(reconstructor, config, adam), devices=1, donate=False)
-    before = state.create(reconstructor.init(KEY, batch), ("noise",), adam, 0, True, {})
-    first = step(before, batch)[0]
-    second = step(first, batch)[0]
-    expected = jax.tree.map(lambda a, b: (0.8 * a + b) / 1.8, first.params, second.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), second.variables["params"], expected)
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), second.params, expected)
-    assert max(jax.tree.leaves(moved)) > 1e-3

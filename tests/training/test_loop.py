@@ -53,6 +53,24 @@ def test_one_and_four_devices_agree(tmp_path: Path) -> None:
             assert a[name] == pytest.approx(b[name], rel=1e-4)
 
 
+def test_averaged_parameters_are_judged_and_returned(tmp_path: Path) -> None:
+    """At a constant rate, the result of three averaged steps is the weighted mean of what one, two and three steps return."""
+
+    class Shown(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            return {"error": (variables["params"]["net"]["scale"] + 0 * batch["weight"], batch["weight"])}
+
+    config = dataclasses.replace(SELECT, schedule="constant", warmup_steps=0)
+    plain = [
+        learn(tmp_path / str(n), dataclasses.replace(config, steps=n, ema=0.0, eval_every=n), Shown())["params"]["net"]["scale"]
+        for n in (1, 2, 3)
+    ]
+    mean = learn(tmp_path / "mean", dataclasses.replace(config, steps=3, ema=0.8, eval_every=3), Shown())["params"]["net"]["scale"]
+    assert float(mean) == pytest.approx(np.average(plain, weights=[0.64, 0.8, 1.0]), rel=1e-5)
+    assert float(mean) != pytest.approx(float(plain[-1]), rel=1e-4)
+    assert facts(tmp_path / "mean")["best"] == pytest.approx(float(mean), rel=1e-5)
+
+
 def test_the_best_variables_are_returned_not_the_last(tmp_path: Path) -> None:
     class Rising(FakeReconstructor):
         def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.models.convert import State, convert, read_state
-from fairrecon_jax.reconstructors import mse, pix2pix
+from fairrecon_jax.reconstructors import irsde, mse, pix2pix
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like
 from fairrecon_jax.types import Variables
@@ -35,7 +35,12 @@ def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[
     return found | ({pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {})
 
 
-CONVERTERS: dict[str, Converter] = {"mse": _mse, "pix2pix": _pix2pix}
+def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, Variables]:
+    """The conditional U-Net, in the published layout (patch 1)."""
+    return {irsde.NETWORK: convert(reconstructor.network, state)}
+
+
+CONVERTERS: dict[str, Converter] = {"irsde": _irsde, "mse": _mse, "pix2pix": _pix2pix}
 """By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError names the keys that do not fit."""
 
 

@@ -185,3 +185,19 @@ def test_the_u_net_of_the_paper_is_imported_too(tmp_path):
     variables, facts = import_variables(make_reconstructor("mse", width=2, depth=1), [tmp_path / "unet.pth"], SIZE)
     assert facts["drawn"] == []
     np.testing.assert_array_equal(variables["params"]["unet"]["head"]["bias"], state["outputs.bias"].numpy())
+
+
+def test_a_diffusion_network_is_read(tmp_path):
+    from experiments.benchmarks.torch_irsde import TorchConditionalUNet
+
+    torch.manual_seed(0)
+    peer = TorchConditionalUNet(4, 1).eval()
+    torch.save(peer.state_dict(), tmp_path / "net.pth")
+    model = make_reconstructor("irsde", width=4, depth=1)
+    variables, facts = import_variables(model, [tmp_path / "net.pth"], 16)
+    assert facts["drawn"] == []
+    x, cond = np.random.default_rng(0).random((2, 1, 16, 16, 1), np.float32)
+    ours = model.network.apply({"params": variables["params"]["noise"]}, x, cond, jnp.array([7.0]))
+    with torch.no_grad():
+        theirs = peer(*(torch.from_numpy(v.transpose(0, 3, 1, 2)) for v in (x, cond)), torch.tensor([7.0])).numpy()
+    np.testing.assert_allclose(np.asarray(ours)[..., 0], theirs[:, 0], rtol=1e-4, atol=1e-4 * np.abs(theirs).max())

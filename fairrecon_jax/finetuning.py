@@ -180,8 +180,7 @@ def choose(workspace: Workspace, mitigation: str, name: str, level: float) -> Ch
     choice = select(found[found["part"] == "val"], plan.psnr_tolerance, plan.task_tolerance)
     logging.info("%s with %s at %s: %s", name, mitigation, level_name(level), choice.reason)
     folder = workspace.folder(name, level, mitigation)
-    folder.mkdir(parents=True, exist_ok=True)
-    found.to_csv(folder / "sweep.csv", index=False)
+    write_atomic(folder / "sweep.csv", found.to_csv(index=False))
     table, spec = read_predictions(workspace.predictions_file(name, level, choice.mitigation))
     write_predictions(workspace.predictions_file(name, level, mitigation), table.assign(mitigation=mitigation), spec)
     write_atomic(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from fairrecon_jax.models.build import build
+from fairrecon_jax.models.build import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
 
@@ -43,17 +42,8 @@ class Featured(Protocol):
 DIAGNOSERS: dict[str, type] = {}
 """Diagnoser dataclasses by kind; each takes `tasks` and `columns` beside its own fields."""
 
-_Class = TypeVar("_Class", bound=type)
-
-
-def register(kind: str) -> Callable[[_Class], _Class]:
-    """Class decorator that enters a diagnoser into `DIAGNOSERS`."""
-
-    def enter(cls: _Class) -> _Class:
-        DIAGNOSERS[kind] = cls
-        return cls
-
-    return enter
+register = registrar(DIAGNOSERS, "diagnoser")
+"""Class decorator that enters a diagnoser into `DIAGNOSERS`."""
 
 
 def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tuple[int, ...]:

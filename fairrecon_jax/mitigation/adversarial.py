@@ -8,12 +8,11 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
 from fairrecon_jax.diagnosers import Featured
-from fairrecon_jax.mitigation.interface import Reader, Setting, check_choice, check_positive, register
+from fairrecon_jax.mitigation.interface import Mitigation, Reader, Setting, check_choice, check_positive, register
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere, mean_everywhere
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.training.trainable import Objective
@@ -22,7 +21,7 @@ from fairrecon_jax.types import Array, Batch, Key
 
 @register("adversarial")
 @dataclasses.dataclass(frozen=True)
-class Adversarial:
+class Adversarial(Mitigation):
     """One step of the adversary down its prediction loss, and minus weight * that loss for the reconstructor.
 
     Prediction loss, averaged over attributes: cross-entropy over the groups divided by log of their number (1 = knows nothing of balanced
@@ -50,9 +49,6 @@ class Adversarial:
     def __post_init__(self) -> None:
         check_positive("adversarial", weight=self.weight, hidden=self.hidden, learning_rate=self.learning_rate)
         check_choice("adversarial", "loss", self.loss, ("cross_entropy", "correlation"))
-
-    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> None:
-        """None: rows are drawn equally."""
 
     def objective(self, setting: Setting) -> Objective:
         """The game.

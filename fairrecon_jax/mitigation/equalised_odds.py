@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Setting, check_choice, check_positive, register
+from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_choice, check_positive, register
 from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, pool, rescale, spread
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
 from fairrecon_jax.training.trainable import Objective
@@ -22,7 +21,7 @@ THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
 
 @register("equalised_odds")
 @dataclasses.dataclass(frozen=True)
-class EqualisedOdds:
+class EqualisedOdds(Mitigation):
     """Adds weight * (task loss + fairness term) / (its mean of the first steps).
 
     Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness term of a classification task and an
@@ -75,9 +74,6 @@ class EqualisedOdds:
             raise ValueError(f"mitigation {kind!r}: threshold must lie in {THRESHOLDS}, got {self.threshold}")
         if not 0 < self.threshold_rate <= 1 or self.task_weight < 0 or self.warmup < 0:
             raise ValueError(f"mitigation {kind!r}: threshold_rate must lie in (0, 1], task_weight and warmup must not be negative")
-
-    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> None:
-        """None: rows are drawn equally."""
 
     def objective(self, setting: Setting) -> Objective:
         """The term.

@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Setting, check_positive, register
+from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_positive, register
 from fairrecon_jax.mitigation.pooling import fresh_scale, rescale
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere
 from fairrecon_jax.training.trainable import Objective
@@ -19,7 +18,7 @@ from fairrecon_jax.types import Array, Batch, Key
 
 @register("group_dro")
 @dataclasses.dataclass(frozen=True)
-class GroupDro:
+class GroupDro(Mitigation):
     """Adds weight * sum_g q_g L_g over the groups of the chosen attributes; q_g <- q_g exp(step L_g), normalised.
 
     L_g = reconstruction * (mean squared error in g) / a + task * (task loss in g) / b, a and b the two losses' means over everyone in the
@@ -52,9 +51,6 @@ class GroupDro:
             raise ValueError(
                 "mitigation 'group_dro': reconstruction, task and warmup must not be negative, and one of the losses must count"
             )
-
-    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> None:
-        """None: rows are drawn equally."""
 
     def objective(self, setting: Setting) -> Objective:
         """The term.

@@ -1,20 +1,20 @@
 """What a mitigation is, the registry of their kinds, and what it acts on: a cohort's words and its frozen diagnosers.
 
-A new mitigation is one file: a frozen dataclass of plain fields that satisfies `Mitigation`, decorated with `register("name")` and imported
+A new mitigation is one file: a frozen dataclass of plain fields derived from `Mitigation`, decorated with `register("name")` and imported
 in this package's `__init__`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fairrecon_jax.diagnosers import Diagnoser
 from fairrecon_jax.mitigation.sampling import Sampling
-from fairrecon_jax.models.build import build
+from fairrecon_jax.models.build import build, registrar
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
 
@@ -75,8 +75,7 @@ class Setting:
         return [a.name for a in self.spec.attributes].index(attribute.name)
 
 
-@runtime_checkable
-class Mitigation(Protocol):
+class Mitigation:
     """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told (objective)."""
 
     def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling | None:
@@ -87,34 +86,18 @@ class Mitigation(Protocol):
           attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's attributes.
           outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an outcome where its mask is not empty).
         """
-        ...
+        return None
 
     def objective(self, setting: Setting) -> Objective | None:
         """The term to add to the reconstructor's loss, None if there is none."""
-        ...
+        return None
 
 
 MITIGATIONS: dict[str, type] = {}
 """Mitigation dataclasses by kind."""
 
-_Class = TypeVar("_Class", bound=type)
-
-
-def register(kind: str) -> Callable[[_Class], _Class]:
-    """Class decorator that enters a mitigation into `MITIGATIONS`.
-
-    Raises:
-      ValueError: the name is taken by another class.
-    """
-
-    def enter(cls: _Class) -> _Class:
-        taken = MITIGATIONS.get(kind)
-        if taken is not None and taken.__qualname__ != cls.__qualname__:
-            raise ValueError(f"mitigation {kind!r} is already {taken.__qualname__}")
-        MITIGATIONS[kind] = cls
-        return cls
-
-    return enter
+register = registrar(MITIGATIONS, "mitigation")
+"""Class decorator that enters a mitigation into `MITIGATIONS`."""
 
 
 def make_mitigation(kind: str, **fields: Any) -> Mitigation:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fairrecon_jax.mitigation.interface import Setting, check_choice, register
+from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_choice, register
 from fairrecon_jax.mitigation.sampling import Sampling, sample
 
 OUTCOME = ("absent", "present")
@@ -15,7 +15,7 @@ OUTCOME = ("absent", "present")
 
 @register("reweighting")
 @dataclasses.dataclass(frozen=True)
-class Reweighting:
+class Reweighting(Mitigation):
     """Sampling weights inverse to the joint frequency of attribute groups, optionally crossed with an outcome.
 
     Attributes:
@@ -54,6 +54,3 @@ class Reweighting:
             columns.append(np.nan_to_num(np.asarray(outcomes, float)[:, tasks.index(self.outcome)], nan=-1).astype(np.int64))
             names, titles = [*names, OUTCOME], [*titles, self.outcome]
         return sample(np.stack(columns, 1), names, titles, self.unknown, self.cap, self.cap_to)
-
-    def objective(self, setting: Setting) -> None:
-        """None: the loss stays as it is."""

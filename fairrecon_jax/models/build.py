@@ -5,8 +5,34 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[[_Class], _Class]]:
+    """Makes the decorator `register(kind)` that enters a class into a registry under the name that configurations use.
+
+    Args:
+      registry: classes by kind.
+      what: the word for the registry's things in messages, e.g. "reconstructor".
+
+    Returns:
+      `register(kind) -> decorator`; the decorator raises ValueError where the name is taken by another class.
+    """
+
+    def register(kind: str) -> Callable[[_Class], _Class]:
+        def enter(cls: _Class) -> _Class:
+            taken = registry.get(kind)
+            if taken is not None and taken.__qualname__ != cls.__qualname__:
+                raise ValueError(f"{what} {kind!r} is already {taken.__qualname__}")
+            registry[kind] = cls
+            return cls
+
+        return enter
+
+    return register
 
 
 def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[str, Any]) -> Any:

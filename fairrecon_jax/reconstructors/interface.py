@@ -6,13 +6,12 @@ and imported in this package's `__init__`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.models.build import build
+from fairrecon_jax.models.build import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, Key, Variables
 
@@ -33,27 +32,8 @@ class Reconstructor(Trainable, Protocol):
 RECONSTRUCTORS: dict[str, type] = {}
 """Reconstructor dataclasses by kind."""
 
-_Class = TypeVar("_Class", bound=type)
-
-
-def register(kind: str) -> Callable[[_Class], _Class]:
-    """Class decorator that enters a reconstructor into `RECONSTRUCTORS`.
-
-    Args:
-      kind: the name that configurations use.
-
-    Raises:
-      ValueError: the name is taken by another class.
-    """
-
-    def enter(cls: _Class) -> _Class:
-        taken = RECONSTRUCTORS.get(kind)
-        if taken is not None and taken.__qualname__ != cls.__qualname__:
-            raise ValueError(f"reconstructor {kind!r} is already {taken.__qualname__}")
-        RECONSTRUCTORS[kind] = cls
-        return cls
-
-    return enter
+register = registrar(RECONSTRUCTORS, "reconstructor")
+"""Class decorator that enters a reconstructor into `RECONSTRUCTORS`."""
 
 
 def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.models import UNet, apply_network, init_network, weighted_mean
-from fairrecon_jax.models.build import build
+from fairrecon_jax.models.build import build, registrar
 
 
 @dataclass(frozen=True)
@@ -104,3 +104,17 @@ def test_networks_are_addressed_by_name_and_leave_others_alone():
     assert jax.tree.structure(statistics["net"]) == jax.tree.structure(variables["batch_stats"]["net"])
     _, same = apply_network(network, "net", variables, x, train=False)
     assert same["net"] is variables["batch_stats"]["net"]
+
+
+def test_a_registry_keeps_a_name_for_one_class():
+    classes: dict[str, type] = {}
+    register = registrar(classes, "thing")
+
+    @register("a")
+    class First:
+        pass
+
+    assert classes == {"a": First}
+    assert register("a")(First) is First
+    with pytest.raises(ValueError, match=r"thing 'a' is already .*First"):
+        register("a")(int)

@@ -19,8 +19,10 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from configs.quickstart_xray import get_config
+from experiments.tables import markdown
 from fairrecon_jax import settings, study
 from fairrecon_jax.assessment import compare, read_predictions
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.cli import quiet
 from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.types import CohortSpec
@@ -98,8 +100,8 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
         on = keys[:3] if metric == "psnr" else keys[:4]
         rows = rows.merge(price[[*on, "change"]].rename(columns={"change": f"{metric}_change"}), on=on, how="left")
     rows = rows.assign(seed=seed, seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()])
-    rows.to_csv(kept, index=False)
-    (workdir / "outcome.digest").write_text(stamp, encoding="utf-8")
+    write_atomic(kept, rows.to_csv(index=False))
+    write_atomic(workdir / "outcome.digest", stamp)
     return rows
 
 
@@ -128,13 +130,6 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown."""
-    text = table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else str(v))
-    lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns), *(" | ".join(row) for row in text.to_numpy())]
-    return "".join(f"| {line} |\n" for line in lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     """Runs all seeds and writes the table.
 
@@ -161,8 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
         study.run(config, workdir)
         found.append(seed_rows(workdir, config, seed))
     table = summary(pd.concat(found, ignore_index=True))
-    table.to_csv(chosen.out / "mitigation.csv", index=False)
-    (chosen.out / "mitigation.md").write_text(markdown(table), encoding="utf-8")
+    write_atomic(chosen.out / "mitigation.csv", table.to_csv(index=False))
+    write_atomic(chosen.out / "mitigation.md", markdown(table))
     print(markdown(table))
     return table
 

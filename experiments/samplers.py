@@ -21,8 +21,10 @@ import pandas as pd
 from absl import flags, logging
 from ml_collections import config_flags
 
+from experiments.tables import markdown
 from fairrecon_jax import settings
 from fairrecon_jax.assessment import assess
+from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.cli import config_of, quiet, workdir_of
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diffusion import PRESETS
@@ -163,16 +165,6 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, last], ignore_index=True)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, numbers with four significant digits."""
-
-    def cell(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
-
-    lines = [list(table.columns), ["---"] * table.shape[1], *(map(cell, row) for row in table.itertuples(index=False))]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the command line, runs the comparison and writes it.
 
@@ -212,10 +204,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(table: pd.DataFrame, folder: Path) -> None:
     """Writes all measurements as table.csv and their summary as table.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "table.csv", index=False)
-    (folder / "table.md").write_text(markdown(summary(table)), encoding="utf-8")
-    print(f"{markdown(summary(table))}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
+    text = markdown(summary(table))
+    write_atomic(folder / "table.csv", table.to_csv(index=False))
+    write_atomic(folder / "table.md", text)
+    print(f"{text}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Strict settings for all tests: four CPU devices, rank promotion raises, the real samples where they are."""
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -21,3 +22,10 @@ def samples() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real samples are not at {SHARED_DATA} (set FAIRRECON_SAMPLES)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drop_compiled_programs() -> Iterator[None]:
+    """Compiled programs of a module go when it ends: otherwise a test worker grows to several gigabytes."""
+    yield
+    jax.clear_caches()

@@ -58,11 +58,11 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
         block.train.seed = seed
         c.mitigations[name] = block
     if tiny:
-        _shrink(c)
+        shrink(c)
     return c.lock()
 
 
-def _shrink(c: ConfigDict) -> None:
+def shrink(c: ConfigDict) -> None:
     """Makes a study small enough for a smoke run."""
     c.phantom.update(patients=60, size=32, workers=1)
     c.cohort.image_size = 32

@@ -96,21 +96,29 @@ def _study(values: Any) -> None:
     study.run(config_of(values), workdir_of(values))
 
 
-def _levels(values: Any, workspace: Workspace) -> list[float]:
-    return [float(values.level)] if values.level else [float(level) for level in workspace.config.degradation.levels]
+def _cells(values: Any, workspace: Workspace) -> list[tuple[str, float]]:
+    """The cells of the grid that --model and --level name.
+
+    Raises:
+      ValueError: there is none.
+    """
+    grid = workspace.grid()
+    found = [(name, level) for name, level in grid if values.model in ("", name) and _level(values.level) in ("", level_name(level))]
+    if not found:
+        there = ", ".join(f"{name} at {level_name(level)}" for name, level in grid)
+        raise ValueError(f"the study has no {values.model or 'reconstructor'} at {_level(values.level) or 'any level'}; it has {there}")
+    return found
 
 
 def _import_weights(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
     study.check(workspace)
-    known, levels = [float(level) for level in workspace.config.degradation.levels], _levels(values, workspace)
-    if unknown := set(levels) - set(known):
-        raise ValueError(f"the study has no level {level_name(unknown.pop())}; it has {', '.join(map(level_name, known))}")
+    if not values.model or not values.weights:
+        raise ValueError("give --model=NAME (in config.reconstructors) and --weights=FILE")
+    levels = [level for _, level in _cells(values, workspace)]
     output = Path(values.output) if values.output else None
     if output is not None and len(levels) > 1:
         raise ValueError(f"--output takes the weights of one level, --level says which of {', '.join(map(level_name, levels))}")
-    if not values.model or not values.weights:
-        raise ValueError("give --model=NAME (in config.reconstructors) and --weights=FILE")
     for level in levels:
         files = [file.replace("{level}", level_name(level)) for file in values.weights]
         print(f"wrote {workspace.import_reconstructor(values.model, level, files, output)}")
@@ -124,12 +132,8 @@ def _import_flags(values: flags.FlagValues) -> None:
 
 def _reconstruct(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
-    levels = _levels(values, workspace)
-    names = [values.model] if values.model else list(workspace.config.reconstructors)
-    for name in names:
-        for level in levels:
-            folder = workspace.reconstruct(name, level, values.part)
-            print(f"wrote {folder}")
+    for name, level in _cells(values, workspace):
+        print(f"wrote {workspace.reconstruct(name, level, values.part)}")
 
 
 def _reconstruct_flags(values: flags.FlagValues) -> None:

@@ -26,6 +26,7 @@ from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 T = TypeVar("T")
+BESIDE = ("train", "weights", "levels")  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
 
@@ -153,6 +154,20 @@ def weights_of(config: ConfigDict, name: str) -> str:
     return block.weights_of
 
 
+def reconstructor_levels(config: ConfigDict, name: str) -> tuple[float, ...]:
+    """The levels a reconstructor is studied at: its field "levels", those of the block whose weights it uses, or all of the study's.
+
+    Raises:
+      ValueError: one of them is not studied, or not among those of the block whose weights it uses.
+    """
+    source = weights_of(config, name)
+    known = studied_levels(config) if source == name else reconstructor_levels(config, source)
+    own = tuple(float(level) for level in config.reconstructors[name].get("levels", ()))
+    if unknown := [level for level in own if level not in known]:
+        raise ValueError(f"config.reconstructors.{name}.levels: {unknown[0]:g} is not one of {', '.join(f'{level:g}' for level in known)}")
+    return own or known
+
+
 def weight_files(config: ConfigDict, name: str, level: str) -> tuple[str, ...]:
     """The files in `config.reconstructors.<name>.weights`, with the level's text in place of "{level}"; () without any."""
     files = plain(config.reconstructors[name].get("weights", ()))
@@ -221,7 +236,10 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     if wrong or not trained:
         raise ValueError(f"config.mitigations.{name}: {wrong} is not among the trained reconstructors {trained} or the levels {studied}")
     levels = tuple(float(level) for level in plan.levels) or (float(config.degradation.fairness_level),)
-    return dataclasses.replace(plan, reconstructors=plan.reconstructors or trained, levels=levels)
+    there = tuple(key for key in plan.reconstructors or trained if set(levels) <= set(reconstructor_levels(config, key)))
+    if missing := set(plan.reconstructors) - set(there):
+        raise ValueError(f"config.mitigations.{name}: {missing.pop()} is not trained at all of the levels {levels}")
+    return dataclasses.replace(plan, reconstructors=there, levels=levels)
 
 
 def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mitigation:
@@ -246,7 +264,7 @@ def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
 
 
 def _fields(block: ConfigDict) -> dict[str, Any]:
-    return {key: value for key, value in plain(block).items() if key not in ("train", "weights")}
+    return {key: value for key, value in plain(block).items() if key not in BESIDE}
 
 
 def write_config(config: ConfigDict, path: Path) -> None:

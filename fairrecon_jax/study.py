@@ -66,11 +66,11 @@ def plan(workspace: Workspace) -> list[Piece]:
     cells, models, cells_of = [], {}, {}
     for name, level in workspace.grid():
         physics = {key: value for key, value in config.degradation.items() if key not in settings.GRID}
-        block = config.reconstructors[name]
+        block = _without_levels(config.reconstructors[name])
         trained = settings.weights_of(config, name)
         model = settings.digest(source, name, block, physics, level)
         if trained != name:
-            model = settings.digest(model, trained, config.reconstructors[trained])
+            model = settings.digest(model, trained, _without_levels(config.reconstructors[trained]))
         where = f"{name} at {level_name(level)}"
         if files := settings.weight_files(config, name, level_name(level)):
             model = settings.digest(model, [_stamp(Path(file)) for file in files])
@@ -152,7 +152,7 @@ def check(workspace: Workspace) -> None:
                 raise ValueError(f"config.reconstructors.{name}: {error}") from error
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
-        for level in config.degradation.levels:
+        for level in settings.reconstructor_levels(config, name):
             for file in settings.weight_files(config, name, level_name(level)):
                 if not Path(file).is_file():
                     raise ValueError(f"config.reconstructors.{name}.weights: there is no file {file}")
@@ -183,6 +183,10 @@ def _assess(workspace: Workspace) -> None:
 def _stamp(path: Path) -> tuple[str, int, int] | None:
     """A file's name, size and time of its last change; None where it is missing."""
     return (path.name, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+def _without_levels(block: ConfigDict) -> dict[str, Any]:
+    return {key: value for key, value in block.items() if key != "levels"}
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:

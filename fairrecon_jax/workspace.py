@@ -183,7 +183,7 @@ class Workspace:
     ) -> None:
         options = settings.train_config(block, where)
         train, validation = self.rows(part), self.rows("val")
-        model_fields = {key: value for key, value in settings.plain(block).items() if key != "train"}
+        model_fields = {key: value for key, value in settings.plain(block).items() if key not in ("train", "levels")}
         choices = {"model": model_fields, **self.data_choices(), **more}
         fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=as_json(choices))
 
@@ -300,7 +300,7 @@ class Workspace:
         Reconstructors that use another's weights come last.
         """
         names = sorted(self.config.reconstructors, key=lambda name: "weights_of" in self.config.reconstructors[name])
-        return [(name, float(level)) for name in names for level in self.config.degradation.levels]
+        return [(name, float(level)) for name in names for level in settings.reconstructor_levels(self.config, name)]
 
     def cells(self) -> list[tuple[str, float, str]]:
         """All (reconstructor, level, mitigation) cells that are assessed: the grid, then each mitigation where it is tried."""

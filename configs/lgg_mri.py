@@ -29,9 +29,11 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (8.0,)  # () for all
 
-    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 16, "depth": 3, "attention": False, "patch": 2, "precondition": 0.06})
-    c.reconstructors.irsde.train = training(steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
-    c.reconstructors.irsde.train.ema = 0.995
+    c.reconstructors.irsde = ConfigDict(
+        {"kind": "irsde", "width": 16, "depth": 3, "attention": False, "patch": 2, "precondition": (0.06, 0.02)}
+    )
+    c.reconstructors.irsde.train = training(steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
+    c.reconstructors.irsde.train.update(ema=0.995, warmup_steps=100)
     c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
     c.reconstructors.irsde.levels = (8.0,)  # () for all
     c.reconstructors.irsde_ode2_10 = ConfigDict({"weights_of": "irsde", "preset": "ode2_10"})  # 10 evaluations instead of 100

@@ -32,10 +32,12 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train = training(steps=300, batch_size=16, learning_rate=5e-3, selection="psnr", mode="max")
     c.reconstructors.pix2pix.train.b1 = 0.5
 
-    c.reconstructors.irsde = ConfigDict({"kind": "irsde", "width": 16, "depth": 2, "attention": False, "patch": 2, "precondition": 0.06})
+    c.reconstructors.irsde = ConfigDict(
+        {"kind": "irsde", "width": 16, "depth": 2, "attention": False, "patch": 2, "precondition": (0.06, 0.02)}
+    )
     c.reconstructors.irsde.preset = "ode2_10"  # 10 evaluations of the network instead of 100
     c.reconstructors.irsde.train = training(steps=400, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
-    c.reconstructors.irsde.train.update(ema=0.98, eval_batches=2)  # a validation draws samples
+    c.reconstructors.irsde.train.update(ema=0.98, warmup_steps=50, eval_batches=2)  # a validation draws samples
 
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 8, "depth": 3, "norm": "batch", "flip": True})
     c.diagnosers.tumor.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="dice", mode="max")

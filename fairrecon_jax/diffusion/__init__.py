@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from fairrecon_jax.diffusion.precondition import Precondition
 from fairrecon_jax.diffusion.samplers import PRESETS, Sampler, initial_state, sample, step_table
 from fairrecon_jax.diffusion.sde import SDE
 
-__all__ = ["PRESETS", "SDE", "Sampler", "initial_state", "sample", "step_table"]
+__all__ = ["PRESETS", "SDE", "Precondition", "Sampler", "initial_state", "sample", "step_table"]

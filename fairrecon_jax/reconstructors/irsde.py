@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.diffusion import PRESETS, SDE, Sampler, sample, step_table
+from fairrecon_jax.diffusion import PRESETS, SDE, Precondition, Sampler, sample, step_table
 from fairrecon_jax.diffusion.sde import Schedule, at
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
@@ -41,8 +41,8 @@ class IrsdeReconstructor:
       depth: levels of the network (4 in the paper).
       attention: linear attention at every level (on in the paper).
       patch: pixels of a block that the network sees as one; 1 in the paper, 2 is four times cheaper.
-      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the deviation sd of x_0 - mu that is assumed,
-        with which input and output are scaled to unit size at every time; trains much faster, see `noise_estimate`.
+      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the deviations (sd, fine) of x_0 - mu with
+        which its input and output are scaled to unit size at every time, see `diffusion.Precondition`.
       schedule: see `SDE`.
       T: see `SDE`.
       lam: see `SDE`.
@@ -67,7 +67,7 @@ class IrsdeReconstructor:
     depth: int = 4
     attention: bool = True
     patch: int = 1
-    precondition: float | None = None
+    precondition: tuple[float, float] | None = None
     schedule: Schedule = "cosine"
     T: int = 100
     lam: float = 10 / 255
@@ -93,6 +93,11 @@ class IrsdeReconstructor:
     def sde(self) -> SDE:
         """The equation."""
         return SDE(self.schedule, self.T, self.lam, self.eps)
+
+    @property
+    def scaling(self) -> Precondition | None:
+        """How input and output of the network are scaled; None where they are not."""
+        return None if self.precondition is None else Precondition(self.sde, *self.precondition)
 
     @property
     def network(self) -> ConditionalUNet:
@@ -128,8 +133,9 @@ class IrsdeReconstructor:
                 raise ValueError(f"irsde: {field} must be at least 1, got {getattr(self, field)}")
         if self.width % 2:
             raise ValueError(f"irsde: width must be even (sines and cosines of the time), got {self.width}")
-        if self.precondition is not None and not self.precondition > 0:
-            raise ValueError(f"irsde: precondition must be a positive deviation or None, got {self.precondition}")
+        if self.precondition is not None and len(self.precondition) != 2:
+            raise ValueError(f"irsde: precondition must be two deviations (sd, fine) or None, got {self.precondition}")
+        _ = self.scaling  # refuses what is no deviation
         if not 1 <= self._objective_max_t <= self.T:
             raise ValueError(f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}")
         for sampler in (self.sampler, _preset(self.eval_preset)):
@@ -187,10 +193,12 @@ class IrsdeReconstructor:
         return {"loss": (errors, batch["weight"]), **image_errors(estimate, batch["image"], batch["weight"])}
 
     def _matching(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """The matching loss of each example [B]."""
+        """The matching loss of each example [B]; with `precondition` in units of the network's output, so that every time counts alike."""
         t, _, x, mu = self._noisy(batch, key, self.T)
         reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
         difference = reached - self.sde.optimal_reverse(x, jnp.asarray(batch["image"], jnp.float32), mu, t)
+        if self.scaling is not None:
+            difference = difference / at(self.scaling.gain, t)
         return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
 
     def _noisy(self, batch: Batch, key: Key, latest: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -207,9 +215,7 @@ class IrsdeReconstructor:
     def noise_estimate(self, variables: Variables, mu: Array, x: Array, t: Array) -> jax.Array:
         """The estimate of e.
 
-        Without `precondition` it is F(x_t, mu, t), F the network. With it, for s^2 = a_t^2 sd^2 + sg_t^2, the clean estimate is
-        X_t = mu + (a_t sd^2 / s^2) (x_t - mu) + (sg_t sd / s) F(mu + (x_t - mu) / s, mu, t): the best linear estimate for x_0 - mu of
-        deviation sd and a correction of unit size; e = (x_t - mu - a_t (X_t - mu)) / sg_t.
+        Without `precondition` it is F(x_t, mu, t), F the network; with it see `diffusion.Precondition`.
 
         Args:
           variables: as made by `init`.
@@ -219,16 +225,11 @@ class IrsdeReconstructor:
 
         Returns:
           [B, H, W, 1] float32.
-
-        Reference:
-          Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022 (preconditioning).
         """
-        if self.precondition is None:
+        if self.scaling is None:
             return self._apply(variables, x, mu, t)
-        sde, sd, now = self.sde, self.precondition, t.astype(jnp.int32)
-        size = np.sqrt(sde.a**2 * sd**2 + sde.sg**2)
-        output = self._apply(variables, mu + (x - mu) / at(size, now), mu, t)
-        return at(sde.sg / size**2, now) * (x - mu) - at(sde.a * sd / size, now) * output
+        now = t.astype(jnp.int32)
+        return self.scaling.noise(x, mu, now, self._apply(variables, mu + (x - mu) / at(self.scaling.size, now), mu, t))
 
     def _apply(self, variables: Variables, x: Array, mu: Array, t: Array) -> jax.Array:
         return apply_network(self.network, NETWORK, variables, x, mu, t, train=False)[0]

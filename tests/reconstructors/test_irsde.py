@@ -58,7 +58,7 @@ def test_factory_builds_the_papers_network():
         make_reconstructor("irsde", **{"lambda": 3})
 
 
-@pytest.mark.parametrize(("norm", "precondition"), [("l1", None), ("l2", 0.2)])
+@pytest.mark.parametrize(("norm", "precondition"), [("l1", None), ("l2", (0.2, 0.05))])
 def test_loss_equals_the_formula_in_float64(norm, precondition):
     reconstructor, batch = tiny(loss_norm=norm, precondition=precondition), make_batch()
     variables = stirred(reconstructor, batch)
@@ -72,7 +72,8 @@ def test_loss_equals_the_formula_in_float64(norm, precondition):
     drift = theta * (mu - x) + 2 * sde.lam**2 * theta * found / sg
     step = np.exp(-theta * sde.dt)
     best = mu + step * (1 - before**2) / (1 - a**2) * (x - mu) + before * (1 - step**2) / (1 - a**2) * (x0 - mu)
-    difference = np.abs(x - drift * sde.dt - best) ** (1 if norm == "l1" else 2)
+    unit = reconstructor.scaling.gain[t][:, None, None, None] if precondition else 1.0
+    difference = np.abs((x - drift * sde.dt - best) / unit) ** (1 if norm == "l1" else 2)
     assert float(loss) == pytest.approx(np.average(difference.mean((1, 2, 3)), weights=batch["weight"]), rel=1e-4)
 
 
@@ -86,7 +87,7 @@ def test_the_true_noise_has_almost_no_loss():
 
 
 def test_loss_of_an_example_depends_on_that_example_alone():
-    reconstructor, batch = tiny(precondition=0.2), make_batch(6)
+    reconstructor, batch = tiny(precondition=(0.2, 0.1)), make_batch(6)
     variables = stirred(reconstructor, batch)
     run = jax.jit(reconstructor.evaluate)
     whole = run(variables, batch, KEY)
@@ -103,7 +104,7 @@ def test_times_cover_the_whole_range():
     assert set(t) == {1, 2, 3}
 
 
-@pytest.mark.parametrize("precondition", [None, 0.2])
+@pytest.mark.parametrize("precondition", [None, (0.2, 0.1)])
 def test_an_objective_reaches_every_parameter(precondition):
     """The clean estimate is an image, and its gradient is finite and nowhere zero for good."""
     reconstructor, batch = tiny(precondition=precondition), make_batch(8)
@@ -148,7 +149,7 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
 
 def test_a_fresh_preconditioned_network_knows_gaussian_originals():
     """Its estimate is the best linear one for x_0 - mu ~ N(0, sd^2): samples have that deviation."""
-    reconstructor = tiny(precondition=0.05, preset="paper")
+    reconstructor = tiny(precondition=(0.05, 0.05), preset="paper")
     batch = make_batch(8) | {"degraded": np.full((8, 32, 32, 1), 0.5, np.float32), "image": np.full((8, 32, 32, 1), 0.5, np.float32)}
     variables = reconstructor.init(KEY, batch)
     drawn = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], example_keys(KEY, batch["example_id"]))
@@ -158,7 +159,7 @@ def test_a_fresh_preconditioned_network_knows_gaussian_originals():
 
 def test_training_lowers_the_loss():
     """On the one-device path, which raises where a value is not reduced over the axis."""
-    reconstructor, batch = tiny(bn_axis="batch", precondition=0.1), make_batch(8)
+    reconstructor, batch = tiny(bn_axis="batch", precondition=(0.1, 0.05)), make_batch(8)
     (phase,) = reconstructor.phases
 
     def step(variables, batch):
@@ -238,7 +239,8 @@ def test_fields_replace_parts_of_the_preset():
         ({"width": 5}, 64, "width must be even"),
         ({"samples": 0}, 64, "samples must be at least 1, got 0"),
         ({"chunk": 0}, 64, "chunk must be at least 1"),
-        ({"precondition": -1.0}, 64, "precondition must be a positive deviation"),
+        ({"precondition": (0.1, 0.2)}, 64, "0 < fine <= sd"),
+        ({"precondition": (0.1,)}, 64, "two deviations"),
         ({"objective_max_t": 101}, 64, "objective_max_t must lie in 1 .. T = 100, got 101"),
         ({"lam": 0.0}, 64, "lam must be positive"),
     ],
@@ -251,7 +253,7 @@ def test_impossible_choices_are_named(fields, size, message):
 
 def test_bfloat16_is_near_float32():
     batch, t = make_batch(), np.array([3, 20, 60, 100])
-    models = [tiny(precondition=0.2, dtype=dtype) for dtype in ("float32", "bfloat16")]
+    models = [tiny(precondition=(0.2, 0.1), dtype=dtype) for dtype in ("float32", "bfloat16")]
     variables = stirred(models[0], batch, 0.1)
     exact, rough = (jax.jit(model.noise_estimate)(variables, batch["degraded"], batch["image"], t) for model in models)
     assert 0 < float(jnp.abs(rough - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())

@@ -16,7 +16,7 @@ from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 SIZE, COUNT = 16, 8
 SPEC = CohortSpec("toy", "Toy", "mri", (), (), DegradationSpec("mri_radial", (4.0, 8.0), 8.0))
-MODEL = IrsdeReconstructor(4, 1, False, precondition=0.1, preset="sde2_20", samples=2, chunk=3)
+MODEL = IrsdeReconstructor(4, 1, False, precondition=(0.1, 0.05), preset="sde2_20", samples=2, chunk=3)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,8 @@ class Decisions(NamedTuple):
 
     Attributes:
       label: [U] float {0, 1, NaN}.
-      original: [K, U] decisions {0, 1}, NaN where the unit is incomplete.
-      reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete.
+      original: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no threshold.
+      reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no threshold.
       known: [K, U] bool, both scores and the label are known.
       shared: originals and completeness are the same in all K cells.
     """
@@ -65,13 +65,14 @@ class Measured(NamedTuple):
 
 
 def decide(units: Units, thresholds: Thresholds) -> Decisions:
-    """Decisions score >= threshold of both versions; originals are all NaN where the table has none, everything where no threshold is."""
-    known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None] & np.isfinite(thresholds.reconstructed)[:, None]
+    """Decisions score >= threshold of both versions; originals are all NaN where the table has none, both where there is no threshold."""
+    known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
     if units.paired:
         known &= np.isfinite(units.original)
+    decided = known & np.isfinite(thresholds.reconstructed)[:, None]
     with np.errstate(invalid="ignore"):
-        original = np.where(known & units.paired, units.original >= thresholds.original[:, None], np.nan)
-        reconstructed = np.where(known, units.reconstructed >= thresholds.reconstructed[:, None], np.nan)
+        original = np.where(decided & units.paired, units.original >= thresholds.original[:, None], np.nan)
+        reconstructed = np.where(decided, units.reconstructed >= thresholds.reconstructed[:, None], np.nan)
     shared = bool((known == known[:1]).all() and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True))
     return Decisions(units.label, original.astype(float), reconstructed.astype(float), known, shared)
 
@@ -193,7 +194,7 @@ def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Count
     groups, cells = len(grouping.groups), len(decisions.known)
     member = decisions.known & (grouping.code >= 0)[None]
     code = np.maximum(grouping.code, 0)
-    changed = np.where(member, decisions.original != decisions.reconstructed, False) & units.paired
+    changed = member & (np.abs(decisions.original - decisions.reconstructed) > 0)
     out = [np.zeros((cells, groups)) for _ in Counts._fields]
     patients = np.zeros((cells, groups, 2))
     same: int | None = None

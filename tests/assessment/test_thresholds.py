@@ -116,6 +116,21 @@ def test_one_class_among_validation_patients(table):
     assert set(judged[judged["task"] != "edema"]["verdict"]) != {"not estimable"}
 
 
+def test_without_a_threshold_what_needs_none_is_still_measured(table):
+    other = table.copy()
+    other.loc[other["split"] == "val", "edema__label"] = 0.0
+    options = AssessOptions(replicates=20, flips=19, floor_draws=10)
+    (without, gaps), (performance, _) = (assess(t, fake.XRAY, options) for t in (other, table))
+    for metric in ("auroc", "brier", "calibration_error"):
+        found, wanted = (t[(t["task"] == "edema") & (t["metric"] == metric)] for t in (without, performance))
+        np.testing.assert_allclose(found["value"].astype(float), wanted["value"].astype(float))
+        assert np.isfinite(found[found["attribute"] == ""]["value"].astype(float)).all()
+    decided = without[(without["task"] == "edema") & without["metric"].isin(["sensitivity", "specificity"])]
+    gap = gaps[(gaps["task"] == "edema") & gaps["metric"].isin(["eodd", "eop"])]
+    assert decided["value"].isna().all()
+    assert gap["value"].isna().all()
+
+
 def test_no_originals_to_fit_on(table):
     with pytest.raises(ValueError, match="'edema' has no predictions on original validation images"):
         fitted(table.drop(columns="edema__original"))

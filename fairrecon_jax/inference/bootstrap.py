@@ -7,7 +7,9 @@ describe, and `did_test` to decide.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -93,10 +95,14 @@ def resample_images(table: Array, key: Key, *, replicates: int) -> np.ndarray:
     host = np.rint(np.asarray(table)).astype(np.int64)
     flat = host.reshape(host.shape[0], -1)
     drawn = np.zeros((replicates, *flat.shape), np.float32)
-    for k, row in enumerate(flat):
+
+    def draw(k: int, row: np.ndarray, generator: np.random.Generator) -> None:
         filled = np.flatnonzero(row)
         if filled.size:
-            drawn[:, k, filled] = host_generator(key, k).multinomial(row.sum(), row[filled] / row.sum(), size=replicates)
+            drawn[:, k, filled] = generator.multinomial(row.sum(), row[filled] / row.sum(), size=replicates)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy draws without holding the interpreter; every problem has its own stream
+        list(pool.map(draw, range(len(flat)), flat, [host_generator(key, k) for k in range(len(flat))]))
     return drawn.reshape(replicates, *host.shape)
 
 

@@ -20,7 +20,7 @@ class Verdict:
 
     Attributes:
       verdict: one of `VERDICTS`.
-      group: the group whose change stands out most; "" where nothing does.
+      group: the group whose change stands out most, of two groups the one that changed more; "" where nothing stands out.
       label: the quantity (label stratum) in which it does; "" where nothing does.
       direction: "down" or "up": the group's change against the common change; "" where nothing stands out.
       reason: a sentence with the numbers behind the verdict.
@@ -118,6 +118,19 @@ def _unjudged(result: DidResult, groups: Sequence[str], quantities: Sequence[str
     )
 
 
+def _named(result: DidResult) -> tuple[int, int]:
+    """Label and group to name: the largest deviation in standard errors.
+
+    Two groups deviate from their common change by the same evidence, and which is larger says how noisy they are: there the larger
+    change of its own decides.
+    """
+    size = np.where(result.estimable, np.abs(np.nan_to_num(result.deviation)) / np.maximum(np.nan_to_num(result.std_error), 1e-30), -1)
+    y, g = divmod(int(np.argmax(size)), size.shape[1])
+    if result.estimable[y].sum() == 2:
+        g = int(np.argmax(np.where(result.estimable[y], np.abs(np.nan_to_num(result.change[y])), -1)))
+    return y, g
+
+
 def judge(
     result: DidResult,
     groups: Sequence[str],
@@ -159,8 +172,7 @@ def judge(
     if not p <= alpha:
         limit = "" if detectable is None or not np.isfinite(detectable) else f"; a change of {detectable:.3f} would be found 4 times in 5"
         return Verdict("within chance", "", "", "", f"p = {p:.4g}{limit}", unjudged)
-    size = np.where(result.estimable, np.abs(np.nan_to_num(result.deviation)) / np.maximum(np.nan_to_num(result.std_error), 1e-30), -1)
-    y, g = divmod(int(np.argmax(size)), size.shape[1])
+    y, g = _named(result)
     kind, text = _kind(result, alpha, is_rate)
     change, common = result.change[y, g], result.pooled[y]
     text = f"{quantities[y]} of {groups[g]} changed by {change:+.3f}, all groups together by {common:+.3f} (p = {p:.4g}); {text}"

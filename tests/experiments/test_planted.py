@@ -25,7 +25,7 @@ def test_only_the_judged_change_of_the_reconstruction_counts():
         for reconstructor in ("identity", "unet")
     ]
     table = pd.DataFrame(rows, columns=["metric", "version", "convention", "reconstructor"])
-    assert planted.claims(table).to_numpy().tolist() == [["eodd", "change", "estimable", "unet"]]
+    assert planted.claims(table).to_numpy().tolist() == [["eodd", "change", "paper", "unet"]]
 
 
 def test_the_summary_says_who_was_named_and_counts_false_claims():

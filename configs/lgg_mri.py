@@ -8,7 +8,7 @@ README's table. With the full set of 110 patients use `--config.splits.fractions
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax.defaults import study, training
+from fairrecon_jax.defaults import mitigation, study, training
 
 
 def get_config() -> ConfigDict:
@@ -46,4 +46,6 @@ def get_config() -> ConfigDict:
     )
     c.diagnosers.grade.train = training(steps=250, batch_size=16, learning_rate=3e-4)
     c.diagnosers.grade.train.eval_every = 50
+
+    c.mitigations.eodd = mitigation("equalised_odds", 200, 16, 3e-4, weight=0.1, attributes=("sex",), reconstructors=("unet",))
     return c

@@ -8,7 +8,7 @@ The settings suit a sample of a few hundred patients on a 2-core CPU (split 50/2
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax.defaults import study, training
+from fairrecon_jax.defaults import mitigation, study, training
 
 FINDINGS = (
     "atelectasis",
@@ -59,4 +59,6 @@ def get_config() -> ConfigDict:
     c.diagnosers.findings = ConfigDict({"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "shift": 0.05, "gain": 0.2})
     c.diagnosers.findings.train = training(steps=250, batch_size=16, learning_rate=3e-4)
     c.diagnosers.findings.train.eval_every = 50
+
+    c.mitigations.eodd = mitigation("equalised_odds", 200, 16, 3e-4, weight=0.1, attributes=("sex",), reconstructors=("unet",))
     return c

@@ -1,9 +1,10 @@
 """Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
 
 Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
-term (all seeds, its weight chosen among `--weights` on validation patients) and the other mitigations (the first `--other-seeds`) fine-tune
-the reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared once more
-with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`.
+term fine-tunes the U-Net, its weight chosen among `--weights` on validation patients; on the first `--other-seeds` all mitigations
+fine-tune all reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared
+once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and
+`mitigation.md`, after every seed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
 
     Args:
       seed: of phantom, splits, trainings, noise and assessment.
-      everything: all mitigations instead of the equalised-odds term alone.
+      everything: all mitigations and reconstructors instead of the equalised-odds term and the U-Net alone.
       steps: of each fine-tuning.
       patients: of the phantom.
       weights: of the equalised-odds term, to choose from; the other terms have the middle one.
@@ -48,6 +49,8 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
     c.phantom.patients = patients
     c.cohort.attributes = ("sex",)
     c.report.examples = 0
+    if not everything:
+        c.reconstructors = ConfigDict({name: c.reconstructors[name] for name in ("identity", "unet")})
     for block in (*c.reconstructors.values(), *c.diagnosers.values()):
         if "train" in block:
             block.train.seed = seed
@@ -121,7 +124,10 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (name, reconstructor), part in rows.groupby(["mitigation", "reconstructor"], sort=True):
         line = {"mitigation": name, "reconstructor": reconstructor, "seeds": part["seed"].nunique(), "cells": len(part)}
-        line |= {"gap_before": part["original"].mean(), "gap_after": part["reconstructed"].mean()}
+        widest = part.loc[part.groupby("seed")["original"].idxmax()]
+        line |= {"widest_gap_before": widest["original"].mean(), "after": widest["reconstructed"].mean()}
+        line["seeds_with_widest_gap_helped"] = int((widest["verdict"] == "helped").sum())
+        line |= {"mean_gap_before": part["original"].mean(), "mean_gap_after": part["reconstructed"].mean()}
         line |= {verdict.replace(" ", "_"): int((part["verdict"] == verdict).sum()) for verdict in VERDICTS}
         line["shuffled_helped_or_harmed"] = int(part["verdict_null"].isin(["helped", "harmed", "shifted"]).sum())
         line |= {f"{m}_change": part[f"{m}_change"].mean() for m in ("psnr", "auroc", "dice") if part[f"{m}_change"].notna().any()}
@@ -155,10 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
         workdir = chosen.out / f"seed{seed}"
         study.run(config, workdir)
         found.append(seed_rows(workdir, config, seed))
-    table = summary(pd.concat(found, ignore_index=True))
-    write_atomic(chosen.out / "mitigation.csv", table.to_csv(index=False))
-    write_atomic(chosen.out / "mitigation.md", markdown(table))
-    print(markdown(table))
+        rows = pd.concat(found, ignore_index=True)
+        table = summary(rows)
+        write_atomic(chosen.out / "rows.csv", rows.to_csv(index=False))
+        write_atomic(chosen.out / "mitigation.csv", table.to_csv(index=False))
+        write_atomic(chosen.out / "mitigation.md", markdown(table))
+        print(markdown(table), flush=True)
     return table
 
 

@@ -1,6 +1,7 @@
 """The mitigation experiment's own pieces: its studies, the shuffled null and the summary."""
 
 import pandas as pd
+import pytest
 
 from experiments.mitigation import configuration, markdown, shuffled, summary
 from fairrecon_jax import finetuning
@@ -43,5 +44,6 @@ def test_the_summary_counts_verdicts_and_false_alarms():
     (line,) = summary(pd.DataFrame(rows)).to_dict("records")
     assert (line["seeds"], line["cells"], line["helped"], line["harmed"], line["shuffled_helped_or_harmed"]) == (2, 3, 2, 1, 1)
     assert line["seconds"] == 15.0
+    assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (pytest.approx(0.2), 1)
     assert "dice_change" not in line
     assert markdown(pd.DataFrame([line])).count("\n") == 3

@@ -1,7 +1,7 @@
 """Does the assessment name the group that was harmed? `python -m experiments.planted --out=DIR [--seeds=5] [--shuffles=20] [--tiny]`.
 
 Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain enough on the original images, lost
-more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The same predictions are
+more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The first seed's predictions are
 assessed again with the attributes dealt out anew over patients, where every claim is false. Each seed is a study of its own in
 `DIR/seed<N>`, so a killed run continues. Writes `DIR/planted.csv` and `planted.md`.
 """
@@ -52,32 +52,35 @@ def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
     return c.lock()
 
 
-def claims(fairness: pd.DataFrame) -> pd.DataFrame:
-    """The change rows of equalised odds of the reconstruction, one per task."""
-    rows = fairness[(fairness["metric"] == "eodd") & (fairness["version"] == "change") & (fairness["convention"] == "paper")]
+def judged(fairness: pd.DataFrame) -> pd.DataFrame:
+    """The change rows of the reconstruction's equalised odds and equal opportunity, one per metric and task."""
+    rows = fairness[fairness["metric"].isin(("eodd", "eop")) & (fairness["version"] == "change") & (fairness["convention"] == "paper")]
     return rows[rows["reconstructor"] == RECONSTRUCTOR]
 
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd.DataFrame:
-    """What one finished study found, one row per task, with the number of claims among the shuffled cohorts."""
-    rows = claims(read_results(workdir, "fairness"))[["task", "original", "reconstructed", "verdict", "group", "p_adjusted", "n_patients"]]
+    """What one finished study found, one row per metric and task, and how many shuffled cohorts give a claim on either metric."""
+    columns = ["metric", "task", "original", "reconstructed", "verdict", "group", "p_adjusted", "n_patients"]
+    rows = judged(read_results(workdir, "fairness"))[columns]
     table, spec = read_predictions(workdir / "predictions.parquet")
     options = settings.assess_options(config)
     table = table[table["reconstructor"] == RECONSTRUCTOR]
     false = sum(
-        int(claims(assess(shuffled(table, spec, draw), spec, options)[1])["verdict"].isin(CLAIMS).any()) for draw in range(shuffles)
+        int(judged(assess(shuffled(table, spec, draw), spec, options)[1])["verdict"].isin(CLAIMS).any()) for draw in range(shuffles)
     )
     return rows.assign(seed=seed, shuffles=shuffles, shuffles_with_a_claim=false)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed: gaps, claims, whether the harmed group was named and no other, claims among shuffled cohorts."""
+    """One line per seed: largest gaps over tasks, who is named where lesions are missed (equal opportunity), claims when shuffled."""
     lines = []
     for seed, part in rows.groupby("seed", sort=True):
-        claimed = part[part["verdict"].isin(CLAIMS)]
-        line = {"seed": seed, "test_patients": int(part["n_patients"].max()), "largest_gap_on_originals": part["original"].max()}
-        line |= {"largest_gap_reconstructed": part["reconstructed"].max(), "claims": len(claimed), "tasks": len(part)}
-        line |= {"named": ", ".join(sorted(set(claimed["group"].astype(str)))) or "nobody", "smallest_adjusted_p": part["p_adjusted"].min()}
+        odds, opportunity = (part[part["metric"] == metric] for metric in ("eodd", "eop"))
+        claimed = opportunity[opportunity["verdict"].isin(CLAIMS)]
+        line = {"seed": seed, "test_patients": int(part["n_patients"].max()), "largest_eodd_on_originals": odds["original"].max()}
+        line |= {"largest_eodd_reconstructed": odds["reconstructed"].max(), "largest_eop_reconstructed": opportunity["reconstructed"].max()}
+        line |= {"tasks": len(opportunity), "claims": len(claimed), "named": ", ".join(sorted(set(claimed["group"]))) or "nobody"}
+        line["smallest_adjusted_p"] = opportunity["p_adjusted"].min()
         line |= {"shuffles": int(part["shuffles"].iloc[0]), "shuffles_with_a_claim": int(part["shuffles_with_a_claim"].iloc[0])}
         lines.append(line)
     return pd.DataFrame(lines)
@@ -92,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     parser = argparse.ArgumentParser(prog="python -m experiments.planted", description=__doc__)
     parser.add_argument("--out", required=True, type=Path, help="folder for the studies and the table")
     parser.add_argument("--seeds", type=int, default=5, help="phantom cohorts")
-    parser.add_argument("--shuffles", type=int, default=20, help="cohorts with shuffled attributes per seed")
+    parser.add_argument("--shuffles", type=int, default=20, help="cohorts with shuffled attributes, of the first seed")
     parser.add_argument("--patients", type=int, default=2600, help="of each phantom")
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
     chosen = parser.parse_args(arguments)
@@ -101,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     for seed in range(chosen.seeds):
         config, workdir = configuration(seed, chosen.patients, chosen.tiny), chosen.out / f"seed{seed}"
         study.run(config, workdir)
-        found.append(seed_rows(workdir, config, seed, chosen.shuffles))
+        found.append(seed_rows(workdir, config, seed, 0 if seed else chosen.shuffles))
         write_atomic(chosen.out / "planted.csv", pd.concat(found, ignore_index=True).to_csv(index=False))
         text = markdown(summary(pd.concat(found, ignore_index=True)))
         write_atomic(chosen.out / "planted.md", text)

@@ -25,16 +25,21 @@ def test_only_the_judged_change_of_the_reconstruction_counts():
         for reconstructor in ("identity", "unet")
     ]
     table = pd.DataFrame(rows, columns=["metric", "version", "convention", "reconstructor"])
-    assert planted.claims(table).to_numpy().tolist() == [["eodd", "change", "paper", "unet"]]
+    assert planted.judged(table).to_numpy().tolist() == [["eodd", "change", "paper", "unet"], ["eop", "change", "paper", "unet"]]
 
 
 def test_the_summary_says_who_was_named_and_counts_false_claims():
     common = {"reconstructed": 0.3, "n_patients": 1000.0, "shuffles": 20, "shuffles_with_a_claim": 1}
     rows = [
-        {**common, "seed": 0, "task": "a", "original": 0.04, "verdict": "widened", "group": "Female", "p_adjusted": 0.001},
-        {**common, "seed": 0, "task": "b", "original": 0.02, "verdict": "within chance", "group": "", "p_adjusted": 0.3},
-        {**common, "seed": 1, "task": "a", "original": 0.01, "verdict": "within chance", "group": "", "p_adjusted": 0.8},
+        {**common, "metric": metric, "seed": seed, "task": task, "original": gap, "verdict": verdict, "group": group, "p_adjusted": p}
+        for metric, seed, task, gap, verdict, group, p in (
+            ("eop", 0, "a", 0.03, "widened", "female", 0.001),
+            ("eop", 0, "b", 0.02, "within chance", "", 0.3),
+            ("eodd", 0, "a", 0.04, "widened", "male", 0.01),
+            ("eop", 1, "a", 0.01, "within chance", "", 0.8),
+        )
     ]
     first, second = planted.summary(pd.DataFrame(rows)).to_dict("records")
-    assert (first["named"], first["claims"], first["tasks"], first["largest_gap_on_originals"]) == ("Female", 1, 2, pytest.approx(0.04))
+    assert (first["named"], first["claims"], first["tasks"]) == ("female", 1, 2)
+    assert (first["largest_eodd_on_originals"], first["smallest_adjusted_p"]) == (pytest.approx(0.04), pytest.approx(0.001))
     assert (second["named"], second["claims"], second["shuffles_with_a_claim"]) == ("nobody", 0, 1)

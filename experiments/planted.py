@@ -1,9 +1,9 @@
 """Does the assessment name the group that was harmed? `python -m experiments.planted --out=DIR [--seeds=5] [--shuffles=20] [--tiny]`.
 
 Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain enough on the original images, lost
-more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The first seed's predictions are
-assessed again with the attributes dealt out anew over patients, where every claim is false. Each seed is a study of its own in
-`DIR/seed<N>`, so a killed run continues. Writes `DIR/planted.csv` and `planted.md`.
+more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The predictions of the
+first seed are assessed again with the attributes dealt out anew over patients, where every claim is false. Each seed is a study of its own
+in `DIR/seed<N>`, so a killed run continues. Writes `DIR/planted.csv` and `planted.md`, after every seed.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
     c.reconstructors.unet.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
     c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 32, "downsamplings": 7, "disc_width": 32, "lambda_l1": 1000.0})
-    c.reconstructors.pix2pix.train = training(steps=1500, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max")
+    c.reconstructors.pix2pix.train = training(steps=750, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max")
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (1e4,)  # () for all
 

@@ -30,6 +30,7 @@ from fairrecon_jax.types import CohortSpec
 
 KINDS = {"eodd": "equalised_odds", "reweighting": "reweighting", "adversarial": "adversarial", "group_dro": "group_dro"}
 GAPS = ("eodd", "ser")
+CONTRAST = 2.2  # of lesions: plain in both sexes on the original images, so that reconstruction decides
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
@@ -46,7 +47,7 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
     """
     c = get_config()
     c.seed = c.phantom.seed = c.splits.seed = c.assess.seed = seed
-    c.phantom.patients = patients
+    c.phantom.update(patients=patients, contrast_mean=CONTRAST)
     c.cohort.attributes = ("sex",)
     c.report.examples = 0
     if not everything:

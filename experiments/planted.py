@@ -17,7 +17,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from configs.quickstart_xray import get_config
-from experiments.mitigation import shrink, shuffled
+from experiments.mitigation import CONTRAST, shrink, shuffled
 from experiments.tables import markdown
 from fairrecon_jax import settings, study
 from fairrecon_jax.assessment import assess, read_predictions, read_results
@@ -39,8 +39,7 @@ def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
     """
     c = get_config()
     c.seed = c.phantom.seed = c.splits.seed = c.assess.seed = seed
-    c.phantom.patients = patients
-    c.phantom.contrast_mean = 2.2  # plain in both sexes on the original images
+    c.phantom.update(patients=patients, contrast_mean=CONTRAST)
     c.cohort.attributes = ("sex",)
     c.report.examples = 0
     c.reconstructors = ConfigDict({name: c.reconstructors[name] for name in ("identity", RECONSTRUCTOR)})

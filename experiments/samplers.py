@@ -67,7 +67,7 @@ class Bench:
       workspace: the study.
       model: name of the trained diffusion reconstructor.
       level: of the degradation.
-      limit: at most so many test images, 0 = all.
+      limit: at most so many test images, evenly spread over all of them, 0 = all.
 
     Raises:
       ValueError: the reconstructor is none of diffusion.
@@ -79,7 +79,8 @@ class Bench:
             raise ValueError(f"config.reconstructors.{model} is no diffusion model: samplers are compared on kind 'irsde'")
         self.shared = workspace.shared(model, level)
         rows = workspace.evaluated_rows()
-        self.test = np.intersect1d(rows, workspace.rows("test"))[: limit or None]
+        test = np.intersect1d(rows, workspace.rows("test"))
+        self.test = test[np.linspace(0, len(test) - 1, limit).round().astype(int)] if 0 < limit < len(test) else test
         self.readers = workspace.tandem(model)[0].diagnosers
         validation = np.intersect1d(rows, workspace.rows("val"))
         self.validation = self._rows(Identity(), {**self.shared, "reconstructor": {}}, validation)[0].assign(split="val")
@@ -182,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.DEFINE_list("presets", [LEAD, *(name for name in PRESETS if name != LEAD)], "the first one is repeated", flag_values=values)
     flags.DEFINE_list("samples", ["1", "8"], "samples that are averaged", flag_values=values)
     flags.DEFINE_integer("seeds", 3, "seeds of the first preset", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("limit", 0, "test images, 0 = all", lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("limit", 0, "test images, evenly spread over all of them; 0 = all", lower_bound=0, flag_values=values)
     saved, sys.argv = sys.argv, ["samplers", *(sys.argv[1:] if argv is None else argv)]
     try:
         values(sys.argv)

@@ -47,13 +47,14 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
     versions: list[tuple[str, np.ndarray]] = [("original", panel.original), ("degraded", panel.degraded), *panel.reconstructions.items()]
     height, width = flat(panel.original).shape
     cell = WIDTH / max(len(versions), 4)
+    letters = 150 // max(len(versions), 4)
     tasks = shown_tasks(findings, panel)
     with canvas(0.75 + 2 * cell * height / width + 0.14 * len(tasks), cell * len(versions) if len(versions) < 4 else WIDTH) as figure:
         grid = figure.subplots(2, len(versions), squeeze=False)
         for j, (name, image) in enumerate(versions):
             picture(grid[0, j], panel, name, image)
             grid[0, j].set_title(title(findings, name, panel), fontsize=8)
-            grid[0, j].set_xlabel(score_words(findings, panel, name, tasks), fontsize=6.4, linespacing=1.25)
+            grid[0, j].set_xlabel(score_words(findings, panel, name, tasks, letters), fontsize=6.4, linespacing=1.25)
             error_map(grid[1, j], panel, image if j else None, reach)
         colour_bar(grid[1, 0], reach)
         legend_of_masks(figure, panel)
@@ -142,8 +143,8 @@ def shown_tasks(findings: Findings, panel: ExamplePanel, most: int = 4) -> list[
     return [t.name for t in findings.spec.tasks if t.name in best]
 
 
-def score_words(findings: Findings, panel: ExamplePanel, name: str, tasks: list[str]) -> str:
-    """The scores printed under one image; the original also says what is true, the degraded image has none."""
+def score_words(findings: Findings, panel: ExamplePanel, name: str, tasks: list[str], letters: int) -> str:
+    """The scores printed under one image, `letters` to a line; the original also says what is true, the degraded image has none."""
     if name == "degraded":
         return ""
     scores = panel.scores_original if name == "original" else panel.scores_reconstructed.get(name, {})
@@ -158,7 +159,7 @@ def score_words(findings: Findings, panel: ExamplePanel, name: str, tasks: list[
         cut = panel.thresholds.get(task, math.nan)
         call = (" +" if value >= cut else " −") if known(value, cut) else ""
         lines.append(f"{findings.task_title(task)}: {value:.2f}{call}{truth}" if known(value) else f"{findings.task_title(task)}: n.e.")
-    return "\n".join(wrap(line, 30) for line in lines)
+    return "\n".join(wrap(line, letters) for line in lines)
 
 
 def spoken(findings: Findings, panel: ExamplePanel, tasks: list[str]) -> str:

@@ -53,13 +53,15 @@ def draw_levels(axes: Axes, findings: Findings, rows: pd.DataFrame, mark_missing
     methods, marks = findings.methods(rows), Marks(vertical=True)
     for (recon, mitigation), dx in zip(methods, offsets(len(methods), min(0.4, 0.12 * len(methods))), strict=True):
         mine = rows[(rows["reconstructor"] == recon) & (rows["mitigation"] == mitigation)]
-        mine = mine.drop_duplicates("level").set_index("level").reindex(findings.levels)
+        mine = mine.drop_duplicates("level").set_index("level")
+        studied = [level in mine.index for level in findings.levels]
+        mine = mine.reindex(findings.levels)
         x, look = np.arange(len(findings.levels)) + dx, findings.looks[recon]
         thin = 1.2 if mitigation == "none" else 0.7
         axes.plot(x, mine["value"], color=look.color, linestyle=look.line, linewidth=thin, zorder=2)
-        for at, value, low, high in zip(x, mine["value"], mine["ci_low"], mine["ci_high"], strict=True):
+        for at, there, value, low, high in zip(x, studied, mine["value"], mine["ci_low"], mine["ci_high"], strict=True):
             marks.add(look, findings.markers[mitigation], at, value, low, high)
-            if mark_missing and not known(value):
+            if mark_missing and there and not known(value):
                 axes.text(at, 0.02, "n.e.", transform=axes.get_xaxis_transform(), ha="center", fontsize=6, color=style.GREY, style="italic")
     marks.draw(axes)
     axes.grid(axis="y")

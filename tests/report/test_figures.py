@@ -84,6 +84,18 @@ def test_figures_have_words_and_numbers(mri, maker):
         assert drawing.key.replace("_", "").isalnum()
 
 
+def test_a_level_that_was_not_studied_is_empty_and_one_without_a_value_is_marked(mri):
+    rows = mri.pick("performance", metric="psnr", attribute="", version="reconstructed").copy()
+    first, last = rows["level"].min(), rows["level"].max()
+    rows = rows[(rows["reconstructor"] != "irsde") | (rows["level"] != first)]
+    for blanked, count in ((False, 0), (True, 1)):
+        if blanked:
+            rows.loc[(rows["reconstructor"] == "irsde") & (rows["level"] == last), "value"] = math.nan
+        with canvas(3) as figure:
+            quality.draw_levels(figure.subplots(), mri, rows)
+        assert texts(figure).count("n.e.") == count
+
+
 def test_overview_draws_the_table_s_psnr(mri):
     drawing = quality.overview(mri)
     drawn = marks(drawing.figure, "o")[:, 1]

@@ -68,9 +68,9 @@ def test_scores_say_what_was_decided_and_what_is_true(mri):
         labels={"grade": 1.0},
         thresholds={"grade": 0.5},
     )
-    assert panels.score_words(mri, panel, "original", ["grade", "tumour"]) == "WHO grade IV: 0.80 + (present)\nTumour: Dice 0.70"
-    assert panels.score_words(mri, panel, "unet", ["grade", "tumour"]) == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
-    assert panels.score_words(mri, panel, "degraded", ["grade"]) == ""
+    assert panels.score_words(mri, panel, "original", ["grade", "tumour"], 30) == "WHO grade IV: 0.80 + (present)\nTumour: Dice 0.70"
+    assert panels.score_words(mri, panel, "unet", ["grade", "tumour"], 30) == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
+    assert panels.score_words(mri, panel, "degraded", ["grade"], 30) == ""
 
 
 def test_the_most_moved_tasks_are_shown(mri):

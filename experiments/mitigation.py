@@ -1,7 +1,7 @@
 """Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
 
 Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
-term fine-tunes the U-Net, its weight chosen among `--weights` on validation patients; on the first `--other-seeds` all mitigations
+term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients; on the first `--other-seeds` all mitigations
 fine-tune all reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared
 once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and
 `mitigation.md`, after every seed.
@@ -57,8 +57,10 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
             block.train.seed = seed
     c.mitigations = ConfigDict()
     for name, kind in KINDS.items() if everything else [("eodd", KINDS["eodd"])]:
-        fields = {"weights": weights} if name == "eodd" else {} if kind == "reweighting" else {"weight": weights[len(weights) // 2]}
-        block = mitigation(kind, steps, 32, 5e-4, attributes=("sex",), **fields)
+        fields = {} if kind == "reweighting" else {"weight": weights[len(weights) // 2]}
+        if name == "eodd" and len(weights) > 1:
+            fields = {"weights": weights}
+        block = mitigation(kind, steps, 32, 3e-4, attributes=("sex",), **fields)
         block.train.seed = seed
         c.mitigations[name] = block
     if tiny:

@@ -1,10 +1,10 @@
 """Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
 
 Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
-term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients; on the first `--other-seeds` all mitigations
-fine-tune all reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared
-once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and
-`mitigation.md`, after every seed.
+term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients; on the first `--other-seeds` all
+mitigations fine-tune all reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
+are compared once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv`
+and `mitigation.md`, after every seed. With the folder and the number of patients of `experiments.planted` its studies are continued.
 """
 
 from __future__ import annotations

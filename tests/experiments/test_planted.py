@@ -29,17 +29,29 @@ def test_only_the_judged_change_of_the_reconstruction_counts():
 
 
 def test_the_summary_says_who_was_named_and_counts_false_claims():
-    common = {"reconstructed": 0.3, "n_patients": 1000.0, "shuffles": 20, "shuffles_with_a_claim": 1}
+    common = {"reconstructed": 0.3, "n_patients": 1000.0, "shuffles": 20}
     rows = [
-        {**common, "metric": metric, "seed": seed, "task": task, "original": gap, "verdict": verdict, "group": group, "p_adjusted": p}
+        {
+            **common,
+            "shuffles_with_a_claim": int(metric == "eop"),
+            "metric": metric,
+            "seed": seed,
+            "task": task,
+            "original": gap,
+            "verdict": verdict,
+            "group": group,
+            "p_adjusted": p,
+        }
         for metric, seed, task, gap, verdict, group, p in (
             ("eop", 0, "a", 0.03, "widened", "female", 0.001),
             ("eop", 0, "b", 0.02, "within chance", "", 0.3),
             ("eodd", 0, "a", 0.04, "widened", "male", 0.01),
             ("eop", 1, "a", 0.01, "within chance", "", 0.8),
+            ("eodd", 1, "a", 0.02, "within chance", "", 0.9),
         )
     ]
     first, second = planted.summary(pd.DataFrame(rows)).to_dict("records")
     assert (first["named"], first["claims"], first["tasks"]) == ("female", 1, 2)
     assert (first["largest_eodd_on_originals"], first["smallest_adjusted_p"]) == (pytest.approx(0.04), pytest.approx(0.001))
-    assert (second["named"], second["claims"], second["shuffles_with_a_claim"]) == ("nobody", 0, 1)
+    assert (second["named"], second["claims"]) == ("nobody", 0)
+    assert (second["of_them_with_a_claim_eodd"], second["of_them_with_a_claim_eop"]) == (0, 1)

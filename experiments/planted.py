@@ -84,7 +84,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         line |= {"tasks": len(opportunity), "claims": len(claimed), "named": ", ".join(sorted(set(claimed["group"]))) or "nobody"}
         line["smallest_adjusted_p"] = opportunity["p_adjusted"].min()
         line["shuffles"] = int(part["shuffles"].iloc[0])
-        line |= {f"of_them_with_a_claim_{name}": int(p["shuffles_with_a_claim"].max()) for name, p in zip(METRICS, (odds, opportunity))}
+        for metric, rows_of in zip(METRICS, (odds, opportunity), strict=True):
+            line[f"of_them_with_a_claim_{metric}"] = int(rows_of["shuffles_with_a_claim"].max())
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -22,7 +22,7 @@ def workspace(tmp_path_factory) -> Workspace:
     config = importlib.import_module("configs.quickstart_brain").get_config()
     config.cohort.update(image_size=32, evaluate_slices=(2, 5))
     config.phantom = ConfigDict({"kind": "brain", "patients": 12, "size": 32, "slices": 8})
-    config.reconstructors.irsde.update(width=4, depth=1)
+    config.reconstructors.irsde.update(width=4, depth=1, precondition=(0.1, 0.1))
     config.diagnosers = ConfigDict({"tumor": config.diagnosers.tumor})
     config.diagnosers.tumor.update(width=4, depth=1, groups=2)
     config.assess.update(replicates=20, flips=19, floor_draws=10)

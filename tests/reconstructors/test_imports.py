@@ -139,7 +139,7 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     assert "does not fit PatchDiscriminator" in capsys.readouterr().err
     words += [f"--weights={files[0]}"]
     assert cli.main([*words, "--level=7"]) == 2
-    assert "the study has no level 7; it has 10000" in capsys.readouterr().err
+    assert "the study has no pix2pix at 7; it has identity at 10000" in capsys.readouterr().err
     assert cli.main(words) == 0
     folder = workdir / "reconstructors" / "pix2pix" / "10000"
     assert f"wrote {folder}" in capsys.readouterr().out

@@ -131,7 +131,7 @@ def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, flo
     return {**found, "largest_gap_change": float(change.loc[change.abs().idxmax()]) if len(change) else float("nan")}
 
 
-def compare(bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds: int) -> pd.DataFrame:
+def compare(bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds: int, folder: Path) -> pd.DataFrame:
     """Every preset with every number of samples; the first preset with one sample under several seeds of the sampling noise.
 
     Args:
@@ -139,6 +139,7 @@ def compare(bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds:
       presets: names of `diffusion.PRESETS`.
       samples: numbers of samples that are averaged.
       seeds: number of seeds of the first preset.
+      folder: where all measurements are written as table.csv and their summary as table.md, after every one.
 
     Returns:
       One row per measurement.
@@ -149,6 +150,8 @@ def compare(bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds:
     for number, (preset, count, seed) in enumerate(wanted, 1):
         rows.append(bench.measure(preset, count, seed))
         print(f"[{number}/{len(wanted)}] {preset}, {count} samples, seed {seed}: {rows[-1]['psnr']:.2f} dB", flush=True)
+        write_atomic(folder / "table.csv", pd.DataFrame(rows).to_csv(index=False))
+        write_atomic(folder / "table.md", markdown(summary(pd.DataFrame(rows))))
     return pd.DataFrame(rows)
 
 
@@ -194,21 +197,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"no presets {', '.join(unknown)}; there are {', '.join(PRESETS)}")
         level = values.level if values.level is not None else float(workspace.config.degradation.fairness_level)
         bench = Bench(workspace, values.model, level, values.limit)
-        write(compare(bench, values.presets, map(int, values.samples), values.seeds), workspace.workdir / "samplers")
+        folder = workspace.workdir / "samplers"
+        table = compare(bench, values.presets, map(int, values.samples), values.seeds, folder)
+        print(f"{markdown(summary(table))}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
     except (ValueError, FileNotFoundError, flags.Error) as error:
         print(f"samplers: {error}", file=sys.stderr)
         return 2
     finally:
         sys.argv = saved
     return 0
-
-
-def write(table: pd.DataFrame, folder: Path) -> None:
-    """Writes all measurements as table.csv and their summary as table.md."""
-    text = markdown(summary(table))
-    write_atomic(folder / "table.csv", table.to_csv(index=False))
-    write_atomic(folder / "table.md", text)
-    print(f"{text}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def workspace(tmp_path_factory) -> Workspace:
 @pytest.mark.slow
 def test_presets_samples_and_seeds_make_one_row_each(workspace):
     bench = samplers.Bench(workspace, "irsde", 8.0, limit=8)
-    table = samplers.compare(bench, ["ode2_5"], [1, 4], seeds=2)
+    table = samplers.compare(bench, ["ode2_5"], [1, 4], 2, workspace.workdir / "samplers")
     assert table[["preset", "samples", "seed", "evaluations"]].to_numpy().tolist() == [
         ["ode2_5", 1, 0, 5],
         ["ode2_5", 4, 0, 20],
@@ -51,7 +51,6 @@ def test_presets_samples_and_seeds_make_one_row_each(workspace):
     assert table["psnr"][2] != table["psnr"][0]
     assert table["tumor dice"].notna().all()
     assert (table["seconds_per_image"] > 0).all()
-    samplers.write(table, workspace.workdir / "samplers")
     assert len(pd.read_csv(workspace.workdir / "samplers" / "table.csv")) == 3
     assert "spread of ode2_5 over 2 seeds" in (workspace.workdir / "samplers" / "table.md").read_text()
     with pytest.raises(ValueError, match="is no diffusion model"):

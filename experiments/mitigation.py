@@ -20,8 +20,8 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from configs.quickstart_xray import get_config
-from experiments.tables import markdown
-from fairrecon_jax import settings, study
+from experiments.seeds import over_seeds
+from fairrecon_jax import settings
 from fairrecon_jax.assessment import compare, read_predictions
 from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.cli import quiet
@@ -158,19 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     chosen = parser.parse_args(arguments)
     quiet(logging.ERROR)
     weights = tuple(float(text) for text in chosen.weights.split(","))
-    found = []
-    for seed in range(chosen.seeds):
-        config = configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, weights, chosen.tiny)
-        workdir = chosen.out / f"seed{seed}"
-        study.run(config, workdir)
-        found.append(seed_rows(workdir, config, seed))
-        rows = pd.concat(found, ignore_index=True)
-        table = summary(rows)
-        write_atomic(chosen.out / "rows.csv", rows.to_csv(index=False))
-        write_atomic(chosen.out / "mitigation.csv", table.to_csv(index=False))
-        write_atomic(chosen.out / "mitigation.md", markdown(table))
-        print(markdown(table), flush=True)
-    return table
+
+    def configured(seed: int) -> ConfigDict:
+        return configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, weights, chosen.tiny)
+
+    return over_seeds(chosen.out, "mitigation", chosen.seeds, configured, seed_rows, summary)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain enough on the original images, lost
 more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The predictions of the
 first seed are assessed again with the attributes dealt out anew over patients, where every claim is false. Each seed is a study of its own
-in `DIR/seed<N>`, so a killed run continues. Writes `DIR/planted.csv` and `planted.md`, after every seed.
+in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`, `planted.md` and `planted_rows.csv`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from ml_collections import ConfigDict
 
 from configs.quickstart_xray import get_config
 from experiments.mitigation import CONTRAST, shrink, shuffled
-from experiments.tables import markdown
-from fairrecon_jax import settings, study
+from experiments.seeds import over_seeds
+from fairrecon_jax import settings
 from fairrecon_jax.assessment import assess, read_predictions, read_results
-from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.cli import quiet
 
 HARMED = "Female"
@@ -104,16 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
     chosen = parser.parse_args(arguments)
     quiet(logging.ERROR)
-    found = []
-    for seed in range(chosen.seeds):
-        config, workdir = configuration(seed, chosen.patients, chosen.tiny), chosen.out / f"seed{seed}"
-        study.run(config, workdir)
-        found.append(seed_rows(workdir, config, seed, 0 if seed else chosen.shuffles))
-        write_atomic(chosen.out / "planted.csv", pd.concat(found, ignore_index=True).to_csv(index=False))
-        text = markdown(summary(pd.concat(found, ignore_index=True)))
-        write_atomic(chosen.out / "planted.md", text)
-        print(text, flush=True)
-    return summary(pd.concat(found, ignore_index=True))
+    return over_seeds(
+        chosen.out,
+        "planted",
+        chosen.seeds,
+        lambda seed: configuration(seed, chosen.patients, chosen.tiny),
+        lambda workdir, config, seed: seed_rows(workdir, config, seed, 0 if seed else chosen.shuffles),
+        summary,
+    )
 
 
 if __name__ == "__main__":

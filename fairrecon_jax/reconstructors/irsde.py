@@ -152,7 +152,7 @@ class IrsdeReconstructor:
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a last one of 0.
 
-        The network has no normalisation: larger kernels would begin a hundred times above the loss of the estimate 0.
+        So the first output is 0, and with `precondition` the first estimate is the linear one.
         """
         image = batch["image"][:1]
         fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))

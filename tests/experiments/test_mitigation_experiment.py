@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from experiments.mitigation import configuration, markdown, shuffled, summary
+from experiments.mitigation import configuration, shuffled, summary
 from fairrecon_jax import finetuning
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec
 
@@ -46,4 +46,3 @@ def test_the_summary_counts_verdicts_and_false_alarms():
     assert line["seconds"] == 15.0
     assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (pytest.approx(0.2), 1)
     assert "dice_change" not in line
-    assert markdown(pd.DataFrame([line])).count("\n") == 3

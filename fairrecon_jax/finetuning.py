@@ -139,7 +139,7 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
         write_atomic(folder / "sampling.json", json.dumps(summary, indent=1))
     fields = {key: value for key, value in settings.plain(block).items() if key not in (*settings.PLAN_FIELDS, "train")}
     choices = {
-        "model": {key: value for key, value in settings.plain(config.reconstructors[name]).items() if key not in ("train", "levels")},
+        "model": settings.model_choices(config.reconstructors[name]),
         "mitigation": {**fields, "weight": fields.get("weight") if weight is None else weight},
         "diagnosers": {reader: digest(weights)[:16] for reader, weights in frozen.items()},
         **workspace.data_choices(),

@@ -267,6 +267,11 @@ def _fields(block: ConfigDict) -> dict[str, Any]:
     return {key: value for key, value in plain(block).items() if key not in BESIDE}
 
 
+def model_choices(block: ConfigDict) -> dict[str, Any]:
+    """A model's block as what its trained weights depend on beside the training: without the training and the levels it is studied at."""
+    return {key: value for key, value in plain(block).items() if key not in ("train", "levels")}
+
+
 def write_config(config: ConfigDict, path: Path) -> None:
     """Writes the configuration as JSON."""
     write_atomic(path, json.dumps(plain(config), indent=2, default=str))

@@ -183,8 +183,7 @@ class Workspace:
     ) -> None:
         options = settings.train_config(block, where)
         train, validation = self.rows(part), self.rows("val")
-        model_fields = {key: value for key, value in settings.plain(block).items() if key not in ("train", "levels")}
-        choices = {"model": model_fields, **self.data_choices(), **more}
+        choices = {"model": settings.model_choices(block), **self.data_choices(), **more}
         fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=as_json(choices))
 
     def _cohort_choices(self) -> dict[str, Any]:

@@ -152,6 +152,7 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
         settings.train_config(block, f"mitigations.{mitigation}"),
         folder,
         prepare=workspace.degrader(level),
+        augment=settings.augmentation(config, name).batch,
         objective=method.objective(setting),
         initial=workspace.weights(workspace.folder(name, level)),
         weights=None if drawn is None else drawn.weights,

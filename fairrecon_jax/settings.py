@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.api import CohortConfig
+from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
@@ -26,7 +27,7 @@ from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 T = TypeVar("T")
-BESIDE = ("train", "weights", "levels")  # fields of a model's block that say how it is made and where it is used, not what it is
+BESIDE = ("train", "weights", "levels", "augment")  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
 
@@ -132,6 +133,12 @@ def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     own, source = (_fields(_named(config.reconstructors, n, "reconstructors")) for n in (name, weights_of(config, name)))
     own.pop("weights_of", None)
     return make_reconstructor(**{**source, **own})
+
+
+def augmentation(config: ConfigDict, name: str) -> Augmentation:
+    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; nothing where there is no such field."""
+    block = _named(config.reconstructors, name, "reconstructors")
+    return build(Augmentation, f"reconstructors.{name}.augment", block.get("augment", {}))
 
 
 def weights_of(config: ConfigDict, name: str) -> str:

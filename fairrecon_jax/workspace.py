@@ -149,7 +149,8 @@ class Workspace:
         model = settings.reconstructor(self.config, name)
         block, where = self.config.reconstructors[name], f"reconstructors.{name}"
         degrade, more = self.degrader(level), self.degradation_choices(level)
-        self._fit(model, block, where, self.folder(name, level), "train_reconstruction", degrade, more)
+        augment = settings.augmentation(self.config, name).batch
+        self._fit(model, block, where, self.folder(name, level), "train_reconstruction", degrade, more, augment)
 
     def degrader(self, level: float) -> Callable[[Batch, Key], Batch]:
         """The function that adds "degraded" to a training batch, with noise by key and example."""
@@ -180,11 +181,13 @@ class Workspace:
         part: str,
         prepare_batch: Callable[..., Any] | None,
         more: dict[str, Any],
+        augment: Callable[[Batch, Key], Batch] | None = None,
     ) -> None:
         options = settings.train_config(block, where)
         train, validation = self.rows(part), self.rows("val")
         choices = {"model": settings.model_choices(block), **self.data_choices(), **more}
-        fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=as_json(choices))
+        sources = (self.cohort, train), (self.cohort, validation)
+        fit(model, *sources, options, folder, prepare=prepare_batch, augment=augment, choices=as_json(choices))
 
     def _cohort_choices(self) -> dict[str, Any]:
         return {key: value for key, value in settings.plain(self.config.cohort).items() if key != "root"}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from fairrecon_jax.diagnosers.aggregation import aggregate
-from fairrecon_jax.diagnosers.augment import Augmentation
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, make_diagnoser
 from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
-    "Augmentation",
     "Classifier",
     "Diagnoser",
     "Featured",

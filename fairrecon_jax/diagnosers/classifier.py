@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.diagnosers.augment import Augmentation
+from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet

@@ -38,10 +38,11 @@ def fit(
     weights: np.ndarray | None = None,
     choices: Mapping[str, Any] | None = None,
     devices: int | None = None,
+    augment: Prepare | None = None,
 ) -> Variables:
     """Trains and returns the best variables by validation, or the last; a finished run is read back, an interrupted one continues.
 
-    A run is a function of (trainable, sources, config, prepare, objective, initial, weights): killed at any moment and called again with
+    A run is a function of (trainable, sources, config, prepare, objective, initial, weights, augment): killed at any moment and called again with
     the same arguments it ends in the same parameters, bit for bit on the same devices. `workdir` receives `run.json` (the choices),
     `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end.
 
@@ -58,6 +59,7 @@ def fit(
       choices: whatever else the result depends on (cohort, split, level), as JSON: kept in `run.json` and compared on continuing, like the
         config, the rows, and the plain fields of a trainable or objective that is a dataclass.
       devices: local devices to use; all if None.
+      augment: changes every training batch before `prepare` sees it, and no validation batch.
 
     Returns:
       {"params", "batch_stats"} as numpy arrays; the averaged parameters where `config.ema` is on.
@@ -69,7 +71,7 @@ def fit(
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()
     _check_sizes(config, count)
-    job = Job(trainable, train_source, val_source, config, workdir, prepare, objective, initial, weights, count)
+    job = Job(trainable, train_source, val_source, config, workdir, prepare, objective, initial, weights, count, augment)
     everything = {**_choices(job), **{f"choices.{name}": value for name, value in (choices or {}).items()}}
     run_digest = claim(workdir, everything, [f"config.{name}" for name in FREE_FIELDS])
     final = workdir / "final"

@@ -49,6 +49,7 @@ class Job:
     initial: Variables | None
     weights: np.ndarray | None
     devices: int
+    augment: Prepare | None = None
 
 
 @dataclasses.dataclass
@@ -78,7 +79,7 @@ class Run:
         config = job.config
         self._job, self._config = job, config
         self._optimizer, self._rate = optim.optimizer(config), optim.learning_rate(config)
-        step = train_step(job.trainable, config, self._optimizer, job.prepare, job.objective)
+        step = train_step(job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment)
         self._step = parallel.map_step(step, job.devices)
         eval_key = jax.random.fold_in(jax.random.key(config.seed), states.EVALUATION)
         self._eval_step = parallel.map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False)

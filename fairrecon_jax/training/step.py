@@ -21,7 +21,8 @@ Prepare = Callable[[Batch, Key], Batch]
 """`prepare(batch, key) -> batch`: adds fields inside the compiled step, e.g. "degraded"; the key is fresh in every step."""
 
 Metrics = dict[str, Array]
-PREPARE, OBJECTIVE, FIRST_PHASE = range(3)
+PREPARE, AUGMENT, FIRST_PHASE = range(3)  # streams of a step's key
+OBJECTIVE = 1  # stream of a phase's key
 
 
 def in_precision(trainable: Trainable, precision: str) -> tuple[Trainable, bool]:
@@ -90,10 +91,11 @@ def train_step(
     optimizer: optax.GradientTransformation,
     prepare: Prepare | None = None,
     objective: Objective | None = None,
+    augment: Prepare | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Builds the pure training step, to be mapped by `parallel.map_step`.
 
-    The step's key is fold_in(state.key, state.step); `prepare` gets its stream 0, phase i its stream 2 + i, so that per-example noise
+    The step's key is fold_in(state.key, state.step); `prepare` gets its stream 0, `augment` 1, phase i 2 + i, so that per-example noise
     (`parallel.example_keys`) depends on the seed, the step and the example only. Phases run in order, each on what the former left.
     With one phase metrics keep their names and the loss is "loss"; with several, phase metrics become "<network>/<name>".
 
@@ -103,6 +105,7 @@ def train_step(
       optimizer: the same for each network, with a state each.
       prepare: adds fields to the batch.
       objective: added to the loss of the phases that have a clean estimate.
+      augment: changes the batch before `prepare` sees it.
 
     Returns:
       `(state, batch) -> (state, metrics)` for one device's share of the batch, reduced over `parallel.AXIS`.
@@ -112,6 +115,8 @@ def train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
+        if augment is not None:
+            batch = augment(batch, jax.random.fold_in(key, AUGMENT))
         if prepare is not None:
             batch = prepare(batch, jax.random.fold_in(key, PREPARE))
         metrics: Metrics = {}

@@ -10,7 +10,6 @@ from sklearn.metrics import f1_score, log_loss
 
 from fairrecon_jax.diagnosers import (
     DIAGNOSERS,
-    Augmentation,
     Classifier,
     Diagnoser,
     Segmenter,
@@ -262,36 +261,3 @@ def test_segmenter_learns_a_bright_square():
         variables, loss = step(variables)
         first = loss if first is None else first
     assert float(loss) < 0.5 * float(first)
-
-
-def test_no_augmentation_changes_nothing():
-    batch = make_batch()
-    image, mask = Augmentation()(batch["image"], batch["mask"], batch["example_id"], KEY)
-    np.testing.assert_array_equal(image, batch["image"])
-    np.testing.assert_array_equal(mask, batch["mask"])
-
-
-def test_augmentation_moves_image_and_mask_alike_and_is_keyed_by_example():
-    batch = make_batch(16)
-    image = batch["mask"][..., :1] * 0.5
-    augment = jax.jit(Augmentation(flip=True, shift=0.25))
-    moved, mask = augment(image, batch["mask"], batch["example_id"], KEY)
-    np.testing.assert_array_equal(moved, mask[..., :1] * 0.5)
-    assert (np.asarray(mask) != batch["mask"]).any()
-    reverse = augment(image[::-1], batch["mask"][::-1], batch["example_id"][::-1], KEY)
-    np.testing.assert_array_equal(reverse[0][::-1], moved)
-    other = augment(image, batch["mask"], batch["example_id"], jax.random.key(1))
-    assert (other[0] != moved).any()
-
-
-def test_gain_keeps_the_mean_and_the_range():
-    batch = make_batch()
-    image = 0.4 + 0.2 * batch["image"]
-    changed, mask = Augmentation(gain=0.5)(image, batch["mask"], batch["example_id"], KEY)
-    np.testing.assert_allclose(changed.mean((1, 2, 3)), image.mean((1, 2, 3)), rtol=1e-5)
-    ratio = np.asarray(changed).std((1, 2, 3)) / image.std((1, 2, 3))
-    assert ((ratio > 0.5) & (ratio < 1.5)).all()
-    assert np.ptp(ratio) > 0.01
-    np.testing.assert_array_equal(mask, batch["mask"])
-    extreme, _ = Augmentation(gain=0.9)(batch["image"], batch["mask"], batch["example_id"], KEY)
-    assert 0 <= float(extreme.min()) <= float(extreme.max()) <= 1

@@ -1,4 +1,4 @@
-"""Augmentation that keeps the diagnosis: flips, shifts and gain, drawn per example from its own key."""
+"""Augmentation of training images: flips, shifts and gain, drawn per example from its own key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.parallel import example_keys
-from fairrecon_jax.types import Array, Key
+from fairrecon_jax.types import Array, Batch, Key
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Augmentation:
     """What is drawn for each example; the default changes nothing.
 
     Attributes:
-      flip: mirror left and right with probability 1/2 (not for chest X-rays: the heart has a side).
+      flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the heart has a side).
       shift: largest shift along each axis, as a fraction of the image size; the border is repeated.
       gain: largest relative change of the contrast around the image's mean; the result is clipped to [0, 1].
     """
@@ -40,6 +40,11 @@ class Augmentation:
         if not (self.flip or self.shift or self.gain):
             return jnp.asarray(image), jnp.asarray(mask)
         return jax.vmap(self._one)(jnp.asarray(image), jnp.asarray(mask), example_keys(key, example_id))
+
+    def batch(self, batch: Batch, key: Key) -> Batch:
+        """Augments the fields "image" and "mask" of a batch."""
+        image, mask = self(batch["image"], batch["mask"], batch["example_id"], key)
+        return {**batch, "image": image, "mask": mask}
 
     def _one(self, image: jax.Array, mask: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
         """Augments one image [H, W, 1] and its mask [H, W, S]."""

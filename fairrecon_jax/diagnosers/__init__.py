@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
-from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, make_diagnoser
+from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
+from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, Mapped, make_diagnoser
 from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "Classifier",
     "Diagnoser",
     "Featured",
+    "Mapped",
     "Segmenter",
     "aggregate",
     "dice_score",
+    "enlarged",
+    "grad_cam",
     "inverse_prevalence",
     "make_diagnoser",
     "masked_cross_entropy",

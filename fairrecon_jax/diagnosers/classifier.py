@@ -14,7 +14,7 @@ from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet
-from fairrecon_jax.models.resnet import STAGES, ResNet
+from fairrecon_jax.models.resnet import STAGES, Head, ResNet
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, TaskKind, Variables
@@ -119,6 +119,15 @@ class Classifier:
     def features(self, variables: Variables, image: Array) -> jax.Array:
         """Input of the last layer, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
         return features(self.network, NETWORK, variables, self._prepared(image))
+
+    def maps(self, variables: Variables, image: Array) -> jax.Array:
+        """Output of the last convolutional block, [B, h, w, C], of images [B, H, W, 1] in [0, 1]."""
+        return features(self.network, NETWORK, variables, self._prepared(image), sown="maps")
+
+    def judge(self, variables: Variables, maps: Array) -> jax.Array:
+        """Logits [B, T] float32 of what `maps` returned."""
+        head = Head(len(self.tasks), self.hidden, jnp.dtype(self.dtype))
+        return jnp.asarray(head.apply({"params": variables["params"][NETWORK]["head"]}, maps))
 
     def _labels(self, batch: Batch) -> jax.Array:
         """The columns of this diagnoser's tasks, [B, T]."""

@@ -39,6 +39,19 @@ class Featured(Protocol):
         ...
 
 
+@runtime_checkable
+class Mapped(Protocol):
+    """A diagnoser whose answer is a function of maps that still know where in the image they are."""
+
+    def maps(self, variables: Variables, image: Array) -> jax.Array:
+        """Maps [B, h, w, C] of images [B, H, W, 1] in [0, 1]."""
+        ...
+
+    def judge(self, variables: Variables, maps: Array) -> jax.Array:
+        """Logits [B, T] of maps, differentiable in them."""
+        ...
+
+
 DIAGNOSERS: dict[str, type] = {}
 """Diagnoser dataclasses by kind; each takes `tasks` and `columns` beside its own fields."""
 

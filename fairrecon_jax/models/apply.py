@@ -90,26 +90,27 @@ def apply_network(
     return output, {**statistics, name: updates.get("batch_stats", own)}
 
 
-def features(network: nn.Module, name: str, variables: Variables, *inputs: Array) -> jax.Array:
-    """What a frozen network knows just before its answer: the array that it sows as "features".
+def features(network: nn.Module, name: str, variables: Variables, *inputs: Array, sown: str = "features") -> jax.Array:
+    """What a frozen network knows on the way to its answer: an array that it sows.
 
     Args:
-      network: module called as `network(*inputs, train=...)` that sows one array [B, F] into "intermediates".
+      network: module called as `network(*inputs, train=...)` that sows one array of that name into "intermediates".
       name: the network's name in `variables`.
       variables: of all networks.
       *inputs: the network's inputs.
+      sown: "features" [B, F] float32, the input of the last layer; classifiers also sow "maps" [B, h, w, C], that of the pooling.
 
     Returns:
-      [B, F] float32.
+      The array.
 
     Raises:
       ValueError: the network sows none, or several.
     """
     collections = {"params": variables["params"][name], "batch_stats": variables["batch_stats"].get(name, {})}
-    _, sown = network.apply(collections, *inputs, train=False, mutable=["intermediates"])
-    found = jax.tree.leaves(sown.get("intermediates", {}))
+    _, kept = network.apply(collections, *inputs, train=False, mutable=["intermediates"])
+    found = [array for path, arrays in flatten_dict(kept.get("intermediates", {})).items() if path[-1] == sown for array in arrays]
     if len(found) != 1:
-        raise ValueError(f"{type(network).__name__} sows {len(found)} arrays of features, one is needed")
+        raise ValueError(f"{type(network).__name__} sows {len(found)} arrays of {sown}, one is needed")
     return jnp.asarray(found[0])
 
 

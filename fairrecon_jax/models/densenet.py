@@ -72,7 +72,7 @@ class DenseNet(nn.Module):
                 x = convolution(x.shape[-1] // 2, 1, 1, self.dtype, f"transition{block}_conv")(x)
                 x = nn.avg_pool(x, (2, 2), (2, 2))
         x = nn.relu(self._norm("norm5")(x, use_running_average=not train))
-        return Head(self.outputs, self.hidden, self.dtype, name="head")(jnp.mean(x, axis=(1, 2)))
+        return Head(self.outputs, self.hidden, self.dtype, name="head")(x)
 
     def _norm(self, name: str) -> nn.BatchNorm:
         return batch_norm(self.axis_name, self.dtype, name)

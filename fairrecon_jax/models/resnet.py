@@ -99,11 +99,13 @@ class ResNet(nn.Module):
                 x = ResNetBlock(
                     self.width * 2**stage, stride, self.depth >= 50, self.axis_name, self.dtype, name=f"layer{stage + 1}_{block}"
                 )(x, train)
-        return Head(self.outputs, self.hidden, self.dtype, name="head")(jnp.mean(x, axis=(1, 2)))
+        return Head(self.outputs, self.hidden, self.dtype, name="head")(x)
 
 
 class Head(nn.Module):
-    """Dense layers with ReLU between them; the input of the last one is sown as "features" (see `models.apply.features`).
+    """Global average pooling, then dense layers with ReLU between them.
+
+    What comes in is sown as "maps", the input of the last layer as "features" (see `models.apply.features`).
 
     Attributes:
       outputs: number of logits.
@@ -117,7 +119,9 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
-        """[B, C] -> [B, outputs] float32."""
+        """[B, h, w, C] -> [B, outputs] float32."""
+        self.sow("intermediates", "maps", x)
+        x = jnp.mean(x, axis=(1, 2))
         for i, features in enumerate(self.hidden):
             x = nn.relu(nn.Dense(features, dtype=self.dtype, kernel_init=nn.initializers.he_normal(), name=f"dense{i}")(x))
         x = jnp.asarray(x, jnp.float32)

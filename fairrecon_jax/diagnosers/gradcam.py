@@ -1,0 +1,38 @@
+"""Where in an image a classifier finds what speaks for its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.types import Array
+
+
+def grad_cam(judge: Callable[[Array], Array], maps: Array) -> jax.Array:
+    """Gradient-weighted class activation maps (Grad-CAM) of every score.
+
+    G_t = ReLU(sum_k a_tk A_k) with a_tk = mean over the h w places of d s_t / d A_k, for maps A_k and scores s_t. Behind global average
+    pooling and one linear layer of weights w, G_t = ReLU(sum_k w_tk A_k) / (h w): the share of each place in the score, where positive.
+
+    Args:
+      judge: maps -> scores [B, T] before the sigmoid, each example by itself.
+      maps: [B, h, w, C], output of the last convolutional block.
+
+    Returns:
+      [B, T, h, w] float32, at least 0; 0 everywhere where nothing speaks for the score.
+
+    Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
+    """
+    scores, pull = jax.vjp(judge, maps)
+    size, tasks = scores.shape
+    each = jnp.broadcast_to(jnp.eye(tasks, dtype=scores.dtype)[:, None], (tasks, size, tasks))
+    (slopes,) = jax.vmap(pull)(each)
+    weights = jnp.mean(jnp.asarray(slopes, jnp.float32), axis=(2, 3))
+    return jax.nn.relu(jnp.einsum("tbc,bhwc->bthw", weights, jnp.asarray(maps, jnp.float32)))
+
+
+def enlarged(maps: Array, shape: tuple[int, int]) -> jax.Array:
+    """Maps [..., h, w] stretched over an image of `shape` (H, W), bilinearly, edges held."""
+    return jax.image.resize(jnp.asarray(maps), (*maps.shape[:-2], *shape), "linear")

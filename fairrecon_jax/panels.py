@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pandas as pd
 from fairrecon_jax import settings
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.diagnosers import Mapped, enlarged, grad_cam
 from fairrecon_jax.report import ExamplePanel, ReportOptions, build_report
-from fairrecon_jax.tandem import MASK_THRESHOLD
+from fairrecon_jax.tandem import DEGRADE, MASK_THRESHOLD, Tandem
+from fairrecon_jax.types import Array, Batch
 from fairrecon_jax.workspace import Workspace
 
 PACKAGES = ("fairrecon_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "tensorflow-datasets", "grain")
@@ -67,18 +71,48 @@ def example_rows(workspace: Workspace, count: int) -> np.ndarray:
 
 
 def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) -> list[ExamplePanel]:
-    """Draws `count` test examples at the fairness level through every reconstructor."""
+    """Draws `count` test examples at the fairness level through every reconstructor, and degrades them at every level."""
     rows, level = example_rows(workspace, count), workspace.spec.degradation.fairness_level
     if not len(rows):
         return []
     batch = read_rows(workspace.cohort, rows)
     drawn = {}
     for name in workspace.config.reconstructors:
-        tandem, _ = workspace.tandem(name)
-        drawn[name] = jax.device_get(jax.jit(tandem.pictures)(workspace.shared(name, level), batch))
+        tandem, shared = workspace.tandem(name)[0], workspace.shared(name, level)
+        pictures = jax.jit(tandem.pictures)(shared, batch)
+        look = jax.jit(functools.partial(attention, tandem))
+        pictures["original_attention"] = look(shared, batch["image"])
+        pictures["reconstructed_attention"] = look(shared, pictures["reconstruction"])
+        drawn[name] = jax.device_get(pictures)
+    ladder = degraded_ladder(workspace, batch)
     thresholds = performance[(performance["metric"] == "threshold") & performance["group"].isna()]
     known = dict(zip(thresholds["task"], thresholds["value"].astype(float), strict=True))
-    return [_panel(workspace, level, number, row, batch, drawn, known) for number, row in enumerate(rows)]
+    return [_panel(workspace, level, number, row, batch, drawn, known, ladder) for number, row in enumerate(rows)]
+
+
+def attention(tandem: Tandem, shared: dict[str, Any], images: Array) -> dict[str, Array]:
+    """Grad-CAM maps [B, H, W] by classification task, of the diagnosers that offer maps.
+
+    Args:
+      tandem: whose diagnosers read.
+      shared: from `Tandem.shared`.
+      images: [B, H, W, 1] in [0, 1].
+    """
+    found: dict[str, Array] = {}
+    for diagnoser, variables in zip(tandem.diagnosers, shared["diagnosers"], strict=True):
+        if isinstance(diagnoser, Mapped):
+            maps = grad_cam(functools.partial(diagnoser.judge, variables), diagnoser.maps(variables, images))
+            maps = enlarged(maps, (images.shape[1], images.shape[2]))
+            found |= {task: maps[:, column] for column, task in enumerate(diagnoser.tasks)}
+    return found
+
+
+def degraded_ladder(workspace: Workspace, batch: Batch) -> dict[float, np.ndarray]:
+    """The batch degraded at every level of the study, [B, H, W] each, with the noise of the predictions."""
+    degradation, key = settings.degradation(workspace.config), jax.random.fold_in(jax.random.key(workspace.config.seed), DEGRADE)
+    levels = workspace.spec.degradation.levels
+    images = jax.jit(degradation.at_levels)(degradation.operators(levels), batch["image"], batch["example_id"], key)
+    return dict(zip(levels, np.asarray(images)[..., 0], strict=True))
 
 
 def _panel(
@@ -89,6 +123,7 @@ def _panel(
     batch: dict[str, np.ndarray],
     drawn: dict[str, Any],
     thresholds: dict[str, float],
+    ladder: dict[float, np.ndarray],
 ) -> ExamplePanel:
     """Example `number` of the batch, which is row `row` of the cohort."""
     spec, record = workspace.spec, workspace.cohort.table.iloc[row]
@@ -104,6 +139,9 @@ def _panel(
         return None if region is None else diagnosis[region][number] >= MASK_THRESHOLD
 
     masks = {name: mask(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
+    before = scores(first["original_diagnosis"])
+    after = {name: scores(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
+    looked = most_moved(before, after, first["original_attention"])
     groups = [f"{a.name} {record[a.name] if isinstance(record[a.name], str) else 'unknown'}" for a in spec.attributes]
     return ExamplePanel(
         level=level,
@@ -113,13 +151,23 @@ def _panel(
         truth=None if region is None else batch["mask"][number, ..., [t.name for t in spec.segmentation_tasks].index(region)],
         mask_original=mask(first["original_diagnosis"]),
         masks_reconstructed={name: found for name, found in masks.items() if found is not None},
-        scores_original=scores(first["original_diagnosis"]),
-        scores_reconstructed={name: scores(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()},
+        scores_original=before,
+        scores_reconstructed=after,
         labels={task: float(record[task]) for task in findings},
         thresholds={task: thresholds[task] for task in findings if task in thresholds},
+        attention_task=looked,
+        attention_original=first["original_attention"][looked][number] if looked else None,
+        attention_reconstructed={n: pictures["reconstructed_attention"][looked][number] for n, pictures in shown.items()} if looked else {},
+        degraded_levels={level: images[number] for level, images in ladder.items()},
         caption=", ".join(groups),
         identifier=str(record["example_id"]),
     )
+
+
+def most_moved(before: Mapping[str, float], after: Mapping[str, Mapping[str, float]], tasks: Iterable[str]) -> str:
+    """The one of `tasks` whose score some reconstruction changed most, "" where there is none."""
+    moved = {task: max((abs(scores[task] - before[task]) for scores in after.values()), default=0.0) for task in tasks}
+    return max(moved, key=lambda task: moved[task], default="")
 
 
 def provenance(workspace: Workspace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import offset_copy
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import (
@@ -237,11 +238,12 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
     with canvas(1.15 + 0.225 * len(tasks)) as figure:
         panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
         for axes, attribute in zip(panels, attributes, strict=True):
-            axes.set_title(f"by {attribute}", pad=14)
+            axes.set_title(f"by {attribute}", pad=18)
             axes.set_xlim(-0.5, max(len(methods), 3) - 0.5)
             for j, (recon, mitigation) in enumerate(methods):
                 look = findings.looks[recon]
-                point(axes, j, -0.85, look, findings.markers[mitigation], clip_on=False)
+                above = offset_copy(axes.get_xaxis_transform(), figure, y=6, units="points")
+                point(axes, j, 1.0, look, findings.markers[mitigation], clip_on=False, transform=above)
                 for i, task in enumerate(tasks):
                     mine = rows[(rows["task"] == task) & (rows["attribute"] == attribute)]
                     mine = mine[(mine["reconstructor"] == recon) & (mine["mitigation"] == mitigation)]
@@ -304,9 +306,9 @@ def volcano(findings: Findings) -> Drawing | None:
             name_strongest(axes, findings, mine)
             axes.annotate(
                 "p = 0.05",
-                (1, -math.log10(0.05)),
+                (0.01, -math.log10(0.05)),
                 xycoords=("axes fraction", "data"),
-                ha="right",
+                ha="left",
                 va="bottom",
                 fontsize=6.5,
                 color=style.GREY,

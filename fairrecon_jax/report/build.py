@@ -99,6 +99,7 @@ def build_report(
             sentences=summary.sentences(findings),
             warnings=[hide(str(w)) for w in recorded.get("warnings") or []] + notices(findings, options),
             first=first,
+            practice=summary.in_practice(findings),
             body=body,
             methods=methods,
             records=records,

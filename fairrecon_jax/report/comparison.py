@@ -7,7 +7,7 @@ import pandas as pd
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import Drawing, canvas, legend, point, signed
-from fairrecon_jax.report.select import Findings, clean, each, gap_metric, task_metric
+from fairrecon_jax.report.select import Findings, clean, each, gap_metric, one, task_metric
 from fairrecon_jax.report.tables import Sheet, fixed, with_interval
 
 WORDS = {
@@ -102,6 +102,21 @@ def pareto_rows(findings: Findings) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).dropna(subset=["gap"]) if parts else pd.DataFrame()
 
 
+def unbeaten(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which of N points no other point beats: none is as good on both axes and better on one.
+
+    Args:
+      first: [N], higher is better.
+      second: [N], higher is better.
+
+    Returns:
+      [N] bool.
+    """
+    as_good = (first[:, None] >= first[None]) & (second[:, None] >= second[None])
+    better = (first[:, None] > first[None]) | (second[:, None] > second[None])
+    return ~(as_good & better).any(axis=0)
+
+
 def pareto(findings: Findings) -> Drawing | None:
     """Mean gap against mean task score and against PSNR; one marker per mitigation, one colour per reconstructor."""
     if findings.mitigations == ["none"]:
@@ -115,15 +130,23 @@ def pareto(findings: Findings) -> Drawing | None:
         for (gap, score), line in zip(kinds, panels, strict=True):
             mine = rows[rows["gap_metric"] == gap]
             for axes, column, name in zip(line, ("score", "psnr"), (score, "psnr"), strict=True):
-                for row in each(mine.dropna(subset=[column])):
+                shown = mine.dropna(subset=[column])
+                for row in each(shown):
                     point(axes, getattr(row, column), row.gap, findings.looks[row.reconstructor], findings.markers[row.mitigation])
+                    start = one(shown, reconstructor=row.reconstructor, mitigation="none")
+                    if start is not None and row.mitigation != "none":
+                        path = {"color": findings.looks[row.reconstructor].color, "linewidth": 0.6, "alpha": 0.5, "zorder": 1}
+                        axes.plot([start[column], getattr(row, column)], [start["gap"], row.gap], **path)
+                best = shown[unbeaten(shown[column].to_numpy(), -shown["gap"].to_numpy())]
+                axes.scatter(best[column], best["gap"], s=95, facecolors="none", edgecolors=style.INK, linewidths=0.8, zorder=5)
                 axes.set(xlabel=f"{style.metric_name(name)} (better →)", ylabel=f"{style.metric_name(gap)} (fairer ↓)")
                 axes.margins(0.15)
                 axes.grid()
         legend(figure, findings, rows)
     caption = (
         f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}: means over diagnoses (and attributes, for the gap). "
-        "Down and right is better on both; a mitigation that another one beats on both axes has nothing to offer. Means carry no interval."
+        "Down and right is better on both. Ringed: no other mark is better on both axes (the Pareto front); a thin line leads from a "
+        "method to the same method with a mitigation. Means carry no interval."
     )
     alt = "Gap against quality: " + "; ".join(
         f"{findings.method_name(r.reconstructor, r.mitigation)} {style.metric_name(r.gap_metric)} {r.gap:.3f}, "
@@ -177,7 +200,10 @@ def sweep(findings: Findings) -> Drawing | None:
         f"the large mark is the chosen weight. {reasons}."
     )
     best = rows[(rows["part"] == "val") & (rows["weight"] > 0)]
-    alt = "; ".join(f"{r.reconstructor} {r.mitigation}: " + ", ".join(f"{k} {signed(getattr(r, k), 3)}" for k in kinds) for r in each(best))
+    alt = "; ".join(
+        f"{findings.looks[r.reconstructor].name} {r.mitigation}: " + ", ".join(f"{k} {signed(getattr(r, k), 3)}" for k in kinds)
+        for r in each(best)
+    )
     return Drawing("mitigation_sweep", "How strong the term should be", caption, f"Weight of the term on validation: {alt}.", figure, rows)
 
 

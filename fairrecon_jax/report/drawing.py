@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.select import Findings
@@ -119,6 +120,11 @@ def hatched(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", fontsize=7, color=style.INK, bbox=box)
     axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def few_ticks(axes: Axes, most: int = 4) -> None:
+    """At most `most` round steps along x, so that labels such as "−0.05" do not run into each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
 def wrap(text: str, width: int) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, Marks, canvas, floor_handle, legend, not_estimable, signed, wrap
+from fairrecon_jax.report.drawing import Drawing, Marks, canvas, few_ticks, floor_handle, legend, not_estimable, signed, wrap
 from fairrecon_jax.report.quality import change_panel
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
 
@@ -147,6 +147,8 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
     gap.set_yticks([i * block + (len(methods) - 1) / 2 for i in range(len(tasks))], [wrap(findings.task_title(t), 20) for t in tasks])
     gap.set_ylim(len(tasks) * block - 0.8, -0.8)
     gap.set_xlim(left=none - 0.002)
+    few_ticks(gap)
+    few_ticks(change)
     for axes in line:
         axes.tick_params(axis="y", length=0)
     words.set_xlim(0, 1)

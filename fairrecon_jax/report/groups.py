@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, Marks, canvas, legend, not_estimable, offsets, signed, wrap
+from fairrecon_jax.report.drawing import Drawing, Marks, canvas, few_ticks, legend, not_estimable, offsets, signed, wrap
 from fairrecon_jax.report.forest import slug
 from fairrecon_jax.report.select import Findings, changed, each, known, one
 
@@ -77,6 +77,7 @@ def panel_grid(figure: mpl.figure.Figure, findings: Findings, tasks: list[str], 
     for axes, task in zip(panels, tasks, strict=False):
         axes.set_title(wrap(findings.task_title(task) if task else "image quality", 30))
         axes.grid(axis="x")
+        few_ticks(axes)
         axes.tick_params(axis="y", length=0)
         for i in range(1, len(groups), 2):
             axes.axhspan(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)

@@ -54,6 +54,10 @@ class ExamplePanel:
       scores_reconstructed: reconstructor name -> the same of its reconstruction.
       labels: classification task name -> 0, 1 or NaN (unknown).
       thresholds: task name -> decision threshold, where one is known.
+      attention_task: the classification task whose Grad-CAM maps are given, "" for none.
+      attention_original: [H, W] Grad-CAM map of the original, at least 0, or None.
+      attention_reconstructed: reconstructor name -> the same of its reconstruction.
+      degraded_levels: level -> degraded image of the same shape, where other levels are to be shown too.
       caption: words for the reader, without identifiers (e.g. "woman over 58").
       identifier: the example's name; printed only where the options ask for identifiers.
     """
@@ -69,6 +73,10 @@ class ExamplePanel:
     scores_reconstructed: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    attention_task: str = ""
+    attention_original: np.ndarray | None = None
+    attention_reconstructed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    degraded_levels: Mapping[float, np.ndarray] = dataclasses.field(default_factory=dict)
     caption: str = ""
     identifier: str = ""
 
@@ -80,8 +88,11 @@ class ExamplePanel:
         """
         want = np.shape(self.original)[:2]
         pictures = {"degraded": self.degraded, "truth": self.truth, "mask_original": self.mask_original}
+        pictures["attention_original"] = self.attention_original
         pictures |= {f"reconstructions[{k!r}]": v for k, v in self.reconstructions.items()}
         pictures |= {f"masks_reconstructed[{k!r}]": v for k, v in self.masks_reconstructed.items()}
+        pictures |= {f"attention_reconstructed[{k!r}]": v for k, v in self.attention_reconstructed.items()}
+        pictures |= {f"degraded_levels[{k!r}]": v for k, v in self.degraded_levels.items()}
         for name, picture in pictures.items():
             if picture is not None and np.shape(picture)[:2] != want:
                 raise ValueError(f"ExamplePanel.{name} has shape {np.shape(picture)}, the original {np.shape(self.original)}")

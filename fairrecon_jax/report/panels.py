@@ -1,4 +1,4 @@
-"""Example panels: original, degraded and reconstructed images with masks as contours, scores, and signed error maps below."""
+"""Example panels: original, degraded and reconstructed images with masks, scores, error maps and Grad-CAM; the levels of degradation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ from fairrecon_jax.report.select import Findings, known
 TRUTH = "#E69F00"
 FOUND = "#56B4E9"
 ERRORS = "RdBu_r"
+HEAT = "inferno"
+VEIL = 0.65  # opacity of a Grad-CAM map where it is strongest
+LADDER = 3  # examples in the figure of the levels
 
 
 def drawings(findings: Findings, examples: Sequence[ExamplePanel], options: ReportOptions) -> list[Drawing]:
-    """One figure per example, up to the number the options allow, all error maps on one scale."""
+    """The levels of degradation, then one figure per example, up to the number the options allow, all error maps on one scale."""
     chosen = list(examples)[: options.max_examples]
     reach = error_reach(chosen)
-    return [draw(findings, panel, i + 1, reach, options) for i, panel in enumerate(chosen)]
+    found = [d for d in (ladder(findings, chosen),) if d is not None]
+    return found + [draw(findings, panel, i + 1, reach, options) for i, panel in enumerate(chosen)]
 
 
 def flat(image: np.ndarray) -> np.ndarray:
@@ -44,19 +48,27 @@ def error_reach(examples: Sequence[ExamplePanel]) -> float:
 
 def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, options: ReportOptions) -> Drawing:
     """The figure of one example."""
-    versions: list[tuple[str, np.ndarray]] = [("original", panel.original), ("degraded", panel.degraded), *panel.reconstructions.items()]
+    place = {name: i for i, name in enumerate(findings.reconstructors)}
+    made = sorted(panel.reconstructions.items(), key=lambda item: place.get(item[0].partition(" + ")[0], len(place)))
+    versions: list[tuple[str, np.ndarray]] = [("original", panel.original), ("degraded", panel.degraded), *made]
     height, width = flat(panel.original).shape
     cell = WIDTH / max(len(versions), 4)
     letters = 150 // max(len(versions), 4)
     tasks = shown_tasks(findings, panel)
-    with canvas(0.75 + 2 * cell * height / width + 0.14 * len(tasks), cell * len(versions) if len(versions) < 4 else WIDTH) as figure:
-        grid = figure.subplots(2, len(versions), squeeze=False)
+    rows = 2 + bool(panel.attention_task)
+    with canvas(0.75 + rows * (cell * height / width + 0.05) + 0.14 * len(tasks), min(cell * len(versions), WIDTH)) as figure:
+        grid = figure.subplots(rows, len(versions), squeeze=False)
         for j, (name, image) in enumerate(versions):
             picture(grid[0, j], panel, name, image)
             grid[0, j].set_title(title(findings, name, panel), fontsize=8)
             grid[0, j].set_xlabel(score_words(findings, panel, name, tasks, letters), fontsize=6.4, linespacing=1.25)
             error_map(grid[1, j], panel, image if j else None, reach)
-        colour_bar(grid[1, 0], reach)
+            if panel.attention_task:
+                attention(grid[2, j], findings, panel, name, image)
+        colour_bar(grid[1, 0], mpl.colors.Normalize(-reach, reach), ERRORS, (signed(-reach), "0", signed(reach)), ERROR_WORDS)
+        if panel.attention_task:
+            words = f"Grad-CAM: what speaks for\n{wrap(findings.task_title(panel.attention_task), 24)}"
+            colour_bar(grid[2, 1], mpl.colors.Normalize(0, 1), HEAT, ("none", "", "most"), words)
         legend_of_masks(figure, panel)
     level = style.level_phrase(panel.level, findings.spec.degradation)
     who = [panel.caption] if panel.caption else []
@@ -66,7 +78,7 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
         "its scores; contours are the true and "
         "the found region where there is one. Bottom: reconstruction minus original, on one scale for "
         "all examples: red is too bright, blue "
-        "too dark."
+        "too dark." + (f" {attention_words(findings, panel)}" if panel.attention_task else "")
     )
     alt = f"Example {number} at {level}: original, degraded and reconstructed image with error maps. " + spoken(findings, panel, tasks)
     return Drawing(f"example_{number:02d}", f"Example {number}", caption, alt, figure, score_table(findings, panel, number))
@@ -75,7 +87,7 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
 def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
     if name == "degraded":
-        return f"degraded, {style.level_name(panel.level, findings.spec.degradation)}"
+        return wrap(f"degraded, {style.level_short(panel.level, findings.spec.degradation)}", 24)
     stem, _, mitigation = name.partition(" + ")
     look = findings.looks.get(stem)
     words = name if look is None else look.name + (f" + {style.mitigation_name(mitigation)}" if mitigation else "")
@@ -98,8 +110,7 @@ def error_map(axes: Axes, panel: ExamplePanel, image: np.ndarray | None, reach: 
     if image is None:
         return
     axes.imshow(flat(image) - flat(panel.original), cmap=ERRORS, vmin=-reach, vmax=reach, interpolation="nearest")
-    error = float(np.mean((flat(image) - flat(panel.original)) ** 2))
-    axes.set_xlabel("PSNR " + (f"{-10 * math.log10(error):.1f} dB" if error > 0 else "∞"), fontsize=6.4)
+    axes.set_xlabel(f"PSNR {psnr_words(panel, image)}", fontsize=6.4)
 
 
 def bare(axes: Axes) -> None:
@@ -108,15 +119,83 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def colour_bar(axes: Axes, reach: float) -> None:
-    """The scale of the error maps, in the empty cell under the original."""
+def attention(axes: Axes, findings: Findings, panel: ExamplePanel, name: str, image: np.ndarray) -> None:
+    """The Grad-CAM map of one version over its image; nothing under the degraded image, which was not diagnosed."""
+    bare(axes)
+    heat = panel.attention_original if name == "original" else panel.attention_reconstructed.get(name)
+    if heat is None:
+        return
+    axes.imshow(flat(image), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    strength = np.clip(flat(heat) / (attention_reach(panel) or 1.0), 0, 1)
+    axes.imshow(strength, cmap=HEAT, vmin=0.0, vmax=1.0, alpha=VEIL * strength, interpolation="bilinear")
+    scores = panel.scores_original if name == "original" else panel.scores_reconstructed.get(name, {})
+    value = scores.get(panel.attention_task, math.nan)
+    score = f"score {value:.2f}" if known(value) else "score n.e."
+    axes.set_xlabel(score if flat(heat).max() > 0 else f"{score}, nothing speaks for it", fontsize=6.4)
+
+
+def attention_reach(panel: ExamplePanel) -> float:
+    """The largest value of an example's Grad-CAM maps."""
+    maps = [m for m in (panel.attention_original, *panel.attention_reconstructed.values()) if m is not None]
+    return max((float(flat(m).max()) for m in maps), default=0.0)
+
+
+def attention_words(findings: Findings, panel: ExamplePanel) -> str:
+    """How to read the Grad-CAM maps, as the end of a caption."""
+    return (
+        f"Last row: where the classifier finds what speaks for {findings.task_title(panel.attention_task)}, the diagnosis whose score "
+        "moved most (Grad-CAM), on one scale for the example and as coarse as its last layer. "
+        "It shows what the score rests on, not where disease is."
+    )
+
+
+def ladder(findings: Findings, examples: Sequence[ExamplePanel]) -> Drawing | None:
+    """The first examples at every level of degradation, mildest first (paper: figures 6 and 7)."""
+    chosen = [panel for panel in examples if panel.degraded_levels][:LADDER]
+    levels = [v for v in findings.spec.degradation.levels if any(v in panel.degraded_levels for panel in chosen)]
+    if len(levels) < 2:
+        return None
+    cell = WIDTH / max(1 + len(levels), 4)
+    records: list[dict[str, Any]] = []
+    with canvas(0.3 + len(chosen) * (cell + 0.15), cell * (1 + len(levels))) as figure:
+        grid = figure.subplots(len(chosen), 1 + len(levels), squeeze=False)
+        for i, (line, panel) in enumerate(zip(grid, chosen, strict=True), 1):
+            line[0].imshow(flat(panel.original), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+            for axes, level in zip(line[1:], levels, strict=True):
+                if (image := panel.degraded_levels.get(level)) is not None:
+                    axes.imshow(flat(image), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+                    axes.set_xlabel(f"PSNR {psnr_words(panel, image)}", fontsize=6.4)
+                    records.append({"example": i, "level": level, "psnr": psnr_words(panel, image).removesuffix(" dB")})
+            for axes in line:
+                bare(axes)
+        for axes, words in zip(grid[0], ["original", *(style.level_phrase(v, findings.spec.degradation) for v in levels)], strict=True):
+            axes.set_title(wrap(words, 26), fontsize=8)
+    caption = "The first examples as the measurement leaves them, before any reconstruction; worse to the right, all on one grey scale."
+    alt = f"{len(chosen)} test images, each as original and degraded at " + ", ".join(
+        style.level_phrase(v, findings.spec.degradation) for v in levels
+    )
+    return Drawing("degradation_levels", "What degradation does to an image", caption, f"{alt}.", figure, pd.DataFrame(records))
+
+
+def psnr_words(panel: ExamplePanel, image: np.ndarray) -> str:
+    """PSNR of an image against the original of its panel: "31.2 dB", "∞" where they are equal."""
+    error = float(np.mean((flat(image) - flat(panel.original)) ** 2))
+    return f"{-10 * math.log10(error):.1f} dB" if error > 0 else "∞"
+
+
+ERROR_WORDS = "image − original\n(share of the full range)"
+
+
+def colour_bar(axes: Axes, norm: mpl.colors.Normalize, colours: str, ticks: tuple[str, str, str], words: str) -> None:
+    """A scale in an empty cell, with its ends and middle named and words above it."""
+    bare(axes)
     place = axes.inset_axes((0.04, 0.5, 0.92, 0.07))
-    norm = mpl.colors.Normalize(-reach, reach)
-    bar = axes.figure.colorbar(mpl.cm.ScalarMappable(norm, mpl.colormaps[ERRORS]), cax=place, orientation="horizontal")
-    bar.set_ticks([-reach, 0.0, reach], labels=[signed(-reach), "0", signed(reach)])
-    bar.ax.tick_params(labelsize=6.5)
+    bar = axes.figure.colorbar(mpl.cm.ScalarMappable(norm, mpl.colormaps[colours]), cax=place, orientation="horizontal")
+    low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
+    bar.set_ticks([low, (low + high) / 2, high], labels=list(ticks))
+    bar.ax.tick_params(labelsize=6.5, length=0 if "" in ticks else 2.5)
     bar.outline.set_visible(False)
-    axes.text(0.5, 0.64, "image − original\n(share of the full range)", transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8)
+    axes.text(0.5, 0.64, words, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8)
 
 
 def legend_of_masks(figure: Figure, panel: ExamplePanel) -> None:
@@ -167,7 +246,11 @@ def spoken(findings: Findings, panel: ExamplePanel, tasks: list[str]) -> str:
     parts = []
     for task in tasks:
         before = panel.scores_original.get(task, math.nan)
-        after = [f"{name} {scores[task]:.2f}" for name, scores in panel.scores_reconstructed.items() if known(scores.get(task, math.nan))]
+        after = [
+            f"{title(findings, name, panel)} {scores[task]:.2f}".replace("\n", " ")
+            for name, scores in panel.scores_reconstructed.items()
+            if known(scores.get(task, math.nan))
+        ]
         parts.append(f"{findings.task_title(task)}: original {before:.2f}" + "".join(f", {a}" for a in after))
     return "; ".join(parts)
 

@@ -14,6 +14,7 @@ from fairrecon_jax.report.drawing import (
     Drawing,
     Marks,
     canvas,
+    few_ticks,
     hatched,
     legend,
     not_estimable,
@@ -278,5 +279,6 @@ def change_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list
             label: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5, "color": style.INK}
             axes.annotate(style.verdict_sign(row.verdict), (end, y), **label, zorder=6)
     marks.draw(axes)
+    few_ticks(axes)
     axes.margins(x=0.09)
     axes.tick_params(axis="y", length=0)

@@ -128,10 +128,9 @@ class Findings:
 
     @functools.cached_property
     def reconstructors(self) -> list[str]:
-        """Reconstructors present, known ones in their usual order, `identity` last."""
+        """Reconstructors present, known ones in their usual order with their variants behind them, `identity` last."""
         found = [r for frame in (self.performance, self.fairness) for r in frame["reconstructor"].unique() if r and r != "original"]
-        rank = {name: (name == "identity", style.KNOWN.get(name.lower(), 50)) for name in found}
-        return sorted(dict.fromkeys(found), key=lambda r: rank[r])
+        return sorted(dict.fromkeys(found), key=style.rank)
 
     @functools.cached_property
     def mitigations(self) -> list[str]:

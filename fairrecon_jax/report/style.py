@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,7 @@ NAMES = {
     "eodd": "equalised-odds loss", "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
     "group_dro": "group DRO",
 }  # fmt: skip
+SAMPLER = re.compile(r"(ode|sde)(\d*)_(\d+)")
 METRICS = {
     "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity", "brier": "Brier score",
     "calibration_error": "calibration error", "threshold": "decision threshold", "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE",
@@ -53,8 +55,10 @@ def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
       Name -> Look, in the same order.
     """
     names = list(dict.fromkeys(reconstructors))
+    titles = distinct({name: reconstructor_name(name) for name in names})
     taken = {KNOWN[n.lower()] for n in names if n.lower() in KNOWN}
-    spare = iter([i for i in range(len(OKABE_ITO)) if i not in taken] * (1 + len(names)))
+    free = [i for i in range(len(OKABE_ITO)) if i not in taken]
+    spare = iter(sorted(free, key=lambda i: i in KNOWN.values()) * (1 + len(names)))
     used: set[int] = set()
     result = {}
     for name in names:
@@ -65,8 +69,34 @@ def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
         if index < 0 or index in used:
             index = next(spare)
         used.add(index)
-        result[name] = Look(OKABE_ITO[index], LINES[index], FILLS[index], NAMES.get(name.lower(), name))
+        result[name] = Look(OKABE_ITO[index], LINES[index], FILLS[index], titles[name])
     return result
+
+
+def reconstructor_name(name: str) -> str:
+    """A reconstructor as a reader sees it; a variant of a known one carries what it adds: "IR-SDE (ODE order 2, 10 steps)"."""
+    if name.lower() in NAMES:
+        return NAMES[name.lower()]
+    stem, _, rest = name.partition("_")
+    if stem.lower() not in KNOWN or not rest:
+        return name.replace("_", " ")
+    found = SAMPLER.fullmatch(rest.lower())
+    if not found:
+        return f"{NAMES[stem.lower()]} ({rest.replace('_', ' ')})"
+    kind, order, steps = found.groups()
+    return f"{NAMES[stem.lower()]} ({kind.upper()}{f' order {order}' if order else ''}, {steps} steps)"
+
+
+def distinct(titles: dict[str, str]) -> dict[str, str]:
+    """Titles by name, with the name behind those that several names share."""
+    shared = [title for title in titles.values() if list(titles.values()).count(title) > 1]
+    return {name: f"{title} [{name}]" if title in shared else title for name, title in titles.items()}
+
+
+def rank(name: str) -> tuple[bool, int, bool]:
+    """Order of a reconstructor: known ones first, each followed by its variants, then others; the degraded image last."""
+    stem = name.lower() if name.lower() in KNOWN else name.lower().partition("_")[0]
+    return name == "identity", KNOWN.get(stem, 50), name.lower() not in KNOWN
 
 
 def markers(mitigations: Iterable[str]) -> dict[str, str]:
@@ -89,6 +119,12 @@ def level_name(level: float, degradation: DegradationSpec) -> str:
     if degradation.kind == "mri_radial":
         return f"{level:g}×"
     return f"{level:,.0f}" if level >= 1 else f"{level:g}"
+
+
+def level_short(level: float, degradation: DegradationSpec) -> str:
+    """A level short enough for a heading, yet with its unit: "8×", "10,000 photons"."""
+    words = level_name(level, degradation)
+    return words if degradation.kind == "mri_radial" else f"{words} photons"
 
 
 def level_phrase(level: float, degradation: DegradationSpec) -> str:

@@ -11,7 +11,7 @@ from fairrecon_jax.report.drawing import signed
 from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
 from fairrecon_jax.report.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, each, known
+from fairrecon_jax.report.select import Findings, changed, each, known, one
 
 
 def listing(names: list[str]) -> str:
@@ -124,6 +124,59 @@ def gaps(findings: Findings) -> str:
     ]
     some = f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}"
     return f"{at}, {some}, most clearly {clearest(findings, real)}{hidden}."
+
+
+def in_practice(findings: Findings) -> str:
+    """The clearest loss of diagnosis, and the clearest change between groups, in numbers out of a hundred; "" where nothing has any.
+
+    Every number stands in the tables; this picks the one to read first and says whether chance explains it.
+    """
+    rows = findings.plain(findings.change_rows("performance", attribute="", level=findings.headline_level))
+    rows = rows[(rows["task"] != "") & (rows["reconstructor"] != "identity")].dropna(subset=["change", "original", "reconstructed"])
+    rows = next((part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty), rows.iloc[:0])
+    if rows.empty:
+        return ""
+    real = rows[[changed(v) and c < 0 for v, c in zip(rows["verdict"], rows["change"], strict=True)]]
+    row = (real if not real.empty else rows).sort_values("change", kind="stable").iloc[0]
+    before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
+    title, how = findings.task_title(row["task"]), findings.method_phrase(row["reconstructor"], row["mitigation"])
+    pairs = f"of {plural(len(rows), 'pair')} of diagnosis and method"
+    chance = f"the largest loss beyond chance {pairs}" if not real.empty else f"the least favourable {pairs}, {unproven(row['verdict'])}"
+    at = style.level_phrase(findings.headline_level, findings.spec.degradation)
+    if row["metric"] == "dice":
+        text = f"At {at}, {title} as outlined overlaps with the true region by {before} of 100 on originals and {after} {how}: {chance}."
+    else:
+        who = "patients who have" if row["unit"] == "patient" else "images that show"
+        text = f"At {at}, of 100 {who} {title}, {before} are called positive on originals and {after} {how}: {chance}."
+    return f"{text} {group_numbers(findings)}"
+
+
+def unproven(verdict: str) -> str:
+    """What is to be thought of a change without a verdict that it is real."""
+    return "a difference that chance alone can make" if verdict == "within chance" else "without a verdict"
+
+
+def group_numbers(findings: Findings) -> str:
+    """The clearest changed gap as the rates of its groups before and after; a plain sentence where no gap changed."""
+    rows = findings.plain(findings.gap_changes())
+    real = rows[[changed(v) for v in rows["verdict"]]]
+    if real.empty:
+        return "No group was shown to lose more than another; that is not proof that all are served alike."
+    row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
+    stem = "dice" if row["metric"] == "ser" else "specificity" if row["label_stratum"] in ("negative", "0", "0.0") else "sensitivity"
+    groups = findings.pick(
+        "performance", task=row["task"], attribute=row["attribute"], metric=stem, level=[findings.headline_level, math.nan]
+    )
+    parts = []
+    for group in findings.groups(row["attribute"]):
+        mine = groups[groups["group"] == group]
+        own = mine[(mine["reconstructor"] == row["reconstructor"]) & (mine["mitigation"] == row["mitigation"])]
+        before, after = one(mine, version="original"), one(own, version="reconstructed")
+        if before is not None and after is not None and known(before["value"], after["value"]):
+            parts.append(f"{group} {round(100 * before['value'])} to {round(100 * after['value'])}")
+    what = f"The gap by {row['attribute']} in {findings.task_title(row['task'])} {row['verdict']} beyond chance"
+    how = findings.method_phrase(row["reconstructor"], row["mitigation"])
+    return f"{what} {how}" + (f": {style.metric_name(stem)} out of 100, {listing(parts)}." if parts else ".")
 
 
 def shorten(text: str, most: int = 160) -> str:

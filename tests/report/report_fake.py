@@ -237,6 +237,13 @@ def examples(spec: CohortSpec, count: int = 2, size: int = 96) -> list[ExamplePa
                 scores_reconstructed={n: {k: min(1.0, v + 0.1) for k, v in scores.items()} for n in names},
                 labels={t.name: float(rng.integers(0, 2)) for t in spec.classification_tasks},
                 thresholds={t.name: 0.5 for t in spec.classification_tasks},
+                attention_task=task.name,
+                attention_original=np.exp(-60 * ((x - 0.12) ** 2 + y**2)),
+                attention_reconstructed={n: 0.4 * np.exp(-30 * (x**2 + (y - 0.2) ** 2)) for n in names},
+                degraded_levels={
+                    level: np.clip(image + rng.normal(0, 0.05 * (k + 1), image.shape), 0, 1)
+                    for k, level in enumerate(spec.degradation.levels)
+                },
                 caption="woman, 62 or older",
                 identifier=f"SECRET{i:05d}/study1",
             )

@@ -361,3 +361,38 @@ def test_fifteen_tasks_do_not_overlap():
     found = Findings.of(spec, fake.performance(spec, cells, intersections=False), fake.fairness(spec, cells))
     for drawing in (forest.overview(found), quality.task_change(found), bias.bias_change(found, "eodd"), bias.verdict_map(found, "none")):
         assert overlaps(drawing) == [], drawing.key
+
+
+def test_the_signs_over_the_map_of_verdicts_stand_clear_of_title_and_tiles(mri):
+    figure = bias.verdict_map(mri, "none").figure
+    figure.canvas.draw()
+    axes, scale = figure.axes[0], figure.dpi / 72
+    top = axes.get_window_extent().y1
+    (sign, *_) = [line for line in axes.lines if line.get_marker() != "None"]
+    at = sign.get_transform().transform(sign.get_xydata())[0, 1]
+    title = axes.title if axes.title.get_text() else axes._left_title
+    half = sign.get_markersize() / 2 * scale
+    assert at - half > top
+    assert title.get_window_extent().y0 - (at + half) > 2 * scale
+
+
+@pytest.mark.parametrize(
+    "maker", [forest.overview, quality.task_change, forest.gap_forests, groups.group_changes], ids=lambda f: f.__name__
+)
+def test_numbers_along_an_axis_do_not_run_into_each_other(maker):
+    made = maker(make(fake.xray_spec(4), ("unet", "pix2pix", "irsde")))
+    for drawing in made if isinstance(made, list) else [made]:
+        drawing.figure.canvas.draw()
+        for axes in drawing.figure.axes:
+            boxes = [t.get_window_extent() for t in axes.get_xticklabels() if t.get_text() and t.get_visible()]
+            inside = [b for b in boxes if axes.bbox.x0 - 1 <= (b.x0 + b.x1) / 2 <= axes.bbox.x1 + 1]
+            assert all(a.x1 < b.x0 for a, b in itertools.pairwise(inside)), drawing.key
+
+
+def test_many_groups_are_all_named_and_counted():
+    groups_of = tuple(f"group {i}" for i in range(14))
+    spec = dataclasses.replace(fake.mri_spec(), attributes=(dataclasses.replace(fake.SEX, groups=groups_of),))
+    for drawing in groups.group_performances(make(spec)):
+        labels = [t.get_text().replace("\n", " ") for t in drawing.figure.axes[0].get_yticklabels()]
+        assert labels == list(groups_of)
+        assert drawing.figure.get_figheight() > 14 * 0.2, "each group has its line"

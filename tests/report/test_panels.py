@@ -21,11 +21,11 @@ def mri() -> Findings:
 
 def test_one_figure_per_example_up_to_the_limit(mri):
     made = panels.drawings(mri, fake.examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
-    assert [d.key for d in made] == ["example_01", "example_02"]
+    assert [d.key for d in made] == ["degradation_levels", "example_01", "example_02"]
 
 
 def test_pictures_are_drawn_over_the_full_range_and_errors_on_one_scale(mri):
-    made = panels.drawings(mri, fake.examples(mri.spec, 2, 32), ReportOptions())
+    made = panels.drawings(mri, fake.examples(mri.spec, 2, 32), ReportOptions())[1:]
     limits = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[:4] if axes.images}
     assert limits == {(0.0, 1.0)}
     errors = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[5:8]}
@@ -115,3 +115,75 @@ def test_options_out_of_range_are_refused(field, value):
 
 def test_no_examples_have_a_scale_too():
     assert panels.error_reach([]) == 0.01
+
+
+def plain(panel: ExamplePanel) -> ExamplePanel:
+    return dataclasses.replace(panel, attention_task="", attention_original=None, attention_reconstructed={}, degraded_levels={})
+
+
+def test_the_levels_are_shown_mildest_first_with_their_psnr(mri):
+    chosen = fake.examples(mri.spec, 4, 32)
+    drawing = panels.ladder(mri, chosen)
+    titles = [axes.get_title(loc="left") for axes in drawing.figure.axes if axes.get_title(loc="left")]
+    assert titles == ["original", "acceleration factor 4×", "acceleration factor 8×", "acceleration factor 16×"]
+    assert len(drawing.table) == 3 * 3, "three examples at three levels"
+    shown = drawing.figure.axes[5].images[0].get_array()
+    np.testing.assert_allclose(np.asarray(shown), chosen[1].degraded_levels[4.0])
+    error = np.mean((chosen[1].degraded_levels[4.0] - chosen[1].original) ** 2)
+    assert drawing.figure.axes[5].get_xlabel() == f"PSNR {-10 * np.log10(error):.1f} dB"
+
+
+def test_one_level_is_in_the_panels_already(mri):
+    one = {8.0: fake.examples(mri.spec, 1, 32)[0].degraded_levels[8.0]}
+    assert panels.ladder(mri, [dataclasses.replace(fake.examples(mri.spec, 1, 32)[0], degraded_levels=one)]) is None
+    assert panels.ladder(mri, []) is None
+
+
+def test_grad_cam_lies_over_original_and_reconstructions_on_one_scale(mri):
+    panel = fake.examples(mri.spec, 1, 32)[0]
+    drawing = panels.draw(mri, panel, 1, 0.1, ReportOptions())
+    row = drawing.figure.axes[8:12]
+    assert [len(axes.images) for axes in row] == [2, 0, 2, 2], "the degraded image was not diagnosed"
+    top = panel.attention_original.max()
+    np.testing.assert_allclose(np.asarray(row[0].images[1].get_array()), panel.attention_original / top)
+    np.testing.assert_allclose(np.asarray(row[2].images[1].get_array()), panel.attention_reconstructed["unet"] / top)
+    assert row[2].get_xlabel() == f"score {panel.scores_reconstructed['unet']['grade']:.2f}"
+    assert "WHO grade IV" in drawing.caption and "Grad-CAM" in drawing.caption
+
+
+def test_without_grad_cam_there_is_no_row_for_it(mri):
+    drawing = panels.draw(mri, plain(fake.examples(mri.spec, 1, 32)[0]), 1, 0.1, ReportOptions())
+    assert len(drawing.figure.axes) == 8, "two rows of four cells"
+    assert "Grad-CAM" not in drawing.caption
+
+
+def test_an_empty_map_is_said(mri):
+    panel = fake.examples(mri.spec, 1, 32)[0]
+    dark = {name: np.zeros((32, 32)) for name in panel.reconstructions}
+    blind = dataclasses.replace(panel, attention_original=np.zeros((32, 32)), attention_reconstructed=dark)
+    row = panels.draw(mri, blind, 1, 0.1, ReportOptions()).figure.axes[8:12]
+    assert "nothing speaks for it" in row[0].get_xlabel()
+    assert np.asarray(row[0].images[1].get_array()).max() == 0
+
+
+def test_many_methods_fit_in_one_panel(mri):
+    panel = fake.examples(mri.spec, 1, 32)[0]
+    names = [f"unet_v{i}" for i in range(7)]
+    wide = dataclasses.replace(plain(panel), reconstructions=dict.fromkeys(names, panel.original), masks_reconstructed={})
+    drawing = panels.draw(mri, wide, 1, 0.1, ReportOptions())
+    assert drawing.figure.get_figwidth() <= 7.5
+
+
+@pytest.mark.parametrize("field", ["attention_original", "attention_reconstructed", "degraded_levels"])
+def test_a_map_of_other_shape_is_refused(field):
+    image, wrong = np.zeros((8, 8)), np.zeros((4, 4))
+    value = {"attention_original": wrong, "attention_reconstructed": {"unet": wrong}, "degraded_levels": {8.0: wrong}}[field]
+    with pytest.raises(ValueError, match=f"ExamplePanel.{field}"):
+        ExamplePanel(8.0, image, image, {"unet": image}, **{field: value})
+
+
+def test_reconstructions_stand_in_the_order_of_the_report(mri):
+    panel = plain(fake.examples(mri.spec, 1, 32)[0])
+    turned = dataclasses.replace(panel, reconstructions={n: panel.reconstructions[n] for n in ("irsde", "unet")})
+    titles = [axes.get_title(loc="left") for axes in panels.draw(mri, turned, 1, 0.1, ReportOptions()).figure.axes[:4]]
+    assert titles == ["original", "degraded, 8×", "U-Net", "IR-SDE"]

@@ -99,3 +99,17 @@ def test_without_mitigation_there_is_nothing():
     assert [f(found) for f in (comparison.verdicts, comparison.price, comparison.pareto, comparison.sweep, comparison.bars)] == [None] * 5
     with pytest.raises(ValueError, match="the sweep table lacks"):
         comparison.sweep(Findings.of(SPEC, found.performance, found.fairness, sweep=pd.DataFrame({"weight": [1.0]})))
+
+
+def test_the_front_holds_what_no_other_point_beats():
+    first, second = np.array([1.0, 2.0, 3.0, 2.0, 1.0]), np.array([3.0, 2.0, 1.0, 1.0, 3.0])
+    assert comparison.unbeaten(first, second).tolist() == [True, True, True, False, True], "equal points do not beat each other"
+    assert comparison.unbeaten(np.zeros(0), np.zeros(0)).shape == (0,)
+
+
+def test_the_trade_off_rings_the_front(findings):
+    drawing = comparison.pareto(findings)
+    rows = drawing.table[drawing.table["gap_metric"] == "eodd"]
+    best = rows[comparison.unbeaten(rows["score"].to_numpy(), -rows["gap"].to_numpy())]
+    rings = drawing.figure.axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(np.asarray(rings), best[["score", "gap"]].to_numpy())

@@ -73,3 +73,34 @@ def test_every_verdict_that_changes_has_a_sign_and_a_sentence():
         assert verdict in style.VERDICT_WORDS
     assert style.verdict_sign("within chance") == ""
     assert len(set(style.VERDICT_SIGNS.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("irsde", "IR-SDE"),
+        ("irsde_ode2_10", "IR-SDE (ODE order 2, 10 steps)"),
+        ("irsde_sde_100", "IR-SDE (SDE, 100 steps)"),
+        ("unet_wide_l1", "U-Net (wide l1)"),
+        ("my_model", "my model"),
+        ("sigma_net", "sigma net"),
+    ],
+)
+def test_reconstructors_in_words(name, expected):
+    assert style.reconstructor_name(name) == expected
+    assert style.looks([name])[name].name == expected
+
+
+def test_two_methods_of_one_title_are_told_apart():
+    found = style.looks(["unet", "mse", "irsde"])
+    assert [look.name for look in found.values()] == ["U-Net [unet]", "U-Net [mse]", "IR-SDE"]
+
+
+def test_variants_stand_behind_their_kind_and_the_degraded_image_last():
+    names = ["identity", "mine", "irsde_ode2_10", "pix2pix", "unet_wide", "irsde", "unet"]
+    assert sorted(names, key=style.rank) == ["unet", "unet_wide", "pix2pix", "irsde", "irsde_ode2_10", "mine", "identity"]
+
+
+def test_a_variant_never_has_the_colour_of_a_known_method_that_is_absent():
+    known = {look.color for look in style.looks(["unet", "pix2pix", "irsde"]).values()}
+    assert style.looks(["irsde", "irsde_ode2_10"])["irsde_ode2_10"].color not in known

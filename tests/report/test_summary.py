@@ -154,3 +154,39 @@ def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
     )
     text = summary.diagnosis(dataclasses.replace(study, performance=rows[~lost]))
     assert "the AUROC went from" in text, "only one task is left, so no mean is claimed"
+
+
+def lost(study: Findings, verdict: str) -> Findings:
+    """Sensitivity of one task and method from 0.80 to 0.65, all other changes in everyone none."""
+    rows = study.performance.copy()
+    everyone = (rows["version"] == "change") & (rows["attribute"] == "") & (rows["level"] == study.headline_level)
+    rows.loc[everyone, ["original", "reconstructed", "change", "verdict"]] = [0.8, 0.8, 0.0, "within chance"]
+    mine = everyone & (rows["metric"] == "sensitivity") & (rows["task"] == "grade") & (rows["reconstructor"] == "irsde")
+    rows.loc[mine, ["reconstructed", "change", "verdict"]] = [0.65, -0.15, verdict]
+    return Findings(study.spec, rows, study.fairness)
+
+
+def test_in_practice_names_the_largest_loss_out_of_a_hundred(study):
+    text = summary.in_practice(lost(study, "lower"))
+    start = "At acceleration factor 8×, of 100 patients who have WHO grade IV, 80 are called positive on originals and 65 with IR-SDE"
+    assert text.startswith(f"{start}: the largest loss beyond chance of 4 pairs")
+    assert "a difference that chance alone can make" in summary.in_practice(lost(study, "within chance"))
+    assert "without a verdict" in summary.in_practice(lost(study, ""))
+
+
+def test_in_practice_gives_the_groups_of_the_clearest_gap(study):
+    rows = study.performance.copy()
+    mine = (rows["task"] == "tumour") & (rows["attribute"] == "sex") & (rows["metric"] == "dice") & (rows["level"] == 8.0)
+    for group, before, after in (("Female", 0.7, 0.5), ("Male", 0.71, 0.69)):
+        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "original"), "value"] = before
+        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"] = after
+    gaps = judged(study, "within chance").fairness
+    clear = (gaps["task"] == "tumour") & (gaps["attribute"] == "sex") & (gaps["metric"] == "ser") & (gaps["version"] == "change")
+    gaps.loc[clear, ["verdict", "p_adjusted"]] = ["widened", 0.001]
+    text = summary.in_practice(Findings(study.spec, rows, gaps))
+    assert text.endswith("widened beyond chance with IR-SDE: Dice out of 100, Female 70 to 50 and Male 71 to 69.")
+
+
+def test_in_practice_says_when_no_gap_changed(study):
+    assert summary.in_practice(judged(study, "within chance")).endswith("not proof that all are served alike.")
+    assert summary.in_practice(empty(study)) == ""

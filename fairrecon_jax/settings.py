@@ -136,7 +136,7 @@ def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
 
 
 def augmentation(config: ConfigDict, name: str) -> Augmentation:
-    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; nothing where there is no such field."""
+    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; without the field nothing."""
     block = _named(config.reconstructors, name, "reconstructors")
     return build(Augmentation, f"reconstructors.{name}.augment", block.get("augment", {}))
 

@@ -74,7 +74,7 @@ def test_a_batch_keeps_its_other_fields():
 def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
     config = get_config()
     assert settings.augmentation(config, "unet") == Augmentation()
-    assert settings.augmentation(config, "irsde") == Augmentation(flip=True, shift=0.05, gain=0.2)
+    assert settings.augmentation(config, "irsde") == Augmentation(flip=True, shift=0.05)
     config.reconstructors.irsde.augment.turn = 0.1
     with pytest.raises(ValueError, match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift"):
         settings.augmentation(config, "irsde")

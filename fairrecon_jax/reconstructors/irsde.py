@@ -164,7 +164,7 @@ class IrsdeReconstructor:
         return jax.tree_util.tree_map_with_path(_quieter, fresh)
 
     def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """The matching loss at one time per example, drawn from 1 .. T by `time_power`; time and noise depend on the key and the example only.
+        """The matching loss at one time per example; time (see `time_power`) and noise depend on the key and the example only.
 
         The clean estimate of the output is for a mitigation objective: X_t = mu + (x_t - mu - sg_t e) / a_t clipped to [0, 1]. Towards T an
         error of the network is amplified by sg_t / a_t (7.8 at T) and X_t is no image that a diagnosis could read, so it is estimated at a
@@ -187,7 +187,7 @@ class IrsdeReconstructor:
 
     def clean_estimate(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`; differentiable, see `loss`."""
-        t, _, x, mu = self._noisy(batch, key, self._objective_max_t, 1.0)
+        t, _, x, mu = self._noisy(batch, key, self._objective_max_t)
         return jnp.clip(self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
@@ -206,7 +206,7 @@ class IrsdeReconstructor:
             difference = difference / at(self.scaling.gain, t)
         return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
 
-    def _noisy(self, batch: Batch, key: Key, latest: int, power: float) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def _noisy(self, batch: Batch, key: Key, latest: int, power: float = 1.0) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """(t [B], e, x_t, mu), t in 1 .. latest of density t^(power - 1)."""
         image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
 

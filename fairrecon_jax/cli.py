@@ -38,12 +38,14 @@ class Command:
       text: what it reads and writes, with an example.
       run: does it, given the parsed flags.
       extra: defines flags beside --config and --workdir.
+      together: whether all processes of a run take part, and not process 0 alone.
     """
 
     summary: str
     text: str
     run: Callable[[Any], None]
     extra: Callable[[flags.FlagValues], None] = lambda values: None
+    together: bool = True
 
 
 def config_of(values: Any) -> ConfigDict:
@@ -104,13 +106,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
+    from fairrecon_jax import parallel
+
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # overrides of configuration fields are read from there
     try:
         positional = values(sys.argv)[1:]
         if positional:
             raise ValueError(f"{positional[0]!r} is not a flag; flags are written --name=value")
         quiet(logging.INFO if values.verbose else logging.ERROR)
-        command.run(values)
+        parallel.start()
+        if command.together:
+            command.run(values)
+        else:
+            parallel.alone(lambda: command.run(values), name)
+    except parallel.PrimaryFailed:
+        return 2
     except (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error, AttributeError, KeyError, TypeError) as error:
         expected = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error)) or not _inside_package(
             error

@@ -42,6 +42,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def without(block: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A block as a plain dictionary, less the named fields."""
+    return {key: value for key, value in plain(block).items() if key not in names}
+
+
 def digest(*parts: Any) -> str:
     """A short SHA-256 of any JSON-like values, the same on every machine."""
     text = json.dumps([plain(part) for part in parts], sort_keys=True, default=str)
@@ -71,12 +76,12 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
 
 def cohort_config(config: ConfigDict) -> CohortConfig:
     """The cohort and its policies (`config.cohort` without `root`)."""
-    return build(CohortConfig, "cohort", {key: value for key, value in config.cohort.items() if key != "root"})
+    return build(CohortConfig, "cohort", without(config.cohort, "root"))
 
 
 def phantom_options(config: ConfigDict) -> PhantomOptions:
     """The phantom's knobs (`config.phantom` without `kind`)."""
-    return build(PhantomOptions, "phantom", {key: value for key, value in config.phantom.items() if key != "kind"})
+    return build(PhantomOptions, "phantom", without(config.phantom, "kind"))
 
 
 def train_config(block: ConfigDict, where: str) -> TrainConfig:
@@ -91,8 +96,7 @@ def assess_options(config: ConfigDict) -> AssessOptions:
 
 def degradation(config: ConfigDict) -> Degradation:
     """The physics at the cohort's image size (`config.degradation` without the grid of levels)."""
-    fields = {key: value for key, value in config.degradation.items() if key not in GRID}
-    return build(Degradation, "degradation", {**fields, "size": config.cohort.image_size})
+    return build(Degradation, "degradation", {**without(config.degradation, *GRID), "size": config.cohort.image_size})
 
 
 def studied_levels(config: ConfigDict) -> tuple[float, ...]:
@@ -129,7 +133,7 @@ def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     Raises:
       ValueError: there is no such block; the message lists those there are. Or "weights_of" does not lead to a trained block.
     """
-    own, source = (_fields(_named(config.reconstructors, n, "reconstructors")) for n in (name, weights_of(config, name)))
+    own, source = (without(_named(config.reconstructors, n, "reconstructors"), *BESIDE) for n in (name, weights_of(config, name)))
     own.pop("weights_of", None)
     return make_reconstructor(**{**source, **own})
 
@@ -180,7 +184,7 @@ def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
     Raises:
       ValueError: there is no such block; the message lists those there are.
     """
-    fields = _fields(_named(config.diagnosers, name, "diagnosers"))
+    fields = without(_named(config.diagnosers, name, "diagnosers"), *BESIDE)
     tasks = tuple(fields.pop("tasks", ()))
     if not tasks:
         kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
@@ -248,7 +252,7 @@ def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mi
     Raises:
       ValueError: there is no such block, or a field is refused; the message names it.
     """
-    fields = {key: value for key, value in _fields(_named(config.mitigations, name, "mitigations")).items() if key not in PLAN_FIELDS}
+    fields = without(_named(config.mitigations, name, "mitigations"), *BESIDE, *PLAN_FIELDS)
     if weight is not None:
         fields["weight"] = float(weight)
     try:
@@ -263,13 +267,9 @@ def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
     return blocks[name]
 
 
-def _fields(block: ConfigDict) -> dict[str, Any]:
-    return {key: value for key, value in plain(block).items() if key not in BESIDE}
-
-
 def model_choices(block: ConfigDict) -> dict[str, Any]:
     """A model's block as what its trained weights depend on beside the training: without the training and the levels it is studied at."""
-    return {key: value for key, value in plain(block).items() if key not in ("train", "levels")}
+    return without(block, "train", "levels")
 
 
 def write_config(config: ConfigDict, path: Path) -> None:

@@ -28,18 +28,16 @@ import pandas as pd
 from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
-from tqdm import tqdm
 
 from fairrecon_jax import parallel, settings
 from fairrecon_jax.assessment import assess, compare, read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.data.phantoms import write_phantom
 from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.reconstructors.imports import import_variables
-from fairrecon_jax.tandem import DEGRADE, Tandem, compile_step, predict
+from fairrecon_jax.tandem import DEGRADE, Tandem, batches, compile_step, predict
 from fairrecon_jax.training.checkpoints import load_variables, save_variables
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.trainable import Trainable
@@ -164,12 +162,12 @@ class Workspace:
 
     def degradation_choices(self, level: float) -> dict[str, Any]:
         """What a training's result depends on in the physics."""
-        physics = {key: value for key, value in settings.plain(self.config.degradation).items() if key not in settings.GRID}
+        physics = settings.without(self.config.degradation, *settings.GRID)
         return {"level": level, "degradation": physics}
 
     def data_choices(self) -> dict[str, Any]:
         """What a training's result depends on in the data."""
-        return {"cohort": self._cohort_choices(), "splits": self.splits.digest}
+        return {"cohort": settings.without(self.config.cohort, "root"), "splits": self.splits.digest}
 
     def _fit(
         self,
@@ -185,9 +183,6 @@ class Workspace:
         train, validation = self.rows(part), self.rows("val")
         choices = {"model": settings.model_choices(block), **self.data_choices(), **more}
         fit(model, (self.cohort, train), (self.cohort, validation), options, folder, prepare=prepare_batch, choices=as_json(choices))
-
-    def _cohort_choices(self) -> dict[str, Any]:
-        return {key: value for key, value in settings.plain(self.config.cohort).items() if key != "root"}
 
     def rows(self, *parts: str) -> np.ndarray:
         """Row numbers of the cohort in the named parts of the split."""
@@ -268,7 +263,7 @@ class Workspace:
         return self.workdir / "predictions" / f"{name}__{level_name(level)}{end}.parquet"
 
     def predict(self, name: str, level: float, mitigation: str = NO_MITIGATION) -> None:
-        """Writes the predictions of one cell of the grid: validation and test, original and reconstruction."""
+        """Writes the predictions of one cell of the grid: validation and test, original and reconstruction; all processes take part."""
         _, step = self.tandem(name)
         rows = self.evaluated_rows()
         size = self.config.tandem.batch_size
@@ -336,7 +331,7 @@ class Workspace:
     # -- images ----------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, name: str, level: float, part: str = "test") -> Path:
-        """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files.
+        """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files, each process those of its share.
 
         Args:
           name: of the reconstructor.
@@ -352,15 +347,13 @@ class Workspace:
         names = self.cohort.table["example_id"]
         for version in ("degraded", "reconstructed"):
             (folder / version).mkdir(parents=True, exist_ok=True)
-        with tqdm(total=len(rows), desc=f"{name} at {level_name(level)}", unit="image", disable=None) as bar:
-            for batch in eval_batches(self.cohort, rows, self.config.tandem.batch_size):
-                both = jax.device_get(step(shared, batch))
-                for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
-                    file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
-                    for version, images in zip(("degraded", "reconstructed"), both, strict=True):
-                        pixels = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max).astype(np.uint16)
-                        aside = folder / version / f".{file}.partial"
-                        Image.fromarray(pixels).save(aside, format="PNG")
-                        aside.replace(folder / version / file)
-                    bar.update()
+        for batch in batches(self.cohort, rows, self.config.tandem.batch_size, f"{name} at {level_name(level)}"):
+            both = jax.device_get(step(shared, batch))
+            for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
+                file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
+                for version, images in zip(("degraded", "reconstructed"), both, strict=True):
+                    pixels = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max).astype(np.uint16)
+                    aside = folder / version / f".{file}.partial"
+                    Image.fromarray(pixels).save(aside, format="PNG")
+                    aside.replace(folder / version / file)
         return folder

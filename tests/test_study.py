@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax import study
 from fairrecon_jax.assessment import read_predictions
-from fairrecon_jax.study import duration, plan
+from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
 
 NAMES = ("chexpert", "ucsf_pdgm", "nih_chestxray14", "lgg_mri", "quickstart_xray", "quickstart_brain")
@@ -184,7 +184,3 @@ def test_a_root_that_is_missing_is_named(tmp_path):
     config.cohort.root = str(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"nowhere.* is not a folder"):
         study.run(config, tmp_path)
-
-
-def test_durations_are_words():
-    assert [duration(s) for s in (0.4, 59, 61, 3660)] == ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]

@@ -31,10 +31,9 @@ def _phantom_flags(values: flags.FlagValues) -> None:
 
 def _doctor(values: Any) -> None:
     config = config_of(values)
-    splits = workdir_of(values) / "splits.json"
-    report = examine(
-        config.cohort.name, config.cohort.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None
-    )
+    settings.check_fields(config)
+    workspace, splits = Workspace(config, workdir_of(values)), workdir_of(values) / "splits.json"
+    report = examine(config.cohort.name, workspace.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None)
     say(report.text())
     if not report.ok:
         raise ValueError("the tree has errors, listed above")
@@ -52,7 +51,7 @@ def _pieces(prefix: str) -> Any:
     def run(values: Any) -> None:
         only = f"{prefix} {values.model}" if prefix in ("train", "predict") and values.model else prefix
         if prefix in ("train", "predict") and values.level:
-            only += f" at {level_name(float(values.level))}"
+            only += f" at {_level(values.level)}"
         study.run(config_of(values), workdir_of(values), only=only)
 
     return run
@@ -81,7 +80,10 @@ def _mitigate(values: Any) -> None:
 
 
 def _level(text: str) -> str:
-    return level_name(float(text)) if text else ""
+    try:
+        return level_name(float(text)) if text else ""
+    except ValueError as error:
+        raise ValueError(f"--level takes a number, got {text!r}") from error
 
 
 def _mitigate_flags(values: flags.FlagValues) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from fairrecon_jax import settings
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.loader import read_rows
-from fairrecon_jax.report import ExamplePanel, ReportOptions, build_report
+from fairrecon_jax.report import ExamplePanel, build_report
 from fairrecon_jax.tandem import MASK_THRESHOLD
 from fairrecon_jax.workspace import Workspace
 
@@ -35,11 +35,10 @@ def write_report(workspace: Workspace) -> Path:
       FileNotFoundError: the study has no results yet.
     """
     performance, fairness = workspace.results()
-    block = workspace.config.report
-    options = settings.build(ReportOptions, "report", settings.without(block, "examples"))
+    options = settings.report_options(workspace.config)
     table = workspace.cohort.table
     table = table.assign(split=table["patient_id"].map(workspace.splits.patients))
-    panels = example_panels(workspace, block.examples, performance)
+    panels = example_panels(workspace, workspace.config.report.examples, performance)
     return build_report(
         workspace.workdir, workspace.spec, performance, fairness, table, panels, provenance(workspace), options, *workspace.comparisons()
     )

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from fairrecon_jax import finetuning, parallel, settings
 from fairrecon_jax.assessment import write_results
 from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.data.registry import find
 from fairrecon_jax.panels import write_report
 from fairrecon_jax.progress import duration, say
 from fairrecon_jax.workspace import Workspace, level_name
@@ -52,9 +53,16 @@ class Piece:
 
     def done(self, workdir: Path) -> dict[str, Any] | None:
         """The piece's record if it is done and nothing it depends on has changed, else None."""
-        path = self.record(workdir)
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = self.recorded(workdir)
         return found if found.get("digest") == self.digest else None
+
+    def recorded(self, workdir: Path) -> dict[str, Any]:
+        """What the record says, {} where there is none or it was spoilt."""
+        try:
+            found = json.loads(self.record(workdir).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float)) else {}
 
     def make(self, workdir: Path) -> None:
         """Makes it and writes the record; every process of a run calls this."""
@@ -129,6 +137,8 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
     """
     workspace = Workspace(config, workdir)
     parallel.alone(lambda: check(workspace), "check the configuration")
+    if not only:
+        settings.check_batches(config, jax.device_count())
     pieces = plan(workspace)
     use_compilation_cache(workspace.workdir)
     wanted = only if callable(only) else lambda name: name.startswith(only)
@@ -166,8 +176,12 @@ def check(workspace: Workspace) -> None:
       ValueError: a field, kind or level is refused.
     """
     config = workspace.config
-    settings.cohort_config(config)
+    settings.check_fields(config)
+    cohort = settings.cohort_config(config)
+    find(cohort.name).check(cohort)
+    settings.splits_fractions(config)
     settings.assess_options(config)
+    settings.report_options(config)
     degradation = settings.degradation(config)
     for level in settings.studied_levels(config):
         degradation.operator(level)
@@ -185,6 +199,8 @@ def check(workspace: Workspace) -> None:
                 if not Path(file).is_file():
                     raise ValueError(f"config.reconstructors.{name}.weights: there is no file {file}")
     for name, block in config.diagnosers.items():
+        if "train" not in block:
+            raise ValueError(f"config.diagnosers.{name} needs a block train")
         settings.train_config(block, f"diagnosers.{name}")
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
@@ -217,9 +233,8 @@ def _remaining(left: list[Piece], pieces: list[Piece], workdir: Path) -> str:
     """Words for the time that is left, from what earlier pieces of the same kind took."""
     seconds: dict[str, float] = {}
     for piece in pieces:
-        path = piece.record(workdir)
-        if path.exists():
-            seconds[piece.kind] = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+        if record := piece.recorded(workdir):
+            seconds[piece.kind] = record["seconds"]
     known = [seconds[piece.kind] for piece in left if piece.kind in seconds]
     unknown = len({piece.kind for piece in left if piece.kind not in seconds})
     estimate = f"about {duration(sum(known))} for {len(known)} of the {len(left)} pieces left" if known else f"{len(left)} pieces left"

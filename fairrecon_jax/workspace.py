@@ -33,7 +33,7 @@ from fairrecon_jax import parallel, settings
 from fairrecon_jax.assessment import assess, compare, read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.data.phantoms import write_phantom
+from fairrecon_jax.data.phantoms import check_phantom, write_phantom
 from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.reconstructors.imports import import_variables
@@ -85,8 +85,16 @@ class Workspace:
         raise ValueError("config.cohort.root is empty: give the folder of the downloaded cohort, --config.cohort.root=DIR")
 
     def write_phantom(self) -> None:
-        """Writes the phantom tree that `config.phantom` describes, if the study makes its own cohort and it is not there yet."""
-        if not self.config.cohort.root and self.config.phantom.kind and not self.root.exists():
+        """Writes the phantom tree that `config.phantom` describes, if the study makes its own cohort and it is not there yet.
+
+        Raises:
+          ValueError: the tree that is there was drawn with other options.
+        """
+        if self.config.cohort.root or not self.config.phantom.kind:
+            return
+        if self.root.exists():
+            check_phantom(self.config.phantom.kind, self.root, settings.phantom_options(self.config))
+        else:
             write_phantom(self.config.phantom.kind, self.root, settings.phantom_options(self.config))
 
     def prepare(self) -> None:
@@ -103,11 +111,16 @@ class Workspace:
     def splits(self) -> Splits:
         """The patient splits: read from `splits.json`, or made and written once."""
         path = self.workdir / "splits.json"
-        block = self.config.splits
+        block, (fractions, diagnosis) = self.config.splits, settings.splits_fractions(self.config)
         if path.exists():
-            return read_splits(path, seed=block.seed)
+            found = read_splits(path, seed=block.seed)
+            there = found.fractions, found.diagnosis_fraction
+            if there != (fractions, diagnosis):
+                wanted = f"not {fractions} and {diagnosis}: use another work directory, or remove this one"
+                raise ValueError(f"{path} was made with fractions and diagnosis_fraction {there[0]} and {there[1]}, {wanted}")
+            return found
         cohort = open_cohort(settings.cohort_config(self.config), str(self.data_dir), None)
-        made = make_splits(cohort.table, cohort.spec, tuple(block.fractions), block.seed, block.diagnosis_fraction)
+        made = make_splits(cohort.table, cohort.spec, fractions, block.seed, diagnosis)
         write_splits(path, made)
         return made
 

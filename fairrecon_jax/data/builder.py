@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.policies import attribute_column, choose_attributes, choose_tasks, evaluated
+from fairrecon_jax.data.policies import attribute_column, check_attributes, choose_attributes, choose_tasks, evaluated
 from fairrecon_jax.data.units import Unit, limit, note_attributes, unique
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
@@ -161,6 +161,12 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+
+    @classmethod
+    def check(cls, config: CohortConfig) -> None:
+        """Raises ValueError where the configuration asks for a task or attribute that the cohort does not have."""
+        choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
+        check_attributes(cls.cohort, cls.attribute_names, config)
 
     @classmethod
     def describe(cls, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None) -> tuple[pd.DataFrame, CohortSpec]:

@@ -56,5 +56,5 @@ def test_two_processes_make_the_study_that_one_makes(tmp_path: Path, capsys: pyt
 def test_what_is_refused_is_said_once(tmp_path: Path) -> None:
     told = run_processes([*COMMAND, f"--workdir={tmp_path}", "--config.reconstructors.unet.kind=vnet"])
     assert [process.code for process in told] == [2, 2]
-    assert told[0].err.startswith("fairrecon study: unknown reconstructor 'vnet'")
+    assert told[0].err.startswith("fairrecon study: config.reconstructors.unet: unknown reconstructor 'vnet'")
     assert told[1].err == ""

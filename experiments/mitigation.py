@@ -2,7 +2,8 @@
 
 Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
 term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients; on the first `--other-seeds` all
-mitigations fine-tune all reconstructors. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
+mitigations fine-tune all reconstructors, those with a weight Pix2Pix once more with 1000 times as much, since its loss is 1000 times an
+absolute error. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
 are compared once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv`
 and `mitigation.md`, after every seed. With the folder and the number of patients of `experiments.planted` its studies are continued.
 """
@@ -31,6 +32,8 @@ from fairrecon_jax.types import CohortSpec
 KINDS = {"eodd": "equalised_odds", "reweighting": "reweighting", "adversarial": "adversarial", "group_dro": "group_dro"}
 GAPS = ("eodd", "ser")
 CONTRAST = 2.2  # of lesions: plain in both sexes on the original images, so that reconstruction decides
+SCALED = "pix2pix"  # the reconstructor whose loss is so many times another one's ...
+SCALE = 1000  # ... that a term must weigh as much more
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
@@ -56,13 +59,16 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
         if "train" in block:
             block.train.seed = seed
     c.mitigations = ConfigDict()
+    middle = weights[len(weights) // 2]
     for name, kind in KINDS.items() if everything else [("eodd", KINDS["eodd"])]:
-        fields = {} if kind == "reweighting" else {"weight": weights[len(weights) // 2]}
+        blocks: dict[str, dict] = {name: {} if kind == "reweighting" else {"weight": middle}}
         if name == "eodd" and len(weights) > 1:
-            fields = {"weights": weights}
-        block = mitigation(kind, steps, 32, 3e-4, attributes=("sex",), **fields)
-        block.train.seed = seed
-        c.mitigations[name] = block
+            blocks[name] = {"weights": weights}
+        if everything and kind != "reweighting":
+            blocks[f"{name}_x{SCALE}"] = {"weight": SCALE * middle, "reconstructors": (SCALED,)}
+        for title, fields in blocks.items():
+            c.mitigations[title] = mitigation(kind, steps, 32, 3e-4, attributes=("sex",), **fields)
+            c.mitigations[title].train.seed = seed
     if tiny:
         shrink(c)
     return c.lock()

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader never sees half of it."""
+"""Writing a file so that a reader never sees half of it, by one process of a run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from fairrecon_jax import parallel
+
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
-    """Writes a file under a temporary name in its own folder, then moves it into place.
+    """Writes a file under a temporary name in its own folder, then moves it into place; in a run of several processes only process 0 does.
 
     Args:
       path: the file to write; its folder is made.
@@ -17,6 +19,8 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     Returns:
       The path.
     """
+    if not parallel.is_primary():
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 PROGRAM = "fairrecon"
+REFUSED = (ValueError, OSError, ImportError, flags.Error)  # errors that are said in one line
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows it, and to whom.
 
 usage: fairrecon <command> --config=FILE [--config.field=value ...] [--workdir=DIR] [flags]
@@ -38,27 +40,32 @@ class Command:
       text: what it reads and writes, with an example.
       run: does it, given the parsed flags.
       extra: defines flags beside --config and --workdir.
+      together: whether all processes of a run take part, and not process 0 alone.
     """
 
     summary: str
     text: str
     run: Callable[[Any], None]
     extra: Callable[[flags.FlagValues], None] = lambda values: None
+    together: bool = True
 
 
 def config_of(values: Any) -> ConfigDict:
     """The configuration given by --config.
 
     Raises:
-      ValueError: none is given, or the file cannot be loaded.
+      ValueError: none is given, the file cannot be loaded, or it gives something else.
     """
     if values.config is None:
         raise ValueError("give a configuration, e.g. --config=configs/nih_chestxray14.py")
+    file = config_flags.get_config_filename(values["config"])
     try:
         values.config.is_locked  # noqa: B018  (a file that failed to load raises on the first access)
     except OSError as error:
         cause = str(error.__cause__).strip().splitlines()[-1].strip()
         raise ValueError(f"the configuration cannot be loaded: {cause}") from error
+    except AttributeError as error:
+        raise ValueError(f"{file}: get_config() must return a ConfigDict, see configs/ for examples") from error
     return values.config
 
 
@@ -104,25 +111,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
+    from fairrecon_jax import parallel
+    from fairrecon_jax.training.run import TrainingDiverged
+
+    refused = (*REFUSED, TrainingDiverged)
+    config = next((word.partition("=")[2].partition(":")[0] for word in rest if word.startswith("--config=")), "")
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # overrides of configuration fields are read from there
     try:
         positional = values(sys.argv)[1:]
         if positional:
             raise ValueError(f"{positional[0]!r} is not a flag; flags are written --name=value")
         quiet(logging.INFO if values.verbose else logging.ERROR)
-        command.run(values)
-    except (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error, AttributeError, KeyError, TypeError) as error:
-        expected = isinstance(error, (ValueError, FileNotFoundError, FileExistsError, ImportError, flags.Error)) or not _inside_package(
-            error
-        )
+        parallel.start()
+        if command.together:
+            command.run(values)
+        else:
+            parallel.alone(lambda: command.run(values), name)
+    except parallel.PrimaryFailed:
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM} {name}: interrupted; the same command continues", file=sys.stderr)
+        return 130
+    except (*refused, AttributeError, KeyError, TypeError, SyntaxError) as error:
+        expected = isinstance(error, refused) or not _inside_package(error)
         if not expected or (values.is_parsed() and values.verbose):
             raise
-        message = f"the configuration has no field {error}" if isinstance(error, KeyError) else str(error)
-        print(f"{PROGRAM} {name}: {message}", file=sys.stderr)
+        print(f"{PROGRAM} {name}: {_line(error, config)}", file=sys.stderr)
         return 2
     finally:
         sys.argv = saved
     return 0
+
+
+def _line(error: BaseException, config: str) -> str:
+    """An error in one line, with the file it is about."""
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == config]
+    if lines:
+        return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
+    if isinstance(error, flags.Error) and "Traceback" in str(error):  # the configuration file raised
+        return f"{config}: {str(error).strip().splitlines()[-1]}"
+    if isinstance(error, AttributeError) and "get_config" in str(error):
+        return f"{config} has no function get_config()"
+    if isinstance(error, KeyError):
+        return f"the configuration has no field {error}"
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}; is the path right, may you write there, has the disk room?"
+    return " ".join(str(error).split())
 
 
 def quiet(verbosity: int) -> None:

@@ -11,6 +11,7 @@ from fairrecon_jax import parallel, settings, study
 from fairrecon_jax.cli import Command, config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
 from fairrecon_jax.data.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.progress import say
 from fairrecon_jax.workspace import Workspace, level_name
 
 
@@ -18,7 +19,7 @@ def _phantom(values: Any) -> None:
     chosen = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers") if getattr(values, name) is not None}
     options = settings.phantom_options(values.config) if values.config is not None else PhantomOptions(**chosen)
     truth = write_phantom(values.kind, Path(values.root), options)
-    print(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
+    say(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
 
 
 def _phantom_flags(values: flags.FlagValues) -> None:
@@ -30,11 +31,10 @@ def _phantom_flags(values: flags.FlagValues) -> None:
 
 def _doctor(values: Any) -> None:
     config = config_of(values)
-    splits = workdir_of(values) / "splits.json"
-    report = examine(
-        config.cohort.name, config.cohort.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None
-    )
-    print(report.text())
+    settings.check_fields(config)
+    workspace, splits = Workspace(config, workdir_of(values)), workdir_of(values) / "splits.json"
+    report = examine(config.cohort.name, workspace.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None)
+    say(report.text())
     if not report.ok:
         raise ValueError("the tree has errors, listed above")
 
@@ -44,15 +44,14 @@ def _prepare(values: Any) -> None:
     study.check(workspace)
     workspace.write_phantom()
     workspace.prepare()
-    print(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
+    say(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
 
 
 def _pieces(prefix: str) -> Any:
     def run(values: Any) -> None:
-        parallel.start()
         only = f"{prefix} {values.model}" if prefix in ("train", "predict") and values.model else prefix
         if prefix in ("train", "predict") and values.level:
-            only += f" at {level_name(float(values.level))}"
+            only += f" at {_level(values.level)}"
         study.run(config_of(values), workdir_of(values), only=only)
 
     return run
@@ -64,7 +63,6 @@ def _model_flags(values: flags.FlagValues) -> None:
 
 
 def _mitigate(values: Any) -> None:
-    parallel.start()
     config, asked = config_of(values), (values.mitigation, values.reconstructor, values.level)
     if values.mitigation and values.mitigation not in config.mitigations:
         raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
@@ -82,7 +80,10 @@ def _mitigate(values: Any) -> None:
 
 
 def _level(text: str) -> str:
-    return level_name(float(text)) if text else ""
+    try:
+        return level_name(float(text)) if text else ""
+    except ValueError as error:
+        raise ValueError(f"--level takes a number, got {text!r}") from error
 
 
 def _mitigate_flags(values: flags.FlagValues) -> None:
@@ -92,7 +93,6 @@ def _mitigate_flags(values: flags.FlagValues) -> None:
 
 
 def _study(values: Any) -> None:
-    parallel.start()
     study.run(config_of(values), workdir_of(values))
 
 
@@ -121,7 +121,7 @@ def _import_weights(values: Any) -> None:
         raise ValueError(f"--output takes the weights of one level, --level says which of {', '.join(map(level_name, levels))}")
     for level in levels:
         files = [file.replace("{level}", level_name(level)) for file in values.weights]
-        print(f"wrote {workspace.import_reconstructor(values.model, level, files, output)}")
+        say(f"wrote {workspace.import_reconstructor(values.model, level, files, output)}")
 
 
 def _import_flags(values: flags.FlagValues) -> None:
@@ -133,7 +133,7 @@ def _import_flags(values: flags.FlagValues) -> None:
 def _reconstruct(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
     for name, level in _cells(values, workspace):
-        print(f"wrote {workspace.reconstruct(name, level, values.part)}")
+        say(f"wrote {workspace.reconstruct(name, level, values.part)}")
 
 
 def _reconstruct_flags(values: flags.FlagValues) -> None:
@@ -147,8 +147,9 @@ def _assess(values: Any) -> None:
         return
     from fairrecon_jax.external import assess_table
 
-    page = assess_table(values.predictions, values.mapping or None, Path(values.workdir or "runs/assess"))
-    print(f"report: {page}")
+    workdir = Path(values.workdir or "runs/assess")
+    page = parallel.alone(lambda: assess_table(values.predictions, values.mapping or None, workdir), "assess the table")
+    say(f"report: {page}")
 
 
 def _assess_flags(values: flags.FlagValues) -> None:
@@ -167,6 +168,7 @@ CheXpert or UCSF-PDGM, and ground_truth.json. With --config the knobs are config
 """,
         _phantom,
         _phantom_flags,
+        together=False,
     ),
     "doctor": Command(
         "read a cohort's tree and list what is missing, unreadable, inconsistent or leaking",
@@ -176,6 +178,7 @@ Reads every file of config.cohort.root as `prepare` would and writes nothing. Ex
   fairrecon doctor --config=configs/nih_chestxray14.py --config.cohort.root=DIR
 """,
         _doctor,
+        together=False,
     ),
     "prepare": Command(
         "read a tree into the prepared cohort and write the patient splits",
@@ -185,6 +188,7 @@ Writes <workdir>/cohort and <workdir>/splits.json, once.
   fairrecon prepare --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg
 """,
         _prepare,
+        together=False,
     ),
     "train": Command(
         "train a reconstructor or a diagnoser, or all of them",
@@ -273,6 +277,17 @@ Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and t
 Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which piece it is in and how long is left.
 
   fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
+
+One process uses all accelerators of its machine. Several processes, on one machine or many, train and predict together; process 0 does
+the rest alone and it alone writes and prints. The work directory must lie on a disk that all of them see, and batch_size,
+eval_batch_size and tandem.batch_size must be multiples of the number of all accelerators. With Slurm or Open MPI, one process a node:
+
+  srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 --kill-on-bad-exit=1 fairrecon study --config=FILE --workdir=DIR
+  mpirun -n 2 --map-by ppr:1:node fairrecon study --config=FILE --workdir=DIR
+
+By hand, on each machine with its own JAX_PROCESS_ID (0 on the machine named in the address):
+
+  JAX_COORDINATOR_ADDRESS=HOST:1234 JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=0 fairrecon study --config=FILE --workdir=DIR
 """,
         _study,
     ),

@@ -12,7 +12,7 @@ def training(steps: int, batch_size: int, learning_rate: float, selection: str =
     """One training's settings; the fields of `fairrecon_jax.training.config.TrainConfig`."""
     c = ConfigDict()
     c.steps = steps  # updates
-    c.batch_size = batch_size  # examples per update over all devices
+    c.batch_size = batch_size  # examples per update over all devices of all processes
     c.learning_rate = learning_rate  # peak rate
     c.schedule = "cosine"  # "constant" or "cosine" (to 0 at the last step)
     c.warmup_steps = 0  # linear from 0 to the peak rate
@@ -56,7 +56,7 @@ def study() -> ConfigDict:
     c.diagnosers = ConfigDict()
     c.mitigations = ConfigDict()  # by name, e.g. mitigation("equalised_odds", 500, 16, 1e-4, weights=(0.1, 1.0)); none by default
     c.tandem = ConfigDict()
-    c.tandem.batch_size = 32  # examples per fused call over all devices
+    c.tandem.batch_size = 32  # examples per fused call over all devices of all processes
     c.assess = ConfigDict()
     c.assess.replicates = 1000  # bootstrap replicates
     c.assess.seed = 0  # of the bootstrap and the tests

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ from fairrecon_jax.training.loop import fit
 from fairrecon_jax.workspace import NO_MITIGATION, Workspace, as_json, level_name
 
 PATIENTS = 11  # stream of the split's seed that draws the patients to fine-tune on
-PieceFields = tuple[str, str, str, Callable[[], Any]]
-"""(name, kind, digest, run) of a piece of the study."""
+PieceFields = tuple[str, str, str, Callable[[], Any], bool]
+"""(name, kind, digest, run, together) of a piece of the study."""
 
 
 def variants(plan: Plan, mitigation: str) -> list[tuple[str, float | None]]:
@@ -68,8 +69,8 @@ def pieces(
     found: list[PieceFields] = []
     config = workspace.config
     for name, block in config.mitigations.items():
-        plan, fields = settings.mitigation_plan(config, name), settings.plain(block)
-        method = {key: value for key, value in fields.items() if key not in settings.PLAN_FIELDS} | {"fraction": plan.fraction}
+        plan = settings.mitigation_plan(config, name)
+        method = settings.without(block, *settings.PLAN_FIELDS) | {"fraction": plan.fraction}
         for recon in plan.reconstructors:
             for level in plan.levels:
                 predicted = []
@@ -82,14 +83,15 @@ def pieces(
                             f"mitigate {where}",
                             f"mitigate {recon} with {name}",
                             trained,
-                            _call(mitigate, workspace, name, weight, recon, level),
+                            partial(mitigate, workspace, name, weight, recon, level),
+                            True,
                         ),
-                        (f"predict {where}", f"predict {recon}", predicted[-1], _call(workspace.predict, recon, level, column)),
+                        (f"predict {where}", f"predict {recon}", predicted[-1], partial(workspace.predict, recon, level, column), True),
                     ]
                 if plan.weights:
                     rule = settings.digest(predicted, config.assess, plan.psnr_tolerance, plan.task_tolerance)
                     where = f"choose {recon} with {name} at {level_name(level)}"
-                    found.append((where, f"choose {recon}", rule, _call(choose, workspace, name, recon, level)))
+                    found.append((where, f"choose {recon}", rule, partial(choose, workspace, name, recon, level), False))
     return found
 
 
@@ -137,7 +139,7 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
         summary = drawn.summary()
         logging.info("%s: %g effective rows of %d drawn", column, summary["effective_rows"], summary["drawn_rows"])
         write_atomic(folder / "sampling.json", json.dumps(summary, indent=1))
-    fields = {key: value for key, value in settings.plain(block).items() if key not in (*settings.PLAN_FIELDS, "train")}
+    fields = settings.without(block, *settings.PLAN_FIELDS, "train")
     choices = {
         "model": settings.model_choices(config.reconstructors[name]),
         "mitigation": {**fields, "weight": fields.get("weight") if weight is None else weight},
@@ -206,7 +208,3 @@ def sweeps(workspace: Workspace) -> pd.DataFrame | None:
                     )
                 )
     return pd.concat(tables, ignore_index=True) if tables else None
-
-
-def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    return lambda: function(*args)

@@ -18,7 +18,7 @@ from fairrecon_jax import settings
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diagnosers import Mapped, enlarged, grad_cam
-from fairrecon_jax.report import ExamplePanel, ReportOptions, build_report
+from fairrecon_jax.report import ExamplePanel, build_report
 from fairrecon_jax.tandem import DEGRADE, MASK_THRESHOLD, Tandem
 from fairrecon_jax.types import Array, Batch
 from fairrecon_jax.workspace import Workspace
@@ -39,11 +39,10 @@ def write_report(workspace: Workspace) -> Path:
       FileNotFoundError: the study has no results yet.
     """
     performance, fairness = workspace.results()
-    block = settings.plain(workspace.config.report)
-    options = settings.build(ReportOptions, "report", {key: value for key, value in block.items() if key != "examples"})
+    options = settings.report_options(workspace.config)
     table = workspace.cohort.table
     table = table.assign(split=table["patient_id"].map(workspace.splits.patients))
-    panels = example_panels(workspace, block["examples"], performance)
+    panels = example_panels(workspace, workspace.config.report.examples, performance)
     return build_report(
         workspace.workdir, workspace.spec, performance, fairness, table, panels, provenance(workspace), options, *workspace.comparisons()
     )
@@ -172,9 +171,9 @@ def most_moved(before: Mapping[str, float], after: Mapping[str, Mapping[str, flo
 
 def provenance(workspace: Workspace) -> dict[str, Any]:
     """How the study was made: configuration, seeds, versions, split hash, run times, exclusions."""
-    config = workspace.config
+    config, processes = workspace.config, jax.process_count()
     exclusions = pd.read_csv(folder_of(settings.cohort_config(config), workspace.data_dir) / EXCLUSIONS, keep_default_na=False)
-    shown = {**settings.plain(config), "cohort": {k: v for k, v in settings.plain(config.cohort).items() if k != "root"}}
+    shown = {**settings.plain(config), "cohort": settings.without(config.cohort, "root")}
     times = {}
     for path in sorted((workspace.workdir / "pieces").glob("*.json"), key=lambda p: p.stat().st_mtime):
         times[path.stem.replace("_", " ")] = json.loads(path.read_text(encoding="utf-8"))["seconds"]
@@ -185,5 +184,5 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
         "split_hash": workspace.splits.digest,
         "exclusions": exclusions.to_dict("records"),
         "run_times": times,
-        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        "device": f"{jax.device_count()} x {jax.local_devices()[0].device_kind}" + (f" in {processes} processes" if processes > 1 else ""),
     }

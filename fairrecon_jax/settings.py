@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,13 @@ from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
+from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
+from fairrecon_jax.models.build import misfits
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import Reconstructor, make_reconstructor
+from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 
@@ -30,6 +33,13 @@ T = TypeVar("T")
 BESIDE = ("train", "weights", "levels", "augment")  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
+
+
+REQUIRED = (
+    *("seed", "cohort.root", "cohort.name", "cohort.image_size", "phantom.kind", "splits.seed", "splits.fractions"),
+    *("splits.diagnosis_fraction", "degradation.kind", "degradation.levels", "degradation.fairness_level", "reconstructors", "diagnosers"),
+    *("mitigations", "tandem.batch_size", "assess.seed", "report.examples"),
+)
 
 
 def plain(value: Any) -> Any:
@@ -41,6 +51,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(plain(inner) for inner in value)
     return value
+
+
+def without(block: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A block as a plain dictionary, less the named fields."""
+    return {key: value for key, value in plain(block).items() if key not in names}
 
 
 def digest(*parts: Any) -> str:
@@ -64,20 +79,37 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     unknown = sorted(set(fields) - known)
     if unknown:
         raise ValueError(f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
+    values = plain(fields)
+    for name, wanted in misfits(factory, values).items():
+        raise ValueError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
     try:
-        return factory(**plain(fields))
+        return factory(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"config.{where}: {error}") from error
 
 
+def check_fields(config: ConfigDict) -> None:
+    """Refuses a configuration that lacks what every study reads.
+
+    Raises:
+      ValueError: a block or field is missing; the message names it.
+    """
+    for path in REQUIRED:
+        block: Any = config
+        for name in path.split("."):
+            if not isinstance(block, ConfigDict) or name not in block:
+                raise ValueError(f"the configuration has no {path}: start from fairrecon_jax.defaults.study(), as configs/ do")
+            block = block[name]
+
+
 def cohort_config(config: ConfigDict) -> CohortConfig:
     """The cohort and its policies (`config.cohort` without `root`)."""
-    return build(CohortConfig, "cohort", {key: value for key, value in config.cohort.items() if key != "root"})
+    return build(CohortConfig, "cohort", without(config.cohort, "root"))
 
 
 def phantom_options(config: ConfigDict) -> PhantomOptions:
     """The phantom's knobs (`config.phantom` without `kind`)."""
-    return build(PhantomOptions, "phantom", {key: value for key, value in config.phantom.items() if key != "kind"})
+    return build(PhantomOptions, "phantom", without(config.phantom, "kind"))
 
 
 def train_config(block: ConfigDict, where: str) -> TrainConfig:
@@ -90,10 +122,55 @@ def assess_options(config: ConfigDict) -> AssessOptions:
     return build(AssessOptions, "assess", config.assess)
 
 
+def report_options(config: ConfigDict) -> ReportOptions:
+    """The report's settings (`config.report` without the number of examples, which is checked here too)."""
+    examples = config.report.examples
+    if not isinstance(examples, int) or examples < 0:
+        raise ValueError(f"config.report: examples must be a whole number of at least 0, got {examples!r}")
+    return build(ReportOptions, "report", without(config.report, "examples"))
+
+
+def splits_fractions(config: ConfigDict) -> tuple[tuple[float, ...], float]:
+    """The shares of training, validation and test patients, and of the diagnosers' in the training's (`config.splits`)."""
+    block = config.splits
+    try:
+        return check_shares(block.fractions, block.diagnosis_fraction), float(block.diagnosis_fraction)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.splits: {error}") from error
+
+
+def check_batches(config: ConfigDict, devices: int) -> None:
+    """Refuses batches that do not divide over all devices of all processes.
+
+    Raises:
+      ValueError: the message names the field.
+    """
+    sizes = {"tandem.batch_size": config.tandem.batch_size}
+    for group in ("diagnosers", "reconstructors", "mitigations"):
+        for name, block in config[group].items():
+            if "train" in block:
+                made = train_config(block, f"{group}.{name}")
+                sizes |= {f"{group}.{name}.train.batch_size": made.batch_size, f"{group}.{name}.train.eval_batch_size": made.eval_size}
+    for field, size in sizes.items():
+        if not isinstance(size, int) or size < 1 or size % devices:
+            raise ValueError(f"config.{field} is {size}: it must be a multiple of the number of devices, {devices}")
+
+
 def degradation(config: ConfigDict) -> Degradation:
     """The physics at the cohort's image size (`config.degradation` without the grid of levels)."""
-    fields = {key: value for key, value in config.degradation.items() if key not in GRID}
-    return build(Degradation, "degradation", {**fields, "size": config.cohort.image_size})
+    return build(Degradation, "degradation", {**without(config.degradation, *GRID), "size": config.cohort.image_size})
+
+
+def numbers(values: Any, where: str) -> tuple[float, ...]:
+    """A list of numbers in the configuration; a single number is a list of one.
+
+    Raises:
+      ValueError: something else stands there; the message names the field.
+    """
+    try:
+        return tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else (values,)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.{where} takes a list of numbers, got {plain(values)!r}") from error
 
 
 def studied_levels(config: ConfigDict) -> tuple[float, ...]:
@@ -102,9 +179,10 @@ def studied_levels(config: ConfigDict) -> tuple[float, ...]:
     Raises:
       ValueError: there is no level, or the fairness level is not one of them.
     """
-    levels = tuple(float(level) for level in config.degradation.levels)
-    if float(config.degradation.fairness_level) not in levels:
-        raise ValueError(f"config.degradation.fairness_level {config.degradation.fairness_level:g} is not one of the levels {levels}")
+    levels = numbers(config.degradation.levels, "degradation.levels")
+    fairness = numbers(config.degradation.fairness_level, "degradation.fairness_level")
+    if len(fairness) != 1 or fairness[0] not in levels:
+        raise ValueError(f"config.degradation.fairness_level {config.degradation.fairness_level} is not one of the levels {levels}")
     return levels
 
 
@@ -130,13 +208,13 @@ def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     Raises:
       ValueError: there is no such block; the message lists those there are. Or "weights_of" does not lead to a trained block.
     """
-    own, source = (_fields(_named(config.reconstructors, n, "reconstructors")) for n in (name, weights_of(config, name)))
+    own, source = (without(_named(config.reconstructors, n, "reconstructors"), *BESIDE) for n in (name, weights_of(config, name)))
     own.pop("weights_of", None)
-    return make_reconstructor(**{**source, **own})
+    return _made(make_reconstructor, f"reconstructors.{name}", **{**source, **own})
 
 
 def augmentation(config: ConfigDict, name: str) -> Augmentation:
-    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; nothing where there is no such field."""
+    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; without the field nothing."""
     block = _named(config.reconstructors, name, "reconstructors")
     return build(Augmentation, f"reconstructors.{name}.augment", block.get("augment", {}))
 
@@ -169,7 +247,7 @@ def reconstructor_levels(config: ConfigDict, name: str) -> tuple[float, ...]:
     """
     source = weights_of(config, name)
     known = studied_levels(config) if source == name else reconstructor_levels(config, source)
-    own = tuple(float(level) for level in config.reconstructors[name].get("levels", ()))
+    own = numbers(config.reconstructors[name].get("levels", ()), f"reconstructors.{name}.levels")
     if unknown := [level for level in own if level not in known]:
         raise ValueError(f"config.reconstructors.{name}.levels: {unknown[0]:g} is not one of {', '.join(f'{level:g}' for level in known)}")
     return own or known
@@ -187,12 +265,12 @@ def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
     Raises:
       ValueError: there is no such block; the message lists those there are.
     """
-    fields = _fields(_named(config.diagnosers, name, "diagnosers"))
+    fields = without(_named(config.diagnosers, name, "diagnosers"), *BESIDE)
     tasks = tuple(fields.pop("tasks", ()))
     if not tasks:
         kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
         tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
-    return make_diagnoser(spec=spec, tasks=tasks, **fields)
+    return _made(make_diagnoser, f"diagnosers.{name}", spec=spec, tasks=tasks, **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,13 +333,20 @@ def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mi
     Raises:
       ValueError: there is no such block, or a field is refused; the message names it.
     """
-    fields = {key: value for key, value in _fields(_named(config.mitigations, name, "mitigations")).items() if key not in PLAN_FIELDS}
+    fields = without(_named(config.mitigations, name, "mitigations"), *BESIDE, *PLAN_FIELDS)
     if weight is not None:
         fields["weight"] = float(weight)
+    return _made(make_mitigation, f"mitigations.{name}", **fields)
+
+
+def _made(factory: Callable[..., T], where: str, **fields: Any) -> T:
+    """A model or mitigation of the block `where`, whose name stands before what the factory refuses."""
+    if "kind" not in fields:
+        raise ValueError(f"config.{where} has no field kind")
     try:
-        return make_mitigation(**fields)
+        return factory(**fields)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"config.mitigations.{name}: {error}") from error
+        raise ValueError(f"config.{where}: {error}") from error
 
 
 def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
@@ -270,13 +355,9 @@ def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
     return blocks[name]
 
 
-def _fields(block: ConfigDict) -> dict[str, Any]:
-    return {key: value for key, value in plain(block).items() if key not in BESIDE}
-
-
 def model_choices(block: ConfigDict) -> dict[str, Any]:
     """A model's block as what its trained weights depend on beside the training: without the training and the levels it is studied at."""
-    return {key: value for key, value in plain(block).items() if key not in ("train", "levels")}
+    return without(block, "train", "levels")
 
 
 def write_config(config: ConfigDict, path: Path) -> None:

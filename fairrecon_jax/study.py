@@ -2,6 +2,9 @@
 
 A piece is done when its record lies in `<workdir>/pieces/` with the digest of everything it depends on; then it is skipped. A study
 that was killed continues with the piece it was in (trainings from their last checkpoint) and ends in the same numbers.
+
+In a run of several processes all of them train and predict together; everything else process 0 makes alone while the others wait, and it
+alone writes and speaks. The work directory must be on a disk that all of them see.
 """
 
 from __future__ import annotations
@@ -10,17 +13,19 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-from absl import logging
 from ml_collections import ConfigDict
 
-from fairrecon_jax import finetuning, settings
+from fairrecon_jax import finetuning, parallel, settings
 from fairrecon_jax.assessment import write_results
 from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.data.registry import find
 from fairrecon_jax.panels import write_report
+from fairrecon_jax.progress import duration, say
 from fairrecon_jax.workspace import Workspace, level_name
 
 
@@ -33,12 +38,14 @@ class Piece:
       kind: pieces of one kind take about equally long.
       digest: of everything the result depends on.
       run: makes it.
+      together: whether all processes of a run make it, and not process 0 alone.
     """
 
     name: str
     kind: str
     digest: str
     run: Callable[[], Any]
+    together: bool = False
 
     def record(self, workdir: Path) -> Path:
         """The file that says the piece is done."""
@@ -46,9 +53,26 @@ class Piece:
 
     def done(self, workdir: Path) -> dict[str, Any] | None:
         """The piece's record if it is done and nothing it depends on has changed, else None."""
-        path = self.record(workdir)
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = self.recorded(workdir)
         return found if found.get("digest") == self.digest else None
+
+    def recorded(self, workdir: Path) -> dict[str, Any]:
+        """What the record says, {} where there is none or it was spoilt."""
+        try:
+            found = json.loads(self.record(workdir).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float)) else {}
+
+    def make(self, workdir: Path) -> None:
+        """Makes it and writes the record; every process of a run calls this."""
+        started = time.monotonic()
+        if self.together:
+            self.run()
+        else:
+            parallel.alone(self.run, f"make {self.name!r}")
+        record = json.dumps({"digest": self.digest, "seconds": round(time.monotonic() - started, 1)})
+        parallel.alone(lambda: write_atomic(self.record(workdir), record), f"finish {self.name!r}")
 
 
 def plan(workspace: Workspace) -> list[Piece]:
@@ -62,33 +86,38 @@ def plan(workspace: Workspace) -> list[Piece]:
     readers = {}
     for name, block in config.diagnosers.items():
         readers[name] = settings.digest(source, name, block)
-        pieces.append(Piece(f"train {name}", f"train {name}", readers[name], _call(workspace.train_diagnoser, name)))
+        pieces.append(Piece(f"train {name}", f"train {name}", readers[name], partial(workspace.train_diagnoser, name), together=True))
     cells, models, cells_of = [], {}, {}
     for name, level in workspace.grid():
-        physics = {key: value for key, value in config.degradation.items() if key not in settings.GRID}
-        block = _without_levels(config.reconstructors[name])
+        physics = settings.without(config.degradation, *settings.GRID)
+        block = settings.without(config.reconstructors[name], "levels")
         trained = settings.weights_of(config, name)
         model = settings.digest(source, name, block, physics, level)
         if trained != name:
-            model = settings.digest(model, trained, _without_levels(config.reconstructors[trained]))
+            model = settings.digest(model, trained, settings.without(config.reconstructors[trained], "levels"))
         where = f"{name} at {level_name(level)}"
+        word, kind = "import", "import"
+        make: Callable[[], Any] = partial(workspace.weights, workspace.folder(name, level))
         if files := settings.weight_files(config, name, level_name(level)):
             model = settings.digest(model, [_stamp(Path(file)) for file in files])
-            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.import_reconstructor, name, level, files)))
+            make = partial(workspace.import_reconstructor, name, level, files)
         elif imported := workspace.imported(name, level):
             model = settings.digest(model, imported)
-            pieces.append(Piece(f"import {where}", "import", model, _call(workspace.weights, workspace.folder(name, level))))
         elif "train" in block:
-            pieces.append(Piece(f"train {where}", f"train {name}", model, _call(workspace.train_reconstructor, name, level)))
+            word, kind, make = "train", f"train {name}", partial(workspace.train_reconstructor, name, level)
+        else:
+            word = ""  # nothing to learn
+        if word:
+            pieces.append(Piece(f"{word} {where}", kind, model, make, together=True))
         cells.append(settings.digest(model, readers, config.seed))
         models[name, level], cells_of[name, level] = model, cells[-1]
-        pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], _call(workspace.predict, name, level)))
+        pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], partial(workspace.predict, name, level), together=True))
     more = finetuning.pieces(workspace, models, cells_of, readers)
     pieces += [Piece(*fields) for fields in more]
     cells += [fields[2] for fields in more]
     assessed = settings.digest(cells, config.assess, config.degradation.fairness_level)
-    pieces.append(Piece("assess", "assess", assessed, _call(_assess, workspace)))
-    pieces.append(Piece("report", "report", settings.digest(assessed, config.report), _call(write_report, workspace)))
+    pieces.append(Piece("assess", "assess", assessed, partial(_assess, workspace)))
+    pieces.append(Piece("report", "report", settings.digest(assessed, config.report), partial(write_report, workspace)))
     return pieces
 
 
@@ -107,28 +136,37 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
       ValueError: a field of the configuration is refused, or `only` names no piece; the message says which there are.
     """
     workspace = Workspace(config, workdir)
-    check(workspace)
+    parallel.alone(lambda: check(workspace), "check the configuration")
+    if not only:
+        settings.check_batches(config, jax.device_count())
     pieces = plan(workspace)
     use_compilation_cache(workspace.workdir)
-    settings.write_config(config, workspace.workdir / "config.json")
     wanted = only if callable(only) else lambda name: name.startswith(only)
     chosen = [piece for piece in pieces if wanted(piece.name)]
-    if not chosen:
-        asked = "as asked" if callable(only) else repr(only)
-        raise ValueError(f"no piece of the study is called {asked}; there are: {', '.join(piece.name for piece in pieces)}")
-    _announce(chosen, workspace.workdir)
+    left = parallel.alone(lambda: _begin(workspace, chosen, only), "look at the work directory")
     for number, piece in enumerate(chosen, 1):
-        if not only and piece.done(workspace.workdir):
+        if piece.name not in left:
             continue
-        left = [p for p in chosen[number - 1 :] if only or not p.done(workspace.workdir)]
-        print(f"[{number}/{len(chosen)}] {piece.name} ({_remaining(left, pieces, workspace.workdir)})", flush=True)
-        started = time.monotonic()
-        piece.run()
-        _write_record(piece, workspace.workdir, time.monotonic() - started)
+        waiting = [p for p in chosen if p.name in left]
+        say(f"[{number}/{len(chosen)}] {piece.name} ({_remaining(waiting, pieces, workspace.workdir)})")
+        piece.make(workspace.workdir)
+        left.remove(piece.name)
     page = workspace.workdir / "report" / "index.html"
     if page.exists():
-        print(f"report: {page}")
+        say(f"report: {page}")
     return page
+
+
+def _begin(workspace: Workspace, pieces: list[Piece], only: str | Callable[[str], bool]) -> list[str]:
+    """Writes the configuration, says what is done, and gives the names of the pieces to make."""
+    if not pieces:
+        asked, there = "as asked" if callable(only) else repr(only), ", ".join(piece.name for piece in plan(workspace))
+        raise ValueError(f"no piece of the study is called {asked}; there are: {there}")
+    settings.write_config(workspace.config, workspace.workdir / "config.json")
+    left = [piece.name for piece in pieces if not piece.done(workspace.workdir)]
+    done = len(pieces) - len(left)
+    say(f"study in {workspace.workdir}: {done} of {len(pieces)} pieces are done; left: {', '.join(left) or 'nothing'}")
+    return [piece.name for piece in pieces] if only else left
 
 
 def check(workspace: Workspace) -> None:
@@ -138,8 +176,12 @@ def check(workspace: Workspace) -> None:
       ValueError: a field, kind or level is refused.
     """
     config = workspace.config
-    settings.cohort_config(config)
+    settings.check_fields(config)
+    cohort = settings.cohort_config(config)
+    find(cohort.name).check(cohort)
+    settings.splits_fractions(config)
     settings.assess_options(config)
+    settings.report_options(config)
     degradation = settings.degradation(config)
     for level in settings.studied_levels(config):
         degradation.operator(level)
@@ -157,6 +199,8 @@ def check(workspace: Workspace) -> None:
                 if not Path(file).is_file():
                     raise ValueError(f"config.reconstructors.{name}.weights: there is no file {file}")
     for name, block in config.diagnosers.items():
+        if "train" not in block:
+            raise ValueError(f"config.diagnosers.{name} needs a block train")
         settings.train_config(block, f"diagnosers.{name}")
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
@@ -185,41 +229,13 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
     return (path.name, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
 
 
-def _without_levels(block: ConfigDict) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if key != "levels"}
-
-
-def _call(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    return lambda: function(*args)
-
-
-def _announce(pieces: list[Piece], workdir: Path) -> None:
-    done = [piece.name for piece in pieces if piece.done(workdir)]
-    left = [piece.name for piece in pieces if piece.name not in done]
-    print(f"study in {workdir}: {len(done)} of {len(pieces)} pieces are done; left: {', '.join(left) or 'nothing'}", flush=True)
-
-
 def _remaining(left: list[Piece], pieces: list[Piece], workdir: Path) -> str:
     """Words for the time that is left, from what earlier pieces of the same kind took."""
     seconds: dict[str, float] = {}
     for piece in pieces:
-        path = piece.record(workdir)
-        if path.exists():
-            seconds[piece.kind] = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+        if record := piece.recorded(workdir):
+            seconds[piece.kind] = record["seconds"]
     known = [seconds[piece.kind] for piece in left if piece.kind in seconds]
     unknown = len({piece.kind for piece in left if piece.kind not in seconds})
     estimate = f"about {duration(sum(known))} for {len(known)} of the {len(left)} pieces left" if known else f"{len(left)} pieces left"
     return estimate + (f", {unknown} kinds not timed yet" if unknown else "")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as words, e.g. "40 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _write_record(piece: Piece, workdir: Path, seconds: float) -> None:
-    write_atomic(piece.record(workdir), json.dumps({"digest": piece.digest, "seconds": round(seconds, 1)}))
-    logging.info("%s took %s", piece.name, duration(seconds))

@@ -8,14 +8,13 @@ was computed in, on padding or on the number of devices.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fairrecon_jax import parallel
 from fairrecon_jax.data.cohort import Cohort
@@ -24,6 +23,7 @@ from fairrecon_jax.diagnosers import Diagnoser
 from fairrecon_jax.metrics.image import nrmse, psnr, ssim
 from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.progress import progress
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
 
@@ -136,6 +136,15 @@ def compile_step(tandem: Tandem, devices: int | None = None) -> Callable[[dict[s
     return parallel.map_rows(tandem.step, devices)
 
 
+def batches(cohort: Cohort, rows: np.ndarray, batch_size: int, label: str) -> Iterator[Batch]:
+    """`eval_batches` with a progress bar that counts the images of all processes."""
+    bar = progress(label, len(rows), unit="image")
+    for start, batch in zip(range(0, len(rows), batch_size), eval_batches(cohort, rows, batch_size), strict=True):
+        yield batch
+        bar.advance(min(batch_size, len(rows) - start))
+    bar.close()
+
+
 def predict(
     step: Callable[[dict[str, Any], Batch], dict[str, Array]],
     shared: dict[str, Any],
@@ -147,37 +156,34 @@ def predict(
 ) -> pd.DataFrame:
     """Runs the compiled step over rows of a cohort; the last batch is padded and its padding masked, nothing is dropped.
 
+    In a run of several processes each computes its share of every batch, and every process gets the whole table.
+
     Args:
       step: from `compile_step`.
       shared: from `Tandem.shared`.
       cohort: whose `table` gives names, patients and attributes.
       rows: row numbers of the cohort, any order.
-      batch_size: examples per call over all devices.
-      devices: how many devices `step` was compiled for; all local ones if None.
+      batch_size: examples per call over all devices of all processes.
+      devices: how many local devices `step` was compiled for; all local ones if None.
       label: what the progress bar says.
 
     Returns:
       One row per entry of `rows`, in that order: example_id, patient_id, the attributes by name, then the columns of `Tandem.step`.
 
     Raises:
-      ValueError: `batch_size` is not a multiple of the device count, or the run has several processes.
+      ValueError: `batch_size` is not a multiple of the device count.
+      TimeoutError: a process of the run has not computed its share in time.
     """
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"predictions are made by one process with all its devices, this run has {jax.process_count()}: run it on one node"
-        )
-    count = devices or jax.local_device_count()
+    count = jax.process_count() * (devices or jax.local_device_count())
     if batch_size % count:
         raise ValueError(f"tandem batch_size {batch_size} is not a multiple of the {count} devices; choose one that is")
     parts: list[dict[str, np.ndarray]] = []
-    batches = eval_batches(cohort, rows, batch_size)
-    with tqdm(total=len(rows), desc=label, unit="image", disable=None) as bar:
-        for batch in batches:
-            kept = np.asarray(batch["weight"]) > 0
-            values = jax.device_get(step(shared, batch))
-            parts.append({name: np.asarray(value)[kept] for name, value in values.items()} | {"index": np.asarray(batch["index"])[kept]})
-            bar.update(int(kept.sum()))
-    values = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}).set_index("index")
+    for batch in batches(cohort, rows, batch_size, label):
+        found = jax.device_get(step(shared, batch))
+        parts.append({name: np.asarray(value) for name, value in found.items()} | {"index": np.asarray(batch["index"])})
+    joined = parallel.gather({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, f"predict its share of {label}")
+    kept = joined["index"] >= 0
+    values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
     columns = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]
     table = cohort.table.iloc[rows][columns].reset_index(drop=True)
     return pd.concat([table, values.loc[rows].reset_index(drop=True)], axis=1)

@@ -28,18 +28,16 @@ import pandas as pd
 from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
-from tqdm import tqdm
 
 from fairrecon_jax import parallel, settings
 from fairrecon_jax.assessment import assess, compare, read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.data.api import open_cohort, prepare
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.data.loader import eval_batches
-from fairrecon_jax.data.phantoms import write_phantom
+from fairrecon_jax.data.phantoms import check_phantom, write_phantom
 from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.reconstructors.imports import import_variables
-from fairrecon_jax.tandem import DEGRADE, Tandem, compile_step, predict
+from fairrecon_jax.tandem import DEGRADE, Tandem, batches, compile_step, predict
 from fairrecon_jax.training.checkpoints import load_variables, save_variables
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.trainable import Trainable
@@ -87,8 +85,16 @@ class Workspace:
         raise ValueError("config.cohort.root is empty: give the folder of the downloaded cohort, --config.cohort.root=DIR")
 
     def write_phantom(self) -> None:
-        """Writes the phantom tree that `config.phantom` describes, if the study makes its own cohort and it is not there yet."""
-        if not self.config.cohort.root and self.config.phantom.kind and not self.root.exists():
+        """Writes the phantom tree that `config.phantom` describes, if the study makes its own cohort and it is not there yet.
+
+        Raises:
+          ValueError: the tree that is there was drawn with other options.
+        """
+        if self.config.cohort.root or not self.config.phantom.kind:
+            return
+        if self.root.exists():
+            check_phantom(self.config.phantom.kind, self.root, settings.phantom_options(self.config))
+        else:
             write_phantom(self.config.phantom.kind, self.root, settings.phantom_options(self.config))
 
     def prepare(self) -> None:
@@ -105,11 +111,16 @@ class Workspace:
     def splits(self) -> Splits:
         """The patient splits: read from `splits.json`, or made and written once."""
         path = self.workdir / "splits.json"
-        block = self.config.splits
+        block, (fractions, diagnosis) = self.config.splits, settings.splits_fractions(self.config)
         if path.exists():
-            return read_splits(path, seed=block.seed)
+            found = read_splits(path, seed=block.seed)
+            there = found.fractions, found.diagnosis_fraction
+            if there != (fractions, diagnosis):
+                wanted = f"not {fractions} and {diagnosis}: use another work directory, or remove this one"
+                raise ValueError(f"{path} was made with fractions and diagnosis_fraction {there[0]} and {there[1]}, {wanted}")
+            return found
         cohort = open_cohort(settings.cohort_config(self.config), str(self.data_dir), None)
-        made = make_splits(cohort.table, cohort.spec, tuple(block.fractions), block.seed, block.diagnosis_fraction)
+        made = make_splits(cohort.table, cohort.spec, fractions, block.seed, diagnosis)
         write_splits(path, made)
         return made
 
@@ -165,12 +176,12 @@ class Workspace:
 
     def degradation_choices(self, level: float) -> dict[str, Any]:
         """What a training's result depends on in the physics."""
-        physics = {key: value for key, value in settings.plain(self.config.degradation).items() if key not in settings.GRID}
+        physics = settings.without(self.config.degradation, *settings.GRID)
         return {"level": level, "degradation": physics}
 
     def data_choices(self) -> dict[str, Any]:
         """What a training's result depends on in the data."""
-        return {"cohort": self._cohort_choices(), "splits": self.splits.digest}
+        return {"cohort": settings.without(self.config.cohort, "root"), "splits": self.splits.digest}
 
     def _fit(
         self,
@@ -188,9 +199,6 @@ class Workspace:
         choices = {"model": settings.model_choices(block), **self.data_choices(), **more}
         sources = (self.cohort, train), (self.cohort, validation)
         fit(model, *sources, options, folder, prepare=prepare_batch, augment=augment, choices=as_json(choices))
-
-    def _cohort_choices(self) -> dict[str, Any]:
-        return {key: value for key, value in settings.plain(self.config.cohort).items() if key != "root"}
 
     def rows(self, *parts: str) -> np.ndarray:
         """Row numbers of the cohort in the named parts of the split."""
@@ -271,7 +279,7 @@ class Workspace:
         return self.workdir / "predictions" / f"{name}__{level_name(level)}{end}.parquet"
 
     def predict(self, name: str, level: float, mitigation: str = NO_MITIGATION) -> None:
-        """Writes the predictions of one cell of the grid: validation and test, original and reconstruction."""
+        """Writes the predictions of one cell of the grid: validation and test, original and reconstruction; all processes take part."""
         _, step = self.tandem(name)
         rows = self.evaluated_rows()
         size = self.config.tandem.batch_size
@@ -339,7 +347,7 @@ class Workspace:
     # -- images ----------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, name: str, level: float, part: str = "test") -> Path:
-        """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files.
+        """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files, each process those of its share.
 
         Args:
           name: of the reconstructor.
@@ -355,15 +363,13 @@ class Workspace:
         names = self.cohort.table["example_id"]
         for version in ("degraded", "reconstructed"):
             (folder / version).mkdir(parents=True, exist_ok=True)
-        with tqdm(total=len(rows), desc=f"{name} at {level_name(level)}", unit="image", disable=None) as bar:
-            for batch in eval_batches(self.cohort, rows, self.config.tandem.batch_size):
-                both = jax.device_get(step(shared, batch))
-                for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
-                    file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
-                    for version, images in zip(("degraded", "reconstructed"), both, strict=True):
-                        pixels = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max).astype(np.uint16)
-                        aside = folder / version / f".{file}.partial"
-                        Image.fromarray(pixels).save(aside, format="PNG")
-                        aside.replace(folder / version / file)
-                    bar.update()
+        for batch in batches(self.cohort, rows, self.config.tandem.batch_size, f"{name} at {level_name(level)}"):
+            both = jax.device_get(step(shared, batch))
+            for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
+                file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
+                for version, images in zip(("degraded", "reconstructed"), both, strict=True):
+                    pixels = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max).astype(np.uint16)
+                    aside = folder / version / f".{file}.partial"
+                    Image.fromarray(pixels).save(aside, format="PNG")
+                    aside.replace(folder / version / file)
         return folder

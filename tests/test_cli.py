@@ -1,11 +1,13 @@
 """The console script as a user types it."""
 
 import json
+import sys
 
 import pytest
 
 from fairrecon_jax import cli
 from fairrecon_jax.commands import COMMANDS
+from fairrecon_jax.training.run import TrainingDiverged
 
 
 def test_overview_lists_every_command(capsys):
@@ -32,6 +34,13 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
         (["study", "--config=configs/nowhere.py"], "nowhere"),
         (["study", "config=configs/lgg_mri.py"], "is not a flag"),
         (["study", "--konfig=x"], "konfig"),
+        (["study", "--config=configs/quickstart_xray.py", "--config.cohort.image_size=big"], "--config.cohort.image_size=big"),
+        (
+            ["study", "--config=configs/quickstart_xray.py", "--config.degradation.levels=(1e4,'x')"],
+            "config.degradation.levels takes a list",
+        ),
+        (["train", "--config=configs/quickstart_xray.py", "--level=high"], "--level takes a number, got 'high'"),
+        (["doctor", "--config=configs/lgg_mri.py"], "config.cohort.root is empty"),
         (["phantom", "--kind=foot"], "foot"),
         (["phantom", "--kind=xray", "--patients=-3", "--root=nowhere"], "patients"),
         (["train", "--config=configs/quickstart_xray.py", "--model=gan"], "no piece of the study is called 'train gan'"),
@@ -43,6 +52,57 @@ def test_a_wrong_call_gives_one_line_and_code_2(words, message, capsys, tmp_path
     err = capsys.readouterr().err.strip()
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_config(:\n", "my.py, line 1: invalid syntax"),
+        ("x = 1\n", "my.py has no function get_config()"),
+        ("def get_config():\n    return {}\n", "my.py: get_config() must return a ConfigDict"),
+        ("def get_config():\n    return {}['a']\n", "my.py, line 2: KeyError: 'a'"),
+        (
+            "from fairrecon_jax.defaults import study\ndef get_config():\n    c = study()\n    c.foo.bar = 1\n    return c\n",
+            "my.py, line 4: AttributeError: \"'foo'\"",
+        ),
+        ("from ml_collections import ConfigDict as C\ndef get_config():\n    return C({'seed': 0})\n", "configuration has no cohort.root"),
+    ],
+)
+def test_a_broken_configuration_file_is_named_in_one_line(text, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # a program loads one configuration in its life
+    file = tmp_path / "my.py"
+    file.write_text(text)
+    assert cli.main(["study", f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
+    err = capsys.readouterr().err.strip()
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_work_directory_that_cannot_be_made_is_named(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert cli.main(["study", "--config=configs/quickstart_xray.py", f"--workdir={place}"]) == 2
+        err = capsys.readouterr().err.strip()
+        assert err.startswith(f"fairrecon study: {tmp_path / 'file'}")
+        assert "may you write there" in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
+        (TrainingDiverged("unet: loss is nan at step 3"), 2, "unet: loss is nan at step 3"),
+        (ValueError("one\n  two"), 2, "one two"),
+    ],
+)
+def test_what_ends_a_command_is_said_in_one_line(error, code, message, capsys, monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr("fairrecon_jax.study.run", broken)
+    assert cli.main(["study", "--config=configs/quickstart_xray.py", f"--workdir={tmp_path}"]) == code
+    assert capsys.readouterr().err == f"fairrecon study: {message}\n"
 
 
 def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):

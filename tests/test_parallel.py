@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import run_processes
 
 from fairrecon_jax import parallel
 
@@ -124,7 +121,6 @@ import sys
 from fairrecon_jax import parallel
 parallel.start()
 import jax, jax.numpy as jnp, numpy as np
-sys.path.insert(0, sys.argv[1])
 import test_parallel as shared
 mine = slice(4 * jax.process_index(), 4 * jax.process_index() + 4)
 rows = {name: value[mine] for name, value in shared.batch(8).items()}
@@ -134,34 +130,83 @@ for _ in range(2):
     state, metrics = mapped(state, rows)
 out = parallel.map_rows(lambda shared, rows: shared * rows["value"])(jnp.float32(2), rows)
 np.testing.assert_allclose(out, 2 * rows["value"], rtol=1e-6)
+joined = parallel.gather({"value": rows["value"], "index": rows["index"]})
+np.testing.assert_array_equal(joined["value"], shared.batch(8)["value"])
+np.testing.assert_array_equal(joined["index"], np.arange(8, dtype=np.int32))
+assert joined["index"].dtype == np.int32
 print(jax.process_count(), float(metrics["mean"]), float(metrics["count"]), float(state["sum"]), parallel.is_primary())
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.mark.parametrize("local_devices", [1, 2])
 def test_two_processes_give_what_one_gives(local_devices: int) -> None:
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={local_devices}",
-        "JAX_COORDINATOR_ADDRESS": f"localhost:{free_port()}",
-        "JAX_NUM_PROCESSES": "2",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    runs = [subprocess.Popen(command, env={**environment, "JAX_PROCESS_ID": str(n)}, **pipes) for n in (0, 1)]
-    told = [run.communicate(timeout=300) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], told[0][1][-2000:] + told[1][1][-2000:]
-    words = [out.splitlines()[-1].split() for out, _ in told]  # the back end prints before
+    told = run_processes(["-c", PROGRAM], devices=local_devices, path=[Path(__file__).parent])
+    assert [process.code for process in told] == [0, 0], told[0].err[-2000:] + told[1].err[-2000:]
+    words = [process.out.splitlines()[-1].split() for process in told]  # the back end prints before
     state, metrics = parallel.map_step(step, 1)({"key": jax.random.key(3), "sum": jnp.zeros(())}, batch(8))
     for number, (count, mean, total, kept, primary) in enumerate(words):
         assert (count, total, primary) == ("2", "8.0", str(number == 0))
         assert float(mean) == pytest.approx(float(metrics["mean"]), rel=1e-5)
         assert float(kept) == pytest.approx(2 * float(state["sum"]), rel=1e-5)
+
+
+ALONE = """
+import sys, time
+from pathlib import Path
+from fairrecon_jax import parallel
+from fairrecon_jax.atomic import write_atomic
+parallel.start()
+import jax
+folder, number = Path(sys.argv[1]), jax.process_index()
+
+def work():
+    time.sleep(1)
+    (folder / "done").write_text("")
+    return {"by": number, "where": folder}
+
+print(parallel.alone(work, "work"), (folder / "done").exists())
+write_atomic(folder / f"written_by_{number}", "")
+try:
+    parallel.alone(lambda: {}["missing"], "find it")
+except Exception as error:
+    print(type(error).__name__, error)
+try:
+    parallel.alone(lambda: time.sleep(2), "sleep", hours=1 / 3600)
+except TimeoutError as error:
+    print(error)
+"""
+
+
+def test_process_0_does_alone_what_only_one_may_do(tmp_path: Path) -> None:
+    told = run_processes(["-c", ALONE, str(tmp_path)])
+    assert [process.code for process in told] == [0, 0], told[0].err[-2000:] + told[1].err[-2000:]
+    first, second = (process.out.splitlines() for process in told)
+    assert first == [f"{{'by': 0, 'where': {tmp_path!r}}} True", "KeyError 'missing'"]
+    assert second == [
+        f"{{'by': 0, 'where': '{tmp_path}'}} True",
+        "PrimaryFailed process 0 could not find it: KeyError: 'missing'",
+        "process 1 waited 0.000277778 h for process 0 to sleep: see what process 0 says; the same command continues",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "written_by_0"]
+
+
+def test_one_process_is_alone_anyway() -> None:
+    assert parallel.alone(lambda: 3, "count") == 3
+    assert parallel.gather({"a": np.arange(2)})["a"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices"),
+    [
+        ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, [0, 1, 2, 3]),  # one process a node: all of it
+        ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_GPUS_ON_NODE": "2"}, [0, 1]),
+        ({"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, None),  # one process a device: its own
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x3),1", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
+        ({"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "GPU-7"}, [0]),  # bound by Slurm: the only one it sees
+        ({"OMPI_COMM_WORLD_LOCAL_SIZE": "1", "CUDA_VISIBLE_DEVICES": "0,1"}, [0, 1]),
+        ({"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, [0]),  # no accelerators
+    ],
+)
+def test_a_process_that_is_alone_on_its_node_uses_all_of_it(environment: dict[str, str], devices: list[int] | None) -> None:
+    assert parallel._own_accelerators(environment) == devices

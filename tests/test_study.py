@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny_study
 from ml_collections import ConfigDict
 
 from fairrecon_jax import study
 from fairrecon_jax.assessment import read_predictions
-from fairrecon_jax.study import duration, plan
+from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
 
 NAMES = ("chexpert", "ucsf_pdgm", "nih_chestxray14", "lgg_mri", "quickstart_xray", "quickstart_brain")
@@ -167,6 +168,17 @@ def test_a_changed_field_changes_only_what_depends_on_it(tmp_path):
         ("reconstructors.unet.train.schedule", "step", "config.reconstructors.unet.train: schedule"),
         ("assess.replicates", 0, "config.assess: AssessOptions.replicates"),
         ("phantom.patients", -1, "config.phantom"),
+        ("degradation.fairness_level", 3.0, "config.degradation.fairness_level 3.0 is not one of"),
+        ("splits.fractions", (0.5, 0.6, 0.1), "config.splits: fractions must be three"),
+        ("splits.fractions", ("a", "b", "c"), "config.splits: fractions must be three"),
+        ("splits.diagnosis_fraction", 1.0, "config.splits: diagnosis_fraction"),
+        ("cohort.name", "chexpart", "no cohort 'chexpart'"),
+        ("cohort.tasks", ("edemma",), "chexpert has no task edemma; it has"),
+        ("report.examples", -1, "config.report: examples must be a whole number"),
+        ("tandem.batch_size", 30, "config.tandem.batch_size is 30: it must be a multiple of the number of devices, 4"),
+        ("reconstructors.unet.train.batch_size", 2, "config.reconstructors.unet.train.batch_size is 2: it must be a multiple"),
+        ("reconstructors.unet.width", 0, "config.reconstructors.unet: .* field 'width' must be at least 1, got 0"),
+        ("reconstructors.unet.depth", -1, "config.reconstructors.unet: .* field 'depth' must be at least 0, got -1"),
     ],
 )
 def test_a_refused_field_is_named_before_anything_runs(field, value, message, tmp_path):
@@ -177,6 +189,58 @@ def test_a_refused_field_is_named_before_anything_runs(field, value, message, tm
     assert not (tmp_path / "work" / "phantom").exists()
 
 
+@pytest.mark.parametrize(
+    ("block", "fields", "message"),
+    [
+        ("reconstructors.unet", {"kind": "mse", "width": "8"}, "config.reconstructors.unet: .* field 'width' takes int, got '8'"),
+        ("reconstructors.unet", {"width": 8}, "config.reconstructors.unet has no field kind"),
+        ("diagnosers.tumor", {"kind": "segmenter", "width": 4, "depth": 1}, "config.diagnosers.tumor needs a block train"),
+        ("assess", {"seed": "x"}, "config.assess: seed takes int, got 'x'"),
+        ("phantom", {"kind": "brain", "patients": "many"}, "config.phantom: patients takes int, got 'many'"),
+        ("report", {"examples": 1, "dpi": "big"}, "config.report: dpi takes int, got 'big'"),
+        ("splits", {"seed": 0}, "the configuration has no splits.fractions"),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named_before_anything_runs(block, fields, message, tmp_path):
+    config = tiny_study.get_config()
+    *outer, last = block.split(".")
+    place = config
+    for name in outer:
+        place = place[name]
+    del place[last]
+    place[last] = ConfigDict(fields)
+    with pytest.raises(ValueError, match=message):
+        study.run(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_work_directory_keeps_its_phantoms_and_splits(tmp_path):
+    config = tiny_study.get_config()
+    for piece in ("phantom", "cohort"):
+        study.run(config, tmp_path, only=piece)
+    config.phantom.seed = 5
+    with pytest.raises(ValueError, match=r"phantom was drawn with other options: seed was 0, now 5. Use another workdir"):
+        study.run(config, tmp_path)
+    del config.phantom["seed"]
+    config.splits.fractions = (0.5, 0.3, 0.2)
+    with pytest.raises(ValueError, match=r"splits.json was made with fractions .*\(0.4, 0.3, 0.3\).*, not \(0.5, 0.3, 0.2\)"):
+        study.run(config, tmp_path)
+    shutil.rmtree(tmp_path / "phantom")
+    (tmp_path / "phantom").mkdir()
+    with pytest.raises(ValueError, match="is not a phantom tree"):
+        study.run(config, tmp_path, only="phantom")
+
+
+def test_a_spoilt_record_counts_as_none(tmp_path):
+    workspace = Workspace(tiny_study.get_config(), tmp_path)
+    piece = plan(workspace)[0]
+    piece.record(tmp_path).parent.mkdir()
+    for text in ("", "[1]", '{"digest": 3}'):
+        piece.record(tmp_path).write_text(text)
+        assert piece.done(tmp_path) is None
+        assert piece.recorded(tmp_path) == {}
+
+
 def test_a_root_that_is_missing_is_named(tmp_path):
     config = importlib.import_module("configs.lgg_mri").get_config()
     with pytest.raises(ValueError, match=r"config\.cohort\.root is empty"):
@@ -184,7 +248,3 @@ def test_a_root_that_is_missing_is_named(tmp_path):
     config.cohort.root = str(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"nowhere.* is not a folder"):
         study.run(config, tmp_path)
-
-
-def test_durations_are_words():
-    assert [duration(s) for s in (0.4, 59, 61, 3660)] == ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]

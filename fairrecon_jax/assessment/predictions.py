@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -30,17 +31,12 @@ def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: C
     """
     if "example_id" not in table.columns:
         raise ValueError(f"a predictions table needs the column 'example_id', got {list(table.columns)}")
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     ordered = table.sort_values([c for c in ORDER if c in table.columns], kind="stable").reset_index(drop=True)
     arrow = pa.Table.from_pandas(ordered, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), SPEC_KEY: spec.to_json().encode()})
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(arrow, aside)
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
+    content = io.BytesIO()
+    pq.write_table(arrow, content)
+    write_atomic(Path(path), content.getvalue())
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, CohortSpec]:

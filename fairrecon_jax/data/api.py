@@ -18,14 +18,15 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 from absl import logging
-from tqdm import tqdm
 
+from fairrecon_jax import parallel
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.data.units import Unit, fingerprint, table_stamps
+from fairrecon_jax.progress import track
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -62,7 +63,7 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
             _check_origin(builder, config, tree, place)
             return place
         notes = Notes()
-        units = builder.units(tree, config, notes)
+        units = builder.units(tree, config, notes, progress)
         written = _write(builder, config, tree, aside, units, notes, workers, progress)
         _finish(written, tree, units, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -144,16 +145,24 @@ def _write(
     progress: bool,
 ) -> Path:
     """Writes the array records aside and returns their folder."""
-    bar = tqdm(units, desc=f"read {config.name}", unit="file", disable=not progress, file=sys.stderr)
-    stream = builder.samples(tree, bar, config, notes, workers)
+    stream = builder.samples(tree, track(units, f"read {config.name}", "file", shown=progress), config, notes, workers)
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
         raise ValueError(f"no file of {tree} could be used: {reasons}")
     with _quiet_tfds():
-        writer = builder(config, str(aside), chain((first,), stream))
+        writer = builder(config, str(aside), chain((first,), stream, _ordering(config.name, progress)))
         writer.download_and_prepare()
     return Path(writer.data_path)
+
+
+def _ordering(name: str, progress: bool) -> Iterator[Any]:
+    """Comes after the last example and adds none: from here on TFDS puts the examples in their order on disk, and may say how far it is."""
+    if progress and parallel.is_primary():
+        print(f"write {name}: putting the examples in their order", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            tfds.enable_progress_bar()
+    yield from ()
 
 
 def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: CohortConfig, progress: bool) -> None:
@@ -161,7 +170,7 @@ def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: 
     records = open_records(written)
     rows = [
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}
-        for i in tqdm(range(len(records)), desc="check", unit="example", disable=not progress, file=sys.stderr)
+        for i in track(range(len(records)), "check", "example", shown=progress)
     ]
     pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
     notes.table().to_csv(written / EXCLUSIONS, index=False)

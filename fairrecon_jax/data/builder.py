@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.policies import attribute_column, choose_attributes, choose_tasks, evaluated
+from fairrecon_jax.data.policies import attribute_column, check_attributes, choose_attributes, choose_tasks, evaluated
 from fairrecon_jax.data.units import Unit, limit, note_attributes, unique
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
@@ -85,8 +85,8 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     @abc.abstractmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
-        """Lists what can be read under `root`; raises where a table is missing or lacks a column."""
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
+        """Lists what can be read under `root`, with progress bars if wanted; raises where a table is missing or lacks a column."""
 
     @classmethod
     @abc.abstractmethod
@@ -133,7 +133,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             yield sample.example_id, {**record, **{name: sample.columns[name] for name in self.columns}}
 
     @classmethod
-    def units(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+    def units(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
         """Scans, drops duplicates with a note, keeps the wanted number of patients, notes unknown attributes.
 
         Raises:
@@ -142,7 +142,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         """
         if not root.is_dir():
             raise FileNotFoundError(f"no data folder {root}")
-        kept = limit(unique(cls.scan(root, config, notes), notes), config.patients)
+        kept = limit(unique(cls.scan(root, config, notes, progress), notes), config.patients)
         if not kept:
             reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
             raise ValueError(f"nothing usable for {cls.cohort} under {root}" + (f" ({reasons})" if reasons else ""))
@@ -161,6 +161,12 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+
+    @classmethod
+    def check(cls, config: CohortConfig) -> None:
+        """Raises ValueError where the configuration asks for a task or attribute that the cohort does not have."""
+        choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
+        check_attributes(cls.cohort, cls.attribute_names, config)
 
     @classmethod
     def describe(cls, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None) -> tuple[pd.DataFrame, CohortSpec]:

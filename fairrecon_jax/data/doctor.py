@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import combinations
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from tqdm import tqdm
 
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.notes import KEPT, KINDS, Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import read_splits
+from fairrecon_jax.progress import track
 from fairrecon_jax.types import CohortSpec
 
 Severity = Literal["error", "warning", "note"]
@@ -162,14 +161,13 @@ def examine(
         raise ValueError(f"the configuration is of {chosen.name!r}, not of {name!r}")
     notes, found = Notes(), _Found(examples)
     try:
-        units = builder.units(tree, chosen, notes)
+        units = builder.units(tree, chosen, notes, progress)
         found.lists(builder.lists(tree))
     except (FileNotFoundError, ValueError) as error:
         found.add("error", "table", [str(error)])
         found.notes(notes, builder.modality)
         return DoctorReport(name, str(tree), found.sorted(), pd.DataFrame(), 0, 0)
-    bar = tqdm(units, desc=f"examine {name}", unit="file", disable=not progress, file=sys.stderr)
-    rows = found.read(builder.samples(tree, bar, chosen, notes))
+    rows = found.read(builder.samples(tree, track(units, f"examine {name}", "file", shown=progress), chosen, notes))
     found.notes(notes, builder.modality)
     if splits_path is not None:
         _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, found)

@@ -179,15 +179,20 @@ def choose_tasks(cohort: str, tasks: tuple[Task, ...], extra: tuple[Task, ...], 
     return tuple(known[name] for name in config.tasks) or tasks
 
 
+def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) -> None:
+    """Raises ValueError where a configuration asks for an attribute that the cohort does not have."""
+    unknown = [name for name in config.attributes if name not in names]
+    if unknown:
+        raise ValueError(f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}")
+
+
 def choose_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig, raw: pd.DataFrame) -> tuple[str, ...]:
     """The attributes a configuration asks for; all where it asks for none, less race where nobody's race is known.
 
     Raises:
       ValueError: an attribute that the cohort does not have, or race asked for where nobody's is known.
     """
-    unknown = [name for name in config.attributes if name not in names]
-    if unknown:
-        raise ValueError(f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}")
+    check_attributes(cohort, names, config)
     empty = {"race"} if "race_recorded" in raw and not raw["race_recorded"].map(race_group).notna().any() else set()
     if empty & set(config.attributes):
         raise ValueError(f"race of no patient of this {cohort} is known: exclusions.csv says why")

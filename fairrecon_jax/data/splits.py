@@ -101,11 +101,7 @@ def make_splits(
     Reference:
       K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD 2011.
     """
-    shares = tuple(float(value) for value in fractions)
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"fractions must be three non-negative numbers with sum 1 (train, val, test), got {fractions}")
-    if not 0 <= diagnosis_fraction < 1:
-        raise ValueError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")
+    shares = check_shares(fractions, diagnosis_fraction)
     names, traits = patient_traits(table, spec)
     generator = np.random.default_rng(seed)
     part = _stratify(traits, shares, generator)
@@ -115,6 +111,24 @@ def make_splits(
         cut = _stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
         patients |= {names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)}
     return _sealed(int(seed), shares, patients, float(diagnosis_fraction))
+
+
+def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple[float, ...]:
+    """The fractions as floats.
+
+    Raises:
+      ValueError: they or the diagnosis fraction are out of range.
+    """
+    wrong = ValueError(f"fractions must be three non-negative numbers with sum 1 (train, val, test), got {fractions}")
+    try:
+        shares = tuple(float(value) for value in fractions)
+    except (TypeError, ValueError) as error:
+        raise wrong from error
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise wrong
+    if not 0 <= diagnosis_fraction < 1:
+        raise ValueError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")
+    return shares
 
 
 def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np.ndarray]:

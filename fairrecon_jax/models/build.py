@@ -50,7 +50,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
       The instance.
 
     Raises:
-      ValueError: the kind or a field is unknown, or a required field is missing; the message lists the valid ones.
+      ValueError: the kind or a field is unknown, or a required field is missing; the message lists the valid ones. Or a whole number is
+        negative, or a width is 0.
       TypeError: a value does not fit its field.
     """
     if kind not in registry:
@@ -64,12 +65,20 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     if missing:
         raise ValueError(f"{what} {kind!r} needs the field {', '.join(map(repr, missing))}")
     values = {name: _frozen(value) for name, value in fields.items()}
-    hints = typing.get_type_hints(registry[kind])
+    for name, wanted in misfits(registry[kind], values).items():
+        raise TypeError(f"{what} {kind!r}: field {name!r} takes {wanted}, got {values[name]!r}")
     for name, value in values.items():
-        if not _fits(value, hint := hints[name]):
-            wanted = hint.__name__ if type(hint) is type else str(hint).replace("typing.", "")
-            raise TypeError(f"{what} {kind!r}: field {name!r} takes {wanted}, got {value!r}")
+        lowest = 1 if name.endswith("width") else 0
+        if isinstance(value, int) and value < lowest:
+            raise ValueError(f"{what} {kind!r}: field {name!r} must be at least {lowest}, got {value}")
     return registry[kind](**values)
+
+
+def misfits(factory: type, values: Mapping[str, Any]) -> dict[str, str]:
+    """The fields whose value does not fit their type: by name, the type in words."""
+    hints = typing.get_type_hints(factory)
+    wrong = {name: hints[name] for name, value in values.items() if not _fits(value, hints[name])}
+    return {name: hint.__name__ if type(hint) is type else str(hint).replace("typing.", "") for name, hint in wrong.items()}
 
 
 def _frozen(value: Any) -> Any:
@@ -89,4 +98,6 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and len(parts) == len(value) and all(map(_fits, value, parts))
     if isinstance(value, bool):
         return hint in (bool, Any)
+    if origin is not None:
+        return isinstance(value, origin)
     return hint is Any or isinstance(value, (int, float) if hint is float else hint)

@@ -48,6 +48,8 @@ class IrsdeReconstructor:
       lam: see `SDE`.
       eps: see `SDE`.
       loss_norm: "l1" (paper) or "l2".
+      time_power: p of the density t^(p - 1) that training draws times from; 1 (paper) is uniform. Above it more of them are late, where
+        x_t no longer tells x_0 and the network has to read it off the degraded image.
       objective_max_t: latest time at which a mitigation objective sees the clean estimate, see `loss`; T / 2 if None.
       preset: a sampler of `diffusion.PRESETS`; "paper" is Euler's method with 100 steps.
       method: replaces the preset's method where it is not None.
@@ -73,6 +75,7 @@ class IrsdeReconstructor:
     lam: float = 10 / 255
     eps: float = 0.005
     loss_norm: Literal["l1", "l2"] = "l1"
+    time_power: float = 1.0
     objective_max_t: int | None = None
     preset: str = "paper"
     method: str | None = None
@@ -136,6 +139,8 @@ class IrsdeReconstructor:
         if self.precondition is not None and len(self.precondition) != 2:
             raise ValueError(f"irsde: precondition must be two deviations (sd, fine) or None, got {self.precondition}")
         _ = self.scaling  # refuses what is no deviation
+        if not self.time_power > 0:
+            raise ValueError(f"irsde: time_power must be above 0, got {self.time_power}")
         if not 1 <= self._objective_max_t <= self.T:
             raise ValueError(f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}")
         for sampler in (self.sampler, _preset(self.eval_preset)):
@@ -159,7 +164,7 @@ class IrsdeReconstructor:
         return jax.tree_util.tree_map_with_path(_quieter, fresh)
 
     def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """The matching loss at one time per example, uniform in 1 .. T; time and noise depend on the key and the example only.
+        """The matching loss at one time per example; time (see `time_power`) and noise depend on the key and the example only.
 
         The clean estimate of the output is for a mitigation objective: X_t = mu + (x_t - mu - sg_t e) / a_t clipped to [0, 1]. Towards T an
         error of the network is amplified by sg_t / a_t (7.8 at T) and X_t is no image that a diagnosis could read, so it is estimated at a
@@ -194,20 +199,20 @@ class IrsdeReconstructor:
 
     def _matching(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """The matching loss of each example [B]; with `precondition` in units of the network's output, so that every time counts alike."""
-        t, _, x, mu = self._noisy(batch, key, self.T)
+        t, _, x, mu = self._noisy(batch, key, self.T, self.time_power)
         reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
         difference = reached - self.sde.optimal_reverse(x, jnp.asarray(batch["image"], jnp.float32), mu, t)
         if self.scaling is not None:
             difference = difference / at(self.scaling.gain, t)
         return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
 
-    def _noisy(self, batch: Batch, key: Key, latest: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """(t [B], e, x_t, mu), t uniform in 1 .. latest."""
+    def _noisy(self, batch: Batch, key: Key, latest: int, power: float = 1.0) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """(t [B], e, x_t, mu), t in 1 .. latest of density t^(power - 1)."""
         image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
 
         def draw(own: Key) -> tuple[jax.Array, jax.Array]:
             of_time, of_noise = jax.random.split(own)
-            return jax.random.randint(of_time, (), 1, latest + 1), jax.random.normal(of_noise, image.shape[1:])
+            return draw_time(of_time, latest, power), jax.random.normal(of_noise, image.shape[1:])
 
         t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
         return t, noise, self.sde.forward(image, mu, t, noise), mu
@@ -271,6 +276,14 @@ class IrsdeReconstructor:
     def _sample_part(self, variables: Variables, table: np.ndarray, part: tuple[Any, Key]) -> jax.Array:
         mu, keys = part
         return sample(lambda x, t: self.noise_estimate(variables, mu, x, t), mu, keys, table, self.lam, self.clip)
+
+
+def draw_time(key: Key, latest: int, power: float) -> jax.Array:
+    """An int32 time in 1 .. latest, P(t <= s) = (s / latest)^power."""
+    if power == 1:
+        return jax.random.randint(key, (), 1, latest + 1)
+    share = jax.random.uniform(key) ** (1 / power)
+    return jnp.clip(jnp.ceil(share * latest), 1, latest).astype(jnp.int32)
 
 
 def _quieter(path: Any, leaf: jax.Array) -> jax.Array:

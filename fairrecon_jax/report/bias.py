@@ -23,6 +23,7 @@ from fairrecon_jax.report.drawing import (
     offsets,
     point,
     signed,
+    stripes,
     wrap,
 )  # fmt: skip
 from fairrecon_jax.report.forest import SIGNS, metrics_used, slug, speak
@@ -34,8 +35,8 @@ FACES = {"widened": "#222222", "narrowed": "#ffffff", "reversed": "#5a5a5a", "sh
 def baseline(findings: Findings) -> Drawing | None:
     """The gap of each task on the original images against its chance floor, one column per attribute."""
     rows = baseline_rows(findings)
-    tasks = [t for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    attributes = [a for a in findings.attributes if (rows["attribute"] == a).any()]
+    tasks = findings.tasks_in(rows)
+    attributes = findings.attributes_in(rows)
     if not tasks:
         return None
     kinds = [k for k in ("classification", "segmentation") if any(t.kind == k for t in tasks)]
@@ -116,8 +117,8 @@ def bias_changes(findings: Findings) -> list[Drawing]:
 def bias_change(findings: Findings, metric: str) -> Drawing | None:
     """Change of one gap metric: one panel per attribute, tasks side by side, every method and mitigation."""
     rows = findings.change_rows("fairness", metric=metric, level=findings.headline_level, attribute=findings.attributes)
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    attributes = [a for a in findings.attributes if (rows["attribute"] == a).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    attributes = findings.attributes_in(rows)
     if not tasks:
         return None
     methods = findings.methods(rows)
@@ -154,8 +155,7 @@ NO_TEST = "No test was run on these changes, so none of them is marked. "
 def vertical_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list[str], methods: list[tuple[str, str]]) -> None:
     """Changes of one attribute: tasks along x, methods side by side, verdict signs above."""
     axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
-    for i in range(1, len(tasks), 2):
-        axes.axvspan(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
+    stripes(axes, len(tasks), vertical=True)
     place = dict(zip(methods, offsets(len(methods), min(0.72, 0.22 * (len(methods) - 1))), strict=True))
     where = {t: i for i, t in enumerate(tasks)}
     tested = (rows["verdict"] != "").any()
@@ -230,8 +230,8 @@ def verdict_maps(findings: Findings) -> list[Drawing]:
 def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
     """Every verdict at a glance: tasks by attribute and method, sign and size of the change in each tile."""
     rows = findings.gap_changes(mitigation=mitigation)
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    attributes = [a for a in findings.attributes if (rows["attribute"] == a).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    attributes = findings.attributes_in(rows)
     if not tasks:
         return None
     methods = findings.methods(rows)

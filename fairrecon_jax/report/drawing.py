@@ -68,6 +68,12 @@ def offsets(count: int, width: float = 0.5) -> np.ndarray:
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(max(count, 0))
 
 
+def stripes(axes: Axes, count: int, vertical: bool = False) -> None:
+    """A pale ground under every other of `count` lines, or columns, so that the eye keeps to one."""
+    for i in range(1, count, 2):
+        (axes.axvspan if vertical else axes.axhspan)(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
+
+
 def point(axes: Axes, x: Any, y: Any, look: style.Look, marker: str, **more: Any) -> None:
     """One mark (or several) in the colour and fill of its reconstructor and the shape of its mitigation."""
     options: dict[str, Any] = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "markeredgewidth": 1.0}

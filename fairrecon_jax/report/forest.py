@@ -19,8 +19,8 @@ SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
 def overview(findings: Findings) -> Drawing | None:
     """The change of each task's gap at the headline level, one column per attribute, methods without mitigation."""
     rows = findings.plain(findings.gap_changes())
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    attributes = [a for a in findings.attributes if (rows["attribute"] == a).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    attributes = findings.attributes_in(rows)
     if not tasks:
         return None
     methods = findings.methods(rows)
@@ -45,7 +45,7 @@ def overview(findings: Findings) -> Drawing | None:
 
 def metrics_used(findings: Findings, rows: pd.DataFrame) -> str:
     """One sentence on which gap was measured for which kind of task."""
-    kinds = {t.kind for t in findings.spec.tasks if (rows["task"] == t.name).any()}
+    kinds = {t.kind for t in findings.tasks_in(rows)}
     words = {"classification": "EODD (a difference of rates) for findings", "segmentation": "SER (a ratio of errors) for delineations"}
     return "the gap is " + " and ".join(words[k] for k in ("classification", "segmentation") if k in kinds) + "."
 
@@ -83,7 +83,7 @@ def gap_forests(findings: Findings) -> list[Drawing]:
 def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
     """The forest of one attribute at the headline level, one line per task and method without mitigation."""
     rows = findings.plain(findings.gap_changes(attribute=attribute))
-    tasks = [t for t in findings.spec.tasks if (rows["task"] == t.name).any()]
+    tasks = findings.tasks_in(rows)
     if not tasks:
         return None
     methods = findings.methods(rows)

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, Marks, canvas, few_ticks, legend, not_estimable, offsets, signed, wrap
+from fairrecon_jax.report.drawing import Drawing, Marks, canvas, few_ticks, legend, not_estimable, offsets, signed, stripes, wrap
 from fairrecon_jax.report.forest import slug
 from fairrecon_jax.report.select import Findings, changed, each, known, one
 
@@ -33,7 +33,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
     rows = findings.pick("performance", attribute=attribute, metric=metric, level=[findings.headline_level, math.nan])
     rows = findings.plain(rows[rows["version"].isin(["original", "reconstructed"])])
     tasks = [t for t in [*(task.name for task in findings.spec.tasks), ""] if (rows["task"] == t).any()]
-    groups = [g for g in findings.groups(attribute) if (rows["group"] == g).any()]
+    groups = findings.groups_in(rows, attribute)
     if not tasks or not groups:
         return None
     methods = findings.methods(rows[rows["version"] == "reconstructed"])
@@ -79,8 +79,7 @@ def panel_grid(figure: mpl.figure.Figure, findings: Findings, tasks: list[str], 
         axes.grid(axis="x")
         few_ticks(axes)
         axes.tick_params(axis="y", length=0)
-        for i in range(1, len(groups), 2):
-            axes.axhspan(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
+        stripes(axes, len(groups), vertical=False)
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(groups)), [wrap(g, 18) for g in groups])
         axes.set_ylim(len(groups) - 0.5, -0.5)
@@ -132,8 +131,8 @@ def group_changes(findings: Findings) -> list[Drawing]:
 def group_change(findings: Findings, rows: pd.DataFrame, attribute: str, metric: str, stratum: str) -> Drawing | None:
     """Change of each group's rate against the common change, one panel a task."""
     rows = findings.plain(rows[(rows["attribute"] == attribute) & (rows["metric"] == metric) & (rows["label_stratum"] == stratum)])
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    groups = [g for g in findings.groups(attribute) if (rows["group"] == g).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    groups = findings.groups_in(rows, attribute)
     if not tasks or not groups:
         return None
     methods = findings.methods(rows)
@@ -209,8 +208,8 @@ def intersections(findings: Findings) -> list[Drawing]:
 
 def intersection(findings: Findings, attribute: str, recon: str, mitigation: str, rows: pd.DataFrame) -> Drawing | None:
     """The heat map of one combined attribute and method."""
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
-    groups = [g for g in findings.groups(attribute) if (rows["group"] == g).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    groups = findings.groups_in(rows, attribute)
     if not tasks or not groups:
         return None
     reach = max(float(rows["change"].abs().max()) if rows["change"].notna().any() else 0.0, 0.01)

@@ -31,7 +31,7 @@ def tradeoff(findings: Findings) -> Drawing | None:
     if findings.mitigations == ["none"]:
         return None
     rows = tradeoff_rows(findings)
-    attributes = [a for a in findings.attributes if (rows["attribute"] == a).any()]
+    attributes = findings.attributes_in(rows)
     if not attributes:
         return None
     with canvas(2.9) as figure:

@@ -21,6 +21,7 @@ from fairrecon_jax.report.drawing import (
     offsets,
     original_handle,
     signed,
+    stripes,
     wrap,
 )  # fmt: skip
 from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
@@ -236,7 +237,7 @@ def task_change(findings: Findings) -> Drawing | None:
     rows = findings.change_rows("performance", metric=metrics, attribute="", level=findings.headline_level)
     rows = rows[rows["task"] != ""]
     metrics = [m for m in metrics if (rows["metric"] == m).any()]
-    tasks = [t.name for t in findings.spec.tasks if (rows["task"] == t.name).any()]
+    tasks = [t.name for t in findings.tasks_in(rows)]
     if not tasks:
         return None
     methods = findings.methods(rows)
@@ -262,8 +263,7 @@ def task_change(findings: Findings) -> Drawing | None:
 def change_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, tasks: list[str], methods: list[tuple[str, str]]) -> None:
     """Changes per task (rows) and method (side by side): strong where the verdict says changed, pale where not, "n.e." where unknown."""
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
-    for i in range(1, len(tasks), 2):
-        axes.axhspan(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
+    stripes(axes, len(tasks), vertical=False)
     place = dict(zip(methods, offsets(len(methods), min(0.66, 0.24 * (len(methods) - 1))), strict=True))
     where = {t: i for i, t in enumerate(tasks)}
     marks = Marks(size=4.4 if len(methods) < 5 else 3.4)

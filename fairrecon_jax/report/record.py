@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from fairrecon_jax.progress import duration
 from fairrecon_jax.report import style
 from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables import Missing, Sheet, fixed, number
@@ -66,14 +67,6 @@ def run_times(provenance: Mapping[str, Any]) -> Sheet | None:
         return None
     frame = pd.DataFrame(records, columns=["stage", "time"])
     return Sheet("run_times", "Run times", "Wall-clock time of each stage on the machine that ran it.", frame)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "9.5 s", "8 min 32 s", "3 h 05 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]) -> Sheet | None:

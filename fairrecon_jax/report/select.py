@@ -182,6 +182,18 @@ class Findings:
         rows = self.performance[self.performance["attribute"] == attribute]
         return [g for g in rows["group"].unique() if g]
 
+    def tasks_in(self, rows: pd.DataFrame) -> list[Task]:
+        """The tasks that occur in the rows, in the specification's order."""
+        return [t for t in self.spec.tasks if (rows["task"] == t.name).any()]
+
+    def attributes_in(self, rows: pd.DataFrame) -> list[str]:
+        """The attributes that occur in the rows, in the specification's order."""
+        return [a for a in self.attributes if (rows["attribute"] == a).any()]
+
+    def groups_in(self, rows: pd.DataFrame, attribute: str) -> list[str]:
+        """The groups of an attribute that occur in the rows, in the order of `groups`."""
+        return [g for g in self.groups(attribute) if (rows["group"] == g).any()]
+
     @functools.cached_property
     def intersections(self) -> list[str]:
         """Attributes of the tables that combine attributes of the specification, such as "sex x race"."""

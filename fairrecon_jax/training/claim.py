@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax import parallel
 from fairrecon_jax.atomic import write_atomic
 
 
@@ -35,7 +34,7 @@ def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -
         if names:
             changes = "; ".join(f"{name} was {written.get(name)!r}, now {choices.get(name)!r}" for name in names)
             raise ValueError(f"{workdir} holds a run with other choices: {changes}. Use another workdir, or remove this one")
-    elif parallel.is_primary():
+    else:
         write_atomic(path, json.dumps(choices, indent=1))
     fixed = {name: value for name, value in choices.items() if name not in free}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

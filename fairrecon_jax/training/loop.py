@@ -42,9 +42,9 @@ def fit(
 ) -> Variables:
     """Trains and returns the best variables by validation, or the last; a finished run is read back, an interrupted one continues.
 
-    A run is a function of (trainable, sources, config, prepare, objective, initial, weights, augment): killed at any moment and called again with
-    the same arguments it ends in the same parameters, bit for bit on the same devices. `workdir` receives `run.json` (the choices),
-    `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end.
+    A run is a function of (trainable, sources, config, prepare, objective, initial, weights, augment): killed at any moment and called
+    again with the same arguments it ends in the same parameters, bit for bit on the same devices. `workdir` receives `run.json` (the
+    choices), `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end.
 
     Args:
       trainable: losses and metrics.

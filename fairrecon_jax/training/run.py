@@ -18,13 +18,13 @@ import numpy as np
 
 from fairrecon_jax import parallel
 from fairrecon_jax.data.loader import read_rows, train_batches
+from fairrecon_jax.progress import Progress, Silence, progress
 from fairrecon_jax.training import optim
 from fairrecon_jax.training import state as states
 from fairrecon_jax.training.checkpoints import Checkpoints
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.evaluation import Source, evaluate
 from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter
-from fairrecon_jax.training.progress import Progress, Silence, progress
 from fairrecon_jax.training.state import TrainState
 from fairrecon_jax.training.step import Prepare, eval_step, train_step
 from fairrecon_jax.training.trainable import Objective, Trainable

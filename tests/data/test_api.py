@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import lgg_row, nih_row, write_lgg, write_nih
+from trees import chexpert_row, lgg_row, nih_row, write_chexpert, write_lgg, write_nih, write_ucsf
 
 from fairrecon_jax.data import COHORTS, Cohort, CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.api import folder_of
 from fairrecon_jax.data.cohort import open_records
 from fairrecon_jax.data.cohorts.lgg_mri import LggMri
+from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.parallel import example_digest
 
@@ -158,11 +160,32 @@ def test_tensorflow_is_never_imported(tree, tmp_path):
 
 def test_progress_shows_rate_and_remaining_time(tree, tmp_path, capfd):
     prepare(CONFIG, tree, tmp_path / "out")
-    shown = capfd.readouterr()
-    assert "read lgg_mri: 100%" in shown.err
-    assert "check: 100%" in shown.err
-    assert "file/s" in shown.err
-    assert shown.out == ""
+    told = capfd.readouterr().err
+    for title, unit in (("patients' folders", "folder"), ("read lgg_mri", "file"), ("check", "example")):
+        assert re.search(rf"^{title}: {unit} (\d+)/\1, .* {unit}s/s, 0.0 s left$", told, re.MULTILINE), told
+    assert "putting the examples in their order" in told
+
+
+@pytest.mark.parametrize("name", list(COHORTS))
+def test_listing_a_tree_shows_how_far_it_is(name, tmp_path, capfd):
+    trees = {
+        "chexpert": lambda: write_chexpert(tmp_path, [chexpert_row(n) for n in range(1, 4)]),
+        "nih_chestxray14": lambda: write_nih(tmp_path, [nih_row(n) for n in range(1, 4)]),
+        "ucsf_pdgm": lambda: write_ucsf(tmp_path, [("UCSF-PDGM-004", "UCSF-PDGM-0004")]),
+        "lgg_mri": lambda: write_lgg(tmp_path, ["TCGA_CS_0001"]),
+    }
+    root = trees[name]()
+    COHORTS[name].units(root, CohortConfig(name), Notes())
+    assert capfd.readouterr().err == ""
+    COHORTS[name].units(root, CohortConfig(name), Notes(), progress=True)
+    told = capfd.readouterr().err
+    expected = {
+        "chexpert": ["rows of CheXpert-v1.0-small/train.csv: row 3/3"],
+        "nih_chestxray14": ["files of images*/: file 3", "rows of Data_Entry_2017_v2020.csv: row 3/3"],
+        "ucsf_pdgm": ["files *_tumor_segmentation.nii*: file 1", "files *_FLAIR.nii*: file 1"],
+        "lgg_mri": ["patients' folders: folder 1/1"],
+    }
+    assert all(text in told for text in expected[name]), told
 
 
 def test_table_is_aligned_with_the_records_although_disk_order_is_shuffled(cohort):

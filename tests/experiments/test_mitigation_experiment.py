@@ -11,10 +11,13 @@ SPEC = CohortSpec("c", "C", "xray", (), (Attribute("sex", ("F", "M")),), Degrada
 
 
 def test_every_seed_is_a_valid_study_of_its_own():
-    for everything, names in ((True, ["adversarial", "eodd", "group_dro", "reweighting"]), (False, ["eodd"])):
+    heavier = ["adversarial_x1000", "eodd_x1000", "group_dro_x1000"]
+    for everything, names in ((True, ["adversarial", "eodd", "group_dro", "reweighting", *heavier]), (False, ["eodd"])):
         config = configuration(3, everything, 10, 50, (0.1, 1.0, 2.0), tiny=True)
         finetuning.check(config)
-        assert sorted(config.mitigations) == names
+        assert sorted(config.mitigations) == sorted(names)
+        for name in heavier if everything else ():
+            assert (config.mitigations[name].weight, config.mitigations[name].reconstructors) == (1000.0, ("pix2pix",))
         assert config.phantom.seed == config.splits.seed == config.mitigations.eodd.train.seed == 3
         assert config.mitigations.eodd.weights == (0.1, 1.0, 2.0)
 

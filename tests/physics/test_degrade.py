@@ -131,9 +131,12 @@ def test_conventions_reach_the_physics():
             assert float(jnp.abs(compiled(plain)(operator, image, identity, key) - changed).max()) > 1e-3, options
 
 
-@pytest.mark.parametrize(("kind", "method"), [("mri_radial", "auto"), ("xray_low_dose", "matmul")])
-def test_derivative_with_respect_to_the_image(kind, method):
-    """Against a central difference along one direction, without noise: its draws are constants to the derivative alone."""
+@pytest.mark.parametrize(("kind", "method", "step"), [("mri_radial", "auto", 1e-2), ("xray_low_dose", "matmul", 2e-3)])
+def test_derivative_with_respect_to_the_image(kind, method, step):
+    """Against a central difference along one direction, without noise: its draws are constants to the derivative alone.
+
+    The X-ray's step is short: a longer one makes another pixel the darkest, from which images are stretched: a kink of the loss.
+    """
     image, identity, key = inputs(1, 16)
     image = image * 0.5 + 0.25
     degradation = Degradation(kind, 16, noise="none", method=method)
@@ -144,7 +147,6 @@ def test_derivative_with_respect_to_the_image(kind, method):
 
     direction = noise(16, 1, seed=5)[..., None] - 0.5
     slope = float(jnp.vdot(jax.grad(loss)(jnp.asarray(image)), direction))
-    step = 1e-2
     difference = float(loss(image + step * direction) - loss(image - step * direction)) / (2 * step)
     assert slope == pytest.approx(difference, rel=2e-2)
 

@@ -12,6 +12,7 @@ import pytest
 
 from fairrecon_jax.parallel import example_keys, map_step
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
+from fairrecon_jax.reconstructors.irsde import draw_time
 from fairrecon_jax.types import Batch
 
 SIZE = 8
@@ -259,3 +260,20 @@ def test_bfloat16_is_near_float32():
     assert 0 < float(jnp.abs(rough - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())
     keys = example_keys(KEY, batch["example_id"])
     assert jax.eval_shape(models[1].reconstruct, variables, batch["degraded"], keys).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.5])
+def test_times_follow_their_law(power):
+    """P(t <= s) = (s / T)^p: every count of 40,000 draws within five standard errors."""
+    keys = jax.random.split(KEY, 40_000)
+    t = np.asarray(jax.jit(jax.vmap(lambda key: draw_time(key, 20, power)))(keys))
+    expected = np.diff((np.arange(21) / 20) ** power) * len(t)
+    found = np.bincount(t, minlength=21)
+    assert found[0] == 0
+    assert len(found) == 21
+    assert (np.abs(found[1:] - expected) < 5 * np.sqrt(expected) + 1).all()
+
+
+def test_a_time_power_of_zero_is_refused():
+    with pytest.raises(ValueError, match="time_power must be above 0, got 0"):
+        tiny(time_power=0.0).check(16)

@@ -21,11 +21,6 @@ def same(text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "60.0 s")])
-def test_durations_in_words(seconds, expected):
-    assert record.duration(seconds) == expected
-
-
 def test_run_times_must_be_seconds():
     with pytest.raises(ValueError, match=r"run_times'\]\['train'\] must be a number of seconds"):
         record.run_times({"run_times": {"train": "an hour"}})

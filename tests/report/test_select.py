@@ -202,3 +202,15 @@ def test_metrics_of_tasks():
     found = Task("a", "classification"), Task("b", "segmentation")
     assert [select.task_metric(t) for t in found] == ["auroc", "dice"]
     assert [select.gap_metric(t) for t in found] == ["eodd", "ser"]
+
+
+def test_what_occurs_in_rows_comes_in_the_specifications_order(mri):
+    rows = mri.gap_changes()
+    assert [t.name for t in mri.tasks_in(rows)] == [t.name for t in mri.spec.tasks if t.name in set(rows["task"])]
+    assert mri.tasks_in(rows[rows["task"] == "tumour"])[0].name == "tumour"
+    assert mri.tasks_in(rows[:0]) == []
+    assert mri.attributes_in(rows[rows["attribute"] == "sex"]) == ["sex"]
+    named = mri.pick("performance", attribute="sex")
+    first = mri.groups("sex")[0]
+    assert mri.groups_in(named, "sex") == mri.groups("sex")
+    assert mri.groups_in(named[named["group"] == first], "sex") == [first]

@@ -155,3 +155,17 @@ def test_evaluation_leaves_out_padding(devices: int) -> None:
     errors = np.mean((variables["params"]["net"]["scale"] * seen["degraded"] - part["image"]) ** 2, axis=(1, 2, 3))
     assert float(weight) == 5
     assert float(total) == pytest.approx(float(errors.sum()), rel=1e-5)
+
+
+def test_augmentation_changes_what_is_degraded_and_learnt_in_training() -> None:
+    def brighter(batch: Any, key: Any) -> Any:
+        return {**batch, "image": batch["image"] + 0.25}
+
+    def trained(augment: Any, batch: Any) -> Any:
+        step = parallel.map_step(train_step(FakeReconstructor(), CONFIG, optim.optimizer(CONFIG), degrade, None, augment), 1)
+        return step(start(FakeReconstructor(), CONFIG), batch)[0].params
+
+    plain, augmented = trained(None, BATCH), trained(brighter, BATCH)
+    by_hand = trained(None, brighter(BATCH, None))
+    assert any((a != b).any() for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(augmented), strict=True))
+    jax.tree.map(np.testing.assert_array_equal, augmented, by_hand)

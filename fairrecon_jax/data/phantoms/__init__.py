@@ -2,6 +2,6 @@
 
 from fairrecon_jax.data.phantoms.options import FINDINGS, PhantomOptions
 from fairrecon_jax.data.phantoms.presets import planted_gap
-from fairrecon_jax.data.phantoms.write import GROUND_TRUTH, write_phantom
+from fairrecon_jax.data.phantoms.write import GROUND_TRUTH, check_phantom, write_phantom
 
-__all__ = ["FINDINGS", "GROUND_TRUTH", "PhantomOptions", "planted_gap", "write_phantom"]
+__all__ = ["FINDINGS", "GROUND_TRUTH", "PhantomOptions", "check_phantom", "planted_gap", "write_phantom"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,28 @@ def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None)
     options = (options or PhantomOptions()).resolved(kind)
     with new_tree(Path(root)) as stage:
         patients = write_xray(stage, options) if kind == "xray" else write_brain(stage, options)
-        knobs = dataclasses.asdict(options)
-        del knobs["workers"]
-        truth = {"kind": kind, "options": knobs, "patients": patients}
+        truth = {"kind": kind, "options": _knobs(options), "patients": patients}
         write_json(stage / GROUND_TRUTH, truth)
     return truth
+
+
+def check_phantom(kind: Kind, root: Path, options: PhantomOptions) -> None:
+    """Refuses a tree that `write_phantom` would not write with these arguments.
+
+    Raises:
+      ValueError: it is no phantom tree, or was drawn with other options; the message names them.
+    """
+    path = root / GROUND_TRUTH
+    if not path.is_file():
+        raise ValueError(f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use another workdir")
+    truth = json.loads(path.read_text(encoding="utf-8"))
+    there = {"kind": truth["kind"], **truth["options"]}
+    wanted = json.loads(json.dumps({"kind": kind, **_knobs(options.resolved(kind))}))
+    changes = [f"{name} was {there[name]!r}, now {value!r}" for name, value in wanted.items() if there.get(name, value) != value]
+    if changes:
+        raise ValueError(f"{root} was drawn with other options: {'; '.join(changes)}. Use another workdir, or remove this one")
+
+
+def _knobs(options: PhantomOptions) -> dict[str, Any]:
+    """The options that the tree depends on."""
+    return {name: value for name, value in dataclasses.asdict(options).items() if name != "workers"}

@@ -21,7 +21,8 @@ import nibabel as nib
 import numpy as np
 import openpyxl
 from PIL import Image
-from tqdm import tqdm
+
+from fairrecon_jax.progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,10 +57,10 @@ def new_tree(root: Path) -> Iterator[Path]:
 def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title: str) -> list[R]:
     """`[work(t) for t in tasks]` with a progress bar, in `workers` processes if more than one; the order is kept."""
     if workers == 1 or len(tasks) < 2:
-        return [work(task) for task in tqdm(tasks, desc=title, unit="patient")]
+        return [work(task) for task in track(tasks, title, "patient")]
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context()) as pool:
         chunk = max(1, min(16, len(tasks) // (4 * workers)))
-        return list(tqdm(pool.map(work, tasks, chunksize=chunk), total=len(tasks), desc=title, unit="patient"))
+        return list(track(pool.map(work, tasks, chunksize=chunk), title, "patient", len(tasks)))
 
 
 def _context() -> Any:

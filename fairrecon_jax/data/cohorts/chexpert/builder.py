@@ -21,6 +21,7 @@ from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.data.units import Unit
+from fairrecon_jax.progress import track
 from fairrecon_jax.types import Task
 
 NO_FINDING, DEVICES = "No Finding", "Support Devices"
@@ -74,14 +75,14 @@ class Chexpert(CohortBuilder):
     default_age_cut: ClassVar[float | str] = 62.0
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
         """One unit per row of train.csv whose view is wanted; views left out are counted in one note each."""
         path = _table_path(root)
         table = read_table(path, NEEDED)
         folder = path.parent.relative_to(root)
         people = read_demographics(dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))), notes)
         units, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
-        for line, row in enumerate(rows_of(table), start=2):
+        for line, row in enumerate(track(rows_of(table), f"rows of {place}", "row", shown=progress), start=2):
             unit = _unit(row, folder, f"{place}#{line}", people, notes)
             if unit and unit.columns["view"] in config.views:
                 units.append(unit)

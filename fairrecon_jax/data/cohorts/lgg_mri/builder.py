@@ -15,6 +15,7 @@ from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, r
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.data.units import Unit
+from fairrecon_jax.progress import track
 from fairrecon_jax.types import Task
 
 FLAIR = 1
@@ -55,11 +56,12 @@ class LggMri(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
         """One unit per slice file; slices are ordered by their number, not by their name."""
         clinical = _clinical(root, notes)
         units = []
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        folders = sorted(path for path in root.iterdir() if path.is_dir())
+        for folder in track(folders, "patients' folders", "folder", shown=progress):
             match = FOLDER.fullmatch(folder.name)
             if not match:
                 notes.skip(folder.name, "unknown_name", "a folder that is not named TCGA_<site>_<id>_<date>")

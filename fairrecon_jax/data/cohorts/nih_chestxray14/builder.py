@@ -15,6 +15,7 @@ from fairrecon_jax.data.images import inside, load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.data.units import Unit
+from fairrecon_jax.progress import track
 from fairrecon_jax.types import Task
 
 FINDINGS = (
@@ -65,16 +66,17 @@ class NihChestxray14(CohortBuilder):
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
         """One unit per row of the table; images that no row names are noted."""
         if "frontal" not in config.views:
             raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
-        files = {file.name: file.relative_to(root).as_posix() for file in sorted(root.glob("images*/**/*.png"))}
+        listed = track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
+        files = {file.name: file.relative_to(root).as_posix() for file in sorted(listed)}
         official = _official(root)
         units = []
-        for line, row in enumerate(rows_of(table), start=2):
+        for line, row in enumerate(track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2):
             unit = _unit(row, f"{path.name}#{line}", files, official, notes)
             if unit:
                 units.append(unit)

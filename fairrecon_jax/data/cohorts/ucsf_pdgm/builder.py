@@ -15,6 +15,7 @@ from fairrecon_jax.data.images import UnreadableImage, is_constant, read_volume,
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.data.units import Unit
+from fairrecon_jax.progress import track
 from fairrecon_jax.types import Task
 
 SEX, AGE, GRADE, DIAGNOSIS = "Sex", "Age at MRI", "WHO CNS Grade", "Final pathologic diagnosis (WHO 2021)"
@@ -54,11 +55,11 @@ class UcsfPdgm(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes) -> list[Unit]:
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
         """One unit per exam that has a FLAIR volume and a mask."""
         clinical = _clinical(root, notes)
-        masks = _volumes(root, "tumor_segmentation", notes)
-        images = _volumes(root, "FLAIR", notes)
+        masks = _volumes(root, "tumor_segmentation", notes, progress)
+        images = _volumes(root, "FLAIR", notes, progress)
         units = []
         for exam, file in sorted(images.items()):
             if exam not in masks:
@@ -120,10 +121,10 @@ _UNKNOWN: dict[str, Any] = {
 }
 
 
-def _volumes(root: Path, kind: str, notes: Notes) -> dict[Exam, str]:
+def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, str]:
     """Files of one kind by exam; mirrors that nest name.nii/name.nii are found too."""
     found: dict[Exam, str] = {}
-    for path in sorted(root.rglob(f"*_{kind}.nii*")):
+    for path in sorted(track(root.rglob(f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)):
         file = path.relative_to(root).as_posix()
         exam = parse_exam(path.name)
         if not path.is_file():

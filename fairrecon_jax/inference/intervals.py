@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -47,7 +48,7 @@ class Bootstrap(NamedTuple):
 
 
 def jackknife_moments(pair: tuple[Array, Array], weight: Array) -> tuple[Array, Array, Array]:
-    """BCa acceleration of original, reconstructed and change from leave-one-out values.
+    """BCa acceleration of original, reconstructed and change from leave-one-out values, in JAX or NumPy as these are.
 
     a = sum w d^3 / (6 (sum w d^2)^1.5), d = mean - leave-one-out value.
 
@@ -60,13 +61,15 @@ def jackknife_moments(pair: tuple[Array, Array], weight: Array) -> tuple[Array, 
     """
 
     def acceleration(values: Array) -> Array:
-        w = weight.reshape(-1, *([1] * (values.ndim - 1))) * jnp.isfinite(values)
-        v = jnp.where(jnp.isfinite(values), values, 0)
-        d = jnp.where(w > 0, jnp.sum(w * v, 0)[None] / jnp.maximum(jnp.sum(w, 0), 1)[None] - v, 0)
-        largest = jnp.max(jnp.abs(d), 0)
-        d = d / jnp.where(largest > 0, largest, 1)[None]
-        square = jnp.sum(w * d**2, 0)
-        return jnp.where(square > 0, jnp.sum(w * d**3, 0) / (6 * jnp.maximum(square, 1e-30) ** 1.5), 0)
+        xp = jnp if isinstance(values, jax.Array) else np
+        w = weight.reshape(-1, *([1] * (values.ndim - 1))) * xp.isfinite(values)
+        v = xp.where(xp.isfinite(values), values, 0)
+        d = xp.where(w > 0, xp.sum(w * v, 0)[None] / xp.maximum(xp.sum(w, 0), 1)[None] - v, 0)
+        largest = xp.max(xp.abs(d), 0)
+        d = d / xp.where(largest > 0, largest, 1)[None]
+        weighted = w * d * d
+        square = xp.sum(weighted, 0)
+        return xp.where(square > 0, xp.sum(weighted * d, 0) / (6 * xp.maximum(square, 1e-30) ** 1.5), 0)
 
     before, after = pair
     return acceleration(before), acceleration(after), acceleration(after - before)

@@ -192,6 +192,10 @@ def sweep(findings: Findings) -> Drawing | None:
                 for value in mine.loc[mine["weight"] == 0, kind]:
                     axes.axhline(value, linewidth=0.8, linestyle=":", **faint)
             axes.set(xscale="log", xlabel="weight of the term", title=titles[kind])
+            weights = sorted({float(w) for w in rows["weight"] if w > 0})
+            axes.set_xticks(weights, [f"{w:g}" for w in weights])
+            axes.set_xticks([], minor=True)
+            axes.margins(x=0.12)
             axes.grid()
         legend(figure, findings, rows.assign(mitigation=rows["sweep"]))
     reasons = "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"])) if findings.sweep is not None else ""

@@ -11,7 +11,6 @@ from fairrecon_jax.report import style
 from fairrecon_jax.report.bias import baseline_rows
 from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
-from fairrecon_jax.report.mitigations import tradeoff_rows
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known, one, task_metric
 from fairrecon_jax.report.tables import Missing, Sheet, fixed, with_interval
 
@@ -157,23 +156,40 @@ def mitigation_cost(findings: Findings) -> Sheet | None:
     if findings.mitigations == ["none"]:
         return None
     psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed", level=findings.headline_level)
-    trade = tradeoff_rows(findings)
+    scores = findings.pick("performance", metric=["auroc", "dice"], attribute="", version="reconstructed", level=findings.headline_level)
+    scores = scores[scores["task"] != ""].dropna(subset=["value"]).set_index(["reconstructor", "mitigation", "task"])["value"]
     records = []
     for recon, mitigation in findings.methods(psnr):
         base, mine = one(psnr, reconstructor=recon, mitigation="none"), one(psnr, reconstructor=recon, mitigation=mitigation)
         if mitigation == "none" or base is None or mine is None:
             continue
-        of = trade[trade["reconstructor"] == recon]
-        before, after = (of.loc[of["mitigation"] == m, "score_change"].mean() for m in ("none", mitigation))
         moved = 100 * (mine["value"] - base["value"]) / base["value"]
-        records.append(
-            [findings.looks[recon].name, style.mitigation_name(mitigation), fixed(moved, 2, sign=True), fixed(after - before, 4, sign=True)]
-        )
+        before, after = shared_mean(scores, recon, mitigation)
+        reason = "no diagnosis has a score with and without mitigation"
+        changes = [fixed(100 * (after - before) / before, 2, reason, sign=True), fixed(after - before, 4, reason, sign=True)]
+        records.append([findings.looks[recon].name, style.mitigation_name(mitigation), fixed(moved, 2, sign=True), *changes])
     if not records:
         return None
-    frame = pd.DataFrame(records, columns=["method", "mitigation", "PSNR change %", "change of the mean task score"])
-    caption = "Mitigated against unmitigated reconstruction by the same method at the headline level. Averages without interval."
+    columns = ["method", "mitigation", "PSNR change %", "mean task score change %", "change of the mean task score"]
+    frame = pd.DataFrame(records, columns=columns)
+    caption = (
+        "Mitigated against unmitigated reconstruction by the same method at the headline level; the task score is AUROC or Dice, averaged "
+        "over the diagnoses that have one both times. Averages without interval."
+    )
     return Sheet("mitigation_cost", "What mitigation cost in image quality and diagnosis", caption, frame, labels=2)
+
+
+def shared_mean(scores: pd.Series, recon: str, mitigation: str) -> tuple[float, float]:
+    """Mean score without and with a mitigation over the tasks that have both; NaN where none has.
+
+    Args:
+      scores: values by (reconstructor, mitigation, task).
+      recon: the reconstructor.
+      mitigation: the mitigation.
+    """
+    kept = [scores[(scores.index.get_level_values(0) == recon) & (scores.index.get_level_values(1) == m)] for m in ("none", mitigation)]
+    both = pd.concat([part.droplevel([0, 1]) for part in kept], axis=1, join="inner")
+    return float(both.iloc[:, 0].mean()), float(both.iloc[:, 1].mean())
 
 
 def image_gaps(findings: Findings) -> Sheet | None:

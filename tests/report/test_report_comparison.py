@@ -78,6 +78,9 @@ def test_the_sweep_shows_each_weight_and_marks_the_chosen(findings):
     assert sorted(set(drawing.table["weight"])) == [0.0, 0.1, 1.0]
     assert "by rule" in drawing.caption
     assert len(drawing.figure.axes) == 3
+    for axes in drawing.figure.axes:
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["0.1", "1"]
+        assert not len(axes.get_xticks(minor=True))
     assert comparison.fallbacks(findings) == []
 
 

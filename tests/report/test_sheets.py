@@ -137,6 +137,20 @@ def test_mitigation_cost_in_psnr(mitigated):
     assert cost.iloc[0]["PSNR change %"] == "−2.50"
 
 
+def test_mitigation_cost_in_scores_of_the_tasks_that_both_have(mitigated):
+    rows = mitigated.performance.copy()
+    made = (rows["attribute"] == "") & (rows["version"] == "reconstructed") & rows["metric"].isin(["auroc", "dice"])
+    rows.loc[made, "value"] = rows.loc[made, "mitigation"].map({"none": 0.8, "eodd": 0.84})
+    rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "eodd"), "value"] = np.nan
+    rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "none"), "value"] = 0.1
+    cost = sheets.mitigation_cost(dataclasses.replace(mitigated, performance=rows)).frame
+    assert cost.iloc[0]["mean task score change %"] == "+5.00"
+    assert cost.iloc[0]["change of the mean task score"] == "+0.0400"
+    rows.loc[made & (rows["mitigation"] == "eodd"), "value"] = np.nan
+    empty = sheets.mitigation_cost(dataclasses.replace(mitigated, performance=rows)).frame
+    assert isinstance(empty.iloc[0]["mean task score change %"], Missing)
+
+
 @pytest.mark.parametrize(
     "make", [sheets.performance, sheets.baseline, sheets.median_changes, sheets.mitigated_changes, sheets.verdicts, sheets.image_gaps]
 )

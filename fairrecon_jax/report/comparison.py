@@ -114,7 +114,7 @@ def unbeaten(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     as_good = (first[:, None] >= first[None]) & (second[:, None] >= second[None])
     better = (first[:, None] > first[None]) | (second[:, None] > second[None])
-    return ~(as_good & better).any(axis=0)
+    return np.asarray(~(as_good & better).any(axis=0))
 
 
 def pareto(findings: Findings) -> Drawing | None:

@@ -156,8 +156,8 @@ def mitigation_cost(findings: Findings) -> Sheet | None:
     if findings.mitigations == ["none"]:
         return None
     psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed", level=findings.headline_level)
-    scores = findings.pick("performance", metric=["auroc", "dice"], attribute="", version="reconstructed", level=findings.headline_level)
-    scores = scores[scores["task"] != ""].dropna(subset=["value"]).set_index(["reconstructor", "mitigation", "task"])["value"]
+    rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", version="reconstructed", level=findings.headline_level)
+    scores = rows[rows["task"] != ""].dropna(subset=["value"]).set_index(["reconstructor", "mitigation", "task"])["value"]
     records = []
     for recon, mitigation in findings.methods(psnr):
         base, mine = one(psnr, reconstructor=recon, mitigation="none"), one(psnr, reconstructor=recon, mitigation=mitigation)

@@ -1,11 +1,14 @@
-"""Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2] [--tiny]`.
+"""Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2]
+[--sde-seeds=1] [--tiny]`.
 
 Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
-term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients; on the first `--other-seeds` all
-mitigations fine-tune all reconstructors, those with a weight Pix2Pix once more with 1000 times as much, since its loss is 1000 times an
-absolute error. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
-are compared once more with the attributes shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv`
-and `mitigation.md`, after every seed. With the folder and the number of patients of `experiments.planted` its studies are continued.
+term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients. On the first `--other-seeds` all
+mitigations fine-tune all reconstructors (the diffusion model, which takes most of the time, on the first `--sde-seeds`); those with a
+weight fine-tune Pix2Pix once more with 1000 times as much, since its loss is 1000 times an absolute error.
+
+Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared once more with the attributes
+shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`, after every seed.
+With the folder and the number of patients of `experiments.planted` its studies are continued.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ SCALE = 1000  # ... that a term must weigh as much more
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
-def configuration(seed: int, everything: bool, steps: int, patients: int, weights: tuple[float, ...], tiny: bool) -> ConfigDict:
+def configuration(
+    seed: int, everything: bool, steps: int, patients: int, weights: tuple[float, ...], tiny: bool, sde: bool = True
+) -> ConfigDict:
     """The study of one seed.
 
     Args:
@@ -47,6 +52,7 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
       patients: of the phantom.
       weights: of the equalised-odds term, to choose from; the other terms have the middle one.
       tiny: a smoke run of seconds whose numbers mean nothing.
+      sde: the diffusion model too, where everything is tried.
     """
     c = get_config()
     c.seed = c.phantom.seed = c.splits.seed = c.assess.seed = seed
@@ -55,6 +61,8 @@ def configuration(seed: int, everything: bool, steps: int, patients: int, weight
     c.report.examples = 0
     if not everything:
         c.reconstructors = ConfigDict({name: c.reconstructors[name] for name in ("identity", "unet")})
+    elif not sde:
+        del c.reconstructors["irsde"]
     for block in (*c.reconstructors.values(), *c.diagnosers.values()):
         if "train" in block:
             block.train.seed = seed
@@ -155,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     parser.add_argument("--out", required=True, type=Path, help="folder for the studies and the table")
     parser.add_argument("--seeds", type=int, default=5, help="phantom cohorts for the equalised-odds term")
     parser.add_argument("--other-seeds", type=int, default=2, help="of these, cohorts for the other mitigations too")
+    parser.add_argument("--sde-seeds", type=int, default=1, help="of these, cohorts for the diffusion model too")
     parser.add_argument("--steps", type=int, default=300, help="of each fine-tuning")
     parser.add_argument("--patients", type=int, default=1500, help="of each phantom")
     parser.add_argument(
@@ -166,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     weights = tuple(float(text) for text in chosen.weights.split(","))
 
     def configured(seed: int) -> ConfigDict:
-        return configuration(seed, seed < chosen.other_seeds, chosen.steps, chosen.patients, weights, chosen.tiny)
+        everything, sde = seed < chosen.other_seeds, seed < chosen.sde_seeds
+        return configuration(seed, everything, chosen.steps, chosen.patients, weights, chosen.tiny, sde)
 
     return over_seeds(chosen.out, "mitigation", chosen.seeds, configured, seed_rows, summary)
 

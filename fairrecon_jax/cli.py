@@ -16,6 +16,8 @@ from typing import Any
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from fairrecon_jax.memory import keep_memory
+
 PROGRAM = "fairrecon"
 REFUSED = (ValueError, OSError, ImportError, flags.Error)  # errors that are said in one line
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows it, and to whom.
@@ -86,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0, or 2 with one line on stderr where command, flags or input are refused.
     """
+    if argv is None:
+        keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
     if "--verbose" not in words:  # XLA calls the tuning flags of a cached program an error, even on the machine that compiled it
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -7,6 +7,7 @@ present the same step runs under `jax.vmap` with that axis name, which also rais
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -48,9 +49,15 @@ def start() -> None:
             count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
         except KeyError as missing:
             raise ValueError(f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it too, or none of them") from missing
-        jax.distributed.initialize(address, count, number, cluster_detection_method="deactivate")
+        jax.distributed.initialize(address, count, number, cluster_detection_method="deactivate", **_leaving())
     elif any(int(os.environ.get(name, "1")) > 1 for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")):
-        jax.distributed.initialize(local_device_ids=_own_accelerators(os.environ))
+        jax.distributed.initialize(local_device_ids=_own_accelerators(os.environ), **_leaving())
+
+
+def _leaving() -> dict[str, Any]:
+    """How long a process that ends waits for the others, where JAX takes it: one that fails alone should not hold up the end of the run."""
+    name = "shutdown_timeout_seconds"
+    return {name: 60} if name in inspect.signature(jax.distributed.initialize).parameters else {}
 
 
 def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import experiments.benchmarks
 from experiments.benchmarks.harness import REGISTRY, load_modules, run
+from fairrecon_jax.memory import keep_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", help="run this benchmark alone")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args(arguments)
+    if arguments is None:
+        keep_memory()
     load_modules(experiments.benchmarks)
     if options.list:
         print("\n".join(sorted(REGISTRY)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-Family = Literal["null", "planted"]
+Family = Literal["unchanged", "planted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Truth:
 
     Attributes:
       name: short name.
-      family: "null" (decisions change alike in all groups) or "planted".
+      family: "unchanged" (decisions change alike in all groups) or "planted".
       gap: how much lower the harmed group's scores are on originals already, in standard deviations.
       common: loss of all groups.
       harmed: how many times the design's harm befalls the harmed group.
@@ -92,11 +92,11 @@ DESIGNS = (
     Design("2 groups, 10,000 patients, 1-3 images", (7000, 3000), 3, 0.20, 1, 0.12),
 )
 NULLS = (
-    Truth("no gap", "null"),
-    Truth("common loss", "null", common=0.3),
-    Truth("gap before, unchanged", "null", gap=0.5),
+    Truth("no gap", "unchanged"),
+    Truth("common loss", "unchanged", common=0.3),
+    Truth("gap before, unchanged", "unchanged", gap=0.5),
 )
-NOISIER = Truth("noisier group", "null", shared_harmed=0.5)
+NOISIER = Truth("noisier group", "unchanged", shared_harmed=0.5)
 BLURRED = Truth("blurred", "planted", harmed=1.0)
 BLURRED_GAP = Truth("blurred, gap before", "planted", gap=0.5, harmed=1.0)
 OVERLOOKED_GAP = Truth("overlooked, gap before", "planted", gap=0.5, harmed=1.25, false_alarms=0.0)

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.inference.did import MIN_PATIENTS
+from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
 
 DEFAULT = f"default_{MIN_PATIENTS}"
 MOST, LEAST, ENOUGH_CHANGED = 0.065, 0.03, 20
@@ -27,7 +27,7 @@ STYLES = (
     ("published_size_adjusted", "published, true 5% critical value", "#009E73", "D"),
 )
 SHOWN: tuple[str, ...] = ("design", "truth", "changed_label_1", "estimable", "harmed_estimable", DEFAULT, "default_15", "default_10")
-SHOWN += ("default_eop", "published", "paper", "published_size_adjusted", "published_change_size_adjusted")
+SHOWN += ("alike", "default_eop", "published", "paper", "published_size_adjusted", "published_change_size_adjusted")
 
 
 class Check(NamedTuple):
@@ -52,7 +52,7 @@ def checks(table: pd.DataFrame) -> list[Check]:
     for _, row in table.iterrows():
         name = f"{row['design']} / {row['truth']}"
         rate = row[DEFAULT]
-        if row["family"] == "null" and row["estimable"] > 0:
+        if row["family"] == "unchanged" and row["estimable"] > 0:
             error = f"{rate:.3f} (standard error {row['std_error']:.3f})"
             found.append(Check(f"false positives at most {MOST:.1%}", name, bool(rate <= MOST), error))
             if min(row["changed_label_0"], row["changed_label_1"]) >= ENOUGH_CHANGED:
@@ -80,8 +80,14 @@ def to_markdown(table: pd.DataFrame, found: list[Check]) -> str:
     """The study as a page: demands, then the table."""
     failed = [c for c in found if not c.passed]
     lines = ["# Calibration of the tests", "", f"{len(table)} cells, {len(found)} demands, {len(failed)} not met.", ""]
-    lines += [f"- **not met**: {c.demand}: {c.cell}: {c.detail}" for c in failed]
-    lines += ["", "Rejection rate at nominal 5%; `harmed_estimable` is the share of cohorts in which the harmed group can be judged.", ""]
+    lines += [*(f"- **not met**: {c.demand}: {c.cell}: {c.detail}" for c in failed), *[""] * bool(failed)]
+    lines += [
+        "Rejection rate at nominal 5%; `harmed_estimable` is the share of cohorts in which the harmed group can be judged; `alike`: the"
+    ]
+    lines += [
+        f"default test with false alarms and missed findings weighted alike (default: {LABEL_WEIGHTS[0]:g} and {LABEL_WEIGHTS[1]:g}).",
+        "",
+    ]
     lines += ["| " + " | ".join(SHOWN) + " |", "|" + "---|" * len(SHOWN)]
     for _, row in table.iterrows():
         cells = [str(v) if isinstance(v, str) else ("" if pd.isna(v) else f"{v:.3f}".rstrip("0").rstrip(".")) for v in row[list(SHOWN)]]
@@ -91,7 +97,7 @@ def to_markdown(table: pd.DataFrame, found: list[Check]) -> str:
 
 def draw(table: pd.DataFrame, path: Path) -> None:
     """One row per cell; left false-positive rates with the nominal 5% and the demanded 6.5%, right power."""
-    kinds = [table[table["family"] == kind] for kind in ("null", "planted")]
+    kinds = [table[table["family"] == kind] for kind in ("unchanged", "planted")]
     tall = max(len(kind) for kind in kinds)
     figure, axes = plt.subplots(1, 2, figsize=(15, 1.5 + 0.27 * tall), constrained_layout=True)
     for axis, rows, title in zip(axes, kinds, ("False-positive rate (a true null)", "Power (planted harm)")):

@@ -14,7 +14,7 @@ import pandas as pd
 from experiments.calibration.cells import CELLS, Cell
 from experiments.calibration.simulate import Tables, parameters, simulate
 from fairrecon_jax.inference.bootstrap import resample_images
-from fairrecon_jax.inference.did import MIN_PATIENTS
+from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
 from fairrecon_jax.inference.published import published_summary
 from fairrecon_jax.inference.signflip import sign_flip
 from fairrecon_jax.parallel import example_digest
@@ -23,6 +23,7 @@ from fairrecon_jax.types import Array, Key
 FLIPS = 199
 REPLICATES = 199
 RULES = (MIN_PATIENTS, 15, 10)
+ALIKE = (1.0, 1.0)
 LEVEL = 0.05
 
 
@@ -30,8 +31,8 @@ class Outcomes(NamedTuple):
     """What each test said of each cohort of a cell.
 
     Attributes:
-      p: [C, len(RULES) + 1] p-values of the default test under each rule for small cells, and of its equal-opportunity form (label 1
-        only) under the first rule; NaN = not estimable.
+      p: [C, len(RULES) + 2] p-values of the default test under each rule for small cells; under the first rule of the test that weighs
+        both labels alike, and of its equal-opportunity form (label 1 only); NaN = not estimable.
       judged: [C] bool, the harmed group is estimable for the finding (label 1).
       changed: [C, 2] changed decisions per label.
       published: [C] one-tailed p of the published code (mean form).
@@ -69,9 +70,11 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
       `Outcomes` of the K cohorts.
     """
     present = jnp.sum(tables.n > 0, 0)
-    families = [(tables.s, tables.n, present >= rule) for rule in RULES]
+    families = [(tables.s, tables.n, present >= rule) for rule in (*RULES, RULES[0])]
     families.append((tables.s[:, :, 1:], tables.n[:, :, 1:], present[:, 1:] >= RULES[0]))
-    flips = sign_flip(tuple(families), _digests(tables.s.shape[0]), key, flips=FLIPS, alpha=LEVEL, pooled=(True,) * len(families))
+    weights = (*(LABEL_WEIGHTS,) * len(RULES), ALIKE, (1.0,))
+    pooled = (True,) * len(families)
+    flips = sign_flip(tuple(families), _digests(tables.s.shape[0]), key, flips=FLIPS, alpha=LEVEL, pooled=pooled, label_weights=weights)
     drawn = jnp.asarray(resample_images(tables.cells, jax.random.fold_in(key, 1), replicates=REPLICATES))
     mean = published_summary(tables.cells, drawn, form="mean")
     worst = published_summary(tables.cells, drawn, form="max")
@@ -158,7 +161,7 @@ def summarise(cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float
         "harmed_estimable": float(found.judged.mean()),
     }
     row |= {f"default_{rule}": rejection(found.p[:, i]) for i, rule in enumerate(RULES)}
-    row["default_eop"] = rejection(found.p[:, -1])
+    row |= {"alike": rejection(found.p[:, -2]), "default_eop": rejection(found.p[:, -1])}
     row["std_error"] = float(np.sqrt(max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9) / max(share.sum(), 1)))  # type: ignore[operator]
     row |= {"published": rejection(found.published), "paper": rejection(found.paper)}
     row |= {"published_size_adjusted": adjusted[0], "published_change_size_adjusted": adjusted[1], "seconds": round(seconds, 1)}

@@ -89,6 +89,7 @@ def _did(context: Context, members: list[Judged], code: np.ndarray, groups: int,
         flips=options.flips,
         min_patients=options.min_patients,
         labels=labels,
+        label_weights=options.label_weights if labels == LABELS["eodd"] else None,
         alpha=options.alpha,
     )
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.resample import paired, resum
+from fairrecon_jax.assessment.resample import Name, Pair, bootstrap
 from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.intervals import Bootstrap
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
     Attributes:
       rates: decisions, arrays [K, G, 2] (label 0: false-positive rate, label 1: sensitivity).
       brier: arrays [K, G].
-      gaps: (metric, convention) -> arrays [K].
+      gaps: by (metric, convention), arrays [K].
       counts: [K, G].
       cells: [K, G, 2] patients per group and label.
       patients: [K] patients with a known group.
@@ -58,7 +58,7 @@ class Measured(NamedTuple):
 
     rates: Bootstrap
     brier: Bootstrap
-    gaps: dict[tuple[str, str], Bootstrap]
+    gaps: dict[Name, Bootstrap]
     counts: Counts
     cells: np.ndarray
     patients: np.ndarray
@@ -109,7 +109,7 @@ def tables(units: Units, decisions: Decisions, grouping: Grouping, resampled: np
     ]
 
 
-def _ratios(sums: list[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _ratios(sums: list[np.ndarray]) -> dict[Name, Pair]:
     """Rates [R, K, G, 2] and Brier scores [R, K, G] of both versions from resampled sums."""
     images, before, after, brier_before, brier_after = sums
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -117,10 +117,7 @@ def _ratios(sums: list[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {"rates": (before / images, after / images), "brier": (brier_before / total, brier_after / total)}
 
 
-GapPairs = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
-
-
-def gap_values(sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray) -> GapPairs:
+def gap_values(sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray) -> dict[Name, Pair]:
     """EODD and EOP of both versions under every convention.
 
     Args:
@@ -176,17 +173,16 @@ def measure(
     """
     counts, cells = count(units, decisions, grouping)
     parts = tables(units, decisions, grouping, resampled, weights.shape[1])
-    observed, drawn = resum(None, parts), resum(weights, parts)
-    ratio, ratio_drawn = _ratios(observed), _ratios(drawn)
-    found = {name: paired((ratio[name][0][0], ratio[name][1][0]), ratio_drawn[name], alpha) for name in ratio}
-    gaps = {}
-    if len(grouping.groups) > 1:
-        together = [np.concatenate(pair) for pair in zip(observed[:3], drawn[:3], strict=True)]
-        values = gap_values(together, conventions, cells >= min_patients)
-        gaps = {key: paired((before[0], after[0]), (before[1:], after[1:]), alpha) for key, (before, after) in values.items()}
+
+    def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
+        gaps = gap_values(sums[:3], conventions, cells >= min_patients) if len(grouping.groups) > 1 else {}
+        return {**_ratios(sums), **gaps}
+
+    gaps = bootstrap(parts, weights, statistics, alpha)
+    rates, brier = gaps.pop("rates"), gaps.pop("brier")
     member = decisions.known & (grouping.code >= 0)[None]
     patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
-    return Measured(found["rates"], found["brier"], gaps, counts, cells, patients)
+    return Measured(rates, brier, gaps, counts, cells, patients)
 
 
 def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:

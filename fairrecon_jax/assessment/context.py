@@ -83,4 +83,4 @@ class Context:
     def method(self, units: Units) -> str:
         """How bootstrap intervals were made, in words."""
         drawn = "image" if self.options.resample == "image" and units.unit == "image" else "patient"
-        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, bias-corrected"
+        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, BCa"

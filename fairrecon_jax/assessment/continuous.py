@@ -14,7 +14,7 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.gaps import add_floors
 from fairrecon_jax.assessment.pending import Pending, family_name
 from fairrecon_jax.assessment.performance import verdict_of_change
-from fairrecon_jax.assessment.resample import paired, resum, triple
+from fairrecon_jax.assessment.resample import Name, Pair, bootstrap, triple
 from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.verdicts import UNPAIRED, Quantity, Question, ask, group_rows, without_test
@@ -33,13 +33,13 @@ class Means(NamedTuple):
 
     Attributes:
       means: [K, G].
-      gaps: (metric, convention) -> [K].
+      gaps: by (metric, convention), [K].
       counts: n, n_patients, n_changed, each [K, G].
       patients: [K] patients with a known group.
     """
 
     means: Bootstrap
-    gaps: dict[tuple[str, str], Bootstrap]
+    gaps: dict[Name, Bootstrap]
     counts: dict[str, np.ndarray]
     patients: np.ndarray
 
@@ -63,7 +63,6 @@ def average(context: Context, units: Units, grouping: Grouping, names: tuple[str
     shape = (weights.shape[1], groups)
     values = (np.ones(known.shape), np.nan_to_num(units.original, posinf=0), np.nan_to_num(units.reconstructed, posinf=0))
     parts = [scatter(index, value, known, shape) for value in values]
-    observed, drawn = _means(resum(None, parts)), _means(resum(weights, parts))
     code, changed = np.maximum(grouping.code, 0), units.original != units.reconstructed
     per_cell = {
         "n": [np.bincount(code[rows], minlength=groups) for rows in known],
@@ -71,26 +70,21 @@ def average(context: Context, units: Units, grouping: Grouping, names: tuple[str
         "n_changed": [np.bincount(code[rows & moved & units.paired], minlength=groups) for rows, moved in zip(known, changed, strict=True)],
     }
     counts = {name: np.stack(part).astype(float) for name, part in per_cell.items()}
-    if not units.paired:
-        observed, drawn = ((np.full_like(pair[0], np.nan), pair[1]) for pair in (observed, drawn))
-    gaps: dict[tuple[str, str], Bootstrap] = {}
-    for name in names if groups > 1 else ():
-        for convention in options.conventions:
-            mask = counts["n_patients"] >= options.min_patients
-            value, value_drawn = ([_gap(v, mask, name, convention) for v in pair] for pair in (observed, drawn))
-            gaps[name, convention] = paired((value[0][0], value[1][0]), (value_drawn[0], value_drawn[1]), options.alpha)
-    return Means(
-        paired((observed[0][0], observed[1][0]), drawn, options.alpha),
-        gaps,
-        counts,
-        np.array([len(np.unique(units.patient[rows])) for rows in known]),
-    )
+    mask = counts["n_patients"] >= options.min_patients
+
+    def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
+        means = _means(sums, units.paired)
+        wanted = [(name, convention) for name in names for convention in options.conventions] if groups > 1 else []
+        return {"means": means, **{key: (_gap(means[0], mask, *key), _gap(means[1], mask, *key)) for key in wanted}}
+
+    gaps = bootstrap(parts, weights, statistics, options.alpha)
+    return Means(gaps.pop("means"), gaps, counts, np.array([len(np.unique(units.patient[rows])) for rows in known]))
 
 
-def _means(sums: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Means [R, K, G] of both versions from counts and totals."""
+def _means(sums: list[np.ndarray], paired: bool) -> Pair:
+    """Means [R, K, G] of both versions from counts and totals; those of originals are NaN where there are none."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[1] / sums[0], sums[2] / sums[0]
+        return sums[1] / (sums[0] if paired else np.full_like(sums[0], np.nan)), sums[2] / sums[0]
 
 
 def _gap_of(values: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention) -> jax.Array:

@@ -68,7 +68,8 @@ def _add_auroc(context: Context, cell: Cell, fields: Row, grouping: Grouping, te
 
 def _question(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> Question:
     family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
-    return Question(select(did, (k,)), grouping.groups, QUANTITIES[metric], family, area, context.options.alpha)
+    weights = context.options.label_weights if metric == "eodd" else ()
+    return Question(select(did, (k,)), grouping.groups, QUANTITIES[metric], family, area, context.options.alpha, label_weights=weights)
 
 
 def _gap_rows(context: Context, fields: Row, units: Units, measured: Measured, tests: Tests, k: int) -> list[Row]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from fairrecon_jax.inference.did import LABEL_WEIGHTS
 from fairrecon_jax.metrics.fairness import CONVENTIONS, Convention
 from fairrecon_jax.metrics.segmentation import EmptyMask
 
@@ -33,6 +34,7 @@ class AssessOptions:
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
       min_patients: a group x label cell with fewer patients is not judged.
       flips: draws of the sign-flip null.
+      label_weights: weights of false alarms and of missed findings in the test of equalised odds, see `did_test`.
       alpha: level of tests; intervals have level 1 - alpha.
       resample: what a bootstrap replicate draws, "patient" (with all images) or "image".
       empty_mask: Dice of an empty prediction on an empty truth: "undefined", "one" or "zero".
@@ -49,6 +51,7 @@ class AssessOptions:
     conventions: tuple[Convention, ...] = ("paper", "published")
     min_patients: int = 20
     flips: int = 9999
+    label_weights: tuple[float, float] = LABEL_WEIGHTS
     alpha: float = 0.05
     resample: Literal["patient", "image"] = "patient"
     empty_mask: EmptyMask = "undefined"
@@ -70,6 +73,8 @@ class AssessOptions:
                 raise ValueError(f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.alpha < 1:
             raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
+        if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):
+            raise ValueError(f"AssessOptions.label_weights must be two numbers above 0, got {self.label_weights}")
         unknown = [c for c in self.conventions if c not in CONVENTIONS]
         if unknown or not self.conventions:
             raise ValueError(f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}")

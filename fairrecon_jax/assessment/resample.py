@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 import numpy as np
-from scipy.stats import norm
 
 from fairrecon_jax.assessment.rows import Interval, Triple
-from fairrecon_jax.inference.intervals import Bootstrap, Estimate
+from fairrecon_jax.inference.intervals import Bootstrap, Estimate, Method, jackknife_moments, summarise
+from fairrecon_jax.types import Array
+
+ROWS = 1024
+"""Replicates or units left out whose statistics are computed at once."""
+
+Name = Hashable
+Pair = tuple[np.ndarray, np.ndarray]
+Statistics = Callable[[list[np.ndarray]], dict[Name, Pair]]
 
 
 def draws(count: int, replicates: int, seed: int) -> np.ndarray:
@@ -43,63 +52,49 @@ def resum(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[np.ndarra
     return [piece.reshape(len(weights), *part.shape[1:]) for piece, part in zip(np.split(product, edges, axis=1), parts, strict=True)]
 
 
-def estimate(value: np.ndarray, drawn: np.ndarray, alpha: float) -> Estimate:
-    """Standard error and bias-corrected percentile interval (BCa without acceleration).
-
-    Levels Phi(2 z0 + z), z0 = Phi^-1(share of replicates below the value, ties half); the correction matters for gaps, whose maximum minus
-    minimum is larger in most replicates than observed. Replicates that are not finite are left out.
-
-    Args:
-      value: [...] observed.
-      drawn: [R, ...] replicates.
-      alpha: intervals have level 1 - alpha.
-
-    Returns:
-      `Estimate` [...]; NaN where the value is undefined or fewer than half of the replicates are.
-
-    Reference:
-      Efron 1987, JASA 82.
-    """
-    known = np.isfinite(drawn)
-    size = known.sum(0)
-    enough = np.isfinite(value) & (2 * size >= len(drawn)) & (size > 1)
-    filled, some = np.where(known, drawn, 0.0), np.maximum(size, 1)
-    centred = np.where(known, filled - filled.sum(0) / some, 0.0)
-    error = np.sqrt((centred**2).sum(0) / np.maximum(size - 1, 1))
-    below = (known & (drawn < value)).sum(0) + 0.5 * (known & (drawn == value)).sum(0)
-    bias = norm.ppf(np.clip(below / some, 0.5 / some, 1 - 0.5 / some))
-    ranked = np.where(enough, np.sort(np.where(known, drawn, np.inf), axis=0), 0.0)
-    limits = []
-    for level in (alpha / 2, 1 - alpha / 2):
-        place = norm.cdf(2 * bias + norm.ppf(level)) * np.maximum(size - 1, 0)
-        first = np.floor(place).astype(int)
-        low, high = (np.take_along_axis(ranked, i[None], 0)[0] for i in (first, np.minimum(first + 1, np.maximum(size - 1, 0))))
-        limits.append(np.where(enough, low + (place - first) * (high - low), np.nan))
-    return Estimate(value, np.where(enough, error, np.nan), limits[0], limits[1])
-
-
-def paired(observed: tuple[np.ndarray, np.ndarray], replicates: tuple[np.ndarray, np.ndarray], alpha: float) -> Bootstrap:
-    """Original, reconstructed and change with intervals and p-values from the same draws.
+def bootstrap(
+    parts: list[np.ndarray], weights: np.ndarray, statistics: Statistics, alpha: float, method: Method = "bca"
+) -> dict[Name, Bootstrap]:
+    """Paired bootstrap of statistics of sums over resampled units, by default with BCa intervals from a jackknife over the same units.
 
     Args:
-      observed: (original, reconstructed), [...] each, broadcast against each other.
-      replicates: the same with a leading axis R.
+      parts: tables [P, ...] whose sums over the P units (patients or images) the statistics are made from.
+      weights: [R, P] how often each unit is drawn.
+      statistics: from sums [rows, ...], one row at a time, to named pairs (original, reconstructed), [rows, ...] each.
       alpha: intervals have level 1 - alpha.
+      method: "bca" or "percentile".
 
     Returns:
-      `Bootstrap` [...].
+      By name the statistic [...] with intervals and p-values.
     """
-    before, after = np.broadcast_arrays(*observed)
-    first, second = np.broadcast_arrays(*replicates)
-    change, moved = after - before, second - first
-    found = estimate(change, moved, alpha)
-    size = np.isfinite(moved).sum(0)
-    at_most, at_least = (moved <= 0).sum(0), (moved >= 0).sum(0)
-    two = np.minimum(1.0, 2 * (1 + np.minimum(at_most, at_least)) / (size + 1))
-    one = np.where(change == 0, 1.0, np.where(change > 0, at_most, at_least) / np.maximum(size, 1))
-    defined = np.isfinite(found.std_error)
-    two, one = (np.where(defined, p, np.nan) for p in (two, one))
-    return Bootstrap(estimate(before, first, alpha), estimate(after, second, alpha), found, two, one, size)
+    total = resum(None, parts)
+    sums = [np.concatenate(pair) for pair in zip(total, resum(weights, parts), strict=True)]
+    values = _evaluate(lambda rows: [part[rows] for part in sums], len(sums[0]), statistics)
+    bends: dict[Name, tuple[Array, ...]] = {}
+    if method == "bca":
+        left = _evaluate(lambda rows: [t - part[rows] for t, part in zip(total, parts, strict=True)], len(parts[0]), statistics)
+        bends = {name: _accelerations(*pair) for name, pair in left.items()}
+    return {
+        name: summarise((before[0], after[0]), (before[1:], after[1:]), bends.get(name), alpha, method)
+        for name, (before, after) in values.items()
+    }
+
+
+def _evaluate(take: Callable[[slice], list[np.ndarray]], count: int, statistics: Statistics) -> dict[Name, Pair]:
+    """Statistics of rows 0..count-1, in blocks of one size, so that whatever they compile is compiled once and memory is bounded."""
+    blocks = []
+    for first in range(0, count, ROWS):
+        parts = take(slice(first, first + ROWS))
+        here = len(parts[0])
+        found = statistics([np.pad(part, [(0, ROWS - here)] + [(0, 0)] * (part.ndim - 1), mode="edge") for part in parts])
+        blocks.append({name: [version[:here] for version in pair] for name, pair in found.items()})
+    return {name: (np.concatenate([b[name][0] for b in blocks]), np.concatenate([b[name][1] for b in blocks])) for name in blocks[0]}
+
+
+def _accelerations(before: np.ndarray, after: np.ndarray) -> tuple[Array, ...]:
+    """BCa accelerations of both versions and of the change from leave-one-out values [P, ...]."""
+    with np.errstate(invalid="ignore"):
+        return jackknife_moments((before, after), np.ones(len(before)))
 
 
 def triple(found: Bootstrap, place: tuple[int, ...]) -> Triple:

@@ -52,6 +52,7 @@ class Question:
       auroc: interval of the AUROC on originals, None where the task has none.
       alpha: level.
       is_rate: the test is about decisions.
+      label_weights: one per quantity where the test weighs several.
     """
 
     test: DidResult
@@ -61,6 +62,13 @@ class Question:
     auroc: Interval | None
     alpha: float
     is_rate: bool = True
+    label_weights: tuple[float, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """How the test was made, in words."""
+        weights = " and ".join(f"{w:g} ({q.name})" for w, q in zip(self.label_weights, self.quantities, strict=False))
+        return SIGN_FLIP + (f", labels weighted {weights}" if weights else "")
 
     @property
     def detectable(self) -> float:
@@ -124,7 +132,7 @@ def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
     detectable = question.detectable
     for row in judged:
         row["mde"] = detectable
-        row["method"] = "; ".join(part for part in (row["method"], SIGN_FLIP) if part)
+        row["method"] = "; ".join(part for part in (row["method"], question.method) if part)
     interval = None if question.auroc is None else (question.auroc.low, question.auroc.high)
 
     def settle(adjusted: float) -> Row:

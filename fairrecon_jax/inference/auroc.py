@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.inference import counts, gaps
@@ -19,7 +18,6 @@ from fairrecon_jax.inference.intervals import Bootstrap, summarise
 from fairrecon_jax.types import Array, Key
 
 ROWS = 128
-_summarise = jax.jit(summarise, static_argnames=("alpha", "method"))
 
 
 def weighted_auroc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -109,23 +107,11 @@ def bootstrap_auroc(
     for member in [known, *(known & (g == i) for i in range(groups))]:
         columns.append(_member(o, r, y, member, units, total, weights))
     point, drawn, bend = (np.stack(part, -1) for part in zip(*columns))
-    everyone = _summarise(*_pairs(point[..., 0], drawn[..., 0]), _three(bend[..., 0]), alpha=alpha, method=method)
-    within = _summarise(*_pairs(point[..., 1:], drawn[..., 1:]), _three(bend[..., 1:]), alpha=alpha, method=method)
-    spreads = [np.asarray(gaps.spread(a[..., 1:])) for a in (point, drawn)]
-    found = {"overall": everyone, "auroc": within, "gap": _summarise(*_pairs(*spreads), None, alpha=alpha, method="percentile")}
+    everyone = summarise(tuple(point[..., 0]), tuple(drawn[..., 0]), tuple(bend[..., 0]), alpha, method)
+    within = summarise(tuple(point[..., 1:]), tuple(drawn[..., 1:]), tuple(bend[..., 1:]), alpha, method)
+    gap, gap_drawn = (tuple(np.asarray(gaps.spread(a[..., 1:]))) for a in (point, drawn))
+    found = {"overall": everyone, "auroc": within, "gap": summarise(gap, gap_drawn, None, alpha, "percentile")}
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), found)
-
-
-def _pairs(point: np.ndarray, drawn: np.ndarray) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Observed and replicated values of the two versions from [2, K, ...] and [2, R, K, ...]."""
-    p, d = jnp.asarray(point, float), jnp.asarray(drawn, float)
-    return (p[0], p[1]), (d[0], d[1])
-
-
-def _three(bend: np.ndarray) -> tuple[Array, Array, Array]:
-    """Accelerations of original, reconstructed and change from [3, K, ...]."""
-    values = jnp.asarray(bend, float)
-    return values[0], values[1], values[2]
 
 
 def _member(

@@ -18,14 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.inference import counts, gaps
-from fairrecon_jax.inference.intervals import Bootstrap, jackknife_moments, summarise
+from fairrecon_jax.inference.intervals import Bootstrap, Method, jackknife_moments, summarise
 from fairrecon_jax.types import Array, Key
 
 BLOCK = 64
 """Replicates per step: fixed, so that a replicate's weights depend only on the key, its number and the number of units."""
 
 Unit = Literal["patient", "image"]
-Method = Literal["bca", "percentile"]
 
 
 class _Pair(NamedTuple):
@@ -149,7 +148,12 @@ def _jackknife_cells(cells: Array) -> dict[str, tuple[Array, Array, Array]]:
     return jax.lax.map(problem, cells)
 
 
-@partial(jax.jit, static_argnames=("statistic", "alpha", "method"))
+@partial(jax.jit, static_argnames=("statistic",))
+def _evaluate(sums: Array, statistic: Statistic) -> dict[str, _Pair]:
+    """The statistic, compiled."""
+    return statistic(sums)
+
+
 def _summaries(
     point: Array,
     replicates: Array,
@@ -159,8 +163,8 @@ def _summaries(
     method: Method,
 ) -> dict[str, Bootstrap]:
     """Intervals of every statistic."""
-    found, drawn = statistic(point), statistic(replicates)
-    return {name: summarise(found[name], drawn[name], None if moments is None else moments[name], alpha, method) for name in found}
+    found, drawn, bends = jax.tree.map(np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments))
+    return {name: summarise(found[name], drawn[name], bends and bends[name], alpha, method) for name in found}
 
 
 def check_options(replicates: int, alpha: float, resample: str, method: str) -> None:

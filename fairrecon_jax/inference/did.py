@@ -30,13 +30,15 @@ REASONS = (
 
 FLIPS = 9999
 MIN_PATIENTS = 20
+LABEL_WEIGHTS = (0.5, 1.0)
+"""Weights of false alarms (label 0) and missed findings (label 1) in T: a missed finding counts twice."""
 
 
 class DidResult(NamedTuple):
     """Result for problems [...] (leading axes of the input), L labels and G groups; numpy arrays.
 
     Attributes:
-      statistic: [...] T; 0 where nothing is estimable.
+      statistic: [...] T, weighted over labels; 0 where nothing is estimable.
       p_value: [...] of the null "every group changed alike"; NaN where nothing is estimable.
       change: [..., L, G] D_g, change of the rate (reconstructed - original); NaN without images.
       pooled: [..., L] Dbar, the precision-weighted mean change.
@@ -180,14 +182,16 @@ def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ..
     return DidResult(**{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()})
 
 
-def _run(family: _Family, digest: Array, key: Key, flips: int, alpha: float, lead: tuple[int, ...]) -> DidResult:
+def _run(
+    family: _Family, digest: Array, key: Key, flips: int, alpha: float, lead: tuple[int, ...], weights: tuple[float, ...] = (1.0,)
+) -> DidResult:
     """Tests one family and reports it."""
     if flips < 19:
         raise ValueError(f"flips = {flips} cannot reach a p-value of 0.05; use at least 19")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
     sums = ((family.s, family.n, family.usable), (family.s_all, family.n_all, family.usable_all))
-    found = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False))
+    found = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False), label_weights=(weights, weights))
     grouped, overall = jax.tree.map(np.asarray, found)
     return _assemble(jax.tree.map(np.asarray, family), grouped, overall, lead)
 
@@ -204,13 +208,16 @@ def did_test(
     flips: int = FLIPS,
     min_patients: int = MIN_PATIENTS,
     labels: tuple[int, ...] = counts.LABELS,
+    label_weights: tuple[float, ...] | None = None,
     alpha: float = 0.05,
 ) -> DidResult:
     """Tests whether the rate of positive decisions changed equally in every group, given the true label.
 
-    T = sum over labels y and groups g of (D_g - Dbar)^2 / v_g with D_g = sum (r - o) / sum N; p = (1 + #{T* >= T}) / (B + 1) over B
-    patient-level sign flips. 0 means that all groups gained or lost alike, not that nobody lost (see `overall_change`). A group x label
-    cell with fewer than `min_patients` patients leaves the test; a label with fewer than two cells leaves it.
+    T = sum over labels y of w_y sum over groups g of (D_g - Dbar)^2 / v_g with D_g = sum (r - o) / sum N; p = (1 + #{T* >= T}) / (B + 1)
+    over B patient-level sign flips. Summed without weights, harm to one label alone pays for the noise of the other; missed findings
+    matter most, so that by default w_1 = 1 and w_0 = 1/2. Intervals do not depend on the weights. 0 means that all groups gained or lost
+    alike, not that nobody lost (see `overall_change`). A group x label cell with fewer than `min_patients` patients leaves the test; a
+    label with fewer than two cells leaves it.
 
     Args:
       decision_original: [..., N] decisions in {0, 1} on original images, NaN = unknown; leading axes broadcast.
@@ -223,21 +230,34 @@ def did_test(
       flips: number of draws B.
       min_patients: fewest patients of an estimable cell.
       labels: (0, 1) for equalised odds, (1,) for equal opportunity.
+      label_weights: w_y of each of `labels`, > 0; (1, 1) weighs both alike; `LABEL_WEIGHTS` of labels 0 and 1 if None. A label alone has
+        the same p whatever its weight.
       alpha: level of the simultaneous intervals.
 
     Returns:
       A `DidResult` with the inputs' leading axes.
 
     Raises:
-      ValueError: shapes disagree, `flips` is below 19 or `alpha` is outside (0, 1).
+      ValueError: shapes disagree, `flips` is below 19, `alpha` is outside (0, 1), or there is not one positive weight per label.
     """
+    weights = _weights(labels, label_weights)
     who = counts.index_patients(patient)
     lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(who.codes))
     size = dict(patients=who.total, labels=labels)
     table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
     whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
     cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
-    return _run(_decision_family(table, whole, cells, min_patients=min_patients), who.digest, key, flips, alpha, lead)
+    family = _decision_family(table, whole, cells, min_patients=min_patients)
+    return _run(family, who.digest, key, flips, alpha, lead, weights)
+
+
+def _weights(labels: tuple[int, ...], given: tuple[float, ...] | None) -> tuple[float, ...]:
+    """The weight of each label in T; a single label weighs 1 unless told otherwise."""
+    default = tuple(LABEL_WEIGHTS[y] for y in labels) if len(labels) > 1 else (1.0,)
+    weights = default if given is None else given
+    if len(weights) != len(labels) or not all(0 < w < np.inf for w in weights):
+        raise ValueError(f"label_weights must hold one positive number for each of the labels {labels}, got {weights}")
+    return tuple(float(w) for w in weights)
 
 
 @partial(jax.jit, static_argnames=("min_patients",))

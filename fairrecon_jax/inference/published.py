@@ -19,7 +19,7 @@ from fairrecon_jax.types import Array, Key
 
 CAUTION = (
     "published recipe: at nominal 5% it rejected a true null in 0.4% to 13% of simulated cohorts (2,000 a cell), depending on the gap "
-    "before, and found harm planted without a gap before 1.7 to 15 times more rarely than the difference-in-differences test where the "
+    "before, and found harm planted without a gap before 1.7 to 14 times more rarely than the difference-in-differences test where the "
     "harmed group can be judged; no verdict is drawn from it"
 )
 

@@ -1,8 +1,9 @@
 """The patient-level sign-flip (wild) null of a difference in differences: one sign per patient, shared by everything that patient enters.
 
 Per label y and group g the change is D_g = sum S / sum N over patients p with sums S and weights N; v_g is its variance, shrunk towards the
-label's pooled one; Dbar is the mean of D_g weighted by 1/v_g. A draw replaces S by Dbar N + w_p (S - Dbar N) with signs w_p = +-1 and
-recomputes D, v, Dbar. All draws of all problems are two matrix products [draws, patients] x [patients, cells].
+label's pooled one; Dbar is the mean of D_g weighted by 1/v_g; T adds up the labels with fixed weights. A draw replaces S by
+Dbar N + w_p (S - Dbar N) with signs w_p = +-1 and recomputes D, v, Dbar. All draws of all problems are two matrix products
+[draws, patients] x [patients, cells].
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Flip(NamedTuple):
     """Observed contrasts and their sign-flip reference, for K problems of L labels and G groups.
 
     Attributes:
-      statistic: [K] T = sum over labels and groups of (D_g - Dbar)^2 / v_g.
+      statistic: [K] T = sum over labels y of w_y sum over groups g of (D_g - Dbar)^2 / v_g.
       p_value: [K] (1 + #{T* >= T}) / (draws + 1); NaN where nothing is estimable.
       change: [K, L, G] D_g.
       pooled: [K, L] Dbar (0 where the null is "no change at all").
@@ -62,6 +63,7 @@ class _Fixed(NamedTuple):
     patients: Array
     estimable: Array
     floor: Array
+    weights: Array
 
 
 def sign_block(key: Key, digest: Array, block: Array | int) -> Array:
@@ -92,8 +94,8 @@ def _variance(energy: Array, total: Array, patients: Array, estimable: Array, fl
     return jnp.maximum(shrunk / jnp.maximum(total, 1e-30) ** 2, floor)
 
 
-def _contrast(change: Array, variance: Array, estimable: Array, pooled: bool) -> tuple[Array, Array, Array, Array]:
-    """Dbar, deviations, their standard errors and T of changes [..., L, G]."""
+def _contrast(change: Array, variance: Array, estimable: Array, pooled: bool) -> tuple[Array, Array, Array]:
+    """Dbar, deviations and their standard errors of changes [..., L, G]."""
     weight = jnp.where(estimable, 1 / variance, 0)
     if pooled:
         mass = jnp.maximum(jnp.sum(weight, -1, keepdims=True), 1e-30)
@@ -103,8 +105,12 @@ def _contrast(change: Array, variance: Array, estimable: Array, pooled: bool) ->
     else:
         others, centre = jnp.ones_like(weight), jnp.zeros(weight.shape[:-1], weight.dtype)
     deviation = jnp.where(estimable, change - centre[..., None], 0)
-    statistic = jnp.sum(weight * deviation**2, (-2, -1))
-    return centre, deviation, jnp.sqrt(variance * others), statistic
+    return centre, deviation, jnp.sqrt(variance * others)
+
+
+def _statistic(deviation: Array, variance: Array, estimable: Array, weights: Array) -> Array:
+    """T of deviations [..., L, G] and label weights [L]."""
+    return jnp.matmul(jnp.sum(jnp.where(estimable, deviation**2 / variance, 0), -1), weights, precision="highest")
 
 
 def _largest(deviation: Array, std_error: Array, estimable: Array) -> Array:
@@ -112,7 +118,7 @@ def _largest(deviation: Array, std_error: Array, estimable: Array) -> Array:
     return jnp.max(jnp.where(estimable, jnp.abs(deviation) / jnp.maximum(std_error, 1e-30), 0), (-2, -1))
 
 
-def _observe(s: Array, n: Array, usable: Array, pooled: bool) -> tuple[Flip, _Fixed]:
+def _observe(s: Array, n: Array, usable: Array, pooled: bool, weights: Array) -> tuple[Flip, _Fixed]:
     """The observed contrasts, and the columns every draw is made from."""
     estimable = usable & (jnp.sum(usable, -1, keepdims=True) >= (2 if pooled else 1))
     total, patients = jnp.sum(n, 0), jnp.sum(n > 0, 0).astype(s.dtype)
@@ -121,12 +127,12 @@ def _observe(s: Array, n: Array, usable: Array, pooled: bool) -> tuple[Flip, _Fi
     scale = jnp.max(jnp.where(estimable, jnp.abs(change), 0), -1, keepdims=True)
     floor = jnp.maximum((RESOLUTION * scale) ** 2, 1e-30)
     variance = _variance(energy, total, patients, estimable, floor)
-    centre, deviation, error, _ = _contrast(change, variance, estimable, pooled)
+    centre, deviation, error = _contrast(change, variance, estimable, pooled)
     deviation = jnp.where(jnp.abs(deviation) <= RESOLUTION * scale, 0, deviation)
-    statistic = jnp.sum(jnp.where(estimable, deviation**2 / variance, 0), (-2, -1))
+    statistic = _statistic(deviation, variance, estimable, weights)
     flat = jnp.where(estimable[None], s - centre[None, ..., None] * n, 0)
     columns = jnp.concatenate([flat, flat * n], axis=1).reshape(s.shape[0], -1)
-    fixed = _Fixed(columns, total, jnp.sum(n * n, 0), jnp.sum(flat**2, 0), patients, estimable, floor)
+    fixed = _Fixed(columns, total, jnp.sum(n * n, 0), jnp.sum(flat**2, 0), patients, estimable, floor, weights)
     blank = jnp.zeros_like(statistic)
     return Flip(statistic, blank, change, centre, deviation, variance, error, deviation, blank, estimable), fixed
 
@@ -141,11 +147,11 @@ def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
     energy = fixed.energy[None] - 2 * shift * sums[:, 1] + shift**2 * fixed.squares[None]
     estimable = jnp.broadcast_to(fixed.estimable[None], shift.shape)
     variance = _variance(jnp.maximum(energy, 0), total, fixed.patients[None], estimable, fixed.floor[None])
-    _, deviation, error, statistic = _contrast(shift, variance, estimable, pooled)
-    return statistic, _largest(deviation, error, estimable)
+    _, deviation, error = _contrast(shift, variance, estimable, pooled)
+    return _statistic(deviation, variance, estimable, fixed.weights), _largest(deviation, error, estimable)
 
 
-@partial(jax.jit, static_argnames=("flips", "alpha", "pooled"))
+@partial(jax.jit, static_argnames=("flips", "alpha", "pooled", "label_weights"))
 def sign_flip(
     sums: tuple[tuple[Array, Array, Array], ...],
     digest: Array,
@@ -154,6 +160,7 @@ def sign_flip(
     flips: int,
     alpha: float,
     pooled: tuple[bool, ...],
+    label_weights: tuple[tuple[float, ...], ...],
 ) -> tuple[Flip, ...]:
     """Tests several families of problems with one set of signs.
 
@@ -164,6 +171,7 @@ def sign_flip(
       flips: number of draws B.
       alpha: level of the simultaneous intervals, in (0, 1).
       pooled: per family, True: the null is "every group changed alike" (at least two groups a label); False: "nothing changed".
+      label_weights: per family, the weight of each of its L labels in T; they touch no interval.
 
     Returns:
       One `Flip` per family.
@@ -171,7 +179,8 @@ def sign_flip(
     Reference:
       Wu (1986), wild bootstrap; Westfall and Young (1993), max-T.
     """
-    observed = [_observe(s, n, usable, null) for (s, n, usable), null in zip(sums, pooled)]
+    weights = [jnp.asarray(w, sums[0][0].dtype) for w in label_weights]
+    observed = [_observe(s, n, usable, null, w) for (s, n, usable), null, w in zip(sums, pooled, weights, strict=True)]
 
     def step(_: None, block: Array) -> tuple[None, list[tuple[Array, Array]]]:
         signs = sign_block(key, digest, block).astype(sums[0][0].dtype)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.unet import reflect_to_multiple
 from fairrecon_jax.types import Array
 
@@ -95,10 +96,10 @@ class ConditionalUNet(nn.Module):
         features, name = self.width * 2 ** (level + 1), f"down{level}_conv"
         if level == self.depth - 1:
             return self._conv(features, 3, name, bias=False)(x)
-        return nn.Conv(features, (4, 4), 2, 1, kernel_init=nn.initializers.lecun_normal(), dtype=self.dtype, name=name)(x)
+        return Conv(features, 4, 2, 1, dtype=self.dtype, name=name)(x)
 
-    def _conv(self, features: int, size: int, name: str, bias: bool) -> nn.Conv:
-        return nn.Conv(features, (size, size), use_bias=bias, dtype=self.dtype, name=name)
+    def _conv(self, features: int, size: int, name: str, bias: bool) -> Conv:
+        return Conv(features, size, use_bias=bias, dtype=self.dtype, name=name)
 
 
 class TimeEmbedding(nn.Module):
@@ -139,11 +140,11 @@ class TimedBlock(nn.Module):
         """[B, H, W, C], [B, E] -> [B, H, W, features]."""
         dense = nn.Dense(2 * self.features, dtype=self.dtype, name="time")
         scale, shift = jnp.split(dense(nn.silu(time))[:, None, None, :], 2, axis=-1)
-        y = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv1")(x)
+        y = Conv(self.features, 3, use_bias=False, dtype=self.dtype, name="conv1")(x)
         y = nn.silu(y * (1 + scale) + shift)
-        y = nn.silu(nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv2")(y))
+        y = nn.silu(Conv(self.features, 3, use_bias=False, dtype=self.dtype, name="conv2")(y))
         if x.shape[-1] != self.features:
-            x = nn.Conv(self.features, (1, 1), use_bias=False, dtype=self.dtype, name="skip")(x)
+            x = Conv(self.features, 1, use_bias=False, dtype=self.dtype, name="skip")(x)
         return jnp.asarray(y + x)
 
 
@@ -165,12 +166,14 @@ class LinearAttention(nn.Module):
         """[B, H, W, C] -> [B, H, W, C]."""
         batch, height, width, channels = x.shape
         y = ChannelNorm(name="norm")(x)
-        y = nn.Conv(3 * HEADS * HEAD_WIDTH, (1, 1), use_bias=False, dtype=self.dtype, name="to_qkv")(y)
-        q, k, v = jnp.moveaxis(y.reshape(batch, height * width, 3, HEADS, HEAD_WIDTH), 2, 0)
-        q, k = nn.softmax(q, axis=-1) * HEAD_WIDTH**-0.5, nn.softmax(k, axis=1)
-        context = jnp.einsum("bnhd,bnhe->bhde", k, v / (height * width))
-        y = jnp.einsum("bhde,bnhd->bnhe", context, q).reshape(batch, height, width, HEADS * HEAD_WIDTH)
-        return ChannelNorm(name="norm_out")(nn.Conv(channels, (1, 1), dtype=self.dtype, name="to_out")(y))
+        y = Conv(3 * HEADS * HEAD_WIDTH, 1, use_bias=False, dtype=self.dtype, name="to_qkv")(y)
+        parts = jnp.split(y.reshape(batch, height * width, -1), 3, axis=-1)
+        q, k, v = (part.reshape(batch, height * width, HEADS, HEAD_WIDTH) for part in parts)
+        q, k, v = nn.softmax(q, axis=-1) * HEAD_WIDTH**-0.5, nn.softmax(k, axis=1), v / (height * width)
+        contexts = [jnp.einsum("bnd,bne->bde", k[:, :, head], v[:, :, head]) for head in range(HEADS)]
+        y = jnp.concatenate([jnp.einsum("bnd,bde->bne", q[:, :, head], contexts[head]) for head in range(HEADS)], axis=-1)
+        y = y.reshape(batch, height, width, HEADS * HEAD_WIDTH)
+        return ChannelNorm(name="norm_out")(Conv(channels, 1, dtype=self.dtype, name="to_out")(y))
 
 
 class ChannelNorm(nn.Module):

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
 from fairrecon_jax.models.resnet import Head
 from fairrecon_jax.types import Array
@@ -78,7 +79,7 @@ class DenseNet(nn.Module):
         return batch_norm(self.axis_name, self.dtype, name)
 
 
-def convolution(features: int, size: int, stride: int, dtype: jnp.dtype | None, name: str) -> nn.Conv:
+def convolution(features: int, size: int, stride: int, dtype: jnp.dtype | None, name: str) -> Conv:
     """A convolution without bias, padded by half its size, initialised after He."""
     init = nn.initializers.he_normal()
-    return nn.Conv(features, (size, size), stride, size // 2, use_bias=False, kernel_init=init, dtype=dtype, name=name)
+    return Conv(features, size, stride, size // 2, use_bias=False, kernel_init=init, dtype=dtype, name=name)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import UpConv4x4, batch_norm
 from fairrecon_jax.types import Array, Key
 
@@ -58,7 +59,7 @@ class Pix2PixGenerator(nn.Module):
         for level in range(self.downsamplings):
             x = x if level == 0 else nn.leaky_relu(x, SLOPE)
             features = self.width * min(2**level, 8)
-            x = nn.Conv(features, (4, 4), 2, 1, use_bias=False, dtype=self.dtype, name=f"down{level}")(x)
+            x = Conv(features, 4, 2, 1, use_bias=False, dtype=self.dtype, name=f"down{level}")(x)
             if 0 < level < last:
                 x = batch_norm(self.axis_name, self.dtype, f"down_norm{level}")(x, use_running_average=not train)
             skips.append(x)
@@ -142,11 +143,11 @@ class PatchDiscriminator(nn.Module):
             )
         for layer in range(self.layers + 1):
             stride, features = 2 if layer < self.layers else 1, self.width * min(2**layer, 8)
-            x = nn.Conv(features, (4, 4), stride, 1, use_bias=layer == 0, dtype=self.dtype, name=f"conv{layer}")(x)
+            x = Conv(features, 4, stride, 1, use_bias=layer == 0, dtype=self.dtype, name=f"conv{layer}")(x)
             if layer:
                 x = batch_norm(self.axis_name, self.dtype, f"norm{layer}")(x, use_running_average=not train)
             x = nn.leaky_relu(x, SLOPE)
-        x = nn.Conv(1, (4, 4), 1, 1, dtype=self.dtype, name="conv_out")(x)
+        x = Conv(1, 4, 1, 1, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)
 
 

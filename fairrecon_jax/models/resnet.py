@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
 from fairrecon_jax.types import Array
 
@@ -47,8 +48,8 @@ class ResNetBlock(nn.Module):
             x = batch_norm(self.axis_name, self.dtype, "downsample_bn")(x, use_running_average=not train)
         return nn.relu(x + y)
 
-    def _conv(self, size: int, features: int, stride: int, name: str) -> nn.Conv:
-        return nn.Conv(features, (size, size), stride, size // 2, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name=name)
+    def _conv(self, size: int, features: int, stride: int, name: str) -> Conv:
+        return Conv(features, size, stride, size // 2, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name=name)
 
 
 class ResNet(nn.Module):
@@ -90,7 +91,7 @@ class ResNet(nn.Module):
         """
         if self.depth not in STAGES:
             raise ValueError(f"ResNet depth {self.depth} is unknown; choose one of {sorted(STAGES)}")
-        x = nn.Conv(self.width, (7, 7), 2, 3, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name="conv1")(x)
+        x = Conv(self.width, 7, 2, 3, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(batch_norm(self.axis_name, self.dtype, "bn1")(x, use_running_average=not train))
         x = max_pool_3x3_stride_2(x)
         for stage, count in enumerate(STAGES[self.depth]):

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import Norm, Normalise, UpConv2x2, max_pool_2x2
 from fairrecon_jax.types import Array
 
@@ -31,7 +32,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, features]."""
         for i in (1, 2):
-            x = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.he_normal(), name=f"conv{i}")(x)
+            x = Conv(self.features, 3, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=f"conv{i}")(x)
             x = Normalise(self.norm, self.groups, self.axis_name, self.dtype, name=f"norm{i}")(x, train)
             x = nn.relu(x)
         return jnp.asarray(x)
@@ -92,7 +93,7 @@ class UNet(nn.Module):
         for level in reversed(range(self.depth)):
             x = UpConv2x2(self.width * 2**level, dtype=self.dtype, name=f"upconv{level}")(x)
             x = self._block(level, f"up{level}")(jnp.concatenate([skips[level], x], axis=-1), train)
-        x = nn.Conv(self.out_channels, (1, 1), dtype=self.dtype, name="head")(x)
+        x = Conv(self.out_channels, 1, dtype=self.dtype, name="head")(x)
         return x[:, :height, :width].astype(jnp.float32)
 
     def _block(self, level: int, name: str) -> ConvBlock:

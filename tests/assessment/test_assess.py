@@ -122,6 +122,19 @@ def test_planted_harm_is_found_and_named(harmed):
     assert row["verdict"] == "widened"
 
 
+def test_label_weights_reach_the_test_and_the_method(harmed, quick):
+    table, _, fairness = harmed
+    where = {**AT, "task": "edema", "attribute": "sex", "version": "change", "convention": "paper"}
+    assert "labels weighted 0.5 (false-positive rate) and 1 (sensitivity)" in one(fairness, **where, metric="eodd")["method"]
+    assert "weighted" not in one(fairness, **where, metric="eop")["method"]
+    p = {}
+    for weights in ((1.0, 1e-6), (1e-6, 1.0)):
+        found = assess(table[table["level"] == 1e4], fake.XRAY, quick(label_weights=weights))[1]
+        p[weights] = one(found, **where, metric="eodd")["p_value"]
+        assert f"{weights[0]:g} (false-positive rate)" in one(found, **where, metric="eodd")["method"]
+    assert p[1e-6, 1.0] <= 0.05 < p[1.0, 1e-6]
+
+
 def test_an_innocent_attribute_is_within_chance(harmed):
     _, _, fairness = harmed
     found = rows(fairness, **AT, attribute="age_group", metric="eodd", version="change", convention="paper")

@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 import predictions_fake as fake
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.assessment import AssessOptions, resample
 from fairrecon_jax.assessment.pending import Pending, family_name, settle
-from fairrecon_jax.assessment.resample import draws, estimate, paired, resum, triple
+from fairrecon_jax.assessment.resample import bootstrap, draws, resum, triple
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
 from fairrecon_jax.assessment.separation import placements, separation
 from fairrecon_jax.assessment.study import Cell, Grouping, Units, studies, units
+from fairrecon_jax.inference.intervals import summarise
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,7 @@ from fairrecon_jax.assessment.study import Cell, Grouping, Units, studies, units
     [
         ({"replicates": 0}, "replicates must be at least 1, got 0"),
         ({"alpha": 1.0}, "alpha must lie between 0 and 1"),
+        ({"label_weights": (0.0, 1.0)}, r"label_weights must be two numbers above 0, got \(0.0, 1.0\)"),
         ({"conventions": ("max",)}, r"conventions must be among .* got \('max',\)"),
         ({"resample": "slice"}, "resample must be one of"),
         ({"threshold_rule": "youden"}, "threshold_rule must be one of"),
@@ -103,40 +106,52 @@ def test_resum_is_a_weighted_sum_per_table():
     np.testing.assert_allclose(resum(None, parts)[0], parts[0].sum(0)[None])
 
 
+def ratios(sums):
+    """Means of two columns from (count, first total, second total), as an assessment's statistics."""
+    return {"mean": (sums[1] / sums[0], sums[2] / sums[0])}
+
+
 def test_intervals_of_a_mean_are_those_of_theory():
     r = np.random.default_rng(0)
-    values = r.normal(1, 2, 400)
-    weights = draws(400, 2000, 0)
-    found = estimate(np.array(values.mean()), weights @ values / 400, 0.05)
-    error = values.std() / 20
-    np.testing.assert_allclose(found.std_error, error, rtol=0.06)
-    np.testing.assert_allclose([found.ci_low, found.ci_high], values.mean() + np.array([-1.96, 1.96]) * error, atol=0.25 * error)
+    values = r.normal(1, 2, (400, 2))
+    found = bootstrap([np.ones(400), *values.T], draws(400, 2000, 0), ratios, 0.05)["mean"]
+    error = values.std(0) / 20
+    np.testing.assert_allclose([found.original.std_error, found.reconstructed.std_error], error, rtol=0.06)
+    np.testing.assert_allclose(found.change.value, values[:, 1].mean() - values[:, 0].mean(), atol=1e-12)
+    np.testing.assert_allclose(
+        [found.original.ci_low, found.original.ci_high], values[:, 0].mean() + np.array([-1.96, 1.96]) * error[0], atol=0.25 * error[0]
+    )
 
 
-def test_the_bias_correction_lowers_the_interval_of_a_maximum():
-    r = np.random.default_rng(1)
-    drawn = np.abs(r.normal(0.02, 0.05, (4000, 1)))  # a gap whose replicates are mostly larger than observed
-    found = estimate(np.array([0.02]), drawn, 0.05)
-    assert found.ci_low[0] < 0.02 < found.ci_high[0]
-    assert found.ci_low[0] <= np.quantile(drawn, 0.025)
+@pytest.mark.parametrize(("method", "name"), [("bca", "BCa"), ("percentile", "percentile")])
+def test_intervals_of_a_skewed_mean_are_those_of_scipy(method, name):
+    value = np.random.default_rng(1).exponential(size=80) ** 2
+    found = bootstrap([np.ones(80), 0 * value, value], draws(80, 20000, 0), ratios, 0.05, method)["mean"].change
+    wanted = stats.bootstrap((value,), np.mean, n_resamples=20000, method=name, rng=np.random.default_rng(0)).confidence_interval
+    np.testing.assert_allclose([found.ci_low, found.ci_high], wanted, atol=0.04 * (wanted.high - wanted.low))
 
 
-def test_undefined_replicates_are_left_out():
-    drawn = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 5.0], [np.nan, np.inf]])
-    found = estimate(np.array([2.0, 5.0]), drawn, 0.5)
-    np.testing.assert_allclose(found.std_error, [1.0, np.nan])
-    assert np.isnan(found.ci_low[1])
-    assert 1 <= found.ci_low[0] <= found.ci_high[0] <= 3
-    assert np.isnan(estimate(np.array([np.nan]), drawn[:, :1], 0.05).ci_low[0])
+def test_accelerations_are_those_of_a_jackknife_and_blocks_do_not_matter(monkeypatch):
+    r = np.random.default_rng(2)
+    parts = [r.integers(1, 4, (70, 3)).astype(np.float32), *r.exponential(size=(2, 70, 3)).astype(np.float32)]
+    whole = bootstrap(parts, draws(70, 99, 0), ratios, 0.05)["mean"]
+    left = np.stack([[p.sum(0) - p[i] for p in parts] for i in range(70)]).astype(float)
+    d = [v.mean(0) - v for v in (left[:, 1] / left[:, 0], left[:, 2] / left[:, 0], (left[:, 2] - left[:, 1]) / left[:, 0])]
+    wanted = [(x**3).sum(0) / (6 * (x**2).sum(0) ** 1.5) for x in d]
+    monkeypatch.setattr(resample, "ROWS", 32)
+    seen = []
+    monkeypatch.setattr(resample, "summarise", lambda *given: seen.append(given[2]) or summarise(*given))
+    cut = bootstrap(parts, draws(70, 99, 0), ratios, 0.05)["mean"]
+    np.testing.assert_allclose(seen[0], wanted, rtol=1e-3)
+    np.testing.assert_allclose(cut.change.ci_low, whole.change.ci_low, rtol=1e-6)
 
 
 def test_pairs_share_their_draws():
-    r = np.random.default_rng(0)
-    base = r.normal(0, 1, 500)
-    found = paired((np.array([0.0]), np.array([0.5])), (base[:, None], base[:, None] + 0.5), 0.05)
-    assert found.change.std_error[0] < 1e-12 < found.original.std_error[0]
-    assert (found.p_two_sided[0], found.p_one_tailed[0]) == (pytest.approx(2 / 501), 0.0)
-    assert triple(found, (0,)).change.value == 0.5
+    base = np.random.default_rng(0).normal(0, 1, 500)
+    found = bootstrap([np.ones(500), base, base + 0.5], draws(500, 500, 0), ratios, 0.05)["mean"]
+    assert found.change.std_error < 1e-6 < found.original.std_error
+    assert (found.p_two_sided, found.p_one_tailed) == (pytest.approx(2 / 501), 0.0)
+    assert triple(found, ()).change.value == pytest.approx(0.5)
 
 
 def test_influences_sum_to_zero_and_area_agrees():

@@ -15,11 +15,11 @@ from experiments.calibration.cells import CELLS, Cell, Design, Truth
 from experiments.calibration.report import MOST, checks, store, to_markdown
 from experiments.calibration.simulate import SEPARATION, parameters, simulate
 from experiments.calibration.study import Outcomes, assess_tables, block_size, rejection, run_cell, size_adjusted
-from fairrecon_jax.inference.did import did_test
+from fairrecon_jax.inference.did import LABEL_WEIGHTS, did_test
 from fairrecon_jax.inference.signflip import sign_flip
 
 DESIGN = Design("small", (60, 40), 2, 0.3, 1, 1.0)
-NULL, HARM = Truth("no gap", "null"), Truth("blurred", "planted", harmed=1.0)
+NULL, HARM = Truth("no gap", "unchanged"), Truth("blurred", "planted", harmed=1.0)
 KEY = jax.random.key(0)
 
 
@@ -46,7 +46,7 @@ def test_study_has_at_most_48_cells_with_distinct_names_and_what_was_asked_for()
     for cell in CELLS:
         if cell.truth.family == "planted":
             before = CELLS[: CELLS.index(cell)]
-            assert any(c.design == cell.design and c.truth.family == "null" and c.truth.gap == cell.truth.gap for c in before)
+            assert any(c.design == cell.design and c.truth.family == "unchanged" and c.truth.gap == cell.truth.gap for c in before)
 
 
 def test_rates_follow_the_planted_truth():
@@ -56,10 +56,10 @@ def test_rates_follow_the_planted_truth():
     np.testing.assert_allclose(found[1, :, 0], found[0, :, 0], atol=0.03)
     assert found[1, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 1), abs=0.03)
     assert found[1, 0, 1] == pytest.approx(norm.cdf(-SEPARATION / 2 + 0.5), abs=0.03)
-    gap = rates(tables(Truth("gap", "null", gap=0.5)))
+    gap = rates(tables(Truth("gap", "unchanged", gap=0.5)))
     assert gap[0, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 0.5), abs=0.03)
     np.testing.assert_allclose(gap[0], gap[1], atol=0.02)
-    common = rates(tables(Truth("common", "null", common=0.3)))
+    common = rates(tables(Truth("common", "unchanged", common=0.3)))
     assert np.ptp(common[1], axis=-1).max() < 0.03
 
 
@@ -76,7 +76,7 @@ def test_prevalence_sizes_and_tables_agree():
 
 
 def test_noisier_group_changes_more_without_moving_its_rate():
-    found = np.asarray(tables(Truth("noisy", "null", shared_harmed=0.4)).cells).sum((0, 1))
+    found = np.asarray(tables(Truth("noisy", "unchanged", shared_harmed=0.4)).cells).sum((0, 1))
     changed = (found[:, 0, 1] + found[:, 1, 0]) / found.sum((-2, -1))
     assert changed[1] > 1.3 * changed[0]
 
@@ -98,9 +98,8 @@ def test_the_study_runs_the_packages_own_test():
     rows = [(y, g, o, r) for (y, g, o, r), count in np.ndenumerate(cells) for _ in range(count)]
     y, g, o, r = (np.array(column, float) for column in zip(*rows))
     direct = did_test(o, r, y, g.astype(int), np.arange(len(o)), KEY, groups=2, flips=199)
-    flip = sign_flip(((found.s, found.n, found.n.sum(0) >= 20),), np.zeros((100, 2), np.uint32), KEY, flips=19, alpha=0.05, pooled=(True,))[
-        0
-    ]
+    options = dict(flips=19, alpha=0.05, pooled=(True,), label_weights=(LABEL_WEIGHTS,))
+    flip = sign_flip(((found.s, found.n, found.n.sum(0) >= 20),), np.zeros((100, 2), np.uint32), KEY, **options)[0]
     assert float(flip.statistic[0]) == pytest.approx(float(direct.statistic), rel=1e-3)
     assert abs(outcomes.p[0, 0] - direct.p_value) < 0.1
 
@@ -111,7 +110,7 @@ def test_cell_is_reproducible_and_its_first_cohorts_do_not_depend_on_their_numbe
     first, longer = run_cell(cell, size), run_cell(cell, size + 5)
     np.testing.assert_array_equal(first.p, longer.p[:size])
     np.testing.assert_array_equal(first.published, longer.published[:size])
-    assert longer.p.shape == (size + 5, 4)
+    assert longer.p.shape == (size + 5, 5)
     assert 0.0 <= rejection(first.p[:, 0]) < 0.15
     harmed = run_cell(Cell(DESIGN, HARM), size)
     assert rejection(harmed.p[:, 0]) > rejection(first.p[:, 0]) + 0.2
@@ -119,7 +118,7 @@ def test_cell_is_reproducible_and_its_first_cohorts_do_not_depend_on_their_numbe
 
 def outcomes(p, change):
     nan = np.full(len(p), np.nan)
-    return Outcomes(np.stack([p] * 4, 1), nan > 0, np.stack([nan, nan], 1), p, p, change)
+    return Outcomes(np.stack([p] * 5, 1), nan > 0, np.stack([nan, nan], 1), p, p, change)
 
 
 def test_size_adjusted_power_of_the_null_itself_is_five_percent():
@@ -138,8 +137,10 @@ def test_undefined_cohorts_do_not_count():
 
 def table():
     base = dict(design="d", cohorts=100, changed_label_0=50, changed_label_1=30, estimable=1.0, std_error=0.01, paper=0.1, gap=0.0)
-    base |= dict(default_15=0.05, default_10=0.05, default_eop=0.05, published_change_size_adjusted=0.3)
-    null = base | dict(truth="no gap", family="null", default_20=0.05, published=0.01, published_size_adjusted=np.nan, harmed_estimable=1.0)
+    base |= dict(default_15=0.05, default_10=0.05, alike=0.05, default_eop=0.05, published_change_size_adjusted=0.3)
+    null = base | dict(
+        truth="no gap", family="unchanged", default_20=0.05, published=0.01, published_size_adjusted=np.nan, harmed_estimable=1.0
+    )
     harm = base | dict(truth="harm", family="planted", default_20=0.6, published=0.3, published_size_adjusted=0.5, harmed_estimable=1.0)
     return pd.DataFrame([null, harm])
 

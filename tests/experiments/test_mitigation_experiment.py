@@ -18,8 +18,15 @@ def test_every_seed_is_a_valid_study_of_its_own():
         assert sorted(config.mitigations) == sorted(names)
         for name in heavier if everything else ():
             assert (config.mitigations[name].weight, config.mitigations[name].reconstructors) == (1000.0, ("pix2pix",))
+        assert ("irsde" in config.reconstructors) == everything
         assert config.phantom.seed == config.splits.seed == config.mitigations.eodd.train.seed == 3
         assert config.mitigations.eodd.weights == (0.1, 1.0, 2.0)
+
+
+def test_the_diffusion_model_can_be_left_out():
+    config = configuration(1, True, 10, 50, (0.1,), tiny=True, sde=False)
+    finetuning.check(config)
+    assert sorted(config.reconstructors) == ["identity", "pix2pix", "unet"]
 
 
 def test_shuffling_moves_whole_patients_within_their_part():

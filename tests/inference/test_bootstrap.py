@@ -10,7 +10,7 @@ from scipy import stats
 
 from fairrecon_jax.inference import bootstrap, counts, gaps
 from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
-from fairrecon_jax.inference.intervals import jackknife_moments, quantile, summarise
+from fairrecon_jax.inference.intervals import estimate, jackknife_moments, quantile, summarise
 
 KEY = jax.random.key(3)
 PATIENTS, GROUPS = 80, 3
@@ -190,9 +190,23 @@ def test_p_values_count_replicates():
 def test_quantiles_skip_undefined_replicates():
     values = np.random.default_rng(0).normal(size=(21, 2))
     values[::2, 1] = np.nan
-    found = quantile(jnp.sort(jnp.asarray(values), 0), jnp.array([0.3, 0.3]))
-    np.testing.assert_allclose(found, np.nanquantile(values, 0.3, axis=0), atol=1e-6)
-    assert np.isnan(quantile(jnp.full((3, 1), jnp.nan), jnp.array([0.5])))
+    found = quantile(np.sort(values.T), np.array([0.3, 0.3]), np.array([21, 10]))
+    np.testing.assert_allclose(found, np.nanquantile(values, 0.3, axis=0), atol=1e-12)
+    assert np.isnan(quantile(np.full((1, 3), np.nan), np.array([0.5]), np.array([0])))
+
+
+def test_an_interval_needs_half_of_the_replicates():
+    drawn = np.array([[1.0, 1.0], [2.0, np.nan], [3.0, np.inf], [4.0, np.nan]])
+    found = estimate(np.array([2.5, 1.0]), drawn, None, 0.5, "percentile")
+    np.testing.assert_allclose(found.std_error, [drawn[:, 0].std(ddof=1), np.nan])
+    np.testing.assert_allclose(found.ci_low, [1.75, np.nan])
+
+
+def test_the_bias_correction_lowers_the_interval_of_a_maximum():
+    drawn = np.abs(np.random.default_rng(1).normal(0.02, 0.05, (4000, 1)))  # a gap whose replicates are mostly larger than observed
+    found = estimate(np.array([0.02]), drawn, None, 0.05, "bca")
+    assert found.ci_low[0] < 0.02 < found.ci_high[0]
+    assert found.ci_low[0] <= np.quantile(drawn, 0.025)
 
 
 def test_acceleration_of_a_symmetric_sample_is_zero():

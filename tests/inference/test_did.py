@@ -28,8 +28,8 @@ def simulate(seed=0, patients=120, images=3, groups=3, flip=0.2, prevalence=0.4,
     return original, reconstructed, label, group, np.array([f"p{w:05d}" for w in who])
 
 
-def plain_statistics(s, n, usable):
-    """D, v, Dbar and T from lists of per-label, per-group patient vectors, in float64."""
+def plain_statistics(s, n, usable, weights):
+    """D, v, Dbar and T with label weights from lists of per-label, per-group patient vectors, in float64."""
     change, variance, centre, total = {}, {}, {}, 0.0
     for y in sorted({k[0] for k in usable}):
         cells = [k for k in usable if k[0] == y]
@@ -44,27 +44,27 @@ def plain_statistics(s, n, usable):
             variance[k] = size[k] * (energy[k] + 3 * m) / (size[k] + 3) / n[k].sum() ** 2
         weight = {k: 1 / variance[k] for k in cells}
         centre[y] = sum(weight[k] * change[k] for k in cells) / sum(weight.values())
-        total += sum(weight[k] * (change[k] - centre[y]) ** 2 for k in cells)
+        total += weights[y] * sum(weight[k] * (change[k] - centre[y]) ** 2 for k in cells)
     return change, variance, centre, total
 
 
-def plain_test(o, r, y, g, patient, signs, min_patients, labels=(0, 1)):
+def plain_test(o, r, y, g, patient, signs, min_patients, weights):
     """The whole test in loops; signs [B, P] in sorted patient order."""
     names = sorted(set(patient))
     code = np.array([names.index(p) for p in patient])
     s, n = {}, {}
-    for label in labels:
+    for label in weights:
         for group in sorted({int(x) for x in g if x >= 0}):
             rows = (y == label) & (g == group) & np.isfinite(o) & np.isfinite(r)
             s[label, group] = np.array([(r - o)[rows & (code == p)].sum() for p in range(len(names))])
             n[label, group] = np.array([(rows & (code == p)).sum() for p in range(len(names))], float)
     usable = [k for k in s if (n[k] > 0).sum() >= min_patients]
     usable = [k for k in usable if sum(j[0] == k[0] for j in usable) >= 2]
-    change, variance, centre, observed = plain_statistics(s, n, usable)
+    change, variance, centre, observed = plain_statistics(s, n, usable, weights)
     drawn = []
     for w in signs:
         flipped = {k: centre[k[0]] * n[k] + w * (s[k] - centre[k[0]] * n[k]) for k in usable}
-        drawn.append(plain_statistics(flipped, n, usable)[3])
+        drawn.append(plain_statistics(flipped, n, usable, weights)[3])
     p = (1 + np.sum(np.array(drawn) * (1 + 1e-5) >= observed)) / (len(signs) + 1)
     return change, variance, centre, observed, p
 
@@ -75,17 +75,18 @@ def signs_of(patient, flips, key=KEY):
     return np.concatenate(blocks)[:flips].astype(np.float64)
 
 
-@pytest.mark.parametrize("labels", [(0, 1), (1,)])
+@pytest.mark.parametrize("weights", [{0: 1.0, 1: 1.0}, {0: 0.5, 1: 1.0}, {1: 1.0}])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_matches_plain_float64(seed, labels):
+def test_matches_plain_float64(seed, weights):
     data = simulate(seed, harm=0.1 * seed)
     data[1][5] = np.nan
     data[2][9] = np.nan
     data[3][11] = -1
-    plain = plain_test(*data, signs_of(data[4], 199), 15, labels)
+    plain = plain_test(*data, signs_of(data[4], 199), 15, weights)
+    labels, options = tuple(weights), dict(flips=199, min_patients=15, labels=tuple(weights), label_weights=tuple(weights.values()))
     with jax.enable_x64(True):
-        exact = did_test(*data, KEY, groups=3, flips=199, min_patients=15, labels=labels)
-    single = did_test(*data, KEY, groups=3, flips=199, min_patients=15, labels=labels)
+        exact = did_test(*data, KEY, groups=3, **options)
+    single = did_test(*data, KEY, groups=3, **options)
     for (y, g), value in plain[0].items():
         assert exact.change[labels.index(y), g] == pytest.approx(value, abs=1e-12)
         assert exact.variance[labels.index(y), g] == pytest.approx(plain[1][y, g], rel=1e-10)
@@ -94,6 +95,25 @@ def test_matches_plain_float64(seed, labels):
     assert exact.p_value == pytest.approx(plain[4], abs=1e-12)
     assert single.statistic == pytest.approx(plain[3], rel=1e-4)
     assert single.p_value == pytest.approx(plain[4], abs=1.5 / 200)
+
+
+def test_a_missed_finding_weighs_twice_a_false_alarm_by_default():
+    data = simulate(2, harm=0.2)
+    found = {w: did_test(*data, KEY, groups=3, flips=199, label_weights=w) for w in (None, (0.5, 1.0), (1.0, 1.0), (1.0, 2.0))}
+    alone = [did_test(*data, KEY, groups=3, flips=199, labels=(y,)) for y in (0, 1)]
+    assert found[None].statistic == found[0.5, 1.0].statistic
+    assert found[None].statistic == pytest.approx(0.5 * alone[0].statistic + alone[1].statistic, rel=1e-5)
+    assert found[1.0, 1.0].statistic == pytest.approx(alone[0].statistic + alone[1].statistic, rel=1e-5)
+    assert found[1.0, 2.0].p_value == found[None].p_value
+    for name in ("deviation", "std_error", "ci_low", "ci_high", "cell_p", "critical"):
+        np.testing.assert_array_equal(getattr(found[None], name), getattr(found[1.0, 1.0], name))
+
+
+def test_a_label_alone_has_the_same_p_whatever_its_weight():
+    data = simulate(2, harm=0.1)
+    first, second = (did_test(*data, KEY, groups=3, flips=199, labels=(1,), label_weights=w) for w in (None, (0.3,)))
+    assert first.p_value == second.p_value
+    assert second.statistic == pytest.approx(0.3 * float(first.statistic), rel=1e-5)
 
 
 def test_max_t_interval_is_the_quantile_of_the_largest_studentised_deviation():
@@ -375,6 +395,10 @@ def test_refusals_say_what_is_wrong():
         did_test(o, r, y, g, patient, KEY, groups=3, flips=10)
     with pytest.raises(ValueError, match="alpha"):
         did_test(o, r, y, g, patient, KEY, groups=3, alpha=1.5)
+    with pytest.raises(ValueError, match=r"one positive number for each of the labels \(0, 1\), got \(1.0,\)"):
+        did_test(o, r, y, g, patient, KEY, groups=3, label_weights=(1.0,))
+    with pytest.raises(ValueError, match=r"got \(0.0, 1.0\)"):
+        did_test(o, r, y, g, patient, KEY, groups=3, label_weights=(0.0, 1.0))
     with pytest.raises(ValueError, match="last axis"):
         did_test(o[:-1], r, y, g, patient, KEY, groups=3)
     with pytest.raises(ValueError, match="non-empty vector"):

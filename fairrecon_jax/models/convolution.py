@@ -1,0 +1,112 @@
+"""Convolution with weight gradients that are fast on CPUs.
+
+Same mathematics, parameters and initial values as `nn.Conv`; only the program that XLA compiles for the gradient with respect to the
+kernel differs. XLA's own is a convolution of the input with the gradient of the output as its kernel, for which both are transposed in
+memory. Where the kernel is a single pixel, or has many channels, matrix products are faster.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fairrecon_jax.types import Array
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+MANY_CHANNELS = 128
+"""From this number of channels in and out the weight gradient of a wider kernel is a matrix product per row of the kernel."""
+
+
+class Conv(nn.Module):
+    """Convolution of images with a square kernel: `nn.Conv(features, (size, size), stride, padding, ...)`.
+
+    Reverse-mode gradients only.
+
+    Attributes:
+      features: number of output channels.
+      size: height and width of the kernel.
+      stride: pixels between neighbouring windows.
+      padding: pixels of zeros on every side; None for an output of ceil(H / stride) x ceil(W / stride), padded as evenly as can be.
+      use_bias: add one bias per output channel.
+      kernel_init: initialiser of the kernel.
+      dtype: type of the computation; that of the input if None.
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    padding: int | None = None
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> jax.Array:
+        """[B, H, W, C] -> [B, H', W', features]."""
+        kernel = self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        same = jax.lax.padtype_to_pads(x.shape[1:3], (self.size,) * 2, (self.stride,) * 2, "SAME")
+        rows, columns = same if self.padding is None else [(self.padding, self.padding)] * 2
+        y = convolve(x, kernel, self.stride, (tuple(rows), tuple(columns)))
+        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+    """y[h, w] = sum over i, j of x[stride h + i - top, stride w + j - left] @ kernel[i, j].
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [K, K, C, F] of the same type.
+      stride: pixels between neighbouring windows.
+      padding: pixels of zeros at the ((top, bottom), (left, right)).
+
+    Returns:
+      [B, H', W', F].
+    """
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolve(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    (dx,) = jax.linear_transpose(lambda x: convolve.fun(x, kernel, stride, padding), x)(dy)
+
+    def plain(x: jax.Array, dy: jax.Array) -> jax.Array:
+        (gradient,) = jax.linear_transpose(lambda kernel: convolve.fun(x, kernel, stride, padding), kernel)(dy)
+        return gradient
+
+    size, many = kernel.shape[0], min(kernel.shape[2:]) >= MANY_CHANNELS
+    if size == 1 and padding == ((0, 0), (0, 0)):
+        return dx, _contract(x[:, ::stride, ::stride], dy)[None, None]
+    if size == 3 and stride == 1 and many and max(padding[0] + padding[1]) < size:
+        by_rows = functools.partial(_weight_gradient_by_rows, size=size, padding=padding)
+        return dx, jax.lax.platform_dependent(x, dy, cpu=by_rows, default=plain)
+    return dx, plain(x, dy)
+
+
+def _weight_gradient_by_rows(x: jax.Array, dy: jax.Array, size: int, padding: Padding) -> jax.Array:
+    """The gradient with respect to the kernel at stride 1: a matrix product of x with `size` shifted copies of dy, for each kernel row."""
+    height, width, channels, features = *x.shape[1:], dy.shape[3]
+    ends = [(size - 1 - before, size - 1 - after) for before, after in padding]
+    padded = jnp.pad(dy, ((0, 0), *ends, (0, 0)))
+    last = size - 1
+    shifted = jnp.concatenate([padded[:, :, last - j : last - j + width] for j in range(size)], axis=-1)
+    rows = [_contract(x, shifted[:, last - i : last - i + height]) for i in range(size)]
+    return jnp.stack(rows).reshape(size, channels, size, features).swapaxes(1, 2)
+
+
+def _contract(x: jax.Array, dy: jax.Array) -> jax.Array:
+    """The sum over images and pixels of x^T dy: [B, H, W, C], [B, H, W, F] -> [C, F]."""
+    return jax.lax.dot_general(x, dy, (((0, 1, 2), (0, 1, 2)), ((), ())))
+
+
+convolve.defvjp(_forward, _backward)

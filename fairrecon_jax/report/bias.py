@@ -14,9 +14,12 @@ from matplotlib.transforms import offset_copy
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import (
+    SLANTED,
+    WIDTH,
     Drawing,
     Marks,
     canvas,
+    fits,
     floor_handle,
     legend,
     not_estimable,
@@ -124,13 +127,14 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
     methods = findings.methods(rows)
     few = len(tasks) <= 3
     shape = (1, len(attributes)) if few else (len(attributes), 1)
-    with canvas(2.6 if few else 1.3 + 1.45 * len(attributes)) as figure:
+    names = [wrap(findings.task_title(t), 12 if few else 30) for t in tasks]
+    upright = few and fits(names, WIDTH / len(attributes) - 0.55)
+    with canvas((2.6 if upright else 3.1) if few else 1.3 + 1.45 * len(attributes)) as figure:
         panels = figure.subplots(*shape, sharex=not few, squeeze=False).ravel()
         for axes, attribute in zip(panels, attributes, strict=True):
             vertical_panel(axes, findings, rows[rows["attribute"] == attribute], tasks, methods)
             axes.set_title(f"by {attribute}")
-            names = [wrap(findings.task_title(t), 12 if few else 30) for t in tasks]
-            axes.set_xticks(range(len(tasks)), names, **({} if few else {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}))
+            axes.set_xticks(range(len(tasks)), names, **({} if upright else SLANTED))
             axes.set_xlim(-0.5, len(tasks) - 0.5)
         for axes in panels if not few else panels[:1]:
             axes.set_ylabel(f"change of {style.metric_name(metric)}")

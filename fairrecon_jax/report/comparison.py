@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, canvas, legend, point, signed
+from fairrecon_jax.report.drawing import SLANTED, WIDTH, Drawing, canvas, fits, legend, point, signed
 from fairrecon_jax.report.select import Findings, clean, each, gap_metric, one, task_metric
 from fairrecon_jax.report.tables import Sheet, fixed, with_interval
 
@@ -239,7 +239,8 @@ def bars(findings: Findings) -> Drawing | None:
             axes.bar(at, mine["change"], width=0.9 * width, color=look.color, alpha=0.55)
             axes.vlines(at, mine["ci_low"], mine["ci_high"], color=style.INK, linewidth=0.8)
             point(axes, at, mine["change"], look, findings.markers[mitigation], markersize=4.0)
-        axes.set_xticks(range(len(tasks)), [findings.task_title(t) for t in tasks], rotation=20 if len(tasks) > 4 else 0)
+        names = [findings.task_title(t) for t in tasks]
+        axes.set_xticks(range(len(tasks)), names, **({} if fits(names, WIDTH - 0.8) else SLANTED))
         axes.set_ylabel("change of AUROC / Dice (better ↑)")
         legend(figure, findings, rows)
     caption = "Mitigated minus unmitigated reconstruction on the same test images, everyone together, with 95% intervals."

@@ -22,6 +22,7 @@ from fairrecon_jax.report import style
 from fairrecon_jax.report.select import Findings
 
 WIDTH = 7.4
+SLANTED: Any = {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}
 RC: Any = {
     "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0, "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5, "legend.fontsize": 7.5, "axes.edgecolor": style.GREY, "axes.labelcolor": style.INK, "text.color": style.INK,
@@ -134,8 +135,15 @@ def few_ticks(axes: Axes, most: int = 4) -> None:
 
 
 def wrap(text: str, width: int) -> str:
-    """Text over several lines of at most `width` characters."""
-    return "\n".join(textwrap.wrap(text, width)) or text
+    """Text over several lines of about `width` characters; only words more than 6 longer than that are broken."""
+    longest = max(map(len, text.split()), default=0)
+    return "\n".join(textwrap.wrap(text, max(width, min(longest, width + 6)))) or text
+
+
+def fits(names: list[str], width: float) -> bool:
+    """Whether labels of the tick size stand side by side on `width` inches."""
+    longest = max((len(line) for name in names for line in name.splitlines()), default=0)
+    return 0.066 * (longest + 1) * len(names) <= width
 
 
 def handle(label: str, marker: str, look: style.Look, lines: bool = False) -> Line2D:

@@ -162,7 +162,8 @@ def image_quality(findings: Findings) -> Drawing | None:
                 level_axis(axes, findings)
             else:
                 reasons = [r for r in mine["reason"].unique() if r]
-                hatched(axes, "not computed: " + (reasons[0] if reasons else "no value in the table"))
+                reason = reasons[0].removeprefix("not computed: ") if reasons else "no value in the table"
+                hatched(axes, f"not computed: {reason}")
             axes.set_title(style.metric_name(metric) + {"nrmse": " ↓", "lpips": " ↓"}.get(metric, " ↑"))
         legend(figure, findings, rows.dropna(subset=["value"]), lines=True)
     caption = (

@@ -79,7 +79,7 @@ def reconstructor_name(name: str) -> str:
         return NAMES[name.lower()]
     stem, _, rest = name.partition("_")
     if stem.lower() not in KNOWN or not rest:
-        return name.replace("_", " ")
+        return name
     found = SAMPLER.fullmatch(rest.lower())
     if not found:
         return f"{NAMES[stem.lower()]} ({rest.replace('_', ' ')})"

@@ -331,6 +331,8 @@ def test_small_words():
     assert signed(0.004) == "0.00"
     assert signed(-0.25) == "−0.25"
     assert wrap("", 5) == ""
+    assert wrap("Pleural Consolidation", 10) == "Pleural\nConsolidation", "a word is not broken for a few letters"
+    assert wrap("x" * 30, 10) == "x" * 16 + "\n" + "x" * 14
     assert forest.slug("sex x Größe & <b>") == "sex_x_gr__e____b"
     assert forest.slug("ß") == "unnamed"
     assert forest.p_words(0.0004) == "< 0.001"
@@ -396,3 +398,21 @@ def test_many_groups_are_all_named_and_counted():
         labels = [t.get_text().replace("\n", " ") for t in drawing.figure.axes[0].get_yticklabels()]
         assert labels == list(groups_of)
         assert drawing.figure.get_figheight() > 14 * 0.2, "each group has its line"
+
+
+def test_names_under_three_attributes_do_not_touch():
+    drawing = bias.bias_change(make(fake.xray_spec(3)), "eodd")
+    drawing.figure.canvas.draw()
+    for axes in drawing.figure.axes:
+        assert {t.get_rotation() for t in axes.get_xticklabels()} == {38.0}
+        assert [t.get_text() for t in axes.get_xticklabels()] == ["Atelectasis", "Cardiomegaly", "Consolidation"]
+    short = bias.bias_change(make(fake.mri_spec()), "ser")
+    assert {t.get_rotation() for axes in short.figure.axes for t in axes.get_xticklabels()} == {0.0}
+
+
+def test_an_image_metric_says_once_why_it_is_missing():
+    findings = make(fake.mri_spec())
+    rows = findings.performance.copy()
+    rows.loc[rows["metric"] == "lpips", "reason"] = "not computed: no column"
+    drawn = texts(quality.image_quality(dataclasses.replace(findings, performance=rows)).figure)
+    assert [t.replace("\n", " ") for t in drawn if "computed" in t] == ["not computed: no column"]

@@ -82,8 +82,8 @@ def test_every_verdict_that_changes_has_a_sign_and_a_sentence():
         ("irsde_ode2_10", "IR-SDE (ODE order 2, 10 steps)"),
         ("irsde_sde_100", "IR-SDE (SDE, 100 steps)"),
         ("unet_wide_l1", "U-Net (wide l1)"),
-        ("my_model", "my model"),
-        ("sigma_net", "sigma net"),
+        ("my_model", "my_model"),
+        ("unet_", "unet_"),
     ],
 )
 def test_reconstructors_in_words(name, expected):

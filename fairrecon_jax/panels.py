@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import math
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -141,7 +142,7 @@ def _panel(
     masks = {name: mask(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
     before = scores(first["original_diagnosis"])
     after = {name: scores(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
-    looked = most_moved(before, after, first["original_attention"])
+    looked = most_moved(before, after, first["original_attention"], thresholds)
     groups = [f"{a.name} {record[a.name] if isinstance(record[a.name], str) else 'unknown'}" for a in spec.attributes]
     return ExamplePanel(
         level=level,
@@ -164,10 +165,19 @@ def _panel(
     )
 
 
-def most_moved(before: Mapping[str, float], after: Mapping[str, Mapping[str, float]], tasks: Iterable[str]) -> str:
-    """The one of `tasks` whose score some reconstruction changed most, "" where there is none."""
-    moved = {task: max((abs(scores[task] - before[task]) for scores in after.values()), default=0.0) for task in tasks}
-    return max(moved, key=lambda task: moved[task], default="")
+def most_moved(
+    before: Mapping[str, float], after: Mapping[str, Mapping[str, float]], tasks: Iterable[str], thresholds: Mapping[str, float]
+) -> str:
+    """The one of `tasks` whose score some reconstruction changed most, "" where there is none.
+
+    Tasks whose score reaches the threshold in some version go first: of a low score nothing speaks for it.
+    """
+
+    def rank(task: str) -> tuple[bool, float]:
+        scores = [version[task] for version in (before, *after.values())]
+        return max(scores) >= thresholds.get(task, math.inf), max(abs(score - before[task]) for score in scores)
+
+    return max(tasks, key=rank, default="")
 
 
 def provenance(workspace: Workspace) -> dict[str, Any]:

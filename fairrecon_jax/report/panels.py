@@ -60,7 +60,7 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
         grid = figure.subplots(rows, len(versions), squeeze=False)
         for j, (name, image) in enumerate(versions):
             picture(grid[0, j], panel, name, image)
-            grid[0, j].set_title(title(findings, name, panel), fontsize=8)
+            grid[0, j].set_title(wrap(title(findings, name, panel), 2 * letters // 3), fontsize=8)
             grid[0, j].set_xlabel(score_words(findings, panel, name, tasks, letters), fontsize=6.4, linespacing=1.25)
             error_map(grid[1, j], panel, image if j else None, reach)
             if panel.attention_task:
@@ -87,11 +87,10 @@ def draw(findings: Findings, panel: ExamplePanel, number: int, reach: float, opt
 def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
     if name == "degraded":
-        return wrap(f"degraded, {style.level_short(panel.level, findings.spec.degradation)}", 24)
+        return f"degraded, {style.level_short(panel.level, findings.spec.degradation)}"
     stem, _, mitigation = name.partition(" + ")
     look = findings.looks.get(stem)
-    words = name if look is None else look.name + (f" + {style.mitigation_name(mitigation)}" if mitigation else "")
-    return wrap(words, 24)
+    return name if look is None else look.name + (f" + {style.mitigation_name(mitigation)}" if mitigation else "")
 
 
 def picture(axes: Axes, panel: ExamplePanel, name: str, image: np.ndarray) -> None:
@@ -131,7 +130,7 @@ def attention(axes: Axes, findings: Findings, panel: ExamplePanel, name: str, im
     scores = panel.scores_original if name == "original" else panel.scores_reconstructed.get(name, {})
     value = scores.get(panel.attention_task, math.nan)
     score = f"score {value:.2f}" if known(value) else "score n.e."
-    axes.set_xlabel(score if flat(heat).max() > 0 else f"{score}, nothing speaks for it", fontsize=6.4)
+    axes.set_xlabel(score if flat(heat).max() > 0 else f"{score},\nnothing speaks for it", fontsize=6.4)
 
 
 def attention_reach(panel: ExamplePanel) -> float:
@@ -144,7 +143,7 @@ def attention_words(findings: Findings, panel: ExamplePanel) -> str:
     """How to read the Grad-CAM maps, as the end of a caption."""
     return (
         f"Last row: where the classifier finds what speaks for {findings.task_title(panel.attention_task)}, the diagnosis whose score "
-        "moved most (Grad-CAM), on one scale for the example and as coarse as its last layer. "
+        "moved most, made in at least one image if any is (Grad-CAM), on one scale for the example and as coarse as its last layer. "
         "It shows what the score rests on, not where disease is."
     )
 
@@ -247,7 +246,7 @@ def spoken(findings: Findings, panel: ExamplePanel, tasks: list[str]) -> str:
     for task in tasks:
         before = panel.scores_original.get(task, math.nan)
         after = [
-            f"{title(findings, name, panel)} {scores[task]:.2f}".replace("\n", " ")
+            f"{title(findings, name, panel)} {scores[task]:.2f}"
             for name, scores in panel.scores_reconstructed.items()
             if known(scores.get(task, math.nan))
         ]

@@ -198,7 +198,7 @@ def clearest(findings: Findings, rows: pd.DataFrame) -> str:
         f", 95% interval of the change {signed(row['ci_low'])} to {signed(row['ci_high'])}" if known(row["ci_low"], row["ci_high"]) else ""
     )
     p = f", adjusted p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
-    side = " and ".join(filter(None, [row["group"], stratum_phrase(row["label_stratum"]) if row["label_stratum"] else ""]))
-    where = f", most among {side}" if side else ""
+    stratum = stratum_phrase(row["label_stratum"]) if row["label_stratum"] else "patients"
+    where = f", most among {stratum} in the group {row['group']}" if row["group"] else ""
     method = findings.method_phrase(row["reconstructor"], row["mitigation"])
     return f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} {method} ({values}{bounds}{p}{where})"

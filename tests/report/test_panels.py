@@ -90,7 +90,7 @@ def test_identifiers_are_printed_only_where_asked_for(mri):
 
 def test_mitigated_reconstructions_are_named(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
-    assert panels.title(mri, "unet + eodd", panel).replace("\n", " ") == "U-Net + equalised-odds loss"
+    assert panels.title(mri, "unet + eodd", panel) == "U-Net + equalised-odds loss"
     assert panels.title(mri, "degraded", panel) == "degraded, 8×"
 
 

@@ -48,12 +48,16 @@ def test_every_level_has_the_noise_of_the_predictions():
 
 
 @pytest.mark.parametrize(
-    ("after", "tasks", "expected"),
+    ("after", "tasks", "thresholds", "expected"),
     [
-        ({"unet": {"a": 0.5, "b": 0.1}, "irsde": {"a": 0.2, "b": 0.5}}, ("a", "b"), "b"),
-        ({"unet": {"a": 0.5, "b": 0.1}}, ("a",), "a"),
-        ({"unet": {"a": 0.5, "b": 0.1}}, (), ""),
+        ({"unet": {"a": 0.5, "b": 0.1}, "irsde": {"a": 0.2, "b": 0.5}}, ("a", "b"), {}, "b"),
+        ({"unet": {"a": 0.5, "b": 0.1}}, ("a",), {}, "a"),
+        ({"unet": {"a": 0.5, "b": 0.1}}, (), {}, ""),
+        ({}, ("a", "b"), {}, "a"),
+        ({"unet": {"a": 0.4, "b": 0.1}}, ("a", "b"), {"a": 0.5, "b": 0.7}, "a"),
+        ({"unet": {"a": 0.4, "b": 0.1}}, ("a", "b"), {"a": 0.5, "b": 0.6}, "b"),
+        ({"unet": {"a": 0.9, "b": 0.1}}, ("a", "b"), {"a": 0.8, "b": 0.7}, "a"),
     ],
 )
-def test_the_task_whose_score_moved_most(after, tasks, expected):
-    assert panels.most_moved({"a": 0.5, "b": 0.6}, after, tasks) == expected
+def test_the_task_whose_score_moved_most(after, tasks, thresholds, expected):
+    assert panels.most_moved({"a": 0.5, "b": 0.6}, after, tasks, thresholds) == expected

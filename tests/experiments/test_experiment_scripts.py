@@ -96,8 +96,8 @@ def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
     model = samplers.IrsdeReconstructor(width=4, depth=1)
     monkeypatch.setattr(samplers.settings, "reconstructor", lambda config, name: model)
     monkeypatch.setattr(samplers.Bench, "_rows", lambda self, model, shared, rows: (pd.DataFrame({"row": rows}), 0.0))
-    made = samplers.Bench(fake, "irsde", 8.0, limit=4)
-    assert made.test.tolist() == [20, 26, 32, 38], "evaluated test rows, the first and the last among them"
+    made = samplers.Bench(fake, "irsde", 8.0, limit=5)
+    assert made.test.tolist() == [20, 24, 28, 34, 38], "evaluated test rows, the first and the last among them"
     assert (made.validation["row"].tolist(), set(made.validation["split"])) == (list(range(0, 20, 2)), {"val"})
     for limit in (0, 10, 99):
         assert samplers.Bench(fake, "irsde", 8.0, limit).test.tolist() == list(range(20, 40, 2))

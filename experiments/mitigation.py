@@ -132,7 +132,8 @@ def _gaps(table: pd.DataFrame) -> pd.DataFrame:
 
 def _seconds(workdir: Path, mitigation_name: str, reconstructor: str) -> float:
     """How long the fine-tunings of one mitigation took."""
-    files = (workdir / "pieces").glob(f"mitigate_{reconstructor}_with_{mitigation_name}*_at_*.json")
+    stem = f"mitigate_{reconstructor}_with_{mitigation_name}"
+    files = [path for end in ("_at_*.json", "@*_at_*.json") for path in (workdir / "pieces").glob(stem + end)]
     return float(sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in files))
 
 

@@ -76,7 +76,7 @@ def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) 
     if not len(rows):
         return []
     batch = read_rows(workspace.cohort, rows)
-    drawn = {}
+    drawn: dict[str, Any] = {}
     for name in workspace.config.reconstructors:
         tandem, shared = workspace.tandem(name)[0], workspace.shared(name, level)
         pictures = jax.jit(tandem.pictures)(shared, batch)

@@ -1,0 +1,236 @@
+"""The scripts around the studies: their tables by hand, what they ask of a study, and what their command lines mean."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import mitigation, planted, quickstart, samplers
+from experiments.tables import markdown
+from fairrecon_jax import settings
+
+# -- tables ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_markdown_table_by_hand():
+    table = pd.DataFrame({"name": ["a", "b"], "n": [12345, 2], "x": [0.123456, float("nan")], "y": [np.float32(2.5), 123456.0]})
+    assert markdown(table) == (
+        "| name | n | x | y |\n| --- | --- | --- | --- |\n| a | 12345 | 0.1235 | 2.5 |\n| b | 2 | nan | 1.235e+05 |\n"
+    )
+    assert markdown(pd.DataFrame({"a": [], 3: []})) == "| a | 3 |\n| --- | --- |\n"
+
+
+# -- samplers --------------------------------------------------------------------------------------------------------------------
+
+
+class Echo:
+    """A model that returns the random bits of the keys it is given."""
+
+    name = "echo"
+
+    def reconstruct(self, variables, degraded, keys):
+        return jax.vmap(lambda key: jax.random.bits(key))(keys)
+
+
+def test_seeds_change_the_sampling_noise_of_every_example_and_nothing_else():
+    keys = jax.random.split(jax.random.key(0), 3)
+    first, again, other = (samplers.Reseeded(Echo(), seed).reconstruct({}, None, keys) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not set(np.asarray(first).tolist()) & set(np.asarray(other).tolist())
+    assert len(set(np.asarray(first).tolist())) == 3
+    expected = [jax.random.bits(jax.random.fold_in(key, 2)) for key in keys]
+    np.testing.assert_array_equal(other, jnp.stack(expected))
+    assert samplers.Reseeded(Echo(), 1).name == "echo"
+
+
+def test_outcomes_hold_every_task_and_the_largest_change_of_any_gap():
+    performance = pd.DataFrame(
+        [
+            ("grade", "", "auroc", "reconstructed", 0.8),
+            ("grade", "", "sensitivity", "reconstructed", 0.3),
+            ("tumor", "", "dice", "reconstructed", 0.6),
+            ("tumor", "", "dice", "change", -0.2),
+        ],
+        columns=["task", "attribute", "metric", "version", "value"],
+    )
+    rows = [("delta_dice", "change", "paper", v) for v in (0.01, None, -0.04)]
+    rows += [("eodd", "change", "paper", 0.03), ("ser", "change", "paper", 9.0), ("eop", "change", "paper", -8.0)]
+    fairness = pd.DataFrame(rows, columns=["metric", "version", "convention", "value"])
+    assert samplers.outcomes(performance, fairness) == {"grade auroc": 0.8, "tumor dice": 0.6, "largest_gap_change": -0.04}
+    unknown = fairness.assign(value=None)
+    assert np.isnan(samplers.outcomes(performance[:0], unknown)["largest_gap_change"])
+
+
+def test_a_comparison_repeats_the_first_preset_and_writes_after_every_measurement(tmp_path, capsys):
+    written = []
+
+    class Bench:
+        def measure(self, preset, count, seed=0):
+            path = tmp_path / "table.csv"
+            written.append(len(pd.read_csv(path)) if path.exists() else 0)
+            psnr = 30.0 + seed + (preset == "b") + count / 10
+            return {"preset": preset, "samples": count, "seed": seed, "evaluations": 10 * count, "psnr": psnr}
+
+    table = samplers.compare(Bench(), iter(["a", "b"]), map(int, ["1", "8"]), 3, tmp_path)
+    asked = table[["preset", "samples", "seed"]].to_numpy().tolist()
+    assert asked == [["a", 1, 0], ["a", 8, 0], ["b", 1, 0], ["b", 8, 0], ["a", 1, 1], ["a", 1, 2]]
+    assert written == [0, 1, 2, 3, 4, 5]
+    assert "[6/6] a, 1 samples, seed 2: 32.10 dB" in capsys.readouterr().out
+    last = (tmp_path / "table.md").read_text().splitlines()[-1]
+    assert last == "| spread of a over 3 seeds | 1 | 10 | 2 |"
+
+
+def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
+    fake = types.SimpleNamespace(
+        config=None, shared=lambda *_: {"reconstructor": 1}, tandem=lambda _: [types.SimpleNamespace(diagnosers=())]
+    )
+    fake.evaluated_rows = lambda: np.arange(0, 40, 2)
+    fake.rows = lambda part: np.arange(20, 41) if part == "test" else np.arange(20)
+    model = samplers.IrsdeReconstructor(width=4, depth=1)
+    monkeypatch.setattr(samplers.settings, "reconstructor", lambda config, name: model)
+    monkeypatch.setattr(samplers.Bench, "_rows", lambda self, model, shared, rows: (pd.DataFrame({"row": rows}), 0.0))
+    made = samplers.Bench(fake, "irsde", 8.0, limit=5)
+    assert made.test.tolist() == [20, 24, 28, 34, 38], "evaluated test rows, the first and the last among them"
+    assert (made.validation["row"].tolist(), set(made.validation["split"])) == (list(range(0, 20, 2)), {"val"})
+    for limit in (0, 10, 99):
+        assert samplers.Bench(fake, "irsde", 8.0, limit).test.tolist() == list(range(20, 40, 2))
+
+
+# -- planted and mitigated studies -----------------------------------------------------------------------------------------------
+
+
+def asked_for(monkeypatch, module, *words) -> tuple:
+    """What a script's command line hands to the runner of all seeds."""
+    calls = []
+    monkeypatch.setattr(module, "over_seeds", lambda *given: calls.append(given) or pd.DataFrame())
+    monkeypatch.setattr(module, "quiet", lambda _: None)
+    module.main(words)
+    return calls[0]
+
+
+def test_the_mitigation_command_tries_everything_on_the_first_seeds_only(monkeypatch, tmp_path):
+    words = (
+        f"--out={tmp_path}",
+        "--seeds=4",
+        "--other-seeds=2",
+        "--sde-seeds=1",
+        "--steps=7",
+        "--patients=90",
+        "--weights=0.5,2",
+        "--tiny",
+    )
+    out, name, seeds, configuration, _, summary = asked_for(monkeypatch, mitigation, *words)
+    assert (out, name, seeds, summary) == (tmp_path, "mitigation", 4, mitigation.summary)
+    first, second, third = (configuration(seed) for seed in range(3))
+    assert ["irsde" in c.reconstructors for c in (first, second, third)] == [True, False, False]
+    assert [len(c.mitigations) for c in (first, second, third)] == [7, 7, 1]
+    assert (third.mitigations.eodd.weights, first.mitigations.adversarial.weight) == ((0.5, 2.0), 2.0)
+    assert [c.seed for c in (first, second, third)] == [0, 1, 2]
+    assert first.phantom.patients == 60, "a smoke run is small whatever is asked"
+
+
+def test_without_tiny_steps_and_patients_are_as_asked():
+    config = mitigation.configuration(0, False, 7, 90, (0.5,), tiny=False)
+    assert (config.phantom.patients, config.mitigations.eodd.train.steps, config.mitigations.eodd.weight) == (90, 7, 0.5)
+    assert "weights" not in config.mitigations.eodd
+    assert config.is_locked
+
+
+def test_the_planted_command_shuffles_the_first_seed_only(monkeypatch, tmp_path):
+    shuffles = []
+    monkeypatch.setattr(planted, "seed_rows", lambda workdir, config, seed, count: shuffles.append((seed, count)))
+    words = (f"--out={tmp_path}", "--seeds=2", "--shuffles=5", "--patients=70")
+    out, name, seeds, configuration, rows_of, summary = asked_for(monkeypatch, planted, *words)
+    assert (out, name, seeds, summary) == (tmp_path, "planted", 2, planted.summary)
+    for seed in range(2):
+        rows_of(tmp_path, configuration(seed), seed)
+    assert shuffles == [(0, 5), (1, 0)]
+    assert configuration(1).phantom.patients == 70
+
+
+def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(monkeypatch, tmp_path):
+    columns = ["metric", "version", "convention", "reconstructor", "task", "original", "reconstructed", "verdict", "group", "p_adjusted"]
+
+    def table(*verdicts):
+        rows = [(m, "change", "paper", "unet", t, 0.1, 0.2, v, "F", 0.5) for (m, t), v in zip(cells, verdicts, strict=True)]
+        return pd.DataFrame(rows, columns=columns).assign(n_patients=40.0)
+
+    cells = [("eodd", "a"), ("eodd", "b"), ("eop", "a"), ("eop", "b")]
+    within = "within chance"
+    draws = [table("widened", "narrowed", within, within), table(within, "shifted", within, "reversed"), table(*[within] * 4)]
+    monkeypatch.setattr(planted, "read_results", lambda workdir, name: table("widened", within, "widened", within))
+    predictions = pd.DataFrame({"reconstructor": ["unet", "identity", "unet"]})
+    monkeypatch.setattr(planted, "read_predictions", lambda path: (predictions, None))
+    monkeypatch.setattr(planted.settings, "assess_options", lambda config: None)
+    seen = []
+    monkeypatch.setattr(planted, "shuffled", lambda table, spec, draw: seen.append((len(table), draw)) or draw)
+    monkeypatch.setattr(planted, "assess", lambda draw, spec, options: (None, draws[draw]))
+    rows = planted.seed_rows(tmp_path, None, 3, 3)
+    assert seen == [(2, 0), (2, 1), (2, 2)], "only the reconstructions that are judged"
+    assert rows["shuffles_with_a_claim"].tolist() == [2, 2, 1, 1]
+    assert (set(rows["seed"]), set(rows["shuffles"])) == ({3}, {3})
+    assert rows["verdict"].tolist() == ["widened", within, "widened", within]
+
+
+def test_run_times_are_those_of_all_trainings_of_one_mitigation(tmp_path):
+    (tmp_path / "pieces").mkdir()
+    times = {
+        "mitigate_unet_with_eodd@0.1_at_10000": 3.0,
+        "mitigate_unet_with_eodd@1_at_10000": 4.5,
+        "mitigate_unet_with_group_dro_at_10000": 9.0,
+    }
+    times |= {"predict_unet_with_eodd@1_at_10000": 100.0, "mitigate_irsde_with_eodd_at_10000": 50.0}
+    for name, seconds in times.items():
+        (tmp_path / "pieces" / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
+    assert mitigation._seconds(tmp_path, "eodd", "unet") == 7.5
+    assert mitigation._seconds(tmp_path, "reweighting", "unet") == 0.0
+
+
+def test_a_scaled_term_has_its_own_run_time(tmp_path):
+    (tmp_path / "pieces").mkdir()
+    for name, seconds in (("eodd", 3.0), ("eodd_x1000", 40.0)):
+        (tmp_path / "pieces" / f"mitigate_pix2pix_with_{name}_at_10000.json").write_text(json.dumps({"seconds": seconds}))
+    assert mitigation._seconds(tmp_path, "eodd_x1000", "pix2pix") == 40.0
+    assert mitigation._seconds(tmp_path, "eodd", "pix2pix") == 3.0
+
+
+def test_what_a_seed_found_is_read_again_only_under_the_same_configuration(tmp_path):
+    config = ConfigDict({"seed": 1})
+    (tmp_path / "outcome.csv").write_text("mitigation,verdict\nnone,helped\n")
+    (tmp_path / "outcome.digest").write_text(settings.digest(config))
+    assert mitigation.seed_rows(tmp_path, config, 1).to_dict("records") == [{"mitigation": "none", "verdict": "helped"}]
+    with pytest.raises(FileNotFoundError, match=r"mitigation\.csv"):
+        mitigation.seed_rows(tmp_path, ConfigDict({"seed": 2}), 1)
+
+
+def test_only_headline_changes_enter_the_mitigations_table():
+    rows = [(m, v) for m in ("eodd", "eop", "ser", "psnr") for v in ("original", "change")]
+    found = mitigation._gaps(pd.DataFrame(rows, columns=["metric", "version"]))
+    assert found.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
+
+
+# -- quickstart ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(monkeypatch, tmp_path, capsys):
+    ran = []
+
+    def run(config, workdir):
+        ran.append((config.phantom.kind, config.is_locked, workdir.name))
+        return workdir / "report" / "index.html"
+
+    monkeypatch.setattr(quickstart.study, "run", run)
+    monkeypatch.setattr(quickstart, "quiet", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["quickstart", f"--workdir={tmp_path}"])
+    quickstart.main()
+    assert ran == [("xray", True, "xray"), ("brain", True, "brain")]
+    out = capsys.readouterr().out.splitlines()
+    assert [line for line in out if line.startswith("==")] == ["== study 1 of 2: phantom xray ==", "== study 2 of 2: phantom brain =="]
+    assert out[-2:] == [f"  {tmp_path / name / 'report' / 'index.html'}" for name in ("xray", "brain")]

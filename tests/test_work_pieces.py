@@ -294,7 +294,7 @@ def test_attention_of_a_linear_diagnoser_by_hand():
     [({"m": {"a": 0.9, "b": 0.0}}, "b"), ({"m": {"a": 0.0, "b": 0.9}}, "a"), ({"m": {"a": 0.75, "b": 0.25}}, "a"), ({}, "a")],
 )
 def test_a_score_may_move_down_as_well_as_up_and_ties_go_to_the_first_task(after, expected):
-    assert panels.most_moved({"a": 0.5, "b": 0.5}, after, ("a", "b")) == expected
+    assert panels.most_moved({"a": 0.5, "b": 0.5}, after, ("a", "b"), {}) == expected
 
 
 def test_one_example_is_cut_out_of_the_batch_with_what_is_known_of_it():

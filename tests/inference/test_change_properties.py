@@ -283,7 +283,7 @@ def test_padding_reaches_no_patient():
 def test_alignment_says_which_shape_does_not_fit():
     with pytest.raises(ValueError, match=r"the last axis must hold 4 images, got shape \(\)"):
         counts.align((np.zeros(4), np.float64(1)), 4)
-    with pytest.raises(ValueError, match="shape mismatch|broadcast"):
+    with pytest.raises(ValueError, match="shape mismatch"):
         counts.align((np.zeros((2, 4)), np.zeros((3, 4))), 4)
     with pytest.raises(ValueError, match=r"one name per image, got shape \(0,\)"):
         counts.index_patients([])

@@ -20,21 +20,24 @@ def double():
 
 
 GROUPS = 4
+eodd, eop = (jax.jit(function, static_argnames="convention") for function in (metrics.eodd, metrics.eop))
+group_counts = jax.jit(metrics.group_counts, static_argnums=3)
+value_gap, ser, worst_group = jax.jit(metrics.gap), jax.jit(metrics.ser), jax.jit(metrics.worst_group, static_argnums=1)
 
 
 def table(seed=0):
-    return metrics.group_counts(*random_table(seed), GROUPS)
+    return group_counts(*random_table(seed), GROUPS)
 
 
 def test_rows_weights_and_unknown_groups():
     y, decision, group = random_table(1)
-    weight = np.random.default_rng(0).integers(0, 4, len(y))
-    whole = metrics.group_counts(y, decision, group, GROUPS, weight)
+    weight = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)))
+    whole = group_counts(y, decision, group, GROUPS, weight)
     order = np.random.default_rng(1).permutation(len(y))
-    np.testing.assert_array_equal(whole, metrics.group_counts(y[order], decision[order], group[order], GROUPS, weight[order]))
+    np.testing.assert_array_equal(whole, group_counts(y[order], decision[order], group[order], GROUPS, weight[order]))
     copies = np.repeat(np.arange(len(y)), weight)
-    np.testing.assert_array_equal(whole, metrics.group_counts(y[copies], decision[copies], group[copies], GROUPS))
-    few = metrics.group_counts(y, decision, group, GROUPS - 1, weight)  # a group beyond the last is masked, not wrapped
+    np.testing.assert_array_equal(whole, group_counts(y[copies], decision[copies], group[copies], GROUPS))
+    few = group_counts(y, decision, group, GROUPS - 1, weight)  # a group beyond the last is masked, not wrapped
     np.testing.assert_array_equal(few, whole[:-1])
     assert float(whole.sum()) == weight[~np.isnan(y) & (group >= 0)].sum()
 
@@ -48,7 +51,7 @@ def test_rates_agree_with_fairlearn_frames():
         y_pred=decision[known],
         sensitive_features=group[known],
     ).by_group
-    np.testing.assert_allclose(metrics.rates(metrics.group_counts(y, decision, group, GROUPS)), frame[["fpr", "tpr"]], atol=1e-10)
+    np.testing.assert_allclose(metrics.rates(group_counts(y, decision, group, GROUPS)), frame[["fpr", "tpr"]], atol=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,11 +59,11 @@ def test_weighted_gaps_agree_with_fairlearn(seed):
     y, decision, group = random_table(seed)
     weight = np.random.default_rng(seed).random(len(y))
     known = ~np.isnan(y) & (group >= 0)
-    counts = metrics.group_counts(y, decision, group, GROUPS, weight)
+    counts = group_counts(y, decision, group, GROUPS, weight)
     for convention, agg in (("paper", "worst_case"), ("published", "mean")):
         options = dict(sensitive_features=group[known], agg=agg, sample_weight=weight[known])
         expected = equalized_odds_difference(y[known], decision[known], **options)
-        np.testing.assert_allclose(metrics.eodd(counts, convention).value, expected, atol=1e-10)
+        np.testing.assert_allclose(eodd(counts, convention=convention).value, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -68,7 +71,7 @@ def test_weighted_gaps_agree_with_fairlearn(seed):
 def test_relabelled_groups_carry_their_names_along(seed, convention):
     counts = table(seed)
     order = np.random.default_rng(seed).permutation(GROUPS)
-    before, after = metrics.eodd(counts, convention), metrics.eodd(counts[order], convention)
+    before, after = eodd(counts, convention=convention), eodd(counts[order], convention=convention)
     assert float(after.value) == pytest.approx(float(before.value), abs=1e-12)
     assert (order[int(after.high)], order[int(after.low)]) == (int(before.high), int(before.low))
     assert int(after.label) == int(before.label)
@@ -77,27 +80,27 @@ def test_relabelled_groups_carry_their_names_along(seed, convention):
 @pytest.mark.parametrize("seed", range(3))
 def test_swapped_decisions_and_swapped_labels(seed):
     counts = table(seed)
-    plain, decisions, labels = metrics.eodd(counts), metrics.eodd(counts[..., ::-1]), metrics.eodd(counts[..., ::-1, :])
+    plain, decisions, labels = eodd(counts), eodd(counts[..., ::-1]), eodd(counts[..., ::-1, :])
     np.testing.assert_allclose([decisions.value, labels.value], plain.value, atol=1e-12)
     assert (int(decisions.high), int(decisions.low)) == (int(plain.low), int(plain.high))
     assert int(labels.label) == 1 - int(plain.label)
 
 
 def test_gaps_are_ordered_and_bounded():
-    counts = jnp.asarray(np.random.default_rng(0).integers(0, 5, (200, 3, 2, 2)), float)
-    worst, mean, opportunity = metrics.eodd(counts).value, metrics.eodd(counts, "published").value, metrics.eop(counts).value
+    counts = jnp.asarray(np.random.default_rng(0).integers(0, 3, (200, 4, 2, 2)), float)
+    worst, mean, opportunity = eodd(counts).value, eodd(counts, convention="published").value, eop(counts).value
     for value in (worst, mean, opportunity):
         assert np.all(np.isnan(value) | ((value >= 0) & (value <= 1)))
     assert np.all((mean <= worst + 1e-12) | np.isnan(mean))
     assert np.all((opportunity <= worst + 1e-12) | np.isnan(opportunity))
-    assert np.array_equal(np.isnan(worst), np.isnan(metrics.eodd(counts[:, :, ::-1]).value))
+    assert np.array_equal(np.isnan(worst), np.isnan(eodd(counts[:, :, ::-1]).value))
 
 
 def test_copies_of_a_group_make_no_gap_and_a_further_group_never_narrows_one():
     counts = table(3)
-    assert float(metrics.eodd(jnp.stack([counts[0], 5 * counts[0]])).value) == pytest.approx(0, abs=1e-12)
-    for size in range(2, GROUPS):
-        assert float(metrics.eodd(counts[: size + 1]).value) >= float(metrics.eodd(counts[:size]).value)
+    assert float(eodd(counts.at[2:].set(0).at[1].set(5 * counts[0])).value) == pytest.approx(0, abs=1e-12)
+    nested = [float(eodd(counts.at[size:].set(0)).value) for size in range(2, GROUPS + 1)]
+    assert np.all(np.diff(nested) >= 0)
 
 
 @pytest.mark.parametrize("gone", range(GROUPS))
@@ -105,13 +108,13 @@ def test_a_masked_group_is_an_absent_group(gone):
     counts = table(4)
     keep = np.arange(GROUPS) != gone
     mask = jnp.broadcast_to(jnp.asarray(keep)[:, None], (GROUPS, 2))
-    for function in (metrics.eodd, metrics.eop):
-        masked, removed = function(counts, "estimable", mask), function(counts[keep])
+    for function in (eodd, eop):
+        masked, removed = function(counts, mask=mask, convention="estimable"), function(counts[keep])
         emptied = function(counts.at[gone].set(0))
         assert float(masked.value) == float(removed.value) == float(emptied.value)
         assert int(masked.high) == np.flatnonzero(keep)[int(removed.high)]
         assert masked.included[gone].tolist() == [False, False]
-    assert float(metrics.eodd(counts, "estimable", jnp.ones((GROUPS, 2), bool)).value) == float(metrics.eodd(counts).value)
+    assert float(eodd(counts, mask=jnp.ones((GROUPS, 2), bool), convention="estimable").value) == float(eodd(counts).value)
 
 
 def test_a_single_cell_can_be_masked():
@@ -121,16 +124,17 @@ def test_a_single_cell_can_be_masked():
     mask[2, 0] = False
     rate[2, 0] = np.nan
     expected = np.nanmax(np.nanmax(rate, 0) - np.nanmin(rate, 0))
-    np.testing.assert_allclose(metrics.eodd(counts, "paper", jnp.asarray(mask)).value, expected, atol=1e-12)
+    np.testing.assert_allclose(eodd(counts, mask=jnp.asarray(mask), convention="estimable").value, expected, atol=1e-12)
 
 
 def test_one_group_and_no_group():
     counts = table(6)
-    for few in (counts[:1], jnp.zeros_like(counts)):
-        for found in (metrics.eodd(few), metrics.eodd(few, "published"), metrics.eop(few)):
+    for few in (counts.at[1:].set(0), jnp.zeros_like(counts)):
+        for found in (eodd(few), eodd(few, convention="published"), eop(few)):
             assert np.isnan(found.value)
             assert (int(found.high), int(found.low)) == (-1, -1)
-    for found in (metrics.gap(jnp.array([0.3])), metrics.ser(jnp.array([0.3])), metrics.delta_dice(jnp.full(3, jnp.nan))):
+    alone = jnp.array([jnp.nan, 0.3, jnp.nan, jnp.nan])
+    for found in (value_gap(alone), ser(alone), metrics.delta_dice(jnp.full(4, jnp.nan))):
         assert np.isnan(found.value)
         assert (int(found.high), int(found.low), int(found.label)) == (-1, -1, -1)
 
@@ -144,22 +148,22 @@ def test_both_rooms_agree_on_gaps(seed):
     counts = table(seed)
     images, positives = counts.sum(-1).T, counts[..., 1].T
     found = inference_gaps.decision_gaps(images, positives)
-    for name, value in (("eodd", metrics.eodd(counts)), ("eodd_mean", metrics.eodd(counts, "published")), ("eop", metrics.eop(counts))):
+    for name, value in (("eodd", eodd(counts)), ("eodd_mean", eodd(counts, convention="published")), ("eop", eop(counts))):
         np.testing.assert_allclose(found[name], value.value, atol=1e-12)
     values = jnp.asarray(np.random.default_rng(seed).random(5)).at[2].set(jnp.nan)
-    np.testing.assert_allclose(inference_gaps.spread(values), metrics.gap(values).value, atol=1e-12)
-    np.testing.assert_allclose(inference_gaps.skewed_error_ratio(values), metrics.ser(values).value, atol=1e-12)
+    np.testing.assert_allclose(inference_gaps.spread(values), value_gap(values).value, atol=1e-12)
+    np.testing.assert_allclose(inference_gaps.skewed_error_ratio(values), ser(values).value, atol=1e-12)
 
 
 def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
     values = jnp.array([0.9, 0.55, jnp.nan, 0.7])
-    found = metrics.gap(values)
-    np.testing.assert_allclose(metrics.gap(values + 3).value, found.value, atol=1e-12)
-    np.testing.assert_allclose(metrics.gap(-2 * values).value, 2 * found.value, atol=1e-12)
-    assert (int(metrics.gap(-values).high), int(metrics.gap(-values).low)) == (int(found.low), int(found.high))
-    np.testing.assert_allclose(metrics.ser(1 - (1 - values) / 7).value, metrics.ser(values).value, atol=1e-12)
-    assert float(metrics.ser(jnp.full(3, 0.4)).value) == 1
-    excluded = metrics.ser(values, counts=jnp.array([4, 0, 4, 4]))
+    found = value_gap(values)
+    np.testing.assert_allclose(value_gap(values + 3).value, found.value, atol=1e-12)
+    np.testing.assert_allclose(value_gap(-2 * values).value, 2 * found.value, atol=1e-12)
+    assert (int(value_gap(-values).high), int(value_gap(-values).low)) == (int(found.low), int(found.high))
+    np.testing.assert_allclose(ser(1 - (1 - values) / 7).value, ser(values).value, atol=1e-12)
+    assert float(ser(jnp.full(3, 0.4)).value) == 1
+    excluded = ser(values, counts=jnp.array([4, 0, 4, 4]))
     assert float(excluded.value) == pytest.approx(0.3 / 0.1)
     assert (int(excluded.high), int(excluded.low)) == (0, 3)
     masked = metrics.delta_dice(values, mask=jnp.array([False, True, True, True]), convention="estimable")
@@ -169,8 +173,8 @@ def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
 
 def test_the_worst_group_is_the_low_side_of_the_gap():
     values = jnp.asarray(np.random.default_rng(1).random((6, 4))).at[2, 1].set(jnp.nan)
-    np.testing.assert_array_equal(metrics.worst_group(values), metrics.gap(values).low)
-    np.testing.assert_array_equal(metrics.worst_group(values, higher_is_better=False), metrics.gap(values).high)
+    np.testing.assert_array_equal(worst_group(values), value_gap(values).low)
+    np.testing.assert_array_equal(worst_group(values, False), value_gap(values).high)
     assert int(metrics.worst_group(jnp.array([0.5, 0.2, 0.2]))) == 1  # the first of equals
     assert int(metrics.worst_group(jnp.array([0.5, 0.2, 0.9]), mask=jnp.array([True, False, True]))) == 0
 
@@ -179,7 +183,7 @@ def test_signed_differences_are_antisymmetric_and_span_the_gap():
     values = jnp.asarray(np.random.default_rng(2).random((3, 5)))
     square = np.stack([metrics.signed_difference(values, g) for g in range(5)], -1)
     np.testing.assert_allclose(square, -np.swapaxes(square, -1, -2), atol=1e-15)
-    np.testing.assert_allclose(square.max((-2, -1)), metrics.gap(values).value, atol=1e-15)
+    np.testing.assert_allclose(square.max((-2, -1)), value_gap(values).value, atol=1e-15)
     assert np.isnan(metrics.signed_difference(jnp.array([0.1, jnp.nan]), 1)).all()
 
 
@@ -198,14 +202,14 @@ def test_intersections_number_the_product_of_names():
 
 def test_an_intersection_never_hides_the_gap_of_an_attribute():
     """A rate of an attribute's group is a weighted mean of its intersections' rates."""
-    y, decision, group = random_table(7, n=2000)
+    y, decision, group = random_table(7)
     sex = np.random.default_rng(0).integers(0, 2, len(y))
     group = np.maximum(group, 0)
     both = metrics.intersect([sex, group], [("F", "M"), ("a", "b", "c", "d")])
-    counts = metrics.group_counts(y, decision, both.group, 8)
+    counts = group_counts(y, decision, both.group, 8)
     assert float(counts.sum(-1).min()) > 0
     for attribute, size in ((sex, 2), (group, 4)):
-        assert float(metrics.eodd(counts).value) >= float(metrics.eodd(metrics.group_counts(y, decision, attribute, size)).value)
+        assert float(eodd(counts).value) >= float(eodd(group_counts(y, decision, attribute, size)).value)
 
 
 @pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
@@ -218,7 +222,7 @@ def test_value_gaps_refuse_what_they_cannot_mean(function):
 
 def test_a_gap_keeps_its_words_through_transformations_and_compiles_once():
     counts = jnp.stack([table(seed) for seed in range(3)])
-    compiled = jax.jit(jax.vmap(lambda c: metrics.eodd(c, "published")))
+    compiled = jax.jit(jax.vmap(lambda c: eodd(c, convention="published")))
     found = compiled(counts)
     assert found.convention == "published"
     assert found.direction == "lower is fairer, 0 is no gap"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fairlearn.metrics import equalized_odds_difference
 from scipy.stats import mannwhitneyu, norm, permutation_test, ttest_ind
+from sklearn.metrics import roc_auc_score
 from test_did import simulate
 
 from fairrecon_jax import metrics
@@ -74,15 +75,6 @@ def test_an_unknown_image_is_an_absent_image():
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
-def test_alpha_moves_intervals_and_no_p_value():
-    data = cohort(3)
-    wide, narrow = did_test(*data, KEY, **OPTIONS), did_test(*data, KEY, alpha=0.2, **OPTIONS)
-    assert_fields(wide, narrow, ("statistic", "p_value", "deviation", "std_error", "cell_p", "overall_p"), rtol=1e-12)
-    assert wide.critical > narrow.critical
-    assert np.all((wide.ci_low < narrow.ci_low) & (narrow.ci_high < wide.ci_high))
-    assert np.all(wide.overall_low < narrow.overall_low)
-
-
 def test_one_group_alone_leaves_the_overall_test():
     o, r, y, g, patient = cohort(4)
     found = did_test(o, r, y, np.zeros_like(g), patient, KEY, **OPTIONS)
@@ -143,19 +135,14 @@ def test_auroc_changes_know_ranks_only():
     for other in (scaled, turned):
         assert_fields(plain, other, (*TEST, "rate_original", "rate_reconstructed"), rtol=1e-8, atol=1e-10)
     for group in (0, 1):
-        np.testing.assert_allclose(plain.rate_original[0, group], metrics.auroc(o, y, 1.0 * (g == group)), atol=1e-12)
+        np.testing.assert_allclose(plain.rate_original[0, group], roc_auc_score(y[g == group], o[g == group]), atol=1e-12)
     assert plain.n_changed.tolist() == [[(o != r)[g == group].sum() for group in (0, 1)]]
 
 
 @pytest.mark.parametrize("function", [did_test_continuous, did_test_auroc])
-def test_batches_equal_loops_and_options_are_checked(function):
+def test_options_are_checked_alike(function):
     o, r, y, g, patient = scores(2)
     rest = (g, patient) if function is did_test_continuous else (y, g, patient)
-    both = function(o, np.stack([r, r[::-1]]), *rest, KEY, **OPTIONS)
-    for k, version in enumerate((r, r[::-1])):
-        alone = function(o, version, *rest, KEY, **OPTIONS)
-        for name, a, b in zip(alone._fields, alone, both):
-            np.testing.assert_allclose(a, b[k], rtol=1e-10, err_msg=name)
     with pytest.raises(ValueError, match=r"flips = 18 cannot reach a p-value of 0.05; use at least 19"):
         function(o, r, *rest, KEY, groups=2, flips=18)
     with pytest.raises(ValueError, match=r"alpha must lie in \(0, 1\), got 0"):
@@ -176,9 +163,9 @@ def test_influences_are_the_gradient_of_the_weighted_auroc():
     o, r, y, g, _ = scores(4)
     mask = g == 1
     before, after, influence = paired_influences(o, r, y, mask)
-    slope = jax.grad(lambda w: metrics.auroc(r, y, w) - metrics.auroc(o, y, w))(jnp.asarray(mask, float))
+    slope = jax.jit(jax.grad(lambda w: metrics.auroc(r, y, w) - metrics.auroc(o, y, w)))(jnp.asarray(mask, float))
     np.testing.assert_allclose(influence[mask], slope[mask], atol=1e-12)
-    np.testing.assert_allclose([before, after], [metrics.auroc(s, y, 1.0 * mask) for s in (o, r)], atol=1e-12)
+    np.testing.assert_allclose([before, after], [roc_auc_score(y[mask], s[mask]) for s in (o, r)], atol=1e-12)
 
 
 def test_delong_symmetries_and_oracles():
@@ -237,18 +224,15 @@ def test_published_numbers_depend_on_counts_and_key_only():
     assert [float(v) for v in still[2:]] == [0, 0, 0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("form", ["mean", "max"])
-def test_published_summary_mirrors_versions_and_forgets_group_names(form):
+def test_published_summary_mirrors_versions_and_forgets_group_names():
     r = np.random.default_rng(8)
     cells, drawn = (jnp.asarray(r.integers(0, 9, (*size, 2, 3, 2, 2)), float) for size in ((4,), (30, 4)))
-    plain = published_summary(cells, drawn, form=form)
-    renamed = published_summary(cells[:, :, ::-1], drawn[:, :, :, ::-1], form=form)
-    shuffled = published_summary(cells, drawn[np.argsort(r.random(30))], form=form)
+    plain = published_summary(cells, drawn)
+    renamed = published_summary(cells[:, :, ::-1], drawn[:, :, :, ::-1])
+    shuffled = published_summary(cells, drawn[np.argsort(r.random(30))])
     for other in (renamed, shuffled):
         np.testing.assert_allclose(np.stack(plain), np.stack(other), atol=1e-12)
-    before, after, change, error, low, high, one, two = published_summary(
-        jnp.swapaxes(cells, -1, -2), jnp.swapaxes(drawn, -1, -2), form=form
-    )
+    before, after, change, error, low, high, one, two = published_summary(jnp.swapaxes(cells, -1, -2), jnp.swapaxes(drawn, -1, -2))
     np.testing.assert_allclose(np.stack([after, before, -change, error, -high, -low, one, two]), np.stack(plain), atol=1e-12)
 
 

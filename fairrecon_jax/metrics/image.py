@@ -71,8 +71,9 @@ def nrmse(original: Array, image: Array) -> jnp.ndarray:
 
     Reference: scikit-image `normalized_root_mse` with normalization="euclidean".
     """
+    error = mean_squared_error(original, image)
     power = jnp.mean(jnp.square(jnp.asarray(original)), axis=_PIXELS)
-    return jnp.where(power > 0, jnp.sqrt(mean_squared_error(original, image) / jnp.where(power > 0, power, 1.0)), jnp.nan)
+    return jnp.where(power > 0, jnp.sqrt(error / jnp.where(power > 0, power, 1.0)), jnp.nan)
 
 
 def ssim(original: Array, image: Array, window: Window = "uniform", data_range: float = 1.0, sample_covariance: bool = True) -> jnp.ndarray:

@@ -1,0 +1,261 @@
+"""Bootstraps and permutations: names, order and copies do not matter; masking is removing; batches are loops; edge cohorts."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import permutation_test
+
+from fairrecon_jax import metrics
+from fairrecon_jax.inference import bootstrap, gaps
+from fairrecon_jax.inference.auroc import ROWS, bootstrap_auroc, weighted_auroc
+from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
+from fairrecon_jax.inference.chance import chance_floor, chance_floor_means
+
+KEY = jax.random.key(13)
+PATIENTS, GROUPS = 30, 3
+OPTIONS = dict(groups=GROUPS, replicates=60)
+TURN = np.array([2, 0, 1])
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def draw(seed=0):
+    """Two images of each patient; decisions, values in [0, 1], truth, groups and names."""
+    r = np.random.default_rng(seed)
+    who = np.repeat(np.arange(PATIENTS), 2)
+    group, label = (np.arange(PATIENTS) % GROUPS)[who], (np.arange(2 * PATIENTS) % 2).astype(float)
+    values = np.clip(0.3 + 0.3 * label + r.normal(0, 0.25, (2, len(who))), 0.01, 0.99)
+    return (values >= 0.45).astype(float), values, label, group, np.array([f"p{w:03d}" for w in who])
+
+
+def run(name, seed=0, rows=slice(None), group=None, **changed):
+    """One of the three bootstraps on chosen rows."""
+    decision, value, label, own, patient = draw(seed)
+    group = own if group is None else group
+    options = {**OPTIONS, **changed}
+    if name == "decisions":
+        return bootstrap_decisions(*decision[:, rows], label[rows], group[rows], patient[rows], KEY, **options)
+    if name == "means":
+        return bootstrap_means(*value[:, rows], group[rows], patient[rows], KEY, **options)
+    return bootstrap_auroc(*value[:, rows], label[rows], group[rows], patient[rows], KEY, **options)
+
+
+def assert_same(first, second, atol=1e-10):
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
+
+
+BOOTSTRAPS = {"decisions": ("eodd", "rates"), "means": ("delta", "mean"), "auroc": ("gap", "auroc")}
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+def test_order_of_rows_and_copies_of_images_do_not_matter(name):
+    plain = run(name)
+    order = np.random.default_rng(0).permutation(2 * PATIENTS)
+    assert_same(plain, run(name, rows=order))
+    assert_same(plain, run(name, rows=np.repeat(order, 2)))  # every image twice: the patients are as many as before
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+def test_relabelled_groups_carry_their_intervals_along(name):
+    gap, cells = BOOTSTRAPS[name]
+    plain, turned = run(name), run(name, group=TURN[draw()[3]])
+    assert_same(plain[gap], turned[gap])
+    assert_same(plain[cells], jax.tree.map(lambda leaf: leaf[..., TURN], turned[cells]))
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+@pytest.mark.parametrize("resample", ["patient", "image"])
+def test_both_methods_share_values_errors_and_tails(name, resample):
+    bca, percentile = (run(name, 1, resample=resample, method=method) for method in ("bca", "percentile"))
+    for key in BOOTSTRAPS[name]:
+        assert_same((bca[key].change.value, bca[key].change.std_error), (percentile[key].change.value, percentile[key].change.std_error))
+        assert_same((bca[key].p_two_sided, bca[key].p_one_tailed), (percentile[key].p_two_sided, percentile[key].p_one_tailed))
+    cells = BOOTSTRAPS[name][1]
+    assert np.nanmax(np.abs(bca[cells].change.ci_low - percentile[cells].change.ci_low)) > 1e-6
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+def test_one_patient_has_no_spread(name):
+    decision, value, label, _, _ = draw(2)
+    data = {"decisions": (*decision, label), "means": tuple(value), "auroc": (*value, label)}[name]
+    function = {"decisions": bootstrap_decisions, "means": bootstrap_means, "auroc": bootstrap_auroc}[name]
+    found = function(*data, np.arange(len(label)) // 2 % GROUPS, np.zeros(len(label), int), KEY, **OPTIONS)[BOOTSTRAPS[name][0]]
+    assert np.isfinite(found.change.value)
+    assert float(found.change.std_error) == pytest.approx(0, abs=1e-12)
+    assert float(found.change.ci_low) == pytest.approx(float(found.change.value), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPS)
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("replicates", 1, "replicates = 1; at least 2 are needed, 1000 are usual"),
+        ("alpha", 1.0, r"alpha must lie in \(0, 1\), got 1.0"),
+        ("resample", "study", "resample must be 'patient' or 'image', got 'study'"),
+        ("method", "basic", "method must be 'bca' or 'percentile', got 'basic'"),
+    ],
+)
+def test_every_bootstrap_refuses_the_same_options(name, option, value, text):
+    with pytest.raises(ValueError, match=text):
+        run(name, **{option: value})
+
+
+def test_unknown_rows_are_absent_rows():
+    decision, value, label, group, patient = draw(3)
+    gone = np.zeros(len(label), bool)
+    gone[[4, 9, 21]] = True  # the patients keep their other image
+    holes, marks = np.where(gone, np.nan, label), np.where(gone, np.nan, value[1])
+    plain = bootstrap_decisions(*decision, holes, group, patient, KEY, **OPTIONS)
+    assert_same(plain, run("decisions", 3, rows=~gone))
+    assert_same(plain, bootstrap_decisions(np.where(gone, np.nan, decision[0]), decision[1], label, group, patient, KEY, **OPTIONS))
+    assert_same(bootstrap_means(value[0], marks, group, patient, KEY, **OPTIONS), run("means", 3, rows=~gone))
+    assert_same(bootstrap_auroc(value[0], marks, label, group, patient, KEY, **OPTIONS), run("auroc", 3, rows=~gone))
+
+
+def test_batches_equal_loops():
+    decision, value, label, group, patient = draw(4)
+    for function, data, last in (
+        (bootstrap_decisions, decision, (label,)),
+        (bootstrap_means, value, ()),
+        (bootstrap_auroc, value, (label,)),
+    ):
+        stack = np.stack([data[1], 1 - data[1]])
+        both = function(data[0], stack, *last, group, patient, KEY, **OPTIONS)
+        for k in (0, 1):
+            alone = function(data[0], stack[k], *last, group, patient, KEY, **OPTIONS)
+            assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], both), alone)
+
+
+def test_one_label_is_equal_opportunity():
+    plain, positives = run("decisions", 5), run("decisions", 5, labels=(1,))
+    for name in ("eodd", "eodd_mean", "eop"):
+        assert_same(positives[name], plain["eop"])
+    assert_same(positives["rates"], jax.tree.map(lambda leaf: leaf[1:], plain["rates"]))
+
+
+def test_unknown_groups_count_for_everyone_only():
+    group = np.where(draw(6)[3] == 2, -1, draw(6)[3])
+    for name, cells in (("means", "mean"), ("auroc", "auroc")):
+        some, whole = run(name, 6, group=group), run(name, 6)
+        assert_same(some["overall"], whole["overall"])
+        assert np.isnan(some[cells].change.value[2])
+        assert_same(some[cells].change.value[:2], whole[cells].change.value[:2])
+
+
+def test_fewer_replicates_are_the_first_of_many():
+    table = np.random.default_rng(0).normal(size=(PATIENTS, 2))
+    many = np.asarray(bootstrap.resample_units(table, KEY, replicates=2 * bootstrap.BLOCK + 5))
+    np.testing.assert_array_equal(bootstrap.resample_units(table, KEY, replicates=bootstrap.BLOCK + 3), many[: bootstrap.BLOCK + 3])
+    assert many.shape == (2 * bootstrap.BLOCK + 5, 2)
+    first, second, other = (bootstrap.unit_weights(k, b, PATIENTS) for k, b in ((KEY, 0), (KEY, 1), (jax.random.key(14), 0)))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(first, bootstrap.unit_weights(KEY, 0, PATIENTS))
+
+
+def test_problems_of_a_batch_are_drawn_on_their_own():
+    cells = np.stack([np.full((2, 2), 10), np.full((2, 2), 10), np.zeros((2, 2), int)])
+    drawn = bootstrap.resample_images(cells, KEY, replicates=20)
+    assert not np.array_equal(drawn[:, 0], drawn[:, 1])
+    assert np.all(drawn[:, 2] == 0)
+    np.testing.assert_array_equal(bootstrap.resample_images(cells[:1], KEY, replicates=20)[:, 0], drawn[:, 0])
+
+
+def test_weighted_auroc_agrees_with_the_metric_beyond_one_block():
+    score, label = np.round(draw(7)[1][0], 1), draw(7)[2]
+    weight = np.random.default_rng(0).integers(0, 3, (ROWS + 3, len(label)))
+    found = weighted_auroc(score, label, weight)
+    expected = jax.vmap(metrics.auroc, (None, None, 0))(score, label, weight.astype(float))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(weighted_auroc(np.exp(score), label, weight), found, atol=1e-15)
+    np.testing.assert_allclose(weighted_auroc(-score, label, weight), 1 - found, atol=1e-12)
+    np.testing.assert_allclose(weighted_auroc(score, label, 3 * weight), found, atol=1e-12)
+
+
+def test_floors_ignore_names_copies_and_unknown_groups():
+    decision, value, label, group, patient = draw(8)
+    options = dict(groups=GROUPS, permutations=50)
+    both = {
+        "decisions": lambda rows, g: chance_floor(decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options),
+        "means": lambda rows, g: chance_floor_means(value[0, rows], g[rows], patient[rows], KEY, **options),
+    }
+    everything = np.arange(len(label))
+    for floor in both.values():
+        plain = floor(everything, group)
+        assert_same(plain, floor(everything, TURN[group]))
+        assert_same(plain, floor(np.repeat(everything, 3), group))
+        unknown = np.where(everything < 10, -1, group)
+        assert_same(floor(everything, unknown), floor(everything[10:], group))
+        for found in plain.values():
+            assert found.mean <= found.upper
+            assert 1 / 51 <= found.p_value <= 1
+
+
+def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
+    decision, value, label, group, patient = draw(9)
+    options = dict(groups=GROUPS, permutations=50)
+    plain = chance_floor(decision, label, group, patient, KEY, **options)
+    means = chance_floor_means(value, group, patient, KEY, **options)
+    for k in (0, 1):
+        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], plain), chance_floor(decision[k], label, group, patient, KEY, **options))
+        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], means), chance_floor_means(value[k], group, patient, KEY, **options))
+    positives = chance_floor(decision, label, group, patient, KEY, labels=(1,), **options)
+    assert_same(positives["eodd"], plain["eop"])
+
+
+def test_floor_p_value_is_that_of_scipys_permutation_test():
+    value, group = np.random.default_rng(10).random(9), np.arange(9) % 2
+    found = chance_floor_means(value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000)["delta"]
+    sides = [(value + 0.3 * group)[group == g] for g in (0, 1)]
+    exact = permutation_test(sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater")
+    assert float(found.observed) == pytest.approx(exact.statistic, abs=1e-10)
+    assert float(found.p_value) == pytest.approx(exact.pvalue, abs=0.03)
+    assert float(found.mean) == pytest.approx(exact.null_distribution.mean(), rel=0.05)
+
+
+def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
+    _, _, _, group, patient = draw()
+    options = dict(groups=GROUPS, permutations=50)
+    flat = chance_floor_means(np.full(len(group), 0.5), group, patient, KEY, **options)
+    for found, none in ((flat["delta"], 0), (flat["ser"], 1)):
+        assert float(found.upper) == pytest.approx(none, abs=1e-12)
+        assert float(found.p_value) == 1
+    perfect = chance_floor_means(np.where(group == 0, 1.0, 0.6), group, patient, KEY, **options)
+    assert np.isnan(list(perfect["ser"])).all()
+    assert float(perfect["delta"].p_value) == pytest.approx(1 / 51)
+
+
+def test_floors_refuse_what_cannot_be_permuted():
+    _, value, label, group, patient = draw()
+    for call in (
+        lambda g, n=5: chance_floor(value[0], label, g, patient, KEY, groups=GROUPS, permutations=n),
+        lambda g, n=5: chance_floor_means(value[0], g, patient, KEY, groups=GROUPS, permutations=n),
+    ):
+        with pytest.raises(ValueError, match=r"vector with one entry per image, got shape \(1, 60\)"):
+            call(group[None])
+        with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):
+            call(group, 0)
+        with pytest.raises(ValueError, match="no image has a known group; there is nothing to permute"):
+            call(np.full_like(group, GROUPS))
+    with pytest.raises(ValueError, match=r"the last axis must hold 60 images, got shape \(59,\)"):
+        chance_floor_means(value[0, :-1], group, patient, KEY, groups=GROUPS)
+
+
+def test_gaps_ignore_the_order_of_groups_and_broadcast():
+    rate = np.random.default_rng(0).random((2, 2, GROUPS))
+    rate[0, 1, 2] = np.nan
+    for function in (gaps.eodd, gaps.eop, lambda x: gaps.eodd(x, "mean")):
+        np.testing.assert_array_equal(function(rate), function(rate[..., TURN]))
+        np.testing.assert_array_equal(function(rate), [function(row) for row in rate])
+    assert np.all(np.asarray(gaps.eodd(rate, "mean")) <= np.asarray(gaps.eodd(rate)) + 1e-15)
+    found = gaps.mean_gaps(np.array([2.0, 4.0, 0.0]), np.array([1.0, 3.0, 0.0]))
+    np.testing.assert_allclose(found["mean"], [0.5, 0.75, np.nan])
+    assert float(found["delta"]) == 0.25
+    assert float(found["ser"]) == 2

@@ -70,9 +70,7 @@ def test_columns_of_numbers():
     pd.testing.assert_series_equal(numbers(table, "mixed"), pd.Series([1.0, np.nan, 0.5], index=[5, 6, 7]))
     with pytest.raises(ValueError, match="column 'bad', row 2: 'x' is not a number"):
         numbers(table, "bad")
-    with pytest.raises(
-        ValueError, match=r"no column 'worse', .* names for worse; its columns are \['whole', 'mixed', 'bad'\]"
-    ):
+    with pytest.raises(ValueError, match=r"no column 'worse', .* names for worse; its columns are \['whole', 'mixed', 'bad'\]"):
         numbers(table, "worse")
     with pytest.raises(ValueError, match="which the mapping names for patient"):
         column_of(table, "pid", "patient")

@@ -98,7 +98,7 @@ def tables(units: Units, decisions: Decisions, grouping: Grouping, resampled: np
     positive = np.nan_to_num(decisions.label).astype(int)
     by_group = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
     by_label = by_group * 2 + positive
-    error = [np.nan_to_num((score - units.label[None]) ** 2) for score in (units.original[cells], units.reconstructed)]
+    error = [(score - units.label[None]) ** 2 for score in (units.original[cells], units.reconstructed)]
     shape = (count, groups, 2)
     return [
         scatter(by_label, member[cells].astype(float), member[cells], shape),

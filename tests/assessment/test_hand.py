@@ -274,14 +274,15 @@ def test_what_happens_to_patients_of_no_group_leaves_the_gaps_alone():
 
 
 def test_company_and_empty_groups_change_nothing(found, monkeypatch):
-    """Each task by itself, with a group that nobody belongs to."""
+    """Each task by itself, with a group that nobody belongs to; limits may move where 20 replicates tie with the value."""
     monkeypatch.setattr(batch, "BUDGET", 1)
     names = ("widened", "few")
     spec = hand.spec(names, ("Female", "Male", "Other"))
     performance, fairness = assess(hand.table(names), spec, hand.options(conventions=("paper",), auroc_gaps=False))
     for long, wanted in ((performance, found[0]), (fairness, rows(found[1], convention="paper"))):
         wanted = wanted[wanted["task"].isin(["", *names]) & (wanted["metric"] != "gap_auroc")]
-        same(long[long["group"] != "Other"], wanted, ("p_adjusted", "chance_floor"), rtol=1e-4, atol=1e-6)
+        same(long[long["group"] != "Other"], wanted, ("p_adjusted", "chance_floor", "ci_low", "ci_high"), rtol=1e-4, atol=1e-6)
+        same(long.loc[long["group"] != "Other", ["ci_low", "ci_high"]], wanted[["ci_low", "ci_high"]], atol=0.02)
         assert (long[long["group"] != "Other"]["verdict"].to_numpy() == wanted["verdict"].to_numpy()).all()
     row = one(fairness, **CHANGE, task="widened", metric="eodd")
     assert "not estimable: Other: false-positive rate: no images with this label in this group (0 patients)" in row["reason"]

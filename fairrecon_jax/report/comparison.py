@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import SLANTED, WIDTH, Drawing, canvas, fits, legend, point, signed
+from fairrecon_jax.report.drawing import SLANTED, WIDTH, Drawing, canvas, few_ticks, fits, legend, point, signed
 from fairrecon_jax.report.select import Findings, clean, each, gap_metric, one, task_metric
 from fairrecon_jax.report.tables import Sheet, fixed, with_interval
 
@@ -141,6 +141,7 @@ def pareto(findings: Findings) -> Drawing | None:
                 axes.scatter(best[column], best["gap"], s=95, facecolors="none", edgecolors=style.INK, linewidths=0.8, zorder=5)
                 axes.set(xlabel=f"{style.metric_name(name)} (better →)", ylabel=f"{style.metric_name(gap)} (fairer ↓)")
                 axes.margins(0.15)
+                few_ticks(axes, 5)
                 axes.grid()
         legend(figure, findings, rows)
     caption = (
@@ -241,9 +242,11 @@ def bars(findings: Findings) -> Drawing | None:
             point(axes, at, mine["change"], look, findings.markers[mitigation], markersize=4.0)
         names = [findings.task_title(t) for t in tasks]
         axes.set_xticks(range(len(tasks)), names, **({} if fits(names, WIDTH - 0.8) else SLANTED))
-        axes.set_ylabel("change of AUROC / Dice (better ↑)")
+        axes.set_xlim(min(-0.6, len(tasks) / 2 - 2), max(len(tasks) - 0.4, len(tasks) / 2 + 1))
+        metrics = " / ".join(style.metric_name(m) for m in dict.fromkeys(rows["metric"]))
+        axes.set_ylabel(f"change of {metrics}")
         legend(figure, findings, rows)
-    caption = "Mitigated minus unmitigated reconstruction on the same test images, everyone together, with 95% intervals."
+    caption = "Mitigated minus unmitigated reconstruction on the same test images, everyone together, with 95% intervals; higher is better."
     alt = "Change of the task score: " + "; ".join(
         f"{findings.method_name(r.reconstructor, r.mitigation)}, {findings.task_title(r.task)} {signed(r.change, 3)}" for r in each(rows)
     )

@@ -102,5 +102,5 @@ def _add_task(context: Context, one: Judged, flips: tuple[np.ndarray, ...]) -> t
         found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
         performance.add_performance(context, _base(one), found)
         if grouping.name == "":
-            areas = tuple(separated.triple(k, 0, context.options.alpha).original for k in range(len(context.study.cells)))
+            areas = tuple(context.anchor(one.task.name, separated, k) for k in range(len(context.study.cells)))
     return areas

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from fairrecon_jax.assessment.classification import Decisions
+from fairrecon_jax.assessment.classification import Decisions, count
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.study import Units
 from fairrecon_jax.assessment.thresholds import Thresholds
@@ -165,8 +165,9 @@ def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
 def _floors(context: Context, members: list[Judged], place: int) -> tuple[dict[str, Floor], dict[str, Floor]]:
     """Chance floors [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
-    cells, shared = original.shape[1], all(m.decisions.shared for m in members)
-    first = 1 if shared else cells
+    first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
+    patients = np.stack([count(m.units, m.decisions, m.units.groupings[place])[1] for m in members])
+    judged = np.moveaxis(patients >= context.options.min_patients, -1, -2)
     found = chance_floor(
         np.concatenate([original[:, :first], reconstructed], 1),
         label,
@@ -175,6 +176,7 @@ def _floors(context: Context, members: list[Judged], place: int) -> tuple[dict[s
         context.floor_key,
         groups=len(grouping.groups),
         permutations=context.options.floor_draws,
+        mask=np.concatenate([judged[:, :first], judged], 1),
     )
     before = {n: Floor(*(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in floor)) for n, floor in found.items()}
     return before, {n: Floor(*(np.asarray(f)[:, first:] for f in floor)) for n, floor in found.items()}

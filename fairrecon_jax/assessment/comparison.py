@@ -14,8 +14,9 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.pending import settle
 from fairrecon_jax.assessment.resample import triple
-from fairrecon_jax.assessment.rows import COLUMNS, Row, as_table, cell_fields, version_rows
-from fairrecon_jax.assessment.study import Study, Units, studies
+from fairrecon_jax.assessment.rows import COLUMNS, Interval, Row, as_table, cell_fields, version_rows
+from fairrecon_jax.assessment.separation import separation
+from fairrecon_jax.assessment.study import Cell, Study, Units, studies, units
 from fairrecon_jax.types import CohortSpec
 
 NONE = "none"
@@ -35,12 +36,13 @@ def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None
 
     The unmitigated reconstruction stands where the assessment has the original image, the mitigated one where it has the reconstruction:
     gaps, their difference-in-differences test, families, intervals and reasons are those of `assess`. Thresholds are the study's own, from
-    the original images of the validation patients. The price is the paired change of PSNR, AUROC and Dice.
+    the original images of the validation patients; a diagnosis at chance on the original images gets no verdict. The price is the paired
+    change of PSNR, AUROC and Dice.
 
     Args:
       table: predictions of one cohort, with and without mitigation.
       spec: its specification.
-      options: as for `assess`; gaps follow the paper's convention, and a rule that fits thresholds per version is replaced by "balanced".
+      options: as for `assess`; gaps are those of the estimable groups, a rule that fits thresholds per version is replaced by "balanced".
 
     Returns:
       Long table with the columns `rows.COLUMNS`. `version` is "unmitigated", "mitigated" or "change"; the columns `original` and
@@ -54,7 +56,7 @@ def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
     value = options.threshold_value if rule == options.threshold_rule else None
-    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("paper",))
+    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("estimable",))
     rows: list[Row] = []
     for study in studies(table, spec, options.intersections):
         taus = _thresholds(study, spec, options)
@@ -77,14 +79,12 @@ def _thresholds(study: Study, spec: CohortSpec, options: AssessOptions) -> dict[
     return found
 
 
-def _context(
-    study: Study, spec: CohortSpec, base: tuple[float, str, str], options: AssessOptions, taus: dict[str, float]
-) -> Context | None:
+def _context(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions, taus: dict[str, float]) -> Context | None:
     """Rows and pending tests of all mitigations of one reconstructor and level, None where there is none."""
     pairs = [k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE]
     if not pairs:
         return None
-    place = study.cells.index(base)  # type: ignore[arg-type]
+    place = study.cells.index(base)
     skipped = {t.name for t in spec.tasks if t.kind == "classification" and t.name not in taus}
     columns = {}
     for name, values in study.columns.items():
@@ -97,12 +97,24 @@ def _context(
     paired = dataclasses.replace(study, cells=tuple(study.cells[k] for k in pairs), columns=columns)
     if taus:
         options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
-    context = Context(paired, options, spec.modality)
+    context = Context(paired, options, spec.modality, _anchors(study, spec, base, options))
     if present := present_tasks(spec, paired):
         fill(context, present)
     if "psnr" in study.columns:
         _add_psnr(context, study.columns["psnr"][place], study.columns["psnr"][pairs])
     return context
+
+
+def _anchors(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions) -> dict[str, Interval]:
+    """By task the AUROC on the original images of the evaluated patients."""
+    place, found = study.cells.index(base), {}
+    alone = dataclasses.replace(study, cells=(base,), columns={name: v[[place]] for name, v in study.columns.items()})
+    for task in present_tasks(spec, alone):
+        if task.kind == "classification" and f"{task.name}__original" in study.columns:
+            judged = units(alone, task, alone.test)
+            known = np.isfinite(judged.original) & np.isfinite(judged.reconstructed) & np.isfinite(judged.label)[None]
+            found[task.name] = separation(judged, known, True, judged.groupings[0]).triple(0, 0, options.alpha).original
+    return found
 
 
 def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from fairrecon_jax.assessment import resample
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.pending import Pending
-from fairrecon_jax.assessment.rows import Row
+from fairrecon_jax.assessment.rows import Interval, Row
+from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.study import Study, Units
 
 FLIP_STREAM, FLOOR_STREAM = 1, 2
@@ -25,6 +27,8 @@ class Context:
       study: arrays.
       options: choices.
       modality: of the cohort, "xray" or "mri".
+      anchors: by task the AUROC on the original images, which says whether the diagnosis is at chance; None where the columns
+        `<task>__original` hold those images.
       performance: rows collected so far.
       fairness: rows collected so far.
       pending: tests that wait for their family.
@@ -33,6 +37,7 @@ class Context:
     study: Study
     options: AssessOptions
     modality: str
+    anchors: Mapping[str, Interval] | None = None
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
     pending: list[Pending] = dataclasses.field(default_factory=list)
@@ -79,6 +84,18 @@ class Context:
     def empty_rate(self) -> float:
         """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its brain part."""
         return 1.0 if self.modality == "xray" else 0.0
+
+    def anchor(self, task: str, separated: Separation, cell: int) -> Interval:
+        """The AUROC of everyone on the original images, with its interval; NaN where the table has none.
+
+        Args:
+          task: name of a classification task.
+          separated: of everyone.
+          cell: number of the study's cell.
+        """
+        if self.anchors is None:
+            return separated.triple(cell, 0, self.options.alpha).original
+        return self.anchors.get(task, Interval(float("nan")))
 
     def method(self, units: Units) -> str:
         """How bootstrap intervals were made, in words."""

@@ -146,23 +146,29 @@ def _overall(context: Context, row: Row, level: float, mitigation: str, test: Di
     row["method"] = "; ".join(part for part in (row["method"], "p: patient sign flips") if part)
     alpha = context.options.alpha
 
-    def settle(adjusted: float) -> Row:
+    def settle(adjusted: float, _: Row) -> Row:
         reason = "" if np.isfinite(adjusted) else f"fewer than {context.options.min_patients} patients"
         return {"verdict": verdict_of_change(row["change"], adjusted, alpha), "reason": reason}
 
     return Pending(family_name("dice of everyone", level, mitigation), float(test.overall_p), (row,), settle)
 
 
-def _floors(context: Context, units: Units, grouping: Grouping, values: np.ndarray) -> dict[str, Floor]:
-    names = context.study.patient_names[units.patient]
-    groups = len(grouping.groups)
-    return chance_floor_means(values, grouping.code, names, context.floor_key, groups=groups, permutations=context.options.floor_draws)
+def _floors(context: Context, units: Units, grouping: Grouping, values: np.ndarray, found: Means) -> dict[str, Floor]:
+    return chance_floor_means(
+        values,
+        grouping.code,
+        context.study.patient_names[units.patient],
+        context.floor_key,
+        groups=len(grouping.groups),
+        permutations=context.options.floor_draws,
+        mask=found.counts["n_patients"] >= context.options.min_patients,
+    )
 
 
 def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, found: Means) -> None:
     """SER and Delta-Dice of one attribute."""
     test = _test(context, units, grouping) if units.paired else None
-    floors = tuple(_floors(context, units, grouping, values) for values in (units.original, units.reconstructed))
+    floors = tuple(_floors(context, units, grouping, values, found) for values in (units.original, units.reconstructed))
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
         common |= {name: float(part[k].sum()) for name, part in found.counts.items()} | {"n_patients": float(found.patients[k])}
@@ -171,7 +177,7 @@ def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, fou
             for convention in context.options.conventions:
                 fields = {**common, "metric": metric, "convention": convention, "reference_group": grouping.reference}
                 rows = version_rows(fields, triple(found.gaps[metric, convention], (k,)), context.method(units), {})
-                add_floors(rows, (floors[0], floors[1]), "" if convention == "estimable" else floor, k)
+                add_floors(rows, (floors[0], floors[1]), floor + ("_estimable" if convention == "estimable" else ""), k)
                 context.fairness += rows
                 judged += rows[-1:] if convention != "published" else []
             if test is None:
@@ -179,7 +185,7 @@ def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, fou
                 continue
             family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
             question = Question(select(test, (k,)), grouping.groups, (DICE,), family, None, context.options.alpha, is_rate=False)
-            rows = group_rows(question, {**common, "convention": "paper"}) if metric == "ser" else []
+            rows = group_rows(question, common) if metric == "ser" else []
             context.fairness += rows
             context.pending.append(ask(question, judged, rows))
 
@@ -220,7 +226,7 @@ def _add_quality(context: Context, metric: str, units: Units, grouping: Grouping
     if not np.any(grouping.code >= 0):
         return
     found = average(context, units, grouping, ("gap",))
-    floors = _floors(context, units, grouping, units.reconstructed) if grouping.name else {}
+    floors = _floors(context, units, grouping, units.reconstructed, found) if grouping.name else {}
     for k, cell in enumerate(context.study.cells):
         fields = {**cell_fields(context.study, cell), "unit": "image", "attribute": grouping.name}
         method = context.method(units).replace("paired ", "")
@@ -233,7 +239,7 @@ def _add_quality(context: Context, metric: str, units: Units, grouping: Grouping
             counts = {"n": float(found.counts["n"][k].sum()), "n_patients": float(found.patients[k])}
             named = {"metric": f"gap_{metric}", "convention": convention, "reference_group": grouping.reference, **counts}
             row = version_rows({**fields, **named}, triple(found.gaps["gap", convention], (k,)), method, {})[1]
-            if "delta" in floors and convention != "estimable":
-                row |= {"chance_floor": float(floors["delta"].mean[k]), "p_value": float(floors["delta"].p_value[k])}
+            if floor := floors.get("delta_estimable" if convention == "estimable" else "delta"):
+                row |= {"chance_floor": float(floor.mean[k]), "p_value": float(floor.p_value[k])}
                 row["method"] += "; p: permuted groups"
             context.fairness.append(row)

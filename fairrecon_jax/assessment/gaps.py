@@ -48,7 +48,7 @@ def add_gaps(
                 without_test(judged, units.paired)
                 continue
             question = _question(context, cell, grouping, tests.did[metric], metric, k, areas[k])
-            rows = group_rows(question, {**common, "convention": "paper"}) if metric == "eodd" else []
+            rows = group_rows(question, common) if metric == "eodd" else []
             context.fairness += rows
             context.pending.append(ask(question, judged, rows))
         if tests.auroc is not None:
@@ -57,13 +57,19 @@ def add_gaps(
 
 def _add_auroc(context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, area: Interval) -> None:
     """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of its own test."""
-    values = [metrics.gap(rate[0]).value for rate in (test.rate_original, test.rate_reconstructed)]
-    before, after = (float(value) for value in values)
-    rows = version_rows({**fields, "metric": "gap_auroc", "convention": "paper"}, plain(before, after), "", {})
-    context.fairness += rows
+    judged = []
+    for convention in context.options.conventions:
+        if convention == "published":
+            continue
+        mask = test.estimable[0] if convention == "estimable" else None
+        both = [metrics.gap(rate[0], None, mask, convention).value for rate in (test.rate_original, test.rate_reconstructed)]
+        before, after = (float(value) for value in both)
+        rows = version_rows({**fields, "metric": "gap_auroc", "convention": convention}, plain(before, after), "", {})
+        context.fairness += rows
+        judged.append(rows[-1])
     family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
     question = Question(test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False)
-    context.pending.append(ask(question, rows[-1:], []))
+    context.pending.append(ask(question, judged, []))
 
 
 def _question(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> Question:
@@ -78,8 +84,8 @@ def _gap_rows(context: Context, fields: Row, units: Units, measured: Measured, t
     for convention in context.options.conventions:
         numbers = triple(measured.gaps[metric, convention], (k,))
         rows = version_rows({**fields, "convention": convention}, numbers, context.method(units), {})
-        floor = "eodd_mean" if (metric, convention) == ("eodd", "published") else metric
-        add_floors(rows, (tests.floors[0], tests.floors[1]), "" if convention == "estimable" else floor, k)
+        ending = {("eodd", "published"): "_mean"}.get((metric, convention), "_estimable" if convention == "estimable" else "")
+        add_floors(rows, (tests.floors[0], tests.floors[1]), metric + ending, k)
         if convention != "published":
             judged.append(rows[-1])
         elif tests.published is not None and metric == "eodd":

@@ -48,7 +48,7 @@ class AssessOptions:
 
     replicates: int = 1000
     seed: int = 0
-    conventions: tuple[Convention, ...] = ("paper", "published")
+    conventions: tuple[Convention, ...] = ("estimable", "paper", "published")
     min_patients: int = 20
     flips: int = 9999
     label_weights: tuple[float, float] = LABEL_WEIGHTS

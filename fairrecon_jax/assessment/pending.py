@@ -20,13 +20,13 @@ class Pending:
       family: name of the family.
       p_value: unadjusted p, NaN if not tested.
       rows: rows that take `settle`'s columns.
-      settle: from the adjusted p to columns (p_adjusted, verdict, reason).
+      settle: from the adjusted p and a row to the row's columns (verdict, reason and the like).
     """
 
     family: str
     p_value: float
     rows: tuple[Row, ...]
-    settle: Callable[[float], Row]
+    settle: Callable[[float, Row], Row]
 
 
 _holm = jax.jit(jax.vmap(holm))
@@ -56,4 +56,4 @@ def settle(pending: Iterable[Pending]) -> None:
     for (family, members), row_of_p in zip(families.items(), adjusted, strict=True):
         for member, p in zip(members, row_of_p, strict=False):
             for row in member.rows:
-                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.settle(float(p))}
+                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.settle(float(p), row)}

@@ -96,7 +96,7 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
     everyone, alpha = found.grouping.name == "", context.options.alpha
     errors = calibration(found.units, found.decisions, found.grouping, context.options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = at_chance(found.separated.triple(k, 0, alpha).original) if everyone else ""
+        chance = at_chance(context.anchor(base["task"], found.separated, k)) if everyone else ""
         for g, name in enumerate(found.grouping.groups):
             fields = {**base, **cell_fields(context.study, cell), "attribute": found.grouping.name, "group": name}
             fields |= count_columns(found.measured, k, g)
@@ -138,8 +138,8 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
 def _pending(row: Row, family: str, p: float, chance: str, alpha: float) -> Pending:
     """The test of one performance change; a diagnoser at chance gets no verdict."""
     if chance:
-        return Pending(family, float("nan"), (row,), lambda _: {"verdict": "at chance", "reason": chance})
-    return Pending(family, p, (row,), lambda adjusted: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
+        return Pending(family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance})
+    return Pending(family, p, (row,), lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
 
 
 NO_THRESHOLD = "no threshold can be fitted: those it is fitted on hold no positives or no negatives with a score; the task is not judged"

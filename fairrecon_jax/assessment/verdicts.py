@@ -27,17 +27,19 @@ class Quantity(NamedTuple):
       stratum: value of the column `label_stratum`.
       metric: of the rows per group, e.g. "gap_sensitivity".
       flipped: the rows per group show 1 - rate (specificity from the false-positive rate).
+      counted: what its number of patients counts, in words.
     """
 
     name: str
     stratum: str
     metric: str
     flipped: bool = False
+    counted: str = "patients"
 
 
 FALSE_POSITIVES = Quantity("false-positive rate", "negative", "gap_specificity", True)
 SENSITIVITY = Quantity("sensitivity", "positive", "gap_sensitivity")
-AUROC = Quantity("AUROC", "", "gap_auroc")
+AUROC = Quantity("AUROC", "", "gap_auroc", counted="patients of the rarer label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +119,8 @@ def group_rows(question: Question, common: Row) -> list[Row]:
 def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
     """Queues the verdict of one cell for the adjustment of its family.
 
-    A group's own row is "shifted" where the cell's adjusted p and the row's max-T p both reach the level: its rate moved apart from the
-    others'.
+    A judged row whose gap went the other way than the tested one follows its own interval. A group's own row is "shifted" where the
+    cell's adjusted p and the row's max-T p both reach the level: its rate moved apart from the others'.
 
     Args:
       question: the test.
@@ -135,7 +137,7 @@ def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
         row["method"] = "; ".join(part for part in (row["method"], question.method) if part)
     interval = None if question.auroc is None else (question.auroc.low, question.auroc.high)
 
-    def settle(adjusted: float) -> Row:
+    def settle(adjusted: float, row: Row) -> Row:
         found = judge(
             question.test,
             question.groups,
@@ -145,19 +147,35 @@ def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
             detectable=detectable,
             auroc_interval=interval,
             is_rate=question.is_rate,
+            counted=question.quantities[0].counted,
         )
-        for row in per_group:
+        for part in per_group:
             if found.verdict == "at chance":
-                row |= {"verdict": "at chance", "reason": found.reason}
-            elif row["verdict"] != "not estimable":
-                row["p_adjusted"] = float(np.fmax(row["p_value"], adjusted))
-                row["verdict"] = "shifted" if row["p_adjusted"] <= question.alpha else "within chance"
+                part |= {"verdict": "at chance", "reason": found.reason}
+            elif part["verdict"] != "not estimable":
+                part["p_adjusted"] = float(np.fmax(part["p_value"], adjusted))
+                part["verdict"] = "shifted" if part["p_adjusted"] <= question.alpha else "within chance"
+        verdict, own = _of_row(found.verdict, row)
         unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
-        reason = "; ".join(part for part in (found.reason, unjudged) if part)
+        reason = "; ".join(part for part in (found.reason, own, unjudged) if part)
         named = {"group": found.group, "label_stratum": strata.get(found.label, "")}
-        return {"verdict": found.verdict, "reason": reason, **named}
+        return {"verdict": verdict, "reason": reason, **named}
 
     return Pending(question.family, question.p_value, tuple(judged), settle)
+
+
+def _of_row(verdict: str, row: Row) -> tuple[str, str]:
+    """The verdict on a row's own gap, and why it differs from that of the tested groups.
+
+    The test says which way the largest difference between estimable groups went. Another gap of the same cell (over all groups, or a
+    ratio of errors) may have gone the other way: there its own interval decides.
+    """
+    change, low, high = row["change"], row["ci_low"], row["ci_high"]
+    if verdict not in ("widened", "narrowed") or (change > 0 if verdict == "widened" else change < 0):
+        return verdict, ""
+    own = "widened" if low > 0 else "narrowed" if high < 0 else "shifted"
+    interval = f" [{low:+.3f}, {high:+.3f}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return own, f"the gap of this row changed by {change:+.3f}{interval}"
 
 
 def without_test(judged: list[Row], paired: bool) -> None:

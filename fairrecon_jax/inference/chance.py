@@ -85,6 +85,11 @@ def _prepare(
     return units, np.concatenate([own[None], shuffled]), count
 
 
+def _mask(mask: Array, lead: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """A mask of cells [K, *shape] for the K problems of the leading axes."""
+    return np.broadcast_to(np.asarray(mask, bool), (*lead, *shape)).reshape(-1, *shape)
+
+
 def chance_floor(
     decision: Array,
     label: Array,
@@ -95,6 +100,7 @@ def chance_floor(
     groups: int,
     permutations: int = 1000,
     labels: tuple[int, ...] = counts.LABELS,
+    mask: Array | None = None,
 ) -> dict[str, Floor]:
     """Chance floor of the equalised-odds and equal-opportunity gaps of one version of the decisions.
 
@@ -109,9 +115,10 @@ def chance_floor(
       groups: number of groups G.
       permutations: number of permutations R.
       labels: label values, 1 last.
+      mask: [..., L, G] bool, cells that take part in the "estimable" gaps.
 
     Returns:
-      "eodd", "eodd_mean" and "eop", each a `Floor` [...].
+      "eodd", "eodd_mean" and "eop", each a `Floor` [...]; with a mask "eodd_estimable" and "eop_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
@@ -123,6 +130,10 @@ def chance_floor(
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
     found = gaps.decision_gaps(cells[..., 0], cells[..., 1])
+    if mask is not None:
+        inside = _mask(mask, lead, (len(labels), groups))
+        some = gaps.decision_gaps(cells[..., 0] * inside, cells[..., 1] * inside)
+        found |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
     del found["rates"]
     return _floors({n: v[0] for n, v in found.items()}, {n: v[1:] for n, v in found.items()}, lead)
 
@@ -135,6 +146,7 @@ def chance_floor_means(
     *,
     groups: int,
     permutations: int = 1000,
+    mask: Array | None = None,
 ) -> dict[str, Floor]:
     """Chance floor of the largest difference and the skewed error ratio of group means of patient means.
 
@@ -145,9 +157,10 @@ def chance_floor_means(
       key: scalar typed key.
       groups: number of groups G.
       permutations: number of permutations R.
+      mask: [..., G] bool, groups that take part in the "estimable" gaps.
 
     Returns:
-      "delta" and "ser", each a `Floor` [...].
+      "delta" and "ser", each a `Floor` [...]; with a mask "delta_estimable" and "ser_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
@@ -159,5 +172,9 @@ def chance_floor_means(
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)
     found = gaps.mean_gaps(cells[..., 0], cells[..., 1])
+    if mask is not None:
+        inside = _mask(mask, lead, (groups,))
+        some = gaps.mean_gaps(cells[..., 0] * inside, cells[..., 1] * inside)
+        found |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
     del found["mean"]
     return _floors({n: x[0] for n, x in found.items()}, {n: x[1:] for n, x in found.items()}, lead)

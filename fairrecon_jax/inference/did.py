@@ -22,8 +22,8 @@ from fairrecon_jax.types import Array, Key
 
 REASONS = (
     "estimable",
-    "no images with this label in this group",
-    "too few patients in this group with this label",
+    "no images",
+    "too few patients",
     "no second group with enough patients to compare with",
 )
 """Meaning of the reason codes of `DidResult.reason`."""
@@ -52,7 +52,7 @@ class DidResult(NamedTuple):
       estimable: [..., L, G] bool.
       reason: [..., L, G] int index into `REASONS`.
       n_images: [..., L, G] images.
-      n_patients: [..., L, G] patients.
+      n_patients: [..., L, G] patients (AUROC: of the rarer label).
       n_effective: [..., L, G] Kish's effective number of patients, (sum N)^2 / sum N^2.
       n_changed: [..., L, G] images whose decision changed (continuous: patients whose value changed).
       rate_original: [..., L, G] share of positive decisions (continuous: mean; AUROC: AUROC) on originals; NaN without images.
@@ -391,7 +391,7 @@ def did_test_auroc(
         s_all=whole["s"],
         n_all=whole["n"],
         usable_all=whole["scarcest"] >= min_patients,
-        patients=jnp.sum(grouped["n"], 0).astype(int),
+        patients=grouped["scarcest"].astype(int),
         effective=jnp.sum(grouped["n"], 0),
         images=grouped["images"],
         changed=grouped["changed"],

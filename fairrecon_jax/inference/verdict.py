@@ -110,10 +110,10 @@ def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
     return bool(freedom > 0 and q <= chi2.ppf(1 - alpha, freedom))
 
 
-def _unjudged(result: DidResult, groups: Sequence[str], quantities: Sequence[str]) -> tuple[str, ...]:
+def _unjudged(result: DidResult, groups: Sequence[str], quantities: Sequence[str], counted: str) -> tuple[str, ...]:
     """Cells that could not enter the test, in words."""
     return tuple(
-        f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} ({int(result.n_patients[y, g])} patients)"
+        f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} ({int(result.n_patients[y, g])} {counted})"
         for y, g in zip(*np.nonzero(~result.estimable))
     )
 
@@ -141,6 +141,7 @@ def judge(
     detectable: float | None = None,
     auroc_interval: tuple[float, float] | None = None,
     is_rate: bool = True,
+    counted: str = "patients",
 ) -> Verdict:
     """The verdict of one (task, attribute, reconstructor, level) cell.
 
@@ -153,6 +154,7 @@ def judge(
       detectable: minimum detectable change, told where nothing is found.
       auroc_interval: interval of the AUROC on originals; a diagnosis at chance gets no verdict.
       is_rate: False for continuous values and AUROC.
+      counted: what `result.n_patients` counts, in words.
 
     Returns:
       A `Verdict`.
@@ -162,12 +164,12 @@ def judge(
     """
     if result.estimable.shape != (len(quantities), len(groups)):
         raise ValueError(f"result holds {result.estimable.shape} labels x groups, but {len(quantities)} x {len(groups)} names were given")
-    unjudged = _unjudged(result, groups, quantities)
+    unjudged = _unjudged(result, groups, quantities, counted)
     if auroc_interval is not None and auroc_interval[0] <= 0.5 <= auroc_interval[1]:
         text = f"AUROC on originals [{auroc_interval[0]:.3f}, {auroc_interval[1]:.3f}] holds 0.5: the diagnosis itself is at chance"
         return Verdict("at chance", "", "", "", text, unjudged)
     if not result.estimable.any():
-        return Verdict("not estimable", "", "", "", "no label has two groups with enough patients", unjudged)
+        return Verdict("not estimable", "", "", "", "no two groups have enough patients to be compared", unjudged)
     p = float(result.p_value) if p_adjusted is None else float(p_adjusted)
     if not p <= alpha:
         limit = "" if detectable is None or not np.isfinite(detectable) else f"; a change of {detectable:.3f} would be found 4 times in 5"

@@ -22,7 +22,7 @@ class ReportOptions:
 
     title: str = ""
     identifiers: bool = False
-    convention: str = "paper"
+    convention: str = "estimable"
     dpi: int = 150
     max_examples: int = 8
 

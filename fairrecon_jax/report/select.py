@@ -89,7 +89,7 @@ class Findings:
     spec: CohortSpec
     performance: pd.DataFrame
     fairness: pd.DataFrame
-    convention: str = "paper"
+    convention: str = "estimable"
     comparison: pd.DataFrame | None = None
     sweep: pd.DataFrame | None = None
 
@@ -99,7 +99,7 @@ class Findings:
         spec: CohortSpec,
         performance: pd.DataFrame,
         fairness: pd.DataFrame,
-        convention: str = "paper",
+        convention: str = "estimable",
         comparison: pd.DataFrame | None = None,
         sweep: pd.DataFrame | None = None,
     ) -> Findings:

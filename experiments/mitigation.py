@@ -105,9 +105,9 @@ def shuffled(table: pd.DataFrame, spec: CohortSpec, seed: int) -> pd.DataFrame:
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
     """What one finished study found: one row per mitigation, reconstructor, task and attribute; kept in `outcome.csv`."""
-    kept = workdir / "outcome.csv"
+    kept, stamped = workdir / "outcome.csv", workdir / "outcome.digest"
     stamp = settings.digest(config)
-    if kept.exists() and (workdir / "outcome.digest").read_text(encoding="utf-8") == stamp:
+    if kept.exists() and stamped.exists() and stamped.read_text(encoding="utf-8") == stamp:
         return pd.read_csv(kept, keep_default_na=False, na_values=[""])
     found = pd.read_csv(workdir / "results" / "mitigation.csv", keep_default_na=False, na_values=[""], low_memory=False)
     table, spec = read_predictions(workdir / "predictions.parquet")
@@ -121,7 +121,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
         rows = rows.merge(price[[*on, "change"]].rename(columns={"change": f"{metric}_change"}), on=on, how="left")
     rows = rows.assign(seed=seed, seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()])
     write_atomic(kept, rows.to_csv(index=False))
-    write_atomic(workdir / "outcome.digest", stamp)
+    write_atomic(stamped, stamp)
     return rows
 
 

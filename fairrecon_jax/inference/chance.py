@@ -132,7 +132,7 @@ def chance_floor(
     found = gaps.decision_gaps(cells[..., 0], cells[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (len(labels), groups))
-        some = gaps.decision_gaps(cells[..., 0] * inside, cells[..., 1] * inside)
+        some = gaps.decision_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
         found |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
     del found["rates"]
     return _floors({n: v[0] for n, v in found.items()}, {n: v[1:] for n, v in found.items()}, lead)
@@ -174,7 +174,7 @@ def chance_floor_means(
     found = gaps.mean_gaps(cells[..., 0], cells[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (groups,))
-        some = gaps.mean_gaps(cells[..., 0] * inside, cells[..., 1] * inside)
+        some = gaps.mean_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
         found |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
     del found["mean"]
     return _floors({n: x[0] for n, x in found.items()}, {n: x[1:] for n, x in found.items()}, lead)

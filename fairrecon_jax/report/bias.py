@@ -74,7 +74,7 @@ def baseline(findings: Findings) -> Drawing | None:
 
 
 def baseline_rows(findings: Findings) -> pd.DataFrame:
-    """One row per task and attribute with the gap on originals (`value`) and its chance floor, whatever row of the table holds them."""
+    """One row per task and attribute with the gap on originals (`value`) and its chance floor, both NaN where it is unknown."""
     records = []
     for task in findings.spec.tasks:
         rows = findings.pick("fairness", task=task.name, metric=gap_metric(task), attribute=findings.attributes)
@@ -87,7 +87,8 @@ def baseline_rows(findings: Findings) -> pd.DataFrame:
             reason = next((r for r in plain["reason"] if r), "")
             record = {"task": task.name, "attribute": attribute, "metric": gap_metric(task), "value": value}
             floor = first(plain.loc[plain["version"] == "original", "chance_floor"], plain["chance_floor"])
-            records.append({**record, "chance_floor": floor, "reason": "" if known(value) else reason})
+            here = known(value)
+            records.append({**record, "chance_floor": floor if here else math.nan, "reason": "" if here else reason})
     return pd.DataFrame(records, columns=["task", "attribute", "metric", "value", "chance_floor", "reason"])
 
 

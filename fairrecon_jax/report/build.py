@@ -147,7 +147,7 @@ def placer(folder: Path, options: ReportOptions) -> Callable[[Drawing | tables.S
     def place(block: Drawing | tables.Sheet) -> Placed:
         if isinstance(block, tables.Sheet):
             count["table"] += 1
-            write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame))
+            write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame, block.spans))
             write_atomic(folder / "tables" / f"{block.key}.tex", tables.latex(block))
             return Placed("table", count["table"], block)
         count["figure"] += 1

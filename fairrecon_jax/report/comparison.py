@@ -7,8 +7,8 @@ import pandas as pd
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import SLANTED, WIDTH, Drawing, canvas, few_ticks, fits, legend, point, signed
-from fairrecon_jax.report.select import Findings, clean, each, gap_metric, one, task_metric
-from fairrecon_jax.report.tables import Sheet, fixed, with_interval
+from fairrecon_jax.report.select import Findings, clean, each, gap_metric, known, merge_seeds, one, task_metric
+from fairrecon_jax.report.tables import Sheet, fixed, p_cell, with_interval
 
 WORDS = {
     "helped": "▼ helped",
@@ -16,14 +16,15 @@ WORDS = {
     "shifted": "◆ shifted",
     "no detectable effect": "no detectable effect",
 }
+METHOD = ("reconstructor", "mitigation")
 SWEEP = ("sweep", "reconstructor", "level", "weight", "part", "metric", "task", "attribute", "value", "chosen", "mitigation", "reason")
 
 
 def change_rows(findings: Findings) -> pd.DataFrame:
-    """Rows of all mitigations with their change against the unmitigated reconstruction; empty where there is none."""
+    """Rows of all mitigations with their change against the unmitigated reconstruction, seeds merged; empty where there is none."""
     if findings.comparison is None or findings.comparison.empty:
         return pd.DataFrame()
-    rows = clean(findings.comparison, "mitigation")
+    rows = merge_seeds(clean(findings.comparison, "mitigation"))
     return rows[rows["version"] == "change"]
 
 
@@ -44,7 +45,7 @@ def verdicts(findings: Findings) -> Sheet | None:
             "unmitigated": fixed(row.original, 3, row.reason),
             "mitigated": fixed(row.reconstructed, 3, row.reason),
             "change (95% interval)": with_interval(row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True),
-            "adjusted p": fixed(row.p_adjusted, 3, "no test ran"),
+            "adjusted p": p_cell(row.p_adjusted, "no test ran"),
             "detectable": fixed(row.mde, 3, "not computed"),
             "verdict": WORDS.get(row.verdict, row.verdict or "no test ran"),
             "where": " ".join(filter(None, [row.group, row.label_stratum])),
@@ -84,22 +85,48 @@ def price(findings: Findings) -> Sheet | None:
     return Sheet("mitigation_price", "What mitigation cost, with intervals", caption, pd.DataFrame(records), labels=4) if records else None
 
 
+def pareto_cells(findings: Findings) -> pd.DataFrame:
+    """Gap and task score of each diagnosis, attribute and method at the headline level, where both were estimated.
+
+    Returns:
+      Columns task, attribute, reconstructor, mitigation, metric, value (the gap), metric_score, value_score, and `common`: whether every
+      method with such a gap has this diagnosis and attribute.
+    """
+    wanted = {"version": "reconstructed", "level": findings.headline_level}
+    gaps = findings.pick("fairness", attribute=findings.attributes, **wanted)
+    gaps = gaps[gaps["metric"] == gaps["task"].map({t.name: gap_metric(t) for t in findings.spec.tasks})]
+    scores = findings.pick("performance", attribute="", **wanted)
+    scores = scores[scores["metric"] == scores["task"].map({t.name: task_metric(t) for t in findings.spec.tasks})]
+    both = gaps.merge(scores[["task", *METHOD, "metric", "value"]], on=["task", *METHOD], suffixes=("", "_score"))
+    both = both[both["reconstructor"] != "identity"].dropna(subset=["value", "value_score"])
+    methods = both.groupby(list(METHOD)).ngroup().groupby(both["metric"]).transform("nunique")
+    held = both.groupby(["task", "attribute"])["value"].transform("size")
+    return both[["task", "attribute", *METHOD, "metric", "value", "metric_score", "value_score"]].assign(common=held == methods)
+
+
 def pareto_rows(findings: Findings) -> pd.DataFrame:
-    """Per method and mitigation at the headline level: mean gap, mean task score and PSNR of reconstructions; long, one panel a row."""
-    level, kinds = findings.headline_level, sorted({t.kind for t in findings.spec.tasks})
-    methods = [r for r in findings.reconstructors if r != "identity"]
-    psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed", level=level)
-    parts = []
-    for kind in kinds:
-        tasks = [t for t in findings.spec.tasks if t.kind == kind]
-        gap = findings.pick("fairness", metric=gap_metric(tasks[0]), attribute=findings.attributes, version="reconstructed", level=level)
-        score = findings.pick("performance", metric=task_metric(tasks[0]), attribute="", version="reconstructed", level=level)
-        keys = ["reconstructor", "mitigation"]
-        means = [rows.groupby(keys, sort=False)["value"].mean() for rows in (gap, score, psnr)]
-        joined = pd.concat(means, axis=1, keys=["gap", "score", "psnr"]).reset_index()
-        names = {"gap_metric": gap_metric(tasks[0]), "score_metric": task_metric(tasks[0])}
-        parts.append(joined[joined["reconstructor"].isin(methods)].assign(**names))
-    return pd.concat(parts, ignore_index=True).dropna(subset=["gap"]) if parts else pd.DataFrame()
+    """Per gap metric, method and mitigation: mean gap and mean task score over what every method has, and PSNR; long, one panel a row."""
+    cells = pareto_cells(findings)
+    cells = cells[cells["common"]].rename(columns={"metric": "gap_metric", "metric_score": "score_metric"})
+    keys = ["gap_metric", "score_metric", *METHOD]
+    scores = cells.drop_duplicates([*keys, "task"]).groupby(keys)["value_score"].mean()
+    means = pd.concat([cells.groupby(keys)["value"].mean(), scores], axis=1, keys=["gap", "score"]).reset_index()
+    psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed", level=findings.headline_level)
+    return means.merge(psnr[[*METHOD, "value"]].rename(columns={"value": "psnr"}), on=list(METHOD), how="left")
+
+
+def averaged(cells: pd.DataFrame) -> str:
+    """Over what the means of `pareto_rows` go, with counts where something is left out."""
+    words = "means over diagnoses (and attributes, for the gap)"
+    if cells["common"].all():
+        return words
+    tasks, pairs = (
+        [len(rows[columns].drop_duplicates()) for rows in (cells[cells["common"]], cells)] for columns in (["task"], ["task", "attribute"])
+    )
+    return (
+        f"{words}. Only what every method has is averaged: {tasks[0]} of {tasks[1]} diagnoses, "
+        f"{pairs[0]} of {pairs[1]} pairs of diagnosis and attribute"
+    )
 
 
 def unbeaten(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -126,10 +153,12 @@ def pareto(findings: Findings) -> Drawing | None:
         return None
     kinds = list(dict.fromkeys(zip(rows["gap_metric"], rows["score_metric"], strict=True)))
     with canvas(2.7 * len(kinds)) as figure:
-        panels = figure.subplots(len(kinds), 2, squeeze=False)
+        columns = ["score", "psnr"] if rows["psnr"].notna().any() else ["score"]
+        panels = figure.subplots(len(kinds), len(columns), squeeze=False)
         for (gap, score), line in zip(kinds, panels, strict=True):
             mine = rows[rows["gap_metric"] == gap]
-            for axes, column, name in zip(line, ("score", "psnr"), (score, "psnr"), strict=True):
+            for axes, column in zip(line, columns, strict=True):
+                name = score if column == "score" else column
                 shown = mine.dropna(subset=[column])
                 for row in each(shown):
                     point(axes, getattr(row, column), row.gap, findings.looks[row.reconstructor], findings.markers[row.mitigation])
@@ -145,13 +174,13 @@ def pareto(findings: Findings) -> Drawing | None:
                 axes.grid()
         legend(figure, findings, rows)
     caption = (
-        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}: means over diagnoses (and attributes, for the gap). "
+        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}: {averaged(pareto_cells(findings))}. "
         "Down and right is better on both. Ringed: no other mark is better on both axes (the Pareto front); a thin line leads from a "
         "method to the same method with a mitigation. Means carry no interval."
     )
     alt = "Gap against quality: " + "; ".join(
         f"{findings.method_name(r.reconstructor, r.mitigation)} {style.metric_name(r.gap_metric)} {r.gap:.3f}, "
-        f"{style.metric_name(r.score_metric)} {r.score:.3f}, PSNR {r.psnr:.1f}"
+        f"{style.metric_name(r.score_metric)} {r.score:.3f}" + (f", PSNR {r.psnr:.1f}" if known(r.psnr) else "")
         for r in each(rows)
     )
     return Drawing("mitigation_pareto", "Gap, diagnosis and image quality together", caption, f"{alt}.", figure, rows)

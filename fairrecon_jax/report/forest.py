@@ -12,6 +12,7 @@ from fairrecon_jax.report import style
 from fairrecon_jax.report.drawing import Drawing, Marks, canvas, few_ticks, floor_handle, legend, not_estimable, signed, wrap
 from fairrecon_jax.report.quality import change_panel
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
+from fairrecon_jax.report.tables import p_cell
 
 SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
 
@@ -169,4 +170,5 @@ def verdict_text(axes: Axes, row: Any) -> None:
 
 def p_words(p: float) -> str:
     """A p-value: "= 0.031", "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+    words = str(p_cell(p))
+    return words if words.startswith("<") else f"= {words}"

@@ -37,6 +37,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
     if not tasks or not groups:
         return None
     methods = findings.methods(rows[rows["version"] == "reconstructed"])
+    based = rows.loc[rows["version"] == "original", "value"].notna().any()
     with canvas(*panel_size(len(tasks), len(groups))) as figure:
         panels = panel_grid(figure, findings, tasks, groups)
         for axes, task in zip(panels, tasks, strict=True):
@@ -46,14 +47,14 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
         for axes in panels[-min(3, len(panels)) :]:
             axes.set_xlabel(style.metric_name(metric))
         dash = Line2D([], [], marker="|", markersize=8, markeredgewidth=1.6, color=style.INK, linestyle="none", label="original images")
-        legend(figure, findings, rows[rows["version"] == "reconstructed"], extra=(dash,))
+        legend(figure, findings, rows[rows["version"] == "reconstructed"], extra=(dash,) if based else ())
     level = style.level_phrase(findings.headline_level, findings.spec.degradation)
     caption = (
-        f"{style.metric_name(metric)} of each group by {attribute} at {level}. The upright dash is the "
-        "diagnosis on originals over its 95% interval "
-        "(grey), the marks are reconstructions with theirs. At the right of each panel: patients or "
-        "images with the finding / all that were "
-        "judged. n.e. = not estimable, as a rule because too few have the finding."
+        f"{style.metric_name(metric)} of each group by {attribute} at {level}. "
+        + ("The upright dash is the diagnosis on originals over its 95% interval (grey). " if based else "")
+        + "The marks are reconstructions with their 95% intervals. "
+        "At the right of each panel: patients or images with the finding / all that were judged. "
+        "n.e. = not estimable, as a rule because too few have the finding."
     )
     what = f"{style.metric_name(metric)} per group by {attribute} ({', '.join(groups)})"
     alt = f"Dot charts of {what} for {len(tasks)} tasks; numbers in its table."

@@ -78,37 +78,39 @@ def original_line(axes: Axes, row: pd.Series | None) -> None:
     axes.axhline(row["value"], color=style.INK, linestyle=DASHES, linewidth=1.0, zorder=1)
 
 
+DASHED = "The dashed line is the same diagnosis made from the original images: the further below it, the more the diagnosis lost. "
+
+
 def overview(findings: Findings) -> Drawing | None:
     """PSNR, and the task score averaged over all tasks of a kind, against the level."""
     psnr = findings.pick("performance", metric="psnr", attribute="", version="reconstructed").dropna(subset=["value"])
     scores = findings.pick("performance", metric=["auroc", "dice"], attribute="", version=["original", "reconstructed"])
     scores = scores[scores["task"] != ""].dropna(subset=["value"])
-    kinds = [m for m in ("auroc", "dice") if (scores["metric"] == m).any()]
-    if psnr.empty and not kinds:
+    means = {m: mean_scores(scores[scores["metric"] == m]) for m in ("auroc", "dice")}
+    means = {m: found for m, found in means.items() if found[2]}
+    if psnr.empty and not means:
         return None
     spoken = []
     with canvas(2.75) as figure:
-        panels = list(figure.subplots(1, (not psnr.empty) + len(kinds), squeeze=False)[0])
+        panels = list(figure.subplots(1, (not psnr.empty) + len(means), squeeze=False)[0])
         if not psnr.empty:
             axes = panels.pop(0)
             draw_levels(axes, findings, psnr)
             axes.set(ylabel=style.metric_name("psnr"), title="Image quality")
             level_axis(axes, findings)
-        for axes, metric in zip(panels, kinds, strict=True):
-            rows = scores[scores["metric"] == metric]
-            mean, base, count = mean_scores(rows)
+        for axes, (metric, (mean, base, tasks)) in zip(panels, means.items(), strict=True):
             draw_levels(axes, findings, mean)
             original_line(axes, pd.Series({"value": base, "ci_low": math.nan, "ci_high": math.nan}))
-            what = f", mean of {count} tasks" if count > 1 else f" of {findings.task_title(rows['task'].iloc[0])}"
+            what = f", mean of {len(tasks)} tasks" if len(tasks) > 1 else f" of {findings.task_title(tasks[0])}"
             axes.set(ylabel=style.metric_name(metric) + what, title="Diagnosis" if metric == "auroc" else "Delineation")
             level_axis(axes, findings)
-            spoken.append(f"{style.metric_name(metric)} {base:.2f} on originals; " + speak(findings, mean))
-        legend(figure, findings, pd.concat([psnr, scores]), lines=True, extra=(original_handle(),))
+            start = f"{base:.2f} on originals; " if known(base) else ""
+            spoken.append(f"{style.metric_name(metric)} {start}{speak(findings, mean)}")
+        legend(figure, findings, pd.concat([psnr, scores]), lines=True, extra=(original_handle(),) if findings.has_originals else ())
     caption = (
         "Each mark is one reconstruction method at one level of degradation, worse from left to right; "
-        "vertical lines are 95% intervals. The "
-        "dashed line is the same diagnosis made from the original images: the further below it, the more the diagnosis lost. Averages over "
-        "tasks carry no interval; every task with its interval is in the section on diagnosis."
+        f"vertical lines are 95% intervals. {DASHED if findings.has_originals else ''}"
+        "Averages over tasks carry no interval; every task with its interval is in the section on diagnosis."
     )
     alt = "Line charts against the level. " + (f"PSNR: {speak(findings, psnr, 1)} " if not psnr.empty else "") + " ".join(spoken)
     return Drawing(
@@ -116,24 +118,25 @@ def overview(findings: Findings) -> Drawing | None:
     )
 
 
-def mean_scores(rows: pd.DataFrame) -> tuple[pd.DataFrame, float, int]:
-    """Averages a score over the tasks that every method and level has.
+def mean_scores(rows: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
+    """Averages a score over the tasks that every method and level has, and the originals too where there are any.
 
     Args:
       rows: rows of one metric, versions original and reconstructed.
 
     Returns:
-      Rows (reconstructor, mitigation, level, value, interval: empty unless a single task), the mean on originals, the number of tasks.
+      Rows (reconstructor, mitigation, level, value, interval: empty unless a single task), the mean on originals or NaN, the tasks.
     """
     keys = ["reconstructor", "mitigation", "level"]
     made = rows[rows["version"] == "reconstructed"]
     cells = made[keys].drop_duplicates().shape[0]
     full = made.groupby("task").size()
-    tasks = [t for t in full.index[full == cells] if ((rows["task"] == t) & (rows["version"] == "original")).any()]
+    based = set(rows.loc[rows["version"] == "original", "task"])
+    tasks = [t for t in full.index[full == cells] if t in based or not based]
     made = made[made["task"].isin(tasks)]
     mean = made.groupby(keys, as_index=False)["value"].mean().assign(ci_low=math.nan, ci_high=math.nan) if len(tasks) > 1 else made
     base = rows[(rows["version"] == "original") & rows["task"].isin(tasks)].groupby("task")["value"].mean().mean()
-    return mean, float(base), len(tasks)
+    return mean, float(base), tasks
 
 
 def speak(findings: Findings, rows: pd.DataFrame, digits: int = 2) -> str:
@@ -204,13 +207,19 @@ def task_performance(findings: Findings) -> Drawing | None:
             if i % columns == 0:
                 axes.set_ylabel(style.metric_name(task_metric(tasks[i])))
         figure.supxlabel(level_words(findings), fontsize=8)
-        legend(figure, findings, rows[rows["version"] == "reconstructed"], lines=True, extra=(original_handle(),))
+        legend(
+            figure,
+            findings,
+            rows[rows["version"] == "reconstructed"],
+            lines=True,
+            extra=(original_handle(),) if findings.has_originals else (),
+        )
     same = "All panels span the same height, so that slopes can be compared, but start at different values."
     scale = same if equal else "Each panel has its own scale: compare heights with its axis, not with its neighbour."
     caption = (
-        "One panel per diagnosis; worse degradation to the right. The dashed line is the diagnosis on the "
-        "original images, the grey band its 95% "
-        "interval; vertical lines are 95% intervals. " + scale
+        "One panel per diagnosis; worse degradation to the right. "
+        + ("The dashed line is the diagnosis on the original images, the grey band its 95% interval. " if findings.has_originals else "")
+        + f"Vertical lines are 95% intervals. {scale}"
     )
     alt = f"{len(tasks)} small line charts of AUROC or Dice against the level, one per diagnosis; numbers in the table of this figure."
     return Drawing("task_performance", "Each diagnosis against degradation", caption, alt, figure, rows)

@@ -58,18 +58,22 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value, a verdict only where all agree."""
-    keys = list(KEYS)
-    again = frame.duplicated(keys, keep=False) & (frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1)
+    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value, a verdict only where all agree.
+
+    The group and label of a gap's row, where it changed most, and the reason are results like the verdict: "" where seeds disagree.
+    """
+    whole = frame["metric"].isin(GAPS)
+    keys = [frame[c].mask(whole, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
+    again = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
     if not again.any():
         return frame
-    rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in keys}
+    rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in KEYS}
     rules |= dict.fromkeys(("value", "original", "reconstructed", "change", "percent", "chance_floor"), "mean")
     rules |= {"ci_low": "min", "ci_high": "max", "p_value": "max", "p_adjusted": "max", "mde": "max", "std_error": "max"}
-    merged = frame[again].groupby(keys, dropna=False, sort=False)
+    merged = frame[again].groupby([key[again] for key in keys], dropna=False, sort=False)
     rows = merged.agg(rules).reset_index()
-    agree = merged["verdict"].nunique().to_numpy() <= 1
-    rows["verdict"] = rows["verdict"].where(agree, "differs between seeds")
+    for column, differing in {"verdict": "differs between seeds", "reason": "", "group": "", "label_stratum": ""}.items():
+        rows[column] = np.where(merged[column].nunique() <= 1, merged[column].first(), differing)
     return pd.concat([frame[~again], rows], ignore_index=True)[list(frame.columns)]
 
 
@@ -143,6 +147,12 @@ class Findings:
         """Seeds present in the tables."""
         found = {v for frame in (self.performance, self.fairness) for v in frame["seed"].dropna().unique()}
         return sorted(int(v) for v in found)
+
+    @functools.cached_property
+    def has_originals(self) -> bool:
+        """Whether any score of a diagnosis on original images is in the tables."""
+        rows = self.performance
+        return bool(((rows["version"] == "original") & (rows["metric"] != "threshold") & rows["value"].notna()).any())
 
     @functools.cached_property
     def headline_level(self) -> float:

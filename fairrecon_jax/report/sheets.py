@@ -9,10 +9,9 @@ import pandas as pd
 
 from fairrecon_jax.report import style
 from fairrecon_jax.report.bias import baseline_rows
-from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known, one, task_metric
-from fairrecon_jax.report.tables import Missing, Sheet, fixed, with_interval
+from fairrecon_jax.report.tables import Missing, Sheet, count, fixed, p_cell, with_interval
 
 IMAGE_ROWS = (("psnr", 2), ("ssim", 3), ("nrmse", 3), ("lpips", 3))
 NO_ROW = "not computed in this study"
@@ -77,7 +76,7 @@ def baseline(findings: Findings) -> Sheet | None:
             ]
             record += [
                 fixed(values.std(ddof=1), 3) if len(values) > 1 else "–",
-                fixed(mine["chance_floor"].mean(), 3, "no floor was computed"),
+                fixed(mine["chance_floor"].mean(), 3, "no floor was computed") if len(values) else "–",
             ]
             records.append([*record, f"{len(values)} of {len(mine)}"])
     if not records:
@@ -199,7 +198,7 @@ def image_gaps(findings: Findings) -> Sheet | None:
     for row in each(rows[rows["attribute"].isin(findings.attributes)]):
         name = [style.level_name(row.level, findings.spec.degradation), style.metric_name(row.metric[4:]), row.attribute]
         value = with_interval(row.value, row.ci_low, row.ci_high, 3, row.reason)
-        floor, p = fixed(row.chance_floor, 3, "no floor was computed"), fixed(row.p_value, 3, "no test was run")
+        floor, p = fixed(row.chance_floor, 3, "no floor was computed"), p_cell(row.p_value, "no test was run")
         records.append([*name, findings.method_name(row.reconstructor, row.mitigation), value, floor, p])
     if not records:
         return None
@@ -231,7 +230,6 @@ def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
     """One line of the list of verdicts."""
     reason = row["reason"]
     side = ", ".join(filter(None, [row["group"], stratum_phrase(row["label_stratum"]) if row["label_stratum"] else ""]))
-    p = f"{p_words(row['p_adjusted']).removeprefix('= ')}" if known(row["p_adjusted"]) else "–"
     return {
         "level": style.level_name(row["level"], findings.spec.degradation),
         "gap": style.metric_name(row["metric"]),
@@ -242,10 +240,10 @@ def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
         "reconstructed": fixed(row["reconstructed"], 3, reason),
         "change (95% interval)": with_interval(row["change"], row["ci_low"], row["ci_high"], 3, reason, sign=True),
         "chance floor": fixed(row["chance_floor"], 3) if known(row["chance_floor"]) else "–",
-        "adjusted p": p,
+        "adjusted p": p_cell(row["p_adjusted"]) if known(row["p_adjusted"]) else "–",
         "detectable": fixed(row["mde"], 3) if known(row["mde"]) else "–",
-        "n": row["n"],
-        "flipped": row["n_changed"],
+        "n": count(row["n"]),
+        "flipped": count(row["n_changed"]),
         "verdict": " ".join(filter(None, [style.verdict_sign(row["verdict"]), row["verdict"] or "no test ran"])),
         "where": side if changed(row["verdict"]) else "",
         "in words": reason,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 
@@ -11,7 +12,10 @@ from fairrecon_jax.report.drawing import signed
 from fairrecon_jax.report.forest import p_words
 from fairrecon_jax.report.groups import stratum_phrase
 from fairrecon_jax.report.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, each, known, one
+from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
+
+WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {"differs between seeds": "the seeds disagree"}
+FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")
 
 
 def listing(names: list[str]) -> str:
@@ -49,11 +53,11 @@ def compared(findings: Findings) -> str:
     rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"])
     most = rows["n_patients"].max()
     who = f" ({int(most):,} patients)" if known(most) else ""
-    return (
-        f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original "
-        f"image and once {sources}{mitigated}, at "
-        f"{spec.degradation.unit} {levels}."
-    )
+    at = f"{mitigated}, at {spec.degradation.unit} {levels}"
+    if not findings.has_originals:
+        alone = "no diagnosis of an original image is in the tables"
+        return f"On {spec.title}{who}, the diagnosis ({listing(tasks)}) of each image was made {sources}{at}; {alone}."
+    return f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original image and once {sources}{at}."
 
 
 def diagnosis(findings: Findings) -> str:
@@ -64,13 +68,15 @@ def diagnosis(findings: Findings) -> str:
     parts = []
     for metric in ("auroc", "dice"):
         versions = rows[(rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])].dropna(subset=["value"])
-        mean, base, count = mean_scores(versions) if not versions.empty else (versions, math.nan, 0)
-        if count and known(base):
+        mean, base, tasks = mean_scores(versions)
+        if known(base):
             moved = [f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}" for r in each(ordered(findings, mean))]
-            what = f"mean {style.metric_name(metric)} of {count} tasks" if count > 1 else style.metric_name(metric)
+            several = sum(task_metric(t) == metric for t in findings.spec.tasks) > 1
+            alone = style.metric_name(metric) + (f" of {findings.task_title(tasks[0])}" if several else "")
+            what = f"mean {style.metric_name(metric)} of {len(tasks)} tasks" if len(tasks) > 1 else alone
             parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
     if not parts:
-        return f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a score on both versions of the images."
+        return f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a score by every method on both versions."
     return f"{at}, {'; '.join(parts)}; {overall_verdicts(rows)}."
 
 
@@ -106,12 +112,10 @@ def gaps(findings: Findings) -> str:
         return "Whether the gap of any group changed could not be estimated: the tables hold no gap between groups."
     if (rows["verdict"] == "").all():
         return f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was run, so no change can be told from chance."
-    judged = rows[~rows["verdict"].isin(["", "not estimable", "at chance"])]
+    judged = rows[~rows["verdict"].isin(["", *WHY])]
     left = len(rows) - len(judged)
     if judged.empty:
-        why = rows["reason"].replace("", pd.NA).dropna()
-        reason = f": {shorten(why.mode().iloc[0])}" if len(why) else ""
-        return f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged{reason}."
+        return f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged: {why_unjudged(rows)}."
     real = judged[[changed(v) for v in judged["verdict"]]]
     unjudged = f" ({left} more could not be judged)" if left else ""
     miss = missable(judged[judged["verdict"] == "within chance"])
@@ -179,9 +183,15 @@ def group_numbers(findings: Findings) -> str:
     return f"{what} {how}" + (f": {style.metric_name(stem)} out of 100, {listing(parts)}." if parts else ".")
 
 
-def shorten(text: str, most: int = 160) -> str:
-    """Text of at most `most` characters, without its final stop."""
-    return text.rstrip(".") if len(text) <= most else text[: most - 1].rstrip() + "…"
+def why_unjudged(rows: pd.DataFrame, most: int = 120) -> str:
+    """Why no row could be judged: the reason that all share where it is short, else what each verdict means, in whole words."""
+    shared = set(rows["reason"].str.rstrip("."))
+    if len(shared) == 1 and 0 < len(reason := shared.pop()) <= most:
+        return reason
+    found = [FEW.search(r) for r in rows.loc[rows["verdict"] == "not estimable", "reason"]]
+    few = {match.group() if match.group(1) else "too few patients" for match in found if match}
+    named = {"not estimable": f"{few.pop()} in the groups to be compared"} if len(few) == 1 and all(found) else {}
+    return listing([words for v, words in (WHY | named).items() if (rows["verdict"] == v).any()])
 
 
 def missable(rows: pd.DataFrame) -> float:

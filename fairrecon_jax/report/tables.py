@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 import pandas as pd
@@ -69,7 +70,7 @@ def number(value: Any, digits: int = 3) -> str:
         return str(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
+    if isinstance(value, numbers.Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}".replace("-", "−")
     return f"{value:.{digits}f}".replace("-", "−")
 
@@ -80,6 +81,16 @@ def fixed(value: float, digits: int, reason: str = "", sign: bool = False) -> st
         return Missing(reason)
     rounded = round(value, digits) + 0.0
     return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
+
+
+def count(value: float) -> int | str:
+    """A count as a whole number, an en dash where it is unknown."""
+    return int(value) if math.isfinite(value) else "–"
+
+
+def p_cell(p: float, reason: str = "") -> str | Missing:
+    """A p-value, never shown as zero: "0.031", "< 0.001"; a missing cell where it is not finite."""
+    return "< 0.001" if p < 0.001 else fixed(p, 3 if p < 0.1 else 2, reason)
 
 
 def with_interval(value: float, low: float, high: float, digits: int, reason: str = "", sign: bool = False) -> str | Missing:
@@ -111,13 +122,14 @@ def latex(sheet: Sheet) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
-def csv(frame: pd.DataFrame) -> str:
-    """The table as CSV; a missing cell reads "n.e." with its reason."""
+def csv(frame: pd.DataFrame, spans: tuple[tuple[str, int], ...] = ()) -> str:
+    """The table as CSV; a missing cell reads "n.e." with its reason, a column under a spanning heading is named "heading: column"."""
 
     def plain(cell: Any) -> Any:
         return cell if not isinstance(cell, Missing) else f"n.e. ({cell.reason})" if cell.reason else "n.e."
 
     columns = {i: [plain(cell) for cell in frame.iloc[:, i]] for i in range(frame.shape[1])}
     out = pd.DataFrame(columns)
-    out.columns = frame.columns
+    over = [words for words, width in spans for _ in range(width)] or [""] * frame.shape[1]
+    out.columns = pd.Index([f"{words}: {name}" if words else name for words, name in zip(over, frame.columns, strict=True)])
     return out.to_csv(index=False, lineterminator="\n")

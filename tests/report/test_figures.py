@@ -103,6 +103,39 @@ def test_overview_draws_the_table_s_psnr(mri):
     assert set(np.round(wanted, 6)) <= set(np.round(drawn, 6))
 
 
+def labels(figure: Figure) -> list[str]:
+    """All entries of the figure's legend."""
+    return [t.get_text() for t in figure.legends[0].get_texts()]
+
+
+def test_overview_names_the_task_that_all_methods_have(mri):
+    rows = mri.performance
+    lost = (rows["task"] == "grade") & (rows["reconstructor"] == "irsde") & (rows["version"] == "reconstructed")
+    axes = quality.overview(dataclasses.replace(mri, performance=rows[~lost])).figure.axes
+    assert [a.get_ylabel() for a in axes[1:]] == ["AUROC of Glioblastoma", "Dice of Tumour"]
+    lost = (
+        rows["metric"].eq("auroc") & rows["version"].eq("reconstructed") & rows["task"].eq("type") & rows["reconstructor"].eq("unet") | lost
+    )
+    axes = quality.overview(dataclasses.replace(mri, performance=rows[~lost])).figure.axes
+    assert [a.get_ylabel() for a in axes[1:]] == ["Dice of Tumour"], "no AUROC is common to all methods, so none is drawn"
+
+
+def test_without_originals_the_reconstructions_are_drawn_alone(mri):
+    rows = mri.performance
+    alone = dataclasses.replace(mri, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original")))
+    for maker in (quality.overview, quality.task_performance, lambda f: groups.group_performance(f, "sex", "dice")):
+        for study, there in ((mri, True), (alone, False)):
+            drawing = maker(study)
+            assert ("original images" in labels(drawing.figure)) == there
+            assert (" dash" in drawing.caption) == there
+    figure = quality.overview(alone).figure
+    mean = rows[(rows["metric"] == "auroc") & (rows["attribute"] == "") & (rows["version"] == "reconstructed")]
+    wanted = mean.groupby(["reconstructor", "level"])["value"].mean()
+    drawn = [y for line in figure.axes[1].lines if line.get_marker() == "o" for y in line.get_ydata()]
+    assert sorted(drawn) == pytest.approx(sorted(wanted))
+    assert "nan" not in quality.overview(alone).alt
+
+
 def test_the_baseline_is_the_dashed_line(mri):
     drawing = quality.task_performance(mri)
     value = select.one(mri.pick("performance", task="grade", metric="auroc", attribute=""), version="original")["value"]

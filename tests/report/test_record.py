@@ -124,6 +124,19 @@ def test_identifiers_are_withheld_from_free_text():
     assert hide("nothing to hide") == "nothing to hide"
 
 
+def test_names_of_several_words_and_paths_are_withheld_whole_the_longest_first():
+    hide = privacy.hider(["Anna Meier", "Anna Meier-Lang 2", "a/b/img_001.png", "#77001"], keep=False)
+    assert hide("patient Anna Meier: no age") == "patient [withheld]: no age"
+    assert hide("Anna Meier-Lang 2, Anna Meier") == "[withheld], [withheld]"
+    assert hide("/data/a/b/img_001.png unreadable") == "/data/[withheld] unreadable"
+    assert hide("case #77001.") == "case [withheld]."
+    assert hide("Anna, a/b and img_001 stay") == "Anna, a/b and img_001 stay"
+
+
+def test_names_are_looked_up_by_their_rarest_word():
+    assert privacy.phrases_by_word(["scan 1 a", "scan 2 a", "//"]) == {"1": ["scan 1 a"], "2": ["scan 2 a"]}
+
+
 def test_short_names_are_not_mistaken_for_words():
     hide = privacy.hider(["1", "test"], keep=False)
     assert hide("1 test of 1") == "1 test of 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 from html.parser import HTMLParser
@@ -127,6 +128,13 @@ def test_tables_exist_as_csv_and_tex(folder):
     for name in tex:
         assert (tables / f"{name}.csv").exists(), name
     assert len(pd.read_csv(tables / "long_fairness.csv")) == len(fake.fairness(SPEC, CELLS))
+
+
+def test_columns_of_every_csv_have_names_of_their_own(folder):
+    heads = {path.name: next(csv.reader(path.open(encoding="utf-8"))) for path in (folder / "report" / "tables").glob("*.csv")}
+    assert len(heads) > 20
+    assert [name for name, head in heads.items() if len(set(head)) < len(head)] == []
+    assert heads["cohort_counts.csv"][2:4] == ["train (reconstruction): patients", "train (reconstruction): slices"]
 
 
 def test_nothing_is_left_aside(folder):

@@ -237,7 +237,8 @@ def test_a_gap_of_image_quality_without_floor_and_test_says_so():
 def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, where):
     row = change("grade", 10.0, verdict, group="Female", label_stratum=stratum, p_adjusted=0.0002, n=500.0, n_changed=12.0)
     found = sheets.verdicts(study(fairness=[row])).frame.iloc[0]
-    assert (found["where"], found["adjusted p"], found["n"], found["flipped"]) == (where, "< 0.001", 500.0, 12.0)
+    assert (found["where"], found["adjusted p"], found["n"], found["flipped"]) == (where, "< 0.001", 500, 12)
+    assert ",500,12," in tables.csv(sheets.verdicts(study(fairness=[row, change("type", 1.0, "within chance")])).frame)
     assert found["verdict"].endswith(verdict)
     assert (found["chance floor"], found["detectable"]) == ("–", "–")
 
@@ -273,6 +274,13 @@ def test_baselines_come_from_original_rows_and_else_from_change_rows():
     nothing = bias.baseline_rows(study(fairness=[{**original, "value": NAN, "reason": "few"}]))
     assert nothing["reason"].tolist() == ["few"]
     assert nothing["value"].isna().all()
+
+
+def test_a_floor_of_reconstructions_is_not_one_of_originals():
+    row = {"task": "grade", "attribute": "sex", "metric": "eodd", "unit": "patient", "chance_floor": 0.05, "reason": "no originals"}
+    found = study(fairness=[{**row, "version": "change"}, {**row, "version": "reconstructed", "value": 0.2}])
+    assert bias.baseline_rows(found)[["value", "chance_floor"]].isna().all(axis=None)
+    assert sheets.baseline(found).frame["mean chance floor"].tolist() == ["–"]
 
 
 def test_sweeps_average_gaps_above_no_gap_at_the_headline_level():

@@ -73,6 +73,61 @@ def test_the_trade_off_shows_every_method_against_both_prices(findings):
     assert "U-Net + equalised-odds loss" in drawing.alt
 
 
+def without(findings: Findings, **wanted: str) -> Findings:
+    """The findings without the rows of both tables that match."""
+    tables = (findings.performance, findings.fairness)
+    kept = [t[~np.logical_and.reduce([t[column] == value for column, value in wanted.items()])] for t in tables]
+    return Findings.of(SPEC, *kept, comparison=compared())
+
+
+def test_the_trade_off_averages_only_what_every_method_has(findings):
+    less = without(findings, task="grade", mitigation="eodd", version="reconstructed")
+    drawing = comparison.pareto(less)
+    shown = drawing.table[drawing.table["gap_metric"] == "eodd"].set_index("mitigation")
+    rows = less.pick("fairness", metric="eodd", attribute=["sex", "age"], version="reconstructed", level=8.0, task="type")
+    score = less.pick("performance", metric="auroc", attribute="", version="reconstructed", level=8.0, task="type")
+    for mitigation in ("none", "eodd"):
+        assert shown["gap"][mitigation] == pytest.approx(rows[rows["mitigation"] == mitigation]["value"].mean())
+        assert shown["score"][mitigation] == score[score["mitigation"] == mitigation]["value"].item()
+    assert "Only what every method has is averaged: 2 of 3 diagnoses, 4 of 6 pairs" in drawing.caption
+    assert "averaged" not in comparison.pareto(findings).caption
+
+
+def test_a_task_with_more_attributes_weighs_no_more_in_the_mean_score(findings):
+    less = without(findings, task="grade", attribute="age", mitigation="eodd", version="reconstructed")
+    rows = comparison.pareto_rows(less).set_index(["gap_metric", "mitigation"])
+    scores = less.pick("performance", metric="auroc", attribute="", version="reconstructed", level=8.0, mitigation="none")["value"]
+    assert rows["score"]["eodd", "none"] == pytest.approx(scores.mean())
+
+
+def test_without_psnr_there_is_no_panel_for_it(findings):
+    drawing = comparison.pareto(without(findings, metric="psnr"))
+    assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["AUROC (better →)", "Dice (better →)"]
+    assert "PSNR" not in drawing.alt
+
+
+def test_two_seeds_are_one_row_and_must_agree(findings):
+    second = compared().assign(seed=1)
+    judged = (second["version"] == "change") & (second["metric"] == "ser") & (second["attribute"] == "sex") & (second["level"] == 8.0)
+    second.loc[judged, ["verdict", "group", "reason"]] = ["helped", "", "0.01 narrower"]
+    first = compared()
+    first.loc[judged, ["verdict", "group", "reason"]] = ["no detectable effect", "Male", "within chance"]
+    both = Findings.of(SPEC, findings.performance, findings.fairness, comparison=pd.concat([first, second], ignore_index=True))
+    for make in (comparison.verdicts, comparison.price):
+        assert len(make(both).frame) == len(make(findings).frame)
+    assert len(comparison.bars(both).table) == len(comparison.bars(findings).table)
+    rows = comparison.verdicts(both).frame
+    row = rows[(rows["gap"] == "SER") & (rows["attribute"] == "sex") & (rows["level"] == "8×")].iloc[0]
+    assert (row["verdict"], row["where"], row["in words"]) == ("differs between seeds", "positive", "")
+
+
+def test_a_tiny_p_is_not_printed_as_zero(findings):
+    table = compared()
+    table.loc[table["metric"] == "ser", "p_adjusted"] = 0.0004
+    frame = comparison.verdicts(Findings.of(SPEC, findings.performance, findings.fairness, comparison=table)).frame
+    assert set(frame.loc[frame["gap"] == "SER", "adjusted p"]) == {"< 0.001"}
+
+
 def test_the_sweep_shows_each_weight_and_marks_the_chosen(findings):
     drawing = comparison.sweep(findings)
     assert sorted(set(drawing.table["weight"])) == [0.0, 0.1, 1.0]

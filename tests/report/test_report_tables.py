@@ -102,6 +102,24 @@ def test_csv_keeps_repeated_column_names():
     assert tables.csv(frame).splitlines()[0] == ",original,original"
 
 
+def test_csv_names_columns_by_their_spanning_headings():
+    assert tables.csv(sheet().frame, sheet().spans).splitlines()[0] == "name,both_levels: 50 %,both_levels: x"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(137.0, 137), (0.0, 0), (NAN, "–")])
+def test_counts_are_whole(value, expected):
+    assert repr(tables.count(value)) == repr(expected)
+    assert tables.number(tables.count(value)) == str(expected)
+    assert tables.number(np.int64(0)) == "0"
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"), [(0.0, "< 0.001"), (0.0004, "< 0.001"), (0.001, "0.001"), (0.0312, "0.031"), (0.312, "0.31"), (NAN, Missing("none"))]
+)
+def test_p_values_are_never_zero(p, expected):
+    assert tables.p_cell(p, "none") == expected
+
+
 def test_csv_of_an_empty_table_is_its_header():
     assert tables.csv(pd.DataFrame(columns=["a", "b"])) == "a,b\n"
 

@@ -119,6 +119,24 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
     assert list(merged.columns) == list(rows.columns)
 
 
+def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
+    rows = mri.fairness[
+        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "paper") & (mri.fairness["version"] == "change")
+    ]
+    rows = rows.head(2).assign(group="Male", label_stratum="positive", verdict="widened", reason="by 0.1")
+    second = rows.assign(seed=1.0, group=["", "Male"], label_stratum=["", "positive"], verdict=["within chance", "widened"])
+    merged = select.merge_seeds(pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True))
+    assert merged[["verdict", "group", "label_stratum", "reason"]].to_numpy().tolist() == [
+        ["differs between seeds", "", "", ""],
+        ["widened", "Male", "positive", "by 0.1"],
+    ]
+
+
+def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
+    rows = mri.performance
+    assert len(select.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))) == len(rows)
+
+
 def test_one_seed_is_left_alone(mri):
     assert select.merge_seeds(mri.performance) is mri.performance
 

@@ -117,7 +117,7 @@ def test_not_estimable_verdicts_carry_their_reason(study):
 def test_gaps_of_image_quality_are_listed(study, mitigated):
     frame = sheets.image_gaps(study).frame
     assert len(frame) == 3 * 2 * 2
-    assert frame.iloc[0].tolist() == ["4×", "PSNR (dB)", "sex", "U-Net", "0.200 (0.100–0.300)", "0.060", "0.200"]
+    assert frame.iloc[0].tolist() == ["4×", "PSNR (dB)", "sex", "U-Net", "0.200 (0.100–0.300)", "0.060", "0.20"]
     assert set(sheets.image_gaps(mitigated).frame["method"]) == {"U-Net"}
 
 

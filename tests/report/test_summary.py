@@ -142,9 +142,40 @@ def test_mitigated_rows_do_not_enter_the_headline():
     assert len(both.plain(both.gap_changes())) == len(both.gap_changes()) / 2
 
 
-def test_long_reasons_are_cut():
-    assert summary.shorten("x" * 300, 20) == "x" * 19 + "…"
-    assert summary.shorten("short.", 20) == "short"
+CELLS = "no label has two groups with enough patients; not estimable: {}: Dice: too few patients in this group with this label"
+FEWER = "{}: fewer than 20 patients"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "verdicts", "expected"),
+    [
+        (["few."] * 2, ["not estimable"] * 2, "few"),
+        ([CELLS.format("a"), CELLS.format("b")], ["not estimable"] * 2, "too few patients in the groups to be compared"),
+        ([FEWER.format("a"), FEWER.format("b")], ["not estimable"] * 2, "fewer than 20 patients in the groups to be compared"),
+        (["no label", FEWER.format("b")], ["not estimable"] * 2, summary.WHY["not estimable"]),
+        (["[0.4, 0.6] holds 0.5", "[0.3, 0.7] holds 0.5"], ["at chance"] * 2, summary.WHY["at chance"]),
+        (["", FEWER.format("b")], ["differs between seeds", "not estimable"], f"{FEWER.format('')[2:]} in the groups to be compared"),
+        (["x" * 300] * 2, ["not estimable"] * 2, summary.WHY["not estimable"]),
+    ],
+)
+def test_why_nothing_could_be_judged_is_said_in_whole_words(reasons, verdicts, expected):
+    words = summary.why_unjudged(pd.DataFrame({"reason": reasons, "verdict": verdicts}))
+    assert words == expected + (" and the seeds disagree" if "differs between seeds" in verdicts else "")
+
+
+def test_seeds_that_disagree_are_no_verdict(study):
+    assert summary.gaps(judged(study, "differs between seeds", reason="")).endswith("could be judged: the seeds disagree.")
+
+
+def test_without_originals_none_are_claimed(study):
+    rows = study.performance
+    alone = dataclasses.replace(study, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original")))
+    text = summary.compared(alone)
+    assert "the diagnosis (2 findings and 1 delineation) of each image was made from its reconstruction by U-Net and IR-SDE" in text
+    assert text.endswith("no diagnosis of an original image is in the tables.")
+    assert "once from each original" not in text
+    assert "once from each original" in summary.compared(study)
+    assert "could not be estimated" in summary.diagnosis(alone)
 
 
 def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
@@ -153,7 +184,7 @@ def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
         (rows["task"] == "grade") & (rows["reconstructor"] == "irsde") & (rows["version"] == "reconstructed") & (rows["metric"] == "auroc")
     )
     text = summary.diagnosis(dataclasses.replace(study, performance=rows[~lost]))
-    assert "the AUROC went from" in text, "only one task is left, so no mean is claimed"
+    assert "the AUROC of Glioblastoma went from" in text, "only one task is left, so no mean is claimed"
 
 
 def lost(study: Findings, verdict: str) -> Findings:

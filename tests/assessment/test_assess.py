@@ -118,7 +118,7 @@ def test_planted_harm_is_found_and_named(harmed):
     row = one(fairness, **AT, task="edema", attribute="sex", metric="gap_sensitivity", group="Female")
     assert row["verdict"] == "shifted"
     assert row["ci_high"] < 0
-    row = one(fairness, **AT, task="edema", attribute="sex", metric="gap_auroc", version="change")
+    row = one(fairness, **AT, task="edema", attribute="sex", metric="gap_auroc", version="change", convention="estimable")
     assert row["verdict"] == "widened"
 
 

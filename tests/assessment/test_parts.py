@@ -210,8 +210,8 @@ def test_auroc_of_a_group_without_positives_is_undefined():
 
 def test_families_are_adjusted_apart():
     rows = [dict(BLANK) for _ in range(4)]
-    members = [Pending("a", p, (row,), lambda p: {"verdict": f"{p:.2f}"}) for p, row in zip((0.01, 0.02, float("nan")), rows)]
-    settle([*members, Pending("b", 0.04, (rows[3],), lambda p: {"verdict": f"{p:.2f}"})])
+    members = [Pending("a", p, (row,), lambda p, _: {"verdict": f"{p:.2f}"}) for p, row in zip((0.01, 0.02, float("nan")), rows)]
+    settle([*members, Pending("b", 0.04, (rows[3],), lambda p, _: {"verdict": f"{p:.2f}"})])
     assert [row["verdict"] for row in rows] == ["0.02", "0.02", "nan", "0.04"]
     assert [row["family"] for row in rows] == ["a", "a", "a", "b"]
     settle([])

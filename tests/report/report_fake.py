@@ -113,7 +113,15 @@ def _task_rows(
             where.append((f"{first.name} x {last.name}", f"{g} x {h}", share, offset[task.name, last.name, h]))
     for (attribute, group, share, shift), metric in itertools.product(where, metrics):
         n = round(total * share)
-        base = {**cell, "task": task.name, "attribute": attribute, "group": group, "metric": metric, "unit": unit, "convention": "paper"}
+        base = {
+            **cell,
+            "task": task.name,
+            "attribute": attribute,
+            "group": group,
+            "metric": metric,
+            "unit": unit,
+            "convention": "estimable",
+        }
         base |= {
             "n": n,
             "n_patients": max(n // 3, 1),
@@ -154,13 +162,19 @@ def fairness(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int = 
         for group in attribute.groups:
             delta = rng.normal(0, 0.02)
             moved = {"change": delta, "ci_low": delta - 0.03, "ci_high": delta + 0.03, "p_adjusted": 0.4, "method": "max-T sign flip"}
-            named = {"metric": f"gap_{stem}", "group": group, "reference_group": "all groups", "version": "change", "convention": "paper"}
+            named = {
+                "metric": f"gap_{stem}",
+                "group": group,
+                "reference_group": "all groups",
+                "version": "change",
+                "convention": "estimable",
+            }
             stratum = "positive" if stem == "sensitivity" else ""
             rows.append(_row(**cell, **named, label_stratum=stratum, value=delta, n=500.0, n_pos=100.0, verdict="within chance", **moved))
     for (recon, level, mitigation), attribute in itertools.product(cells, spec.attributes):
         cell = {"cohort": spec.name, "reconstructor": recon, "level": level, "mitigation": mitigation, "seed": 0, "unit": "image"}
         measured = {"value": 0.2, "ci_low": 0.1, "ci_high": 0.3, "chance_floor": 0.06, "p_value": 0.2, "method": "permuted groups"}
-        named = {"attribute": attribute.name, "metric": "gap_psnr", "version": "reconstructed", "convention": "paper"}
+        named = {"attribute": attribute.name, "metric": "gap_psnr", "version": "reconstructed", "convention": "estimable"}
         rows.append(_row(**cell, **named, **measured))
     return pd.DataFrame(rows)[[*TEXT, *NUMBERS]]
 
@@ -168,13 +182,13 @@ def fairness(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int = 
 def _gap_rows(rng: np.random.Generator, base: dict[str, Any], gap: float, attribute: Attribute, spec: CohortSpec) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     worst = attribute.groups[-1]
-    for convention in ("paper", "published"):
+    for convention in ("estimable", "published"):
         here: dict[str, Any] = {**base, "convention": convention, "n": 3900.0, "n_patients": 1300.0, "n_pos": 700.0, "n_neg": 3200.0}
         here["n_changed"] = float(rng.integers(20, 200))
         here["chance_floor"] = (0.03 if len(attribute.groups) == 2 else 0.11) * (1 if spec.modality == "xray" else 2) + (
             base["metric"] == "ser"
         )
-        if convention == "paper" and rng.random() < 0.06:
+        if convention == "estimable" and rng.random() < 0.06:
             reason = "fewer than 20 patients with the finding in every group but one"
             rows.append(_row(**{**here, "version": "change", "verdict": "not estimable", "reason": reason}))
             continue

@@ -183,7 +183,7 @@ def test_gap_forests_draw_the_chance_floor(mri):
 
 def test_strong_marks_are_the_changed_ones(mri):
     rows = mri.fairness.copy()
-    change = (rows["version"] == "change") & (rows["convention"] == "paper")
+    change = (rows["version"] == "change") & (rows["convention"] == "estimable")
     rows.loc[change, "verdict"] = np.where(rows.loc[change, "task"] == "grade", "widened", "within chance")
     drawing = forest.overview(dataclasses.replace(mri, fairness=rows))
     strong = [line for axes in drawing.figure.axes for line in axes.lines if line.get_marker() == "o" and line.get_alpha() == 1.0]

@@ -97,7 +97,7 @@ def test_untested_tables_say_that_no_test_ran(study):
 def test_conventions_side_by_side(study):
     frame = record.conventions(study).frame
     verdicts = dict(zip(frame["convention"], frame["verdicts"], strict=False))
-    assert verdicts == {"paper": "yes", "published": "no verdict under this convention"}
+    assert verdicts == {"estimable": "yes", "published": "no verdict under this convention"}
     assert set(frame["gap"]) == {"EODD", "EOP", "SER", "Delta-Dice"}
 
 

@@ -19,7 +19,7 @@ NAN = float("nan")
 
 def study(performance=(), fairness=(), spec=None) -> Findings:
     """Findings of rows given as partial dictionaries at the brain study's headline level."""
-    base = {"cohort": "ucsf_pdgm", "reconstructor": "unet", "level": 8.0, "mitigation": "none", "seed": 0, "convention": "paper"}
+    base = {"cohort": "ucsf_pdgm", "reconstructor": "unet", "level": 8.0, "mitigation": "none", "seed": 0, "convention": "estimable"}
 
     def table(rows) -> pd.DataFrame:
         return pd.DataFrame([fake._row(**{**base, **row}) for row in rows], columns=[*TEXT, *NUMBERS])
@@ -249,7 +249,7 @@ def test_conventions_average_what_was_estimated():
     rows += [{**base, "task": "type", "original": 0.9, "verdict": "not estimable"}]
     rows += [{**base, "task": "grade", "convention": "published"}]
     frame = record.conventions(study(fairness=rows)).frame
-    assert frame.iloc[0].tolist() == ["EODD", "paper", 2, "0.100", "0.300", "+0.200", "yes"]
+    assert frame.iloc[0].tolist() == ["EODD", "estimable", 2, "0.100", "0.300", "+0.200", "yes"]
     assert frame.iloc[1].tolist() == ["EODD", "published", 1, *[Missing("nothing estimated")] * 3, "no verdict under this convention"]
     assert record.conventions(study()) is None
 

@@ -24,7 +24,7 @@ def judged(study: Findings, verdict: str, **columns: object) -> Findings:
     """The study with one verdict in all its headline gaps."""
     rows = study.fairness.copy()
     rows = rows[(rows["version"] != "change") | rows["change"].notna()]
-    mine = (rows["version"] == "change") & (rows["convention"] == "paper")
+    mine = (rows["version"] == "change") & (rows["convention"] == "estimable")
     rows.loc[mine, "verdict"] = verdict
     for column, value in columns.items():
         rows.loc[mine, column] = value
@@ -142,7 +142,7 @@ def test_mitigated_rows_do_not_enter_the_headline():
     assert len(both.plain(both.gap_changes())) == len(both.gap_changes()) / 2
 
 
-CELLS = "no label has two groups with enough patients; not estimable: {}: Dice: too few patients in this group with this label"
+CELLS = "no two groups have enough patients to be compared; not estimable: {}: Dice: too few patients"
 FEWER = "{}: fewer than 20 patients"
 
 

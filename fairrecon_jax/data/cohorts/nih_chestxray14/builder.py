@@ -72,8 +72,7 @@ class NihChestxray14(CohortBuilder):
             raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
-        listed = track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
-        files = {file.name: file.relative_to(root).as_posix() for file in sorted(listed)}
+        files = _files(root, notes, progress)
         official = _official(root)
         units = []
         for line, row in enumerate(track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2):
@@ -125,6 +124,16 @@ def _table_path(root: Path) -> Path:
     if len(found) != 1:
         raise FileNotFoundError(f"expected one Data_Entry_2017*.csv in {root}, found {[path.name for path in found] or 'none'}")
     return found[0]
+
+
+def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
+    """Images below images*/ by name; of several files of one name the first in the order of their paths counts."""
+    files: dict[str, str] = {}
+    for path in sorted(track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)):
+        file = path.relative_to(root).as_posix()
+        if files.setdefault(path.name, file) != file:
+            notes.skip(file, "duplicate", f"{path.name} is already there as {files[path.name]}")
+    return files
 
 
 def _official(root: Path) -> dict[str, str]:

@@ -142,6 +142,9 @@ def test_errors_of_the_tree(tmp_path):
         file.unlink()
     with pytest.raises(ValueError, match=r"nothing usable .* \(4 x missing_file\)"):
         builder.units(root, config, Notes())
+    (root / "test_list.txt").write_bytes(b"\xff\xfe00000001_000.png\n")
+    with pytest.raises(ValueError, match=r"test_list\.txt: not a readable list"):
+        builder.units(root, config, Notes())
     table = root / "Data_Entry_2017_v2020.csv"
     table.write_text(table.read_text().replace("Patient Gender", "Gender"))
     with pytest.raises(ValueError, match=r"v2020\.csv: no column Patient Gender"):

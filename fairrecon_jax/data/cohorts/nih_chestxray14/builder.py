@@ -141,7 +141,11 @@ def _official(root: Path) -> dict[str, str]:
     official: dict[str, str] = {}
     for file, word in LISTS.items():
         if (root / file).is_file():
-            for name in (root / file).read_text(encoding="utf-8").split():
+            try:
+                names = (root / file).read_text(encoding="utf-8").split()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{root / file}: not a readable list: {error}") from error
+            for name in names:
                 official[name] = f"{official[name]}|{word}" if name in official else word
     return official
 

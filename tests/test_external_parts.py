@@ -76,6 +76,11 @@ def test_columns_of_numbers():
         column_of(table, "pid", "patient")
 
 
+def test_unknown_keys_of_several_types_are_named():
+    with pytest.raises(ValueError, match=r"here has unknown keys \[1, 'b'\]"):
+        check_keys("here", {"b": 2, 1: "x"}, frozenset("a"))
+
+
 def test_a_mapping_is_a_copy_and_its_entries_are_checked():
     given = {"name": "a"}
     loaded = load(given)

@@ -25,7 +25,7 @@ from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_r
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
-from fairrecon_jax.data.units import Unit, fingerprint, table_stamps
+from fairrecon_jax.data.units import Unit, file_stamp, fingerprint, table_stamps
 from fairrecon_jax.progress import track
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
@@ -53,7 +53,7 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
 
     Raises:
       FileNotFoundError: the tree or one of its tables is not there.
-      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another tree.
+      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another tree or before the tree changed.
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
@@ -63,9 +63,11 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
             _check_origin(builder, config, tree, place)
             return place
         notes = Notes()
+        stamps = _stamps(tree)
         units = builder.units(tree, config, notes, progress)
+        origin = {**stamps, "fingerprint": fingerprint(tree, units)}
         written = _write(builder, config, tree, aside, units, notes, workers, progress)
-        _finish(written, tree, units, notes, config, progress)
+        _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place.parent, ignore_errors=True)
         os.replace(written.parent, place.parent)
@@ -108,17 +110,25 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path) -> None:
-    """Refuses to hand out a folder that was prepared from another tree; a tree that is gone is not compared."""
+    """Refuses to hand out a folder that was prepared from another tree or before it changed; a tree that is gone is not compared."""
     if not tree.is_dir():
         return
-    origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
-    if origin["root"] == str(tree.resolve()) and origin["tables"] == table_stamps(tree):
+    origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
+    if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
-    if fingerprint(tree, builder.units(tree, config, Notes())) != origin["fingerprint"]:
-        raise ValueError(
-            f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
-            "set the field source to tell the two apart, or delete the folder"
-        )
+    if fingerprint(tree, builder.units(tree, config, Notes())) == origin["fingerprint"]:
+        return
+    if stamps["root"] == origin["root"]:
+        raise ValueError(f"{tree} has changed since {place} was prepared from it: delete {place} to read it again")
+    raise ValueError(
+        f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
+        "set the field source to tell the two apart, or delete the folder"
+    )
+
+
+def _stamps(tree: Path) -> dict[str, Any]:
+    """Where a tree lies and what tells, without opening a file, whether it is as it was."""
+    return {"root": str(tree.resolve()), "tables": table_stamps(tree), "files": file_stamp(tree)}
 
 
 @contextlib.contextmanager
@@ -165,7 +175,7 @@ def _ordering(name: str, progress: bool) -> Iterator[Any]:
     yield from ()
 
 
-def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: CohortConfig, progress: bool) -> None:
+def _finish(written: Path, origin: dict[str, Any], notes: Notes, config: CohortConfig, progress: bool) -> None:
     """Reads the records back in their order on disk and writes table, exclusions and origin beside them."""
     records = open_records(written)
     rows = [
@@ -174,10 +184,8 @@ def _finish(written: Path, tree: Path, units: list[Unit], notes: Notes, config: 
     ]
     pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
     notes.table().to_csv(written / EXCLUSIONS, index=False)
-    origin: dict[str, Any] = {
-        "root": str(tree.resolve()),
-        "tables": table_stamps(tree),
-        "fingerprint": fingerprint(tree, units),
+    origin = {
+        **origin,
         "examples": len(rows),
         "patients": len({row["patient_id"] for row in rows}),
         "notes": {f"{action}: {kind}": count for (action, kind), count in notes.counts().items()},

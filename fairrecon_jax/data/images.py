@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 from fairrecon_jax.data.notes import Notes
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+MOST_NOT_FINITE = 0.9
 
 
 class UnreadableImage(ValueError):
@@ -78,6 +79,28 @@ def read_volume(path: Path) -> np.ndarray:
     if volume.ndim != 3:
         raise UnreadableImage(f"{path}: expected three dimensions, got {volume.shape}")
     return volume
+
+
+def load_volume(root: Path, file: str, notes: Notes) -> np.ndarray:
+    """Reads a volume; voxels that are NaN or infinite, as the background is in some exports, get its smallest finite value and are noted.
+
+    Returns:
+      [X, Y, Z] finite float32, as `read_volume`.
+
+    Raises:
+      UnreadableImage: as `read_volume`, or more than nine voxels in ten (`MOST_NOT_FINITE`) are not finite.
+    """
+    volume = read_volume(root / file)
+    finite = np.isfinite(volume)
+    strange = volume.size - int(np.count_nonzero(finite))
+    if not strange:
+        return volume
+    text = f"{strange} of {volume.size} voxels are not finite"
+    if strange > MOST_NOT_FINITE * volume.size:
+        raise UnreadableImage(f"{root / file}: {text}")
+    smallest = volume[finite].min()
+    notes.keep(file, "not_finite", f"{text}; they count as {smallest:g}, the smallest value")
+    return np.where(finite, volume, smallest)
 
 
 def upright(axial: np.ndarray) -> np.ndarray:

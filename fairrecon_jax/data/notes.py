@@ -18,6 +18,7 @@ KINDS = {
     "constant": "an image holds one single value",
     "mask_shape": "a mask differs in shape from its image",
     "mask_values": "a mask holds values that are not in the data set's description",
+    "not_finite": "a volume holds voxels that are not finite numbers",
     "wrong_shape": "an image has other dimensions than the data set's description",
     "duplicate": "the same example is named twice",
     "outside_root": "a path leaves the data folder",

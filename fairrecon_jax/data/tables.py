@@ -13,7 +13,7 @@ OLDEST = 120
 
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """A CSV file with every cell as text ("" = blank).
+    """A CSV file with every cell as text ("" = blank); columns without a name are left out.
 
     Args:
       path: the file.
@@ -21,7 +21,7 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not a table, or a column is missing; the message names file and columns.
+      ValueError: not a table, or a column is missing or there twice; the message names file and columns.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}")
@@ -36,7 +36,11 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     for count, row in enumerate(rows, start=2):
         if len(row) < len(header) or any(row[len(header) :]):
             raise ValueError(f"{path}: row {count} has {len(row)} cells, the header has {len(header)}")
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{path}: several columns are named {', '.join(repeated)}")
     table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
+    table = table.loc[:, [bool(name) for name in header]]
     require_columns(path, table, needed)
     return table
 

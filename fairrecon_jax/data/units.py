@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,11 @@ def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> Non
 
 
 def fingerprint(root: Path, units: list[Unit]) -> str:
-    """SHA-256 over the units' names, patients and recorded values, and the sizes of some of their files."""
+    """SHA-256 over the units' names, patients and recorded values, and the sizes of their files."""
     digest = hashlib.sha256()
-    step = max(1, len(units) // 256)
-    for number, unit in enumerate(sorted(units, key=lambda unit: unit.name)):
+    for unit in sorted(units, key=lambda unit: unit.name):
         digest.update(repr((unit.name, unit.patient_id, sorted(unit.columns.items()))).encode())
-        if number % step == 0:
-            paths = [root / file for file in unit.files]
-            digest.update(repr([path.stat().st_size if path.is_file() else -1 for path in paths]).encode())
+        digest.update(repr([_bytes(os.path.join(root, file)) for file in unit.files]).encode())
     return digest.hexdigest()
 
 
@@ -94,3 +92,17 @@ def table_stamps(root: Path) -> dict[str, list[int]]:
     """Size and time of change of the tables in `root` and one folder below: a quick sign that a tree is as it was."""
     paths = [path for kind in ("csv", "xlsx", "txt") for depth in ("", "*/") for path in root.glob(f"{depth}*.{kind}")]
     return {path.relative_to(root).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(paths)}
+
+
+def file_stamp(root: Path) -> list[int]:
+    """Number and summed bytes of the files below `root`, links followed: a quick sign that no file came, went or was mended."""
+    sizes = [_bytes(os.path.join(folder, name)) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    return [len(sizes), sum(sizes)]
+
+
+def _bytes(path: str) -> int:
+    """The size of a file, -1 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

@@ -109,7 +109,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
 
 def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
     """Refuses keys that nothing reads."""
-    unknown = sorted(set(given) - known)
+    unknown = sorted(set(given) - known, key=str)
     if unknown:
         raise ValueError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
 

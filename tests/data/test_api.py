@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,26 @@ def test_an_unchanged_tree_is_not_scanned_again_and_a_changed_table_is_seen(tree
     table.write_text(table.read_text().replace("44.0", "45.0"))
     with pytest.raises(ValueError, match="was prepared from"):
         prepare(CONFIG, tree, tmp_path / "out", progress=False)
+
+
+def test_a_tree_that_has_grown_or_was_mended_is_refused_until_the_folder_is_deleted(tmp_path):
+    config, rows = CohortConfig("nih_chestxray14", image_size=16), [nih_row(n) for n in range(1, 7)]
+    tree, out = write_nih(tmp_path / "tree", rows, "images_001/images"), tmp_path / "out"
+    late, broken = (tree / f"images_001/images/0000000{n}_000.png" for n in (1, 2))
+    aside = late.rename(tmp_path / "late.png")
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:50])
+    place = prepare(config, tree, out, progress=False)
+    assert len(open_cohort(config, out)) == 4
+    (tree / "notes.md").write_text("of no use to the reader")
+    assert prepare(config, tree, out, progress=False) == place, "what no unit names does not matter"
+    for change in (lambda: broken.write_bytes(whole), lambda: aside.rename(late)):
+        change()
+        with pytest.raises(ValueError, match=f"{tree} has changed since {place} was prepared from it: delete {place} to read it again"):
+            prepare(config, tree, out, progress=False)
+        shutil.rmtree(place)
+        prepare(config, tree, out, progress=False)
+    assert len(open_cohort(config, out)) == 6
 
 
 def test_another_tree_is_refused_unless_told_apart(tree, tmp_path):

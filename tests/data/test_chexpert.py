@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,7 @@ from trees import chexpert_row, write_chexpert, write_demo
 
 from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.cohorts.chexpert.builder import FINDINGS, column_of
+from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 
@@ -165,8 +168,43 @@ def test_demographics_that_contradict_each_other_and_strange_races(tmp_path):
     assert ("CHEXPERT DEMO.xlsx#8", "unknown_label") in kinds
 
 
-def test_damaged_demographics_are_an_error_with_their_name(tree):
-    (tree / "CHEXPERT DEMO.xlsx").write_bytes(b"PK no workbook")
+def test_spellings_of_one_group_agree_and_what_is_known_beats_what_is_not(tmp_path):
+    write_demo(
+        tmp_path / "CHEXPERT DEMO.xlsx",
+        [
+            ("a", "Male", "White"),
+            ("a", "M", "White, non-Hispanic"),
+            ("b", "Unknown", "Black or African American"),
+            ("b", "Female", ""),
+            ("c", "Male", "Patient Refused"),
+            *(("d", "Male", race) for race in ("White", "Asian", "White")),
+        ],
+    )
+    notes = Notes()
+    people = read_demographics([tmp_path], notes)
+    assert people == {
+        "a": ("Male", "White"),
+        "b": ("Female", "Black or African American"),
+        "c": ("Male", "Patient Refused"),
+        "d": ("Male", ""),
+    }
+    reason = "d: race is 'Asian' here and 'White' before; neither counts"
+    assert [(note.file, note.reason) for note in notes] == [("CHEXPERT DEMO.xlsx#8", reason)]
+
+
+@pytest.mark.parametrize("damage", ["no archive", "half a sheet", "encrypted"])
+def test_damaged_demographics_are_an_error_with_their_name(tree, damage):
+    path = tree / "CHEXPERT DEMO.xlsx"
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part[: len(part) // 2] if "sheet1" in name and damage == "half a sheet" else part)
+    if damage == "no archive":
+        path.write_bytes(b"PK no workbook")
+    elif damage == "encrypted":
+        content = path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")
+        path.write_bytes(content.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0"))
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: not a readable workbook"):
         find("chexpert").units(tree, CohortConfig("chexpert"), Notes())
 

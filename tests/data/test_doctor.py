@@ -170,6 +170,20 @@ def test_brain_tree_with_mask_trouble(tmp_path):
     assert (result.images, result.patients) == (6, 1)
 
 
+def test_background_that_is_not_finite_is_a_warning_and_hardly_any_finite_voxel_an_error(tmp_path):
+    root = write_ucsf(tmp_path, [(f"UCSF-PDGM-{n:03d}", f"UCSF-PDGM-{n:04d}") for n in (4, 5, 6)])
+    for name, rows in (("0005", 20), ("0006", 23)):
+        volume = np.random.default_rng(int(name)).random((24, 24, 8), np.float32)
+        volume[:rows] = np.nan
+        write_nifti(root / f"UCSF-PDGM-v3/UCSF-PDGM-{name}_nifti/UCSF-PDGM-{name}_FLAIR.nii.gz", volume)
+    result = report("ucsf_pdgm", root)
+    assert found(result, "not_finite").severity == "warning"
+    assert "UCSF-PDGM-0005_FLAIR.nii.gz: 3840 of 4608 voxels are not finite" in found(result, "not_finite").examples[0]
+    assert found(result, "unreadable").severity == "error"
+    assert "UCSF-PDGM-0006_FLAIR.nii.gz: 4416 of 4608 voxels are not finite" in found(result, "unreadable").examples[0]
+    assert (result.images, result.patients) == (14, 2), "two of the eight slices of the first exam are empty"
+
+
 def test_copied_patient_leaks(tmp_path):
     root = write_lgg(tmp_path, ["TCGA_CS_0001", "TCGA_CS_0002"], rows=[lgg_row("TCGA_CS_0001"), lgg_row("TCGA_CS_0002", race="")])
     for n in (1, 2, 3):

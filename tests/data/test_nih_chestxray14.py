@@ -119,6 +119,17 @@ def test_bad_rows_and_files_are_counted_with_their_reason(tmp_path):
     assert frame.loc["00000011_000", "patient_id"] == "00000011", "the file name counts"
 
 
+def test_one_image_name_in_two_folders_is_noted(tmp_path):
+    root = write_nih(tmp_path / "tree", rows(), "images_001/images")
+    (root / "images_002").mkdir()
+    Image.new("L", (32, 32), 9).save(root / "images_002/00000001_000.png")
+    notes = Notes()
+    units = find("nih_chestxray14").units(root, CohortConfig("nih_chestxray14"), notes)
+    assert units[0].files == ("images_001/images/00000001_000.png",)
+    reason = "00000001_000.png is already there as images_001/images/00000001_000.png"
+    assert [(note.file, note.reason) for note in notes if note.kind == "duplicate"] == [("images_002/00000001_000.png", reason)]
+
+
 def test_errors_of_the_tree(tmp_path):
     builder, config = find("nih_chestxray14"), CohortConfig("nih_chestxray14")
     tmp_path.joinpath("empty").mkdir()
@@ -130,6 +141,9 @@ def test_errors_of_the_tree(tmp_path):
     for file in (root / "images").iterdir():
         file.unlink()
     with pytest.raises(ValueError, match=r"nothing usable .* \(4 x missing_file\)"):
+        builder.units(root, config, Notes())
+    (root / "test_list.txt").write_bytes(b"\xff\xfe00000001_000.png\n")
+    with pytest.raises(ValueError, match=r"test_list\.txt: not a readable list"):
         builder.units(root, config, Notes())
     table = root / "Data_Entry_2017_v2020.csv"
     table.write_text(table.read_text().replace("Patient Gender", "Gender"))

@@ -19,6 +19,14 @@ def test_missing_file_and_column_are_named(tmp_path):
         read_table(tmp_path / "t.csv", ["a", "Sex"])
 
 
+def test_a_repeated_column_is_refused_and_nameless_ones_are_left_out(tmp_path):
+    (tmp_path / "t.csv").write_text("a,Sex, Sex ,b\n1,F,M,2\n")
+    with pytest.raises(ValueError, match=r"t\.csv: several columns are named Sex"):
+        read_table(tmp_path / "t.csv", ["a"])
+    (tmp_path / "t.csv").write_text("a,,\n1,,x\n")
+    assert rows_of(read_table(tmp_path / "t.csv", ["a"])) == [{"a": "1"}]
+
+
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3,4\n5\n1,2,3\n", b"\xff\xfe\x00\x01"])
 def test_what_is_no_table_is_an_error_with_its_name(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)

@@ -8,7 +8,7 @@ import pytest
 from fairrecon_jax.data import policies
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.units import Unit, fingerprint, limit, note_attributes, table_stamps, unique
+from fairrecon_jax.data.units import Unit, file_stamp, fingerprint, limit, note_attributes, table_stamps, unique
 from fairrecon_jax.types import Task
 
 
@@ -82,6 +82,15 @@ def test_fingerprint_changes_with_names_values_and_file_sizes_only(tmp_path):
     assert fingerprint(tmp_path, units) not in (base, changed)
 
 
+def test_fingerprint_sees_the_size_of_every_file_of_many(tmp_path):
+    units = [unit(f"{n:03d}", "p") for n in range(600)]
+    seen = {fingerprint(tmp_path, units)}
+    for n in (1, 2, 3):
+        (tmp_path / units[n].files[0]).write_bytes(b"1")
+        seen.add(fingerprint(tmp_path, units))
+    assert len(seen) == 4
+
+
 def test_stamps_see_tables_in_two_levels(tmp_path):
     (tmp_path / "inner/deep").mkdir(parents=True)
     for name in ("a.csv", "inner/b.xlsx", "list.txt", "inner/deep/c.csv", "x.png"):
@@ -91,6 +100,18 @@ def test_stamps_see_tables_in_two_levels(tmp_path):
     os.utime(tmp_path / "a.csv", (5, 5))
     assert table_stamps(tmp_path)["a.csv"] == [1, 5 * 10**9]
     assert table_stamps(tmp_path)["list.txt"] == stamps["list.txt"]
+
+
+def test_file_stamp_sees_every_file_also_behind_links(tmp_path):
+    (tmp_path / "tree/inner").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tree/inner/a.png").write_bytes(b"123")
+    (tmp_path / "tree/archive").symlink_to(tmp_path / "elsewhere")
+    assert file_stamp(tmp_path / "tree") == [1, 3]
+    (tmp_path / "elsewhere/b.png").write_bytes(b"12345")
+    assert file_stamp(tmp_path / "tree") == [2, 8]
+    (tmp_path / "tree/inner/broken").symlink_to(tmp_path / "nowhere")
+    assert file_stamp(tmp_path / "tree") == [3, 7]
 
 
 def test_tasks_and_attributes_are_chosen_in_the_order_asked_for():

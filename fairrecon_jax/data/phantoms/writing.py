@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socket
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +35,8 @@ _NIFTI_HEADER_BYTES = 352
 def new_tree(root: Path) -> Iterator[Path]:
     """Yields an empty folder beside `root` that is renamed to `root` at the end, or removed if anything fails.
 
+    What a killed process of this machine left there is removed first.
+
     Args:
       root: the folder to make; it may exist if it is empty.
 
@@ -44,14 +47,29 @@ def new_tree(root: Path) -> Iterator[Path]:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root} is not an empty folder; phantoms are written to a new one: remove it or give another path")
     root.parent.mkdir(parents=True, exist_ok=True)
-    stage = root.parent / f".{root.name}.partial-{os.getpid()}"
-    shutil.rmtree(stage, ignore_errors=True)
+    stem = f".{root.name}.partial-{socket.gethostname()}"
+    stage = root.parent / f"{stem}-{os.getpid()}"
+    for path in root.parent.iterdir():
+        start, _, process = path.name.rpartition("-")
+        if path == stage or (start == stem and process.isdecimal() and not _runs(int(process))):
+            shutil.rmtree(path, ignore_errors=True)
     stage.mkdir()
     try:
         yield stage
         os.replace(stage, root)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is alive, whoever's it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title: str) -> list[R]:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import zipfile
 
 import nibabel as nib
@@ -41,6 +44,29 @@ def test_a_failed_tree_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="half way"):
         half_a_tree()
     assert os.listdir(tmp_path) == []
+
+
+LEFT = """
+import os, signal, sys
+from pathlib import Path
+from fairrecon_jax.data.phantoms.writing import new_tree
+with new_tree(Path(sys.argv[1])) as stage:
+    (stage / "file").write_text("x")
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_kept(tmp_path):
+    root = tmp_path / "tree"
+    assert subprocess.run([sys.executable, "-c", LEFT, str(root)], check=False).returncode == -signal.SIGTERM
+    (left,) = tmp_path.iterdir()
+    alive = left.with_name(left.name.rpartition("-")[0] + f"-{os.getppid()}")
+    others = [alive, left.with_name(left.name.replace(".partial-", ".partial-elsewhere-")), tmp_path / ".tree.partial-x"]
+    for other in others:
+        other.mkdir()
+    with writing.new_tree(root):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([root, *others])
 
 
 def test_an_empty_folder_is_taken(tmp_path):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +13,16 @@ from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import require_columns, rows_of
 
 FILE = "CHEXPERT DEMO.xlsx"
+GROUPS: dict[str, Callable[[str], str | None]] = {"sex": policies.sex_group, "race": policies.race_group}
 NEEDED = ("PATIENT", "GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
 
 
 def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[str, str]]:
-    """Recorded sex and race by patient.
+    """Recorded sex and race by patient; of several rows, spellings of one group agree and what is known beats what is not.
 
     Args:
       folders: where the file may lie, first match wins.
-      notes: an absent file and repeated patients are noted.
+      notes: an absent file, races that are not understood and rows of one patient that contradict each other are noted.
 
     Returns:
       patient -> (GENDER, PRIMARY_RACE); empty where the file is absent.
@@ -35,18 +36,29 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
         return {}
     try:
         table = pd.read_excel(path, sheet_name=0, dtype=str, keep_default_na=False)
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{path}: not a readable workbook: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable workbook: {type(error).__name__}: {error}") from error
     require_columns(path, table, NEEDED)
-    people: dict[str, tuple[str, str]] = {}
+    entries: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
     for line, row in enumerate(rows_of(table), start=2):
-        patient, values = row["PATIENT"].strip(), (row["GENDER"].strip(), row["PRIMARY_RACE"].strip())
-        if patient in people and people[patient] != values:
-            notes.keep(
-                f"{FILE}#{line}", "conflict", f"{patient}: {values} here, {people[patient]} before; sex or race that differs is unknown"
-            )
-            values = tuple(a if a == b else "" for a, b in zip(values, people[patient], strict=True))  # type: ignore[assignment]
-        if values[1] and policies.race_group(values[1]) is None and not policies.race_is_refusal(values[1]):
-            notes.keep(f"{FILE}#{line}", "unknown_label", f"{patient}: race {values[1]!r} is not understood and counts as unknown")
-        people[patient] = values
-    return people
+        patient, sex, race = (row[name].strip() for name in ("PATIENT", "GENDER", "PRIMARY_RACE"))
+        if policies.race_group(race) is None and not policies.race_is_refusal(race):
+            notes.keep(f"{FILE}#{line}", "unknown_label", f"{patient}: race {race!r} is not understood and counts as unknown")
+        entries[patient][line] = sex, race
+    return {
+        patient: (_agreed(patient, "sex", 0, rows, notes), _agreed(patient, "race", 1, rows, notes)) for patient, rows in entries.items()
+    }
+
+
+def _agreed(patient: str, name: str, place: int, rows: dict[int, tuple[str, str]], notes: Notes) -> str:
+    """The first known value of a patient's rows (by line), "" with a note where they name several groups."""
+    known: dict[str, tuple[int, str]] = {}
+    for line, values in rows.items():
+        group = GROUPS[name](values[place])
+        if group:
+            known.setdefault(group, (line, values[place]))
+    if len(known) > 1:
+        (_, first), (line, other), *_ = known.values()
+        notes.keep(f"{FILE}#{line}", "conflict", f"{patient}: {name} is {other!r} here and {first!r} before; neither counts")
+        return ""
+    return next((value for _, value in known.values()), next(iter(rows.values()))[place])

@@ -72,8 +72,7 @@ class NihChestxray14(CohortBuilder):
             raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
-        listed = track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
-        files = {file.name: file.relative_to(root).as_posix() for file in sorted(listed)}
+        files = _files(root, notes, progress)
         official = _official(root)
         units = []
         for line, row in enumerate(track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2):
@@ -127,12 +126,26 @@ def _table_path(root: Path) -> Path:
     return found[0]
 
 
+def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
+    """Images below images*/ by name; of several files of one name the first in the order of their paths counts."""
+    files: dict[str, str] = {}
+    for path in sorted(track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)):
+        file = path.relative_to(root).as_posix()
+        if files.setdefault(path.name, file) != file:
+            notes.skip(file, "duplicate", f"{path.name} is already there as {files[path.name]}")
+    return files
+
+
 def _official(root: Path) -> dict[str, str]:
     """Image name -> "train_val" or "test" (both: "train_val|test") from the official lists, where they are."""
     official: dict[str, str] = {}
     for file, word in LISTS.items():
         if (root / file).is_file():
-            for name in (root / file).read_text(encoding="utf-8").split():
+            try:
+                names = (root / file).read_text(encoding="utf-8").split()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{root / file}: not a readable list: {error}") from error
+            for name in names:
                 official[name] = f"{official[name]}|{word}" if name in official else word
     return official
 

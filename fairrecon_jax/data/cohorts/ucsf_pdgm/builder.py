@@ -11,7 +11,7 @@ import pandas as pd
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
-from fairrecon_jax.data.images import UnreadableImage, is_constant, read_volume, resize, resize_mask, to_integers, upright
+from fairrecon_jax.data.images import UnreadableImage, is_constant, load_volume, resize, resize_mask, to_integers, upright
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.data.units import Unit
@@ -78,7 +78,7 @@ class UcsfPdgm(CohortBuilder):
         """Reads one exam and cuts it into axial slices, anterior up; slices without contrast are noted."""
         image_file, mask_file = unit.files
         try:
-            image, mask = read_volume(root / image_file), read_volume(root / mask_file)
+            image, mask = load_volume(root, image_file, notes), load_volume(root, mask_file, notes)
         except UnreadableImage as error:
             notes.skip(image_file, "unreadable", str(error))
             return []

@@ -202,6 +202,7 @@ def check(workspace: Workspace) -> None:
         if "train" not in block:
             raise ValueError(f"config.diagnosers.{name} needs a block train")
         settings.train_config(block, f"diagnosers.{name}")
+    settings.diagnosers(config, find(cohort.name).outline(cohort))
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
         settings.phantom_options(config)

@@ -210,6 +210,14 @@ def test_a_field_of_the_wrong_type_is_named_before_anything_runs(block, fields, 
     assert not (tmp_path / "work").exists()
 
 
+def test_two_diagnosers_of_one_task_are_refused_before_anything_runs(tmp_path):
+    config = tiny_study.get_config()
+    config.diagnosers.second = ConfigDict({**config.diagnosers.tumor, "width": 8})
+    with pytest.raises(ValueError, match=r"config\.diagnosers: task 'tumor' is read by the diagnosers second and tumor"):
+        study.run(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_work_directory_keeps_its_phantoms_and_splits(tmp_path):
     config = tiny_study.get_config()
     for piece in ("phantom", "cohort"):

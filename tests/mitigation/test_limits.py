@@ -207,6 +207,8 @@ def test_what_a_setting_refuses():
         Setting(SPEC).tasks(())
     with pytest.raises(ValueError, match="no frozen diagnoser reads 'bone'; tasks that are read: effusion, oedema"):
         setting("bright").tasks(("bone", "oedema"))
+    with pytest.raises(ValueError, match="task 'oedema' is read by the diagnosers Bright and Bright"):
+        setting("bright", "outline", "bright")
     assert [a.name for a in Setting(SPEC).attributes(("race", "sex"))] == ["sex", "race"]
     assert [t.name for t in setting("bright", "outline").tasks(())] == ["tumour", "oedema", "effusion"]
     assert [Setting(SPEC).column(a) for a in SPEC.attributes] == [0, 1]

@@ -66,7 +66,7 @@ def fit(
 
     Raises:
       ValueError: the batch does not divide over the devices, the workdir holds other choices, the selection metric is missing.
-      TrainingDiverged: the loss is not finite; the message names the step and the last checkpoint.
+      TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names the step and the last checkpoint.
       SystemExit: 143 after SIGTERM, with the state saved.
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()

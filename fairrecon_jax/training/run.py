@@ -32,7 +32,7 @@ from fairrecon_jax.types import Variables
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss is not finite."""
+    """The loss, a parameter or the selection metric is not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +116,7 @@ class Run:
                     self._leave(record)
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
+        self._require_finite(state)
         return state.variables, record
 
     def _start(self) -> tuple[TrainState, Record, Any]:
@@ -183,17 +184,20 @@ class Run:
             record.pending[place] = values = {name: float(value) for name, value in values.items()}
             for name, value in values.items():
                 if name.split("/")[-1] == "loss" and not math.isfinite(value):
-                    raise TrainingDiverged(self._divergence(name, value, first + place))
+                    raise TrainingDiverged(self._divergence(f"{name} is {value} at step {first + place}"))
 
-    def _divergence(self, name: str, value: float, step: int) -> str:
-        """What to say of a loss that is not finite."""
+    def _require_finite(self, state: TrainState) -> None:
+        """Raises where a parameter is not finite, as after an infinite slope of a finite loss: it must never be saved."""
+        if not states.finite(state):
+            raise TrainingDiverged(self._divergence(f"a parameter is not finite at step {int(state.step)}"))
+
+    def _divergence(self, what: str) -> str:
+        """What to say of a loss or a parameter that is not finite."""
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         folder = self._job.workdir / "checkpoints"
         saved = f"the last checkpoint is step {latest} in {folder}" if latest is not None else "there is no checkpoint yet"
-        return (
-            f"{self._job.trainable.name}: {name} is {value} at step {step}; {saved}. Lower learning_rate or set clip_norm in a new workdir"
-        )
+        return f"{self._job.trainable.name}: {what}; {saved}. Lower learning_rate or set clip_norm in a new workdir"
 
     def _log(self, record: Record) -> None:
         """Writes the mean of the pending metrics, the rate and the speed as one line."""
@@ -231,6 +235,7 @@ class Run:
     def _save(self, state: TrainState, record: Record) -> None:
         """Starts a checkpoint of everything that has changed; the log is on the disk before it."""
         self._settle(record)
+        self._require_finite(state)
         self._writer.sync()
         meta = {"record": dataclasses.asdict(record), "loader": self._batches.get_state()}
         self._checkpoints.save(record.step, state, meta, record.best_step)

@@ -183,6 +183,19 @@ def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path: Path) -> 
         learn(tmp_path / "early", dataclasses.replace(CONFIG, steps=100, checkpoint_every=90, learning_rate=0.0), Broken())
 
 
+@pytest.mark.parametrize("change", [{"checkpoint_every": 50}, {"checkpoint_every": 1, "ema": 0.9}])
+def test_a_finite_loss_with_an_infinite_slope_leaves_no_weights(tmp_path: Path, change: dict[str, Any]) -> None:
+    class Steep(FakeReconstructor):
+        def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
+            value, out = super().loss(variables, batch, key, train)
+            return value + jax.numpy.sqrt(0.0 * variables["params"]["net"]["scale"]), out
+
+    for _ in range(2):
+        with pytest.raises(TrainingDiverged, match="fake: a parameter is not finite at step 1; there is no checkpoint yet"):
+            learn(tmp_path, dataclasses.replace(CONFIG, steps=1, **change), Steep())
+        assert not (tmp_path / "final").exists()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -323,7 +323,8 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     """Where and on whom `config.mitigations.<name>` is tried, with the study's reconstructors and level filled in.
 
     Raises:
-      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied.
+      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied, or no
+        reconstructor is trained at all of its levels.
     """
     block = plain(_named(config.mitigations, name, "mitigations"))
     if name == "none" or not all(c.isalnum() or c in "-_" for c in name) or "__" in name:
@@ -338,6 +339,8 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     there = tuple(key for key in plan.reconstructors or trained if set(levels) <= set(reconstructor_levels(config, key)))
     if missing := set(plan.reconstructors) - set(there):
         raise ValueError(f"config.mitigations.{name}: {missing.pop()} is not trained at all of the levels {levels}")
+    if not there:
+        raise ValueError(f"config.mitigations.{name}: no reconstructor is trained at all of the levels {levels}")
     return dataclasses.replace(plan, reconstructors=there, levels=levels)
 
 

@@ -75,8 +75,10 @@ class TrainConfig:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
-        if self.patience and not (self.selection and self.eval_every):
-            raise ValueError("patience needs a selection metric and eval_every > 0")
+        if self.patience and not self.selection:
+            raise ValueError("patience needs a selection metric")
+        if self.selection and not self.eval_every:
+            raise ValueError(f"selection {self.selection!r} needs eval_every > 0: without evaluations nothing can be selected")
 
     @property
     def eval_size(self) -> int:

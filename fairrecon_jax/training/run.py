@@ -137,17 +137,21 @@ class Run:
         template = jax.eval_shape(lambda batch: create(batch, None), example)
         if job.initial is not None:
             states.check_like(job.initial, template.variables)
-        self._check_selection(template, example)
+        self._check_evaluation(template, example)
         if self._checkpoints.latest is None:
             return parallel.replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])
         return parallel.replicate(state, job.devices), Record(**meta["record"]), template
 
-    def _check_selection(self, template: TrainState, example: Any) -> None:
-        """The selection metric must be one of those that the trainable gives."""
+    def _check_evaluation(self, template: TrainState, example: Any) -> None:
+        """There must be something to evaluate on, and the selection metric must be one of those that the trainable gives."""
         job, config = self._job, self._config
-        if not (config.selection and config.eval_every and job.val_source is not None):
+        if not config.eval_every or job.val_source is None:
+            return
+        if not len(job.val_source[1]):
+            raise ValueError(f"{job.trainable.name}: there is no validation example; add some, or set selection='' and eval_every=0")
+        if not config.selection:
             return
 
         def names(variables: Variables, batch: Any) -> Any:
@@ -219,6 +223,8 @@ class Run:
         self._writer.write(record.step, "val", metrics)
         if not config.selection:
             return False
+        if config.selection not in metrics:
+            raise ValueError(f"{self._job.trainable.name}: no validation example has the selection metric {config.selection!r}")
         value = metrics[config.selection]
         if not math.isfinite(value):
             raise TrainingDiverged(f"{self._job.trainable.name}: validation {config.selection} is {value} at step {record.step}")

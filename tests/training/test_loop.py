@@ -214,6 +214,19 @@ def test_an_unknown_selection_is_refused_before_the_first_step(tmp_path: Path) -
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
+def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_path: Path) -> None:
+    class Blind(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            return {"error": (jax.numpy.ones_like(batch["weight"]), 0 * batch["weight"])}
+
+    with pytest.raises(ValueError, match="fake: no validation example has the selection metric 'error'"):
+        learn(tmp_path / "blind", SELECT, Blind())
+    learn(tmp_path / "unselected", dataclasses.replace(CONFIG, steps=2, eval_every=1), Blind())
+    with pytest.raises(ValueError, match="fake: there is no validation example; add some, or set selection='' and eval_every=0"):
+        learn(tmp_path / "empty", SELECT, val=(COHORT, np.arange(0)))
+    assert not (tmp_path / "empty" / "metrics.jsonl").exists()
+
+
 def test_training_continues_from_given_variables(tmp_path: Path) -> None:
     first = learn(tmp_path / "first")
     same = learn(tmp_path / "same", dataclasses.replace(CONFIG, learning_rate=0.0), initial=first)

@@ -14,6 +14,7 @@ from fairrecon_jax.assessment import read_predictions
 from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
 
+TRAIN = tiny_study.get_config().diagnosers.tumor.train
 NAMES = ("chexpert", "ucsf_pdgm", "nih_chestxray14", "lgg_mri", "quickstart_xray", "quickstart_brain")
 
 
@@ -190,6 +191,18 @@ def test_a_refused_field_is_named_before_anything_runs(field, value, message, tm
     [
         ("reconstructors.unet", {"kind": "mse", "width": "8"}, "config.reconstructors.unet: .* field 'width' takes int, got '8'"),
         ("reconstructors.unet", {"width": 8}, "config.reconstructors.unet has no field kind"),
+        ("reconstructors.unet", {"kind": "mse", "dtype": "flaot32"}, r"config.reconstructors.unet: .* takes Literal.*, got 'flaot32'"),
+        ("reconstructors.unet", {"kind": "pix2pix", "dropout": 1.0}, r"config.reconstructors.unet: pix2pix: dropout must lie in \[0, 1\)"),
+        (
+            "reconstructors.unet",
+            {"kind": "pix2pix", "lambda_l1": -1.0},
+            "config.reconstructors.unet: pix2pix: lambda_l1 must not be negative",
+        ),
+        (
+            "diagnosers.tumor",
+            {"kind": "segmenter", "dtype": "half", "train": TRAIN},
+            "config.diagnosers.tumor: .* field 'dtype' takes Literal",
+        ),
         ("diagnosers.tumor", {"kind": "segmenter", "width": 4, "depth": 1}, "config.diagnosers.tumor needs a block train"),
         ("assess", {"seed": "x"}, "config.assess: seed takes int, got 'x'"),
         ("phantom", {"kind": "brain", "patients": "many"}, "config.phantom: patients takes int, got 'many'"),

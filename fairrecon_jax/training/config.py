@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fairrecon_jax.types import Precision
+
 FREE_FIELDS = ("workers", "checkpoint_every", "keep", "log_every", "tensorboard")
 """Fields that may change when a run continues: none of them changes a parameter."""
 
@@ -49,7 +51,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     ema: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     eval_every: int = 0
     eval_batch_size: int = 0
     eval_batches: int = 0

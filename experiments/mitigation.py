@@ -142,7 +142,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (name, reconstructor), part in rows.groupby(["mitigation", "reconstructor"], sort=True):
         line = {"mitigation": name, "reconstructor": reconstructor, "seeds": part["seed"].nunique(), "cells": len(part)}
-        widest = part.loc[part.groupby("seed")["original"].idxmax()]
+        widest = part.loc[part.dropna(subset="original").groupby("seed")["original"].idxmax()]  # of the seeds that have one
         line |= {"widest_gap_before": widest["original"].mean(), "after": widest["reconstructed"].mean()}
         line["seeds_with_widest_gap_helped"] = int((widest["verdict"] == "helped").sum())
         line |= {"mean_gap_before": part["original"].mean(), "mean_gap_after": part["reconstructed"].mean()}

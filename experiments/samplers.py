@@ -195,10 +195,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         unknown = [name for name in values.presets if name not in PRESETS]
         if unknown:
             raise ValueError(f"no presets {', '.join(unknown)}; there are {', '.join(PRESETS)}")
+        samples = list(map(int, values.samples))
+        if min(samples, default=0) < 1:
+            raise ValueError(f"samples must be whole numbers of at least 1, got {', '.join(values.samples)}")
         level = values.level if values.level is not None else float(workspace.config.degradation.fairness_level)
         bench = Bench(workspace, values.model, level, values.limit)
         folder = workspace.workdir / "samplers"
-        table = compare(bench, values.presets, map(int, values.samples), values.seeds, folder)
+        table = compare(bench, values.presets, samples, values.seeds, folder)
         print(f"{markdown(summary(table))}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
     except (ValueError, FileNotFoundError, flags.Error) as error:
         print(f"samplers: {error}", file=sys.stderr)

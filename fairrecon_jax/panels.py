@@ -50,7 +50,7 @@ def write_report(workspace: Workspace) -> Path:
 
 
 def example_rows(workspace: Workspace, count: int) -> np.ndarray:
-    """Test rows to show, one patient each: with a finding where there is one, and spread over the attribute groups.
+    """Test rows to show, one patient each: those with a finding first, and spread over the attribute groups.
 
     Patients are taken in the order of their digest, so the choice does not depend on the results; of a volume the slice with the largest
     region is shown.
@@ -64,20 +64,21 @@ def example_rows(workspace: Workspace, count: int) -> np.ndarray:
     frame["group"] = list(map(tuple, table[[a.name for a in workspace.spec.attributes]].astype(str).to_numpy()))
     frame["order"] = workspace.cohort.digests()[rows, 0]
     frame = frame.sort_values(["burden", "order"], ascending=[False, True], kind="stable").drop_duplicates("patient")
-    frame = frame[frame["burden"] > 0] if (frame["burden"] > 0).sum() >= count else frame
-    frame = frame.sort_values("order", kind="stable")
-    frame["turn"] = frame.groupby("group").cumcount()
-    return frame.sort_values(["turn", "order"], kind="stable")["row"].to_numpy()[:count]
+    frame = frame.assign(without=frame["burden"] <= 0).sort_values("order", kind="stable")
+    frame["turn"] = frame.groupby(["without", "group"]).cumcount()
+    return frame.sort_values(["without", "turn", "order"], kind="stable")["row"].to_numpy()[:count]
 
 
 def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) -> list[ExamplePanel]:
-    """Draws `count` test examples at the fairness level through every reconstructor, and degrades them at every level."""
-    rows, level = example_rows(workspace, count), workspace.spec.degradation.fairness_level
-    if not len(rows):
+    """Draws `count` test examples at the fairness level through every reconstructor studied there, and degrades them at every level."""
+    config, level = workspace.config, workspace.spec.degradation.fairness_level
+    rows = example_rows(workspace, count)
+    names = [name for name in config.reconstructors if level in settings.reconstructor_levels(config, name)]
+    if not len(rows) or not names:
         return []
     batch = read_rows(workspace.cohort, rows)
     drawn: dict[str, Any] = {}
-    for name in workspace.config.reconstructors:
+    for name in names:
         tandem, shared = workspace.tandem(name)[0], workspace.shared(name, level)
         pictures = jax.jit(tandem.pictures)(shared, batch)
         look = jax.jit(functools.partial(attention, tandem))

@@ -20,7 +20,7 @@ from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.data.splits import check_shares
-from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
+from fairrecon_jax.diagnosers import Diagnoser, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.models.build import misfits
 from fairrecon_jax.physics.degrade import Degradation
@@ -268,9 +268,23 @@ def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
     fields = without(_named(config.diagnosers, name, "diagnosers"), *BESIDE)
     tasks = tuple(fields.pop("tasks", ()))
     if not tasks:
-        kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
+        kind = "segmentation" if fields.get("kind") == "segmenter" else "classification"
         tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
     return _made(make_diagnoser, f"diagnosers.{name}", spec=spec, tasks=tasks, **fields)
+
+
+def diagnosers(config: ConfigDict, spec: CohortSpec) -> tuple[Diagnoser, ...]:
+    """All of `config.diagnosers`, in their order.
+
+    Raises:
+      ValueError: a field is refused, or two diagnosers read one task; the message names it.
+    """
+    made = {name: diagnoser(config, name, spec) for name in config.diagnosers}
+    try:
+        check_apart(made.items())
+    except ValueError as error:
+        raise ValueError(f"config.diagnosers: {error}") from error
+    return tuple(made.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -309,7 +323,8 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     """Where and on whom `config.mitigations.<name>` is tried, with the study's reconstructors and level filled in.
 
     Raises:
-      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied.
+      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied, or no
+        reconstructor is trained at all of its levels.
     """
     block = plain(_named(config.mitigations, name, "mitigations"))
     if name == "none" or not all(c.isalnum() or c in "-_" for c in name) or "__" in name:
@@ -324,6 +339,8 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     there = tuple(key for key in plan.reconstructors or trained if set(levels) <= set(reconstructor_levels(config, key)))
     if missing := set(plan.reconstructors) - set(there):
         raise ValueError(f"config.mitigations.{name}: {missing.pop()} is not trained at all of the levels {levels}")
+    if not there:
+        raise ValueError(f"config.mitigations.{name}: no reconstructor is trained at all of the levels {levels}")
     return dataclasses.replace(plan, reconstructors=there, levels=levels)
 
 

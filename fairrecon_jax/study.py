@@ -186,12 +186,7 @@ def check(workspace: Workspace) -> None:
     for level in settings.studied_levels(config):
         degradation.operator(level)
     for name, block in config.reconstructors.items():
-        model = settings.reconstructor(config, name)
-        if hasattr(model, "check"):
-            try:
-                model.check(config.cohort.image_size)
-            except ValueError as error:
-                raise ValueError(f"config.reconstructors.{name}: {error}") from error
+        _check_size(settings.reconstructor(config, name), f"reconstructors.{name}", config.cohort.image_size)
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
         for level in settings.reconstructor_levels(config, name):
@@ -202,6 +197,9 @@ def check(workspace: Workspace) -> None:
         if "train" not in block:
             raise ValueError(f"config.diagnosers.{name} needs a block train")
         settings.train_config(block, f"diagnosers.{name}")
+    readers = settings.diagnosers(config, find(cohort.name).outline(cohort))
+    for name, reader in zip(config.diagnosers, readers, strict=True):
+        _check_size(reader, f"diagnosers.{name}", config.cohort.image_size)
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
         settings.phantom_options(config)
@@ -209,6 +207,15 @@ def check(workspace: Workspace) -> None:
         root = workspace.root
         if not root.is_dir():
             raise ValueError(f"config.cohort.root {str(root)!r} is not a folder: give the folder of the downloaded cohort")
+
+
+def _check_size(model: Any, where: str, size: int) -> None:
+    """Lets a model that has a method `check` look at the size of the images; what it refuses is named with the model's block."""
+    if hasattr(model, "check"):
+        try:
+            model.check(size)
+        except ValueError as error:
+            raise ValueError(f"config.{where}: {error}") from error
 
 
 def use_compilation_cache(workdir: Path) -> None:

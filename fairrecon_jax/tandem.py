@@ -19,7 +19,7 @@ import pandas as pd
 from fairrecon_jax import parallel
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
-from fairrecon_jax.diagnosers import Diagnoser
+from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.metrics.image import nrmse, psnr, ssim
 from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.physics.degrade import Degradation
@@ -47,6 +47,9 @@ class Tandem:
     reconstructor: Reconstructor
     diagnosers: tuple[Diagnoser, ...]
     spec: CohortSpec
+
+    def __post_init__(self) -> None:
+        check_apart((type(diagnoser).__name__, diagnoser) for diagnoser in self.diagnosers)
 
     def shared(self, level: float, reconstructor: Variables, diagnosers: Iterable[Variables], key: Key) -> dict[str, Any]:
         """Collects the traced arguments of `step`: the operator of `level`, all weights and the key."""

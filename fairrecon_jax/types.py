@@ -36,6 +36,9 @@ index       [B] int32 row of the cohort table, -1 for padding
 weight      [B] float32, 0 for padding, else the example's sampling weight
 """
 
+Precision = Literal["float32", "bfloat16"]
+"""The type a network computes in."""
+
 TaskKind = Literal["classification", "segmentation"]
 Aggregation = Literal["none", "median", "mean"]
 

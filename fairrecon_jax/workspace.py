@@ -247,7 +247,7 @@ class Workspace:
     def tandem(self, name: str) -> tuple[Tandem, Callable[..., Any]]:
         """The fused program of one reconstructor, compiled on first use and kept for all levels."""
         if name not in self._steps:
-            readers = tuple(settings.diagnoser(self.config, reader, self.spec) for reader in self.config.diagnosers)
+            readers = settings.diagnosers(self.config, self.spec)
             tandem = Tandem(settings.degradation(self.config), settings.reconstructor(self.config, name), readers, self.spec)
             self._steps[name] = tandem, compile_step(tandem)
         return self._steps[name]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import types
 
+import numpy as np
+import pandas as pd
 import pytest
 from ml_collections import ConfigDict
 
-from fairrecon_jax import settings
+from fairrecon_jax import panels, settings
 from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
@@ -60,3 +63,21 @@ def test_a_mitigation_is_tried_where_the_reconstructor_is_trained():
     config.mitigations.odds.reconstructors = ("irsde",)
     with pytest.raises(ValueError, match="irsde is not trained at all of the levels"):
         settings.mitigation_plan(config, "odds")
+
+
+@pytest.mark.parametrize(("unet", "drawn"), [((8.0,), [{"unet"}]), ((4.0,), [])])
+def test_the_examples_show_the_reconstructors_of_the_fairness_level(monkeypatch, unet, drawn):
+    """No weights are asked for at a level that a reconstructor leaves out."""
+    config = configuration(irsde=(4.0,), unet=unet)
+    config.reconstructors = ConfigDict({name: config.reconstructors[name] for name in ("irsde", "unet")})
+    image = np.zeros((1, 2, 2, 1), np.float32)
+    tandem = types.SimpleNamespace(pictures=lambda shared, batch: {"reconstruction": batch["image"]}, diagnosers=())
+    workspace = types.SimpleNamespace(config=config, cohort=None, tandem=lambda name: (tandem, None))
+    workspace.spec = types.SimpleNamespace(degradation=types.SimpleNamespace(fairness_level=8.0))
+    workspace.shared = lambda name, level: {"diagnosers": {("unet", 8.0): ()}[name, level]}
+    monkeypatch.setattr(panels, "example_rows", lambda workspace, count: np.arange(count))
+    monkeypatch.setattr(panels, "read_rows", lambda cohort, rows: {"image": image})
+    monkeypatch.setattr(panels, "degraded_ladder", lambda workspace, batch: {})
+    monkeypatch.setattr(panels, "_panel", lambda workspace, level, number, row, batch, drawn, known, ladder: set(drawn))
+    performance = pd.DataFrame({"metric": [], "group": [], "task": [], "value": []})
+    assert panels.example_panels(workspace, 1, performance) == drawn

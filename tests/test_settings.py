@@ -356,7 +356,8 @@ def test_a_mitigation_needs_a_reconstructor_that_is_trained_where_it_is_tried():
     with pytest.raises(ValueError, match=r"^config\.mitigations\.eodd: unet is not trained at all of the levels \(4\.0, 8\.0\)$"):
         settings.mitigation_plan(made, "eodd")
     del made.mitigations.eodd["reconstructors"]
-    assert settings.mitigation_plan(made, "eodd").reconstructors == ()
+    with pytest.raises(ValueError, match=r"^config\.mitigations\.eodd: no reconstructor is trained at all of the levels \(4\.0, 8\.0\)$"):
+        settings.mitigation_plan(made, "eodd")
     del made.reconstructors["unet"]
     with pytest.raises(ValueError, match=r"is not among the trained reconstructors \(\)"):
         settings.mitigation_plan(made, "eodd")

@@ -14,6 +14,7 @@ from fairrecon_jax.assessment import read_predictions
 from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
 
+TRAIN = tiny_study.get_config().diagnosers.tumor.train
 NAMES = ("chexpert", "ucsf_pdgm", "nih_chestxray14", "lgg_mri", "quickstart_xray", "quickstart_brain")
 
 
@@ -190,6 +191,18 @@ def test_a_refused_field_is_named_before_anything_runs(field, value, message, tm
     [
         ("reconstructors.unet", {"kind": "mse", "width": "8"}, "config.reconstructors.unet: .* field 'width' takes int, got '8'"),
         ("reconstructors.unet", {"width": 8}, "config.reconstructors.unet has no field kind"),
+        ("reconstructors.unet", {"kind": "mse", "dtype": "flaot32"}, r"config.reconstructors.unet: .* takes Literal.*, got 'flaot32'"),
+        ("reconstructors.unet", {"kind": "pix2pix", "dropout": 1.0}, r"config.reconstructors.unet: pix2pix: dropout must lie in \[0, 1\)"),
+        (
+            "reconstructors.unet",
+            {"kind": "pix2pix", "lambda_l1": -1.0},
+            "config.reconstructors.unet: pix2pix: lambda_l1 must not be negative",
+        ),
+        (
+            "diagnosers.tumor",
+            {"kind": "segmenter", "dtype": "half", "train": TRAIN},
+            "config.diagnosers.tumor: .* field 'dtype' takes Literal",
+        ),
         ("diagnosers.tumor", {"kind": "segmenter", "width": 4, "depth": 1}, "config.diagnosers.tumor needs a block train"),
         ("assess", {"seed": "x"}, "config.assess: seed takes int, got 'x'"),
         ("phantom", {"kind": "brain", "patients": "many"}, "config.phantom: patients takes int, got 'many'"),
@@ -206,6 +219,14 @@ def test_a_field_of_the_wrong_type_is_named_before_anything_runs(block, fields, 
     del place[last]
     place[last] = ConfigDict(fields)
     with pytest.raises(ValueError, match=message):
+        study.run(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_two_diagnosers_of_one_task_are_refused_before_anything_runs(tmp_path):
+    config = tiny_study.get_config()
+    config.diagnosers.second = ConfigDict({**config.diagnosers.tumor, "width": 8})
+    with pytest.raises(ValueError, match=r"config\.diagnosers: task 'tumor' is read by the diagnosers second and tumor"):
         study.run(config, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 

@@ -152,6 +152,11 @@ def test_a_milder_level_is_closer_to_the_original(cohort):
     assert run(cohort, level=2.0)["psnr"].mean() > run(cohort, level=8.0)["psnr"].mean() + 1
 
 
+def test_two_diagnosers_of_one_task_are_refused():
+    with pytest.raises(ValueError, match="task 'bright' is read by the diagnosers Brightness and Brightness: give each its own tasks"):
+        dataclasses.replace(tandem_of("mri", kind="identity"), diagnosers=(Brightness(), Foreground(), Brightness()))
+
+
 def test_a_batch_that_does_not_divide_is_refused(cohort):
     with pytest.raises(ValueError, match="batch_size 6 is not a multiple of the 4 devices"):
         run(cohort, batch_size=6, devices=4)

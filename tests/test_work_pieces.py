@@ -263,6 +263,7 @@ def test_examples_are_one_slice_a_patient_the_largest_region_first_and_alternate
 def test_patients_without_a_region_are_shown_where_there_are_too_few_with_one():
     table = people(("a", "F", 5.0, 5), ("b", "F", 0.0, 1), ("c", "M", 0.0, 2))
     assert panels.example_rows(fake_workspace(table), 1).tolist() == [0]
+    assert panels.example_rows(fake_workspace(table), 2).tolist() == [0, 1], "the one with a region goes first"
     assert sorted(panels.example_rows(fake_workspace(table), 3).tolist()) == [0, 1, 2]
     assert panels.example_rows(fake_workspace(table, [1, 2]), 3).tolist() == [1, 2], "only evaluated rows are shown"
 

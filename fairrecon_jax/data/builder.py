@@ -165,8 +165,18 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     @classmethod
     def check(cls, config: CohortConfig) -> None:
         """Raises ValueError where the configuration asks for a task or attribute that the cohort does not have."""
-        choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
+        cls.outline(config)
         check_attributes(cls.cohort, cls.attribute_names, config)
+
+    @classmethod
+    def outline(cls, config: CohortConfig) -> CohortSpec:
+        """The specification without attributes, whose groups follow from the data.
+
+        Raises:
+          ValueError: a task that the cohort does not have.
+        """
+        tasks = choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
+        return CohortSpec(cls.cohort, cls.title, cls.modality, tasks, (), cls.degradation, cls.citation)
 
     @classmethod
     def describe(cls, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None) -> tuple[pd.DataFrame, CohortSpec]:
@@ -183,20 +193,20 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         Raises:
           ValueError: a task or attribute that the cohort does not have.
         """
-        tasks = choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
+        outline = cls.outline(config)
         labels = cls.labels(raw, config)
         table = raw[["example_id", "patient_id"]].copy()
         attributes = []
         for name in choose_attributes(cls.cohort, cls.attribute_names, config, raw):
             table[name], attribute = attribute_column(name, raw, config, cls.default_age_cut, train_rows)
             attributes.append(attribute)
-        for task in tasks:
+        for task in outline.tasks:
             table[task.name] = labels[task.name] if task.kind == "classification" else raw[f"{task.name}_pixels"].to_numpy()
         table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name in raw.columns:
             if name not in table and not name.endswith("_pixels"):
                 table[name] = raw[name]
-        return table, CohortSpec(cls.cohort, cls.title, cls.modality, tasks, tuple(attributes), cls.degradation, cls.citation)
+        return table, dataclasses.replace(outline, attributes=tuple(attributes))
 
 
 def whole_image(unit: Unit, image: np.ndarray, size: int, dtype: type, notes: Notes) -> list[Sample]:

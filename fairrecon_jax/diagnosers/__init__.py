@@ -5,7 +5,7 @@ from __future__ import annotations
 from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
-from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, Mapped, make_diagnoser
+from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, Mapped, check_apart, make_diagnoser
 from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Mapped",
     "Segmenter",
     "aggregate",
+    "check_apart",
     "dice_score",
     "enlarged",
     "grad_cam",

@@ -13,11 +13,11 @@ import numpy as np
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
-from fairrecon_jax.models.densenet import DenseNet
+from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, TaskKind, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
 
 NETWORK = "classifier"
 BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121")
@@ -58,7 +58,7 @@ class Classifier:
     flip: bool = False
     shift: float = 0.0
     gain: float = 0.0
-    dtype: str = "float32"
+    dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "classifier"
     kind: ClassVar[TaskKind] = "classification"
@@ -68,6 +68,16 @@ class Classifier:
             raise ValueError(f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}")
         if self.positive_weight and len(self.positive_weight) != len(self.tasks):
             raise ValueError(f"positive_weight has {len(self.positive_weight)} values for {len(self.tasks)} tasks")
+
+    def check(self, size: int) -> None:
+        """Checks that the network can take square images of a size.
+
+        Raises:
+          ValueError: it cannot; the message says what to choose.
+        """
+        network = self.network
+        if isinstance(network, DenseNet):
+            check_size(len(network.blocks), *[self.input_size or size] * 2)
 
     @property
     def network(self) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -71,6 +72,23 @@ def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tu
         asked = ", ".join(map(repr, wrong)) or "no task at all"
         raise ValueError(f"{asked} is not a {kind} task of cohort {spec.name!r}; these are: {', '.join(names) or 'none'}")
     return tuple(names.index(t) for t in tasks)
+
+
+def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
+    """Refuses diagnosers that read the same task: of two answers one would be lost.
+
+    Args:
+      diagnosers: (name, diagnoser) of those that judge the same images.
+
+    Raises:
+      ValueError: a task is read twice; the message names it and who reads it.
+    """
+    readers: dict[str, str] = {}
+    for name, diagnoser in diagnosers:
+        for task in diagnoser.tasks:
+            if task in readers:
+                raise ValueError(f"task {task!r} is read by the diagnosers {readers[task]} and {name}: give each its own tasks")
+            readers[task] = name
 
 
 def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields: Any) -> Diagnoser:

@@ -17,7 +17,7 @@ from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, TaskKind, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
 
 NETWORK = "segmenter"
 
@@ -60,7 +60,7 @@ class Segmenter:
     flip: bool = False
     shift: float = 0.0
     gain: float = 0.0
-    dtype: str = "float32"
+    dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "segmenter"
     kind: ClassVar[TaskKind] = "segmentation"

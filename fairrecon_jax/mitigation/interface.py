@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fairrecon_jax.diagnosers import Diagnoser
+from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.mitigation.sampling import Sampling
 from fairrecon_jax.models.build import build, registrar
 from fairrecon_jax.training.trainable import Objective
@@ -43,6 +43,9 @@ class Setting:
 
     spec: CohortSpec
     readers: tuple[Reader, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_apart((type(reader.diagnoser).__name__, reader.diagnoser) for reader in self.readers)
 
     def attributes(self, names: Sequence[str]) -> tuple[Attribute, ...]:
         """The attributes of those names in the specification's order; all if none is named.

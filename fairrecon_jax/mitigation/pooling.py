@@ -12,7 +12,6 @@ from fairrecon_jax.types import Array
 
 Pool = dict[str, Any]
 """{"numerator", "denominator": [...] decayed sums, "batches": [] decayed number of batches}, float32."""
-TINY = 1e-12
 
 
 def empty_pool(shape: tuple[int, ...]) -> Pool:
@@ -50,7 +49,9 @@ def fresh_scale() -> dict[str, Any]:
 
 
 def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array, dict[str, Any]]:
-    """Divides a term by its own mean over the first `warmup` steps; afterwards the divisor stays, so that the term can shrink.
+    """Divides a term by its own mean over the first `warmup` steps that measure it; afterwards the divisor stays, so that it can shrink.
+
+    A term of 0, as of a batch without a known label or group, is no measurement and does not count.
 
     Args:
       value: [] the term, with a gradient.
@@ -58,14 +59,16 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
       warmup: number of steps N; 0 = no division.
 
     Returns:
-      ([] value / mean of the steps up to min(now, N), the new scale).
+      ([] value / mean of the first N steps so far whose term is not 0, 0 before there is one; the new scale).
     """
     term = jnp.asarray(value)
     if warmup == 0:
         return term, kept
-    now, steps = lax.stop_gradient(term), jnp.minimum(kept["steps"] + 1, warmup)
-    mean = jnp.where(kept["steps"] < warmup, kept["mean"] + (now - kept["mean"]) / steps, kept["mean"])
-    return term / jnp.maximum(mean, TINY), {"steps": steps, "mean": mean}
+    now = lax.stop_gradient(term)
+    counts = (now > 0) & (kept["steps"] < warmup)
+    steps = kept["steps"] + counts
+    mean = jnp.where(counts, kept["mean"] + (now - kept["mean"]) / jnp.maximum(steps, 1), kept["mean"])
+    return jnp.where(mean > 0, term / jnp.where(mean > 0, mean, 1.0), 0.0), {"steps": steps, "mean": mean}
 
 
 def spread(values: Array, included: Array, axis: int) -> jax.Array:

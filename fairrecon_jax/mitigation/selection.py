@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 UNMITIGATED = "none"
@@ -34,23 +33,26 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
       Index mitigation; columns gap (mean over tasks and attributes of EODD and SER - 1), psnr, score (mean over tasks of AUROC and Dice).
-      A task or attribute that is undefined for one candidate leaves the mean of all.
+      PSNR and score are over what the unmitigated model has, NaN for a candidate that lacks part of it. A gap that is undefined for one of
+      the others leaves the mean of all.
     """
     value = points["value"] - points["metric"].map(NO_GAP).fillna(0.0)
     wide = points.assign(value=value).pivot_table(
         index="mitigation", columns=["metric", "task", "attribute"], values="value", dropna=False, sort=False
     )
-    wide = wide.loc[:, wide.notna().all()]
-    parts = {"gap": GAPS, "psnr": ("psnr",), "score": SCORES}
-    columns = {name: wide.loc[:, wide.columns.get_level_values("metric").isin(which)] for name, which in parts.items()}
-    return pd.DataFrame({name: part.mean(axis=1) if part.shape[1] else np.nan for name, part in columns.items()}, index=wide.index)
+    metric, wanted = wide.columns.get_level_values("metric"), wide.loc[UNMITIGATED].notna()
+    parts = {"psnr": wanted & (metric == "psnr"), "score": wanted & metric.isin(SCORES)}
+    whole = wide.loc[:, parts["psnr"] | parts["score"]].notna().all(axis=1)
+    parts = {"gap": wide[whole].notna().all() & metric.isin(GAPS), **parts}
+    return pd.DataFrame({name: wide.loc[:, part].mean(axis=1, skipna=False) for name, part in parts.items()}, index=wide.index)
 
 
 def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -> Choice:
     """The smallest mean gap among the candidates that keep PSNR and task score.
 
-    A candidate is admissible where its PSNR and its mean task score are at most the tolerances below those of the unmitigated model. The
-    unmitigated model is not a candidate: it is what remains where none is admissible.
+    A candidate is admissible where its PSNR and its mean task score are at most the tolerances below those of the unmitigated model, and
+    not where they are undefined but that model's are not. The unmitigated model is not a candidate: it is what remains where none is
+    admissible.
 
     Args:
       points: validation numbers of the candidates and of "none", see `summarise`.
@@ -60,19 +62,23 @@ def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -
     Raises:
       ValueError: there is no unmitigated model, or no candidate.
     """
+    names = list(points["mitigation"].unique())
+    if UNMITIGATED not in names or len(names) < 2:
+        raise ValueError(f"a choice needs the unmitigated model and a candidate, got {names}")
     found = summarise(points)
-    if UNMITIGATED not in found.index or len(found) < 2:
-        raise ValueError(f"a choice needs the unmitigated model and a candidate, got {list(found.index)}")
     base, rest = found.loc[UNMITIGATED], found.drop(index=UNMITIGATED)
     lost = base - rest
-    fine = (lost["psnr"].fillna(0) <= psnr_tolerance) & (lost["score"].fillna(0) <= task_tolerance) & rest["gap"].notna()
+    limit = pd.Series({"psnr": psnr_tolerance, "score": task_tolerance})
+    blind = (rest[limit.index].isna() & base[limit.index].notna()).any(axis=1)
+    fine = ~(lost[limit.index] > limit).any(axis=1) & ~blind & rest["gap"].notna()
+    without = f"; PSNR or task score of {', '.join(blind.index[blind])} is undefined, which rules it out" if blind.any() else ""
     records = tuple(
         {"mitigation": str(name), **{k: round(float(row[k]), 5) for k in found.columns}, "admissible": bool(fine.get(name, False))}
         for name, row in found.iterrows()
     )
     limits = f"{psnr_tolerance:g} dB PSNR and {task_tolerance:g} task score"
     if not fine.any():
-        return Choice(UNMITIGATED, f"no weight keeps validation within {limits} of the unmitigated model, which stays", records)
+        return Choice(UNMITIGATED, f"no weight keeps validation within {limits} of the unmitigated model, which stays{without}", records)
     name = str(rest.loc[fine, "gap"].idxmin())
     row = rest.index.get_loc(name)
     gap, psnr, score = rest["gap"].to_numpy()[row], lost["psnr"].to_numpy()[row], lost["score"].to_numpy()[row]
@@ -82,6 +88,6 @@ def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -
     )
     text = (
         f"{name} has the smallest mean validation gap ({gaps}) of {int(fine.sum())} of {len(rest)} weights that lose no more than {limits} "
-        f"(it loses {price})"
+        f"(it loses {price}){without}"
     )
     return Choice(name, text, records)

@@ -62,7 +62,12 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
-        """Logits [B, outputs] float32 of images [B, H, W, C]; `train` selects batch statistics."""
+        """Logits [B, outputs] float32 of images [B, H, W, C]; `train` selects batch statistics.
+
+        Raises:
+          ValueError: see `check_size`.
+        """
+        check_size(len(self.blocks), x.shape[1], x.shape[2])
         x = convolution(2 * self.growth, 7, 2, self.dtype, "conv0")(x)
         x = max_pool_3x3_stride_2(nn.relu(self._norm("norm0")(x, use_running_average=not train)))
         for block, count in enumerate(self.blocks, start=1):
@@ -77,6 +82,17 @@ class DenseNet(nn.Module):
 
     def _norm(self, name: str) -> nn.BatchNorm:
         return batch_norm(self.axis_name, self.dtype, name)
+
+
+def check_size(blocks: int, height: int, width: int) -> None:
+    """Checks that something is left of an image after two halvings that round up and one that rounds down behind each block but the last.
+
+    Raises:
+      ValueError: nothing is; the message says what to choose.
+    """
+    smallest = 2 ** (blocks + 1) - 3
+    if min(height, width) < smallest:
+        raise ValueError(f"images of {height}x{width} pixels are too small for a DenseNet: it needs {smallest}; choose a larger input_size")
 
 
 def convolution(features: int, size: int, stride: int, dtype: jnp.dtype | None, name: str) -> Conv:

@@ -73,9 +73,9 @@ class PhotonNoise:
     def _transmitted(self, sinogram: jax.Array, weight: jax.Array, photons: jax.Array, key: jax.Array) -> jax.Array:
         unit = jax.lax.stop_gradient(self.peak_attenuation / _positive(sinogram.max()))
         sent = photons * (weight if self.bowtie == "physical" else jnp.ones_like(weight))
-        expected = sent * jnp.exp(-unit * jax.lax.stop_gradient(sinogram))
-        counts = jnp.maximum(poisson(key, expected), 1)
-        noise = -jnp.log(counts / expected) / unit
+        depth = unit * jax.lax.stop_gradient(sinogram)
+        counts = jnp.maximum(poisson(key, sent * jnp.exp(-depth)), 1)
+        noise = (jnp.log(sent / counts) - depth) / unit  # the expected counts themselves may underflow
         return (sinogram + noise) * (weight if self.bowtie == "published" else jnp.ones_like(weight))
 
     def profile(self, detectors: int, angles: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.parallel import AXIS, example_keys
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 NETWORK = "noise"
 GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
@@ -86,7 +86,7 @@ class IrsdeReconstructor:
     samples: int = 1
     clip: bool = False
     chunk: int = 32
-    dtype: str = "float32"
+    dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "irsde"
 

@@ -14,7 +14,7 @@ from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 NETWORK = "unet"
 
@@ -40,7 +40,7 @@ class MseReconstructor:
     norm: Norm = None
     groups: int = 8
     residual: bool = False
-    dtype: str = "float32"
+    dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "unet"
 

@@ -13,7 +13,7 @@ from fairrecon_jax.models.apply import apply_network, init_network, weighted_mea
 from fairrecon_jax.parallel import AXIS, example_keys
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 DEVIATION = 0.02  # of the published start values
@@ -57,9 +57,15 @@ class Pix2PixReconstructor:
     disc_layers: int = 3
     gan: GanLoss = "vanilla"
     lambda_l1: float = 100.0
-    dtype: str = "float32"
+    dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "pix2pix"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"pix2pix: dropout must lie in [0, 1), got {self.dropout}")
+        if self.lambda_l1 < 0:
+            raise ValueError(f"pix2pix: lambda_l1 must not be negative, got {self.lambda_l1}")
 
     @property
     def generator(self) -> pix2pix.Pix2PixGenerator:

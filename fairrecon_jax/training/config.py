@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fairrecon_jax.types import Precision
+
 FREE_FIELDS = ("workers", "checkpoint_every", "keep", "log_every", "tensorboard")
 """Fields that may change when a run continues: none of them changes a parameter."""
 
@@ -49,7 +51,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     ema: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     eval_every: int = 0
     eval_batch_size: int = 0
     eval_batches: int = 0
@@ -75,8 +77,10 @@ class TrainConfig:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
-        if self.patience and not (self.selection and self.eval_every):
-            raise ValueError("patience needs a selection metric and eval_every > 0")
+        if self.patience and not self.selection:
+            raise ValueError("patience needs a selection metric")
+        if self.selection and not self.eval_every:
+            raise ValueError(f"selection {self.selection!r} needs eval_every > 0: without evaluations nothing can be selected")
 
     @property
     def eval_size(self) -> int:

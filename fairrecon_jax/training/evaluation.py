@@ -25,11 +25,11 @@ def evaluate(step: Callable[..., Any], variables: Any, source: Source, batch_siz
       batches: at most so many batches, from the start; 0 = all.
 
     Returns:
-      Metric by name; NaN where no example has weight.
+      Metric by name, without those for which no example has weight.
     """
     totals: dict[str, np.ndarray] = {}
     for batch in islice(eval_batches(*source, batch_size), batches or None):
         _, sums = step(variables, batch)
         for name, pair in sums.items():
             totals[name] = totals.get(name, np.zeros(2)) + np.asarray(pair, dtype=np.float64)
-    return {name: float(total / weight) if weight else float("nan") for name, (total, weight) in totals.items()}
+    return {name: float(total / weight) for name, (total, weight) in totals.items() if weight}

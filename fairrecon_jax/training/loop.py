@@ -65,8 +65,9 @@ def fit(
       {"params", "batch_stats"} as numpy arrays; the averaged parameters where `config.ema` is on.
 
     Raises:
-      ValueError: the batch does not divide over the devices, the workdir holds other choices, the selection metric is missing.
-      TrainingDiverged: the loss is not finite; the message names the step and the last checkpoint.
+      ValueError: the batch does not divide over the devices, the workdir holds other choices, there is no validation example or none has
+        the selection metric, or the trainable does not give it.
+      TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names the step and the last checkpoint.
       SystemExit: 143 after SIGTERM, with the state saved.
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()

@@ -32,7 +32,7 @@ from fairrecon_jax.types import Variables
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss is not finite."""
+    """The loss, a parameter or the selection metric is not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +116,7 @@ class Run:
                     self._leave(record)
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
+        self._require_finite(state)
         return state.variables, record
 
     def _start(self) -> tuple[TrainState, Record, Any]:
@@ -136,17 +137,21 @@ class Run:
         template = jax.eval_shape(lambda batch: create(batch, None), example)
         if job.initial is not None:
             states.check_like(job.initial, template.variables)
-        self._check_selection(template, example)
+        self._check_evaluation(template, example)
         if self._checkpoints.latest is None:
             return parallel.replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])
         return parallel.replicate(state, job.devices), Record(**meta["record"]), template
 
-    def _check_selection(self, template: TrainState, example: Any) -> None:
-        """The selection metric must be one of those that the trainable gives."""
+    def _check_evaluation(self, template: TrainState, example: Any) -> None:
+        """There must be something to evaluate on, and the selection metric must be one of those that the trainable gives."""
         job, config = self._job, self._config
-        if not (config.selection and config.eval_every and job.val_source is not None):
+        if not config.eval_every or job.val_source is None:
+            return
+        if not len(job.val_source[1]):
+            raise ValueError(f"{job.trainable.name}: there is no validation example; add some, or set selection='' and eval_every=0")
+        if not config.selection:
             return
 
         def names(variables: Variables, batch: Any) -> Any:
@@ -183,17 +188,20 @@ class Run:
             record.pending[place] = values = {name: float(value) for name, value in values.items()}
             for name, value in values.items():
                 if name.split("/")[-1] == "loss" and not math.isfinite(value):
-                    raise TrainingDiverged(self._divergence(name, value, first + place))
+                    raise TrainingDiverged(self._divergence(f"{name} is {value} at step {first + place}"))
 
-    def _divergence(self, name: str, value: float, step: int) -> str:
-        """What to say of a loss that is not finite."""
+    def _require_finite(self, state: TrainState) -> None:
+        """Raises where a parameter is not finite, as after an infinite slope of a finite loss: it must never be saved."""
+        if not states.finite(state):
+            raise TrainingDiverged(self._divergence(f"a parameter is not finite at step {int(state.step)}"))
+
+    def _divergence(self, what: str) -> str:
+        """What to say of a loss or a parameter that is not finite."""
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         folder = self._job.workdir / "checkpoints"
         saved = f"the last checkpoint is step {latest} in {folder}" if latest is not None else "there is no checkpoint yet"
-        return (
-            f"{self._job.trainable.name}: {name} is {value} at step {step}; {saved}. Lower learning_rate or set clip_norm in a new workdir"
-        )
+        return f"{self._job.trainable.name}: {what}; {saved}. Lower learning_rate or set clip_norm in a new workdir"
 
     def _log(self, record: Record) -> None:
         """Writes the mean of the pending metrics, the rate and the speed as one line."""
@@ -215,6 +223,8 @@ class Run:
         self._writer.write(record.step, "val", metrics)
         if not config.selection:
             return False
+        if config.selection not in metrics:
+            raise ValueError(f"{self._job.trainable.name}: no validation example has the selection metric {config.selection!r}")
         value = metrics[config.selection]
         if not math.isfinite(value):
             raise TrainingDiverged(f"{self._job.trainable.name}: validation {config.selection} is {value} at step {record.step}")
@@ -231,6 +241,7 @@ class Run:
     def _save(self, state: TrainState, record: Record) -> None:
         """Starts a checkpoint of everything that has changed; the log is on the disk before it."""
         self._settle(record)
+        self._require_finite(state)
         self._writer.sync()
         meta = {"record": dataclasses.asdict(record), "loader": self._batches.get_state()}
         self._checkpoints.save(record.step, state, meta, record.best_step)

@@ -77,6 +77,13 @@ def create(
     )
 
 
+@jax.jit
+def finite(state: TrainState) -> jax.Array:
+    """[] bool: whether all parameters, averaged parameters and batch statistics are finite."""
+    leaves = jax.tree.leaves((state.params, state.ema, state.batch_stats))
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
 def check_like(variables: Variables, expected: Variables) -> None:
     """Checks that variables to start from fit the network.
 

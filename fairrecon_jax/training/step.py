@@ -15,17 +15,17 @@ from fairrecon_jax import parallel
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.state import TrainState, update_average
 from fairrecon_jax.training.trainable import Objective, Phase, Trainable
-from fairrecon_jax.types import Array, Batch, Key, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 Prepare = Callable[[Batch, Key], Batch]
 """`prepare(batch, key) -> batch`: adds fields inside the compiled step, e.g. "degraded"; the key is fresh in every step."""
 
 Metrics = dict[str, Array]
 PREPARE, AUGMENT, FIRST_PHASE = range(3)  # streams of a step's key
-OBJECTIVE = 1  # stream of a phase's key
+OBJECTIVE = 3  # stream of a phase's key; the trainables take 0 to 2
 
 
-def in_precision(trainable: Trainable, precision: str) -> tuple[Trainable, bool]:
+def in_precision(trainable: Trainable, precision: Precision) -> tuple[Trainable, bool]:
     """How a training step computes in a precision; parameters, optimiser and metrics stay float32 in any case.
 
     Args:

@@ -186,6 +186,19 @@ def test_a_densenet_classifies_too():
     assert shapes["params"]["classifier"]["conv0"]["kernel"].shape == (7, 7, 1, 8)
 
 
+def test_an_image_that_a_densenet_leaves_nothing_of_is_refused():
+    classifier = small_classifier(backbone="densenet121", width=8)
+    message = "images of 28x28 pixels are too small for a DenseNet: it needs 29; choose a larger input_size"
+    with pytest.raises(ValueError, match=message):
+        classifier.check(28)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda: classifier.init(KEY, make_batch(28)))
+    classifier.check(29)
+    small_classifier(backbone="densenet121", input_size=29).check(8)
+    small_classifier().check(8)
+    assert jax.eval_shape(lambda: classifier.network.init(KEY, jnp.zeros((1, 29, 29, 1))))
+
+
 def test_inverse_prevalence():
     assert inverse_prevalence(np.array([[1, 0, np.nan], [0, 0, np.nan], [0, 0, 1], [np.nan, 0, 0]])) == (2.0, 1.0, 1.0)
 

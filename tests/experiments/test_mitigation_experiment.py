@@ -56,3 +56,8 @@ def test_the_summary_counts_verdicts_and_false_alarms():
     assert line["seconds"] == 15.0
     assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (pytest.approx(0.2), 1)
     assert "dice_change" not in line
+    unknown = {**rows[2], "original": float("nan"), "verdict": "not estimable"}
+    (line,) = summary(pd.DataFrame([*rows[:2], unknown])).to_dict("records")
+    assert (line["seeds"], line["not_estimable"], line["widest_gap_before"]) == (2, 1, pytest.approx(0.2))
+    (line,) = summary(pd.DataFrame([unknown])).to_dict("records")
+    assert (line["not_estimable"], line["seeds_with_widest_gap_helped"]) == (1, 0)

@@ -85,7 +85,14 @@ def test_the_summary_keeps_one_seed_and_adds_the_spread():
     assert len(samplers.summary(table.iloc[:2].assign(seed=0))) == 2
 
 
-@pytest.mark.parametrize(("words", "message"), [(["--presets=quick"], "no presets quick; there are paper"), ([], "give a configuration")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--presets=quick"], "no presets quick; there are paper"),
+        (["--samples=1,0"], "samples must be whole numbers of at least 1, got 1, 0"),
+        ([], "give a configuration"),
+    ],
+)
 def test_refusals_are_one_line(words, message, tmp_path, capsys):
     config = ["--config=configs/quickstart_brain.py"] if words else []
     assert samplers.main([*config, f"--workdir={tmp_path}", *words]) == 2

@@ -199,6 +199,18 @@ def test_groups_stand_side_by_side():
     np.testing.assert_array_equal(members, [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
 
 
+@pytest.mark.parametrize("options", [EqualisedOdds(warmup=1), GroupDro(warmup=1)])
+def test_batches_without_a_label_or_region_leave_the_divisor_to_the_first_that_has_one(options):
+    objective = options.objective(setting("bright", "outline"))
+    blank = {**BATCH, "labels": np.full_like(BATCH["labels"], np.nan), "mask": 0 * BATCH["mask"]}
+    call, fresh = value_of(objective), objective.init(KEY, BATCH)
+    state = fresh
+    for _ in range(2):
+        _, state, _ = call(state, seen(blank, 0.1))
+    late, _, _ = call(state, seen(BATCH, 0.1))
+    assert float(late) == pytest.approx(float(call(fresh, seen(BATCH, 0.1))[0]), rel=1e-3)
+
+
 def test_what_a_setting_refuses():
     nothing = CohortSpec("bare", "Bare", "xray", SPEC.tasks, (), SPEC.degradation)
     with pytest.raises(ValueError, match="a mitigation needs attributes of cohort 'bare'; these are: none"):
@@ -207,6 +219,8 @@ def test_what_a_setting_refuses():
         Setting(SPEC).tasks(())
     with pytest.raises(ValueError, match="no frozen diagnoser reads 'bone'; tasks that are read: effusion, oedema"):
         setting("bright").tasks(("bone", "oedema"))
+    with pytest.raises(ValueError, match="task 'oedema' is read by the diagnosers Bright and Bright"):
+        setting("bright", "outline", "bright")
     assert [a.name for a in Setting(SPEC).attributes(("race", "sex"))] == ["sex", "race"]
     assert [t.name for t in setting("bright", "outline").tasks(())] == ["tumour", "oedema", "effusion"]
     assert [Setting(SPEC).column(a) for a in SPEC.attributes] == [0, 1]

@@ -1,5 +1,6 @@
 """Which weight is kept: the rule on made-up validation numbers."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -46,6 +47,21 @@ def test_a_gap_that_one_candidate_lacks_leaves_the_mean_of_all():
     table = summarise(numbers(**BASE, other=(float("nan"), 1.2, 30.0, 0.9)))
     assert table.loc["none", "gap"] == pytest.approx(0.4)
     assert table.loc["other", "gap"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("broken", [(0.0, 1.0, np.nan, 0.9), (0.0, 1.0, 30.0, np.nan), (np.nan, np.nan, np.nan, np.nan)])
+def test_a_candidate_without_a_number_is_ruled_out_and_the_others_are_judged_by_theirs(broken):
+    table = numbers(**BASE, ruinous=(0.1, 1.2, 20.0, 0.9), blind=(0.1, 1.2, 30.0, 0.5), mild=(0.15, 1.3, 29.9, 0.9), broken=broken)
+    choice = select(table, 1.0, 0.02)
+    assert choice.mitigation == "mild"
+    assert "of 1 of 4 weights" in choice.reason
+    assert "PSNR or task score of broken is undefined, which rules it out" in choice.reason
+    assert select(numbers(**BASE, broken=broken), 1.0, 0.02).mitigation == "none"
+
+
+def test_a_number_that_the_unmitigated_model_lacks_too_is_no_reason():
+    lacking = {"none": (0.2, 1.4, 30.0, np.nan)}
+    assert select(numbers(**lacking, mild=(0.1, 1.2, 29.9, np.nan)), 1.0, 0.02).mitigation == "mild"
 
 
 def test_without_a_reference_or_a_candidate_nothing_is_chosen():

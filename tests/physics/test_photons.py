@@ -92,6 +92,15 @@ def test_no_photon_at_all_stays_finite():
     assert np.all(np.isfinite(noisy))
 
 
+def test_a_patient_that_no_photon_passes_stays_finite():
+    """Expected counts of 0 in float32: one photon is counted, whose depth is ln(photons sent)."""
+    model = PhotonNoise("none", "physical", peak_attenuation=200.0)
+    noisy = draws(model, 1e4)
+    thickest = np.asarray(sinogram(31, 8)).argmax(axis=0)[0]
+    np.testing.assert_allclose(noisy[:, thickest], np.log(1e4) * float(sinogram(31, 8).max()) / 200, rtol=1e-5)
+    assert np.all(np.isfinite(noisy))
+
+
 @pytest.mark.parametrize(("bowtie", "noise"), CONVENTIONS)
 def test_an_empty_image_stays_finite(bowtie, noise):
     noisy = draws(PhotonNoise(bowtie, noise), 1e4, jnp.zeros((31, 8)))

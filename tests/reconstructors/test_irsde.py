@@ -12,7 +12,8 @@ import pytest
 
 from fairrecon_jax.parallel import example_keys, map_step
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
-from fairrecon_jax.reconstructors.irsde import draw_time
+from fairrecon_jax.reconstructors.irsde import CLEAN, MATCH, SAMPLE, draw_time
+from fairrecon_jax.training.step import OBJECTIVE
 from fairrecon_jax.types import Batch
 
 SIZE = 8
@@ -277,3 +278,7 @@ def test_times_follow_their_law(power):
 def test_a_time_power_of_zero_is_refused():
     with pytest.raises(ValueError, match="time_power must be above 0, got 0"):
         tiny(time_power=0.0).check(16)
+
+
+def test_an_objective_draws_from_a_stream_of_its_own():
+    assert len({MATCH, CLEAN, SAMPLE, OBJECTIVE}) == 4

@@ -183,6 +183,19 @@ def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path: Path) -> 
         learn(tmp_path / "early", dataclasses.replace(CONFIG, steps=100, checkpoint_every=90, learning_rate=0.0), Broken())
 
 
+@pytest.mark.parametrize("change", [{"checkpoint_every": 50}, {"checkpoint_every": 1, "ema": 0.9}])
+def test_a_finite_loss_with_an_infinite_slope_leaves_no_weights(tmp_path: Path, change: dict[str, Any]) -> None:
+    class Steep(FakeReconstructor):
+        def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
+            value, out = super().loss(variables, batch, key, train)
+            return value + jax.numpy.sqrt(0.0 * variables["params"]["net"]["scale"]), out
+
+    for _ in range(2):
+        with pytest.raises(TrainingDiverged, match="fake: a parameter is not finite at step 1; there is no checkpoint yet"):
+            learn(tmp_path, dataclasses.replace(CONFIG, steps=1, **change), Steep())
+        assert not (tmp_path / "final").exists()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -199,6 +212,19 @@ def test_an_unknown_selection_is_refused_before_the_first_step(tmp_path: Path) -
     with pytest.raises(ValueError, match="selection 'psnr' is not a metric of fake: it gives error"):
         learn(tmp_path, dataclasses.replace(SELECT, selection="psnr"))
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_path: Path) -> None:
+    class Blind(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            return {"error": (jax.numpy.ones_like(batch["weight"]), 0 * batch["weight"])}
+
+    with pytest.raises(ValueError, match="fake: no validation example has the selection metric 'error'"):
+        learn(tmp_path / "blind", SELECT, Blind())
+    learn(tmp_path / "unselected", dataclasses.replace(CONFIG, steps=2, eval_every=1), Blind())
+    with pytest.raises(ValueError, match="fake: there is no validation example; add some, or set selection='' and eval_every=0"):
+        learn(tmp_path / "empty", SELECT, val=(COHORT, np.arange(0)))
+    assert not (tmp_path / "empty" / "metrics.jsonl").exists()
 
 
 def test_training_continues_from_given_variables(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
         ({"warmup_steps": 10}, r"warmup_steps \(10\) must be fewer than steps \(10\)"),
         ({"patience": 2}, "patience needs a selection metric"),
         ({"selection": "psnr", "patience": 1}, "eval_every > 0"),
+        ({"selection": "nonsense"}, "selection 'nonsense' needs eval_every > 0"),
     ],
 )
 def test_refuses_what_makes_no_sense(change: dict[str, Any], message: str) -> None:

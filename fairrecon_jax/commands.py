@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fairrecon_jax import parallel, settings, study
 from fairrecon_jax.cli import Command, config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
 from fairrecon_jax.data.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.pieces import Wanted
 from fairrecon_jax.progress import say
 from fairrecon_jax.workspace import Workspace, level_name
 
@@ -40,18 +42,14 @@ def _doctor(values: Any) -> None:
 
 
 def _prepare(values: Any) -> None:
+    study.run(config_of(values), workdir_of(values), only=Wanted(("phantom", "cohort")))
     workspace = Workspace(config_of(values), workdir_of(values))
-    study.check(workspace)
-    workspace.write_phantom()
-    workspace.prepare()
     say(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
 
 
-def _pieces(prefix: str) -> Any:
+def _grid(verb: str) -> Callable[[Any], None]:
     def run(values: Any) -> None:
-        only = f"{prefix} {values.model}" if prefix in ("train", "predict") and values.model else prefix
-        if prefix in ("train", "predict") and values.level:
-            only += f" at {_level(values.level)}"
+        only = Wanted((verb,), model=values.model, level=_level(values.level))
         study.run(config_of(values), workdir_of(values), only=only)
 
     return run
@@ -63,20 +61,12 @@ def _model_flags(values: flags.FlagValues) -> None:
 
 
 def _mitigate(values: Any) -> None:
-    config, asked = config_of(values), (values.mitigation, values.reconstructor, values.level)
+    config = config_of(values)
     if values.mitigation and values.mitigation not in config.mitigations:
         raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
 
-    def wanted(name: str) -> bool:
-        kind, _, rest = name.partition(" ")
-        if kind not in ("mitigate", "predict", "choose") or " with " not in rest:
-            return False
-        reconstructor, _, rest = rest.partition(" with ")
-        column, _, level = rest.rpartition(" at ")
-        found = (column.partition("@")[0], reconstructor, level)
-        return all(not want or want == has for want, has in zip((*asked[:2], _level(asked[2])), found, strict=True))
-
-    study.run(config, workdir_of(values), only=wanted)
+    asked = {"model": values.reconstructor, "mitigation": values.mitigation, "level": _level(values.level)}
+    study.run(config, workdir_of(values), only=Wanted(("mitigate", "predict", "choose"), mitigated=True, **asked))
 
 
 def _level(text: str) -> str:
@@ -152,6 +142,10 @@ def _assess(values: Any) -> None:
     say(f"report: {page}")
 
 
+def _report(values: Any) -> None:
+    study.run(config_of(values), workdir_of(values), only="report")
+
+
 def _assess_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("predictions", "", "a table from anywhere (CSV or parquet) instead of a study's", flag_values=values)
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
@@ -197,16 +191,17 @@ Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/
 
   fairrecon train --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg --model=unet --level=8
 """,
-        _pieces("train"),
+        _grid("train"),
         _model_flags,
     ),
     "mitigate": Command(
         "fine-tune trained reconstructors so that the diagnosis treats groups more alike",
         """
-Needs `train`. Fine-tunes from the trained weights, on training patients, as config.mitigations.<name> says; the diagnosers stay frozen.
-Continues where it was killed. Then predicts and, where the block lists several weights, chooses one on validation patients: the smallest
-mean gap among those that lose no more than psnr_tolerance and task_tolerance. Writes <workdir>/mitigated/<name>/<reconstructor>/<level>
-(with @<weight> behind the name for each weight tried) and <workdir>/predictions/<reconstructor>__<level>__<name>.parquet.
+Needs `train`, and `predict` where the block lists several weights. Fine-tunes from the trained weights, on training patients, as
+config.mitigations.<name> says; the diagnosers stay frozen. Continues where it was killed. Then predicts and, where the block lists several
+weights, chooses one on validation patients: the smallest mean gap among those that lose no more than psnr_tolerance and task_tolerance.
+Writes <workdir>/mitigated/<name>/<reconstructor>/<level> (with @<weight> behind the name for each weight tried) and
+<workdir>/predictions/<reconstructor>__<level>__<name>.parquet.
 Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration:
 
   from fairrecon_jax.defaults import mitigation
@@ -243,18 +238,19 @@ Needs `train`. Writes 16-bit PNG files, degraded and reconstructed, to <workdir>
     "predict": Command(
         "run the tandem step over validation and test",
         """
-Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction; writes <workdir>/predictions/.
+Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction; writes <workdir>/predictions/. Mitigated reconstructors
+are predicted with by `mitigate`.
 
   fairrecon predict --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        _pieces("predict"),
+        _grid("predict"),
         _model_flags,
     ),
     "assess": Command(
         "performance and fairness of predictions, a study's or anyone's",
         """
-Writes <workdir>/predictions.parquet, results/performance.csv and results/fairness.csv from the study's predictions, or assesses a table of
-predictions made elsewhere and writes the report too.
+Needs `predict`, and `mitigate` where the study has mitigations. Writes <workdir>/predictions.parquet, results/performance.csv and
+results/fairness.csv from the study's predictions, or assesses a table of predictions made elsewhere and writes the report too.
 
   fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
   fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
@@ -269,7 +265,7 @@ Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and t
 
   fairrecon report --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        _pieces("report"),
+        _report,
     ),
     "study": Command(
         "all of it, from one configuration; skips what is done, continues what was killed",

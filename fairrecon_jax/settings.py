@@ -139,14 +139,19 @@ def splits_fractions(config: ConfigDict) -> tuple[tuple[float, ...], float]:
         raise ValueError(f"config.splits: {error}") from error
 
 
-def check_batches(config: ConfigDict, devices: int) -> None:
+def check_batches(config: ConfigDict, devices: int, training: bool = True) -> None:
     """Refuses batches that do not divide over all devices of all processes.
+
+    Args:
+      config: the study.
+      devices: how many there are.
+      training: whether the batches of trainings are looked at too.
 
     Raises:
       ValueError: the message names the field.
     """
     sizes = {"tandem.batch_size": config.tandem.batch_size}
-    for group in ("diagnosers", "reconstructors", "mitigations"):
+    for group in ("diagnosers", "reconstructors", "mitigations") if training else ():
         for name, block in config[group].items():
             if "train" in block:
                 made = train_config(block, f"{group}.{name}")

@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
@@ -20,9 +21,11 @@ from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.data.splits import check_shares
+from fairrecon_jax.defaults import study
 from fairrecon_jax.diagnosers import Diagnoser, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.models.build import misfits
+from fairrecon_jax.overrides import literal
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import Reconstructor, make_reconstructor
 from fairrecon_jax.report.options import ReportOptions
@@ -79,7 +82,10 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     unknown = sorted(set(fields) - known)
     if unknown:
         raise ValueError(f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
-    values = plain(fields)
+    values, hints = plain(fields), get_type_hints(factory)
+    for name, value in values.items():
+        if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
+            values[name] = literal(value)  # as a command line writes a number where text may stand too
     for name, wanted in misfits(factory, values).items():
         raise ValueError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
     try:
@@ -89,10 +95,10 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
 
 
 def check_fields(config: ConfigDict) -> None:
-    """Refuses a configuration that lacks what every study reads.
+    """Refuses a configuration that lacks what every study reads, or has a field that none does.
 
     Raises:
-      ValueError: a block or field is missing; the message names it.
+      ValueError: a block or field is missing or unknown; the message names it.
     """
     for path in REQUIRED:
         block: Any = config
@@ -100,6 +106,10 @@ def check_fields(config: ConfigDict) -> None:
             if not isinstance(block, ConfigDict) or name not in block:
                 raise ValueError(f"the configuration has no {path}: start from fairrecon_jax.defaults.study(), as configs/ do")
             block = block[name]
+    for where, known in {"": study(), **{f".{name}": study()[name] for name in ("splits", "tandem")}}.items():
+        block = config[where[1:]] if where else config
+        if unknown := sorted(set(block) - set(known)):
+            raise ValueError(f"config{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
 
 
 def cohort_config(config: ConfigDict) -> CohortConfig:

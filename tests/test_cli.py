@@ -34,7 +34,7 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
         (["study", "--config=configs/nowhere.py"], "nowhere"),
         (["study", "config=configs/lgg_mri.py"], "is not a flag"),
         (["study", "--konfig=x"], "konfig"),
-        (["study", "--config=configs/quickstart_xray.py", "--config.cohort.image_size=big"], "--config.cohort.image_size=big"),
+        (["study", "--config=configs/quickstart_xray.py", "--config.cohort.image_size=big"], "image_size takes int, got 'big'"),
         (
             ["study", "--config=configs/quickstart_xray.py", "--config.degradation.levels=(1e4,'x')"],
             "config.degradation.levels takes a list",

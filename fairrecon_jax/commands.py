@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from fairrecon_jax import parallel, settings, study
@@ -18,17 +20,24 @@ from fairrecon_jax.workspace import Workspace, level_name
 
 
 def _phantom(values: Any) -> None:
+    kind, options = values.kind, PhantomOptions()
+    if values.config is not None:
+        config = config_of(values)
+        settings.check_fields(config)
+        options = settings.phantom_options(config)
+        if kind and config.phantom.kind not in ("", kind):
+            raise ValueError(f"--kind={kind} contradicts config.phantom.kind, which is {config.phantom.kind!r}")
+        kind = kind or config.phantom.kind
     chosen = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers") if getattr(values, name) is not None}
-    options = settings.phantom_options(values.config) if values.config is not None else PhantomOptions(**chosen)
-    truth = write_phantom(values.kind, Path(values.root), options)
+    truth = write_phantom(kind or "xray", Path(values.root), dataclasses.replace(options, **chosen))
     say(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
 
 
 def _phantom_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum("kind", "xray", ["xray", "brain"], "what to draw", flag_values=values)
+    flags.DEFINE_enum("kind", None, ["xray", "brain"], "what to draw; config.phantom.kind, or xray, if not given", flag_values=values)
     flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
     for name, text in (("patients", "number of patients"), ("size", "pixels"), ("seed", "seed"), ("workers", "drawing processes")):
-        flags.DEFINE_integer(name, None, f"{text} (without --config)", flag_values=values)
+        flags.DEFINE_integer(name, None, f"{text}; config.phantom.{name} if not given", flag_values=values)
 
 
 def _doctor(values: Any) -> None:
@@ -62,6 +71,7 @@ def _model_flags(values: flags.FlagValues) -> None:
 
 def _mitigate(values: Any) -> None:
     config = config_of(values)
+    settings.check_fields(config)
     if values.mitigation and values.mitigation not in config.mitigations:
         raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
 
@@ -122,6 +132,8 @@ def _import_flags(values: flags.FlagValues) -> None:
 
 def _reconstruct(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
+    study.check(workspace)
+    settings.check_batches(workspace.config, jax.device_count(), training=False)
     for name, level in _cells(values, workspace):
         say(f"wrote {workspace.reconstruct(name, level, values.part)}")
 
@@ -156,7 +168,7 @@ COMMANDS = {
         "write a phantom cohort in the layout of CheXpert or UCSF-PDGM",
         """
 Writes radiographs (--kind=xray) or FLAIR brains (--kind=brain) with known findings, groups and planted gap, in the file layout of
-CheXpert or UCSF-PDGM, and ground_truth.json. With --config the knobs are config.phantom.
+CheXpert or UCSF-PDGM, and ground_truth.json. With --config kind and knobs are those of config.phantom, where no flag says otherwise.
 
   fairrecon phantom --kind=xray --patients=200 --size=128 --root=runs/phantom_xray
 """,

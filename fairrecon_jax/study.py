@@ -143,10 +143,11 @@ def check(workspace: Workspace) -> None:
     """
     config = workspace.config
     settings.check_fields(config)
+    settings.check_words(config)
     cohort = settings.cohort_config(config)
     find(cohort.name).check(cohort)
     settings.splits_fractions(config)
-    settings.assess_options(config)
+    settings.check_intersections(config, find(cohort.name).attribute_names)
     settings.report_options(config)
     degradation = settings.degradation(config)
     for level in settings.studied_levels(config):
@@ -160,6 +161,7 @@ def check(workspace: Workspace) -> None:
                 raise ValueError(f"config.reconstructors.{name}: {error}") from error
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
+        settings.augmentation(config, name)
         for level in settings.reconstructor_levels(config, name):
             for file in settings.weight_files(config, name, level_name(level)):
                 if not Path(file).is_file():
@@ -170,7 +172,7 @@ def check(workspace: Workspace) -> None:
         settings.train_config(block, f"diagnosers.{name}")
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
-        settings.phantom_options(config)
+        settings.check_phantoms(config)
     else:
         root = workspace.root
         if not root.is_dir():

@@ -31,9 +31,9 @@ def separate(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
     """Sets fields of a configuration.
 
-    A field takes the kind of value that it has: text stays text, a whole number becomes a fraction and a single value a tuple where such
-    a one stands. A field that its block has not given may be set too; whether there is one of that name and type is seen when the
-    block's object is built.
+    A field takes the kind of value that it has: text stays text, a whole number becomes a fraction, and a single value a tuple of its like
+    where such a one stands. A field that its block has not given may be set too; whether there is one of that name and type is seen when
+    the block's object is built.
 
     Args:
       config: changed in place, locked or not.
@@ -58,8 +58,10 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
             value = text
         elif isinstance(there, float) and type(value) is int:
             value = float(value)
-        elif isinstance(there, tuple):
-            value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(there, tuple) and not isinstance(value, tuple) and all(isinstance(v, str) == isinstance(value, str) for v in there):
+            value = (value,)
         with config.unlocked(), config.ignore_type():
             block[last] = value
 

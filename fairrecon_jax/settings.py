@@ -193,6 +193,8 @@ def report_options(config: ConfigDict) -> ReportOptions:
 def splits_fractions(config: ConfigDict) -> tuple[tuple[float, ...], float]:
     """The shares of training, validation and test patients, and of the diagnosers' in the training's (`config.splits`)."""
     block = config.splits
+    if not isinstance(block.diagnosis_fraction, (int, float)):
+        raise ValueError(f"config.splits: diagnosis_fraction must be a number, got {block.diagnosis_fraction!r}")
     try:
         shares = check_shares(block.fractions, block.diagnosis_fraction)
     except (TypeError, ValueError) as error:
@@ -344,7 +346,7 @@ def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
     fields = without(_named(config.diagnosers, name, "diagnosers"), *BESIDE)
     tasks = tuple(fields.pop("tasks", ()))
     if not tasks:
-        kind = "segmentation" if fields["kind"] == "segmenter" else "classification"
+        kind = "segmentation" if fields.get("kind") == "segmenter" else "classification"
         tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
     return _made(make_diagnoser, f"diagnosers.{name}", spec=spec, tasks=tasks, **fields)
 

@@ -64,6 +64,8 @@ def test_fields_that_the_file_does_not_give_can_be_set(fields, made):
         ("chexpert", "age_cut", "60.5", 60.5),
         ("ucsf_pdgm", "slices", "(10,20)", (10, 20)),
         ("ucsf_pdgm", "evaluate_slices", "(10, 20)", (10, 20)),
+        ("ucsf_pdgm", "evaluate_slices", "all", "all"),
+        ("quickstart_xray", "tasks", "cardiomegaly", ("cardiomegaly",)),
     ],
 )
 def test_a_field_of_several_types_takes_each(name, path, text, value):

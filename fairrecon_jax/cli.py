@@ -29,7 +29,8 @@ commands, in the order in which a study needs them:
 
 `fairrecon <command> --help` says what a command reads and writes and shows an example.
 Configurations are the Python files in configs/; any field can be set on the command line, e.g.
---config.cohort.root=DIR or --config.reconstructors.unet.train.steps=100; a field that does not exist is refused.
+--config.cohort.root=DIR or --config.reconstructors.unet.train.steps=100; a field that does not exist is refused. Tuples are written
+--config.degradation.levels="(4, 8)".
 """
 
 
@@ -116,15 +117,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
     from fairrecon_jax import parallel
+    from fairrecon_jax.overrides import override, separate
     from fairrecon_jax.training.run import TrainingDiverged
 
     refused = (*REFUSED, TrainingDiverged)
     config = next((word.partition("=")[2].partition(":")[0] for word in rest if word.startswith("--config=")), "")
-    saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # overrides of configuration fields are read from there
+    rest, fields = separate(rest)
+    saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # the configuration's flag looks there
     try:
         positional = values(sys.argv)[1:]
         if positional:
             raise ValueError(f"{positional[0]!r} is not a flag; flags are written --name=value")
+        if fields:
+            override(config_of(values), fields)
         quiet(logging.INFO if values.verbose else logging.ERROR)
         parallel.start()
         if command.together:

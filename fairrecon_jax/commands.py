@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from fairrecon_jax import parallel, settings, study
 from fairrecon_jax.cli import Command, config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
 from fairrecon_jax.data.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.pieces import Wanted
 from fairrecon_jax.progress import say
 from fairrecon_jax.workspace import Workspace, level_name
 
 
 def _phantom(values: Any) -> None:
+    kind, options = values.kind, PhantomOptions()
+    if values.config is not None:
+        config = config_of(values)
+        settings.check_fields(config)
+        options = settings.phantom_options(config)
+        if kind and config.phantom.kind not in ("", kind):
+            raise ValueError(f"--kind={kind} contradicts config.phantom.kind, which is {config.phantom.kind!r}")
+        kind = kind or config.phantom.kind
     chosen = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers") if getattr(values, name) is not None}
-    options = settings.phantom_options(values.config) if values.config is not None else PhantomOptions(**chosen)
-    truth = write_phantom(values.kind, Path(values.root), options)
+    truth = write_phantom(kind or "xray", Path(values.root), dataclasses.replace(options, **chosen))
     say(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
 
 
 def _phantom_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum("kind", "xray", ["xray", "brain"], "what to draw", flag_values=values)
+    flags.DEFINE_enum("kind", None, ["xray", "brain"], "what to draw; config.phantom.kind, or xray, if not given", flag_values=values)
     flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
     for name, text in (("patients", "number of patients"), ("size", "pixels"), ("seed", "seed"), ("workers", "drawing processes")):
-        flags.DEFINE_integer(name, None, f"{text} (without --config)", flag_values=values)
+        flags.DEFINE_integer(name, None, f"{text}; config.phantom.{name} if not given", flag_values=values)
 
 
 def _doctor(values: Any) -> None:
@@ -40,18 +51,14 @@ def _doctor(values: Any) -> None:
 
 
 def _prepare(values: Any) -> None:
+    study.run(config_of(values), workdir_of(values), only=Wanted(("phantom", "cohort")))
     workspace = Workspace(config_of(values), workdir_of(values))
-    study.check(workspace)
-    workspace.write_phantom()
-    workspace.prepare()
     say(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
 
 
-def _pieces(prefix: str) -> Any:
+def _grid(verb: str) -> Callable[[Any], None]:
     def run(values: Any) -> None:
-        only = f"{prefix} {values.model}" if prefix in ("train", "predict") and values.model else prefix
-        if prefix in ("train", "predict") and values.level:
-            only += f" at {_level(values.level)}"
+        only = Wanted((verb,), model=values.model, level=_level(values.level))
         study.run(config_of(values), workdir_of(values), only=only)
 
     return run
@@ -63,20 +70,13 @@ def _model_flags(values: flags.FlagValues) -> None:
 
 
 def _mitigate(values: Any) -> None:
-    config, asked = config_of(values), (values.mitigation, values.reconstructor, values.level)
+    config = config_of(values)
+    settings.check_fields(config)
     if values.mitigation and values.mitigation not in config.mitigations:
         raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
 
-    def wanted(name: str) -> bool:
-        kind, _, rest = name.partition(" ")
-        if kind not in ("mitigate", "predict", "choose") or " with " not in rest:
-            return False
-        reconstructor, _, rest = rest.partition(" with ")
-        column, _, level = rest.rpartition(" at ")
-        found = (column.partition("@")[0], reconstructor, level)
-        return all(not want or want == has for want, has in zip((*asked[:2], _level(asked[2])), found, strict=True))
-
-    study.run(config, workdir_of(values), only=wanted)
+    asked = {"model": values.reconstructor, "mitigation": values.mitigation, "level": _level(values.level)}
+    study.run(config, workdir_of(values), only=Wanted(("mitigate", "predict", "choose"), mitigated=True, **asked))
 
 
 def _level(text: str) -> str:
@@ -132,6 +132,8 @@ def _import_flags(values: flags.FlagValues) -> None:
 
 def _reconstruct(values: Any) -> None:
     workspace = Workspace(config_of(values), workdir_of(values))
+    study.check(workspace)
+    settings.check_batches(workspace.config, jax.device_count(), training=False)
     for name, level in _cells(values, workspace):
         say(f"wrote {workspace.reconstruct(name, level, values.part)}")
 
@@ -152,6 +154,10 @@ def _assess(values: Any) -> None:
     say(f"report: {page}")
 
 
+def _report(values: Any) -> None:
+    study.run(config_of(values), workdir_of(values), only="report")
+
+
 def _assess_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("predictions", "", "a table from anywhere (CSV or parquet) instead of a study's", flag_values=values)
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
@@ -162,7 +168,7 @@ COMMANDS = {
         "write a phantom cohort in the layout of CheXpert or UCSF-PDGM",
         """
 Writes radiographs (--kind=xray) or FLAIR brains (--kind=brain) with known findings, groups and planted gap, in the file layout of
-CheXpert or UCSF-PDGM, and ground_truth.json. With --config the knobs are config.phantom.
+CheXpert or UCSF-PDGM, and ground_truth.json. With --config kind and knobs are those of config.phantom, where no flag says otherwise.
 
   fairrecon phantom --kind=xray --patients=200 --size=128 --root=runs/phantom_xray
 """,
@@ -197,16 +203,17 @@ Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/
 
   fairrecon train --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg --model=unet --level=8
 """,
-        _pieces("train"),
+        _grid("train"),
         _model_flags,
     ),
     "mitigate": Command(
         "fine-tune trained reconstructors so that the diagnosis treats groups more alike",
         """
-Needs `train`. Fine-tunes from the trained weights, on training patients, as config.mitigations.<name> says; the diagnosers stay frozen.
-Continues where it was killed. Then predicts and, where the block lists several weights, chooses one on validation patients: the smallest
-mean gap among those that lose no more than psnr_tolerance and task_tolerance. Writes <workdir>/mitigated/<name>/<reconstructor>/<level>
-(with @<weight> behind the name for each weight tried) and <workdir>/predictions/<reconstructor>__<level>__<name>.parquet.
+Needs `train`, and `predict` where the block lists several weights. Fine-tunes from the trained weights, on training patients, as
+config.mitigations.<name> says; the diagnosers stay frozen. Continues where it was killed. Then predicts and, where the block lists several
+weights, chooses one on validation patients: the smallest mean gap among those that lose no more than psnr_tolerance and task_tolerance.
+Writes <workdir>/mitigated/<name>/<reconstructor>/<level> (with @<weight> behind the name for each weight tried) and
+<workdir>/predictions/<reconstructor>__<level>__<name>.parquet.
 Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration:
 
   from fairrecon_jax.defaults import mitigation
@@ -243,18 +250,19 @@ Needs `train`. Writes 16-bit PNG files, degraded and reconstructed, to <workdir>
     "predict": Command(
         "run the tandem step over validation and test",
         """
-Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction; writes <workdir>/predictions/.
+Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction; writes <workdir>/predictions/. Mitigated reconstructors
+are predicted with by `mitigate`.
 
   fairrecon predict --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        _pieces("predict"),
+        _grid("predict"),
         _model_flags,
     ),
     "assess": Command(
         "performance and fairness of predictions, a study's or anyone's",
         """
-Writes <workdir>/predictions.parquet, results/performance.csv and results/fairness.csv from the study's predictions, or assesses a table of
-predictions made elsewhere and writes the report too.
+Needs `predict`, and `mitigate` where the study has mitigations. Writes <workdir>/predictions.parquet, results/performance.csv and
+results/fairness.csv from the study's predictions, or assesses a table of predictions made elsewhere and writes the report too.
 
   fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
   fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
@@ -269,7 +277,7 @@ Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and t
 
   fairrecon report --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        _pieces("report"),
+        _report,
     ),
     "study": Command(
         "all of it, from one configuration; skips what is done, continues what was killed",

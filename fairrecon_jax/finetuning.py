@@ -29,8 +29,8 @@ from fairrecon_jax.training.loop import fit
 from fairrecon_jax.workspace import NO_MITIGATION, Workspace, as_json, level_name
 
 PATIENTS = 11  # stream of the split's seed that draws the patients to fine-tune on
-PieceFields = tuple[str, str, str, Callable[[], Any], bool]
-"""(name, kind, digest, run, together) of a piece of the study."""
+PieceFields = tuple[str, str, str, Callable[[], Any], bool, tuple[str, ...]]
+"""(name, kind, digest, run, together, needs) of a piece of the study."""
 
 
 def variants(plan: Plan, mitigation: str) -> list[tuple[str, float | None]]:
@@ -56,7 +56,11 @@ def check(config: ConfigDict) -> None:
 
 
 def pieces(
-    workspace: Workspace, models: Mapping[tuple[str, float], str], cells: Mapping[tuple[str, float], str], readers: Mapping[str, str]
+    workspace: Workspace,
+    models: Mapping[tuple[str, float], str],
+    cells: Mapping[tuple[str, float], str],
+    readers: Mapping[str, str],
+    made_by: Mapping[tuple[str, float], tuple[str, ...]],
 ) -> list[PieceFields]:
     """The study's pieces of all mitigations, in the order they are made.
 
@@ -65,6 +69,7 @@ def pieces(
       models: digest of each trained (reconstructor, level).
       cells: digest of its predictions without mitigation.
       readers: digest of each diagnoser.
+      made_by: names of the pieces that make the weights of each (reconstructor, level).
     """
     found: list[PieceFields] = []
     config = workspace.config
@@ -73,7 +78,8 @@ def pieces(
         method = settings.without(block, *settings.PLAN_FIELDS) | {"fraction": plan.fraction}
         for recon in plan.reconstructors:
             for level in plan.levels:
-                predicted = []
+                predicted, asked = [], [f"predict {recon} at {level_name(level)}"]
+                needs = (*(f"train {reader}" for reader in readers), *made_by[recon, level])
                 for column, weight in variants(plan, name):
                     trained = settings.digest(models[recon, level], readers, method, weight)
                     predicted.append(settings.digest(trained, cells[recon, level]))
@@ -85,13 +91,22 @@ def pieces(
                             trained,
                             partial(mitigate, workspace, name, weight, recon, level),
                             True,
+                            needs,
                         ),
-                        (f"predict {where}", f"predict {recon}", predicted[-1], partial(workspace.predict, recon, level, column), True),
+                        (
+                            f"predict {where}",
+                            f"predict {recon}",
+                            predicted[-1],
+                            partial(workspace.predict, recon, level, column),
+                            True,
+                            (f"mitigate {where}",),
+                        ),
                     ]
+                    asked.append(f"predict {where}")
                 if plan.weights:
                     rule = settings.digest(predicted, config.assess, plan.psnr_tolerance, plan.task_tolerance)
                     where = f"choose {recon} with {name} at {level_name(level)}"
-                    found.append((where, f"choose {recon}", rule, partial(choose, workspace, name, recon, level), False))
+                    found.append((where, f"choose {recon}", rule, partial(choose, workspace, name, recon, level), False, tuple(asked)))
     return found
 
 

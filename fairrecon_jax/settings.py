@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
@@ -20,9 +21,11 @@ from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.data.splits import check_shares
+from fairrecon_jax.defaults import study
 from fairrecon_jax.diagnosers import Diagnoser, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.models.build import misfits
+from fairrecon_jax.overrides import literal
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import Reconstructor, make_reconstructor
 from fairrecon_jax.report.options import ReportOptions
@@ -32,6 +35,7 @@ from fairrecon_jax.types import CohortSpec, DegradationSpec
 T = TypeVar("T")
 BESIDE = ("train", "weights", "levels", "augment")  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
+PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
 
 
@@ -79,7 +83,10 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     unknown = sorted(set(fields) - known)
     if unknown:
         raise ValueError(f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
-    values = plain(fields)
+    values, hints = plain(fields), get_type_hints(factory)
+    for name, value in values.items():
+        if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
+            values[name] = literal(value)  # as a command line writes a number where text may stand too
     for name, wanted in misfits(factory, values).items():
         raise ValueError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
     try:
@@ -89,10 +96,10 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
 
 
 def check_fields(config: ConfigDict) -> None:
-    """Refuses a configuration that lacks what every study reads.
+    """Refuses a configuration that lacks what every study reads, or has a field that none does.
 
     Raises:
-      ValueError: a block or field is missing; the message names it.
+      ValueError: a block or field is missing or unknown; the message names it.
     """
     for path in REQUIRED:
         block: Any = config
@@ -100,16 +107,53 @@ def check_fields(config: ConfigDict) -> None:
             if not isinstance(block, ConfigDict) or name not in block:
                 raise ValueError(f"the configuration has no {path}: start from fairrecon_jax.defaults.study(), as configs/ do")
             block = block[name]
+    for where, known in {"": study(), **{f".{name}": study()[name] for name in ("splits", "tandem")}}.items():
+        block = config[where[1:]] if where else config
+        if unknown := sorted(set(block) - set(known)):
+            raise ValueError(f"config{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
+
+
+def check_words(config: ConfigDict) -> None:
+    """Refuses seeds that are none, and names of models that cannot be names of folders.
+
+    Raises:
+      ValueError: the message names the field.
+    """
+    for path, seed in {"seed": config.seed, "splits.seed": config.splits.seed, "assess.seed": config.assess.seed}.items():
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise ValueError(f"config.{path} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    for group in ("reconstructors", "diagnosers"):
+        for name in config[group]:
+            if not all(c.isalnum() or c in "-_." for c in name) or "__" in name or name.startswith("."):
+                raise ValueError(f"config.{group}: {name!r} must be a word of letters, digits, '-', '.' and single '_'")
 
 
 def cohort_config(config: ConfigDict) -> CohortConfig:
     """The cohort and its policies (`config.cohort` without `root`)."""
-    return build(CohortConfig, "cohort", without(config.cohort, "root"))
+    made = build(CohortConfig, "cohort", without(config.cohort, "root"))
+    for field in ("tasks", "attributes"):
+        _differ(getattr(made, field), f"cohort.{field}")
+    return made
 
 
 def phantom_options(config: ConfigDict) -> PhantomOptions:
     """The phantom's knobs (`config.phantom` without `kind`)."""
     return build(PhantomOptions, "phantom", without(config.phantom, "kind"))
+
+
+def check_phantoms(config: ConfigDict) -> None:
+    """Refuses phantoms that cannot be drawn as `config.phantom` says, or not for this cohort.
+
+    Raises:
+      ValueError: the message names the field.
+    """
+    kind, name = config.phantom.kind, config.cohort.name
+    try:
+        phantom_options(config).resolved(kind)
+    except ValueError as error:
+        raise ValueError(f"config.phantom: {str(error).removeprefix('config.phantom: ')}") from error
+    if PHANTOM_TREES[kind] != name:
+        raise ValueError(f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but config.cohort.name is {name!r}")
 
 
 def train_config(block: ConfigDict, where: str) -> TrainConfig:
@@ -120,6 +164,22 @@ def train_config(block: ConfigDict, where: str) -> TrainConfig:
 def assess_options(config: ConfigDict) -> AssessOptions:
     """The assessment's settings (`config.assess`)."""
     return build(AssessOptions, "assess", config.assess)
+
+
+def check_intersections(config: ConfigDict, known: Sequence[str]) -> None:
+    """Refuses intersections of attributes that the study does not have.
+
+    Args:
+      config: the study.
+      known: the cohort's attributes.
+
+    Raises:
+      ValueError: the message names the attribute.
+    """
+    there = cohort_config(config).attributes or tuple(known)
+    for names in assess_options(config).intersections:
+        if unknown := [name for name in names if name not in there]:
+            raise ValueError(f"config.assess.intersections: the study has no attribute {unknown[0]!r}; it has {', '.join(there)}")
 
 
 def report_options(config: ConfigDict) -> ReportOptions:
@@ -133,20 +193,30 @@ def report_options(config: ConfigDict) -> ReportOptions:
 def splits_fractions(config: ConfigDict) -> tuple[tuple[float, ...], float]:
     """The shares of training, validation and test patients, and of the diagnosers' in the training's (`config.splits`)."""
     block = config.splits
+    if not isinstance(block.diagnosis_fraction, (int, float)):
+        raise ValueError(f"config.splits: diagnosis_fraction must be a number, got {block.diagnosis_fraction!r}")
     try:
-        return check_shares(block.fractions, block.diagnosis_fraction), float(block.diagnosis_fraction)
+        shares = check_shares(block.fractions, block.diagnosis_fraction)
     except (TypeError, ValueError) as error:
         raise ValueError(f"config.splits: {error}") from error
+    if min(shares) <= 0:
+        raise ValueError(f"config.splits: a study trains, selects and tests: all three fractions must be above 0, got {block.fractions}")
+    return shares, float(block.diagnosis_fraction)
 
 
-def check_batches(config: ConfigDict, devices: int) -> None:
+def check_batches(config: ConfigDict, devices: int, training: bool = True) -> None:
     """Refuses batches that do not divide over all devices of all processes.
+
+    Args:
+      config: the study.
+      devices: how many there are.
+      training: whether the batches of trainings are looked at too.
 
     Raises:
       ValueError: the message names the field.
     """
     sizes = {"tandem.batch_size": config.tandem.batch_size}
-    for group in ("diagnosers", "reconstructors", "mitigations"):
+    for group in ("diagnosers", "reconstructors", "mitigations") if training else ():
         for name, block in config[group].items():
             if "train" in block:
                 made = train_config(block, f"{group}.{name}")
@@ -162,15 +232,23 @@ def degradation(config: ConfigDict) -> Degradation:
 
 
 def numbers(values: Any, where: str) -> tuple[float, ...]:
-    """A list of numbers in the configuration; a single number is a list of one.
+    """A list of different numbers in the configuration; a single number is a list of one.
 
     Raises:
-      ValueError: something else stands there; the message names the field.
+      ValueError: something else stands there, or a number twice; the message names the field.
     """
     try:
-        return tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else (values,)))
+        found = tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else (values,)))
     except (TypeError, ValueError) as error:
         raise ValueError(f"config.{where} takes a list of numbers, got {plain(values)!r}") from error
+    _differ(found, where)
+    return found
+
+
+def _differ(values: Sequence[Any], where: str) -> None:
+    """Refuses a value that stands in a list twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"config.{where} must differ from one another, got {tuple(values)}")
 
 
 def studied_levels(config: ConfigDict) -> tuple[float, ...]:
@@ -312,8 +390,9 @@ class Plan:
             raise ValueError(f"fraction must lie in (0, 1], got {self.fraction}")
         if self.psnr_tolerance < 0 or self.task_tolerance < 0:
             raise ValueError("psnr_tolerance and task_tolerance must not be negative")
-        if len(set(self.weights)) != len(self.weights):
-            raise ValueError(f"weights must differ, got {self.weights}")
+        for name in ("reconstructors", "levels", "weights"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} must differ, got {getattr(self, name)}")
 
 
 PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(Plan))

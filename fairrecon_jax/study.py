@@ -1,7 +1,8 @@
 """The grid cohort x reconstructor x level as a list of pieces: what is done, what is left, and doing it.
 
-A piece is done when its record lies in `<workdir>/pieces/` with the digest of everything it depends on; then it is skipped. A study
-that was killed continues with the piece it was in (trainings from their last checkpoint) and ends in the same numbers.
+A piece is done when its record lies in `<workdir>/pieces/` with the digest of everything it depends on; then it is skipped. Making a
+piece ends the record of all that depend on it, and a piece that is asked for by itself is made only on what is done. A study that was
+killed continues with the piece it was in (trainings from their last checkpoint) and ends in the same numbers.
 
 In a run of several processes all of them train and predict together; everything else process 0 makes alone while the others wait, and it
 alone writes and speaks. The work directory must be on a disk that all of them see.
@@ -9,9 +10,6 @@ alone writes and speaks. The work directory must be on a disk that all of them s
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,57 +20,11 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax import finetuning, parallel, settings
 from fairrecon_jax.assessment import write_results
-from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.panels import write_report
+from fairrecon_jax.pieces import Piece, Wanted, needed, needing, parts
 from fairrecon_jax.progress import duration, say
 from fairrecon_jax.workspace import Workspace, level_name
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One piece of a study.
-
-    Attributes:
-      name: unique in the study, e.g. "train unet at 8".
-      kind: pieces of one kind take about equally long.
-      digest: of everything the result depends on.
-      run: makes it.
-      together: whether all processes of a run make it, and not process 0 alone.
-    """
-
-    name: str
-    kind: str
-    digest: str
-    run: Callable[[], Any]
-    together: bool = False
-
-    def record(self, workdir: Path) -> Path:
-        """The file that says the piece is done."""
-        return workdir / "pieces" / f"{self.name.replace(' ', '_')}.json"
-
-    def done(self, workdir: Path) -> dict[str, Any] | None:
-        """The piece's record if it is done and nothing it depends on has changed, else None."""
-        found = self.recorded(workdir)
-        return found if found.get("digest") == self.digest else None
-
-    def recorded(self, workdir: Path) -> dict[str, Any]:
-        """What the record says, {} where there is none or it was spoilt."""
-        try:
-            found = json.loads(self.record(workdir).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return found if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float)) else {}
-
-    def make(self, workdir: Path) -> None:
-        """Makes it and writes the record; every process of a run calls this."""
-        started = time.monotonic()
-        if self.together:
-            self.run()
-        else:
-            parallel.alone(self.run, f"make {self.name!r}")
-        record = json.dumps({"digest": self.digest, "seconds": round(time.monotonic() - started, 1)})
-        parallel.alone(lambda: write_atomic(self.record(workdir), record), f"finish {self.name!r}")
 
 
 def plan(workspace: Workspace) -> list[Piece]:
@@ -82,12 +34,13 @@ def plan(workspace: Workspace) -> list[Piece]:
     pieces = []
     if config.phantom.kind and not config.cohort.root:
         pieces.append(Piece("phantom", "phantom", settings.digest(config.phantom), workspace.write_phantom))
-    pieces.append(Piece("cohort", "cohort", source, workspace.prepare))
+    pieces.append(Piece("cohort", "cohort", source, workspace.prepare, needs=tuple(piece.name for piece in pieces)))
     readers = {}
     for name, block in config.diagnosers.items():
         readers[name] = settings.digest(source, name, block)
-        pieces.append(Piece(f"train {name}", f"train {name}", readers[name], partial(workspace.train_diagnoser, name), together=True))
+        pieces.append(Piece(f"train {name}", f"train {name}", readers[name], partial(workspace.train_diagnoser, name), True, ("cohort",)))
     cells, models, cells_of = [], {}, {}
+    made_by: dict[tuple[str, float], tuple[str, ...]] = {}
     for name, level in workspace.grid():
         physics = settings.without(config.degradation, *settings.GRID)
         block = settings.without(config.reconstructors[name], "levels")
@@ -107,17 +60,21 @@ def plan(workspace: Workspace) -> list[Piece]:
             word, kind, make = "train", f"train {name}", partial(workspace.train_reconstructor, name, level)
         else:
             word = ""  # nothing to learn
+        made_by[name, level] = made_by.get((trained, level), ())
         if word:
-            pieces.append(Piece(f"{word} {where}", kind, model, make, together=True))
+            pieces.append(Piece(f"{word} {where}", kind, model, make, True, ("cohort",)))
+            made_by[name, level] = (pieces[-1].name,)
         cells.append(settings.digest(model, readers, config.seed))
         models[name, level], cells_of[name, level] = model, cells[-1]
-        pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], partial(workspace.predict, name, level), together=True))
-    more = finetuning.pieces(workspace, models, cells_of, readers)
+        needs = ("cohort", *(f"train {reader}" for reader in readers), *made_by[name, level])
+        pieces.append(Piece(f"predict {where}", f"predict {name}", cells[-1], partial(workspace.predict, name, level), True, needs))
+    more = finetuning.pieces(workspace, models, cells_of, readers, made_by)
     pieces += [Piece(*fields) for fields in more]
     cells += [fields[2] for fields in more]
     assessed = settings.digest(cells, config.assess, config.degradation.fairness_level)
-    pieces.append(Piece("assess", "assess", assessed, partial(_assess, workspace)))
-    pieces.append(Piece("report", "report", settings.digest(assessed, config.report), partial(write_report, workspace)))
+    results = tuple(piece.name for piece in pieces if piece.verb in ("predict", "choose"))
+    pieces.append(Piece("assess", "assess", assessed, partial(_assess, workspace), needs=results))
+    pieces.append(Piece("report", "report", settings.digest(assessed, config.report), partial(write_report, workspace), needs=("assess",)))
     return pieces
 
 
@@ -127,29 +84,31 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
     Args:
       config: a study configuration (see `configs/`).
       workdir: the folder that holds everything the study makes.
-      only: make just the pieces whose name starts with this, or for whose name it is true, and always anew ("" = all that are left).
+      only: make just the pieces of this name or first word, or for whose name it is true, and always anew ("" = all that are left).
 
     Returns:
       The path of the report's page.
 
     Raises:
-      ValueError: a field of the configuration is refused, or `only` names no piece; the message says which there are.
+      ValueError: a field of the configuration is refused, `only` names no piece (the message says which there are), or a piece that it
+        names needs one that is not done (the message says which command makes it).
     """
     workspace = Workspace(config, workdir)
     parallel.alone(lambda: check(workspace), "check the configuration")
-    if not only:
-        settings.check_batches(config, jax.device_count())
     pieces = plan(workspace)
-    use_compilation_cache(workspace.workdir)
-    wanted = only if callable(only) else lambda name: name.startswith(only)
+    wanted = only if callable(only) else lambda name: not only or only in (name, parts(name)[0])
     chosen = [piece for piece in pieces if wanted(piece.name)]
-    left = parallel.alone(lambda: _begin(workspace, chosen, only), "look at the work directory")
+    if any(piece.together for piece in chosen):
+        settings.check_batches(config, jax.device_count(), any(piece.verb in ("train", "mitigate") for piece in chosen))
+    use_compilation_cache(workspace.workdir)
+    left = parallel.alone(lambda: _begin(workspace, pieces, chosen, only), "look at the work directory")
+    chosen = [piece for piece in pieces if piece in chosen or piece.name in left]
     for number, piece in enumerate(chosen, 1):
         if piece.name not in left:
             continue
         waiting = [p for p in chosen if p.name in left]
         say(f"[{number}/{len(chosen)}] {piece.name} ({_remaining(waiting, pieces, workspace.workdir)})")
-        piece.make(workspace.workdir)
+        piece.make(workspace.workdir, needing([piece.name], pieces))
         left.remove(piece.name)
     page = workspace.workdir / "report" / "index.html"
     if page.exists():
@@ -157,16 +116,23 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
     return page
 
 
-def _begin(workspace: Workspace, pieces: list[Piece], only: str | Callable[[str], bool]) -> list[str]:
-    """Writes the configuration, says what is done, and gives the names of the pieces to make."""
-    if not pieces:
-        asked, there = "as asked" if callable(only) else repr(only), ", ".join(piece.name for piece in plan(workspace))
+def _begin(workspace: Workspace, pieces: list[Piece], chosen: list[Piece], only: str | Callable[[str], bool]) -> list[str]:
+    """Writes the configuration, says what is done, and gives the names of the pieces to make: with those asked for, imports they need."""
+    if not chosen:
+        asked, there = repr(str(only)) if isinstance(only, (str, Wanted)) else "as asked", ", ".join(piece.name for piece in pieces)
         raise ValueError(f"no piece of the study is called {asked}; there are: {there}")
+    names, undone = {piece.name for piece in chosen}, {piece.name for piece in pieces if not piece.done(workspace.workdir)}
+    left = [piece.name for piece in needing(undone, pieces) if piece in chosen]
+    done = len(chosen) - len(left)
+    if only:
+        missing = [piece for piece in needed(names, pieces) if piece.name in undone - names]
+        for piece in missing:
+            if piece.verb != "import":
+                raise ValueError(f"{piece.name} is not up to date: run `fairrecon {piece.command}` first, or `fairrecon study` for all")
+        left = [piece.name for piece in pieces if piece in missing or piece in chosen]
     settings.write_config(workspace.config, workspace.workdir / "config.json")
-    left = [piece.name for piece in pieces if not piece.done(workspace.workdir)]
-    done = len(pieces) - len(left)
-    say(f"study in {workspace.workdir}: {done} of {len(pieces)} pieces are done; left: {', '.join(left) or 'nothing'}")
-    return [piece.name for piece in pieces] if only else left
+    say(f"study in {workspace.workdir}: {done} of {len(chosen)} pieces are done; left: {', '.join(left) or 'nothing'}")
+    return left
 
 
 def check(workspace: Workspace) -> None:
@@ -177,10 +143,11 @@ def check(workspace: Workspace) -> None:
     """
     config = workspace.config
     settings.check_fields(config)
+    settings.check_words(config)
     cohort = settings.cohort_config(config)
     find(cohort.name).check(cohort)
     settings.splits_fractions(config)
-    settings.assess_options(config)
+    settings.check_intersections(config, find(cohort.name).attribute_names)
     settings.report_options(config)
     degradation = settings.degradation(config)
     for level in settings.studied_levels(config):
@@ -189,6 +156,7 @@ def check(workspace: Workspace) -> None:
         _check_size(settings.reconstructor(config, name), f"reconstructors.{name}", config.cohort.image_size)
         if "train" in block:
             settings.train_config(block, f"reconstructors.{name}")
+        settings.augmentation(config, name)
         for level in settings.reconstructor_levels(config, name):
             for file in settings.weight_files(config, name, level_name(level)):
                 if not Path(file).is_file():
@@ -202,7 +170,7 @@ def check(workspace: Workspace) -> None:
         _check_size(reader, f"diagnosers.{name}", config.cohort.image_size)
     finetuning.check(config)
     if config.phantom.kind and not config.cohort.root:
-        settings.phantom_options(config)
+        settings.check_phantoms(config)
     else:
         root = workspace.root
         if not root.is_dir():

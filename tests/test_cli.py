@@ -34,7 +34,7 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
         (["study", "--config=configs/nowhere.py"], "nowhere"),
         (["study", "config=configs/lgg_mri.py"], "is not a flag"),
         (["study", "--konfig=x"], "konfig"),
-        (["study", "--config=configs/quickstart_xray.py", "--config.cohort.image_size=big"], "--config.cohort.image_size=big"),
+        (["study", "--config=configs/quickstart_xray.py", "--config.cohort.image_size=big"], "image_size takes int, got 'big'"),
         (
             ["study", "--config=configs/quickstart_xray.py", "--config.degradation.levels=(1e4,'x')"],
             "config.degradation.levels takes a list",
@@ -116,6 +116,49 @@ def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):
     assert cli.main(["prepare", *flags]) == 0
     parts = json.loads((tmp_path / "work" / "splits.json").read_text())["parts"]
     assert sum(map(len, parts.values())) == 30
+
+
+def test_phantoms_of_a_configuration_are_of_its_kind_with_the_flags_knobs(capsys, tmp_path):
+    flags = ["phantom", "--config=tests/tiny_study.py", f"--root={tmp_path / 'tree'}"]
+    assert cli.main([*flags, "--kind=xray"]) == 2
+    assert "--kind=xray contradicts config.phantom.kind, which is 'brain'" in capsys.readouterr().err
+    assert cli.main([*flags, "--patients=2", "--seed=5"]) == 0
+    truth = json.loads((tmp_path / "tree" / "ground_truth.json").read_text())
+    assert (truth["kind"], len(truth["patients"])) == ("brain", 2)
+    assert (truth["options"]["seed"], truth["options"]["size"], truth["options"]["slices"]) == (5, 32, 8)
+
+
+@pytest.mark.parametrize("command", [["reconstruct"], ["phantom"], ["mitigate", "--mitigation=x"], ["predict"], ["doctor"]])
+def test_a_configuration_without_the_blocks_of_a_study_is_refused_by_every_command(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    file = tmp_path / "my.py"
+    file.write_text(
+        "from ml_collections import ConfigDict as C\ndef get_config():\n    return C({'cohort': {'root': '', 'name': 'lgg_mri'}})\n"
+    )
+    assert cli.main([*command, f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
+    assert "the configuration has no seed: start from fairrecon_jax.defaults.study()" in capsys.readouterr().err
+
+
+def test_a_single_command_refuses_batches_too(capsys, tmp_path):
+    words = ["--config=tests/tiny_study.py", f"--workdir={tmp_path}", "--config.tandem.batch_size=0"]
+    for command in ("predict", "reconstruct"):
+        assert cli.main([command, *words]) == 2
+        assert "config.tandem.batch_size is 0: it must be a multiple of the number of devices" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "--level=8"], "phantom is not up to date: run `fairrecon prepare` first"),
+        (["predict", "--model=une"], "no piece of the study is called 'predict une'"),
+        (["train", "--model=unet", "--level=1"], "no piece of the study is called 'train unet at 1'"),
+        (["assess"], "phantom is not up to date: run `fairrecon prepare` first"),
+    ],
+)
+def test_a_single_command_needs_what_comes_before_it(words, message, capsys, tmp_path):
+    assert cli.main([words[0], "--config=tests/tiny_study.py", *words[1:], f"--workdir={tmp_path}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_using_a_model_before_training_says_what_to_do(capsys, tmp_path):

@@ -288,6 +288,13 @@ def test_a_block_that_is_not_there_is_answered_with_those_that_are(make, message
     assert str(refused.value) == message
 
 
+def test_a_diagnoser_without_a_kind_is_named():
+    made = config()
+    del made.diagnosers.tumor["kind"]
+    with pytest.raises(ValueError, match=r"^config\.diagnosers\.tumor has no field kind$"):
+        settings.diagnoser(made, "tumor", SPEC)
+
+
 def test_a_diagnoser_reads_all_tasks_of_its_kind_or_those_it_names():
     made = config()
     assert settings.diagnoser(made, "tumor", SPEC).tasks == ("tumor",)

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_study
+from ml_collections import ConfigDict
 
 from fairrecon_jax import finetuning, panels, study
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.pieces import Wanted
 from fairrecon_jax.settings import Plan
 from fairrecon_jax.study import Piece
 from fairrecon_jax.tandem import Tandem
@@ -29,8 +31,8 @@ SPEC = CohortSpec("c", "C", "mri", TASKS, ATTRIBUTES, DegradationSpec("mri_radia
 
 @pytest.fixture
 def made(monkeypatch, tmp_path):
-    """A study of three pieces "a one", "a two", "b" that note their making; `digests` and `broken` can be changed."""
-    found = types.SimpleNamespace(log=[], digests={"a one": "1", "a two": "1", "b": "1"}, broken="", workdir=tmp_path)
+    """A study of three pieces "a one", "a two", "b" that note their making; `digests`, `needs` and `broken` can be changed."""
+    found = types.SimpleNamespace(log=[], digests={"a one": "1", "a two": "1", "b": "1"}, needs={}, broken="", workdir=tmp_path)
 
     def work(name: str) -> None:
         if name == found.broken:
@@ -38,7 +40,8 @@ def made(monkeypatch, tmp_path):
         found.log.append(name)
 
     def plan(workspace):
-        return [Piece(name, name, digest, lambda name=name: work(name), name == "b") for name, digest in found.digests.items()]
+        pieces = found.digests.items()
+        return [Piece(name, name, digest, lambda name=name: work(name), name == "b", found.needs.get(name, ())) for name, digest in pieces]
 
     monkeypatch.setattr(study, "plan", plan)
     monkeypatch.setattr(study, "check", lambda workspace: None)
@@ -81,6 +84,107 @@ def test_a_piece_that_failed_has_no_record_and_the_study_goes_on_from_it(made):
     assert made.log == ["a one", "a two", "b"]
 
 
+def records(workdir) -> set[str]:
+    return {path.stem for path in (workdir / "pieces").iterdir()}
+
+
+def test_a_piece_is_made_only_on_what_is_done_with_the_same_choices(made):
+    made.needs = {"a two": ("a one",), "b": ("a two",)}
+    with pytest.raises(ValueError, match=r"^a one is not up to date: run `fairrecon a` first, or `fairrecon study` for all$"):
+        made.run(only="b")
+    assert not (made.workdir / "config.json").exists()
+    made.run()
+    made.digests |= {"a one": "2", "b": "2"}
+    with pytest.raises(ValueError, match="a one is not up to date"):
+        made.run(only="b")
+    assert made.log == ["a one", "a two", "b"]
+    assert made.run(only="a")
+    made.run(only="b")
+    assert made.log[3:] == ["a one", "a two", "b"]
+
+
+def test_making_a_piece_ends_the_records_of_what_is_made_from_it(made):
+    made.needs = {"b": ("a two",)}
+    made.run()
+    made.run(only="a two")
+    assert records(made.workdir) == {"a_one", "a_two"}
+    made.run()
+    assert made.log[3:] == ["a two", "b"]
+    made.broken, made.digests["a two"] = "a two", "2"
+    with pytest.raises(RuntimeError, match="a two"):
+        made.run()
+    assert records(made.workdir) == {"a_one"}, "what lies there may be half of the old and half of the new"
+    made.broken = ""
+    made.run()
+    assert made.log[5:] == ["a two", "b"]
+
+
+def test_a_piece_that_is_written_once_ends_records_only_where_it_changes(made):
+    made.digests = {"train x": "1", "predict x at 8": "1"}
+    made.needs = {"predict x at 8": ("train x",)}
+    made.run()
+    made.run(only="train")
+    assert records(made.workdir) == {"train_x", "predict_x_at_8"}
+    made.digests["train x"], made.broken = "2", "train x"
+    with pytest.raises(RuntimeError, match="train x"):
+        made.run(only="train")
+    assert records(made.workdir) == {"train_x", "predict_x_at_8"}, "a refused training has overwritten nothing"
+    made.broken = ""
+    made.run(only="train")
+    assert records(made.workdir) == {"train_x"}
+
+
+def test_imports_are_made_with_the_piece_that_needs_them(made):
+    made.digests = {"import x at 8": "1", "predict x at 8": "1"}
+    made.needs = {"predict x at 8": ("import x at 8",)}
+    made.run(only="predict")
+    assert made.log == ["import x at 8", "predict x at 8"]
+    made.run(only="predict")
+    assert made.log[2:] == ["predict x at 8"]
+
+
+def test_what_the_pieces_of_a_study_need(tmp_path):
+    config = tiny_study.get_config()
+    config.reconstructors.again = ConfigDict({"weights_of": "unet"})
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3, weights=(0.1, 1.0))
+    needs = {piece.name: set(piece.needs) for piece in study.plan(Workspace(config, tmp_path))}
+    assert needs["cohort"] == {"phantom"}
+    assert needs["train tumor"] == needs["train unet at 8"] == {"cohort"}
+    assert needs["predict identity at 8"] == {"cohort", "train tumor"}
+    assert needs["predict unet at 8"] == needs["predict again at 8"] == {"cohort", "train tumor", "train unet at 8"}
+    assert needs["mitigate unet with eodd@1 at 8"] == {"train tumor", "train unet at 8"}
+    assert needs["predict unet with eodd@1 at 8"] == {"mitigate unet with eodd@1 at 8"}
+    tried = {f"predict unet with eodd@{weight} at 8" for weight in ("0.1", "1")}
+    assert needs["choose unet with eodd at 8"] == tried | {"predict unet at 8"}
+    assert needs["assess"] == {name for name in needs if name.startswith(("predict", "choose"))}
+    assert needs["report"] == {"assess"}
+    assert set().union(*needs.values()) < set(needs)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (Wanted(("train",), model="unet"), ["train unet at 1000", "train unet at 10000"]),
+        (Wanted(("train",), model="unet", level="1000"), ["train unet at 1000"]),
+        (Wanted(("train",), level="1000"), ["train unet at 1000"]),
+        (Wanted(("predict",), model="irsde"), ["predict irsde at 1000"]),
+        (Wanted(("predict",)), ["predict irsde at 1000", "predict irsde_2 at 1000"]),
+        (Wanted(("mitigate", "predict"), True), ["mitigate unet with eodd@1 at 1000", "predict unet with eodd@1 at 1000"]),
+        (Wanted(("mitigate",), True, mitigation="eodd"), ["mitigate unet with eodd@1 at 1000"]),
+        (Wanted(("mitigate",), True, mitigation="eod"), []),
+    ],
+)
+def test_pieces_are_picked_by_whole_names(wanted, names):
+    there = ["cohort", "train tumor", "train unet at 1000", "train unet at 10000", "predict irsde at 1000", "predict irsde_2 at 1000"]
+    there += ["mitigate unet with eodd@1 at 1000", "predict unet with eodd@1 at 1000", "assess"]
+    assert list(filter(wanted, there)) == names
+
+
+def test_a_choice_of_pieces_in_words():
+    assert str(Wanted(("train",), model="unet", level="8")) == "train unet at 8"
+    assert str(Wanted(("predict",), level="8")) == "predict at 8"
+
+
 @pytest.mark.parametrize(("only", "names"), [("a", ["a one", "a two"]), ("b", ["b"]), (lambda name: name.endswith("one"), ["a one"])])
 def test_pieces_that_are_asked_for_are_always_made_anew_and_alone(made, only, names):
     made.run()
@@ -88,7 +192,7 @@ def test_pieces_that_are_asked_for_are_always_made_anew_and_alone(made, only, na
     assert made.log[3:] == names
 
 
-@pytest.mark.parametrize(("only", "asked"), [("c", "'c'"), (lambda name: False, "as asked")])
+@pytest.mark.parametrize(("only", "asked"), [("a o", "'a o'"), (Wanted(("c",)), "'c'"), (lambda name: False, "as asked")])
 def test_asking_for_no_piece_names_those_there_are(made, only, asked):
     with pytest.raises(ValueError) as refused:
         made.run(only=only)

@@ -38,3 +38,8 @@ def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -
         write_atomic(path, json.dumps(choices, indent=1))
     fixed = {name: value for name, value in choices.items() if name not in free}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def withdraw(workdir: Path) -> None:
+    """Leaves the directory to other choices."""
+    (workdir / "run.json").unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from absl import logging
 
 from fairrecon_jax import parallel
 from fairrecon_jax.training.checkpoints import digest, load_variables, save_variables
-from fairrecon_jax.training.claim import claim
+from fairrecon_jax.training.claim import claim, withdraw
 from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
 from fairrecon_jax.training.evaluation import Source
 from fairrecon_jax.training.run import Job, Run, TrainingDiverged
@@ -44,7 +44,8 @@ def fit(
 
     A run is a function of (trainable, sources, config, prepare, objective, initial, weights, augment): killed at any moment and called
     again with the same arguments it ends in the same parameters, bit for bit on the same devices. `workdir` receives `run.json` (the
-    choices), `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end.
+    choices), `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end; what is refused before its first
+    checkpoint leaves `workdir` to other choices.
 
     Args:
       trainable: losses and metrics.
@@ -79,8 +80,13 @@ def fit(
     if final.exists():
         logging.info("%s is finished: reading %s", trainable.name, final)
     else:
-        with Run(job) as run:
-            variables, record = run.finish()
+        try:
+            with Run(job) as run:
+                variables, record = run.finish()
+        except ValueError:
+            if not any((workdir / "checkpoints").glob("[0-9]*")):
+                withdraw(workdir)
+            raise
         facts = {"selection": config.selection, "best": record.best, "best_step": record.best_step, "steps": record.step}
         save_variables(final, variables, {"name": trainable.name, "run": run_digest, "choices": everything, **facts})
     if parallel.is_primary():

@@ -79,7 +79,7 @@ def test_configurations_may_be_text_or_mappings():
 
 def test_the_making_names_convention_rule_unit_tests_and_families(study):
     found = dict(record.making(study))
-    assert found["Convention shown"] == "paper (also in the tables: published)"
+    assert found["Convention shown"] == "estimable (also in the tables: published)"
     assert "balanced on validation originals" in found["Decision threshold"]
     assert "WHO grade IV by patient" in found["Unit of judgement"]
     assert "difference in differences" in found["Intervals and tests"]

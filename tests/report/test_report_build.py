@@ -130,7 +130,7 @@ def test_tables_exist_as_csv_and_tex(folder):
     assert len(pd.read_csv(tables / "long_fairness.csv")) == len(fake.fairness(SPEC, CELLS))
 
 
-def test_columns_of_every_csv_have_names_of_their_own(folder):
+def test_columns_of_every_csv_have_names_of_their_own(folder, text):
     heads = {path.name: next(csv.reader(path.open(encoding="utf-8"))) for path in (folder / "report" / "tables").glob("*.csv")}
     assert len(heads) > 20
     assert [name for name, head in heads.items() if len(set(head)) < len(head)] == []
@@ -248,9 +248,9 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     cells = [("unet", 4.0, "none")]
     rows = fake.fairness(SMALL, cells)
     rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
-    options = dataclasses.replace(QUICK, convention="estimable", title="My <title>", identifiers=True)
+    options = dataclasses.replace(QUICK, convention="paper", title="My <title>", identifiers=True)
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
-    assert "The convention &#39;estimable&#39; is not in the tables" in text
+    assert "The convention &#39;paper&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text
     assert "No test of the group gaps is in the tables" in text
     assert "<h1>My &lt;title&gt;</h1>" in text

@@ -212,6 +212,9 @@ def test_an_unknown_selection_is_refused_before_the_first_step(tmp_path: Path) -
     with pytest.raises(ValueError, match="selection 'psnr' is not a metric of fake: it gives error"):
         learn(tmp_path, dataclasses.replace(SELECT, selection="psnr"))
     assert not (tmp_path / "metrics.jsonl").exists()
+    learn(tmp_path, SELECT)
+    with pytest.raises(ValueError, match="selection was 'error', now 'psnr'"):
+        learn(tmp_path, dataclasses.replace(SELECT, selection="psnr"))
 
 
 def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_path: Path) -> None:

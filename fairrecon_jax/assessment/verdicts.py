@@ -155,7 +155,7 @@ def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
             elif part["verdict"] != "not estimable":
                 part["p_adjusted"] = float(np.fmax(part["p_value"], adjusted))
                 part["verdict"] = "shifted" if part["p_adjusted"] <= question.alpha else "within chance"
-        verdict, own = _of_row(found.verdict, row)
+        verdict, own = of_row(found.verdict, row)
         unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
         reason = "; ".join(part for part in (found.reason, own, unjudged) if part)
         named = {"group": found.group, "label_stratum": strata.get(found.label, "")}
@@ -164,11 +164,18 @@ def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
     return Pending(question.family, question.p_value, tuple(judged), settle)
 
 
-def _of_row(verdict: str, row: Row) -> tuple[str, str]:
-    """The verdict on a row's own gap, and why it differs from that of the tested groups.
+def of_row(verdict: str, row: Row) -> tuple[str, str]:
+    """The verdict on a row's own gap.
 
     The test says which way the largest difference between estimable groups went. Another gap of the same cell (over all groups, or a
     ratio of errors) may have gone the other way: there its own interval decides.
+
+    Args:
+      verdict: of the test.
+      row: the change row, with `change`, `ci_low` and `ci_high`.
+
+    Returns:
+      (verdict, why it differs from the test's, or "").
     """
     change, low, high = row["change"], row["ci_low"], row["ci_high"]
     if verdict not in ("widened", "narrowed") or (change > 0 if verdict == "widened" else change < 0):

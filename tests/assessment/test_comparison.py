@@ -1,5 +1,7 @@
 """Mitigated against unmitigated: planted help and harm are found, absent ones are not, thresholds and price are what they should be."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import predictions_fake as fake
@@ -74,6 +76,22 @@ def test_the_price_is_paired(compared, stacked):
         for part in (test[test["mitigation"] == m] for m in ("none", "cure"))
     ]
     assert price.loc[("auroc", "edema"), "change"] == pytest.approx(areas[1] - areas[0], abs=1e-9)
+
+
+def test_at_chance_is_a_matter_of_the_original_images(quick):
+    """The unmitigated reconstruction loses the diagnosis, the original does not: the mitigation is judged. And the other way round."""
+    fine = fake.xray(cells=CELL)
+    guess = np.random.default_rng(5).random(len(fine))
+    lost = fine.assign(edema__reconstructed=guess)
+    blind = fine.assign(edema__original=guess)
+    for base, judged in ((lost, True), (blind, False)):
+        cured = base.assign(edema__reconstructed=fine["edema__reconstructed"], mitigation="cure")
+        row = gap(compare(pd.concat([base, cured]), fake.XRAY, quick()), "cure")
+        assert (row["verdict"] != "at chance") == judged
+        if not judged:
+            area = roc_auc_score(base.loc[base["split"] == "test", "edema__label"], guess[base["split"] == "test"])
+            low, high = map(float, re.search(r"AUROC on originals \[([\d.]+), ([\d.]+)\]", row["reason"]).groups())
+            assert low < area < high
 
 
 def test_without_a_pair_there_is_no_row(quick):

@@ -86,3 +86,18 @@ def test_dice_through_the_assessment_by_hand():
     assert one(few[1], **CHANGE, metric="ser")["verdict"] == "not estimable"
     nobody = one(judge(frame, min_patients=81)[0], metric="dice", attribute="", version="change")
     assert (nobody["verdict"], nobody["reason"]) == ("not estimable", "fewer than 81 patients")
+
+
+def test_a_ratio_that_grows_while_the_difference_shrinks_is_widened():
+    """Dice .60 -> .80 of women and .70 -> .88 of men: Delta-Dice .10 -> .08 narrows, SER .4/.3 -> .2/.12 widens, by its own interval."""
+    r, size = np.random.default_rng(2), 200
+    women = np.arange(2 * size) < size
+    frame = pd.DataFrame({"example_id": [f"s{i:03d}" for i in range(2 * size)], "patient_id": [f"p{i:03d}" for i in range(2 * size)]})
+    frame = frame.assign(split="test", level=4.0, reconstructor="unet", sex=np.where(women, "Female", "Male"), tumour__label=50.0)
+    frame["tumour__original"] = np.where(women, 0.6, 0.7) + r.normal(0, 0.02, 2 * size)
+    frame["tumour__reconstructed"] = np.where(women, 0.8, 0.88) + r.normal(0, 0.02, 2 * size)
+    _, fairness = judge(frame)
+    ratio, difference = (one(fairness, **CHANGE, metric=metric) for metric in ("ser", "delta_dice"))
+    assert (ratio["verdict"], difference["verdict"]) == ("widened", "narrowed")
+    assert ratio["ci_low"] > 0 > difference["change"]
+    assert "the gap of this row changed by +0.3" in ratio["reason"]

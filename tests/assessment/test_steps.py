@@ -17,7 +17,7 @@ from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.study import Grouping, Study, Units, studies
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, Question, group_rows, without_test
+from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, Question, group_rows, of_row, without_test
 
 NAN = float("nan")
 EVERYONE = Grouping("", ("",), np.zeros(8, np.int32), "")
@@ -330,3 +330,21 @@ def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
             AssessOptions(alpha=alpha)
     with pytest.raises(ValueError, match=r"conventions must be among .* got \(\)"):
         AssessOptions(conventions=())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "change", "limits", "wanted"),
+    [
+        ("narrowed", -0.1, (-0.2, 0.0), "narrowed"),
+        ("narrowed", 0.1, (-0.1, 0.2), "shifted"),
+        ("narrowed", 0.1, (0.05, 0.2), "widened"),
+        ("widened", -0.1, (-0.2, -0.05), "narrowed"),
+        ("widened", 0.0, (np.nan, np.nan), "shifted"),
+        ("reversed", 0.1, (0.05, 0.2), "reversed"),
+        ("within chance", 0.1, (0.05, 0.2), "within chance"),
+    ],
+)
+def test_a_row_is_not_given_the_direction_of_another_gap(verdict, change, limits, wanted):
+    found, told = of_row(verdict, {"change": change, "ci_low": limits[0], "ci_high": limits[1]})
+    assert found == wanted
+    assert bool(told) == (wanted != verdict)

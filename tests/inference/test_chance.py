@@ -93,3 +93,22 @@ def test_refusals():
         chance_floor(np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0)
     with pytest.raises(ValueError, match="group must be a vector"):
         chance_floor(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)
+
+
+def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
+    """Two groups of 60 and one of 4 that takes no part."""
+    rng = np.random.default_rng(3)
+    size, group = 124, np.repeat([0, 1, 2], [60, 60, 4])
+    decision, label = rng.integers(0, 2, (2, size)).astype(float)
+    mask = np.array([[True, True, False], [True, True, False]])
+    found = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask)
+    assert found["eodd_estimable"].mean < found["eodd"].mean
+    rates = np.array([[decision[(label == y) & (group == g)].mean() for g in (0, 1)] for y in (0, 1)])
+    assert found["eodd_estimable"].observed == pytest.approx(np.abs(np.diff(rates)).max(), abs=1e-6)
+    assert found["eop_estimable"].observed == pytest.approx(abs(rates[1, 1] - rates[1, 0]), abs=1e-6)
+    whole = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=np.ones((2, 3), bool))
+    np.testing.assert_array_equal(whole["eodd_estimable"], whole["eodd"])
+    means = chance_floor_means(decision, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask[0])
+    assert means["delta_estimable"].mean < means["delta"].mean
+    nothing = chance_floor_means(decision, group, np.arange(size), KEY, groups=3, permutations=20, mask=np.zeros(3, bool))
+    assert np.isnan(nothing["ser_estimable"].mean)

@@ -89,19 +89,20 @@ class DegradationSpec:
     """Which degradation a cohort is studied under.
 
     Attributes:
-      kind: "mri_radial" (levels are acceleration factors, higher is worse) or "xray_low_dose" (levels are photon counts, lower is worse).
+      kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels are photon counts, lower is worse) or
+        "unnamed" (predictions from elsewhere that do not say: one level, whose number means nothing).
       levels: the levels of the study, mildest first.
       fairness_level: the level at which group gaps are the headline.
     """
 
-    kind: Literal["mri_radial", "xray_low_dose"]
+    kind: Literal["mri_radial", "xray_low_dose", "unnamed"]
     levels: tuple[float, ...]
     fairness_level: float
 
     @property
     def unit(self) -> str:
         """The physical meaning of a level, as an axis label."""
-        return {"mri_radial": "acceleration factor", "xray_low_dose": "photon count"}[self.kind]
+        return {"mri_radial": "acceleration factor", "xray_low_dose": "photon count", "unnamed": "a level"}[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,17 @@ def reasons(table):
 
 @pytest.mark.parametrize(
     ("cell", "name"),
-    [(1.0, "1"), ("tensor(1.)", "1"), ("tensor([2.5])", "2.5"), (" White ", "White"), (np.int64(3), "3"), (True, "1"), ("A 1", "A 1")],
+    [
+        (1.0, "1"),
+        ("tensor(1.)", "1"),
+        ("tensor([2.5])", "2.5"),
+        (" White ", "White"),
+        (np.int64(3), "3"),
+        (True, "1"),
+        ("A 1", "A 1"),
+        (1234567, "1234567"),
+        (" ", None),
+    ],
 )
 def test_names_of_groups(cell, name):
     assert text(cell) == name
@@ -128,6 +138,71 @@ def test_constants_and_columns_place_every_row(tmp_path):
     ]
 
 
+def test_a_row_without_mitigation_has_none(tmp_path):
+    table = pd.concat([frame().assign(fix=[None, "None"] * 60), frame().assign(fix="dro")])
+    for name in ("mine.csv", "mine.parquet"):
+        found, _ = read(tmp_path, table, name, mitigation="fix")
+        assert found["mitigation"].value_counts().to_dict() == {"none": 120, "dro": 120}
+    found, _ = read(tmp_path, frame(), mitigation={"value": None})
+    assert set(found["mitigation"]) == {"none"}
+
+
+def test_a_level_that_nobody_named_is_not_a_photon_count(tmp_path):
+    frame().to_csv(tmp_path / "mine.csv", index=False)
+    options = {"threshold_rule": "fixed", "threshold_value": 0.5, "replicates": 20, "flips": 19, "floor_draws": 10, "auroc_gaps": False}
+    page = assess_table(tmp_path / "mine.csv", {**MAPPING, "options": options}, tmp_path / "out").read_text()
+    assert "At a level not named, the AUROC went from" in page
+    assert "hoton count 1" not in page
+    _, spec = read_table(tmp_path / "out" / "predictions.parquet")
+    assert spec.degradation.kind == "unnamed"
+
+
+def test_patients_whose_images_disagree_are_in_no_group(tmp_path):
+    table = frame().assign(who=[f"p{i // 8}" for i in range(120)], part="test")
+    table["sex"] = np.array(["F", "M"])[np.arange(120) // 8 % 2]
+    table.loc[[0, 9], "sex"] = ["M", None]
+    found, _ = read(tmp_path, table)
+    assert found.loc[found["patient_id"] == "p0", "sex"].isna().all()
+    assert found["sex"].isna().sum() == 8 + 1
+    assert reasons(found)["patients with images in several groups of sex count as unknown"] == 1
+    found, _ = read(tmp_path, table, attributes={"sex": {"column": "sex", "per": "image"}})
+    assert found["sex"].isna().sum() == 1
+
+
+def test_a_patient_may_be_in_several_splits_that_are_not_judged(tmp_path):
+    more = frame(8).assign(who="x", image=[f"x{i}" for i in range(8)], part=["train", "pretrain"] * 4)
+    found, _ = read(tmp_path, pd.concat([frame(), more]))
+    assert reasons(found) == {"rows of other splits than validation and test were left out": 8}
+    with pytest.raises(ValueError, match=r"1 patients are in several splits, e.g. 'p001' in \['Train', 'test'\]"):
+        read(tmp_path, pd.concat([frame(), frame(8).assign(who="p001", image=list("abcdefgh"), part="Train")]))
+    other = frame().assign(part=np.where(np.arange(120) < 2, "test", "mine"), who=["p000"] + ["p001"] * 119)
+    with pytest.raises(ValueError, match=r"e.g. 'p001' in \['mine', 'test'\]"):
+        read(tmp_path, other, split={"column": "part", "test": "mine"})
+
+
+def test_splits_that_are_numbers(tmp_path):
+    table = frame().assign(part=(np.arange(120) % 4).astype(float))
+    table.loc[0, "part"] = np.nan
+    found, _ = read(tmp_path, table, split={"column": "part", "val": 3, "test": [1, 2]})
+    assert found["split"].value_counts().to_dict() == {"test": 60, "val": 30}
+
+
+def test_names_are_kept_as_they_are_written(tmp_path):
+    table = frame().assign(who=[f"{i:020d}" for i in range(120)])
+    table.loc[0:1, "who"] = [None, " "]
+    found, _ = read(tmp_path, table)
+    assert (found["patient_id"].nunique(), found["patient_id"].iloc[0]) == (118, f"{2:020d}")
+    assert reasons(found) == {"rows without a patient were left out": 2}
+    table.set_index("image").to_parquet(tmp_path / "indexed.parquet")
+    assert read_table(tmp_path / "indexed.parquet", MAPPING)[0]["example_id"].tolist() == found["example_id"].tolist()
+
+
+def test_findings_that_would_share_a_name_are_refused(tmp_path):
+    table = pd.DataFrame(columns=["A b", "A b_recon", "A-b", "A-b_recon"])
+    with pytest.raises(ValueError, match="the columns 'A b' and 'A-b' are both called 'a_b'; rename one or give a mapping"):
+        published(table, tmp_path / "x.csv")
+
+
 @pytest.mark.parametrize(("entry", "sizes"), [(None, {"test": 120}), ("part", {"test": 90, "val": 30}), ({"column": "part"}, None)])
 def test_splits(tmp_path, entry, sizes):
     found, _ = read(tmp_path, frame(), split=entry)
@@ -141,6 +216,10 @@ def test_splits_of_other_words(tmp_path):
     assert reasons(found) == {"rows of other splits than validation and test were left out": 30}
     found, _ = read(tmp_path, table, split={"column": "part", "test": ["train", "Dev"], "val": "TEST"})
     assert found["split"].value_counts().to_dict() == {"test": 60, "val": 30}
+    found, _ = read(tmp_path, table, split={"column": "part", "val": "TEST", "test": "Validation"})
+    assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
+    found, _ = read(tmp_path, table, split={"column": "part", "test": "Validation"})
+    assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
     with pytest.raises(ValueError, match=r"mapping 'split' has unknown keys \['train'\]"):
         read(tmp_path, table, split={"column": "part", "train": "train"})
 

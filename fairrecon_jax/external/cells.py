@@ -27,18 +27,29 @@ def number(cell: object) -> float:
     return float(found.group(1) or found.group(2))
 
 
-def text(value: object) -> str:
-    """A group's name: whole numbers without their decimal point, printed tensors as their number."""
+def text(value: object) -> str | None:
+    """A group's name: whole numbers without their decimal point, printed tensors as their number; blank is None."""
     try:
         parsed = number(value)
     except ValueError:
         return str(value).strip()
-    return f"{parsed:g}"
+    return None if np.isnan(parsed) else f"{parsed:.0f}" if parsed.is_integer() else f"{parsed:.7g}"
+
+
+def words(cells: pd.Series) -> pd.Series:
+    """Cells as text without blanks around it; an empty one is missing."""
+    return cells.astype(object).map(lambda cell: str(cell).strip() or None, na_action="ignore").astype(object)
+
+
+def check(good: pd.Series, where: str, wanted: str) -> None:
+    """Refuses the first row that is not good, by its number."""
+    if not good.all():
+        raise ValueError(f"{where}, row {int(np.flatnonzero(~good)[0]) + 1}: {wanted}")
 
 
 def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
     """A column by name; a missing one is an error that says who asked for it."""
-    if column not in frame.columns:
+    if column not in list(frame.columns):
         raise ValueError(
             f"the table has no column {column!r}, which the mapping names for {what}; its columns are {list(frame.columns)[:30]}"
         )
@@ -47,7 +58,11 @@ def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
 
 def numbers(frame: pd.DataFrame, column: object, what: str = "") -> pd.Series:
     """A column as floats; the first cell that is none is named."""
-    cells = column_of(frame, column, what or str(column))
+    return parsed(column_of(frame, column, what or str(column)), f"column {column!r}")
+
+
+def parsed(cells: pd.Series, where: str) -> pd.Series:
+    """Cells as floats; the first that is none is named by where it stands and its row."""
     if pd.api.types.is_numeric_dtype(cells):
         return cells.astype(float)
     values = np.full(len(cells), np.nan)
@@ -55,5 +70,5 @@ def numbers(frame: pd.DataFrame, column: object, what: str = "") -> pd.Series:
         try:
             values[i] = number(cell)
         except ValueError as error:
-            raise ValueError(f"column {column!r}, row {i + 1}: {error}") from error
+            raise ValueError(f"{where}, row {i + 1}: {error}") from error
     return pd.Series(values, index=cells.index)

@@ -29,14 +29,38 @@ class Log:
         return table
 
 
+def one_split(patients: pd.Series, split: pd.Series, own: pd.Series) -> None:
+    """Refuses patients of validation or test who are in another split too, whatever the table calls it.
+
+    Args:
+      patients: name per row, missing where unknown.
+      split: "val", "test" or missing.
+      own: the table's own name of the split, missing where it names none.
+
+    Raises:
+      ValueError: some are; the message counts them and shows one with the table's own names.
+    """
+    names = split.where(split.notna(), own.map("other: {}".format, na_action="ignore"))
+    several = names.groupby(patients).nunique() > 1
+    crossing = several.index[several & split.notna().groupby(patients).any()]
+    if len(crossing):
+        where = sorted(own[patients == crossing[0]].dropna().unique())
+        raise ValueError(f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in {where}; split by patient")
+
+
+def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.DataFrame:
+    """The table with attributes of the patient made unknown for patients whose images disagree, counted."""
+    for attribute in (a for a in attributes if a.per == "patient"):
+        several = table.groupby("patient_id")[attribute.name].nunique() > 1
+        table = table.assign(**{attribute.name: table[attribute.name].where(~table["patient_id"].map(several), None)})
+        log.add(f"patients with images in several groups of {attribute.name} count as unknown", int(several.sum()))
+    return table
+
+
 def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     """Leaves out what cannot be used, counted; refuses what contradicts itself."""
     log.add("rows without a patient were left out", int(table["patient_id"].isna().sum()))
     table = table[table["patient_id"].notna()]
-    per_patient = table.dropna(subset=["split"]).groupby("patient_id")["split"].nunique()
-    crossing = per_patient[per_patient > 1]
-    if len(crossing):
-        raise ValueError(f"{len(crossing)} patients are in several splits, e.g. {crossing.index[0]!r}; split by patient")
     log.add("rows of other splits than validation and test were left out", int(table["split"].isna().sum()))
     table = table[table["split"].notna()]
     repeated = table.duplicated()

@@ -2,15 +2,18 @@
 
 A mapping is a dictionary or a YAML file:
 
-    name: my_cohort                      # optional, the file's name otherwise; also title, modality, citation
+    name: my_cohort                      # optional, the file's name otherwise; also title, citation
     example: image_id                    # column; may be left out where every row is its own image
     patient: patient_id                  # column; without it every row counts as a patient of its own
     split: {column: fold, val: [dev], test: [test]}        # or just a column; without it all rows are test rows
+    modality: mri                        # or xray; needed with a level: acceleration factors (mri) or photon counts (xray)
     level: {value: 4.0}                  # a column name, or {value: constant}; likewise reconstructor, mitigation, seed
     reconstructor: model
     tasks:
       effusion: {label: y, original: p_full, reconstructed: p_recon}          # aggregation, title, kind: segmentation (Dice)
-    attributes: {sex: {column: Sex, groups: {Female: F, Male: M}}, age: {column: Age, cut: 62}}    # or just {sex: Sex}: its values
+    attributes:                          # one value per patient (two are unknown) unless per: image
+      sex: {column: Sex, groups: {Female: F, Male: M}}     # or just Sex: its values are the groups
+      age: {column: Age, cut: 62, per: image}
     options: {threshold_rule: fixed, threshold_value: 0.5} # AssessOptions of `assess_table`
 
 The published code's CSV (`<Finding>`, `<Finding>_class`, `<Finding>_recon`) needs no mapping.
@@ -22,7 +25,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 import yaml
@@ -32,6 +35,8 @@ from fairrecon_jax.assessment import AssessOptions
 KEYS = frozenset(
     "name title modality citation example patient split level reconstructor mitigation seed tasks attributes image_metrics options".split()
 )
+METRICS = frozenset(("psnr", "ssim", "nrmse", "lpips"))
+RESERVED = METRICS | frozenset("example_id patient_id split level reconstructor mitigation seed cohort".split())
 KNOWN_ATTRIBUTES = {"sex": ("sex", "gender"), "age": ("age", "age_at_cxr"), "race": ("race", "primary_race")}
 KNOWN_PATIENTS = ("patient_id", "patientid", "patient", "patient id")
 PUBLISHED_LEVEL, PUBLISHED_AGE_CUT = 1e4, 62.0
@@ -54,13 +59,15 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
         return {}
     if isinstance(mapping, Mapping):
         return dict(mapping)
+    if not isinstance(mapping, str | os.PathLike):
+        raise ValueError(f"a mapping is a dictionary or the path of a YAML file, got {type(mapping).__name__}")
     source = Path(mapping)
     if not source.is_file():
         raise FileNotFoundError(f"no mapping at {source}")
     try:
         loaded = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source} is not YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
         raise ValueError(f"{source} must hold keys and values, got {type(loaded).__name__}")
     return loaded
@@ -71,13 +78,15 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     findings = [c for c in frame.columns if f"{c}_recon" in frame.columns]
     if not findings:
         raise ValueError(
-            f"{source} is not the published code's CSV (no columns <Finding>, <Finding>_class, <Finding>_recon) and no mapping with "
+            "this is not the published code's CSV (no columns <Finding>, <Finding>_class, <Finding>_recon) and no mapping with "
             f"'tasks' was given; its columns are {list(frame.columns)[:20]}"
         )
     lower = {str(c).lower(): c for c in frame.columns}
     tasks: dict[str, Any] = {}
     for finding in findings:
         name = re.sub(r"\W+", "_", finding.strip().lower())
+        if name in tasks:
+            raise ValueError(f"the columns {tasks[name]['label']!r} and {finding!r} are both called {name!r}; rename one or give a mapping")
         tasks[name] = {"label": finding, "reconstructed": f"{finding}_recon", "title": finding}
         if f"{finding}_class" in frame.columns:
             tasks[name]["original"] = f"{finding}_class"
@@ -99,7 +108,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     Raises:
       ValueError: an option is unknown or out of range; the message names it.
     """
-    given = dict(mapping.get("options") or {})
+    given = entries("mapping 'options'", mapping.get("options"))
     lists = {k: tuple(tuple(v) if isinstance(v, list) else v for v in value) for k, value in given.items() if isinstance(value, list)}
     try:
         return AssessOptions(**{**given, **lists})
@@ -120,3 +129,31 @@ def fields_of(where: str, entry: Any, known: frozenset[str]) -> dict[str, Any]:
         raise ValueError(f"{where} must hold keys among {sorted(known)}, got {entry!r}")
     check_keys(where, entry, known)
     return dict(entry)
+
+
+def entries(where: str, given: Any) -> dict[str, Any]:
+    """A part of the mapping that holds entries by name; none is an empty one."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where} must hold 'name: entry' pairs, got {given!r}")
+    unnamed = [name for name in given if not isinstance(name, str) or not name.strip()]
+    if unnamed:
+        raise ValueError(f"{where} has the name {unnamed[0]!r}; names are text, in quotes where YAML reads something else")
+    return dict(given)
+
+
+def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+    """Refuses names of tasks and attributes that would overwrite a column of the table."""
+    for kind, names, taken in (("tasks", tasks, RESERVED), ("attributes", attributes, RESERVED | set(tasks))):
+        for name in names:
+            if name in taken or (kind == "attributes" and "__" in name):
+                raise ValueError(f"{kind}.{name}: this name is taken; choose one without '__' that is not among {sorted(taken)}")
+
+
+def one_of(where: str, value: Any, owner: type, field: str) -> Any:
+    """A value that the field of a specification allows."""
+    known = get_args(get_type_hints(owner)[field])
+    if value not in known:
+        raise ValueError(f"{where} must be {' or '.join(map(repr, known))}, got {value!r}")
+    return value

@@ -114,6 +114,8 @@ def metric_name(metric: str) -> str:
 
 def level_name(level: float, degradation: DegradationSpec) -> str:
     """A level in words short enough for a tick: "8x" for an acceleration, "10,000 photons" for a photon count."""
+    if degradation.kind == "unnamed":
+        return "not named"
     if not math.isfinite(level):
         return "any level"
     if degradation.kind == "mri_radial":
@@ -124,7 +126,7 @@ def level_name(level: float, degradation: DegradationSpec) -> str:
 def level_short(level: float, degradation: DegradationSpec) -> str:
     """A level short enough for a heading, yet with its unit: "8×", "10,000 photons"."""
     words = level_name(level, degradation)
-    return words if degradation.kind == "mri_radial" else f"{words} photons"
+    return f"{words} photons" if degradation.kind == "xray_low_dose" else words
 
 
 def level_phrase(level: float, degradation: DegradationSpec) -> str:

@@ -58,6 +58,8 @@ def test_levels_in_words(level, degradation, expected):
 def test_levels_in_sentences_carry_their_unit():
     assert style.level_phrase(8.0, MRI) == "acceleration factor 8×"
     assert style.level_phrase(3e3, XRAY) == "photon count 3,000"
+    unnamed = DegradationSpec("unnamed", (1.0,), 1.0)
+    assert (style.level_phrase(1.0, unnamed), style.level_short(1.0, unnamed)) == ("a level not named", "not named")
 
 
 def test_metrics_in_words():

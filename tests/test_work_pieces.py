@@ -117,6 +117,9 @@ def test_making_a_piece_ends_the_records_of_what_is_made_from_it(made):
     made.broken = ""
     made.run()
     assert made.log[5:] == ["a two", "b"]
+    (made.workdir / "pieces" / "a_two.json").unlink()
+    made.run()
+    assert made.log[7:] == ["a two", "b"], "in the same run"
 
 
 def test_a_piece_that_is_written_once_ends_records_only_where_it_changes(made):

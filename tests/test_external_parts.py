@@ -189,9 +189,11 @@ def test_splits_that_are_numbers(tmp_path):
 
 def test_names_are_kept_as_they_are_written(tmp_path):
     table = frame().assign(who=[f"{i:020d}" for i in range(120)])
-    table.loc[0:1, "who"] = [None, " "]
+    table.loc[0, "who"] = None
     found, _ = read(tmp_path, table)
-    assert (found["patient_id"].nunique(), found["patient_id"].iloc[0]) == (118, f"{2:020d}")
+    assert (found["patient_id"].nunique(), found["patient_id"].iloc[0]) == (119, f"{1:020d}")
+    table.loc[1, "who"] = " "
+    found, _ = read(tmp_path, table)
     assert reasons(found) == {"rows without a patient were left out": 2}
     table.set_index("image").to_parquet(tmp_path / "indexed.parquet")
     assert read_table(tmp_path / "indexed.parquet", MAPPING)[0]["example_id"].tolist() == found["example_id"].tolist()
@@ -218,6 +220,8 @@ def test_splits_of_other_words(tmp_path):
     assert found["split"].value_counts().to_dict() == {"test": 60, "val": 30}
     found, _ = read(tmp_path, table, split={"column": "part", "val": "TEST", "test": "Validation"})
     assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
+    with pytest.raises(ValueError, match="no test row is left"):
+        read(tmp_path, table, split={"column": "part", "val": "TEST"})
     found, _ = read(tmp_path, table, split={"column": "part", "test": "Validation"})
     assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
     with pytest.raises(ValueError, match=r"mapping 'split' has unknown keys \['train'\]"):

@@ -15,13 +15,13 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax import defaults
 from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.atomic import write_atomic
 from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.data.phantoms import PhantomOptions
 from fairrecon_jax.data.splits import check_shares
-from fairrecon_jax.defaults import study
 from fairrecon_jax.diagnosers import Diagnoser, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.models.build import misfits
@@ -107,8 +107,8 @@ def check_fields(config: ConfigDict) -> None:
             if not isinstance(block, ConfigDict) or name not in block:
                 raise ValueError(f"the configuration has no {path}: start from fairrecon_jax.defaults.study(), as configs/ do")
             block = block[name]
-    for where, known in {"": study(), **{f".{name}": study()[name] for name in ("splits", "tandem")}}.items():
-        block = config[where[1:]] if where else config
+    start = defaults.study()
+    for where, block, known in (("", config, start), *((f".{name}", config[name], start[name]) for name in ("splits", "tandem"))):
         if unknown := sorted(set(block) - set(known)):
             raise ValueError(f"config{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
 

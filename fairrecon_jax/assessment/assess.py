@@ -12,7 +12,7 @@ from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.pending import settle
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.separation import separation
-from fairrecon_jax.assessment.study import Study, studies, units
+from fairrecon_jax.assessment.study import Grouping, Study, studies, units
 from fairrecon_jax.types import CohortSpec, Task
 
 
@@ -71,12 +71,12 @@ def _classification(context: Context, tasks: list[Task]) -> None:
     for members in batches(_prepare(context, task) for task in tasks):
         judged = members[0].units.paired and context.options.threshold_rule in SHARED_RULES
         flips: list[tuple[np.ndarray, ...]] = everyone(context, members) if judged else [()] * len(members)
-        areas = [_add_task(context, one, p_values) for one, p_values in zip(members, flips, strict=True)]
+        areas, measured = zip(*(_add_task(context, one, p_values) for one, p_values in zip(members, flips, strict=True)), strict=True)
         for place, grouping in enumerate(members[0].units.groupings):
             if grouping.name and np.any(grouping.code >= 0):
-                tests = run_tests(context, members, place, judged)
-                for one, test, area in zip(members, tests, areas, strict=True):
-                    gaps.add_gaps(context, _base(one), one.units, one.units.groupings[place], _measure(context, one, place), test, area)
+                tests = run_tests(context, members, place, judged, [found[place].cells for found in measured])
+                for one, found, test, area in zip(members, measured, tests, areas, strict=True):
+                    gaps.add_gaps(context, _base(one), one.units, one.units.groupings[place], found[place], test, area)
 
 
 def _base(one: Judged) -> Row:
@@ -84,23 +84,24 @@ def _base(one: Judged) -> Row:
     return {"task": one.task.name, "unit": one.units.unit, "threshold_rule": one.thresholds.rule}
 
 
-def _measure(context: Context, one: Judged, place: int) -> classification.Measured:
+def _measure(context: Context, one: Judged, grouping: Grouping) -> classification.Measured:
     """Bootstrap of one task and grouping."""
     options, (resampled, weights) = context.options, context.resampled(one.units)
-    grouping = one.units.groupings[place]
     choices = (options.conventions, options.min_patients, options.alpha)
     return classification.measure(one.units, one.decisions, grouping, resampled, weights, *choices)
 
 
-def _add_task(context: Context, one: Judged, flips: tuple[np.ndarray, ...]) -> tuple[Interval, ...]:
-    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals."""
+def _add_task(
+    context: Context, one: Judged, flips: tuple[np.ndarray, ...]
+) -> tuple[tuple[Interval, ...], tuple[classification.Measured, ...]]:
+    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals, and what was measured per grouping."""
     performance.add_thresholds(context, _base(one), one.thresholds)
     areas: tuple[Interval, ...] = ()
-    for place, grouping in enumerate(one.units.groupings):
+    every = tuple(_measure(context, one, grouping) for grouping in one.units.groupings)
+    for grouping, measured in zip(one.units.groupings, every, strict=True):
         separated = separation(one.units, one.decisions.known, one.decisions.shared, grouping)
-        measured = _measure(context, one, place)
         found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
         performance.add_performance(context, _base(one), found)
         if grouping.name == "":
             areas = tuple(context.anchor(one.task.name, separated, k) for k in range(len(context.study.cells)))
-    return areas
+    return areas, every

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from fairrecon_jax.assessment.classification import Decisions, count
+from fairrecon_jax.assessment.classification import Decisions
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.study import Units
 from fairrecon_jax.assessment.thresholds import Thresholds
@@ -109,7 +109,7 @@ def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, 
     return [(found[0][t], found[1][t]) for t in range(len(members))]
 
 
-def run_tests(context: Context, members: list[Judged], place: int, judged: bool) -> list[Tests]:
+def run_tests(context: Context, members: list[Judged], place: int, judged: bool, patients: Sequence[np.ndarray]) -> list[Tests]:
     """Difference-in-differences tests of EODD (both labels) and EOP (positives), chance floors of both versions, the published recipe.
 
     Args:
@@ -117,6 +117,7 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool)
       members: tasks of one batch.
       place: which of the units' groupings; it has at least one known group.
       judged: run the tests (the thresholds are shared and originals exist).
+      patients: per task [K, G, 2] patients of each cell, group and label.
 
     Returns:
       `Tests` per task.
@@ -129,7 +130,7 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool)
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
         recipe = published_test(*_stack(members), grouping.code, key, groups=groups, replicates=replicates, empty=context.empty_rate)
     areas = _auroc(context, members, place) if paired and options.auroc_gaps else None
-    before, after = _floors(context, members, place)
+    before, after = _floors(context, members, place, patients)
     return [
         Tests(
             {m: select(result, (t,)) for m, result in did.items()},
@@ -162,12 +163,13 @@ def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
     )
 
 
-def _floors(context: Context, members: list[Judged], place: int) -> tuple[dict[str, Floor], dict[str, Floor]]:
+def _floors(
+    context: Context, members: list[Judged], place: int, patients: Sequence[np.ndarray]
+) -> tuple[dict[str, Floor], dict[str, Floor]]:
     """Chance floors [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
-    patients = np.stack([count(m.units, m.decisions, m.units.groupings[place])[1] for m in members])
-    judged = np.moveaxis(patients >= context.options.min_patients, -1, -2)
+    judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
     found = chance_floor(
         np.concatenate([original[:, :first], reconstructed], 1),
         label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import Drawing, canvas, legend, point, signed
+from fairrecon_jax.report.drawing import Drawing, canvas, few_ticks, legend, point, signed
 from fairrecon_jax.report.select import Findings, each
 
 
@@ -50,6 +50,7 @@ def tradeoff(findings: Findings) -> Drawing | None:
                 point(axes, row.score_change, row.gap_change, look, findings.markers[row.mitigation], markersize=5.5)
             axes.set(title=f"by {attribute}", xlabel="change of diagnosis (better →)")
             axes.margins(0.15)
+            few_ticks(axes)
             axes.grid()
         panels[0].set_ylabel("change of the gap (wider →)")
         legend(figure, findings, rows)

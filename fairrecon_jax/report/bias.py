@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from fairrecon_jax.report import style
@@ -59,6 +60,8 @@ def baseline(findings: Findings) -> Drawing | None:
             none = 0.0 if kind == "classification" else 1.0
             reach = float(np.nanmax([none, *rows.loc[rows["task"].isin(names), ["value", "chance_floor"]].to_numpy().ravel()]))
             line[0].set_xlim(none - 0.002, none + 1.06 * max(reach - none, 0.01))
+            if reach == none:  # nothing but n.e.
+                line[0].set_xticks([])
         for axes, attribute in zip(grid[0], attributes, strict=True):
             axes.set_title(f"by {attribute}")
         dot = Line2D([], [], marker="o", color=style.INK, linestyle="none", label="gap on original images")
@@ -114,7 +117,7 @@ def baseline_panel(axes: Axes, rows: pd.DataFrame, tasks: list[str]) -> None:
 
 
 def bias_changes(findings: Findings) -> list[Drawing]:
-    """One figure per gap metric that occurs: its change per task and attribute at the headline level, mitigated methods included."""
+    """One figure per gap metric with a known change: per task and attribute at the headline level, mitigated methods included."""
     return [d for metric in GAPS if (d := bias_change(findings, metric)) is not None]
 
 
@@ -123,7 +126,7 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
     rows = findings.change_rows("fairness", metric=metric, level=findings.headline_level, attribute=findings.attributes)
     tasks = [t.name for t in findings.tasks_in(rows)]
     attributes = findings.attributes_in(rows)
-    if not tasks:
+    if rows["change"].isna().all():
         return None
     methods = findings.methods(rows)
     few = len(tasks) <= 3
@@ -204,6 +207,7 @@ def histogram(findings: Findings) -> Drawing | None:
                     if len(mine)
                     else look.name
                 )
+                axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
                 axes.grid(axis="y")
             grid[-1, column].set_xlabel(words)
         for axes in grid[:, 0]:

@@ -120,7 +120,7 @@ def counts(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
 
 
 def group_changes(findings: Findings) -> list[Drawing]:
-    """One figure per attribute and rate: how far each group's change lies from the common change, with simultaneous intervals."""
+    """One figure per attribute and rate with a known change: how far each group is from the common change, with simultaneous intervals."""
     rows = findings.change_rows("fairness", level=findings.headline_level, attribute=findings.attributes)
     rows = rows[rows["metric"].str.startswith("gap_") & (rows["group"] != "")]
     pairs = [
@@ -134,7 +134,7 @@ def group_change(findings: Findings, rows: pd.DataFrame, attribute: str, metric:
     rows = findings.plain(rows[(rows["attribute"] == attribute) & (rows["metric"] == metric) & (rows["label_stratum"] == stratum)])
     tasks = [t.name for t in findings.tasks_in(rows)]
     groups = findings.groups_in(rows, attribute)
-    if not tasks or not groups:
+    if not groups or rows["change"].isna().all():
         return None
     methods = findings.methods(rows)
     with canvas(*panel_size(len(tasks), len(groups))) as figure:

@@ -281,6 +281,18 @@ def test_group_changes_that_are_unknown_are_said_to_be(mri):
     assert texts(drawing.figure).count("n.e.") == 2
 
 
+def test_a_figure_without_a_single_known_change_is_left_out(mri):
+    rows = mri.fairness.copy()
+    mine = rows["metric"].isin(["eodd", "gap_sensitivity"])
+    rows.loc[mine, ["value", "change", "original", "chance_floor"]] = math.nan
+    found = dataclasses.replace(mri, fairness=rows)
+    assert {d.key for d in bias.bias_changes(mri)} - {d.key for d in bias.bias_changes(found)} == {"bias_change_eodd"}
+    assert {d.key for d in groups.group_changes(found)} == {"group_change_sex_dice", "group_change_age_dice"}
+    baseline = bias.baseline(found).figure
+    assert [list(axes.get_xticks()) == [] for axes in baseline.axes] == [True, True, False, False]
+    assert texts(baseline).count("n.e.") == 4
+
+
 def test_intersections_show_counts_and_hatch_the_unknown(mri):
     drawings = groups.intersections(mri)
     assert [d.key for d in drawings] == ["intersection_sex_x_age_unet", "intersection_sex_x_age_irsde"]

@@ -18,6 +18,8 @@ from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.types import CohortSpec
 
+KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
+"""Files of a report beside its page."""
 CSS_PIXELS = 96
 GLYPHS = {"full": "●", "none": "○", "left": "◐", "bottom": "◒", "right": "◑", "top": "◓"}
 SHAPES = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "<": "◀", ">": "▶", "p": "⬟", "h": "⬢"}
@@ -56,7 +58,7 @@ def build_report(
     comparison: pd.DataFrame | None = None,
     sweep: pd.DataFrame | None = None,
 ) -> Path:
-    """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex) beside it.
+    """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex) beside it, without those of an older report.
 
     Args:
       workdir: the study's folder.
@@ -83,13 +85,14 @@ def build_report(
     folder = Path(workdir) / "report"
     hide = hider(cohort_table, examples, options)
     shown = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
-    place = placer(folder, options)
+    written: set[Path] = set()
+    place = placer(folder, options, written)
     first = [place(d) for d in pages.first_figures(findings)]
     body = [(s, [place(b) for b in s.blocks]) for s in pages.sections(findings, cohort_table, shown, options)]
     methods = [place(s) for s in (record.thresholds(findings), record.conventions(findings), record.unjudged(findings)) if s]
     records = [place(s) for s in (record.exclusions(recorded, options.identifiers, hide), record.run_times(recorded)) if s]
     for name, frame in (("long_performance", findings.performance), ("long_fairness", findings.fairness)):
-        write_atomic(folder / "tables" / f"{name}.csv", tables.csv(frame))
+        written.add(write_atomic(folder / "tables" / f"{name}.csv", tables.csv(frame)))
     page = (
         environment()
         .get_template("index.html")
@@ -110,7 +113,11 @@ def build_report(
             config=hide(record.text_of(recorded.get("config") or "not recorded")),
         )
     )
-    return write_atomic(folder / "index.html", page)
+    made = write_atomic(folder / "index.html", page)
+    for path in (p for kind in KINDS for p in folder.glob(kind)):
+        if path not in written:
+            path.unlink()
+    return made
 
 
 def hider(table: pd.DataFrame, examples: Sequence[ExamplePanel], options: ReportOptions) -> Callable[[str], str]:
@@ -132,29 +139,33 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def placer(folder: Path, options: ReportOptions) -> Callable[[Drawing | tables.Sheet], Placed]:
+def placer(folder: Path, options: ReportOptions, written: set[Path]) -> Callable[[Drawing | tables.Sheet], Placed]:
     """The function that writes a block's files and gives it its number.
 
     Args:
       folder: the report's folder.
       options: resolution of the figures.
+      written: takes the paths of all files.
 
     Returns:
       Block -> where it stands.
     """
     count = {"figure": 0, "table": 0}
 
+    def write(path: Path, content: bytes | str) -> None:
+        written.add(write_atomic(path, content))
+
     def place(block: Drawing | tables.Sheet) -> Placed:
         if isinstance(block, tables.Sheet):
             count["table"] += 1
-            write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame, block.spans))
-            write_atomic(folder / "tables" / f"{block.key}.tex", tables.latex(block))
+            write(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame, block.spans))
+            write(folder / "tables" / f"{block.key}.tex", tables.latex(block))
             return Placed("table", count["table"], block)
         count["figure"] += 1
         png = files.figure_bytes(block.figure, "png", options.dpi)
-        write_atomic(folder / "figures" / f"{block.key}.png", png)
-        write_atomic(folder / "figures" / f"{block.key}.pdf", files.figure_bytes(block.figure, "pdf", options.dpi))
-        write_atomic(folder / "tables" / f"{block.key}.csv", tables.csv(block.table))
+        write(folder / "figures" / f"{block.key}.png", png)
+        write(folder / "figures" / f"{block.key}.pdf", files.figure_bytes(block.figure, "pdf", options.dpi))
+        write(folder / "tables" / f"{block.key}.csv", tables.csv(block.table))
         width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
         return Placed("figure", count["figure"], block, files.data_uri(png), width, height)
 

@@ -180,6 +180,17 @@ def small(tmp_path_factory) -> tuple[Path, str]:
     return made, write(made, SMALL, [("unet", 8.0, "none")])
 
 
+def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
+    stale = [tmp_path / "report" / name for name in ("figures/example_99.png", "tables/patients.csv")]
+    own = tmp_path / "report" / "figures" / "notes.txt"
+    for path in (*stale, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("SECRET")
+    write(tmp_path, SMALL, [("unet", 8.0, "none")])
+    assert [path.exists() for path in (*stale, own)] == [False, False, True]
+    assert (tmp_path / "report" / "figures" / "overview_performance.png").exists()
+
+
 def test_same_input_same_page(tmp_path, small):
     folder, text = small
     assert write(tmp_path, SMALL, [("unet", 8.0, "none")]) == text

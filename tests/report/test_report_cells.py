@@ -159,7 +159,7 @@ def test_a_table_without_missing_cells_has_no_note():
 
 
 def test_blocks_are_numbered_by_their_kind_and_written_with_their_files(tmp_path):
-    place = build.placer(tmp_path, ReportOptions(dpi=50))
+    place = build.placer(tmp_path, ReportOptions(dpi=50), set())
     with drawing.canvas(1.0, 2.0) as figure:
         figure.subplots().plot([0, 1])
     sheet = Sheet("numbers", "t", "c", pd.DataFrame({"a": [1]}))

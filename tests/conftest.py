@@ -1,5 +1,6 @@
 """Strict settings for all tests: four CPU devices, rank promotion raises, the real samples where they are."""
 
+import collections
 import os
 from collections.abc import Iterator
 
@@ -29,3 +30,9 @@ def drop_compiled_programs() -> Iterator[None]:
     """Compiled programs of a module go when it ends: otherwise a test worker grows to several gigabytes."""
     yield
     jax.clear_caches()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first, so that no worker is left alone with one of them at the end."""
+    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

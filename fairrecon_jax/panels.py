@@ -80,16 +80,22 @@ def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) 
     drawn: dict[str, Any] = {}
     for name in names:
         tandem, shared = workspace.tandem(name)[0], workspace.shared(name, level)
-        pictures = jax.jit(tandem.pictures)(shared, batch)
-        look = jax.jit(functools.partial(attention, tandem))
-        if not drawn:  # the diagnosers see the same originals beside every reconstructor
-            pictures["original_attention"] = look(shared, batch["image"])
-        pictures["reconstructed_attention"] = look(shared, pictures["reconstruction"])
-        drawn[name] = jax.device_get(pictures)
+        readers = {"diagnosers": shared["diagnosers"]}
+        degraded, reconstruction = jax.jit(tandem.reconstruct)(shared, batch)
+        if not drawn:  # the same diagnosers read the same originals beside every reconstructor: one program for all images
+            read = jax.jit(functools.partial(reading, tandem))
+            original = read(readers, batch["image"])
+        pictures = {"degraded": degraded, "reconstruction": reconstruction, "original": original}
+        drawn[name] = jax.device_get(pictures | {"reconstructed": read(readers, reconstruction)})
     ladder = degraded_ladder(workspace, batch)
     thresholds = performance[(performance["metric"] == "threshold") & performance["group"].isna()]
     known = dict(zip(thresholds["task"], thresholds["value"].astype(float), strict=True))
     return [_panel(workspace, level, number, row, batch, drawn, known, ladder) for number, row in enumerate(rows)]
+
+
+def reading(tandem: Tandem, shared: dict[str, Any], images: Array) -> dict[str, dict[str, Array]]:
+    """What the diagnosers of a tandem make of images [B, H, W, 1]: {"diagnosis": as `Tandem.diagnose`, "attention": as `attention`}."""
+    return {"diagnosis": tandem.diagnose(shared, images), "attention": attention(tandem, shared, images)}
 
 
 def attention(tandem: Tandem, shared: dict[str, Any], images: Array) -> dict[str, Array]:
@@ -131,8 +137,8 @@ def _panel(
     spec, record = workspace.spec, workspace.cohort.table.iloc[row]
     first = next(iter(drawn.values()))
     shown = {name: pictures for name, pictures in drawn.items() if name != "identity"} or drawn
-    region = next((t.name for t in spec.segmentation_tasks if t.name in first["original_diagnosis"]), None)
-    findings = [t.name for t in spec.classification_tasks if t.name in first["original_diagnosis"]]
+    region = next((t.name for t in spec.segmentation_tasks if t.name in first["original"]["diagnosis"]), None)
+    findings = [t.name for t in spec.classification_tasks if t.name in first["original"]["diagnosis"]]
 
     def scores(diagnosis: dict[str, np.ndarray]) -> dict[str, float]:
         return {task: float(diagnosis[task][number]) for task in findings}
@@ -140,10 +146,10 @@ def _panel(
     def mask(diagnosis: dict[str, np.ndarray]) -> np.ndarray | None:
         return None if region is None else diagnosis[region][number] >= MASK_THRESHOLD
 
-    masks = {name: mask(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
-    before = scores(first["original_diagnosis"])
-    after = {name: scores(pictures["reconstructed_diagnosis"]) for name, pictures in shown.items()}
-    looked = most_moved(before, after, first["original_attention"], thresholds)
+    masks = {name: mask(pictures["reconstructed"]["diagnosis"]) for name, pictures in shown.items()}
+    before = scores(first["original"]["diagnosis"])
+    after = {name: scores(pictures["reconstructed"]["diagnosis"]) for name, pictures in shown.items()}
+    looked = most_moved(before, after, first["original"]["attention"], thresholds)
     groups = [f"{a.name} {record[a.name] if isinstance(record[a.name], str) else 'unknown'}" for a in spec.attributes]
     return ExamplePanel(
         level=level,
@@ -151,15 +157,17 @@ def _panel(
         degraded=first["degraded"][number, ..., 0],
         reconstructions={name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()},
         truth=None if region is None else batch["mask"][number, ..., [t.name for t in spec.segmentation_tasks].index(region)],
-        mask_original=mask(first["original_diagnosis"]),
+        mask_original=mask(first["original"]["diagnosis"]),
         masks_reconstructed={name: found for name, found in masks.items() if found is not None},
         scores_original=before,
         scores_reconstructed=after,
         labels={task: float(record[task]) for task in findings},
         thresholds={task: thresholds[task] for task in findings if task in thresholds},
         attention_task=looked,
-        attention_original=first["original_attention"][looked][number] if looked else None,
-        attention_reconstructed={n: pictures["reconstructed_attention"][looked][number] for n, pictures in shown.items()} if looked else {},
+        attention_original=first["original"]["attention"][looked][number] if looked else None,
+        attention_reconstructed={n: pictures["reconstructed"]["attention"][looked][number] for n, pictures in shown.items()}
+        if looked
+        else {},
         degraded_levels={level: images[number] for level, images in ladder.items()},
         caption=", ".join(groups),
         identifier=str(record["example_id"]),

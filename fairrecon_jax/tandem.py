@@ -119,20 +119,6 @@ class Tandem:
                     rows[f"{task.name}__{version}_pixels"] = (probability >= MASK_THRESHOLD).sum((1, 2))
         return {name: value.astype(jnp.float32) for name, value in rows.items()}
 
-    def pictures(self, shared: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """What the example panels show: degraded and reconstructed image, diagnosis of original and reconstruction.
-
-        Returns:
-          {"degraded", "reconstruction": [B, H, W, 1], "original_diagnosis", "reconstructed_diagnosis": as `diagnose`}.
-        """
-        degraded, reconstruction = self.reconstruct(shared, batch)
-        return {
-            "degraded": degraded,
-            "reconstruction": reconstruction,
-            "original_diagnosis": self.diagnose(shared, batch["image"]),
-            "reconstructed_diagnosis": self.diagnose(shared, reconstruction),
-        }
-
 
 def compile_step(tandem: Tandem, devices: int | None = None) -> Callable[[dict[str, Any], Batch], dict[str, Array]]:
     """Compiles `tandem.step` and maps it over devices; keep the result for all levels and weights of one reconstructor."""

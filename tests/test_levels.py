@@ -71,7 +71,8 @@ def test_the_examples_show_the_reconstructors_of_the_fairness_level(monkeypatch,
     config = configuration(irsde=(4.0,), unet=unet)
     config.reconstructors = ConfigDict({name: config.reconstructors[name] for name in ("irsde", "unet")})
     image = np.zeros((1, 2, 2, 1), np.float32)
-    tandem = types.SimpleNamespace(pictures=lambda shared, batch: {"reconstruction": batch["image"]}, diagnosers=())
+    tandem = types.SimpleNamespace(diagnosers=(), diagnose=lambda shared, images: {})
+    tandem.reconstruct = lambda shared, batch: (batch["image"], batch["image"])
     workspace = types.SimpleNamespace(config=config, cohort=None, tandem=lambda name: (tandem, None))
     workspace.spec = types.SimpleNamespace(degradation=types.SimpleNamespace(fairness_level=8.0))
     workspace.shared = lambda name, level: {"diagnosers": {("unet", 8.0): ()}[name, level]}

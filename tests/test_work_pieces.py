@@ -411,8 +411,8 @@ def test_one_example_is_cut_out_of_the_batch_with_what_is_known_of_it():
     table = pd.DataFrame({"example_id": ["x", "y"], "sex": ["F", None], "grade": [0.0, 1.0]})
     diagnosis = {"grade": np.array([0.1, 0.2]), "tumor": np.stack([np.full((2, 2), 0.49), np.full((2, 2), 0.5)])}
     moved = {**diagnosis, "grade": np.array([0.1, 0.9])}
-    common = {"degraded": pixels / 2, "original_diagnosis": diagnosis, "reconstructed_diagnosis": moved}
-    common |= {"original_attention": {"grade": np.zeros((2, 2, 2))}, "reconstructed_attention": {"grade": np.ones((2, 2, 2))}}
+    common = {"degraded": pixels / 2, "original": {"diagnosis": diagnosis, "attention": {"grade": np.zeros((2, 2, 2))}}}
+    common |= {"reconstructed": {"diagnosis": moved, "attention": {"grade": np.ones((2, 2, 2))}}}
     drawn = {"identity": {**common, "reconstruction": pixels / 2}, "unet": {**common, "reconstruction": pixels / 4}}
     ladder = {4.0: pixels[..., 0] / 3, 8.0: pixels[..., 0] / 2}
     workspace = types.SimpleNamespace(spec=SPEC, cohort=types.SimpleNamespace(table=table))

@@ -9,6 +9,7 @@ Dbar N + w_p (S - Dbar N) with signs w_p = +-1 and recomputes D, v, Dbar. All dr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -151,7 +152,7 @@ def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
     return _statistic(deviation, variance, estimable, fixed.weights), _largest(deviation, error, estimable)
 
 
-@partial(jax.jit, static_argnames=("flips", "alpha", "pooled", "label_weights"))
+@partial(jax.jit, static_argnames=("flips", "alpha", "pooled"))
 def sign_flip(
     sums: tuple[tuple[Array, Array, Array], ...],
     digest: Array,
@@ -160,7 +161,7 @@ def sign_flip(
     flips: int,
     alpha: float,
     pooled: tuple[bool, ...],
-    label_weights: tuple[tuple[float, ...], ...],
+    label_weights: tuple[Sequence[float], ...],
 ) -> tuple[Flip, ...]:
     """Tests several families of problems with one set of signs.
 
@@ -179,7 +180,7 @@ def sign_flip(
     Reference:
       Wu (1986), wild bootstrap; Westfall and Young (1993), max-T.
     """
-    weights = [jnp.asarray(w, sums[0][0].dtype) for w in label_weights]
+    weights = [jnp.stack([jnp.asarray(value, sums[0][0].dtype) for value in w]) for w in label_weights]
     observed = [_observe(s, n, usable, null, w) for (s, n, usable), null, w in zip(sums, pooled, weights, strict=True)]
 
     def step(_: None, block: Array) -> tuple[None, list[tuple[Array, Array]]]:

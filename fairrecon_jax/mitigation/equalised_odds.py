@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_choice, check_positive, register
-from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, pool, rescale, spread
+from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, largest, pool, rescale, spread
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
@@ -144,7 +144,7 @@ class EqualisedOddsTerm:
         tau = state["tau"]
         if options.track_threshold:
             tau = self._tracked(tau, everywhere((jnp.einsum("b,bty,bt->ty", weight, has, soft), jnp.einsum("b,bty->ty", weight, has))))
-        return jnp.max(jnp.stack(gaps), -1), pooled, tau
+        return largest(jnp.stack(gaps), -1), pooled, tau
 
     def _tracked(self, tau: Array, sums: tuple[Array, Array]) -> jax.Array:
         """tau + rate (soft sensitivity - soft specificity), inside `THRESHOLDS`; unchanged where the batch lacks one of the classes."""

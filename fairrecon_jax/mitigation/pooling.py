@@ -81,9 +81,15 @@ def spread(values: Array, included: Array, axis: int) -> jax.Array:
     """
     enough = jnp.sum(included, axis, keepdims=True) >= 2
     inside = included & enough
-    high = jnp.max(jnp.where(inside, values, jnp.where(enough, -jnp.inf, 0.0)), axis)
-    low = jnp.min(jnp.where(inside, values, jnp.where(enough, jnp.inf, 0.0)), axis)
+    high = largest(jnp.where(inside, values, jnp.where(enough, -jnp.inf, 0.0)), axis)
+    low = -largest(jnp.where(inside, -jnp.asarray(values), jnp.where(enough, -jnp.inf, 0.0)), axis)
     return high - low
+
+
+def largest(values: Array, axis: int) -> jax.Array:
+    """`jnp.max` along an axis; of equal values the first takes the gradient, which no rounding divides by zero."""
+    place = jnp.argmax(values, axis, keepdims=True)
+    return jnp.take_along_axis(values, place, axis).squeeze(axis)
 
 
 def combine(values: Array, how: str, sharpness: float) -> jax.Array:
@@ -95,5 +101,5 @@ def combine(values: Array, how: str, sharpness: float) -> jax.Array:
       sharpness: k of "logsumexp"; large k approaches the maximum.
     """
     if how == "max":
-        return jnp.max(values)
+        return largest(values, 0)
     return (jax.nn.logsumexp(sharpness * values) - jnp.log(float(values.shape[0]))) / sharpness

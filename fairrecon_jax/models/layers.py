@@ -1,7 +1,8 @@
 """Exact rewrites of layers whose gradients are slow on CPUs, and the normalisation that networks choose by name.
 
-Same mathematics and parameters as the Flax layers they replace; only the program that XLA compiles differs. Where several entries of a
-pooling window share the maximum (only zeros after a ReLU, in practice), the gradient is split between them instead of going to the first.
+Same mathematics and parameters as the Flax layers they replace; only the program that XLA compiles differs. The gradient of a pooling
+goes to entries that are found by comparing entries with each other, never with the maximum: a compiler may compute an entry anew for the
+gradient and round it differently, after which it equals no maximum and its gradient is lost or divided by zero.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from fairrecon_jax.types import Array
 Norm = Literal["group", "batch"] | None
 
 
+@jax.custom_vjp
 def max_pool_2x2(x: Array) -> jax.Array:
-    """The maximum of every 2x2 window: `nn.max_pool(x, (2, 2), (2, 2))` as a reshape and a maximum.
+    """The maximum of every 2x2 window: `nn.max_pool(x, (2, 2), (2, 2))`; of equal entries the first takes the gradient.
 
     Args:
       x: [B, H, W, C], H and W even.
@@ -29,10 +31,37 @@ def max_pool_2x2(x: Array) -> jax.Array:
     Raises:
       ValueError: H or W is odd.
     """
+    return jnp.max(_windows(x), axis=(2, 4))
+
+
+def _windows(x: Array) -> jax.Array:
+    """[B, H, W, C] -> [B, H/2, 2, W/2, 2, C]."""
     batch, height, width, channels = x.shape
     if height % 2 or width % 2:
         raise ValueError(f"2x2 pooling needs even height and width, got {height}x{width}")
-    return jnp.max(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
+    return jnp.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
+
+
+def _max_pool_2x2_forward(x: Array) -> tuple[jax.Array, jax.Array]:
+    """The maxima, and the number 0 to 3 of the entry of each window that is one, row by row."""
+    windows = _windows(x)
+    largest, place = windows[:, :, 0, :, 0], jnp.zeros((), jnp.uint8)
+    for number in range(1, 4):
+        entry = windows[:, :, number // 2, :, number % 2]
+        place = jnp.where(entry > largest, jnp.uint8(number), place)
+        largest = jnp.maximum(entry, largest)
+    return largest, place
+
+
+def _max_pool_2x2_backward(place: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    """Every window's gradient at the place of its maximum."""
+    batch, height, width, channels = gradient.shape
+    numbers = jnp.arange(4, dtype=jnp.uint8).reshape(1, 1, 2, 1, 2, 1)
+    spread = jnp.where(place[:, :, None, :, None] == numbers, gradient[:, :, None, :, None], 0)
+    return (spread.reshape(batch, 2 * height, 2 * width, channels),)
+
+
+max_pool_2x2.defvjp(_max_pool_2x2_forward, _max_pool_2x2_backward)
 
 
 def max_pool_3x3_stride_2(x: Array) -> jax.Array:
@@ -52,8 +81,13 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
         padding[axis] = (1, 2 * out - size)
         padded = jnp.pad(x, padding, constant_values=low)
         taps = [jax.lax.slice_in_dim(padded, k, k + 2 * out - 1, stride=2, axis=axis) for k in range(3)]
-        x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
+        x = _larger(_larger(taps[0], taps[1]), taps[2])
     return jnp.asarray(x)
+
+
+def _larger(a: Array, b: Array) -> jax.Array:
+    """The maximum, NaN where either is; the gradient goes to `a` where they are equal."""
+    return jnp.where((a >= b) | jnp.isnan(a), a, b)
 
 
 class UpConv2x2(nn.Module):

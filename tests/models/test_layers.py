@@ -114,3 +114,31 @@ def test_no_normalisation_is_the_identity_and_unknown_kinds_are_refused():
     np.testing.assert_array_equal(Normalise(None).apply({}, x), x)
     with pytest.raises(ValueError, match="unknown normalisation 'layer'"):
         Normalise("layer").init(jax.random.key(0), x)
+
+
+@pytest.mark.parametrize("layer", [max_pool_2x2, max_pool_3x3_stride_2])
+def test_pooling_hands_on_what_is_not_a_number(layer):
+    x = normal(6, 1, 8, 8, 1).at[0, 2, 4, 0].set(jnp.nan)
+    assert int(jnp.isnan(layer(x)).sum()) == 1
+    assert int(jnp.isnan(jax.vjp(layer, x)[0]).sum()) == 1
+
+
+@pytest.mark.parametrize("layer", [max_pool_2x2, max_pool_3x3_stride_2])
+def test_the_gradient_of_pooling_is_whole_however_little_the_compiler_optimises(layer):
+    """Without optimisation the normalised entries are computed anew for the gradient, and rounded differently."""
+    x, params = normal(7, 4, 16, 16, 8), {"scale": normal(8, 8), "bias": normal(9, 8)}
+    norm = Normalise("batch")
+    fresh = norm.init(jax.random.key(0), x)
+    variables = fresh | {"params": {"batch": params}}
+
+    def loss(variables, x):
+        y, _ = norm.apply(
+            variables, nn.Conv(8, (3, 3)).apply({"params": {"kernel": kernel, "bias": bias}}, x), True, mutable=["batch_stats"]
+        )
+        return jnp.sum(jnp.sin(layer(nn.relu(y))))
+
+    kernel, bias = normal(10, 3, 3, 8, 8), normal(11, 8)
+    run = jax.grad(loss, (0, 1))
+    quick, usual = (jax.jit(run, compiler_options={"xla_backend_optimization_level": level})(variables, x) for level in (0, 3))
+    size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(usual))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * size, rtol=0), quick, usual)

@@ -15,6 +15,23 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED_DATA = Path(os.environ.get("FAIRRECON_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
+OPTIMISED = {"diagnosers", "diffusion", "inference", "metrics", "mitigation", "models", "physics", "reconstructors"}
+"""Rooms whose numbers are compared with outside oracles: compiled as users compile them, like the tandem step and the canaries."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everywhere else programs, those of child processes too, are compiled in half the time, without optimisation.
+
+    Compiled programs of a module go when it ends: otherwise a test worker grows to several gigabytes.
+    """
+    here = request.path.relative_to(Path(__file__).parent)
+    quick = here.parts[0] not in OPTIMISED | {"test_tandem.py", "test_canary.py"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", str(int(quick)))
+        jax.config.update("jax_disable_most_optimizations", quick)
+        yield
+    jax.clear_caches()
 
 
 @pytest.fixture
@@ -23,13 +40,6 @@ def samples() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real samples are not at {SHARED_DATA} (set FAIRRECON_SAMPLES)")
     return SHARED_DATA
-
-
-@pytest.fixture(scope="module", autouse=True)
-def drop_compiled_programs() -> Iterator[None]:
-    """Compiled programs of a module go when it ends: otherwise a test worker grows to several gigabytes."""
-    yield
-    jax.clear_caches()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax import study
 from fairrecon_jax.assessment import read_predictions
+from fairrecon_jax.models.resnet import STAGES
 from fairrecon_jax.study import plan
 from fairrecon_jax.workspace import Workspace
 
@@ -51,6 +53,14 @@ def tiny(name: str, kind: str) -> ConfigDict:
     if kind == "brain":
         config.cohort.evaluate_slices = (0, 7)
     return config.lock()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow() -> Iterator[None]:
+    """Classifiers with one block a stage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, 18, (1, 1, 1, 1))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 Same mathematics, parameters and initial values as `nn.Conv`; only the program that XLA compiles for the gradient with respect to the
 kernel differs. XLA's own is a convolution of the input with the gradient of the output as its kernel, for which both are transposed in
-memory. Where the kernel is a single pixel, or has many channels, matrix products are faster.
+memory. Where the kernel is a single pixel, or has more than a few channels, matrix products are faster.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from fairrecon_jax.types import Array
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
-MANY_CHANNELS = 128
-"""From this number of channels in and out the weight gradient of a wider kernel is a matrix product per row of the kernel."""
+MANY_CHANNELS = 16
+"""From this number of channels in and out the weight gradient of a 3x3 kernel is a matrix product per image."""
 
 
 class Conv(nn.Module):
@@ -88,20 +88,20 @@ def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array],
     if size == 1 and padding == ((0, 0), (0, 0)):
         return dx, _contract(x[:, ::stride, ::stride], dy)[None, None]
     if size == 3 and stride == 1 and many and max(padding[0] + padding[1]) < size:
-        by_rows = functools.partial(_weight_gradient_by_rows, size=size, padding=padding)
-        return dx, jax.lax.platform_dependent(x, dy, cpu=by_rows, default=plain)
+        by_products = functools.partial(_weight_gradient_by_products, size=size, padding=padding)
+        return dx, jax.lax.platform_dependent(x, dy, cpu=by_products, default=plain)
     return dx, plain(x, dy)
 
 
-def _weight_gradient_by_rows(x: jax.Array, dy: jax.Array, size: int, padding: Padding) -> jax.Array:
-    """The gradient with respect to the kernel at stride 1: a matrix product of x with `size` shifted copies of dy, for each kernel row."""
-    height, width, channels, features = *x.shape[1:], dy.shape[3]
-    ends = [(size - 1 - before, size - 1 - after) for before, after in padding]
-    padded = jnp.pad(dy, ((0, 0), *ends, (0, 0)))
-    last = size - 1
-    shifted = jnp.concatenate([padded[:, :, last - j : last - j + width] for j in range(size)], axis=-1)
-    rows = [_contract(x, shifted[:, last - i : last - i + height]) for i in range(size)]
-    return jnp.stack(rows).reshape(size, channels, size, features).swapaxes(1, 2)
+def _weight_gradient_by_products(x: jax.Array, dy: jax.Array, size: int, padding: Padding) -> jax.Array:
+    """The gradient with respect to the kernel at stride 1: per image, `size` copies of x shifted by rows times as many of dy by columns."""
+    height, (left, right), last = dy.shape[1], padding[1], size - 1
+    rows = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0)))
+    rows = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
+    columns = jnp.pad(dy, ((0, 0), (0, 0), (last - left, last - right), (0, 0)))
+    columns = jnp.concatenate([columns[:, :, last - j : last - j + x.shape[2]] for j in range(size)], axis=-1)
+    products = jax.lax.dot_general(rows, columns, (((1, 2), (1, 2)), ((0,), (0,))))
+    return jnp.sum(products, 0).reshape(size, x.shape[3], size, dy.shape[3]).swapaxes(1, 2)
 
 
 def _contract(x: jax.Array, dy: jax.Array) -> jax.Array:

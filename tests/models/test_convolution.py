@@ -23,12 +23,12 @@ CASES = {
     "4x4, stride 2": (dict(features=5, size=4, stride=2, padding=1), (2, 8, 6, 3)),
     "4x4": (dict(features=1, size=4, padding=1, use_bias=False), (2, 5, 6, 3)),
     "7x7, stride 2": (dict(features=5, size=7, stride=2, padding=3), (2, 9, 12, 3)),
-    "many channels": (dict(features=128, size=3), (2, 5, 6, 130)),
-    "many channels, one pixel": (dict(features=130, size=3), (1, 1, 1, 128)),
-    "many channels, no padding": (dict(features=128, size=3, padding=0, use_bias=False), (2, 5, 4, 128)),
-    "many channels, wide padding": (dict(features=128, size=3, padding=2), (2, 5, 4, 128)),
-    "many channels, padding wider than the kernel": (dict(features=128, size=3, padding=3), (1, 3, 4, 128)),
-    "many channels, stride 2": (dict(features=128, size=3, stride=2, padding=1), (2, 5, 4, 128)),
+    "many channels": (dict(features=16, size=3), (2, 5, 6, 18)),
+    "many channels, one pixel": (dict(features=18, size=3), (1, 1, 1, 16)),
+    "many channels, no padding": (dict(features=16, size=3, padding=0, use_bias=False), (2, 5, 4, 16)),
+    "many channels, wide padding": (dict(features=16, size=3, padding=2), (2, 5, 4, 16)),
+    "many channels, padding wider than the kernel": (dict(features=16, size=3, padding=3), (1, 3, 4, 16)),
+    "many channels, stride 2": (dict(features=16, size=3, stride=2, padding=1), (2, 5, 4, 16)),
 }
 
 

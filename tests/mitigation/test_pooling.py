@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, pool, rescale, spread
+from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, largest, pool, rescale, spread
 
 BATCHES = [([1.0, 3.0], [2.0, 4.0]), ([0.0, 1.0], [0.0, 1.0]), ([2.0, 0.0], [2.0, 2.0])]
 
@@ -113,6 +113,15 @@ def test_a_spread_and_its_gradient(included, size, slope):
 def test_spreads_along_an_axis_are_apart():
     values = jnp.array([[0.1, 0.5], [0.4, 0.7]])
     np.testing.assert_allclose(spread(values, jnp.array([[True, True], [True, False]]), 0), [0.3, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_the_largest_is_the_maximum_and_hands_its_whole_gradient_to_one(axis):
+    values = jnp.array([[0.3, 0.7, 0.7], [0.3, -jnp.inf, 0.1]])
+    np.testing.assert_array_equal(largest(values, axis), jnp.max(values, axis))
+    slope = np.asarray(jax.grad(lambda v: largest(v, axis).sum())(values))
+    np.testing.assert_array_equal(slope.max(axis), 1)
+    assert np.count_nonzero(slope) == values.shape[1 - axis % 2]
 
 
 def test_a_soft_maximum_lies_between_mean_and_maximum_and_tends_to_both():

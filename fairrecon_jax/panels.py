@@ -165,9 +165,7 @@ def _panel(
         thresholds={task: thresholds[task] for task in findings if task in thresholds},
         attention_task=looked,
         attention_original=first["original"]["attention"][looked][number] if looked else None,
-        attention_reconstructed={n: pictures["reconstructed"]["attention"][looked][number] for n, pictures in shown.items()}
-        if looked
-        else {},
+        attention_reconstructed={name: p["reconstructed"]["attention"][looked][number] for name, p in shown.items() if looked},
         degraded_levels={level: images[number] for level, images in ladder.items()},
         caption=", ".join(groups),
         identifier=str(record["example_id"]),

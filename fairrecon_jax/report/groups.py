@@ -173,16 +173,8 @@ def change_marks(axes: Axes, findings: Findings, rows: pd.DataFrame, methods: li
     for y, group in enumerate(groups):
         mine = rows[rows["group"] == group]
         if not mine.empty and mine["change"].isna().any():
-            all_missing = mine["change"].isna().all()
-            words = "n.e." if all_missing else "some n.e."
-            not_estimable(
-                axes,
-                0.5 if all_missing else 0.02,
-                y,
-                transform=axes.get_yaxis_transform(),
-                ha="center" if all_missing else "left",
-                text=words,
-            )
+            words = "n.e." if mine["change"].isna().all() else "some n.e."
+            not_estimable(axes, 0.02, y, transform=axes.get_yaxis_transform(), ha="left", text=words)  # clear of the line at 0
     if rows["change"].isna().all():
         axes.set_xlim(-0.1, 0.1)
     marks.draw(axes)

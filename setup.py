@@ -61,5 +61,5 @@ setup(
     package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},
     install_requires=REQUIRED,
     extras_require={"test": TEST, "bench": BENCH, "tensorboard": ["tensorboardX>=2.6,<3"]},
-    entry_points={"console_scripts": ["fairrecon=fairrecon_jax.cli:main"]},
+    entry_points={"console_scripts": ["fairrecon=fairrecon_jax.cli.main:main"]},
 )

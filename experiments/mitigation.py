@@ -25,11 +25,11 @@ from ml_collections import ConfigDict
 
 from configs.quickstart_xray import get_config
 from experiments.seeds import over_seeds
-from fairrecon_jax import settings
 from fairrecon_jax.assessment import compare, read_predictions
-from fairrecon_jax.atomic import write_atomic
-from fairrecon_jax.cli import quiet
+from fairrecon_jax.cli.main import quiet
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.study import config as settings
 from fairrecon_jax.types import CohortSpec
 
 KINDS = {"eodd": "equalised_odds", "reweighting": "reweighting", "adversarial": "adversarial", "group_dro": "group_dro"}

@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from configs.quickstart_xray import get_config
 from experiments.mitigation import CONTRAST, shrink, shuffled
 from experiments.seeds import over_seeds
-from fairrecon_jax import settings
 from fairrecon_jax.assessment import assess, read_predictions, read_results
-from fairrecon_jax.cli import quiet
+from fairrecon_jax.cli.main import quiet
+from fairrecon_jax.study import config as settings
 
 HARMED = "Female"
 RECONSTRUCTOR = "unet"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from absl import logging
 
-from fairrecon_jax import study
-from fairrecon_jax.cli import quiet
+from fairrecon_jax.cli.main import quiet
+from fairrecon_jax.study import run as study
 
 
 def main() -> None:

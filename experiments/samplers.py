@@ -22,17 +22,17 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from experiments.tables import markdown
-from fairrecon_jax import settings
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.atomic import write_atomic
-from fairrecon_jax.cli import config_of, quiet, workdir_of
+from fairrecon_jax.cli.main import config_of, quiet, workdir_of
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diffusion import PRESETS
-from fairrecon_jax.parallel import pad_batch
 from fairrecon_jax.reconstructors import Identity, IrsdeReconstructor
+from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.devices import pad_batch
+from fairrecon_jax.study import config as settings
+from fairrecon_jax.study.workdir import Workspace
 from fairrecon_jax.tandem import Tandem, compile_step, predict
 from fairrecon_jax.types import Array, Key, Variables
-from fairrecon_jax.workspace import Workspace
 
 GAPS = ("eodd", "delta_dice")
 LEAD = "paper"

@@ -9,8 +9,8 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.tables import markdown
-from fairrecon_jax import study
-from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.study import run as study
 
 
 def over_seeds(

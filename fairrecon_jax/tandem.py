@@ -16,15 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax import parallel
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.diagnosers import Diagnoser, check_apart
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.metrics.image import nrmse, psnr, ssim
 from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.physics.degrade import Degradation
-from fairrecon_jax.progress import progress
 from fairrecon_jax.reconstructors import Reconstructor
+from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.devices import map_rows
+from fairrecon_jax.runtime.progress import progress
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
 
 MASK_THRESHOLD = 0.5
@@ -68,7 +70,7 @@ class Tandem:
         """
         image, example_id, key = batch["image"], batch["example_id"], shared["key"]
         degraded = self.degradation(shared["operator"], image, example_id, jax.random.fold_in(key, DEGRADE))
-        keys = parallel.example_keys(jax.random.fold_in(key, SAMPLE), example_id)
+        keys = example_keys(jax.random.fold_in(key, SAMPLE), example_id)
         return degraded, self.reconstructor.reconstruct(shared["reconstructor"], degraded, keys)
 
     def diagnose(self, shared: dict[str, Any], images: Array) -> dict[str, Array]:
@@ -122,7 +124,7 @@ class Tandem:
 
 def compile_step(tandem: Tandem, devices: int | None = None) -> Callable[[dict[str, Any], Batch], dict[str, Array]]:
     """Compiles `tandem.step` and maps it over devices; keep the result for all levels and weights of one reconstructor."""
-    return parallel.map_rows(tandem.step, devices)
+    return map_rows(tandem.step, devices)
 
 
 def batches(cohort: Cohort, rows: np.ndarray, batch_size: int, label: str) -> Iterator[Batch]:
@@ -170,7 +172,7 @@ def predict(
     for batch in batches(cohort, rows, batch_size, label):
         found = jax.device_get(step(shared, batch))
         parts.append({name: np.asarray(value) for name, value in found.items()} | {"index": np.asarray(batch["index"])})
-    joined = parallel.gather({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, f"predict its share of {label}")
+    joined = processes.gather({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, f"predict its share of {label}")
     kept = joined["index"] >= 0
     values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
     columns = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from fairrecon_jax import parallel
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import make_reconstructor
+from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import DEGRADE, Tandem, compile_step, predict
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 
@@ -141,7 +141,7 @@ def test_rows_do_not_depend_on_their_order(cohort):
 def test_levels_and_weights_share_one_program(cohort):
     tandem = tandem_of("mri", kind="mse", width=4, depth=1)
     step = jax.jit(tandem.step)
-    batch = parallel.pad_batch({k: np.stack([cohort.example(i)[k] for i in range(2)]) for k in cohort.example(0)}, 4)
+    batch = pad_batch({k: np.stack([cohort.example(i)[k] for i in range(2)]) for k in cohort.example(0)}, 4)
     for seed, level in enumerate((4.0, 8.0, 16.0)):
         variables = tandem.reconstructor.init(jax.random.key(seed), batch)
         step(tandem.shared(level, variables, READERS, jax.random.key(seed)), batch)

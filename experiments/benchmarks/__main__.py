@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import experiments.benchmarks
 from experiments.benchmarks.harness import REGISTRY, load_modules, run
-from fairrecon_jax.memory import keep_memory
+from fairrecon_jax.runtime.memory import keep_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.harness import Comparison, benchmark
-from fairrecon_jax import parallel
 from fairrecon_jax.reconstructors import Pix2PixReconstructor
+from fairrecon_jax.runtime.devices import map_step
 from fairrecon_jax.training import TrainConfig, optim
 from fairrecon_jax.training.state import create
 from fairrecon_jax.training.step import train_step
@@ -39,7 +39,7 @@ def _ours_step() -> Callable[[], Any]:
     optimizer = optim.optimizer(config)
     networks = tuple(phase.network for phase in reconstructor.phases)
     state = create(reconstructor.init(jax.random.key(0), batch), networks, optimizer, 0, False, {})
-    run = parallel.map_step(train_step(reconstructor, config, optimizer), 1)
+    run = map_step(train_step(reconstructor, config, optimizer), 1)
 
     def once() -> Any:
         nonlocal state

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.harness import Comparison, benchmark
-from fairrecon_jax import parallel, physics
+from fairrecon_jax import physics
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.physics.poisson import poisson
 
 SIZE, BATCH, LEVELS = 256, 8, (1e5, 1e4, 3e3)
@@ -34,7 +35,7 @@ def _ours() -> Callable[[], jax.Array]:
     degradation = physics.Degradation("xray_low_dose", SIZE)
     operators = degradation.operators(LEVELS)
     images = jnp.asarray(_images())[..., None]
-    identities = np.stack([parallel.example_digest(f"image{index}") for index in range(BATCH)])
+    identities = np.stack([example_digest(f"image{index}") for index in range(BATCH)])
     simulate = jax.jit(degradation.at_levels)
     return lambda: simulate(operators, images, identities, jax.random.key(0))
 

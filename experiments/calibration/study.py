@@ -17,7 +17,7 @@ from fairrecon_jax.inference.bootstrap import resample_images
 from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
 from fairrecon_jax.inference.published import published_summary
 from fairrecon_jax.inference.signflip import sign_flip
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import Array, Key
 
 FLIPS = 199

@@ -1,11 +1,11 @@
 """Assessment: from a predictions table to performance and fairness of every task, attribute, reconstructor and level."""
 
-from fairrecon_jax.assessment.assess import assess
 from fairrecon_jax.assessment.comparison import compare
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.assessment.points import points
 from fairrecon_jax.assessment.predictions import read_predictions, read_results, write_predictions, write_results
 from fairrecon_jax.assessment.rows import COLUMNS
+from fairrecon_jax.assessment.run import assess
+from fairrecon_jax.assessment.summary_points import points
 
 __all__ = [
     "COLUMNS",

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from fairrecon_jax.assessment.arrays import Units
 from fairrecon_jax.assessment.classification import Decisions
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.study import Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.chance import Floor, chance_floor
 from fairrecon_jax.inference.did import DidResult, did_test, did_test_auroc

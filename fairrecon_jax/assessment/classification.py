@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
+from fairrecon_jax.assessment.arrays import Grouping, Units
 from fairrecon_jax.assessment.resample import Name, Pair, bootstrap
-from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.intervals import Bootstrap
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import continuous, thresholds
-from fairrecon_jax.assessment.assess import fill, present_tasks
+from fairrecon_jax.assessment.arrays import Cell, Study, Units, studies, units
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.pending import settle
 from fairrecon_jax.assessment.resample import triple
 from fairrecon_jax.assessment.rows import COLUMNS, Interval, Row, as_table, cell_fields, version_rows
+from fairrecon_jax.assessment.run import fill, present_tasks
 from fairrecon_jax.assessment.separation import separation
-from fairrecon_jax.assessment.study import Cell, Study, Units, studies, units
 from fairrecon_jax.types import CohortSpec
 
 NONE = "none"

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from fairrecon_jax.assessment import resample
+from fairrecon_jax.assessment.arrays import Study, Units
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.pending import Pending
 from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.assessment.separation import Separation
-from fairrecon_jax.assessment.study import Study, Units
 
 FLIP_STREAM, FLOOR_STREAM = 1, 2
 

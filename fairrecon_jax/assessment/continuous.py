@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
+from fairrecon_jax.assessment.arrays import Grouping, Units
 from fairrecon_jax.assessment.classification import distinct, scatter
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.gaps import add_floors
@@ -16,7 +17,6 @@ from fairrecon_jax.assessment.pending import Pending, family_name
 from fairrecon_jax.assessment.performance import verdict_of_change
 from fairrecon_jax.assessment.resample import Name, Pair, bootstrap, triple
 from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
-from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.verdicts import UNPAIRED, Quantity, Question, ask, group_rows, without_test
 from fairrecon_jax.inference.chance import Floor, chance_floor_means
 from fairrecon_jax.inference.did import DidResult, did_test_continuous

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fairrecon_jax import metrics
+from fairrecon_jax.assessment.arrays import Cell, Grouping, Units
 from fairrecon_jax.assessment.batch import Tests
 from fairrecon_jax.assessment.classification import Measured
 from fairrecon_jax.assessment.context import Context
@@ -12,7 +13,6 @@ from fairrecon_jax.assessment.pending import family_name
 from fairrecon_jax.assessment.performance import plain
 from fairrecon_jax.assessment.resample import triple
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
-from fairrecon_jax.assessment.study import Cell, Grouping, Units
 from fairrecon_jax.assessment.verdicts import AUROC, FALSE_POSITIVES, SENSITIVITY, Question, ask, group_rows, without_test
 from fairrecon_jax.inference.chance import Floor
 from fairrecon_jax.inference.did import DidResult

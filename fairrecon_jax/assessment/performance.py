@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from fairrecon_jax.assessment.arrays import Grouping, Units
 from fairrecon_jax.assessment.classification import Decisions, Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.pending import Pending, family_name
 from fairrecon_jax.assessment.resample import triple
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row, Triple, cell_fields, version_rows
 from fairrecon_jax.assessment.separation import Separation
-from fairrecon_jax.assessment.study import Grouping, Units
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.verdicts import UNPAIRED
 from fairrecon_jax.inference.intervals import Estimate

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
 SPEC_KEY = b"cohort_spec"

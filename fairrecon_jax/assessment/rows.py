@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.assessment.study import Cell, Study
+from fairrecon_jax.assessment.arrays import Cell, Study
 
 COLUMNS = (
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum", "reconstructor", "level", "mitigation", "seed", "metric",

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from fairrecon_jax.assessment.arrays import Grouping, Units
 from fairrecon_jax.assessment.rows import Interval, Triple
-from fairrecon_jax.assessment.study import Grouping, Units
 
 
 class Separation(NamedTuple):

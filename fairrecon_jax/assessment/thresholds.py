@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
+from fairrecon_jax.assessment.arrays import Study, Units, units
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.study import Study, Units, units
 from fairrecon_jax.types import Task
 
 _balanced = jax.jit(metrics.balanced_threshold)

@@ -19,14 +19,14 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from absl import logging
 
-from fairrecon_jax import parallel
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.records import Unit, file_stamp, fingerprint, table_stamps
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
-from fairrecon_jax.data.units import Unit, file_stamp, fingerprint, table_stamps
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.progress import track
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -168,7 +168,7 @@ def _write(
 
 def _ordering(name: str, progress: bool) -> Iterator[Any]:
     """Comes after the last example and adds none: from here on TFDS puts the examples in their order on disk, and may say how far it is."""
-    if progress and parallel.is_primary():
+    if progress and processes.is_primary():
         print(f"write {name}: putting the examples in their order", file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             tfds.enable_progress_bar()

@@ -19,7 +19,7 @@ from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.policies import attribute_column, check_attributes, choose_attributes, choose_tasks, evaluated
-from fairrecon_jax.data.units import Unit, limit, note_attributes, unique
+from fairrecon_jax.data.records import Unit, limit, note_attributes, unique
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
 MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import CohortSpec
 
 TRAIN_MEDIAN = "train median"

@@ -17,7 +17,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.notes import KEPT, KINDS, Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import read_splits
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import CohortSpec
 
 Severity = Literal["error", "warning", "note"]

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from fairrecon_jax import parallel
+from fairrecon_jax.runtime.devices import pad_batch
 
 
 class Examples(Protocol):
@@ -205,7 +205,7 @@ def eval_batches(cohort: Examples, rows: np.ndarray, batch_size: int) -> Iterato
     for start in range(0, len(rows), batch_size):
         first = start + jax.process_index() * share
         mine = rows[first : min(first + share, start + batch_size)]
-        batch = parallel.pad_batch(read_rows(cohort, mine if len(mine) else rows[-1:]), share)
+        batch = pad_batch(read_rows(cohort, mine if len(mine) else rows[-1:]), share)
         if not len(mine):
             batch["weight"], batch["index"] = np.zeros_like(batch["weight"]), np.full_like(batch["index"], -1)
         yield batch

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = "train_reconstruction", "train_diagnosis", "train", "val", "test"

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.data.augment import Augmentation
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
-from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.runtime.devices import AXIS
+from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from fairrecon_jax.models.build import build, registrar
+from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
 

@@ -2,6 +2,5 @@
 
 from fairrecon_jax.external.mapping import options_of
 from fairrecon_jax.external.read import read_table
-from fairrecon_jax.external.run import assess_table
 
-__all__ = ["assess_table", "options_of", "read_table"]
+__all__ = ["options_of", "read_table"]

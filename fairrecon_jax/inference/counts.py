@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import Array
 
 LABELS = (0, 1)

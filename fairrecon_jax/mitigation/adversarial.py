@@ -14,7 +14,7 @@ from jax import lax
 from fairrecon_jax.diagnosers import Featured
 from fairrecon_jax.mitigation.interface import Mitigation, Reader, Setting, check_choice, check_positive, register
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere, mean_everywhere
-from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.mitigation.sampling import Sampling
-from fairrecon_jax.models.build import build, registrar
+from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
 

@@ -12,7 +12,7 @@ from jax import lax
 
 from fairrecon_jax.diagnosers import soft_dice
 from fairrecon_jax.mitigation.interface import Setting
-from fairrecon_jax.parallel import AXIS
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.types import Array, Batch, Task
 
 SMOOTH = 1.0  # pixels added to both parts of the soft Dice

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax import parallel
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.physics import mri, xray
 from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
 from fairrecon_jax.physics.photons import Bowtie, Noise, PhotonNoise
@@ -154,7 +154,7 @@ class Degradation:
             return jax.vmap(lambda mask: mri.zero_filled(flat, mask, self.magnitude))(operators["mask"])[..., None]
 
         def keys(word: jax.Array) -> jax.Array:
-            return parallel.example_keys(jax.random.fold_in(key, word), example_id)
+            return example_keys(jax.random.fold_in(key, word), example_id)
 
         noise_keys = jax.vmap(keys)(jnp.asarray(operators["level_word"]))
         photons = jnp.asarray(operators["photons"])

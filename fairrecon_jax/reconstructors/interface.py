@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.models.build import build, registrar
+from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, Key, Variables
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from fairrecon_jax.diffusion import PRESETS, SDE, Precondition, Sampler, sample, step_table
 from fairrecon_jax.diffusion.sde import Schedule, at
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
-from fairrecon_jax.parallel import AXIS, example_keys
 from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 

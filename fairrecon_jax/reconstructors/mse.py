@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet
-from fairrecon_jax.parallel import AXIS
 from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.models import pix2pix
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
-from fairrecon_jax.parallel import AXIS, example_keys
 from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 

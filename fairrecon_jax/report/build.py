@@ -10,12 +10,15 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from fairrecon_jax.atomic import write_atomic
-from fairrecon_jax.report import comparison as against
-from fairrecon_jax.report import files, pages, privacy, record, style, summary, tables
-from fairrecon_jax.report.drawing import Drawing
+from fairrecon_jax.report import files, pages, privacy, summary
+from fairrecon_jax.report.figures import comparison as against
+from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import record
+from fairrecon_jax.report.tables import table as tables
+from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
 KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.report.tables import Missing, Sheet, fixed
+from fairrecon_jax.report.tables.table import Missing, Sheet, fixed
 from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SPLITS = {

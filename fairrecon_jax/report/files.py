@@ -12,7 +12,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fairrecon_jax.report.drawing import RC
+from fairrecon_jax.report.figures.drawing import RC
 
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:

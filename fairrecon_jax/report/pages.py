@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from fairrecon_jax.report import bias, cohort, comparison, forest, groups, mitigations, panels, quality, sheets
-from fairrecon_jax.report.drawing import Drawing
+from fairrecon_jax.report import cohort
+from fairrecon_jax.report.figures import comparison, forest, gaps, groups, mitigations, panels, quality
+from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
-from fairrecon_jax.report.tables import Sheet
+from fairrecon_jax.report.tables import sheets
+from fairrecon_jax.report.tables.table import Sheet
 
 Block = Drawing | Sheet
 
@@ -60,7 +62,7 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
         "Diagnosis may serve groups unequally already on original images. These gaps are not the "
         "reconstruction's doing, but it can add to them.",
         "No gap on original images could be computed.",
-        (bias.baseline, sheets.baseline),
+        (gaps.baseline, sheets.baseline),
     ),
     (
         "gaps",
@@ -69,11 +71,11 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
         "which attribute, and how sure that is.",
         "The tables hold no change of a gap between groups.",
         (
-            bias.verdict_maps,
+            gaps.verdict_maps,
             forest.gap_forests,
-            bias.bias_changes,
-            bias.histogram,
-            bias.volcano,
+            gaps.bias_changes,
+            gaps.histogram,
+            gaps.volcano,
             sheets.median_changes,
             sheets.mitigated_changes,
             sheets.verdicts,

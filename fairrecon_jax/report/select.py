@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.report import style
+from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import CohortSpec, Task
 
 TEXT = (
@@ -47,7 +47,7 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
     if missing:
-        raise ValueError(f"the {name} table lacks the columns {missing}; write it with fairrecon_jax.assessment.assess")
+        raise ValueError(f"the {name} table lacks the columns {missing}; write it with fairrecon_jax.assessment.run")
     text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
     numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
     out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)

@@ -7,11 +7,11 @@ import re
 
 import pandas as pd
 
-from fairrecon_jax.report import style
-from fairrecon_jax.report.drawing import signed
-from fairrecon_jax.report.forest import p_words
-from fairrecon_jax.report.groups import stratum_phrase
-from fairrecon_jax.report.quality import mean_scores
+from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.figures.drawing import signed
+from fairrecon_jax.report.figures.forest import p_words
+from fairrecon_jax.report.figures.groups import stratum_phrase
+from fairrecon_jax.report.figures.quality import mean_scores
 from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
 
 WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {"differs between seeds": "the seeds disagree"}

@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as keeping
 
-from fairrecon_jax import parallel
+from fairrecon_jax.runtime import processes
 from fairrecon_jax.types import Variables
 
 
@@ -158,7 +158,7 @@ def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, An
     items = ocp.args.Composite(variables=ocp.args.PyTreeSave(variables), meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(aside, args=items, force=True)
-    if parallel.is_primary():
+    if processes.is_primary():
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)

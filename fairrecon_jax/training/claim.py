@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import write_atomic
 
 
 def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:

@@ -18,7 +18,7 @@ def evaluate(step: Callable[..., Any], variables: Any, source: Source, batch_siz
     """The weighted mean of each metric, sum of weight times value over sum of weights, over all examples of the source.
 
     Args:
-      step: `eval_step` mapped by `parallel.map_step` without donation.
+      step: `eval_step` mapped by `map_step` without donation.
       variables: what to judge.
       source: where the examples come from.
       batch_size: examples a batch; the last is padded, nothing is dropped.

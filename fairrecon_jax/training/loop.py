@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from fairrecon_jax import parallel
+from fairrecon_jax.runtime import processes
 from fairrecon_jax.training.checkpoints import digest, load_variables, save_variables
 from fairrecon_jax.training.claim import claim, withdraw
 from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
@@ -89,7 +89,7 @@ def fit(
             raise
         facts = {"selection": config.selection, "best": record.best, "best_step": record.best_step, "steps": record.step}
         save_variables(final, variables, {"name": trainable.name, "run": run_digest, "choices": everything, **facts})
-    if parallel.is_primary():
+    if processes.is_primary():
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
     return load_variables(final)[0]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import write_atomic
 
 
 class MetricsWriter:

@@ -16,9 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from fairrecon_jax import parallel
 from fairrecon_jax.data.loader import read_rows, train_batches
-from fairrecon_jax.progress import Progress, Silence, progress
+from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.devices import map_step, replicate
+from fairrecon_jax.runtime.progress import Progress, Silence, progress
 from fairrecon_jax.training import optim
 from fairrecon_jax.training import state as states
 from fairrecon_jax.training.checkpoints import Checkpoints
@@ -80,9 +81,9 @@ class Run:
         self._job, self._config = job, config
         self._optimizer, self._rate = optim.optimizer(config), optim.learning_rate(config)
         step = train_step(job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment)
-        self._step = parallel.map_step(step, job.devices)
+        self._step = map_step(step, job.devices)
         eval_key = jax.random.fold_in(jax.random.key(config.seed), states.EVALUATION)
-        self._eval_step = parallel.map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False)
+        self._eval_step = map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False)
         self._batches = train_batches(*job.train_source, config.batch_size, config.seed, config.workers, job.weights)
         self._checkpoints = Checkpoints(job.workdir / "checkpoints", config.keep)
         self._writer: MetricsWriter | NoWriter = NoWriter()
@@ -101,7 +102,7 @@ class Run:
     def finish(self) -> tuple[Variables, Record]:
         """Continues from the latest checkpoint, or starts, and returns the variables to keep and the final record."""
         state, record, template = self._start()
-        if parallel.is_primary():
+        if processes.is_primary():
             self._writer = MetricsWriter(self._job.workdir, record.step, self._config.tensorboard)
         self._bar = progress(self._job.trainable.name, self._config.steps, record.step)
         with _termination() as stop:
@@ -139,10 +140,10 @@ class Run:
             states.check_like(job.initial, template.variables)
         self._check_evaluation(template, example)
         if self._checkpoints.latest is None:
-            return parallel.replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
+            return replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])
-        return parallel.replicate(state, job.devices), Record(**meta["record"]), template
+        return replicate(state, job.devices), Record(**meta["record"]), template
 
     def _check_evaluation(self, template: TrainState, example: Any) -> None:
         """There must be something to evaluate on, and the selection metric must be one of those that the trainable gives."""
@@ -250,7 +251,7 @@ class Run:
         """Ends the process after SIGTERM, when the checkpoint is whole."""
         self._checkpoints.wait()
         name, folder = self._job.trainable.name, self._job.workdir
-        if parallel.is_primary():
+        if processes.is_primary():
             print(f"{name}: told to stop; step {record.step} is saved in {folder}, the same command continues from it", file=sys.stderr)
         raise SystemExit(128 + signal.SIGTERM)
 

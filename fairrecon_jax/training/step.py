@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from fairrecon_jax import parallel
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.state import TrainState, update_average
 from fairrecon_jax.training.trainable import Objective, Phase, Trainable
@@ -77,7 +77,7 @@ def _update(
         return value, (out.statistics or state.batch_stats, kept, metrics)
 
     (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(state.params[phase.network])
-    grads, statistics, metrics = lax.pmean((grads, statistics, {**metrics, "loss": value}), parallel.AXIS)
+    grads, statistics, metrics = lax.pmean((grads, statistics, {**metrics, "loss": value}), AXIS)
     updates, opt_state = optimizer.update(grads, state.opt_state[phase.network], state.params[phase.network])
     params = {**state.params, phase.network: optax.apply_updates(state.params[phase.network], updates)}
     statistics = jax.tree.map(lambda new, old: new.astype(old.dtype), statistics, state.batch_stats)
@@ -93,10 +93,10 @@ def train_step(
     objective: Objective | None = None,
     augment: Prepare | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Builds the pure training step, to be mapped by `parallel.map_step`.
+    """Builds the pure training step, to be mapped by `map_step`.
 
     The step's key is fold_in(state.key, state.step); `prepare` gets its stream 0, `augment` 1, phase i 2 + i, so that per-example noise
-    (`parallel.example_keys`) depends on the seed, the step and the example only. Phases run in order, each on what the former left.
+    (`example_keys`) depends on the seed, the step and the example only. Phases run in order, each on what the former left.
     With one phase metrics keep their names and the loss is "loss"; with several, phase metrics become "<network>/<name>".
 
     Args:
@@ -108,7 +108,7 @@ def train_step(
       augment: changes the batch before `prepare` sees it.
 
     Returns:
-      `(state, batch) -> (state, metrics)` for one device's share of the batch, reduced over `parallel.AXIS`.
+      `(state, batch) -> (state, metrics)` for one device's share of the batch, reduced over `AXIS`.
     """
     trainable, cast = in_precision(trainable, config.precision)
     phases = trainable.phases
@@ -144,7 +144,7 @@ def eval_step(
       prepare: adds fields to the batch.
 
     Returns:
-      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by `parallel.map_step`.
+      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by `map_step`.
     """
 
     def step(variables: Variables, batch: Batch) -> tuple[dict[str, Array], Metrics]:
@@ -156,6 +156,6 @@ def eval_step(
             weight = jnp.where(real, weight, 0.0)
             total = jnp.sum(jnp.where(weight > 0, value, 0.0) * weight)
             sums[name] = jnp.stack([total, jnp.sum(weight)]).astype(jnp.float32)
-        return {}, lax.psum(sums, parallel.AXIS)
+        return {}, lax.psum(sums, AXIS)
 
     return step

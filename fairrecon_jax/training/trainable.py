@@ -70,7 +70,7 @@ class Trainable(Protocol):
 class Objective(Protocol):
     """A term added to the loss of the phase whose output has a clean estimate, with a state of its own in the train state.
 
-    It runs once per device under the axis `parallel.AXIS`: whatever enters the new state must be reduced over that axis by the objective.
+    It runs once per device under the axis `AXIS`: whatever enters the new state must be reduced over that axis by the objective.
     """
 
     def init(self, key: Key, batch: Batch) -> Any:

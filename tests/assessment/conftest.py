@@ -1,9 +1,9 @@
 """One assessed cohort for many tests; all tests keep its shape, so that its programs are compiled once."""
 
-import predictions_fake as fake
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions, assess
+from tests.support import predictions_fake as fake
 
 QUICK = {"replicates": 100, "flips": 199, "floor_draws": 20, "auroc_gaps": False}
 

@@ -3,15 +3,15 @@
 import jax
 import numpy as np
 import pandas as pd
-import predictions_fake as fake
 import pytest
 from fairlearn.metrics import equal_opportunity_difference, equalized_odds_difference
-from find import AT, evaluated, one, rows, tau
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import COLUMNS, assess
 from fairrecon_jax.assessment.rows import TEXT
+from tests.support import predictions_fake as fake
+from tests.support.find import AT, evaluated, one, rows, tau
 
 
 def test_columns_and_types(harmed):

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pandas as pd
-import predictions_fake as fake
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import COLUMNS, assess, compare, points
+from tests.support import predictions_fake as fake
 
 CELL = [(1e4, "unet")]
 

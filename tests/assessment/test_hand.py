@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import hand
 import numpy as np
 import pandas as pd
 import pytest
-from find import one, rows
 
 from fairrecon_jax.assessment import assess, batch, compare, read_results, write_results
 from fairrecon_jax.assessment.verdicts import NO_VERDICT, UNPAIRED
@@ -14,6 +12,8 @@ from fairrecon_jax.inference.did import REASONS
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.inference.verdict import VERDICTS
 from fairrecon_jax.types import Task
+from tests.support import hand
+from tests.support.find import one, rows
 
 NAMES = tuple(hand.SCENARIOS)
 SPEC = hand.spec(NAMES)

@@ -7,7 +7,7 @@ from fairlearn.metrics import MetricFrame, equalized_odds_difference, false_posi
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fairrecon_jax.assessment import AssessOptions, points
-from fairrecon_jax.assessment.study import studies
+from fairrecon_jax.assessment.arrays import studies
 from fairrecon_jax.assessment.thresholds import fit
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 

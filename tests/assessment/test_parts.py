@@ -2,18 +2,18 @@
 
 import numpy as np
 import pandas as pd
-import predictions_fake as fake
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions, resample
+from fairrecon_jax.assessment.arrays import Cell, Grouping, Units, studies, units
 from fairrecon_jax.assessment.pending import Pending, family_name, settle
 from fairrecon_jax.assessment.resample import bootstrap, draws, resum, triple
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
 from fairrecon_jax.assessment.separation import placements, separation
-from fairrecon_jax.assessment.study import Cell, Grouping, Units, studies, units
 from fairrecon_jax.inference.intervals import summarise
+from tests.support import predictions_fake as fake
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
-import predictions_fake as fake
 import pytest
-from find import one, rows
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.assessment.study import studies, units
+from fairrecon_jax.assessment.arrays import studies, units
+from tests.support import predictions_fake as fake
+from tests.support.find import one, rows
 
 AT = {"level": 8.0, "reconstructor": "unet"}
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-import predictions_fake as fake
 import pyarrow.parquet as pq
 import pytest
 
 from fairrecon_jax.assessment import read_predictions, write_predictions
+from tests.support import predictions_fake as fake
 
 
 def test_round_trip(tmp_path):

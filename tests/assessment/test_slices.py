@@ -1,14 +1,14 @@
 """Patients with several slices by hand: medians and means of complete pairs, empty masks, and Dice through `assess`."""
 
-import hand
 import numpy as np
 import pandas as pd
 import pytest
-from find import one
 
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.assessment.study import studies, units
+from fairrecon_jax.assessment.arrays import studies, units
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from tests.support import hand
+from tests.support.find import one
 
 CHANGE = {"attribute": "sex", "version": "change", "convention": "paper"}
 MIXED = CohortSpec(

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import hand
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix
 
 from fairrecon_jax.assessment import AssessOptions, batch, performance
+from fairrecon_jax.assessment.arrays import Grouping, Study, Units, studies
 from fairrecon_jax.assessment.batch import Judged, batches
 from fairrecon_jax.assessment.classification import count, decide, distinct, scatter, tables
 from fairrecon_jax.assessment.context import Context
@@ -15,9 +15,9 @@ from fairrecon_jax.assessment.continuous import average
 from fairrecon_jax.assessment.performance import at_chance, calibration, complement, plain, verdict_of_change
 from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
 from fairrecon_jax.assessment.separation import Separation
-from fairrecon_jax.assessment.study import Grouping, Study, Units, studies
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, Question, group_rows, of_row, without_test
+from tests.support import hand
 
 NAN = float("nan")
 EVERYONE = Grouping("", ("",), np.zeros(8, np.int32), "")

@@ -2,14 +2,14 @@
 
 import jax
 import numpy as np
-import predictions_fake as fake
 import pytest
-from find import AT, evaluated, one, rows, tau
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import AssessOptions, assess
-from fairrecon_jax.assessment.study import studies
+from fairrecon_jax.assessment.arrays import studies
 from fairrecon_jax.assessment.thresholds import fit
+from tests.support import predictions_fake as fake
+from tests.support.find import AT, evaluated, one, rows, tau
 
 balanced = jax.jit(metrics.balanced_threshold)
 EDEMA = fake.XRAY.tasks[1]

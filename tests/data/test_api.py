@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import chexpert_row, lgg_row, nih_row, write_chexpert, write_lgg, write_nih, write_ucsf
 
 from fairrecon_jax.data import COHORTS, Cohort, CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.api import folder_of
@@ -18,7 +17,8 @@ from fairrecon_jax.data.cohort import open_records
 from fairrecon_jax.data.cohorts.lgg_mri import LggMri
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
+from tests.support.trees import chexpert_row, lgg_row, nih_row, write_chexpert, write_lgg, write_nih, write_ucsf
 
 CONFIG = CohortConfig("lgg_mri", image_size=16)
 PATIENTS = ["TCGA_CS_0001", "TCGA_CS_0002", "TCGA_CS_0003"]

@@ -3,13 +3,13 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from trees import chexpert_row, write_chexpert, write_demo
 
 from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.cohorts.chexpert.builder import FINDINGS, column_of
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
+from tests.support.trees import chexpert_row, write_chexpert, write_demo
 
 PEOPLE = [
     ("patient00001", "Female", "White, non-Hispanic"),

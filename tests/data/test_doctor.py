@@ -4,7 +4,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from trees import (
+
+from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare, write_splits
+from fairrecon_jax.data.doctor import examine
+from tests.support.trees import (
     chexpert_row,
     lgg_row,
     nih_row,
@@ -16,9 +19,6 @@ from trees import (
     write_nih,
     write_ucsf,
 )
-
-from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare, write_splits
-from fairrecon_jax.data.doctor import examine
 
 
 def report(name, root, **fields):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from trees import flair_volume, noise, write_nifti
 
 from fairrecon_jax.data import images
 from fairrecon_jax.data.notes import Notes
+from tests.support.trees import flair_volume, noise, write_nifti
 
 
 @pytest.mark.parametrize(

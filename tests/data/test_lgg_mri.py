@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tifffile
-from trees import LGG_COLUMNS, lgg_row, noise, write_csv, write_lgg, write_slice
 
 from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
+from tests.support.trees import LGG_COLUMNS, lgg_row, noise, write_csv, write_lgg, write_slice
 
 
 def opened(root, data_dir, **fields):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.data.loader import eval_batches, read_rows, train_batches
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 
 
 @dataclasses.dataclass(frozen=True)

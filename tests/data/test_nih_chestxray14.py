@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from trees import nih_row, write_nih
 
 from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare
 from fairrecon_jax.data.cohorts.nih_chestxray14.builder import parse_age
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
+from tests.support.trees import nih_row, write_nih
 
 
 def opened(root, data_dir, **fields):

@@ -1,11 +1,21 @@
 import numpy as np
 import pytest
-from trees import GLIOBLASTOMA, UCSF_COLUMNS, flair_volume, tumor_mask, ucsf_row, write_csv, write_exam, write_nifti, write_ucsf
 
 from fairrecon_jax.data import CohortConfig, open_cohort, prepare
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import FOLLOW_UPS, Exam, parse_exam
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
+from tests.support.trees import (
+    GLIOBLASTOMA,
+    UCSF_COLUMNS,
+    flair_volume,
+    tumor_mask,
+    ucsf_row,
+    write_csv,
+    write_exam,
+    write_nifti,
+    write_ucsf,
+)
 
 DIAGNOSIS = UCSF_COLUMNS[4]
 

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian_law import OFFSET, SD, TO_GREY, pathwise, posterior_line, propagate, wasserstein
 
 from fairrecon_jax.diffusion import PRESETS, SDE, Sampler, initial_state, sample, step_table
 from fairrecon_jax.diffusion.samplers import COLUMNS
-from fairrecon_jax.parallel import example_keys
+from fairrecon_jax.keys import example_keys
+from tests.support.gaussian_law import OFFSET, SD, TO_GREY, pathwise, posterior_line, propagate, wasserstein
 
 GREY = SDE()
 STEPS = (100, 20, 10, 5)

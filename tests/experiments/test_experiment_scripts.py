@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments import mitigation, planted, quickstart, samplers
 from experiments.tables import markdown
-from fairrecon_jax import settings
+from fairrecon_jax.study import config as settings
 
 # -- tables ----------------------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from experiments.mitigation import configuration, shuffled, summary
-from fairrecon_jax import finetuning
+from fairrecon_jax.study import mitigate as finetuning
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec
 
 SPEC = CohortSpec("c", "C", "xray", (), (Attribute("sex", ("F", "M")),), DegradationSpec("xray_low_dose", (1e4,), 1e4))

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from experiments import planted
-from fairrecon_jax import study
-from fairrecon_jax.workspace import Workspace
+from fairrecon_jax.study import run as study
+from fairrecon_jax.study.workdir import Workspace
 
 
 def test_every_seed_is_a_valid_study_of_its_own(tmp_path):

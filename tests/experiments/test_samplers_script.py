@@ -10,10 +10,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments import samplers
-from fairrecon_jax import settings
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.study import config as settings
+from fairrecon_jax.study.workdir import Workspace
 from fairrecon_jax.training.checkpoints import save_variables
-from fairrecon_jax.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

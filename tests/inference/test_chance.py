@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from golden_sample import THRESHOLD, sample
 
 from fairrecon_jax.inference.chance import _units, chance_floor, chance_floor_means
 from fairrecon_jax.inference.counts import index_patients
+from tests.support.golden_sample import THRESHOLD, sample
 
 KEY = jax.random.key(0)
 

@@ -9,13 +9,13 @@ import pytest
 from fairlearn.metrics import equalized_odds_difference
 from scipy.stats import mannwhitneyu, norm, permutation_test, ttest_ind
 from sklearn.metrics import roc_auc_score
-from test_did import simulate
 
 from fairrecon_jax import metrics
 from fairrecon_jax.inference import counts, did
 from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
 from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_test_continuous
 from fairrecon_jax.inference.published import published_summary, published_test
+from tests.inference.test_did import simulate
 
 KEY = jax.random.key(17)
 OPTIONS = dict(groups=2, flips=999, min_patients=5)

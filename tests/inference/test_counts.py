@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.inference import counts
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 
 
 def draw(seed=0, images=60):

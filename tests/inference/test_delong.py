@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from golden_sample import sample
 
 from fairrecon_jax.inference.auroc import bootstrap_auroc, weighted_auroc
 from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
+from tests.support.golden_sample import sample
 
 KEY = jax.random.key(5)
 SIZE = 150

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_sample import THRESHOLD, sample
 
 from fairrecon_jax.inference import counts, gaps
+from tests.support.golden_sample import THRESHOLD, sample
 
 
 def table(decision, label, group, groups):

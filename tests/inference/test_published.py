@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_sample import THRESHOLD, sample
 
 from fairrecon_jax.inference.published import CAUTION, published_gap, published_summary, published_test
+from tests.support.golden_sample import THRESHOLD, sample
 
 KEY = jax.random.key(2)
 

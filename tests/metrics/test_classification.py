@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
-from test_fairness import golden
 
 from fairrecon_jax import metrics
+from tests.metrics.test_fairness import golden
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, equalized_odds_difference, false_positive_rate, true_positive_rate
-from test_fairness import random_table
 
 from fairrecon_jax import metrics
 from fairrecon_jax.inference import gaps as inference_gaps
+from tests.metrics.test_fairness import random_table
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import f1_score, jaccard_score
-from test_image import pair
 
 from fairrecon_jax import metrics
+from tests.metrics.test_image import pair
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import mannwhitneyu
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, recall_score
-from test_classification import sample
 
 from fairrecon_jax import metrics
 from fairrecon_jax.metrics.classification import class_weights, divide, threshold_curve
+from tests.metrics.test_classification import sample
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
 
 from fairrecon_jax.mitigation import Adversarial, GroupDro
 from fairrecon_jax.mitigation.adversarial import correlation_loss, entropy_loss
 from fairrecon_jax.mitigation.readout import Groups
+from tests.support.mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)

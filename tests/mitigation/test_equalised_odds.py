@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
 
-from fairrecon_jax import parallel
 from fairrecon_jax.mitigation import EqualisedOdds, make_mitigation
+from fairrecon_jax.runtime.devices import AXIS
+from tests.support.mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
 
 BATCH = batch()
 KEY = jax.random.key(0)
@@ -164,7 +164,7 @@ def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(readers
             return objective(part["clean"] + shift, part, kept, KEY)[0]
 
         value, kept, metrics = objective(part["clean"], part, kept, KEY)
-        return value, kept, metrics, jax.lax.pmean(jax.grad(loss)(0.01), parallel.AXIS)
+        return value, kept, metrics, jax.lax.pmean(jax.grad(loss)(0.01), AXIS)
 
     one, four = (on_devices(step, n)(state, uneven) for n in (1, 4))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mitigation_fakes import batch, gradient_of, seen, setting, value_of
 
 from fairrecon_jax.mitigation import GroupDro, make_mitigation
+from tests.support.mitigation_fakes import batch, gradient_of, seen, setting, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mitigation_fakes import SPEC, batch, gradient_of, on_devices, seen, setting, value_of
 from sklearn.metrics import log_loss
 
 from fairrecon_jax.mitigation import Adversarial, EqualisedOdds, GroupDro, Mitigation, Reweighting, Setting, make_mitigation, register
@@ -15,6 +14,7 @@ from fairrecon_jax.mitigation.interface import check_choice, check_positive
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, mean_everywhere
 from fairrecon_jax.mitigation.sampling import capped, effective_size, inverse_frequency, joint_cells, sample
 from fairrecon_jax.types import CohortSpec
+from tests.support.mitigation_fakes import SPEC, batch, gradient_of, on_devices, seen, setting, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)

@@ -9,12 +9,12 @@ import signal
 import jax
 import numpy as np
 import pytest
-from mitigation_fakes import Ghost, Rows, dim, setting
 
 from fairrecon_jax.mitigation import MITIGATIONS, Adversarial, EqualisedOdds, GroupDro, Mitigation, make_mitigation
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support.mitigation_fakes import Ghost, Rows, dim, setting
 
 CONFIG = TrainConfig(steps=8, batch_size=8, learning_rate=0.01, checkpoint_every=1, log_every=1)
 

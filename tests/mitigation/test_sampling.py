@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mitigation_fakes import SPEC, Rows
 
 from fairrecon_jax.data.loader import train_batches
 from fairrecon_jax.mitigation import Reweighting, Setting, effective_size, make_mitigation
 from fairrecon_jax.mitigation.sampling import capped, inverse_frequency, joint_cells, sample
+from tests.support.mitigation_fakes import SPEC, Rows
 
 R = np.random.default_rng(0)
 ATTRIBUTES = np.stack([R.choice(2, 400, p=[0.8, 0.2]), R.choice([0, 1, 2, -1], 400, p=[0.6, 0.25, 0.1, 0.05])], 1).astype(np.int32)

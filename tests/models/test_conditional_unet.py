@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_networks import randomise, torch
 
 from experiments.benchmarks.torch_irsde import TorchConditionalUNet
 from fairrecon_jax.models import ConditionalUNet, convert, init_network
 from fairrecon_jax.models.conditional_unet import LinearAttention, depth_to_space, double, space_to_depth
+from tests.support.torch_networks import randomise, torch
 
 RANDOM = np.random.default_rng(0)
 X, COND = (RANDOM.random((2, 16, 24, 1), np.float32) for _ in range(2))

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_networks import (
+
+from fairrecon_jax.models import DenseNet, ResNet, UNet, convert, read_state
+from tests.support.torch_networks import (
     BasicBlock,
     Bottleneck,
     DoubleConvUNet,
@@ -19,8 +21,6 @@ from torch_networks import (
     randomise,
     torch,
 )
-
-from fairrecon_jax.models import DenseNet, ResNet, UNet, convert, read_state
 
 TOLERANCE = 1e-4  # relative to the largest output: float32 sums in another order
 DOUBLE = 1e-6  # float64 up to the last layer, for a network so deep that PyTorch's own float32 is 9e-5 from it

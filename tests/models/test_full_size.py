@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from torch_networks import PaperUNet, TorchGenerator, randomise, torch
 
 from experiments.benchmarks.torch_irsde import TorchConditionalUNet
 from fairrecon_jax.models import ConditionalUNet, Pix2PixGenerator, UNet, convert
+from tests.support.torch_networks import PaperUNet, TorchGenerator, randomise, torch
 
 CASES = {
     "U-Net": (lambda: PaperUNet(64, 4, False), lambda: UNet(1, 64, 4), 1, 32, 31_030_593),

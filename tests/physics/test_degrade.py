@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import noise, shepp_logan
 
-from fairrecon_jax import parallel
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.physics import Degradation, mri
+from fairrecon_jax.runtime.devices import map_rows
+from tests.support.physics_images import noise, shepp_logan
 
 KINDS = {"mri_radial": (4.0, 8.0), "xray_low_dose": (1e5, 3e3)}
 SIZE = 32
@@ -22,7 +23,7 @@ CLOSE = {"mri_radial": {"atol": 1e-5}, "xray_low_dose": {"atol": 3e-4}}
 
 
 def digests(count: int) -> np.ndarray:
-    return np.stack([parallel.example_digest(f"patient{index:05d}/study1/view1_frontal") for index in range(count)])
+    return np.stack([example_digest(f"patient{index:05d}/study1/view1_frontal") for index in range(count)])
 
 
 @functools.cache
@@ -72,7 +73,7 @@ def test_the_same_image_on_four_devices(kind):
         return degradation(shared["operator"], batch["image"], batch["example_id"], shared["key"])
 
     shared, batch = {"operator": operator, "key": key}, {"image": image, "example_id": identity}
-    one, four = parallel.map_rows(rows, 1)(shared, batch), parallel.map_rows(rows, 4)(shared, batch)
+    one, four = map_rows(rows, 1)(shared, batch), map_rows(rows, 4)(shared, batch)
     np.testing.assert_allclose(four, one, **CLOSE[kind])
 
 

@@ -8,10 +8,10 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import noise, scan_angles
 
 from fairrecon_jax.physics import geometry
 from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
+from tests.support.physics_images import noise, scan_angles
 
 
 @pytest.mark.parametrize(("size", "angles", "detectors"), [(256, 256, 363), (64, 64, 91), (96, 96, 136), (128, 128, 182), (250, 252, 354)])

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import noise
 
 from fairrecon_jax.physics import mri
+from tests.support.physics_images import noise
 
 KNOWN_ACCELERATIONS = {148: 4.02, 140: 4.22, 70: 8.05, 60: 9.32, 34: 16.15, 22: 24.7}
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import noise, relative_error, scan_angles, shepp_logan
 
 from fairrecon_jax.physics import radon_gather
 from fairrecon_jax.physics.geometry import parallel_beam
+from tests.support.physics_images import noise, relative_error, scan_angles, shepp_logan
 
 radon = jax.jit(radon_gather.radon, static_argnums=1)
 back_project = jax.jit(radon_gather.filtered_back_projection, static_argnums=1)

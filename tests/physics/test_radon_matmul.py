@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import chest_xrays, noise, relative_error, scan_angles, shepp_logan
 
 from fairrecon_jax.physics import radon_gather, radon_matmul
 from fairrecon_jax.physics.geometry import parallel_beam
+from tests.support.physics_images import chest_xrays, noise, relative_error, scan_angles, shepp_logan
 
 
 def transforms(module, beam):

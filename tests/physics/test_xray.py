@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from physics_images import noise, relative_error, scan_angles, shepp_logan
 
 from fairrecon_jax.physics import radon_gather, radon_matmul, xray
 from fairrecon_jax.physics.geometry import parallel_beam
 from fairrecon_jax.physics.photons import PhotonNoise
+from tests.support.physics_images import noise, relative_error, scan_angles, shepp_logan
 
 LEVELS = jnp.asarray([1e5, 1e4, 3e3])
 

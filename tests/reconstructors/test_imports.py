@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from fairrecon_jax import cli, study
+from fairrecon_jax.cli import main as cli
 from fairrecon_jax.reconstructors import Identity, make_reconstructor
 from fairrecon_jax.reconstructors.imports import CONVERTERS, import_variables
-from fairrecon_jax.workspace import Workspace
+from fairrecon_jax.study import run as study
+from fairrecon_jax.study.workdir import Workspace
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.parallel import example_keys, map_step
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
 from fairrecon_jax.reconstructors.irsde import CLEAN, MATCH, SAMPLE, draw_time
+from fairrecon_jax.runtime.devices import map_step
 from fairrecon_jax.training.step import OBJECTIVE
 from fairrecon_jax.types import Batch
 

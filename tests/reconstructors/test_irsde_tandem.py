@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.parallel import pad_batch
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.reconstructors import IrsdeReconstructor
+from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import Tandem, compile_step
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 

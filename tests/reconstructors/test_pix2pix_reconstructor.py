@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax import parallel
+from fairrecon_jax.keys import example_digest, example_keys
 from fairrecon_jax.models import apply_network
 from fairrecon_jax.reconstructors import Pix2PixReconstructor, Reconstructor, gan_loss, make_reconstructor
+from fairrecon_jax.runtime.devices import map_step, replicate
 from fairrecon_jax.training import TrainConfig, optim
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.state import create
@@ -53,7 +54,7 @@ def phase_step(reconstructor: Pix2PixReconstructor, phases: slice = slice(None),
     batch = make_batch()
     optimizer = optim.optimizer(config)
     state = create(lively(reconstructor, batch), ("discriminator", "generator"), optimizer, 0, False, {})
-    step = parallel.map_step(train_step(Part(reconstructor.phases[phases]), config, optimizer), devices, donate=False)
+    step = map_step(train_step(Part(reconstructor.phases[phases]), config, optimizer), devices, donate=False)
     return step, state, batch
 
 
@@ -168,8 +169,8 @@ def test_one_and_two_devices_agree():
     for devices in (1, 2):
         batch, optimizer = make_batch(), optim.optimizer(dataclasses.replace(CONFIG, learning_rate=1e-4))
         state = create(lively(reconstructor, batch), ("discriminator", "generator"), optimizer, 0, False, {})
-        step = parallel.map_step(train_step(reconstructor, CONFIG, optimizer), devices, donate=False)
-        states.append(step(parallel.replicate(state, devices), batch))
+        step = map_step(train_step(reconstructor, CONFIG, optimizer), devices, donate=False)
+        states.append(step(replicate(state, devices), batch))
     for a, b in zip(*(jax.tree.leaves((state.batch_stats, metrics)) for state, metrics in states), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
     gradients = [state.opt_state["generator"][0].mu for state, _ in states]
@@ -182,8 +183,8 @@ def test_reconstruction_is_deterministic_and_by_image():
     reconstructor, batch = tiny(dropout=0.5), make_batch()
     variables = lively(reconstructor, batch)
     run = jax.jit(lambda v, x, k: reconstructor.reconstruct(v, x, k))
-    whole = run(variables, batch["degraded"], parallel.example_keys(KEY, batch["example_id"]))
-    other = run(variables, batch["degraded"][::-1], parallel.example_keys(jax.random.key(5), batch["example_id"]))
+    whole = run(variables, batch["degraded"], example_keys(KEY, batch["example_id"]))
+    other = run(variables, batch["degraded"][::-1], example_keys(jax.random.key(5), batch["example_id"]))
     np.testing.assert_allclose(whole, other[::-1], atol=1e-6)
     assert 0 <= float(whole.min()) <= float(whole.max()) <= 1
     errors = jax.jit(reconstructor.evaluate)(variables, batch, KEY)
@@ -202,7 +203,7 @@ class Slices:
             "mask": np.zeros((16, 16, 0), np.float32),
             "labels": np.zeros(1, np.float32),
             "attributes": np.zeros(1, np.int32),
-            "example_id": parallel.example_digest(f"example{i}"),
+            "example_id": example_digest(f"example{i}"),
             "index": np.int32(i),
             "weight": np.float32(1),
         }
@@ -272,7 +273,7 @@ def test_an_objective_reaches_the_generator_alone():
     reconstructor, batch = tiny(bn_axis="batch"), make_batch()
     optimizer = optim.optimizer(CONFIG)
     state = create(lively(reconstructor, batch), ("discriminator", "generator"), optimizer, 0, False, {})
-    step = parallel.map_step(train_step(reconstructor, CONFIG, optimizer, objective=Dark()), 1, donate=False)
+    step = map_step(train_step(reconstructor, CONFIG, optimizer, objective=Dark()), 1, donate=False)
     after, metrics = step(state, batch)
     added = float(metrics["generator/loss"] - metrics["generator/loss_without_objective"])
     assert added == pytest.approx(1e4 * float(metrics["generator/brightness"]), rel=1e-4)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.parallel import example_keys, map_step
+from fairrecon_jax.keys import example_keys
 from fairrecon_jax.reconstructors import RECONSTRUCTORS, Identity, MseReconstructor, Reconstructor, make_reconstructor, register
+from fairrecon_jax.runtime.devices import map_step
 from fairrecon_jax.training.trainable import Trainable
 
 SIZE = 8

@@ -9,13 +9,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from fairrecon_jax.report import bias, forest, groups, mitigations, quality, select
-from fairrecon_jax.report.drawing import Marks, canvas, offsets, signed, wrap
+from fairrecon_jax.report import select
+from fairrecon_jax.report.figures import forest, gaps, groups, mitigations, quality
+from fairrecon_jax.report.figures.drawing import Marks, canvas, offsets, signed, wrap
 from fairrecon_jax.report.select import Findings
+from tests.support import report_fake as fake
 
 
 def make(spec, reconstructors=("unet", "irsde"), plans=("none",)) -> Findings:
@@ -62,8 +63,8 @@ def unknown(findings: Findings, **wanted: str) -> Findings:
 
 
 ALL = (
-    quality.overview, forest.overview, quality.image_quality, quality.task_performance, quality.task_change, bias.baseline,
-    bias.bias_changes, bias.histogram, forest.gap_forests, bias.verdict_maps, bias.volcano, groups.group_performances,
+    quality.overview, forest.overview, quality.image_quality, quality.task_performance, quality.task_change, gaps.baseline,
+    gaps.bias_changes, gaps.histogram, forest.gap_forests, gaps.verdict_maps, gaps.volcano, groups.group_performances,
     groups.group_changes, groups.intersections, mitigations.tradeoff,
 )  # fmt: skip
 
@@ -194,15 +195,15 @@ def test_strong_marks_are_the_changed_ones(mri):
 
 def test_verdict_map_has_one_tile_per_cell(mri):
     found = unknown(mri, task="tumour")
-    drawing = bias.verdict_map(found, "none")
+    drawing = gaps.verdict_map(found, "none")
     rows = found.gap_changes()
     assert sum(len(axes.patches) for axes in drawing.figure.axes) == len(rows)
     assert sum(bool(p.get_hatch()) for axes in drawing.figure.axes for p in axes.patches) == int(rows["change"].isna().sum())
 
 
 def test_mitigated_methods_get_their_own_map_and_marker(mitigated):
-    assert [d.key for d in bias.verdict_maps(mitigated)] == ["verdict_map", "verdict_map_eodd", "verdict_map_reweighting"]
-    drawing = bias.bias_change(mitigated, "eodd")
+    assert [d.key for d in gaps.verdict_maps(mitigated)] == ["verdict_map", "verdict_map_eodd", "verdict_map_reweighting"]
+    drawing = gaps.bias_change(mitigated, "eodd")
     rows = mitigated.change_rows("fairness", metric="eodd", level=8.0)
     for marker, mitigation in (("D", "eodd"), ("s", "reweighting"), ("o", "none")):
         assert len(marks(drawing.figure, marker)) == int(rows.loc[rows["mitigation"] == mitigation, "change"].notna().sum())
@@ -216,32 +217,32 @@ def test_the_first_screen_shows_plain_methods_only(mitigated):
 
 def test_without_verdicts_the_caption_says_so(mri):
     untested = dataclasses.replace(mri, fairness=mri.fairness.assign(verdict=""))
-    assert "No test was run" in bias.bias_change(untested, "eodd").caption
-    assert "No test was run" not in bias.bias_change(mri, "eodd").caption
+    assert "No test was run" in gaps.bias_change(untested, "eodd").caption
+    assert "No test was run" not in gaps.bias_change(mri, "eodd").caption
 
 
 def test_histogram_counts_every_change(mri):
-    drawing = bias.histogram(mri)
+    drawing = gaps.histogram(mri)
     left = drawing.figure.axes[::2]
     counted = sum(bar.get_height() for axes in left for bar in axes.patches)
     assert counted == mri.gap_changes()["change"].notna().sum()
 
 
 def test_bins_are_symmetric_and_survive_zeros():
-    edges = bias.bins(pd.Series([0.0, 0.0]))
+    edges = gaps.bins(pd.Series([0.0, 0.0]))
     assert edges[0] == -edges[-1] < 0
-    assert len(bias.bins(pd.Series([], dtype=float))) == 25
+    assert len(gaps.bins(pd.Series([], dtype=float))) == 25
 
 
 def test_labels_of_the_volcano_keep_apart():
-    places = bias.apart([1.0, 0.99, 0.98, 0.2], 0.1)
+    places = gaps.apart([1.0, 0.99, 0.98, 0.2], 0.1)
     assert all(a - b >= 0.1 - 1e-12 for a, b in itertools.pairwise(places))
     assert places[0] == 1.0
     assert places[-1] == 0.2
 
 
 def test_baseline_takes_the_gap_on_originals_once_per_task(mri):
-    rows = bias.baseline_rows(mri)
+    rows = gaps.baseline_rows(mri)
     assert len(rows) == 3 * 2
     wanted = mri.pick("fairness", metric="eodd", task="grade", attribute="sex", version="original")["value"].iloc[0]
     assert rows.iloc[0]["value"] == pytest.approx(wanted)
@@ -286,9 +287,9 @@ def test_a_figure_without_a_single_known_change_is_left_out(mri):
     mine = rows["metric"].isin(["eodd", "gap_sensitivity"])
     rows.loc[mine, ["value", "change", "original", "chance_floor"]] = math.nan
     found = dataclasses.replace(mri, fairness=rows)
-    assert {d.key for d in bias.bias_changes(mri)} - {d.key for d in bias.bias_changes(found)} == {"bias_change_eodd"}
+    assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(found)} == {"bias_change_eodd"}
     assert {d.key for d in groups.group_changes(found)} == {"group_change_sex_dice", "group_change_age_dice"}
-    baseline = bias.baseline(found).figure
+    baseline = gaps.baseline(found).figure
     assert [list(axes.get_xticks()) == [] for axes in baseline.axes] == [True, True, False, False]
     assert texts(baseline).count("n.e.") == 4
 
@@ -329,7 +330,7 @@ def test_a_reconstructor_has_one_colour_in_all_figures(mri):
     for drawing in (
         quality.overview(mri),
         forest.overview(mri),
-        bias.bias_change(mri, "eodd"),
+        gaps.bias_change(mri, "eodd"),
         groups.group_performance(mri, "sex", "dice"),
     ):
         colors = {to_hex(line.get_color()) for axes in drawing.figure.axes for line in axes.lines}
@@ -349,7 +350,7 @@ def test_marks_skip_unknown_bounds():
 
 
 def make_look():
-    from fairrecon_jax.report import style
+    from fairrecon_jax.report.figures import style
 
     return style.looks(["unet"])["unet"]
 
@@ -406,12 +407,12 @@ def test_fifteen_tasks_do_not_overlap():
     spec = fake.xray_spec(15)
     cells = [(r, 1e4, "none") for r in ("unet", "pix2pix", "irsde")]
     found = Findings.of(spec, fake.performance(spec, cells, intersections=False), fake.fairness(spec, cells))
-    for drawing in (forest.overview(found), quality.task_change(found), bias.bias_change(found, "eodd"), bias.verdict_map(found, "none")):
+    for drawing in (forest.overview(found), quality.task_change(found), gaps.bias_change(found, "eodd"), gaps.verdict_map(found, "none")):
         assert overlaps(drawing) == [], drawing.key
 
 
 def test_the_signs_over_the_map_of_verdicts_stand_clear_of_title_and_tiles(mri):
-    figure = bias.verdict_map(mri, "none").figure
+    figure = gaps.verdict_map(mri, "none").figure
     figure.canvas.draw()
     axes, scale = figure.axes[0], figure.dpi / 72
     top = axes.get_window_extent().y1
@@ -446,12 +447,12 @@ def test_many_groups_are_all_named_and_counted():
 
 
 def test_names_under_three_attributes_do_not_touch():
-    drawing = bias.bias_change(make(fake.xray_spec(3)), "eodd")
+    drawing = gaps.bias_change(make(fake.xray_spec(3)), "eodd")
     drawing.figure.canvas.draw()
     for axes in drawing.figure.axes:
         assert {t.get_rotation() for t in axes.get_xticklabels()} == {38.0}
         assert [t.get_text() for t in axes.get_xticklabels()] == ["Atelectasis", "Cardiomegaly", "Consolidation"]
-    short = bias.bias_change(make(fake.mri_spec()), "ser")
+    short = gaps.bias_change(make(fake.mri_spec()), "ser")
     assert {t.get_rotation() for axes in short.figure.axes for t in axes.get_xticklabels()} == {0.0}
 
 

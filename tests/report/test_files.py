@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from fairrecon_jax.report import files
-from fairrecon_jax.report.drawing import canvas
+from fairrecon_jax.report.figures.drawing import canvas
 
 
 def figure():

@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-import report_fake as fake
 
-from fairrecon_jax.report import ExamplePanel, ReportOptions, panels
+from fairrecon_jax.report import ExamplePanel, ReportOptions
+from fairrecon_jax.report.figures import panels
 from fairrecon_jax.report.select import Findings
+from tests.support import report_fake as fake
 
 
 @pytest.fixture(scope="module")

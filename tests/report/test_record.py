@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-import report_fake as fake
 
-from fairrecon_jax.report import privacy, record
+from fairrecon_jax.report import privacy
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import record
+from tests.support import report_fake as fake
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import report_fake as fake
 
 from fairrecon_jax.report import ReportOptions, build_report, select
 from fairrecon_jax.types import Attribute, Task
+from tests.support import report_fake as fake
 
 QUICK = ReportOptions(dpi=50, max_examples=1)
 SPEC = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[1:])

@@ -7,12 +7,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 
-from fairrecon_jax.report import bias, build, comparison, drawing, groups, record, sheets, summary, tables
+from fairrecon_jax.report import build, summary
+from fairrecon_jax.report.figures import comparison, drawing, gaps, groups
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.select import NUMBERS, TEXT, Findings
-from fairrecon_jax.report.tables import Missing, Sheet
+from fairrecon_jax.report.tables import record, sheets, table
+from fairrecon_jax.report.tables.table import Missing, Sheet
+from tests.support import report_fake as fake
 
 NAN = float("nan")
 
@@ -32,7 +34,7 @@ def study(performance=(), fairness=(), spec=None) -> Findings:
 
 def test_a_latex_table_by_hand():
     frame = pd.DataFrame([["a_b", 0.5, Missing("few")], ["c", 1200, None]], columns=["name", "50 %", "n"])
-    made = tables.latex(Sheet("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))))
+    made = table.latex(Sheet("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))))
     assert made == "\n".join(
         [
             r"\begin{table}",
@@ -57,29 +59,29 @@ def test_a_latex_table_by_hand():
 @pytest.mark.parametrize(("labels", "layout"), [(1, "lrr"), (2, "llr"), (3, "lll")])
 def test_row_labels_stand_left_and_numbers_right(labels, layout):
     sheet = Sheet("k", "t", "c", pd.DataFrame([[1, 2, 3]], columns=["a", "b", "c"]), labels=labels)
-    assert rf"\begin{{tabular}}{{{layout}}}" in tables.latex(sheet)
-    assert "multicolumn" not in tables.latex(sheet)
+    assert rf"\begin{{tabular}}{{{layout}}}" in table.latex(sheet)
+    assert "multicolumn" not in table.latex(sheet)
 
 
 def test_a_latex_table_without_rows_is_its_head():
-    lines = tables.latex(Sheet("k", "t", "c", pd.DataFrame(columns=["a", "b"]))).splitlines()
+    lines = table.latex(Sheet("k", "t", "c", pd.DataFrame(columns=["a", "b"]))).splitlines()
     assert lines[lines.index(r"\midrule") + 1] == r"\bottomrule"
 
 
 @pytest.mark.parametrize("sign", list("−–×≥≤→▲▼⇄◆Δ↑↓"))
 def test_every_sign_of_the_report_has_a_latex_command(sign):
-    made = tables.escape_latex(sign)
+    made = table.escape_latex(sign)
     assert made.isascii()
     assert made == "--" if sign == "–" else made.startswith("$")
 
 
 def test_a_backslash_is_escaped_once_and_braces_of_its_command_stay():
-    assert tables.escape_latex("\\{}") == r"\textbackslash{}\{\}"
+    assert table.escape_latex("\\{}") == r"\textbackslash{}\{\}"
 
 
 def test_csv_by_hand():
     frame = pd.DataFrame([["a, b", 0.5, Missing("few, very")], ['say "x"', 2, Missing()]], columns=["name", "50 %", "n"])
-    assert tables.csv(frame) == 'name,50 %,n\n"a, b",0.5,"n.e. (few, very)"\n"say ""x""",2.0,n.e.\n'
+    assert table.csv(frame) == 'name,50 %,n\n"a, b",0.5,"n.e. (few, very)"\n"say ""x""",2.0,n.e.\n'
 
 
 def test_missing_cells_of_repeated_columns_are_all_counted():
@@ -98,7 +100,7 @@ def test_missing_cells_of_repeated_columns_are_all_counted():
     ],
 )
 def test_intervals_by_hand(given, expected):
-    assert tables.with_interval(*given) == expected
+    assert table.with_interval(*given) == expected
 
 
 # -- the page --------------------------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, whe
     row = change("grade", 10.0, verdict, group="Female", label_stratum=stratum, p_adjusted=0.0002, n=500.0, n_changed=12.0)
     found = sheets.verdicts(study(fairness=[row])).frame.iloc[0]
     assert (found["where"], found["adjusted p"], found["n"], found["flipped"]) == (where, "< 0.001", 500, 12)
-    assert ",500,12," in tables.csv(sheets.verdicts(study(fairness=[row, change("type", 1.0, "within chance")])).frame)
+    assert ",500,12," in table.csv(sheets.verdicts(study(fairness=[row, change("type", 1.0, "within chance")])).frame)
     assert found["verdict"].endswith(verdict)
     assert (found["chance floor"], found["detectable"]) == ("–", "–")
 
@@ -261,17 +263,17 @@ def test_thresholds_without_a_rule_say_so():
 
 
 def test_the_first_finite_number_is_taken():
-    assert bias.first(pd.Series([NAN, 0.2]), pd.Series([0.9])) == 0.2
-    assert bias.first(pd.Series([NAN]), pd.Series([], dtype=float), pd.Series([0.9])) == 0.9
-    assert np.isnan(bias.first(pd.Series([NAN]), pd.Series([float("inf")])))
+    assert gaps.first(pd.Series([NAN, 0.2]), pd.Series([0.9])) == 0.2
+    assert gaps.first(pd.Series([NAN]), pd.Series([], dtype=float), pd.Series([0.9])) == 0.9
+    assert np.isnan(gaps.first(pd.Series([NAN]), pd.Series([float("inf")])))
 
 
 def test_baselines_come_from_original_rows_and_else_from_change_rows():
     original = {"task": "grade", "attribute": "sex", "metric": "eodd", "version": "original", "unit": "patient", "value": 0.2}
     moved = change("grade", 5.0, "widened", original=0.7, chance_floor=0.05)
-    assert bias.baseline_rows(study(fairness=[moved, original]))[["value", "chance_floor"]].to_numpy().tolist() == [[0.2, 0.05]]
-    assert bias.baseline_rows(study(fairness=[moved]))["value"].tolist() == [0.7]
-    nothing = bias.baseline_rows(study(fairness=[{**original, "value": NAN, "reason": "few"}]))
+    assert gaps.baseline_rows(study(fairness=[moved, original]))[["value", "chance_floor"]].to_numpy().tolist() == [[0.2, 0.05]]
+    assert gaps.baseline_rows(study(fairness=[moved]))["value"].tolist() == [0.7]
+    nothing = gaps.baseline_rows(study(fairness=[{**original, "value": NAN, "reason": "few"}]))
     assert nothing["reason"].tolist() == ["few"]
     assert nothing["value"].isna().all()
 
@@ -279,7 +281,7 @@ def test_baselines_come_from_original_rows_and_else_from_change_rows():
 def test_a_floor_of_reconstructions_is_not_one_of_originals():
     row = {"task": "grade", "attribute": "sex", "metric": "eodd", "unit": "patient", "chance_floor": 0.05, "reason": "no originals"}
     found = study(fairness=[{**row, "version": "change"}, {**row, "version": "reconstructed", "value": 0.2}])
-    assert bias.baseline_rows(found)[["value", "chance_floor"]].isna().all(axis=None)
+    assert gaps.baseline_rows(found)[["value", "chance_floor"]].isna().all(axis=None)
     assert sheets.baseline(found).frame["mean chance floor"].tolist() == ["–"]
 
 

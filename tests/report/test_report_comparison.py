@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 
-from fairrecon_jax.report import comparison
+from fairrecon_jax.report.figures import comparison
 from fairrecon_jax.report.select import Findings
+from tests.support import report_fake as fake
 
 SPEC = fake.mri_spec()
 CELLS = fake.cells(SPEC, ("unet",), ("none", "eodd"))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import tables
-from fairrecon_jax.report.tables import Missing, Sheet
+from fairrecon_jax.report.tables import table
+from fairrecon_jax.report.tables.table import Missing, Sheet
 
 NAN = float("nan")
 
@@ -31,11 +31,11 @@ NAN = float("nan")
     ],
 )
 def test_numbers_as_text(value, expected):
-    assert tables.number(value) == expected
+    assert table.number(value) == expected
 
 
 def test_fixed_never_turns_a_missing_value_into_zero():
-    cell = tables.fixed(NAN, 2, "no positives")
+    cell = table.fixed(NAN, 2, "no positives")
     assert isinstance(cell, Missing)
     assert cell.reason == "no positives"
 
@@ -44,15 +44,15 @@ def test_fixed_never_turns_a_missing_value_into_zero():
     ("value", "sign", "expected"), [(0.0, True, "0.00"), (-0.001, True, "0.00"), (0.02, True, "+0.02"), (-0.02, False, "−0.02")]
 )
 def test_fixed_has_no_negative_zero(value, sign, expected):
-    assert tables.fixed(value, 2, sign=sign) == expected
+    assert table.fixed(value, 2, sign=sign) == expected
 
 
 def test_intervals_stand_in_brackets_where_known():
-    assert tables.with_interval(0.81, 0.79, 0.83, 2) == "0.81 (0.79–0.83)"
-    assert tables.with_interval(0.1, -0.1, 0.3, 1, sign=True) == "+0.1 (−0.1 to +0.3)"
-    assert tables.with_interval(0.1, -0.1, 0.3, 1) == "0.1 (−0.1 to 0.3)"
-    assert tables.with_interval(0.81, NAN, 0.83, 2) == "0.81"
-    assert isinstance(tables.with_interval(NAN, 0.7, 0.8, 2, "few"), Missing)
+    assert table.with_interval(0.81, 0.79, 0.83, 2) == "0.81 (0.79–0.83)"
+    assert table.with_interval(0.1, -0.1, 0.3, 1, sign=True) == "+0.1 (−0.1 to +0.3)"
+    assert table.with_interval(0.1, -0.1, 0.3, 1) == "0.1 (−0.1 to 0.3)"
+    assert table.with_interval(0.81, NAN, 0.83, 2) == "0.81"
+    assert isinstance(table.with_interval(NAN, 0.7, 0.8, 2, "few"), Missing)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_intervals_stand_in_brackets_where_known():
     ],
 )
 def test_latex_is_escaped(hostile, harmless):
-    assert tables.escape_latex(hostile) == harmless
+    assert table.escape_latex(hostile) == harmless
 
 
 def sheet() -> Sheet:
@@ -76,7 +76,7 @@ def sheet() -> Sheet:
 
 
 def test_latex_table_has_one_line_per_row_and_equal_columns():
-    lines = tables.latex(sheet()).splitlines()
+    lines = table.latex(sheet()).splitlines()
     start = lines.index(r"\midrule")
     end = lines.index(r"\bottomrule")
     body = lines[start + 1 : end]
@@ -88,40 +88,40 @@ def test_latex_table_has_one_line_per_row_and_equal_columns():
 
 
 def test_line_breaks_do_not_reach_latex():
-    assert "\n" not in tables.escape_latex("a\nb")
+    assert "\n" not in table.escape_latex("a\nb")
 
 
 def test_csv_says_why_a_cell_is_missing():
-    read = pd.read_csv(io.StringIO(tables.csv(sheet().frame)))
+    read = pd.read_csv(io.StringIO(table.csv(sheet().frame)))
     assert read["x"].tolist() == ["n.e. (too few)"] * 2
     assert read["50 %"].tolist() == [0.5, 2.0]
 
 
 def test_csv_keeps_repeated_column_names():
     frame = pd.DataFrame([[1, 2, 3]], columns=pd.Index(["", "original", "original"]))
-    assert tables.csv(frame).splitlines()[0] == ",original,original"
+    assert table.csv(frame).splitlines()[0] == ",original,original"
 
 
 def test_csv_names_columns_by_their_spanning_headings():
-    assert tables.csv(sheet().frame, sheet().spans).splitlines()[0] == "name,both_levels: 50 %,both_levels: x"
+    assert table.csv(sheet().frame, sheet().spans).splitlines()[0] == "name,both_levels: 50 %,both_levels: x"
 
 
 @pytest.mark.parametrize(("value", "expected"), [(137.0, 137), (0.0, 0), (NAN, "–")])
 def test_counts_are_whole(value, expected):
-    assert repr(tables.count(value)) == repr(expected)
-    assert tables.number(tables.count(value)) == str(expected)
-    assert tables.number(np.int64(0)) == "0"
+    assert repr(table.count(value)) == repr(expected)
+    assert table.number(table.count(value)) == str(expected)
+    assert table.number(np.int64(0)) == "0"
 
 
 @pytest.mark.parametrize(
     ("p", "expected"), [(0.0, "< 0.001"), (0.0004, "< 0.001"), (0.001, "0.001"), (0.0312, "0.031"), (0.312, "0.31"), (NAN, Missing("none"))]
 )
 def test_p_values_are_never_zero(p, expected):
-    assert tables.p_cell(p, "none") == expected
+    assert table.p_cell(p, "none") == expected
 
 
 def test_csv_of_an_empty_table_is_its_header():
-    assert tables.csv(pd.DataFrame(columns=["a", "b"])) == "a,b\n"
+    assert table.csv(pd.DataFrame(columns=["a", "b"])) == "a,b\n"
 
 
 def test_reasons_are_counted_commonest_first():

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 
 from fairrecon_jax.report import select
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.types import Task
+from tests.support import report_fake as fake
 
 
 @pytest.fixture(scope="module")

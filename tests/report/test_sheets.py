@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 
-from fairrecon_jax.report import cohort, select, sheets
+from fairrecon_jax.report import cohort, select
 from fairrecon_jax.report.select import Findings
-from fairrecon_jax.report.tables import Missing
+from fairrecon_jax.report.tables import sheets
+from fairrecon_jax.report.tables.table import Missing
+from tests.support import report_fake as fake
 
 
 @pytest.fixture(scope="module")

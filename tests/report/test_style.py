@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from fairrecon_jax.report import style
+from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import DegradationSpec
 
 MRI = DegradationSpec("mri_radial", (4.0, 8.0), 8.0)

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import report_fake as fake
 
 from fairrecon_jax.report import select, summary
 from fairrecon_jax.report.select import Findings
+from tests.support import report_fake as fake
 
 
 @pytest.fixture(scope="module")

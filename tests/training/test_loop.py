@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.reconstructors.mse import MseReconstructor
@@ -16,6 +15,7 @@ from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import TrainingDiverged, fit
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support.training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 COHORT = FakeCohort(22)
 TRAIN, VAL = (COHORT, np.arange(16)), (COHORT, np.arange(16, 22))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from processes import run_processes
-from resumable import CONFIG, run
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support.processes import run_processes
+from tests.support.resumable import CONFIG, run
 
 HERE = Path(__file__).parent
 

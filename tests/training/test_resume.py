@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from resumable import CONFIG, run
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support.resumable import CONFIG, run
 
 HERE = Path(__file__).parent
 

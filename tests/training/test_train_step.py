@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
-from fairrecon_jax import parallel
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.runtime.devices import map_step, pad_batch, replicate
 from fairrecon_jax.training import optim, state
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.step import eval_step, in_precision, train_step
+from tests.support.training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 BATCH = read_rows(FakeCohort(8), range(8))
 
@@ -22,11 +22,11 @@ def start(trainable: Any, config: TrainConfig, devices: int = 1, objective: Any 
     variables = trainable.init(jax.random.key(0), degrade(BATCH, jax.random.key(0)))
     networks = tuple(phase.network for phase in trainable.phases)
     kept = {} if objective is None else objective.init(jax.random.key(0), BATCH)
-    return parallel.replicate(state.create(variables, networks, optim.optimizer(config), 0, config.ema > 0, kept), devices)
+    return replicate(state.create(variables, networks, optim.optimizer(config), 0, config.ema > 0, kept), devices)
 
 
 def run(trainable: Any, config: TrainConfig, devices: int, objective: Any = None, steps: int = 5, batch: Any = BATCH) -> Any:
-    step = parallel.map_step(train_step(trainable, config, optim.optimizer(config), degrade, objective), devices)
+    step = map_step(train_step(trainable, config, optim.optimizer(config), degrade, objective), devices)
     now = start(trainable, config, devices, objective)
     for _ in range(steps):
         now, metrics = step(now, batch)
@@ -48,7 +48,7 @@ def test_four_devices_give_what_one_gives(trainable: Any) -> None:
 def test_the_step_compiles_once(devices: int) -> None:
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda name, _, **__: compiled.append(name) if "backend_compile" in name else None)
-    step = parallel.map_step(train_step(FakeGan(), CONFIG, optim.optimizer(CONFIG), degrade), devices)
+    step = map_step(train_step(FakeGan(), CONFIG, optim.optimizer(CONFIG), degrade), devices)
     now = start(FakeGan(), CONFIG, devices)
     now, _ = step(now, BATCH)
     before = len(compiled)
@@ -92,7 +92,7 @@ def test_a_value_that_was_not_reduced_raises() -> None:
         return now, {"loss": jnp.mean(batch["image"])}
 
     with pytest.raises(ValueError, match="out_axes"):
-        parallel.map_step(forgetful, 1)({}, BATCH)
+        map_step(forgetful, 1)({}, BATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,9 +148,9 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32() -> None:
 @pytest.mark.parametrize("devices", [1, 4])
 def test_evaluation_leaves_out_padding(devices: int) -> None:
     variables = FakeReconstructor().init(jax.random.key(0), degrade(BATCH, jax.random.key(0)))
-    step = parallel.map_step(eval_step(FakeReconstructor(), jax.random.key(1), degrade), devices, donate=False)
+    step = map_step(eval_step(FakeReconstructor(), jax.random.key(1), degrade), devices, donate=False)
     part = {name: value[:5] for name, value in BATCH.items()}
-    total, weight = step(variables, parallel.pad_batch(part, 8))[1]["error"]
+    total, weight = step(variables, pad_batch(part, 8))[1]["error"]
     seen = degrade(part, jax.random.fold_in(jax.random.key(1), 0))
     errors = np.mean((variables["params"]["net"]["scale"] * seen["degraded"] - part["image"]) ** 2, axis=(1, 2, 3))
     assert float(weight) == 5
@@ -162,7 +162,7 @@ def test_augmentation_changes_what_is_degraded_and_learnt_in_training() -> None:
         return {**batch, "image": batch["image"] + 0.25}
 
     def trained(augment: Any, batch: Any) -> Any:
-        step = parallel.map_step(train_step(FakeReconstructor(), CONFIG, optim.optimizer(CONFIG), degrade, None, augment), 1)
+        step = map_step(train_step(FakeReconstructor(), CONFIG, optim.optimizer(CONFIG), degrade, None, augment), 1)
         return step(start(FakeReconstructor(), CONFIG), batch)[0].params
 
     plain, augmented = trained(None, BATCH), trained(brighter, BATCH)

@@ -19,9 +19,9 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.records import Unit
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
-from fairrecon_jax.data.units import Unit
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
 NO_FINDING, DEVICES = "No Finding", "Support Devices"

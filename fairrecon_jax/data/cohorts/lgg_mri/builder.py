@@ -13,9 +13,9 @@ from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.records import Unit
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
-from fairrecon_jax.data.units import Unit
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
 FLAIR = 1

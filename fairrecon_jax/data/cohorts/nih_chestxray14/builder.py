@@ -13,9 +13,9 @@ from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import inside, load_grey
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.records import Unit
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
-from fairrecon_jax.data.units import Unit
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
 FINDINGS = (

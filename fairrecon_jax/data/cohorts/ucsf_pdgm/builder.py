@@ -13,9 +13,9 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
 from fairrecon_jax.data.images import UnreadableImage, is_constant, load_volume, resize, resize_mask, to_integers, upright
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.records import Unit
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
-from fairrecon_jax.data.units import Unit
-from fairrecon_jax.progress import track
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
 SEX, AGE, GRADE, DIAGNOSIS = "Sex", "Age at MRI", "WHO CNS Grade", "Final pathologic diagnosis (WHO 2021)"

@@ -1,0 +1,107 @@
+"""`assess`: from a predictions table to the two long tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.assessment import classification, continuous, gaps, performance, thresholds
+from fairrecon_jax.assessment.arrays import Grouping, Study, studies, units
+from fairrecon_jax.assessment.batch import Judged, batches, everyone, run_tests
+from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.pending import settle
+from fairrecon_jax.assessment.rows import Interval, Row, as_table
+from fairrecon_jax.assessment.separation import separation
+from fairrecon_jax.types import CohortSpec, Task
+
+
+def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Assesses performance and group gaps of every task, attribute, reconstructor, level and mitigation.
+
+    Args:
+      table: predictions, one row per image or slice and study cell, of one cohort (see `write_predictions`).
+      spec: the cohort's specification.
+      options: choices; the defaults if None.
+
+    Returns:
+      (performance, fairness), long tables with the columns `rows.COLUMNS`.
+
+    Raises:
+      ValueError: the table contradicts itself or the specification, or a threshold cannot be fitted; the message names the column or task.
+    """
+    options = options or AssessOptions()
+    all_performance, all_fairness = [], []
+    for study in studies(table, spec, options.intersections):
+        context = Context(study, options, spec.modality)
+        present = present_tasks(spec, study)
+        if spec.tasks and not present:
+            raise ValueError(f"the predictions table holds no column '<task>__reconstructed' for any of {[t.name for t in spec.tasks]}")
+        fill(context, present)
+        continuous.add_image_quality(context)
+        settle(context.pending)
+        all_performance += context.performance
+        all_fairness += context.fairness
+    return as_table(all_performance), as_table(all_fairness)
+
+
+def present_tasks(spec: CohortSpec, study: Study) -> list[Task]:
+    """The tasks that the table holds; a table may leave tasks out."""
+    return [task for task in spec.tasks if f"{task.name}__reconstructed" in study.columns]
+
+
+def fill(context: Context, tasks: list[Task]) -> None:
+    """Adds all rows and pending tests of the given tasks; `pending.settle` completes them."""
+    _classification(context, [task for task in tasks if task.kind == "classification"])
+    for task in tasks:
+        if task.kind == "segmentation":
+            found = units(context.study, task, context.study.test, context.options.empty_mask)
+            continuous.add_segmentation(context, task, found)
+
+
+def _prepare(context: Context, task: Task) -> Judged:
+    """Fits the threshold of a classification task and decides."""
+    fitted = thresholds.fit(context.study, task, context.options)
+    found = units(context.study, task, context.study.test)
+    return Judged(task, fitted, found, classification.decide(found, fitted))
+
+
+def _classification(context: Context, tasks: list[Task]) -> None:
+    """Adds all rows of the classification tasks, batch by batch."""
+    for members in batches(_prepare(context, task) for task in tasks):
+        judged = members[0].units.paired and context.options.threshold_rule in SHARED_RULES
+        flips: list[tuple[np.ndarray, ...]] = everyone(context, members) if judged else [()] * len(members)
+        areas, measured = zip(*(_add_task(context, one, p_values) for one, p_values in zip(members, flips, strict=True)), strict=True)
+        for place, grouping in enumerate(members[0].units.groupings):
+            if grouping.name and np.any(grouping.code >= 0):
+                tests = run_tests(context, members, place, judged, [found[place].cells for found in measured])
+                for one, found, test, area in zip(members, measured, tests, areas, strict=True):
+                    gaps.add_gaps(context, _base(one), one.units, one.units.groupings[place], found[place], test, area)
+
+
+def _base(one: Judged) -> Row:
+    """The columns that all rows of a classification task share."""
+    return {"task": one.task.name, "unit": one.units.unit, "threshold_rule": one.thresholds.rule}
+
+
+def _measure(context: Context, one: Judged, grouping: Grouping) -> classification.Measured:
+    """Bootstrap of one task and grouping."""
+    options, (resampled, weights) = context.options, context.resampled(one.units)
+    choices = (options.conventions, options.min_patients, options.alpha)
+    return classification.measure(one.units, one.decisions, grouping, resampled, weights, *choices)
+
+
+def _add_task(
+    context: Context, one: Judged, flips: tuple[np.ndarray, ...]
+) -> tuple[tuple[Interval, ...], tuple[classification.Measured, ...]]:
+    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals, and what was measured per grouping."""
+    performance.add_thresholds(context, _base(one), one.thresholds)
+    areas: tuple[Interval, ...] = ()
+    every = tuple(_measure(context, one, grouping) for grouping in one.units.groupings)
+    for grouping, measured in zip(one.units.groupings, every, strict=True):
+        separated = separation(one.units, one.decisions.known, one.decisions.shared, grouping)
+        found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
+        performance.add_performance(context, _base(one), found)
+        if grouping.name == "":
+            areas = tuple(context.anchor(one.task.name, separated, k) for k in range(len(context.study.cells)))
+    return areas, every

@@ -1,0 +1,108 @@
+"""Units of reading: which files belong together, whose they are, and what was recorded about them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairrecon_jax.data import policies
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.keys import example_digest
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Files that are read together: one X-ray, one slice, or one volume.
+
+    Attributes:
+      name: unique name; the example's name where a unit holds one example.
+      patient_id: the patient's name.
+      files: paths inside the data folder, the image first.
+      columns: recorded values, by column name.
+    """
+
+    name: str
+    patient_id: str
+    files: tuple[str, ...]
+    columns: dict[str, Any]
+
+
+def unique(units: list[Unit], notes: Notes) -> list[Unit]:
+    """The first unit of each name; the others are noted."""
+    found: dict[str, Unit] = {}
+    for unit in units:
+        if unit.name in found:
+            notes.skip(unit.files[0], "duplicate", f"{unit.name} is already there as {found[unit.name].files[0]}")
+        else:
+            found[unit.name] = unit
+    return list(found.values())
+
+
+def limit(units: list[Unit], patients: int) -> list[Unit]:
+    """Units of a number of patients, chosen by the digest of their names; all where the number is 0."""
+    if not patients:
+        return units
+    names = sorted({unit.patient_id for unit in units}, key=lambda name: tuple(example_digest(name)))
+    chosen = set(names[:patients])
+    return [unit for unit in units if unit.patient_id in chosen]
+
+
+def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> None:
+    """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs to the image."""
+    seen: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], tuple[str | None, str]] = {}
+
+    def once(key: str, unit: Unit, kind: str, reason: str) -> None:
+        if (kind, key) not in seen:
+            seen.add((kind, key))
+            notes.keep(unit.files[0], kind, reason)
+
+    readers: dict[str, Callable[[str], str | None]] = {"sex": policies.sex_group, "race": policies.race_group}
+    for unit in units:
+        if np.isnan(unit.columns["age_years"]):
+            once(unit.name if age_per_image else unit.patient_id, unit, "missing_age", f"patient {unit.patient_id}: no plausible age")
+        for name, reader in readers.items():
+            entries = [unit.columns[column] for column in (f"{name}_recorded", f"{name}_demographics") if column in unit.columns]
+            known = [(reader(entry), entry) for entry in entries if reader(entry)]
+            if entries and not known:
+                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {entries[0]!r}")
+            for group, entry in known:
+                there, other = first.setdefault((name, unit.patient_id), (group, entry))
+                if there != group:
+                    reason = f"patient {unit.patient_id}: {name} is {entry!r} here and {other!r} elsewhere; it counts as unknown"
+                    once(f"{name} {unit.patient_id}", unit, "conflict", reason)
+
+
+def fingerprint(root: Path, units: list[Unit]) -> str:
+    """SHA-256 over the units' names, patients and recorded values, and the sizes of their files."""
+    digest = hashlib.sha256()
+    for unit in sorted(units, key=lambda unit: unit.name):
+        digest.update(repr((unit.name, unit.patient_id, sorted(unit.columns.items()))).encode())
+        digest.update(repr([_bytes(os.path.join(root, file)) for file in unit.files]).encode())
+    return digest.hexdigest()
+
+
+def table_stamps(root: Path) -> dict[str, list[int]]:
+    """Size and time of change of the tables in `root` and one folder below: a quick sign that a tree is as it was."""
+    paths = [path for kind in ("csv", "xlsx", "txt") for depth in ("", "*/") for path in root.glob(f"{depth}*.{kind}")]
+    return {path.relative_to(root).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(paths)}
+
+
+def file_stamp(root: Path) -> list[int]:
+    """Number and summed bytes of the files below `root`, links followed: a quick sign that no file came, went or was mended."""
+    sizes = [_bytes(os.path.join(folder, name)) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    return [len(sizes), sum(sizes)]
+
+
+def _bytes(path: str) -> int:
+    """The size of a file, -1 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

@@ -1,0 +1,1 @@
+"""The tables of the report: what they hold, how they are written."""

@@ -1,0 +1,1 @@
+"""What the code runs on: devices, processes, progress, files written whole, memory."""

@@ -1,0 +1,34 @@
+"""Writing a file so that a reader never sees half of it, by one process of a run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from fairrecon_jax.runtime import processes
+
+
+def write_atomic(path: Path, content: bytes | str) -> Path:
+    """Writes a file under a temporary name in its own folder, then moves it into place; in a run of several processes only process 0 does.
+
+    Args:
+      path: the file to write; its folder is made.
+      content: bytes, or text that is stored as UTF-8.
+
+    Returns:
+      The path.
+    """
+    if not processes.is_primary():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

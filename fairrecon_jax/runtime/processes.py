@@ -1,0 +1,148 @@
+"""Runs of several processes: how they start, what process 0 does while the others wait, how they join their rows."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+PATIENCE = 48.0  # hours that processes wait for process 0; the limit of the job comes first
+_turns = itertools.count()  # numbers the calls of `on_primary`, which all processes make in the same order
+
+
+class PrimaryFailed(RuntimeError):
+    """Process 0 could not do what it does alone; it says why itself."""
+
+
+def start() -> None:
+    """Joins the multi-process run that the environment describes, if there is one; call it before anything else of JAX.
+
+    A run is described by a step of Slurm (`srun`) or Open MPI (`mpirun`) with several tasks, or by hand: JAX_COORDINATOR_ADDRESS
+    (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID. A process that is alone on its node uses all of the node's devices,
+    one of several the device with its own number.
+
+    Raises:
+      ValueError: JAX_COORDINATOR_ADDRESS is set without the two numbers.
+    """
+    if jax.distributed.is_initialized():
+        return
+    if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
+        try:
+            count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
+        except KeyError as missing:
+            raise ValueError(f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it too, or none of them") from missing
+        jax.distributed.initialize(address, count, number, cluster_detection_method="deactivate", **_leaving())
+    elif any(int(os.environ.get(name, "1")) > 1 for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")):
+        jax.distributed.initialize(local_device_ids=_own_accelerators(os.environ), **_leaving())
+
+
+def _leaving() -> dict[str, Any]:
+    """How long a process that ends waits for the others, where JAX takes it: one that fails alone should not hold up the end of the run."""
+    name = "shutdown_timeout_seconds"
+    return {name: 60} if name in inspect.signature(jax.distributed.initialize).parameters else {}
+
+
+def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:
+    """The accelerators of a process of Slurm or Open MPI, numbered among those it sees; None = the one with its number on the node.
+
+    Without this a process that is alone on its node would be given one accelerator of several.
+    """
+    per_node = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "1")
+    tasks = max(int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(","))  # "2(x3),1": three nodes with two, one with one
+    named = environment.get("CUDA_VISIBLE_DEVICES") or environment.get("ROCR_VISIBLE_DEVICES")
+    seen = len(named.split(",")) if named else int(environment.get("SLURM_GPUS_ON_NODE", "1"))
+    return list(range(seen)) if tasks == 1 or (named and seen == 1) else None
+
+
+def is_primary() -> bool:
+    """Whether this process does and writes what only one process may; does not touch the devices."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def alone(function: Callable[[], Any], what: str, hours: float = PATIENCE) -> Any:
+    """Has process 0 do something while the others wait; every process calls this, in the same order.
+
+    Args:
+      function: what to do; needs no other process.
+      what: the work as a verb, for the message, e.g. "read the cohort".
+      hours: how long to wait.
+
+    Returns:
+      What the function returns; in the other processes as it comes through JSON (text, where it has no JSON).
+
+    Raises:
+      PrimaryFailed: in the other processes, where the function raised in process 0.
+      TimeoutError: process 0 has not answered in time.
+    """
+    if not jax.distributed.is_initialized():
+        return function()
+    turn = next(_turns)
+    if is_primary():
+        try:
+            found = function()
+        except BaseException as error:
+            _tell(turn, {"failed": f"{type(error).__name__}: {error}"})
+            raise
+        _tell(turn, {"found": found})
+        return found
+    answer = _hear(turn, 0, what, hours)
+    if "failed" in answer:
+        raise PrimaryFailed(f"process 0 could not {what}: {answer['failed']}")
+    return answer["found"]
+
+
+def gather(columns: Mapping[str, np.ndarray], what: str = "reach the end of its rows", hours: float = PATIENCE) -> dict[str, np.ndarray]:
+    """Joins the columns of all processes, in the order of the processes; every process gets the whole.
+
+    Args:
+      columns: [n] by name, the same names, types and length n in every process.
+      what: the work that came before, for the message.
+      hours: how long to wait for the slowest process.
+
+    Returns:
+      [processes n] by name.
+
+    Raises:
+      TimeoutError: a process has not come here in time.
+    """
+    if not jax.distributed.is_initialized():
+        return dict(columns)
+    turn = next(_turns)
+    _tell(turn, {})
+    for process in range(jax.process_count()):
+        _hear(turn, process, what, hours)  # the exchange itself waits for seconds only
+    return {name: np.asarray(value) for name, value in multihost_utils.process_allgather(dict(columns), tiled=True).items()}
+
+
+def _service() -> Any:
+    """The run's store of words by name, which every process reaches."""
+    from orbax.checkpoint import multihost  # slow to import, and only runs of several processes need it
+
+    return multihost.get_jax_distributed_client()
+
+
+def _tell(turn: int, answer: dict[str, Any]) -> None:
+    """Leaves word for the other processes."""
+    _service().key_value_set(f"fairrecon/{turn}/{jax.process_index()}", json.dumps(answer, default=str))
+
+
+def _hear(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
+    """The word of another process, asked for in short turns, so that signals are heard."""
+    end = time.monotonic() + 3600 * hours
+    while (left := end - time.monotonic()) > 0:
+        try:
+            return json.loads(_service().blocking_key_value_get(f"fairrecon/{turn}/{process}", int(1000 * min(left, 5)) + 1))
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
+    here = f"process {jax.process_index()} waited {hours:g} h for process {process} to {what}"
+    raise TimeoutError(f"{here}: see what process {process} says; the same command continues")

@@ -1,0 +1,148 @@
+"""How far a long piece of work is: a bar on a terminal, a line now and then elsewhere; only process 0 of a run speaks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import Protocol, TextIO, TypeVar
+
+from tqdm import tqdm
+
+from fairrecon_jax.runtime import processes
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """What the work tells."""
+
+    def advance(self, steps: int) -> None:
+        """So many steps are done since the last call."""
+        ...
+
+    def show(self, **values: float) -> None:
+        """The latest values, e.g. loss."""
+        ...
+
+    def close(self) -> None:
+        """The work ends."""
+        ...
+
+
+class Bar:
+    """A tqdm bar: step, values, rate, remaining time."""
+
+    def __init__(self, title: str, total: int | None, done: int, stream: TextIO, unit: str = "step"):
+        self._bar = tqdm(total=total, initial=done, desc=title, unit=unit, file=stream, dynamic_ncols=True)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar."""
+        self._bar.update(steps)
+
+    def show(self, **values: float) -> None:
+        """Shows values behind the bar."""
+        self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()
+
+
+class Lines:
+    """One line every `seconds`: step, values, rate, remaining time."""
+
+    def __init__(self, title: str, total: int | None, done: int, stream: TextIO, unit: str = "step", seconds: float = 30.0):
+        self._title, self._total, self._done, self._stream, self._unit, self._seconds = title, total, done, stream, unit, seconds
+        self._start, self._first, self._printed = 0.0, done, time.monotonic()
+        self._values: dict[str, float] = {}
+
+    def advance(self, steps: int) -> None:
+        """Counts steps; prints when it is time. The first step, which compiles, is left out of the rate."""
+        self._done += steps
+        if not self._start:
+            self._start, self._first = time.monotonic(), self._done
+        if time.monotonic() - self._printed >= self._seconds:
+            self._print()
+
+    def show(self, **values: float) -> None:
+        """Keeps values for the next line."""
+        self._values.update(values)
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        rate = (self._done - self._first) / max(self._printed - self._start, 1e-9)
+        parts = [f"{self._unit} {self._done}" + ("" if self._total is None else f"/{self._total}")]
+        parts += [f"{name} {value:.4g}" for name, value in self._values.items()]
+        parts += [f"{rate:.3g} {self._unit}s/s"]
+        if self._total is not None:
+            parts += [f"{duration((self._total - self._done) / rate)} left" if rate else "starting"]
+        print(f"{self._title}: {', '.join(parts)}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Prints where the work ended."""
+        self._print()
+
+
+class Silence:
+    """Tells nothing: for processes that are not the primary one."""
+
+    def advance(self, steps: int) -> None:
+        """Nothing."""
+
+    def show(self, **values: float) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def progress(title: str, total: int | None, done: int = 0, stream: TextIO | None = None, unit: str = "step") -> Progress:
+    """A bar where the stream is a terminal, lines otherwise; silence in processes that are not the primary one.
+
+    Args:
+      title: what is running.
+      total: steps in all; None where that is not known.
+      done: steps done before.
+      stream: standard error if None.
+      unit: what a step is, in the singular.
+    """
+    if not processes.is_primary():
+        return Silence()
+    stream = stream or sys.stderr
+    return (Bar if stream.isatty() else Lines)(title, total, done, stream, unit)
+
+
+def track(items: Iterable[T], title: str, unit: str, total: int | None = None, shown: bool = True) -> Iterator[T]:
+    """Hands out the items and tells how far it is.
+
+    Args:
+      items: what to go through.
+      title: what is running.
+      unit: what an item is, in the singular.
+      total: number of items; their length if None and they have one.
+      shown: False for silence.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    bar = progress(title, total, unit=unit) if shown else Silence()
+    try:
+        for item in items:
+            yield item
+            bar.advance(1)
+    finally:
+        bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "9.5 s", "8 min 32 s", "3 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def say(text: str) -> None:
+    """A line on standard output, from process 0 of a run."""
+    if processes.is_primary():
+        print(text, flush=True)

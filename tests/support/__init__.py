@@ -1,0 +1,1 @@
+"""Fakes, small trees and oracles that several test modules share."""

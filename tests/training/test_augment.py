@@ -1,0 +1,87 @@
+"""Augmentation: what it keeps, what it draws from, and where a study's reconstructor takes it from."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from configs.nih_chestxray14 import get_config
+from fairrecon_jax.study import config as settings
+from fairrecon_jax.training.augment import Augmentation
+
+KEY = jax.random.key(0)
+
+
+def make_batch(size: int = 8) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    mask = np.zeros((4, size, size, 2), np.float32)
+    mask[0, 2:5, 2:5, 0] = mask[1, 1:7, 1:3, 1] = mask[3, :2, :2] = 1
+    image, names = random.random((4, size, size, 1), np.float32), random.integers(0, 2**32, (4, 2), dtype=np.uint32)
+    return {"image": image, "mask": mask, "example_id": names, "weight": np.ones(4, np.float32)}
+
+
+def test_the_default_changes_nothing():
+    batch = make_batch()
+    image, mask = Augmentation()(batch["image"], batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_array_equal(image, batch["image"])
+    np.testing.assert_array_equal(mask, batch["mask"])
+
+
+def test_image_and_mask_move_alike_by_example():
+    batch = make_batch(16)
+    image = batch["mask"][..., :1] * 0.5
+    augment = jax.jit(Augmentation(flip=True, shift=0.25))
+    moved, mask = augment(image, batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_array_equal(moved, mask[..., :1] * 0.5)
+    assert (np.asarray(mask) != batch["mask"]).any()
+    reverse = augment(image[::-1], batch["mask"][::-1], batch["example_id"][::-1], KEY)
+    np.testing.assert_array_equal(reverse[0][::-1], moved)
+    other = augment(image, batch["mask"], batch["example_id"], jax.random.key(1))
+    assert (other[0] != moved).any()
+
+
+def test_gain_keeps_the_mean_and_the_range():
+    batch = make_batch()
+    image = 0.4 + 0.2 * batch["image"]
+    changed, mask = Augmentation(gain=0.5)(image, batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_allclose(changed.mean((1, 2, 3)), image.mean((1, 2, 3)), rtol=1e-5)
+    ratio = np.asarray(changed).std((1, 2, 3)) / image.std((1, 2, 3))
+    assert ((ratio > 0.5) & (ratio < 1.5)).all()
+    assert np.ptp(ratio) > 0.01
+    np.testing.assert_array_equal(mask, batch["mask"])
+    extreme, _ = Augmentation(gain=0.9)(batch["image"], batch["mask"], batch["example_id"], KEY)
+    assert 0 <= float(extreme.min()) <= float(extreme.max()) <= 1
+
+
+def test_flips_come_half_of_the_time():
+    image = np.zeros((2000, 2, 2, 1), np.float32)
+    image[:, :, 0] = 1
+    names = np.random.default_rng(0).integers(0, 2**32, (2000, 2), dtype=np.uint32)
+    flipped, _ = jax.jit(Augmentation(flip=True))(image, image, names, KEY)
+    assert np.mean(np.asarray(flipped)[:, 0, 0, 0] == 0) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_batch_keeps_its_other_fields():
+    batch = make_batch()
+    changed = Augmentation(flip=True, shift=0.2).batch(batch, KEY)
+    image, mask = Augmentation(flip=True, shift=0.2)(batch["image"], batch["mask"], batch["example_id"], KEY)
+    np.testing.assert_array_equal(changed["image"], image)
+    np.testing.assert_array_equal(changed["mask"], mask)
+    assert changed["weight"] is batch["weight"]
+
+
+def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
+    config = get_config()
+    assert settings.augmentation(config, "unet") == Augmentation()
+    assert settings.augmentation(config, "irsde") == Augmentation(flip=True, shift=0.05)
+    config.reconstructors.irsde.augment.turn = 0.1
+    with pytest.raises(ValueError, match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift"):
+        settings.augmentation(config, "irsde")
+
+
+def test_weights_depend_on_the_augmentation():
+    block = get_config().reconstructors.irsde
+    before = settings.model_choices(block)
+    block.augment.shift = 0.1
+    assert settings.model_choices(block) != before

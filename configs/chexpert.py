@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
 
     c.degradation.kind = "xray_low_dose"
     c.degradation.levels = (1e5, 1e4, 3e3)  # photon counts
-    c.degradation.fairness_level = 1e4
+    c.degradation.headline_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=117_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs

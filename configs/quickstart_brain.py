@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
 
     c.degradation.kind = "mri_radial"
     c.degradation.levels = (8.0,)  # acceleration factors
-    c.degradation.fairness_level = 8.0
+    c.degradation.headline_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
     c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")

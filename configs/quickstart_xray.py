@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
 
     c.degradation.kind = "xray_low_dose"
     c.degradation.levels = (1e4,)  # photon counts
-    c.degradation.fairness_level = 1e4
+    c.degradation.headline_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
     c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")

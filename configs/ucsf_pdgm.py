@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
 
     c.degradation.kind = "mri_radial"
     c.degradation.levels = (4.0, 8.0, 16.0)  # acceleration factors
-    c.degradation.fairness_level = 8.0
+    c.degradation.headline_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
     c.reconstructors.unet.train = training(steps=67_000, batch_size=16, learning_rate=1e-3, selection="mse")  # 20 epochs

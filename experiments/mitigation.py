@@ -86,7 +86,7 @@ def shrink(c: ConfigDict) -> None:
     """Makes a study small enough for a smoke run."""
     c.phantom.update(patients=60, size=32, workers=1)
     c.cohort.image_size = 32
-    c.assess.update(replicates=20, flips=19, floor_draws=10)
+    c.assess.update(replicates=20, flips=19, null_draws=10)
     for block in (*c.reconstructors.values(), *c.diagnosers.values(), *c.mitigations.values()):
         if "train" in block:
             block.train.update(steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2)

@@ -53,7 +53,7 @@ def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
 
 def judged(fairness: pd.DataFrame) -> pd.DataFrame:
     """The change rows of the reconstruction's equalised odds and equal opportunity, one per metric and task."""
-    rows = fairness[fairness["metric"].isin(METRICS) & (fairness["version"] == "change") & (fairness["convention"] == "paper")]
+    rows = fairness[fairness["metric"].isin(METRICS) & (fairness["version"] == "change") & (fairness["convention"] == "worst_case")]
     return rows[rows["reconstructor"] == RECONSTRUCTOR]
 
 

@@ -126,7 +126,7 @@ def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, flo
     everyone = performance[(performance["attribute"] == "") & (performance["version"] == "reconstructed")]
     everyone = everyone[everyone["metric"].isin(["auroc", "dice"])]
     found = {f"{row.task} {row.metric}": float(row.value) for row in everyone.itertuples()}
-    change = fairness[fairness["metric"].isin(GAPS) & (fairness["version"] == "change") & (fairness["convention"] == "paper")]["value"]
+    change = fairness[fairness["metric"].isin(GAPS) & (fairness["version"] == "change") & (fairness["convention"] == "worst_case")]["value"]
     change = change.astype(float).dropna()
     return {**found, "largest_gap_change": float(change.loc[change.abs().idxmax()]) if len(change) else float("nan")}
 
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config_flags.DEFINE_config_file("config", None, "configuration of the study", flag_values=values)
     flags.DEFINE_string("workdir", "", "work directory of the study", flag_values=values)
     flags.DEFINE_string("model", "irsde", "name in config.reconstructors", flag_values=values)
-    flags.DEFINE_float("level", None, "level; the fairness level if not given", flag_values=values)
+    flags.DEFINE_float("level", None, "level; the headline level if not given", flag_values=values)
     flags.DEFINE_list("presets", [LEAD, *(name for name in PRESETS if name != LEAD)], "the first one is repeated", flag_values=values)
     flags.DEFINE_list("samples", ["1", "8"], "samples that are averaged", flag_values=values)
     flags.DEFINE_integer("seeds", 3, "seeds of the first preset", lower_bound=1, flag_values=values)
@@ -198,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         samples = list(map(int, values.samples))
         if min(samples, default=0) < 1:
             raise ValueError(f"samples must be whole numbers of at least 1, got {', '.join(values.samples)}")
-        level = values.level if values.level is not None else float(workspace.config.degradation.fairness_level)
+        level = values.level if values.level is not None else float(workspace.config.degradation.headline_level)
         bench = Bench(workspace, values.model, level, values.limit)
         folder = workspace.workdir / "samplers"
         table = compare(bench, values.presets, samples, values.seeds, folder)

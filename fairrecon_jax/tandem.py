@@ -172,7 +172,7 @@ def predict(
     for batch in batches(cohort, rows, batch_size, label):
         found = jax.device_get(step(shared, batch))
         parts.append({name: np.asarray(value) for name, value in found.items()} | {"index": np.asarray(batch["index"])})
-    joined = processes.gather({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, f"predict its share of {label}")
+    joined = processes.all_gather({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, f"predict its share of {label}")
     kept = joined["index"] >= 0
     values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
     columns = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]

@@ -92,12 +92,12 @@ class DegradationSpec:
       kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels are photon counts, lower is worse) or
         "unnamed" (predictions from elsewhere that do not say: one level, whose number means nothing).
       levels: the levels of the study, mildest first.
-      fairness_level: the level at which group gaps are the headline.
+      headline_level: the level at which group gaps are the headline.
     """
 
     kind: Literal["mri_radial", "xray_low_dose", "unnamed"]
     levels: tuple[float, ...]
-    fairness_level: float
+    headline_level: float
 
     @property
     def unit(self) -> str:

@@ -42,7 +42,7 @@ class Grouping(NamedTuple):
     crossed: bool = False
 
 
-class Units(NamedTuple):
+class JudgedUnits(NamedTuple):
     """What is judged in one task: images, or patients where the task aggregates.
 
     Attributes:
@@ -191,7 +191,7 @@ def _groupings(examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tu
     return tuple(found)
 
 
-def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefined") -> Units:
+def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefined") -> JudgedUnits:
     """What is judged in one task among the given examples.
 
     Classification with aggregation and every segmentation task are judged per patient: the median (mean) of the patient's complete pairs.
@@ -203,7 +203,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
       empty_mask: segmentation: what an undefined Dice on an empty truth counts as.
 
     Returns:
-      `Units`.
+      `JudgedUnits`.
 
     Raises:
       ValueError: the task's columns are missing, or the original predictions of an example differ between cells.
@@ -227,7 +227,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
     original, reconstructed = np.where(incomplete, np.nan, original), np.where(incomplete, np.nan, reconstructed)
     groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
-    images = Units(label, original, reconstructed, study.patient[rows], groupings, "image", paired, "")
+    images = JudgedUnits(label, original, reconstructed, study.patient[rows], groupings, "image", paired, "")
     aggregation = "mean" if task.kind == "segmentation" else task.aggregation
     return images if aggregation == "none" else _per_patient(images, aggregation)
 
@@ -251,7 +251,7 @@ def _same_originals(original: np.ndarray, column: str) -> None:
         )
 
 
-def _per_patient(images: Units, aggregation: str) -> Units:
+def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
     """Medians or means per patient; a label or group on which a patient's images disagree is unknown."""
     present, code = np.unique(images.patient, return_inverse=True)
     cells = len(images.original)
@@ -270,6 +270,6 @@ def _per_patient(images: Units, aggregation: str) -> Units:
         value, conflicts = agreed(g.code, -1)
         notes += [f"{conflicts} patients with images in several groups of {g.name} count as unknown"] if conflicts else []
         groupings.append(g._replace(code=np.nan_to_num(value, nan=-1).astype(np.int32)))
-    return Units(
+    return JudgedUnits(
         label, merged[:cells], merged[cells:], present.astype(np.int32), tuple(groupings), "patient", images.paired, "; ".join(notes)
     )

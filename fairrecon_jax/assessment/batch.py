@@ -8,12 +8,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Units
+from fairrecon_jax.assessment.arrays import JudgedUnits
 from fairrecon_jax.assessment.classification import Decisions
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference.chance import Floor, chance_floor
 from fairrecon_jax.inference.did import DidResult, did_test, did_test_auroc
+from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.inference.verdict import select
 from fairrecon_jax.types import Task
@@ -28,22 +28,22 @@ class Judged(NamedTuple):
 
     task: Task
     thresholds: Thresholds
-    units: Units
+    units: JudgedUnits
     decisions: Decisions
 
 
 class Tests(NamedTuple):
-    """Tests and chance floors of one task and attribute.
+    """Tests and permutation nulls of one task and attribute.
 
     Attributes:
       did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to judge.
-      floors: of originals and of reconstructions, by metric, [K].
+      nulls: of originals and of reconstructions, by metric, [K].
       published: the published recipe, [K]; None where not asked for or nothing is paired.
       auroc: test of the AUROC, [K]; None where not asked for or nothing is paired.
     """
 
     did: dict[str, DidResult]
-    floors: tuple[dict[str, Floor], dict[str, Floor]]
+    nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]]
     published: Published | None
     auroc: DidResult | None
 
@@ -110,7 +110,7 @@ def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, 
 
 
 def run_tests(context: Context, members: list[Judged], place: int, judged: bool, patients: Sequence[np.ndarray]) -> list[Tests]:
-    """Difference-in-differences tests of EODD (both labels) and EOP (positives), chance floors of both versions, the published recipe.
+    """Difference-in-differences tests of EODD (both labels) and EOP (positives), permutation nulls of both versions, the published recipe.
 
     Args:
       context: options and keys.
@@ -126,11 +126,11 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool,
     groups, paired = len(grouping.groups), members[0].units.paired
     did = {m: _did(context, members, grouping.code, groups, labels) for m, labels in LABELS.items()} if judged else {}
     recipe = None
-    if paired and "published" in options.conventions:
+    if paired and "mean" in options.conventions:
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
         recipe = published_test(*_stack(members), grouping.code, key, groups=groups, replicates=replicates, empty=context.empty_rate)
     areas = _auroc(context, members, place) if paired and options.auroc_gaps else None
-    before, after = _floors(context, members, place, patients)
+    before, after = _nulls(context, members, place, patients)
     return [
         Tests(
             {m: select(result, (t,)) for m, result in did.items()},
@@ -163,27 +163,27 @@ def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
     )
 
 
-def _floors(
+def _nulls(
     context: Context, members: list[Judged], place: int, patients: Sequence[np.ndarray]
-) -> tuple[dict[str, Floor], dict[str, Floor]]:
-    """Chance floors [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
+) -> tuple[dict[str, PermutationNull], dict[str, PermutationNull]]:
+    """Permutation nulls [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
-    found = chance_floor(
+    found = permutation_null(
         np.concatenate([original[:, :first], reconstructed], 1),
         label,
         grouping.code,
         context.study.patient_names[members[0].units.patient],
-        context.floor_key,
+        context.null_key,
         groups=len(grouping.groups),
-        permutations=context.options.floor_draws,
+        permutations=context.options.null_draws,
         mask=np.concatenate([judged[:, :first], judged], 1),
     )
-    before = {n: Floor(*(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in floor)) for n, floor in found.items()}
-    return before, {n: Floor(*(np.asarray(f)[:, first:] for f in floor)) for n, floor in found.items()}
+    before = {n: PermutationNull(*(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in null)) for n, null in found.items()}
+    return before, {n: PermutationNull(*(np.asarray(f)[:, first:] for f in null)) for n, null in found.items()}
 
 
-def _part(floors: dict[str, Floor], t: int) -> dict[str, Floor]:
-    """The floors of one task."""
-    return {name: Floor(*(field[t] for field in floor)) for name, floor in floors.items()}
+def _part(nulls: dict[str, PermutationNull], t: int) -> dict[str, PermutationNull]:
+    """The nulls of one task."""
+    return {name: PermutationNull(*(field[t] for field in null)) for name, null in nulls.items()}

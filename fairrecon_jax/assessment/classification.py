@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Grouping, Units
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.resample import Name, Pair, bootstrap
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.intervals import Bootstrap
@@ -64,7 +64,7 @@ class Measured(NamedTuple):
     patients: np.ndarray
 
 
-def decide(units: Units, thresholds: Thresholds) -> Decisions:
+def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
     """Decisions score >= threshold of both versions; originals are all NaN where the table has none, both where there is no threshold."""
     known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
     if units.paired:
@@ -87,7 +87,7 @@ def scatter(index: np.ndarray, values: np.ndarray, mask: np.ndarray, shape: tupl
     return np.moveaxis(np.stack(out).reshape(len(values), *shape), 0, 1).astype(np.float32)
 
 
-def tables(units: Units, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int) -> list[np.ndarray]:
+def tables(units: JudgedUnits, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int) -> list[np.ndarray]:
     """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of both versions [P, K, G].
 
     Whatever is the same in all cells has K = 1.
@@ -140,14 +140,14 @@ def _gaps(counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convent
     """Gaps of counts [2, R, K, G, 2, 2]."""
     found: dict[tuple[str, str], jax.Array] = {}
     for convention in conventions:
-        used = mask if convention == "estimable" else None
+        used = mask if convention == "worst_case_estimable" else None
         found["eodd", convention] = metrics.eodd(counts, convention, used).value
         found["eop", convention] = metrics.eop(counts, convention, used).value
     return found
 
 
 def measure(
-    units: Units,
+    units: JudgedUnits,
     decisions: Decisions,
     grouping: Grouping,
     resampled: np.ndarray,
@@ -185,7 +185,7 @@ def measure(
     return Measured(rates, brier, gaps, counts, cells, patients)
 
 
-def count(units: Units, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:
+def count(units: JudgedUnits, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:
     """Honest counts per cell and group, and patients per cell, group and label [K, G, 2]."""
     groups, cells = len(grouping.groups), len(decisions.known)
     member = decisions.known & (grouping.code >= 0)[None]

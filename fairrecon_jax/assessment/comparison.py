@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import continuous, thresholds
-from fairrecon_jax.assessment.arrays import Cell, Study, Units, studies, units
+from fairrecon_jax.assessment.arrays import Cell, JudgedUnits, Study, studies, units
 from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.pending import settle
-from fairrecon_jax.assessment.resample import triple
+from fairrecon_jax.assessment.resample import paired
 from fairrecon_jax.assessment.rows import COLUMNS, Interval, Row, as_table, cell_fields, version_rows
 from fairrecon_jax.assessment.run import fill, present_tasks
 from fairrecon_jax.assessment.separation import separation
@@ -56,13 +56,13 @@ def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
     value = options.threshold_value if rule == options.threshold_rule else None
-    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("estimable",))
+    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("worst_case_estimable",))
     rows: list[Row] = []
     for study in studies(table, spec, options.intersections):
         taus = _thresholds(study, spec, options)
         contexts = [_context(study, spec, base, options, taus) for base in study.cells if base.mitigation == NONE]
         found = [context for context in contexts if context is not None]
-        settle(item for context in found for item in context.pending)
+        adjust(item for context in found for item in context.deferred)
         for context in found:
             rows += [_worded(row, rule) for row in (*context.fairness, *context.performance) if row["metric"] != "threshold"]
     return as_table(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
@@ -80,7 +80,7 @@ def _thresholds(study: Study, spec: CohortSpec, options: AssessOptions) -> dict[
 
 
 def _context(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions, taus: dict[str, float]) -> Context | None:
-    """Rows and pending tests of all mitigations of one reconstructor and level, None where there is none."""
+    """Rows and deferred tests of all mitigations of one reconstructor and level, None where there is none."""
     pairs = [k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE]
     if not pairs:
         return None
@@ -113,7 +113,7 @@ def _anchors(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions)
         if task.kind == "classification" and f"{task.name}__original" in study.columns:
             judged = units(alone, task, alone.test)
             known = np.isfinite(judged.original) & np.isfinite(judged.reconstructed) & np.isfinite(judged.label)[None]
-            found[task.name] = separation(judged, known, True, judged.groupings[0]).triple(0, 0, options.alpha).original
+            found[task.name] = separation(judged, known, True, judged.groupings[0]).paired(0, 0, options.alpha).original
     return found
 
 
@@ -125,7 +125,7 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
     original, reconstructed = (np.where(finite, v, np.nan) for v in values)
     groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
     label = np.full(original.shape[1], np.nan)
-    units = Units(label, original, reconstructed, study.patient[study.test], groupings, "image", True, "")
+    units = JudgedUnits(label, original, reconstructed, study.patient[study.test], groupings, "image", True, "")
     for grouping in groupings:
         if not np.any(grouping.code >= 0):
             continue
@@ -134,7 +134,7 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
             for g, group in enumerate(grouping.groups):
                 fields = {**cell_fields(study, cell), "unit": "image", "attribute": grouping.name, "group": group, "metric": "psnr"}
                 fields |= {name: float(part[k, g]) for name, part in found.counts.items()}
-                context.performance += version_rows(fields, triple(found.means, (k, g)), context.method(units), {})
+                context.performance += version_rows(fields, paired(found.means, (k, g)), context.method(units), {})
 
 
 def _worded(row: Row, rule: str) -> Row:

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from fairrecon_jax.assessment import resample
-from fairrecon_jax.assessment.arrays import Study, Units
+from fairrecon_jax.assessment.arrays import JudgedUnits, Study
+from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.assessment.pending import Pending
 from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.assessment.separation import Separation
 
@@ -27,20 +27,20 @@ class Context:
       study: arrays.
       options: choices.
       modality: of the cohort, "xray" or "mri".
-      anchors: by task the AUROC on the original images, which says whether the diagnosis is at chance; None where the columns
+      reference_aurocs: by task the AUROC on the original images, which says whether the diagnosis is at chance; None where the columns
         `<task>__original` hold those images.
       performance: rows collected so far.
       fairness: rows collected so far.
-      pending: tests that wait for their family.
+      deferred: tests that wait for their family.
     """
 
     study: Study
     options: AssessOptions
     modality: str
-    anchors: Mapping[str, Interval] | None = None
+    reference_aurocs: Mapping[str, Interval] | None = None
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
-    pending: list[Pending] = dataclasses.field(default_factory=list)
+    deferred: list[Deferred] = dataclasses.field(default_factory=list)
 
     @functools.cached_property
     def flip_key(self) -> jax.Array:
@@ -48,8 +48,8 @@ class Context:
         return jax.random.fold_in(jax.random.key(self.options.seed), FLIP_STREAM)
 
     @functools.cached_property
-    def floor_key(self) -> jax.Array:
-        """Key of the permutations behind the chance floor."""
+    def null_key(self) -> jax.Array:
+        """Key of the permutations behind the permutation null."""
         return jax.random.fold_in(jax.random.key(self.options.seed), FLOOR_STREAM)
 
     @functools.cached_property
@@ -67,7 +67,7 @@ class Context:
         """[R, evaluated examples] bootstrap draws."""
         return resample.draws(int(self.study.test.sum()), self.options.replicates, self.options.seed)
 
-    def resampled(self, units: Units) -> tuple[np.ndarray, np.ndarray]:
+    def resampled(self, units: JudgedUnits) -> tuple[np.ndarray, np.ndarray]:
         """What a bootstrap replicate draws.
 
         Args:
@@ -85,7 +85,7 @@ class Context:
         """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its brain part."""
         return 1.0 if self.modality == "xray" else 0.0
 
-    def anchor(self, task: str, separated: Separation, cell: int) -> Interval:
+    def reference_auroc(self, task: str, separated: Separation, cell: int) -> Interval:
         """The AUROC of everyone on the original images, with its interval; NaN where the table has none.
 
         Args:
@@ -93,11 +93,11 @@ class Context:
           separated: of everyone.
           cell: number of the study's cell.
         """
-        if self.anchors is None:
-            return separated.triple(cell, 0, self.options.alpha).original
-        return self.anchors.get(task, Interval(float("nan")))
+        if self.reference_aurocs is None:
+            return separated.paired(cell, 0, self.options.alpha).original
+        return self.reference_aurocs.get(task, Interval(float("nan")))
 
-    def method(self, units: Units) -> str:
+    def method(self, units: JudgedUnits) -> str:
         """How bootstrap intervals were made, in words."""
         drawn = "image" if self.options.resample == "image" and units.unit == "image" else "patient"
         return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, BCa"

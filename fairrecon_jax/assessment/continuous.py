@@ -9,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Grouping, Units
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.classification import distinct, scatter
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.gaps import add_floors
-from fairrecon_jax.assessment.pending import Pending, family_name
+from fairrecon_jax.assessment.deferred import Deferred, family_name
+from fairrecon_jax.assessment.gaps import add_nulls
 from fairrecon_jax.assessment.performance import verdict_of_change
-from fairrecon_jax.assessment.resample import Name, Pair, bootstrap, triple
+from fairrecon_jax.assessment.resample import Name, Pair, bootstrap, paired
 from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
-from fairrecon_jax.assessment.verdicts import UNPAIRED, Quantity, Question, ask, group_rows, without_test
-from fairrecon_jax.inference.chance import Floor, chance_floor_means
+from fairrecon_jax.assessment.verdicts import UNPAIRED, GapTest, Quantity, group_rows, queue, without_test
 from fairrecon_jax.inference.did import DidResult, did_test_continuous
 from fairrecon_jax.inference.intervals import Bootstrap
+from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
 from fairrecon_jax.inference.verdict import select
 from fairrecon_jax.types import Task
 
@@ -44,7 +44,7 @@ class Means(NamedTuple):
     patients: np.ndarray
 
 
-def average(context: Context, units: Units, grouping: Grouping, names: tuple[str, ...]) -> Means:
+def average(context: Context, units: JudgedUnits, grouping: Grouping, names: tuple[str, ...]) -> Means:
     """Group means of both versions and their gaps.
 
     Args:
@@ -88,7 +88,7 @@ def _means(sums: list[np.ndarray], paired: bool) -> Pair:
 
 
 def _gap_of(values: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention) -> jax.Array:
-    return getattr(metrics, name)(values, None, mask if convention == "estimable" else None, convention).value
+    return getattr(metrics, name)(values, None, mask if convention == "worst_case_estimable" else None, convention).value
 
 
 _compiled_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
@@ -99,7 +99,7 @@ def _gap(values: np.ndarray, mask: np.ndarray, name: str, convention: metrics.Co
         return np.asarray(_compiled_gap(jnp.asarray(values), jnp.asarray(mask), name, convention))
 
 
-def add_segmentation(context: Context, task: Task, units: Units) -> None:
+def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:
     """Adds Dice overall and per group, SER and Delta-Dice with verdicts, and a row per group.
 
     Args:
@@ -114,18 +114,18 @@ def add_segmentation(context: Context, task: Task, units: Units) -> None:
         for k, cell in enumerate(context.study.cells):
             fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
             for g, group in enumerate(grouping.groups):
-                numbers = triple(found.means, (k, g))
+                numbers = paired(found.means, (k, g))
                 row = {**fields, "group": group, "metric": "dice", **{name: float(part[k, g]) for name, part in found.counts.items()}}
                 rows = version_rows(row, numbers, context.method(units), {} if units.paired else {"reason": UNPAIRED})
                 context.performance += rows
                 if grouping.name == "" and overall is not None:
                     rows[0]["reason"] = units.note
-                    context.pending.append(_overall(context, rows[-1], cell.level, cell.mitigation, select(overall, (k,))))
+                    context.deferred.append(_overall(context, rows[-1], cell.level, cell.mitigation, select(overall, (k,))))
         if grouping.name and np.any(grouping.code >= 0):
             _add_gaps(context, base, units, grouping, found)
 
 
-def _test(context: Context, units: Units, grouping: Grouping) -> DidResult:
+def _test(context: Context, units: JudgedUnits, grouping: Grouping) -> DidResult:
     """The difference-in-differences test of one grouping, all cells."""
     options = context.options
     return did_test_continuous(
@@ -141,53 +141,53 @@ def _test(context: Context, units: Units, grouping: Grouping) -> DidResult:
     )
 
 
-def _overall(context: Context, row: Row, level: float, mitigation: str, test: DidResult) -> Pending:
+def _overall(context: Context, row: Row, level: float, mitigation: str, test: DidResult) -> Deferred:
     """The test that nothing changed for everyone together."""
     row["method"] = "; ".join(part for part in (row["method"], "p: patient sign flips") if part)
     alpha = context.options.alpha
 
-    def settle(adjusted: float, _: Row) -> Row:
+    def adjust(adjusted: float, _: Row) -> Row:
         reason = "" if np.isfinite(adjusted) else f"fewer than {context.options.min_patients} patients"
         return {"verdict": verdict_of_change(row["change"], adjusted, alpha), "reason": reason}
 
-    return Pending(family_name("dice of everyone", level, mitigation), float(test.overall_p), (row,), settle)
+    return Deferred(family_name("dice of everyone", level, mitigation), float(test.overall_p), (row,), adjust)
 
 
-def _floors(context: Context, units: Units, grouping: Grouping, values: np.ndarray, found: Means) -> dict[str, Floor]:
-    return chance_floor_means(
+def _nulls(context: Context, units: JudgedUnits, grouping: Grouping, values: np.ndarray, found: Means) -> dict[str, PermutationNull]:
+    return permutation_null_means(
         values,
         grouping.code,
         context.study.patient_names[units.patient],
-        context.floor_key,
+        context.null_key,
         groups=len(grouping.groups),
-        permutations=context.options.floor_draws,
+        permutations=context.options.null_draws,
         mask=found.counts["n_patients"] >= context.options.min_patients,
     )
 
 
-def _add_gaps(context: Context, base: Row, units: Units, grouping: Grouping, found: Means) -> None:
+def _add_gaps(context: Context, base: Row, units: JudgedUnits, grouping: Grouping, found: Means) -> None:
     """SER and Delta-Dice of one attribute."""
     test = _test(context, units, grouping) if units.paired else None
-    floors = tuple(_floors(context, units, grouping, values, found) for values in (units.original, units.reconstructed))
+    nulls = tuple(_nulls(context, units, grouping, values, found) for values in (units.original, units.reconstructed))
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
         common |= {name: float(part[k].sum()) for name, part in found.counts.items()} | {"n_patients": float(found.patients[k])}
-        for metric, floor in (("ser", "ser"), ("delta_dice", "delta")):
+        for metric, null in (("ser", "ser"), ("delta_dice", "delta")):
             judged: list[Row] = []
             for convention in context.options.conventions:
                 fields = {**common, "metric": metric, "convention": convention, "reference_group": grouping.reference}
-                rows = version_rows(fields, triple(found.gaps[metric, convention], (k,)), context.method(units), {})
-                add_floors(rows, (floors[0], floors[1]), floor + ("_estimable" if convention == "estimable" else ""), k)
+                rows = version_rows(fields, paired(found.gaps[metric, convention], (k,)), context.method(units), {})
+                add_nulls(rows, (nulls[0], nulls[1]), null + ("_estimable" if convention == "worst_case_estimable" else ""), k)
                 context.fairness += rows
-                judged += rows[-1:] if convention != "published" else []
+                judged += rows[-1:] if convention != "mean" else []
             if test is None:
                 without_test(judged, paired=False)
                 continue
             family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
-            question = Question(select(test, (k,)), grouping.groups, (DICE,), family, None, context.options.alpha, is_rate=False)
-            rows = group_rows(question, common) if metric == "ser" else []
+            gap_test = GapTest(select(test, (k,)), grouping.groups, (DICE,), family, None, context.options.alpha, is_rate=False)
+            rows = group_rows(gap_test, common) if metric == "ser" else []
             context.fairness += rows
-            context.pending.append(ask(question, judged, rows))
+            context.deferred.append(queue(gap_test, judged, rows))
 
 
 def add_image_quality(context: Context) -> None:
@@ -208,7 +208,7 @@ def add_image_quality(context: Context) -> None:
         values = np.where(np.isfinite(values), values, np.nan)
         groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
         empty = np.full(values.shape, np.nan)
-        units = Units(empty[0], empty, values, study.patient[study.test], groupings, "image", False, "")
+        units = JudgedUnits(empty[0], empty, values, study.patient[study.test], groupings, "image", False, "")
         for grouping in groupings:
             _add_quality(context, metric, units, grouping, infinite)
 
@@ -221,25 +221,25 @@ def _without_column(context: Context, metric: str) -> None:
         context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
 
 
-def _add_quality(context: Context, metric: str, units: Units, grouping: Grouping, infinite: np.ndarray) -> None:
-    """One image metric and grouping: means per group, and their gap beside its chance floor."""
+def _add_quality(context: Context, metric: str, units: JudgedUnits, grouping: Grouping, infinite: np.ndarray) -> None:
+    """One image metric and grouping: means per group, and their gap beside its permutation null."""
     if not np.any(grouping.code >= 0):
         return
     found = average(context, units, grouping, ("gap",))
-    floors = _floors(context, units, grouping, units.reconstructed, found) if grouping.name else {}
+    nulls = _nulls(context, units, grouping, units.reconstructed, found) if grouping.name else {}
     for k, cell in enumerate(context.study.cells):
         fields = {**cell_fields(context.study, cell), "unit": "image", "attribute": grouping.name}
         method = context.method(units).replace("paired ", "")
         for g, group in enumerate(grouping.groups):
             counts = {name: float(part[k, g]) for name, part in found.counts.items() if name != "n_changed"}
-            row = version_rows({**fields, "group": group, "metric": metric, **counts}, triple(found.means, (k, g)), method, {})[1]
+            row = version_rows({**fields, "group": group, "metric": metric, **counts}, paired(found.means, (k, g)), method, {})[1]
             row["reason"] = f"{infinite[k]} images equal their originals (infinite) and were left out" if infinite[k] and not g else ""
             context.performance.append(row)
         for convention in context.options.conventions if grouping.name else ():
             counts = {"n": float(found.counts["n"][k].sum()), "n_patients": float(found.patients[k])}
             named = {"metric": f"gap_{metric}", "convention": convention, "reference_group": grouping.reference, **counts}
-            row = version_rows({**fields, **named}, triple(found.gaps["gap", convention], (k,)), method, {})[1]
-            if floor := floors.get("delta_estimable" if convention == "estimable" else "delta"):
-                row |= {"chance_floor": float(floor.mean[k]), "p_value": float(floor.p_value[k])}
+            row = version_rows({**fields, **named}, paired(found.gaps["gap", convention], (k,)), method, {})[1]
+            if null := nulls.get("delta_estimable" if convention == "worst_case_estimable" else "delta"):
+                row |= {"permutation_null": float(null.mean[k]), "p_value": float(null.p_value[k])}
                 row["method"] += "; p: permuted groups"
             context.fairness.append(row)

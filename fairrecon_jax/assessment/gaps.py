@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Cell, Grouping, Units
+from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits
 from fairrecon_jax.assessment.batch import Tests
 from fairrecon_jax.assessment.classification import Measured
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.pending import family_name
+from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
-from fairrecon_jax.assessment.resample import triple
+from fairrecon_jax.assessment.resample import paired
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
-from fairrecon_jax.assessment.verdicts import AUROC, FALSE_POSITIVES, SENSITIVITY, Question, ask, group_rows, without_test
-from fairrecon_jax.inference.chance import Floor
+from fairrecon_jax.assessment.verdicts import AUROC, FALSE_POSITIVES, SENSITIVITY, GapTest, group_rows, queue, without_test
 from fairrecon_jax.inference.did import DidResult
+from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.inference.verdict import select
 
@@ -23,14 +23,14 @@ QUANTITIES = {"eodd": (FALSE_POSITIVES, SENSITIVITY), "eop": (SENSITIVITY,)}
 
 
 def add_gaps(
-    context: Context, base: Row, units: Units, grouping: Grouping, measured: Measured, tests: Tests, areas: tuple[Interval, ...]
+    context: Context, base: Row, units: JudgedUnits, grouping: Grouping, measured: Measured, tests: Tests, areas: tuple[Interval, ...]
 ) -> None:
     """Adds the gap rows of every cell, convention and version, and one row per group and label with its own change.
 
-    The verdict belongs to the conventions "paper" and "estimable"; "published" gets the published recipe's p and no verdict.
+    The verdict belongs to the conventions "worst_case" and "worst_case_estimable"; "mean" gets the published recipe's p and no verdict.
 
     Args:
-      context: takes rows and pending tests.
+      context: takes rows and deferred tests.
       base: task, unit, threshold rule.
       units: what was judged.
       grouping: one attribute.
@@ -47,10 +47,10 @@ def add_gaps(
             if not tests.did:
                 without_test(judged, units.paired)
                 continue
-            question = _question(context, cell, grouping, tests.did[metric], metric, k, areas[k])
-            rows = group_rows(question, common) if metric == "eodd" else []
+            gap_test = _gap_test(context, cell, grouping, tests.did[metric], metric, k, areas[k])
+            rows = group_rows(gap_test, common) if metric == "eodd" else []
             context.fairness += rows
-            context.pending.append(ask(question, judged, rows))
+            context.deferred.append(queue(gap_test, judged, rows))
         if tests.auroc is not None:
             _add_auroc(context, cell, {**common, "reference_group": grouping.reference}, grouping, select(tests.auroc, (k,)), areas[k])
 
@@ -59,34 +59,34 @@ def _add_auroc(context: Context, cell: Cell, fields: Row, grouping: Grouping, te
     """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of its own test."""
     judged = []
     for convention in context.options.conventions:
-        if convention == "published":
+        if convention == "mean":
             continue
-        mask = test.estimable[0] if convention == "estimable" else None
+        mask = test.estimable[0] if convention == "worst_case_estimable" else None
         both = [metrics.gap(rate[0], None, mask, convention).value for rate in (test.rate_original, test.rate_reconstructed)]
         before, after = (float(value) for value in both)
         rows = version_rows({**fields, "metric": "gap_auroc", "convention": convention}, plain(before, after), "", {})
         context.fairness += rows
         judged.append(rows[-1])
     family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
-    question = Question(test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False)
-    context.pending.append(ask(question, judged, []))
+    gap_test = GapTest(test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False)
+    context.deferred.append(queue(gap_test, judged, []))
 
 
-def _question(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> Question:
+def _gap_test(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> GapTest:
     family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
     weights = context.options.label_weights if metric == "eodd" else ()
-    return Question(select(did, (k,)), grouping.groups, QUANTITIES[metric], family, area, context.options.alpha, label_weights=weights)
+    return GapTest(select(did, (k,)), grouping.groups, QUANTITIES[metric], family, area, context.options.alpha, label_weights=weights)
 
 
-def _gap_rows(context: Context, fields: Row, units: Units, measured: Measured, tests: Tests, k: int) -> list[Row]:
+def _gap_rows(context: Context, fields: Row, units: JudgedUnits, measured: Measured, tests: Tests, k: int) -> list[Row]:
     """Adds the rows of one metric under every convention; returns the change rows that await a verdict."""
     judged, metric = [], fields["metric"]
     for convention in context.options.conventions:
-        numbers = triple(measured.gaps[metric, convention], (k,))
+        numbers = paired(measured.gaps[metric, convention], (k,))
         rows = version_rows({**fields, "convention": convention}, numbers, context.method(units), {})
-        ending = {("eodd", "published"): "_mean"}.get((metric, convention), "_estimable" if convention == "estimable" else "")
-        add_floors(rows, (tests.floors[0], tests.floors[1]), metric + ending, k)
-        if convention != "published":
+        ending = {("eodd", "mean"): "_mean"}.get((metric, convention), "_estimable" if convention == "worst_case_estimable" else "")
+        add_nulls(rows, (tests.nulls[0], tests.nulls[1]), metric + ending, k)
+        if convention != "mean":
             judged.append(rows[-1])
         elif tests.published is not None and metric == "eodd":
             part = tests.published
@@ -97,8 +97,8 @@ def _gap_rows(context: Context, fields: Row, units: Units, measured: Measured, t
     return judged
 
 
-def add_floors(rows: list[Row], floors: tuple[dict[str, Floor], dict[str, Floor]], name: str, k: int) -> None:
-    """Writes chance floors: of originals, of reconstructions; a change row carries that of the reconstructions."""
-    for row, floor in zip(rows, (floors[0], floors[1], floors[1]), strict=True):
-        if name in floor:
-            row["chance_floor"] = float(np.asarray(floor[name].mean)[k])
+def add_nulls(rows: list[Row], nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]], name: str, k: int) -> None:
+    """Writes permutation nulls: of originals, of reconstructions; a change row carries that of the reconstructions."""
+    for row, null in zip(rows, (nulls[0], nulls[1], nulls[1]), strict=True):
+        if name in null:
+            row["permutation_null"] = float(np.asarray(null[name].mean)[k])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from fairrecon_jax.inference.did import LABEL_WEIGHTS
-from fairrecon_jax.metrics.fairness import CONVENTIONS, Convention
+from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
 
 ThresholdRule = Literal["balanced", "fixed", "sensitivity", "specificity", "per_version", "published"]
@@ -30,7 +30,7 @@ class AssessOptions:
 
     Attributes:
       replicates: bootstrap replicates behind every interval.
-      seed: of the bootstrap, the sign flips and the chance floor.
+      seed: of the bootstrap, the sign flips and the permutation null.
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
       min_patients: a group x label cell with fewer patients is not judged.
       flips: draws of the sign-flip null.
@@ -42,13 +42,13 @@ class AssessOptions:
       threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for all tasks or by task name.
       bins: equally wide bins of the calibration error.
       intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex", "race"),).
-      floor_draws: permutations behind the chance floor.
+      null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
     """
 
     replicates: int = 1000
     seed: int = 0
-    conventions: tuple[Convention, ...] = ("estimable", "paper", "published")
+    conventions: tuple[Convention, ...] = ("worst_case_estimable", "worst_case", "mean")
     min_patients: int = 20
     flips: int = 9999
     label_weights: tuple[float, float] = LABEL_WEIGHTS
@@ -59,7 +59,7 @@ class AssessOptions:
     threshold_value: float | Mapping[str, float] | None = None
     bins: int = 10
     intersections: tuple[tuple[str, ...], ...] = ()
-    floor_draws: int = 1000
+    null_draws: int = 1000
     auroc_gaps: bool = True
 
     def __post_init__(self) -> None:
@@ -68,16 +68,17 @@ class AssessOptions:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        for name in ("replicates", "flips", "min_patients", "bins", "floor_draws"):
+        for name in ("replicates", "flips", "min_patients", "bins", "null_draws"):
             if getattr(self, name) < 1:
                 raise ValueError(f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.alpha < 1:
             raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):
             raise ValueError(f"AssessOptions.label_weights must be two numbers above 0, got {self.label_weights}")
-        unknown = [c for c in self.conventions if c not in CONVENTIONS]
+        unknown = [c for c in self.conventions if c not in (*CONVENTIONS, *ALIASES)]
         if unknown or not self.conventions:
             raise ValueError(f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}")
+        object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
         for name, allowed in (
             ("resample", ("patient", "image")),
             ("threshold_rule", get_args(ThresholdRule)),

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax.assessment.arrays import Grouping, Units
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.classification import Decisions, Measured
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.pending import Pending, family_name
-from fairrecon_jax.assessment.resample import triple
+from fairrecon_jax.assessment.deferred import Deferred, family_name
+from fairrecon_jax.assessment.resample import paired
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row, Triple, cell_fields, version_rows
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.thresholds import Thresholds
@@ -40,7 +40,7 @@ def verdict_of_change(change: float, p: float, alpha: float) -> str:
     return "within chance" if p > alpha or change == 0 else "higher" if change > 0 else "lower"
 
 
-def calibration(units: Units, decisions: Decisions, grouping: Grouping, bins: int) -> np.ndarray:
+def calibration(units: JudgedUnits, decisions: Decisions, grouping: Grouping, bins: int) -> np.ndarray:
     """Expected calibration errors of both versions, all cells and groups at once; formula and bins as `metrics.calibration_error`.
 
     Args:
@@ -75,7 +75,7 @@ class Found(NamedTuple):
       flips: for everyone, sign-flip p-values [K] of "no change" among negatives and among positives; empty for groups.
     """
 
-    units: Units
+    units: JudgedUnits
     decisions: Decisions
     grouping: Grouping
     measured: Measured
@@ -96,7 +96,7 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
     everyone, alpha = found.grouping.name == "", context.options.alpha
     errors = calibration(found.units, found.decisions, found.grouping, context.options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = at_chance(context.anchor(base["task"], found.separated, k)) if everyone else ""
+        chance = at_chance(context.reference_auroc(base["task"], found.separated, k)) if everyone else ""
         for g, name in enumerate(found.grouping.groups):
             fields = {**base, **cell_fields(context.study, cell), "attribute": found.grouping.name, "group": name}
             fields |= count_columns(found.measured, k, g)
@@ -109,7 +109,7 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
                     rows[-1] |= {"reason": UNPAIRED}
                 elif everyone and metric != "calibration_error":
                     family = family_name(f"{metric} of everyone", cell.level, cell.mitigation)
-                    context.pending.append(_pending(rows[-1], family, p, chance, alpha))
+                    context.deferred.append(_deferred(rows[-1], family, p, chance, alpha))
                 if everyone and metric == "auroc":
                     rows[0]["reason"] = found.units.note
 
@@ -120,10 +120,10 @@ def _numbers(context: Context, found: Found, k: int, g: int) -> dict[str, tuple[
     by_flips = f"{method}; p: patient sign flips" if found.flips else method
     p = [float(found.flips[y][k] if found.flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
     return {
-        "auroc": (found.separated.triple(k, g, context.options.alpha), DELONG, found.separated.p_value(k, g)),
-        "sensitivity": (triple(measured.rates, (k, g, 1)), by_flips, p[1]),
-        "specificity": (complement(triple(measured.rates, (k, g, 0))), by_flips, p[0]),
-        "brier": (triple(measured.brier, (k, g)), f"{method}; p: normal", _normal_p(measured.brier.change, k, g)),
+        "auroc": (found.separated.paired(k, g, context.options.alpha), DELONG, found.separated.p_value(k, g)),
+        "sensitivity": (paired(measured.rates, (k, g, 1)), by_flips, p[1]),
+        "specificity": (complement(paired(measured.rates, (k, g, 0))), by_flips, p[0]),
+        "brier": (paired(measured.brier, (k, g)), f"{method}; p: normal", _normal_p(measured.brier.change, k, g)),
     }
 
 
@@ -135,11 +135,11 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
     return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
 
 
-def _pending(row: Row, family: str, p: float, chance: str, alpha: float) -> Pending:
+def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Deferred:
     """The test of one performance change; a diagnoser at chance gets no verdict."""
     if chance:
-        return Pending(family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance})
-    return Pending(family, p, (row,), lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
+        return Deferred(family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance})
+    return Deferred(family, p, (row,), lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
 
 
 NO_THRESHOLD = "no threshold can be fitted: those it is fitted on hold no positives or no negatives with a score; the task is not judged"

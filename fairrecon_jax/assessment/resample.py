@@ -34,7 +34,7 @@ def draws(count: int, replicates: int, seed: int) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float32)
 
 
-def resum(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[np.ndarray]:
+def weighted_sums(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[np.ndarray]:
     """Sums tables per patient over patients, once (observed) or per replicate: weights @ table, all tables in one product.
 
     Args:
@@ -67,15 +67,15 @@ def bootstrap(
     Returns:
       By name the statistic [...] with intervals and p-values.
     """
-    total = resum(None, parts)
-    sums = [np.concatenate(pair) for pair in zip(total, resum(weights, parts), strict=True)]
+    total = weighted_sums(None, parts)
+    sums = [np.concatenate(pair) for pair in zip(total, weighted_sums(weights, parts), strict=True)]
     values = _evaluate(lambda rows: [part[rows] for part in sums], len(sums[0]), statistics)
-    bends: dict[Name, tuple[Array, ...]] = {}
+    accelerations: dict[Name, tuple[Array, ...]] = {}
     if method == "bca":
         left = _evaluate(lambda rows: [t - part[rows] for t, part in zip(total, parts, strict=True)], len(parts[0]), statistics)
-        bends = {name: _accelerations(*pair) for name, pair in left.items()}
+        accelerations = {name: _accelerations(*pair) for name, pair in left.items()}
     return {
-        name: summarise((before[0], after[0]), (before[1:], after[1:]), bends.get(name), alpha, method)
+        name: summarise((before[0], after[0]), (before[1:], after[1:]), accelerations.get(name), alpha, method)
         for name, (before, after) in values.items()
     }
 
@@ -97,7 +97,7 @@ def _accelerations(before: np.ndarray, after: np.ndarray) -> tuple[Array, ...]:
         return jackknife_moments((before, after), np.ones(len(before)))
 
 
-def triple(found: Bootstrap, place: tuple[int, ...]) -> Triple:
+def paired(found: Bootstrap, place: tuple[int, ...]) -> Triple:
     """One entry of a `Bootstrap` as a `Triple` of Python floats."""
 
     def one(estimate: Estimate) -> Interval:

@@ -13,7 +13,7 @@ from fairrecon_jax.assessment.arrays import Cell, Study
 COLUMNS = (
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum", "reconstructor", "level", "mitigation", "seed", "metric",
     "convention", "threshold_rule", "unit", "version", "value", "original", "reconstructed", "change", "percent", "std_error", "ci_low",
-    "ci_high", "method", "family", "p_value", "p_adjusted", "chance_floor", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
+    "ci_high", "method", "family", "p_value", "p_adjusted", "permutation_null", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
     "verdict", "reason",
 )  # fmt: skip
 TEXT = frozenset(
@@ -47,12 +47,12 @@ def cell_fields(study: Study, cell: Cell) -> Row:
     return {"cohort": study.cohort, "seed": study.seed, **place}
 
 
-def version_rows(base: Mapping[str, Any], triple: Triple, method: str, on_change: Mapping[str, Any]) -> list[Row]:
+def version_rows(base: Mapping[str, Any], paired: Triple, method: str, on_change: Mapping[str, Any]) -> list[Row]:
     """The rows original, reconstructed and change of one number.
 
     Args:
       base: columns common to the three.
-      triple: the numbers.
+      paired: the numbers.
       method: how the intervals were made.
       on_change: further columns of the change row (test, verdict, reason).
 
@@ -60,13 +60,13 @@ def version_rows(base: Mapping[str, Any], triple: Triple, method: str, on_change
       Three rows.
     """
     rows = []
-    for version, interval in zip(("original", "reconstructed", "change"), triple, strict=True):
+    for version, interval in zip(("original", "reconstructed", "change"), paired, strict=True):
         row = {**BLANK, **base, "version": version, "value": interval.value, "method": method if np.isfinite(interval.low) else ""}
         row |= {"std_error": interval.std_error, "ci_low": interval.low, "ci_high": interval.high}
         rows.append(row)
-    before, after = triple.original.value, triple.reconstructed.value
-    percent = 100 * triple.change.value / before if before else float("nan")
-    rows[-1] |= {"original": before, "reconstructed": after, "change": triple.change.value, "percent": percent, **on_change}
+    before, after = paired.original.value, paired.reconstructed.value
+    percent = 100 * paired.change.value / before if before else float("nan")
+    rows[-1] |= {"original": before, "reconstructed": after, "change": paired.change.value, "percent": percent, **on_change}
     return rows
 
 

@@ -9,8 +9,8 @@ from fairrecon_jax.assessment import classification, continuous, gaps, performan
 from fairrecon_jax.assessment.arrays import Grouping, Study, studies, units
 from fairrecon_jax.assessment.batch import Judged, batches, everyone, run_tests
 from fairrecon_jax.assessment.context import Context
+from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.pending import settle
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.separation import separation
 from fairrecon_jax.types import CohortSpec, Task
@@ -39,7 +39,7 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
             raise ValueError(f"the predictions table holds no column '<task>__reconstructed' for any of {[t.name for t in spec.tasks]}")
         fill(context, present)
         continuous.add_image_quality(context)
-        settle(context.pending)
+        adjust(context.deferred)
         all_performance += context.performance
         all_fairness += context.fairness
     return as_table(all_performance), as_table(all_fairness)
@@ -51,7 +51,7 @@ def present_tasks(spec: CohortSpec, study: Study) -> list[Task]:
 
 
 def fill(context: Context, tasks: list[Task]) -> None:
-    """Adds all rows and pending tests of the given tasks; `pending.settle` completes them."""
+    """Adds all rows and deferred tests of the given tasks; `deferred.adjust` completes them."""
     _classification(context, [task for task in tasks if task.kind == "classification"])
     for task in tasks:
         if task.kind == "segmentation":
@@ -103,5 +103,5 @@ def _add_task(
         found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
         performance.add_performance(context, _base(one), found)
         if grouping.name == "":
-            areas = tuple(context.anchor(one.task.name, separated, k) for k in range(len(context.study.cells)))
+            areas = tuple(context.reference_auroc(one.task.name, separated, k) for k in range(len(context.study.cells)))
     return areas, every

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax.assessment.arrays import Grouping, Units
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.rows import Interval, Triple
 
 
@@ -22,7 +22,7 @@ class Separation(NamedTuple):
     value: np.ndarray
     std_error: np.ndarray
 
-    def triple(self, k: int, group: int, alpha: float) -> Triple:
+    def paired(self, k: int, group: int, alpha: float) -> Triple:
         """One cell and group with normal intervals, those of the two areas cut to [0, 1]."""
         before, after = (float(v) for v in self.value[:, k, group])
         errors = [float(e) for e in self.std_error[:, k, group]]
@@ -66,7 +66,7 @@ def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]
     return area, influence
 
 
-def separation(units: Units, known: np.ndarray, shared: bool, grouping: Grouping) -> Separation:
+def separation(units: JudgedUnits, known: np.ndarray, shared: bool, grouping: Grouping) -> Separation:
     """AUROC and its DeLong standard error per cell and group; influences are summed per patient before squaring.
 
     se^2 = P / (P - 1) sum over patients (sum over the patient's units of the influence)^2, P patients in the group.

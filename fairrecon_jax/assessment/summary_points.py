@@ -12,10 +12,10 @@ import pandas as pd
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import thresholds
-from fairrecon_jax.assessment.arrays import Study, Units, studies, units
+from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies, units
 from fairrecon_jax.assessment.classification import count, decide, gap_values, tables
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.resample import resum
+from fairrecon_jax.assessment.resample import weighted_sums
 from fairrecon_jax.assessment.separation import placements
 from fairrecon_jax.types import CohortSpec, Task
 
@@ -58,20 +58,20 @@ def points(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions, part: 
     return pd.DataFrame(records)
 
 
-def _classification(study: Study, task: Task, found: Units, options: AssessOptions) -> list[tuple[str, str, str, np.ndarray]]:
+def _classification(study: Study, task: Task, found: JudgedUnits, options: AssessOptions) -> list[tuple[str, str, str, np.ndarray]]:
     """AUROC and EODD per attribute, [K] each."""
     decisions = decide(found, thresholds.fit(study, task, options))
     areas = [placements(found.reconstructed[k, known], found.label[known])[0] for k, known in enumerate(decisions.known)]
     values = [("auroc", task.name, "", np.array(areas))]
     together = np.zeros(len(found.label), np.int64)
     for grouping in found.groupings[1:]:
-        sums = resum(None, tables(found, decisions, grouping, together, 1))
+        sums = weighted_sums(None, tables(found, decisions, grouping, together, 1))
         _, cells = count(found, decisions, grouping)
-        values.append(("eodd", task.name, grouping.name, gap_values(sums[:3], ("paper",), cells > 0)["eodd", "paper"][1][0]))
+        values.append(("eodd", task.name, grouping.name, gap_values(sums[:3], ("worst_case",), cells > 0)["eodd", "worst_case"][1][0]))
     return values
 
 
-def _segmentation(task: Task, found: Units) -> list[tuple[str, str, str, np.ndarray]]:
+def _segmentation(task: Task, found: JudgedUnits) -> list[tuple[str, str, str, np.ndarray]]:
     """Mean Dice and SER per attribute, [K] each."""
 
     def mean(inside: np.ndarray) -> np.ndarray:

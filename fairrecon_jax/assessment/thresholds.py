@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Study, Units, units
+from fairrecon_jax.assessment.arrays import JudgedUnits, Study, units
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.types import Task
 
@@ -69,7 +69,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     return Thresholds(both[0] if found.paired else both[1], both[1], f"{rule}: balanced on {where}")
 
 
-def _per_cell(found: Units, version: str, options: AssessOptions, task: str) -> np.ndarray:
+def _per_cell(found: JudgedUnits, version: str, options: AssessOptions, task: str) -> np.ndarray:
     """One threshold per study cell for one version (NaN where there are no scores)."""
     scores = getattr(found, version)
     if version == "original" and not found.paired:

@@ -1,4 +1,4 @@
-"""Asking the difference-in-differences test about one cell: rows per group, the pending verdict, the detectable change."""
+"""Asking the difference-in-differences test about one cell: rows per group, the deferred verdict, the detectable change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.pending import Pending
+from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
 from fairrecon_jax.inference.did import REASONS, DidResult
 from fairrecon_jax.inference.power import minimum_detectable_change
@@ -43,7 +43,7 @@ AUROC = Quantity("AUROC", "", "gap_auroc", counted="patients of the rarer label"
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class GapTest:
     """A test of one task, attribute and study cell.
 
     Attributes:
@@ -84,21 +84,21 @@ class Question:
         return float("nan") if at_chance else float(self.test.p_value)
 
 
-def group_rows(question: Question, common: Row) -> list[Row]:
+def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
     """A row per group and label: its change minus the mean change, with the simultaneous interval.
 
     Args:
-      question: the test.
+      gap_test: the test.
       common: columns that all rows share.
 
     Returns:
-      Rows in the order of quantities, then groups; verdicts of estimable ones wait for `ask`.
+      Rows in the order of quantities, then groups; verdicts of estimable ones wait for `queue`.
     """
-    test, rows = question.test, []
-    detectable = minimum_detectable_change(test, is_rate=question.is_rate).cell
-    for y, quantity in enumerate(question.quantities):
+    test, rows = gap_test.test, []
+    detectable = minimum_detectable_change(test, is_rate=gap_test.is_rate).cell
+    for y, quantity in enumerate(gap_test.quantities):
         sign = -1.0 if quantity.flipped else 1.0
-        for g, group in enumerate(question.groups):
+        for g, group in enumerate(gap_test.groups):
             before, after = (float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed))
             before, after = (1 - before, 1 - after) if quantity.flipped else (before, after)
             low, high = sorted((sign * float(test.ci_low[y, g]), sign * float(test.ci_high[y, g])))
@@ -116,52 +116,52 @@ def group_rows(question: Question, common: Row) -> list[Row]:
     return rows
 
 
-def ask(question: Question, judged: list[Row], per_group: list[Row]) -> Pending:
+def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
     """Queues the verdict of one cell for the adjustment of its family.
 
     A judged row whose gap went the other way than the tested one follows its own interval. A group's own row is "shifted" where the
     cell's adjusted p and the row's max-T p both reach the level: its rate moved apart from the others'.
 
     Args:
-      question: the test.
+      gap_test: the test.
       judged: change rows that take the verdict.
       per_group: rows of `group_rows`, in their order.
 
     Returns:
-      The pending test.
+      The deferred test.
     """
-    strata = {q.name: q.stratum for q in question.quantities}
-    detectable = question.detectable
+    strata = {q.name: q.stratum for q in gap_test.quantities}
+    detectable = gap_test.detectable
     for row in judged:
         row["mde"] = detectable
-        row["method"] = "; ".join(part for part in (row["method"], question.method) if part)
-    interval = None if question.auroc is None else (question.auroc.low, question.auroc.high)
+        row["method"] = "; ".join(part for part in (row["method"], gap_test.method) if part)
+    interval = None if gap_test.auroc is None else (gap_test.auroc.low, gap_test.auroc.high)
 
-    def settle(adjusted: float, row: Row) -> Row:
+    def adjust(adjusted: float, row: Row) -> Row:
         found = judge(
-            question.test,
-            question.groups,
-            quantities=[q.name for q in question.quantities],
+            gap_test.test,
+            gap_test.groups,
+            quantities=[q.name for q in gap_test.quantities],
             p_adjusted=adjusted,
-            alpha=question.alpha,
+            alpha=gap_test.alpha,
             detectable=detectable,
             auroc_interval=interval,
-            is_rate=question.is_rate,
-            counted=question.quantities[0].counted,
+            is_rate=gap_test.is_rate,
+            counted=gap_test.quantities[0].counted,
         )
         for part in per_group:
             if found.verdict == "at chance":
                 part |= {"verdict": "at chance", "reason": found.reason}
             elif part["verdict"] != "not estimable":
                 part["p_adjusted"] = float(np.fmax(part["p_value"], adjusted))
-                part["verdict"] = "shifted" if part["p_adjusted"] <= question.alpha else "within chance"
+                part["verdict"] = "shifted" if part["p_adjusted"] <= gap_test.alpha else "within chance"
         verdict, own = of_row(found.verdict, row)
         unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
         reason = "; ".join(part for part in (found.reason, own, unjudged) if part)
         named = {"group": found.group, "label_stratum": strata.get(found.label, "")}
         return {"verdict": verdict, "reason": reason, **named}
 
-    return Pending(question.family, question.p_value, tuple(judged), settle)
+    return Deferred(gap_test.family, gap_test.p_value, tuple(judged), adjust)
 
 
 def of_row(verdict: str, row: Row) -> tuple[str, str]:

@@ -152,7 +152,7 @@ def _assess(values: Any) -> None:
     from fairrecon_jax.study.table import assess_table
 
     workdir = Path(values.workdir or "runs/assess")
-    page = processes.alone(lambda: assess_table(values.predictions, values.mapping or None, workdir), "assess the table")
+    page = processes.on_primary(lambda: assess_table(values.predictions, values.mapping or None, workdir), "assess the table")
     say(f"report: {page}")
 
 

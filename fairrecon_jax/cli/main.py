@@ -135,7 +135,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
         if command.together:
             command.run(values)
         else:
-            processes.alone(lambda: command.run(values), name)
+            processes.on_primary(lambda: command.run(values), name)
     except processes.PrimaryFailed:
         return 2
     except KeyboardInterrupt:

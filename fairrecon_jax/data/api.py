@@ -22,7 +22,7 @@ from absl import logging
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit, file_stamp, fingerprint, table_stamps
+from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, table_stamps
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
@@ -64,9 +64,9 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
             return place
         notes = Notes()
         stamps = _stamps(tree)
-        units = builder.units(tree, config, notes, progress)
-        origin = {**stamps, "fingerprint": fingerprint(tree, units)}
-        written = _write(builder, config, tree, aside, units, notes, workers, progress)
+        records = builder.records(tree, config, notes, progress)
+        origin = {**stamps, "fingerprint": fingerprint(tree, records)}
+        written = _write(builder, config, tree, aside, records, notes, workers, progress)
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place.parent, ignore_errors=True)
@@ -116,7 +116,7 @@ def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path
     origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
-    if fingerprint(tree, builder.units(tree, config, Notes())) == origin["fingerprint"]:
+    if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
         return
     if stamps["root"] == origin["root"]:
         raise ValueError(f"{tree} has changed since {place} was prepared from it: delete {place} to read it again")
@@ -149,13 +149,13 @@ def _write(
     config: CohortConfig,
     tree: Path,
     aside: Path,
-    units: list[Unit],
+    records: list[SourceRecord],
     notes: Notes,
     workers: int,
     progress: bool,
 ) -> Path:
     """Writes the array records aside and returns their folder."""
-    stream = builder.samples(tree, track(units, f"read {config.name}", "file", shown=progress), config, notes, workers)
+    stream = builder.samples(tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers)
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())

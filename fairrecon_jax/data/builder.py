@@ -19,7 +19,7 @@ from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.policies import attribute_column, check_attributes, choose_attributes, choose_tasks, evaluated
-from fairrecon_jax.data.records import Unit, limit, note_attributes, unique
+from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
 MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)
@@ -85,13 +85,13 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     @abc.abstractmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
         """Lists what can be read under `root`, with progress bars if wanted; raises where a table is missing or lacks a column."""
 
     @classmethod
     @abc.abstractmethod
-    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
-        """Reads one unit; what cannot be used is noted."""
+    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
+        """Reads one record; what cannot be used is noted."""
 
     @classmethod
     @abc.abstractmethod
@@ -133,7 +133,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             yield sample.example_id, {**record, **{name: sample.columns[name] for name in self.columns}}
 
     @classmethod
-    def units(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
+    def records(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
         """Scans, drops duplicates with a note, keeps the wanted number of patients, notes unknown attributes.
 
         Raises:
@@ -150,13 +150,13 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         return kept
 
     @classmethod
-    def samples(cls, root: Path, units: Iterable[Unit], config: CohortConfig, notes: Notes, workers: int = 0) -> Iterator[Sample]:
-        """Reads units in order with a few threads ahead of the consumer."""
+    def samples(cls, root: Path, records: Iterable[SourceRecord], config: CohortConfig, notes: Notes, workers: int = 0) -> Iterator[Sample]:
+        """Reads records in order with a few threads ahead of the consumer."""
         threads = workers or min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[list[Sample]]] = deque()
-            for unit in units:
-                waiting.append(pool.submit(cls.load, root, unit, config, notes))
+            for record in records:
+                waiting.append(pool.submit(cls.load, root, record, config, notes))
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:
@@ -209,10 +209,10 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         return table, dataclasses.replace(outline, attributes=tuple(attributes))
 
 
-def whole_image(unit: Unit, image: np.ndarray, size: int, dtype: type, notes: Notes) -> list[Sample]:
-    """The one example of a unit without a mask; none, with a note, where resizing leaves no contrast."""
+def whole_image(record: SourceRecord, image: np.ndarray, size: int, dtype: type, notes: Notes) -> list[Sample]:
+    """The one example of a record without a mask; none, with a note, where resizing leaves no contrast."""
     small = resize(image, size)
     if is_constant(small):
-        notes.skip(unit.files[0], "constant", f"nothing is left of the image at {size} pixels")
+        notes.skip(record.files[0], "constant", f"nothing is left of the image at {size} pixels")
         return []
-    return [Sample(unit.name, unit.patient_id, to_integers(small, dtype), None, unit.columns, image.shape)]
+    return [Sample(record.name, record.patient_id, to_integers(small, dtype), None, record.columns, image.shape)]

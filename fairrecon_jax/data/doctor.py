@@ -161,13 +161,13 @@ def examine(
         raise ValueError(f"the configuration is of {chosen.name!r}, not of {name!r}")
     notes, found = Notes(), _Found(examples)
     try:
-        units = builder.units(tree, chosen, notes, progress)
+        records = builder.records(tree, chosen, notes, progress)
         found.lists(builder.lists(tree))
     except (FileNotFoundError, ValueError) as error:
         found.add("error", "table", [str(error)])
         found.notes(notes, builder.modality)
         return DoctorReport(name, str(tree), found.sorted(), pd.DataFrame(), 0, 0)
-    rows = found.read(builder.samples(tree, track(units, f"examine {name}", "file", shown=progress), chosen, notes))
+    rows = found.read(builder.samples(tree, track(records, f"examine {name}", "file", shown=progress), chosen, notes))
     found.notes(notes, builder.modality)
     if splits_path is not None:
         _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, found)

@@ -1,4 +1,4 @@
-"""Units of reading: which files belong together, whose they are, and what was recorded about them."""
+"""Records of reading: which files belong together, whose they are, and what was recorded about them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fairrecon_jax.keys import example_digest
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class SourceRecord:
     """Files that are read together: one X-ray, one slice, or one volume.
 
     Attributes:
-      name: unique name; the example's name where a unit holds one example.
+      name: unique name; the example's name where a record holds one example.
       patient_id: the patient's name.
       files: paths inside the data folder, the image first.
       columns: recorded values, by column name.
@@ -33,58 +33,58 @@ class Unit:
     columns: dict[str, Any]
 
 
-def unique(units: list[Unit], notes: Notes) -> list[Unit]:
-    """The first unit of each name; the others are noted."""
-    found: dict[str, Unit] = {}
-    for unit in units:
-        if unit.name in found:
-            notes.skip(unit.files[0], "duplicate", f"{unit.name} is already there as {found[unit.name].files[0]}")
+def unique(records: list[SourceRecord], notes: Notes) -> list[SourceRecord]:
+    """The first record of each name; the others are noted."""
+    found: dict[str, SourceRecord] = {}
+    for record in records:
+        if record.name in found:
+            notes.skip(record.files[0], "duplicate", f"{record.name} is already there as {found[record.name].files[0]}")
         else:
-            found[unit.name] = unit
+            found[record.name] = record
     return list(found.values())
 
 
-def limit(units: list[Unit], patients: int) -> list[Unit]:
-    """Units of a number of patients, chosen by the digest of their names; all where the number is 0."""
+def limit(records: list[SourceRecord], patients: int) -> list[SourceRecord]:
+    """Records of a number of patients, chosen by the digest of their names; all where the number is 0."""
     if not patients:
-        return units
-    names = sorted({unit.patient_id for unit in units}, key=lambda name: tuple(example_digest(name)))
+        return records
+    names = sorted({record.patient_id for record in records}, key=lambda name: tuple(example_digest(name)))
     chosen = set(names[:patients])
-    return [unit for unit in units if unit.patient_id in chosen]
+    return [record for record in records if record.patient_id in chosen]
 
 
-def note_attributes(units: list[Unit], age_per_image: bool, notes: Notes) -> None:
+def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Notes) -> None:
     """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs to the image."""
     seen: set[tuple[str, str]] = set()
     first: dict[tuple[str, str], tuple[str | None, str]] = {}
 
-    def once(key: str, unit: Unit, kind: str, reason: str) -> None:
+    def once(key: str, record: SourceRecord, kind: str, reason: str) -> None:
         if (kind, key) not in seen:
             seen.add((kind, key))
-            notes.keep(unit.files[0], kind, reason)
+            notes.keep(record.files[0], kind, reason)
 
     readers: dict[str, Callable[[str], str | None]] = {"sex": policies.sex_group, "race": policies.race_group}
-    for unit in units:
-        if np.isnan(unit.columns["age_years"]):
-            once(unit.name if age_per_image else unit.patient_id, unit, "missing_age", f"patient {unit.patient_id}: no plausible age")
+    for record in records:
+        if np.isnan(record.columns["age_years"]):
+            once(record.name if age_per_image else record.patient_id, record, "missing_age", f"patient {record.patient_id}: no plausible age")
         for name, reader in readers.items():
-            entries = [unit.columns[column] for column in (f"{name}_recorded", f"{name}_demographics") if column in unit.columns]
+            entries = [record.columns[column] for column in (f"{name}_recorded", f"{name}_demographics") if column in record.columns]
             known = [(reader(entry), entry) for entry in entries if reader(entry)]
             if entries and not known:
-                once(unit.patient_id, unit, f"missing_{name}", f"patient {unit.patient_id}: {name} is {entries[0]!r}")
+                once(record.patient_id, record, f"missing_{name}", f"patient {record.patient_id}: {name} is {entries[0]!r}")
             for group, entry in known:
-                there, other = first.setdefault((name, unit.patient_id), (group, entry))
+                there, other = first.setdefault((name, record.patient_id), (group, entry))
                 if there != group:
-                    reason = f"patient {unit.patient_id}: {name} is {entry!r} here and {other!r} elsewhere; it counts as unknown"
-                    once(f"{name} {unit.patient_id}", unit, "conflict", reason)
+                    reason = f"patient {record.patient_id}: {name} is {entry!r} here and {other!r} elsewhere; it counts as unknown"
+                    once(f"{name} {record.patient_id}", record, "conflict", reason)
 
 
-def fingerprint(root: Path, units: list[Unit]) -> str:
-    """SHA-256 over the units' names, patients and recorded values, and the sizes of their files."""
+def fingerprint(root: Path, records: list[SourceRecord]) -> str:
+    """SHA-256 over the records' names, patients and recorded values, and the sizes of their files."""
     digest = hashlib.sha256()
-    for unit in sorted(units, key=lambda unit: unit.name):
-        digest.update(repr((unit.name, unit.patient_id, sorted(unit.columns.items()))).encode())
-        digest.update(repr([_bytes(os.path.join(root, file)) for file in unit.files]).encode())
+    for record in sorted(records, key=lambda record: record.name):
+        digest.update(repr((record.name, record.patient_id, sorted(record.columns.items()))).encode())
+        digest.update(repr([_bytes(os.path.join(root, file)) for file in record.files]).encode())
     return digest.hexdigest()
 
 

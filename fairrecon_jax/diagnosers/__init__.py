@@ -5,15 +5,15 @@ from __future__ import annotations
 from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
-from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, Featured, Mapped, check_apart, make_diagnoser
+from fairrecon_jax.diagnosers.interface import DIAGNOSERS, Diagnoser, HasFeatureMaps, HasFeatures, check_apart, make_diagnoser
 from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
     "Classifier",
     "Diagnoser",
-    "Featured",
-    "Mapped",
+    "HasFeatures",
+    "HasFeatureMaps",
     "Segmenter",
     "aggregate",
     "check_apart",

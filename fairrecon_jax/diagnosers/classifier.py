@@ -134,7 +134,7 @@ class Classifier:
         """Output of the last convolutional block, [B, h, w, C], of images [B, H, W, 1] in [0, 1]."""
         return features(self.network, NETWORK, variables, self._prepared(image), sown="maps")
 
-    def judge(self, variables: Variables, maps: Array) -> jax.Array:
+    def head(self, variables: Variables, maps: Array) -> jax.Array:
         """Logits [B, T] float32 of what `maps` returned."""
         head = Head(len(self.tasks), self.hidden, jnp.dtype(self.dtype))
         return jnp.asarray(head.apply({"params": variables["params"][NETWORK]["head"]}, maps))

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from fairrecon_jax.types import Array
 
 
-def grad_cam(judge: Callable[[Array], Array], maps: Array) -> jax.Array:
+def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
     """Gradient-weighted class activation maps (Grad-CAM) of every score.
 
     G_t = ReLU(sum_k a_tk A_k) with a_tk = mean over the h w places of d s_t / d A_k, for maps A_k and scores s_t. Behind global average
     pooling and one linear layer of weights w, G_t = ReLU(sum_k w_tk A_k) / (h w): the share of each place in the score, where positive.
 
     Args:
-      judge: maps -> scores [B, T] before the sigmoid, each example by itself.
+      head: maps -> scores [B, T] before the sigmoid, each example by itself.
       maps: [B, h, w, C], output of the last convolutional block.
 
     Returns:
@@ -25,7 +25,7 @@ def grad_cam(judge: Callable[[Array], Array], maps: Array) -> jax.Array:
 
     Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
     """
-    scores, pull = jax.vjp(judge, maps)
+    scores, pull = jax.vjp(head, maps)
     size, tasks = scores.shape
     each = jnp.broadcast_to(jnp.eye(tasks, dtype=scores.dtype)[:, None], (tasks, size, tasks))
     (slopes,) = jax.vmap(pull)(each)

@@ -32,7 +32,7 @@ class Diagnoser(Trainable, Protocol):
 
 
 @runtime_checkable
-class Featured(Protocol):
+class HasFeatures(Protocol):
     """A diagnoser that tells what it knows just before its answer."""
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
@@ -41,14 +41,14 @@ class Featured(Protocol):
 
 
 @runtime_checkable
-class Mapped(Protocol):
+class HasFeatureMaps(Protocol):
     """A diagnoser whose answer is a function of maps that still know where in the image they are."""
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
         """Maps [B, h, w, C] of images [B, H, W, 1] in [0, 1]."""
         ...
 
-    def judge(self, variables: Variables, maps: Array) -> jax.Array:
+    def head(self, variables: Variables, maps: Array) -> jax.Array:
         """Logits [B, T] of maps, differentiable in them."""
         ...
 
@@ -78,7 +78,7 @@ def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
     """Refuses diagnosers that read the same task: of two answers one would be lost.
 
     Args:
-      diagnosers: (name, diagnoser) of those that judge the same images.
+      diagnosers: (name, diagnoser) of those that head the same images.
 
     Raises:
       ValueError: a task is read twice; the message names it and who reads it.

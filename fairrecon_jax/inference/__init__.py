@@ -1,12 +1,12 @@
-"""Did reconstruction change the diagnosis, for whom, and how sure is that: tests, intervals, floors and verdicts."""
+"""Did reconstruction change the diagnosis, for whom, and how sure is that: tests, intervals, nulls and verdicts."""
 
 from fairrecon_jax.inference.auroc import bootstrap_auroc
 from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
-from fairrecon_jax.inference.chance import Floor, chance_floor, chance_floor_means
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
 from fairrecon_jax.inference.did import REASONS, DidResult, did_test, did_test_auroc, did_test_continuous
 from fairrecon_jax.inference.intervals import Bootstrap, Estimate
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
+from fairrecon_jax.inference.permutation import PermutationNull, permutation_null, permutation_null_means
 from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
 from fairrecon_jax.inference.published import CAUTION, Published, published_test
 from fairrecon_jax.inference.verdict import VERDICTS, Verdict, judge, select
@@ -20,7 +20,7 @@ __all__ = [
     "Detectable",
     "DidResult",
     "Estimate",
-    "Floor",
+    "PermutationNull",
     "Published",
     "Verdict",
     "adjust",
@@ -29,8 +29,8 @@ __all__ = [
     "bootstrap_auroc",
     "bootstrap_decisions",
     "bootstrap_means",
-    "chance_floor",
-    "chance_floor_means",
+    "permutation_null",
+    "permutation_null_means",
     "delong_change",
     "did_test",
     "did_test_auroc",

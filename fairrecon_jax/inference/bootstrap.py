@@ -163,8 +163,8 @@ def _summaries(
     method: Method,
 ) -> dict[str, Bootstrap]:
     """Intervals of every statistic."""
-    found, drawn, bends = jax.tree.map(np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments))
-    return {name: summarise(found[name], drawn[name], bends and bends[name], alpha, method) for name in found}
+    found, drawn, accelerations = jax.tree.map(np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments))
+    return {name: summarise(found[name], drawn[name], accelerations and accelerations[name], alpha, method) for name in found}
 
 
 def check_options(replicates: int, alpha: float, resample: str, method: str) -> None:

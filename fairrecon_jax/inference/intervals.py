@@ -154,10 +154,10 @@ def summarise(
     first, second = np.broadcast_arrays(*drawn)
     with np.errstate(invalid="ignore"):
         change, moved = after - before, second - first
-    bends = accelerations or (None, None, None)
-    original = estimate(before, first, bends[0], alpha, method)
-    reconstructed = estimate(after, second, bends[1], alpha, method)
-    found = estimate(change, moved, bends[2], alpha, method)
+    bent = accelerations or (None, None, None)
+    original = estimate(before, first, bent[0], alpha, method)
+    reconstructed = estimate(after, second, bent[1], alpha, method)
+    found = estimate(change, moved, bent[2], alpha, method)
     size, at_most, at_least = (part.sum(0) for part in (np.isfinite(moved), moved <= 0, moved >= 0))
     two = np.minimum(1.0, 2 * (1 + np.minimum(at_most, at_least)) / (size + 1))
     one = np.where(change == 0, 1.0, np.where(change > 0, at_most, at_least) / np.maximum(size, 1))

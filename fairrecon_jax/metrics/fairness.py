@@ -16,15 +16,35 @@ import jax.numpy as jnp
 
 from fairrecon_jax.types import Array
 
-Convention = Literal["paper", "published", "estimable"]
+Convention = Literal["worst_case", "mean", "worst_case_estimable"]
 """How rate gaps become one number and which groups take part.
 
-paper      worst case over labels, all groups with an example (the paper's formula; fairlearn agg="worst_case")
-published  mean over labels, all groups with an example (the published code; fairlearn agg="mean")
-estimable  worst case over labels, only cells with enough patients (see `estimable`)
+worst_case            worst case over labels, all groups with an example (the paper's formula; fairlearn agg="worst_case")
+mean                  mean over labels, all groups with an example (the published code; fairlearn agg="mean")
+worst_case_estimable  worst case over labels, only strata with enough patients (see `estimable`)
 """
 
-CONVENTIONS: tuple[Convention, ...] = ("paper", "published", "estimable")
+CONVENTIONS: tuple[Convention, ...] = ("worst_case", "mean", "worst_case_estimable")
+ALIASES: dict[str, Convention] = {"paper": "worst_case", "published": "mean", "estimable": "worst_case_estimable"}
+"""Earlier names of the conventions, accepted wherever a convention is."""
+
+
+def canonical(convention: str) -> Convention:
+    """The name of a convention, whatever alias it was given by.
+
+    Args:
+      convention: one of `CONVENTIONS` or of `ALIASES`.
+
+    Returns:
+      One of `CONVENTIONS`.
+
+    Raises:
+      ValueError: neither.
+    """
+    name = ALIASES.get(convention, convention)
+    if name not in CONVENTIONS:
+        raise ValueError(f"convention must be one of {CONVENTIONS}, got {convention!r}")
+    return name  # type: ignore[return-value]
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +69,7 @@ class Gap:
     label: jnp.ndarray
     included: jnp.ndarray
     counts: jnp.ndarray
-    convention: str = dataclasses.field(metadata={"static": True}, default="paper")
+    convention: str = dataclasses.field(metadata={"static": True}, default="worst_case")
     direction: str = dataclasses.field(metadata={"static": True}, default="lower is fairer, 0 is no gap")
 
 
@@ -116,7 +136,7 @@ def estimable(patients: Array, min_patients: int) -> jnp.ndarray:
     return jnp.asarray(patients) >= min_patients
 
 
-def eodd(counts: Array, convention: Convention = "paper", mask: Array | None = None) -> Gap:
+def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
     """Equalised-odds difference from counts.
 
     With d_y = max_g rate[g, y] - min_g rate[g, y]: paper and estimable max(d_0, d_1); published (d_0 + d_1) / 2. 0 means every group has
@@ -126,20 +146,20 @@ def eodd(counts: Array, convention: Convention = "paper", mask: Array | None = N
     Args:
       counts: [..., G, 2, 2] from `group_counts`.
       convention: see `Convention`.
-      mask: [..., G, 2] bool cells that take part (needed for "estimable"); empty cells never do.
+      mask: [..., G, 2] bool cells that take part (needed for "worst_case_estimable"); empty cells never do.
 
     Returns:
       `Gap` with leading shape [...].
 
     Raises:
-      ValueError: unknown convention, or "estimable" without a mask.
+      ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
     Reference: Hardt, Price, Srebro 2016 (arXiv 1610.02413); fairlearn `equalized_odds_difference` (parity is tested).
     """
     return _rate_gap(counts, convention, mask, (0, 1))
 
 
-def eop(counts: Array, convention: Convention = "paper", mask: Array | None = None) -> Gap:
+def eop(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
     """Equal-opportunity difference: max_g TPR_g - min_g TPR_g. 0 means every group's positives are found equally often.
 
     Arguments, empty-cell rule, errors and reference as in `eodd`; paper and published agree here.
@@ -147,32 +167,33 @@ def eop(counts: Array, convention: Convention = "paper", mask: Array | None = No
     return _rate_gap(counts, convention, mask, (1,))
 
 
-def gap(values: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "paper") -> Gap:
+def gap(values: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
     """Gap of any value per group: max_g v_g - min_g v_g. 0 means equal groups; NaN values and masked groups do not take part.
 
     Args:
       values: [..., G] value per group, NaN where the group has none.
       counts: [..., G] number of examples per group, for the reader; 0 excludes the group.
       mask: [..., G] bool groups that take part.
-      convention: recorded in the result; "estimable" needs a mask.
+      convention: recorded in the result; "worst_case_estimable" needs a mask.
 
     Returns:
       `Gap`; value NaN where fewer than two groups are left.
 
     Raises:
-      ValueError: unknown convention, or "estimable" without a mask.
+      ValueError: unknown convention, or "worst_case_estimable" without a mask.
     """
+    convention = canonical(convention)
     values, included, counts = _included(values, counts, mask, convention)
     high, low, value = _extremes(values, included)
     return Gap(value, high, low, jnp.full(value.shape, -1, jnp.int32), included, counts, convention)
 
 
-def delta_dice(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "paper") -> Gap:
+def delta_dice(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
     """Delta-Dice: max_g Dice_g - min_g Dice_g over the mean Dice of each group. 0 means equal groups. See `gap`."""
     return gap(dice, counts, mask, convention)
 
 
-def ser(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "paper") -> Gap:
+def ser(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
     """Skewed error ratio: max_g (1 - Dice_g) / min_g (1 - Dice_g). 1 means equal groups.
 
     NaN where fewer than two groups are left or the best group is perfect (division by 0). `high` and `low` name the groups with the highest
@@ -182,16 +203,17 @@ def ser(dice: Array, counts: Array | None = None, mask: Array | None = None, con
       dice: [..., G] mean Dice per group, NaN where the group has none.
       counts: [..., G] number of examples per group; 0 excludes the group.
       mask: [..., G] bool groups that take part.
-      convention: recorded in the result; "estimable" needs a mask.
+      convention: recorded in the result; "worst_case_estimable" needs a mask.
 
     Returns:
       `Gap` whose value is the ratio, >= 1.
 
     Raises:
-      ValueError: unknown convention, or "estimable" without a mask.
+      ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
     Reference: Puyol-Anton et al. 2021 (MICCAI); fairmedfm `dice_skewness` (parity is tested).
     """
+    convention = canonical(convention)
     values, included, counts = _included(dice, counts, mask, convention)
     high, low, spread = _extremes(values, included)
     best = 1 - jnp.max(jnp.where(included, values, -jnp.inf), -1)
@@ -213,7 +235,7 @@ def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None
     Returns:
       [...] int32, -1 where no group is left.
     """
-    values, included, _ = _included(values, None, mask, "paper")
+    values, included, _ = _included(values, None, mask, "worst_case")
     cost = jnp.where(included, values if higher_is_better else -values, jnp.inf)
     return jnp.where(included.any(-1), jnp.argmin(cost, -1), -1).astype(jnp.int32)
 
@@ -255,6 +277,7 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
 
 def _rate_gap(counts: Array, convention: Convention, mask: Array | None, labels: tuple[int, ...]) -> Gap:
     """The gap over the given labels, see `eodd`."""
+    convention = canonical(convention)
     counts = jnp.asarray(counts)
     totals = counts.sum(-1)
     values, included, totals = _included(rates(counts), totals, mask, convention)
@@ -263,7 +286,7 @@ def _rate_gap(counts: Array, convention: Convention, mask: Array | None, labels:
     each, high, low = each[..., chosen], high[..., chosen], low[..., chosen]
     place = jnp.argmax(jnp.where(jnp.isnan(each), -jnp.inf, each), -1)[..., None]
     largest, top, bottom = (jnp.take_along_axis(part, place, -1)[..., 0] for part in (each, high, low))
-    value = each.mean(-1) if convention == "published" else largest
+    value = each.mean(-1) if convention == "mean" else largest
     return Gap(value, top, bottom, chosen[place[..., 0]].astype(jnp.int32), included, totals, convention)
 
 
@@ -271,10 +294,8 @@ def _included(
     values: Array, counts: Array | None, mask: Array | None, convention: Convention
 ) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
     """Values, which of them take part, and counts (ones where none were given)."""
-    if convention not in CONVENTIONS:
-        raise ValueError(f"convention must be one of {CONVENTIONS}, got {convention!r}")
-    if convention == "estimable" and mask is None:
-        raise ValueError("the convention 'estimable' needs `mask`, the groups with enough patients (see `estimable`)")
+    if convention == "worst_case_estimable" and mask is None:
+        raise ValueError("the convention 'worst_case_estimable' needs `mask`, the groups with enough patients (see `estimable`)")
     values = jnp.asarray(values)
     counts = jnp.where(jnp.isnan(values), 0, 1) if counts is None else jnp.broadcast_to(jnp.asarray(counts), values.shape)
     included = ~jnp.isnan(values) & (counts > 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fairrecon_jax.mitigation.adversarial import Adversarial
 from fairrecon_jax.mitigation.equalised_odds import EqualisedOdds
 from fairrecon_jax.mitigation.group_dro import GroupDro
-from fairrecon_jax.mitigation.interface import MITIGATIONS, Mitigation, Reader, Setting, make_mitigation, register
+from fairrecon_jax.mitigation.interface import MITIGATIONS, FrozenDiagnoser, Mitigation, MitigationContext, make_mitigation, register
 from fairrecon_jax.mitigation.reweighting import Reweighting
 from fairrecon_jax.mitigation.sampling import Sampling, effective_size
 
@@ -15,10 +15,10 @@ __all__ = [
     "EqualisedOdds",
     "GroupDro",
     "Mitigation",
-    "Reader",
+    "FrozenDiagnoser",
     "Reweighting",
     "Sampling",
-    "Setting",
+    "MitigationContext",
     "effective_size",
     "make_mitigation",
     "register",

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from fairrecon_jax.diagnosers import Featured
-from fairrecon_jax.mitigation.interface import Mitigation, Reader, Setting, check_choice, check_positive, register
+from fairrecon_jax.diagnosers import HasFeatures
+from fairrecon_jax.mitigation.interface import FrozenDiagnoser, Mitigation, MitigationContext, check_choice, check_positive, register
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere, mean_everywhere
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Objective
@@ -50,13 +50,13 @@ class Adversarial(Mitigation):
         check_positive("adversarial", weight=self.weight, hidden=self.hidden, learning_rate=self.learning_rate)
         check_choice("adversarial", "loss", self.loss, ("cross_entropy", "correlation"))
 
-    def objective(self, setting: Setting) -> Objective:
+    def objective(self, context: MitigationContext) -> Objective:
         """The game.
 
         Raises:
           ValueError: an attribute or task is unknown, or a diagnoser has no features.
         """
-        return AdversarialTerm(self, Readout(setting, self.tasks), Groups(setting, self.attributes))
+        return AdversarialTerm(self, Readout(context, self.tasks), Groups(context, self.attributes))
 
 
 class Adversary(nn.Module):
@@ -93,17 +93,17 @@ class AdversarialTerm:
     groups: Groups
 
     def __post_init__(self) -> None:
-        blind = [r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, Featured)]
+        blind = [r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, HasFeatures)]
         if blind:
             raise ValueError(f"the adversarial objective needs diagnosers with a method features(variables, image); {blind} have none")
         if not self.readout.tasks or not self.groups.total:
             raise ValueError("the adversarial objective needs a task and an attribute")
 
     @property
-    def _readers(self) -> list[Reader]:
+    def _readers(self) -> list[FrozenDiagnoser]:
         """The diagnosers that read a chosen task."""
         chosen = {task.name for task in self.readout.tasks}
-        return [reader for reader in self.readout.setting.readers if chosen & set(reader.diagnoser.tasks)]
+        return [diagnoser for diagnoser in self.readout.context.diagnosers if chosen & set(diagnoser.diagnoser.tasks)]
 
     @property
     def _network(self) -> Adversary:
@@ -155,9 +155,9 @@ class AdversarialTerm:
     def _features(self, frozen: tuple[Any, ...], image: Array) -> jax.Array:
         """Features of all diagnosers that read a chosen task, [B, F]."""
         parts = [
-            reader.diagnoser.features(lax.stop_gradient(variables), image)
-            for reader, variables in zip(self.readout.setting.readers, frozen, strict=True)
-            if any(reader is chosen for chosen in self._readers) and isinstance(reader.diagnoser, Featured)
+            diagnoser.diagnoser.features(lax.stop_gradient(variables), image)
+            for diagnoser, variables in zip(self.readout.context.diagnosers, frozen, strict=True)
+            if any(diagnoser is chosen for chosen in self._readers) and isinstance(diagnoser.diagnoser, HasFeatures)
         ]
         return jnp.concatenate(parts, 1)
 

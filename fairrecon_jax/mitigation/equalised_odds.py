@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_choice, check_positive, register
+from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_choice, check_positive, register
 from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, largest, pool, rescale, spread
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
 
-FLOOR = 1e-3  # smallest 1 - Dice in a ratio
+SMALLEST_ERROR = 1e-3  # smallest 1 - Dice in a ratio
 THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
 
 
@@ -75,13 +75,13 @@ class EqualisedOdds(Mitigation):
         if not 0 < self.threshold_rate <= 1 or self.task_weight < 0 or self.warmup < 0:
             raise ValueError(f"mitigation {kind!r}: threshold_rate must lie in (0, 1], task_weight and warmup must not be negative")
 
-    def objective(self, setting: Setting) -> Objective:
+    def objective(self, context: MitigationContext) -> Objective:
         """The term.
 
         Raises:
           ValueError: an attribute or task is unknown, or no diagnoser reads it.
         """
-        return EqualisedOddsTerm(self, Readout(setting, self.tasks), Groups(setting, self.attributes))
+        return EqualisedOddsTerm(self, Readout(context, self.tasks), Groups(context, self.attributes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +158,6 @@ class EqualisedOddsTerm:
         sums = (jnp.einsum("bm,bs,bs->ms", members, readings.present, readings.dice), jnp.einsum("bm,bs->ms", members, readings.present))
         total, images = everywhere(sums)
         dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
-        error = jnp.log(jnp.maximum(1.0 - dice, FLOOR))
+        error = jnp.log(jnp.maximum(1.0 - dice, SMALLEST_ERROR))
         ratios = [jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0)) for part in self.groups.slices]
         return jnp.stack(ratios), pooled

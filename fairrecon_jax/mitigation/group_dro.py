@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_positive, register
+from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_positive, register
 from fairrecon_jax.mitigation.pooling import fresh_scale, rescale
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere
 from fairrecon_jax.training.trainable import Objective
@@ -52,13 +52,13 @@ class GroupDro(Mitigation):
                 "mitigation 'group_dro': reconstruction, task and warmup must not be negative, and one of the losses must count"
             )
 
-    def objective(self, setting: Setting) -> Objective:
+    def objective(self, context: MitigationContext) -> Objective:
         """The term.
 
         Raises:
           ValueError: an attribute or task is unknown, or no diagnoser reads it.
         """
-        return GroupDroTerm(self, Readout(setting, self.tasks), Groups(setting, self.attributes))
+        return GroupDroTerm(self, Readout(context, self.tasks), Groups(context, self.attributes))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class FrozenDiagnoser:
     """A frozen diagnoser: it judges estimates of the original image and is never trained.
 
     Attributes:
@@ -33,19 +33,19 @@ class Reader:
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class MitigationContext:
     """What a mitigation acts on.
 
     Attributes:
       spec: names the columns of labels, masks and attributes.
-      readers: the frozen diagnosers of the study.
+      diagnosers: the frozen diagnosers of the study.
     """
 
     spec: CohortSpec
-    readers: tuple[Reader, ...] = ()
+    diagnosers: tuple[FrozenDiagnoser, ...] = ()
 
     def __post_init__(self) -> None:
-        check_apart((type(reader.diagnoser).__name__, reader.diagnoser) for reader in self.readers)
+        check_apart((type(diagnoser.diagnoser).__name__, diagnoser.diagnoser) for diagnoser in self.diagnosers)
 
     def attributes(self, names: Sequence[str]) -> tuple[Attribute, ...]:
         """The attributes of those names in the specification's order; all if none is named.
@@ -66,7 +66,7 @@ class Setting:
         Raises:
           ValueError: a task is unknown or nobody reads it; the message lists those that are read.
         """
-        read = {task for reader in self.readers for task in reader.diagnoser.tasks}
+        read = {task for diagnoser in self.diagnosers for task in diagnoser.diagnoser.tasks}
         wrong = [name for name in names if name not in read]
         if wrong or not read:
             asked = ", ".join(map(repr, wrong)) or "any task"
@@ -81,17 +81,17 @@ class Setting:
 class Mitigation:
     """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told (objective)."""
 
-    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling | None:
+    def sampling(self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling | None:
         """Sampling weights of training rows, None if rows are drawn equally.
 
         Args:
-          setting: the cohort's words.
+          context: the cohort's words.
           attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's attributes.
           outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an outcome where its mask is not empty).
         """
         return None
 
-    def objective(self, setting: Setting) -> Objective | None:
+    def objective(self, context: MitigationContext) -> Objective | None:
         """The term to add to the reconstructor's loss, None if there is none."""
         return None
 

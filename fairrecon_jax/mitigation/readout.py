@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from fairrecon_jax.diagnosers import soft_dice
-from fairrecon_jax.mitigation.interface import Setting
+from fairrecon_jax.mitigation.interface import MitigationContext
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.types import Array, Batch, Task
 
@@ -49,20 +49,20 @@ class Readings(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Readout:
-    """Reads the chosen tasks with the frozen diagnosers of a setting.
+    """Reads the chosen tasks with the frozen diagnosers of a context.
 
     Attributes:
-      setting: cohort and diagnosers.
+      context: cohort and diagnosers.
       chosen: names of tasks; () for all that are read.
     """
 
-    setting: Setting
+    context: MitigationContext
     chosen: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The chosen tasks: classification first, then segmentation."""
-        found = self.setting.tasks(self.chosen)
+        found = self.context.tasks(self.chosen)
         return tuple(sorted(found, key=lambda task: task.kind != "classification"))
 
     def count(self, kind: str) -> int:
@@ -71,7 +71,7 @@ class Readout:
 
     def frozen(self) -> tuple[Any, ...]:
         """The diagnosers' weights: part of an objective's state, so that they are arguments and not constants of the compiled step."""
-        return tuple(jax.tree.map(jnp.asarray, reader.variables) for reader in self.setting.readers)
+        return tuple(jax.tree.map(jnp.asarray, diagnoser.variables) for diagnoser in self.context.diagnosers)
 
     def __call__(self, frozen: tuple[Any, ...], clean: Array, batch: Batch) -> Readings:
         """Diagnoses estimates.
@@ -83,11 +83,11 @@ class Readout:
         """
         found: dict[str, jax.Array] = {}
         wanted = {task.name for task in self.tasks}
-        for reader, variables in zip(self.setting.readers, frozen, strict=True):
-            if wanted & set(reader.diagnoser.tasks):
-                scores = reader.diagnoser.predict(lax.stop_gradient(variables), clean)
-                found |= {task: scores[..., column] for column, task in enumerate(reader.diagnoser.tasks)}
-        spec = self.setting.spec
+        for diagnoser, variables in zip(self.context.diagnosers, frozen, strict=True):
+            if wanted & set(diagnoser.diagnoser.tasks):
+                scores = diagnoser.diagnoser.predict(lax.stop_gradient(variables), clean)
+                found |= {task: scores[..., column] for column, task in enumerate(diagnoser.diagnoser.tasks)}
+        spec = self.context.spec
         columns = [i for i, t in enumerate(spec.classification_tasks) if t.name in wanted]
         channels = [i for i, t in enumerate(spec.segmentation_tasks) if t.name in wanted]
         size = clean.shape[0]
@@ -109,17 +109,17 @@ class Groups:
     """The groups of the chosen attributes, side by side.
 
     Attributes:
-      setting: names the attributes.
+      context: names the attributes.
       chosen: names of attributes; () for all.
     """
 
-    setting: Setting
+    context: MitigationContext
     chosen: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Number of groups of each chosen attribute."""
-        return tuple(len(a.groups) for a in self.setting.attributes(self.chosen))
+        return tuple(len(a.groups) for a in self.context.attributes(self.chosen))
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -136,8 +136,8 @@ class Groups:
         """[B, M] float {0, 1}: who belongs to which of the M groups; an unknown attribute belongs to none."""
         codes = jnp.asarray(batch["attributes"])
         parts = [
-            (codes[:, self.setting.column(a), None] == jnp.arange(len(a.groups))[None]).astype(jnp.float32)
-            for a in self.setting.attributes(self.chosen)
+            (codes[:, self.context.column(a), None] == jnp.arange(len(a.groups))[None]).astype(jnp.float32)
+            for a in self.context.attributes(self.chosen)
         ]
         return jnp.concatenate(parts, 1)
 

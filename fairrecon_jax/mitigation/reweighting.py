@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fairrecon_jax.mitigation.interface import Mitigation, Setting, check_choice, register
+from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_choice, register
 from fairrecon_jax.mitigation.sampling import Sampling, sample
 
 OUTCOME = ("absent", "present")
@@ -38,17 +38,17 @@ class Reweighting(Mitigation):
         if self.cap and self.cap < 1:
             raise ValueError(f"mitigation 'reweighting': cap must be 0 (none) or at least 1, got {self.cap}")
 
-    def sampling(self, setting: Setting, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling:
+    def sampling(self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling:
         """See `Mitigation`.
 
         Raises:
           ValueError: an attribute or the outcome is not in the specification, or no row is left.
         """
-        chosen = setting.attributes(self.attributes)
-        columns = [np.asarray(attributes)[:, setting.column(a)] for a in chosen]
+        chosen = context.attributes(self.attributes)
+        columns = [np.asarray(attributes)[:, context.column(a)] for a in chosen]
         names, titles = [a.groups for a in chosen], [a.name for a in chosen]
         if self.outcome:
-            tasks = [t.name for t in setting.spec.tasks]
+            tasks = [t.name for t in context.spec.tasks]
             if self.outcome not in tasks:
                 raise ValueError(f"mitigation 'reweighting': outcome {self.outcome!r} is no task; these are: {', '.join(tasks)}")
             columns.append(np.nan_to_num(np.asarray(outcomes, float)[:, tasks.index(self.outcome)], nan=-1).astype(np.int64))

@@ -43,7 +43,7 @@ class Placed:
 
     kind: str
     number: int
-    block: Drawing | tables.Sheet
+    block: Drawing | tables.Table
     uri: str = ""
     width: int = 0
     height: int = 0
@@ -86,10 +86,10 @@ def build_report(
     options, recorded = options or ReportOptions(), dict(provenance or {})
     findings = Findings.of(spec, performance, fairness, options.convention, comparison, sweep)
     folder = Path(workdir) / "report"
-    hide = hider(cohort_table, examples, options)
+    hide = redactor(cohort_table, examples, options)
     shown = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
     written: set[Path] = set()
-    place = placer(folder, options, written)
+    place = block_writer(folder, options, written)
     first = [place(d) for d in pages.first_figures(findings)]
     body = [(s, [place(b) for b in s.blocks]) for s in pages.sections(findings, cohort_table, shown, options)]
     methods = [place(s) for s in (record.thresholds(findings), record.conventions(findings), record.unjudged(findings)) if s]
@@ -123,13 +123,13 @@ def build_report(
     return made
 
 
-def hider(table: pd.DataFrame, examples: Sequence[ExamplePanel], options: ReportOptions) -> Callable[[str], str]:
+def redactor(table: pd.DataFrame, examples: Sequence[ExamplePanel], options: ReportOptions) -> Callable[[str], str]:
     """The function that takes the cohort's identifiers out of free text."""
     names: list[object] = [panel.identifier for panel in examples]
     for column in ("patient_id", "example_id"):
         if column in table.columns:
             names += list(table[column].dropna().unique())
-    return privacy.hider(names, options.identifiers)
+    return privacy.redactor(names, options.identifiers)
 
 
 def environment() -> jinja2.Environment:
@@ -142,7 +142,7 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def placer(folder: Path, options: ReportOptions, written: set[Path]) -> Callable[[Drawing | tables.Sheet], Placed]:
+def block_writer(folder: Path, options: ReportOptions, written: set[Path]) -> Callable[[Drawing | tables.Table], Placed]:
     """The function that writes a block's files and gives it its number.
 
     Args:
@@ -158,8 +158,8 @@ def placer(folder: Path, options: ReportOptions, written: set[Path]) -> Callable
     def write(path: Path, content: bytes | str) -> None:
         written.add(write_atomic(path, content))
 
-    def place(block: Drawing | tables.Sheet) -> Placed:
-        if isinstance(block, tables.Sheet):
+    def place(block: Drawing | tables.Table) -> Placed:
+        if isinstance(block, tables.Table):
             count["table"] += 1
             write(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame, block.spans))
             write(folder / "tables" / f"{block.key}.tex", tables.latex(block))
@@ -180,7 +180,7 @@ def notices(findings: Findings, options: ReportOptions) -> list[str]:
     found = []
     if findings.convention != options.convention and findings.conventions:
         found.append(f"The convention '{options.convention}' is not in the tables; '{findings.convention}' is shown instead.")
-    if findings.spec.degradation.fairness_level not in findings.levels and findings.levels:
+    if findings.spec.degradation.headline_level not in findings.levels and findings.levels:
         level = style.level_phrase(findings.headline_level, findings.spec.degradation)
         found.append(f"The level at which gaps were to be judged is not in the tables; {level} is shown instead.")
     if len(findings.seeds) > 1:

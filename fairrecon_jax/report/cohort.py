@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.report.tables.table import Missing, Sheet, fixed
+from fairrecon_jax.report.tables.table import Missing, Table, fixed
 from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SPLITS = {
@@ -22,7 +22,7 @@ def splits_of(table: pd.DataFrame) -> list[str]:
     return [s for s in SPLITS if s in found] + sorted(s for s in found if s not in SPLITS)
 
 
-def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Sheet]:
+def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
     """Counts per split and group, and prevalence per split and group.
 
     Args:
@@ -56,7 +56,7 @@ def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.nd
     return [f for f in found if f[1] != "unknown" or f[2].any()]
 
 
-def counts(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
+def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
     """Patients and images (or slices) per split and group."""
     splits = splits_of(table)
     records: list[list[Any]] = []
@@ -73,7 +73,7 @@ def counts(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
     caption = f"Patients and {images} per split; percentages are shares of the {images} of the split. No patient is in two splits."
     if not disjoint(table):
         caption = f"Patients and {images} per split. Warning: some patients are in more than one split."
-    return Sheet("cohort_counts", "Who is in the study", caption, frame, spans, labels=2)
+    return Table("cohort_counts", "Who is in the study", caption, frame, spans, labels=2)
 
 
 def disjoint(table: pd.DataFrame) -> bool:
@@ -81,7 +81,7 @@ def disjoint(table: pd.DataFrame) -> bool:
     return bool((table.groupby("patient_id")["split"].nunique() <= 1).all())
 
 
-def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
+def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
     """Share of examples with each finding per group in the test split (all splits where there is none)."""
     tested = table[table["split"] == "test"] if (table["split"] == "test").any() else table
     where = "the test split" if (table["split"] == "test").any() else "all splits"
@@ -94,7 +94,7 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Sheet:
         "Unknown labels count neither way."
     )
     spans = (("", 1), *(span(a, sum(n == a.name for n, _, _ in groups)) for a in (Attribute("", ("everyone",)), *spec.attributes)))
-    return Sheet("cohort_prevalence", "How common each finding is", caption, frame, tuple(s for s in spans if s[1]), folded=len(groups) > 6)
+    return Table("cohort_prevalence", "How common each finding is", caption, frame, tuple(s for s in spans if s[1]), folded=len(groups) > 6)
 
 
 def span(attribute: Attribute, width: int) -> tuple[str, int]:

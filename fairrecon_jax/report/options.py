@@ -22,7 +22,7 @@ class ReportOptions:
 
     title: str = ""
     identifiers: bool = False
-    convention: str = "estimable"
+    convention: str = "worst_case_estimable"
     dpi: int = 150
     max_examples: int = 8
 

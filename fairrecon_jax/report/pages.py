@@ -13,9 +13,9 @@ from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import sheets
-from fairrecon_jax.report.tables.table import Sheet
+from fairrecon_jax.report.tables.table import Table
 
-Block = Drawing | Sheet
+Block = Drawing | Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Section:
     empty: str = ""
 
 
-Part = Callable[[Findings], Drawing | Sheet | Sequence[Drawing] | None]
+Part = Callable[[Findings], Drawing | Table | Sequence[Drawing] | None]
 
 PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
@@ -131,7 +131,7 @@ def gather(findings: Findings, parts: Sequence[Part]) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for part in parts:
         made = part(findings)
-        if isinstance(made, Drawing | Sheet):
+        if isinstance(made, Drawing | Table):
             blocks.append(made)
         elif made is not None:
             blocks.extend(made)

@@ -12,7 +12,7 @@ SHORTEST = 5
 """Names shorter than this are ordinary words or numbers too often to be recognised in free text."""
 
 
-def hider(names: Iterable[object], keep: bool) -> Callable[[str], str]:
+def redactor(names: Iterable[object], keep: bool) -> Callable[[str], str]:
     """Makes the function that takes identifiers out of free text.
 
     Args:

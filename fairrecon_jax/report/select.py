@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import CohortSpec, Task
 
@@ -21,7 +22,7 @@ TEXT = (
 )  # fmt: skip
 NUMBERS = (
     "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error", "ci_low", "ci_high", "p_value", "p_adjusted",
-    "chance_floor", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
+    "permutation_null", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
 )  # fmt: skip
 KEYS = (
     "cohort", "task", "attribute", "group", "label_stratum", "reconstructor", "level", "mitigation", "metric", "convention",
@@ -68,7 +69,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     if not again.any():
         return frame
     rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in KEYS}
-    rules |= dict.fromkeys(("value", "original", "reconstructed", "change", "percent", "chance_floor"), "mean")
+    rules |= dict.fromkeys(("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean")
     rules |= {"ci_low": "min", "ci_high": "max", "p_value": "max", "p_adjusted": "max", "mde": "max", "std_error": "max"}
     merged = frame[again].groupby([key[again] for key in keys], dropna=False, sort=False)
     rows = merged.agg(rules).reset_index()
@@ -93,7 +94,7 @@ class Findings:
     spec: CohortSpec
     performance: pd.DataFrame
     fairness: pd.DataFrame
-    convention: str = "estimable"
+    convention: str = "worst_case_estimable"
     comparison: pd.DataFrame | None = None
     sweep: pd.DataFrame | None = None
 
@@ -103,7 +104,7 @@ class Findings:
         spec: CohortSpec,
         performance: pd.DataFrame,
         fairness: pd.DataFrame,
-        convention: str = "estimable",
+        convention: str = "worst_case_estimable",
         comparison: pd.DataFrame | None = None,
         sweep: pd.DataFrame | None = None,
     ) -> Findings:
@@ -114,6 +115,7 @@ class Findings:
         """
         performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
         present = [c for frame in (fairness, performance) for c in frame["convention"].unique() if c]
+        convention = ALIASES.get(convention, convention)
         shown = convention if convention in present or not present else present[0]
         return cls(spec, performance, fairness, shown, comparison, sweep)
 
@@ -157,7 +159,7 @@ class Findings:
     @functools.cached_property
     def headline_level(self) -> float:
         """The level at which group gaps are the headline: the specification's, or the mildest one present."""
-        wanted = float(self.spec.degradation.fairness_level)
+        wanted = float(self.spec.degradation.headline_level)
         return wanted if wanted in self.levels or not self.levels else self.levels[0]
 
     @functools.cached_property

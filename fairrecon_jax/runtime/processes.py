@@ -68,7 +68,7 @@ def is_primary() -> bool:
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-def alone(function: Callable[[], Any], what: str, hours: float = PATIENCE) -> Any:
+def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) -> Any:
     """Has process 0 do something while the others wait; every process calls this, in the same order.
 
     Args:
@@ -100,7 +100,7 @@ def alone(function: Callable[[], Any], what: str, hours: float = PATIENCE) -> An
     return answer["found"]
 
 
-def gather(columns: Mapping[str, np.ndarray], what: str = "reach the end of its rows", hours: float = PATIENCE) -> dict[str, np.ndarray]:
+def all_gather(columns: Mapping[str, np.ndarray], what: str = "reach the end of its rows", hours: float = PATIENCE) -> dict[str, np.ndarray]:
     """Joins the columns of all processes, in the order of the processes; every process gets the whole.
 
     Args:

@@ -36,12 +36,12 @@ T = TypeVar("T")
 BESIDE = ("train", "weights", "levels", "augment")  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
-GRID = ("levels", "fairness_level")  # fields of `config.degradation` that say where, not how, images are degraded
+GRID = ("levels", "headline_level")  # fields of `config.degradation` that say where, not how, images are degraded
 
 
 REQUIRED = (
     *("seed", "cohort.root", "cohort.name", "cohort.image_size", "phantom.kind", "splits.seed", "splits.fractions"),
-    *("splits.diagnosis_fraction", "degradation.kind", "degradation.levels", "degradation.fairness_level", "reconstructors", "diagnosers"),
+    *("splits.diagnosis_fraction", "degradation.kind", "degradation.levels", "degradation.headline_level", "reconstructors", "diagnosers"),
     *("mitigations", "tandem.batch_size", "assess.seed", "report.examples"),
 )
 
@@ -255,12 +255,12 @@ def studied_levels(config: ConfigDict) -> tuple[float, ...]:
     """The study's degradation levels.
 
     Raises:
-      ValueError: there is no level, or the fairness level is not one of them.
+      ValueError: there is no level, or the headline level is not one of them.
     """
     levels = numbers(config.degradation.levels, "degradation.levels")
-    fairness = numbers(config.degradation.fairness_level, "degradation.fairness_level")
+    fairness = numbers(config.degradation.headline_level, "degradation.headline_level")
     if len(fairness) != 1 or fairness[0] not in levels:
-        raise ValueError(f"config.degradation.fairness_level {config.degradation.fairness_level} is not one of the levels {levels}")
+        raise ValueError(f"config.degradation.headline_level {config.degradation.headline_level} is not one of the levels {levels}")
     return levels
 
 
@@ -268,10 +268,10 @@ def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
     """The cohort's specification with the study's degradation and levels in place of its own.
 
     Raises:
-      ValueError: there is no level, or the fairness level is not one of them.
+      ValueError: there is no level, or the headline level is not one of them.
     """
     block, levels = config.degradation, studied_levels(config)
-    studied = dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.fairness_level)))
+    studied = dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.headline_level)))
     if config.phantom.kind and not config.cohort.root:
         title = f"Phantom {PHANTOM_TITLES[config.phantom.kind]} in the layout of {spec.title}"
         return dataclasses.replace(studied, title=title, citation="Drawn by fairrecon_jax; no patient data.")
@@ -371,7 +371,7 @@ class Plan:
 
     Attributes:
       reconstructors: names; () for all that are trained.
-      levels: of the degradation; () for the fairness level.
+      levels: of the degradation; () for the headline level.
       weights: values of the kind's `weight` to try, each with a training of its own; () for the one the kind has.
       fraction: share of the training patients to fine-tune on.
       psnr_tolerance: dB of validation PSNR that a chosen weight may cost.
@@ -414,7 +414,7 @@ def mitigation_plan(config: ConfigDict, name: str) -> Plan:
     wrong = [key for key in plan.reconstructors if key not in trained] + [v for v in plan.levels if float(v) not in studied]
     if wrong or not trained:
         raise ValueError(f"config.mitigations.{name}: {wrong} is not among the trained reconstructors {trained} or the levels {studied}")
-    levels = tuple(float(level) for level in plan.levels) or (float(config.degradation.fairness_level),)
+    levels = tuple(float(level) for level in plan.levels) or (float(config.degradation.headline_level),)
     there = tuple(key for key in plan.reconstructors or trained if set(levels) <= set(reconstructor_levels(config, key)))
     if missing := set(plan.reconstructors) - set(there):
         raise ValueError(f"config.mitigations.{name}: {missing.pop()} is not trained at all of the levels {levels}")

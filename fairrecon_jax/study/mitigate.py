@@ -19,7 +19,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment import points, read_predictions, write_predictions
-from fairrecon_jax.mitigation import Reader, Setting
+from fairrecon_jax.mitigation import FrozenDiagnoser, MitigationContext
 from fairrecon_jax.mitigation.selection import Choice, select
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study import config as settings
@@ -59,7 +59,7 @@ def pieces(
     workspace: Workspace,
     models: Mapping[tuple[str, float], str],
     cells: Mapping[tuple[str, float], str],
-    readers: Mapping[str, str],
+    diagnosers: Mapping[str, str],
     made_by: Mapping[tuple[str, float], tuple[str, ...]],
 ) -> list[PieceFields]:
     """The study's pieces of all mitigations, in the order they are made.
@@ -68,7 +68,7 @@ def pieces(
       workspace: the study.
       models: digest of each trained (reconstructor, level).
       cells: digest of its predictions without mitigation.
-      readers: digest of each diagnoser.
+      diagnosers: digest of each diagnoser.
       made_by: names of the pieces that make the weights of each (reconstructor, level).
     """
     found: list[PieceFields] = []
@@ -79,9 +79,9 @@ def pieces(
         for recon in plan.reconstructors:
             for level in plan.levels:
                 predicted, asked = [], [f"predict {recon} at {level_name(level)}"]
-                needs = (*(f"train {reader}" for reader in readers), *made_by[recon, level])
+                needs = (*(f"train {diagnoser}" for diagnoser in diagnosers), *made_by[recon, level])
                 for column, weight in variants(plan, name):
-                    trained = settings.digest(models[recon, level], readers, method, weight)
+                    trained = settings.digest(models[recon, level], diagnosers, method, weight)
                     predicted.append(settings.digest(trained, cells[recon, level]))
                     where = f"{recon} with {column} at {level_name(level)}"
                     found += [
@@ -146,10 +146,10 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
     column = mitigation if weight is None else f"{mitigation}@{weight:g}"
     folder, block = workspace.folder(name, level, column), config.mitigations[mitigation]
     method, rows = settings.mitigation(config, mitigation, weight), training_rows(workspace, plan.fraction)
-    frozen = {reader: workspace.weights(workspace.folder(reader)) for reader in config.diagnosers}
-    readers = tuple(Reader(settings.diagnoser(config, reader, workspace.spec), weights) for reader, weights in frozen.items())
-    setting = Setting(workspace.spec, readers)
-    drawn = method.sampling(setting, workspace.cohort.attributes()[rows], outcomes(workspace)[rows])
+    frozen = {diagnoser: workspace.weights(workspace.folder(diagnoser)) for diagnoser in config.diagnosers}
+    diagnosers = tuple(FrozenDiagnoser(settings.diagnoser(config, diagnoser, workspace.spec), weights) for diagnoser, weights in frozen.items())
+    context = MitigationContext(workspace.spec, diagnosers)
+    drawn = method.sampling(context, workspace.cohort.attributes()[rows], outcomes(workspace)[rows])
     if drawn is not None:
         summary = drawn.summary()
         logging.info("%s: %g effective rows of %d drawn", column, summary["effective_rows"], summary["drawn_rows"])
@@ -158,7 +158,7 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
     choices = {
         "model": settings.model_choices(config.reconstructors[name]),
         "mitigation": {**fields, "weight": fields.get("weight") if weight is None else weight},
-        "diagnosers": {reader: digest(weights)[:16] for reader, weights in frozen.items()},
+        "diagnosers": {diagnoser: digest(weights)[:16] for diagnoser, weights in frozen.items()},
         **workspace.data_choices(),
         **workspace.degradation_choices(level),
     }
@@ -170,7 +170,7 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
         folder,
         prepare=workspace.degrader(level),
         augment=settings.augmentation(config, name).batch,
-        objective=method.objective(setting),
+        objective=method.objective(context),
         initial=workspace.weights(workspace.folder(name, level)),
         weights=None if drawn is None else drawn.weights,
         choices=as_json(choices),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.loader import read_rows
-from fairrecon_jax.diagnosers import Mapped, enlarged, grad_cam
+from fairrecon_jax.diagnosers import HasFeatureMaps, enlarged, grad_cam
 from fairrecon_jax.report import ExamplePanel, build_report
 from fairrecon_jax.study import config as settings
 from fairrecon_jax.study.workdir import Workspace
@@ -70,8 +70,8 @@ def example_rows(workspace: Workspace, count: int) -> np.ndarray:
 
 
 def example_panels(workspace: Workspace, count: int, performance: pd.DataFrame) -> list[ExamplePanel]:
-    """Draws `count` test examples at the fairness level through every reconstructor studied there, and degrades them at every level."""
-    config, level = workspace.config, workspace.spec.degradation.fairness_level
+    """Draws `count` test examples at the headline level through every reconstructor studied there, and degrades them at every level."""
+    config, level = workspace.config, workspace.spec.degradation.headline_level
     rows = example_rows(workspace, count)
     names = [name for name in config.reconstructors if level in settings.reconstructor_levels(config, name)]
     if not len(rows) or not names:
@@ -108,8 +108,8 @@ def attention(tandem: Tandem, shared: dict[str, Any], images: Array) -> dict[str
     """
     found: dict[str, Array] = {}
     for diagnoser, variables in zip(tandem.diagnosers, shared["diagnosers"], strict=True):
-        if isinstance(diagnoser, Mapped):
-            maps = grad_cam(functools.partial(diagnoser.judge, variables), diagnoser.maps(variables, images))
+        if isinstance(diagnoser, HasFeatureMaps):
+            maps = grad_cam(functools.partial(diagnoser.head, variables), diagnoser.maps(variables, images))
             maps = enlarged(maps, (images.shape[1], images.shape[2]))
             found |= {task: maps[:, column] for column, task in enumerate(diagnoser.tasks)}
     return found

@@ -73,7 +73,7 @@ def plan(workspace: Workspace) -> list[Piece]:
     more = finetuning.pieces(workspace, models, cells_of, readers, made_by)
     pieces += [Piece(*fields) for fields in more]
     cells += [fields[2] for fields in more]
-    assessed = settings.digest(cells, config.assess, config.degradation.fairness_level)
+    assessed = settings.digest(cells, config.assess, config.degradation.headline_level)
     results = tuple(piece.name for piece in pieces if piece.verb in ("predict", "choose"))
     pieces.append(Piece("assess", "assess", assessed, partial(_assess, workspace), needs=results))
     pieces.append(Piece("report", "report", settings.digest(assessed, config.report), partial(write_report, workspace), needs=("assess",)))
@@ -96,14 +96,14 @@ def run(config: ConfigDict, workdir: str | Path, only: str | Callable[[str], boo
         names needs one that is not done (the message says which command makes it).
     """
     workspace = Workspace(config, workdir)
-    processes.alone(lambda: check(workspace), "check the configuration")
+    processes.on_primary(lambda: check(workspace), "check the configuration")
     pieces = plan(workspace)
     wanted = only if callable(only) else lambda name: not only or only in (name, parts(name)[0])
     chosen = [piece for piece in pieces if wanted(piece.name)]
     if any(piece.together for piece in chosen):
         settings.check_batches(config, jax.device_count(), any(piece.verb in ("train", "mitigate") for piece in chosen))
     use_compilation_cache(workspace.workdir)
-    left = processes.alone(lambda: _begin(workspace, pieces, chosen, only), "look at the work directory")
+    left = processes.on_primary(lambda: _begin(workspace, pieces, chosen, only), "look at the work directory")
     chosen = [piece for piece in pieces if piece in chosen or piece.name in left]
     for number, piece in enumerate(chosen, 1):
         if piece.name not in left:

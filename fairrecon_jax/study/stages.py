@@ -123,13 +123,13 @@ class Piece:
 
         started = time.monotonic()
         if self.verb not in KEPT:
-            processes.alone(forget, f"begin {self.name!r}")
+            processes.on_primary(forget, f"begin {self.name!r}")
         if self.together:
             self.run()
         else:
-            processes.alone(self.run, f"make {self.name!r}")
+            processes.on_primary(self.run, f"make {self.name!r}")
         seconds = round(time.monotonic() - started, 1)
-        processes.alone(finish, f"finish {self.name!r}")
+        processes.on_primary(finish, f"finish {self.name!r}")
 
 
 def needing(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:

@@ -15,9 +15,9 @@ from absl import logging
 
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.training.checkpoints import digest, load_variables, save_variables
-from fairrecon_jax.training.claim import claim, withdraw
 from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
 from fairrecon_jax.training.evaluation import Source
+from fairrecon_jax.training.identity import check_run_identity, release
 from fairrecon_jax.training.run import Job, Run, TrainingDiverged
 from fairrecon_jax.training.step import Prepare
 from fairrecon_jax.training.trainable import Objective, Trainable
@@ -75,7 +75,7 @@ def fit(
     _check_sizes(config, count)
     job = Job(trainable, train_source, val_source, config, workdir, prepare, objective, initial, weights, count, augment)
     everything = {**_choices(job), **{f"choices.{name}": value for name, value in (choices or {}).items()}}
-    run_digest = claim(workdir, everything, [f"config.{name}" for name in FREE_FIELDS])
+    run_digest = check_run_identity(workdir, everything, [f"config.{name}" for name in FREE_FIELDS])
     final = workdir / "final"
     if final.exists():
         logging.info("%s is finished: reading %s", trainable.name, final)
@@ -85,7 +85,7 @@ def fit(
                 variables, record = run.finish()
         except ValueError:
             if not any((workdir / "checkpoints").glob("[0-9]*")):
-                withdraw(workdir)
+                release(workdir)
             raise
         facts = {"selection": config.selection, "best": record.best, "best_step": record.best_step, "steps": record.step}
         save_variables(final, variables, {"name": trainable.name, "run": run_digest, "choices": everything, **facts})

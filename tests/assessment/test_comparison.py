@@ -25,7 +25,7 @@ def stacked():
 
 @pytest.fixture(scope="module")
 def compared(stacked, quick):
-    return [compare(table, fake.XRAY, quick(conventions=("paper", "published"))) for table in stacked]
+    return [compare(table, fake.XRAY, quick(conventions=("worst_case", "mean"))) for table in stacked]
 
 
 def gap(table, mitigation, attribute="sex", task="edema", metric="eodd"):
@@ -54,8 +54,8 @@ def test_versions_are_named_and_thresholds_are_those_of_the_originals(compared, 
     table = compared[0]
     assert set(table["version"]) == {"unmitigated", "mitigated", "change"}
     assert set(table.loc[table["metric"] == "eodd", "threshold_rule"]) == {"balanced on validation originals"}
-    _, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("paper",), auroc_gaps=False))
-    after = fairness[(fairness["metric"] == "eodd") & (fairness["version"] == "reconstructed") & (fairness["convention"] == "paper")]
+    _, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False))
+    after = fairness[(fairness["metric"] == "eodd") & (fairness["version"] == "reconstructed") & (fairness["convention"] == "worst_case")]
     for mitigation, version in (("none", "unmitigated"), ("cure", "mitigated")):
         wanted = after[after["mitigation"] == mitigation].set_index(["task", "attribute"])["value"]
         found = table[(table["metric"] == "eodd") & (table["version"] == version) & (table["mitigation"] == "cure")]
@@ -101,9 +101,9 @@ def test_without_a_pair_there_is_no_row(quick):
 
 def test_points_are_those_of_the_assessment(stacked, quick):
     found = points(stacked[0], fake.XRAY, quick(), "test").set_index(["mitigation", "metric", "task", "attribute"])["value"]
-    performance, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("paper",), auroc_gaps=False))
+    performance, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False))
     for table, metrics in ((performance, ("auroc", "psnr")), (fairness, ("eodd",))):
-        rows = table[table["metric"].isin(metrics) & (table["version"] == "reconstructed") & table["convention"].isin(["paper", ""])]
+        rows = table[table["metric"].isin(metrics) & (table["version"] == "reconstructed") & table["convention"].isin(["worst_case", ""])]
         rows = rows[(rows["group"] == "") | (rows["metric"] == "eodd")]
         for row in rows[(rows["attribute"] == "") | (rows["metric"] == "eodd")].itertuples():
             assert found[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(row.value, abs=1e-6)

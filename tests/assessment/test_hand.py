@@ -17,8 +17,8 @@ from tests.support.find import one, rows
 
 NAMES = tuple(hand.SCENARIOS)
 SPEC = hand.spec(NAMES)
-CHANGE = {"attribute": "sex", "version": "change", "convention": "estimable"}
-ALL = ("paper", "published", "estimable")
+CHANGE = {"attribute": "sex", "version": "change", "convention": "worst_case_estimable"}
+ALL = ("worst_case", "mean", "worst_case_estimable")
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +63,18 @@ def test_performance_by_hand(found, place):
 
 
 GAPS = {
-    ("widened", "eodd", "paper"): (0, 0.4),
-    ("widened", "eodd", "published"): (0, 0.2),
-    ("widened", "eodd", "estimable"): (0, 0.4),
-    ("widened", "eop", "paper"): (0, 0.4),
-    ("widened", "gap_auroc", "paper"): (0, 0.2),
-    ("narrowed", "eodd", "paper"): (0.4, 0),
-    ("reversed", "eodd", "paper"): (0.35, 0.35),
-    ("shifted", "eop", "paper"): (0.1, 0.1),
-    ("same", "eodd", "paper"): (0.2, 0.2),
-    ("same", "eodd", "published"): (0.15, 0.15),
-    ("chance", "eop", "published"): (0, 0.4),
-    ("few", "eop", "paper"): (0.1, 0.5),
+    ("widened", "eodd", "worst_case"): (0, 0.4),
+    ("widened", "eodd", "mean"): (0, 0.2),
+    ("widened", "eodd", "worst_case_estimable"): (0, 0.4),
+    ("widened", "eop", "worst_case"): (0, 0.4),
+    ("widened", "gap_auroc", "worst_case"): (0, 0.2),
+    ("narrowed", "eodd", "worst_case"): (0.4, 0),
+    ("reversed", "eodd", "worst_case"): (0.35, 0.35),
+    ("shifted", "eop", "worst_case"): (0.1, 0.1),
+    ("same", "eodd", "worst_case"): (0.2, 0.2),
+    ("same", "eodd", "mean"): (0.15, 0.15),
+    ("chance", "eop", "mean"): (0, 0.4),
+    ("few", "eop", "worst_case"): (0.1, 0.5),
 }
 
 
@@ -137,11 +137,11 @@ HELPED = {"widened": "harmed", "narrowed": "helped", "reversed": "harmed", "with
 @pytest.mark.parametrize("task", NAMES)
 def test_every_verdict_with_its_reason(found, task, metric):
     verdict, *parts = EXPECTED[task]
-    for convention in ("paper", "estimable"):
+    for convention in ("worst_case", "worst_case_estimable"):
         row = one(found[1], **{**CHANGE, "convention": convention}, task=task, metric=metric)
         assert row["verdict"] == verdict
         assert all(part in row["reason"] for part in parts)
-    assert one(found[1], **{**CHANGE, "convention": "published"}, task=task, metric=metric)["verdict"] == ""
+    assert one(found[1], **{**CHANGE, "convention": "mean"}, task=task, metric=metric)["verdict"] == ""
     assert set(VERDICTS) == {entry[0] for entry in EXPECTED.values()}
 
 
@@ -186,7 +186,7 @@ def test_identical_reconstructions_change_nothing(found):
     for long in found:
         change = rows(long, task="same", version="change")
         np.testing.assert_array_equal(change["value"], 0)
-        np.testing.assert_array_equal(change.loc[change["convention"] != "published", "p_value"].dropna(), 1)
+        np.testing.assert_array_equal(change.loc[change["convention"] != "mean", "p_value"].dropna(), 1)
         assert set(change["n_changed"]) == {0}
         assert set(change["verdict"]) <= {"within chance", ""}
         pair = [rows(long, task="same", version=v) for v in ("original", "reconstructed")]
@@ -219,7 +219,7 @@ def test_a_comparison_states_values_and_no_threshold(compared):
     for version, value in (("unmitigated", 0), ("mitigated", 0.4), ("change", 0.4)):
         np.testing.assert_allclose(one(compared, task="widened", metric="eodd", version=version)["value"], value, atol=1e-9)
     assert "threshold" not in set(compared["metric"])
-    assert set(compared["convention"]) == {"estimable", ""}
+    assert set(compared["convention"]) == {"worst_case_estimable", ""}
     assert set(compared.loc[compared["task"] != "", "threshold_rule"]) == {"fixed"}
 
 
@@ -244,8 +244,8 @@ def test_the_order_of_groups_moves_the_reference_alone(found):
     turned = judge(hand.table(NAMES), hand.spec(NAMES, ("Male", "Female")))
     key = ["task", "metric", "convention", "version", "attribute", "group", "label_stratum"]
     for pair in zip(found, turned):
-        before, after = (t[t["convention"] != "published"].sort_values(key, kind="stable") for t in pair)
-        same(before, after, ("chance_floor",), rtol=1e-5, atol=1e-6)
+        before, after = (t[t["convention"] != "mean"].sort_values(key, kind="stable") for t in pair)
+        same(before, after, ("permutation_null",), rtol=1e-5, atol=1e-6)
         assert (before["verdict"].to_numpy() == after["verdict"].to_numpy()).all()
     assert set(rows(turned[1], metric="eodd")["reference_group"]) == {"Male"}
 
@@ -267,7 +267,7 @@ def test_what_happens_to_patients_of_no_group_leaves_the_gaps_alone():
     (before, gaps), (after, again) = judge(table), judge(other)
     columns = ["value", "original", "reconstructed", "std_error", "ci_low", "ci_high", "p_value", "mde", "n", "n_patients", "n_changed"]
     for a, b in ((gaps, again), *((rows(t, attribute="sex") for t in (before, after)),)):
-        a, b = (t[t["convention"] != "published"] for t in (a, b))
+        a, b = (t[t["convention"] != "mean"] for t in (a, b))
         same(a[columns], b[columns], rtol=1e-6)
     lost = [one(t, task="same", metric="sensitivity", attribute="", version="change")["value"] for t in (before, after)]
     assert lost[1] < lost[0] == 0
@@ -278,10 +278,10 @@ def test_company_and_empty_groups_change_nothing(found, monkeypatch):
     monkeypatch.setattr(batch, "BUDGET", 1)
     names = ("widened", "few")
     spec = hand.spec(names, ("Female", "Male", "Other"))
-    performance, fairness = assess(hand.table(names), spec, hand.options(conventions=("estimable",), auroc_gaps=False))
-    for long, wanted in ((performance, found[0]), (fairness, rows(found[1], convention=["estimable", ""]))):
+    performance, fairness = assess(hand.table(names), spec, hand.options(conventions=("worst_case_estimable",), auroc_gaps=False))
+    for long, wanted in ((performance, found[0]), (fairness, rows(found[1], convention=["worst_case_estimable", ""]))):
         wanted = wanted[wanted["task"].isin(["", *names]) & (wanted["metric"] != "gap_auroc")]
-        same(long[long["group"] != "Other"], wanted, ("p_adjusted", "chance_floor", "ci_low", "ci_high"), rtol=1e-4, atol=1e-6)
+        same(long[long["group"] != "Other"], wanted, ("p_adjusted", "permutation_null", "ci_low", "ci_high"), rtol=1e-4, atol=1e-6)
         same(long.loc[long["group"] != "Other", ["ci_low", "ci_high"]], wanted[["ci_low", "ci_high"]], atol=0.02)
         assert (long[long["group"] != "Other"]["verdict"].to_numpy() == wanted["verdict"].to_numpy()).all()
     row = one(fairness, **CHANGE, task="widened", metric="eodd")
@@ -300,10 +300,10 @@ def test_without_originals_nothing_is_judged_and_no_original_is_invented(found):
         after, wanted = (rows(t, version="reconstructed", metric=metrics) for t in (long, whole))
         same(after[["value"]], wanted[["value"]], atol=1e-9)
         change = rows(long, version="change")
-        assert set(change.loc[change["convention"] != "published", "reason"]) == {UNPAIRED}
+        assert set(change.loc[change["convention"] != "mean", "reason"]) == {UNPAIRED}
         assert change["value"].isna().all()
         assert rows(long, version="original", metric=metrics)["value"].isna().all()
-    assert set(rows(fairness, version="change", convention="paper")["verdict"]) == {"not estimable"}
+    assert set(rows(fairness, version="change", convention="worst_case")["verdict"]) == {"not estimable"}
     assert set(rows(performance, version="change")["verdict"]) == {""}
     assert not set(fairness["metric"]) & {"gap_sensitivity", "gap_auroc"}
 
@@ -313,7 +313,7 @@ def test_thresholds_per_version_give_no_verdict_and_say_why():
     change = rows(fairness, **CHANGE, metric=["eodd", "eop"])
     assert set(change["reason"]) == {NO_VERDICT}
     assert set(change["verdict"]) == {""}
-    caution = rows(fairness, **{**CHANGE, "convention": "published"}, metric="eodd")
+    caution = rows(fairness, **{**CHANGE, "convention": "mean"}, metric="eodd")
     assert set(caution["reason"]) == {CAUTION}
     rule = "published: balanced on the evaluated patients, per version"
     assert set(rows(performance, task="widened")["threshold_rule"]) == {rule}

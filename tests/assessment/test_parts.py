@@ -7,9 +7,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions, resample
-from fairrecon_jax.assessment.arrays import Cell, Grouping, Units, studies, units
-from fairrecon_jax.assessment.pending import Pending, family_name, settle
-from fairrecon_jax.assessment.resample import bootstrap, draws, resum, triple
+from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, studies, units
+from fairrecon_jax.assessment.deferred import Deferred, adjust, family_name
+from fairrecon_jax.assessment.resample import bootstrap, draws, paired, weighted_sums
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
 from fairrecon_jax.assessment.separation import placements, separation
 from fairrecon_jax.inference.intervals import summarise
@@ -101,9 +101,9 @@ def test_resum_is_a_weighted_sum_per_table():
     r = np.random.default_rng(0)
     parts = [r.integers(0, 3, (20, 2, 3)).astype(np.float32), r.random((20, 4)).astype(np.float32)]
     weights = draws(20, 5, 0)
-    for got, part in zip(resum(weights, parts), parts):
+    for got, part in zip(weighted_sums(weights, parts), parts):
         np.testing.assert_allclose(got, np.tensordot(weights.astype(float), part.astype(float), 1), rtol=1e-6)
-    np.testing.assert_allclose(resum(None, parts)[0], parts[0].sum(0)[None])
+    np.testing.assert_allclose(weighted_sums(None, parts)[0], parts[0].sum(0)[None])
 
 
 def ratios(sums):
@@ -151,7 +151,7 @@ def test_pairs_share_their_draws():
     found = bootstrap([np.ones(500), base, base + 0.5], draws(500, 500, 0), ratios, 0.05)["mean"]
     assert found.change.std_error < 1e-6 < found.original.std_error
     assert (found.p_two_sided, found.p_one_tailed) == (pytest.approx(2 / 501), 0.0)
-    assert triple(found, ()).change.value == pytest.approx(0.5)
+    assert paired(found, ()).change.value == pytest.approx(0.5)
 
 
 def test_influences_sum_to_zero_and_area_agrees():
@@ -167,7 +167,7 @@ def test_influences_sum_to_zero_and_area_agrees():
 def judged(score, label, patient, group=None):
     group = np.zeros(len(label), np.int32) if group is None else group
     groupings = (Grouping("", ("",), group, ""),)
-    return Units(label, score[:1], score[1:], patient, groupings, "image", True, "")
+    return JudgedUnits(label, score[:1], score[1:], patient, groupings, "image", True, "")
 
 
 def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
@@ -179,7 +179,7 @@ def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
     jackknife = [np.sqrt(299 / 300 * np.sum((v - np.mean(v)) ** 2)) for v in (*map(np.array, less), np.subtract(less[1], less[0]))]
     np.testing.assert_allclose(found.std_error[:, 0, 0], jackknife, rtol=0.02)
     assert found.p_value(0, 0) < 0.05
-    assert found.triple(0, 0, 0.05).original.low > 0.5
+    assert found.paired(0, 0, 0.05).original.low > 0.5
 
 
 def test_auroc_errors_know_of_patients():
@@ -210,11 +210,11 @@ def test_auroc_of_a_group_without_positives_is_undefined():
 
 def test_families_are_adjusted_apart():
     rows = [dict(BLANK) for _ in range(4)]
-    members = [Pending("a", p, (row,), lambda p, _: {"verdict": f"{p:.2f}"}) for p, row in zip((0.01, 0.02, float("nan")), rows)]
-    settle([*members, Pending("b", 0.04, (rows[3],), lambda p, _: {"verdict": f"{p:.2f}"})])
+    members = [Deferred("a", p, (row,), lambda p, _: {"verdict": f"{p:.2f}"}) for p, row in zip((0.01, 0.02, float("nan")), rows)]
+    adjust([*members, Deferred("b", 0.04, (rows[3],), lambda p, _: {"verdict": f"{p:.2f}"})])
     assert [row["verdict"] for row in rows] == ["0.02", "0.02", "nan", "0.04"]
     assert [row["family"] for row in rows] == ["a", "a", "a", "b"]
-    settle([])
+    adjust([])
     assert family_name("eodd", 1e4, "none", True) == "eodd, level 10000, mitigation none, intersections"
 
 

@@ -10,7 +10,7 @@ from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 from tests.support import hand
 from tests.support.find import one
 
-CHANGE = {"attribute": "sex", "version": "change", "convention": "paper"}
+CHANGE = {"attribute": "sex", "version": "change", "convention": "worst_case"}
 MIXED = CohortSpec(
     "mixed",
     "Mixed",
@@ -70,11 +70,11 @@ def test_dice_through_the_assessment_by_hand():
     frame["tumour__original"] = 0.9 + wobble
     noise = np.repeat(np.tile([0.01, -0.01], size), 2)
     frame["tumour__reconstructed"] = 0.9 + wobble - 0.1 * women + noise
-    performance, fairness = judge(frame, conventions=("paper", "estimable"))
+    performance, fairness = judge(frame, conventions=("worst_case", "worst_case_estimable"))
     everyone = one(performance, metric="dice", attribute="", version="change")
     np.testing.assert_allclose([everyone["original"], everyone["reconstructed"]], [0.9, 0.85], atol=1e-6)
     assert [everyone[c] for c in ("unit", "n", "n_patients", "verdict")] == ["patient", 80, 80, "lower"]
-    for convention in ("paper", "estimable"):
+    for convention in ("worst_case", "worst_case_estimable"):
         for metric, before, after in (("ser", 1.0, 2.0), ("delta_dice", 0.0, 0.1)):
             row = one(fairness, **{**CHANGE, "convention": convention}, metric=metric)
             np.testing.assert_allclose([row["original"], row["reconstructed"]], [before, after], rtol=1e-4, atol=1e-6)

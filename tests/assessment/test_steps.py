@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix
 
 from fairrecon_jax.assessment import AssessOptions, batch, performance
-from fairrecon_jax.assessment.arrays import Grouping, Study, Units, studies
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits, Study, studies
 from fairrecon_jax.assessment.batch import Judged, batches
 from fairrecon_jax.assessment.classification import count, decide, distinct, scatter, tables
 from fairrecon_jax.assessment.context import Context
@@ -16,7 +16,7 @@ from fairrecon_jax.assessment.performance import at_chance, calibration, complem
 from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, Question, group_rows, of_row, without_test
+from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, GapTest, group_rows, of_row, without_test
 from tests.support import hand
 
 NAN = float("nan")
@@ -28,9 +28,9 @@ AFTER = np.array([[0.5, 0.9, 0.4, NAN, 0.2, 0.7, 0.1, 0.3], [0.1, 0.9, 0.5, 0.4,
 PATIENT = np.array([0, 0, 0, 1, 2, 2, 3, 4], np.int32)
 
 
-def made(after=AFTER, before=BEFORE, paired=True, **changes) -> Units:
+def made(after=AFTER, before=BEFORE, paired=True, **changes) -> JudgedUnits:
     fields = {"label": LABEL, "patient": PATIENT, "groupings": (EVERYONE, SEX), "unit": "image", "note": ""} | changes
-    return Units(original=np.broadcast_to(before, after.shape), reconstructed=after, paired=paired, **fields)
+    return JudgedUnits(original=np.broadcast_to(before, after.shape), reconstructed=after, paired=paired, **fields)
 
 
 def decided(units=None, value=0.5):
@@ -175,11 +175,11 @@ def test_separation_without_movement_is_certain():
     value, error = np.full((2, 1, 1), 0.75), np.array([0.1, 0.1, 0.0]).reshape(3, 1, 1)
     found = Separation(value, error)
     assert found.p_value(0, 0) == 1
-    numbers = found.triple(0, 0, 0.05)
+    numbers = found.paired(0, 0, 0.05)
     np.testing.assert_allclose(numbers.original, [0.75, 0.1, 0.75 - 0.196, 0.75 + 0.196], atol=1e-4)
     assert numbers.change == Interval(0, 0, 0, 0)
-    assert Separation(np.full((2, 1, 1), 0.95), error).triple(0, 0, 0.05).original.high == 1
-    assert np.isnan(Separation(value, np.full((3, 1, 1), NAN)).triple(0, 0, 0.05).original.low)
+    assert Separation(np.full((2, 1, 1), 0.95), error).paired(0, 0, 0.05).original.high == 1
+    assert np.isnan(Separation(value, np.full((3, 1, 1), NAN)).paired(0, 0, 0.05).original.low)
     moved = Separation(np.array([0.75, 0.85]).reshape(2, 1, 1), np.full((3, 1, 1), 0.1 / 1.959964))
     assert moved.p_value(0, 0) == pytest.approx(0.05, abs=1e-6)
 
@@ -228,19 +228,19 @@ def test_averages_by_hand(paired):
     np.testing.assert_array_equal(found.counts["n_patients"], [[1, 2], [2, 2]])
     np.testing.assert_array_equal(found.patients, [3, 4])
     np.testing.assert_array_equal(found.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]])
-    np.testing.assert_allclose(found.gaps["gap", "paper"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5)
+    np.testing.assert_allclose(found.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5)
     assert np.isnan(found.means.original.value).all() == (not paired)
     assert set(average(context, made(), EVERYONE, ("gap",)).gaps) == set()
 
 
-def judged(name: str, units: Units) -> Judged:
+def judged(name: str, units: JudgedUnits) -> Judged:
     task = hand.spec((name,)).tasks[0]
     tau = np.full(len(units.reconstructed), 0.5)
     thresholds = Thresholds(tau, tau, "fixed")
     return Judged(task, thresholds, units, decide(units, thresholds))
 
 
-def sizes(units: list[Units]) -> list[int]:
+def sizes(units: list[JudgedUnits]) -> list[int]:
     return [len(members) for members in batches(judged(str(i), one) for i, one in enumerate(units))]
 
 
@@ -263,7 +263,7 @@ def test_tasks_are_tested_together_only_where_they_judge_the_same_units(monkeypa
 
 
 class Result:
-    """As much of a test's result as a question needs."""
+    """As much of a test's result as a gap_test needs."""
 
     p_value = np.float32(0.02)
     estimable, reason = np.array([[True, False]]), np.array([[0, 2]])
@@ -274,26 +274,26 @@ class Result:
     critical = np.array(2.0)
 
 
-def question(**changes) -> Question:
+def gap_test(**changes) -> GapTest:
     fields = {"test": Result, "groups": ("a", "b"), "quantities": (SENSITIVITY,), "family": "f", "auroc": None, "alpha": 0.05} | changes
-    return Question(**fields)
+    return GapTest(**fields)
 
 
 def test_a_question_at_chance_has_no_p():
-    assert question().p_value == pytest.approx(0.02)
-    assert question(auroc=Interval(0.7, 0.1, 0.51, 0.9)).p_value == pytest.approx(0.02)
-    assert np.isnan(question(auroc=Interval(0.6, 0.1, 0.5, 0.7)).p_value)
-    assert question().method == "p: difference in differences, patient sign flips"
-    assert question(label_weights=(0.25,)).method.endswith(", labels weighted 0.25 (sensitivity)")
+    assert gap_test().p_value == pytest.approx(0.02)
+    assert gap_test(auroc=Interval(0.7, 0.1, 0.51, 0.9)).p_value == pytest.approx(0.02)
+    assert np.isnan(gap_test(auroc=Interval(0.6, 0.1, 0.5, 0.7)).p_value)
+    assert gap_test().method == "p: difference in differences, patient sign flips"
+    assert gap_test(label_weights=(0.25,)).method.endswith(", labels weighted 0.25 (sensitivity)")
     z, others = 2.0 + 0.8416212, 0.05**2 / 0.004
-    assert question(is_rate=False).detectable == pytest.approx(z * np.sqrt(0.004 / others), rel=1e-6)
-    assert question().detectable > question(is_rate=False).detectable
+    assert gap_test(is_rate=False).detectable == pytest.approx(z * np.sqrt(0.004 / others), rel=1e-6)
+    assert gap_test().detectable > gap_test(is_rate=False).detectable
 
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_rows_of_groups_by_hand(flipped):
     quantity = SENSITIVITY._replace(flipped=flipped)
-    a, b = group_rows(question(quantities=(quantity,)), {"task": "t"})
+    a, b = group_rows(gap_test(quantities=(quantity,)), {"task": "t"})
     sign = -1 if flipped else 1
     assert [a["value"], a["change"]] == pytest.approx([sign * -0.1] * 2)
     assert [a["ci_low"], a["ci_high"]] == pytest.approx([-0.05, 0.2] if flipped else [-0.2, 0.05])
@@ -322,7 +322,7 @@ def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
         AssessOptions(threshold_rule="sensitivity", threshold_value={"a": -0.1})
     with pytest.raises(ValueError, match="label_weights must be two numbers"):
         AssessOptions(label_weights=(1.0,))
-    for name in ("flips", "min_patients", "bins", "floor_draws"):
+    for name in ("flips", "min_patients", "bins", "null_draws"):
         with pytest.raises(ValueError, match=f"AssessOptions.{name} must be at least 1, got 0"):
             AssessOptions(**{name: 0})
     for alpha in (0.0, -1.0):

@@ -72,7 +72,7 @@ def test_per_version_has_two_thresholds_and_no_verdict(table, quick):
     score, label = validation(table, "reconstructed")
     np.testing.assert_allclose(found.reconstructed[0], balanced(score.astype(np.float32), label.astype(np.float32)), rtol=1e-6)
     performance, fairness = assess(table, fake.XRAY, quick(threshold_rule="per_version"))
-    change = rows(fairness, metric=["eodd", "eop"], version="change", convention="paper")
+    change = rows(fairness, metric=["eodd", "eop"], version="change", convention="worst_case")
     assert set(change["verdict"]) == {""}
     assert change["reason"].str.contains("without a verdict").all()
     assert change["p_value"].isna().all()
@@ -108,10 +108,10 @@ def test_one_class_among_validation_patients(table):
     other = table.copy()
     other.loc[other["split"] == "val", "edema__label"] = 0.0
     assert np.isnan(fitted(other).original).all()
-    performance, fairness = assess(other, fake.XRAY, AssessOptions(replicates=20, flips=19, floor_draws=10))
+    performance, fairness = assess(other, fake.XRAY, AssessOptions(replicates=20, flips=19, null_draws=10))
     left = performance[(performance["task"] == "edema") & (performance["metric"] == "threshold")]
     assert left["reason"].str.contains("no threshold can be fitted").all()
-    judged = fairness[(fairness["version"] == "change") & fairness["metric"].isin(["eodd", "eop"]) & (fairness["convention"] == "paper")]
+    judged = fairness[(fairness["version"] == "change") & fairness["metric"].isin(["eodd", "eop"]) & (fairness["convention"] == "worst_case")]
     assert set(judged[judged["task"] == "edema"]["verdict"]) == {"not estimable"}
     assert set(judged[judged["task"] != "edema"]["verdict"]) != {"not estimable"}
 
@@ -119,7 +119,7 @@ def test_one_class_among_validation_patients(table):
 def test_without_a_threshold_what_needs_none_is_still_measured(table):
     other = table.copy()
     other.loc[other["split"] == "val", "edema__label"] = 0.0
-    options = AssessOptions(replicates=20, flips=19, floor_draws=10)
+    options = AssessOptions(replicates=20, flips=19, null_draws=10)
     (without, gaps), (performance, _) = (assess(t, fake.XRAY, options) for t in (other, table))
     for metric in ("auroc", "brier", "calibration_error"):
         found, wanted = (t[(t["task"] == "edema") & (t["metric"] == metric)] for t in (without, performance))

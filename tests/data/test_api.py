@@ -97,7 +97,7 @@ def test_a_tree_that_has_grown_or_was_mended_is_refused_until_the_folder_is_dele
     place = prepare(config, tree, out, progress=False)
     assert len(open_cohort(config, out)) == 4
     (tree / "notes.md").write_text("of no use to the reader")
-    assert prepare(config, tree, out, progress=False) == place, "what no unit names does not matter"
+    assert prepare(config, tree, out, progress=False) == place, "what no record names does not matter"
     for change in (lambda: broken.write_bytes(whole), lambda: aside.rename(late)):
         change()
         with pytest.raises(ValueError, match=f"{tree} has changed since {place} was prepared from it: delete {place} to read it again"):
@@ -182,8 +182,8 @@ def test_tensorflow_is_never_imported(tree, tmp_path):
 def test_progress_shows_rate_and_remaining_time(tree, tmp_path, capfd):
     prepare(CONFIG, tree, tmp_path / "out")
     told = capfd.readouterr().err
-    for title, unit in (("patients' folders", "folder"), ("read lgg_mri", "file"), ("check", "example")):
-        assert re.search(rf"^{title}: {unit} (\d+)/\1, .* {unit}s/s, 0.0 s left$", told, re.MULTILINE), told
+    for title, record in (("patients' folders", "folder"), ("read lgg_mri", "file"), ("check", "example")):
+        assert re.search(rf"^{title}: {record} (\d+)/\1, .* {record}s/s, 0.0 s left$", told, re.MULTILINE), told
     assert "putting the examples in their order" in told
 
 
@@ -196,9 +196,9 @@ def test_listing_a_tree_shows_how_far_it_is(name, tmp_path, capfd):
         "lgg_mri": lambda: write_lgg(tmp_path, ["TCGA_CS_0001"]),
     }
     root = trees[name]()
-    COHORTS[name].units(root, CohortConfig(name), Notes())
+    COHORTS[name].records(root, CohortConfig(name), Notes())
     assert capfd.readouterr().err == ""
-    COHORTS[name].units(root, CohortConfig(name), Notes(), progress=True)
+    COHORTS[name].records(root, CohortConfig(name), Notes(), progress=True)
     told = capfd.readouterr().err
     expected = {
         "chexpert": ["rows of CheXpert-v1.0-small/train.csv: row 3/3"],
@@ -322,6 +322,6 @@ def test_every_builder_says_what_the_specification_needs(name):
     assert builder.name == name, "the name TFDS derives from the class"
     assert {"sex_recorded", "age_years"} <= set(builder.columns)
     assert "." in builder.citation
-    assert builder.degradation.fairness_level in builder.degradation.levels
+    assert builder.degradation.headline_level in builder.degradation.levels
     assert all(f"{task.name}_pixels" in builder.columns for task in builder.segmentation())
     assert Path(sys.modules[builder.__module__].__file__).parent.name == name

@@ -82,7 +82,7 @@ def test_table_of_a_small_tree(tree, tmp_path):
 def test_images_belong_to_their_rows(tree, tmp_path):
     cohort, _ = opened(tree, tmp_path / "out")
     builder, notes, config = find("chexpert"), Notes(), CohortConfig("chexpert", image_size=16)
-    expected = {s.example_id: s.image for s in builder.samples(tree, builder.units(tree, config, notes), config, notes)}
+    expected = {s.example_id: s.image for s in builder.samples(tree, builder.records(tree, config, notes), config, notes)}
     assert len(cohort) == len(expected) == 6
     for i, name in enumerate(cohort.table["example_id"]):
         np.testing.assert_array_equal(cohort.source[i]["image"][..., 0], expected[name])
@@ -113,15 +113,15 @@ def test_lateral_views_and_extra_tasks(tree, tmp_path):
 
 def test_views_left_out_are_counted(tree):
     notes = Notes()
-    find("chexpert").units(tree, CohortConfig("chexpert"), notes)
+    find("chexpert").records(tree, CohortConfig("chexpert"), notes)
     assert [(note.file, note.reason) for note in notes if note.kind == "view"] == [
         ("CheXpert-v1.0-small/train.csv", "1 lateral images left out, as views is frontal")
     ]
 
 
 def test_root_may_be_the_inner_folder(tree):
-    units = find("chexpert").units(tree / "CheXpert-v1.0-small", CohortConfig("chexpert"), Notes())
-    assert units[0].files == ("train/patient00001/study1/view1_frontal.jpg",)
+    records = find("chexpert").records(tree / "CheXpert-v1.0-small", CohortConfig("chexpert"), Notes())
+    assert records[0].files == ("train/patient00001/study1/view1_frontal.jpg",)
 
 
 def test_without_demographics_race_is_left_out_and_said(tmp_path):
@@ -142,7 +142,7 @@ def test_conflicting_sex_is_unknown_and_said(tmp_path):
     assert table.loc["patient00002/study1/view1_frontal", "sex"] is None, "two rows disagree"
     assert table.loc["patient00005/study1/view1_frontal", "sex"] is None, "row and demographics disagree"
     notes = Notes()
-    find("chexpert").units(root, CohortConfig("chexpert"), notes)
+    find("chexpert").records(root, CohortConfig("chexpert"), notes)
     reasons = [note.reason for note in notes if note.kind == "conflict"]
     assert sorted(reasons) == [
         "patient patient00002: sex is 'Female' here and 'Male' elsewhere; it counts as unknown",
@@ -162,7 +162,7 @@ def test_demographics_that_contradict_each_other_and_strange_races(tmp_path):
     assert table.loc["patient00001/study1/view1_frontal", "race"] is None
     assert table.loc["patient00002/study1/view1_frontal", "race"] == "Asian"
     notes = Notes()
-    find("chexpert").units(root, CohortConfig("chexpert"), notes)
+    find("chexpert").records(root, CohortConfig("chexpert"), notes)
     kinds = {(note.file, note.kind) for note in notes}
     assert ("CHEXPERT DEMO.xlsx#6", "conflict") in kinds
     assert ("CHEXPERT DEMO.xlsx#8", "unknown_label") in kinds
@@ -206,14 +206,14 @@ def test_damaged_demographics_are_an_error_with_their_name(tree, damage):
         content = path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")
         path.write_bytes(content.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0"))
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: not a readable workbook"):
-        find("chexpert").units(tree, CohortConfig("chexpert"), Notes())
+        find("chexpert").records(tree, CohortConfig("chexpert"), Notes())
 
 
 def test_demographics_without_a_column_are_an_error(tree, monkeypatch):
     monkeypatch.setattr("trees.DEMO_COLUMNS", ("PATIENT", "GENDER", "AGE_AT_CXR", "RACE", "ETHNICITY"))
     write_demo(tree / "CHEXPERT DEMO.xlsx", PEOPLE)
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: no column PRIMARY_RACE"):
-        find("chexpert").units(tree, CohortConfig("chexpert"), Notes())
+        find("chexpert").records(tree, CohortConfig("chexpert"), Notes())
 
 
 def test_bad_rows_and_files_are_counted_with_their_reason(tmp_path):
@@ -257,14 +257,14 @@ def test_bad_rows_and_files_are_counted_with_their_reason(tmp_path):
 
 def test_missing_table_and_column_are_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="no data folder"):
-        find("chexpert").units(tmp_path / "nowhere", CohortConfig("chexpert"), Notes())
+        find("chexpert").records(tmp_path / "nowhere", CohortConfig("chexpert"), Notes())
     with pytest.raises(FileNotFoundError, match=r"expected one train\.csv"):
-        find("chexpert").units(tmp_path, CohortConfig("chexpert"), Notes())
+        find("chexpert").records(tmp_path, CohortConfig("chexpert"), Notes())
     root = write_chexpert(tmp_path / "tree", rows())
     table = root / "CheXpert-v1.0-small" / "train.csv"
     table.write_text(table.read_text().replace("Lung Lesion", "Lesion"))
     with pytest.raises(ValueError, match=r"train\.csv: no column Lung Lesion"):
-        find("chexpert").units(root, CohortConfig("chexpert"), Notes())
+        find("chexpert").records(root, CohortConfig("chexpert"), Notes())
 
 
 def test_splits_with_a_diagnosis_part(tmp_path):

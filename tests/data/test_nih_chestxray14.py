@@ -124,8 +124,8 @@ def test_one_image_name_in_two_folders_is_noted(tmp_path):
     (root / "images_002").mkdir()
     Image.new("L", (32, 32), 9).save(root / "images_002/00000001_000.png")
     notes = Notes()
-    units = find("nih_chestxray14").units(root, CohortConfig("nih_chestxray14"), notes)
-    assert units[0].files == ("images_001/images/00000001_000.png",)
+    records = find("nih_chestxray14").records(root, CohortConfig("nih_chestxray14"), notes)
+    assert records[0].files == ("images_001/images/00000001_000.png",)
     reason = "00000001_000.png is already there as images_001/images/00000001_000.png"
     assert [(note.file, note.reason) for note in notes if note.kind == "duplicate"] == [("images_002/00000001_000.png", reason)]
 
@@ -134,21 +134,21 @@ def test_errors_of_the_tree(tmp_path):
     builder, config = find("nih_chestxray14"), CohortConfig("nih_chestxray14")
     tmp_path.joinpath("empty").mkdir()
     with pytest.raises(FileNotFoundError, match="Data_Entry_2017"):
-        builder.units(tmp_path / "empty", config, Notes())
+        builder.records(tmp_path / "empty", config, Notes())
     root = write_nih(tmp_path / "tree", rows())
     with pytest.raises(ValueError, match="frontal views only"):
-        builder.units(root, CohortConfig("nih_chestxray14", views=("lateral",)), Notes())
+        builder.records(root, CohortConfig("nih_chestxray14", views=("lateral",)), Notes())
     for file in (root / "images").iterdir():
         file.unlink()
     with pytest.raises(ValueError, match=r"nothing usable .* \(4 x missing_file\)"):
-        builder.units(root, config, Notes())
+        builder.records(root, config, Notes())
     (root / "test_list.txt").write_bytes(b"\xff\xfe00000001_000.png\n")
     with pytest.raises(ValueError, match=r"test_list\.txt: not a readable list"):
-        builder.units(root, config, Notes())
+        builder.records(root, config, Notes())
     table = root / "Data_Entry_2017_v2020.csv"
     table.write_text(table.read_text().replace("Patient Gender", "Gender"))
     with pytest.raises(ValueError, match=r"v2020\.csv: no column Patient Gender"):
-        builder.units(root, config, Notes())
+        builder.records(root, config, Notes())
 
 
 def test_real_sample(samples, tmp_path):

@@ -8,86 +8,86 @@ import pytest
 from fairrecon_jax.data import policies
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit, file_stamp, fingerprint, limit, note_attributes, table_stamps, unique
+from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, limit, note_attributes, table_stamps, unique
 from fairrecon_jax.types import Task
 
 
-def unit(name: str, patient: str, **columns) -> Unit:
-    return Unit(name, patient, (f"{name}.png",), {"sex_recorded": "F", "age_years": 50.0, **columns})
+def record(name: str, patient: str, **columns) -> SourceRecord:
+    return SourceRecord(name, patient, (f"{name}.png",), {"sex_recorded": "F", "age_years": 50.0, **columns})
 
 
-def noted(units: list[Unit], age_per_image: bool = True) -> list[tuple[str, str]]:
+def noted(records: list[SourceRecord], age_per_image: bool = True) -> list[tuple[str, str]]:
     notes = Notes()
-    note_attributes(units, age_per_image, notes)
+    note_attributes(records, age_per_image, notes)
     assert all(note.action == "kept" for note in notes)
     return sorted((note.kind, note.file) for note in notes)
 
 
 def test_unique_keeps_the_first_and_names_the_other():
     notes = Notes()
-    first, second = unit("a", "p"), Unit("a", "p", ("copy/a.png",), {})
-    assert unique([first, second, unit("b", "p")], notes) == [first, unit("b", "p")]
+    first, second = record("a", "p"), SourceRecord("a", "p", ("copy/a.png",), {})
+    assert unique([first, second, record("b", "p")], notes) == [first, record("b", "p")]
     assert [(note.file, note.kind, note.reason) for note in notes] == [("copy/a.png", "duplicate", "a is already there as a.png")]
 
 
 def test_limit_takes_whole_patients_whatever_the_order():
-    units = [unit(f"{n}/{i}", f"patient{n}") for n in range(20) for i in range(3)]
-    few = limit(units, 5)
+    records = [record(f"{n}/{i}", f"patient{n}") for n in range(20) for i in range(3)]
+    few = limit(records, 5)
     assert len(few) == 15
     assert len({one.patient_id for one in few}) == 5
-    assert {one.name for one in limit(units[::-1], 5)} == {one.name for one in few}
-    assert {one.patient_id for one in few} <= {one.patient_id for one in limit(units, 6)}, "more patients keep those already chosen"
-    assert limit(units, 0) == units
-    assert limit(units, 100) == units
+    assert {one.name for one in limit(records[::-1], 5)} == {one.name for one in few}
+    assert {one.patient_id for one in few} <= {one.patient_id for one in limit(records, 6)}, "more patients keep those already chosen"
+    assert limit(records, 0) == records
+    assert limit(records, 100) == records
 
 
 def test_nothing_to_note_about_complete_patients():
-    assert noted([unit("a", "p"), unit("b", "p"), unit("c", "q", race_recorded="White")]) == []
+    assert noted([record("a", "p"), record("b", "p"), record("c", "q", race_recorded="White")]) == []
 
 
 def test_sex_and_race_are_noted_once_per_patient():
-    units = [
-        unit(name, patient, sex_recorded="", race_recorded="Patient Refused") for name, patient in (("a", "p"), ("b", "p"), ("c", "q"))
+    records = [
+        record(name, patient, sex_recorded="", race_recorded="Patient Refused") for name, patient in (("a", "p"), ("b", "p"), ("c", "q"))
     ]
-    assert noted(units) == [("missing_race", "a.png"), ("missing_race", "c.png"), ("missing_sex", "a.png"), ("missing_sex", "c.png")]
+    assert noted(records) == [("missing_race", "a.png"), ("missing_race", "c.png"), ("missing_sex", "a.png"), ("missing_sex", "c.png")]
 
 
 def test_age_is_noted_per_image_or_per_patient():
-    units = [unit(name, "p", age_years=float("nan")) for name in "ab"]
-    assert noted(units) == [("missing_age", "a.png"), ("missing_age", "b.png")]
-    assert noted(units, age_per_image=False) == [("missing_age", "a.png")]
+    records = [record(name, "p", age_years=float("nan")) for name in "ab"]
+    assert noted(records) == [("missing_age", "a.png"), ("missing_age", "b.png")]
+    assert noted(records, age_per_image=False) == [("missing_age", "a.png")]
 
 
 def test_conflicts_between_rows_and_with_the_demographics():
-    assert noted([unit("a", "p"), unit("b", "p", sex_recorded="M"), unit("c", "p", sex_recorded="M")]) == [("conflict", "b.png")]
-    assert noted([unit("a", "p", sex_demographics="Male")]) == [("conflict", "a.png")]
-    assert noted([unit("a", "p", sex_recorded="Unknown", sex_demographics="Male")]) == [], "known from one of the two"
-    both = [unit("a", "p", race_recorded="White"), unit("b", "p", race_recorded="Asian", sex_recorded="M")]
+    assert noted([record("a", "p"), record("b", "p", sex_recorded="M"), record("c", "p", sex_recorded="M")]) == [("conflict", "b.png")]
+    assert noted([record("a", "p", sex_demographics="Male")]) == [("conflict", "a.png")]
+    assert noted([record("a", "p", sex_recorded="Unknown", sex_demographics="Male")]) == [], "known from one of the two"
+    both = [record("a", "p", race_recorded="White"), record("b", "p", race_recorded="Asian", sex_recorded="M")]
     assert noted(both) == [("conflict", "b.png"), ("conflict", "b.png")], "race and sex are two conflicts"
 
 
 def test_fingerprint_changes_with_names_values_and_file_sizes_only(tmp_path):
-    units = [unit(name, "p") for name in "abc"]
-    for one in units:
+    records = [record(name, "p") for name in "abc"]
+    for one in records:
         (tmp_path / one.files[0]).write_bytes(b"12345")
-    base = fingerprint(tmp_path, units)
-    assert fingerprint(tmp_path, units[::-1]) == base
-    assert fingerprint(tmp_path, units[:2]) != base
-    assert fingerprint(tmp_path, [*units[:2], dataclasses.replace(units[2], columns={"sex_recorded": "M"})]) != base
-    assert fingerprint(tmp_path, [*units[:2], dataclasses.replace(units[2], patient_id="q")]) != base
+    base = fingerprint(tmp_path, records)
+    assert fingerprint(tmp_path, records[::-1]) == base
+    assert fingerprint(tmp_path, records[:2]) != base
+    assert fingerprint(tmp_path, [*records[:2], dataclasses.replace(records[2], columns={"sex_recorded": "M"})]) != base
+    assert fingerprint(tmp_path, [*records[:2], dataclasses.replace(records[2], patient_id="q")]) != base
     (tmp_path / "a.png").write_bytes(b"123456")
-    changed = fingerprint(tmp_path, units)
+    changed = fingerprint(tmp_path, records)
     assert changed != base
     (tmp_path / "a.png").unlink()
-    assert fingerprint(tmp_path, units) not in (base, changed)
+    assert fingerprint(tmp_path, records) not in (base, changed)
 
 
 def test_fingerprint_sees_the_size_of_every_file_of_many(tmp_path):
-    units = [unit(f"{n:03d}", "p") for n in range(600)]
-    seen = {fingerprint(tmp_path, units)}
+    records = [record(f"{n:03d}", "p") for n in range(600)]
+    seen = {fingerprint(tmp_path, records)}
     for n in (1, 2, 3):
-        (tmp_path / units[n].files[0]).write_bytes(b"1")
-        seen.add(fingerprint(tmp_path, units))
+        (tmp_path / records[n].files[0]).write_bytes(b"1")
+        seen.add(fingerprint(tmp_path, records))
     assert len(seen) == 4
 
 

@@ -190,10 +190,10 @@ def test_bad_files_and_rows_are_counted_with_their_reason(tmp_path):
 def test_missing_metadata_and_column_are_errors(tmp_path):
     write_exam(tmp_path / "tree", "UCSF-PDGM-0004")
     with pytest.raises(FileNotFoundError, match=r"no UCSF-PDGM-metadata\*\.csv"):
-        find("ucsf_pdgm").units(tmp_path / "tree", CohortConfig("ucsf_pdgm"), Notes())
+        find("ucsf_pdgm").records(tmp_path / "tree", CohortConfig("ucsf_pdgm"), Notes())
     (tmp_path / "tree" / "UCSF-PDGM-metadata_v2.csv").write_text("ID,Sex\nUCSF-PDGM-004,M\n")
     with pytest.raises(ValueError, match=r"metadata_v2\.csv: no column Age at MRI"):
-        find("ucsf_pdgm").units(tmp_path / "tree", CohortConfig("ucsf_pdgm"), Notes())
+        find("ucsf_pdgm").records(tmp_path / "tree", CohortConfig("ucsf_pdgm"), Notes())
 
 
 def test_default_diagnosis_in_these_trees_is_the_data_set_s():

@@ -63,7 +63,7 @@ def shallow(monkeypatch):
     monkeypatch.setitem(STAGES, 18, (1, 1, 1, 1))
 
 
-def judge(diagnoser: Diagnoser, variables, batch):
+def head(diagnoser: Diagnoser, variables, batch):
     """The loss, the metrics and the predictions, compiled as one program."""
 
     @jax.jit
@@ -151,7 +151,7 @@ def test_classifier_evaluation_sums_to_its_loss():
     """Known labels weigh equally, padding nothing; scores are the sigmoid of the logits, task by task."""
     batch, classifier = make_batch(), small_classifier()
     variables = classifier.init(KEY, batch)
-    loss, metrics, scores = judge(classifier, variables, batch)
+    loss, metrics, scores = head(classifier, variables, batch)
     value, weight = metrics["loss"]
     np.testing.assert_array_equal(weight, [2, 2, 0, 0])
     assert float((value * weight).sum() / weight.sum()) == pytest.approx(float(loss), rel=1e-5)
@@ -225,7 +225,7 @@ def test_soft_dice_of_certain_masks_is_dice():
 def test_segmentation_loss_by_hand():
     batch, segmenter = make_batch(), small_segmenter(dice_weight=0.25, smooth=2.0)
     variables = segmenter.init(KEY, batch)
-    loss, _, predicted = judge(segmenter, variables, batch)
+    loss, _, predicted = head(segmenter, variables, batch)
     p, t = np.asarray(predicted), batch["mask"][..., :1]
     assert p.shape == (4, 8, 8, 1)
     assert 0 <= p.min() <= p.max() <= 1
@@ -249,7 +249,7 @@ def test_segmentation_dice_counts_slices_with_tumour_only():
     batch = make_batch()
     segmenter = make_diagnoser("segmenter", SPEC, ("oedema", "tumour"), width=4, depth=1)
     variables = segmenter.init(KEY, batch)
-    _, metrics, probability = judge(segmenter, variables, batch)
+    _, metrics, probability = head(segmenter, variables, batch)
     value, weight = metrics["dice"]
     np.testing.assert_array_equal(weight, [1, 2, 0, 0])
     assert jnp.isfinite(value).all()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.diagnosers import Classifier, Mapped, enlarged, grad_cam
+from fairrecon_jax.diagnosers import Classifier, HasFeatureMaps, enlarged, grad_cam
 
 MAPS = np.array([[[1.0, 0.0], [2.0, 1.0]], [[0.0, 3.0], [1.0, 0.0]]], np.float32)[None]  # [1, 2, 2, 2]
 
@@ -15,12 +15,12 @@ MAPS = np.array([[[1.0, 0.0], [2.0, 1.0]], [[0.0, 3.0], [1.0, 0.0]]], np.float32
 def test_a_hand_computed_network():
     """Two scores of the channel means m: s_1 = m_1^2 - 3 m_2 and s_2 = -m_1."""
 
-    def judge(maps):
+    def head(maps):
         first, second = jnp.mean(maps, (1, 2))[:, 0], jnp.mean(maps, (1, 2))[:, 1]
         return jnp.stack([first**2 - 3 * second, -first], 1)
 
     # means (1, 1), four places: d s_1 / d A_1 = 2 * 1 / 4, d s_1 / d A_2 = -3 / 4, d s_2 / d A_1 = -1 / 4
-    found = grad_cam(judge, MAPS)
+    found = grad_cam(head, MAPS)
     np.testing.assert_allclose(found[0, 0], [[0.5, 0.25], [0.0, 0.5]], rtol=1e-6)
     np.testing.assert_array_equal(found[0, 1], np.zeros((2, 2)))
 
@@ -47,10 +47,10 @@ def test_examples_do_not_look_at_each_other():
     rng = np.random.default_rng(1)
     maps, weight = rng.normal(size=(4, 3, 3, 5)).astype(np.float32), rng.normal(size=(5, 2)).astype(np.float32)
 
-    def judge(a):
+    def head(a):
         return jnp.tanh(jnp.mean(a, (1, 2)) @ weight)
 
-    np.testing.assert_allclose(grad_cam(judge, maps)[2:3], grad_cam(judge, maps[2:3]), rtol=1e-5)
+    np.testing.assert_allclose(grad_cam(head, maps)[2:3], grad_cam(head, maps[2:3]), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("backbone", "hidden"), [("resnet18", ()), ("resnet18", (6, 5)), ("densenet121", ())])
@@ -58,13 +58,13 @@ def test_classifiers_offer_maps_and_a_head_that_make_their_prediction(backbone, 
     model = Classifier(("a", "b"), (0, 1), backbone, width=8, hidden=hidden, input_size=64)
     image = jax.random.uniform(jax.random.key(0), (2, 48, 48, 1))
     variables = model.init(jax.random.key(1), {"image": image})
-    assert isinstance(model, Mapped)
+    assert isinstance(model, HasFeatureMaps)
 
     @jax.jit
     def read(variables, image):
         maps = model.maps(variables, image)
         whole = model.predict(variables, image), model.features(variables, image)
-        return maps, jax.nn.sigmoid(model.judge(variables, maps)), *whole, grad_cam(lambda a: model.judge(variables, a), maps)
+        return maps, jax.nn.sigmoid(model.head(variables, maps)), *whole, grad_cam(lambda a: model.head(variables, a), maps)
 
     maps, judged, predicted, features, attention = read(variables, image)
     assert maps.shape[:3] == (2, 2, 2)

@@ -60,8 +60,8 @@ def test_outcomes_hold_every_task_and_the_largest_change_of_any_gap():
         ],
         columns=["task", "attribute", "metric", "version", "value"],
     )
-    rows = [("delta_dice", "change", "paper", v) for v in (0.01, None, -0.04)]
-    rows += [("eodd", "change", "paper", 0.03), ("ser", "change", "paper", 9.0), ("eop", "change", "paper", -8.0)]
+    rows = [("delta_dice", "change", "worst_case", v) for v in (0.01, None, -0.04)]
+    rows += [("eodd", "change", "worst_case", 0.03), ("ser", "change", "worst_case", 9.0), ("eop", "change", "worst_case", -8.0)]
     fairness = pd.DataFrame(rows, columns=["metric", "version", "convention", "value"])
     assert samplers.outcomes(performance, fairness) == {"grade auroc": 0.8, "tumor dice": 0.6, "largest_gap_change": -0.04}
     unknown = fairness.assign(value=None)
@@ -159,7 +159,7 @@ def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(mon
     columns = ["metric", "version", "convention", "reconstructor", "task", "original", "reconstructed", "verdict", "group", "p_adjusted"]
 
     def table(*verdicts):
-        rows = [(m, "change", "paper", "unet", t, 0.1, 0.2, v, "F", 0.5) for (m, t), v in zip(cells, verdicts, strict=True)]
+        rows = [(m, "change", "worst_case", "unet", t, 0.1, 0.2, v, "F", 0.5) for (m, t), v in zip(cells, verdicts, strict=True)]
         return pd.DataFrame(rows, columns=columns).assign(n_patients=40.0)
 
     cells = [("eodd", "a"), ("eodd", "b"), ("eop", "a"), ("eop", "b")]

@@ -21,11 +21,11 @@ def test_only_the_judged_change_of_the_reconstruction_counts():
         (metric, version, convention, reconstructor)
         for metric in ("eodd", "eop")
         for version in ("original", "change")
-        for convention in ("paper", "estimable", "published")
+        for convention in ("worst_case", "worst_case_estimable", "mean")
         for reconstructor in ("identity", "unet")
     ]
     table = pd.DataFrame(rows, columns=["metric", "version", "convention", "reconstructor"])
-    assert planted.judged(table).to_numpy().tolist() == [["eodd", "change", "paper", "unet"], ["eop", "change", "paper", "unet"]]
+    assert planted.judged(table).to_numpy().tolist() == [["eodd", "change", "worst_case", "unet"], ["eop", "change", "worst_case", "unet"]]
 
 
 def test_the_summary_says_who_was_named_and_counts_false_claims():

@@ -25,7 +25,7 @@ def workspace(tmp_path_factory) -> Workspace:
     config.reconstructors.irsde.update(width=4, depth=1, precondition=(0.1, 0.1))
     config.diagnosers = ConfigDict({"tumor": config.diagnosers.tumor})
     config.diagnosers.tumor.update(width=4, depth=1, groups=2)
-    config.assess.update(replicates=20, flips=19, floor_draws=10)
+    config.assess.update(replicates=20, flips=19, null_draws=10)
     config.tandem.batch_size = 8
     workspace = Workspace(config.lock(), tmp_path_factory.mktemp("samplers"))
     workspace.write_phantom()

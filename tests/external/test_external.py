@@ -23,7 +23,7 @@ MAPPING = {
     "tasks": {"effusion": {"label": "y", "original": "p0", "reconstructed": "p1", "title": "Effusion"}},
     "attributes": {"sex": {"column": "Sex", "groups": {"Female": "F", "Male": ["M", "m"]}}, "age": {"column": "Age", "cut": 62}},
 }
-QUICK = AssessOptions(replicates=50, flips=99, floor_draws=20, threshold_rule="fixed", threshold_value=0.5)
+QUICK = AssessOptions(replicates=50, flips=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5)
 
 
 def frame(n=240, seed=0):
@@ -145,7 +145,7 @@ def test_without_originals_the_assessment_is_unpaired(tmp_path):
 
 
 def test_assess_table_writes_results_and_report(tmp_path):
-    options = {"threshold_rule": "per_version", "replicates": 50, "floor_draws": 20, "auroc_gaps": False}
+    options = {"threshold_rule": "per_version", "replicates": 50, "null_draws": 20, "auroc_gaps": False}
     page = assess_table(saved(tmp_path, frame()), {**MAPPING, "options": options}, tmp_path / "run")
     assert page.is_file()
     assert (tmp_path / "run" / "predictions.parquet").is_file()
@@ -321,7 +321,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_options_of_a_mapping():
-    assert options_of({"options": {"threshold_rule": "fixed", "threshold_value": 0.4, "conventions": ["paper"]}}).conventions == ("paper",)
+    assert options_of({"options": {"threshold_rule": "fixed", "threshold_value": 0.4, "conventions": ["worst_case"]}}).conventions == ("worst_case",)
     assert options_of({"options": {"intersections": [["sex", "age"]]}}).intersections == (("sex", "age"),)
     with pytest.raises(ValueError, match=r"mapping 'options'.*'treshold'"):
         options_of({"options": {"treshold": 1}})

@@ -22,7 +22,7 @@ MAPPING = {
     "tasks": {"finding": {"label": "y", "original": "a", "reconstructed": "b"}},
     "attributes": {"sex": "sex"},
 }
-QUICK = AssessOptions(replicates=20, flips=19, floor_draws=10, threshold_rule="fixed", threshold_value=0.5, auroc_gaps=False)
+QUICK = AssessOptions(replicates=20, flips=19, null_draws=10, threshold_rule="fixed", threshold_value=0.5, auroc_gaps=False)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_constants_and_columns_place_every_row(tmp_path):
     found, spec = read(tmp_path, table, level="dose", reconstructor="net", mitigation="fix", seed="run", modality="xray", title="T")
     cells = found[["level", "reconstructor", "mitigation", "seed"]].drop_duplicates()
     assert cells.to_numpy().tolist() == [[1e4, "u", "none", 0], [1e5, "v", "dro", 3]]
-    assert (spec.degradation.levels, spec.degradation.fairness_level, spec.title, spec.name) == ((1e5, 1e4), 1e4, "T", "mine")
+    assert (spec.degradation.levels, spec.degradation.headline_level, spec.title, spec.name) == ((1e5, 1e4), 1e4, "T", "mine")
     _, brain = read(tmp_path, table, level="dose", reconstructor="net", mitigation="fix", seed="run", modality="mri")
     assert brain.degradation.levels == (1e4, 1e5)
     alone, _ = read(tmp_path, frame())
@@ -149,7 +149,7 @@ def test_a_row_without_mitigation_has_none(tmp_path):
 
 def test_a_level_that_nobody_named_is_not_a_photon_count(tmp_path):
     frame().to_csv(tmp_path / "mine.csv", index=False)
-    options = {"threshold_rule": "fixed", "threshold_value": 0.5, "replicates": 20, "flips": 19, "floor_draws": 10, "auroc_gaps": False}
+    options = {"threshold_rule": "fixed", "threshold_value": 0.5, "replicates": 20, "flips": 19, "null_draws": 10, "auroc_gaps": False}
     page = assess_table(tmp_path / "mine.csv", {**MAPPING, "options": options}, tmp_path / "out").read_text()
     assert "At a level not named, the AUROC went from" in page
     assert "hoton count 1" not in page
@@ -301,7 +301,7 @@ def judged(tmp_path_factory):
 def test_the_assessment_is_that_of_fairlearn_and_scikit_learn_on_the_file(judged):
     part = frame().query("part == 'test'")
     for version, column in (("original", "a"), ("reconstructed", "b")):
-        rows = judged[1][(judged[1]["metric"] == "eodd") & (judged[1]["convention"] == "paper") & (judged[1]["version"] == version)]
+        rows = judged[1][(judged[1]["metric"] == "eodd") & (judged[1]["convention"] == "worst_case") & (judged[1]["version"] == version)]
         wanted = equalized_odds_difference(part["y"], part[column] >= 0.5, sensitive_features=part["sex"])
         assert rows["value"].tolist() == pytest.approx([wanted], abs=1e-9)
         rows = judged[0][(judged[0]["metric"] == "auroc") & (judged[0]["attribute"] == "") & (judged[0]["version"] == version)]

@@ -55,8 +55,8 @@ def test_paired_changes_agree_with_scipy(method):
     theirs = {n: stats.bootstrap((first, second), f, rng=np.random.default_rng(4), **options) for n, f in parts.items()}
     drawn = [theirs[n].bootstrap_distribution for n in ("original", "reconstructed")]
     np.testing.assert_allclose(theirs["change"].bootstrap_distribution, drawn[1] - drawn[0], atol=1e-12)
-    bends = jackknife_moments(tuple(leave_one_out(parts[n], first, second) for n in ("original", "reconstructed")), np.ones(len(first)))
-    ours = summarise((np.mean(first), np.var(second)), drawn, bends, 0.05, method)
+    accelerations = jackknife_moments(tuple(leave_one_out(parts[n], first, second) for n in ("original", "reconstructed")), np.ones(len(first)))
+    ours = summarise((np.mean(first), np.var(second)), drawn, accelerations, 0.05, method)
     for name in parts:
         found = getattr(ours, name)
         np.testing.assert_allclose([found.ci_low, found.ci_high], theirs[name].confidence_interval, rtol=1e-10)
@@ -124,8 +124,8 @@ def test_constant_extreme_and_undefined_values(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_swapped_versions_mirror_the_change(method):
-    point, drawn, bends = (0.4, 0.5), (replicates(6, (99,)), replicates(7, (99,))), (0.01, 0.02, 0.03)
-    forward = summarise(point, drawn, bends, 0.05, method)
+    point, drawn, accelerations = (0.4, 0.5), (replicates(6, (99,)), replicates(7, (99,))), (0.01, 0.02, 0.03)
+    forward = summarise(point, drawn, accelerations, 0.05, method)
     backward = summarise(point[::-1], drawn[::-1], (0.02, 0.01, -0.03), 0.05, method)
     np.testing.assert_allclose(forward.change.ci_low, -backward.change.ci_high, atol=1e-10)
     assert forward.p_two_sided == backward.p_two_sided

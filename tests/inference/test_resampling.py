@@ -11,7 +11,7 @@ from fairrecon_jax import metrics
 from fairrecon_jax.inference import bootstrap, gaps
 from fairrecon_jax.inference.auroc import ROWS, bootstrap_auroc, weighted_auroc
 from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
-from fairrecon_jax.inference.chance import chance_floor, chance_floor_means
+from fairrecon_jax.inference.permutation import permutation_null, permutation_null_means
 
 KEY = jax.random.key(13)
 PATIENTS, GROUPS = 30, 3
@@ -183,8 +183,8 @@ def test_floors_ignore_names_copies_and_unknown_groups():
     decision, value, label, group, patient = draw(8)
     options = dict(groups=GROUPS, permutations=50)
     both = {
-        "decisions": lambda rows, g: chance_floor(decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options),
-        "means": lambda rows, g: chance_floor_means(value[0, rows], g[rows], patient[rows], KEY, **options),
+        "decisions": lambda rows, g: permutation_null(decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options),
+        "means": lambda rows, g: permutation_null_means(value[0, rows], g[rows], patient[rows], KEY, **options),
     }
     everything = np.arange(len(label))
     for floor in both.values():
@@ -201,18 +201,18 @@ def test_floors_ignore_names_copies_and_unknown_groups():
 def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
     decision, value, label, group, patient = draw(9)
     options = dict(groups=GROUPS, permutations=50)
-    plain = chance_floor(decision, label, group, patient, KEY, **options)
-    means = chance_floor_means(value, group, patient, KEY, **options)
+    plain = permutation_null(decision, label, group, patient, KEY, **options)
+    means = permutation_null_means(value, group, patient, KEY, **options)
     for k in (0, 1):
-        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], plain), chance_floor(decision[k], label, group, patient, KEY, **options))
-        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], means), chance_floor_means(value[k], group, patient, KEY, **options))
-    positives = chance_floor(decision, label, group, patient, KEY, labels=(1,), **options)
+        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], plain), permutation_null(decision[k], label, group, patient, KEY, **options))
+        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], means), permutation_null_means(value[k], group, patient, KEY, **options))
+    positives = permutation_null(decision, label, group, patient, KEY, labels=(1,), **options)
     assert_same(positives["eodd"], plain["eop"])
 
 
 def test_floor_p_value_is_that_of_scipys_permutation_test():
     value, group = np.random.default_rng(10).random(9), np.arange(9) % 2
-    found = chance_floor_means(value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000)["delta"]
+    found = permutation_null_means(value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000)["delta"]
     sides = [(value + 0.3 * group)[group == g] for g in (0, 1)]
     exact = permutation_test(sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater")
     assert float(found.observed) == pytest.approx(exact.statistic, abs=1e-10)
@@ -223,11 +223,11 @@ def test_floor_p_value_is_that_of_scipys_permutation_test():
 def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
     _, _, _, group, patient = draw()
     options = dict(groups=GROUPS, permutations=50)
-    flat = chance_floor_means(np.full(len(group), 0.5), group, patient, KEY, **options)
+    flat = permutation_null_means(np.full(len(group), 0.5), group, patient, KEY, **options)
     for found, none in ((flat["delta"], 0), (flat["ser"], 1)):
         assert float(found.upper) == pytest.approx(none, abs=1e-12)
         assert float(found.p_value) == 1
-    perfect = chance_floor_means(np.where(group == 0, 1.0, 0.6), group, patient, KEY, **options)
+    perfect = permutation_null_means(np.where(group == 0, 1.0, 0.6), group, patient, KEY, **options)
     assert np.isnan(list(perfect["ser"])).all()
     assert float(perfect["delta"].p_value) == pytest.approx(1 / 51)
 
@@ -235,8 +235,8 @@ def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
 def test_floors_refuse_what_cannot_be_permuted():
     _, value, label, group, patient = draw()
     for call in (
-        lambda g, n=5: chance_floor(value[0], label, g, patient, KEY, groups=GROUPS, permutations=n),
-        lambda g, n=5: chance_floor_means(value[0], g, patient, KEY, groups=GROUPS, permutations=n),
+        lambda g, n=5: permutation_null(value[0], label, g, patient, KEY, groups=GROUPS, permutations=n),
+        lambda g, n=5: permutation_null_means(value[0], g, patient, KEY, groups=GROUPS, permutations=n),
     ):
         with pytest.raises(ValueError, match=r"vector with one entry per image, got shape \(1, 60\)"):
             call(group[None])
@@ -245,7 +245,7 @@ def test_floors_refuse_what_cannot_be_permuted():
         with pytest.raises(ValueError, match="no image has a known group; there is nothing to permute"):
             call(np.full_like(group, GROUPS))
     with pytest.raises(ValueError, match=r"the last axis must hold 60 images, got shape \(59,\)"):
-        chance_floor_means(value[0, :-1], group, patient, KEY, groups=GROUPS)
+        permutation_null_means(value[0, :-1], group, patient, KEY, groups=GROUPS)
 
 
 def test_gaps_ignore_the_order_of_groups_and_broadcast():

@@ -10,20 +10,20 @@ import pytest
 from fairrecon_jax.mitigation import Adversarial, GroupDro
 from fairrecon_jax.mitigation.adversarial import correlation_loss, entropy_loss
 from fairrecon_jax.mitigation.readout import Groups
-from tests.support.mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
+from tests.support.mitigation_fakes import batch, context, gradient_of, on_devices, seen, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)
 
 
 def start(loss: str = "cross_entropy", **fields):
-    objective = Adversarial(loss=loss, learning_rate=0.03, hidden=16, **fields).objective(setting("bright"))
+    objective = Adversarial(loss=loss, learning_rate=0.03, hidden=16, **fields).objective(context("bright"))
     return objective, objective.init(KEY, BATCH)
 
 
 def predicted(objective, adversary, clean) -> float:
     """The adversary's loss on estimates."""
-    features = setting("bright").readers[0].diagnoser.features({}, jnp.asarray(clean))
+    features = context("bright").diagnosers[0].diagnoser.features({}, jnp.asarray(clean))
     run = jax.vmap(lambda x, part: objective.prediction_loss(adversary, x, part), axis_name="batch")
     return float(run(features[None], {name: jnp.asarray(v)[None] for name, v in BATCH.items()})[0])
 
@@ -50,7 +50,7 @@ def test_both_players_go_their_own_way(loss):
 def test_several_attributes_take_part_and_unknown_groups_do_not():
     _, state = start()
     assert state["adversary"]["head"]["kernel"].shape[1] == 5
-    members = np.asarray(Groups(setting("bright")).members(BATCH))
+    members = np.asarray(Groups(context("bright")).members(BATCH))
     assert members[:, :2].sum() == 32
     assert members[:, 2:].sum() == 31
     logits = np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)
@@ -63,7 +63,7 @@ def test_several_attributes_take_part_and_unknown_groups_do_not():
 
 def test_the_correlation_is_numpys():
     output = np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)
-    known, members = BATCH["attributes"][:, 1] >= 0, np.asarray(Groups(setting("bright"), ("race",)).members(BATCH))
+    known, members = BATCH["attributes"][:, 1] >= 0, np.asarray(Groups(context("bright"), ("race",)).members(BATCH))
     exact = 1 - np.mean([np.corrcoef(output[known, g], members[known, g])[0, 1] ** 2 for g in range(3)])
     run = on_devices(lambda _, part: correlation_loss(part["output"], part["members"], part["weight"]), 4)
     assert float(run(0, {"output": output, "members": members, "weight": BATCH["weight"]})) == pytest.approx(exact, rel=1e-5)
@@ -71,7 +71,7 @@ def test_the_correlation_is_numpys():
 
 @pytest.mark.parametrize("options", [Adversarial(), Adversarial(loss="correlation"), GroupDro()], ids=repr)
 def test_value_and_state_do_not_depend_on_the_number_of_devices(options):
-    objective = options.objective(setting("bright"))
+    objective = options.objective(context("bright"))
     state = objective.init(KEY, BATCH)
     one, four = (value_of(objective, n)(state, seen(BATCH)) for n in (1, 4))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
@@ -88,4 +88,4 @@ def test_a_batch_of_unknown_groups_stays_finite():
 
 def test_a_diagnoser_without_features_is_named():
     with pytest.raises(ValueError, match=r"features\(variables, image\); \['outline'\] have none"):
-        Adversarial().objective(setting("outline"))
+        Adversarial().objective(context("outline"))

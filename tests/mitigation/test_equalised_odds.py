@@ -9,14 +9,14 @@ import pytest
 
 from fairrecon_jax.mitigation import EqualisedOdds, make_mitigation
 from fairrecon_jax.runtime.devices import AXIS
-from tests.support.mitigation_fakes import batch, gradient_of, on_devices, seen, setting, value_of
+from tests.support.mitigation_fakes import batch, context, gradient_of, on_devices, seen, value_of
 
 BATCH = batch()
 KEY = jax.random.key(0)
 
 
-def start(options: EqualisedOdds, *readers: str):
-    objective = options.objective(setting(*(readers or ("bright",))))
+def start(options: EqualisedOdds, *diagnosers: str):
+    objective = options.objective(context(*(diagnosers or ("bright",))))
     return objective, objective.init(KEY, BATCH)
 
 
@@ -48,10 +48,10 @@ def test_the_term_is_what_plain_loops_say():
 
 
 @pytest.mark.parametrize("options", [{}, {"combine": "logsumexp", "ratio": "log"}], ids=str)
-@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
-def test_the_gradient_is_that_of_finite_differences_and_not_zero(readers, options):
+@pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
+def test_the_gradient_is_that_of_finite_differences_and_not_zero(diagnosers, options):
     with jax.enable_x64(True):
-        objective, state = start(EqualisedOdds(decay=0.0, warmup=0, weight=2.0, **options), *readers)
+        objective, state = start(EqualisedOdds(decay=0.0, warmup=0, weight=2.0, **options), *diagnosers)
         state = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, state)
         whole = {name: v.astype(np.float64) if v.dtype == np.float32 else v for name, v in BATCH.items()}
         gradient, value = gradient_of(objective)
@@ -85,9 +85,9 @@ def test_a_step_down_the_gradient_narrows_the_gap():
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0, np.nan])
-@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
-def test_a_batch_of_one_class_stays_finite_and_leaves_the_threshold(readers, label):
-    objective, state = start(EqualisedOdds(track_threshold=True), *readers)
+@pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
+def test_a_batch_of_one_class_stays_finite_and_leaves_the_threshold(diagnosers, label):
+    objective, state = start(EqualisedOdds(track_threshold=True), *diagnosers)
     call = value_of(objective)
     _, state, _ = call(state, seen(BATCH))
     tau = np.asarray(state["tau"])
@@ -130,7 +130,7 @@ def test_the_tracked_threshold_moves_towards_balance_and_stays_bounded():
     call, bright = value_of(objective), seen(BATCH, shift=0.3)
     for _ in range(40):
         _, state, _ = call(state, bright)
-    score = np.asarray(setting("bright").readers[0].diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(bright["clean"])))
+    score = np.asarray(context("bright").diagnosers[0].diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(bright["clean"])))
     tau = np.asarray(state["tau"])
     assert np.all((tau > 0.5) & (tau <= 0.98))
     for t in range(2):
@@ -153,9 +153,9 @@ def test_normalisation_lets_the_term_shrink():
     assert int(state["scale"]["steps"]) == 3
 
 
-@pytest.mark.parametrize("readers", [("bright", "outline")], ids="+".join)
-def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(readers):
-    objective, state = start(EqualisedOdds(track_threshold=True), *readers)
+@pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
+def test_value_state_and_gradient_do_not_depend_on_the_number_of_devices(diagnosers):
+    objective, state = start(EqualisedOdds(track_threshold=True), *diagnosers)
     whole = seen(BATCH)
     uneven = {**whole, "weight": np.where(np.arange(16) < 5, 0.0, 1.0).astype(np.float32)}
 
@@ -200,4 +200,4 @@ def test_an_attribute_or_task_that_nobody_knows_is_named():
     with pytest.raises(ValueError, match="'height' needs attributes of cohort 'small'"):
         start(EqualisedOdds(attributes=("height",)))[0].groups  # noqa: B018
     with pytest.raises(ValueError, match="no frozen diagnoser reads 'tumour'"):
-        EqualisedOdds(tasks=("tumour",)).objective(setting("bright"))
+        EqualisedOdds(tasks=("tumour",)).objective(context("bright"))

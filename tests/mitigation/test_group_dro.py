@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.mitigation import GroupDro, make_mitigation
-from tests.support.mitigation_fakes import batch, gradient_of, seen, setting, value_of
+from tests.support.mitigation_fakes import batch, context, gradient_of, seen, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)
 
 
 def start(**fields):
-    objective = GroupDro(**{"warmup": 0, **fields}).objective(setting("bright"))
+    objective = GroupDro(**{"warmup": 0, **fields}).objective(context("bright"))
     return objective, objective.init(KEY, BATCH)
 
 

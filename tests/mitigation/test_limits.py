@@ -1,4 +1,4 @@
-"""Limits of the objectives: tiny and doubled weights, one loss alone, balanced groups, rows of no weight; and what a setting refuses."""
+"""Limits of the objectives: tiny and doubled weights, one loss alone, balanced groups, rows of no weight; and what a context refuses."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from fairrecon_jax.mitigation import Adversarial, EqualisedOdds, GroupDro, Mitigation, Reweighting, Setting, make_mitigation, register
+from fairrecon_jax.mitigation import (
+    Adversarial,
+    EqualisedOdds,
+    GroupDro,
+    Mitigation,
+    MitigationContext,
+    Reweighting,
+    make_mitigation,
+    register,
+)
 from fairrecon_jax.mitigation.adversarial import correlation_loss, entropy_loss, standardised
 from fairrecon_jax.mitigation.interface import check_choice, check_positive
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, mean_everywhere
 from fairrecon_jax.mitigation.sampling import capped, effective_size, inverse_frequency, joint_cells, sample
 from fairrecon_jax.types import CohortSpec
-from tests.support.mitigation_fakes import SPEC, batch, gradient_of, on_devices, seen, setting, value_of
+from tests.support.mitigation_fakes import SPEC, batch, context, gradient_of, on_devices, seen, value_of
 
 BATCH = batch(32)
 KEY = jax.random.key(0)
 TERMS = {"equalised_odds": {"warmup": 0, "decay": 0.0}, "group_dro": {"warmup": 0}, "adversarial": {"hidden": 8}}
 
 
-def start(kind, readers=("bright",), **fields):
-    objective = make_mitigation(kind, **{**TERMS[kind], **fields}).objective(setting(*readers))
+def start(kind, diagnosers=("bright",), **fields):
+    objective = make_mitigation(kind, **{**TERMS[kind], **fields}).objective(context(*diagnosers))
     return objective, objective.init(KEY, BATCH)
 
 
@@ -108,7 +117,7 @@ def test_equalised_odds_of_groups_that_are_treated_alike_is_the_task_loss():
     assert float(value) == pytest.approx(float(metrics["task_loss"]), rel=1e-5)
     alone, kept = start("equalised_odds", attributes=("sex",), task_weight=0.0)
     assert float(value_of(alone)(kept, seen(twice))[0]) == pytest.approx(0, abs=1e-9)
-    score = setting("bright").readers[0].diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(twice["image"]))
+    score = context("bright").diagnosers[0].diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(twice["image"]))
     known = ~np.isnan(twice["labels"])
     wanted = log_loss(twice["labels"][known], np.asarray(score, float)[known])
     assert float(metrics["task_loss"]) == pytest.approx(wanted, rel=1e-5)
@@ -179,29 +188,29 @@ def test_task_losses_are_scikit_learns_and_stay_finite():
 
 def test_a_readout_holds_the_chosen_tasks_in_order():
     whole = {name: jnp.asarray(value) for name, value in BATCH.items()}
-    both = Readout(setting("outline", "bright"))
+    both = Readout(context("outline", "bright"))
     assert [t.name for t in both.tasks] == ["oedema", "effusion", "tumour"]
     assert (both.count("classification"), both.count("segmentation")) == (2, 1)
     found = both(both.frozen(), whole["image"], whole)
     assert (found.scores.shape, found.dice.shape) == ((32, 2), (32, 1))
     np.testing.assert_array_equal(found.known, ~np.isnan(BATCH["labels"]))
     np.testing.assert_array_equal(found.present[:, 0], BATCH["mask"].any((1, 2, 3)))
-    one = Readout(setting("outline", "bright"), ("effusion",))
+    one = Readout(context("outline", "bright"), ("effusion",))
     alone = one(one.frozen(), whole["image"], whole)
     np.testing.assert_array_equal(alone.scores[:, 0], found.scores[:, 1])
     assert alone.dice.shape == (32, 0)
 
 
 def test_groups_stand_side_by_side():
-    groups = Groups(setting("bright"))
+    groups = Groups(context("bright"))
     assert (groups.sizes, groups.slices, groups.total) == ((2, 3), (slice(0, 2), slice(2, 5)), 5)
-    members = np.asarray(Groups(setting(), ("race",)).members({"attributes": np.array([[0, 2], [1, -1], [-1, 0]])}))
+    members = np.asarray(Groups(context(), ("race",)).members({"attributes": np.array([[0, 2], [1, -1], [-1, 0]])}))
     np.testing.assert_array_equal(members, [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
 
 
 @pytest.mark.parametrize("options", [EqualisedOdds(warmup=1), GroupDro(warmup=1)])
 def test_batches_without_a_label_or_region_leave_the_divisor_to_the_first_that_has_one(options):
-    objective = options.objective(setting("bright", "outline"))
+    objective = options.objective(context("bright", "outline"))
     blank = {**BATCH, "labels": np.full_like(BATCH["labels"], np.nan), "mask": 0 * BATCH["mask"]}
     call, fresh = value_of(objective), objective.init(KEY, BATCH)
     state = fresh
@@ -214,24 +223,24 @@ def test_batches_without_a_label_or_region_leave_the_divisor_to_the_first_that_h
 def test_what_a_setting_refuses():
     nothing = CohortSpec("bare", "Bare", "xray", SPEC.tasks, (), SPEC.degradation)
     with pytest.raises(ValueError, match="a mitigation needs attributes of cohort 'bare'; these are: none"):
-        Setting(nothing).attributes(())
+        MitigationContext(nothing).attributes(())
     with pytest.raises(ValueError, match="no frozen diagnoser reads any task; tasks that are read: none"):
-        Setting(SPEC).tasks(())
+        MitigationContext(SPEC).tasks(())
     with pytest.raises(ValueError, match="no frozen diagnoser reads 'bone'; tasks that are read: effusion, oedema"):
-        setting("bright").tasks(("bone", "oedema"))
+        context("bright").tasks(("bone", "oedema"))
     with pytest.raises(ValueError, match="task 'oedema' is read by the diagnosers Bright and Bright"):
-        setting("bright", "outline", "bright")
-    assert [a.name for a in Setting(SPEC).attributes(("race", "sex"))] == ["sex", "race"]
-    assert [t.name for t in setting("bright", "outline").tasks(())] == ["tumour", "oedema", "effusion"]
-    assert [Setting(SPEC).column(a) for a in SPEC.attributes] == [0, 1]
+        context("bright", "outline", "bright")
+    assert [a.name for a in MitigationContext(SPEC).attributes(("race", "sex"))] == ["sex", "race"]
+    assert [t.name for t in context("bright", "outline").tasks(())] == ["tumour", "oedema", "effusion"]
+    assert [MitigationContext(SPEC).column(a) for a in SPEC.attributes] == [0, 1]
 
 
 def test_a_mitigation_does_one_thing():
-    assert Mitigation().sampling(Setting(SPEC), np.zeros((2, 2)), np.zeros((2, 3))) is None
-    assert Mitigation().objective(Setting(SPEC)) is None
-    assert Reweighting().objective(setting("bright")) is None
+    assert Mitigation().sampling(MitigationContext(SPEC), np.zeros((2, 2)), np.zeros((2, 3))) is None
+    assert Mitigation().objective(MitigationContext(SPEC)) is None
+    assert Reweighting().objective(context("bright")) is None
     for options in (EqualisedOdds(), GroupDro(), Adversarial()):
-        assert options.sampling(Setting(SPEC), BATCH["attributes"], np.zeros((32, 3))) is None
+        assert options.sampling(MitigationContext(SPEC), BATCH["attributes"], np.zeros((32, 3))) is None
 
 
 def test_the_registry_and_its_checks_name_what_is_wrong():

@@ -14,14 +14,14 @@ from fairrecon_jax.mitigation import MITIGATIONS, Adversarial, EqualisedOdds, Gr
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.metrics_writer import read_metrics
-from tests.support.mitigation_fakes import Ghost, Rows, dim, setting
+from tests.support.mitigation_fakes import Ghost, Rows, context, dim
 
 CONFIG = TrainConfig(steps=8, batch_size=8, learning_rate=0.01, checkpoint_every=1, log_every=1)
 
 
 def run(workdir, options, cohort=None, devices=1, config=CONFIG):
     cohort = cohort or Rows()
-    objective = None if options is None else options.objective(setting("bright", "outline"))
+    objective = None if options is None else options.objective(context("bright", "outline"))
     start = Ghost().init(jax.random.key(0), None)
     return fit(Ghost(), (cohort, np.arange(24)), None, config, workdir, prepare=dim, objective=objective, initial=start, devices=devices)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.data.loader import train_batches
-from fairrecon_jax.mitigation import Reweighting, Setting, effective_size, make_mitigation
+from fairrecon_jax.mitigation import MitigationContext, Reweighting, effective_size, make_mitigation
 from fairrecon_jax.mitigation.sampling import capped, inverse_frequency, joint_cells, sample
 from tests.support.mitigation_fakes import SPEC, Rows
 
@@ -21,7 +21,7 @@ def shares(weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
 
 
 def test_every_joint_group_is_drawn_equally():
-    found = Reweighting(cap=0).sampling(Setting(SPEC), ATTRIBUTES, OUTCOMES)
+    found = Reweighting(cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
     np.testing.assert_allclose(shares(found.weights, *ATTRIBUTES.T), 1 / 8, rtol=1e-12)
     assert found.weights.mean() == pytest.approx(1, abs=1e-12)
     assert sum(cell["rows"] for cell in found.cells) == 400
@@ -30,9 +30,9 @@ def test_every_joint_group_is_drawn_equally():
 
 
 def test_an_outcome_enters_the_joint_and_its_unknown_is_a_group_or_left_out():
-    crossed = Reweighting(("sex",), outcome="effusion", cap=0).sampling(Setting(SPEC), ATTRIBUTES, OUTCOMES)
+    crossed = Reweighting(("sex",), outcome="effusion", cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
     np.testing.assert_allclose(shares(crossed.weights, ATTRIBUTES[:, 0], np.nan_to_num(OUTCOMES[:, 2], nan=-1)), 1 / 6, rtol=1e-12)
-    left = Reweighting(("sex", "race"), outcome="effusion", unknown="leave_out", cap=0).sampling(Setting(SPEC), ATTRIBUTES, OUTCOMES)
+    left = Reweighting(("sex", "race"), outcome="effusion", unknown="leave_out", cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
     unknown = (ATTRIBUTES < 0).any(1) | np.isnan(OUTCOMES[:, 2])
     np.testing.assert_array_equal(left.weights == 0, unknown)
     assert left.summary()["drawn_rows"] == (~unknown).sum()
@@ -40,7 +40,7 @@ def test_an_outcome_enters_the_joint_and_its_unknown_is_a_group_or_left_out():
 
 def test_weights_follow_groups_and_not_the_exact_age():
     with pytest.raises(ValueError, match="'age_years' needs attributes of cohort 'small'; these are: sex, race"):
-        Reweighting(("age_years",)).sampling(Setting(SPEC), ATTRIBUTES, OUTCOMES)
+        Reweighting(("age_years",)).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
 
 
 def test_the_cap_bounds_weights_and_the_effective_size_says_what_is_left():
@@ -76,6 +76,6 @@ def test_a_refused_field_is_named(fields, message):
 
 def test_an_unknown_outcome_and_an_empty_selection_are_named():
     with pytest.raises(ValueError, match="outcome 'fracture' is no task; these are: tumour, oedema, effusion"):
-        Reweighting(outcome="fracture").sampling(Setting(SPEC), ATTRIBUTES, OUTCOMES)
+        Reweighting(outcome="fracture").sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
     with pytest.raises(ValueError, match="nothing is left to draw"):
         joint_cells(np.full((3, 1), -1), "leave_out")

@@ -178,13 +178,13 @@ def test_gap_forests_say_the_verdict_in_words(mri, attribute):
 
 def test_gap_forests_draw_the_chance_floor(mri):
     gap = forest.gap_forest(mri, "sex").figure.axes[0]
-    floors = mri.gap_changes(attribute="sex", metric="eodd")["chance_floor"].dropna()
-    assert sorted(bar.get_width() for bar in gap.patches if abs(bar.get_height()) == 1.0) == pytest.approx(sorted(floors))
+    nulls = mri.gap_changes(attribute="sex", metric="eodd")["permutation_null"].dropna()
+    assert sorted(bar.get_width() for bar in gap.patches if abs(bar.get_height()) == 1.0) == pytest.approx(sorted(nulls))
 
 
 def test_strong_marks_are_the_changed_ones(mri):
     rows = mri.fairness.copy()
-    change = (rows["version"] == "change") & (rows["convention"] == "estimable")
+    change = (rows["version"] == "change") & (rows["convention"] == "worst_case_estimable")
     rows.loc[change, "verdict"] = np.where(rows.loc[change, "task"] == "grade", "widened", "within chance")
     drawing = forest.overview(dataclasses.replace(mri, fairness=rows))
     strong = [line for axes in drawing.figure.axes for line in axes.lines if line.get_marker() == "o" and line.get_alpha() == 1.0]
@@ -285,7 +285,7 @@ def test_group_changes_that_are_unknown_are_said_to_be(mri):
 def test_a_figure_without_a_single_known_change_is_left_out(mri):
     rows = mri.fairness.copy()
     mine = rows["metric"].isin(["eodd", "gap_sensitivity"])
-    rows.loc[mine, ["value", "change", "original", "chance_floor"]] = math.nan
+    rows.loc[mine, ["value", "change", "original", "permutation_null"]] = math.nan
     found = dataclasses.replace(mri, fairness=rows)
     assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(found)} == {"bias_change_eodd"}
     assert {d.key for d in groups.group_changes(found)} == {"group_change_sex_dice", "group_change_age_dice"}

@@ -98,7 +98,7 @@ def test_untested_tables_say_that_no_test_ran(study):
 def test_conventions_side_by_side(study):
     frame = record.conventions(study).frame
     verdicts = dict(zip(frame["convention"], frame["verdicts"], strict=False))
-    assert verdicts == {"estimable": "yes", "published": "no verdict under this convention"}
+    assert verdicts == {"worst_case_estimable": "yes", "mean": "no verdict under this convention"}
     assert set(frame["gap"]) == {"EODD", "EOP", "SER", "Delta-Dice"}
 
 
@@ -119,14 +119,14 @@ def test_thresholds_are_listed_once_per_task(study):
 
 
 def test_identifiers_are_withheld_from_free_text():
-    hide = privacy.hider(["SECRET00007", "TCGA_CS_4941"], keep=False)
+    hide = privacy.redactor(["SECRET00007", "TCGA_CS_4941"], keep=False)
     assert hide("mask of SECRET00007/study1 missing") == "mask of [withheld]/study1 missing"
     assert hide("TCGA_CS_4941.tif, lateral") == "[withheld] lateral" or "4941" not in hide("TCGA_CS_4941.tif, lateral")
     assert hide("nothing to hide") == "nothing to hide"
 
 
 def test_names_of_several_words_and_paths_are_withheld_whole_the_longest_first():
-    hide = privacy.hider(["Anna Meier", "Anna Meier-Lang 2", "a/b/img_001.png", "#77001"], keep=False)
+    hide = privacy.redactor(["Anna Meier", "Anna Meier-Lang 2", "a/b/img_001.png", "#77001"], keep=False)
     assert hide("patient Anna Meier: no age") == "patient [withheld]: no age"
     assert hide("Anna Meier-Lang 2, Anna Meier") == "[withheld], [withheld]"
     assert hide("/data/a/b/img_001.png unreadable") == "/data/[withheld] unreadable"
@@ -139,9 +139,9 @@ def test_names_are_looked_up_by_their_rarest_word():
 
 
 def test_short_names_are_not_mistaken_for_words():
-    hide = privacy.hider(["1", "test"], keep=False)
+    hide = privacy.redactor(["1", "test"], keep=False)
     assert hide("1 test of 1") == "1 test of 1"
 
 
 def test_identifiers_stay_where_asked_for():
-    assert privacy.hider(["SECRET00007"], keep=True)("SECRET00007") == "SECRET00007"
+    assert privacy.redactor(["SECRET00007"], keep=True)("SECRET00007") == "SECRET00007"

@@ -259,7 +259,7 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     cells = [("unet", 4.0, "none")]
     rows = fake.fairness(SMALL, cells)
     rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
-    options = dataclasses.replace(QUICK, convention="paper", title="My <title>", identifiers=True)
+    options = dataclasses.replace(QUICK, convention="worst_case", title="My <title>", identifiers=True)
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
     assert "The convention &#39;paper&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text

@@ -13,7 +13,7 @@ from fairrecon_jax.report.figures import comparison, drawing, gaps, groups
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.select import NUMBERS, TEXT, Findings
 from fairrecon_jax.report.tables import record, sheets, table
-from fairrecon_jax.report.tables.table import Missing, Sheet
+from fairrecon_jax.report.tables.table import Missing, Table
 from tests.support import report_fake as fake
 
 NAN = float("nan")
@@ -21,7 +21,7 @@ NAN = float("nan")
 
 def study(performance=(), fairness=(), spec=None) -> Findings:
     """Findings of rows given as partial dictionaries at the brain study's headline level."""
-    base = {"cohort": "ucsf_pdgm", "reconstructor": "unet", "level": 8.0, "mitigation": "none", "seed": 0, "convention": "estimable"}
+    base = {"cohort": "ucsf_pdgm", "reconstructor": "unet", "level": 8.0, "mitigation": "none", "seed": 0, "convention": "worst_case_estimable"}
 
     def table(rows) -> pd.DataFrame:
         return pd.DataFrame([fake._row(**{**base, **row}) for row in rows], columns=[*TEXT, *NUMBERS])
@@ -34,7 +34,7 @@ def study(performance=(), fairness=(), spec=None) -> Findings:
 
 def test_a_latex_table_by_hand():
     frame = pd.DataFrame([["a_b", 0.5, Missing("few")], ["c", 1200, None]], columns=["name", "50 %", "n"])
-    made = table.latex(Sheet("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))))
+    made = table.latex(Table("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))))
     assert made == "\n".join(
         [
             r"\begin{table}",
@@ -58,13 +58,13 @@ def test_a_latex_table_by_hand():
 
 @pytest.mark.parametrize(("labels", "layout"), [(1, "lrr"), (2, "llr"), (3, "lll")])
 def test_row_labels_stand_left_and_numbers_right(labels, layout):
-    sheet = Sheet("k", "t", "c", pd.DataFrame([[1, 2, 3]], columns=["a", "b", "c"]), labels=labels)
+    sheet = Table("k", "t", "c", pd.DataFrame([[1, 2, 3]], columns=["a", "b", "c"]), labels=labels)
     assert rf"\begin{{tabular}}{{{layout}}}" in table.latex(sheet)
     assert "multicolumn" not in table.latex(sheet)
 
 
 def test_a_latex_table_without_rows_is_its_head():
-    lines = table.latex(Sheet("k", "t", "c", pd.DataFrame(columns=["a", "b"]))).splitlines()
+    lines = table.latex(Table("k", "t", "c", pd.DataFrame(columns=["a", "b"]))).splitlines()
     assert lines[lines.index(r"\midrule") + 1] == r"\bottomrule"
 
 
@@ -86,8 +86,8 @@ def test_csv_by_hand():
 
 def test_missing_cells_of_repeated_columns_are_all_counted():
     frame = pd.DataFrame([[Missing("few"), Missing("few")], [1, Missing("none")]], columns=pd.Index(["x", "x"]))
-    assert Sheet("k", "t", "c", frame).reasons() == [("few", 2), ("none", 1)]
-    assert Sheet("k", "t", "c", frame[:0]).reasons() == []
+    assert Table("k", "t", "c", frame).reasons() == [("few", 2), ("none", 1)]
+    assert Table("k", "t", "c", frame[:0]).reasons() == []
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_a_cell_of_the_page(value, label, expected):
     assert cell(value, label) == expected
 
 
-def page(sheet: Sheet) -> str:
+def page(sheet: Table) -> str:
     return str(build.environment().get_template("macros.html").module.sheet(build.Placed("table", 3, sheet)))
 
 
 def test_a_table_of_the_page_has_number_caption_heads_and_reasons():
     frame = pd.DataFrame([["x", Missing("few & small")], ["y", Missing("few & small")], ["z", Missing("none")]], columns=["<name>", "n"])
-    made = page(Sheet("key", "Ti<tle", "Cap>tion", frame, spans=(("by sex", 2),)))
+    made = page(Table("key", "Ti<tle", "Cap>tion", frame, spans=(("by sex", 2),)))
     assert "<b>Table 3. Ti&lt;tle.</b> Cap&gt;tion" in made
     assert '<th scope="colgroup" colspan="2" class="span">by sex</th>' in made
     assert '<th scope="col">&lt;name&gt;</th>' in made
@@ -147,24 +147,24 @@ def test_a_table_of_the_page_has_number_caption_heads_and_reasons():
 
 def test_a_long_table_is_folded_and_many_reasons_are_cut():
     frame = pd.DataFrame({"name": range(121), "n": [Missing(f"reason {i % 8}") for i in range(121)]})
-    made = page(Sheet("key", "Title", "Caption", frame, folded=True))
+    made = page(Table("key", "Title", "Caption", frame, folded=True))
     assert '<details class="long"><summary><b>Table 3.</b> Title (121 rows)</summary>' in made
     assert made.count("</details>") == 1
     assert "; 2 more reasons in the CSV." in made
-    assert 'class="long"' not in page(Sheet("key", "Title", "Caption", frame[:120], folded=True))
+    assert 'class="long"' not in page(Table("key", "Title", "Caption", frame[:120], folded=True))
 
 
 def test_a_table_without_missing_cells_has_no_note():
-    made = page(Sheet("key", "t", "c", pd.DataFrame({"a": ["x"]})))
+    made = page(Table("key", "t", "c", pd.DataFrame({"a": ["x"]})))
     assert "not estimable" not in made
     assert 'class="span"' not in made
 
 
 def test_blocks_are_numbered_by_their_kind_and_written_with_their_files(tmp_path):
-    place = build.placer(tmp_path, ReportOptions(dpi=50), set())
+    place = build.block_writer(tmp_path, ReportOptions(dpi=50), set())
     with drawing.canvas(1.0, 2.0) as figure:
         figure.subplots().plot([0, 1])
-    sheet = Sheet("numbers", "t", "c", pd.DataFrame({"a": [1]}))
+    sheet = Table("numbers", "t", "c", pd.DataFrame({"a": [1]}))
     picture = drawing.Drawing("picture", "t", "c", "alt", figure, pd.DataFrame({"x": [0.5]}))
     made = [place(block) for block in (sheet, picture, sheet)]
     assert [(m.kind, m.number, m.width, m.height) for m in made] == [("table", 1, 0, 0), ("figure", 1, 192, 96), ("table", 2, 0, 0)]
@@ -229,7 +229,7 @@ def test_the_mean_score_is_over_tasks_that_both_have():
 def test_a_gap_of_image_quality_without_floor_and_test_says_so():
     row = {"metric": "gap_ssim", "attribute": "sex", "version": "reconstructed", "unit": "image", "value": 0.0123, "ci_low": 0.01}
     frame = sheets.image_gaps(study(fairness=[row])).frame
-    assert frame.iloc[0].tolist()[3:] == ["U-Net", "0.012", Missing("no floor was computed"), Missing("no test was run")]
+    assert frame.iloc[0].tolist()[3:] == ["U-Net", "0.012", Missing("no null was computed"), Missing("no test was run")]
 
 
 @pytest.mark.parametrize(
@@ -242,17 +242,17 @@ def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, whe
     assert (found["where"], found["adjusted p"], found["n"], found["flipped"]) == (where, "< 0.001", 500, 12)
     assert ",500,12," in table.csv(sheets.verdicts(study(fairness=[row, change("type", 1.0, "within chance")])).frame)
     assert found["verdict"].endswith(verdict)
-    assert (found["chance floor"], found["detectable"]) == ("–", "–")
+    assert (found["permutation null"], found["detectable"]) == ("–", "–")
 
 
 def test_conventions_average_what_was_estimated():
     base = {"attribute": "sex", "metric": "eodd", "version": "change", "unit": "patient"}
     rows = [{**base, "task": "grade", "original": 0.1, "reconstructed": 0.3, "change": 0.2, "verdict": "widened"}]
     rows += [{**base, "task": "type", "original": 0.9, "verdict": "not estimable"}]
-    rows += [{**base, "task": "grade", "convention": "published"}]
+    rows += [{**base, "task": "grade", "convention": "mean"}]
     frame = record.conventions(study(fairness=rows)).frame
-    assert frame.iloc[0].tolist() == ["EODD", "estimable", 2, "0.100", "0.300", "+0.200", "yes"]
-    assert frame.iloc[1].tolist() == ["EODD", "published", 1, *[Missing("nothing estimated")] * 3, "no verdict under this convention"]
+    assert frame.iloc[0].tolist() == ["EODD", "worst_case_estimable", 2, "0.100", "0.300", "+0.200", "yes"]
+    assert frame.iloc[1].tolist() == ["EODD", "mean", 1, *[Missing("nothing estimated")] * 3, "no verdict under this convention"]
     assert record.conventions(study()) is None
 
 
@@ -270,8 +270,8 @@ def test_the_first_finite_number_is_taken():
 
 def test_baselines_come_from_original_rows_and_else_from_change_rows():
     original = {"task": "grade", "attribute": "sex", "metric": "eodd", "version": "original", "unit": "patient", "value": 0.2}
-    moved = change("grade", 5.0, "widened", original=0.7, chance_floor=0.05)
-    assert gaps.baseline_rows(study(fairness=[moved, original]))[["value", "chance_floor"]].to_numpy().tolist() == [[0.2, 0.05]]
+    moved = change("grade", 5.0, "widened", original=0.7, permutation_null=0.05)
+    assert gaps.baseline_rows(study(fairness=[moved, original]))[["value", "permutation_null"]].to_numpy().tolist() == [[0.2, 0.05]]
     assert gaps.baseline_rows(study(fairness=[moved]))["value"].tolist() == [0.7]
     nothing = gaps.baseline_rows(study(fairness=[{**original, "value": NAN, "reason": "few"}]))
     assert nothing["reason"].tolist() == ["few"]
@@ -279,10 +279,10 @@ def test_baselines_come_from_original_rows_and_else_from_change_rows():
 
 
 def test_a_floor_of_reconstructions_is_not_one_of_originals():
-    row = {"task": "grade", "attribute": "sex", "metric": "eodd", "unit": "patient", "chance_floor": 0.05, "reason": "no originals"}
+    row = {"task": "grade", "attribute": "sex", "metric": "eodd", "unit": "patient", "permutation_null": 0.05, "reason": "no originals"}
     found = study(fairness=[{**row, "version": "change"}, {**row, "version": "reconstructed", "value": 0.2}])
-    assert gaps.baseline_rows(found)[["value", "chance_floor"]].isna().all(axis=None)
-    assert sheets.baseline(found).frame["mean chance floor"].tolist() == ["–"]
+    assert gaps.baseline_rows(found)[["value", "permutation_null"]].isna().all(axis=None)
+    assert sheets.baseline(found).frame["mean permutation null"].tolist() == ["–"]
 
 
 def test_sweeps_average_gaps_above_no_gap_at_the_headline_level():

@@ -22,7 +22,7 @@ def compared() -> pd.DataFrame:
     names = {"original": "unmitigated", "reconstructed": "mitigated"}
     table["version"] = table["version"].replace(names)
     table["verdict"] = table["verdict"].replace({"narrowed": "helped", "widened": "harmed", "within chance": "no detectable effect"})
-    return table[table["convention"] != "published"]
+    return table[table["convention"] != "mean"]
 
 
 def swept(chosen: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.report.tables import table
-from fairrecon_jax.report.tables.table import Missing, Sheet
+from fairrecon_jax.report.tables.table import Missing, Table
 
 NAN = float("nan")
 
@@ -70,9 +70,9 @@ def test_latex_is_escaped(hostile, harmless):
     assert table.escape_latex(hostile) == harmless
 
 
-def sheet() -> Sheet:
+def sheet() -> Table:
     frame = pd.DataFrame([["a_b & c", 0.5, Missing("too few")], ["<i>", 2, Missing("too few")]], columns=["name", "50 %", "x"])
-    return Sheet("key", "A & B", "100 % of it", frame, spans=(("", 1), ("both_levels", 2)))
+    return Table("key", "A & B", "100 % of it", frame, spans=(("", 1), ("both_levels", 2)))
 
 
 def test_latex_table_has_one_line_per_row_and_equal_columns():
@@ -126,4 +126,4 @@ def test_csv_of_an_empty_table_is_its_header():
 
 def test_reasons_are_counted_commonest_first():
     frame = pd.DataFrame([[Missing("few"), Missing("none")], [Missing("few"), Missing()]], columns=["a", "b"])
-    assert Sheet("k", "t", "c", frame).reasons() == [("few", 2), ("no reason is given in the table", 1), ("none", 1)]
+    assert Table("k", "t", "c", frame).reasons() == [("few", 2), ("no reason is given in the table", 1), ("none", 1)]

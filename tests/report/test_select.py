@@ -60,19 +60,19 @@ def test_levels_outside_the_specification_are_kept(mri):
 
 
 def test_only_the_shown_convention_is_picked(mri):
-    assert set(mri.fairness["convention"]) == {"estimable", "published"}
-    assert set(mri.pick("fairness", metric="eodd")["convention"]) == {"estimable"}
-    assert mri.conventions == ["estimable", "published"]
+    assert set(mri.fairness["convention"]) == {"worst_case_estimable", "mean"}
+    assert set(mri.pick("fairness", metric="eodd")["convention"]) == {"worst_case_estimable"}
+    assert mri.conventions == ["worst_case_estimable", "mean"]
 
 
 def test_another_convention_can_be_shown(mri):
-    other = Findings.of(mri.spec, mri.performance, mri.fairness, "published")
-    assert set(other.pick("fairness", metric="eodd")["convention"]) == {"published"}
+    other = Findings.of(mri.spec, mri.performance, mri.fairness, "mean")
+    assert set(other.pick("fairness", metric="eodd")["convention"]) == {"mean"}
     assert (other.gap_changes()["verdict"] == "").all()
 
 
 def test_an_absent_convention_falls_back_to_one_that_was_computed(mri):
-    assert Findings.of(mri.spec, mri.performance, mri.fairness, "nonsense").convention in {"estimable", "published"}
+    assert Findings.of(mri.spec, mri.performance, mri.fairness, "nonsense").convention in {"worst_case_estimable", "mean"}
 
 
 def test_each_task_has_its_own_headline_gap(mri):
@@ -103,7 +103,7 @@ def test_one_threshold_rule_is_shown(mri):
 
 
 def test_seeds_are_merged_and_verdicts_must_agree(mri):
-    rows = mri.fairness[(mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "estimable")]
+    rows = mri.fairness[(mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable")]
     rows = (
         rows[rows["version"] == "change"]
         .head(2)
@@ -121,7 +121,7 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
 
 def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
     rows = mri.fairness[
-        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "estimable") & (mri.fairness["version"] == "change")
+        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable") & (mri.fairness["version"] == "change")
     ]
     rows = rows.head(2).assign(group="Male", label_stratum="positive", verdict="widened", reason="by 0.1")
     second = rows.assign(seed=1.0, group=["", "Male"], label_stratum=["", "positive"], verdict=["within chance", "widened"])

@@ -24,7 +24,7 @@ def judged(study: Findings, verdict: str, **columns: object) -> Findings:
     """The study with one verdict in all its headline gaps."""
     rows = study.fairness.copy()
     rows = rows[(rows["version"] != "change") | rows["change"].notna()]
-    mine = (rows["version"] == "change") & (rows["convention"] == "estimable")
+    mine = (rows["version"] == "change") & (rows["convention"] == "worst_case_estimable")
     rows.loc[mine, "verdict"] = verdict
     for column, value in columns.items():
         rows.loc[mine, column] = value

@@ -134,7 +134,7 @@ for _ in range(2):
     state, metrics = mapped(state, rows)
 out = map_rows(lambda shared, rows: shared * rows["value"])(jnp.float32(2), rows)
 np.testing.assert_allclose(out, 2 * rows["value"], rtol=1e-6)
-joined = processes.gather({"value": rows["value"], "index": rows["index"]})
+joined = processes.all_gather({"value": rows["value"], "index": rows["index"]})
 np.testing.assert_array_equal(joined["value"], shared.batch(8)["value"])
 np.testing.assert_array_equal(joined["index"], np.arange(8, dtype=np.int32))
 assert joined["index"].dtype == np.int32
@@ -170,14 +170,14 @@ def work():
     (folder / "done").write_text("")
     return {"by": number, "where": folder}
 
-print(processes.alone(work, "work"), (folder / "done").exists())
+print(processes.on_primary(work, "work"), (folder / "done").exists())
 write_atomic(folder / f"written_by_{number}", "")
 try:
-    processes.alone(lambda: {}["missing"], "find it")
+    processes.on_primary(lambda: {}["missing"], "find it")
 except Exception as error:
     print(type(error).__name__, error)
 try:
-    processes.alone(lambda: time.sleep(2), "sleep", hours=1 / 3600)
+    processes.on_primary(lambda: time.sleep(2), "sleep", hours=1 / 3600)
 except TimeoutError as error:
     print(error)
 """
@@ -197,8 +197,8 @@ def test_process_0_does_alone_what_only_one_may_do(tmp_path: Path) -> None:
 
 
 def test_one_process_is_alone_anyway() -> None:
-    assert processes.alone(lambda: 3, "count") == 3
-    assert processes.gather({"a": np.arange(2)})["a"].tolist() == [0, 1]
+    assert processes.on_primary(lambda: 3, "count") == 3
+    assert processes.all_gather({"a": np.arange(2)})["a"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_the_fairness_level_is_one_of_the_levels(levels, fairness):
     made = loose(degradation__levels=levels, degradation__fairness_level=fairness)
     with pytest.raises(ValueError) as refused:
         settings.studied_levels(made)
-    assert str(refused.value) == f"config.degradation.fairness_level {fairness} is not one of the levels {levels}"
+    assert str(refused.value) == f"config.degradation.headline_level {fairness} is not one of the levels {levels}"
 
 
 def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_from():

@@ -75,7 +75,7 @@ def test_the_examples_show_the_reconstructors_of_the_fairness_level(monkeypatch,
     tandem = types.SimpleNamespace(diagnosers=(), diagnose=lambda shared, images: {})
     tandem.reconstruct = lambda shared, batch: (batch["image"], batch["image"])
     workspace = types.SimpleNamespace(config=config, cohort=None, tandem=lambda name: (tandem, None))
-    workspace.spec = types.SimpleNamespace(degradation=types.SimpleNamespace(fairness_level=8.0))
+    workspace.spec = types.SimpleNamespace(degradation=types.SimpleNamespace(headline_level=8.0))
     workspace.shared = lambda name, level: {"diagnosers": {("unet", 8.0): ()}[name, level]}
     monkeypatch.setattr(panels, "example_rows", lambda workspace, count: np.arange(count))
     monkeypatch.setattr(panels, "read_rows", lambda cohort, rows: {"image": image})

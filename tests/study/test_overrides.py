@@ -27,9 +27,9 @@ def test_words_are_told_apart_and_the_last_of_a_field_counts():
 
 def test_a_field_keeps_the_kind_of_value_it_has():
     config = changed(seed="3", cohort__root="2020", degradation__fairness_level="8", degradation__levels="8.0", report__identifiers="True")
-    found = config.seed, config.cohort.root, config.degradation.fairness_level, config.degradation.levels, config.report.identifiers
+    found = config.seed, config.cohort.root, config.degradation.headline_level, config.degradation.levels, config.report.identifiers
     assert found == (3, "2020", 8.0, (8.0,), True)
-    assert isinstance(config.degradation.fairness_level, float)
+    assert isinstance(config.degradation.headline_level, float)
     assert changed(splits__fractions="[0.5, 0.2, 0.3]").splits.fractions == (0.5, 0.2, 0.3)
     assert dict(changed(mitigations="{}").mitigations) == {}
 

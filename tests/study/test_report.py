@@ -36,7 +36,7 @@ def test_classifiers_give_a_map_per_task_at_the_size_of_the_image():
 
 def test_every_level_has_the_noise_of_the_predictions():
     config = ConfigDict({"seed": 3, "cohort": {"image_size": 16}})
-    config.degradation = {"kind": "xray_low_dose", "levels": (1e5, 1e4, 3e3), "fairness_level": 1e4}
+    config.degradation = {"kind": "xray_low_dose", "levels": (1e5, 1e4, 3e3), "headline_level": 1e4}
     image = np.random.default_rng(0).uniform(size=(2, 16, 16, 1)).astype(np.float32)
     batch = {"image": image, "example_id": np.array([[1, 2], [3, 4]], np.uint32)}
     ladder = panels.degraded_ladder(types.SimpleNamespace(config=config, spec=fake.xray_spec(1)), batch)

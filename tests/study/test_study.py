@@ -38,9 +38,9 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
             block.groups = 4
         if block.kind == "irsde":
             block.update(preset="ode2_5", eval_preset="ode2_5", attention=False)
-    config.degradation.levels = (config.degradation.fairness_level,)
+    config.degradation.levels = (config.degradation.headline_level,)
     config.tandem.batch_size = 8
-    config.assess.update(replicates=20, flips=19, floor_draws=10)
+    config.assess.update(replicates=20, flips=19, null_draws=10)
     config.report.examples = 1
     return config
 
@@ -168,14 +168,14 @@ def test_a_changed_field_changes_only_what_depends_on_it(tmp_path):
     [
         ("cohort.image_size", 4, "config.cohort: image_size"),
         ("cohort.race", "two", "config.cohort: race"),
-        ("degradation.levels", (0.0,), "fairness_level|level"),
+        ("degradation.levels", (0.0,), "headline_level|level"),
         ("reconstructors.unet.kind", "vnet", "unknown reconstructor 'vnet'"),
         ("reconstructors.pix2pix.downsamplings", 7, "config.reconstructors.pix2pix: images of 64x64 pixels cannot be halved 7 times"),
         ("reconstructors.pix2pix.disc_layers", 5, "config.reconstructors.pix2pix: images of 64 pixels are too small"),
         ("reconstructors.unet.train.schedule", "step", "config.reconstructors.unet.train: schedule"),
         ("assess.replicates", 0, "config.assess: AssessOptions.replicates"),
         ("phantom.patients", -1, "config.phantom"),
-        ("degradation.fairness_level", 3.0, "config.degradation.fairness_level 3.0 is not one of"),
+        ("degradation.headline_level", 3.0, "config.degradation.headline_level 3.0 is not one of"),
         ("splits.fractions", (0.5, 0.6, 0.1), "config.splits: fractions must be three"),
         ("splits.fractions", ("a", "b", "c"), "config.splits: fractions must be three"),
         ("splits.diagnosis_fraction", 1.0, "config.splits: diagnosis_fraction"),

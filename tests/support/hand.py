@@ -52,7 +52,7 @@ def table(names: Sequence[str], scenarios: Mapping[str, Pairs] = SCENARIOS) -> p
 
 def options(**changes) -> AssessOptions:
     """Few draws, decisions at 0.5."""
-    quick = {"replicates": 20, "flips": 199, "floor_draws": 10, "threshold_rule": "fixed", "threshold_value": 0.5}
+    quick = {"replicates": 20, "flips": 199, "null_draws": 10, "threshold_rule": "fixed", "threshold_value": 0.5}
     return AssessOptions(**{**quick, **changes})
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.keys import example_keys
-from fairrecon_jax.mitigation import Reader, Setting
+from fairrecon_jax.mitigation import FrozenDiagnoser, MitigationContext
 from fairrecon_jax.runtime.devices import AXIS, shard
 from fairrecon_jax.training import Phase, PhaseOutput
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
@@ -103,10 +103,10 @@ def dim(whole: Any, key: Any) -> Any:
     return {**whole, "degraded": 0.5 + 0.5 * (whole["image"] - 0.5)}
 
 
-def setting(*readers: str) -> Setting:
+def context(*diagnosers: str) -> MitigationContext:
     """The cohort with the named diagnosers ("bright", "outline")."""
     made = {"bright": Bright(), "outline": Outline()}
-    return Setting(SPEC, tuple(Reader(made[name], {"params": {"gain": jnp.float32(8.0)}, "batch_stats": {}}) for name in readers))
+    return MitigationContext(SPEC, tuple(FrozenDiagnoser(made[name], {"params": {"gain": jnp.float32(8.0)}, "batch_stats": {}}) for name in diagnosers))
 
 
 def batch(size: int = 16, seed: int = 0) -> dict[str, np.ndarray]:

@@ -120,7 +120,7 @@ def _task_rows(
             "group": group,
             "metric": metric,
             "unit": unit,
-            "convention": "estimable",
+            "convention": "worst_case_estimable",
         }
         base |= {
             "n": n,
@@ -167,14 +167,14 @@ def fairness(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int = 
                 "group": group,
                 "reference_group": "all groups",
                 "version": "change",
-                "convention": "estimable",
+                "convention": "worst_case_estimable",
             }
             stratum = "positive" if stem == "sensitivity" else ""
             rows.append(_row(**cell, **named, label_stratum=stratum, value=delta, n=500.0, n_pos=100.0, verdict="within chance", **moved))
     for (recon, level, mitigation), attribute in itertools.product(cells, spec.attributes):
         cell = {"cohort": spec.name, "reconstructor": recon, "level": level, "mitigation": mitigation, "seed": 0, "unit": "image"}
-        measured = {"value": 0.2, "ci_low": 0.1, "ci_high": 0.3, "chance_floor": 0.06, "p_value": 0.2, "method": "permuted groups"}
-        named = {"attribute": attribute.name, "metric": "gap_psnr", "version": "reconstructed", "convention": "estimable"}
+        measured = {"value": 0.2, "ci_low": 0.1, "ci_high": 0.3, "permutation_null": 0.06, "p_value": 0.2, "method": "permuted groups"}
+        named = {"attribute": attribute.name, "metric": "gap_psnr", "version": "reconstructed", "convention": "worst_case_estimable"}
         rows.append(_row(**cell, **named, **measured))
     return pd.DataFrame(rows)[[*TEXT, *NUMBERS]]
 
@@ -182,13 +182,13 @@ def fairness(spec: CohortSpec, cells: list[tuple[str, float, str]], seed: int = 
 def _gap_rows(rng: np.random.Generator, base: dict[str, Any], gap: float, attribute: Attribute, spec: CohortSpec) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     worst = attribute.groups[-1]
-    for convention in ("estimable", "published"):
+    for convention in ("worst_case_estimable", "mean"):
         here: dict[str, Any] = {**base, "convention": convention, "n": 3900.0, "n_patients": 1300.0, "n_pos": 700.0, "n_neg": 3200.0}
         here["n_changed"] = float(rng.integers(20, 200))
-        here["chance_floor"] = (0.03 if len(attribute.groups) == 2 else 0.11) * (1 if spec.modality == "xray" else 2) + (
+        here["permutation_null"] = (0.03 if len(attribute.groups) == 2 else 0.11) * (1 if spec.modality == "xray" else 2) + (
             base["metric"] == "ser"
         )
-        if convention == "estimable" and rng.random() < 0.06:
+        if convention == "worst_case_estimable" and rng.random() < 0.06:
             reason = "fewer than 20 patients with the finding in every group but one"
             rows.append(_row(**{**here, "version": "change", "verdict": "not estimable", "reason": reason}))
             continue
@@ -198,7 +198,7 @@ def _gap_rows(rng: np.random.Generator, base: dict[str, Any], gap: float, attrib
         verdict = ("widened" if delta > 0 else "narrowed") if p < 0.02 else "within chance"
         tested = {"method": "difference in differences, sign flip", "family": f"{base['metric']} at all levels", "p_value": p}
         tested |= {"p_adjusted": min(1.0, 2.5 * p), "verdict": verdict, "mde": 2 * half, "group": worst, "label_stratum": "positive"}
-        if convention == "published":
+        if convention == "mean":
             tested = {"method": "paired bootstrap", "p_value": p}
         rows += _versions(here, gap, gap + delta, half, **tested)
     return rows
@@ -240,7 +240,7 @@ def examples(spec: CohortSpec, count: int = 2, size: int = 96) -> list[ExamplePa
         scores = {t.name: float(rng.uniform(0.2, 0.9)) for t in (task, *rest)}
         panels.append(
             ExamplePanel(
-                level=spec.degradation.fairness_level,
+                level=spec.degradation.headline_level,
                 original=image,
                 degraded=np.clip(image + rng.normal(0, 0.15, image.shape), 0, 1),
                 reconstructions=names,

@@ -12,12 +12,12 @@ def get_config() -> ConfigDict:
     c.cohort.update(name="ucsf_pdgm", image_size=32, tasks=("tumor",), attributes=("sex",))
     c.cohort.evaluate_slices = (1, 5)
     c.splits.fractions = (0.4, 0.3, 0.3)
-    c.degradation.update(kind="mri_radial", levels=(8.0,), fairness_level=8.0)
+    c.degradation.update(kind="mri_radial", levels=(8.0,), headline_level=8.0)
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 4, "depth": 1})
     c.reconstructors.unet.train = training(steps=2, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 4, "depth": 1})
     c.diagnosers.tumor.train = training(steps=2, batch_size=8, learning_rate=1e-2, selection="dice", mode="max")
     c.tandem.batch_size = 16
-    c.assess.update(replicates=20, flips=19, floor_draws=10)
+    c.assess.update(replicates=20, flips=19, null_draws=10)
     c.report.examples = 1
     return c

@@ -8,7 +8,7 @@ import pandas as pd
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import SLANTED, WIDTH, Drawing, canvas, few_ticks, fits, legend, point, signed
 from fairrecon_jax.report.select import Findings, clean, each, gap_metric, known, merge_seeds, one, task_metric
-from fairrecon_jax.report.tables.table import Sheet, fixed, p_cell, with_interval
+from fairrecon_jax.report.tables.table import Table, fixed, p_cell, with_interval
 
 WORDS = {
     "helped": "▼ helped",
@@ -28,7 +28,7 @@ def change_rows(findings: Findings) -> pd.DataFrame:
     return rows[rows["version"] == "change"]
 
 
-def verdicts(findings: Findings) -> Sheet | None:
+def verdicts(findings: Findings) -> Table | None:
     """What each mitigation did to each gap, with the verdict of the paired test."""
     rows = change_rows(findings)
     if rows.empty:
@@ -60,10 +60,10 @@ def verdicts(findings: Findings) -> Sheet | None:
         "more than chance explains. Harmed: it widened, or its sides swapped. Shifted: groups changed unequally, the largest gap did not "
         "clearly change. No detectable effect: a true change up to about 'detectable' may hide in it."
     )
-    return Sheet("mitigation_verdicts", "Did mitigation help?", caption, pd.DataFrame(records), labels=5, folded=len(records) > 20)
+    return Table("mitigation_verdicts", "Did mitigation help?", caption, pd.DataFrame(records), labels=5, folded=len(records) > 20)
 
 
-def price(findings: Findings) -> Sheet | None:
+def price(findings: Findings) -> Table | None:
     """Paired change of PSNR, AUROC and Dice of everyone, with intervals."""
     rows = change_rows(findings)
     if rows.empty:
@@ -82,7 +82,7 @@ def price(findings: Findings) -> Sheet | None:
         for row in each(rows)
     ]
     caption = "Paired over the same test images; intervals resample patients (AUROC: DeLong by patient)."
-    return Sheet("mitigation_price", "What mitigation cost, with intervals", caption, pd.DataFrame(records), labels=4) if records else None
+    return Table("mitigation_price", "What mitigation cost, with intervals", caption, pd.DataFrame(records), labels=4) if records else None
 
 
 def pareto_cells(findings: Findings) -> pd.DataFrame:

@@ -173,9 +173,9 @@ def original_handle() -> Line2D:
     return Line2D([], [], color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label="original images")
 
 
-def floor_handle() -> Rectangle:
-    """Legend entry of the chance floor."""
-    return Rectangle((0, 0), 1, 1, facecolor=style.FLOOR, label="chance floor")
+def null_handle() -> Rectangle:
+    """Legend entry of the permutation null."""
+    return Rectangle((0, 0), 1, 1, facecolor=style.NULL, label="permutation null")
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -1,4 +1,4 @@
-"""Forest plots: the change of every group gap with interval and verdict, and each gap before and after over its chance floor."""
+"""Forest plots: the change of every group gap with interval and verdict, and each gap before and after over its permutation null."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.drawing import Drawing, Marks, canvas, few_ticks, floor_handle, legend, not_estimable, signed, wrap
+from fairrecon_jax.report.figures.drawing import Drawing, Marks, canvas, few_ticks, legend, not_estimable, null_handle, signed, wrap
 from fairrecon_jax.report.figures.quality import change_panel
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
 from fairrecon_jax.report.tables.table import p_cell
@@ -41,7 +41,7 @@ def overview(findings: Findings) -> Drawing | None:
         "chance; n.e. = not estimable. Verdicts come "
         "from a test of all groups together, not from the interval of the largest gap, so the two can differ."
     )
-    return Drawing("overview_bias_change", "Change of the gap between groups", caption, speak(findings, rows), figure, rows)
+    return Drawing("overview_bias_change", "Change of the gap between groups", caption, alt_text(findings, rows), figure, rows)
 
 
 def metrics_used(findings: Findings, rows: pd.DataFrame) -> str:
@@ -58,7 +58,7 @@ def label(findings: Findings, task: str) -> str:
     return findings.task_title(task) + (f" ({style.metric_name(gap_metric(own))})" if own is not None and len(kinds) > 1 else "")
 
 
-def speak(findings: Findings, rows: pd.DataFrame) -> str:
+def alt_text(findings: Findings, rows: pd.DataFrame) -> str:
     """The changed gaps of a forest in words, for its alternative text."""
     named = [
         f"{findings.task_title(r.task)} by {r.attribute} with "
@@ -77,7 +77,7 @@ def speak(findings: Findings, rows: pd.DataFrame) -> str:
 
 
 def gap_forests(findings: Findings) -> list[Drawing]:
-    """For each attribute: gaps before and after over the chance floor, their change, its interval, verdict and p-value in words."""
+    """For each attribute: gaps before and after over the permutation null, their change, its interval, verdict and p-value in words."""
     return [d for a in findings.attributes if (d := gap_forest(findings, a)) is not None]
 
 
@@ -101,17 +101,17 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
             line[0].set_xlabel(f"{metric}: gap between groups")
             line[1].set_xlabel(f"change of {metric} (wider →)")
         before = Line2D([], [], marker="|", markersize=7, markeredgewidth=1.4, color=style.INK, linestyle="none", label="original images")
-        legend(figure, findings, rows, extra=(before, floor_handle()))
+        legend(figure, findings, rows, extra=(before, null_handle()))
     caption = (
         f"Groups by {attribute}, at "
         f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: the gap on originals (upright "
-        "dash) and on reconstructions (mark). The blue-grey bar is the chance floor, the gap that shuffled "
+        "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, the gap that shuffled "
         "groups of the same sizes show on average: "
         "a gap inside it is no evidence of a difference. Middle: its change with 95% interval. Right: the verdict and its p-value after "
         "correction for multiple comparisons."
     )
     key = f"gap_forest_{slug(attribute)}"
-    return Drawing(key, f"Gaps by {attribute} before and after, with verdicts", caption, speak(findings, rows), figure, rows)
+    return Drawing(key, f"Gaps by {attribute} before and after, with verdicts", caption, alt_text(findings, rows), figure, rows)
 
 
 def slug(name: str) -> str:
@@ -120,7 +120,7 @@ def slug(name: str) -> str:
 
 
 def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks: list[str], methods: list[tuple[str, str]]) -> None:
-    """Draws the three columns of a forest: gaps over the floor, changes, verdicts as text."""
+    """Draws the three columns of a forest: gaps over the null, changes, verdicts as text."""
     gap, change, words = line
     change.axvline(0, color=style.INK, linewidth=0.8)
     block = len(methods) + 0.6
@@ -139,8 +139,8 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
         else:
             not_estimable(change, 0, row.y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
         verdict_text(words, row)
-    floors = rows.dropna(subset=["chance_floor"])
-    gap.barh(floors["y"], floors["chance_floor"] - none, left=none, height=1.0, color=style.FLOOR, zorder=1)
+    nulls = rows.dropna(subset=["permutation_null"])
+    gap.barh(nulls["y"], nulls["permutation_null"] - none, left=none, height=1.0, color=style.NULL, zorder=1)
     before: dict[str, Any] = {"marker": "|", "markersize": 7, "markeredgewidth": 1.4, "color": style.INK, "linestyle": "none", "zorder": 5}
     gap.plot(rows["original"], rows["y"], **before)
     after.draw(gap)

@@ -21,23 +21,23 @@ from fairrecon_jax.report.figures.drawing import (
     Marks,
     canvas,
     fits,
-    floor_handle,
     legend,
     not_estimable,
+    null_handle,
     offsets,
     point,
     signed,
     stripes,
     wrap,
 )  # fmt: skip
-from fairrecon_jax.report.figures.forest import SIGNS, metrics_used, slug, speak
+from fairrecon_jax.report.figures.forest import SIGNS, alt_text, metrics_used, slug
 from fairrecon_jax.report.select import GAPS, Findings, changed, each, gap_metric, known
 
 FACES = {"widened": "#222222", "narrowed": "#ffffff", "reversed": "#5a5a5a", "shifted": "#8f8f8f"}
 
 
 def baseline(findings: Findings) -> Drawing | None:
-    """The gap of each task on the original images against its chance floor, one column per attribute."""
+    """The gap of each task on the original images against its permutation null, one column per attribute."""
     rows = baseline_rows(findings)
     tasks = findings.tasks_in(rows)
     attributes = findings.attributes_in(rows)
@@ -58,26 +58,26 @@ def baseline(findings: Findings) -> Drawing | None:
             line[0].set_yticks(range(len(names)), [wrap(findings.task_title(t), 24) for t in names])
             line[0].set_ylim(len(names) - 0.5, -0.5)
             none = 0.0 if kind == "classification" else 1.0
-            reach = float(np.nanmax([none, *rows.loc[rows["task"].isin(names), ["value", "chance_floor"]].to_numpy().ravel()]))
+            reach = float(np.nanmax([none, *rows.loc[rows["task"].isin(names), ["value", "permutation_null"]].to_numpy().ravel()]))
             line[0].set_xlim(none - 0.002, none + 1.06 * max(reach - none, 0.01))
             if reach == none:  # nothing but n.e.
                 line[0].set_xticks([])
         for axes, attribute in zip(grid[0], attributes, strict=True):
             axes.set_title(f"by {attribute}")
         dot = Line2D([], [], marker="o", color=style.INK, linestyle="none", label="gap on original images")
-        figure.legend(handles=[dot, floor_handle()], loc="outside upper left", ncols=2)
+        figure.legend(handles=[dot, null_handle()], loc="outside upper left", ncols=2)
     caption = (
         "The gap between groups that the diagnosis has before any reconstruction. The blue-grey bar is "
-        "the chance floor: the gap that shuffled "
-        "groups of the same sizes show on average. Small groups raise it. Only a gap well beyond its floor speaks for a difference."
+        "the permutation null: the gap that shuffled "
+        "groups of the same sizes show on average. Small groups raise it. Only a gap well beyond its null speaks for a difference."
     )
-    above = sum(known(r.value, r.chance_floor) and r.value > r.chance_floor for r in each(rows))
-    alt = f"Dot chart of {len(rows)} gaps on original images; {above} lie beyond their chance floor."
+    above = sum(known(r.value, r.permutation_null) and r.value > r.permutation_null for r in each(rows))
+    alt = f"Dot chart of {len(rows)} gaps on original images; {above} lie beyond their permutation null."
     return Drawing("baseline_gaps", "Gaps on the original images", caption, alt, figure, rows)
 
 
 def baseline_rows(findings: Findings) -> pd.DataFrame:
-    """One row per task and attribute with the gap on originals (`value`) and its chance floor, both NaN where it is unknown."""
+    """One row per task and attribute with the gap on originals (`value`) and its permutation null, both NaN where it is unknown."""
     records = []
     for task in findings.spec.tasks:
         rows = findings.pick("fairness", task=task.name, metric=gap_metric(task), attribute=findings.attributes)
@@ -89,10 +89,10 @@ def baseline_rows(findings: Findings) -> pd.DataFrame:
             value = first(plain.loc[plain["version"] == "original", "value"], plain["original"])
             reason = next((r for r in plain["reason"] if r), "")
             record = {"task": task.name, "attribute": attribute, "metric": gap_metric(task), "value": value}
-            floor = first(plain.loc[plain["version"] == "original", "chance_floor"], plain["chance_floor"])
+            null = first(plain.loc[plain["version"] == "original", "permutation_null"], plain["permutation_null"])
             here = known(value)
-            records.append({**record, "chance_floor": floor if here else math.nan, "reason": "" if here else reason})
-    return pd.DataFrame(records, columns=["task", "attribute", "metric", "value", "chance_floor", "reason"])
+            records.append({**record, "permutation_null": null if here else math.nan, "reason": "" if here else reason})
+    return pd.DataFrame(records, columns=["task", "attribute", "metric", "value", "permutation_null", "reason"])
 
 
 def first(*columns: pd.Series) -> float:
@@ -101,13 +101,13 @@ def first(*columns: pd.Series) -> float:
 
 
 def baseline_panel(axes: Axes, rows: pd.DataFrame, tasks: list[str]) -> None:
-    """Gaps of one attribute as dots over their floors."""
+    """Gaps of one attribute as dots over their nulls."""
     none = 1.0 if (rows["metric"] == "ser").any() else 0.0
     where = {t: i for i, t in enumerate(tasks)}
     for row in each(rows):
         y = where[row.task]
-        if known(row.chance_floor):
-            axes.barh(y, row.chance_floor - none, left=none, height=0.62, color=style.FLOOR, zorder=1)
+        if known(row.permutation_null):
+            axes.barh(y, row.permutation_null - none, left=none, height=0.62, color=style.NULL, zorder=1)
         if known(row.value):
             axes.plot(row.value, y, marker="o", color=style.INK, zorder=4)
         else:
@@ -154,7 +154,7 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
         + "n.e. = not estimable."
     )
     title = f"Change of {style.metric_name(metric)} per diagnosis and attribute"
-    return Drawing(f"bias_change_{metric}", title, caption, speak(findings, rows), figure, rows, folded=metric in ("eop", "delta_dice"))
+    return Drawing(f"bias_change_{metric}", title, caption, alt_text(findings, rows), figure, rows, folded=metric in ("eop", "delta_dice"))
 
 
 NO_TEST = "No test was run on these changes, so none of them is marked. "
@@ -272,7 +272,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
     )
     extra = "" if mitigation == "none" else f" ({style.mitigation_name(mitigation)})"
     key = "verdict_map" if mitigation == "none" else f"verdict_map_{slug(mitigation)}"
-    return Drawing(key, f"All verdicts at a glance{extra}", caption, speak(findings, rows), figure, rows, folded=mitigation != "none")
+    return Drawing(key, f"All verdicts at a glance{extra}", caption, alt_text(findings, rows), figure, rows, folded=mitigation != "none")
 
 
 def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
@@ -332,7 +332,7 @@ def volcano(findings: Findings) -> Drawing | None:
         "wider, higher up chance explains it less "
         "well. Marks above the dotted line hold after correction for multiple comparisons. A large change low down comes from small groups."
     )
-    return Drawing("volcano", "Size of the change against its p-value", caption, speak(findings, rows), figure, rows.drop(columns="height"))
+    return Drawing("volcano", "Size of the change against its p-value", caption, alt_text(findings, rows), figure, rows.drop(columns="height"))
 
 
 def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int = 8) -> None:

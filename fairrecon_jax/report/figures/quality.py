@@ -105,14 +105,14 @@ def overview(findings: Findings) -> Drawing | None:
             axes.set(ylabel=style.metric_name(metric) + what, title="Diagnosis" if metric == "auroc" else "Delineation")
             level_axis(axes, findings)
             start = f"{base:.2f} on originals; " if known(base) else ""
-            spoken.append(f"{style.metric_name(metric)} {start}{speak(findings, mean)}")
+            spoken.append(f"{style.metric_name(metric)} {start}{alt_text(findings, mean)}")
         legend(figure, findings, pd.concat([psnr, scores]), lines=True, extra=(original_handle(),) if findings.has_originals else ())
     caption = (
         "Each mark is one reconstruction method at one level of degradation, worse from left to right; "
         f"vertical lines are 95% intervals. {DASHED if findings.has_originals else ''}"
         "Averages over tasks carry no interval; every task with its interval is in the section on diagnosis."
     )
-    alt = "Line charts against the level. " + (f"PSNR: {speak(findings, psnr, 1)} " if not psnr.empty else "") + " ".join(spoken)
+    alt = "Line charts against the level. " + (f"PSNR: {alt_text(findings, psnr, 1)} " if not psnr.empty else "") + " ".join(spoken)
     return Drawing(
         "overview_performance", "Image quality and diagnosis against degradation", caption, alt, figure, pd.concat([psnr, scores])
     )
@@ -139,7 +139,7 @@ def mean_scores(rows: pd.DataFrame) -> tuple[pd.DataFrame, float, list[str]]:
     return mean, float(base), tasks
 
 
-def speak(findings: Findings, rows: pd.DataFrame, digits: int = 2) -> str:
+def alt_text(findings: Findings, rows: pd.DataFrame, digits: int = 2) -> str:
     """The values of each method over the levels in words, for alternative texts."""
     parts = []
     for recon, mitigation in findings.methods(rows):
@@ -175,7 +175,7 @@ def image_quality(findings: Findings) -> Drawing | None:
         "hatched panel was not computed, for the reason it gives."
     )
     alt = "Line charts against the level. " + " ".join(
-        f"{style.metric_name(m)}: {speak(findings, rows[rows['metric'] == m])}" for m in metrics
+        f"{style.metric_name(m)}: {alt_text(findings, rows[rows['metric'] == m])}" for m in metrics
     )
     return Drawing("image_quality", "Image quality against degradation", caption, alt, figure, rows)
 

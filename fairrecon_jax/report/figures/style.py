@@ -13,7 +13,7 @@ from fairrecon_jax.types import DegradationSpec
 INK = "#222222"
 GREY = "#767676"
 LIGHT = "#d9d9d9"
-FLOOR = "#cfd6dd"
+NULL = "#cfd6dd"
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings, each
-from fairrecon_jax.report.tables.table import Missing, Sheet, fixed, number
+from fairrecon_jax.report.tables.table import Missing, Table, fixed, number
 from fairrecon_jax.runtime.progress import duration
 
 KNOWN = ("config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions", "warnings")
@@ -50,7 +50,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
     return found + ([("More", pairs(others, ""))] if others else [])
 
 
-def run_times(provenance: Mapping[str, Any]) -> Sheet | None:
+def run_times(provenance: Mapping[str, Any]) -> Table | None:
     """Wall-clock time per stage.
 
     Raises:
@@ -66,10 +66,10 @@ def run_times(provenance: Mapping[str, Any]) -> Sheet | None:
     if not records:
         return None
     frame = pd.DataFrame(records, columns=["stage", "time"])
-    return Sheet("run_times", "Run times", "Wall-clock time of each stage on the machine that ran it.", frame)
+    return Table("run_times", "Run times", "Wall-clock time of each stage on the machine that ran it.", frame)
 
 
-def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]) -> Sheet | None:
+def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]) -> Table | None:
     """How many files or patients were left out, by reason; by name only where identifiers are asked for.
 
     Args:
@@ -88,17 +88,17 @@ def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[
         return None
     if isinstance(raw, Mapping):
         frame = pd.DataFrame({"reason": [hide(str(r)) for r in raw], "left out": [int(n) for n in raw.values()]})
-        return Sheet("exclusions", "What was left out", "Counts by reason.", frame)
+        return Table("exclusions", "What was left out", "Counts by reason.", frame)
     table = raw if isinstance(raw, pd.DataFrame) else pd.DataFrame(list(raw))
     if "reason" not in table.columns:
         raise ValueError(f"provenance['exclusions'] needs the column 'reason', got {list(table.columns)}")
     if identifiers:
-        return Sheet("exclusions", "What was left out", "Each file with its reason.", table.astype(str), folded=len(table) > 20)
+        return Table("exclusions", "What was left out", "Each file with its reason.", table.astype(str), folded=len(table) > 20)
     counted = table["reason"].astype(str).map(hide).value_counts(sort=True)
     frame = pd.DataFrame({"reason": counted.index, "left out": counted.to_numpy()}).sort_values(
         ["left out", "reason"], ascending=[False, True]
     )
-    return Sheet("exclusions", "What was left out", "Counts by reason; names are withheld.", frame.reset_index(drop=True))
+    return Table("exclusions", "What was left out", "Counts by reason; names are withheld.", frame.reset_index(drop=True))
 
 
 def making(findings: Findings) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def making(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
-def unjudged(findings: Findings) -> Sheet | None:
+def unjudged(findings: Findings) -> Table | None:
     """How often a value or verdict could not be given, by table and reason."""
     records = []
     for name, frame in (("performance", findings.performance), ("fairness", findings.fairness)):
@@ -139,10 +139,10 @@ def unjudged(findings: Findings) -> Sheet | None:
         ["table", "rows", "reason"], ascending=[True, False, True]
     )
     caption = "Rows of the long tables without a value or verdict. They are shown as n.e., never as zero."
-    return Sheet("not_estimable", "What could not be estimated, and why", caption, frame.reset_index(drop=True), folded=len(frame) > 12)
+    return Table("not_estimable", "What could not be estimated, and why", caption, frame.reset_index(drop=True), folded=len(frame) > 12)
 
 
-def conventions(findings: Findings) -> Sheet | None:
+def conventions(findings: Findings) -> Table | None:
     """The same gaps under every convention of the tables, so that numbers can be compared with other work."""
     rows = findings.fairness
     rows = rows[(rows["version"] == "change") & rows["metric"].isin(["eodd", "eop", "ser", "delta_dice"])]
@@ -160,10 +160,10 @@ def conventions(findings: Findings) -> Sheet | None:
     caption = (
         "Averages over all cells of the study under each way of computing a gap. Only a convention with verdicts tells chance from change."
     )
-    return Sheet("conventions", "The gaps under each convention", caption, pd.DataFrame(records, columns=columns), labels=2)
+    return Table("conventions", "The gaps under each convention", caption, pd.DataFrame(records, columns=columns), labels=2)
 
 
-def thresholds(findings: Findings) -> Sheet | None:
+def thresholds(findings: Findings) -> Table | None:
     """The decision threshold of every task."""
     rows = findings.pick("performance", metric="threshold", attribute="").dropna(subset=["value"])
     rows = rows.drop_duplicates(["task", "version", "value"])
@@ -172,7 +172,7 @@ def thresholds(findings: Findings) -> Sheet | None:
     records = [(findings.task_title(r.task), r.version, fixed(r.value, 4), r.threshold_rule or "not stated") for r in each(rows)]
     caption = "A score at or above the threshold counts as 'finding present'. One threshold serves every version unless the rule says no."
     frame = pd.DataFrame(records, columns=["diagnosis", "version", "threshold", "rule"])
-    return Sheet("thresholds", "Decision thresholds", caption, frame, folded=len(frame) > 15)
+    return Table("thresholds", "Decision thresholds", caption, frame, folded=len(frame) > 15)
 
 
 def settled(findings: Findings) -> bool:

@@ -11,13 +11,13 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known, one, task_metric
-from fairrecon_jax.report.tables.table import Missing, Sheet, count, fixed, p_cell, with_interval
+from fairrecon_jax.report.tables.table import Missing, Table, count, fixed, p_cell, with_interval
 
 IMAGE_ROWS = (("psnr", 2), ("ssim", 3), ("nrmse", 3), ("lpips", 3))
 NO_ROW = "not computed in this study"
 
 
-def performance(findings: Findings) -> Sheet | None:
+def performance(findings: Findings) -> Table | None:
     """Score of every task and image metric per level and method, originals first (paper: tables 7 and 8)."""
     rows = findings.pick(
         "performance", attribute="", version=["original", "reconstructed"], metric=["auroc", "dice", *[m for m, _ in IMAGE_ROWS]]
@@ -39,7 +39,7 @@ def performance(findings: Findings) -> Sheet | None:
     spans = (("", 1), *((style.level_phrase(v, findings.spec.degradation), 1 + len(methods)) for v in findings.levels))
     frame = pd.DataFrame(records, columns=pd.Index(columns))
     caption = "AUROC or Dice of each diagnosis and likeness of the images, per level and method, with 95% intervals in brackets."
-    return Sheet("performance_by_level", "Performance per level and method", caption, frame, spans, folded=len(columns) > 8)
+    return Table("performance_by_level", "Performance per level and method", caption, frame, spans, folded=len(columns) > 8)
 
 
 def line(findings: Findings, rows: pd.DataFrame, methods: list[tuple[str, str]], digits: int) -> list[Any]:
@@ -59,7 +59,7 @@ def cell(row: pd.Series, digits: int) -> str | Missing:
     return with_interval(row["value"], row["ci_low"], row["ci_high"], digits, row["reason"])
 
 
-def baseline(findings: Findings) -> Sheet | None:
+def baseline(findings: Findings) -> Table | None:
     """Mean gap over tasks on the original images per attribute (paper: table 1)."""
     rows = baseline_rows(findings)
     records = []
@@ -76,17 +76,17 @@ def baseline(findings: Findings) -> Sheet | None:
             ]
             record += [
                 fixed(values.std(ddof=1), 3) if len(values) > 1 else "–",
-                fixed(mine["chance_floor"].mean(), 3, "no floor was computed") if len(values) else "–",
+                fixed(mine["permutation_null"].mean(), 3, "no null was computed") if len(values) else "–",
             ]
             records.append([*record, f"{len(values)} of {len(mine)}"])
     if not records:
         return None
-    frame = pd.DataFrame(records, columns=["gap", "attribute", "mean over tasks", "sd over tasks", "mean chance floor", "tasks estimated"])
-    caption = "Gaps that the diagnosis has on original images. The chance floor is what shuffled groups of the same sizes show on average."
-    return Sheet("baseline_gap_means", "Gaps on the original images, averaged over tasks", caption, frame, labels=2)
+    frame = pd.DataFrame(records, columns=["gap", "attribute", "mean over tasks", "sd over tasks", "mean permutation null", "tasks estimated"])
+    caption = "Gaps that the diagnosis has on original images. The permutation null is what shuffled groups of the same sizes show on average."
+    return Table("baseline_gap_means", "Gaps on the original images, averaged over tasks", caption, frame, labels=2)
 
 
-def median_changes(findings: Findings) -> Sheet | None:
+def median_changes(findings: Findings) -> Table | None:
     """Median change of the gap in percent per reconstructor, without mitigation, with counts of verdicts (paper: table 2)."""
     rows = findings.plain(findings.gap_changes())
     records = []
@@ -111,7 +111,7 @@ def median_changes(findings: Findings) -> Sheet | None:
         "percent of the gap on originals. Medians "
         "carry no test; the counts of verdicts do."
     )
-    return Sheet("median_bias_change", "Median change of the gaps per method", caption, frame)
+    return Table("median_bias_change", "Median change of the gaps per method", caption, frame)
 
 
 def medians(rows: pd.DataFrame) -> list[Any]:
@@ -132,7 +132,7 @@ def verdict_counts(rows: pd.DataFrame) -> list[Any]:
     return [len(rows), *counts, len(rows) - sum(counts)]
 
 
-def mitigated_changes(findings: Findings) -> Sheet | None:
+def mitigated_changes(findings: Findings) -> Table | None:
     """Median change of the gap in percent per mitigation and attribute (paper: table 3)."""
     rows = findings.gap_changes()
     records = []
@@ -147,10 +147,10 @@ def mitigated_changes(findings: Findings) -> Sheet | None:
     caption = (
         "Median over tasks and methods of the change of the gap at the headline level, in percent of the gap on originals; + is wider."
     )
-    return Sheet("median_bias_change_by_attribute", "Median change of the gaps per attribute, in %", caption, frame)
+    return Table("median_bias_change_by_attribute", "Median change of the gaps per attribute, in %", caption, frame)
 
 
-def mitigation_cost(findings: Findings) -> Sheet | None:
+def mitigation_cost(findings: Findings) -> Table | None:
     """What each mitigation did to PSNR and to the task scores, against the same method without it (paper: table 4)."""
     if findings.mitigations == ["none"]:
         return None
@@ -175,7 +175,7 @@ def mitigation_cost(findings: Findings) -> Sheet | None:
         "Mitigated against unmitigated reconstruction by the same method at the headline level; the task score is AUROC or Dice, averaged "
         "over the diagnoses that have one both times. Averages without interval."
     )
-    return Sheet("mitigation_cost", "What mitigation cost in image quality and diagnosis", caption, frame, labels=2)
+    return Table("mitigation_cost", "What mitigation cost in image quality and diagnosis", caption, frame, labels=2)
 
 
 def shared_mean(scores: pd.Series, recon: str, mitigation: str) -> tuple[float, float]:
@@ -191,23 +191,23 @@ def shared_mean(scores: pd.Series, recon: str, mitigation: str) -> tuple[float, 
     return float(both.iloc[:, 0].mean()), float(both.iloc[:, 1].mean())
 
 
-def image_gaps(findings: Findings) -> Sheet | None:
+def image_gaps(findings: Findings) -> Table | None:
     """Gaps of the image metrics between groups, per level, attribute and method without mitigation."""
     rows = findings.plain(findings.pick("fairness", metric=[f"gap_{m}" for m, _ in IMAGE_ROWS], task="", version="reconstructed"))
     records = []
     for row in each(rows[rows["attribute"].isin(findings.attributes)]):
         name = [style.level_name(row.level, findings.spec.degradation), style.metric_name(row.metric[4:]), row.attribute]
         value = with_interval(row.value, row.ci_low, row.ci_high, 3, row.reason)
-        floor, p = fixed(row.chance_floor, 3, "no floor was computed"), p_cell(row.p_value, "no test was run")
-        records.append([*name, findings.method_name(row.reconstructor, row.mitigation), value, floor, p])
+        null, p = fixed(row.permutation_null, 3, "no null was computed"), p_cell(row.p_value, "no test was run")
+        records.append([*name, findings.method_name(row.reconstructor, row.mitigation), value, null, p])
     if not records:
         return None
-    frame = pd.DataFrame(records, columns=["level", "metric", "attribute", "method", "gap", "chance floor", "p (not adjusted)"])
+    frame = pd.DataFrame(records, columns=["level", "metric", "attribute", "method", "gap", "permutation null", "p (not adjusted)"])
     caption = "Largest difference of the mean image quality between any two groups. Worse images need not mean worse diagnosis."
-    return Sheet("image_gaps", "Image quality between groups", caption, frame, labels=4, folded=len(frame) > 12)
+    return Table("image_gaps", "Image quality between groups", caption, frame, labels=4, folded=len(frame) > 12)
 
 
-def verdicts(findings: Findings) -> Sheet | None:
+def verdicts(findings: Findings) -> Table | None:
     """Every gap with both values, change, interval, p-values, detectable change, counts, verdict and reason."""
     metrics = {gap_metric(t) for t in findings.spec.tasks} | {"eop", "delta_dice"}
     rows = findings.change_rows("fairness", metric=sorted(metrics), attribute=[*findings.attributes, *findings.intersections])
@@ -223,7 +223,7 @@ def verdicts(findings: Findings) -> Sheet | None:
         "with a probability of 80% (where the assessment says no other); 'flipped' counts decisions that "
         "differ between original and reconstruction."
     )
-    return Sheet("all_verdicts", "All gaps, changes and verdicts", caption, frame, labels=5, folded=True)
+    return Table("all_verdicts", "All gaps, changes and verdicts", caption, frame, labels=5, folded=True)
 
 
 def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
         "original": fixed(row["original"], 3, reason),
         "reconstructed": fixed(row["reconstructed"], 3, reason),
         "change (95% interval)": with_interval(row["change"], row["ci_low"], row["ci_high"], 3, reason, sign=True),
-        "chance floor": fixed(row["chance_floor"], 3) if known(row["chance_floor"]) else "–",
+        "permutation null": fixed(row["permutation_null"], 3) if known(row["permutation_null"]) else "–",
         "adjusted p": p_cell(row["p_adjusted"]) if known(row["p_adjusted"]) else "–",
         "detectable": fixed(row["mde"], 3) if known(row["mde"]) else "–",
         "n": count(row["n"]),

@@ -29,7 +29,7 @@ class Missing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table with its words.
 
     Attributes:
@@ -107,7 +107,7 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX.get(c, c) for c in text)
 
 
-def latex(sheet: Sheet) -> str:
+def latex(sheet: Table) -> str:
     """The table as a LaTeX `longtable`-free `tabular` in booktabs style, with caption and label."""
     columns = [str(c) for c in sheet.frame.columns]
     layout = "l" * sheet.labels + "r" * (len(columns) - sheet.labels)

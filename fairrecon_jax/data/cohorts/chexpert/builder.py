@@ -19,7 +19,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit
+from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
@@ -75,28 +75,28 @@ class Chexpert(CohortBuilder):
     default_age_cut: ClassVar[float | str] = 62.0
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
-        """One unit per row of train.csv whose view is wanted; views left out are counted in one note each."""
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+        """One record per row of train.csv whose view is wanted; views left out are counted in one note each."""
         path = _table_path(root)
         table = read_table(path, NEEDED)
         folder = path.parent.relative_to(root)
         people = read_demographics(dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))), notes)
-        units, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
+        records, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
         for line, row in enumerate(track(rows_of(table), f"rows of {place}", "row", shown=progress), start=2):
-            unit = _unit(row, folder, f"{place}#{line}", people, notes)
-            if unit and unit.columns["view"] in config.views:
-                units.append(unit)
-            elif unit:
-                left_out[unit.columns["view"]] += 1
+            record = _record(row, folder, f"{place}#{line}", people, notes)
+            if record and record.columns["view"] in config.views:
+                records.append(record)
+            elif record:
+                left_out[record.columns["view"]] += 1
         for view, count in sorted(left_out.items()):
             notes.skip(place, "view", f"{count} {view} images left out, as views is {', '.join(config.views)}")
-        return units
+        return records
 
     @classmethod
-    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one X-ray."""
-        image = load_grey(root, unit.files[0], notes)
-        return [] if image is None else whole_image(unit, image, config.image_size, cls.dtype, notes)
+        image = load_grey(root, record.files[0], notes)
+        return [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:
@@ -121,8 +121,8 @@ def _table_path(root: Path) -> Path:
     return found[0]
 
 
-def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes) -> Unit | None:
-    """One row as a unit; whatever stands before train/patient.../study.../view... in its path is stripped."""
+def _record(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes) -> SourceRecord | None:
+    """One row as a record; whatever stands before train/patient.../study.../view... in its path is stripped."""
     text = row["Path"].strip()
     parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:
@@ -146,7 +146,7 @@ def _unit(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple
         "projection": row["AP/PA"].strip(),
         **_recorded(row, place, notes),
     }
-    return Unit("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ("/".join((*folder.parts, *parts[-4:])),), columns)
+    return SourceRecord("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ("/".join((*folder.parts, *parts[-4:])),), columns)
 
 
 def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]:

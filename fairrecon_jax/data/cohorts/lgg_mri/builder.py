@@ -13,7 +13,7 @@ from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit
+from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
@@ -56,10 +56,10 @@ class LggMri(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
-        """One unit per slice file; slices are ordered by their number, not by their name."""
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+        """One record per slice file; slices are ordered by their number, not by their name."""
         clinical = _clinical(root, notes)
-        units = []
+        records = []
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         for folder in track(folders, "patients' folders", "folder", shown=progress):
             match = FOLDER.fullmatch(folder.name)
@@ -69,13 +69,13 @@ class LggMri(CohortBuilder):
             if match[1] not in clinical:
                 notes.keep(folder.name, "no_row", f"data.csv has no row for {match[1]}")
             columns = {**_UNKNOWN, **clinical.get(match[1], {})}
-            units += _slices(folder, match[1], columns, config, notes)
-        return units
+            records += _slices(folder, match[1], columns, config, notes)
+        return records
 
     @classmethod
-    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one slice: channel 1 is FLAIR; the mask is 0 or 255."""
-        image_file, mask_file = unit.files
+        image_file, mask_file = record.files
         if not (root / mask_file).is_file():
             notes.skip(image_file, "missing_mask", f"no file {mask_file}")
             return []
@@ -97,8 +97,8 @@ class LggMri(CohortBuilder):
             notes.skip(image_file, "constant", "the FLAIR channel holds one single value")
             return []
         small = resize_mask(mask, config.image_size)
-        columns = {**unit.columns, "tumor_pixels": int(small.sum())}
-        return [Sample(unit.name, unit.patient_id, to_integers(flair, cls.dtype), small, columns, mask.shape)]
+        columns = {**record.columns, "tumor_pixels": int(small.sum())}
+        return [Sample(record.name, record.patient_id, to_integers(flair, cls.dtype), small, columns, mask.shape)]
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -133,7 +133,7 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes) -> list[Unit]:
+def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes) -> list[SourceRecord]:
     """The slices of one volume in their natural order (1, 2, ..., 10), cut to the wanted range."""
     numbered = []
     for path in sorted(folder.iterdir()):
@@ -148,7 +148,7 @@ def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortC
         notes.keep(folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there")
     first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
     return [
-        Unit(
+        SourceRecord(
             name=f"{folder.name}/{count}",
             patient_id=patient,
             files=(f"{folder.name}/{path.name}", f"{folder.name}/{path.stem}_mask.tif"),

@@ -13,7 +13,7 @@ from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.images import inside, load_grey
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit
+from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
@@ -66,29 +66,29 @@ class NihChestxray14(CohortBuilder):
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
-        """One unit per row of the table; images that no row names are noted."""
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+        """One record per row of the table; images that no row names are noted."""
         if "frontal" not in config.views:
             raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
         files = _files(root, notes, progress)
         official = _official(root)
-        units = []
+        records = []
         for line, row in enumerate(track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2):
-            unit = _unit(row, f"{path.name}#{line}", files, official, notes)
-            if unit:
-                units.append(unit)
+            record = _record(row, f"{path.name}#{line}", files, official, notes)
+            if record:
+                records.append(record)
         named = set(table["Image Index"].str.strip())
         for name in sorted(set(files) - named):
             notes.skip(files[name], "no_row", f"{path.name} does not name this image")
-        return units
+        return records
 
     @classmethod
-    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one X-ray as grey values (some files of the data set are RGBA)."""
-        image = load_grey(root, unit.files[0], notes)
-        return [] if image is None else whole_image(unit, image, config.image_size, cls.dtype, notes)
+        image = load_grey(root, record.files[0], notes)
+        return [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:
@@ -150,7 +150,7 @@ def _official(root: Path) -> dict[str, str]:
     return official
 
 
-def _unit(row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes) -> Unit | None:
+def _record(row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes) -> SourceRecord | None:
     name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
     if not inside(name):
         notes.skip(place, "outside_root", f"{name} leaves the data folder")
@@ -177,4 +177,4 @@ def _unit(row: dict[str, str], place: str, files: dict[str, str], official: dict
         "findings": "|".join(found) if usable else "",
         "official_list": official.get(name, ""),
     }
-    return Unit(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)
+    return SourceRecord(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)

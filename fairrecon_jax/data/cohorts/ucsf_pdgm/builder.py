@@ -13,7 +13,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
 from fairrecon_jax.data.images import UnreadableImage, is_constant, load_volume, resize, resize_mask, to_integers, upright
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import Unit
+from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
@@ -55,12 +55,12 @@ class UcsfPdgm(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[Unit]:
-        """One unit per exam that has a FLAIR volume and a mask."""
+    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+        """One record per exam that has a FLAIR volume and a mask."""
         clinical = _clinical(root, notes)
         masks = _volumes(root, "tumor_segmentation", notes, progress)
         images = _volumes(root, "FLAIR", notes, progress)
-        units = []
+        records = []
         for exam, file in sorted(images.items()):
             if exam not in masks:
                 notes.skip(file, "missing_mask", f"no {exam.name}_tumor_segmentation.nii* below the root")
@@ -68,15 +68,15 @@ class UcsfPdgm(CohortBuilder):
             if exam not in clinical:
                 notes.keep(file, "no_row", f"no metadata table has a row for {exam.name}")
             columns = {**_UNKNOWN, **clinical.get(exam, {}), "exam": exam.name}
-            units.append(Unit(exam.name, exam.patient_id, (file, masks[exam]), columns))
+            records.append(SourceRecord(exam.name, exam.patient_id, (file, masks[exam]), columns))
         for exam in sorted(set(clinical) - set(images)):
             notes.skip(f"UCSF-PDGM-metadata#{exam.name}", "missing_file", f"no {exam.name}_FLAIR.nii* below the root")
-        return units
+        return records
 
     @classmethod
-    def load(cls, root: Path, unit: Unit, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
         """Reads one exam and cuts it into axial slices, anterior up; slices without contrast are noted."""
-        image_file, mask_file = unit.files
+        image_file, mask_file = record.files
         try:
             image, mask = load_volume(root, image_file, notes), load_volume(root, mask_file, notes)
         except UnreadableImage as error:
@@ -97,9 +97,9 @@ class UcsfPdgm(CohortBuilder):
                 notes.skip(f"{image_file}#slice={position}", "constant", "the slice holds one single value")
                 continue
             small = resize_mask(upright(mask[:, :, position]), config.image_size)
-            columns = {**unit.columns, "slice": position, "slices": count, "tumor_pixels": int(small.sum())}
-            name, pixels = f"{unit.name}/{position:03d}", to_integers(values, cls.dtype)
-            samples.append(Sample(name, unit.patient_id, pixels, small, columns, image.shape))
+            columns = {**record.columns, "slice": position, "slices": count, "tumor_pixels": int(small.sum())}
+            name, pixels = f"{record.name}/{position:03d}", to_integers(values, cls.dtype)
+            samples.append(Sample(name, record.patient_id, pixels, small, columns, image.shape))
         return samples
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 from fairrecon_jax.runtime.atomic import write_atomic
 
 
-def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
+def check_run_identity(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
     """Writes the choices of a run to `workdir/run.json`, or checks that they are those written there.
 
     Args:
@@ -40,6 +40,6 @@ def claim(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def withdraw(workdir: Path) -> None:
+def release(workdir: Path) -> None:
     """Leaves the directory to other choices."""
     (workdir / "run.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The chance floor: how large a gap is when group labels mean nothing.
+"""The permutation null: how large a gap is when group labels mean nothing.
 
 A maximum minus a minimum is never 0 in a finite sample, so a gap is to be read beside what the same patients give with permuted groups.
 """
@@ -18,7 +18,7 @@ from fairrecon_jax.inference.bootstrap import host_generator
 from fairrecon_jax.types import Array, Key
 
 
-class Floor(NamedTuple):
+class PermutationNull(NamedTuple):
     """A gap under permuted group labels.
 
     Attributes:
@@ -54,7 +54,7 @@ def _permuted_sums(table: Array, labels: Array, groups: int) -> Array:
     return jax.lax.map(block, labels.reshape(-1, 1, labels.shape[-1])).reshape(-1, groups, table.shape[-1])
 
 
-def _floors(observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[int, ...]) -> dict[str, Floor]:
+def _floors(observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[int, ...]) -> dict[str, PermutationNull]:
     """Summaries of permuted gaps [R, K]."""
     result = {}
     for name, value in observed.items():
@@ -65,7 +65,7 @@ def _floors(observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[
         blank = ~np.isfinite(value) | np.all(np.isnan(drawn), 0)
         filled = np.where(blank[None], 0, drawn)
         parts = (value, np.nanmean(filled, 0), np.nanquantile(filled, 0.95, axis=0), (1 + exceed) / (drawn.shape[0] + 1))
-        result[name] = Floor(*(np.where(blank, np.nan, p).reshape(lead) for p in parts))
+        result[name] = PermutationNull(*(np.where(blank, np.nan, p).reshape(lead) for p in parts))
     return result
 
 
@@ -90,7 +90,7 @@ def _mask(mask: Array, lead: tuple[int, ...], shape: tuple[int, ...]) -> np.ndar
     return np.broadcast_to(np.asarray(mask, bool), (*lead, *shape)).reshape(-1, *shape)
 
 
-def chance_floor(
+def permutation_null(
     decision: Array,
     label: Array,
     group: Array,
@@ -101,8 +101,8 @@ def chance_floor(
     permutations: int = 1000,
     labels: tuple[int, ...] = counts.LABELS,
     mask: Array | None = None,
-) -> dict[str, Floor]:
-    """Chance floor of the equalised-odds and equal-opportunity gaps of one version of the decisions.
+) -> dict[str, PermutationNull]:
+    """Permutation null of the equalised-odds and equal-opportunity gaps of one version of the decisions.
 
     Group labels are permuted over patients (over patient-group pairs where an attribute belongs to the image, such as age).
 
@@ -115,10 +115,10 @@ def chance_floor(
       groups: number of groups G.
       permutations: number of permutations R.
       labels: label values, 1 last.
-      mask: [..., L, G] bool, cells that take part in the "estimable" gaps.
+      mask: [..., L, G] bool, cells that take part in the "worst_case_estimable" gaps.
 
     Returns:
-      "eodd", "eodd_mean" and "eop", each a `Floor` [...]; with a mask "eodd_estimable" and "eop_estimable" too.
+      "eodd", "eodd_mean" and "eop", each a `PermutationNull` [...]; with a mask "eodd_estimable" and "eop_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
@@ -138,7 +138,7 @@ def chance_floor(
     return _floors({n: v[0] for n, v in found.items()}, {n: v[1:] for n, v in found.items()}, lead)
 
 
-def chance_floor_means(
+def permutation_null_means(
     value: Array,
     group: Array,
     patient: Sequence[object] | np.ndarray,
@@ -147,8 +147,8 @@ def chance_floor_means(
     groups: int,
     permutations: int = 1000,
     mask: Array | None = None,
-) -> dict[str, Floor]:
-    """Chance floor of the largest difference and the skewed error ratio of group means of patient means.
+) -> dict[str, PermutationNull]:
+    """Permutation null of the largest difference and the skewed error ratio of group means of patient means.
 
     Args:
       value: [..., N] values such as Dice, NaN = undefined.
@@ -157,10 +157,10 @@ def chance_floor_means(
       key: scalar typed key.
       groups: number of groups G.
       permutations: number of permutations R.
-      mask: [..., G] bool, groups that take part in the "estimable" gaps.
+      mask: [..., G] bool, groups that take part in the "worst_case_estimable" gaps.
 
     Returns:
-      "delta" and "ser", each a `Floor` [...]; with a mask "delta_estimable" and "ser_estimable" too.
+      "delta" and "ser", each a `PermutationNull` [...]; with a mask "delta_estimable" and "ser_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.

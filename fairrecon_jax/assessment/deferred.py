@@ -13,20 +13,20 @@ from fairrecon_jax.inference.multiplicity import holm
 
 
 @dataclasses.dataclass(frozen=True)
-class Pending:
+class Deferred:
     """A test that is to be adjusted.
 
     Attributes:
       family: name of the family.
       p_value: unadjusted p, NaN if not tested.
-      rows: rows that take `settle`'s columns.
-      settle: from the adjusted p and a row to the row's columns (verdict, reason and the like).
+      rows: rows that take `adjust`'s columns.
+      adjust: from the adjusted p and a row to the row's columns (verdict, reason and the like).
     """
 
     family: str
     p_value: float
     rows: tuple[Row, ...]
-    settle: Callable[[float, Row], Row]
+    adjust: Callable[[float, Row], Row]
 
 
 _holm = jax.jit(jax.vmap(holm))
@@ -37,14 +37,14 @@ def family_name(metric: str, level: float, mitigation: str, crossed: bool = Fals
     return f"{metric}, level {level:g}, mitigation {mitigation}" + (", intersections" if crossed else "")
 
 
-def settle(pending: Iterable[Pending]) -> None:
+def adjust(deferred: Iterable[Deferred]) -> None:
     """Adjusts every family by Holm and completes the rows in place.
 
     Args:
-      pending: tests; those with p = NaN do not count in their family.
+      deferred: tests; those with p = NaN do not count in their family.
     """
-    families: dict[str, list[Pending]] = {}
-    for item in pending:
+    families: dict[str, list[Deferred]] = {}
+    for item in deferred:
         families.setdefault(item.family, []).append(item)
     if not families:
         return
@@ -56,4 +56,4 @@ def settle(pending: Iterable[Pending]) -> None:
     for (family, members), row_of_p in zip(families.items(), adjusted, strict=True):
         for member, p in zip(members, row_of_p, strict=False):
             for row in member.rows:
-                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.settle(float(p), row)}
+                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.adjust(float(p), row)}

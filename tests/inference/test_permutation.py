@@ -1,4 +1,4 @@
-"""The chance floor: reference values, permutation by hand, patients kept together."""
+"""The permutation null: reference values, permutation by hand, patients kept together."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.inference.chance import _units, chance_floor, chance_floor_means
 from fairrecon_jax.inference.counts import index_patients
+from fairrecon_jax.inference.permutation import _units, permutation_null, permutation_null_means
 from tests.support.golden_sample import THRESHOLD, sample
 
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize(("name", "floor"), [("sex", 0.063), ("race", 0.196)])
-def test_reference_floor(name, floor):
+@pytest.mark.parametrize(("name", "null"), [("sex", 0.063), ("race", 0.196)])
+def test_reference_floor(name, null):
     sex, race, y, s, _ = sample()
     group = {"sex": sex, "race": race}[name]
-    found = chance_floor((s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000)
-    assert found["eodd"].mean == pytest.approx(floor, abs=0.012)  # the reference is itself a mean over permutations, to two digits
+    found = permutation_null((s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000)
+    assert found["eodd"].mean == pytest.approx(null, abs=0.012)  # the reference is itself a mean over permutations, to two digits
     assert found["eodd"].observed == pytest.approx({"sex": 0.057591093117, "race": 0.323529411765}[name], abs=1e-6)
     assert found["eodd"].upper > found["eodd"].mean
 
@@ -27,7 +27,7 @@ def test_floor_matches_permuting_by_hand():
     rng = np.random.default_rng(1)
     size = 90
     decision, label, group = rng.integers(0, 2, size).astype(float), np.ones(size), np.arange(size) % 3
-    found = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=2000)["eop"]
+    found = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=2000)["eop"]
     by_hand = []
     for _ in range(2000):
         shuffled = rng.permutation(group)
@@ -52,8 +52,8 @@ def test_clusters_raise_the_floor():
     decision = np.repeat(rng.integers(0, 2, 60), 6).astype(float)
     patient = np.repeat(np.arange(60), 6)
     group = patient % 2
-    together = chance_floor(decision, np.ones(360), group, patient, KEY, groups=2, permutations=300)["eop"].mean
-    apart = chance_floor(decision, np.ones(360), group, np.arange(360), KEY, groups=2, permutations=300)["eop"].mean
+    together = permutation_null(decision, np.ones(360), group, patient, KEY, groups=2, permutations=300)["eop"].mean
+    apart = permutation_null(decision, np.ones(360), group, np.arange(360), KEY, groups=2, permutations=300)["eop"].mean
     assert together > 1.8 * apart
 
 
@@ -63,7 +63,7 @@ def test_a_true_gap_has_a_small_p_and_no_gap_does_not():
     rng = np.random.default_rng(3)
     real = (rng.random(200) < 0.3 + 0.4 * group).astype(float)
     none = (rng.random(200) < 0.5).astype(float)
-    found = chance_floor(np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500)["eop"]
+    found = permutation_null(np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500)["eop"]
     assert found.p_value[0] < 0.01
     assert found.p_value[1] > 0.05
     assert found.mean.shape == (2,)
@@ -71,28 +71,28 @@ def test_a_true_gap_has_a_small_p_and_no_gap_does_not():
 
 def test_means_floor_and_seed():
     sex, _, _, _, dice = sample()
-    found = chance_floor_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
+    found = permutation_null_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
     assert found["delta"].observed == pytest.approx(0.043622808715, abs=1e-6)
     assert found["ser"].observed == pytest.approx(1.175292100206, abs=1e-5)
     assert found["delta"].mean < 0.02
     assert found["delta"].p_value < 0.01
-    again = chance_floor_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
+    again = permutation_null_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
     assert again["delta"].mean == found["delta"].mean
 
 
 def test_undefined_where_a_single_group_is_known():
-    found = chance_floor(np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20)["eodd"]
+    found = permutation_null(np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20)["eodd"]
     assert np.isnan(found.mean)
     assert np.isnan(found.p_value)
 
 
 def test_refusals():
     with pytest.raises(ValueError, match="no image has a known group"):
-        chance_floor(np.ones(3), np.ones(3), -np.ones(3, int), np.arange(3), KEY, groups=2)
+        permutation_null(np.ones(3), np.ones(3), -np.ones(3, int), np.arange(3), KEY, groups=2)
     with pytest.raises(ValueError, match="permutations"):
-        chance_floor(np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0)
+        permutation_null(np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0)
     with pytest.raises(ValueError, match="group must be a vector"):
-        chance_floor(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)
+        permutation_null(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)
 
 
 def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
@@ -101,14 +101,14 @@ def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
     size, group = 124, np.repeat([0, 1, 2], [60, 60, 4])
     decision, label = rng.integers(0, 2, (2, size)).astype(float)
     mask = np.array([[True, True, False], [True, True, False]])
-    found = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask)
+    found = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask)
     assert found["eodd_estimable"].mean < found["eodd"].mean
     rates = np.array([[decision[(label == y) & (group == g)].mean() for g in (0, 1)] for y in (0, 1)])
     assert found["eodd_estimable"].observed == pytest.approx(np.abs(np.diff(rates)).max(), abs=1e-6)
     assert found["eop_estimable"].observed == pytest.approx(abs(rates[1, 1] - rates[1, 0]), abs=1e-6)
-    whole = chance_floor(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=np.ones((2, 3), bool))
+    whole = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=np.ones((2, 3), bool))
     np.testing.assert_array_equal(whole["eodd_estimable"], whole["eodd"])
-    means = chance_floor_means(decision, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask[0])
+    means = permutation_null_means(decision, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask[0])
     assert means["delta_estimable"].mean < means["delta"].mean
-    nothing = chance_floor_means(decision, group, np.arange(size), KEY, groups=3, permutations=20, mask=np.zeros(3, bool))
+    nothing = permutation_null_means(decision, group, np.arange(size), KEY, groups=3, permutations=20, mask=np.zeros(3, bool))
     assert np.isnan(nothing["ser_estimable"].mean)

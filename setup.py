@@ -52,7 +52,8 @@ TEST = [
 setup(
     name="fairrecon_jax",
     version="0.1.0",
-    description="Assess what AI image reconstruction does to the diagnosis that follows it, and to whom",
+    description="Assess what AI image reconstruction does to the diagnosis that follows it, and to "
+    "whom",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

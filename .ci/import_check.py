@@ -1,4 +1,6 @@
-"""Installs the package alone into a fresh environment and imports every module of it: undeclared imports fail here."""
+"""Installs the package alone into a fresh environment and imports every module of it: undeclared
+imports fail here.
+"""
 
 import subprocess
 import sys
@@ -17,14 +19,25 @@ print(f"imported {len(names)} modules without test packages")
 
 
 def main() -> None:
-    """Makes the environment in a temporary folder, installs, imports, asks the console script for its help."""
+    """Makes the environment in a temporary folder, installs, imports, asks the console script for
+    its help.
+    """
     source = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder, "bin", "python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source)], check=True, cwd=folder)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source)],
+            check=True,
+            cwd=folder,
+        )
         subprocess.run([python, "-c", CHECK], check=True, cwd=folder)
-        subprocess.run([Path(folder, "bin", "fairrecon"), "--help"], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [Path(folder, "bin", "fairrecon"), "--help"],
+            check=True,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 if __name__ == "__main__":

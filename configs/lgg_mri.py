@@ -1,9 +1,12 @@
-"""LGG brain MRI (kaggle_3m): undersampled FLAIR, U-Net, tumour segmentation and grade, at 128 px and three accelerations.
+"""LGG brain MRI (kaggle_3m): undersampled FLAIR, U-Net, tumour segmentation and grade, at 128 px
+and three accelerations.
 
-    fairrecon study --config=configs/lgg_mri.py --config.cohort.root=DIR/kaggle_3m --workdir=runs/lgg
+    fairrecon study --config=configs/lgg_mri.py --config.cohort.root=DIR/kaggle_3m
+    --workdir=runs/lgg
 
-With 40 patients the split is 50/20/30 by patient. The U-Net's width 16 and the step counts suit a 2-core CPU; expected there: see the
-README's table. With the full set of 110 patients use `--config.splits.fractions="(0.7, 0.1, 0.2)"`.
+With 40 patients the split is 50/20/30 by patient. The U-Net's width 16 and the step counts suit a
+2-core CPU; expected there: see the README's table. With the full set of 110 patients use
+`--config.splits.fractions="(0.7, 0.1, 0.2)"`.
 """
 
 from ml_collections import ConfigDict
@@ -23,29 +26,66 @@ def get_config() -> ConfigDict:
     c.degradation.headline_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
-    c.reconstructors.unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
-    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 32, "downsamplings": 7, "disc_width": 32, "lambda_l1": 1000.0})
-    c.reconstructors.pix2pix.train = training(steps=1500, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max")
+    c.reconstructors.unet.train = training(
+        steps=1000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
+    )
+    c.reconstructors.pix2pix = ConfigDict(
+        {"kind": "pix2pix", "width": 32, "downsamplings": 7, "disc_width": 32, "lambda_l1": 1000.0}
+    )
+    c.reconstructors.pix2pix.train = training(
+        steps=1500, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max"
+    )
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (8.0,)  # () for all
 
     c.reconstructors.irsde = ConfigDict(
-        {"kind": "irsde", "width": 16, "depth": 3, "attention": False, "patch": 2, "precondition": (0.06, 0.02)}
+        {
+            "kind": "irsde",
+            "width": 16,
+            "depth": 3,
+            "attention": False,
+            "patch": 2,
+            "precondition": (0.06, 0.02),
+        }
     )
-    c.reconstructors.irsde.train = training(steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
+    c.reconstructors.irsde.train = training(
+        steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
+    )
     c.reconstructors.irsde.train.update(ema=0.995, warmup_steps=100)
     c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
     c.reconstructors.irsde.levels = (8.0,)  # () for all
-    c.reconstructors.irsde_ode2_10 = ConfigDict({"weights_of": "irsde", "preset": "ode2_10"})  # 10 evaluations instead of 100
+    c.reconstructors.irsde_ode2_10 = ConfigDict(
+        {"weights_of": "irsde", "preset": "ode2_10"}
+    )  # 10 evaluations instead of 100
 
-    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 16, "norm": "batch", "flip": True, "shift": 0.05, "gain": 0.2})
-    c.diagnosers.tumor.train = training(steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max")
+    c.diagnosers.tumor = ConfigDict(
+        {
+            "kind": "segmenter",
+            "width": 16,
+            "norm": "batch",
+            "flip": True,
+            "shift": 0.05,
+            "gain": 0.2,
+        }
+    )
+    c.diagnosers.tumor.train = training(
+        steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max"
+    )
 
     c.diagnosers.grade = ConfigDict(
-        {"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), "flip": True, "shift": 0.05, "gain": 0.2}
+        {
+            "kind": "classifier",
+            "backbone": "resnet18",
+            "hidden": (512, 256),
+            "flip": True,
+            "shift": 0.05,
+            "gain": 0.2,
+        }
     )
     c.diagnosers.grade.train = training(steps=250, batch_size=16, learning_rate=3e-4)
     c.diagnosers.grade.train.eval_every = 50
 
-    c.mitigations.eodd = mitigation("equalised_odds", 200, 16, 3e-4, weight=0.1, attributes=("sex",), reconstructors=("unet",))
+    c.mitigations.eodd = mitigation(
+        "equalised_odds", 200, 16, 3e-4, weight=0.1, attributes=("sex",), reconstructors=("unet",)
+    )
     return c

@@ -1,4 +1,5 @@
-"""Phantom FLAIR brains at 64 px in the UCSF-PDGM layout: tumour segmentation, grade and type at acceleration 8; minutes on a 2-core CPU.
+"""Phantom FLAIR brains at 64 px in the UCSF-PDGM layout: tumour segmentation, grade and type at
+acceleration 8; minutes on a 2-core CPU.
 
 fairrecon study --config=configs/quickstart_brain.py --workdir=runs/quickstart/brain
 """
@@ -27,21 +28,44 @@ def get_config() -> ConfigDict:
     c.degradation.headline_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
-    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
-    c.reconstructors.pix2pix = ConfigDict({"kind": "pix2pix", "width": 16, "downsamplings": 4, "disc_width": 16, "lambda_l1": 1000.0})
-    c.reconstructors.pix2pix.train = training(steps=300, batch_size=16, learning_rate=5e-3, selection="psnr", mode="max")
+    c.reconstructors.unet.train = training(
+        steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max"
+    )
+    c.reconstructors.pix2pix = ConfigDict(
+        {"kind": "pix2pix", "width": 16, "downsamplings": 4, "disc_width": 16, "lambda_l1": 1000.0}
+    )
+    c.reconstructors.pix2pix.train = training(
+        steps=300, batch_size=16, learning_rate=5e-3, selection="psnr", mode="max"
+    )
     c.reconstructors.pix2pix.train.b1 = 0.5
 
     c.reconstructors.irsde = ConfigDict(
-        {"kind": "irsde", "width": 16, "depth": 2, "attention": False, "patch": 2, "precondition": (0.06, 0.02)}
+        {
+            "kind": "irsde",
+            "width": 16,
+            "depth": 2,
+            "attention": False,
+            "patch": 2,
+            "precondition": (0.06, 0.02),
+        }
     )
     c.reconstructors.irsde.preset = "ode2_10"  # 10 evaluations of the network instead of 100
-    c.reconstructors.irsde.train = training(steps=400, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max")
-    c.reconstructors.irsde.train.update(ema=0.98, warmup_steps=50, eval_batches=2)  # a validation draws samples
+    c.reconstructors.irsde.train = training(
+        steps=400, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max"
+    )
+    c.reconstructors.irsde.train.update(
+        ema=0.98, warmup_steps=50, eval_batches=2
+    )  # a validation draws samples
 
-    c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 8, "depth": 3, "norm": "batch", "flip": True})
-    c.diagnosers.tumor.train = training(steps=300, batch_size=16, learning_rate=2e-3, selection="dice", mode="max")
-    c.diagnosers.grade_type = ConfigDict({"kind": "classifier", "backbone": "resnet18", "width": 16, "flip": True})
+    c.diagnosers.tumor = ConfigDict(
+        {"kind": "segmenter", "width": 8, "depth": 3, "norm": "batch", "flip": True}
+    )
+    c.diagnosers.tumor.train = training(
+        steps=300, batch_size=16, learning_rate=2e-3, selection="dice", mode="max"
+    )
+    c.diagnosers.grade_type = ConfigDict(
+        {"kind": "classifier", "backbone": "resnet18", "width": 16, "flip": True}
+    )
     c.diagnosers.grade_type.train = training(steps=200, batch_size=32, learning_rate=1e-3)
     c.tandem.batch_size = 64
     return c

@@ -1,14 +1,17 @@
-"""Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5] [--other-seeds=2]
-[--sde-seeds=1] [--tiny]`.
+"""Do the mitigations narrow a planted gap? `python -m experiments.mitigation --out=DIR [--seeds=5]
+[--other-seeds=2] [--sde-seeds=1] [--tiny]`.
 
-Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed and reconstructed. The equalised-odds
-term fine-tunes the U-Net, its weight, where `--weights` lists several, chosen on validation patients. On the first `--other-seeds` all
-mitigations fine-tune all reconstructors (the diffusion model, which takes most of the time, on the first `--sde-seeds`); those with a
-weight fine-tune Pix2Pix once more with 1000 times as much, since its loss is 1000 times an absolute error.
+Per seed a phantom X-ray cohort in which the lesions of women are fainter is drawn, split, diagnosed
+and reconstructed. The equalised-odds term fine-tunes the U-Net, its weight, where `--weights` lists
+several, chosen on validation patients. On the first `--other-seeds` all mitigations fine-tune all
+reconstructors (the diffusion model, which takes most of the time, on the first `--sde-seeds`);
+those with a weight fine-tune Pix2Pix once more with 1000 times as much, since its loss is 1000
+times an absolute error.
 
-Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions are compared once more with the attributes
-shuffled over patients, where no gap can have been helped or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`, after every seed.
-With the folder and the number of patients of `experiments.planted` its studies are continued.
+Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
+are compared once more with the attributes shuffled over patients, where no gap can have been helped
+or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`, after every seed. With the folder and
+the number of patients of `experiments.planted` its studies are continued.
 """
 
 from __future__ import annotations
@@ -32,22 +35,36 @@ from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study import config as settings
 from fairrecon_jax.types import CohortSpec
 
-KINDS = {"eodd": "equalised_odds", "reweighting": "reweighting", "adversarial": "adversarial", "group_dro": "group_dro"}
+KINDS = {
+    "eodd": "equalised_odds",
+    "reweighting": "reweighting",
+    "adversarial": "adversarial",
+    "group_dro": "group_dro",
+}
 GAPS = ("eodd", "ser")
-CONTRAST = 2.2  # of lesions: plain in both sexes on the original images, so that reconstruction decides
+CONTRAST = (
+    2.2  # of lesions: plain in both sexes on the original images, so that reconstruction decides
+)
 SCALED = "pix2pix"  # the reconstructor whose loss is so many times another one's ...
 SCALE = 1000  # ... that a term must weigh as much more
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
 def configuration(
-    seed: int, everything: bool, steps: int, patients: int, weights: tuple[float, ...], tiny: bool, sde: bool = True
+    seed: int,
+    everything: bool,
+    steps: int,
+    patients: int,
+    weights: tuple[float, ...],
+    tiny: bool,
+    sde: bool = True,
 ) -> ConfigDict:
     """The study of one seed.
 
     Args:
       seed: of phantom, splits, trainings, noise and assessment.
-      everything: all mitigations and reconstructors instead of the equalised-odds term and the U-Net alone.
+      everything: all mitigations and reconstructors instead of the equalised-odds term and the
+        U-Net alone.
       steps: of each fine-tuning.
       patients: of the phantom.
       weights: of the equalised-odds term, to choose from; the other terms have the middle one.
@@ -60,7 +77,9 @@ def configuration(
     c.cohort.attributes = ("sex",)
     c.report.examples = 0
     if not everything:
-        c.reconstructors = ConfigDict({name: c.reconstructors[name] for name in ("identity", "unet")})
+        c.reconstructors = ConfigDict(
+            {name: c.reconstructors[name] for name in ("identity", "unet")}
+        )
     elif not sde:
         del c.reconstructors["irsde"]
     for block in (*c.reconstructors.values(), *c.diagnosers.values()):
@@ -89,37 +108,61 @@ def shrink(c: ConfigDict) -> None:
     c.assess.update(replicates=20, flips=19, null_draws=10)
     for block in (*c.reconstructors.values(), *c.diagnosers.values(), *c.mitigations.values()):
         if "train" in block:
-            block.train.update(steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2)
+            block.train.update(
+                steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2
+            )
 
 
 def shuffled(table: pd.DataFrame, spec: CohortSpec, seed: int) -> pd.DataFrame:
-    """The predictions with the attributes of whole patients dealt out anew within validation and test."""
+    """The predictions with the attributes of whole patients dealt out anew within validation and
+    test.
+    """
     generator, names = np.random.default_rng(seed), [a.name for a in spec.attributes]
     parts = []
     for _, part in table.groupby("split", sort=True):
-        people = part.drop_duplicates("patient_id").sort_values("patient_id").set_index("patient_id")[names]
-        dealt = pd.DataFrame(people.to_numpy()[generator.permutation(len(people))], index=people.index, columns=names)
+        people = (
+            part.drop_duplicates("patient_id")
+            .sort_values("patient_id")
+            .set_index("patient_id")[names]
+        )
+        dealt = pd.DataFrame(
+            people.to_numpy()[generator.permutation(len(people))], index=people.index, columns=names
+        )
         parts.append(part.drop(columns=names).join(dealt, on="patient_id"))
     return pd.concat(parts, ignore_index=True)
 
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
-    """What one finished study found: one row per mitigation, reconstructor, task and attribute; kept in `outcome.csv`."""
+    """What one finished study found: one row per mitigation, reconstructor, task and attribute;
+    kept in `outcome.csv`.
+    """
     kept, stamped = workdir / "outcome.csv", workdir / "outcome.digest"
     stamp = settings.digest(config)
     if kept.exists() and stamped.exists() and stamped.read_text(encoding="utf-8") == stamp:
         return pd.read_csv(kept, keep_default_na=False, na_values=[""])
-    found = pd.read_csv(workdir / "results" / "mitigation.csv", keep_default_na=False, na_values=[""], low_memory=False)
+    found = pd.read_csv(
+        workdir / "results" / "mitigation.csv",
+        keep_default_na=False,
+        na_values=[""],
+        low_memory=False,
+    )
     table, spec = read_predictions(workdir / "predictions.parquet")
     null = compare(shuffled(table, spec, seed), spec, settings.assess_options(config))
     keys = ["mitigation", "reconstructor", "level", "task", "attribute"]
     rows = _gaps(found)[[*keys, "original", "reconstructed", "verdict"]]
     rows = rows.merge(_gaps(null)[[*keys, "verdict"]], on=keys, suffixes=("", "_null"))
     for metric in ("psnr", "auroc", "dice"):
-        price = found[(found["metric"] == metric) & (found["version"] == "change") & found["attribute"].isna()]
+        price = found[
+            (found["metric"] == metric) & (found["version"] == "change") & found["attribute"].isna()
+        ]
         on = keys[:3] if metric == "psnr" else keys[:4]
-        rows = rows.merge(price[[*on, "change"]].rename(columns={"change": f"{metric}_change"}), on=on, how="left")
-    rows = rows.assign(seed=seed, seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()])
+        rows = rows.merge(
+            price[[*on, "change"]].rename(columns={"change": f"{metric}_change"}), on=on, how="left"
+        )
+    rows = rows.assign(
+        seed=seed,
+        seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()],
+    )
     write_atomic(kept, rows.to_csv(index=False))
     write_atomic(stamped, stamp)
     return rows
@@ -133,22 +176,50 @@ def _gaps(table: pd.DataFrame) -> pd.DataFrame:
 def _seconds(workdir: Path, mitigation_name: str, reconstructor: str) -> float:
     """How long the fine-tunings of one mitigation took."""
     stem = f"mitigate_{reconstructor}_with_{mitigation_name}"
-    files = [path for end in ("_at_*.json", "@*_at_*.json") for path in (workdir / "pieces").glob(stem + end)]
+    files = [
+        path
+        for end in ("_at_*.json", "@*_at_*.json")
+        for path in (workdir / "pieces").glob(stem + end)
+    ]
     return float(sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in files))
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per mitigation and reconstructor: gaps before and after, verdicts, false alarms among shuffled patients, price, run time."""
+    """One line per mitigation and reconstructor: gaps before and after, verdicts, false alarms
+    among shuffled patients, price, run time.
+    """
     lines = []
     for (name, reconstructor), part in rows.groupby(["mitigation", "reconstructor"], sort=True):
-        line = {"mitigation": name, "reconstructor": reconstructor, "seeds": part["seed"].nunique(), "cells": len(part)}
-        widest = part.loc[part.dropna(subset="original").groupby("seed")["original"].idxmax()]  # of the seeds that have one
-        line |= {"widest_gap_before": widest["original"].mean(), "after": widest["reconstructed"].mean()}
+        line = {
+            "mitigation": name,
+            "reconstructor": reconstructor,
+            "seeds": part["seed"].nunique(),
+            "cells": len(part),
+        }
+        widest = part.loc[
+            part.dropna(subset="original").groupby("seed")["original"].idxmax()
+        ]  # of the seeds that have one
+        line |= {
+            "widest_gap_before": widest["original"].mean(),
+            "after": widest["reconstructed"].mean(),
+        }
         line["seeds_with_widest_gap_helped"] = int((widest["verdict"] == "helped").sum())
-        line |= {"mean_gap_before": part["original"].mean(), "mean_gap_after": part["reconstructed"].mean()}
-        line |= {verdict.replace(" ", "_"): int((part["verdict"] == verdict).sum()) for verdict in VERDICTS}
-        line["shuffled_helped_or_harmed"] = int(part["verdict_null"].isin(["helped", "harmed", "shifted"]).sum())
-        line |= {f"{m}_change": part[f"{m}_change"].mean() for m in ("psnr", "auroc", "dice") if part[f"{m}_change"].notna().any()}
+        line |= {
+            "mean_gap_before": part["original"].mean(),
+            "mean_gap_after": part["reconstructed"].mean(),
+        }
+        line |= {
+            verdict.replace(" ", "_"): int((part["verdict"] == verdict).sum())
+            for verdict in VERDICTS
+        }
+        line["shuffled_helped_or_harmed"] = int(
+            part["verdict_null"].isin(["helped", "harmed", "shifted"]).sum()
+        )
+        line |= {
+            f"{m}_change": part[f"{m}_change"].mean()
+            for m in ("psnr", "auroc", "dice")
+            if part[f"{m}_change"].notna().any()
+        }
         line["seconds"] = part.drop_duplicates("seed")["seconds"].mean()
         lines.append(line)
     return pd.DataFrame(lines)
@@ -161,14 +232,24 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
       arguments: command line without the program's name; the process's own if None.
     """
     parser = argparse.ArgumentParser(prog="python -m experiments.mitigation", description=__doc__)
-    parser.add_argument("--out", required=True, type=Path, help="folder for the studies and the table")
-    parser.add_argument("--seeds", type=int, default=5, help="phantom cohorts for the equalised-odds term")
-    parser.add_argument("--other-seeds", type=int, default=2, help="of these, cohorts for the other mitigations too")
-    parser.add_argument("--sde-seeds", type=int, default=1, help="of these, cohorts for the diffusion model too")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="folder for the studies and the table"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="phantom cohorts for the equalised-odds term"
+    )
+    parser.add_argument(
+        "--other-seeds", type=int, default=2, help="of these, cohorts for the other mitigations too"
+    )
+    parser.add_argument(
+        "--sde-seeds", type=int, default=1, help="of these, cohorts for the diffusion model too"
+    )
     parser.add_argument("--steps", type=int, default=300, help="of each fine-tuning")
     parser.add_argument("--patients", type=int, default=1500, help="of each phantom")
     parser.add_argument(
-        "--weights", default="0.01,0.1,1", help="of the equalised-odds term, to choose from; the others have the middle one"
+        "--weights",
+        default="0.01,0.1,1",
+        help="of the equalised-odds term, to choose from; the others have the middle one",
     )
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
     chosen = parser.parse_args(arguments)
@@ -177,7 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
 
     def configured(seed: int) -> ConfigDict:
         everything, sde = seed < chosen.other_seeds, seed < chosen.sde_seeds
-        return configuration(seed, everything, chosen.steps, chosen.patients, weights, chosen.tiny, sde)
+        return configuration(
+            seed, everything, chosen.steps, chosen.patients, weights, chosen.tiny, sde
+        )
 
     return over_seeds(chosen.out, "mitigation", chosen.seeds, configured, seed_rows, summary)
 

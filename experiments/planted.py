@@ -1,9 +1,12 @@
-"""Does the assessment name the group that was harmed? `python -m experiments.planted --out=DIR [--seeds=5] [--shuffles=20] [--tiny]`.
+"""Does the assessment name the group that was harmed? `python -m experiments.planted --out=DIR
+[--seeds=5] [--shuffles=20] [--tiny]`.
 
-Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain enough on the original images, lost
-more often at low dose. A U-Net reconstructs them, a frozen classifier reads both, and the paired test is asked. The predictions of the
-first seed are assessed again with the attributes dealt out anew over patients, where every claim is false. Each seed is a study of its own
-in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`, `planted.md` and `planted_rows.csv`.
+Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain
+enough on the original images, lost more often at low dose. A U-Net reconstructs them, a frozen
+classifier reads both, and the paired test is asked. The predictions of the first seed are assessed
+again with the attributes dealt out anew over patients, where every claim is false. Each seed is a
+study of its own in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`, `planted.md` and
+`planted_rows.csv`.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
     c.phantom.update(patients=patients, contrast_mean=CONTRAST)
     c.cohort.attributes = ("sex",)
     c.report.examples = 0
-    c.reconstructors = ConfigDict({name: c.reconstructors[name] for name in ("identity", RECONSTRUCTOR)})
+    c.reconstructors = ConfigDict(
+        {name: c.reconstructors[name] for name in ("identity", RECONSTRUCTOR)}
+    )
     c.mitigations = ConfigDict()
     for block in (c.reconstructors[RECONSTRUCTOR], *c.diagnosers.values()):
         block.train.seed = seed
@@ -52,14 +57,31 @@ def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
 
 
 def judged(fairness: pd.DataFrame) -> pd.DataFrame:
-    """The change rows of the reconstruction's equalised odds and equal opportunity, one per metric and task."""
-    rows = fairness[fairness["metric"].isin(METRICS) & (fairness["version"] == "change") & (fairness["convention"] == "worst_case")]
+    """The change rows of the reconstruction's equalised odds and equal opportunity, one per metric
+    and task.
+    """
+    rows = fairness[
+        fairness["metric"].isin(METRICS)
+        & (fairness["version"] == "change")
+        & (fairness["convention"] == "worst_case")
+    ]
     return rows[rows["reconstructor"] == RECONSTRUCTOR]
 
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd.DataFrame:
-    """What one finished study found, one row per metric and task, and in how many shuffled cohorts the metric gives a claim."""
-    columns = ["metric", "task", "original", "reconstructed", "verdict", "group", "p_adjusted", "n_patients"]
+    """What one finished study found, one row per metric and task, and in how many shuffled cohorts
+    the metric gives a claim.
+    """
+    columns = [
+        "metric",
+        "task",
+        "original",
+        "reconstructed",
+        "verdict",
+        "group",
+        "p_adjusted",
+        "n_patients",
+    ]
     rows = judged(read_results(workdir, "fairness"))[columns]
     table, spec = read_predictions(workdir / "predictions.parquet")
     options = settings.assess_options(config)
@@ -69,18 +91,33 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
         found = judged(assess(shuffled(table, spec, draw), spec, options)[1])
         for metric in found[found["verdict"].isin(CLAIMS)]["metric"].unique():
             false[metric] += 1
-    return rows.assign(seed=seed, shuffles=shuffles, shuffles_with_a_claim=rows["metric"].map(false))
+    return rows.assign(
+        seed=seed, shuffles=shuffles, shuffles_with_a_claim=rows["metric"].map(false)
+    )
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed: largest gaps over tasks, who is named where lesions are missed (equal opportunity), claims when shuffled."""
+    """One line per seed: largest gaps over tasks, who is named where lesions are missed (equal
+    opportunity), claims when shuffled.
+    """
     lines = []
     for seed, part in rows.groupby("seed", sort=True):
         odds, opportunity = (part[part["metric"] == metric] for metric in METRICS)
         claimed = opportunity[opportunity["verdict"].isin(CLAIMS)]
-        line = {"seed": seed, "test_patients": int(part["n_patients"].max()), "largest_eodd_on_originals": odds["original"].max()}
-        line |= {"largest_eodd_reconstructed": odds["reconstructed"].max(), "largest_eop_reconstructed": opportunity["reconstructed"].max()}
-        line |= {"tasks": len(opportunity), "claims": len(claimed), "named": ", ".join(sorted(set(claimed["group"]))) or "nobody"}
+        line = {
+            "seed": seed,
+            "test_patients": int(part["n_patients"].max()),
+            "largest_eodd_on_originals": odds["original"].max(),
+        }
+        line |= {
+            "largest_eodd_reconstructed": odds["reconstructed"].max(),
+            "largest_eop_reconstructed": opportunity["reconstructed"].max(),
+        }
+        line |= {
+            "tasks": len(opportunity),
+            "claims": len(claimed),
+            "named": ", ".join(sorted(set(claimed["group"]))) or "nobody",
+        }
         line["smallest_adjusted_p"] = opportunity["p_adjusted"].min()
         line["shuffles"] = int(part["shuffles"].iloc[0])
         for metric, rows_of in zip(METRICS, (odds, opportunity), strict=True):
@@ -96,9 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
       arguments: command line without the program's name; the process's own if None.
     """
     parser = argparse.ArgumentParser(prog="python -m experiments.planted", description=__doc__)
-    parser.add_argument("--out", required=True, type=Path, help="folder for the studies and the table")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="folder for the studies and the table"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="phantom cohorts")
-    parser.add_argument("--shuffles", type=int, default=20, help="cohorts with shuffled attributes, of the first seed")
+    parser.add_argument(
+        "--shuffles",
+        type=int,
+        default=20,
+        help="cohorts with shuffled attributes, of the first seed",
+    )
     parser.add_argument("--patients", type=int, default=2600, help="of each phantom")
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")
     chosen = parser.parse_args(arguments)
@@ -108,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
         "planted",
         chosen.seeds,
         lambda seed: configuration(seed, chosen.patients, chosen.tiny),
-        lambda workdir, config, seed: seed_rows(workdir, config, seed, 0 if seed else chosen.shuffles),
+        lambda workdir, config, seed: seed_rows(
+            workdir, config, seed, 0 if seed else chosen.shuffles
+        ),
         summary,
     )
 

@@ -1,4 +1,6 @@
-"""Runs the phantom X-ray and brain studies and says where their reports are: `python -m experiments.quickstart --workdir=DIR`."""
+"""Runs the phantom X-ray and brain studies and says where their reports are: `python -m
+experiments.quickstart --workdir=DIR`.
+"""
 
 import argparse
 import importlib
@@ -14,7 +16,9 @@ from fairrecon_jax.study import run as study
 def main() -> None:
     """Runs both studies, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workdir", default="runs/quickstart", type=Path, help="folder for both studies")
+    parser.add_argument(
+        "--workdir", default="runs/quickstart", type=Path, help="folder for both studies"
+    )
     workdir = parser.parse_args().workdir
     quiet(logging.ERROR)
     started, pages = time.monotonic(), []

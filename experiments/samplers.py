@@ -1,9 +1,11 @@
-"""Samplers of one trained diffusion model compared on the test patients, through the fused step and the assessment.
+"""Samplers of one trained diffusion model compared on the test patients, through the fused step and
+the assessment.
 
     python -m experiments.samplers --workdir=DIR --config=FILE [--config.field=value ...]
 
-The work directory must hold the trained reconstructor (--model) and diagnosers. Validation patients give the decision threshold by their
-originals alone, so that only test patients are sampled. Writes <workdir>/samplers/table.csv and table.md.
+The work directory must hold the trained reconstructor (--model) and diagnosers. Validation patients
+give the decision threshold by their originals alone, so that only test patients are sampled. Writes
+<workdir>/samplers/table.csv and table.md.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ LEAD = "paper"
 
 @dataclasses.dataclass(frozen=True)
 class Reseeded:
-    """A reconstructor whose sampling noise is another one per seed; the measurement's noise stays the same.
+    """A reconstructor whose sampling noise is another one per seed; the measurement's noise stays
+    the same.
 
     Attributes:
       model: the reconstructor.
@@ -57,7 +60,9 @@ class Reseeded:
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
         """See `IrsdeReconstructor.reconstruct`."""
-        return self.model.reconstruct(variables, degraded, jax.vmap(lambda key: jax.random.fold_in(key, self.seed))(keys))
+        return self.model.reconstruct(
+            variables, degraded, jax.vmap(lambda key: jax.random.fold_in(key, self.seed))(keys)
+        )
 
 
 class Bench:
@@ -74,26 +79,56 @@ class Bench:
     """
 
     def __init__(self, workspace: Workspace, model: str, level: float, limit: int = 0) -> None:
-        self.workspace, self.level, self.model = workspace, level, settings.reconstructor(workspace.config, model)
+        self.workspace, self.level, self.model = (
+            workspace,
+            level,
+            settings.reconstructor(workspace.config, model),
+        )
         if not isinstance(self.model, IrsdeReconstructor):
-            raise ValueError(f"config.reconstructors.{model} is no diffusion model: samplers are compared on kind 'irsde'")
+            raise ValueError(
+                f"config.reconstructors.{model} is no diffusion model: samplers are "
+                "compared on kind 'irsde'"
+            )
         self.shared = workspace.shared(model, level)
         rows = workspace.evaluated_rows()
         test = np.intersect1d(rows, workspace.rows("test"))
-        self.test = test[np.linspace(0, len(test) - 1, limit).round().astype(int)] if 0 < limit < len(test) else test
+        self.test = (
+            test[np.linspace(0, len(test) - 1, limit).round().astype(int)]
+            if 0 < limit < len(test)
+            else test
+        )
         self.readers = workspace.tandem(model)[0].diagnosers
         validation = np.intersect1d(rows, workspace.rows("val"))
-        self.validation = self._rows(Identity(), {**self.shared, "reconstructor": {}}, validation)[0].assign(split="val")
+        self.validation = self._rows(Identity(), {**self.shared, "reconstructor": {}}, validation)[
+            0
+        ].assign(split="val")
 
     def measure(self, preset: str, samples: int, seed: int = 0) -> dict[str, Any]:
-        """One row of the table: a preset, the mean of so many samples, one seed of the sampling noise."""
+        """One row of the table: a preset, the mean of so many samples, one seed of the sampling
+        noise.
+        """
         plain = {"method": None, "steps": None, "order": None, "rho": None}
         model = dataclasses.replace(self.model, preset=preset, samples=samples, **plain)
         test, seconds = self._rows(Reseeded(model, seed), self.shared, self.test)
-        cell = {"cohort": self.workspace.spec.name, "level": self.level, "reconstructor": preset, "mitigation": "none", "seed": 0}
-        table = pd.concat([test.assign(split="test"), self.validation], ignore_index=True).assign(**cell)
-        performance, fairness = assess(table, self.workspace.spec, settings.assess_options(self.workspace.config))
-        row = {"preset": preset, "samples": samples, "seed": seed, "evaluations": PRESETS[preset].steps * samples}
+        cell = {
+            "cohort": self.workspace.spec.name,
+            "level": self.level,
+            "reconstructor": preset,
+            "mitigation": "none",
+            "seed": 0,
+        }
+        table = pd.concat([test.assign(split="test"), self.validation], ignore_index=True).assign(
+            **cell
+        )
+        performance, fairness = assess(
+            table, self.workspace.spec, settings.assess_options(self.workspace.config)
+        )
+        row = {
+            "preset": preset,
+            "samples": samples,
+            "seed": seed,
+            "evaluations": PRESETS[preset].steps * samples,
+        }
         return {
             **row,
             "seconds_per_image": seconds,
@@ -102,19 +137,29 @@ class Bench:
             **outcomes(performance, fairness),
         }
 
-    def _rows(self, model: Any, shared: dict[str, Any], rows: np.ndarray) -> tuple[pd.DataFrame, float]:
+    def _rows(
+        self, model: Any, shared: dict[str, Any], rows: np.ndarray
+    ) -> tuple[pd.DataFrame, float]:
         """Predictions of some rows, and seconds per image without compiling."""
         workspace, size = self.workspace, self.workspace.config.tandem.batch_size
         tandem = Tandem(settings.degradation(workspace.config), model, self.readers, workspace.spec)
         step = compile_step(tandem)
         jax.block_until_ready(step(shared, pad_batch(read_rows(workspace.cohort, rows[:1]), size)))
         started = time.perf_counter()
-        table = predict(step, shared, workspace.cohort, rows, size, label=f"{model.name} {getattr(model, 'seed', '')}")
+        table = predict(
+            step,
+            shared,
+            workspace.cohort,
+            rows,
+            size,
+            label=f"{model.name} {getattr(model, 'seed', '')}",
+        )
         return table, (time.perf_counter() - started) / len(rows)
 
 
 def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, float]:
-    """AUROC or Dice of everyone's reconstructions per task, and the largest change of any group gap (EODD, Delta-Dice), signed.
+    """AUROC or Dice of everyone's reconstructions per task, and the largest change of any group gap
+    (EODD, Delta-Dice), signed.
 
     Args:
       performance: table of `assess`.
@@ -123,40 +168,63 @@ def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, flo
     Returns:
       {"<task> <metric>": value, "largest_gap_change": value}; NaN where nothing could be estimated.
     """
-    everyone = performance[(performance["attribute"] == "") & (performance["version"] == "reconstructed")]
+    everyone = performance[
+        (performance["attribute"] == "") & (performance["version"] == "reconstructed")
+    ]
     everyone = everyone[everyone["metric"].isin(["auroc", "dice"])]
     found = {f"{row.task} {row.metric}": float(row.value) for row in everyone.itertuples()}
-    change = fairness[fairness["metric"].isin(GAPS) & (fairness["version"] == "change") & (fairness["convention"] == "worst_case")]["value"]
+    change = fairness[
+        fairness["metric"].isin(GAPS)
+        & (fairness["version"] == "change")
+        & (fairness["convention"] == "worst_case")
+    ]["value"]
     change = change.astype(float).dropna()
-    return {**found, "largest_gap_change": float(change.loc[change.abs().idxmax()]) if len(change) else float("nan")}
+    return {
+        **found,
+        "largest_gap_change": float(change.loc[change.abs().idxmax()])
+        if len(change)
+        else float("nan"),
+    }
 
 
-def compare(bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds: int, folder: Path) -> pd.DataFrame:
-    """Every preset with every number of samples; the first preset with one sample under several seeds of the sampling noise.
+def compare(
+    bench: Bench, presets: Iterable[str], samples: Iterable[int], seeds: int, folder: Path
+) -> pd.DataFrame:
+    """Every preset with every number of samples; the first preset with one sample under several
+    seeds of the sampling noise.
 
     Args:
       bench: the model and its rows.
       presets: names of `diffusion.PRESETS`.
       samples: numbers of samples that are averaged.
       seeds: number of seeds of the first preset.
-      folder: where all measurements are written as table.csv and their summary as table.md, after every one.
+      folder: where all measurements are written as table.csv and their summary as table.md, after
+        every one.
 
     Returns:
       One row per measurement.
     """
     presets, samples = list(presets), list(samples)
-    wanted = [(preset, count, 0) for preset in presets for count in samples] + [(presets[0], samples[0], s) for s in range(1, seeds)]
+    wanted = [(preset, count, 0) for preset in presets for count in samples] + [
+        (presets[0], samples[0], s) for s in range(1, seeds)
+    ]
     rows = []
     for number, (preset, count, seed) in enumerate(wanted, 1):
         rows.append(bench.measure(preset, count, seed))
-        print(f"[{number}/{len(wanted)}] {preset}, {count} samples, seed {seed}: {rows[-1]['psnr']:.2f} dB", flush=True)
+        print(
+            f"[{number}/{len(wanted)}] {preset}, {count} samples, seed {seed}: "
+            f"{rows[-1]['psnr']:.2f} dB",
+            flush=True,
+        )
         write_atomic(folder / "table.csv", pd.DataFrame(rows).to_csv(index=False))
         write_atomic(folder / "table.md", markdown(summary(pd.DataFrame(rows))))
     return pd.DataFrame(rows)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per preset and number of samples, and one with the largest minus the smallest value over the seeds of the repeated one."""
+    """One row per preset and number of samples, and one with the largest minus the smallest value
+    over the seeds of the repeated one.
+    """
     keys = ["preset", "samples", "evaluations"]
     values = [column for column in table.columns if column not in (*keys, "seed")]
     rows = table[table["seed"] == 0][[*keys, *values]]
@@ -165,7 +233,16 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         return rows.reset_index(drop=True)
     first, spread = repeated.iloc[0], repeated[values].max() - repeated[values].min()
     label = f"spread of {first['preset']} over {len(repeated)} seeds"
-    last = pd.DataFrame([{"preset": label, "samples": first["samples"], "evaluations": first["evaluations"], **spread}])
+    last = pd.DataFrame(
+        [
+            {
+                "preset": label,
+                "samples": first["samples"],
+                "evaluations": first["evaluations"],
+                **spread,
+            }
+        ]
+    )
     return pd.concat([rows, last], ignore_index=True)
 
 
@@ -179,14 +256,27 @@ def main(argv: Sequence[str] | None = None) -> int:
       0, or 2 with one line on stderr where something is refused.
     """
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "configuration of the study", flag_values=values)
+    config_flags.DEFINE_config_file(
+        "config", None, "configuration of the study", flag_values=values
+    )
     flags.DEFINE_string("workdir", "", "work directory of the study", flag_values=values)
     flags.DEFINE_string("model", "irsde", "name in config.reconstructors", flag_values=values)
     flags.DEFINE_float("level", None, "level; the headline level if not given", flag_values=values)
-    flags.DEFINE_list("presets", [LEAD, *(name for name in PRESETS if name != LEAD)], "the first one is repeated", flag_values=values)
+    flags.DEFINE_list(
+        "presets",
+        [LEAD, *(name for name in PRESETS if name != LEAD)],
+        "the first one is repeated",
+        flag_values=values,
+    )
     flags.DEFINE_list("samples", ["1", "8"], "samples that are averaged", flag_values=values)
     flags.DEFINE_integer("seeds", 3, "seeds of the first preset", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("limit", 0, "test images, evenly spread over all of them; 0 = all", lower_bound=0, flag_values=values)
+    flags.DEFINE_integer(
+        "limit",
+        0,
+        "test images, evenly spread over all of them; 0 = all",
+        lower_bound=0,
+        flag_values=values,
+    )
     saved, sys.argv = sys.argv, ["samplers", *(sys.argv[1:] if argv is None else argv)]
     try:
         values(sys.argv)
@@ -197,8 +287,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"no presets {', '.join(unknown)}; there are {', '.join(PRESETS)}")
         samples = list(map(int, values.samples))
         if min(samples, default=0) < 1:
-            raise ValueError(f"samples must be whole numbers of at least 1, got {', '.join(values.samples)}")
-        level = values.level if values.level is not None else float(workspace.config.degradation.headline_level)
+            raise ValueError(
+                f"samples must be whole numbers of at least 1, got {', '.join(values.samples)}"
+            )
+        level = (
+            values.level
+            if values.level is not None
+            else float(workspace.config.degradation.headline_level)
+        )
         bench = Bench(workspace, values.model, level, values.limit)
         folder = workspace.workdir / "samplers"
         table = compare(bench, values.presets, samples, values.seeds, folder)

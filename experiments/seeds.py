@@ -32,7 +32,8 @@ def over_seeds(
       summary: the table of all rows.
 
     Returns:
-      The summary. After every seed it is written as `<name>.csv` and `<name>.md`, the rows as `<name>_rows.csv`.
+      The summary. After every seed it is written as `<name>.csv` and `<name>.md`, the rows as
+        `<name>_rows.csv`.
     """
     found = []
     for seed in range(seeds):

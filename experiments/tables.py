@@ -14,5 +14,9 @@ def markdown(table: pd.DataFrame) -> str:
     def cell(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
 
-    lines = [list(map(str, table.columns)), ["---"] * table.shape[1], *(map(cell, row) for row in table.itertuples(index=False))]
+    lines = [
+        list(map(str, table.columns)),
+        ["---"] * table.shape[1],
+        *(map(cell, row) for row in table.itertuples(index=False)),
+    ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

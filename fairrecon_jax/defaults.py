@@ -1,4 +1,5 @@
-"""The fields of a study configuration and their defaults; the files in `configs/` start from these and choose.
+"""The fields of a study configuration and their defaults; the files in `configs/` start from these
+and choose.
 
 Choices only: derived numbers are computed where they are used. Every field is commented.
 """
@@ -8,7 +9,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 
-def training(steps: int, batch_size: int, learning_rate: float, selection: str = "loss", mode: str = "min") -> ConfigDict:
+def training(
+    steps: int, batch_size: int, learning_rate: float, selection: str = "loss", mode: str = "min"
+) -> ConfigDict:
     """One training's settings; the fields of `fairrecon_jax.training.config.TrainConfig`."""
     c = ConfigDict()
     c.steps = steps  # updates
@@ -33,10 +36,16 @@ def training(steps: int, batch_size: int, learning_rate: float, selection: str =
     return c
 
 
-def mitigation(kind: str, steps: int, batch_size: int, learning_rate: float, **fields: Any) -> ConfigDict:
-    """One mitigation's settings: a kind of `fairrecon_jax.mitigation.MITIGATIONS`, its fields, and those of `finetuning.Plan`."""
+def mitigation(
+    kind: str, steps: int, batch_size: int, learning_rate: float, **fields: Any
+) -> ConfigDict:
+    """One mitigation's settings: a kind of `fairrecon_jax.mitigation.MITIGATIONS`, its fields, and
+    those of `finetuning.Plan`.
+    """
     c = ConfigDict({"kind": kind, **fields})
-    c.train = training(steps, batch_size, learning_rate, selection="")  # the last weights: the best image is not the fairest one
+    c.train = training(
+        steps, batch_size, learning_rate, selection=""
+    )  # the last weights: the best image is not the fairest one
     return c
 
 
@@ -46,15 +55,22 @@ def study() -> ConfigDict:
     c.seed = 0  # measurement noise and sampling at evaluation
     c.cohort = ConfigDict()
     c.cohort.root = ""  # folder with the downloaded tree
-    c.phantom = ConfigDict({"kind": ""})  # "xray" or "brain" writes a phantom tree where root is empty
+    c.phantom = ConfigDict(
+        {"kind": ""}
+    )  # "xray" or "brain" writes a phantom tree where root is empty
     c.splits = ConfigDict()
     c.splits.seed = 0  # which split
     c.splits.fractions = (0.7, 0.1, 0.2)  # train, validation, test patients
-    c.splits.diagnosis_fraction = 0.0  # share of the training patients kept apart for the diagnosers, 0 = shared
+    c.splits.diagnosis_fraction = (
+        0.0  # share of the training patients kept apart for the diagnosers, 0 = shared
+    )
     c.degradation = ConfigDict()
-    c.reconstructors = ConfigDict({"identity": {"kind": "identity"}})  # the degraded image goes straight to the diagnosis
+    c.reconstructors = ConfigDict(
+        {"identity": {"kind": "identity"}}
+    )  # the degraded image goes straight to the diagnosis
     c.diagnosers = ConfigDict()
-    c.mitigations = ConfigDict()  # by name, e.g. mitigation("equalised_odds", 500, 16, 1e-4, weights=(0.1, 1.0)); none by default
+    # by name, e.g. mitigation("equalised_odds", 500, 16, 1e-4, weights=(0.1, 1.0)); none by default
+    c.mitigations = ConfigDict()
     c.tandem = ConfigDict()
     c.tandem.batch_size = 32  # examples per fused call over all devices of all processes
     c.assess = ConfigDict()

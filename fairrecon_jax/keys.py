@@ -1,4 +1,6 @@
-"""One key per example, and the digest of a name that it is made from: noise does not depend on batch, order or device."""
+"""One key per example, and the digest of a name that it is made from: noise does not depend on
+batch, order or device.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def example_digest(name: str) -> np.ndarray:
     Returns:
       [2] uint32.
     """
-    return np.frombuffer(hashlib.blake2b(name.encode(), digest_size=8).digest(), dtype="<u4").astype(np.uint32)
+    return np.frombuffer(
+        hashlib.blake2b(name.encode(), digest_size=8).digest(), dtype="<u4"
+    ).astype(np.uint32)
 
 
 def example_keys(key: Key, example_id: Array) -> Key:

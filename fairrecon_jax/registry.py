@@ -1,4 +1,6 @@
-"""Builds frozen dataclasses from the plain fields of a configuration, refusing what they do not know."""
+"""Builds frozen dataclasses from the plain fields of a configuration, refusing what they do not
+know.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,16 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[[_Class], _Class]]:
-    """Makes the decorator `register(kind)` that enters a class into a registry under the name that configurations use.
+    """Makes the decorator `register(kind)` that enters a class into a registry under the name that
+    configurations use.
 
     Args:
       registry: classes by kind.
       what: the word for the registry's things in messages, e.g. "reconstructor".
 
     Returns:
-      `register(kind) -> decorator`; the decorator raises ValueError where the name is taken by another class.
+      `register(kind) -> decorator`; the decorator raises ValueError where the name is taken by
+        another class.
     """
 
     def register(kind: str) -> Callable[[_Class], _Class]:
@@ -50,8 +54,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
       The instance.
 
     Raises:
-      ValueError: the kind or a field is unknown, or a required field is missing; the message lists the valid ones. Or a whole number is
-        negative, or a width is 0.
+      ValueError: the kind or a field is unknown, or a required field is missing; the message lists
+        the valid ones. Or a whole number is negative, or a width is 0.
       TypeError: a value does not fit its field.
     """
     if kind not in registry:
@@ -59,8 +63,15 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     known = {f.name: f for f in dataclasses.fields(registry[kind]) if f.init}
     unknown = sorted(set(fields) - set(known))
     if unknown:
-        raise ValueError(f"{what} {kind!r} has no field {', '.join(map(repr, unknown))}; its fields are {', '.join(known)}")
-    missing = [n for n, f in known.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+        raise ValueError(
+            f"{what} {kind!r} has no field {', '.join(map(repr, unknown))}; its fields "
+            f"are {', '.join(known)}"
+        )
+    missing = [
+        n
+        for n, f in known.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     missing = [n for n in missing if n not in fields]
     if missing:
         raise ValueError(f"{what} {kind!r} needs the field {', '.join(map(repr, missing))}")
@@ -70,7 +81,9 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     for name, value in values.items():
         lowest = 1 if name.endswith("width") else 0
         if isinstance(value, int) and value < lowest:
-            raise ValueError(f"{what} {kind!r}: field {name!r} must be at least {lowest}, got {value}")
+            raise ValueError(
+                f"{what} {kind!r}: field {name!r} must be at least {lowest}, got {value}"
+            )
     return registry[kind](**values)
 
 
@@ -78,7 +91,10 @@ def misfits(factory: type, values: Mapping[str, Any]) -> dict[str, str]:
     """The fields whose value does not fit their type: by name, the type in words."""
     hints = typing.get_type_hints(factory)
     wrong = {name: hints[name] for name, value in values.items() if not _fits(value, hints[name])}
-    return {name: hint.__name__ if type(hint) is type else str(hint).replace("typing.", "") for name, hint in wrong.items()}
+    return {
+        name: hint.__name__ if type(hint) is type else str(hint).replace("typing.", "")
+        for name, hint in wrong.items()
+    }
 
 
 def _frozen(value: Any) -> Any:
@@ -87,15 +103,23 @@ def _frozen(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value fits a type made of plain types, tuples, literals and unions; an int fits a float, a truth value only bool."""
+    """Whether a value fits a type made of plain types, tuples, literals and unions; an int fits a
+    float, a truth value only bool.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
     if origin is typing.Literal:
         return value in arguments
     if origin is tuple:
-        parts = arguments[:1] * len(value) if isinstance(value, tuple) and arguments[-1:] == (...,) else arguments
-        return isinstance(value, tuple) and len(parts) == len(value) and all(map(_fits, value, parts))
+        parts = (
+            arguments[:1] * len(value)
+            if isinstance(value, tuple) and arguments[-1:] == (...,)
+            else arguments
+        )
+        return (
+            isinstance(value, tuple) and len(parts) == len(value) and all(map(_fits, value, parts))
+        )
     if isinstance(value, bool):
         return hint in (bool, Any)
     if origin is not None:

@@ -1,8 +1,10 @@
-"""The words every room shares: arrays, batches, tasks, attributes, degradations and the cohort specification.
+"""The words every room shares: arrays, batches, tasks, attributes, degradations and the cohort
+specification.
 
-A batch is a dictionary of arrays with a leading example axis B (see `Batch`). What the columns of its arrays mean is said once, by the
-`CohortSpec` that travels with the cohort; everything downstream reads tasks, groups and levels from it, so a new cohort is one builder
-and one specification.
+A batch is a dictionary of arrays with a leading example axis B (see `Batch`). What the columns of
+its arrays mean is said once, by the `CohortSpec` that travels with the cohort; everything
+downstream reads tasks, groups and levels from it, so a new cohort is one builder and one
+specification.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Task:
     Attributes:
       name: column stem in tables, e.g. "cardiomegaly".
       kind: "classification" (score in [0, 1]) or "segmentation" (mask probability in [0, 1]).
-      aggregation: how the images or slices of one patient become one score: "none" (each image is judged), "median" or "mean".
+      aggregation: how the images or slices of one patient become one score: "none" (each image is
+        judged), "median" or "mean".
       title: the name as a reader sees it.
     """
 
@@ -68,7 +71,8 @@ class Attribute:
       name: column name in tables, e.g. "sex".
       groups: names of the groups; a batch holds the index into this tuple, -1 for unknown.
       derivation: one sentence that says how the group follows from the source data, for the report.
-      per: "patient" (one value per patient; conflicts are unknown) or "image" (age at the time of the image).
+      per: "patient" (one value per patient; conflicts are unknown) or "image" (age at the time of
+        the image).
       reference: the group that signed differences refer to; the first group if empty.
     """
 
@@ -89,8 +93,9 @@ class DegradationSpec:
     """Which degradation a cohort is studied under.
 
     Attributes:
-      kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels are photon counts, lower is worse) or
-        "unnamed" (predictions from elsewhere that do not say: one level, whose number means nothing).
+      kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels
+        are photon counts, lower is worse) or "unnamed" (predictions from elsewhere that do not say:
+        one level, whose number means nothing).
       levels: the levels of the study, mildest first.
       headline_level: the level at which group gaps are the headline.
     """
@@ -102,7 +107,11 @@ class DegradationSpec:
     @property
     def unit(self) -> str:
         """The physical meaning of a level, as an axis label."""
-        return {"mri_radial": "acceleration factor", "xray_low_dose": "photon count", "unnamed": "a level"}[self.kind]
+        return {
+            "mri_radial": "acceleration factor",
+            "xray_low_dose": "photon count",
+            "unnamed": "a level",
+        }[self.kind]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +160,9 @@ class CohortSpec:
         raw = json.loads(text)
         try:
             raw["tasks"] = tuple(Task(**t) for t in raw["tasks"])
-            raw["attributes"] = tuple(Attribute(**{**a, "groups": tuple(a["groups"])}) for a in raw["attributes"])
+            raw["attributes"] = tuple(
+                Attribute(**{**a, "groups": tuple(a["groups"])}) for a in raw["attributes"]
+            )
             d = raw["degradation"]
             raw["degradation"] = DegradationSpec(**{**d, "levels": tuple(d["levels"])})
             return cls(**raw)

@@ -1,11 +1,15 @@
-"""Strict settings for all tests: four CPU devices, rank promotion raises, the real samples where they are."""
+"""Strict settings for all tests: four CPU devices, rank promotion raises, the real samples where
+they are.
+"""
 
 import collections
 import os
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
 
 from pathlib import Path
 
@@ -14,16 +18,22 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-SHARED_DATA = Path(os.environ.get("FAIRRECON_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHARED_DATA = Path(
+    os.environ.get("FAIRRECON_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
 OPTIMISED = {"diffusion", "inference", "metrics", "models", "physics"}
-"""Rooms with the numbers that all others build on: compiled as users compile them, like the tandem step and the canaries."""
+"""Rooms with the numbers that all others build on: compiled as users compile them, like the tandem
+step and the canaries.
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Everywhere else programs, those of child processes too, are compiled in half the time, without optimisation.
+    """Everywhere else programs, those of child processes too, are compiled in half the time,
+    without optimisation.
 
-    Compiled programs of a module go when it ends: otherwise a test worker grows to several gigabytes.
+    Compiled programs of a module go when it ends: otherwise a test worker grows to several
+    gigabytes.
     """
     here = request.path.relative_to(Path(__file__).parent)
     quick = here.parts[0] not in OPTIMISED | {"test_tandem.py", "test_canary.py"}
@@ -43,6 +53,8 @@ def samples() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that no worker is left alone with one of them at the end."""
+    """Files with the most slow tests first, so that no worker is left alone with one of them at the
+    end.
+    """
     slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])

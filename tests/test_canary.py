@@ -33,7 +33,9 @@ def _requirements() -> list[str]:
 
 @pytest.mark.parametrize(("dtype", "count"), [("float32", 32_769), ("float64", 16_385)])
 def test_a_mapped_product_followed_by_a_sum_is_the_same_compiled(dtype: str, count: int) -> None:
-    """jax-ml/jax issue 39103: the last rows are wrong on CPU, without a word, in the versions above."""
+    """jax-ml/jax issue 39103: the last rows are wrong on CPU, without a word, in the versions
+    above.
+    """
     with jax.enable_x64(dtype == "float64"):
         rows = jnp.zeros((count, 3), dtype).at[:, 0].set(jnp.arange(count, dtype=dtype))
         identity = jnp.eye(3, dtype=dtype)

@@ -87,9 +87,13 @@ def test_weighted_mean_does_not_depend_on_the_number_of_devices():
     values, weight = jax.random.normal(jax.random.key(0), (8,)), jnp.arange(8.0)
 
     def part(scale, values, weight):
-        return jax.lax.pmean(jax.grad(lambda s: weighted_mean(jnp.tanh(s * values), weight, "batch"))(scale), "batch")
+        return jax.lax.pmean(
+            jax.grad(lambda s: weighted_mean(jnp.tanh(s * values), weight, "batch"))(scale), "batch"
+        )
 
-    spread = jax.vmap(part, axis_name="batch", in_axes=(None, 0, 0), out_axes=None)(1.0, values.reshape(4, 2), weight.reshape(4, 2))
+    spread = jax.vmap(part, axis_name="batch", in_axes=(None, 0, 0), out_axes=None)(
+        1.0, values.reshape(4, 2), weight.reshape(4, 2)
+    )
     whole = jax.grad(lambda s: weighted_mean(jnp.tanh(s * values), weight))(1.0)
     np.testing.assert_allclose(spread, whole, rtol=1e-5)
 
@@ -101,7 +105,9 @@ def test_networks_are_addressed_by_name_and_leave_others_alone():
     output, statistics = apply_network(network, "net", variables, x, train=True)
     assert output.shape == x.shape
     assert statistics["other"] is variables["batch_stats"]["other"]
-    assert jax.tree.structure(statistics["net"]) == jax.tree.structure(variables["batch_stats"]["net"])
+    assert jax.tree.structure(statistics["net"]) == jax.tree.structure(
+        variables["batch_stats"]["net"]
+    )
     _, same = apply_network(network, "net", variables, x, train=False)
     assert same["net"] is variables["batch_stats"]["net"]
 

@@ -1,4 +1,6 @@
-"""The fused step against its parts done by hand, and its independence of batch size, order, padding and devices."""
+"""The fused step against its parts done by hand, and its independence of batch size, order, padding
+and devices.
+"""
 
 import dataclasses
 from typing import ClassVar
@@ -63,7 +65,11 @@ def cohort() -> Cohort:
         images.append(np.clip(0.2 + 0.6 * disc + rng.normal(0, 0.03, disc.shape), 0, 1))
         masks.append(disc)
     source = [
-        {"image": np.round(i[..., None] * 65535).astype(np.uint16), "mask": m[..., None].astype(np.uint8)} for i, m in zip(images, masks)
+        {
+            "image": np.round(i[..., None] * 65535).astype(np.uint16),
+            "mask": m[..., None].astype(np.uint8),
+        }
+        for i, m in zip(images, masks)
     ]
     table = pd.DataFrame(
         {
@@ -86,11 +92,22 @@ READERS = ({"params": {"scale": np.float32(0.9)}}, {"params": {}})
 NOTHING = {"params": {}, "batch_stats": {}}
 
 
-def run(cohort, kind="mri", level=8.0, batch_size=4, devices=1, rows=None, fields=None, variables=NOTHING):
+def run(
+    cohort,
+    kind="mri",
+    level=8.0,
+    batch_size=4,
+    devices=1,
+    rows=None,
+    fields=None,
+    variables=NOTHING,
+):
     tandem = tandem_of(kind, **(fields or {"kind": "identity"}))
     step = compile_step(tandem, devices)
     shared = tandem.shared(level, variables, READERS, jax.random.key(7))
-    return predict(step, shared, cohort, np.arange(COUNT) if rows is None else rows, batch_size, devices)
+    return predict(
+        step, shared, cohort, np.arange(COUNT) if rows is None else rows, batch_size, devices
+    )
 
 
 def test_step_equals_its_parts_by_hand(cohort):
@@ -98,9 +115,15 @@ def test_step_equals_its_parts_by_hand(cohort):
     originals = np.stack([cohort.example(i)["image"] for i in range(COUNT)])
     physics = Degradation("mri_radial", SIZE)
     key = jax.random.fold_in(jax.random.key(7), DEGRADE)
-    degraded = np.clip(np.asarray(physics(physics.operator(8.0), originals, cohort.digests(), key)), 0, 1)
-    np.testing.assert_allclose(table["bright__original"], 0.9 * originals.mean((1, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(table["bright__reconstructed"], 0.9 * degraded.mean((1, 2, 3)), rtol=1e-5)
+    degraded = np.clip(
+        np.asarray(physics(physics.operator(8.0), originals, cohort.digests(), key)), 0, 1
+    )
+    np.testing.assert_allclose(
+        table["bright__original"], 0.9 * originals.mean((1, 2, 3)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        table["bright__reconstructed"], 0.9 * degraded.mean((1, 2, 3)), rtol=1e-5
+    )
     psnr = [peak_signal_noise_ratio(o, d, data_range=1) for o, d in zip(originals, degraded)]
     np.testing.assert_allclose(table["psnr"], psnr, rtol=1e-5)
     truth = np.stack([cohort.source[i]["mask"] for i in range(COUNT)]) > 0
@@ -125,7 +148,9 @@ def test_rows_do_not_depend_on_batch_size_or_devices(cohort, kind, batch_size, d
     level = 8.0 if kind == "mri" else 1e4
     one = run(cohort, kind, level, batch_size=1)
     other = run(cohort, kind, level, batch_size=batch_size, devices=devices)
-    numbers = one.select_dtypes("number").columns.difference(["region__original", "region__reconstructed"])
+    numbers = one.select_dtypes("number").columns.difference(
+        ["region__original", "region__reconstructed"]
+    )
     np.testing.assert_allclose(other[numbers], one[numbers], rtol=1e-5, atol=1e-5)
     one_pixel = 2 / one["region__label"].to_numpy()
     for version in ("original", "reconstructed"):
@@ -141,7 +166,9 @@ def test_rows_do_not_depend_on_their_order(cohort):
 def test_levels_and_weights_share_one_program(cohort):
     tandem = tandem_of("mri", kind="mse", width=4, depth=1)
     step = jax.jit(tandem.step)
-    batch = pad_batch({k: np.stack([cohort.example(i)[k] for i in range(2)]) for k in cohort.example(0)}, 4)
+    batch = pad_batch(
+        {k: np.stack([cohort.example(i)[k] for i in range(2)]) for k in cohort.example(0)}, 4
+    )
     for seed, level in enumerate((4.0, 8.0, 16.0)):
         variables = tandem.reconstructor.init(jax.random.key(seed), batch)
         step(tandem.shared(level, variables, READERS, jax.random.key(seed)), batch)
@@ -153,8 +180,14 @@ def test_a_milder_level_is_closer_to_the_original(cohort):
 
 
 def test_two_diagnosers_of_one_task_are_refused():
-    with pytest.raises(ValueError, match="task 'bright' is read by the diagnosers Brightness and Brightness: give each its own tasks"):
-        dataclasses.replace(tandem_of("mri", kind="identity"), diagnosers=(Brightness(), Foreground(), Brightness()))
+    with pytest.raises(
+        ValueError,
+        match="task 'bright' is read by the diagnosers Brightness and Brightness: give each "
+        "its own tasks",
+    ):
+        dataclasses.replace(
+            tandem_of("mri", kind="identity"), diagnosers=(Brightness(), Foreground(), Brightness())
+        )
 
 
 def test_a_batch_that_does_not_divide_is_refused(cohort):

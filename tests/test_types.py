@@ -11,8 +11,15 @@ def spec() -> CohortSpec:
         "toy",
         "Toy cohort",
         "mri",
-        (Task("grade", "classification", "median"), Task("tumor", "segmentation", "mean"), Task("type", "classification")),
-        (Attribute("sex", ("Female", "Male")), Attribute("age", ("young", "old"), per="image", reference="old")),
+        (
+            Task("grade", "classification", "median"),
+            Task("tumor", "segmentation", "mean"),
+            Task("type", "classification"),
+        ),
+        (
+            Attribute("sex", ("Female", "Male")),
+            Attribute("age", ("young", "old"), per="image", reference="old"),
+        ),
         DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
     )
 
@@ -35,7 +42,13 @@ def test_units_name_the_physics(spec):
     assert dataclasses.replace(spec.degradation, kind="xray_low_dose").unit == "photon count"
 
 
-@pytest.mark.parametrize("text", ['{"name": "x"}', '{"name": "x", "tasks": [], "attributes": [], "degradation": {}, "colour": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "x"}',
+        '{"name": "x", "tasks": [], "attributes": [], "degradation": {}, "colour": 1}',
+    ],
+)
 def test_json_that_is_no_specification_is_refused(text):
     with pytest.raises(ValueError, match="not a cohort specification"):
         CohortSpec.from_json(text)

@@ -1,1 +1,3 @@
-"""Speed against the tools of the field: `python -m experiments.benchmarks [--only NAME]` prints one JSON line per benchmark."""
+"""Speed against the tools of the field: `python -m experiments.benchmarks [--only NAME]` prints one
+JSON line per benchmark.
+"""

@@ -1,7 +1,8 @@
 """Registers benchmarks and times each against its peer in one run, turn by turn.
 
-A benchmark module holds functions decorated with `@benchmark("name")`. Each prepares its data, imports its peer and returns a
-`Comparison` (or a plain tuple of its four fields); preparation and the first call of either side, which compiles, are not timed.
+A benchmark module holds functions decorated with `@benchmark("name")`. Each prepares its data,
+imports its peer and returns a `Comparison` (or a plain tuple of its four fields); preparation and
+the first call of either side, which compiles, are not timed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Comparison(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One line of the output; `ratio` is peer / ours: above 1, ours is faster. Times are medians in seconds."""
+    """One line of the output; `ratio` is peer / ours: above 1, ours is faster. Times are medians in
+    seconds.
+    """
 
     name: str
     ours_s: float
@@ -49,7 +52,12 @@ class Result:
     def to_json(self) -> str:
         """The result as one line of JSON, times and ratio with four significant digits."""
         raw = dataclasses.asdict(self)
-        return json.dumps({key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in raw.items()})
+        return json.dumps(
+            {
+                key: float(f"{value:.4g}") if isinstance(value, float) else value
+                for key, value in raw.items()
+            }
+        )
 
 
 Factory = Callable[[], Comparison | tuple]
@@ -57,7 +65,9 @@ Factory = Callable[[], Comparison | tuple]
 REGISTRY: dict[str, Factory] = {}
 
 
-def benchmark(name: str, registry: dict[str, Factory] | None = None) -> Callable[[Factory], Factory]:
+def benchmark(
+    name: str, registry: dict[str, Factory] | None = None
+) -> Callable[[Factory], Factory]:
     """Decorator that registers a function of no arguments returning (ours, peer, shape, repeats).
 
     Args:
@@ -74,7 +84,10 @@ def benchmark(name: str, registry: dict[str, Factory] | None = None) -> Callable
 
     def register(function: Factory) -> Factory:
         if name in target and target[name].__qualname__ != function.__qualname__:
-            raise ValueError(f"two benchmarks are called {name!r}: {target[name].__qualname__} and {function.__qualname__}")
+            raise ValueError(
+                f"two benchmarks are called {name!r}: {target[name].__qualname__} and "
+                f"{function.__qualname__}"
+            )
         target[name] = function
         return function
 
@@ -84,7 +97,8 @@ def benchmark(name: str, registry: dict[str, Factory] | None = None) -> Callable
 def load_modules(package: ModuleType, errors: TextIO | None = None) -> list[str]:
     """Imports every benchmark module of a package, so that its functions register.
 
-    A module that cannot be imported because an optional package is missing is reported and left out.
+    A module that cannot be imported because an optional package is missing is reported and left
+    out.
 
     Args:
       package: a package of benchmark modules.
@@ -106,8 +120,11 @@ def load_modules(package: ModuleType, errors: TextIO | None = None) -> list[str]
     return loaded
 
 
-def measure(name: str, comparison: Comparison, clock: Callable[[], float] = time.perf_counter) -> Result:
-    """Times both sides turn by turn after one untimed call of each, so that a drifting machine slows both.
+def measure(
+    name: str, comparison: Comparison, clock: Callable[[], float] = time.perf_counter
+) -> Result:
+    """Times both sides turn by turn after one untimed call of each, so that a drifting machine
+    slows both.
 
     Args:
       name: the benchmark's name.
@@ -121,7 +138,9 @@ def measure(name: str, comparison: Comparison, clock: Callable[[], float] = time
       ValueError: no repeat is asked for.
     """
     if comparison.repeats < 1:
-        raise ValueError(f"benchmark {name!r} asks for {comparison.repeats} repeats: needs at least 1")
+        raise ValueError(
+            f"benchmark {name!r} asks for {comparison.repeats} repeats: needs at least 1"
+        )
 
     def seconds(work: Callable[[], Any]) -> float:
         start = clock()
@@ -130,12 +149,19 @@ def measure(name: str, comparison: Comparison, clock: Callable[[], float] = time
 
     seconds(comparison.ours)
     seconds(comparison.peer)
-    pairs = [(seconds(comparison.ours), seconds(comparison.peer)) for _ in range(comparison.repeats)]
+    pairs = [
+        (seconds(comparison.ours), seconds(comparison.peer)) for _ in range(comparison.repeats)
+    ]
     ours, peer = (statistics.median(side) for side in zip(*pairs))
     return Result(name, ours, peer, peer / ours, comparison.shape)
 
 
-def run(names: Iterable[str], registry: dict[str, Factory], output: TextIO | None = None, errors: TextIO | None = None) -> list[Result]:
+def run(
+    names: Iterable[str],
+    registry: dict[str, Factory],
+    output: TextIO | None = None,
+    errors: TextIO | None = None,
+) -> list[Result]:
     """Runs benchmarks and prints each result as a JSON line as soon as it is there.
 
     Args:
@@ -153,7 +179,10 @@ def run(names: Iterable[str], registry: dict[str, Factory], output: TextIO | Non
     results = []
     for name in names:
         if name not in registry:
-            raise KeyError(f"no benchmark is called {name!r}; there are: {', '.join(sorted(registry)) or 'none'}")
+            raise KeyError(
+                f"no benchmark is called {name!r}; there are: "
+                f"{', '.join(sorted(registry)) or 'none'}"
+            )
         try:
             comparison = Comparison(*registry[name]())
         except ImportError as error:
@@ -165,4 +194,8 @@ def run(names: Iterable[str], registry: dict[str, Factory], output: TextIO | Non
 
 
 def _report(name: str, error: ImportError, errors: TextIO | None) -> None:
-    print(json.dumps({"name": name, "skipped": f"{type(error).__name__}: {error}"}), file=errors or sys.stderr, flush=True)
+    print(
+        json.dumps({"name": name, "skipped": f"{type(error).__name__}: {error}"}),
+        file=errors or sys.stderr,
+        flush=True,
+    )

@@ -1,6 +1,8 @@
-"""Bootstraps against straightforward pandas loops and fairlearn, at the size of a chest X-ray study.
+"""Bootstraps against straightforward pandas loops and fairlearn, at the size of a chest X-ray
+study.
 
-A peer's loop runs a few iterations; `shape` says by how much its time is scaled. Every side works on one attribute.
+A peer's loop runs a few iterations; `shape` says by how much its time is scaled. Every side works
+on one attribute.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ ITERATIONS = {"image": 6, "patient": 3, "fairlearn": 2}
 KEY = jax.random.key(0)
 
 
-def cohort(images: int = IMAGES, patients: int = PATIENTS, tasks: int = TASKS) -> tuple[np.ndarray, ...]:
-    """Decisions [tasks, 1, N] on originals, [tasks, reconstructors, N] on reconstructions, labels, group and patient [N]."""
+def cohort(
+    images: int = IMAGES, patients: int = PATIENTS, tasks: int = TASKS
+) -> tuple[np.ndarray, ...]:
+    """Decisions [tasks, 1, N] on originals, [tasks, reconstructors, N] on reconstructions, labels,
+    group and patient [N].
+    """
     rng = np.random.default_rng(0)
     patient = np.concatenate([np.arange(patients), rng.integers(0, patients, images - patients)])
     group = rng.choice(GROUPS, patients, p=[0.5, 0.2, 0.15, 0.08, 0.055, 0.015])[patient]
@@ -33,7 +39,15 @@ def cohort(images: int = IMAGES, patients: int = PATIENTS, tasks: int = TASKS) -
 def frame(data: tuple[np.ndarray, ...]) -> pd.DataFrame:
     """The first task and reconstructor as a table."""
     o, r, y, g, patient = data
-    return pd.DataFrame({"original": o[0, 0], "reconstructed": r[0, 0], "label": y[0, 0], "group": g, "patient": patient})
+    return pd.DataFrame(
+        {
+            "original": o[0, 0],
+            "reconstructed": r[0, 0],
+            "label": y[0, 0],
+            "group": g,
+            "patient": patient,
+        }
+    )
 
 
 def pandas_gap(table: pd.DataFrame, column: str) -> float:
@@ -61,34 +75,50 @@ def _shape(unit: str, peer: str, iterations: int) -> str:
     """What was compared, and by how much the peer's work is to be multiplied."""
     problems = TASKS * RECONSTRUCTORS
     return (
-        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} problems x {REPLICATES} replicates by {unit} with BCa; "
-        f"{peer}: {iterations} iterations of 1 problem, so multiply ratio by {problems * REPLICATES / iterations:.0f}"
+        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} "
+        f"problems x {REPLICATES} replicates by {unit} with BCa; "
+        f"{peer}: {iterations} iterations of 1 problem, so multiply ratio by "
+        f"{problems * REPLICATES / iterations:.0f}"
     )
 
 
 def _ours(unit: str) -> Callable[[], object]:
     """The whole bootstrap of all problems of one attribute."""
     data = cohort()
-    return lambda: bootstrap_decisions(*data, KEY, groups=GROUPS, replicates=REPLICATES, resample=unit)  # type: ignore[arg-type]
+    return lambda: bootstrap_decisions(
+        *data, KEY, groups=GROUPS, replicates=REPLICATES, resample=unit
+    )  # type: ignore[arg-type]
 
 
 @benchmark("bootstrap_image")
 def bootstrap_image() -> Comparison:
     """Image-level bootstrap of equalised odds against resampling a table with pandas."""
     table, iterations = frame(cohort()), ITERATIONS["image"]
-    return Comparison(_ours("image"), lambda: pandas_bootstrap(table, "image", iterations), _shape("image", "pandas", iterations), 3)
+    return Comparison(
+        _ours("image"),
+        lambda: pandas_bootstrap(table, "image", iterations),
+        _shape("image", "pandas", iterations),
+        3,
+    )
 
 
 @benchmark("bootstrap_patient")
 def bootstrap_patient() -> Comparison:
     """Patient-level bootstrap of equalised odds against resampling patients with pandas."""
     table, iterations = frame(cohort()), ITERATIONS["patient"]
-    return Comparison(_ours("patient"), lambda: pandas_bootstrap(table, "patient", iterations), _shape("patient", "pandas", iterations), 3)
+    return Comparison(
+        _ours("patient"),
+        lambda: pandas_bootstrap(table, "patient", iterations),
+        _shape("patient", "pandas", iterations),
+        3,
+    )
 
 
 @benchmark("bootstrap_fairlearn")
 def bootstrap_fairlearn() -> Comparison:
-    """Image-level bootstrap of equalised odds against `fairlearn.metrics.MetricFrame(n_boot=...)`, which reports both rates by group."""
+    """Image-level bootstrap of equalised odds against `fairlearn.metrics.MetricFrame(n_boot=...)`,
+    which reports both rates by group.
+    """
     from fairlearn.metrics import MetricFrame, false_positive_rate, true_positive_rate
 
     table, iterations = frame(cohort()), ITERATIONS["fairlearn"]
@@ -97,8 +127,17 @@ def bootstrap_fairlearn() -> Comparison:
     def both() -> list[object]:
         frames = []
         for column in ("original", "reconstructed"):
-            shared = dict(metrics=metrics, y_true=table["label"], y_pred=table[column], sensitive_features=table["group"])
-            frames.append(MetricFrame(**shared, n_boot=iterations, ci_quantiles=[0.025, 0.975], random_state=0).difference_ci())
+            shared = dict(
+                metrics=metrics,
+                y_true=table["label"],
+                y_pred=table[column],
+                sensitive_features=table["group"],
+            )
+            frames.append(
+                MetricFrame(
+                    **shared, n_boot=iterations, ci_quantiles=[0.025, 0.975], random_state=0
+                ).difference_ci()
+            )
         return frames
 
     return Comparison(_ours("image"), both, _shape("image", "fairlearn, unpaired", iterations), 3)
@@ -123,7 +162,8 @@ def did_benchmark() -> Comparison:
 
     problems = TASKS * RECONSTRUCTORS
     shape = (
-        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} problems x 9999 flips; pandas: {draws} flips of "
+        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} "
+        f"problems x 9999 flips; pandas: {draws} flips of "
         f"1 problem, so multiply ratio by {problems * 9999 / draws:.0f}"
     )
     return Comparison(lambda: did_test(*data, KEY, groups=GROUPS), plain, shape, 3)

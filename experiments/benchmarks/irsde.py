@@ -1,6 +1,8 @@
-"""The diffusion model: one training step and one network evaluation against PyTorch, and the fast sampler against the published one.
+"""The diffusion model: one training step and one network evaluation against PyTorch, and the fast
+sampler against the published one.
 
-Same layout (attention at every level), batch and optimiser on both sides; PyTorch is limited to the cores that this process may use.
+Same layout (attention at every level), batch and optimiser on both sides; PyTorch is limited to the
+cores that this process may use.
 """
 
 from __future__ import annotations
@@ -27,17 +29,27 @@ def _batch() -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     ids = random.integers(0, 2**32, (BATCH, 2), dtype=np.uint32)
     image, degraded = (random.random(SHAPE, np.float32) for _ in range(2))
-    return {"image": image, "degraded": degraded, "example_id": ids, "weight": np.ones(BATCH, np.float32)}
+    return {
+        "image": image,
+        "degraded": degraded,
+        "example_id": ids,
+        "weight": np.ones(BATCH, np.float32),
+    }
 
 
 def _ours_step() -> Callable[[], jax.Array]:
     """One Adam step on the matching loss."""
-    batch, optimiser = {name: jnp.asarray(value) for name, value in _batch().items()}, optax.adam(RATE)
+    batch, optimiser = (
+        {name: jnp.asarray(value) for name, value in _batch().items()},
+        optax.adam(RATE),
+    )
     variables = MODEL.init(jax.random.key(0), batch)
 
     def step(state: Any, batch: Any, key: Any) -> tuple[Any, jax.Array]:
         params, moments = state
-        loss, gradient = jax.value_and_grad(lambda p: MODEL.loss({"params": p, "batch_stats": {}}, batch, key, False)[0])(params)
+        loss, gradient = jax.value_and_grad(
+            lambda p: MODEL.loss({"params": p, "batch_stats": {}}, batch, key, False)[0]
+        )(params)
         updates, moments = optimiser.update(gradient, moments, params)
         return (optax.apply_updates(params, updates), moments), loss
 
@@ -67,12 +79,21 @@ def _torch_step() -> Callable[[], float]:
 
     network, sde = _torch_network(), MODEL.sde
     optimiser = torch.optim.Adam(network.parameters(), RATE)
-    image, mu = (torch.from_numpy(_batch()[name].transpose(0, 3, 1, 2).copy()) for name in ("image", "degraded"))
+    image, mu = (
+        torch.from_numpy(_batch()[name].transpose(0, 3, 1, 2).copy())
+        for name in ("image", "degraded")
+    )
     before = np.concatenate([[0.0], sde.Th[:-1]])
     step = sde.theta * sde.dt
     with np.errstate(divide="ignore", invalid="ignore"):
         below = -np.expm1(-2 * sde.Th)
-        tables = (sde.a, sde.sg, step, 2 * sde.lam**2 * step / sde.sg, np.exp(-step) * -np.expm1(-2 * before) / below)
+        tables = (
+            sde.a,
+            sde.sg,
+            step,
+            2 * sde.lam**2 * step / sde.sg,
+            np.exp(-step) * -np.expm1(-2 * before) / below,
+        )
         tables = (*tables, np.exp(-before) * -np.expm1(-2 * step) / below)
     rows = torch.from_numpy(np.stack(tables).astype(np.float32))
 
@@ -94,7 +115,9 @@ def _ours_evaluation() -> Callable[[], jax.Array]:
     """One evaluation of the network and the update of a sampling step."""
     batch = _batch()
     variables, mu = MODEL.init(jax.random.key(0), batch), jnp.asarray(batch["degraded"])
-    run = jax.jit(lambda v, x, mu, t: MODEL.sde.reverse_mean(x, mu, t, MODEL.noise_estimate(v, mu, x, t)))
+    run = jax.jit(
+        lambda v, x, mu, t: MODEL.sde.reverse_mean(x, mu, t, MODEL.noise_estimate(v, mu, x, t))
+    )
     return lambda: run(variables, jnp.asarray(batch["image"]), mu, jnp.full(BATCH, 50))
 
 
@@ -102,7 +125,10 @@ def _torch_evaluation() -> Callable[[], Any]:
     import torch
 
     network, sde = _torch_network(), MODEL.sde
-    x, mu = (torch.from_numpy(_batch()[name].transpose(0, 3, 1, 2).copy()) for name in ("image", "degraded"))
+    x, mu = (
+        torch.from_numpy(_batch()[name].transpose(0, 3, 1, 2).copy())
+        for name in ("image", "degraded")
+    )
     step = float(sde.theta[50] * sde.dt)
     push = 2 * sde.lam**2 * step / float(sde.sg[50])
 
@@ -115,7 +141,10 @@ def _torch_evaluation() -> Callable[[], Any]:
 
 def _sampling(preset: str) -> Callable[[], jax.Array]:
     model, batch = IrsdeReconstructor(width=WIDTH, depth=DEPTH, preset=preset), _batch()
-    variables, keys = MODEL.init(jax.random.key(0), batch), jax.random.split(jax.random.key(1), BATCH)
+    variables, keys = (
+        MODEL.init(jax.random.key(0), batch),
+        jax.random.split(jax.random.key(1), BATCH),
+    )
     run = jax.jit(model.reconstruct)
     return lambda: run(variables, batch["degraded"], keys)
 

@@ -1,7 +1,9 @@
-"""One Pix2Pix training step (discriminator and generator, an Adam update each) against PyTorch, in its default layout and channels-last.
+"""One Pix2Pix training step (discriminator and generator, an Adam update each) against PyTorch, in
+its default layout and channels-last.
 
-Same architectures, batch, losses and optimisers on both sides; PyTorch is limited to the cores that this process may use, which JAX uses
-too. PyTorch runs the generator once a step, as the published code does, ours once for each network.
+Same architectures, batch, losses and optimisers on both sides; PyTorch is limited to the cores that
+this process may use, which JAX uses too. PyTorch runs the generator once a step, as the published
+code does, ours once for each network.
 """
 
 from __future__ import annotations
@@ -33,8 +35,15 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
 
 def _ours_step() -> Callable[[], Any]:
     degraded, image = _images()
-    batch = {"degraded": degraded, "image": image, "weight": np.ones(BATCH, np.float32), "example_id": np.zeros((BATCH, 2), np.uint32)}
-    reconstructor = Pix2PixReconstructor(WIDTH, DEPTH, disc_width=WIDTH, disc_layers=LAYERS, lambda_l1=LAMBDA)
+    batch = {
+        "degraded": degraded,
+        "image": image,
+        "weight": np.ones(BATCH, np.float32),
+        "example_id": np.zeros((BATCH, 2), np.uint32),
+    }
+    reconstructor = Pix2PixReconstructor(
+        WIDTH, DEPTH, disc_width=WIDTH, disc_layers=LAYERS, lambda_l1=LAMBDA
+    )
     config = TrainConfig(1000, BATCH, RATE, b1=0.5)
     optimizer = optim.optimizer(config)
     networks = tuple(phase.network for phase in reconstructor.phases)
@@ -61,10 +70,17 @@ def _torch_networks() -> tuple[Any, Any]:
         def __init__(self) -> None:
             super().__init__()
             inputs = [1, *widths[:-1]]
-            self.down = nn.ModuleList([nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in zip(inputs, widths, strict=True)])
+            self.down = nn.ModuleList(
+                [nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in zip(inputs, widths, strict=True)]
+            )
             self.down_norm = nn.ModuleList([nn.BatchNorm2d(width) for width in widths[1:-1]])
             wide = [2 * width for width in widths[:-1]] + [widths[-1]]
-            self.up = nn.ModuleList([nn.ConvTranspose2d(a, b, 4, 2, 1, bias=b == 1) for a, b in zip(wide, inputs, strict=True)])
+            self.up = nn.ModuleList(
+                [
+                    nn.ConvTranspose2d(a, b, 4, 2, 1, bias=b == 1)
+                    for a, b in zip(wide, inputs, strict=True)
+                ]
+            )
             self.up_norm = nn.ModuleList([nn.BatchNorm2d(width) for width in widths[:-1]])
 
         def forward(self, x: Any) -> Any:
@@ -81,7 +97,11 @@ def _torch_networks() -> tuple[Any, Any]:
     parts: list[Any] = [nn.Conv2d(2, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2)]
     for layer in range(1, LAYERS + 1):
         inputs, outputs = WIDTH * 2 ** (layer - 1), WIDTH * 2**layer
-        parts += [nn.Conv2d(inputs, outputs, 4, 2 if layer < LAYERS else 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+        parts += [
+            nn.Conv2d(inputs, outputs, 4, 2 if layer < LAYERS else 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(0.2),
+        ]
     return Generator(), nn.Sequential(*parts, nn.Conv2d(WIDTH * 2**LAYERS, 1, 4, 1, 1))
 
 
@@ -90,12 +110,18 @@ def _torch_step(channels_last: bool) -> Callable[[], float]:
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
     generator, judge = (network.to(memory_format=layout) for network in _torch_networks())
-    degraded, image = (torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout) for x in _images())
-    optimisers = [torch.optim.Adam(network.parameters(), RATE, (0.5, 0.999)) for network in (generator, judge)]
+    degraded, image = (
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout) for x in _images()
+    )
+    optimisers = [
+        torch.optim.Adam(network.parameters(), RATE, (0.5, 0.999)) for network in (generator, judge)
+    ]
 
     def loss_of(image: Any, real: float) -> Any:
         logits = judge(torch.cat([degraded, image], dim=1))
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, real))
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.full_like(logits, real)
+        )
 
     def once() -> float:
         fake = generator(degraded)

@@ -1,4 +1,6 @@
-"""The conditional U-Net in PyTorch, in the published layout and key names: the peer of benchmarks and of the parity test."""
+"""The conditional U-Net in PyTorch, in the published layout and key names: the peer of benchmarks
+and of the parity test.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class TorchNoiseBlock(nn.Module):
         self.block1, self.block2 = nn.Module(), nn.Module()
         self.block1.proj = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.block2.proj = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.res_conv = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        self.res_conv = (
+            nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        )
 
     def forward(self, x: Any, t: Any) -> Any:
         """The result."""
@@ -51,7 +55,9 @@ class TorchLinearAttention(nn.Module):
     def forward(self, x: Any) -> Any:
         """The result."""
         batch, _, height, width = x.shape
-        q, k, v = (part.reshape(batch, 4, 32, height * width) for part in self.to_qkv(x).chunk(3, dim=1))
+        q, k, v = (
+            part.reshape(batch, 4, 32, height * width) for part in self.to_qkv(x).chunk(3, dim=1)
+        )
         q, k = q.softmax(dim=2) / 32**0.5, k.softmax(dim=3)
         context = k @ v.transpose(2, 3) / (height * width)
         return self.to_out((context.transpose(2, 3) @ q).reshape(batch, 128, height, width))
@@ -80,29 +86,52 @@ class TorchSinusoids(nn.Module):
     def forward(self, t: Any) -> Any:
         """The result."""
         half = self.width // 2
-        angles = t[:, None] * torch.exp(torch.arange(half) * -(torch.log(torch.tensor(10000.0)) / (half - 1)))
+        angles = t[:, None] * torch.exp(
+            torch.arange(half) * -(torch.log(torch.tensor(10000.0)) / (half - 1))
+        )
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class TorchConditionalUNet(nn.Module):
-    """Keys init_conv, time_mlp.1, downs.0.0.mlp.1, downs.0.2.fn.fn.to_qkv, downs.0.3, mid_attn, ups.0.3.1, final_res_block, final_conv."""
+    """Keys init_conv, time_mlp.1, downs.0.0.mlp.1, downs.0.2.fn.fn.to_qkv, downs.0.3, mid_attn,
+    ups.0.3.1, final_res_block, final_conv.
+    """
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         time, wide = 4 * width, width * 2**depth
         self.init_conv = nn.Conv2d(2, width, 7, padding=3, bias=False)
-        self.time_mlp = nn.Sequential(TorchSinusoids(width), nn.Linear(width, time), nn.GELU(), nn.Linear(time, time))
+        self.time_mlp = nn.Sequential(
+            TorchSinusoids(width), nn.Linear(width, time), nn.GELU(), nn.Linear(time, time)
+        )
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for i in range(depth):
             low, high = width * 2**i, width * 2 ** (i + 1)
-            shrink = nn.Conv2d(low, high, 4, 2, 1) if i < depth - 1 else nn.Conv2d(low, high, 3, padding=1, bias=False)
-            down = [TorchNoiseBlock(low, low, time), TorchNoiseBlock(low, low, time), TorchAttended(low), shrink]
+            shrink = (
+                nn.Conv2d(low, high, 4, 2, 1)
+                if i < depth - 1
+                else nn.Conv2d(low, high, 3, padding=1, bias=False)
+            )
+            down = [
+                TorchNoiseBlock(low, low, time),
+                TorchNoiseBlock(low, low, time),
+                TorchAttended(low),
+                shrink,
+            ]
             self.downs.append(nn.ModuleList(down))
             grow = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(high, low, 3, padding=1))
             grow = grow if i > 0 else nn.Conv2d(high, low, 3, padding=1, bias=False)
-            up = [TorchNoiseBlock(high + low, high, time), TorchNoiseBlock(high + low, high, time), TorchAttended(high), grow]
+            up = [
+                TorchNoiseBlock(high + low, high, time),
+                TorchNoiseBlock(high + low, high, time),
+                TorchAttended(high),
+                grow,
+            ]
             self.ups.insert(0, nn.ModuleList(up))
-        self.mid_block1, self.mid_block2 = TorchNoiseBlock(wide, wide, time), TorchNoiseBlock(wide, wide, time)
+        self.mid_block1, self.mid_block2 = (
+            TorchNoiseBlock(wide, wide, time),
+            TorchNoiseBlock(wide, wide, time),
+        )
         self.mid_attn = TorchAttended(wide)
         self.final_res_block = TorchNoiseBlock(2 * width, width, time)
         self.final_conv = nn.Conv2d(width, 1, 3, padding=1)

@@ -1,6 +1,8 @@
-"""One U-Net training step and one forward pass against PyTorch, in its default layout and in channels-last.
+"""One U-Net training step and one forward pass against PyTorch, in its default layout and in
+channels-last.
 
-Same architecture, batch and optimiser on both sides; PyTorch is limited to the cores that this process may use, which JAX uses too.
+Same architecture, batch and optimiser on both sides; PyTorch is limited to the cores that this
+process may use, which JAX uses too.
 """
 
 from __future__ import annotations
@@ -68,15 +70,27 @@ def _torch_network() -> Any:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def block(inputs: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.ReLU(),
+        )
 
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             widths = [WIDTH * 2**level for level in range(DEPTH + 1)]
-            self.down = nn.ModuleList([block(inputs, outputs) for inputs, outputs in zip([1, *widths[:-2]], widths[:-1], strict=True)])
+            self.down = nn.ModuleList(
+                [
+                    block(inputs, outputs)
+                    for inputs, outputs in zip([1, *widths[:-2]], widths[:-1], strict=True)
+                ]
+            )
             self.bottom = block(widths[-2], widths[-1])
-            self.upconv = nn.ModuleList([nn.ConvTranspose2d(2 * width, width, 2, 2) for width in widths[:-1]])
+            self.upconv = nn.ModuleList(
+                [nn.ConvTranspose2d(2 * width, width, 2, 2) for width in widths[:-1]]
+            )
             self.up = nn.ModuleList([block(2 * width, width) for width in widths[:-1]])
             self.head = nn.Conv2d(WIDTH, 1, 1)
 
@@ -98,7 +112,9 @@ def _torch_parts(channels_last: bool) -> tuple[Any, Any, Any]:
     import torch
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    degraded, image = (torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout) for x in _images())
+    degraded, image = (
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout) for x in _images()
+    )
     return _torch_network().to(memory_format=layout), degraded, image
 
 

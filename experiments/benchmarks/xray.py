@@ -18,7 +18,9 @@ SHAPE = (len(LEVELS), BATCH, SIZE, SIZE)
 
 
 def _images() -> np.ndarray:
-    """Smooth images with edges, [BATCH, SIZE, SIZE] float32 in [0, 1]: two ellipses and a blob each."""
+    """Smooth images with edges, [BATCH, SIZE, SIZE] float32 in [0, 1]: two ellipses and a blob
+    each.
+    """
     x, y = np.meshgrid(np.linspace(-1, 1, SIZE), np.linspace(-1, 1, SIZE))
     random = np.random.default_rng(0)
     images = []
@@ -26,7 +28,9 @@ def _images() -> np.ndarray:
         image = 0.1 + 0.2 * np.exp(-4 * ((x - random.uniform(-0.5, 0.5)) ** 2 + y**2))
         for _ in range(2):
             centre, radius = random.uniform(-0.4, 0.4, 2), random.uniform(0.2, 0.5, 2)
-            image += 0.3 * (((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 < 1)
+            image += 0.3 * (
+                ((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 < 1
+            )
         images.append(image / image.max())
     return np.asarray(images, np.float32)
 
@@ -40,7 +44,9 @@ def _ours() -> Callable[[], jax.Array]:
     return lambda: simulate(operators, images, identities, jax.random.key(0))
 
 
-def _published_noise(sinogram: np.ndarray, photons: float, random: np.random.Generator) -> np.ndarray:
+def _published_noise(
+    sinogram: np.ndarray, photons: float, random: np.random.Generator
+) -> np.ndarray:
     rise = np.linspace(0.05, 1, sinogram.shape[1] // 2)
     filtered = sinogram * np.concatenate([rise[::-1], rise])
     scale = photons / filtered.max()
@@ -71,7 +77,9 @@ def _scikit_image(share_sinogram: bool) -> Callable[[], np.ndarray]:
 
 @benchmark("xray_low_dose")
 def low_dose() -> Comparison:
-    """Three photon counts of eight images, the peer simulating each count from the image as the published pipeline does."""
+    """Three photon counts of eight images, the peer simulating each count from the image as the
+    published pipeline does.
+    """
     return Comparison(_ours(), _scikit_image(share_sinogram=False), SHAPE, repeats=3)
 
 

@@ -1,4 +1,6 @@
-"""The cells of the study: cohort designs (who is in it) times truths (what reconstruction did to whom)."""
+"""The cells of the study: cohort designs (who is in it) times truths (what reconstruction did to
+whom).
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,13 @@ class Truth:
     Attributes:
       name: short name.
       family: "unchanged" (decisions change alike in all groups) or "planted".
-      gap: how much lower the harmed group's scores are on originals already, in standard deviations.
+      gap: how much lower the harmed group's scores are on originals already, in standard
+        deviations.
       common: loss of all groups.
       harmed: how many times the design's harm befalls the harmed group.
-      false_alarms: shift of images without the finding, as a share of the loss of those with it: above 0, images are blurred and both
-        errors rise; at 0, findings are overlooked and nothing else changes.
+      false_alarms: shift of images without the finding, as a share of the loss of those with it:
+        above 0, images are blurred and both errors rise; at 0, findings are overlooked and nothing
+        else changes.
       shared: share of the score's variance that original and reconstruction have in common.
       shared_harmed: the same in the harmed group.
     """

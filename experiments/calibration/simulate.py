@@ -1,4 +1,6 @@
-"""Simulated cohorts as patient tables: vectorised over cohorts, one compiled program per shape of cohort."""
+"""Simulated cohorts as patient tables: vectorised over cohorts, one compiled program per shape of
+cohort.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,15 @@ def parameters(cell: Cell) -> Parameters:
 
 
 @partial(jax.jit, static_argnames=("sizes", "images", "cohorts"))
-def simulate(key: Key, p: Parameters, *, sizes: tuple[int, ...], images: int, cohorts: int) -> Tables:
+def simulate(
+    key: Key, p: Parameters, *, sizes: tuple[int, ...], images: int, cohorts: int
+) -> Tables:
     """Draws cohorts and counts their decisions.
 
-    An image's score is 1.5 y + gap_g + z. Its reconstruction's is lower by loss_g for y = 1 and higher by false_alarms * loss_g for y = 0;
-    its z shares shared_g of its variance with the original's. Half of the variance of z, of its unshared part and of the label's
-    liability belongs to the patient where a patient has several images. Both are decided at 0.75.
+    An image's score is 1.5 y + gap_g + z. Its reconstruction's is lower by loss_g for y = 1 and
+    higher by false_alarms * loss_g for y = 0; its z shares shared_g of its variance with the
+    original's. Half of the variance of z, of its unshared part and of the label's liability belongs
+    to the patient where a patient has several images. Both are decided at 0.75.
 
     Args:
       key: scalar typed key.
@@ -83,13 +88,17 @@ def simulate(key: Key, p: Parameters, *, sizes: tuple[int, ...], images: int, co
         mine = jax.random.normal(own, (patients, cohorts, images))
         if not cluster:
             return mine
-        return np.sqrt(1 - cluster) * mine + np.sqrt(cluster) * jax.random.normal(common, (patients, cohorts, 1))
+        return np.sqrt(1 - cluster) * mine + np.sqrt(cluster) * jax.random.normal(
+            common, (patients, cohorts, 1)
+        )
 
     def per_patient(values: Array) -> Array:
         return values[group][:, None, None]
 
     label = scores(keys[0]) > p.prevalence_cut
-    there = jnp.arange(images)[None, None, :] < jax.random.randint(keys[1], (patients, cohorts, 1), 1, images + 1)
+    there = jnp.arange(images)[None, None, :] < jax.random.randint(
+        keys[1], (patients, cohorts, 1), 1, images + 1
+    )
     shared = per_patient(p.shared)
     core = jnp.sqrt(shared) * scores(keys[2])
     base = SEPARATION * (label - 0.5) + per_patient(p.gap)
@@ -108,4 +117,6 @@ def _tables(label: Array, there: Array, first: Array, second: Array, member: Arr
     split = jnp.stack([n - o - r + both, r - both, o - both, both], -1)
     cells = jnp.einsum("pklc,pg->klgc", split, member, precision="highest")
     spread = member[:, None, None, :]
-    return Tables((r - o)[..., None] * spread, n[..., None] * spread, cells.reshape(*cells.shape[:-1], 2, 2))
+    return Tables(
+        (r - o)[..., None] * spread, n[..., None] * spread, cells.reshape(*cells.shape[:-1], 2, 2)
+    )

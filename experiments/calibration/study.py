@@ -31,8 +31,9 @@ class Outcomes(NamedTuple):
     """What each test said of each cohort of a cell.
 
     Attributes:
-      p: [C, len(RULES) + 2] p-values of the default test under each rule for small cells; under the first rule of the test that weighs
-        both labels alike, and of its equal-opportunity form (label 1 only); NaN = not estimable.
+      p: [C, len(RULES) + 2] p-values of the default test under each rule for small cells; under the
+        first rule of the test that weighs both labels alike, and of its equal-opportunity form
+        (label 1 only); NaN = not estimable.
       judged: [C] bool, the harmed group is estimable for the finding (label 1).
       changed: [C, 2] changed decisions per label.
       published: [C] one-tailed p of the published code (mean form).
@@ -49,7 +50,9 @@ class Outcomes(NamedTuple):
 
 
 def block_size(patients: int, images: int, groups: int) -> int:
-    """Cohorts simulated at once: a function of the shape, bounded so that one block stays within about 200 MB."""
+    """Cohorts simulated at once: a function of the shape, bounded so that one block stays within
+    about 200 MB.
+    """
     return int(np.clip(2_500_000 // (patients * max(images * 2, groups * 4)), 10, 200))
 
 
@@ -74,8 +77,18 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
     families.append((tables.s[:, :, 1:], tables.n[:, :, 1:], present[:, 1:] >= RULES[0]))
     weights = (*(LABEL_WEIGHTS,) * len(RULES), ALIKE, (1.0,))
     pooled = (True,) * len(families)
-    flips = sign_flip(tuple(families), _digests(tables.s.shape[0]), key, flips=FLIPS, alpha=LEVEL, pooled=pooled, label_weights=weights)
-    drawn = jnp.asarray(resample_images(tables.cells, jax.random.fold_in(key, 1), replicates=REPLICATES))
+    flips = sign_flip(
+        tuple(families),
+        _digests(tables.s.shape[0]),
+        key,
+        flips=FLIPS,
+        alpha=LEVEL,
+        pooled=pooled,
+        label_weights=weights,
+    )
+    drawn = jnp.asarray(
+        resample_images(tables.cells, jax.random.fold_in(key, 1), replicates=REPLICATES)
+    )
     mean = published_summary(tables.cells, drawn, form="mean")
     worst = published_summary(tables.cells, drawn, form="max")
     changed = jnp.sum(tables.cells[..., 0, 1] + tables.cells[..., 1, 0], -1)
@@ -91,7 +104,8 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
 
 
 def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
-    """Simulates and tests a cell's cohorts; a function of the cell's name, the number of cohorts' blocks and the seed only.
+    """Simulates and tests a cell's cohorts; a function of the cell's name, the number of cohorts'
+    blocks and the seed only.
 
     Args:
       cell: design and truth.
@@ -107,7 +121,9 @@ def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
     parts = []
     for block in range(-(-cohorts // size)):
         key = jax.random.fold_in(root, block)
-        tables = simulate(key, parameters(cell), sizes=design.sizes, images=design.images, cohorts=size)
+        tables = simulate(
+            key, parameters(cell), sizes=design.sizes, images=design.images, cohorts=size
+        )
         parts.append(assess_tables(tables, jax.random.fold_in(key, 7), design.harmed))
     return Outcomes(*(np.concatenate(values)[:cohorts] for values in zip(*parts)))
 
@@ -119,14 +135,16 @@ def rejection(p: np.ndarray) -> float:
 
 
 def size_adjusted(planted: Outcomes, null: Outcomes) -> tuple[float, float]:
-    """Power of the published statistics at the critical values that reject 5% of the null cell's cohorts.
+    """Power of the published statistics at the critical values that reject 5% of the null cell's
+    cohorts.
 
     Args:
       planted: the cell with harm.
       null: the same design with the same gap before and no harm.
 
     Returns:
-      Power of the published p-value (ties broken by the size of the change) and power of the absolute change of the gap.
+      Power of the published p-value (ties broken by the size of the change) and power of the
+        absolute change of the gap.
     """
 
     def power(statistic: np.ndarray, reference: np.ndarray) -> float:
@@ -138,7 +156,9 @@ def size_adjusted(planted: Outcomes, null: Outcomes) -> tuple[float, float]:
     return power(*by_p), power(*by_change)
 
 
-def summarise(cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float) -> dict[str, object]:
+def summarise(
+    cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float
+) -> dict[str, object]:
     """One row of the result table."""
     design, truth = cell.design, cell.truth
     adjusted = (float("nan"), float("nan")) if null is None else size_adjusted(found, null)
@@ -162,20 +182,32 @@ def summarise(cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float
     }
     row |= {f"default_{rule}": rejection(found.p[:, i]) for i, rule in enumerate(RULES)}
     row |= {"alike": rejection(found.p[:, -2]), "default_eop": rejection(found.p[:, -1])}
-    row["std_error"] = float(np.sqrt(max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9) / max(share.sum(), 1)))  # type: ignore[operator]
+    row["std_error"] = float(
+        np.sqrt(
+            max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9)
+            / max(share.sum(), 1)
+        )
+    )  # type: ignore[operator]
     row |= {"published": rejection(found.published), "paper": rejection(found.paper)}
-    row |= {"published_size_adjusted": adjusted[0], "published_change_size_adjusted": adjusted[1], "seconds": round(seconds, 1)}
+    row |= {
+        "published_size_adjusted": adjusted[0],
+        "published_change_size_adjusted": adjusted[1],
+        "seconds": round(seconds, 1),
+    }
     return row
 
 
-def run_study(cohorts: int, planted_cohorts: int, seed: int = 0, cells: Iterable[Cell] = CELLS) -> pd.DataFrame:
+def run_study(
+    cohorts: int, planted_cohorts: int, seed: int = 0, cells: Iterable[Cell] = CELLS
+) -> pd.DataFrame:
     """Runs all cells.
 
     Args:
       cohorts: cohorts of a null cell.
       planted_cohorts: cohorts of a cell with planted harm.
       seed: of the whole study.
-      cells: the cells; planted ones use the null cell of the same design and gap, which must come before them.
+      cells: the cells; planted ones use the null cell of the same design and gap, which must come
+        before them.
 
     Returns:
       One row per cell.
@@ -189,7 +221,15 @@ def run_study(cohorts: int, planted_cohorts: int, seed: int = 0, cells: Iterable
         match = (cell.design.name, cell.truth.gap)
         if not planted:
             nulls.setdefault(match, found)
-        rows.append(summarise(cell, found, nulls.get(match) if planted else None, time.perf_counter() - start))
+        rows.append(
+            summarise(
+                cell, found, nulls.get(match) if planted else None, time.perf_counter() - start
+            )
+        )
         line = rows[-1]
-        print(f"{cell.name}: default {line[f'default_{RULES[0]}']:.3f} published {line['published']:.3f} ({line['seconds']} s)", flush=True)
+        print(
+            f"{cell.name}: default {line[f'default_{RULES[0]}']:.3f} published "
+            f"{line['published']:.3f} ({line['seconds']} s)",
+            flush=True,
+        )
     return pd.DataFrame(rows)

@@ -1,8 +1,15 @@
-"""Assessment: from a predictions table to performance and fairness of every task, attribute, reconstructor and level."""
+"""Assessment: from a predictions table to performance and fairness of every task, attribute,
+reconstructor and level.
+"""
 
 from fairrecon_jax.assessment.comparison import compare
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.assessment.predictions import read_predictions, read_results, write_predictions, write_results
+from fairrecon_jax.assessment.predictions import (
+    read_predictions,
+    read_results,
+    write_predictions,
+    write_results,
+)
 from fairrecon_jax.assessment.rows import COLUMNS
 from fairrecon_jax.assessment.run import assess
 from fairrecon_jax.assessment.summary_points import points

@@ -1,4 +1,6 @@
-"""From the stacked predictions table to arrays: study cells K x examples N, groups as numbers, one unit per judged image or patient."""
+"""From the stacked predictions table to arrays: study cells K x examples N, groups as numbers, one
+unit per judged image or patient.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from fairrecon_jax.types import CohortSpec, Task
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
-SAME_SCORE = 1e-3  # original predictions may differ by rounding between compiled programs: by no more than this on average
+# original predictions may differ by rounding between compiled programs: by no more than this on
+# average
+SAME_SCORE = 1e-3
 
 
 class Cell(NamedTuple):
@@ -93,7 +97,9 @@ class Study:
     columns: dict[str, np.ndarray]
 
 
-def studies(table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...] = ()) -> list[Study]:
+def studies(
+    table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...] = ()
+) -> list[Study]:
     """Arranges a predictions table, one study per seed.
 
     Args:
@@ -105,12 +111,14 @@ def studies(table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[st
       Studies in order of seed.
 
     Raises:
-      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in two splits, or an example contradicts
-        itself.
+      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in
+        two splits, or an example contradicts itself.
     """
     missing = [c for c in (*REQUIRED, *(a.name for a in spec.attributes)) if c not in table.columns]
     if missing:
-        raise ValueError(f"the predictions table lacks the columns {missing}; it has {list(table.columns)}")
+        raise ValueError(
+            f"the predictions table lacks the columns {missing}; it has {list(table.columns)}"
+        )
     table = table.assign(
         mitigation=table["mitigation"].fillna("none") if "mitigation" in table else "none",
         seed=table["seed"].fillna(0).astype(int) if "seed" in table else 0,
@@ -119,25 +127,42 @@ def studies(table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[st
     )
     table = table[table["split"].isin(["val", "test"])]
     if not (table["split"] == "test").any():
-        raise ValueError("the predictions table holds no row of split 'test'; nothing can be evaluated")
+        raise ValueError(
+            "the predictions table holds no row of split 'test'; nothing can be evaluated"
+        )
     cohorts = sorted(table["cohort"].dropna().unique()) if "cohort" in table else []
     if len(cohorts) > 1:
-        raise ValueError(f"one predictions table holds one cohort, got {cohorts}; assess them one by one")
-    return [_arrange(part, spec, int(str(seed)), intersections) for seed, part in table.groupby("seed", sort=True)]
+        raise ValueError(
+            f"one predictions table holds one cohort, got {cohorts}; assess them one by one"
+        )
+    return [
+        _arrange(part, spec, int(str(seed)), intersections)
+        for seed, part in table.groupby("seed", sort=True)
+    ]
 
 
-def _arrange(table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tuple[tuple[str, ...], ...]) -> Study:
+def _arrange(
+    table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tuple[tuple[str, ...], ...]
+) -> Study:
     """One seed's table as arrays."""
     keys = table[CELL].drop_duplicates().sort_values(CELL)
     cells = tuple(Cell(float(k[0]), str(k[1]), str(k[2])) for k in keys.itertuples(index=False))
     numbers = {cell: i for i, cell in enumerate(cells)}
-    k = np.array([numbers[Cell(float(a), str(b), str(c))] for a, b, c in zip(*(table[c] for c in CELL), strict=True)])
+    k = np.array(
+        [
+            numbers[Cell(float(a), str(b), str(c))]
+            for a, b, c in zip(*(table[c] for c in CELL), strict=True)
+        ]
+    )
     n, names = pd.factorize(table["example_id"], sort=True)
     doubled = pd.Series(k * len(names) + n).duplicated().to_numpy()
     if doubled.any():
         row = table.iloc[int(np.flatnonzero(doubled)[0])]
         where = f"level {row['level']}, {row['reconstructor']}, {row['mitigation']}, seed {seed}"
-        raise ValueError(f"example {row['example_id']!r} occurs twice at {where} ({int(doubled.sum())} doubled rows); keep one of each")
+        raise ValueError(
+            f"example {row['example_id']!r} occurs twice at {where} ({int(doubled.sum())} "
+            "doubled rows); keep one of each"
+        )
     first = np.zeros(len(names), int)
     first[n[::-1]] = np.arange(len(table))[::-1]
     labels = [f"{t.name}__label" for t in spec.tasks if f"{t.name}__label" in table]
@@ -147,7 +172,10 @@ def _arrange(table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tu
     split = table["split"].to_numpy()[first]
     both = np.intersect1d(patient[split == "val"], patient[split == "test"])
     if both.size:
-        raise ValueError(f"{both.size} patients are in 'val' and in 'test', e.g. {patient_names[both[0]]!r}; split by patient")
+        raise ValueError(
+            f"{both.size} patients are in 'val' and in 'test', e.g. "
+            f"{patient_names[both[0]]!r}; split by patient"
+        )
     columns = {}
     for column in table.columns:
         if "__" in column or column in ("psnr", "ssim", "nrmse", "lpips"):
@@ -156,7 +184,15 @@ def _arrange(table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tu
     groupings = _groupings(table.iloc[first], spec, intersections)
     cohort = str(table["cohort"].iloc[0]) if "cohort" in table else spec.name
     return Study(
-        cohort, seed, cells, np.asarray(patient_names), patient.astype(np.int32), split == "test", split == "val", groupings, columns
+        cohort,
+        seed,
+        cells,
+        np.asarray(patient_names),
+        patient.astype(np.int32),
+        split == "test",
+        split == "val",
+        groupings,
+        columns,
     )
 
 
@@ -168,18 +204,31 @@ def _consistent(table: pd.DataFrame, column: str, n: np.ndarray, first: np.ndarr
     if wrong.any():
         row = table.iloc[int(np.flatnonzero(wrong)[0])]
         raise ValueError(
-            f"example {row['example_id']!r} has different values of {column!r} in different rows; it must be the same in all cells"
+            f"example {row['example_id']!r} has different values of {column!r} in "
+            "different rows; it must be the same in all cells"
         )
 
 
-def _groupings(examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...]) -> tuple[Grouping, ...]:
+def _groupings(
+    examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...]
+) -> tuple[Grouping, ...]:
     """Everyone, the attributes of the specification, and their wanted intersections."""
     found = [Grouping("", ("",), np.zeros(len(examples), np.int32), "")]
     for attribute in spec.attributes:
-        code = examples[attribute.name].map({g: i for i, g in enumerate(attribute.groups)}).fillna(-1).to_numpy(np.int32)
-        unknown = examples[attribute.name][(code < 0) & examples[attribute.name].notna().to_numpy()].unique()
+        code = (
+            examples[attribute.name]
+            .map({g: i for i, g in enumerate(attribute.groups)})
+            .fillna(-1)
+            .to_numpy(np.int32)
+        )
+        unknown = examples[attribute.name][
+            (code < 0) & examples[attribute.name].notna().to_numpy()
+        ].unique()
         if len(unknown):
-            raise ValueError(f"column {attribute.name!r} holds {list(unknown)[:5]}, which are not among its groups {attribute.groups}")
+            raise ValueError(
+                f"column {attribute.name!r} holds {list(unknown)[:5]}, which are not "
+                f"among its groups {attribute.groups}"
+            )
         found.append(Grouping(attribute.name, attribute.groups, code, attribute.reference_group))
     by_name = {g.name: g for g in found[1:]}
     for wanted in intersections:
@@ -187,14 +236,23 @@ def _groupings(examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tu
             raise ValueError(f"cannot cross {wanted}: the attributes are {sorted(by_name)}")
         parts = [by_name[name] for name in wanted]
         crossed = metrics.intersect([p.code for p in parts], [p.groups for p in parts])
-        found.append(Grouping(" x ".join(wanted), crossed.names, np.asarray(crossed.group), " x ".join(p.reference for p in parts), True))
+        found.append(
+            Grouping(
+                " x ".join(wanted),
+                crossed.names,
+                np.asarray(crossed.group),
+                " x ".join(p.reference for p in parts),
+                True,
+            )
+        )
     return tuple(found)
 
 
 def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefined") -> JudgedUnits:
     """What is judged in one task among the given examples.
 
-    Classification with aggregation and every segmentation task are judged per patient: the median (mean) of the patient's complete pairs.
+    Classification with aggregation and every segmentation task are judged per patient: the median
+    (mean) of the patient's complete pairs.
 
     Args:
       study: arrays.
@@ -206,7 +264,8 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
       `JudgedUnits`.
 
     Raises:
-      ValueError: the task's columns are missing, or the original predictions of an example differ between cells.
+      ValueError: the task's columns are missing, or the original predictions of an example differ
+        between cells.
     """
     stem = f"{task.name}__"
     for part in ("label", "reconstructed"):
@@ -214,20 +273,31 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
             raise ValueError(f"the predictions table lacks the column {stem + part!r}")
     label = _first_known(study.columns[stem + "label"][:, rows])
     reconstructed = study.columns[stem + "reconstructed"][:, rows]
-    original = study.columns.get(stem + "original", np.full(study.columns[stem + "label"].shape, np.nan))[:, rows]
+    original = study.columns.get(
+        stem + "original", np.full(study.columns[stem + "label"].shape, np.nan)
+    )[:, rows]
     paired = bool(np.isfinite(original).any())
     _same_originals(original, stem + "original")
     if task.kind == "segmentation":
         if empty_mask == "undefined":
-            original, reconstructed = (np.where(label == 0, np.nan, v) for v in (original, reconstructed))
+            original, reconstructed = (
+                np.where(label == 0, np.nan, v) for v in (original, reconstructed)
+            )
         else:
             fill = {"one": 1.0, "zero": 0.0}[empty_mask]
-            original, reconstructed = (np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed))
+            original, reconstructed = (
+                np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed)
+            )
         label = np.full(label.shape, np.nan)
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
-    original, reconstructed = np.where(incomplete, np.nan, original), np.where(incomplete, np.nan, reconstructed)
+    original, reconstructed = (
+        np.where(incomplete, np.nan, original),
+        np.where(incomplete, np.nan, reconstructed),
+    )
     groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
-    images = JudgedUnits(label, original, reconstructed, study.patient[rows], groupings, "image", paired, "")
+    images = JudgedUnits(
+        label, original, reconstructed, study.patient[rows], groupings, "image", paired, ""
+    )
     aggregation = "mean" if task.kind == "segmentation" else task.aggregation
     return images if aggregation == "none" else _per_patient(images, aggregation)
 
@@ -243,16 +313,21 @@ def _same_originals(original: np.ndarray, column: str) -> None:
     known = np.isfinite(original)
     high = np.max(np.where(known, original, -np.inf), 0, initial=-np.inf)
     low = np.min(np.where(known, original, np.inf), 0, initial=np.inf)
-    spread = np.where(known.any(0), np.where(known.any(0), high, 0) - np.where(known.any(0), low, 0), 0)
+    spread = np.where(
+        known.any(0), np.where(known.any(0), high, 0) - np.where(known.any(0), low, 0), 0
+    )
     if spread.size and spread.mean() > SAME_SCORE:
         raise ValueError(
-            f"{column!r} differs between levels, reconstructors or mitigations for the same example (by {spread.mean():.3g} on average); "
+            f"{column!r} differs between levels, reconstructors or mitigations for the "
+            f"same example (by {spread.mean():.3g} on average); "
             "the diagnosis of the original image must be the same in every cell of one seed"
         )
 
 
 def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
-    """Medians or means per patient; a label or group on which a patient's images disagree is unknown."""
+    """Medians or means per patient; a label or group on which a patient's images disagree is
+    unknown.
+    """
     present, code = np.unique(images.patient, return_inverse=True)
     cells = len(images.original)
     stacked = pd.DataFrame(np.concatenate([images.original, images.reconstructed]).T).groupby(code)
@@ -264,12 +339,27 @@ def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
         return np.where(low == high, low, np.nan), int(np.sum(high > low))
 
     label, conflicts = agreed(images.label, np.nan)
-    notes = [f"{conflicts} patients have images with different labels and were left out"] if conflicts else []
+    notes = (
+        [f"{conflicts} patients have images with different labels and were left out"]
+        if conflicts
+        else []
+    )
     groupings = []
     for g in images.groupings:
         value, conflicts = agreed(g.code, -1)
-        notes += [f"{conflicts} patients with images in several groups of {g.name} count as unknown"] if conflicts else []
+        notes += (
+            [f"{conflicts} patients with images in several groups of {g.name} count as unknown"]
+            if conflicts
+            else []
+        )
         groupings.append(g._replace(code=np.nan_to_num(value, nan=-1).astype(np.int32)))
     return JudgedUnits(
-        label, merged[:cells], merged[cells:], present.astype(np.int32), tuple(groupings), "patient", images.paired, "; ".join(notes)
+        label,
+        merged[:cells],
+        merged[cells:],
+        present.astype(np.int32),
+        tuple(groupings),
+        "patient",
+        images.paired,
+        "; ".join(notes),
     )

@@ -1,4 +1,6 @@
-"""Tests of several tasks at once: tasks that judge the same units share one call, one set of signs and one compiled program."""
+"""Tests of several tasks at once: tasks that judge the same units share one call, one set of signs
+and one compiled program.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from fairrecon_jax.types import Task
 
 LABELS = {"eodd": (0, 1), "eop": (1,)}
 BUDGET = 30_000_000
-"""Numbers in the largest table (patients x problems x labels x groups) of one call: bounds memory to about 2 GB."""
+"""Numbers in the largest table (patients x problems x labels x groups) of one call: bounds memory
+to about 2 GB.
+"""
 
 
 class Judged(NamedTuple):
@@ -36,7 +40,8 @@ class Tests(NamedTuple):
     """Tests and permutation nulls of one task and attribute.
 
     Attributes:
-      did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to judge.
+      did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to
+        judge.
       nulls: of originals and of reconstructions, by metric, [K].
       published: the published recipe, [K]; None where not asked for or nothing is paired.
       auroc: test of the AUROC, [K]; None where not asked for or nothing is paired.
@@ -49,7 +54,9 @@ class Tests(NamedTuple):
 
 
 def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
-    """Groups consecutive tasks that judge the same units, so many that a call stays within `BUDGET`."""
+    """Groups consecutive tasks that judge the same units, so many that a call stays within
+    `BUDGET`.
+    """
     held: list[Judged] = []
     for one in tasks:
         groups = max(len(g.groups) for g in one.units.groupings)
@@ -63,19 +70,27 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
 
 
 def _alike(a: Judged, b: Judged) -> bool:
-    """Both tasks judge the same units of the same patients and groups, and both or neither have originals."""
+    """Both tasks judge the same units of the same patients and groups, and both or neither have
+    originals.
+    """
     x, y = a.units, b.units
     same = x.unit == y.unit and x.paired == y.paired and np.array_equal(x.patient, y.patient)
-    return same and all(np.array_equal(g.code, h.code) for g, h in zip(x.groupings, y.groupings, strict=True))
+    return same and all(
+        np.array_equal(g.code, h.code) for g, h in zip(x.groupings, y.groupings, strict=True)
+    )
 
 
 def _stack(members: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Decisions [T, K, U] of both versions and labels [T, 1, U]."""
-    original, reconstructed = (np.stack([getattr(m.decisions, v) for m in members]) for v in ("original", "reconstructed"))
+    original, reconstructed = (
+        np.stack([getattr(m.decisions, v) for m in members]) for v in ("original", "reconstructed")
+    )
     return original, reconstructed, np.stack([m.decisions.label for m in members])[:, None]
 
 
-def _did(context: Context, members: list[Judged], code: np.ndarray, groups: int, labels: tuple[int, ...]) -> DidResult:
+def _did(
+    context: Context, members: list[Judged], code: np.ndarray, groups: int, labels: tuple[int, ...]
+) -> DidResult:
     """One call of the sign-flip test for all members, leading axes [T, K]."""
     options, (original, reconstructed, label) = context.options, _stack(members)
     return did_test(
@@ -95,7 +110,8 @@ def _did(context: Context, members: list[Judged], code: np.ndarray, groups: int,
 
 
 def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, ...]]:
-    """Per task the sign-flip p-values [K] of "no rate changed for everyone together", among negatives and among positives.
+    """Per task the sign-flip p-values [K] of "no rate changed for everyone together", among
+    negatives and among positives.
 
     Args:
       context: options and key.
@@ -109,8 +125,15 @@ def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, 
     return [(found[0][t], found[1][t]) for t in range(len(members))]
 
 
-def run_tests(context: Context, members: list[Judged], place: int, judged: bool, patients: Sequence[np.ndarray]) -> list[Tests]:
-    """Difference-in-differences tests of EODD (both labels) and EOP (positives), permutation nulls of both versions, the published recipe.
+def run_tests(
+    context: Context,
+    members: list[Judged],
+    place: int,
+    judged: bool,
+    patients: Sequence[np.ndarray],
+) -> list[Tests]:
+    """Difference-in-differences tests of EODD (both labels) and EOP (positives), permutation nulls
+    of both versions, the published recipe.
 
     Args:
       context: options and keys.
@@ -124,11 +147,22 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool,
     """
     grouping, options = members[0].units.groupings[place], context.options
     groups, paired = len(grouping.groups), members[0].units.paired
-    did = {m: _did(context, members, grouping.code, groups, labels) for m, labels in LABELS.items()} if judged else {}
+    did = (
+        {m: _did(context, members, grouping.code, groups, labels) for m, labels in LABELS.items()}
+        if judged
+        else {}
+    )
     recipe = None
     if paired and "mean" in options.conventions:
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
-        recipe = published_test(*_stack(members), grouping.code, key, groups=groups, replicates=replicates, empty=context.empty_rate)
+        recipe = published_test(
+            *_stack(members),
+            grouping.code,
+            key,
+            groups=groups,
+            replicates=replicates,
+            empty=context.empty_rate,
+        )
     areas = _auroc(context, members, place) if paired and options.auroc_gaps else None
     before, after = _nulls(context, members, place, patients)
     return [
@@ -143,11 +177,14 @@ def run_tests(context: Context, members: list[Judged], place: int, judged: bool,
 
 
 def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
-    """The sign-flip test of within-group AUROCs, leading axes [T, K]; scores of incomplete units are unknown."""
+    """The sign-flip test of within-group AUROCs, leading axes [T, K]; scores of incomplete units
+    are unknown.
+    """
     grouping, options = members[0].units.groupings[place], context.options
     known = np.stack([m.decisions.known for m in members])
     original, reconstructed = (
-        np.where(known, np.stack([getattr(m.units, v) for m in members]), np.nan) for v in ("original", "reconstructed")
+        np.where(known, np.stack([getattr(m.units, v) for m in members]), np.nan)
+        for v in ("original", "reconstructed")
     )
     return did_test_auroc(
         original,
@@ -166,7 +203,9 @@ def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
 def _nulls(
     context: Context, members: list[Judged], place: int, patients: Sequence[np.ndarray]
 ) -> tuple[dict[str, PermutationNull], dict[str, PermutationNull]]:
-    """Permutation nulls [T, K] of originals and reconstructions; originals that are the same in all cells are permuted once."""
+    """Permutation nulls [T, K] of originals and reconstructions; originals that are the same in all
+    cells are permuted once.
+    """
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
@@ -180,8 +219,15 @@ def _nulls(
         permutations=context.options.null_draws,
         mask=np.concatenate([judged[:, :first], judged], 1),
     )
-    before = {n: PermutationNull(*(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in null)) for n, null in found.items()}
-    return before, {n: PermutationNull(*(np.asarray(f)[:, first:] for f in null)) for n, null in found.items()}
+    before = {
+        n: PermutationNull(
+            *(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in null)
+        )
+        for n, null in found.items()
+    }
+    return before, {
+        n: PermutationNull(*(np.asarray(f)[:, first:] for f in null)) for n, null in found.items()
+    }
 
 
 def _part(nulls: dict[str, PermutationNull], t: int) -> dict[str, PermutationNull]:

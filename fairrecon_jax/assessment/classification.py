@@ -1,4 +1,6 @@
-"""Classification tasks: performance overall and per group, gaps of decisions between groups, their changes and verdicts."""
+"""Classification tasks: performance overall and per group, gaps of decisions between groups, their
+changes and verdicts.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Decisions(NamedTuple):
     Attributes:
       label: [U] float {0, 1, NaN}.
       original: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no threshold.
-      reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no threshold.
+      reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no
+        threshold.
       known: [K, U] bool, both scores and the label are known.
       shared: originals and completeness are the same in all K cells.
     """
@@ -65,30 +68,52 @@ class Measured(NamedTuple):
 
 
 def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
-    """Decisions score >= threshold of both versions; originals are all NaN where the table has none, both where there is no threshold."""
+    """Decisions score >= threshold of both versions; originals are all NaN where the table has
+    none, both where there is no threshold.
+    """
     known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
     if units.paired:
         known &= np.isfinite(units.original)
     decided = known & np.isfinite(thresholds.reconstructed)[:, None]
     with np.errstate(invalid="ignore"):
-        original = np.where(decided & units.paired, units.original >= thresholds.original[:, None], np.nan)
-        reconstructed = np.where(decided, units.reconstructed >= thresholds.reconstructed[:, None], np.nan)
-    shared = bool((known == known[:1]).all() and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True))
-    return Decisions(units.label, original.astype(float), reconstructed.astype(float), known, shared)
+        original = np.where(
+            decided & units.paired, units.original >= thresholds.original[:, None], np.nan
+        )
+        reconstructed = np.where(
+            decided, units.reconstructed >= thresholds.reconstructed[:, None], np.nan
+        )
+    shared = bool(
+        (known == known[:1]).all()
+        and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True)
+    )
+    return Decisions(
+        units.label, original.astype(float), reconstructed.astype(float), known, shared
+    )
 
 
-def scatter(index: np.ndarray, values: np.ndarray, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sums values [K, U] into slots: index [U] or [K, U] into the flattened `shape` = (P, ...) -> [P, K, ...] float32."""
+def scatter(
+    index: np.ndarray, values: np.ndarray, mask: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Sums values [K, U] into slots: index [U] or [K, U] into the flattened `shape` = (P, ...) ->
+    [P, K, ...] float32.
+    """
     size = int(np.prod(shape))
     out = [
-        np.bincount(np.broadcast_to(index, values.shape)[k][mask[k]], weights=values[k][mask[k]], minlength=size)
+        np.bincount(
+            np.broadcast_to(index, values.shape)[k][mask[k]],
+            weights=values[k][mask[k]],
+            minlength=size,
+        )
         for k in range(len(values))
     ]
     return np.moveaxis(np.stack(out).reshape(len(values), *shape), 0, 1).astype(np.float32)
 
 
-def tables(units: JudgedUnits, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int) -> list[np.ndarray]:
-    """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of both versions [P, K, G].
+def tables(
+    units: JudgedUnits, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int
+) -> list[np.ndarray]:
+    """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of
+    both versions [P, K, G].
 
     Whatever is the same in all cells has K = 1.
     """
@@ -98,7 +123,9 @@ def tables(units: JudgedUnits, decisions: Decisions, grouping: Grouping, resampl
     positive = np.nan_to_num(decisions.label).astype(int)
     by_group = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
     by_label = by_group * 2 + positive
-    error = [(score - units.label[None]) ** 2 for score in (units.original[cells], units.reconstructed)]
+    error = [
+        (score - units.label[None]) ** 2 for score in (units.original[cells], units.reconstructed)
+    ]
     shape = (count, groups, 2)
     return [
         scatter(by_label, member[cells].astype(float), member[cells], shape),
@@ -114,21 +141,29 @@ def _ratios(sums: list[np.ndarray]) -> dict[Name, Pair]:
     images, before, after, brier_before, brier_after = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         total = images.sum(-1)
-        return {"rates": (before / images, after / images), "brier": (brier_before / total, brier_after / total)}
+        return {
+            "rates": (before / images, after / images),
+            "brier": (brier_before / total, brier_after / total),
+        }
 
 
-def gap_values(sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray) -> dict[Name, Pair]:
+def gap_values(
+    sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray
+) -> dict[Name, Pair]:
     """EODD and EOP of both versions under every convention.
 
     Args:
-      sums: images, original and reconstructed positives, [R, K, G, 2] each (K may be 1 where shared).
+      sums: images, original and reconstructed positives, [R, K, G, 2] each (K may be 1 where
+        shared).
       conventions: of the gaps.
       mask: [K, G, 2] estimable cells.
 
     Returns:
       (metric, convention) -> (original [R, K], reconstructed [R, K]).
     """
-    counts = np.stack([np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]])
+    counts = np.stack(
+        [np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]]
+    )
     with jax.enable_x64(True):
         found = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
         pairs = {key: np.asarray(value) for key, value in found.items()}
@@ -136,7 +171,9 @@ def gap_values(sums: list[np.ndarray], conventions: tuple[metrics.Convention, ..
 
 
 @functools.partial(jax.jit, static_argnames=("conventions",))
-def _gaps(counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]) -> dict[tuple[str, str], jax.Array]:
+def _gaps(
+    counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]
+) -> dict[tuple[str, str], jax.Array]:
     """Gaps of counts [2, R, K, G, 2, 2]."""
     found: dict[tuple[str, str], jax.Array] = {}
     for convention in conventions:
@@ -175,7 +212,11 @@ def measure(
     parts = tables(units, decisions, grouping, resampled, weights.shape[1])
 
     def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
-        gaps = gap_values(sums[:3], conventions, cells >= min_patients) if len(grouping.groups) > 1 else {}
+        gaps = (
+            gap_values(sums[:3], conventions, cells >= min_patients)
+            if len(grouping.groups) > 1
+            else {}
+        )
         return {**_ratios(sums), **gaps}
 
     gaps = bootstrap(parts, weights, statistics, alpha)
@@ -185,7 +226,9 @@ def measure(
     return Measured(rates, brier, gaps, counts, cells, patients)
 
 
-def count(units: JudgedUnits, decisions: Decisions, grouping: Grouping) -> tuple[Counts, np.ndarray]:
+def count(
+    units: JudgedUnits, decisions: Decisions, grouping: Grouping
+) -> tuple[Counts, np.ndarray]:
     """Honest counts per cell and group, and patients per cell, group and label [K, G, 2]."""
     groups, cells = len(grouping.groups), len(decisions.known)
     member = decisions.known & (grouping.code >= 0)[None]
@@ -213,4 +256,6 @@ def count(units: JudgedUnits, decisions: Decisions, grouping: Grouping) -> tuple
 
 def distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:
     """Number of different patients per group."""
-    return np.bincount(np.unique(patient.astype(np.int64) * groups + code) % groups, minlength=groups)
+    return np.bincount(
+        np.unique(patient.astype(np.int64) * groups + code) % groups, minlength=groups
+    )

@@ -1,4 +1,6 @@
-"""Mitigated against unmitigated: the same test and the same rows, with the unmitigated reconstruction in the place of the original."""
+"""Mitigated against unmitigated: the same test and the same rows, with the unmitigated
+reconstruction in the place of the original.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.resample import paired
-from fairrecon_jax.assessment.rows import COLUMNS, Interval, Row, as_table, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import (
+    COLUMNS,
+    Interval,
+    Row,
+    as_table,
+    cell_fields,
+    version_rows,
+)
 from fairrecon_jax.assessment.run import fill, present_tasks
 from fairrecon_jax.assessment.separation import separation
 from fairrecon_jax.types import CohortSpec
@@ -27,27 +36,37 @@ VERDICTS = {
     "reversed": "harmed",
     "within chance": "no detectable effect",
 }
-"""Verdict of the test -> verdict of a mitigation; others (shifted, at chance, not estimable) keep their word."""
+"""Verdict of the test -> verdict of a mitigation; others (shifted, at chance, not estimable) keep
+their word.
+"""
 GAPS = ("eodd", "eop", "ser", "delta_dice", "gap_auroc")
 
 
-def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None) -> pd.DataFrame:
-    """What each mitigation did to the gaps, and what it cost, on the same images of the same patients.
+def compare(
+    table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
+) -> pd.DataFrame:
+    """What each mitigation did to the gaps, and what it cost, on the same images of the same
+    patients.
 
-    The unmitigated reconstruction stands where the assessment has the original image, the mitigated one where it has the reconstruction:
-    gaps, their difference-in-differences test, families, intervals and reasons are those of `assess`. Thresholds are the study's own, from
-    the original images of the validation patients; a diagnosis at chance on the original images gets no verdict. The price is the paired
-    change of PSNR, AUROC and Dice.
+    The unmitigated reconstruction stands where the assessment has the original image, the mitigated
+    one where it has the reconstruction: gaps, their difference-in-differences test, families,
+    intervals and reasons are those of `assess`. Thresholds are the study's own, from the original
+    images of the validation patients; a diagnosis at chance on the original images gets no verdict.
+    The price is the paired change of PSNR, AUROC and Dice.
 
     Args:
       table: predictions of one cohort, with and without mitigation.
       spec: its specification.
-      options: as for `assess`; gaps are those of the estimable groups, a rule that fits thresholds per version is replaced by "balanced".
+      options: as for `assess`; gaps are those of the estimable groups, a rule that fits thresholds
+        per version is replaced by "balanced".
 
     Returns:
-      Long table with the columns `rows.COLUMNS`. `version` is "unmitigated", "mitigated" or "change"; the columns `original` and
-      `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of gaps: "helped" (narrowed), "harmed"
-      (widened, or its sides swapped), "shifted" (groups changed unequally, the largest gap did not clearly), "no detectable effect" (`mde`
+      Long table with the columns `rows.COLUMNS`. `version` is "unmitigated", "mitigated" or
+        "change"; the columns `original` and
+      `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of
+        gaps: "helped" (narrowed), "harmed"
+      (widened, or its sides swapped), "shifted" (groups changed unequally, the largest gap did not
+        clearly), "no detectable effect" (`mde`
       says what could hide), "not estimable", "at chance". Empty where no cell has both versions.
 
     Raises:
@@ -56,15 +75,25 @@ def compare(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
     value = options.threshold_value if rule == options.threshold_rule else None
-    options = dataclasses.replace(options, threshold_rule=rule, threshold_value=value, conventions=("worst_case_estimable",))
+    options = dataclasses.replace(
+        options, threshold_rule=rule, threshold_value=value, conventions=("worst_case_estimable",)
+    )
     rows: list[Row] = []
     for study in studies(table, spec, options.intersections):
         taus = _thresholds(study, spec, options)
-        contexts = [_context(study, spec, base, options, taus) for base in study.cells if base.mitigation == NONE]
+        contexts = [
+            _context(study, spec, base, options, taus)
+            for base in study.cells
+            if base.mitigation == NONE
+        ]
         found = [context for context in contexts if context is not None]
         adjust(item for context in found for item in context.deferred)
         for context in found:
-            rows += [_worded(row, rule) for row in (*context.fairness, *context.performance) if row["metric"] != "threshold"]
+            rows += [
+                _worded(row, rule)
+                for row in (*context.fairness, *context.performance)
+                if row["metric"] != "threshold"
+            ]
     return as_table(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -79,9 +108,15 @@ def _thresholds(study: Study, spec: CohortSpec, options: AssessOptions) -> dict[
     return found
 
 
-def _context(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions, taus: dict[str, float]) -> Context | None:
-    """Rows and deferred tests of all mitigations of one reconstructor and level, None where there is none."""
-    pairs = [k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE]
+def _context(
+    study: Study, spec: CohortSpec, base: Cell, options: AssessOptions, taus: dict[str, float]
+) -> Context | None:
+    """Rows and deferred tests of all mitigations of one reconstructor and level, None where there
+    is none.
+    """
+    pairs = [
+        k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE
+    ]
     if not pairs:
         return None
     place = study.cells.index(base)
@@ -93,7 +128,9 @@ def _context(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions,
             continue
         columns[name] = values[pairs]
         if version == "reconstructed":
-            columns[f"{stem}__original"] = np.broadcast_to(values[place], (len(pairs), values.shape[1]))
+            columns[f"{stem}__original"] = np.broadcast_to(
+                values[place], (len(pairs), values.shape[1])
+            )
     paired = dataclasses.replace(study, cells=tuple(study.cells[k] for k in pairs), columns=columns)
     if taus:
         options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
@@ -105,36 +142,60 @@ def _context(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions,
     return context
 
 
-def _anchors(study: Study, spec: CohortSpec, base: Cell, options: AssessOptions) -> dict[str, Interval]:
+def _anchors(
+    study: Study, spec: CohortSpec, base: Cell, options: AssessOptions
+) -> dict[str, Interval]:
     """By task the AUROC on the original images of the evaluated patients."""
     place, found = study.cells.index(base), {}
-    alone = dataclasses.replace(study, cells=(base,), columns={name: v[[place]] for name, v in study.columns.items()})
+    alone = dataclasses.replace(
+        study, cells=(base,), columns={name: v[[place]] for name, v in study.columns.items()}
+    )
     for task in present_tasks(spec, alone):
         if task.kind == "classification" and f"{task.name}__original" in study.columns:
             judged = units(alone, task, alone.test)
-            known = np.isfinite(judged.original) & np.isfinite(judged.reconstructed) & np.isfinite(judged.label)[None]
-            found[task.name] = separation(judged, known, True, judged.groupings[0]).paired(0, 0, options.alpha).original
+            known = (
+                np.isfinite(judged.original)
+                & np.isfinite(judged.reconstructed)
+                & np.isfinite(judged.label)[None]
+            )
+            found[task.name] = (
+                separation(judged, known, True, judged.groupings[0])
+                .paired(0, 0, options.alpha)
+                .original
+            )
     return found
 
 
 def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
-    """Adds the paired change of PSNR, everyone and per group, with its interval by patients; infinite values are left out."""
+    """Adds the paired change of PSNR, everyone and per group, with its interval by patients;
+    infinite values are left out.
+    """
     study = context.study
     values = [np.broadcast_to(v, after.shape)[:, study.test] for v in (before, after)]
     finite = np.isfinite(values[0]) & np.isfinite(values[1])
     original, reconstructed = (np.where(finite, v, np.nan) for v in values)
     groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
     label = np.full(original.shape[1], np.nan)
-    units = JudgedUnits(label, original, reconstructed, study.patient[study.test], groupings, "image", True, "")
+    units = JudgedUnits(
+        label, original, reconstructed, study.patient[study.test], groupings, "image", True, ""
+    )
     for grouping in groupings:
         if not np.any(grouping.code >= 0):
             continue
         found = continuous.average(context, units, grouping, ())
         for k, cell in enumerate(study.cells):
             for g, group in enumerate(grouping.groups):
-                fields = {**cell_fields(study, cell), "unit": "image", "attribute": grouping.name, "group": group, "metric": "psnr"}
+                fields = {
+                    **cell_fields(study, cell),
+                    "unit": "image",
+                    "attribute": grouping.name,
+                    "group": group,
+                    "metric": "psnr",
+                }
                 fields |= {name: float(part[k, g]) for name, part in found.counts.items()}
-                context.performance += version_rows(fields, paired(found.means, (k, g)), context.method(units), {})
+                context.performance += version_rows(
+                    fields, paired(found.means, (k, g)), context.method(units), {}
+                )
 
 
 def _worded(row: Row, rule: str) -> Row:

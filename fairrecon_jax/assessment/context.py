@@ -27,8 +27,8 @@ class Context:
       study: arrays.
       options: choices.
       modality: of the cohort, "xray" or "mri".
-      reference_aurocs: by task the AUROC on the original images, which says whether the diagnosis is at chance; None where the columns
-        `<task>__original` hold those images.
+      reference_aurocs: by task the AUROC on the original images, which says whether the diagnosis
+        is at chance; None where the columns `<task>__original` hold those images.
       performance: rows collected so far.
       fairness: rows collected so far.
       deferred: tests that wait for their family.
@@ -65,7 +65,9 @@ class Context:
     @functools.cached_property
     def image_draws(self) -> np.ndarray:
         """[R, evaluated examples] bootstrap draws."""
-        return resample.draws(int(self.study.test.sum()), self.options.replicates, self.options.seed)
+        return resample.draws(
+            int(self.study.test.sum()), self.options.replicates, self.options.seed
+        )
 
     def resampled(self, units: JudgedUnits) -> tuple[np.ndarray, np.ndarray]:
         """What a bootstrap replicate draws.
@@ -82,11 +84,14 @@ class Context:
 
     @property
     def empty_rate(self) -> float:
-        """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its brain part."""
+        """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its
+        brain part.
+        """
         return 1.0 if self.modality == "xray" else 0.0
 
     def reference_auroc(self, task: str, separated: Separation, cell: int) -> Interval:
-        """The AUROC of everyone on the original images, with its interval; NaN where the table has none.
+        """The AUROC of everyone on the original images, with its interval; NaN where the table has
+        none.
 
         Args:
           task: name of a classification task.

@@ -1,4 +1,6 @@
-"""Tests whose verdict waits for the p-values of their family: Holm within one metric, level and mitigation."""
+"""Tests whose verdict waits for the p-values of their family: Holm within one metric, level and
+mitigation.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,12 @@ _holm = jax.jit(jax.vmap(holm))
 
 
 def family_name(metric: str, level: float, mitigation: str, crossed: bool = False) -> str:
-    """The family of a test in words: one metric and level (and mitigation), over tasks, attributes and reconstructors."""
-    return f"{metric}, level {level:g}, mitigation {mitigation}" + (", intersections" if crossed else "")
+    """The family of a test in words: one metric and level (and mitigation), over tasks, attributes
+    and reconstructors.
+    """
+    return f"{metric}, level {level:g}, mitigation {mitigation}" + (
+        ", intersections" if crossed else ""
+    )
 
 
 def adjust(deferred: Iterable[Deferred]) -> None:
@@ -56,4 +62,9 @@ def adjust(deferred: Iterable[Deferred]) -> None:
     for (family, members), row_of_p in zip(families.items(), adjusted, strict=True):
         for member, p in zip(members, row_of_p, strict=False):
             for row in member.rows:
-                row |= {"family": family, "p_value": member.p_value, "p_adjusted": float(p), **member.adjust(float(p), row)}
+                row |= {
+                    "family": family,
+                    "p_value": member.p_value,
+                    "p_adjusted": float(p),
+                    **member.adjust(float(p), row),
+                }

@@ -1,4 +1,6 @@
-"""Fairness rows of classification tasks: equalised odds, equal opportunity, the change of every group, verdicts."""
+"""Fairness rows of classification tasks: equalised odds, equal opportunity, the change of every
+group, verdicts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
 from fairrecon_jax.assessment.resample import paired
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
-from fairrecon_jax.assessment.verdicts import AUROC, FALSE_POSITIVES, SENSITIVITY, GapTest, group_rows, queue, without_test
+from fairrecon_jax.assessment.verdicts import (
+    AUROC,
+    FALSE_POSITIVES,
+    SENSITIVITY,
+    GapTest,
+    group_rows,
+    queue,
+    without_test,
+)
 from fairrecon_jax.inference.did import DidResult
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
@@ -23,11 +33,19 @@ QUANTITIES = {"eodd": (FALSE_POSITIVES, SENSITIVITY), "eop": (SENSITIVITY,)}
 
 
 def add_gaps(
-    context: Context, base: Row, units: JudgedUnits, grouping: Grouping, measured: Measured, tests: Tests, areas: tuple[Interval, ...]
+    context: Context,
+    base: Row,
+    units: JudgedUnits,
+    grouping: Grouping,
+    measured: Measured,
+    tests: Tests,
+    areas: tuple[Interval, ...],
 ) -> None:
-    """Adds the gap rows of every cell, convention and version, and one row per group and label with its own change.
+    """Adds the gap rows of every cell, convention and version, and one row per group and label with
+    its own change.
 
-    The verdict belongs to the conventions "worst_case" and "worst_case_estimable"; "mean" gets the published recipe's p and no verdict.
+    The verdict belongs to the conventions "worst_case" and "worst_case_estimable"; "mean" gets the
+    published recipe's p and no verdict.
 
     Args:
       context: takes rows and deferred tests.
@@ -43,7 +61,14 @@ def add_gaps(
         common |= {name: float(part[k].sum()) for name, part in measured.counts._asdict().items()}
         common |= {"n_patients": float(measured.patients[k])}
         for metric in QUANTITIES:
-            judged = _gap_rows(context, {**common, "metric": metric, "reference_group": grouping.reference}, units, measured, tests, k)
+            judged = _gap_rows(
+                context,
+                {**common, "metric": metric, "reference_group": grouping.reference},
+                units,
+                measured,
+                tests,
+                k,
+            )
             if not tests.did:
                 without_test(judged, units.paired)
                 continue
@@ -52,53 +77,109 @@ def add_gaps(
             context.fairness += rows
             context.deferred.append(queue(gap_test, judged, rows))
         if tests.auroc is not None:
-            _add_auroc(context, cell, {**common, "reference_group": grouping.reference}, grouping, select(tests.auroc, (k,)), areas[k])
+            _add_auroc(
+                context,
+                cell,
+                {**common, "reference_group": grouping.reference},
+                grouping,
+                select(tests.auroc, (k,)),
+                areas[k],
+            )
 
 
-def _add_auroc(context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, area: Interval) -> None:
-    """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of its own test."""
+def _add_auroc(
+    context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, area: Interval
+) -> None:
+    """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of
+    its own test.
+    """
     judged = []
     for convention in context.options.conventions:
         if convention == "mean":
             continue
         mask = test.estimable[0] if convention == "worst_case_estimable" else None
-        both = [metrics.gap(rate[0], None, mask, convention).value for rate in (test.rate_original, test.rate_reconstructed)]
+        both = [
+            metrics.gap(rate[0], None, mask, convention).value
+            for rate in (test.rate_original, test.rate_reconstructed)
+        ]
         before, after = (float(value) for value in both)
-        rows = version_rows({**fields, "metric": "gap_auroc", "convention": convention}, plain(before, after), "", {})
+        rows = version_rows(
+            {**fields, "metric": "gap_auroc", "convention": convention},
+            plain(before, after),
+            "",
+            {},
+        )
         context.fairness += rows
         judged.append(rows[-1])
     family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
-    gap_test = GapTest(test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False)
+    gap_test = GapTest(
+        test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False
+    )
     context.deferred.append(queue(gap_test, judged, []))
 
 
-def _gap_test(context: Context, cell: Cell, grouping: Grouping, did: DidResult, metric: str, k: int, area: Interval) -> GapTest:
+def _gap_test(
+    context: Context,
+    cell: Cell,
+    grouping: Grouping,
+    did: DidResult,
+    metric: str,
+    k: int,
+    area: Interval,
+) -> GapTest:
     family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
     weights = context.options.label_weights if metric == "eodd" else ()
-    return GapTest(select(did, (k,)), grouping.groups, QUANTITIES[metric], family, area, context.options.alpha, label_weights=weights)
+    return GapTest(
+        select(did, (k,)),
+        grouping.groups,
+        QUANTITIES[metric],
+        family,
+        area,
+        context.options.alpha,
+        label_weights=weights,
+    )
 
 
-def _gap_rows(context: Context, fields: Row, units: JudgedUnits, measured: Measured, tests: Tests, k: int) -> list[Row]:
-    """Adds the rows of one metric under every convention; returns the change rows that await a verdict."""
+def _gap_rows(
+    context: Context, fields: Row, units: JudgedUnits, measured: Measured, tests: Tests, k: int
+) -> list[Row]:
+    """Adds the rows of one metric under every convention; returns the change rows that await a
+    verdict.
+    """
     judged, metric = [], fields["metric"]
     for convention in context.options.conventions:
         numbers = paired(measured.gaps[metric, convention], (k,))
-        rows = version_rows({**fields, "convention": convention}, numbers, context.method(units), {})
-        ending = {("eodd", "mean"): "_mean"}.get((metric, convention), "_estimable" if convention == "worst_case_estimable" else "")
+        rows = version_rows(
+            {**fields, "convention": convention}, numbers, context.method(units), {}
+        )
+        ending = {("eodd", "mean"): "_mean"}.get(
+            (metric, convention), "_estimable" if convention == "worst_case_estimable" else ""
+        )
         add_nulls(rows, (tests.nulls[0], tests.nulls[1]), metric + ending, k)
         if convention != "mean":
             judged.append(rows[-1])
         elif tests.published is not None and metric == "eodd":
             part = tests.published
-            rows[-1] |= {"p_value": float(part.p_one_tailed[k]), "std_error": float(part.std_error[k]), "reason": CAUTION}
+            rows[-1] |= {
+                "p_value": float(part.p_one_tailed[k]),
+                "std_error": float(part.std_error[k]),
+                "reason": CAUTION,
+            }
             rows[-1] |= {"ci_low": float(part.ci_low[k]), "ci_high": float(part.ci_high[k])}
             rows[-1]["method"] = "published recipe: bootstrap by image, one-tailed p"
         context.fairness += rows
     return judged
 
 
-def add_nulls(rows: list[Row], nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]], name: str, k: int) -> None:
-    """Writes permutation nulls: of originals, of reconstructions; a change row carries that of the reconstructions."""
+def add_nulls(
+    rows: list[Row],
+    nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]],
+    name: str,
+    k: int,
+) -> None:
+    """Writes permutation nulls: of originals, of reconstructions; a change row carries that of the
+    reconstructions.
+    """
     for row, null in zip(rows, (nulls[0], nulls[1], nulls[1]), strict=True):
         if name in null:
             row["permutation_null"] = float(np.asarray(null[name].mean)[k])

@@ -10,7 +10,9 @@ from fairrecon_jax.inference.did import LABEL_WEIGHTS
 from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
 
-ThresholdRule = Literal["balanced", "fixed", "sensitivity", "specificity", "per_version", "published"]
+ThresholdRule = Literal[
+    "balanced", "fixed", "sensitivity", "specificity", "per_version", "published"
+]
 """How the decision threshold of a task is found.
 
 balanced     sensitivity ~ specificity on the original images of the validation patients; used for every version
@@ -34,14 +36,17 @@ class AssessOptions:
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
       min_patients: a group x label cell with fewer patients is not judged.
       flips: draws of the sign-flip null.
-      label_weights: weights of false alarms and of missed findings in the test of equalised odds, see `did_test`.
+      label_weights: weights of false alarms and of missed findings in the test of equalised odds,
+        see `did_test`.
       alpha: level of tests; intervals have level 1 - alpha.
       resample: what a bootstrap replicate draws, "patient" (with all images) or "image".
       empty_mask: Dice of an empty prediction on an empty truth: "undefined", "one" or "zero".
       threshold_rule: see `ThresholdRule`.
-      threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for all tasks or by task name.
+      threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for
+        all tasks or by task name.
       bins: equally wide bins of the calibration error.
-      intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex", "race"),).
+      intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex",
+        "race"),).
       null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
     """
@@ -70,14 +75,20 @@ class AssessOptions:
         """
         for name in ("replicates", "flips", "min_patients", "bins", "null_draws"):
             if getattr(self, name) < 1:
-                raise ValueError(f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}"
+                )
         if not 0 < self.alpha < 1:
             raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):
-            raise ValueError(f"AssessOptions.label_weights must be two numbers above 0, got {self.label_weights}")
+            raise ValueError(
+                f"AssessOptions.label_weights must be two numbers above 0, got {self.label_weights}"
+            )
         unknown = [c for c in self.conventions if c not in (*CONVENTIONS, *ALIASES)]
         if unknown or not self.conventions:
-            raise ValueError(f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}")
+            raise ValueError(
+                f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}"
+            )
         object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
         for name, allowed in (
             ("resample", ("patient", "image")),
@@ -85,7 +96,9 @@ class AssessOptions:
             ("empty_mask", get_args(EmptyMask)),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"AssessOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"AssessOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}"
+                )
         self._check_value()
 
     def _check_value(self) -> None:
@@ -93,10 +106,19 @@ class AssessOptions:
         needed = self.threshold_rule in ("fixed", "sensitivity", "specificity")
         if needed != (self.threshold_value is not None):
             verb = "needs" if needed else "takes no"
-            raise ValueError(f"AssessOptions.threshold_rule {self.threshold_rule!r} {verb} threshold_value, got {self.threshold_value!r}")
-        values = self.threshold_value.values() if isinstance(self.threshold_value, Mapping) else [self.threshold_value]
+            raise ValueError(
+                f"AssessOptions.threshold_rule {self.threshold_rule!r} {verb} "
+                f"threshold_value, got {self.threshold_value!r}"
+            )
+        values = (
+            self.threshold_value.values()
+            if isinstance(self.threshold_value, Mapping)
+            else [self.threshold_value]
+        )
         if needed and not all(value is not None and 0 <= value <= 1 for value in values):
-            raise ValueError(f"AssessOptions.threshold_value must lie in [0, 1], got {self.threshold_value!r}")
+            raise ValueError(
+                f"AssessOptions.threshold_value must lie in [0, 1], got {self.threshold_value!r}"
+            )
 
     def value_for(self, task: str) -> float:
         """`threshold_value` of one task.
@@ -106,8 +128,13 @@ class AssessOptions:
         """
         if isinstance(self.threshold_value, Mapping):
             if task not in self.threshold_value:
-                raise ValueError(f"AssessOptions.threshold_value has no entry for task {task!r}, only {sorted(self.threshold_value)}")
+                raise ValueError(
+                    f"AssessOptions.threshold_value has no entry for task {task!r}, only "
+                    f"{sorted(self.threshold_value)}"
+                )
             return float(self.threshold_value[task])
         if self.threshold_value is None:
-            raise ValueError(f"AssessOptions.threshold_value is not set, but task {task!r} needs it")
+            raise ValueError(
+                f"AssessOptions.threshold_value is not set, but task {task!r} needs it"
+            )
         return float(self.threshold_value)

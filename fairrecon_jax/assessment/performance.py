@@ -30,7 +30,10 @@ def at_chance(area: Interval) -> str:
     """The reason for "at chance" if the interval of the AUROC on originals holds 0.5, else ""."""
     if not area.low <= 0.5 <= area.high:
         return ""
-    return f"the AUROC on original images is {area.value:.3f} ({area.low:.3f} to {area.high:.3f}), which includes 0.5"
+    return (
+        f"the AUROC on original images is {area.value:.3f} ({area.low:.3f} to "
+        f"{area.high:.3f}), which includes 0.5"
+    )
 
 
 def verdict_of_change(change: float, p: float, alpha: float) -> str:
@@ -40,8 +43,11 @@ def verdict_of_change(change: float, p: float, alpha: float) -> str:
     return "within chance" if p > alpha or change == 0 else "higher" if change > 0 else "lower"
 
 
-def calibration(units: JudgedUnits, decisions: Decisions, grouping: Grouping, bins: int) -> np.ndarray:
-    """Expected calibration errors of both versions, all cells and groups at once; formula and bins as `metrics.calibration_error`.
+def calibration(
+    units: JudgedUnits, decisions: Decisions, grouping: Grouping, bins: int
+) -> np.ndarray:
+    """Expected calibration errors of both versions, all cells and groups at once; formula and bins
+    as `metrics.calibration_error`.
 
     Args:
       units: scores and labels.
@@ -52,12 +58,19 @@ def calibration(units: JudgedUnits, decisions: Decisions, grouping: Grouping, bi
     Returns:
       [2, K, G], NaN where there is no unit (or no original).
     """
-    groups, out = len(grouping.groups), np.full((2, len(decisions.known), len(grouping.groups)), np.nan)
+    groups, out = (
+        len(grouping.groups),
+        np.full((2, len(decisions.known), len(grouping.groups)), np.nan),
+    )
     for version, scores in enumerate((units.original, units.reconstructed)):
         for k, score in enumerate(scores if version or units.paired else ()):
             rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
-            slot = grouping.code[rows] * bins + np.clip((score[rows] * bins).astype(int), 0, bins - 1)
-            off = np.bincount(slot, weights=score[rows] - units.label[rows], minlength=groups * bins).reshape(groups, bins)
+            slot = grouping.code[rows] * bins + np.clip(
+                (score[rows] * bins).astype(int), 0, bins - 1
+            )
+            off = np.bincount(
+                slot, weights=score[rows] - units.label[rows], minlength=groups * bins
+            ).reshape(groups, bins)
             size = np.bincount(grouping.code[rows], minlength=groups)
             out[version, k] = np.where(size > 0, np.abs(off).sum(-1) / np.maximum(size, 1), np.nan)
     return out
@@ -72,7 +85,8 @@ class Found(NamedTuple):
       grouping: everyone, or an attribute.
       measured: bootstrap of rates and Brier scores.
       separated: AUROC.
-      flips: for everyone, sign-flip p-values [K] of "no change" among negatives and among positives; empty for groups.
+      flips: for everyone, sign-flip p-values [K] of "no change" among negatives and among
+        positives; empty for groups.
     """
 
     units: JudgedUnits
@@ -84,9 +98,11 @@ class Found(NamedTuple):
 
 
 def add_performance(context: Context, base: Row, found: Found) -> None:
-    """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and group of one grouping.
+    """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and
+    group of one grouping.
 
-    Rows for everyone carry a test of the change (family: metric, level and mitigation) and a verdict; rows of groups carry intervals.
+    Rows for everyone carry a test of the change (family: metric, level and mitigation) and a
+    verdict; rows of groups carry intervals.
 
     Args:
       context: takes the rows.
@@ -96,12 +112,23 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
     everyone, alpha = found.grouping.name == "", context.options.alpha
     errors = calibration(found.units, found.decisions, found.grouping, context.options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = at_chance(context.reference_auroc(base["task"], found.separated, k)) if everyone else ""
+        chance = (
+            at_chance(context.reference_auroc(base["task"], found.separated, k)) if everyone else ""
+        )
         for g, name in enumerate(found.grouping.groups):
-            fields = {**base, **cell_fields(context.study, cell), "attribute": found.grouping.name, "group": name}
+            fields = {
+                **base,
+                **cell_fields(context.study, cell),
+                "attribute": found.grouping.name,
+                "group": name,
+            }
             fields |= count_columns(found.measured, k, g)
             numbers = _numbers(context, found, k, g)
-            numbers["calibration_error"] = (plain(*(float(e) for e in errors[:, k, g])), "", float("nan"))
+            numbers["calibration_error"] = (
+                plain(*(float(e) for e in errors[:, k, g])),
+                "",
+                float("nan"),
+            )
             for metric, (triple_, how, p) in numbers.items():
                 rows = version_rows({**fields, "metric": metric}, triple_, how, {"p_value": p})
                 context.performance += rows
@@ -114,16 +141,31 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
                     rows[0]["reason"] = found.units.note
 
 
-def _numbers(context: Context, found: Found, k: int, g: int) -> dict[str, tuple[Triple, str, float]]:
-    """By metric the numbers of one cell and group, how their intervals were made, and the p of the change."""
+def _numbers(
+    context: Context, found: Found, k: int, g: int
+) -> dict[str, tuple[Triple, str, float]]:
+    """By metric the numbers of one cell and group, how their intervals were made, and the p of the
+    change.
+    """
     method, measured = context.method(found.units), found.measured
     by_flips = f"{method}; p: patient sign flips" if found.flips else method
-    p = [float(found.flips[y][k] if found.flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
+    p = [
+        float(found.flips[y][k] if found.flips else measured.rates.p_two_sided[k, g, y])
+        for y in (0, 1)
+    ]
     return {
-        "auroc": (found.separated.paired(k, g, context.options.alpha), DELONG, found.separated.p_value(k, g)),
+        "auroc": (
+            found.separated.paired(k, g, context.options.alpha),
+            DELONG,
+            found.separated.p_value(k, g),
+        ),
         "sensitivity": (paired(measured.rates, (k, g, 1)), by_flips, p[1]),
         "specificity": (complement(paired(measured.rates, (k, g, 0))), by_flips, p[0]),
-        "brier": (paired(measured.brier, (k, g)), f"{method}; p: normal", _normal_p(measured.brier.change, k, g)),
+        "brier": (
+            paired(measured.brier, (k, g)),
+            f"{method}; p: normal",
+            _normal_p(measured.brier.change, k, g),
+        ),
     }
 
 
@@ -138,20 +180,43 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
 def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Deferred:
     """The test of one performance change; a diagnoser at chance gets no verdict."""
     if chance:
-        return Deferred(family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance})
-    return Deferred(family, p, (row,), lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)})
+        return Deferred(
+            family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance}
+        )
+    return Deferred(
+        family,
+        p,
+        (row,),
+        lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)},
+    )
 
 
-NO_THRESHOLD = "no threshold can be fitted: those it is fitted on hold no positives or no negatives with a score; the task is not judged"
+NO_THRESHOLD = (
+    "no threshold can be fitted: those it is fitted on hold no positives or no negatives "
+    "with a score; the task is not judged"
+)
 
 
 def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
     """Adds the thresholds of both versions of every cell."""
     for k, cell in enumerate(context.study.cells):
-        for version, values in (("original", thresholds.original), ("reconstructed", thresholds.reconstructed)):
-            fields = {**base, **cell_fields(context.study, cell), "metric": "threshold", "version": version}
+        for version, values in (
+            ("original", thresholds.original),
+            ("reconstructed", thresholds.reconstructed),
+        ):
+            fields = {
+                **base,
+                **cell_fields(context.study, cell),
+                "metric": "threshold",
+                "version": version,
+            }
             value = float(values[k])
-            reason = "" if np.isfinite(value) or (version == "original" and np.isfinite(thresholds.reconstructed[k])) else NO_THRESHOLD
+            reason = (
+                ""
+                if np.isfinite(value)
+                or (version == "original" and np.isfinite(thresholds.reconstructed[k]))
+                else NO_THRESHOLD
+            )
             context.performance.append({**BLANK, **fields, "value": value, "reason": reason})
 
 
@@ -159,7 +224,9 @@ def complement(found: Triple) -> Triple:
     """1 - rate: specificity from the false-positive rate."""
     areas = [Interval(1 - i.value, i.std_error, 1 - i.high, 1 - i.low) for i in found[:2]]
     moved = found.change
-    return Triple(areas[0], areas[1], Interval(-moved.value, moved.std_error, -moved.high, -moved.low))
+    return Triple(
+        areas[0], areas[1], Interval(-moved.value, moved.std_error, -moved.high, -moved.low)
+    )
 
 
 def plain(before: float, after: float) -> Triple:

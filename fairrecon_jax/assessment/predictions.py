@@ -1,4 +1,6 @@
-"""Tables on disk: predictions as parquet with the cohort specification in the schema metadata, results as CSV."""
+"""Tables on disk: predictions as parquet with the cohort specification in the schema metadata,
+results as CSV.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ ORDER = ("cohort", *CELL, "split", "patient_id", "example_id")
 
 
 def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: CohortSpec) -> None:
-    """Writes a predictions table, rows in a fixed order, in one step (a reader never sees half a file).
+    """Writes a predictions table, rows in a fixed order, in one step (a reader never sees half a
+    file).
 
     Args:
       path: the parquet file; its folder is made if missing.
@@ -30,10 +33,16 @@ def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: C
       ValueError: `example_id` is missing.
     """
     if "example_id" not in table.columns:
-        raise ValueError(f"a predictions table needs the column 'example_id', got {list(table.columns)}")
-    ordered = table.sort_values([c for c in ORDER if c in table.columns], kind="stable").reset_index(drop=True)
+        raise ValueError(
+            f"a predictions table needs the column 'example_id', got {list(table.columns)}"
+        )
+    ordered = table.sort_values(
+        [c for c in ORDER if c in table.columns], kind="stable"
+    ).reset_index(drop=True)
     arrow = pa.Table.from_pandas(ordered, preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), SPEC_KEY: spec.to_json().encode()})
+    arrow = arrow.replace_schema_metadata(
+        {**(arrow.schema.metadata or {}), SPEC_KEY: spec.to_json().encode()}
+    )
     content = io.BytesIO()
     pq.write_table(arrow, content)
     write_atomic(Path(path), content.getvalue())
@@ -50,7 +59,8 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not parquet or carries no specification; the message says how to read such a table.
+      ValueError: the file is not parquet or carries no specification; the message says how to read
+        such a table.
     """
     source = Path(path)
     if not source.is_file():
@@ -61,7 +71,10 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
         raise ValueError(f"{source} is not a parquet file: {error}") from error
     metadata = arrow.schema.metadata or {}
     if SPEC_KEY not in metadata:
-        raise ValueError(f"{source} carries no cohort specification; read foreign tables with fairrecon_jax.external.read_table")
+        raise ValueError(
+            f"{source} carries no cohort specification; read foreign tables with "
+            "fairrecon_jax.external.read_table"
+        )
     return arrow.to_pandas(), CohortSpec.from_json(metadata[SPEC_KEY].decode())
 
 

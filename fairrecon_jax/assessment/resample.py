@@ -1,4 +1,6 @@
-"""Paired, seeded bootstrap by patient or image: one matrix of draws, shared by every task, attribute and study cell."""
+"""Paired, seeded bootstrap by patient or image: one matrix of draws, shared by every task,
+attribute and study cell.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from collections.abc import Callable, Hashable
 import numpy as np
 
 from fairrecon_jax.assessment.rows import Interval, Triple
-from fairrecon_jax.inference.intervals import Bootstrap, Estimate, Method, jackknife_moments, summarise
+from fairrecon_jax.inference.intervals import (
+    Bootstrap,
+    Estimate,
+    Method,
+    jackknife_moments,
+    summarise,
+)
 from fairrecon_jax.types import Array
 
 ROWS = 1024
@@ -35,7 +43,8 @@ def draws(count: int, replicates: int, seed: int) -> np.ndarray:
 
 
 def weighted_sums(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Sums tables per patient over patients, once (observed) or per replicate: weights @ table, all tables in one product.
+    """Sums tables per patient over patients, once (observed) or per replicate: weights @ table, all
+    tables in one product.
 
     Args:
       weights: [R, P] float32, or None for the observed sums.
@@ -46,21 +55,33 @@ def weighted_sums(weights: np.ndarray | None, parts: list[np.ndarray]) -> list[n
     """
     if weights is None:
         return [part.sum(0, dtype=np.float64)[None] for part in parts]
-    flat = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(np.float32, copy=False)
+    flat = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(
+        np.float32, copy=False
+    )
     product = (weights @ flat).astype(np.float64)
     edges = np.cumsum([int(np.prod(part.shape[1:])) for part in parts])[:-1]
-    return [piece.reshape(len(weights), *part.shape[1:]) for piece, part in zip(np.split(product, edges, axis=1), parts, strict=True)]
+    return [
+        piece.reshape(len(weights), *part.shape[1:])
+        for piece, part in zip(np.split(product, edges, axis=1), parts, strict=True)
+    ]
 
 
 def bootstrap(
-    parts: list[np.ndarray], weights: np.ndarray, statistics: Statistics, alpha: float, method: Method = "bca"
+    parts: list[np.ndarray],
+    weights: np.ndarray,
+    statistics: Statistics,
+    alpha: float,
+    method: Method = "bca",
 ) -> dict[Name, Bootstrap]:
-    """Paired bootstrap of statistics of sums over resampled units, by default with BCa intervals from a jackknife over the same units.
+    """Paired bootstrap of statistics of sums over resampled units, by default with BCa intervals
+    from a jackknife over the same units.
 
     Args:
-      parts: tables [P, ...] whose sums over the P units (patients or images) the statistics are made from.
+      parts: tables [P, ...] whose sums over the P units (patients or images) the statistics are
+        made from.
       weights: [R, P] how often each unit is drawn.
-      statistics: from sums [rows, ...], one row at a time, to named pairs (original, reconstructed), [rows, ...] each.
+      statistics: from sums [rows, ...], one row at a time, to named pairs (original,
+        reconstructed), [rows, ...] each.
       alpha: intervals have level 1 - alpha.
       method: "bca" or "percentile".
 
@@ -72,23 +93,44 @@ def bootstrap(
     values = _evaluate(lambda rows: [part[rows] for part in sums], len(sums[0]), statistics)
     accelerations: dict[Name, tuple[Array, ...]] = {}
     if method == "bca":
-        left = _evaluate(lambda rows: [t - part[rows] for t, part in zip(total, parts, strict=True)], len(parts[0]), statistics)
+        left = _evaluate(
+            lambda rows: [t - part[rows] for t, part in zip(total, parts, strict=True)],
+            len(parts[0]),
+            statistics,
+        )
         accelerations = {name: _accelerations(*pair) for name, pair in left.items()}
     return {
-        name: summarise((before[0], after[0]), (before[1:], after[1:]), accelerations.get(name), alpha, method)
+        name: summarise(
+            (before[0], after[0]), (before[1:], after[1:]), accelerations.get(name), alpha, method
+        )
         for name, (before, after) in values.items()
     }
 
 
-def _evaluate(take: Callable[[slice], list[np.ndarray]], count: int, statistics: Statistics) -> dict[Name, Pair]:
-    """Statistics of rows 0..count-1, in blocks of one size, so that whatever they compile is compiled once and memory is bounded."""
+def _evaluate(
+    take: Callable[[slice], list[np.ndarray]], count: int, statistics: Statistics
+) -> dict[Name, Pair]:
+    """Statistics of rows 0..count-1, in blocks of one size, so that whatever they compile is
+    compiled once and memory is bounded.
+    """
     blocks = []
     for first in range(0, count, ROWS):
         parts = take(slice(first, first + ROWS))
         here = len(parts[0])
-        found = statistics([np.pad(part, [(0, ROWS - here)] + [(0, 0)] * (part.ndim - 1), mode="edge") for part in parts])
+        found = statistics(
+            [
+                np.pad(part, [(0, ROWS - here)] + [(0, 0)] * (part.ndim - 1), mode="edge")
+                for part in parts
+            ]
+        )
         blocks.append({name: [version[:here] for version in pair] for name, pair in found.items()})
-    return {name: (np.concatenate([b[name][0] for b in blocks]), np.concatenate([b[name][1] for b in blocks])) for name in blocks[0]}
+    return {
+        name: (
+            np.concatenate([b[name][0] for b in blocks]),
+            np.concatenate([b[name][1] for b in blocks]),
+        )
+        for name in blocks[0]
+    }
 
 
 def _accelerations(before: np.ndarray, after: np.ndarray) -> tuple[Array, ...]:

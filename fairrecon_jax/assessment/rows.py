@@ -43,11 +43,17 @@ class Triple(NamedTuple):
 
 def cell_fields(study: Study, cell: Cell) -> Row:
     """The columns that say which study cell a row belongs to."""
-    place = {"reconstructor": cell.reconstructor, "level": cell.level, "mitigation": cell.mitigation}
+    place = {
+        "reconstructor": cell.reconstructor,
+        "level": cell.level,
+        "mitigation": cell.mitigation,
+    }
     return {"cohort": study.cohort, "seed": study.seed, **place}
 
 
-def version_rows(base: Mapping[str, Any], paired: Triple, method: str, on_change: Mapping[str, Any]) -> list[Row]:
+def version_rows(
+    base: Mapping[str, Any], paired: Triple, method: str, on_change: Mapping[str, Any]
+) -> list[Row]:
     """The rows original, reconstructed and change of one number.
 
     Args:
@@ -61,12 +67,24 @@ def version_rows(base: Mapping[str, Any], paired: Triple, method: str, on_change
     """
     rows = []
     for version, interval in zip(("original", "reconstructed", "change"), paired, strict=True):
-        row = {**BLANK, **base, "version": version, "value": interval.value, "method": method if np.isfinite(interval.low) else ""}
+        row = {
+            **BLANK,
+            **base,
+            "version": version,
+            "value": interval.value,
+            "method": method if np.isfinite(interval.low) else "",
+        }
         row |= {"std_error": interval.std_error, "ci_low": interval.low, "ci_high": interval.high}
         rows.append(row)
     before, after = paired.original.value, paired.reconstructed.value
     percent = 100 * paired.change.value / before if before else float("nan")
-    rows[-1] |= {"original": before, "reconstructed": after, "change": paired.change.value, "percent": percent, **on_change}
+    rows[-1] |= {
+        "original": before,
+        "reconstructed": after,
+        "change": paired.change.value,
+        "percent": percent,
+        **on_change,
+    }
     return rows
 
 

@@ -16,11 +16,15 @@ from fairrecon_jax.assessment.separation import separation
 from fairrecon_jax.types import CohortSpec, Task
 
 
-def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Assesses performance and group gaps of every task, attribute, reconstructor, level and mitigation.
+def assess(
+    table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Assesses performance and group gaps of every task, attribute, reconstructor, level and
+    mitigation.
 
     Args:
-      table: predictions, one row per image or slice and study cell, of one cohort (see `write_predictions`).
+      table: predictions, one row per image or slice and study cell, of one cohort (see
+        `write_predictions`).
       spec: the cohort's specification.
       options: choices; the defaults if None.
 
@@ -28,7 +32,8 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
       (performance, fairness), long tables with the columns `rows.COLUMNS`.
 
     Raises:
-      ValueError: the table contradicts itself or the specification, or a threshold cannot be fitted; the message names the column or task.
+      ValueError: the table contradicts itself or the specification, or a threshold cannot be
+        fitted; the message names the column or task.
     """
     options = options or AssessOptions()
     all_performance, all_fairness = [], []
@@ -36,7 +41,10 @@ def assess(table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None 
         context = Context(study, options, spec.modality)
         present = present_tasks(spec, study)
         if spec.tasks and not present:
-            raise ValueError(f"the predictions table holds no column '<task>__reconstructed' for any of {[t.name for t in spec.tasks]}")
+            raise ValueError(
+                "the predictions table holds no column '<task>__reconstructed' for any "
+                f"of {[t.name for t in spec.tasks]}"
+            )
         fill(context, present)
         continuous.add_image_quality(context)
         adjust(context.deferred)
@@ -70,13 +78,31 @@ def _classification(context: Context, tasks: list[Task]) -> None:
     """Adds all rows of the classification tasks, batch by batch."""
     for members in batches(_prepare(context, task) for task in tasks):
         judged = members[0].units.paired and context.options.threshold_rule in SHARED_RULES
-        flips: list[tuple[np.ndarray, ...]] = everyone(context, members) if judged else [()] * len(members)
-        areas, measured = zip(*(_add_task(context, one, p_values) for one, p_values in zip(members, flips, strict=True)), strict=True)
+        flips: list[tuple[np.ndarray, ...]] = (
+            everyone(context, members) if judged else [()] * len(members)
+        )
+        areas, measured = zip(
+            *(
+                _add_task(context, one, p_values)
+                for one, p_values in zip(members, flips, strict=True)
+            ),
+            strict=True,
+        )
         for place, grouping in enumerate(members[0].units.groupings):
             if grouping.name and np.any(grouping.code >= 0):
-                tests = run_tests(context, members, place, judged, [found[place].cells for found in measured])
+                tests = run_tests(
+                    context, members, place, judged, [found[place].cells for found in measured]
+                )
                 for one, found, test, area in zip(members, measured, tests, areas, strict=True):
-                    gaps.add_gaps(context, _base(one), one.units, one.units.groupings[place], found[place], test, area)
+                    gaps.add_gaps(
+                        context,
+                        _base(one),
+                        one.units,
+                        one.units.groupings[place],
+                        found[place],
+                        test,
+                        area,
+                    )
 
 
 def _base(one: Judged) -> Row:
@@ -94,14 +120,21 @@ def _measure(context: Context, one: Judged, grouping: Grouping) -> classificatio
 def _add_task(
     context: Context, one: Judged, flips: tuple[np.ndarray, ...]
 ) -> tuple[tuple[Interval, ...], tuple[classification.Measured, ...]]:
-    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals, and what was measured per grouping."""
+    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals,
+    and what was measured per grouping.
+    """
     performance.add_thresholds(context, _base(one), one.thresholds)
     areas: tuple[Interval, ...] = ()
     every = tuple(_measure(context, one, grouping) for grouping in one.units.groupings)
     for grouping, measured in zip(one.units.groupings, every, strict=True):
         separated = separation(one.units, one.decisions.known, one.decisions.shared, grouping)
-        found = performance.Found(one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips)
+        found = performance.Found(
+            one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips
+        )
         performance.add_performance(context, _base(one), found)
         if grouping.name == "":
-            areas = tuple(context.reference_auroc(one.task.name, separated, k) for k in range(len(context.study.cells)))
+            areas = tuple(
+                context.reference_auroc(one.task.name, separated, k)
+                for k in range(len(context.study.cells))
+            )
     return areas, every

@@ -27,22 +27,35 @@ class Separation(NamedTuple):
         before, after = (float(v) for v in self.value[:, k, group])
         errors = [float(e) for e in self.std_error[:, k, group]]
         reach = float(norm.ppf(1 - alpha / 2))
-        areas = [Interval(v, e, max(v - reach * e, 0.0), min(v + reach * e, 1.0)) for v, e in zip((before, after), errors[:2], strict=True)]
+        areas = [
+            Interval(v, e, max(v - reach * e, 0.0), min(v + reach * e, 1.0))
+            for v, e in zip((before, after), errors[:2], strict=True)
+        ]
         areas = [a if np.isfinite(a.std_error) else Interval(a.value) for a in areas]
         change, e = after - before, errors[2]
-        moved = Interval(change, e, change - reach * e, change + reach * e) if np.isfinite(e) else Interval(change)
+        moved = (
+            Interval(change, e, change - reach * e, change + reach * e)
+            if np.isfinite(e)
+            else Interval(change)
+        )
         return Triple(areas[0], areas[1], moved)
 
     def p_value(self, k: int, group: int) -> float:
-        """Two-sided p of "the AUROC did not change", normal approximation; 1 where no score moved the order."""
-        change, e = float(self.value[1, k, group] - self.value[0, k, group]), float(self.std_error[2, k, group])
+        """Two-sided p of "the AUROC did not change", normal approximation; 1 where no score moved
+        the order.
+        """
+        change, e = (
+            float(self.value[1, k, group] - self.value[0, k, group]),
+            float(self.std_error[2, k, group]),
+        )
         if not np.isfinite(change) or not np.isfinite(e):
             return float("nan")
         return float(2 * norm.sf(abs(change) / e)) if e > 0 else 1.0
 
 
 def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:
-    """AUROC and DeLong influences: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives; they sum to 0.
+    """AUROC and DeLong influences: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives; they
+    sum to 0.
 
     Args:
       score: [n] scores.
@@ -59,17 +72,26 @@ def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]
     influence = np.zeros(len(score))
     if not len(up) or not len(down):
         return float("nan"), influence
-    below = (np.searchsorted(down, score[positive]) + np.searchsorted(down, score[positive], side="right")) / (2 * len(down))
-    above = 1 - (np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")) / (2 * len(up))
+    below = (
+        np.searchsorted(down, score[positive])
+        + np.searchsorted(down, score[positive], side="right")
+    ) / (2 * len(down))
+    above = 1 - (
+        np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")
+    ) / (2 * len(up))
     area = float(below.mean())
     influence[positive], influence[~positive] = (below - area) / len(up), (above - area) / len(down)
     return area, influence
 
 
-def separation(units: JudgedUnits, known: np.ndarray, shared: bool, grouping: Grouping) -> Separation:
-    """AUROC and its DeLong standard error per cell and group; influences are summed per patient before squaring.
+def separation(
+    units: JudgedUnits, known: np.ndarray, shared: bool, grouping: Grouping
+) -> Separation:
+    """AUROC and its DeLong standard error per cell and group; influences are summed per patient
+    before squaring.
 
-    se^2 = P / (P - 1) sum over patients (sum over the patient's units of the influence)^2, P patients in the group.
+    se^2 = P / (P - 1) sum over patients (sum over the patient's units of the influence)^2, P
+    patients in the group.
 
     Args:
       units: scores and labels.
@@ -81,7 +103,8 @@ def separation(units: JudgedUnits, known: np.ndarray, shared: bool, grouping: Gr
       `Separation`.
 
     Reference:
-      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44; Obuchowski 1997, Biometrics 53 (clustered data).
+      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44; Obuchowski 1997, Biometrics 53
+        (clustered data).
     """
     cells, groups = len(known), len(grouping.groups)
     value, error = np.full((2, cells, groups), np.nan), np.full((3, cells, groups), np.nan)
@@ -104,8 +127,14 @@ def separation(units: JudgedUnits, known: np.ndarray, shared: bool, grouping: Gr
 
 
 def _clustered(influence: np.ndarray, patient: np.ndarray, area: float) -> float:
-    """Standard error from influences summed per patient; NaN for an absent class or a single patient."""
+    """Standard error from influences summed per patient; NaN for an absent class or a single
+    patient.
+    """
     if not np.isfinite(area):
         return float("nan")
     summed = np.bincount(np.unique(patient, return_inverse=True)[1], weights=influence)
-    return float(np.sqrt(len(summed) / (len(summed) - 1) * np.sum(summed**2))) if len(summed) > 1 else float("nan")
+    return (
+        float(np.sqrt(len(summed) / (len(summed) - 1) * np.sum(summed**2)))
+        if len(summed) > 1
+        else float("nan")
+    )

@@ -1,4 +1,6 @@
-"""Decision thresholds: fitted on the original images of validation patients, the same for every version."""
+"""Decision thresholds: fitted on the original images of validation patients, the same for every
+version.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class Thresholds(NamedTuple):
 
     Attributes:
       original: [K] used on scores of original images.
-      reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared rule.
+      reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared
+        rule.
       rule: words for the column `threshold_rule`.
     """
 
@@ -41,7 +44,8 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
       options: rule and, where it needs one, its value.
 
     Returns:
-      `Thresholds`, one per study cell; NaN where the patients it is fitted on hold no positives or no negatives with a score.
+      `Thresholds`, one per study cell; NaN where the patients it is fitted on hold no positives or
+        no negatives with a score.
 
     Raises:
       ValueError: the rule needs validation patients (or their originals) and there are none.
@@ -53,19 +57,27 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     rows = study.test if rule == "published" else study.validation
     if not rows.any():
         raise ValueError(
-            f"threshold rule {rule!r} needs validation patients, and no row has split 'val'; test patients are not used for fitting. "
+            f"threshold rule {rule!r} needs validation patients, and no row has split "
+            "'val'; test patients are not used for fitting. "
             "Give validation rows, or thresholds with threshold_rule='fixed'"
         )
     found = units(study, task, rows)
     if rule in SHARED_RULES:
         if not found.paired:
-            raise ValueError(f"task {task.name!r} has no predictions on original validation images; give a threshold with 'fixed'")
+            raise ValueError(
+                f"task {task.name!r} has no predictions on original validation images; "
+                "give a threshold with 'fixed'"
+            )
         seen = np.isfinite(found.original)
-        score = np.where(seen.any(0), np.take_along_axis(found.original, seen.argmax(0)[None], 0)[0], np.nan)
+        score = np.where(
+            seen.any(0), np.take_along_axis(found.original, seen.argmax(0)[None], 0)[0], np.nan
+        )
         value = np.full(cells, _fit_one(score, found.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
     where = "the evaluated patients, per version" if rule == "published" else "validation patients"
-    both = [_per_cell(found, version, options, task.name) for version in ("original", "reconstructed")]
+    both = [
+        _per_cell(found, version, options, task.name) for version in ("original", "reconstructed")
+    ]
     return Thresholds(both[0] if found.paired else both[1], both[1], f"{rule}: balanced on {where}")
 
 
@@ -81,7 +93,10 @@ def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task:
     """One threshold in double precision."""
     known = np.isfinite(score) & np.isfinite(label)
     with jax.enable_x64(True):
-        args = jnp.asarray(np.where(known, score, np.nan)), jnp.asarray(np.where(known, label, np.nan))
+        args = (
+            jnp.asarray(np.where(known, score, np.nan)),
+            jnp.asarray(np.where(known, label, np.nan)),
+        )
         if options.threshold_rule == "sensitivity":
             return float(_at_sensitivity(*args, options.value_for(task)))
         if options.threshold_rule == "specificity":

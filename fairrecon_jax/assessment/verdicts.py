@@ -1,4 +1,6 @@
-"""Asking the difference-in-differences test about one cell: rows per group, the deferred verdict, the detectable change."""
+"""Asking the difference-in-differences test about one cell: rows per group, the deferred verdict,
+the detectable change.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from fairrecon_jax.inference.verdict import judge
 SIGN_FLIP = "p: difference in differences, patient sign flips"
 SIMULTANEOUS = "max-T sign flips, simultaneous over groups and labels"
 NO_VERDICT = "thresholds were fitted per version: a convention that is reported without a verdict"
-UNPAIRED = "no predictions on original images: reconstructions are assessed by themselves, the change cannot be estimated"
+UNPAIRED = (
+    "no predictions on original images: reconstructions are assessed by themselves, the "
+    "change cannot be estimated"
+)
 
 
 class Quantity(NamedTuple):
@@ -69,7 +74,9 @@ class GapTest:
     @property
     def method(self) -> str:
         """How the test was made, in words."""
-        weights = " and ".join(f"{w:g} ({q.name})" for w, q in zip(self.label_weights, self.quantities, strict=False))
+        weights = " and ".join(
+            f"{w:g} ({q.name})" for w, q in zip(self.label_weights, self.quantities, strict=False)
+        )
         return SIGN_FLIP + (f", labels weighted {weights}" if weights else "")
 
     @property
@@ -99,19 +106,47 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
     for y, quantity in enumerate(gap_test.quantities):
         sign = -1.0 if quantity.flipped else 1.0
         for g, group in enumerate(gap_test.groups):
-            before, after = (float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed))
+            before, after = (
+                float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed)
+            )
             before, after = (1 - before, 1 - after) if quantity.flipped else (before, after)
             low, high = sorted((sign * float(test.ci_low[y, g]), sign * float(test.ci_high[y, g])))
             deviation = sign * float(test.deviation[y, g])
-            row = {**BLANK, **common, "metric": quantity.metric, "group": group, "reference_group": "all groups", "version": "change"}
-            row |= {"label_stratum": quantity.stratum, "value": deviation, "change": deviation, "original": before, "reconstructed": after}
-            row |= {"std_error": float(test.std_error[y, g]), "ci_low": low, "ci_high": high, "p_value": float(test.cell_p[y, g])}
-            row |= {"n": float(test.n_images[y, g]), "n_patients": float(test.n_patients[y, g]), "n_changed": float(test.n_changed[y, g])}
+            row = {
+                **BLANK,
+                **common,
+                "metric": quantity.metric,
+                "group": group,
+                "reference_group": "all groups",
+                "version": "change",
+            }
+            row |= {
+                "label_stratum": quantity.stratum,
+                "value": deviation,
+                "change": deviation,
+                "original": before,
+                "reconstructed": after,
+            }
+            row |= {
+                "std_error": float(test.std_error[y, g]),
+                "ci_low": low,
+                "ci_high": high,
+                "p_value": float(test.cell_p[y, g]),
+            }
+            row |= {
+                "n": float(test.n_images[y, g]),
+                "n_patients": float(test.n_patients[y, g]),
+                "n_changed": float(test.n_changed[y, g]),
+            }
             row |= {"n_pos": row["n"] if quantity.stratum == "positive" else float("nan")}
             row |= {"n_neg": row["n"] if quantity.stratum == "negative" else float("nan")}
             row |= {"method": SIMULTANEOUS, "mde": float(detectable[y, g])}
             if not test.estimable[y, g]:
-                row |= {"verdict": "not estimable", "reason": REASONS[int(test.reason[y, g])], "method": ""}
+                row |= {
+                    "verdict": "not estimable",
+                    "reason": REASONS[int(test.reason[y, g])],
+                    "method": "",
+                }
             rows.append(row)
     return rows
 
@@ -119,8 +154,9 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
 def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
     """Queues the verdict of one cell for the adjustment of its family.
 
-    A judged row whose gap went the other way than the tested one follows its own interval. A group's own row is "shifted" where the
-    cell's adjusted p and the row's max-T p both reach the level: its rate moved apart from the others'.
+    A judged row whose gap went the other way than the tested one follows its own interval. A
+    group's own row is "shifted" where the cell's adjusted p and the row's max-T p both reach the
+    level: its rate moved apart from the others'.
 
     Args:
       gap_test: the test.
@@ -154,7 +190,9 @@ def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferre
                 part |= {"verdict": "at chance", "reason": found.reason}
             elif part["verdict"] != "not estimable":
                 part["p_adjusted"] = float(np.fmax(part["p_value"], adjusted))
-                part["verdict"] = "shifted" if part["p_adjusted"] <= gap_test.alpha else "within chance"
+                part["verdict"] = (
+                    "shifted" if part["p_adjusted"] <= gap_test.alpha else "within chance"
+                )
         verdict, own = of_row(found.verdict, row)
         unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
         reason = "; ".join(part for part in (found.reason, own, unjudged) if part)
@@ -167,8 +205,9 @@ def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferre
 def of_row(verdict: str, row: Row) -> tuple[str, str]:
     """The verdict on a row's own gap.
 
-    The test says which way the largest difference between estimable groups went. Another gap of the same cell (over all groups, or a
-    ratio of errors) may have gone the other way: there its own interval decides.
+    The test says which way the largest difference between estimable groups went. Another gap of the
+    same cell (over all groups, or a ratio of errors) may have gone the other way: there its own
+    interval decides.
 
     Args:
       verdict: of the test.
@@ -178,7 +217,9 @@ def of_row(verdict: str, row: Row) -> tuple[str, str]:
       (verdict, why it differs from the test's, or "").
     """
     change, low, high = row["change"], row["ci_low"], row["ci_high"]
-    if verdict not in ("widened", "narrowed") or (change > 0 if verdict == "widened" else change < 0):
+    if verdict not in ("widened", "narrowed") or (
+        change > 0 if verdict == "widened" else change < 0
+    ):
         return verdict, ""
     own = "widened" if low > 0 else "narrowed" if high < 0 else "shifted"
     interval = f" [{low:+.3f}, {high:+.3f}]" if np.isfinite(low) and np.isfinite(high) else ""
@@ -186,7 +227,9 @@ def of_row(verdict: str, row: Row) -> tuple[str, str]:
 
 
 def without_test(judged: list[Row], paired: bool) -> None:
-    """Says on change rows why there is no verdict: nothing to pair, or thresholds fitted per version."""
+    """Says on change rows why there is no verdict: nothing to pair, or thresholds fitted per
+    version.
+    """
     for row in judged:
         row["reason"] = NO_VERDICT if paired else UNPAIRED
         row["verdict"] = "" if paired else "not estimable"

@@ -28,25 +28,52 @@ def _phantom(values: Any) -> None:
         settings.check_fields(config)
         options = settings.phantom_options(config)
         if kind and config.phantom.kind not in ("", kind):
-            raise ValueError(f"--kind={kind} contradicts config.phantom.kind, which is {config.phantom.kind!r}")
+            raise ValueError(
+                f"--kind={kind} contradicts config.phantom.kind, which is {config.phantom.kind!r}"
+            )
         kind = kind or config.phantom.kind
-    chosen = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers") if getattr(values, name) is not None}
+    chosen = {
+        name: getattr(values, name)
+        for name in ("patients", "size", "seed", "workers")
+        if getattr(values, name) is not None
+    }
     truth = write_phantom(kind or "xray", Path(values.root), dataclasses.replace(options, **chosen))
-    say(f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in {Path(values.root) / 'ground_truth.json'}")
+    say(
+        f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
+        f"{Path(values.root) / 'ground_truth.json'}"
+    )
 
 
 def _phantom_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum("kind", None, ["xray", "brain"], "what to draw; config.phantom.kind, or xray, if not given", flag_values=values)
+    flags.DEFINE_enum(
+        "kind",
+        None,
+        ["xray", "brain"],
+        "what to draw; config.phantom.kind, or xray, if not given",
+        flag_values=values,
+    )
     flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
-    for name, text in (("patients", "number of patients"), ("size", "pixels"), ("seed", "seed"), ("workers", "drawing processes")):
-        flags.DEFINE_integer(name, None, f"{text}; config.phantom.{name} if not given", flag_values=values)
+    for name, text in (
+        ("patients", "number of patients"),
+        ("size", "pixels"),
+        ("seed", "seed"),
+        ("workers", "drawing processes"),
+    ):
+        flags.DEFINE_integer(
+            name, None, f"{text}; config.phantom.{name} if not given", flag_values=values
+        )
 
 
 def _doctor(values: Any) -> None:
     config = config_of(values)
     settings.check_fields(config)
     workspace, splits = Workspace(config, workdir_of(values)), workdir_of(values) / "splits.json"
-    report = examine(config.cohort.name, workspace.root, settings.cohort_config(config), splits_path=splits if splits.exists() else None)
+    report = examine(
+        config.cohort.name,
+        workspace.root,
+        settings.cohort_config(config),
+        splits_path=splits if splits.exists() else None,
+    )
     say(report.text())
     if not report.ok:
         raise ValueError("the tree has errors, listed above")
@@ -55,7 +82,10 @@ def _doctor(values: Any) -> None:
 def _prepare(values: Any) -> None:
     study.run(config_of(values), workdir_of(values), only=Wanted(("phantom", "cohort")))
     workspace = Workspace(config_of(values), workdir_of(values))
-    say(f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits {workspace.splits.counts()}")
+    say(
+        f"{len(workspace.cohort.table)} examples in {workspace.data_dir}; splits "
+        f"{workspace.splits.counts()}"
+    )
 
 
 def _grid(verb: str) -> Callable[[Any], None]:
@@ -67,7 +97,12 @@ def _grid(verb: str) -> Callable[[Any], None]:
 
 
 def _model_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("model", "", "name in config.reconstructors or config.diagnosers; all if empty", flag_values=values)
+    flags.DEFINE_string(
+        "model",
+        "",
+        "name in config.reconstructors or config.diagnosers; all if empty",
+        flag_values=values,
+    )
     flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
 
 
@@ -75,10 +110,21 @@ def _mitigate(values: Any) -> None:
     config = config_of(values)
     settings.check_fields(config)
     if values.mitigation and values.mitigation not in config.mitigations:
-        raise ValueError(f"config.mitigations has no {values.mitigation!r}; it has {', '.join(sorted(config.mitigations)) or 'none'}")
+        raise ValueError(
+            f"config.mitigations has no {values.mitigation!r}; it has "
+            f"{', '.join(sorted(config.mitigations)) or 'none'}"
+        )
 
-    asked = {"model": values.reconstructor, "mitigation": values.mitigation, "level": _level(values.level)}
-    study.run(config, workdir_of(values), only=Wanted(("mitigate", "predict", "choose"), mitigated=True, **asked))
+    asked = {
+        "model": values.reconstructor,
+        "mitigation": values.mitigation,
+        "level": _level(values.level),
+    }
+    study.run(
+        config,
+        workdir_of(values),
+        only=Wanted(("mitigate", "predict", "choose"), mitigated=True, **asked),
+    )
 
 
 def _level(text: str) -> str:
@@ -89,9 +135,18 @@ def _level(text: str) -> str:
 
 
 def _mitigate_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("mitigation", "", "name in config.mitigations; all if empty", flag_values=values)
-    flags.DEFINE_string("reconstructor", "", "name in config.reconstructors; all that the mitigation names if empty", flag_values=values)
-    flags.DEFINE_string("level", "", "one level; all that the mitigation names if empty", flag_values=values)
+    flags.DEFINE_string(
+        "mitigation", "", "name in config.mitigations; all if empty", flag_values=values
+    )
+    flags.DEFINE_string(
+        "reconstructor",
+        "",
+        "name in config.reconstructors; all that the mitigation names if empty",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "level", "", "one level; all that the mitigation names if empty", flag_values=values
+    )
 
 
 def _study(values: Any) -> None:
@@ -105,10 +160,17 @@ def _cells(values: Any, workspace: Workspace) -> list[tuple[str, float]]:
       ValueError: there is none.
     """
     grid = workspace.grid()
-    found = [(name, level) for name, level in grid if values.model in ("", name) and _level(values.level) in ("", level_name(level))]
+    found = [
+        (name, level)
+        for name, level in grid
+        if values.model in ("", name) and _level(values.level) in ("", level_name(level))
+    ]
     if not found:
         there = ", ".join(f"{name} at {level_name(level)}" for name, level in grid)
-        raise ValueError(f"the study has no {values.model or 'reconstructor'} at {_level(values.level) or 'any level'}; it has {there}")
+        raise ValueError(
+            f"the study has no {values.model or 'reconstructor'} at "
+            f"{_level(values.level) or 'any level'}; it has {there}"
+        )
     return found
 
 
@@ -120,7 +182,10 @@ def _import_weights(values: Any) -> None:
     levels = [level for _, level in _cells(values, workspace)]
     output = Path(values.output) if values.output else None
     if output is not None and len(levels) > 1:
-        raise ValueError(f"--output takes the weights of one level, --level says which of {', '.join(map(level_name, levels))}")
+        raise ValueError(
+            "--output takes the weights of one level, --level says which of "
+            f"{', '.join(map(level_name, levels))}"
+        )
     for level in levels:
         files = [file.replace("{level}", level_name(level)) for file in values.weights]
         say(f"wrote {workspace.import_reconstructor(values.model, level, files, output)}")
@@ -128,7 +193,12 @@ def _import_weights(values: Any) -> None:
 
 def _import_flags(values: flags.FlagValues) -> None:
     _model_flags(values)
-    flags.DEFINE_list("weights", [], "files (.pth, .pt, .bin, .safetensors); {level} stands for the level", flag_values=values)
+    flags.DEFINE_list(
+        "weights",
+        [],
+        "files (.pth, .pt, .bin, .safetensors); {level} stands for the level",
+        flag_values=values,
+    )
     flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)
 
 
@@ -142,7 +212,9 @@ def _reconstruct(values: Any) -> None:
 
 def _reconstruct_flags(values: flags.FlagValues) -> None:
     _model_flags(values)
-    flags.DEFINE_enum("part", "test", ["train", "val", "test"], "part of the split", flag_values=values)
+    flags.DEFINE_enum(
+        "part", "test", ["train", "val", "test"], "part of the split", flag_values=values
+    )
 
 
 def _assess(values: Any) -> None:
@@ -152,7 +224,10 @@ def _assess(values: Any) -> None:
     from fairrecon_jax.study.table import assess_table
 
     workdir = Path(values.workdir or "runs/assess")
-    page = processes.on_primary(lambda: assess_table(values.predictions, values.mapping or None, workdir), "assess the table")
+    page = processes.on_primary(
+        lambda: assess_table(values.predictions, values.mapping or None, workdir),
+        "assess the table",
+    )
     say(f"report: {page}")
 
 
@@ -161,7 +236,12 @@ def _report(values: Any) -> None:
 
 
 def _assess_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("predictions", "", "a table from anywhere (CSV or parquet) instead of a study's", flag_values=values)
+    flags.DEFINE_string(
+        "predictions",
+        "",
+        "a table from anywhere (CSV or parquet) instead of a study's",
+        flag_values=values,
+    )
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
 
 

@@ -1,6 +1,7 @@
 """The console script: `fairrecon <command> --config=FILE [--config.field=value ...] --workdir=DIR`.
 
-This file parses and prints; the work is in the functions it calls, which are importable by themselves.
+This file parses and prints; the work is in the functions it calls, which are importable by
+themselves.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def config_of(values: Any) -> ConfigDict:
         cause = str(error.__cause__).strip().splitlines()[-1].strip()
         raise ValueError(f"the configuration cannot be loaded: {cause}") from error
     except AttributeError as error:
-        raise ValueError(f"{file}: get_config() must return a ConfigDict, see configs/ for examples") from error
+        raise ValueError(
+            f"{file}: get_config() must return a ConfigDict, see configs/ for examples"
+        ) from error
     return values.config
 
 
@@ -92,25 +95,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
-    if "--verbose" not in words:  # XLA calls the tuning flags of a cached program an error, even on the machine that compiled it
+    if (
+        "--verbose" not in words
+        # XLA calls the tuning flags of a cached program an error, even on the machine that compiled
+        # it
+    ):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from fairrecon_jax.cli.commands import COMMANDS
 
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
-        print(INTRODUCTION.format(commands="\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())))
+        print(
+            INTRODUCTION.format(
+                commands="\n".join(
+                    f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items()
+                )
+            )
+        )
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         print(f"{PROGRAM}: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     command, values = COMMANDS[name], flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "configuration file (Python, with get_config())", flag_values=values)
-    flags.DEFINE_string("workdir", "", "folder for everything the study makes; runs/<configuration> if empty", flag_values=values)
-    flags.DEFINE_boolean("verbose", False, "print the libraries' messages and whole tracebacks", flag_values=values)
+    config_flags.DEFINE_config_file(
+        "config", None, "configuration file (Python, with get_config())", flag_values=values
+    )
+    flags.DEFINE_string(
+        "workdir",
+        "",
+        "folder for everything the study makes; runs/<configuration> if empty",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "verbose", False, "print the libraries' messages and whole tracebacks", flag_values=values
+    )
     command.extra(values)
     if any(word in ("-h", "--help") for word in rest):
-        print(f"usage: {PROGRAM} {name} [flags]\n\n{command.text.strip()}\n\nflags:\n{_flag_help(values)}")
+        print(
+            f"usage: {PROGRAM} {name} "
+            f"[flags]\n\n{command.text.strip()}\n\nflags:\n{_flag_help(values)}"
+        )
         return 0
     return _run(name, command, values, rest)
 
@@ -121,7 +146,10 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.training.run import TrainingDiverged
 
     refused = (*REFUSED, TrainingDiverged)
-    config = next((word.partition("=")[2].partition(":")[0] for word in rest if word.startswith("--config=")), "")
+    config = next(
+        (word.partition("=")[2].partition(":")[0] for word in rest if word.startswith("--config=")),
+        "",
+    )
     rest, fields = separate(rest)
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]  # the configuration's flag looks there
     try:
@@ -154,10 +182,16 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
 
 def _line(error: BaseException, config: str) -> str:
     """An error in one line, with the file it is about."""
-    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == config]
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == config
+    ]
     if lines:
         return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
-    if isinstance(error, flags.Error) and "Traceback" in str(error):  # the configuration file raised
+    if isinstance(error, flags.Error) and "Traceback" in str(
+        error
+    ):  # the configuration file raised
         return f"{config}: {str(error).strip().splitlines()[-1]}"
     if isinstance(error, AttributeError) and "get_config" in str(error):
         return f"{config} has no function get_config()"
@@ -166,7 +200,10 @@ def _line(error: BaseException, config: str) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}; is the path right, may you write there, has the disk room?"
+        return (
+            f"{error.filename}: {error.strerror}; is the path right, may you write there, has "
+            "the disk room?"
+        )
     return " ".join(str(error).split())
 
 

@@ -1,6 +1,7 @@
 """Cohorts: from a downloaded tree to examples, labels, groups and splits.
 
-The names below are imported when they are first used: most of them bring TensorFlow Datasets and readers of image files with them.
+The names below are imported when they are first used: most of them bring TensorFlow Datasets and
+readers of image files with them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
     from fairrecon_jax.data.registry import COHORTS
     from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 
-__all__ = ["COHORTS", "Cohort", "CohortConfig", "Splits", "make_splits", "open_cohort", "prepare", "read_splits", "write_splits"]
+__all__ = [
+    "COHORTS",
+    "Cohort",
+    "CohortConfig",
+    "Splits",
+    "make_splits",
+    "open_cohort",
+    "prepare",
+    "read_splits",
+    "write_splits",
+]
 
 _MODULES = {
     "COHORTS": "registry",

@@ -1,4 +1,6 @@
-"""Two calls: `prepare` turns a downloaded tree into a data set on disk, `open_cohort` opens it under the policies of a configuration."""
+"""Two calls: `prepare` turns a downloaded tree into a data set on disk, `open_cohort` opens it
+under the policies of a configuration.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,24 @@ TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
 
 def folder_of(config: CohortConfig, data_dir: str | Path) -> Path:
-    """Where a prepared cohort lies: <data_dir>/<name>/<what the stored examples depend on>/<version>."""
+    """Where a prepared cohort lies: <data_dir>/<name>/<what the stored examples depend
+    on>/<version>.
+    """
     return Path(data_dir) / config.name / config.stored_name / str(find(config.name).VERSION)
 
 
-def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, workers: int = 0, progress: bool = True) -> Path:
-    """Reads a tree and writes its examples, table and exclusions; does nothing where that is done already.
+def prepare(
+    config: CohortConfig,
+    root: str | Path,
+    data_dir: str | Path,
+    workers: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Reads a tree and writes its examples, table and exclusions; does nothing where that is done
+    already.
 
-    Everything is written in a folder aside and moved into place at the end, so that an interrupted run leaves nothing half-written.
+    Everything is written in a folder aside and moved into place at the end, so that an interrupted
+    run leaves nothing half-written.
 
     Args:
       config: the cohort; of its fields only those that `stored_name` holds matter here.
@@ -49,11 +61,13 @@ def prepare(config: CohortConfig, root: str | Path, data_dir: str | Path, worker
       progress: show progress bars with rate and remaining time.
 
     Returns:
-      The folder with the array records, `table.parquet`, `exclusions.csv` (file, reason, kind, action) and `origin.json`.
+      The folder with the array records, `table.parquet`, `exclusions.csv` (file, reason, kind,
+        action) and `origin.json`.
 
     Raises:
       FileNotFoundError: the tree or one of its tables is not there.
-      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another tree or before the tree changed.
+      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another
+        tree or before the tree changed.
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
@@ -81,8 +95,9 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
     Args:
       config: the cohort and its policies.
       data_dir: where prepared cohorts lie.
-      splits: needed where the age cut is the train median; without them the median of all patients stands in and the attribute's
-        derivation says "provisional" (which is what making the splits needs).
+      splits: needed where the age cut is the train median; without them the median of all patients
+        stands in and the attribute's derivation says "provisional" (which is what making the splits
+        needs).
 
     Returns:
       The cohort, rows in the order on disk.
@@ -93,7 +108,10 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
     """
     builder, place = find(config.name), folder_of(config, data_dir)
     if not (place / TABLE).is_file():
-        raise FileNotFoundError(f"{config.name} is not prepared as {config.stored_name!r} under {data_dir}: run `fairrecon prepare` first")
+        raise FileNotFoundError(
+            f"{config.name} is not prepared as {config.stored_name!r} under {data_dir}: "
+            "run `fairrecon prepare` first"
+        )
     raw = pd.read_parquet(place / TABLE)
     train = None if splits is None else splits.rows(raw, TRAIN)
     table, spec = builder.describe(raw, config, train)
@@ -109,8 +127,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path) -> None:
-    """Refuses to hand out a folder that was prepared from another tree or before it changed; a tree that is gone is not compared."""
+def _check_origin(
+    builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path
+) -> None:
+    """Refuses to hand out a folder that was prepared from another tree or before it changed; a tree
+    that is gone is not compared.
+    """
     if not tree.is_dir():
         return
     origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
@@ -119,7 +141,10 @@ def _check_origin(builder: type[CohortBuilder], config: CohortConfig, tree: Path
     if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
         return
     if stamps["root"] == origin["root"]:
-        raise ValueError(f"{tree} has changed since {place} was prepared from it: delete {place} to read it again")
+        raise ValueError(
+            f"{tree} has changed since {place} was prepared from it: delete {place} to "
+            "read it again"
+        )
     raise ValueError(
         f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
         "set the field source to tell the two apart, or delete the folder"
@@ -155,19 +180,25 @@ def _write(
     progress: bool,
 ) -> Path:
     """Writes the array records aside and returns their folder."""
-    stream = builder.samples(tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers)
+    stream = builder.samples(
+        tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers
+    )
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
         raise ValueError(f"no file of {tree} could be used: {reasons}")
     with _quiet_tfds():
-        writer = builder(config, str(aside), chain((first,), stream, _ordering(config.name, progress)))
+        writer = builder(
+            config, str(aside), chain((first,), stream, _ordering(config.name, progress))
+        )
         writer.download_and_prepare()
     return Path(writer.data_path)
 
 
 def _ordering(name: str, progress: bool) -> Iterator[Any]:
-    """Comes after the last example and adds none: from here on TFDS puts the examples in their order on disk, and may say how far it is."""
+    """Comes after the last example and adds none: from here on TFDS puts the examples in their
+    order on disk, and may say how far it is.
+    """
     if progress and processes.is_primary():
         print(f"write {name}: putting the examples in their order", file=sys.stderr, flush=True)
         if sys.stderr.isatty():
@@ -175,8 +206,12 @@ def _ordering(name: str, progress: bool) -> Iterator[Any]:
     yield from ()
 
 
-def _finish(written: Path, origin: dict[str, Any], notes: Notes, config: CohortConfig, progress: bool) -> None:
-    """Reads the records back in their order on disk and writes table, exclusions and origin beside them."""
+def _finish(
+    written: Path, origin: dict[str, Any], notes: Notes, config: CohortConfig, progress: bool
+) -> None:
+    """Reads the records back in their order on disk and writes table, exclusions and origin beside
+    them.
+    """
     records = open_records(written)
     rows = [
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}

@@ -1,4 +1,6 @@
-"""What every cohort builder shares: the walk over a tree, the TFDS features, and the way from recorded columns to a specification."""
+"""What every cohort builder shares: the walk over a tree, the TFDS features, and the way from
+recorded columns to a specification.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ import tensorflow_datasets as tfds
 from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.policies import attribute_column, check_attributes, choose_attributes, choose_tasks, evaluated
+from fairrecon_jax.data.policies import (
+    attribute_column,
+    check_attributes,
+    choose_attributes,
+    choose_tasks,
+    evaluated,
+)
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
@@ -48,7 +56,8 @@ class Sample:
 
 
 class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Base of the cohorts: a subclass says what its files mean (`scan`, `load`, `labels`), the rest is here.
+    """Base of the cohorts: a subclass says what its files mean (`scan`, `load`, `labels`), the rest
+    is here.
 
     Class attributes:
       title, modality, citation, degradation: for the specification.
@@ -80,17 +89,25 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def __init__(self, config: CohortConfig, data_dir: str, samples: Iterator[Sample]) -> None:
         """Prepares to write `samples`, once, under `data_dir`."""
         self._cohort_config, self._samples = config, samples
-        stored = tfds.core.BuilderConfig(name=config.stored_name, description=f"{self.title}, {config.stored_name}")
+        stored = tfds.core.BuilderConfig(
+            name=config.stored_name, description=f"{self.title}, {config.stored_name}"
+        )
         super().__init__(data_dir=data_dir, config=stored, file_format="array_record")
 
     @classmethod
     @abc.abstractmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
-        """Lists what can be read under `root`, with progress bars if wanted; raises where a table is missing or lacks a column."""
+    def scan(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
+        """Lists what can be read under `root`, with progress bars if wanted; raises where a table
+        is missing or lacks a column.
+        """
 
     @classmethod
     @abc.abstractmethod
-    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(
+        cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes
+    ) -> list[Sample]:
         """Reads one record; what cannot be used is noted."""
 
     @classmethod
@@ -100,7 +117,9 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:
-        """Patients of each official list or set that comes with the data; empty where there are none."""
+        """Patients of each official list or set that comes with the data; empty where there are
+        none.
+        """
         return {}
 
     @classmethod
@@ -112,14 +131,20 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         size = self._cohort_config.image_size
         kinds = {str: tfds.features.Text(), float: np.float32, int: np.int32}
         features: dict[str, Any] = {
-            "image": tfds.features.Tensor(shape=(size, size, 1), dtype=self.dtype, encoding="bytes"),
+            "image": tfds.features.Tensor(
+                shape=(size, size, 1), dtype=self.dtype, encoding="bytes"
+            ),
             "example_id": tfds.features.Text(),
             "patient_id": tfds.features.Text(),
             **{name: kinds[kind] for name, kind in self.columns.items()},
         }
         if self.segmentation():
-            features["mask"] = tfds.features.Tensor(shape=(size, size, len(self.segmentation())), dtype=np.uint8, encoding="bytes")
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), citation=self.citation)
+            features["mask"] = tfds.features.Tensor(
+                shape=(size, size, len(self.segmentation())), dtype=np.uint8, encoding="bytes"
+            )
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), citation=self.citation
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager
@@ -127,14 +152,24 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for sample in self._samples:
-            record = {"image": sample.image[..., None], "example_id": sample.example_id, "patient_id": sample.patient_id}
+            record = {
+                "image": sample.image[..., None],
+                "example_id": sample.example_id,
+                "patient_id": sample.patient_id,
+            }
             if sample.mask is not None:
                 record["mask"] = sample.mask[..., None]
-            yield sample.example_id, {**record, **{name: sample.columns[name] for name in self.columns}}
+            yield (
+                sample.example_id,
+                {**record, **{name: sample.columns[name] for name in self.columns}},
+            )
 
     @classmethod
-    def records(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
-        """Scans, drops duplicates with a note, keeps the wanted number of patients, notes unknown attributes.
+    def records(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
+        """Scans, drops duplicates with a note, keeps the wanted number of patients, notes unknown
+        attributes.
 
         Raises:
           FileNotFoundError: `root` is not a folder.
@@ -145,12 +180,22 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         kept = limit(unique(cls.scan(root, config, notes, progress), notes), config.patients)
         if not kept:
             reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
-            raise ValueError(f"nothing usable for {cls.cohort} under {root}" + (f" ({reasons})" if reasons else ""))
+            raise ValueError(
+                f"nothing usable for {cls.cohort} under {root}"
+                + (f" ({reasons})" if reasons else "")
+            )
         note_attributes(kept, cls.modality == "xray", notes)
         return kept
 
     @classmethod
-    def samples(cls, root: Path, records: Iterable[SourceRecord], config: CohortConfig, notes: Notes, workers: int = 0) -> Iterator[Sample]:
+    def samples(
+        cls,
+        root: Path,
+        records: Iterable[SourceRecord],
+        config: CohortConfig,
+        notes: Notes,
+        workers: int = 0,
+    ) -> Iterator[Sample]:
         """Reads records in order with a few threads ahead of the consumer."""
         threads = workers or min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
@@ -164,7 +209,9 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     def check(cls, config: CohortConfig) -> None:
-        """Raises ValueError where the configuration asks for a task or attribute that the cohort does not have."""
+        """Raises ValueError where the configuration asks for a task or attribute that the cohort
+        does not have.
+        """
         cls.outline(config)
         check_attributes(cls.cohort, cls.attribute_names, config)
 
@@ -176,10 +223,14 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
           ValueError: a task that the cohort does not have.
         """
         tasks = choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
-        return CohortSpec(cls.cohort, cls.title, cls.modality, tasks, (), cls.degradation, cls.citation)
+        return CohortSpec(
+            cls.cohort, cls.title, cls.modality, tasks, (), cls.degradation, cls.citation
+        )
 
     @classmethod
-    def describe(cls, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None) -> tuple[pd.DataFrame, CohortSpec]:
+    def describe(
+        cls, raw: pd.DataFrame, config: CohortConfig, train_rows: np.ndarray | None
+    ) -> tuple[pd.DataFrame, CohortSpec]:
         """Applies the policies to the recorded columns.
 
         Args:
@@ -198,10 +249,16 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         table = raw[["example_id", "patient_id"]].copy()
         attributes = []
         for name in choose_attributes(cls.cohort, cls.attribute_names, config, raw):
-            table[name], attribute = attribute_column(name, raw, config, cls.default_age_cut, train_rows)
+            table[name], attribute = attribute_column(
+                name, raw, config, cls.default_age_cut, train_rows
+            )
             attributes.append(attribute)
         for task in outline.tasks:
-            table[task.name] = labels[task.name] if task.kind == "classification" else raw[f"{task.name}_pixels"].to_numpy()
+            table[task.name] = (
+                labels[task.name]
+                if task.kind == "classification"
+                else raw[f"{task.name}_pixels"].to_numpy()
+            )
         table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name in raw.columns:
             if name not in table and not name.endswith("_pixels"):
@@ -209,10 +266,23 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         return table, dataclasses.replace(outline, attributes=tuple(attributes))
 
 
-def whole_image(record: SourceRecord, image: np.ndarray, size: int, dtype: type, notes: Notes) -> list[Sample]:
-    """The one example of a record without a mask; none, with a note, where resizing leaves no contrast."""
+def whole_image(
+    record: SourceRecord, image: np.ndarray, size: int, dtype: type, notes: Notes
+) -> list[Sample]:
+    """The one example of a record without a mask; none, with a note, where resizing leaves no
+    contrast.
+    """
     small = resize(image, size)
     if is_constant(small):
         notes.skip(record.files[0], "constant", f"nothing is left of the image at {size} pixels")
         return []
-    return [Sample(record.name, record.patient_id, to_integers(small, dtype), None, record.columns, image.shape)]
+    return [
+        Sample(
+            record.name,
+            record.patient_id,
+            to_integers(small, dtype),
+            None,
+            record.columns,
+            image.shape,
+        )
+    ]

@@ -25,22 +25,25 @@ RACE = ("six", "pooled", "white_vs_rest")
 class CohortConfig:
     """Which cohort, and every choice that turns its files into examples, labels and groups.
 
-    What lies on disk depends on name, image_size, views, slices, patients and source; the other fields are applied on opening.
+    What lies on disk depends on name, image_size, views, slices, patients and source; the other
+    fields are applied on opening.
 
     Attributes:
       name: a key of `registry.COHORTS`.
       image_size: height and width in pixels after resizing.
       views: X-ray views to keep, of "frontal" and "lateral".
       slices: MRI slices to store: "all", or (first, last) counted from 0, both included.
-      evaluate_slices: slices that count in evaluation: "default" (the cohort's), "all", (first, last) from 0, both included, or two
-        fractions of the volume in [0, 1] (written as floats).
+      evaluate_slices: slices that count in evaluation: "default" (the cohort's), "all", (first,
+        last) from 0, both included, or two fractions of the volume in [0, 1] (written as floats).
       uncertainty: what CheXpert's -1 becomes: "ignore" (unknown), "zeros" or "ones".
       race: grouping policy, "six", "pooled" or "white_vs_rest".
-      age_cut: years ("under c" against "c and over"), "train median", or "default" (the paper's cut, else the train median).
+      age_cut: years ("under c" against "c and over"), "train median", or "default" (the paper's
+        cut, else the train median).
       tasks: task names in order, empty for the cohort's default.
       attributes: attribute names in order, empty for all the cohort has.
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
-      source: a word that tells two trees of the same layout apart in one data folder, e.g. "phantom".
+      source: a word that tells two trees of the same layout apart in one data folder, e.g.
+        "phantom".
     """
 
     name: str
@@ -71,21 +74,34 @@ class CohortConfig:
         if self.race not in RACE:
             raise ValueError(f"race must be one of {RACE}, got {self.race!r}")
         if isinstance(self.age_cut, str) and self.age_cut not in ("default", TRAIN_MEDIAN):
-            raise ValueError(f"age_cut must be a number of years, 'default' or {TRAIN_MEDIAN!r}, got {self.age_cut!r}")
+            raise ValueError(
+                f"age_cut must be a number of years, 'default' or {TRAIN_MEDIAN!r}, got "
+                f"{self.age_cut!r}"
+            )
         if self.patients < 0:
             raise ValueError(f"patients must be 0 (all) or a positive number, got {self.patients}")
         if not all(c.isalnum() or c in "-_." for c in self.source) or ".." in self.source:
-            raise ValueError(f"source must be one word of letters, digits, '-', '_' and '.', got {self.source!r}")
+            raise ValueError(
+                f"source must be one word of letters, digits, '-', '_' and '.', got {self.source!r}"
+            )
         _check_range("slices", self.slices, ("all",))
         _check_range("evaluate_slices", self.evaluate_slices, ("all", "default"))
 
     @property
     def stored_name(self) -> str:
         """The name of the folder on disk: whatever the stored examples depend on."""
-        views = "" if self.views == ("frontal",) else "-" + "_".join(view for view in VIEWS if view in self.views)
-        slices = "" if isinstance(self.slices, str) else f"-slices_{self.slices[0]}_{self.slices[1]}"
+        views = (
+            ""
+            if self.views == ("frontal",)
+            else "-" + "_".join(view for view in VIEWS if view in self.views)
+        )
+        slices = (
+            "" if isinstance(self.slices, str) else f"-slices_{self.slices[0]}_{self.slices[1]}"
+        )
         patients = f"-patients_{self.patients}" if self.patients else ""
-        return f"{self.image_size}px{views}{slices}{patients}" + (f"-{self.source}" if self.source else "")
+        return f"{self.image_size}px{views}{slices}{patients}" + (
+            f"-{self.source}" if self.source else ""
+        )
 
 
 def _check_range(field: str, value: Any, words: tuple[str, ...]) -> None:
@@ -97,10 +113,14 @@ def _check_range(field: str, value: Any, words: tuple[str, ...]) -> None:
 
 
 class RecordSource:
-    """Random access to the stored images of a cohort; opens its files on first use, so it travels to worker processes by its path."""
+    """Random access to the stored images of a cohort; opens its files on first use, so it travels
+    to worker processes by its path.
+    """
 
     def __init__(self, folder: str | Path, length: int, masks: int) -> None:
-        """Takes the folder of the prepared data set, its number of examples and its number of mask channels to hand out."""
+        """Takes the folder of the prepared data set, its number of examples and its number of mask
+        channels to hand out.
+        """
         self._folder, self._length, self._masks = str(folder), length, masks
         self._source: Any = None
 
@@ -136,9 +156,10 @@ class Cohort:
 
     Attributes:
       spec: what the columns mean.
-      table: one row per example, row i belongs to source[i]: example_id, patient_id, one column per attribute (group name or None), one
-        per classification task (0, 1 or NaN), one per segmentation task (number of truth pixels), and the raw columns age_years,
-        sex_recorded, race_recorded, view, slice, slices, evaluate where the cohort has them.
+      table: one row per example, row i belongs to source[i]: example_id, patient_id, one column per
+        attribute (group name or None), one per classification task (0, 1 or NaN), one per
+        segmentation task (number of truth pixels), and the raw columns age_years, sex_recorded,
+        race_recorded, view, slice, slices, evaluate where the cohort has them.
       source: source[i] -> {"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8}.
     """
 
@@ -158,7 +179,9 @@ class Cohort:
     def _attributes(self) -> np.ndarray:
         columns = np.full((len(self.table), len(self.spec.attributes)), -1, np.int32)
         for column, attribute in enumerate(self.spec.attributes):
-            columns[:, column] = pd.Categorical(self.table[attribute.name], categories=list(attribute.groups)).codes
+            columns[:, column] = pd.Categorical(
+                self.table[attribute.name], categories=list(attribute.groups)
+            ).codes
         return columns
 
     @cached_property
@@ -178,7 +201,9 @@ class Cohort:
         return self._digests
 
     def example(self, i: int) -> dict[str, np.ndarray]:
-        """Row i as one element of a batch: the fields of `types.Batch` without the leading axis, image float32 in [0, 1]."""
+        """Row i as one element of a batch: the fields of `types.Batch` without the leading axis,
+        image float32 in [0, 1].
+        """
         record = self.source[i]
         image = record["image"]
         return {

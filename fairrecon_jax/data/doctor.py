@@ -74,8 +74,8 @@ class DoctorReport:
       cohort: the builder's name.
       root: the tree.
       findings: gravest first.
-      counts: one row per attribute group and task: attribute, group, task, patients, images, positive, negative, unknown; attribute ""
-        is everybody.
+      counts: one row per attribute group and task: attribute, group, task, patients, images,
+        positive, negative, unknown; attribute "" is everybody.
       images: number of usable examples.
       patients: number of patients with usable examples.
     """
@@ -98,37 +98,56 @@ class DoctorReport:
 
     def text(self) -> str:
         """The report for a terminal."""
-        lines = [f"{self.cohort} in {self.root}: {self.images} usable images of {self.patients} patients"]
+        lines = [
+            f"{self.cohort} in {self.root}: {self.images} usable images of {self.patients} patients"
+        ]
         for severity in SEVERITIES:
             for finding in (f for f in self.findings if f.severity == severity):
-                lines.append(f"\n{severity.upper():8}{finding.kind} x {finding.count}: {finding.meaning}")
+                lines.append(
+                    f"\n{severity.upper():8}{finding.kind} x {finding.count}: {finding.meaning}"
+                )
                 lines += [f"          {example}" for example in finding.examples]
                 if finding.count > len(finding.examples):
                     lines.append(f"          ... and {finding.count - len(finding.examples)} more")
         if len(self.counts):
             lines += [
                 "",
-                "Patients per group and task: positive/negative/unknown (positive if one of the patient's images is)",
+                "Patients per group and task: positive/negative/unknown (positive if one "
+                "of the patient's images is)",
                 _wide(self.counts),
             ]
         errors = sum(finding.severity == "error" for finding in self.findings)
         lines += [
             "",
-            "Nothing has to be mended." if self.ok else f"{errors} kind(s) of error: mend them, or train knowing what is left out.",
+            "Nothing has to be mended."
+            if self.ok
+            else f"{errors} kind(s) of error: mend them, or train knowing what is left out.",
         ]
         return "\n".join(lines)
 
 
 def _wide(counts: pd.DataFrame) -> str:
     """Counts for a terminal: one line per group and attribute, in blocks of four tasks."""
-    cells = counts["positive"].astype(str) + "/" + counts["negative"].astype(str) + "/" + counts["unknown"].astype(str)
+    cells = (
+        counts["positive"].astype(str)
+        + "/"
+        + counts["negative"].astype(str)
+        + "/"
+        + counts["unknown"].astype(str)
+    )
     who = (counts["attribute"] + " " + counts["group"]).str.strip().replace("", "all")
     long = pd.DataFrame({"group": who, "task": counts["task"], "cell": cells})
-    wide = long.pivot(index="group", columns="task", values="cell").loc[who.unique(), counts["task"].unique()]
-    sizes = counts.assign(group=who).drop_duplicates("group").set_index("group")[["patients", "images"]]
+    wide = long.pivot(index="group", columns="task", values="cell").loc[
+        who.unique(), counts["task"].unique()
+    ]
+    sizes = (
+        counts.assign(group=who).drop_duplicates("group").set_index("group")[["patients", "images"]]
+    )
     blocks = [wide.iloc[:, start : start + 4] for start in range(0, wide.shape[1], 4)]
     blocks[0] = pd.concat([sizes, blocks[0]], axis=1)
-    return "\n\n".join(block.rename_axis(None).rename_axis(None, axis=1).to_string() for block in blocks)
+    return "\n\n".join(
+        block.rename_axis(None).rename_axis(None, axis=1).to_string() for block in blocks
+    )
 
 
 def examine(
@@ -167,12 +186,20 @@ def examine(
         found.add("error", "table", [str(error)])
         found.notes(notes, builder.modality)
         return DoctorReport(name, str(tree), found.sorted(), pd.DataFrame(), 0, 0)
-    rows = found.read(builder.samples(tree, track(records, f"examine {name}", "file", shown=progress), chosen, notes))
+    rows = found.read(
+        builder.samples(
+            tree, track(records, f"examine {name}", "file", shown=progress), chosen, notes
+        )
+    )
     found.notes(notes, builder.modality)
     if splits_path is not None:
         _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, found)
-    counts = _groups_and_labels(builder, pd.DataFrame(rows), chosen, found) if rows else pd.DataFrame()
-    return DoctorReport(name, str(tree), found.sorted(), counts, len(rows), len({row["patient_id"] for row in rows}))
+    counts = (
+        _groups_and_labels(builder, pd.DataFrame(rows), chosen, found) if rows else pd.DataFrame()
+    )
+    return DoctorReport(
+        name, str(tree), found.sorted(), counts, len(rows), len({row["patient_id"] for row in rows})
+    )
 
 
 class _Found:
@@ -192,20 +219,37 @@ class _Found:
         """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
         for note in notes:
             harmless = note.kind in _PLAIN or (note.kind == "constant" and modality == "mri")
-            severity: Severity = "note" if harmless else "error" if note.kind in _ERRORS else "warning"
-            self.add(severity, note.kind, [f"{note.file}: {note.reason}" + ("" if note.action == KEPT else " [left out]")])
+            severity: Severity = (
+                "note" if harmless else "error" if note.kind in _ERRORS else "warning"
+            )
+            self.add(
+                severity,
+                note.kind,
+                [f"{note.file}: {note.reason}" + ("" if note.action == KEPT else " [left out]")],
+            )
 
     def lists(self, lists: dict[str, set[str]]) -> None:
         """Patients in two official lists."""
         for (one, first), (other, second) in combinations(sorted(lists.items()), 2):
-            self.add("error", "leaking_lists", [f"patient {patient} is in {one} and in {other}" for patient in sorted(first & second)])
+            self.add(
+                "error",
+                "leaking_lists",
+                [
+                    f"patient {patient} is in {one} and in {other}"
+                    for patient in sorted(first & second)
+                ],
+            )
 
     def read(self, samples: Iterable[Any]) -> list[dict[str, Any]]:
         """Reads all samples; compares images and shapes; returns the recorded columns."""
         rows, owners, shapes = [], defaultdict(list), defaultdict(list)
         for sample in samples:
-            rows.append({"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns})
-            owners[hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()].append((sample.patient_id, sample.example_id))
+            rows.append(
+                {"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns}
+            )
+            owners[hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()].append(
+                (sample.patient_id, sample.example_id)
+            )
             shapes[sample.shape].append(sample.example_id)
         for same in owners.values():
             names = " = ".join(example for _, example in same)
@@ -214,15 +258,29 @@ class _Found:
             elif len(same) > 1:
                 self.add("warning", "repeated_images", [names])
         usual = max(shapes, key=lambda shape: len(shapes[shape]), default=())
-        odd = [f"{name}: {shape}, most are {usual}" for shape, names in shapes.items() if shape != usual for name in names]
+        odd = [
+            f"{name}: {shape}, most are {usual}"
+            for shape, names in shapes.items()
+            if shape != usual
+            for name in names
+        ]
         self.add("note", "inconsistent_shape", odd)
         return rows
 
     def sorted(self) -> tuple[Finding, ...]:
         """All findings, gravest and most frequent first."""
-        order = sorted(self._found.items(), key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]))
+        order = sorted(
+            self._found.items(),
+            key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]),
+        )
         return tuple(
-            Finding(severity, kind, len(texts), tuple(texts[: self._examples]), _WORDS.get(kind) or KINDS[kind])
+            Finding(
+                severity,
+                kind,
+                len(texts),
+                tuple(texts[: self._examples]),
+                _WORDS.get(kind) or KINDS[kind],
+            )
             for (severity, kind), texts in order
         )
 
@@ -234,10 +292,16 @@ def _check_splits(path: Path, patients: set[str], found: _Found) -> None:
     except (FileNotFoundError, ValueError) as error:
         found.add("error", "splits", [str(error)])
         return
-    found.add("error", "splits", [f"{path}: patient {patient} of the tree is in no part" for patient in sorted(stray)])
+    found.add(
+        "error",
+        "splits",
+        [f"{path}: patient {patient} of the tree is in no part" for patient in sorted(stray)],
+    )
 
 
-def _groups_and_labels(builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, found: _Found) -> pd.DataFrame:
+def _groups_and_labels(
+    builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, found: _Found
+) -> pd.DataFrame:
     """Counts per group and label; notes groups and classes that are too small."""
     try:
         table, spec = builder.describe(raw, config, None)
@@ -245,37 +309,61 @@ def _groups_and_labels(builder: type[CohortBuilder], raw: pd.DataFrame, config: 
         found.add("error", "table", [str(error)])
         return pd.DataFrame()
     counts = count_groups(table, spec)
-    patients = counts.drop_duplicates(["attribute", "group"]).query("attribute != '' and group != 'unknown'")
+    patients = counts.drop_duplicates(["attribute", "group"]).query(
+        "attribute != '' and group != 'unknown'"
+    )
     small = patients[patients["patients"] < SMALL_GROUP]
-    found.add("warning", "small_group", [f"{row.attribute} {row.group}: {row.patients} patients" for row in small.itertuples()])
+    found.add(
+        "warning",
+        "small_group",
+        [f"{row.attribute} {row.group}: {row.patients} patients" for row in small.itertuples()],
+    )
     findings = [task.name for task in spec.classification_tasks]
-    lacking = (counts["positive"] == 0) | ((counts["negative"] == 0) & counts["task"].isin(findings))
+    lacking = (counts["positive"] == 0) | (
+        (counts["negative"] == 0) & counts["task"].isin(findings)
+    )
     everybody = counts[(counts["attribute"] == "") & lacking]
-    found.add("warning", "one_class", [f"{r.task}: {r.positive} positive, {r.negative} negative patients" for r in everybody.itertuples()])
+    found.add(
+        "warning",
+        "one_class",
+        [
+            f"{r.task}: {r.positive} positive, {r.negative} negative patients"
+            for r in everybody.itertuples()
+        ],
+    )
     return counts
 
 
 def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
-    """Patients and images of every group, and per task how many patients are positive, negative and unknown.
+    """Patients and images of every group, and per task how many patients are positive, negative and
+    unknown.
 
     Args:
       table: a cohort's table.
       spec: names its tasks and attributes.
 
     Returns:
-      One row per attribute group and task (attribute and group "" = everybody, group "unknown" = not known); a patient is positive if one
+      One row per attribute group and task (attribute and group "" = everybody, group "unknown" =
+        not known); a patient is positive if one
       of its images is, negative if none is and one is known.
     """
     groups: list[tuple[str, str, pd.DataFrame]] = [("", "", table)]
     for attribute in spec.attributes:
         column = table[attribute.name].fillna("unknown")
-        groups += [(attribute.name, group, table[column == group]) for group in (*attribute.groups, "unknown") if (column == group).any()]
+        groups += [
+            (attribute.name, group, table[column == group])
+            for group in (*attribute.groups, "unknown")
+            if (column == group).any()
+        ]
     rows = []
     for name, group, part in groups:
         grouped = part.groupby("patient_id")
         for task in spec.tasks:
             largest = grouped[task.name].max()
-            seen = Counter("unknown" if value != value else "positive" if value > 0 else "negative" for value in largest)
+            seen = Counter(
+                "unknown" if value != value else "positive" if value > 0 else "negative"
+                for value in largest
+            )
             sizes = {"patients": len(largest), "images": len(part)}
             classes = {name: seen[name] for name in ("positive", "negative", "unknown")}
             rows.append({"attribute": name, "group": group, "task": task.name, **sizes, **classes})

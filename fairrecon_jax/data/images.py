@@ -62,7 +62,8 @@ def read_tiff(path: Path) -> np.ndarray:
 
 
 def read_volume(path: Path) -> np.ndarray:
-    """A NIfTI volume with its scaling (slope and intercept) applied, turned to right, anterior, superior.
+    """A NIfTI volume with its scaling (slope and intercept) applied, turned to right, anterior,
+    superior.
 
     Returns:
       [X, Y, Z] float32; slice z of it is axial, counted from inferior.
@@ -71,7 +72,9 @@ def read_volume(path: Path) -> np.ndarray:
       UnreadableImage: truncated, not NIfTI, or not three-dimensional.
     """
     try:
-        volume = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(dtype=np.float32, caching="unchanged")  # type: ignore[attr-defined]
+        volume = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(
+            dtype=np.float32, caching="unchanged"
+        )  # type: ignore[attr-defined]
     except Exception as error:
         raise UnreadableImage(f"{path}: {type(error).__name__}: {error}") from error
     while volume.ndim > 3 and volume.shape[-1] == 1:
@@ -82,13 +85,15 @@ def read_volume(path: Path) -> np.ndarray:
 
 
 def load_volume(root: Path, file: str, notes: Notes) -> np.ndarray:
-    """Reads a volume; voxels that are NaN or infinite, as the background is in some exports, get its smallest finite value and are noted.
+    """Reads a volume; voxels that are NaN or infinite, as the background is in some exports, get
+    its smallest finite value and are noted.
 
     Returns:
       [X, Y, Z] finite float32, as `read_volume`.
 
     Raises:
-      UnreadableImage: as `read_volume`, or more than nine voxels in ten (`MOST_NOT_FINITE`) are not finite.
+      UnreadableImage: as `read_volume`, or more than nine voxels in ten (`MOST_NOT_FINITE`) are not
+        finite.
     """
     volume = read_volume(root / file)
     finite = np.isfinite(volume)
@@ -104,12 +109,16 @@ def load_volume(root: Path, file: str, notes: Notes) -> np.ndarray:
 
 
 def upright(axial: np.ndarray) -> np.ndarray:
-    """Turns [X, Y] (right, anterior) into an image [rows, columns] with anterior up and the patient's left on the left."""
+    """Turns [X, Y] (right, anterior) into an image [rows, columns] with anterior up and the
+    patient's left on the left.
+    """
     return np.rot90(axial)
 
 
 def load_grey(root: Path, file: str, notes: Notes) -> np.ndarray | None:
-    """Reads one X-ray; None where there is nothing to see in it, which is noted with file and reason."""
+    """Reads one X-ray; None where there is nothing to see in it, which is noted with file and
+    reason.
+    """
     if not (root / file).is_file():
         notes.skip(file, "missing_file", "named in the table, not there")
         return None
@@ -131,7 +140,8 @@ def is_constant(image: np.ndarray) -> bool:
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Bilinear resize with antialiasing (Pillow's filter widens when it shrinks); a rectangle is stretched to a square.
+    """Bilinear resize with antialiasing (Pillow's filter widens when it shrinks); a rectangle is
+    stretched to a square.
 
     Args:
       image: [H, W] any real type.
@@ -143,18 +153,22 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     values = np.ascontiguousarray(image, dtype=np.float32)
     if values.shape == (size, size):
         return values
-    return np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
+    return np.asarray(
+        Image.fromarray(values).resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32
+    )
 
 
 def to_integers(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Min-max scaling of one image to the full range of an unsigned integer type: round(max (x - min x) / (max x - min x)).
+    """Min-max scaling of one image to the full range of an unsigned integer type: round(max (x -
+    min x) / (max x - min x)).
 
     Args:
       image: [H, W] not constant.
       dtype: uint8 or uint16.
 
     Returns:
-      [H, W] of `dtype`, spanning 0 to the type's largest value; divided by it, this is the paper's min-max image in [0, 1].
+      [H, W] of `dtype`, spanning 0 to the type's largest value; divided by it, this is the paper's
+        min-max image in [0, 1].
 
     Raises:
       ValueError: the image is constant.
@@ -167,7 +181,8 @@ def to_integers(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Resizes a binary mask with the filter of the image and cuts at one half, so that both stay aligned.
+    """Resizes a binary mask with the filter of the image and cuts at one half, so that both stay
+    aligned.
 
     Args:
       mask: [H, W], non-zero = inside.

@@ -1,7 +1,9 @@
-"""Batches of a cohort: an endless shuffled stream for training with a position that can be saved, a finite padded one for evaluation.
+"""Batches of a cohort: an endless shuffled stream for training with a position that can be saved, a
+finite padded one for evaluation.
 
-The training stream is a pure function of (rows, batch size, seed, sampling weights): batch number b is the same for any number of reading
-workers, devices or processes, so a position is one integer and a run continues from it under another set-up.
+The training stream is a pure function of (rows, batch size, seed, sampling weights): batch number b
+is the same for any number of reading workers, devices or processes, so a position is one integer
+and a run continues from it under another set-up.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def read_rows(cohort: Examples, rows: Sequence[int] | np.ndarray) -> dict[str, n
       A `Batch` of numpy arrays with B examples.
     """
     examples = [cohort.example(int(row)) for row in rows]
-    return {name: np.stack([np.asarray(example[name]) for example in examples]) for name in examples[0]}
+    return {
+        name: np.stack([np.asarray(example[name]) for example in examples]) for name in examples[0]
+    }
 
 
 @functools.lru_cache(maxsize=4)
@@ -53,9 +57,10 @@ def _epoch(seed: int, epoch: int, count: int) -> tuple[np.ndarray, float]:
 class _Draw:
     """Position in the shuffled stream -> row number, by systematic sampling within each epoch.
 
-    With n positions in an epoch and cumulative shares F, the row of slot k is F^-1((k + u) / n), u uniform per epoch: over an epoch a row
-    with share s comes up floor(n s) or ceil(n s) times, n s on average; with equal weights each row comes up exactly once. The slots of an
-    epoch are taken in random order.
+    With n positions in an epoch and cumulative shares F, the row of slot k is F^-1((k + u) / n), u
+    uniform per epoch: over an epoch a row with share s comes up floor(n s) or ceil(n s) times, n s
+    on average; with equal weights each row comes up exactly once. The slots of an epoch are taken
+    in random order.
     """
 
     rows: np.ndarray
@@ -67,7 +72,10 @@ class _Draw:
         order, offset = _epoch(self.seed, position // count, count)
         slot = int(order[position % count])
         if self.cumulative is not None:
-            slot = min(int(np.searchsorted(self.cumulative, (slot + offset) / count, side="right")), count - 1)
+            slot = min(
+                int(np.searchsorted(self.cumulative, (slot + offset) / count, side="right")),
+                count - 1,
+            )
         return int(self.rows[slot])
 
 
@@ -85,7 +93,9 @@ class _Read:
 
 
 class TrainBatches(Iterator[dict[str, np.ndarray]]):
-    """The endless training stream made by `train_batches`; `get_state` and `set_state` save and restore its position."""
+    """The endless training stream made by `train_batches`; `get_state` and `set_state` save and
+    restore its position.
+    """
 
     def __init__(self, batches: grain.MapDataset, workers: int, fingerprint: str):
         self._batches = batches
@@ -105,24 +115,32 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
         ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
         stream = self._batches.slice(slice(self._position, None)).to_iter_dataset(ahead)
         if self._workers:
-            if not flags.FLAGS.is_parsed():  # grain's worker processes read absl flags, which only an absl program has parsed
+            if (
+                not flags.FLAGS.is_parsed()
+            ):  # grain's worker processes read absl flags, which only an absl program has parsed
                 flags.FLAGS.mark_as_parsed()
-            stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2))
+            stream = stream.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2)
+            )
         return iter(stream)
 
     def get_state(self) -> dict[str, Any]:
-        """The position as JSON: batches given out so far, and the fingerprint of the stream they belong to."""
+        """The position as JSON: batches given out so far, and the fingerprint of the stream they
+        belong to.
+        """
         return {"position": self._position, "fingerprint": self._fingerprint}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continues from a position given by `get_state`, under any number of workers and processes.
+        """Continues from a position given by `get_state`, under any number of workers and
+        processes.
 
         Raises:
           ValueError: the position belongs to a stream of other rows, batch size, seed or weights.
         """
         if state["fingerprint"] != self._fingerprint:
             raise ValueError(
-                f"the saved loader position belongs to another stream ({state['fingerprint']}, here {self._fingerprint}): "
+                "the saved loader position belongs to another stream "
+                f"({state['fingerprint']}, here {self._fingerprint}): "
                 "rows, batch size, seed and sampling weights must be those of the saved run"
             )
         self.close()
@@ -136,31 +154,45 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
 
 
 def train_batches(
-    cohort: Examples, rows: np.ndarray, batch_size: int, seed: int, workers: int = 0, weights: np.ndarray | None = None
+    cohort: Examples,
+    rows: np.ndarray,
+    batch_size: int,
+    seed: int,
+    workers: int = 0,
+    weights: np.ndarray | None = None,
 ) -> TrainBatches:
-    """Endless batches, shuffled anew in every epoch; an epoch's last examples share a batch with the next epoch's first.
+    """Endless batches, shuffled anew in every epoch; an epoch's last examples share a batch with
+    the next epoch's first.
 
     Args:
       cohort: where the examples come from (picklable when workers > 0).
       rows: [N] row numbers of the cohort's table.
-      batch_size: examples a step over all processes; each process gets its equal share of every batch.
+      batch_size: examples a step over all processes; each process gets its equal share of every
+        batch.
       seed: of the order of examples.
-      workers: reading processes; 0 reads in threads of this process. The stream does not depend on it.
-      weights: [N] non-negative sampling weights, one per entry of `rows`; rows come up in proportion, as evenly as possible.
-        The weight is spent in the sampling: the batch field `weight` is what the cohort gives, not this.
+      workers: reading processes; 0 reads in threads of this process. The stream does not depend on
+        it.
+      weights: [N] non-negative sampling weights, one per entry of `rows`; rows come up in
+        proportion, as evenly as possible. The weight is spent in the sampling: the batch field
+        `weight` is what the cohort gives, not this.
 
     Returns:
       An iterator of host batches with `get_state` / `set_state` / `close`.
 
     Raises:
-      ValueError: no rows, weights of another length, negative, not finite or all zero, a batch that does not divide over processes.
+      ValueError: no rows, weights of another length, negative, not finite or all zero, a batch that
+        does not divide over processes.
     """
     rows = np.asarray(rows, dtype=np.int64)
     if rows.ndim != 1 or not len(rows):
         raise ValueError(f"training needs a non-empty list of rows, got shape {rows.shape}")
     if batch_size < 1 or batch_size % jax.process_count():
-        raise ValueError(f"batch_size {batch_size} does not divide over {jax.process_count()} processes")
-    cumulative = None if weights is None else _cumulative(np.asarray(weights, dtype=np.float64), len(rows))
+        raise ValueError(
+            f"batch_size {batch_size} does not divide over {jax.process_count()} processes"
+        )
+    cumulative = (
+        None if weights is None else _cumulative(np.asarray(weights, dtype=np.float64), len(rows))
+    )
     fingerprint = hashlib.sha256(rows.tobytes() + repr((batch_size, seed)).encode())
     if cumulative is not None:
         fingerprint.update(cumulative.tobytes())
@@ -183,13 +215,17 @@ def _cumulative(weights: np.ndarray, count: int) -> np.ndarray:
     return np.cumsum(weights) / weights.sum()
 
 
-def eval_batches(cohort: Examples, rows: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Every row once, in order; the last batch is padded with weight 0 and index -1, nothing is dropped.
+def eval_batches(
+    cohort: Examples, rows: np.ndarray, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Every row once, in order; the last batch is padded with weight 0 and index -1, nothing is
+    dropped.
 
     Args:
       cohort: where the examples come from.
       rows: [N] row numbers of the cohort's table; N may be 0.
-      batch_size: examples a batch over all processes; each process gets its equal share of every batch.
+      batch_size: examples a batch over all processes; each process gets its equal share of every
+        batch.
 
     Yields:
       Host batches of batch_size / processes examples.
@@ -207,5 +243,8 @@ def eval_batches(cohort: Examples, rows: np.ndarray, batch_size: int) -> Iterato
         mine = rows[first : min(first + share, start + batch_size)]
         batch = pad_batch(read_rows(cohort, mine if len(mine) else rows[-1:]), share)
         if not len(mine):
-            batch["weight"], batch["index"] = np.zeros_like(batch["weight"]), np.full_like(batch["index"], -1)
+            batch["weight"], batch["index"] = (
+                np.zeros_like(batch["weight"]),
+                np.full_like(batch["index"], -1),
+            )
         yield batch

@@ -1,4 +1,6 @@
-"""What a reader could not use, or used only in part: one note per file with its reason, never a silent drop."""
+"""What a reader could not use, or used only in part: one note per file with its reason, never a
+silent drop.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ class Note:
     """One thing found wrong.
 
     Attributes:
-      file: path inside the data folder, with "#slice" or "#row" where it concerns a part of the file.
+      file: path inside the data folder, with "#slice" or "#row" where it concerns a part of the
+        file.
       kind: a key of `KINDS`.
       reason: one sentence for a reader.
       action: "skipped" (the example is not in the cohort) or "kept" (it is, with a value unknown).
@@ -83,7 +86,11 @@ class Notes:
         return dict(Counter((note.action, note.kind) for note in self._notes).most_common())
 
     def table(self) -> pd.DataFrame:
-        """All notes as a table with columns file, reason, kind, action, sorted so that runs compare."""
+        """All notes as a table with columns file, reason, kind, action, sorted so that runs
+        compare.
+        """
         columns = ["file", "reason", "kind", "action"]
         rows = [(note.file, note.reason, note.kind, note.action) for note in self._notes]
-        return pd.DataFrame(rows, columns=columns).sort_values(["kind", "file", "reason"], kind="stable", ignore_index=True)
+        return pd.DataFrame(rows, columns=columns).sort_values(
+            ["kind", "file", "reason"], kind="stable", ignore_index=True
+        )

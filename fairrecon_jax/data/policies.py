@@ -1,4 +1,6 @@
-"""Named policies that turn what was recorded into labels and groups; pure functions of the recorded columns."""
+"""Named policies that turn what was recorded into labels and groups; pure functions of the recorded
+columns.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ RACES = (
 POOLED = ("White", "Black", "Asian", "Other")
 WHITE_VS_REST = ("White", "not White")
 _SEX_WORDS = {"f": "female", "female": "female", "m": "male", "male": "male"}
-_REFUSED = re.compile(r"unknown|refused|declined|not (reported|available|recorded)|^n/?a$|^nan$|^none$")
+_REFUSED = re.compile(
+    r"unknown|refused|declined|not (reported|available|recorded)|^n/?a$|^nan$|^none$"
+)
 _RACE_WORDS = (
     (re.compile(r"white|caucasian"), "White"),
     (re.compile(r"black|african[ -]american"), "Black"),
@@ -44,8 +48,8 @@ def race_group(recorded: str) -> str | None:
     """One of `RACES`, or None where race is blank, unknown, refused or not understood.
 
     Args:
-      recorded: free text such as "White, non-Hispanic", "Asian - Historical Conv" or "Patient Refused"; ethnicity after a comma is
-        not used.
+      recorded: free text such as "White, non-Hispanic", "Asian - Historical Conv" or "Patient
+        Refused"; ethnicity after a comma is not used.
     """
     text = str(recorded).strip().lower()
     if not text or _REFUSED.search(text):
@@ -54,13 +58,17 @@ def race_group(recorded: str) -> str | None:
 
 
 def race_is_refusal(recorded: object) -> bool:
-    """Whether a recorded race says that it is unknown or refused (as opposed to a spelling that is not understood)."""
+    """Whether a recorded race says that it is unknown or refused (as opposed to a spelling that is
+    not understood).
+    """
     text = str(recorded).strip().lower()
     return not text or bool(_REFUSED.search(text))
 
 
 def race_policy(group: str | None, policy: str) -> str | None:
-    """Pools one of `RACES` by policy: "six" leaves it, "pooled" moves small groups into Other, "white_vs_rest" keeps two groups."""
+    """Pools one of `RACES` by policy: "six" leaves it, "pooled" moves small groups into Other,
+    "white_vs_rest" keeps two groups.
+    """
     if group is None or policy == "six":
         return group
     if policy == "pooled":
@@ -83,7 +91,8 @@ def uncertain(values: np.ndarray, policy: str) -> np.ndarray:
 
 
 def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
-    """One value per patient: the only value among the patient's rows, None where they disagree or none is known.
+    """One value per patient: the only value among the patient's rows, None where they disagree or
+    none is known.
 
     Args:
       patients: [N] patient names.
@@ -92,7 +101,11 @@ def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
     Returns:
       [N] object, the patient's value on each of its rows.
     """
-    known = pd.DataFrame({"patient": patients.to_numpy(), "group": groups.to_numpy()}).dropna().drop_duplicates()
+    known = (
+        pd.DataFrame({"patient": patients.to_numpy(), "group": groups.to_numpy()})
+        .dropna()
+        .drop_duplicates()
+    )
     single = known.drop_duplicates("patient", keep=False).set_index("patient")["group"]
     values = patients.map(single).astype(object)
     return values.where(values.notna(), None)
@@ -114,7 +127,10 @@ def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
     chosen = raw if rows is None else raw.iloc[rows]
     median = float(chosen.groupby("patient_id")["age_years"].median().median())
     if not np.isfinite(median):
-        raise ValueError("no patient of the training part has an age: give age_cut a number or leave 'age' out of attributes")
+        raise ValueError(
+            "no patient of the training part has an age: give age_cut a number or leave "
+            "'age' out of attributes"
+        )
     return median
 
 
@@ -124,34 +140,52 @@ def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
     patients = pd.concat([raw["patient_id"]] * len(sources), ignore_index=True)
     groups = pd.concat([raw[name].map(sex_group) for name in sources], ignore_index=True)
     column = one_per_patient(patients, groups).iloc[: len(raw)].set_axis(raw.index)
-    return column, Attribute("sex", SEXES, "sex as recorded; patients whose entries disagree are unknown", "patient")
+    return column, Attribute(
+        "sex", SEXES, "sex as recorded; patients whose entries disagree are unknown", "patient"
+    )
 
 
 def age_column(raw: pd.DataFrame, cut: float, origin: str) -> tuple[pd.Series, Attribute]:
-    """The age group of each row: "under c" where age < c, else "c and over", None where age is unknown."""
+    """The age group of each row: "under c" where age < c, else "c and over", None where age is
+    unknown.
+    """
     groups = (f"under {cut:g}", f"{cut:g} and over")
     years = raw["age_years"]
     column = pd.Series(np.where(years < cut, groups[0], groups[1]), index=raw.index, dtype=object)
     column = column.where(years.notna(), None)
-    return column, Attribute("age", groups, f"age at the time of the image, cut at {cut:g} years ({origin})", "image")
+    return column, Attribute(
+        "age", groups, f"age at the time of the image, cut at {cut:g} years ({origin})", "image"
+    )
 
 
 def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
-    """The race of each row's patient under a policy, with its attribute; groups without a patient are left out."""
-    recorded = {value: race_policy(race_group(value), policy) for value in raw["race_recorded"].unique()}
+    """The race of each row's patient under a policy, with its attribute; groups without a patient
+    are left out.
+    """
+    recorded = {
+        value: race_policy(race_group(value), policy) for value in raw["race_recorded"].unique()
+    }
     column = one_per_patient(raw["patient_id"], raw["race_recorded"].map(recorded))
     order = {"six": RACES, "pooled": POOLED, "white_vs_rest": WHITE_VS_REST}[policy]
     present = tuple(group for group in order if (column == group).any())
-    text = f"race as recorded, policy {policy!r}; unknown, refused and conflicting entries are unknown"
-    return column, Attribute("race", present, text, "patient", reference="White" if "White" in present else "")
+    text = (
+        f"race as recorded, policy {policy!r}; unknown, refused and conflicting entries are unknown"
+    )
+    return column, Attribute(
+        "race", present, text, "patient", reference="White" if "White" in present else ""
+    )
 
 
-def evaluated(raw: pd.DataFrame, config: CohortConfig, default: str | tuple[float, float]) -> np.ndarray:
+def evaluated(
+    raw: pd.DataFrame, config: CohortConfig, default: str | tuple[float, float]
+) -> np.ndarray:
     """Which rows count in evaluation.
 
     Args:
-      raw: table with slice (from 0) and slices (of the volume), or without them (X-rays: every row counts).
-      config: its `evaluate_slices`: "all", (first, last) both included, or two fractions of the volume as floats.
+      raw: table with slice (from 0) and slices (of the volume), or without them (X-rays: every row
+        counts).
+      config: its `evaluate_slices`: "all", (first, last) both included, or two fractions of the
+        volume as floats.
       default: what "default" means for this cohort.
 
     Returns:
@@ -166,7 +200,9 @@ def evaluated(raw: pd.DataFrame, config: CohortConfig, default: str | tuple[floa
     return (position >= limits[0]) & (position <= limits[1])
 
 
-def choose_tasks(cohort: str, tasks: tuple[Task, ...], extra: tuple[Task, ...], config: CohortConfig) -> tuple[Task, ...]:
+def choose_tasks(
+    cohort: str, tasks: tuple[Task, ...], extra: tuple[Task, ...], config: CohortConfig
+) -> tuple[Task, ...]:
     """The tasks a configuration asks for; `tasks` where it asks for none.
 
     Raises:
@@ -183,24 +219,38 @@ def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) 
     """Raises ValueError where a configuration asks for an attribute that the cohort does not have."""
     unknown = [name for name in config.attributes if name not in names]
     if unknown:
-        raise ValueError(f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}")
+        raise ValueError(
+            f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}"
+        )
 
 
-def choose_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig, raw: pd.DataFrame) -> tuple[str, ...]:
-    """The attributes a configuration asks for; all where it asks for none, less race where nobody's race is known.
+def choose_attributes(
+    cohort: str, names: tuple[str, ...], config: CohortConfig, raw: pd.DataFrame
+) -> tuple[str, ...]:
+    """The attributes a configuration asks for; all where it asks for none, less race where nobody's
+    race is known.
 
     Raises:
-      ValueError: an attribute that the cohort does not have, or race asked for where nobody's is known.
+      ValueError: an attribute that the cohort does not have, or race asked for where nobody's is
+        known.
     """
     check_attributes(cohort, names, config)
-    empty = {"race"} if "race_recorded" in raw and not raw["race_recorded"].map(race_group).notna().any() else set()
+    empty = (
+        {"race"}
+        if "race_recorded" in raw and not raw["race_recorded"].map(race_group).notna().any()
+        else set()
+    )
     if empty & set(config.attributes):
         raise ValueError(f"race of no patient of this {cohort} is known: exclusions.csv says why")
     return tuple(name for name in (config.attributes or names) if name not in empty)
 
 
 def attribute_column(
-    name: str, raw: pd.DataFrame, config: CohortConfig, default_cut: float | str, train_rows: np.ndarray | None
+    name: str,
+    raw: pd.DataFrame,
+    config: CohortConfig,
+    default_cut: float | str,
+    train_rows: np.ndarray | None,
 ) -> tuple[pd.Series, Attribute]:
     """The group of each row under the policies of a configuration, with the attribute."""
     if name == "sex":
@@ -210,5 +260,9 @@ def attribute_column(
     cut = default_cut if config.age_cut == "default" else config.age_cut
     if not isinstance(cut, str):
         return age_column(raw, float(cut), "given")
-    origin = "provisional: median of all patients, as no splits were given" if train_rows is None else "median of the training patients"
+    origin = (
+        "provisional: median of all patients, as no splits were given"
+        if train_rows is None
+        else "median of the training patients"
+    )
     return age_column(raw, age_cut(raw, train_rows), origin)

@@ -1,4 +1,6 @@
-"""Records of reading: which files belong together, whose they are, and what was recorded about them."""
+"""Records of reading: which files belong together, whose they are, and what was recorded about
+them.
+"""
 
 from __future__ import annotations
 
@@ -38,23 +40,33 @@ def unique(records: list[SourceRecord], notes: Notes) -> list[SourceRecord]:
     found: dict[str, SourceRecord] = {}
     for record in records:
         if record.name in found:
-            notes.skip(record.files[0], "duplicate", f"{record.name} is already there as {found[record.name].files[0]}")
+            notes.skip(
+                record.files[0],
+                "duplicate",
+                f"{record.name} is already there as {found[record.name].files[0]}",
+            )
         else:
             found[record.name] = record
     return list(found.values())
 
 
 def limit(records: list[SourceRecord], patients: int) -> list[SourceRecord]:
-    """Records of a number of patients, chosen by the digest of their names; all where the number is 0."""
+    """Records of a number of patients, chosen by the digest of their names; all where the number is
+    0.
+    """
     if not patients:
         return records
-    names = sorted({record.patient_id for record in records}, key=lambda name: tuple(example_digest(name)))
+    names = sorted(
+        {record.patient_id for record in records}, key=lambda name: tuple(example_digest(name))
+    )
     chosen = set(names[:patients])
     return [record for record in records if record.patient_id in chosen]
 
 
 def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Notes) -> None:
-    """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs to the image."""
+    """Notes, once per patient, what is unknown or in conflict, age once per image where it belongs
+    to the image.
+    """
     seen: set[tuple[str, str]] = set()
     first: dict[tuple[str, str], tuple[str | None, str]] = {}
 
@@ -63,19 +75,39 @@ def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Not
             seen.add((kind, key))
             notes.keep(record.files[0], kind, reason)
 
-    readers: dict[str, Callable[[str], str | None]] = {"sex": policies.sex_group, "race": policies.race_group}
+    readers: dict[str, Callable[[str], str | None]] = {
+        "sex": policies.sex_group,
+        "race": policies.race_group,
+    }
     for record in records:
         if np.isnan(record.columns["age_years"]):
-            once(record.name if age_per_image else record.patient_id, record, "missing_age", f"patient {record.patient_id}: no plausible age")
+            once(
+                record.name if age_per_image else record.patient_id,
+                record,
+                "missing_age",
+                f"patient {record.patient_id}: no plausible age",
+            )
         for name, reader in readers.items():
-            entries = [record.columns[column] for column in (f"{name}_recorded", f"{name}_demographics") if column in record.columns]
+            entries = [
+                record.columns[column]
+                for column in (f"{name}_recorded", f"{name}_demographics")
+                if column in record.columns
+            ]
             known = [(reader(entry), entry) for entry in entries if reader(entry)]
             if entries and not known:
-                once(record.patient_id, record, f"missing_{name}", f"patient {record.patient_id}: {name} is {entries[0]!r}")
+                once(
+                    record.patient_id,
+                    record,
+                    f"missing_{name}",
+                    f"patient {record.patient_id}: {name} is {entries[0]!r}",
+                )
             for group, entry in known:
                 there, other = first.setdefault((name, record.patient_id), (group, entry))
                 if there != group:
-                    reason = f"patient {record.patient_id}: {name} is {entry!r} here and {other!r} elsewhere; it counts as unknown"
+                    reason = (
+                        f"patient {record.patient_id}: {name} is {entry!r} here and {other!r} "
+                        "elsewhere; it counts as unknown"
+                    )
                     once(f"{name} {record.patient_id}", record, "conflict", reason)
 
 
@@ -83,20 +115,38 @@ def fingerprint(root: Path, records: list[SourceRecord]) -> str:
     """SHA-256 over the records' names, patients and recorded values, and the sizes of their files."""
     digest = hashlib.sha256()
     for record in sorted(records, key=lambda record: record.name):
-        digest.update(repr((record.name, record.patient_id, sorted(record.columns.items()))).encode())
+        digest.update(
+            repr((record.name, record.patient_id, sorted(record.columns.items()))).encode()
+        )
         digest.update(repr([_bytes(os.path.join(root, file)) for file in record.files]).encode())
     return digest.hexdigest()
 
 
 def table_stamps(root: Path) -> dict[str, list[int]]:
-    """Size and time of change of the tables in `root` and one folder below: a quick sign that a tree is as it was."""
-    paths = [path for kind in ("csv", "xlsx", "txt") for depth in ("", "*/") for path in root.glob(f"{depth}*.{kind}")]
-    return {path.relative_to(root).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(paths)}
+    """Size and time of change of the tables in `root` and one folder below: a quick sign that a
+    tree is as it was.
+    """
+    paths = [
+        path
+        for kind in ("csv", "xlsx", "txt")
+        for depth in ("", "*/")
+        for path in root.glob(f"{depth}*.{kind}")
+    ]
+    return {
+        path.relative_to(root).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(paths)
+    }
 
 
 def file_stamp(root: Path) -> list[int]:
-    """Number and summed bytes of the files below `root`, links followed: a quick sign that no file came, went or was mended."""
-    sizes = [_bytes(os.path.join(folder, name)) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    """Number and summed bytes of the files below `root`, links followed: a quick sign that no file
+    came, went or was mended.
+    """
+    sizes = [
+        _bytes(os.path.join(folder, name))
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+    ]
     return [len(sizes), sum(sizes)]
 
 

@@ -8,7 +8,9 @@ from fairrecon_jax.data.cohorts.lgg_mri import LggMri
 from fairrecon_jax.data.cohorts.nih_chestxray14 import NihChestxray14
 from fairrecon_jax.data.cohorts.ucsf_pdgm import UcsfPdgm
 
-COHORTS: dict[str, type[CohortBuilder]] = {builder.cohort: builder for builder in (Chexpert, UcsfPdgm, NihChestxray14, LggMri)}
+COHORTS: dict[str, type[CohortBuilder]] = {
+    builder.cohort: builder for builder in (Chexpert, UcsfPdgm, NihChestxray14, LggMri)
+}
 
 
 def find(name: str) -> type[CohortBuilder]:

@@ -1,4 +1,6 @@
-"""Splits by patient: stratified, seeded, written once with a hash, and refused when they are not what they claim to be."""
+"""Splits by patient: stratified, seeded, written once with a hash, and refused when they are not
+what they claim to be.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ import pandas as pd
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec
 
-RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = "train_reconstruction", "train_diagnosis", "train", "val", "test"
+RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = (
+    "train_reconstruction",
+    "train_diagnosis",
+    "train",
+    "val",
+    "test",
+)
 PARTS = (RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST)
 
 
@@ -28,7 +36,8 @@ class Splits:
       fractions: train, validation and test fractions of the patients.
       patients: patient name -> part.
       digest: SHA-256 over everything else.
-      diagnosis_fraction: fraction of the training patients that train the diagnosis only; 0 where both parts are the same.
+      diagnosis_fraction: fraction of the training patients that train the diagnosis only; 0 where
+        both parts are the same.
     """
 
     seed: int
@@ -42,8 +51,8 @@ class Splits:
 
         Args:
           table: a cohort's table.
-          names: parts. "train" means every training part; "train_reconstruction" and "train_diagnosis" both mean "train" where the
-            training part is not cut.
+          names: parts. "train" means every training part; "train_reconstruction" and
+            "train_diagnosis" both mean "train" where the training part is not cut.
 
         Returns:
           [n] int64, ascending.
@@ -53,11 +62,16 @@ class Splits:
         """
         unknown = [name for name in names if name not in PARTS]
         if unknown or not names:
-            raise ValueError(f"unknown part {', '.join(unknown) or '(none given)'}; there are {', '.join(PARTS)}")
+            raise ValueError(
+                f"unknown part {', '.join(unknown) or '(none given)'}; there are {', '.join(PARTS)}"
+            )
         part = table["patient_id"].map(self.patients)
         if part.isna().any():
             stray = table.loc[part.isna(), "patient_id"].unique()
-            raise ValueError(f"{len(stray)} patients of the table are in no part, e.g. {stray[0]}: make the splits from this cohort")
+            raise ValueError(
+                f"{len(stray)} patients of the table are in no part, e.g. {stray[0]}: "
+                "make the splits from this cohort"
+            )
         wanted = {name for asked in names for name in _meaning(asked)}
         return np.flatnonzero(part.isin(wanted).to_numpy())
 
@@ -82,8 +96,8 @@ def make_splits(
 ) -> Splits:
     """Assigns every patient to one part, so that findings and groups keep their shares.
 
-    Iterative stratification: the rarest trait among the patients left is dealt out first, each patient to the part that lacks most of
-    it; part sizes are exact.
+    Iterative stratification: the rarest trait among the patients left is dealt out first, each
+    patient to the part that lacks most of it; part sizes are exact.
 
     Args:
       table: a cohort's table; a patient has a finding if one of its examples has it.
@@ -99,7 +113,8 @@ def make_splits(
       ValueError: fractions out of range, or too few patients for the parts.
 
     Reference:
-      K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD 2011.
+      K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD
+        2011.
     """
     shares = check_shares(fractions, diagnosis_fraction)
     names, traits = patient_traits(table, spec)
@@ -109,7 +124,9 @@ def make_splits(
     if diagnosis_fraction:
         train = np.flatnonzero(part == 0)
         cut = _stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
-        patients |= {names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)}
+        patients |= {
+            names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)
+        }
     return _sealed(int(seed), shares, patients, float(diagnosis_fraction))
 
 
@@ -119,7 +136,10 @@ def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple
     Raises:
       ValueError: they or the diagnosis fraction are out of range.
     """
-    wrong = ValueError(f"fractions must be three non-negative numbers with sum 1 (train, val, test), got {fractions}")
+    wrong = ValueError(
+        "fractions must be three non-negative numbers with sum 1 (train, val, test), got "
+        f"{fractions}"
+    )
     try:
         shares = tuple(float(value) for value in fractions)
     except (TypeError, ValueError) as error:
@@ -135,13 +155,16 @@ def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np
     """What stratification balances.
 
     Returns:
-      Patient names (sorted) and [P, K] bool: per task "has it", per attribute group "belongs to it" (most frequent group of its images).
+      Patient names (sorted) and [P, K] bool: per task "has it", per attribute group "belongs to it"
+        (most frequent group of its images).
     """
     grouped = table.groupby("patient_id", sort=True)
     columns = [(grouped[task.name].max() > 0).to_numpy() for task in spec.tasks]
     names = [str(name) for name in grouped.groups]
     for attribute in spec.attributes:
-        counts = pd.crosstab(table["patient_id"], table[attribute.name]).reindex(index=names, columns=list(attribute.groups), fill_value=0)
+        counts = pd.crosstab(table["patient_id"], table[attribute.name]).reindex(
+            index=names, columns=list(attribute.groups), fill_value=0
+        )
         largest = counts.to_numpy().argmax(axis=1)
         known = counts.to_numpy().sum(axis=1) > 0
         columns += [known & (largest == group) for group in range(len(attribute.groups))]
@@ -149,7 +172,9 @@ def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np
 
 
 def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
-    """Whole numbers with the given shares (largest remainder); every part with a share gets at least one."""
+    """Whole numbers with the given shares (largest remainder); every part with a share gets at
+    least one.
+    """
     exact = count * np.asarray(shares, float)
     sizes = np.floor(exact + 1e-9).astype(int)
     for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
@@ -162,7 +187,9 @@ def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
     return sizes
 
 
-def _stratify(traits: np.ndarray, shares: Sequence[float], generator: np.random.Generator) -> np.ndarray:
+def _stratify(
+    traits: np.ndarray, shares: Sequence[float], generator: np.random.Generator
+) -> np.ndarray:
     """Assigns rows of `traits` to parts: [P] int."""
     count, kinds = traits.shape
     room = _sizes(count, shares)
@@ -186,14 +213,22 @@ def _stratify(traits: np.ndarray, shares: Sequence[float], generator: np.random.
     return part
 
 
-def _digest(seed: int, fractions: Sequence[float], patients: dict[str, str], diagnosis_fraction: float) -> str:
-    text = json.dumps([seed, list(fractions), diagnosis_fraction, sorted(patients.items())], ensure_ascii=True)
+def _digest(
+    seed: int, fractions: Sequence[float], patients: dict[str, str], diagnosis_fraction: float
+) -> str:
+    text = json.dumps(
+        [seed, list(fractions), diagnosis_fraction, sorted(patients.items())], ensure_ascii=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sealed(seed: int, fractions: tuple[float, ...], patients: dict[str, str], diagnosis_fraction: float) -> Splits:
+def _sealed(
+    seed: int, fractions: tuple[float, ...], patients: dict[str, str], diagnosis_fraction: float
+) -> Splits:
     digest = _digest(seed, fractions, patients, diagnosis_fraction)
-    return Splits(seed, (fractions[0], fractions[1], fractions[2]), patients, digest, diagnosis_fraction)
+    return Splits(
+        seed, (fractions[0], fractions[1], fractions[2]), patients, digest, diagnosis_fraction
+    )
 
 
 def write_splits(path: str | Path, splits: Splits) -> None:
@@ -206,7 +241,10 @@ def write_splits(path: str | Path, splits: Splits) -> None:
     if target.exists():
         there = read_splits(target)
         if there.digest != splits.digest:
-            raise FileExistsError(f"{target} holds other splits (seed {there.seed}, {there.digest[:12]}); they are written once")
+            raise FileExistsError(
+                f"{target} holds other splits (seed {there.seed}, {there.digest[:12]}); "
+                "they are written once"
+            )
         return
     parts: dict[str, list[str]] = {name: [] for name in splits.counts()}
     for patient, part in sorted(splits.patients.items()):
@@ -237,18 +275,27 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
     try:
         content = json.loads(target.read_text(encoding="utf-8"))
         parts, recorded = content["parts"], content["sha256"]
-        found, fractions, diagnosis = int(content["seed"]), tuple(content["fractions"]), float(content["diagnosis_fraction"])
+        found, fractions, diagnosis = (
+            int(content["seed"]),
+            tuple(content["fractions"]),
+            float(content["diagnosis_fraction"]),
+        )
         listed = [(str(patient), part) for part, patients in parts.items() for patient in patients]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{target} is not a splits file: {error!r}") from error
     patients = dict(listed)
     if len(patients) != len(listed):
-        twice = next(name for name, times in Counter(name for name, _ in listed).items() if times > 1)
+        twice = next(
+            name for name, times in Counter(name for name, _ in listed).items() if times > 1
+        )
         raise ValueError(f"{target}: patient {twice} is in more than one part")
     if set(parts) - set(PARTS):
         raise ValueError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
     if _digest(found, fractions, patients, diagnosis) != recorded:
         raise ValueError(f"{target} was changed after it was written: its hash does not match")
     if seed is not None and seed != found:
-        raise ValueError(f"{target} was made with seed {found}, not {seed}: use another work directory for another seed")
+        raise ValueError(
+            f"{target} was made with seed {found}, not {seed}: use another work directory "
+            "for another seed"
+        )
     return _sealed(found, fractions, patients, diagnosis)

@@ -21,7 +21,8 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not a table, or a column is missing or there twice; the message names file and columns.
+      ValueError: not a table, or a column is missing or there twice; the message names file and
+        columns.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}")
@@ -35,7 +36,9 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     header, rows = [name.strip() for name in lines[0]], lines[1:]
     for count, row in enumerate(rows, start=2):
         if len(row) < len(header) or any(row[len(header) :]):
-            raise ValueError(f"{path}: row {count} has {len(row)} cells, the header has {len(header)}")
+            raise ValueError(
+                f"{path}: row {count} has {len(row)} cells, the header has {len(header)}"
+            )
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise ValueError(f"{path}: several columns are named {', '.join(repeated)}")
@@ -49,13 +52,18 @@ def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> N
     """Raises ValueError naming the columns that a table lacks."""
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+        raise ValueError(
+            f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
+        )
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
     """The rows of a text table as dictionaries."""
     names = list(table.columns)
-    return [dict(zip(names, values, strict=True)) for values in zip(*(table[name].tolist() for name in names), strict=True)]
+    return [
+        dict(zip(names, values, strict=True))
+        for values in zip(*(table[name].tolist() for name in names), strict=True)
+    ]
 
 
 def number(text: object) -> float:
@@ -68,5 +76,7 @@ def number(text: object) -> float:
 
 
 def plausible_age(years: float) -> float:
-    """Years where 0 < years <= 120, else NaN: 0 and values above 120 stand for a missing age in these tables."""
+    """Years where 0 < years <= 120, else NaN: 0 and values above 120 stand for a missing age in
+    these tables.
+    """
     return years if 0 < years <= OLDEST else math.nan

@@ -11,7 +11,9 @@ import numpy as np
 from fairrecon_jax.types import Aggregation
 
 
-def aggregate(values: np.ndarray, patients: np.ndarray, how: Aggregation) -> tuple[np.ndarray, np.ndarray]:
+def aggregate(
+    values: np.ndarray, patients: np.ndarray, how: Aggregation
+) -> tuple[np.ndarray, np.ndarray]:
     """One value per patient: the median of scores, or the mean of slice values.
 
     Args:
@@ -20,7 +22,8 @@ def aggregate(values: np.ndarray, patients: np.ndarray, how: Aggregation) -> tup
       how: "median", "mean", or "none" (every row stays).
 
     Returns:
-      Patient names [P], sorted (or `patients` itself for "none"), and values [P] or [P, T], NaN where a patient has no defined value.
+      Patient names [P], sorted (or `patients` itself for "none"), and values [P] or [P, T], NaN
+        where a patient has no defined value.
 
     Raises:
       ValueError: the lengths differ or `how` is unknown.

@@ -32,17 +32,20 @@ class Classifier:
       tasks: names of the tasks.
       columns: their columns in the batch's labels.
       backbone: one of `BACKBONES`.
-      width: channels of the first stage (64 in the published networks); a DenseNet grows by half of it.
+      width: channels of the first stage (64 in the published networks); a DenseNet grows by half of
+        it.
       hidden: widths of the head's hidden layers; (512, 256) for grade and type in the paper.
       input_size: images are resized to this square (224 in the paper); 0 leaves them as they are.
-      input_low: what 0 becomes on its way into the network (-1024 for networks trained the TorchXRayVision way).
+      input_low: what 0 becomes on its way into the network (-1024 for networks trained the
+        TorchXRayVision way).
       input_high: what 1 becomes (1024 there).
       positive_weight: factor of the positive examples' loss, one per task; () for none.
       flip: see `Augmentation`.
       shift: see `Augmentation`.
       gain: see `Augmentation`.
       dtype: type of the computation, "float32" or "bfloat16".
-      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside
+        of one.
       name: name in tables.
     """
 
@@ -65,9 +68,14 @@ class Classifier:
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}")
+            raise ValueError(
+                f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
+            )
         if self.positive_weight and len(self.positive_weight) != len(self.tasks):
-            raise ValueError(f"positive_weight has {len(self.positive_weight)} values for {len(self.tasks)} tasks")
+            raise ValueError(
+                f"positive_weight has {len(self.positive_weight)} values for "
+                f"{len(self.tasks)} tasks"
+            )
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -82,10 +90,19 @@ class Classifier:
     @property
     def network(self) -> nn.Module:
         """The network."""
-        common: dict[str, Any] = {"hidden": self.hidden, "axis_name": self.bn_axis, "dtype": jnp.dtype(self.dtype)}
+        common: dict[str, Any] = {
+            "hidden": self.hidden,
+            "axis_name": self.bn_axis,
+            "dtype": jnp.dtype(self.dtype),
+        }
         if self.backbone == "densenet121":
             return DenseNet(len(self.tasks), growth=self.width // 2, **common)
-        return ResNet(len(self.tasks), depth=int(self.backbone.removeprefix("resnet")), width=self.width, **common)
+        return ResNet(
+            len(self.tasks),
+            depth=int(self.backbone.removeprefix("resnet")),
+            width=self.width,
+            **common,
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -96,8 +113,11 @@ class Classifier:
         """Fresh variables for images of the batch's number of channels."""
         return init_network(self.network, NETWORK, key, self._prepared(batch["image"][:1]))
 
-    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """Mean binary cross-entropy over the known labels, weighted by example; augmented where `train`.
+    def loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
+        """Mean binary cross-entropy over the known labels, weighted by example; augmented where
+        `train`.
 
         Args:
           variables: as made by `init`.
@@ -106,25 +126,38 @@ class Classifier:
           train: augment, batch statistics, and weights averaged over `bn_axis`.
 
         Returns:
-          The scalar (0 if no label is known), and no clean image, the new statistics and the metric "loss".
+          The scalar (0 if no label is known), and no clean image, the new statistics and the metric
+            "loss".
         """
         image = batch["image"]
         if train:
-            image, _ = Augmentation(self.flip, self.shift, self.gain)(image, batch["mask"], batch["example_id"], key)
-        logits, statistics = apply_network(self.network, NETWORK, variables, self._prepared(image), train=train)
+            image, _ = Augmentation(self.flip, self.shift, self.gain)(
+                image, batch["mask"], batch["example_id"], key
+            )
+        logits, statistics = apply_network(
+            self.network, NETWORK, variables, self._prepared(image), train=train
+        )
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
-        """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their number."""
-        logits, _ = apply_network(self.network, NETWORK, variables, self._prepared(batch["image"]), train=False)
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their
+        number.
+        """
+        logits, _ = apply_network(
+            self.network, NETWORK, variables, self._prepared(batch["image"]), train=False
+        )
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
         return {"loss": (loss, batch["weight"] * count)}
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
-        return nn.sigmoid(apply_network(self.network, NETWORK, variables, self._prepared(image), train=False)[0])
+        return nn.sigmoid(
+            apply_network(self.network, NETWORK, variables, self._prepared(image), train=False)[0]
+        )
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
         """Input of the last layer, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
@@ -151,7 +184,9 @@ class Classifier:
         return self.input_low + (self.input_high - self.input_low) * jnp.asarray(image)
 
 
-def masked_cross_entropy(logits: Array, labels: Array, positive_weight: tuple[float, ...] = ()) -> tuple[jax.Array, jax.Array]:
+def masked_cross_entropy(
+    logits: Array, labels: Array, positive_weight: tuple[float, ...] = ()
+) -> tuple[jax.Array, jax.Array]:
     """Binary cross-entropy of each example, averaged over its known labels.
 
     l = w y softplus(-z) + (1 - y) softplus(z) for logit z, label y and positive weight w.
@@ -162,7 +197,8 @@ def masked_cross_entropy(logits: Array, labels: Array, positive_weight: tuple[fl
       positive_weight: T factors of the positive part, or () for 1.
 
     Returns:
-      The mean over known labels [B] (0 where none is), and their number [B] float32; finite with finite gradients whatever is unknown.
+      The mean over known labels [B] (0 where none is), and their number [B] float32; finite with
+        finite gradients whatever is unknown.
     """
     known = ~jnp.isnan(labels)
     y = jnp.where(known, labels, 0.0)

@@ -13,8 +13,9 @@ from fairrecon_jax.types import Array
 def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
     """Gradient-weighted class activation maps (Grad-CAM) of every score.
 
-    G_t = ReLU(sum_k a_tk A_k) with a_tk = mean over the h w places of d s_t / d A_k, for maps A_k and scores s_t. Behind global average
-    pooling and one linear layer of weights w, G_t = ReLU(sum_k w_tk A_k) / (h w): the share of each place in the score, where positive.
+    G_t = ReLU(sum_k a_tk A_k) with a_tk = mean over the h w places of d s_t / d A_k, for maps A_k
+    and scores s_t. Behind global average pooling and one linear layer of weights w, G_t =
+    ReLU(sum_k w_tk A_k) / (h w): the share of each place in the score, where positive.
 
     Args:
       head: maps -> scores [B, T] before the sigmoid, each example by itself.
@@ -23,7 +24,8 @@ def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
     Returns:
       [B, T, h, w] float32, at least 0; 0 everywhere where nothing speaks for the score.
 
-    Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
+    Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-based Localization", ICCV 2017.
     """
     scores, pull = jax.vjp(head, maps)
     size, tasks = scores.shape

@@ -27,7 +27,9 @@ class Diagnoser(Trainable, Protocol):
         ...
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
-        """Scores [B, T] of images [B, H, W, 1] in [0, 1], or mask probabilities [B, H, W, S]; in [0, 1]."""
+        """Scores [B, T] of images [B, H, W, 1] in [0, 1], or mask probabilities [B, H, W, S]; in
+        [0, 1].
+        """
         ...
 
 
@@ -61,16 +63,21 @@ register = registrar(DIAGNOSERS, "diagnoser")
 
 
 def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tuple[int, ...]:
-    """Columns of `labels` (classification) or channels of `mask` (segmentation) that hold the tasks.
+    """Columns of `labels` (classification) or channels of `mask` (segmentation) that hold the
+    tasks.
 
     Raises:
-      ValueError: no task is given, or one is not a task of that kind in the specification; the message lists those that are.
+      ValueError: no task is given, or one is not a task of that kind in the specification; the
+        message lists those that are.
     """
     names = [t.name for t in spec.tasks if t.kind == kind]
     wrong = [t for t in tasks if t not in names]
     if wrong or not tasks:
         asked = ", ".join(map(repr, wrong)) or "no task at all"
-        raise ValueError(f"{asked} is not a {kind} task of cohort {spec.name!r}; these are: {', '.join(names) or 'none'}")
+        raise ValueError(
+            f"{asked} is not a {kind} task of cohort {spec.name!r}; these are: "
+            f"{', '.join(names) or 'none'}"
+        )
     return tuple(names.index(t) for t in tasks)
 
 
@@ -87,7 +94,10 @@ def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
     for name, diagnoser in diagnosers:
         for task in diagnoser.tasks:
             if task in readers:
-                raise ValueError(f"task {task!r} is read by the diagnosers {readers[task]} and {name}: give each its own tasks")
+                raise ValueError(
+                    f"task {task!r} is read by the diagnosers {readers[task]} and {name}: "
+                    "give each its own tasks"
+                )
             readers[task] = name
 
 
@@ -109,7 +119,12 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
     """
     fixed = {"tasks", "columns"} & set(fields)
     if fixed:
-        raise ValueError(f"diagnoser {kind!r}: {', '.join(sorted(fixed))} follow from the specification and cannot be set")
+        raise ValueError(
+            f"diagnoser {kind!r}: {', '.join(sorted(fixed))} follow from the "
+            "specification and cannot be set"
+        )
     judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
     columns = task_columns(spec, tuple(tasks), judged) if judged else ()
-    return build(DIAGNOSERS, kind, "diagnoser", {**fields, "tasks": tuple(tasks), "columns": columns})
+    return build(
+        DIAGNOSERS, kind, "diagnoser", {**fields, "tasks": tuple(tasks), "columns": columns}
+    )

@@ -25,7 +25,8 @@ NETWORK = "segmenter"
 @register("segmenter")
 @dataclass(frozen=True)
 class Segmenter:
-    """U-Net with one sigmoid per task; loss = dice_weight (1 - soft Dice) + (1 - dice_weight) mean |p - t|.
+    """U-Net with one sigmoid per task; loss = dice_weight (1 - soft Dice) + (1 - dice_weight) mean
+    |p - t|.
 
     Without normalisation this loss collapses to the empty mask where most slices hold no tumour.
 
@@ -34,8 +35,9 @@ class Segmenter:
       columns: their channels in the batch's mask.
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
-      norm: "batch" (paper) or "group"; None is refused. With "group" some start values never lift a mask above the threshold: on the
-        small brain MRI sample one start of two stayed at probabilities below 0.5 through 800 updates.
+      norm: "batch" (paper) or "group"; None is refused. With "group" some start values never lift a
+        mask above the threshold: on the small brain MRI sample one start of two stayed at
+        probabilities below 0.5 through 800 updates.
       groups: channel groups of "group".
       dice_weight: part of the Dice term.
       smooth: added to numerator and denominator of the soft Dice, in pixels.
@@ -44,7 +46,8 @@ class Segmenter:
       shift: see `Augmentation`.
       gain: see `Augmentation`.
       dtype: type of the computation, "float32" or "bfloat16".
-      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside
+        of one.
       name: name in tables.
     """
 
@@ -67,12 +70,23 @@ class Segmenter:
 
     def __post_init__(self) -> None:
         if self.norm not in ("group", "batch"):
-            raise ValueError(f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without one it learns the empty mask")
+            raise ValueError(
+                f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without "
+                "one it learns the empty mask"
+            )
 
     @property
     def network(self) -> UNet:
         """The network."""
-        return UNet(len(self.tasks), self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype))
+        return UNet(
+            len(self.tasks),
+            self.width,
+            self.depth,
+            self.norm,
+            self.groups,
+            self.bn_axis,
+            jnp.dtype(self.dtype),
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -83,11 +97,14 @@ class Segmenter:
         """Fresh variables for images of the batch's size."""
         return init_network(self.network, NETWORK, key, batch["image"][:1])
 
-    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """w (1 - soft Dice of the whole batch) + (1 - w) mean |p - t|, w = `dice_weight`; augmented where `train`.
+    def loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
+        """w (1 - soft Dice of the whole batch) + (1 - w) mean |p - t|, w = `dice_weight`; augmented
+        where `train`.
 
-        The Dice term pools overlap and area over the batch (and over `bn_axis`): per slice, the many slices without a tumour would each pay
-        for the empty mask, and the network learns it.
+        The Dice term pools overlap and area over the batch (and over `bn_axis`): per slice, the
+        many slices without a tumour would each pay for the empty mask, and the network learns it.
 
         Args:
           variables: as made by `init`.
@@ -100,16 +117,28 @@ class Segmenter:
         """
         image, truth = batch["image"], self._truth(batch)
         if train:
-            image, truth = Augmentation(self.flip, self.shift, self.gain)(image, truth, batch["example_id"], key)
+            image, truth = Augmentation(self.flip, self.shift, self.gain)(
+                image, truth, batch["example_id"], key
+            )
         logits, statistics = apply_network(self.network, NETWORK, variables, image, train=train)
-        probability, weight, axis = nn.sigmoid(logits), batch["weight"], self.bn_axis if train else None
-        distance = weighted_mean(jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3)), weight, axis)
+        probability, weight, axis = (
+            nn.sigmoid(logits),
+            batch["weight"],
+            self.bn_axis if train else None,
+        )
+        distance = weighted_mean(
+            jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3)), weight, axis
+        )
         dice = jnp.mean(pooled_soft_dice(probability, truth, weight, self.smooth, axis))
         loss = self.dice_weight * (1.0 - dice) + (1.0 - self.dice_weight) * distance
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
-        """Per-example "loss", and "dice" of the thresholded mask over the task channels that hold tumour, weighted by their number."""
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss", and "dice" of the thresholded mask over the task channels that hold
+        tumour, weighted by their number.
+        """
         truth = self._truth(batch)
         probability = self.predict(variables, batch["image"])
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
@@ -125,7 +154,9 @@ class Segmenter:
         return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, train=False)[0])
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
-        """Means of the channels at the bottom of the U-Net, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
+        """Means of the channels at the bottom of the U-Net, [B, F] float32, of images [B, H, W, 1]
+        in [0, 1].
+        """
         return features(self.network, NETWORK, variables, image)
 
     def _truth(self, batch: Batch) -> jax.Array:
@@ -135,11 +166,16 @@ class Segmenter:
     def _losses(self, probability: jax.Array, truth: jax.Array) -> jax.Array:
         """The loss of each example, [B]."""
         dice = jnp.mean(1.0 - soft_dice(probability, truth, self.smooth), axis=1)
-        return self.dice_weight * dice + (1.0 - self.dice_weight) * jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3))
+        return self.dice_weight * dice + (1.0 - self.dice_weight) * jnp.mean(
+            jnp.abs(probability - truth), axis=(1, 2, 3)
+        )
 
 
-def pooled_soft_dice(probability: Array, truth: Array, weight: Array, smooth: float, axis_name: str | None = None) -> jax.Array:
-    """(2 sum(w p t) + s) / (sum(w p) + sum(w t) + s) of each channel, sums over the pixels of all examples.
+def pooled_soft_dice(
+    probability: Array, truth: Array, weight: Array, smooth: float, axis_name: str | None = None
+) -> jax.Array:
+    """(2 sum(w p t) + s) / (sum(w p) + sum(w t) + s) of each channel, sums over the pixels of all
+    examples.
 
     Args:
       probability: [B, H, W, S] in [0, 1].
@@ -170,11 +206,14 @@ def soft_dice(probability: Array, truth: Array, smooth: float) -> jax.Array:
       [B, S].
     """
     overlap = jnp.sum(probability * truth, axis=(1, 2))
-    return (2.0 * overlap + smooth) / (jnp.sum(probability, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2)) + smooth)
+    return (2.0 * overlap + smooth) / (
+        jnp.sum(probability, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2)) + smooth
+    )
 
 
 def dice_score(predicted: Array, truth: Array) -> jax.Array:
-    """2 |P and T| / (|P| + |T|) of each example and channel; 0 if one of them is empty, NaN if both are.
+    """2 |P and T| / (|P| + |T|) of each example and channel; 0 if one of them is empty, NaN if both
+    are.
 
     Args:
       predicted: [B, H, W, S] bool.

@@ -16,9 +16,11 @@ from fairrecon_jax.types import Array
 class Precondition:
     """A clean estimate of which the network gives only what is not known beforehand.
 
-    X_t = mu + k_t (x_t - mu) + c_t F((x_t - mu) / s_t, mu, t) with s_t^2 = a_t^2 sd^2 + sg_t^2, c_t^2 = (1 - k_t a_t)^2 sd^2 + k_t^2 sg_t^2
-    and k_t = a_t fine^2 / (a_t^2 fine^2 + sg_t^2): the best linear estimate of a white x_0 - mu of deviation `fine`. What a degraded image
-    lacks is mostly smooth, and seen in mu. With fine = sd the linear part would hand on noise that F had to take out again.
+    X_t = mu + k_t (x_t - mu) + c_t F((x_t - mu) / s_t, mu, t) with s_t^2 = a_t^2 sd^2 + sg_t^2,
+    c_t^2 = (1 - k_t a_t)^2 sd^2 + k_t^2 sg_t^2 and k_t = a_t fine^2 / (a_t^2 fine^2 + sg_t^2): the
+    best linear estimate of a white x_0 - mu of deviation `fine`. What a degraded image lacks is
+    mostly smooth, and seen in mu. With fine = sd the linear part would hand on noise that F had to
+    take out again.
 
     Attributes:
       sde: the equation.
@@ -26,7 +28,8 @@ class Precondition:
       fine: deviation of that part of it which neighbouring pixels do not share.
 
     Reference:
-      Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022.
+      Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative
+        Models", NeurIPS 2022.
     """
 
     sde: SDE
@@ -35,7 +38,10 @@ class Precondition:
 
     def __post_init__(self) -> None:
         if not 0 < self.fine <= self.sd:
-            raise ValueError(f"precondition needs deviations 0 < fine <= sd, got sd {self.sd} and fine {self.fine}")
+            raise ValueError(
+                f"precondition needs deviations 0 < fine <= sd, got sd {self.sd} and fine "
+                f"{self.fine}"
+            )
 
     @functools.cached_property
     def size(self) -> np.ndarray:
@@ -50,11 +56,15 @@ class Precondition:
     @functools.cached_property
     def scale(self) -> np.ndarray:
         """[T + 1] float64, c_t: the deviation of what F has to give; 0 at t = 0."""
-        return np.sqrt((1 - self.skip * self.sde.a) ** 2 * self.sd**2 + self.skip**2 * self.sde.sg**2)
+        return np.sqrt(
+            (1 - self.skip * self.sde.a) ** 2 * self.sd**2 + self.skip**2 * self.sde.sg**2
+        )
 
     @functools.cached_property
     def gain(self) -> np.ndarray:
-        """[T + 1] float64, how far the mean of a reverse step moves per unit of F: 2 lam^2 theta_t dt a_t c_t / sg_t^2; 1 at t = 0."""
+        """[T + 1] float64, how far the mean of a reverse step moves per unit of F: 2 lam^2 theta_t
+        dt a_t c_t / sg_t^2; 1 at t = 0.
+        """
         sde = self.sde
         moved = 2 * sde.lam**2 * sde.theta * sde.dt * sde.a * self.scale
         return np.divide(moved, sde.sg**2, out=np.ones(sde.T + 1), where=sde.sg > 0)
@@ -73,6 +83,7 @@ class Precondition:
         """
         sde = self.sde
         of_state, of_output = (
-            np.divide(part, sde.sg, out=np.zeros(sde.T + 1), where=sde.sg > 0) for part in (1 - sde.a * self.skip, sde.a * self.scale)
+            np.divide(part, sde.sg, out=np.zeros(sde.T + 1), where=sde.sg > 0)
+            for part in (1 - sde.a * self.skip, sde.a * self.scale)
         )
         return at(of_state, t) * (x - mu) - at(of_output, t) * output

@@ -1,10 +1,12 @@
-"""Samplers of the reverse equation: a table of coefficients per method, and one scan that runs any of them.
+"""Samplers of the reverse equation: a table of coefficients per method, and one scan that runs any
+of them.
 
 Every step from time t to s < t is
 
   x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,   X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
 
-with X_prev the clean estimate of the step before and z standard normal. With l_t = ln(a_t / sg_t), h = l_s - l_t and h' the h before:
+with X_prev the clean estimate of the step before and z standard normal. With l_t = ln(a_t / sg_t),
+h = l_s - l_t and h' the h before:
 
   ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),  order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
   sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),  order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
@@ -15,7 +17,8 @@ with X_prev the clean estimate of the step before and z standard normal. With l_
 First and last step are of order 1; the last step of `ode`, `sde` and `posterior` returns X_t.
 
 References:
-  Luo et al., ICML 2023 (Euler); Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers", ICLR 2025,
+  Luo et al., ICML 2023 (Euler); Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based
+    on ODE and SDE Solvers", ICLR 2025,
   arXiv 2502.07856 (exponential integrators).
 """
 
@@ -54,7 +57,8 @@ class Coefficients(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """A method, its number of steps (= network evaluations) and where they lie: t_i = round(T (1 - i / steps)^rho), i = 0 .. steps.
+    """A method, its number of steps (= network evaluations) and where they lie: t_i = round(T (1 -
+    i / steps)^rho), i = 0 .. steps.
 
     Attributes:
       method: see the module.
@@ -73,9 +77,14 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ValueError(f"unknown sampling method {self.method!r}; choose one of {', '.join(METHODS)}")
+            raise ValueError(
+                f"unknown sampling method {self.method!r}; choose one of {', '.join(METHODS)}"
+            )
         if self.order not in ((1, 2) if self.method in ("ode", "sde") else (1,)):
-            raise ValueError(f"{self.method} has no order {self.order}: order 2 is for ode and sde, the others have order 1")
+            raise ValueError(
+                f"{self.method} has no order {self.order}: order 2 is for ode and sde, "
+                "the others have order 1"
+            )
         if not self.rho > 0:
             raise ValueError(f"rho must be positive, got {self.rho}")
         if self.steps < 1:
@@ -87,10 +96,13 @@ class Sampler:
         Raises:
           ValueError: two times are the same.
         """
-        times = np.round(T * (1 - np.arange(self.steps + 1) / self.steps) ** self.rho).astype(np.int64)
+        times = np.round(T * (1 - np.arange(self.steps + 1) / self.steps) ** self.rho).astype(
+            np.int64
+        )
         if (np.diff(times) >= 0).any():
             raise ValueError(
-                f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two of them are the same; "
+                f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two "
+                "of them are the same; "
                 "take fewer steps or a rho nearer 1"
             )
         return times
@@ -126,7 +138,9 @@ def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
         elif sampler.method == "posterior":
             step = _posterior(sde, t, s)
         else:
-            step = _exponential(sde, t, s, sampler.method == "sde", before if sampler.order == 2 else None)
+            step = _exponential(
+                sde, t, s, sampler.method == "sde", before if sampler.order == 2 else None
+            )
             before = _log_ratio(sde, s) - _log_ratio(sde, t)
         rows.append((t, sde.a[t], sde.sg[t], *step))
     return np.array(rows, np.float64)
@@ -148,11 +162,17 @@ def _posterior(sde: SDE, t: int, s: int) -> Coefficients:
     """Mean and deviation of x_s given x_t and x_0."""
     between, below = sde.a[t] / sde.a[s], 1 - sde.a[t] ** 2
     left, gained = 1 - sde.a[s] ** 2, 1 - between**2
-    return Coefficients(between * left / below, sde.a[s] * gained / below, n=sde.lam * math.sqrt(left * gained / below))
+    return Coefficients(
+        between * left / below,
+        sde.a[s] * gained / below,
+        n=sde.lam * math.sqrt(left * gained / below),
+    )
 
 
 def _exponential(sde: SDE, t: int, s: int, noisy: bool, before: float | None) -> Coefficients:
-    """The exact step for a clean estimate that is constant (order 1) or linear in l (order 2, where `before` is the h before)."""
+    """The exact step for a clean estimate that is constant (order 1) or linear in l (order 2, where
+    `before` is the h before).
+    """
     h, rate = _log_ratio(sde, s) - _log_ratio(sde, t), 2 if noisy else 1
     gained = -math.expm1(-rate * h)
     p = sde.sg[s] / sde.sg[t] * (math.exp(-h) if noisy else 1.0)
@@ -175,10 +195,13 @@ def initial_state(mu: Array, keys: Key, lam: float) -> jax.Array:
     return jnp.asarray(mu, jnp.float32) + lam * _normal(keys, 0, mu.shape[1:])
 
 
-def sample(noise: NoiseModel, mu: Array, keys: Key, table: np.ndarray, lam: float, clip: bool = False) -> jax.Array:
+def sample(
+    noise: NoiseModel, mu: Array, keys: Key, table: np.ndarray, lam: float, clip: bool = False
+) -> jax.Array:
     """Runs a step table from `initial_state` to time 0.
 
-    All randomness is a function of the example's key and the step, so that a sample does not depend on the batch it is in.
+    All randomness is a function of the example's key and the step, so that a sample does not depend
+    on the batch it is in.
 
     Args:
       noise: the network's noise estimate.
@@ -193,7 +216,9 @@ def sample(noise: NoiseModel, mu: Array, keys: Key, table: np.ndarray, lam: floa
     """
     mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())
 
-    def step(carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, tuple[jax.Array, ...]]) -> tuple[tuple[jax.Array, jax.Array], None]:
+    def step(
+        carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, tuple[jax.Array, ...]]
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
         (x, before), (number, (t, a, sg, p, q, w, n)) = carry, row
         clean = mu + (x - mu - sg * noise(x, jnp.broadcast_to(t, mu.shape[:1]))) / a
         if clip:

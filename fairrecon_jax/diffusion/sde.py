@@ -1,14 +1,17 @@
-"""The mean-reverting stochastic differential equation that turns an original image into its degraded version plus a little noise.
+"""The mean-reverting stochastic differential equation that turns an original image into its
+degraded version plus a little noise.
 
-dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, mu the degraded image and x_0 the original. Times are the integers
-0 .. T; with Th_t the integral of theta, a_t = exp(-Th_t) and sg_t = lam sqrt(1 - a_t^2):
+dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, mu the degraded image and
+x_0 the original. Times are the integers 0 .. T; with Th_t the integral of theta, a_t = exp(-Th_t)
+and sg_t = lam sqrt(1 - a_t^2):
 
   x_t | x_0 ~ N(mu + a_t (x_0 - mu), sg_t^2),  a_T = eps.
 
 A network learns the noise e of x_t = mu + a_t (x_0 - mu) + sg_t e; the score is -e / sg_t.
 
 References:
-  Luo, Gustafsson, Zhao, Sjölund, Schön, "Image Restoration with Mean-Reverting Stochastic Differential Equations", ICML 2023.
+  Luo, Gustafsson, Zhao, Sjölund, Schön, "Image Restoration with Mean-Reverting Stochastic
+    Differential Equations", ICML 2023.
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True)
 class SDE:
-    """The equation on T unit steps; tables are float64 numpy of length T + 1, everything computed from them is float32.
+    """The equation on T unit steps; tables are float64 numpy of length T + 1, everything computed
+    from them is float32.
 
     Attributes:
-      schedule: theta_t before scaling: "cosine" (paper; 1 - a squared cosine), "linear" (from 0.0001 to 0.02) or "constant".
+      schedule: theta_t before scaling: "cosine" (paper; 1 - a squared cosine), "linear" (from
+        0.0001 to 0.02) or "constant".
       T: number of steps.
       lam: stationary noise level, in units of the image range (10/255 in the paper).
       eps: a_T, what is left of the original at time T.
@@ -56,11 +61,14 @@ class SDE:
         if not 0 < self.eps < 1:
             raise ValueError(f"eps must lie between 0 and 1, got {self.eps}")
 
-    # -- tables ----------------------------------------------------------------------------------------------------------------
+    # -- tables
+    # ----------------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def theta(self) -> np.ndarray:
-        """[T + 1] float64, the speed of mean reversion before scaling by `dt`; theta_0 has no part in anything."""
+        """[T + 1] float64, the speed of mean reversion before scaling by `dt`; theta_0 has no part
+        in anything.
+        """
         if self.schedule == "linear":
             return np.linspace(1e-4, 0.02, self.T + 1)
         if self.schedule == "constant":
@@ -92,7 +100,9 @@ class SDE:
 
     @functools.cached_property
     def _optimal(self) -> tuple[np.ndarray, np.ndarray]:
-        """[T + 1] float64 each, the weights of x_t - mu and of x_0 - mu in the optimal reverse state; index 0 is not used."""
+        """[T + 1] float64 each, the weights of x_t - mu and of x_0 - mu in the optimal reverse
+        state; index 0 is not used.
+        """
         step, total, before = self.theta * self.dt, self.Th, np.concatenate([[0.0], self.Th[:-1]])
         total = np.where(np.arange(self.T + 1) > 0, total, 1.0)
         below = -np.expm1(-2 * total)
@@ -100,7 +110,8 @@ class SDE:
         of_image = np.exp(-before) * -np.expm1(-2 * step) / below
         return of_state, of_image
 
-    # -- the process -----------------------------------------------------------------------------------------------------------
+    # -- the process
+    # -----------------------------------------------------------------------------------------------------------
 
     def forward(self, image: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
         """The state at time t: x_t = mu + a_t (x_0 - mu) + sg_t e.
@@ -123,7 +134,8 @@ class SDE:
     def clean(self, x: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
         """The clean estimate X_t = mu + (x_t - mu - sg_t e) / a_t; differentiable, not clipped.
 
-        An error of the noise is amplified by sg_t / a_t: 0.1 at half of the default's time, 7.8 at its end.
+        An error of the noise is amplified by sg_t / a_t: 0.1 at half of the default's time, 7.8 at
+        its end.
 
         Args:
           x: x_t [B, H, W, C].
@@ -137,7 +149,8 @@ class SDE:
         return jnp.asarray(mu) + (x - mu - at(self.sg, t) * noise) / at(self.a, t)
 
     def reverse_mean(self, x: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
-        """The mean of one Euler step of the reverse equation, x_t - (theta_t (mu - x_t) - sigma_t^2 score) dt.
+        """The mean of one Euler step of the reverse equation, x_t - (theta_t (mu - x_t) - sigma_t^2
+        score) dt.
 
         Args:
           x: x_t [B, H, W, C].
@@ -149,13 +162,16 @@ class SDE:
           [B, H, W, C] float32, an estimate of x_{t-1}.
         """
         step = self.theta * self.dt
-        pull = np.divide(2 * self.lam**2 * step, self.sg, out=np.zeros(self.T + 1), where=self.sg > 0)
+        pull = np.divide(
+            2 * self.lam**2 * step, self.sg, out=np.zeros(self.T + 1), where=self.sg > 0
+        )
         return jnp.asarray(x) + at(step, t) * (x - mu) - at(pull, t) * noise
 
     def optimal_reverse(self, x: Array, image: Array, mu: Array, t: Array) -> jax.Array:
         """The most likely x_{t-1} given x_t and x_0, which is its conditional mean.
 
-        mu + A (1 - C^2) / (1 - B^2) (x_t - mu) + C (1 - A^2) / (1 - B^2) (x_0 - mu), A = exp(-theta_t dt), B = a_t, C = a_{t-1}.
+        mu + A (1 - C^2) / (1 - B^2) (x_t - mu) + C (1 - A^2) / (1 - B^2) (x_0 - mu), A =
+        exp(-theta_t dt), B = a_t, C = a_{t-1}.
 
         Args:
           x: x_t [B, H, W, C].
@@ -171,5 +187,7 @@ class SDE:
 
 
 def at(table: np.ndarray, t: Array) -> jax.Array:
-    """Entries of a table at the times of a batch, shaped to multiply images: [B] int32 -> [B, 1, 1, 1] float32."""
+    """Entries of a table at the times of a batch, shaped to multiply images: [B] int32 -> [B, 1, 1,
+    1] float32.
+    """
     return jnp.asarray(table, jnp.float32)[t][:, None, None, None]

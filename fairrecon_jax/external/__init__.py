@@ -1,4 +1,6 @@
-"""Prediction tables from anywhere: a CSV or parquet file and a mapping that says which column is what, checked and made ours."""
+"""Prediction tables from anywhere: a CSV or parquet file and a mapping that says which column is
+what, checked and made ours.
+"""
 
 from fairrecon_jax.external.mapping import options_of
 from fairrecon_jax.external.read import read_table

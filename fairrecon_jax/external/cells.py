@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
-CELL = re.compile(rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$", re.IGNORECASE)
+CELL = re.compile(
+    rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$",
+    re.IGNORECASE,
+)
 
 
 def number(cell: object) -> float:
@@ -28,7 +31,9 @@ def number(cell: object) -> float:
 
 
 def text(value: object) -> str | None:
-    """A group's name: whole numbers without their decimal point, printed tensors as their number; blank is None."""
+    """A group's name: whole numbers without their decimal point, printed tensors as their number;
+    blank is None.
+    """
     try:
         parsed = number(value)
     except ValueError:
@@ -38,7 +43,11 @@ def text(value: object) -> str | None:
 
 def words(cells: pd.Series) -> pd.Series:
     """Cells as text without blanks around it; an empty one is missing."""
-    return cells.astype(object).map(lambda cell: str(cell).strip() or None, na_action="ignore").astype(object)
+    return (
+        cells.astype(object)
+        .map(lambda cell: str(cell).strip() or None, na_action="ignore")
+        .astype(object)
+    )
 
 
 def check(good: pd.Series, where: str, wanted: str) -> None:
@@ -51,7 +60,8 @@ def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
     """A column by name; a missing one is an error that says who asked for it."""
     if column not in list(frame.columns):
         raise ValueError(
-            f"the table has no column {column!r}, which the mapping names for {what}; its columns are {list(frame.columns)[:30]}"
+            f"the table has no column {column!r}, which the mapping names for {what}; its "
+            f"columns are {list(frame.columns)[:30]}"
         )
     return frame[column]
 

@@ -33,11 +33,18 @@ import yaml
 from fairrecon_jax.assessment import AssessOptions
 
 KEYS = frozenset(
-    "name title modality citation example patient split level reconstructor mitigation seed tasks attributes image_metrics options".split()
+    "name title modality citation example patient split level reconstructor mitigation "
+    "seed tasks attributes image_metrics options".split()
 )
 METRICS = frozenset(("psnr", "ssim", "nrmse", "lpips"))
-RESERVED = METRICS | frozenset("example_id patient_id split level reconstructor mitigation seed cohort".split())
-KNOWN_ATTRIBUTES = {"sex": ("sex", "gender"), "age": ("age", "age_at_cxr"), "race": ("race", "primary_race")}
+RESERVED = METRICS | frozenset(
+    "example_id patient_id split level reconstructor mitigation seed cohort".split()
+)
+KNOWN_ATTRIBUTES = {
+    "sex": ("sex", "gender"),
+    "age": ("age", "age_at_cxr"),
+    "race": ("race", "primary_race"),
+}
 KNOWN_PATIENTS = ("patient_id", "patientid", "patient", "patient id")
 PUBLISHED_LEVEL, PUBLISHED_AGE_CUT = 1e4, 62.0
 
@@ -60,7 +67,9 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
     if isinstance(mapping, Mapping):
         return dict(mapping)
     if not isinstance(mapping, str | os.PathLike):
-        raise ValueError(f"a mapping is a dictionary or the path of a YAML file, got {type(mapping).__name__}")
+        raise ValueError(
+            f"a mapping is a dictionary or the path of a YAML file, got {type(mapping).__name__}"
+        )
     source = Path(mapping)
     if not source.is_file():
         raise FileNotFoundError(f"no mapping at {source}")
@@ -78,7 +87,8 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     findings = [c for c in frame.columns if f"{c}_recon" in frame.columns]
     if not findings:
         raise ValueError(
-            "this is not the published code's CSV (no columns <Finding>, <Finding>_class, <Finding>_recon) and no mapping with "
+            "this is not the published code's CSV (no columns <Finding>, "
+            "<Finding>_class, <Finding>_recon) and no mapping with "
             f"'tasks' was given; its columns are {list(frame.columns)[:20]}"
         )
     lower = {str(c).lower(): c for c in frame.columns}
@@ -86,7 +96,10 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     for finding in findings:
         name = re.sub(r"\W+", "_", finding.strip().lower())
         if name in tasks:
-            raise ValueError(f"the columns {tasks[name]['label']!r} and {finding!r} are both called {name!r}; rename one or give a mapping")
+            raise ValueError(
+                f"the columns {tasks[name]['label']!r} and {finding!r} are both called "
+                f"{name!r}; rename one or give a mapping"
+            )
         tasks[name] = {"label": finding, "reconstructed": f"{finding}_recon", "title": finding}
         if f"{finding}_class" in frame.columns:
             tasks[name]["original"] = f"{finding}_class"
@@ -94,8 +107,17 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     for name, spellings in KNOWN_ATTRIBUTES.items():
         column = next((lower[s] for s in spellings if s in lower), None)
         if column is not None:
-            attributes[name] = {"column": column, "cut": PUBLISHED_AGE_CUT, "per": "image"} if name == "age" else {"column": column}
-    found: dict[str, Any] = {"name": source.stem, "modality": "xray", "tasks": tasks, "attributes": attributes}
+            attributes[name] = (
+                {"column": column, "cut": PUBLISHED_AGE_CUT, "per": "image"}
+                if name == "age"
+                else {"column": column}
+            )
+    found: dict[str, Any] = {
+        "name": source.stem,
+        "modality": "xray",
+        "tasks": tasks,
+        "attributes": attributes,
+    }
     patient = next((lower[s] for s in KNOWN_PATIENTS if s in lower), None)
     found |= {"patient": patient} if patient is not None else {}
     found |= {"split": lower["split"]} if "split" in lower else {}
@@ -109,11 +131,17 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
       ValueError: an option is unknown or out of range; the message names it.
     """
     given = entries("mapping 'options'", mapping.get("options"))
-    lists = {k: tuple(tuple(v) if isinstance(v, list) else v for v in value) for k, value in given.items() if isinstance(value, list)}
+    lists = {
+        k: tuple(tuple(v) if isinstance(v, list) else v for v in value)
+        for k, value in given.items()
+        if isinstance(value, list)
+    }
     try:
         return AssessOptions(**{**given, **lists})
     except TypeError as error:
-        raise ValueError(f"mapping 'options': {error}; the options are those of AssessOptions") from error
+        raise ValueError(
+            f"mapping 'options': {error}; the options are those of AssessOptions"
+        ) from error
 
 
 def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -139,16 +167,25 @@ def entries(where: str, given: Any) -> dict[str, Any]:
         raise ValueError(f"{where} must hold 'name: entry' pairs, got {given!r}")
     unnamed = [name for name in given if not isinstance(name, str) or not name.strip()]
     if unnamed:
-        raise ValueError(f"{where} has the name {unnamed[0]!r}; names are text, in quotes where YAML reads something else")
+        raise ValueError(
+            f"{where} has the name {unnamed[0]!r}; names are text, in quotes where YAML "
+            "reads something else"
+        )
     return dict(given)
 
 
 def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
     """Refuses names of tasks and attributes that would overwrite a column of the table."""
-    for kind, names, taken in (("tasks", tasks, RESERVED), ("attributes", attributes, RESERVED | set(tasks))):
+    for kind, names, taken in (
+        ("tasks", tasks, RESERVED),
+        ("attributes", attributes, RESERVED | set(tasks)),
+    ):
         for name in names:
             if name in taken or (kind == "attributes" and "__" in name):
-                raise ValueError(f"{kind}.{name}: this name is taken; choose one without '__' that is not among {sorted(taken)}")
+                raise ValueError(
+                    f"{kind}.{name}: this name is taken; choose one without '__' that is "
+                    f"not among {sorted(taken)}"
+                )
 
 
 def one_of(where: str, value: Any, owner: type, field: str) -> Any:

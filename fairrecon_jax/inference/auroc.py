@@ -1,7 +1,8 @@
 """Paired bootstrap of AUROCs, overall and within groups, by patient or image.
 
-Each replicate reweights images by how often their patient was drawn; one sort per score serves all replicates.
-The cost grows with replicates x images: `did_test_auroc` and `delong_change` are the fast ways to decide.
+Each replicate reweights images by how often their patient was drawn; one sort per score serves all
+replicates. The cost grows with replicates x images: `did_test_auroc` and `delong_change` are the
+fast ways to decide.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def weighted_auroc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> 
         below = np.cumsum(down, 1)
         pairs = below[:, -1] * up.sum(1)
         favourable = np.einsum("rn,rn->r", up, below - down / 2)
-        area[first : first + ROWS] = np.where(pairs > 0, favourable / np.where(pairs > 0, pairs, 1), np.nan)
+        area[first : first + ROWS] = np.where(
+            pairs > 0, favourable / np.where(pairs > 0, pairs, 1), np.nan
+        )
     return area
 
 
@@ -92,32 +95,55 @@ def bootstrap_auroc(
       method: "bca" (acceleration from DeLong influences; "percentile" for the gap) or "percentile".
 
     Returns:
-      "overall" [...] (everyone, unknown groups included), "auroc" [..., G] and "gap" [...] (largest minus smallest AUROC).
+      "overall" [...] (everyone, unknown groups included), "auroc" [..., G] and "gap" [...] (largest
+        minus smallest AUROC).
 
     Raises:
       ValueError: shapes disagree or an option is out of range.
     """
     check_options(replicates, alpha, resample, method)
     who = counts.index_patients(patient)
-    lead, (o, r, y, g) = counts.align((score_original, score_reconstructed, label, group), len(who.codes))
-    units, total = (who.codes, who.total) if resample == "patient" else (np.arange(len(who.codes)), len(who.codes))
+    lead, (o, r, y, g) = counts.align(
+        (score_original, score_reconstructed, label, group), len(who.codes)
+    )
+    units, total = (
+        (who.codes, who.total)
+        if resample == "patient"
+        else (np.arange(len(who.codes)), len(who.codes))
+    )
     weights = _all_weights(key, replicates, total)
     known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
     columns = []
     for member in [known, *(known & (g == i) for i in range(groups))]:
         columns.append(_member(o, r, y, member, units, total, weights))
     point, drawn, bend = (np.stack(part, -1) for part in zip(*columns))
-    everyone = summarise(tuple(point[..., 0]), tuple(drawn[..., 0]), tuple(bend[..., 0]), alpha, method)
-    within = summarise(tuple(point[..., 1:]), tuple(drawn[..., 1:]), tuple(bend[..., 1:]), alpha, method)
+    everyone = summarise(
+        tuple(point[..., 0]), tuple(drawn[..., 0]), tuple(bend[..., 0]), alpha, method
+    )
+    within = summarise(
+        tuple(point[..., 1:]), tuple(drawn[..., 1:]), tuple(bend[..., 1:]), alpha, method
+    )
     gap, gap_drawn = (tuple(np.asarray(gaps.spread(a[..., 1:]))) for a in (point, drawn))
-    found = {"overall": everyone, "auroc": within, "gap": summarise(gap, gap_drawn, None, alpha, "percentile")}
+    found = {
+        "overall": everyone,
+        "auroc": within,
+        "gap": summarise(gap, gap_drawn, None, alpha, "percentile"),
+    }
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), found)
 
 
 def _member(
-    o: np.ndarray, r: np.ndarray, y: np.ndarray, member: np.ndarray, units: np.ndarray, total: int, weights: np.ndarray
+    o: np.ndarray,
+    r: np.ndarray,
+    y: np.ndarray,
+    member: np.ndarray,
+    units: np.ndarray,
+    total: int,
+    weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """AUROCs [2, K], replicates [2, R, K] and accelerations [3, K] within the images of one mask [K, N]."""
+    """AUROCs [2, K], replicates [2, R, K] and accelerations [3, K] within the images of one mask
+    [K, N].
+    """
     before, after, change = paired_influences(o, r, y, member)
     drawn = np.empty((2, weights.shape[0], len(o)))
     for k, inside in enumerate(member):

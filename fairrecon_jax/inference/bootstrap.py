@@ -1,8 +1,9 @@
 """Paired bootstrap of changes: gaps and rates of decisions, means and their gaps, AUROC.
 
-Original and reconstruction are resampled together. By image, the table of counts is exactly multinomial; by patient, all replicates are one
-matrix product [replicates, patients] x [patients, cells]. A maximum minus a minimum is not smooth near 0: use intervals of gaps to
-describe, and `did_test` to decide.
+Original and reconstruction are resampled together. By image, the table of counts is exactly
+multinomial; by patient, all replicates are one matrix product [replicates, patients] x [patients,
+cells]. A maximum minus a minimum is not smooth near 0: use intervals of gaps to describe, and
+`did_test` to decide.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from fairrecon_jax.inference.intervals import Bootstrap, Method, jackknife_momen
 from fairrecon_jax.types import Array, Key
 
 BLOCK = 64
-"""Replicates per step: fixed, so that a replicate's weights depend only on the key, its number and the number of units."""
+"""Replicates per step: fixed, so that a replicate's weights depend only on the key, its number and
+the number of units.
+"""
 
 Unit = Literal["patient", "image"]
 
@@ -76,7 +79,10 @@ def resample_units(table: Array, key: Key, *, replicates: int) -> Array:
       [R, ...] resampled sums.
     """
     flat = jnp.asarray(table, float).reshape(table.shape[0], -1)
-    sums = [_weigh(unit_weights(key, block, flat.shape[0]), flat) for block in range(-(-replicates // BLOCK))]
+    sums = [
+        _weigh(unit_weights(key, block, flat.shape[0]), flat)
+        for block in range(-(-replicates // BLOCK))
+    ]
     return jnp.concatenate(sums).reshape(-1, *table.shape[1:])[:replicates]
 
 
@@ -89,7 +95,8 @@ def resample_images(table: Array, key: Key, *, replicates: int) -> np.ndarray:
       replicates: number of bootstrap replicates R.
 
     Returns:
-      [R, K, ...] float32 counts; each replicate of a problem sums to the problem's number of images.
+      [R, K, ...] float32 counts; each replicate of a problem sums to the problem's number of
+        images.
     """
     host = np.rint(np.asarray(table)).astype(np.int64)
     flat = host.reshape(host.shape[0], -1)
@@ -98,30 +105,47 @@ def resample_images(table: Array, key: Key, *, replicates: int) -> np.ndarray:
     def draw(k: int, row: np.ndarray, generator: np.random.Generator) -> None:
         filled = np.flatnonzero(row)
         if filled.size:
-            drawn[:, k, filled] = generator.multinomial(row.sum(), row[filled] / row.sum(), size=replicates)
+            drawn[:, k, filled] = generator.multinomial(
+                row.sum(), row[filled] / row.sum(), size=replicates
+            )
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy draws without holding the interpreter; every problem has its own stream
-        list(pool.map(draw, range(len(flat)), flat, [host_generator(key, k) for k in range(len(flat))]))
+    with ThreadPoolExecutor(
+        os.cpu_count()
+    ) as pool:  # NumPy draws without holding the interpreter; every problem has its own stream
+        list(
+            pool.map(
+                draw, range(len(flat)), flat, [host_generator(key, k) for k in range(len(flat))]
+            )
+        )
     return drawn.reshape(replicates, *host.shape)
 
 
 def decision_statistics(sums: Array) -> dict[str, _Pair]:
-    """Gaps and rates of both versions from sums [..., L, G, 3] of images, original positives, reconstructed positives."""
+    """Gaps and rates of both versions from sums [..., L, G, 3] of images, original positives,
+    reconstructed positives.
+    """
     before = gaps.decision_gaps(sums[..., 0], sums[..., 1])
     after = gaps.decision_gaps(sums[..., 0], sums[..., 2])
     return {name: _Pair(before[name], after[name]) for name in before}
 
 
 def mean_statistics(sums: Array) -> dict[str, _Pair]:
-    """Means and their gaps from sums [..., 1 + G, 3] of units, original values, reconstructed values; entry 0 is everyone."""
+    """Means and their gaps from sums [..., 1 + G, 3] of units, original values, reconstructed
+    values; entry 0 is everyone.
+    """
     before, after = (gaps.mean_gaps(sums[..., 1:, 0], sums[..., 1:, i]) for i in (1, 2))
     everyone = [gaps.rates(sums[..., 0, 0], sums[..., 0, i]) for i in (1, 2)]
-    return {"overall": _Pair(*everyone), **{name: _Pair(before[name], after[name]) for name in before}}
+    return {
+        "overall": _Pair(*everyone),
+        **{name: _Pair(before[name], after[name]) for name in before},
+    }
 
 
 def _images_to_sums(cells: Array) -> Array:
     """[..., 2, 2] counts -> [..., 3] sums (images, original positives, reconstructed positives)."""
-    return jnp.stack([jnp.sum(cells, (-2, -1)), jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)], -1)
+    return jnp.stack(
+        [jnp.sum(cells, (-2, -1)), jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)], -1
+    )
 
 
 @partial(jax.jit, static_argnames=("statistic",))
@@ -130,19 +154,26 @@ def _jackknife_units(table: Array, statistic: Statistic) -> dict[str, tuple[Arra
     weight = jnp.ones(table.shape[0])
 
     def problem(rows: Array) -> dict[str, tuple[Array, Array, Array]]:
-        return {n: jackknife_moments(p, weight) for n, p in statistic(jnp.sum(rows, 0)[None] - rows).items()}
+        return {
+            n: jackknife_moments(p, weight)
+            for n, p in statistic(jnp.sum(rows, 0)[None] - rows).items()
+        }
 
     return jax.lax.map(problem, jnp.moveaxis(table, 1, 0))
 
 
 @jax.jit
 def _jackknife_cells(cells: Array) -> dict[str, tuple[Array, Array, Array]]:
-    """Jackknife moments leaving out one image at a time: images of one cell are alike, so that each cell is left out once."""
+    """Jackknife moments leaving out one image at a time: images of one cell are alike, so that each
+    cell is left out once.
+    """
 
     def problem(table: Array) -> dict[str, tuple[Array, Array, Array]]:
         size = table.size
         less = table.reshape(1, size) - jnp.eye(size, dtype=table.dtype)
-        found = decision_statistics(_images_to_sums(jnp.maximum(less, 0).reshape(size, *table.shape)))
+        found = decision_statistics(
+            _images_to_sums(jnp.maximum(less, 0).reshape(size, *table.shape))
+        )
         return {name: jackknife_moments(pair, table.reshape(size)) for name, pair in found.items()}
 
     return jax.lax.map(problem, cells)
@@ -163,8 +194,15 @@ def _summaries(
     method: Method,
 ) -> dict[str, Bootstrap]:
     """Intervals of every statistic."""
-    found, drawn, accelerations = jax.tree.map(np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments))
-    return {name: summarise(found[name], drawn[name], accelerations and accelerations[name], alpha, method) for name in found}
+    found, drawn, accelerations = jax.tree.map(
+        np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments)
+    )
+    return {
+        name: summarise(
+            found[name], drawn[name], accelerations and accelerations[name], alpha, method
+        )
+        for name in found
+    }
 
 
 def check_options(replicates: int, alpha: float, resample: str, method: str) -> None:
@@ -202,21 +240,25 @@ def bootstrap_decisions(
     """Paired bootstrap of gaps and rates of decisions at a fixed threshold.
 
     Args:
-      decision_original: [..., N] decisions in {0, 1} on originals, NaN = unknown; leading axes broadcast.
+      decision_original: [..., N] decisions in {0, 1} on originals, NaN = unknown; leading axes
+        broadcast.
       decision_reconstructed: [..., N] decisions in {0, 1} on reconstructions, NaN = unknown.
       label: [..., N] truth in {0, 1}, NaN = unknown.
       group: [..., N] int group index in 0..G-1, -1 = unknown.
       patient: [N] patient names.
-      key: scalar typed key; results depend on it and not on the order of rows or the number of devices.
+      key: scalar typed key; results depend on it and not on the order of rows or the number of
+        devices.
       groups: number of groups G.
       replicates: number of bootstrap replicates.
-      resample: "patient" (all images of a patient together) or "image" (the published recipe; too narrow with several images a patient).
+      resample: "patient" (all images of a patient together) or "image" (the published recipe; too
+        narrow with several images a patient).
       labels: label values, 1 last.
       alpha: 1 - coverage of the intervals.
       method: "bca" or "percentile".
 
     Returns:
-      "eodd" (max form), "eodd_mean", "eop" with shape [...] and "rates" [..., L, G], each a `Bootstrap`.
+      "eodd" (max form), "eodd_mean", "eop" with shape [...] and "rates" [..., L, G], each a
+        `Bootstrap`.
 
     Raises:
       ValueError: shapes disagree or an option is out of range.
@@ -225,7 +267,9 @@ def bootstrap_decisions(
       Efron and Tibshirani (1993), chapters 13-14.
     """
     check_options(replicates, alpha, resample, method)
-    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(np.asarray(patient)))
+    lead, (o, r, y, g) = counts.align(
+        (decision_original, decision_reconstructed, label, group), len(np.asarray(patient))
+    )
     if resample == "image":
         cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
         drawn = _images_to_sums(jnp.asarray(resample_images(cells, key, replicates=replicates)))
@@ -233,7 +277,9 @@ def bootstrap_decisions(
         point = _images_to_sums(cells)
     else:
         who = counts.index_patients(patient)
-        table = counts.patient_counts(o, r, y, g, who.codes, patients=who.total, groups=groups, labels=labels)
+        table = counts.patient_counts(
+            o, r, y, g, who.codes, patients=who.total, groups=groups, labels=labels
+        )
         drawn = resample_units(table, key, replicates=replicates)
         moments = _jackknife_units(table, decision_statistics) if method == "bca" else None
         point = jnp.sum(table, 0)
@@ -253,7 +299,8 @@ def bootstrap_means(
     alpha: float = 0.05,
     method: Method = "bca",
 ) -> dict[str, Bootstrap]:
-    """Paired bootstrap of means (Dice, PSNR, Brier, ...), their largest difference and their skewed error ratio.
+    """Paired bootstrap of means (Dice, PSNR, Brier, ...), their largest difference and their skewed
+    error ratio.
 
     Args:
       value_original: [..., N] values on originals, NaN = undefined.
@@ -268,7 +315,8 @@ def bootstrap_means(
       method: "bca" or "percentile".
 
     Returns:
-      "overall" [...] (everyone, unknown groups included), "mean" [..., G], "delta" [...] and "ser" [...] (scores in [0, 1] only).
+      "overall" [...] (everyone, unknown groups included), "mean" [..., G], "delta" [...] and "ser"
+        [...] (scores in [0, 1] only).
 
     Raises:
       ValueError: shapes disagree or an option is out of range.
@@ -277,14 +325,27 @@ def bootstrap_means(
     who = counts.index_patients(patient)
     lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
     known = np.isfinite(o) & np.isfinite(r)
-    units, count = (who.codes, who.total) if resample == "patient" else (np.arange(len(who.codes)), len(who.codes))
+    units, count = (
+        (who.codes, who.total)
+        if resample == "patient"
+        else (np.arange(len(who.codes)), len(who.codes))
+    )
     parts = []
     for value in (o, r):
         masked = np.where(known, value, np.nan)
-        everyone, there = counts.patient_means(masked, np.zeros_like(g), units, patients=count, groups=1)
+        everyone, there = counts.patient_means(
+            masked, np.zeros_like(g), units, patients=count, groups=1
+        )
         mean, present = counts.patient_means(masked, g, units, patients=count, groups=groups)
-        parts.append((jnp.concatenate([everyone, mean], -1)[:, :, 0], jnp.concatenate([there, present], -1)[:, :, 0]))
+        parts.append(
+            (
+                jnp.concatenate([everyone, mean], -1)[:, :, 0],
+                jnp.concatenate([there, present], -1)[:, :, 0],
+            )
+        )
     table = jnp.stack([parts[0][1], parts[0][0], parts[1][0]], -1)
     drawn = resample_units(table, key, replicates=replicates)
     moments = _jackknife_units(table, mean_statistics) if method == "bca" else None
-    return _unpack(_summaries(jnp.sum(table, 0), drawn, moments, mean_statistics, alpha, method), lead)
+    return _unpack(
+        _summaries(jnp.sum(table, 0), drawn, moments, mean_statistics, alpha, method), lead
+    )

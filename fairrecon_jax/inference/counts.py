@@ -1,7 +1,9 @@
-"""The sufficient table: counts over label x group x original decision x reconstructed decision, per image set and per patient.
+"""The sufficient table: counts over label x group x original decision x reconstructed decision, per
+image set and per patient.
 
-With fixed thresholds everything that rates, equalised-odds gaps, tests and bootstraps need of a (task, attribute) pair is such a table.
-Unknown groups (-1), unknown labels (NaN), unknown decisions (NaN) and padding (patient -1) are left out by a mask, never by indexing.
+With fixed thresholds everything that rates, equalised-odds gaps, tests and bootstraps need of a
+(task, attribute) pair is such a table. Unknown groups (-1), unknown labels (NaN), unknown decisions
+(NaN) and padding (patient -1) are left out by a mask, never by indexing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Patients(NamedTuple):
 
     Attributes:
       codes: [N] int32 patient number of each image, in 0..total-1.
-      digest: [total, 2] uint32 digest of each patient's name, which keys all of the patient's random signs.
+      digest: [total, 2] uint32 digest of each patient's name, which keys all of the patient's
+        random signs.
       total: number of patients.
     """
 
@@ -36,7 +39,8 @@ class Patients(NamedTuple):
 
 
 def index_patients(patient: Sequence[object] | np.ndarray) -> Patients:
-    """Numbers patients in sorted order of their names, so that results do not depend on the order of rows.
+    """Numbers patients in sorted order of their names, so that results do not depend on the order
+    of rows.
 
     Args:
       patient: [N] names or integers.
@@ -49,7 +53,9 @@ def index_patients(patient: Sequence[object] | np.ndarray) -> Patients:
     """
     names = np.asarray(patient)
     if names.ndim != 1 or names.size == 0:
-        raise ValueError(f"patient must be a non-empty vector with one name per image, got shape {names.shape}")
+        raise ValueError(
+            f"patient must be a non-empty vector with one name per image, got shape {names.shape}"
+        )
     values, codes = np.unique(names.astype(str), return_inverse=True)
     digest = np.stack([example_digest(str(name)) for name in values])
     return Patients(codes.reshape(-1).astype(np.int32), digest, len(values))
@@ -59,7 +65,8 @@ def align(arrays: Sequence[Array], images: int) -> tuple[tuple[int, ...], list[n
     """Broadcasts arrays [..., N] against one another and flattens their leading axes.
 
     Args:
-      arrays: arrays whose last axis is the image axis; leading axes broadcast (tasks, reconstructors, ...).
+      arrays: arrays whose last axis is the image axis; leading axes broadcast (tasks,
+        reconstructors, ...).
       images: the expected number of images N.
 
     Returns:
@@ -77,7 +84,9 @@ def align(arrays: Sequence[Array], images: int) -> tuple[tuple[int, ...], list[n
     return lead, flat
 
 
-def _slots(label: Array, group: Array, known: Array, groups: int, labels: tuple[int, ...]) -> tuple[Array, Array]:
+def _slots(
+    label: Array, group: Array, known: Array, groups: int, labels: tuple[int, ...]
+) -> tuple[Array, Array]:
     """Index label * groups + group of each image [K, N] and whether the image counts."""
     which = jnp.stack([label == y for y in labels])
     position = jnp.argmax(which, axis=0)
@@ -93,7 +102,13 @@ def _scatter(index: Array, valid: Array, values: Array, size: int) -> Array:
 
 @partial(jax.jit, static_argnames=("groups", "labels"))
 def image_counts(
-    original: Array, reconstructed: Array, label: Array, group: Array, *, groups: int, labels: tuple[int, ...] = LABELS
+    original: Array,
+    reconstructed: Array,
+    label: Array,
+    group: Array,
+    *,
+    groups: int,
+    labels: tuple[int, ...] = LABELS,
 ) -> Array:
     """Counts images over label x group x original decision x reconstructed decision.
 
@@ -130,7 +145,8 @@ def patient_counts(
     groups: int,
     labels: tuple[int, ...] = LABELS,
 ) -> Array:
-    """Per patient and label x group: number of images, original positives and reconstructed positives.
+    """Per patient and label x group: number of images, original positives and reconstructed
+    positives.
 
     Args:
       original: [K, N] decisions on original images in {0, 1}, NaN = unknown.
@@ -158,7 +174,9 @@ def patient_counts(
 
 
 @partial(jax.jit, static_argnames=("patients", "groups"))
-def patient_means(value: Array, group: Array, patient: Array, *, patients: int, groups: int) -> tuple[Array, Array]:
+def patient_means(
+    value: Array, group: Array, patient: Array, *, patients: int, groups: int
+) -> tuple[Array, Array]:
     """Each patient's mean of a value over the patient's images, per group.
 
     Args:
@@ -169,17 +187,24 @@ def patient_means(value: Array, group: Array, patient: Array, *, patients: int, 
       groups: number of groups G.
 
     Returns:
-      Means [P, K, 1, G] (0 where absent) and presence [P, K, 1, G] in {0, 1}; the axis of length 1 stands for the label.
+      Means [P, K, 1, G] (0 where absent) and presence [P, K, 1, G] in {0, 1}; the axis of length 1
+        stands for the label.
     """
     v = jnp.asarray(value, float)
     g = jnp.asarray(group)
     valid = jnp.isfinite(v) & (g >= 0) & (g < groups) & (jnp.asarray(patient) >= 0)[None, :]
     cells = v.shape[0] * groups
-    index = jnp.maximum(jnp.asarray(patient), 0)[None, :] * cells + jnp.arange(v.shape[0])[:, None] * groups + jnp.maximum(g, 0)
+    index = (
+        jnp.maximum(jnp.asarray(patient), 0)[None, :] * cells
+        + jnp.arange(v.shape[0])[:, None] * groups
+        + jnp.maximum(g, 0)
+    )
     total = _scatter(index, valid, jnp.where(valid, v, 0), patients * cells)
     count = _scatter(index, valid, jnp.ones_like(v), patients * cells)
     shape = (patients, v.shape[0], 1, groups)
-    return (total / jnp.maximum(count, 1)).reshape(shape), (count > 0).astype(v.dtype).reshape(shape)
+    return (total / jnp.maximum(count, 1)).reshape(shape), (count > 0).astype(v.dtype).reshape(
+        shape
+    )
 
 
 @partial(jax.jit, static_argnames=("patients",))

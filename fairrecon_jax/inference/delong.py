@@ -1,4 +1,6 @@
-"""AUROC with DeLong's influences: variances, covariances and paired changes in O(n log n), masked and batched."""
+"""AUROC with DeLong's influences: variances, covariances and paired changes in O(n log n), masked
+and batched.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class AurocChange(NamedTuple):
 
 
 def _doubled(score: Array, label: Array, weight: Array) -> Array:
-    """Twice the number of the other class on the right side of each score, ties counted half: integers, exact below 2^24.
+    """Twice the number of the other class on the right side of each score, ties counted half:
+    integers, exact below 2^24.
 
     Positives count negatives below them, negatives count positives above them.
 
@@ -51,7 +54,10 @@ def _doubled(score: Array, label: Array, weight: Array) -> Array:
     start = jnp.concatenate([one, ranked[1:] != ranked[:-1]])
     place = jnp.arange(size)
     first = jax.lax.cummax(jnp.where(start, place, 0))
-    last = jax.lax.cummin(jnp.where(jnp.concatenate([start[1:], one]), place, size - 1), reverse=True) + 1
+    last = (
+        jax.lax.cummin(jnp.where(jnp.concatenate([start[1:], one]), place, size - 1), reverse=True)
+        + 1
+    )
     below = neg_sum[first] + neg_sum[last]
     above = 2 * pos_sum[-1] - pos_sum[first] - pos_sum[last]
     counted = jnp.where(label[order] == 1, below, above)
@@ -59,7 +65,9 @@ def _doubled(score: Array, label: Array, weight: Array) -> Array:
 
 
 class _Classes(NamedTuple):
-    """Masks [..., N] of the two classes, their sizes [..., 1], and the size of each image's other class [..., N]."""
+    """Masks [..., N] of the two classes, their sizes [..., 1], and the size of each image's other
+    class [..., N].
+    """
 
     positive: Array
     negative: Array
@@ -91,7 +99,9 @@ def _area(doubled: Array, c: _Classes) -> Array:
 
 
 def _influence(doubled: Array, c: _Classes) -> Array:
-    """(V10 - A) / n+ for positives and (V01 - A) / n- for negatives; 0 where masked or where a class is absent."""
+    """(V10 - A) / n+ for positives and (V01 - A) / n- for negatives; 0 where masked or where a
+    class is absent.
+    """
     share = c.positive / jnp.maximum(c.n_pos, 1) + c.negative / jnp.maximum(c.n_neg, 1)
     centred = doubled / jnp.maximum(2 * c.other, 1) - _area(doubled, c)
     return jnp.where((share > 0) & jnp.isfinite(centred), centred * share, 0)
@@ -114,8 +124,11 @@ def auroc(score: Array, label: Array, mask: Array | None = None) -> Array:
 
 
 @jax.jit
-def paired_influences(original: Array, reconstructed: Array, label: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """AUROC of both scores and the DeLong influence of each image on the change; influences sum to 0.
+def paired_influences(
+    original: Array, reconstructed: Array, label: Array, mask: Array
+) -> tuple[Array, Array, Array]:
+    """AUROC of both scores and the DeLong influence of each image on the change; influences sum to
+    0.
 
     Args:
       original: [..., N] scores on originals.
@@ -124,7 +137,8 @@ def paired_influences(original: Array, reconstructed: Array, label: Array, mask:
       mask: [..., N] bool, False = left out.
 
     Returns:
-      AUROC original [...], AUROC reconstructed [...] (NaN where a class is absent), influences of the change [..., N] (0 where masked or
+      AUROC original [...], AUROC reconstructed [...] (NaN where a class is absent), influences of
+        the change [..., N] (0 where masked or
       where a class is absent; exactly 0 throughout where no score changed its rank).
     """
     c = _classes(jnp.asarray(label), mask)
@@ -148,7 +162,8 @@ def delong_change(original: Array, reconstructed: Array, label: Array, mask: Arr
       An `AurocChange`; NaN where a class has fewer than two images.
 
     Reference:
-      DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Sun and Xu (2014), IEEE SPL 21 for the O(n log n) form.
+      DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Sun and Xu (2014), IEEE SPL 21 for
+        the O(n log n) form.
     """
     c = _classes(jnp.asarray(label), mask)
     doubled = [_placements(s, label, mask) for s in (original, reconstructed)]
@@ -161,4 +176,6 @@ def delong_change(original: Array, reconstructed: Array, label: Array, mask: Arr
     covariance = part(c.positive, c.n_pos) + part(c.negative, c.n_neg)
     variance = covariance[..., 0, 0] + covariance[..., 1, 1] - 2 * covariance[..., 0, 1]
     before, after = (_area(d, c)[..., 0] for d in doubled)
-    return AurocChange(before, after, after - before, covariance, jnp.sqrt(jnp.maximum(variance, 0)))
+    return AurocChange(
+        before, after, after - before, covariance, jnp.sqrt(jnp.maximum(variance, 0))
+    )

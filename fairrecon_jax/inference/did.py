@@ -1,7 +1,9 @@
-"""Difference in differences: did reconstruction change the decision equally in every group, and did it change anything at all?
+"""Difference in differences: did reconstruction change the decision equally in every group, and did
+it change anything at all?
 
-The default test of the package. The change of a decision r - o in {-1, 0, 1} given the true label is linear in the data, so that its
-group differences can be tested where a maximum minus a minimum cannot. See `signflip` for the null distribution.
+The default test of the package. The change of a decision r - o in {-1, 0, 1} given the true label
+is linear in the data, so that its group differences can be tested where a maximum minus a minimum
+cannot. See `signflip` for the null distribution.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ REASONS = (
 FLIPS = 9999
 MIN_PATIENTS = 20
 LABEL_WEIGHTS = (0.5, 1.0)
-"""Weights of false alarms (label 0) and missed findings (label 1) in T: a missed finding counts twice."""
+"""Weights of false alarms (label 0) and missed findings (label 1) in T: a missed finding counts
+twice.
+"""
 
 
 class DidResult(NamedTuple):
@@ -54,15 +58,18 @@ class DidResult(NamedTuple):
       n_images: [..., L, G] images.
       n_patients: [..., L, G] patients (AUROC: of the rarer label).
       n_effective: [..., L, G] Kish's effective number of patients, (sum N)^2 / sum N^2.
-      n_changed: [..., L, G] images whose decision changed (continuous: patients whose value changed).
-      rate_original: [..., L, G] share of positive decisions (continuous: mean; AUROC: AUROC) on originals; NaN without images.
+      n_changed: [..., L, G] images whose decision changed (continuous: patients whose value
+        changed).
+      rate_original: [..., L, G] share of positive decisions (continuous: mean; AUROC: AUROC) on
+        originals; NaN without images.
       rate_reconstructed: [..., L, G] the same on reconstructions.
-      probit_change: [..., L, G] probit(rate reconstructed) - probit(rate original), rates kept half an image away from 0 and 1; NaN if not
-        a rate.
+      probit_change: [..., L, G] probit(rate reconstructed) - probit(rate original), rates kept half
+        an image away from 0 and 1; NaN if not a rate.
       overall_change: [..., L] change of everyone together, unknown groups included.
       overall_low: [..., L] lower simultaneous limit of the overall change.
       overall_high: [..., L] upper simultaneous limit.
-      overall_p: [...] of the null "nothing changed for everyone together"; NaN where nothing is estimable.
+      overall_p: [...] of the null "nothing changed for everyone together"; NaN where nothing is
+        estimable.
     """
 
     statistic: np.ndarray
@@ -110,10 +117,11 @@ class _Family(NamedTuple):
 
 
 def probit_change(original: Array, reconstructed: Array, images: Array) -> np.ndarray:
-    """Change of the probit of a rate: probit(b) - probit(a), each rate clipped to [1 / 2n, 1 - 1 / 2n].
+    """Change of the probit of a rate: probit(b) - probit(a), each rate clipped to [1 / 2n, 1 - 1 /
+    2n].
 
-    A loss that is common to all groups on the latent scale moves rates unequally where the rates differed before; this column is then
-    nearly equal in all groups.
+    A loss that is common to all groups on the latent scale moves rates unequally where the rates
+    differed before; this column is then nearly equal in all groups.
 
     Args:
       original: [...] rates in [0, 1].
@@ -136,12 +144,16 @@ def _effective(images: Array) -> Array:
 
 def _reasons(images: np.ndarray, usable: np.ndarray, estimable: np.ndarray) -> np.ndarray:
     """Reason codes of cells."""
-    return np.where(estimable, 0, np.where(images == 0, 1, np.where(~usable, 2, 3))).astype(np.int32)
+    return np.where(estimable, 0, np.where(images == 0, 1, np.where(~usable, 2, 3))).astype(
+        np.int32
+    )
 
 
 def _limits(flip: Flip, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous limits around `centre` where estimable, NaN elsewhere."""
-    width = np.where(flip.estimable, np.asarray(flip.critical)[:, None, None] * flip.std_error, np.nan)
+    width = np.where(
+        flip.estimable, np.asarray(flip.critical)[:, None, None] * flip.std_error, np.nan
+    )
     return centre - width, centre + width
 
 
@@ -152,7 +164,11 @@ def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ..
     low, high = _limits(grouped, np.asarray(grouped.deviation))
     all_low, all_high = _limits(overall, np.asarray(overall.change))
     rates = [np.where(some, rate, np.nan) for rate in (family.original, family.reconstructed)]
-    latent = probit_change(rates[0], rates[1], family.images) if family.is_rate else np.full_like(rates[0], np.nan)
+    latent = (
+        probit_change(rates[0], rates[1], family.images)
+        if family.is_rate
+        else np.full_like(rates[0], np.nan)
+    )
     parts = dict(
         statistic=grouped.statistic,
         p_value=grouped.p_value,
@@ -179,11 +195,19 @@ def _assemble(family: _Family, grouped: Flip, overall: Flip, lead: tuple[int, ..
         overall_high=all_high[..., 0],
         overall_p=overall.p_value,
     )
-    return DidResult(**{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()})
+    return DidResult(
+        **{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()}
+    )
 
 
 def _run(
-    family: _Family, digest: Array, key: Key, flips: int, alpha: float, lead: tuple[int, ...], weights: tuple[float, ...] = (1.0,)
+    family: _Family,
+    digest: Array,
+    key: Key,
+    flips: int,
+    alpha: float,
+    lead: tuple[int, ...],
+    weights: tuple[float, ...] = (1.0,),
 ) -> DidResult:
     """Tests one family and reports it."""
     if flips < 19:
@@ -191,7 +215,15 @@ def _run(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
     sums = ((family.s, family.n, family.usable), (family.s_all, family.n_all, family.usable_all))
-    found = sign_flip(sums, digest, key, flips=flips, alpha=alpha, pooled=(True, False), label_weights=(weights, weights))
+    found = sign_flip(
+        sums,
+        digest,
+        key,
+        flips=flips,
+        alpha=alpha,
+        pooled=(True, False),
+        label_weights=(weights, weights),
+    )
     grouped, overall = jax.tree.map(np.asarray, found)
     return _assemble(jax.tree.map(np.asarray, family), grouped, overall, lead)
 
@@ -211,16 +243,19 @@ def did_test(
     label_weights: tuple[float, ...] | None = None,
     alpha: float = 0.05,
 ) -> DidResult:
-    """Tests whether the rate of positive decisions changed equally in every group, given the true label.
+    """Tests whether the rate of positive decisions changed equally in every group, given the true
+    label.
 
-    T = sum over labels y of w_y sum over groups g of (D_g - Dbar)^2 / v_g with D_g = sum (r - o) / sum N; p = (1 + #{T* >= T}) / (B + 1)
-    over B patient-level sign flips. Summed without weights, harm to one label alone pays for the noise of the other; missed findings
-    matter most, so that by default w_1 = 1 and w_0 = 1/2. Intervals do not depend on the weights. 0 means that all groups gained or lost
-    alike, not that nobody lost (see `overall_change`). A group x label cell with fewer than `min_patients` patients leaves the test; a
-    label with fewer than two cells leaves it.
+    T = sum over labels y of w_y sum over groups g of (D_g - Dbar)^2 / v_g with D_g = sum (r - o) /
+    sum N; p = (1 + #{T* >= T}) / (B + 1) over B patient-level sign flips. Summed without weights,
+    harm to one label alone pays for the noise of the other; missed findings matter most, so that by
+    default w_1 = 1 and w_0 = 1/2. Intervals do not depend on the weights. 0 means that all groups
+    gained or lost alike, not that nobody lost (see `overall_change`). A group x label cell with
+    fewer than `min_patients` patients leaves the test; a label with fewer than two cells leaves it.
 
     Args:
-      decision_original: [..., N] decisions in {0, 1} on original images, NaN = unknown; leading axes broadcast.
+      decision_original: [..., N] decisions in {0, 1} on original images, NaN = unknown; leading
+        axes broadcast.
       decision_reconstructed: [..., N] decisions in {0, 1} on reconstructions, NaN = unknown.
       label: [..., N] truth in {0, 1}, NaN = unknown.
       group: [..., N] int group index in 0..G-1, -1 = unknown.
@@ -230,19 +265,22 @@ def did_test(
       flips: number of draws B.
       min_patients: fewest patients of an estimable cell.
       labels: (0, 1) for equalised odds, (1,) for equal opportunity.
-      label_weights: w_y of each of `labels`, > 0; (1, 1) weighs both alike; `LABEL_WEIGHTS` of labels 0 and 1 if None. A label alone has
-        the same p whatever its weight.
+      label_weights: w_y of each of `labels`, > 0; (1, 1) weighs both alike; `LABEL_WEIGHTS` of
+        labels 0 and 1 if None. A label alone has the same p whatever its weight.
       alpha: level of the simultaneous intervals.
 
     Returns:
       A `DidResult` with the inputs' leading axes.
 
     Raises:
-      ValueError: shapes disagree, `flips` is below 19, `alpha` is outside (0, 1), or there is not one positive weight per label.
+      ValueError: shapes disagree, `flips` is below 19, `alpha` is outside (0, 1), or there is not
+        one positive weight per label.
     """
     weights = _weights(labels, label_weights)
     who = counts.index_patients(patient)
-    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), len(who.codes))
+    lead, (o, r, y, g) = counts.align(
+        (decision_original, decision_reconstructed, label, group), len(who.codes)
+    )
     size = dict(patients=who.total, labels=labels)
     table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
     whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
@@ -256,13 +294,18 @@ def _weights(labels: tuple[int, ...], given: tuple[float, ...] | None) -> tuple[
     default = tuple(LABEL_WEIGHTS[y] for y in labels) if len(labels) > 1 else (1.0,)
     weights = default if given is None else given
     if len(weights) != len(labels) or not all(0 < w < np.inf for w in weights):
-        raise ValueError(f"label_weights must hold one positive number for each of the labels {labels}, got {weights}")
+        raise ValueError(
+            "label_weights must hold one positive number for each of the labels "
+            f"{labels}, got {weights}"
+        )
     return tuple(float(w) for w in weights)
 
 
 @partial(jax.jit, static_argnames=("min_patients",))
 def _decision_family(table: Array, whole: Array, cells: Array, *, min_patients: int) -> _Family:
-    """The family of a decision's patient tables [P, K, L, G, 3], [P, K, L, 1, 3] and image counts [K, L, G, 2, 2]."""
+    """The family of a decision's patient tables [P, K, L, G, 3], [P, K, L, 1, 3] and image counts
+    [K, L, G, 2, 2].
+    """
     present, everyone = jnp.sum(table[..., 0] > 0, 0), jnp.sum(whole[..., 0] > 0, 0)
     images = jnp.sum(cells, (-2, -1))
     return _Family(
@@ -299,7 +342,8 @@ def did_test_continuous(
     As `did_test` with S the patient's mean change, N = 1 and one label.
 
     Args:
-      value_original: [..., N] values on originals, NaN = undefined; 0 throughout for a quantity that exists only for reconstructions.
+      value_original: [..., N] values on originals, NaN = undefined; 0 throughout for a quantity
+        that exists only for reconstructions.
       value_reconstructed: [..., N] values on reconstructions, NaN = undefined.
       group: [..., N] int group index, -1 = unknown.
       patient: [N] patient names.
@@ -319,8 +363,13 @@ def did_test_continuous(
     lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
     known = np.isfinite(o) & np.isfinite(r)
     o, r = np.where(known, o, np.nan), np.where(known, r, np.nan)
-    mean = [counts.patient_means(v, g, who.codes, patients=who.total, groups=groups) for v in (o, r, r - o)]
-    s_all, n_all = counts.patient_means(r - o, np.zeros_like(g), who.codes, patients=who.total, groups=1)
+    mean = [
+        counts.patient_means(v, g, who.codes, patients=who.total, groups=groups)
+        for v in (o, r, r - o)
+    ]
+    s_all, n_all = counts.patient_means(
+        r - o, np.zeros_like(g), who.codes, patients=who.total, groups=1
+    )
     s, n = mean[2]
     present = jnp.sum(n, 0)
     inside = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
@@ -357,7 +406,8 @@ def did_test_auroc(
 ) -> DidResult:
     """Tests whether the within-group AUROC changed equally in every group.
 
-    As `did_test` with D_g the change of the group's AUROC and e its DeLong influences summed per patient (S = D_g + P_g h_p, N = 1).
+    As `did_test` with D_g the change of the group's AUROC and e its DeLong influences summed per
+    patient (S = D_g + P_g h_p, N = 1).
 
     Args:
       score_original: [..., N] scores on originals, NaN = unknown.
@@ -368,11 +418,13 @@ def did_test_auroc(
       key: scalar typed key.
       groups: number of groups G.
       flips: number of draws B.
-      min_patients: fewest patients with a positive, and with a negative, image in an estimable group.
+      min_patients: fewest patients with a positive, and with a negative, image in an estimable
+        group.
       alpha: level of the simultaneous intervals.
 
     Returns:
-      A `DidResult` with a label axis of length 1; rates are AUROCs; `n_changed` counts images whose score changed.
+      A `DidResult` with a label axis of length 1; rates are AUROCs; `n_changed` counts images whose
+        score changed.
 
     Raises:
       ValueError: shapes disagree, `flips` is below 19 or `alpha` is outside (0, 1).
@@ -381,7 +433,9 @@ def did_test_auroc(
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44.
     """
     who = counts.index_patients(patient)
-    lead, (o, r, y, g) = counts.align((score_original, score_reconstructed, label, group), len(who.codes))
+    lead, (o, r, y, g) = counts.align(
+        (score_original, score_reconstructed, label, group), len(who.codes)
+    )
     grouped = _auroc_tables(o, r, y, g, who, groups)
     whole = _auroc_tables(o, r, y, np.zeros_like(g), who, 1)
     family = _Family(
@@ -402,21 +456,34 @@ def did_test_auroc(
     return _run(family, who.digest, key, flips, alpha, lead)
 
 
-def _auroc_tables(o: np.ndarray, r: np.ndarray, y: np.ndarray, g: np.ndarray, who: counts.Patients, groups: int) -> dict[str, Array]:
-    """Pseudo-values of the AUROC change per patient [P, K, 1, G] and what is counted beside them [K, 1, G]."""
+def _auroc_tables(
+    o: np.ndarray, r: np.ndarray, y: np.ndarray, g: np.ndarray, who: counts.Patients, groups: int
+) -> dict[str, Array]:
+    """Pseudo-values of the AUROC change per patient [P, K, 1, G] and what is counted beside them
+    [K, 1, G].
+    """
     known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
     member = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
     shape = member.shape
     flat = [np.broadcast_to(a[:, None, :], shape).reshape(-1, shape[-1]) for a in (o, r, y)]
     before, after, influence = paired_influences(*flat, member.reshape(-1, shape[-1]))
-    total = counts.patient_totals(influence, who.codes, patients=who.total).reshape(who.total, *shape[:-1])
+    total = counts.patient_totals(influence, who.codes, patients=who.total).reshape(
+        who.total, *shape[:-1]
+    )
     kinds = [
-        counts.patient_totals((member & (y == k)[:, None, :]).reshape(-1, shape[-1]) * 1.0, who.codes, patients=who.total) for k in (0, 1)
+        counts.patient_totals(
+            (member & (y == k)[:, None, :]).reshape(-1, shape[-1]) * 1.0,
+            who.codes,
+            patients=who.total,
+        )
+        for k in (0, 1)
     ]
     present = [(k > 0).reshape(who.total, *shape[:-1]) for k in kinds]
     n = (present[0] | present[1]).astype(total.dtype)
     change = (after - before).reshape(shape[:-1])
-    s = jnp.where(n > 0, jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(n, 0)[None] * total, 0)
+    s = jnp.where(
+        n > 0, jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(n, 0)[None] * total, 0
+    )
     extra = dict(
         scarcest=jnp.minimum(jnp.sum(present[0], 0), jnp.sum(present[1], 0)),
         images=jnp.asarray(member.sum(-1), float),
@@ -424,4 +491,8 @@ def _auroc_tables(o: np.ndarray, r: np.ndarray, y: np.ndarray, g: np.ndarray, wh
         original=before.reshape(shape[:-1]),
         reconstructed=after.reshape(shape[:-1]),
     )
-    return {"s": s[:, :, None], "n": n[:, :, None], **{name: value[:, None] for name, value in extra.items()}}
+    return {
+        "s": s[:, :, None],
+        "n": n[:, :, None],
+        **{name: value[:, None] for name, value in extra.items()},
+    }

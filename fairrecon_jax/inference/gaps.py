@@ -1,4 +1,6 @@
-"""Gaps between groups as functions of sums over label x group: vectorised, masked, usable on replicates and permutations alike."""
+"""Gaps between groups as functions of sums over label x group: vectorised, masked, usable on
+replicates and permutations alike.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +42,16 @@ def spread(values: Array) -> Array:
 def eodd(rate: Array, form: str = "max") -> Array:
     """Equalised-odds difference: the rate gaps of each true label, combined.
 
-    max: max_y (max_g P(d=1 | y, g) - min_g ...) (the paper; fairlearn agg="worst_case"); mean: their mean over y (the published code;
-    fairlearn agg="mean").
+    max: max_y (max_g P(d=1 | y, g) - min_g ...) (the paper; fairlearn agg="worst_case"); mean:
+    their mean over y (the published code; fairlearn agg="mean").
 
     Args:
       rate: [..., L, G] rates of positive decisions, NaN = empty cell.
       form: "max" or "mean".
 
     Returns:
-      [...] in [0, 1]; 0 = equal rates in all groups; a label with fewer than two groups is left out; NaN if none is left.
+      [...] in [0, 1]; 0 = equal rates in all groups; a label with fewer than two groups is left
+        out; NaN if none is left.
 
     Raises:
       ValueError: unknown form.
@@ -69,7 +72,8 @@ def eodd(rate: Array, form: str = "max") -> Array:
 
 
 def eop(rate: Array) -> Array:
-    """Equal-opportunity difference: the true-positive-rate gap, the last label's part of equalised odds.
+    """Equal-opportunity difference: the true-positive-rate gap, the last label's part of equalised
+    odds.
 
     Args:
       rate: [..., L, G] rates, label 1 last.
@@ -87,7 +91,8 @@ def skewed_error_ratio(score: Array) -> Array:
       score: [..., G] mean scores in [0, 1], NaN = empty group.
 
     Returns:
-      [...] >= 1; 1 = equal errors; inf if only the best group is perfect; NaN with fewer than two groups or no error at all.
+      [...] >= 1; 1 = equal errors; inf if only the best group is perfect; NaN with fewer than two
+        groups or no error at all.
     """
     error = 1 - score
     known = jnp.isfinite(error)
@@ -120,7 +125,8 @@ def mean_gaps(weight: Array, total: Array) -> dict[str, Array]:
       total: [..., G] sums of the value.
 
     Returns:
-      "mean" [..., G], "delta" [...] (largest minus smallest mean) and "ser" [...] (skewed error ratio).
+      "mean" [..., G], "delta" [...] (largest minus smallest mean) and "ser" [...] (skewed error
+        ratio).
     """
     mean = rates(weight, total)
     return {"mean": mean, "delta": spread(mean), "ser": skewed_error_ratio(mean)}

@@ -1,6 +1,8 @@
-"""Intervals and p-values from bootstrap replicates: standard error, percentile, bias-corrected and accelerated (BCa).
+"""Intervals and p-values from bootstrap replicates: standard error, percentile, bias-corrected and
+accelerated (BCa).
 
-Replicates are drawn and summarised on the host: NumPy sorts a row of replicates many times faster than a compiled XLA sort on a CPU.
+Replicates are drawn and summarised on the host: NumPy sorts a row of replicates many times faster
+than a compiled XLA sort on a CPU.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Bootstrap(NamedTuple):
       reconstructed: on reconstructions.
       change: reconstructed minus original.
       p_two_sided: min(1, 2 min((1 + #{change* <= 0}), (1 + #{change* >= 0})) / (R + 1)).
-      p_one_tailed: share of replicates whose change is 0 or on the other side of 0 than the observed one; 1 where the observed change is 0.
+      p_one_tailed: share of replicates whose change is 0 or on the other side of 0 than the
+        observed one; 1 where the observed change is 0.
       replicates: number of replicates in which the change is defined.
     """
 
@@ -48,7 +51,8 @@ class Bootstrap(NamedTuple):
 
 
 def jackknife_moments(pair: tuple[Array, Array], weight: Array) -> tuple[Array, Array, Array]:
-    """BCa acceleration of original, reconstructed and change from leave-one-out values, in JAX or NumPy as these are.
+    """BCa acceleration of original, reconstructed and change from leave-one-out values, in JAX or
+    NumPy as these are.
 
     a = sum w d^3 / (6 (sum w d^2)^1.5), d = mean - leave-one-out value.
 
@@ -69,7 +73,9 @@ def jackknife_moments(pair: tuple[Array, Array], weight: Array) -> tuple[Array, 
         d = d / xp.where(largest > 0, largest, 1)[None]
         weighted = w * d * d
         square = xp.sum(weighted, 0)
-        return xp.where(square > 0, xp.sum(weighted * d, 0) / (6 * xp.maximum(square, 1e-30) ** 1.5), 0)
+        return xp.where(
+            square > 0, xp.sum(weighted * d, 0) / (6 * xp.maximum(square, 1e-30) ** 1.5), 0
+        )
 
     before, after = pair
     return acceleration(before), acceleration(after), acceleration(after - before)
@@ -89,15 +95,21 @@ def quantile(ranked: np.ndarray, level: np.ndarray, size: np.ndarray) -> np.ndar
     last = np.maximum(size - 1, 0)
     place = level * last
     low = np.floor(place).astype(int)
-    below, above = (np.take_along_axis(ranked, i[..., None], -1)[..., 0] for i in (low, np.minimum(low + 1, last)))
+    below, above = (
+        np.take_along_axis(ranked, i[..., None], -1)[..., 0]
+        for i in (low, np.minimum(low + 1, last))
+    )
     return np.where(size > 0, below + (place - low) * (above - below), np.nan)
 
 
-def estimate(value: Array, drawn: Array, acceleration: Array | None, alpha: float, method: Method) -> Estimate:
+def estimate(
+    value: Array, drawn: Array, acceleration: Array | None, alpha: float, method: Method
+) -> Estimate:
     """Standard error and interval of one statistic.
 
-    BCa levels: Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z0 = Phi^-1(share of replicates below the value, ties half). The correction matters
-    for gaps, whose maximum minus minimum is larger in most replicates than observed.
+    BCa levels: Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z0 = Phi^-1(share of replicates below the
+    value, ties half). The correction matters for gaps, whose maximum minus minimum is larger in
+    most replicates than observed.
 
     Args:
       value: [...] observed value.
@@ -107,7 +119,8 @@ def estimate(value: Array, drawn: Array, acceleration: Array | None, alpha: floa
       method: "bca" or "percentile".
 
     Returns:
-      An `Estimate`; NaN where the value is undefined or fewer than half of the replicates are defined.
+      An `Estimate`; NaN where the value is undefined or fewer than half of the replicates are
+        defined.
 
     Reference:
       Efron (1987), JASA 82.
@@ -125,7 +138,9 @@ def estimate(value: Array, drawn: Array, acceleration: Array | None, alpha: floa
         below = ((ranked < value[..., None]).sum(-1) + (ranked <= value[..., None]).sum(-1)) / 2
         bias = ndtri(np.clip(below / some, 0.5 / some, 1 - 0.5 / some))
         moved = [bias + ndtri(level) for level in levels]
-        levels = [ndtr(bias + m / (1 - (0 if acceleration is None else acceleration) * m)) for m in moved]
+        levels = [
+            ndtr(bias + m / (1 - (0 if acceleration is None else acceleration) * m)) for m in moved
+        ]
     defined = np.isfinite(value) & (size > 1) & (2 * size >= ranked.shape[-1])
     parts = (error, *(quantile(ranked, level, size) for level in levels))
     return Estimate(value, *(np.where(defined, part, np.nan) for part in parts))
@@ -141,7 +156,8 @@ def summarise(
     """Estimates of both versions and of their change, with p-values of the change.
 
     Args:
-      point: observed values [...] on originals and reconstructions; they broadcast against each other.
+      point: observed values [...] on originals and reconstructions; they broadcast against each
+        other.
       drawn: their replicates [R, ...].
       accelerations: of original, reconstructed and change; None: none (bias correction alone).
       alpha: 1 - coverage.
@@ -162,4 +178,11 @@ def summarise(
     two = np.minimum(1.0, 2 * (1 + np.minimum(at_most, at_least)) / (size + 1))
     one = np.where(change == 0, 1.0, np.where(change > 0, at_most, at_least) / np.maximum(size, 1))
     defined = np.isfinite(found.std_error)
-    return Bootstrap(original, reconstructed, found, np.where(defined, two, np.nan), np.where(defined, one, np.nan), size)
+    return Bootstrap(
+        original,
+        reconstructed,
+        found,
+        np.where(defined, two, np.nan),
+        np.where(defined, one, np.nan),
+        size,
+    )

@@ -1,4 +1,6 @@
-"""Adjusting p-values for the number of cells looked at: Holm (family-wise error) and Benjamini-Hochberg (false discovery rate)."""
+"""Adjusting p-values for the number of cells looked at: Holm (family-wise error) and
+Benjamini-Hochberg (false discovery rate).
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def benjamini_hochberg(p: Array) -> Array:
       Benjamini and Hochberg (1995), JRSS B 57.
     """
     ranked, order, count = _in_order(p)
-    scaled = jnp.where(jnp.isfinite(ranked), ranked * count / (jnp.arange(ranked.size) + 1), jnp.inf)
+    scaled = jnp.where(
+        jnp.isfinite(ranked), ranked * count / (jnp.arange(ranked.size) + 1), jnp.inf
+    )
     adjusted = jnp.minimum(jnp.minimum.accumulate(scaled[::-1])[::-1], 1)
     return _restore(adjusted, order, p)
 
@@ -74,7 +78,11 @@ def adjust(p: Array, method: str = "holm") -> Array:
     Raises:
       ValueError: unknown method.
     """
-    known: dict[str, Callable[[Array], Array]] = {"holm": holm, "bh": benjamini_hochberg, "none": jnp.asarray}
+    known: dict[str, Callable[[Array], Array]] = {
+        "holm": holm,
+        "bh": benjamini_hochberg,
+        "none": jnp.asarray,
+    }
     if method not in known:
         raise ValueError(f"method must be one of {sorted(known)}, got {method!r}")
     return known[method](p)

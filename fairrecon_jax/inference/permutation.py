@@ -1,6 +1,7 @@
 """The permutation null: how large a gap is when group labels mean nothing.
 
-A maximum minus a minimum is never 0 in a finite sample, so a gap is to be read beside what the same patients give with permuted groups.
+A maximum minus a minimum is never 0 in a finite sample, so a gap is to be read beside what the same
+patients give with permuted groups.
 """
 
 from __future__ import annotations
@@ -34,13 +35,21 @@ class PermutationNull(NamedTuple):
     p_value: Array
 
 
-def _units(group: np.ndarray, who: counts.Patients, groups: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Numbers the distinct (patient, group) pairs: codes [N] (-1 = unknown group), their groups [U] and U."""
+def _units(
+    group: np.ndarray, who: counts.Patients, groups: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Numbers the distinct (patient, group) pairs: codes [N] (-1 = unknown group), their groups [U]
+    and U.
+    """
     known = (group >= 0) & (group < groups)
     pair = np.where(known, who.codes.astype(np.int64) * groups + group, -1)
     values, codes = np.unique(pair, return_inverse=True)
     offset = int(values.size > 0 and values[0] == -1)
-    return codes.reshape(-1) - offset, (values[offset:] % groups).astype(np.int8), len(values) - offset
+    return (
+        codes.reshape(-1) - offset,
+        (values[offset:] % groups).astype(np.int8),
+        len(values) - offset,
+    )
 
 
 @partial(jax.jit, static_argnames=("groups",))
@@ -48,13 +57,19 @@ def _permuted_sums(table: Array, labels: Array, groups: int) -> Array:
     """Sums of a table [U, C] over permuted groups [R, U] -> [R, G, C]."""
 
     def block(rows: Array) -> Array:
-        member = (rows[:, None, :] == jnp.arange(groups, dtype=rows.dtype)[None, :, None]).astype(table.dtype)
+        member = (rows[:, None, :] == jnp.arange(groups, dtype=rows.dtype)[None, :, None]).astype(
+            table.dtype
+        )
         return jnp.einsum("rgu,uc->rgc", member, table, precision="highest")
 
-    return jax.lax.map(block, labels.reshape(-1, 1, labels.shape[-1])).reshape(-1, groups, table.shape[-1])
+    return jax.lax.map(block, labels.reshape(-1, 1, labels.shape[-1])).reshape(
+        -1, groups, table.shape[-1]
+    )
 
 
-def _floors(observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[int, ...]) -> dict[str, PermutationNull]:
+def _floors(
+    observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[int, ...]
+) -> dict[str, PermutationNull]:
     """Summaries of permuted gaps [R, K]."""
     result = {}
     for name, value in observed.items():
@@ -64,7 +79,12 @@ def _floors(observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[
             exceed = np.sum(drawn * (1 + 1e-6) >= value[None], 0)
         blank = ~np.isfinite(value) | np.all(np.isnan(drawn), 0)
         filled = np.where(blank[None], 0, drawn)
-        parts = (value, np.nanmean(filled, 0), np.nanquantile(filled, 0.95, axis=0), (1 + exceed) / (drawn.shape[0] + 1))
+        parts = (
+            value,
+            np.nanmean(filled, 0),
+            np.nanquantile(filled, 0.95, axis=0),
+            (1 + exceed) / (drawn.shape[0] + 1),
+        )
         result[name] = PermutationNull(*(np.where(blank, np.nan, p).reshape(lead) for p in parts))
     return result
 
@@ -102,9 +122,11 @@ def permutation_null(
     labels: tuple[int, ...] = counts.LABELS,
     mask: Array | None = None,
 ) -> dict[str, PermutationNull]:
-    """Permutation null of the equalised-odds and equal-opportunity gaps of one version of the decisions.
+    """Permutation null of the equalised-odds and equal-opportunity gaps of one version of the
+    decisions.
 
-    Group labels are permuted over patients (over patient-group pairs where an attribute belongs to the image, such as age).
+    Group labels are permuted over patients (over patient-group pairs where an attribute belongs to
+    the image, such as age).
 
     Args:
       decision: [..., N] decisions in {0, 1}, NaN = unknown; leading axes broadcast.
@@ -118,7 +140,8 @@ def permutation_null(
       mask: [..., L, G] bool, cells that take part in the "worst_case_estimable" gaps.
 
     Returns:
-      "eodd", "eodd_mean" and "eop", each a `PermutationNull` [...]; with a mask "eodd_estimable" and "eop_estimable" too.
+      "eodd", "eodd_mean" and "eop", each a `PermutationNull` [...]; with a mask "eodd_estimable"
+        and "eop_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
@@ -126,7 +149,9 @@ def permutation_null(
     units, shuffled, count = _prepare(group, patient, key, groups, permutations)
     lead, (d, y) = counts.align((decision, label), len(units))
     zero = np.zeros_like(d, np.int32)
-    table = counts.patient_counts(d, d, y, zero, units, patients=count, groups=1, labels=labels)[..., 0, :2]
+    table = counts.patient_counts(d, d, y, zero, units, patients=count, groups=1, labels=labels)[
+        ..., 0, :2
+    ]
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
     found = gaps.decision_gaps(cells[..., 0], cells[..., 1])
@@ -148,7 +173,8 @@ def permutation_null_means(
     permutations: int = 1000,
     mask: Array | None = None,
 ) -> dict[str, PermutationNull]:
-    """Permutation null of the largest difference and the skewed error ratio of group means of patient means.
+    """Permutation null of the largest difference and the skewed error ratio of group means of
+    patient means.
 
     Args:
       value: [..., N] values such as Dice, NaN = undefined.
@@ -160,14 +186,17 @@ def permutation_null_means(
       mask: [..., G] bool, groups that take part in the "worst_case_estimable" gaps.
 
     Returns:
-      "delta" and "ser", each a `PermutationNull` [...]; with a mask "delta_estimable" and "ser_estimable" too.
+      "delta" and "ser", each a `PermutationNull` [...]; with a mask "delta_estimable" and
+        "ser_estimable" too.
 
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
     """
     units, shuffled, count = _prepare(group, patient, key, groups, permutations)
     lead, (v,) = counts.align((value,), len(units))
-    mean, present = counts.patient_means(v, np.zeros_like(v, np.int32), units, patients=count, groups=1)
+    mean, present = counts.patient_means(
+        v, np.zeros_like(v, np.int32), units, patients=count, groups=1
+    )
     table = jnp.stack([present[:, :, 0, 0], mean[:, :, 0, 0]], -1)
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)

@@ -1,4 +1,6 @@
-"""What a cohort could have shown: minimum detectable change of one group, and equivalence to less than a margin."""
+"""What a cohort could have shown: minimum detectable change of one group, and equivalence to less
+than a margin.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ class Detectable(NamedTuple):
     """Minimum detectable changes.
 
     Attributes:
-      cell: [..., L, G] smallest additional change of this group's rate that the simultaneous interval finds with the given power; NaN where
-        not estimable; inf where even a change of 1 would go unseen.
+      cell: [..., L, G] smallest additional change of this group's rate that the simultaneous
+        interval finds with the given power; NaN where not estimable; inf where even a change of 1
+        would go unseen.
       smallest: [...] the smallest over cells.
       largest: [...] the largest over cells: what could be hidden in the worst group.
     """
@@ -28,12 +31,14 @@ class Detectable(NamedTuple):
     largest: np.ndarray
 
 
-def minimum_detectable_change(result: DidResult, power: float = POWER, is_rate: bool = True) -> Detectable:
+def minimum_detectable_change(
+    result: DidResult, power: float = POWER, is_rate: bool = True
+) -> Detectable:
     """Smallest change in one group beyond the others' that is detected with probability `power`.
 
-    Solves d (1 - s) = (c + z) sqrt(V(d) (1 - s)) with c the critical value of the simultaneous intervals, z the normal quantile of the
-    power, s the group's share of the weight, V(d) = v_g + d (1 - d) / n_eff: a loss of d flips decisions, and so brings variance of its
-    own.
+    Solves d (1 - s) = (c + z) sqrt(V(d) (1 - s)) with c the critical value of the simultaneous
+    intervals, z the normal quantile of the power, s the group's share of the weight, V(d) = v_g + d
+    (1 - d) / n_eff: a loss of d flips decisions, and so brings variance of its own.
 
     Args:
       result: of `did_test`, `did_test_continuous` or `did_test_auroc`.
@@ -66,8 +71,9 @@ def minimum_detectable_change(result: DidResult, power: float = POWER, is_rate: 
 def equivalent(result: DidResult, margin: float = MARGIN) -> np.ndarray:
     """Whether every group's change is shown to differ from the common one by less than a margin.
 
-    All simultaneous intervals of D_g - Dbar lie inside (-margin, margin). At `alpha` = 0.05 this is a two one-sided test with family-wise
-    error below 0.025; pass a result made with `alpha` = 0.1 for the usual 0.05.
+    All simultaneous intervals of D_g - Dbar lie inside (-margin, margin). At `alpha` = 0.05 this is
+    a two one-sided test with family-wise error below 0.025; pass a result made with `alpha` = 0.1
+    for the usual 0.05.
 
     Args:
       result: of one of the tests.

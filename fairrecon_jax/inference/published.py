@@ -1,7 +1,9 @@
-"""The recipe of the published code, as a named convention: never a verdict, always with its measured error rates.
+"""The recipe of the published code, as a named convention: never a verdict, always with its
+measured error rates.
 
-Mean form of the equalised-odds difference, images resampled as if independent, one-tailed p in the observed direction, and a cell that is
-empty in a resample read as a rate of 1 (chest X-ray code) or 0 (brain MRI code).
+Mean form of the equalised-odds difference, images resampled as if independent, one-tailed p in the
+observed direction, and a cell that is empty in a resample read as a rate of 1 (chest X-ray code) or
+0 (brain MRI code).
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from fairrecon_jax.inference.bootstrap import resample_images
 from fairrecon_jax.types import Array, Key
 
 CAUTION = (
-    "published recipe: at nominal 5% it rejected a true null in 0.4% to 13% of simulated cohorts (2,000 a cell), depending on the gap "
-    "before, and found harm planted without a gap before 1.7 to 14 times more rarely than the difference-in-differences test where the "
+    "published recipe: at nominal 5% it rejected a true null in 0.4% to 13% of simulated "
+    "cohorts (2,000 a cell), depending on the gap "
+    "before, and found harm planted without a gap before 1.7 to 14 times more rarely "
+    "than the difference-in-differences test where the "
     "harmed group can be judged; no verdict is drawn from it"
 )
 
@@ -36,7 +40,8 @@ class Published(NamedTuple):
       std_error: [...] bootstrap standard error of the change.
       ci_low: [...] 2.5th percentile of the change.
       ci_high: [...] 97.5th percentile.
-      p_one_tailed: [...] share of replicates at 0 or beyond, on the side opposite to the observed change.
+      p_one_tailed: [...] share of replicates at 0 or beyond, on the side opposite to the observed
+        change.
       p_two_sided: [...] twice the smaller tail, the paper's wording.
     """
 
@@ -66,16 +71,26 @@ def published_gap(cells: Array, present: Array, form: Form, empty: float) -> tup
     both = []
     for positives in (jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)):
         rate = gaps.rates(images, positives)
-        both.append(gaps.eodd(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form))
+        both.append(
+            gaps.eodd(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form)
+        )
     return both[0], both[1]
 
 
 @partial(jax.jit, static_argnames=("form", "empty"))
-def published_summary(cells: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0) -> tuple[Array, ...]:
-    """The published numbers from counts [K, L, G, 2, 2] and their resamples [R, K, L, G, 2, 2]; fields of `Published` in order."""
-    present = jnp.broadcast_to(jnp.any(jnp.sum(cells, (-2, -1)) > 0, -2, keepdims=True), cells.shape[:-2])
+def published_summary(
+    cells: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0
+) -> tuple[Array, ...]:
+    """The published numbers from counts [K, L, G, 2, 2] and their resamples [R, K, L, G, 2, 2];
+    fields of `Published` in order.
+    """
+    present = jnp.broadcast_to(
+        jnp.any(jnp.sum(cells, (-2, -1)) > 0, -2, keepdims=True), cells.shape[:-2]
+    )
     before, after = published_gap(cells, present, form, empty)
-    first, second = published_gap(drawn, jnp.broadcast_to(present[None], drawn.shape[:-2]), form, empty)
+    first, second = published_gap(
+        drawn, jnp.broadcast_to(present[None], drawn.shape[:-2]), form, empty
+    )
     change, moved = after - before, second - first
     at_most, at_least = jnp.mean(moved <= 0, 0), jnp.mean(moved >= 0, 0)
     one = jnp.where(change > 0, at_most, at_least)
@@ -98,10 +113,12 @@ def published_test(
     form: Form = "mean",
     empty: float = 1.0,
 ) -> Published:
-    """The published significance recipe for a change of equalised odds (see `CAUTION`); seeded, which the published code is not.
+    """The published significance recipe for a change of equalised odds (see `CAUTION`); seeded,
+    which the published code is not.
 
     Args:
-      decision_original: [..., N] decisions in {0, 1} on originals, NaN = unknown; leading axes broadcast.
+      decision_original: [..., N] decisions in {0, 1} on originals, NaN = unknown; leading axes
+        broadcast.
       decision_reconstructed: [..., N] decisions in {0, 1} on reconstructions, NaN = unknown.
       label: [..., N] truth in {0, 1}, NaN = unknown.
       group: [..., N] int group index, -1 = unknown.
@@ -118,9 +135,13 @@ def published_test(
       ValueError: shapes disagree, or fewer than two replicates.
     """
     if replicates < 2:
-        raise ValueError(f"replicates = {replicates}; at least 2 are needed, the published code uses 1000")
+        raise ValueError(
+            f"replicates = {replicates}; at least 2 are needed, the published code uses 1000"
+        )
     images = np.asarray(decision_original).shape[-1]
-    lead, (o, r, y, g) = counts.align((decision_original, decision_reconstructed, label, group), images)
+    lead, (o, r, y, g) = counts.align(
+        (decision_original, decision_reconstructed, label, group), images
+    )
     cells = counts.image_counts(o, r, y, g, groups=groups)
     drawn = jnp.asarray(resample_images(cells, key, replicates=replicates))
     found = published_summary(cells, drawn, form=form, empty=empty)

@@ -1,9 +1,11 @@
-"""The patient-level sign-flip (wild) null of a difference in differences: one sign per patient, shared by everything that patient enters.
+"""The patient-level sign-flip (wild) null of a difference in differences: one sign per patient,
+shared by everything that patient enters.
 
-Per label y and group g the change is D_g = sum S / sum N over patients p with sums S and weights N; v_g is its variance, shrunk towards the
-label's pooled one; Dbar is the mean of D_g weighted by 1/v_g; T adds up the labels with fixed weights. A draw replaces S by
-Dbar N + w_p (S - Dbar N) with signs w_p = +-1 and recomputes D, v, Dbar. All draws of all problems are two matrix products
-[draws, patients] x [patients, cells].
+Per label y and group g the change is D_g = sum S / sum N over patients p with sums S and weights N;
+v_g is its variance, shrunk towards the label's pooled one; Dbar is the mean of D_g weighted by
+1/v_g; T adds up the labels with fixed weights. A draw replaces S by Dbar N + w_p (S - Dbar N) with
+signs w_p = +-1 and recomputes D, v, Dbar. All draws of all problems are two matrix products [draws,
+patients] x [patients, cells].
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import jax.numpy as jnp
 from fairrecon_jax.types import Array, Key
 
 BLOCK = 256
-"""Draws per step: fixed, so that a draw's signs depend on nothing but the key, the patient and the draw's number."""
+"""Draws per step: fixed, so that a draw's signs depend on nothing but the key, the patient and the
+draw's number.
+"""
 
 SHRINKAGE = 3.0
 RESOLUTION = 1e-6
@@ -88,20 +92,30 @@ def sign_block(key: Key, digest: Array, block: Array | int) -> Array:
     return (2.0 * spread - 1.0).reshape(BLOCK, digest.shape[0])
 
 
-def _variance(energy: Array, total: Array, patients: Array, estimable: Array, floor: Array) -> Array:
-    """v_g = P (sum e^2 + 3 m) / (P + 3) / (sum N)^2 with m the pooled mean of e^2 over the label's estimable groups."""
-    pooled = jnp.sum(jnp.where(estimable, energy, 0), -1) / jnp.maximum(jnp.sum(jnp.where(estimable, patients, 0), -1), 1)
+def _variance(
+    energy: Array, total: Array, patients: Array, estimable: Array, floor: Array
+) -> Array:
+    """v_g = P (sum e^2 + 3 m) / (P + 3) / (sum N)^2 with m the pooled mean of e^2 over the label's
+    estimable groups.
+    """
+    pooled = jnp.sum(jnp.where(estimable, energy, 0), -1) / jnp.maximum(
+        jnp.sum(jnp.where(estimable, patients, 0), -1), 1
+    )
     shrunk = patients * (energy + SHRINKAGE * pooled[..., None]) / (patients + SHRINKAGE)
     return jnp.maximum(shrunk / jnp.maximum(total, 1e-30) ** 2, floor)
 
 
-def _contrast(change: Array, variance: Array, estimable: Array, pooled: bool) -> tuple[Array, Array, Array]:
+def _contrast(
+    change: Array, variance: Array, estimable: Array, pooled: bool
+) -> tuple[Array, Array, Array]:
     """Dbar, deviations and their standard errors of changes [..., L, G]."""
     weight = jnp.where(estimable, 1 / variance, 0)
     if pooled:
         mass = jnp.maximum(jnp.sum(weight, -1, keepdims=True), 1e-30)
         groups = weight.shape[-1]
-        others = jnp.matmul(weight, 1 - jnp.eye(groups, dtype=weight.dtype), precision="highest") / mass
+        others = (
+            jnp.matmul(weight, 1 - jnp.eye(groups, dtype=weight.dtype), precision="highest") / mass
+        )
         centre = jnp.sum(weight * jnp.where(estimable, change, 0), -1) / mass[..., 0]
     else:
         others, centre = jnp.ones_like(weight), jnp.zeros(weight.shape[:-1], weight.dtype)
@@ -111,15 +125,21 @@ def _contrast(change: Array, variance: Array, estimable: Array, pooled: bool) ->
 
 def _statistic(deviation: Array, variance: Array, estimable: Array, weights: Array) -> Array:
     """T of deviations [..., L, G] and label weights [L]."""
-    return jnp.matmul(jnp.sum(jnp.where(estimable, deviation**2 / variance, 0), -1), weights, precision="highest")
+    return jnp.matmul(
+        jnp.sum(jnp.where(estimable, deviation**2 / variance, 0), -1), weights, precision="highest"
+    )
 
 
 def _largest(deviation: Array, std_error: Array, estimable: Array) -> Array:
     """The largest studentised deviation over labels and groups."""
-    return jnp.max(jnp.where(estimable, jnp.abs(deviation) / jnp.maximum(std_error, 1e-30), 0), (-2, -1))
+    return jnp.max(
+        jnp.where(estimable, jnp.abs(deviation) / jnp.maximum(std_error, 1e-30), 0), (-2, -1)
+    )
 
 
-def _observe(s: Array, n: Array, usable: Array, pooled: bool, weights: Array) -> tuple[Flip, _Fixed]:
+def _observe(
+    s: Array, n: Array, usable: Array, pooled: bool, weights: Array
+) -> tuple[Flip, _Fixed]:
     """The observed contrasts, and the columns every draw is made from."""
     estimable = usable & (jnp.sum(usable, -1, keepdims=True) >= (2 if pooled else 1))
     total, patients = jnp.sum(n, 0), jnp.sum(n > 0, 0).astype(s.dtype)
@@ -133,9 +153,13 @@ def _observe(s: Array, n: Array, usable: Array, pooled: bool, weights: Array) ->
     statistic = _statistic(deviation, variance, estimable, weights)
     flat = jnp.where(estimable[None], s - centre[None, ..., None] * n, 0)
     columns = jnp.concatenate([flat, flat * n], axis=1).reshape(s.shape[0], -1)
-    fixed = _Fixed(columns, total, jnp.sum(n * n, 0), jnp.sum(flat**2, 0), patients, estimable, floor, weights)
+    fixed = _Fixed(
+        columns, total, jnp.sum(n * n, 0), jnp.sum(flat**2, 0), patients, estimable, floor, weights
+    )
     blank = jnp.zeros_like(statistic)
-    return Flip(statistic, blank, change, centre, deviation, variance, error, deviation, blank, estimable), fixed
+    return Flip(
+        statistic, blank, change, centre, deviation, variance, error, deviation, blank, estimable
+    ), fixed
 
 
 def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
@@ -147,9 +171,13 @@ def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
     shift = sums[:, 0] / total
     energy = fixed.energy[None] - 2 * shift * sums[:, 1] + shift**2 * fixed.squares[None]
     estimable = jnp.broadcast_to(fixed.estimable[None], shift.shape)
-    variance = _variance(jnp.maximum(energy, 0), total, fixed.patients[None], estimable, fixed.floor[None])
+    variance = _variance(
+        jnp.maximum(energy, 0), total, fixed.patients[None], estimable, fixed.floor[None]
+    )
     _, deviation, error = _contrast(shift, variance, estimable, pooled)
-    return _statistic(deviation, variance, estimable, fixed.weights), _largest(deviation, error, estimable)
+    return _statistic(deviation, variance, estimable, fixed.weights), _largest(
+        deviation, error, estimable
+    )
 
 
 @partial(jax.jit, static_argnames=("flips", "alpha", "pooled"))
@@ -171,7 +199,8 @@ def sign_flip(
       key: scalar typed key.
       flips: number of draws B.
       alpha: level of the simultaneous intervals, in (0, 1).
-      pooled: per family, True: the null is "every group changed alike" (at least two groups a label); False: "nothing changed".
+      pooled: per family, True: the null is "every group changed alike" (at least two groups a
+        label); False: "nothing changed".
       label_weights: per family, the weight of each of its L labels in T; they touch no interval.
 
     Returns:
@@ -180,8 +209,13 @@ def sign_flip(
     Reference:
       Wu (1986), wild bootstrap; Westfall and Young (1993), max-T.
     """
-    weights = [jnp.stack([jnp.asarray(value, sums[0][0].dtype) for value in w]) for w in label_weights]
-    observed = [_observe(s, n, usable, null, w) for (s, n, usable), null, w in zip(sums, pooled, weights, strict=True)]
+    weights = [
+        jnp.stack([jnp.asarray(value, sums[0][0].dtype) for value in w]) for w in label_weights
+    ]
+    observed = [
+        _observe(s, n, usable, null, w)
+        for (s, n, usable), null, w in zip(sums, pooled, weights, strict=True)
+    ]
 
     def step(_: None, block: Array) -> tuple[None, list[tuple[Array, Array]]]:
         signs = sign_block(key, digest, block).astype(sums[0][0].dtype)
@@ -198,10 +232,14 @@ def _compare(flip: Flip, draws: tuple[Array, Array], flips: int, alpha: float) -
     exceed = jnp.sum(statistic * (1 + TIE) >= flip.statistic[None], 0)
     ranked = jnp.sort(largest, 0)
     position = min(math.ceil(round((1 - alpha) * (flips + 1), 6)), flips) - 1
-    size = jnp.where(flip.estimable, jnp.abs(flip.deviation) / jnp.maximum(flip.std_error, 1e-30), 0)
+    size = jnp.where(
+        flip.estimable, jnp.abs(flip.deviation) / jnp.maximum(flip.std_error, 1e-30), 0
+    )
 
     def rank(sorted_draws: Array, values: Array) -> Array:
-        return flips - jnp.searchsorted(sorted_draws * (1 + TIE), values.reshape(-1), side="left").reshape(values.shape)
+        return flips - jnp.searchsorted(
+            sorted_draws * (1 + TIE), values.reshape(-1), side="left"
+        ).reshape(values.shape)
 
     above = jax.vmap(rank, in_axes=(1, 0))(ranked, size)
     nan = jnp.nan

@@ -1,4 +1,6 @@
-"""Verdicts in words: what happened to a gap, in which group, for which label, in which direction, and why we say so."""
+"""Verdicts in words: what happened to a gap, in which group, for which label, in which direction,
+and why we say so.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from scipy.stats import chi2, norm
 
 from fairrecon_jax.inference.did import REASONS, DidResult
 
-VERDICTS = ("widened", "narrowed", "reversed", "shifted", "within chance", "not estimable", "at chance")
+VERDICTS = (
+    "widened",
+    "narrowed",
+    "reversed",
+    "shifted",
+    "within chance",
+    "not estimable",
+    "at chance",
+)
 QUANTITIES = ("false-positive rate", "sensitivity")
 
 
@@ -20,9 +30,11 @@ class Verdict:
 
     Attributes:
       verdict: one of `VERDICTS`.
-      group: the group whose change stands out most, of two groups the one that changed more; "" where nothing stands out.
+      group: the group whose change stands out most, of two groups the one that changed more; ""
+        where nothing stands out.
       label: the quantity (label stratum) in which it does; "" where nothing does.
-      direction: "down" or "up": the group's change against the common change; "" where nothing stands out.
+      direction: "down" or "up": the group's change against the common change; "" where nothing
+        stands out.
       reason: a sentence with the numbers behind the verdict.
       unjudged: "group: quantity: reason" of every cell that could not enter the test.
     """
@@ -65,16 +77,26 @@ def _sampling_error(rate: np.ndarray, result: DidResult, gap: _Gap) -> float:
 def _kind(result: DidResult, alpha: float, is_rate: bool) -> tuple[str, str]:
     """Which way the largest gap went, given that the changes differ, with the numbers.
 
-    The gap of the observed extreme pair before, (h, l), and after, (h', l'), bracket the change of the gap between two linear contrasts:
-    D_h - D_l <= change <= D_h' - D_l'. The contrast on the side of the change gives its standard error.
+    The gap of the observed extreme pair before, (h, l), and after, (h', l'), bracket the change of
+    the gap between two linear contrasts: D_h - D_l <= change <= D_h' - D_l'. The contrast on the
+    side of the change gives its standard error.
     """
     z = norm.ppf(1 - alpha / 2)
-    before, after = (_widest(rate, result.estimable) for rate in (result.rate_original, result.rate_reconstructed))
-    swapped = result.rate_reconstructed[before.label, before.high] - result.rate_reconstructed[before.label, before.low]
+    before, after = (
+        _widest(rate, result.estimable)
+        for rate in (result.rate_original, result.rate_reconstructed)
+    )
+    swapped = (
+        result.rate_reconstructed[before.label, before.high]
+        - result.rate_reconstructed[before.label, before.low]
+    )
     change = after.size - before.size
     text = f"largest gap {before.size:.3f} before, {after.size:.3f} after"
     if is_rate and swapped < 0:
-        errors = [_sampling_error(rate, result, before) for rate in (result.rate_original, result.rate_reconstructed)]
+        errors = [
+            _sampling_error(rate, result, before)
+            for rate in (result.rate_original, result.rate_reconstructed)
+        ]
         if before.size > z * errors[0] and -swapped > z * errors[1]:
             return "reversed", f"{text}; its sides swapped ({swapped:+.3f})"
     pair = after if change > 0 else before
@@ -85,9 +107,11 @@ def _kind(result: DidResult, alpha: float, is_rate: bool) -> tuple[str, str]:
 
 
 def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
-    """Whether the changes of probit rates agree over groups, so that one loss common to all on the latent scale explains the difference.
+    """Whether the changes of probit rates agree over groups, so that one loss common to all on the
+    latent scale explains the difference.
 
-    Cochran's Q of the probit changes with delta-method variances v_g / phi(z_g)^2 does not reject at `alpha`.
+    Cochran's Q of the probit changes with delta-method variances v_g / phi(z_g)^2 does not reject
+    at `alpha`.
 
     Args:
       result: of `did_test` for one problem (no leading axes).
@@ -102,7 +126,9 @@ def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
     middle = (result.rate_original + result.rate_reconstructed) / 2
     half = 0.5 / np.maximum(result.n_images, 1)
     slope = norm.pdf(norm.ppf(np.clip(np.nan_to_num(middle, nan=0.5), half, 1 - half)))
-    weight = np.where(result.estimable, slope**2 / np.where(result.estimable, result.variance, 1), 0)
+    weight = np.where(
+        result.estimable, slope**2 / np.where(result.estimable, result.variance, 1), 0
+    )
     change = np.nan_to_num(result.probit_change)
     centre = np.sum(weight * change, -1) / np.maximum(np.sum(weight, -1), 1e-30)
     q = np.sum(weight * (change - centre[:, None]) ** 2)
@@ -110,10 +136,13 @@ def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
     return bool(freedom > 0 and q <= chi2.ppf(1 - alpha, freedom))
 
 
-def _unjudged(result: DidResult, groups: Sequence[str], quantities: Sequence[str], counted: str) -> tuple[str, ...]:
+def _unjudged(
+    result: DidResult, groups: Sequence[str], quantities: Sequence[str], counted: str
+) -> tuple[str, ...]:
     """Cells that could not enter the test, in words."""
     return tuple(
-        f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} ({int(result.n_patients[y, g])} {counted})"
+        f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} "
+        f"({int(result.n_patients[y, g])} {counted})"
         for y, g in zip(*np.nonzero(~result.estimable))
     )
 
@@ -121,13 +150,20 @@ def _unjudged(result: DidResult, groups: Sequence[str], quantities: Sequence[str
 def _named(result: DidResult) -> tuple[int, int]:
     """Label and group to name: the largest deviation in standard errors.
 
-    Two groups deviate from their common change by the same evidence, and which is larger says how noisy they are: there the larger
-    change of its own decides.
+    Two groups deviate from their common change by the same evidence, and which is larger says how
+    noisy they are: there the larger change of its own decides.
     """
-    size = np.where(result.estimable, np.abs(np.nan_to_num(result.deviation)) / np.maximum(np.nan_to_num(result.std_error), 1e-30), -1)
+    size = np.where(
+        result.estimable,
+        np.abs(np.nan_to_num(result.deviation))
+        / np.maximum(np.nan_to_num(result.std_error), 1e-30),
+        -1,
+    )
     y, g = divmod(int(np.argmax(size)), size.shape[1])
     if result.estimable[y].sum() == 2:
-        g = int(np.argmax(np.where(result.estimable[y], np.abs(np.nan_to_num(result.change[y])), -1)))
+        g = int(
+            np.argmax(np.where(result.estimable[y], np.abs(np.nan_to_num(result.change[y])), -1))
+        )
     return y, g
 
 
@@ -148,7 +184,8 @@ def judge(
     Args:
       result: of one of the tests, for one problem (no leading axes; see `select`).
       groups: names of the G groups.
-      quantities: names of the L quantities compared, e.g. false-positive rate and sensitivity, or Dice.
+      quantities: names of the L quantities compared, e.g. false-positive rate and sensitivity, or
+        Dice.
       p_adjusted: p-value after adjusting for the family of cells; the test's own if None.
       alpha: level.
       detectable: minimum detectable change, told where nothing is found.
@@ -163,24 +200,46 @@ def judge(
       ValueError: names and result disagree in number.
     """
     if result.estimable.shape != (len(quantities), len(groups)):
-        raise ValueError(f"result holds {result.estimable.shape} labels x groups, but {len(quantities)} x {len(groups)} names were given")
+        raise ValueError(
+            f"result holds {result.estimable.shape} labels x groups, but "
+            f"{len(quantities)} x {len(groups)} names were given"
+        )
     unjudged = _unjudged(result, groups, quantities, counted)
     if auroc_interval is not None and auroc_interval[0] <= 0.5 <= auroc_interval[1]:
-        text = f"AUROC on originals [{auroc_interval[0]:.3f}, {auroc_interval[1]:.3f}] holds 0.5: the diagnosis itself is at chance"
+        text = (
+            f"AUROC on originals [{auroc_interval[0]:.3f}, {auroc_interval[1]:.3f}] holds "
+            "0.5: the diagnosis itself is at chance"
+        )
         return Verdict("at chance", "", "", "", text, unjudged)
     if not result.estimable.any():
-        return Verdict("not estimable", "", "", "", "no two groups have enough patients to be compared", unjudged)
+        return Verdict(
+            "not estimable",
+            "",
+            "",
+            "",
+            "no two groups have enough patients to be compared",
+            unjudged,
+        )
     p = float(result.p_value) if p_adjusted is None else float(p_adjusted)
     if not p <= alpha:
-        limit = "" if detectable is None or not np.isfinite(detectable) else f"; a change of {detectable:.3f} would be found 4 times in 5"
+        limit = (
+            ""
+            if detectable is None or not np.isfinite(detectable)
+            else f"; a change of {detectable:.3f} would be found 4 times in 5"
+        )
         return Verdict("within chance", "", "", "", f"p = {p:.4g}{limit}", unjudged)
     y, g = _named(result)
     kind, text = _kind(result, alpha, is_rate)
     change, common = result.change[y, g], result.pooled[y]
-    text = f"{quantities[y]} of {groups[g]} changed by {change:+.3f}, all groups together by {common:+.3f} (p = {p:.4g}); {text}"
+    text = (
+        f"{quantities[y]} of {groups[g]} changed by {change:+.3f}, all groups together by "
+        f"{common:+.3f} (p = {p:.4g}); {text}"
+    )
     if is_rate and latent_alike(result, alpha):
         text += "; one loss common to all groups on the probit scale would explain the difference"
-    return Verdict(kind, groups[g], quantities[y], "down" if change < common else "up", text, unjudged)
+    return Verdict(
+        kind, groups[g], quantities[y], "down" if change < common else "up", text, unjudged
+    )
 
 
 def select(result: DidResult, index: tuple[int, ...]) -> DidResult:

@@ -1,7 +1,9 @@
-"""How well scores separate and decide: AUROC, thresholds, sensitivity, specificity, Brier score, calibration error.
+"""How well scores separate and decide: AUROC, thresholds, sensitivity, specificity, Brier score,
+calibration error.
 
-Every function works on one vector of N examples and is pure, so `jax.vmap` runs it over tasks, reconstructors or replicates. An example
-counts with its weight; a NaN label or a weight of 0 masks it.
+Every function works on one vector of N examples and is pure, so `jax.vmap` runs it over tasks,
+reconstructors or replicates. An example counts with its weight; a NaN label or a weight of 0 masks
+it.
 """
 
 from __future__ import annotations
@@ -100,7 +102,9 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
     left = below[jnp.searchsorted(ordered, ordered, side="left")]
     right = below[jnp.searchsorted(ordered, ordered, side="right")]
     share = divide((left + right) / 2, jnp.sum(negative))
-    return divide(jnp.sum(jnp.where(positive[order] > 0, positive[order] * share, 0)), jnp.sum(positive))
+    return divide(
+        jnp.sum(jnp.where(positive[order] > 0, positive[order] * share, 0)), jnp.sum(positive)
+    )
 
 
 def confusion(decision: Array, label: Array, weight: Array | None = None) -> Confusion:
@@ -116,7 +120,10 @@ def confusion(decision: Array, label: Array, weight: Array | None = None) -> Con
     """
     positive, negative = class_weights(label, weight)
     yes = jnp.asarray(decision).astype(bool)
-    parts = [jnp.sum(jnp.where(mask, side, 0)) for side, mask in ((positive, yes), (positive, ~yes), (negative, yes), (negative, ~yes))]
+    parts = [
+        jnp.sum(jnp.where(mask, side, 0))
+        for side, mask in ((positive, yes), (positive, ~yes), (negative, yes), (negative, ~yes))
+    ]
     return Confusion(*parts)
 
 
@@ -125,7 +132,9 @@ def decide(score: Array, threshold: Array | float) -> jnp.ndarray:
     return jnp.asarray(score) >= threshold
 
 
-def threshold_curve(score: Array, label: Array, weight: Array | None = None) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
+def threshold_curve(
+    score: Array, label: Array, weight: Array | None = None
+) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
     """Sensitivity and specificity at every observed score, decisions being `score >= threshold`.
 
     Args:
@@ -134,7 +143,8 @@ def threshold_curve(score: Array, label: Array, weight: Array | None = None) -> 
       weight: [N] float >= 0; ones if None.
 
     Returns:
-      (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN rates where a class is absent.
+      (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN
+        rates where a class is absent.
     """
     positive, negative = class_weights(label, weight)
     score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
@@ -147,9 +157,11 @@ def threshold_curve(score: Array, label: Array, weight: Array | None = None) -> 
 
 
 def balanced_threshold(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarray:
-    """The observed score at which sensitivity and specificity are closest: argmin over t of |specificity(t) - sensitivity(t)|.
+    """The observed score at which sensitivity and specificity are closest: argmin over t of
+    |specificity(t) - sensitivity(t)|.
 
-    Decisions are `score >= threshold`; the smallest score wins ties. NaN without positives or negatives.
+    Decisions are `score >= threshold`; the smallest score wins ties. NaN without positives or
+    negatives.
 
     Args:
       score: [N] float.
@@ -160,11 +172,18 @@ def balanced_threshold(score: Array, label: Array, weight: Array | None = None) 
       Scalar threshold, one of the scores.
     """
     threshold, sensitivity, specificity = threshold_curve(score, label, weight)
-    return _pick(threshold, jnp.abs(specificity - sensitivity), jnp.isfinite(sensitivity) & jnp.isfinite(specificity))
+    return _pick(
+        threshold,
+        jnp.abs(specificity - sensitivity),
+        jnp.isfinite(sensitivity) & jnp.isfinite(specificity),
+    )
 
 
-def threshold_at_sensitivity(score: Array, label: Array, sensitivity: float, weight: Array | None = None) -> jnp.ndarray:
-    """The largest observed score whose sensitivity is at least the wanted one; NaN without positives.
+def threshold_at_sensitivity(
+    score: Array, label: Array, sensitivity: float, weight: Array | None = None
+) -> jnp.ndarray:
+    """The largest observed score whose sensitivity is at least the wanted one; NaN without
+    positives.
 
     Args:
       score: [N] float.
@@ -179,8 +198,11 @@ def threshold_at_sensitivity(score: Array, label: Array, sensitivity: float, wei
     return _pick(threshold, -threshold, reached >= sensitivity)
 
 
-def threshold_at_specificity(score: Array, label: Array, specificity: float, weight: Array | None = None) -> jnp.ndarray:
-    """The smallest observed score whose specificity is at least the wanted one; NaN without negatives or if no score reaches it.
+def threshold_at_specificity(
+    score: Array, label: Array, specificity: float, weight: Array | None = None
+) -> jnp.ndarray:
+    """The smallest observed score whose specificity is at least the wanted one; NaN without
+    negatives or if no score reaches it.
 
     Args:
       score: [N] float.
@@ -210,13 +232,19 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
     """
     positive, negative = class_weights(label, weight)
     score = jnp.where(positive + negative > 0, jnp.asarray(score), 0)
-    return divide(jnp.sum(positive * (1 - score) ** 2 + negative * score**2), jnp.sum(positive + negative))
+    return divide(
+        jnp.sum(positive * (1 - score) ** 2 + negative * score**2), jnp.sum(positive + negative)
+    )
 
 
-def calibration_error(score: Array, label: Array, weight: Array | None = None, bins: int = 10) -> CalibrationError:
-    """Expected calibration error: sum over bins of (weight of bin / total) |mean score - share of positives|. 0 means calibrated.
+def calibration_error(
+    score: Array, label: Array, weight: Array | None = None, bins: int = 10
+) -> CalibrationError:
+    """Expected calibration error: sum over bins of (weight of bin / total) |mean score - share of
+    positives|. 0 means calibrated.
 
-    Bins are equally wide on [0, 1], closed on the left, the last one also on the right; empty bins count nothing. NaN without examples.
+    Bins are equally wide on [0, 1], closed on the left, the last one also on the right; empty bins
+    count nothing. NaN without examples.
 
     Args:
       score: [N] float in [0, 1].
@@ -232,7 +260,10 @@ def calibration_error(score: Array, label: Array, weight: Array | None = None, b
     positive, negative = class_weights(label, weight)
     both = positive + negative
     score = jnp.where(both > 0, jnp.asarray(score), 0)
-    member = jnp.clip(jnp.floor(score * bins).astype(jnp.int32), 0, bins - 1)[None, :] == jnp.arange(bins)[:, None]
+    member = (
+        jnp.clip(jnp.floor(score * bins).astype(jnp.int32), 0, bins - 1)[None, :]
+        == jnp.arange(bins)[:, None]
+    )
     total, yes = (jnp.sum(jnp.where(member, part[None, :], 0), axis=1) for part in (both, positive))
     summed = jnp.sum(jnp.where(member, (both * score)[None, :], 0), axis=1)
     error = divide(jnp.sum(jnp.abs(summed - yes)), jnp.sum(total))
@@ -240,7 +271,9 @@ def calibration_error(score: Array, label: Array, weight: Array | None = None, b
 
 
 def _pick(threshold: jnp.ndarray, cost: jnp.ndarray, allowed: jnp.ndarray) -> jnp.ndarray:
-    """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is none."""
+    """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is
+    none.
+    """
     allowed = allowed & jnp.isfinite(threshold)
     best = jnp.argmin(jnp.where(allowed, cost, jnp.inf))
     return jnp.where(jnp.any(allowed), threshold[best], jnp.nan)

@@ -1,8 +1,10 @@
-"""Gaps between groups: equalised odds, equal opportunity, Dice gaps, and the gap of any value per group.
+"""Gaps between groups: equalised odds, equal opportunity, Dice gaps, and the gap of any value per
+group.
 
-Everything about decisions starts from one array of counts [..., G, 2, 2] = group x label x decision (`group_counts`), so that leading axes
-can be resampling replicates, tasks or reconstructors. Groups of index -1 (unknown) and NaN labels are masked. Every result is a `Gap` that
-carries its convention, its direction and the counts behind it.
+Everything about decisions starts from one array of counts [..., G, 2, 2] = group x label x decision
+(`group_counts`), so that leading axes can be resampling replicates, tasks or reconstructors. Groups
+of index -1 (unknown) and NaN labels are masked. Every result is a `Gap` that carries its
+convention, its direction and the counts behind it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ worst_case_estimable  worst case over labels, only strata with enough patients (
 """
 
 CONVENTIONS: tuple[Convention, ...] = ("worst_case", "mean", "worst_case_estimable")
-ALIASES: dict[str, Convention] = {"paper": "worst_case", "published": "mean", "estimable": "worst_case_estimable"}
+ALIASES: dict[str, Convention] = {
+    "paper": "worst_case",
+    "published": "mean",
+    "estimable": "worst_case_estimable",
+}
 """Earlier names of the conventions, accepted wherever a convention is."""
 
 
@@ -70,7 +76,9 @@ class Gap:
     included: jnp.ndarray
     counts: jnp.ndarray
     convention: str = dataclasses.field(metadata={"static": True}, default="worst_case")
-    direction: str = dataclasses.field(metadata={"static": True}, default="lower is fairer, 0 is no gap")
+    direction: str = dataclasses.field(
+        metadata={"static": True}, default="lower is fairer, 0 is no gap"
+    )
 
 
 class Intersection(NamedTuple):
@@ -85,7 +93,9 @@ class Intersection(NamedTuple):
     names: tuple[str, ...]
 
 
-def group_counts(label: Array, decision: Array, group: Array, groups: int, weight: Array | None = None) -> jnp.ndarray:
+def group_counts(
+    label: Array, decision: Array, group: Array, groups: int, weight: Array | None = None
+) -> jnp.ndarray:
     """Counts of examples per group, label and decision.
 
     Args:
@@ -103,12 +113,15 @@ def group_counts(label: Array, decision: Array, group: Array, groups: int, weigh
     weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
     known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
     cell = (group.astype(jnp.int32) * 2 + (label == 1)) * 2 + jnp.asarray(decision).astype(bool)
-    flat = jnp.zeros(groups * 4, kind).at[jnp.where(known, cell, 0)].add(jnp.where(known, weight, 0))
+    flat = (
+        jnp.zeros(groups * 4, kind).at[jnp.where(known, cell, 0)].add(jnp.where(known, weight, 0))
+    )
     return flat.reshape(groups, 2, 2)
 
 
 def rates(counts: Array) -> jnp.ndarray:
-    """Share of positive decisions per group and label: rate[g, y] = P(decision = 1 | group g, label y).
+    """Share of positive decisions per group and label: rate[g, y] = P(decision = 1 | group g, label
+    y).
 
     [..., 0] is the false-positive rate, [..., 1] the true-positive rate; an empty cell is NaN.
 
@@ -139,14 +152,16 @@ def estimable(patients: Array, min_patients: int) -> jnp.ndarray:
 def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
     """Equalised-odds difference from counts.
 
-    With d_y = max_g rate[g, y] - min_g rate[g, y]: paper and estimable max(d_0, d_1); published (d_0 + d_1) / 2. 0 means every group has
-    the same true- and false-positive rate. A label with fewer than two included groups leaves the maximum; the mean needs both labels.
-    Without any label left the gap is NaN.
+    With d_y = max_g rate[g, y] - min_g rate[g, y]: paper and estimable max(d_0, d_1); published
+    (d_0 + d_1) / 2. 0 means every group has the same true- and false-positive rate. A label with
+    fewer than two included groups leaves the maximum; the mean needs both labels. Without any label
+    left the gap is NaN.
 
     Args:
       counts: [..., G, 2, 2] from `group_counts`.
       convention: see `Convention`.
-      mask: [..., G, 2] bool cells that take part (needed for "worst_case_estimable"); empty cells never do.
+      mask: [..., G, 2] bool cells that take part (needed for "worst_case_estimable"); empty cells
+        never do.
 
     Returns:
       `Gap` with leading shape [...].
@@ -154,21 +169,29 @@ def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | Non
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
-    Reference: Hardt, Price, Srebro 2016 (arXiv 1610.02413); fairlearn `equalized_odds_difference` (parity is tested).
+    Reference: Hardt, Price, Srebro 2016 (arXiv 1610.02413); fairlearn `equalized_odds_difference`
+    (parity is tested).
     """
     return _rate_gap(counts, convention, mask, (0, 1))
 
 
 def eop(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
-    """Equal-opportunity difference: max_g TPR_g - min_g TPR_g. 0 means every group's positives are found equally often.
+    """Equal-opportunity difference: max_g TPR_g - min_g TPR_g. 0 means every group's positives are
+    found equally often.
 
     Arguments, empty-cell rule, errors and reference as in `eodd`; paper and published agree here.
     """
     return _rate_gap(counts, convention, mask, (1,))
 
 
-def gap(values: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
-    """Gap of any value per group: max_g v_g - min_g v_g. 0 means equal groups; NaN values and masked groups do not take part.
+def gap(
+    values: Array,
+    counts: Array | None = None,
+    mask: Array | None = None,
+    convention: Convention = "worst_case",
+) -> Gap:
+    """Gap of any value per group: max_g v_g - min_g v_g. 0 means equal groups; NaN values and
+    masked groups do not take part.
 
     Args:
       values: [..., G] value per group, NaN where the group has none.
@@ -188,16 +211,28 @@ def gap(values: Array, counts: Array | None = None, mask: Array | None = None, c
     return Gap(value, high, low, jnp.full(value.shape, -1, jnp.int32), included, counts, convention)
 
 
-def delta_dice(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
-    """Delta-Dice: max_g Dice_g - min_g Dice_g over the mean Dice of each group. 0 means equal groups. See `gap`."""
+def delta_dice(
+    dice: Array,
+    counts: Array | None = None,
+    mask: Array | None = None,
+    convention: Convention = "worst_case",
+) -> Gap:
+    """Delta-Dice: max_g Dice_g - min_g Dice_g over the mean Dice of each group. 0 means equal
+    groups. See `gap`.
+    """
     return gap(dice, counts, mask, convention)
 
 
-def ser(dice: Array, counts: Array | None = None, mask: Array | None = None, convention: Convention = "worst_case") -> Gap:
+def ser(
+    dice: Array,
+    counts: Array | None = None,
+    mask: Array | None = None,
+    convention: Convention = "worst_case",
+) -> Gap:
     """Skewed error ratio: max_g (1 - Dice_g) / min_g (1 - Dice_g). 1 means equal groups.
 
-    NaN where fewer than two groups are left or the best group is perfect (division by 0). `high` and `low` name the groups with the highest
-    and lowest Dice.
+    NaN where fewer than two groups are left or the best group is perfect (division by 0). `high`
+    and `low` name the groups with the highest and lowest Dice.
 
     Args:
       dice: [..., G] mean Dice per group, NaN where the group has none.
@@ -221,11 +256,23 @@ def ser(dice: Array, counts: Array | None = None, mask: Array | None = None, con
     fine = ~jnp.isnan(spread) & (best > 0)
     ratio = jnp.where(fine, jnp.where(fine, worst, 1) / jnp.where(fine, best, 1), jnp.nan)
     direction = "lower is fairer, 1 is no gap"
-    return Gap(ratio, high, low, jnp.full(ratio.shape, -1, jnp.int32), included, counts, convention, direction)
+    return Gap(
+        ratio,
+        high,
+        low,
+        jnp.full(ratio.shape, -1, jnp.int32),
+        included,
+        counts,
+        convention,
+        direction,
+    )
 
 
-def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None = None) -> jnp.ndarray:
-    """Index of the worst group: argmin of the values (argmax if lower is better); NaN and masked groups do not take part.
+def worst_group(
+    values: Array, higher_is_better: bool = True, mask: Array | None = None
+) -> jnp.ndarray:
+    """Index of the worst group: argmin of the values (argmax if lower is better); NaN and masked
+    groups do not take part.
 
     Args:
       values: [..., G].
@@ -241,7 +288,8 @@ def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None
 
 
 def signed_difference(values: Array, reference: int) -> jnp.ndarray:
-    """Difference of each group to the reference group: v_g - v_reference. 0 means as the reference; NaN where either is NaN.
+    """Difference of each group to the reference group: v_g - v_reference. 0 means as the reference;
+    NaN where either is NaN.
 
     Args:
       values: [..., G].
@@ -255,7 +303,8 @@ def signed_difference(values: Array, reference: int) -> jnp.ndarray:
 
 
 def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Intersection:
-    """Crosses attributes into one: every combination of groups is a group; unknown in any attribute is unknown.
+    """Crosses attributes into one: every combination of groups is a group; unknown in any attribute
+    is unknown.
 
     Args:
       groups: per attribute [N] int32 group index, -1 unknown.
@@ -275,7 +324,9 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
     return Intersection(jnp.where(known, index, -1), titles)
 
 
-def _rate_gap(counts: Array, convention: Convention, mask: Array | None, labels: tuple[int, ...]) -> Gap:
+def _rate_gap(
+    counts: Array, convention: Convention, mask: Array | None, labels: tuple[int, ...]
+) -> Gap:
     """The gap over the given labels, see `eodd`."""
     convention = canonical(convention)
     counts = jnp.asarray(counts)
@@ -285,9 +336,13 @@ def _rate_gap(counts: Array, convention: Convention, mask: Array | None, labels:
     chosen = jnp.asarray(labels)
     each, high, low = each[..., chosen], high[..., chosen], low[..., chosen]
     place = jnp.argmax(jnp.where(jnp.isnan(each), -jnp.inf, each), -1)[..., None]
-    largest, top, bottom = (jnp.take_along_axis(part, place, -1)[..., 0] for part in (each, high, low))
+    largest, top, bottom = (
+        jnp.take_along_axis(part, place, -1)[..., 0] for part in (each, high, low)
+    )
     value = each.mean(-1) if convention == "mean" else largest
-    return Gap(value, top, bottom, chosen[place[..., 0]].astype(jnp.int32), included, totals, convention)
+    return Gap(
+        value, top, bottom, chosen[place[..., 0]].astype(jnp.int32), included, totals, convention
+    )
 
 
 def _included(
@@ -295,19 +350,35 @@ def _included(
 ) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
     """Values, which of them take part, and counts (ones where none were given)."""
     if convention == "worst_case_estimable" and mask is None:
-        raise ValueError("the convention 'worst_case_estimable' needs `mask`, the groups with enough patients (see `estimable`)")
+        raise ValueError(
+            "the convention 'worst_case_estimable' needs `mask`, the groups with enough "
+            "patients (see `estimable`)"
+        )
     values = jnp.asarray(values)
-    counts = jnp.where(jnp.isnan(values), 0, 1) if counts is None else jnp.broadcast_to(jnp.asarray(counts), values.shape)
+    counts = (
+        jnp.where(jnp.isnan(values), 0, 1)
+        if counts is None
+        else jnp.broadcast_to(jnp.asarray(counts), values.shape)
+    )
     included = ~jnp.isnan(values) & (counts > 0)
     if mask is not None:
         included = included & jnp.broadcast_to(jnp.asarray(mask, bool), values.shape)
     return values, included, counts
 
 
-def _extremes(values: jnp.ndarray, included: jnp.ndarray) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
-    """Index of the highest and lowest included value on the last axis, and their difference; -1, -1, NaN for fewer than two."""
+def _extremes(
+    values: jnp.ndarray, included: jnp.ndarray
+) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
+    """Index of the highest and lowest included value on the last axis, and their difference; -1,
+    -1, NaN for fewer than two.
+    """
     enough = included.sum(-1) >= 2
     upper, lower = jnp.where(included, values, -jnp.inf), jnp.where(included, values, jnp.inf)
-    spread = jnp.where(enough, jnp.where(enough, upper.max(-1), 0) - jnp.where(enough, lower.min(-1), 0), jnp.nan)
-    high, low = (jnp.where(enough, index, -1).astype(jnp.int32) for index in (upper.argmax(-1), lower.argmin(-1)))
+    spread = jnp.where(
+        enough, jnp.where(enough, upper.max(-1), 0) - jnp.where(enough, lower.min(-1), 0), jnp.nan
+    )
+    high, low = (
+        jnp.where(enough, index, -1).astype(jnp.int32)
+        for index in (upper.argmax(-1), lower.argmin(-1))
+    )
     return high, low, spread

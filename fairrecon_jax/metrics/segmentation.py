@@ -12,10 +12,14 @@ EmptyMask = Literal["undefined", "one", "zero"]
 """What Dice is where both masks are empty: undefined (NaN), 1 (rightly found nothing) or 0."""
 
 
-def dice_from_counts(overlap: Array, predicted: Array, truth: Array, empty: EmptyMask = "undefined") -> jnp.ndarray:
-    """Dice from pixel counts: 2 |P and T| / (|P| + |T|). 1 means identical regions, 0 means no overlap.
+def dice_from_counts(
+    overlap: Array, predicted: Array, truth: Array, empty: EmptyMask = "undefined"
+) -> jnp.ndarray:
+    """Dice from pixel counts: 2 |P and T| / (|P| + |T|). 1 means identical regions, 0 means no
+    overlap.
 
-    A true region that is empty while something is predicted gives 0. Where both are empty the rule `empty` decides.
+    A true region that is empty while something is predicted gives 0. Where both are empty the rule
+    `empty` decides.
 
     Args:
       overlap: [...] number of pixels in both regions.
@@ -32,11 +36,16 @@ def dice_from_counts(overlap: Array, predicted: Array, truth: Array, empty: Empt
     Reference: Dice 1945, doi:10.2307/1932409.
     """
     total = jnp.asarray(predicted) + jnp.asarray(truth)
-    return jnp.where(total > 0, 2 * jnp.asarray(overlap) / jnp.where(total > 0, total, 1), _empty_value(empty))
+    return jnp.where(
+        total > 0, 2 * jnp.asarray(overlap) / jnp.where(total > 0, total, 1), _empty_value(empty)
+    )
 
 
-def dice(predicted: Array, truth: Array, threshold: float = 0.5, empty: EmptyMask = "undefined") -> jnp.ndarray:
-    """Dice per example and region: 2 |P and T| / (|P| + |T|) with P = predicted >= threshold, T = truth >= 0.5.
+def dice(
+    predicted: Array, truth: Array, threshold: float = 0.5, empty: EmptyMask = "undefined"
+) -> jnp.ndarray:
+    """Dice per example and region: 2 |P and T| / (|P| + |T|) with P = predicted >= threshold, T =
+    truth >= 0.5.
 
     Args:
       predicted: [..., H, W, S] float, mask probability in [0, 1].
@@ -51,9 +60,14 @@ def dice(predicted: Array, truth: Array, threshold: float = 0.5, empty: EmptyMas
       ValueError: the shapes differ, or the rule is unknown.
     """
     if predicted.shape != truth.shape:
-        raise ValueError(f"prediction and truth must be [..., H, W, S] of one shape, got {predicted.shape} and {truth.shape}")
+        raise ValueError(
+            "prediction and truth must be [..., H, W, S] of one shape, got "
+            f"{predicted.shape} and {truth.shape}"
+        )
     found, real = jnp.asarray(predicted) >= threshold, jnp.asarray(truth) >= 0.5
-    return dice_from_counts(jnp.sum(found & real, (-3, -2)), jnp.sum(found, (-3, -2)), jnp.sum(real, (-3, -2)), empty)
+    return dice_from_counts(
+        jnp.sum(found & real, (-3, -2)), jnp.sum(found, (-3, -2)), jnp.sum(real, (-3, -2)), empty
+    )
 
 
 def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> jnp.ndarray:

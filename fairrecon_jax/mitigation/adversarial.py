@@ -1,4 +1,6 @@
-"""Adversarial: a small network predicts the patient's groups from frozen diagnostic features; the reconstructor makes that harder."""
+"""Adversarial: a small network predicts the patient's groups from frozen diagnostic features; the
+reconstructor makes that harder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ import optax
 from jax import lax
 
 from fairrecon_jax.diagnosers import HasFeatures
-from fairrecon_jax.mitigation.interface import FrozenDiagnoser, Mitigation, MitigationContext, check_choice, check_positive, register
+from fairrecon_jax.mitigation.interface import (
+    FrozenDiagnoser,
+    Mitigation,
+    MitigationContext,
+    check_choice,
+    check_positive,
+    register,
+)
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere, mean_everywhere
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Objective
@@ -22,11 +31,13 @@ from fairrecon_jax.types import Array, Batch, Key
 @register("adversarial")
 @dataclasses.dataclass(frozen=True)
 class Adversarial(Mitigation):
-    """One step of the adversary down its prediction loss, and minus weight * that loss for the reconstructor.
+    """One step of the adversary down its prediction loss, and minus weight * that loss for the
+    reconstructor.
 
-    Prediction loss, averaged over attributes: cross-entropy over the groups divided by log of their number (1 = knows nothing of balanced
-    groups), or 1 - corr^2 of the prediction and the indicator of each group (the reconstructor then gets + weight * corr^2).
-    Patients whose attribute is unknown take no part in that attribute.
+    Prediction loss, averaged over attributes: cross-entropy over the groups divided by log of their
+    number (1 = knows nothing of balanced groups), or 1 - corr^2 of the prediction and the indicator
+    of each group (the reconstructor then gets + weight * corr^2). Patients whose attribute is
+    unknown take no part in that attribute.
 
     Attributes:
       weight: lambda.
@@ -47,7 +58,9 @@ class Adversarial(Mitigation):
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_positive("adversarial", weight=self.weight, hidden=self.hidden, learning_rate=self.learning_rate)
+        check_positive(
+            "adversarial", weight=self.weight, hidden=self.hidden, learning_rate=self.learning_rate
+        )
         check_choice("adversarial", "loss", self.loss, ("cross_entropy", "correlation"))
 
     def objective(self, context: MitigationContext) -> Objective:
@@ -75,12 +88,15 @@ class Adversary(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
         """[B, F] -> [B, outputs]."""
-        return nn.Dense(self.outputs, use_bias=self.bias, name="head")(nn.relu(nn.Dense(self.hidden, name="hidden")(x)))
+        return nn.Dense(self.outputs, use_bias=self.bias, name="head")(
+            nn.relu(nn.Dense(self.hidden, name="hidden")(x))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialTerm:
-    """The objective of `Adversarial`; its state holds frozen weights, the adversary and its optimiser.
+    """The objective of `Adversarial`; its state holds frozen weights, the adversary and its
+    optimiser.
 
     Attributes:
       options: the choices.
@@ -93,9 +109,14 @@ class AdversarialTerm:
     groups: Groups
 
     def __post_init__(self) -> None:
-        blind = [r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, HasFeatures)]
+        blind = [
+            r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, HasFeatures)
+        ]
         if blind:
-            raise ValueError(f"the adversarial objective needs diagnosers with a method features(variables, image); {blind} have none")
+            raise ValueError(
+                "the adversarial objective needs diagnosers with a method "
+                f"features(variables, image); {blind} have none"
+            )
         if not self.readout.tasks or not self.groups.total:
             raise ValueError("the adversarial objective needs a task and an attribute")
 
@@ -103,7 +124,11 @@ class AdversarialTerm:
     def _readers(self) -> list[FrozenDiagnoser]:
         """The diagnosers that read a chosen task."""
         chosen = {task.name for task in self.readout.tasks}
-        return [diagnoser for diagnoser in self.readout.context.diagnosers if chosen & set(diagnoser.diagnoser.tasks)]
+        return [
+            diagnoser
+            for diagnoser in self.readout.context.diagnosers
+            if chosen & set(diagnoser.diagnoser.tasks)
+        ]
 
     @property
     def _network(self) -> Adversary:
@@ -120,11 +145,17 @@ class AdversarialTerm:
         params = self._network.init(key, jnp.zeros((1, shape[1])))["params"]
         return {"frozen": frozen, "adversary": params, "optimizer": self._optimizer.init(params)}
 
-    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+    def __call__(
+        self, clean: Array, batch: Batch, state: Any, key: Key
+    ) -> tuple[Array, Any, dict[str, Array]]:
         """See `Objective`; the reconstructor meets the adversary after its step."""
         features = self._features(state["frozen"], clean)
-        loss, gradient = jax.value_and_grad(self.prediction_loss)(state["adversary"], lax.stop_gradient(features), batch)
-        updates, optimizer = self._optimizer.update(lax.pmean(gradient, AXIS), state["optimizer"], state["adversary"])
+        loss, gradient = jax.value_and_grad(self.prediction_loss)(
+            state["adversary"], lax.stop_gradient(features), batch
+        )
+        updates, optimizer = self._optimizer.update(
+            lax.pmean(gradient, AXIS), state["optimizer"], state["adversary"]
+        )
         adversary = lax.stop_gradient(optax.apply_updates(state["adversary"], updates))
         found = self.prediction_loss(adversary, features, batch)
         advantage = 1.0 - found if self.options.loss == "correlation" else -found
@@ -147,23 +178,31 @@ class AdversarialTerm:
           [] float32; 0 for an attribute that nobody has.
         """
         weight = jnp.asarray(batch["weight"])
-        output = jnp.asarray(self._network.apply({"params": adversary}, standardised(features, weight)))
+        output = jnp.asarray(
+            self._network.apply({"params": adversary}, standardised(features, weight))
+        )
         members = self.groups.members(batch)
         one = correlation_loss if self.options.loss == "correlation" else entropy_loss
-        return jnp.mean(jnp.stack([one(output[:, part], members[:, part], weight) for part in self.groups.slices]))
+        return jnp.mean(
+            jnp.stack(
+                [one(output[:, part], members[:, part], weight) for part in self.groups.slices]
+            )
+        )
 
     def _features(self, frozen: tuple[Any, ...], image: Array) -> jax.Array:
         """Features of all diagnosers that read a chosen task, [B, F]."""
         parts = [
             diagnoser.diagnoser.features(lax.stop_gradient(variables), image)
             for diagnoser, variables in zip(self.readout.context.diagnosers, frozen, strict=True)
-            if any(diagnoser is chosen for chosen in self._readers) and isinstance(diagnoser.diagnoser, HasFeatures)
+            if any(diagnoser is chosen for chosen in self._readers)
+            and isinstance(diagnoser.diagnoser, HasFeatures)
         ]
         return jnp.concatenate(parts, 1)
 
 
 def standardised(features: Array, weight: Array) -> jax.Array:
-    """Features with mean 0 and variance 1 over the examples of all devices; mean and variance carry no gradient.
+    """Features with mean 0 and variance 1 over the examples of all devices; mean and variance carry
+    no gradient.
 
     Args:
       features: [B, F].
@@ -177,7 +216,8 @@ def standardised(features: Array, weight: Array) -> jax.Array:
 
 
 def entropy_loss(logits: Array, members: Array, weight: Array) -> jax.Array:
-    """Cross-entropy of the group over log G, mean over the examples of all devices whose group is known.
+    """Cross-entropy of the group over log G, mean over the examples of all devices whose group is
+    known.
 
     Args:
       logits: [B, G].
@@ -185,11 +225,14 @@ def entropy_loss(logits: Array, members: Array, weight: Array) -> jax.Array:
       weight: [B].
     """
     entropy = -jnp.sum(members * jax.nn.log_softmax(logits, axis=1), axis=1)
-    return mean_everywhere(entropy, weight * jnp.sum(members, axis=1)) / jnp.log(float(max(members.shape[1], 2)))
+    return mean_everywhere(entropy, weight * jnp.sum(members, axis=1)) / jnp.log(
+        float(max(members.shape[1], 2))
+    )
 
 
 def correlation_loss(output: Array, members: Array, weight: Array) -> jax.Array:
-    """1 - mean over groups of corr^2 of an output and the group's indicator, over the examples of all devices whose group is known.
+    """1 - mean over groups of corr^2 of an output and the group's indicator, over the examples of
+    all devices whose group is known.
 
     Args:
       output: [B, G].
@@ -203,6 +246,8 @@ def correlation_loss(output: Array, members: Array, weight: Array) -> jax.Array:
     total = jnp.maximum(everywhere(jnp.sum(mass)), 1e-6)
     means = [everywhere(jnp.sum(mass * x, axis=0)) / total for x in (output, members)]
     a, b = output - means[0][None], members - means[1][None]
-    covariance, var_a, var_b = (everywhere(jnp.sum(mass * x * y, axis=0)) / total for x, y in ((a, b), (a, a), (b, b)))
+    covariance, var_a, var_b = (
+        everywhere(jnp.sum(mass * x * y, axis=0)) / total for x, y in ((a, b), (a, a), (b, b))
+    )
     square = jnp.where(var_b > 1e-6, covariance**2 / jnp.maximum(var_a * var_b, 1e-12), 0.0)
     return 1.0 - jnp.mean(square)

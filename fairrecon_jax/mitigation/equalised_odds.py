@@ -1,4 +1,6 @@
-"""Equalised odds: a term for diagnoses that fail and for groups that are failed unequally, read by frozen diagnosers in the estimate."""
+"""Equalised odds: a term for diagnoses that fail and for groups that are failed unequally, read by
+frozen diagnosers in the estimate.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,22 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_choice, check_positive, register
-from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, largest, pool, rescale, spread
+from fairrecon_jax.mitigation.interface import (
+    Mitigation,
+    MitigationContext,
+    check_choice,
+    check_positive,
+    register,
+)
+from fairrecon_jax.mitigation.pooling import (
+    combine,
+    empty_pool,
+    fresh_scale,
+    largest,
+    pool,
+    rescale,
+    spread,
+)
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
@@ -24,10 +40,12 @@ THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
 class EqualisedOdds(Mitigation):
     """Adds weight * (task loss + fairness term) / (its mean of the first steps).
 
-    Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness term of a classification task and an
-    attribute: EODD^2, EODD = max over labels y of the spread over groups of the soft rate of decisions sigmoid((score - tau) / T) among
-    label y. Of a segmentation task: (SER - 1)^2 or log^2 SER, SER = max(1 - Dice_g) / min(1 - Dice_g) of soft Dice. Rates are pooled over
-    recent batches (see `pooling.pool`); cells with too little behind them leave the spread.
+    Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness
+    term of a classification task and an attribute: EODD^2, EODD = max over labels y of the spread
+    over groups of the soft rate of decisions sigmoid((score - tau) / T) among label y. Of a
+    segmentation task: (SER - 1)^2 or log^2 SER, SER = max(1 - Dice_g) / min(1 - Dice_g) of soft
+    Dice. Rates are pooled over recent batches (see `pooling.pool`); cells with too little behind
+    them leave the spread.
 
     Attributes:
       weight: lambda.
@@ -45,7 +63,8 @@ class EqualisedOdds(Mitigation):
       task_weight: factor of the task loss inside the term.
       warmup: steps whose mean term becomes the fixed divisor; 0 = no division.
 
-    Reference: the term of Wohlrapp et al., MIDL 2026 (arXiv 2604.10904), after Hardt, Price and Srebro 2016 (arXiv 1610.02413).
+    Reference: the term of Wohlrapp et al., MIDL 2026 (arXiv 2604.10904), after Hardt, Price and
+    Srebro 2016 (arXiv 1610.02413).
     """
 
     weight: float = 1.0
@@ -65,15 +84,26 @@ class EqualisedOdds(Mitigation):
 
     def __post_init__(self) -> None:
         kind = "equalised_odds"
-        check_positive(kind, weight=self.weight, temperature=self.temperature, min_count=self.min_count, sharpness=self.sharpness)
+        check_positive(
+            kind,
+            weight=self.weight,
+            temperature=self.temperature,
+            min_count=self.min_count,
+            sharpness=self.sharpness,
+        )
         check_choice(kind, "combine", self.combine, ("max", "logsumexp"))
         check_choice(kind, "ratio", self.ratio, ("linear", "log"))
         if not 0 <= self.decay < 1:
             raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
         if not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
-            raise ValueError(f"mitigation {kind!r}: threshold must lie in {THRESHOLDS}, got {self.threshold}")
+            raise ValueError(
+                f"mitigation {kind!r}: threshold must lie in {THRESHOLDS}, got {self.threshold}"
+            )
         if not 0 < self.threshold_rate <= 1 or self.task_weight < 0 or self.warmup < 0:
-            raise ValueError(f"mitigation {kind!r}: threshold_rate must lie in (0, 1], task_weight and warmup must not be negative")
+            raise ValueError(
+                f"mitigation {kind!r}: threshold_rate must lie in (0, 1], task_weight and "
+                "warmup must not be negative"
+            )
 
     def objective(self, context: MitigationContext) -> Objective:
         """The term.
@@ -81,12 +111,15 @@ class EqualisedOdds(Mitigation):
         Raises:
           ValueError: an attribute or task is unknown, or no diagnoser reads it.
         """
-        return EqualisedOddsTerm(self, Readout(context, self.tasks), Groups(context, self.attributes))
+        return EqualisedOddsTerm(
+            self, Readout(context, self.tasks), Groups(context, self.attributes)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class EqualisedOddsTerm:
-    """The objective of `EqualisedOdds`; its state holds frozen weights, pooled sums, thresholds [T] and the divisor.
+    """The objective of `EqualisedOdds`; its state holds frozen weights, pooled sums, thresholds [T]
+    and the divisor.
 
     Attributes:
       options: the choices.
@@ -106,12 +139,17 @@ class EqualisedOddsTerm:
         """The state before the first step."""
         state: dict[str, Any] = {"frozen": self.readout.frozen(), "scale": fresh_scale()}
         if count := self.readout.count("classification"):
-            state |= {"rates": empty_pool((self.groups.total, count, 2)), "tau": jnp.full((count,), self.options.threshold)}
+            state |= {
+                "rates": empty_pool((self.groups.total, count, 2)),
+                "tau": jnp.full((count,), self.options.threshold),
+            }
         if count := self.readout.count("segmentation"):
             state["dice"] = empty_pool((self.groups.total, count))
         return state
 
-    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+    def __call__(
+        self, clean: Array, batch: Batch, state: Any, key: Key
+    ) -> tuple[Array, Any, dict[str, Array]]:
         """See `Objective`."""
         options, weight = self.options, jnp.asarray(batch["weight"])
         readings = self.readout(state["frozen"], clean, batch)
@@ -129,35 +167,72 @@ class EqualisedOddsTerm:
         losses, known = readings.task_losses()
         task = mean_everywhere(losses, known * weight[:, None])
         fairness = combine(jnp.concatenate(terms), options.combine, options.sharpness)
-        scaled, new["scale"] = rescale(options.task_weight * task + fairness, state["scale"], options.warmup)
-        metrics |= {"task_loss": task, "fairness_term": fairness, "objective": options.weight * scaled}
+        scaled, new["scale"] = rescale(
+            options.task_weight * task + fairness, state["scale"], options.warmup
+        )
+        metrics |= {
+            "task_loss": task,
+            "fairness_term": fairness,
+            "objective": options.weight * scaled,
+        }
         return options.weight * scaled, lax.stop_gradient(new), metrics
 
-    def _eodd(self, readings: Readings, members: Array, weight: Array, state: Any) -> tuple[jax.Array, Any, jax.Array]:
+    def _eodd(
+        self, readings: Readings, members: Array, weight: Array, state: Any
+    ) -> tuple[jax.Array, Any, jax.Array]:
         """EODD [attributes, T] of soft decisions, the new pool and the new thresholds."""
         options = self.options
         soft = jax.nn.sigmoid((readings.scores - state["tau"][None]) / options.temperature)
-        has = jnp.stack([readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1)
-        sums = everywhere((jnp.einsum("bm,bty,bt->mty", members, has, soft), jnp.einsum("bm,bty->mty", members, has)))
+        has = jnp.stack(
+            [readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1
+        )
+        sums = everywhere(
+            (
+                jnp.einsum("bm,bty,bt->mty", members, has, soft),
+                jnp.einsum("bm,bty->mty", members, has),
+            )
+        )
         rate, count, pooled = pool(state["rates"], sums[0], sums[1], options.decay)
-        gaps = [spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices]
+        gaps = [
+            spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices
+        ]
         tau = state["tau"]
         if options.track_threshold:
-            tau = self._tracked(tau, everywhere((jnp.einsum("b,bty,bt->ty", weight, has, soft), jnp.einsum("b,bty->ty", weight, has))))
+            tau = self._tracked(
+                tau,
+                everywhere(
+                    (
+                        jnp.einsum("b,bty,bt->ty", weight, has, soft),
+                        jnp.einsum("b,bty->ty", weight, has),
+                    )
+                ),
+            )
         return largest(jnp.stack(gaps), -1), pooled, tau
 
     def _tracked(self, tau: Array, sums: tuple[Array, Array]) -> jax.Array:
-        """tau + rate (soft sensitivity - soft specificity), inside `THRESHOLDS`; unchanged where the batch lacks one of the classes."""
+        """tau + rate (soft sensitivity - soft specificity), inside `THRESHOLDS`; unchanged where
+        the batch lacks one of the classes.
+        """
         positive, count = sums
         share = positive / jnp.maximum(count, 1e-6)
         moved = tau + self.options.threshold_rate * (share[:, 1] - (1.0 - share[:, 0]))
-        return lax.stop_gradient(jnp.where(jnp.all(count > 0, 1), jnp.clip(moved, *THRESHOLDS), tau))
+        return lax.stop_gradient(
+            jnp.where(jnp.all(count > 0, 1), jnp.clip(moved, *THRESHOLDS), tau)
+        )
 
     def _ser(self, readings: Readings, members: Array, state: Any) -> tuple[jax.Array, Any]:
-        """SER [attributes, S] of soft Dice and the new pool; 1 where fewer than two groups have enough images."""
-        sums = (jnp.einsum("bm,bs,bs->ms", members, readings.present, readings.dice), jnp.einsum("bm,bs->ms", members, readings.present))
+        """SER [attributes, S] of soft Dice and the new pool; 1 where fewer than two groups have
+        enough images.
+        """
+        sums = (
+            jnp.einsum("bm,bs,bs->ms", members, readings.present, readings.dice),
+            jnp.einsum("bm,bs->ms", members, readings.present),
+        )
         total, images = everywhere(sums)
         dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
         error = jnp.log(jnp.maximum(1.0 - dice, SMALLEST_ERROR))
-        ratios = [jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0)) for part in self.groups.slices]
+        ratios = [
+            jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0))
+            for part in self.groups.slices
+        ]
         return jnp.stack(ratios), pooled

@@ -1,4 +1,6 @@
-"""Group DRO: the worst group's reconstruction and task loss, by weights that follow the losses exponentially."""
+"""Group DRO: the worst group's reconstruction and task loss, by weights that follow the losses
+exponentially.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_positive, register
+from fairrecon_jax.mitigation.interface import (
+    Mitigation,
+    MitigationContext,
+    check_positive,
+    register,
+)
 from fairrecon_jax.mitigation.pooling import fresh_scale, rescale
 from fairrecon_jax.mitigation.readout import Groups, Readout, everywhere
 from fairrecon_jax.training.trainable import Objective
@@ -19,11 +26,13 @@ from fairrecon_jax.types import Array, Batch, Key
 @register("group_dro")
 @dataclasses.dataclass(frozen=True)
 class GroupDro(Mitigation):
-    """Adds weight * sum_g q_g L_g over the groups of the chosen attributes; q_g <- q_g exp(step L_g), normalised.
+    """Adds weight * sum_g q_g L_g over the groups of the chosen attributes; q_g <- q_g exp(step
+    L_g), normalised.
 
-    L_g = reconstruction * (mean squared error in g) / a + task * (task loss in g) / b, a and b the two losses' means over everyone in the
-    first steps; task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. A group that a batch does not hold
-    keeps its weight (up to the normalisation) and adds nothing.
+    L_g = reconstruction * (mean squared error in g) / a + task * (task loss in g) / b, a and b the
+    two losses' means over everyone in the first steps; task loss: masked binary cross-entropy, and
+    1 - soft Dice where the region is present. A group that a batch does not hold keeps its weight
+    (up to the normalisation) and adds nothing.
 
     Attributes:
       weight: lambda.
@@ -47,9 +56,13 @@ class GroupDro(Mitigation):
 
     def __post_init__(self) -> None:
         check_positive("group_dro", weight=self.weight, step=self.step)
-        if min(self.reconstruction, self.task, self.warmup) < 0 or self.reconstruction + self.task == 0:
+        if (
+            min(self.reconstruction, self.task, self.warmup) < 0
+            or self.reconstruction + self.task == 0
+        ):
             raise ValueError(
-                "mitigation 'group_dro': reconstruction, task and warmup must not be negative, and one of the losses must count"
+                "mitigation 'group_dro': reconstruction, task and warmup must not be "
+                "negative, and one of the losses must count"
             )
 
     def objective(self, context: MitigationContext) -> Objective:
@@ -63,7 +76,8 @@ class GroupDro(Mitigation):
 
 @dataclasses.dataclass(frozen=True)
 class GroupDroTerm:
-    """The objective of `GroupDro`; its state holds frozen weights, group weights [M] and the two divisors.
+    """The objective of `GroupDro`; its state holds frozen weights, group weights [M] and the two
+    divisors.
 
     Attributes:
       options: the choices.
@@ -82,9 +96,16 @@ class GroupDroTerm:
     def init(self, key: Key, batch: Batch) -> dict[str, Any]:
         """The state before the first step: equal weights."""
         share = jnp.full((self.groups.total,), 1.0 / self.groups.total)
-        return {"frozen": self.readout.frozen(), "q": share, "image_scale": fresh_scale(), "task_scale": fresh_scale()}
+        return {
+            "frozen": self.readout.frozen(),
+            "q": share,
+            "image_scale": fresh_scale(),
+            "task_scale": fresh_scale(),
+        }
 
-    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+    def __call__(
+        self, clean: Array, batch: Batch, state: Any, key: Key
+    ) -> tuple[Array, Any, dict[str, Array]]:
         """See `Objective`."""
         options, weight = self.options, jnp.asarray(batch["weight"])
         members = self.groups.members(batch) * weight[:, None]
@@ -92,20 +113,42 @@ class GroupDroTerm:
         losses, known = self.readout(state["frozen"], clean, batch).task_losses()
         has = (jnp.sum(known, 1) > 0).astype(jnp.float32)
         task = jnp.sum(losses * known, 1) / jnp.maximum(jnp.sum(known, 1), 1.0)
-        image_part, image_scale = self._by_group(errors, jnp.ones_like(has), members, weight, state["image_scale"])
+        image_part, image_scale = self._by_group(
+            errors, jnp.ones_like(has), members, weight, state["image_scale"]
+        )
         task_part, task_scale = self._by_group(task, has, members, weight, state["task_scale"])
         loss = options.reconstruction * image_part + options.task * task_part
         present = everywhere(jnp.sum(members, 0)) > 0
         q = state["q"] * jnp.exp(options.step * lax.stop_gradient(jnp.where(present, loss, 0.0)))
         q = q / jnp.sum(q)
         term = options.weight * jnp.sum(jnp.where(present, q * loss, 0.0))
-        new = {"frozen": state["frozen"], "q": q, "image_scale": image_scale, "task_scale": task_scale}
+        new = {
+            "frozen": state["frozen"],
+            "q": q,
+            "image_scale": image_scale,
+            "task_scale": task_scale,
+        }
         worst = jnp.max(jnp.where(present, loss, 0.0))
-        return term, lax.stop_gradient(new), {"worst_group_loss": worst, "largest_group_weight": jnp.max(q), "objective": term}
+        return (
+            term,
+            lax.stop_gradient(new),
+            {"worst_group_loss": worst, "largest_group_weight": jnp.max(q), "objective": term},
+        )
 
-    def _by_group(self, values: Array, has: Array, members: Array, weight: Array, scale: Any) -> tuple[jax.Array, Any]:
-        """Group means [M] of values [B] over all devices, divided by the scale of everyone's mean; 0 where a group has none."""
-        sums = everywhere((members.T @ (values * has), members.T @ has, jnp.sum(weight * values * has), jnp.sum(weight * has)))
+    def _by_group(
+        self, values: Array, has: Array, members: Array, weight: Array, scale: Any
+    ) -> tuple[jax.Array, Any]:
+        """Group means [M] of values [B] over all devices, divided by the scale of everyone's mean;
+        0 where a group has none.
+        """
+        sums = everywhere(
+            (
+                members.T @ (values * has),
+                members.T @ has,
+                jnp.sum(weight * values * has),
+                jnp.sum(weight * has),
+            )
+        )
         group, count, total, mass = sums
         everyone = lax.stop_gradient(total / jnp.where(mass > 0, mass, 1.0))
         relative, new = rescale(everyone, scale, self.options.warmup)

@@ -1,7 +1,8 @@
-"""What a mitigation is, the registry of their kinds, and what it acts on: a cohort's words and its frozen diagnosers.
+"""What a mitigation is, the registry of their kinds, and what it acts on: a cohort's words and its
+frozen diagnosers.
 
-A new mitigation is one file: a frozen dataclass of plain fields derived from `Mitigation`, decorated with `register("name")` and imported
-in this package's `__init__`.
+A new mitigation is one file: a frozen dataclass of plain fields derived from `Mitigation`,
+decorated with `register("name")` and imported in this package's `__init__`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class MitigationContext:
     diagnosers: tuple[FrozenDiagnoser, ...] = ()
 
     def __post_init__(self) -> None:
-        check_apart((type(diagnoser.diagnoser).__name__, diagnoser.diagnoser) for diagnoser in self.diagnosers)
+        check_apart(
+            (type(diagnoser.diagnoser).__name__, diagnoser.diagnoser)
+            for diagnoser in self.diagnosers
+        )
 
     def attributes(self, names: Sequence[str]) -> tuple[Attribute, ...]:
         """The attributes of those names in the specification's order; all if none is named.
@@ -57,11 +61,15 @@ class MitigationContext:
         wrong = [name for name in names if name not in known]
         if wrong or not known:
             asked = ", ".join(map(repr, wrong)) or "a mitigation"
-            raise ValueError(f"{asked} needs attributes of cohort {self.spec.name!r}; these are: {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
+                f"{', '.join(known) or 'none'}"
+            )
         return tuple(a for a in self.spec.attributes if not names or a.name in names)
 
     def tasks(self, names: Sequence[str]) -> tuple[Task, ...]:
-        """The tasks of those names that a frozen diagnoser reads, in the specification's order; all of these if none is named.
+        """The tasks of those names that a frozen diagnoser reads, in the specification's order; all
+        of these if none is named.
 
         Raises:
           ValueError: a task is unknown or nobody reads it; the message lists those that are read.
@@ -70,8 +78,13 @@ class MitigationContext:
         wrong = [name for name in names if name not in read]
         if wrong or not read:
             asked = ", ".join(map(repr, wrong)) or "any task"
-            raise ValueError(f"no frozen diagnoser reads {asked}; tasks that are read: {', '.join(sorted(read)) or 'none'}")
-        return tuple(t for t in self.spec.tasks if t.name in read and (not names or t.name in names))
+            raise ValueError(
+                f"no frozen diagnoser reads {asked}; tasks that are read: "
+                f"{', '.join(sorted(read)) or 'none'}"
+            )
+        return tuple(
+            t for t in self.spec.tasks if t.name in read and (not names or t.name in names)
+        )
 
     def column(self, attribute: Attribute) -> int:
         """The attribute's column in a batch's `attributes`."""
@@ -79,15 +92,21 @@ class MitigationContext:
 
 
 class Mitigation:
-    """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told (objective)."""
+    """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told
+    (objective).
+    """
 
-    def sampling(self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling | None:
+    def sampling(
+        self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray
+    ) -> Sampling | None:
         """Sampling weights of training rows, None if rows are drawn equally.
 
         Args:
           context: the cohort's words.
-          attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's attributes.
-          outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an outcome where its mask is not empty).
+          attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's
+            attributes.
+          outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an
+            outcome where its mask is not empty).
         """
         return None
 
@@ -111,7 +130,8 @@ def make_mitigation(kind: str, **fields: Any) -> Mitigation:
       **fields: values of the kind's dataclass fields; lists become tuples.
 
     Raises:
-      ValueError: the kind or a field is unknown, or a value is out of range; the message lists the valid ones.
+      ValueError: the kind or a field is unknown, or a value is out of range; the message lists the
+        valid ones.
       TypeError: a value does not fit its field.
     """
     return build(MITIGATIONS, kind, "mitigation", fields)
@@ -135,4 +155,6 @@ def check_choice(kind: str, name: str, value: str, allowed: Sequence[str]) -> No
       ValueError: the message lists the allowed ones.
     """
     if value not in allowed:
-        raise ValueError(f"mitigation {kind!r}: {name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(
+            f"mitigation {kind!r}: {name} must be one of {', '.join(allowed)}, got {value!r}"
+        )

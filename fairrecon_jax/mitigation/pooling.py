@@ -1,4 +1,6 @@
-"""Numbers that remember: rates pooled over recent batches, a scale that is measured once, and maxima with a gradient everywhere."""
+"""Numbers that remember: rates pooled over recent batches, a scale that is measured once, and
+maxima with a gradient everywhere.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,29 @@ from jax import lax
 from fairrecon_jax.types import Array
 
 Pool = dict[str, Any]
-"""{"numerator", "denominator": [...] decayed sums, "batches": [] decayed number of batches}, float32."""
+"""{"numerator", "denominator": [...] decayed sums, "batches": [] decayed number of batches},
+float32.
+"""
 
 
 def empty_pool(shape: tuple[int, ...]) -> Pool:
     """A pool of nothing."""
-    return {"numerator": jnp.zeros(shape), "denominator": jnp.zeros(shape), "batches": jnp.zeros(())}
+    return {
+        "numerator": jnp.zeros(shape),
+        "denominator": jnp.zeros(shape),
+        "batches": jnp.zeros(()),
+    }
 
 
-def pool(kept: Pool, numerator: Array, denominator: Array, decay: float) -> tuple[jax.Array, jax.Array, Pool]:
+def pool(
+    kept: Pool, numerator: Array, denominator: Array, decay: float
+) -> tuple[jax.Array, jax.Array, Pool]:
     """Rates over recent batches, to which the present one adds its part and its gradient.
 
-    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does not hold (d = 0) keeps its rate, instead
-    of one of 0 or 1. Past batches came from nearly the same network, so that their derivative is that of the
-    present one: the gradient of the rate is W (dn/dx) / D, of the size that the rate of one batch of average composition would have.
+    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does
+    not hold (d = 0) keeps its rate, instead of one of 0 or 1. Past batches came from nearly the
+    same network, so that their derivative is that of the present one: the gradient of the rate is W
+    (dn/dx) / D, of the size that the rate of one batch of average composition would have.
 
     Args:
       kept: sums of earlier batches.
@@ -40,7 +51,11 @@ def pool(kept: Pool, numerator: Array, denominator: Array, decay: float) -> tupl
     batches = decay * kept["batches"] + 1.0
     rate = jnp.where(d > 0, n / jnp.where(d > 0, d, 1.0), 0.0)
     fixed = lax.stop_gradient(rate)
-    return fixed + batches * (rate - fixed), d, {"numerator": lax.stop_gradient(n), "denominator": d, "batches": batches}
+    return (
+        fixed + batches * (rate - fixed),
+        d,
+        {"numerator": lax.stop_gradient(n), "denominator": d, "batches": batches},
+    )
 
 
 def fresh_scale() -> dict[str, Any]:
@@ -49,7 +64,8 @@ def fresh_scale() -> dict[str, Any]:
 
 
 def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array, dict[str, Any]]:
-    """Divides a term by its own mean over the first `warmup` steps that measure it; afterwards the divisor stays, so that it can shrink.
+    """Divides a term by its own mean over the first `warmup` steps that measure it; afterwards the
+    divisor stays, so that it can shrink.
 
     A term of 0, as of a batch without a known label or group, is no measurement and does not count.
 
@@ -59,7 +75,8 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
       warmup: number of steps N; 0 = no division.
 
     Returns:
-      ([] value / mean of the first N steps so far whose term is not 0, 0 before there is one; the new scale).
+      ([] value / mean of the first N steps so far whose term is not 0, 0 before there is one; the
+        new scale).
     """
     term = jnp.asarray(value)
     if warmup == 0:
@@ -67,12 +84,18 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
     now = lax.stop_gradient(term)
     counts = (now > 0) & (kept["steps"] < warmup)
     steps = kept["steps"] + counts
-    mean = jnp.where(counts, kept["mean"] + (now - kept["mean"]) / jnp.maximum(steps, 1), kept["mean"])
-    return jnp.where(mean > 0, term / jnp.where(mean > 0, mean, 1.0), 0.0), {"steps": steps, "mean": mean}
+    mean = jnp.where(
+        counts, kept["mean"] + (now - kept["mean"]) / jnp.maximum(steps, 1), kept["mean"]
+    )
+    return jnp.where(mean > 0, term / jnp.where(mean > 0, mean, 1.0), 0.0), {
+        "steps": steps,
+        "mean": mean,
+    }
 
 
 def spread(values: Array, included: Array, axis: int) -> jax.Array:
-    """Largest minus smallest included value along an axis; 0, without gradient, where fewer than two are included.
+    """Largest minus smallest included value along an axis; 0, without gradient, where fewer than
+    two are included.
 
     Args:
       values: [...] finite.
@@ -87,13 +110,16 @@ def spread(values: Array, included: Array, axis: int) -> jax.Array:
 
 
 def largest(values: Array, axis: int) -> jax.Array:
-    """`jnp.max` along an axis; of equal values the first takes the gradient, which no rounding divides by zero."""
+    """`jnp.max` along an axis; of equal values the first takes the gradient, which no rounding
+    divides by zero.
+    """
     place = jnp.argmax(values, axis, keepdims=True)
     return jnp.take_along_axis(values, place, axis).squeeze(axis)
 
 
 def combine(values: Array, how: str, sharpness: float) -> jax.Array:
-    """One number from several: their maximum, or (log mean exp(k v)) / k, which lies between mean and maximum and moves all of them.
+    """One number from several: their maximum, or (log mean exp(k v)) / k, which lies between mean
+    and maximum and moves all of them.
 
     Args:
       values: [K], K >= 1.

@@ -1,4 +1,6 @@
-"""What frozen diagnosers read in an estimate of the original image, and sums of it over the groups of all devices."""
+"""What frozen diagnosers read in an estimate of the original image, and sums of it over the groups
+of all devices.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Readings(NamedTuple):
         """
         p = jnp.clip(self.scores, EDGE, 1.0 - EDGE)
         entropy = -(self.labels * jnp.log(p) + (1.0 - self.labels) * jnp.log1p(-p))
-        return jnp.concatenate([entropy, 1.0 - self.dice], 1), jnp.concatenate([self.known, self.present], 1)
+        return jnp.concatenate([entropy, 1.0 - self.dice], 1), jnp.concatenate(
+            [self.known, self.present], 1
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +74,12 @@ class Readout:
         return sum(task.kind == kind for task in self.tasks)
 
     def frozen(self) -> tuple[Any, ...]:
-        """The diagnosers' weights: part of an objective's state, so that they are arguments and not constants of the compiled step."""
-        return tuple(jax.tree.map(jnp.asarray, diagnoser.variables) for diagnoser in self.context.diagnosers)
+        """The diagnosers' weights: part of an objective's state, so that they are arguments and not
+        constants of the compiled step.
+        """
+        return tuple(
+            jax.tree.map(jnp.asarray, diagnoser.variables) for diagnoser in self.context.diagnosers
+        )
 
     def __call__(self, frozen: tuple[Any, ...], clean: Array, batch: Batch) -> Readings:
         """Diagnoses estimates.
@@ -86,7 +94,10 @@ class Readout:
         for diagnoser, variables in zip(self.context.diagnosers, frozen, strict=True):
             if wanted & set(diagnoser.diagnoser.tasks):
                 scores = diagnoser.diagnoser.predict(lax.stop_gradient(variables), clean)
-                found |= {task: scores[..., column] for column, task in enumerate(diagnoser.diagnoser.tasks)}
+                found |= {
+                    task: scores[..., column]
+                    for column, task in enumerate(diagnoser.diagnoser.tasks)
+                }
         spec = self.context.spec
         columns = [i for i, t in enumerate(spec.classification_tasks) if t.name in wanted]
         channels = [i for i, t in enumerate(spec.segmentation_tasks) if t.name in wanted]
@@ -125,7 +136,9 @@ class Groups:
     def slices(self) -> tuple[slice, ...]:
         """Where each attribute's groups stand among all."""
         ends = np.cumsum(self.sizes)
-        return tuple(slice(int(end - size), int(end)) for end, size in zip(ends, self.sizes, strict=True))
+        return tuple(
+            slice(int(end - size), int(end)) for end, size in zip(ends, self.sizes, strict=True)
+        )
 
     @property
     def total(self) -> int:
@@ -133,17 +146,23 @@ class Groups:
         return sum(self.sizes)
 
     def members(self, batch: Batch) -> jax.Array:
-        """[B, M] float {0, 1}: who belongs to which of the M groups; an unknown attribute belongs to none."""
+        """[B, M] float {0, 1}: who belongs to which of the M groups; an unknown attribute belongs
+        to none.
+        """
         codes = jnp.asarray(batch["attributes"])
         parts = [
-            (codes[:, self.context.column(a), None] == jnp.arange(len(a.groups))[None]).astype(jnp.float32)
+            (codes[:, self.context.column(a), None] == jnp.arange(len(a.groups))[None]).astype(
+                jnp.float32
+            )
             for a in self.context.attributes(self.chosen)
         ]
         return jnp.concatenate(parts, 1)
 
 
 def everywhere(tree: Any) -> Any:
-    """Sums over all devices; with the mean of the devices' gradients that the training step takes, derivatives are those of the sum."""
+    """Sums over all devices; with the mean of the devices' gradients that the training step takes,
+    derivatives are those of the sum.
+    """
     return lax.psum(tree, AXIS)
 
 

@@ -1,4 +1,6 @@
-"""Reweighting: fine-tune on examples drawn inversely to the frequency of their joint group; the loss stays as it is."""
+"""Reweighting: fine-tune on examples drawn inversely to the frequency of their joint group; the
+loss stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ OUTCOME = ("absent", "present")
 @register("reweighting")
 @dataclasses.dataclass(frozen=True)
 class Reweighting(Mitigation):
-    """Sampling weights inverse to the joint frequency of attribute groups, optionally crossed with an outcome.
+    """Sampling weights inverse to the joint frequency of attribute groups, optionally crossed with
+    an outcome.
 
     Attributes:
-      attributes: names of the attributes that are crossed; () for all. Age enters by its groups, as everywhere in a study.
-      outcome: name of a task whose label (or non-empty mask) is crossed too; "" for none. An unknown label follows `unknown`.
-      unknown: "group" makes the unknown of an attribute one more group, "leave_out" never draws such a row.
+      attributes: names of the attributes that are crossed; () for all. Age enters by its groups, as
+        everywhere in a study.
+      outcome: name of a task whose label (or non-empty mask) is crossed too; "" for none. An
+        unknown label follows `unknown`.
+      unknown: "group" makes the unknown of an attribute one more group, "leave_out" never draws
+        such a row.
       cap: largest weight as a multiple of `cap_to`; 0 = no cap.
       cap_to: "mean" or "smallest" weight.
     """
@@ -36,9 +42,13 @@ class Reweighting(Mitigation):
         check_choice("reweighting", "unknown", self.unknown, ("group", "leave_out"))
         check_choice("reweighting", "cap_to", self.cap_to, ("mean", "smallest"))
         if self.cap and self.cap < 1:
-            raise ValueError(f"mitigation 'reweighting': cap must be 0 (none) or at least 1, got {self.cap}")
+            raise ValueError(
+                f"mitigation 'reweighting': cap must be 0 (none) or at least 1, got {self.cap}"
+            )
 
-    def sampling(self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray) -> Sampling:
+    def sampling(
+        self, context: MitigationContext, attributes: np.ndarray, outcomes: np.ndarray
+    ) -> Sampling:
         """See `Mitigation`.
 
         Raises:
@@ -50,7 +60,14 @@ class Reweighting(Mitigation):
         if self.outcome:
             tasks = [t.name for t in context.spec.tasks]
             if self.outcome not in tasks:
-                raise ValueError(f"mitigation 'reweighting': outcome {self.outcome!r} is no task; these are: {', '.join(tasks)}")
-            columns.append(np.nan_to_num(np.asarray(outcomes, float)[:, tasks.index(self.outcome)], nan=-1).astype(np.int64))
+                raise ValueError(
+                    f"mitigation 'reweighting': outcome {self.outcome!r} is no task; "
+                    f"these are: {', '.join(tasks)}"
+                )
+            columns.append(
+                np.nan_to_num(
+                    np.asarray(outcomes, float)[:, tasks.index(self.outcome)], nan=-1
+                ).astype(np.int64)
+            )
             names, titles = [*names, OUTCOME], [*titles, self.outcome]
         return sample(np.stack(columns, 1), names, titles, self.unknown, self.cap, self.cap_to)

@@ -1,4 +1,6 @@
-"""Sampling weights inverse to the frequency of joint groups, and what they cost in effective examples; plain NumPy in float64."""
+"""Sampling weights inverse to the frequency of joint groups, and what they cost in effective
+examples; plain NumPy in float64.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 Unknown = Literal["group", "leave_out"]
-"""What an unknown attribute is: "group" (one more group of that attribute) or "leave_out" (the row is never drawn)."""
+"""What an unknown attribute is: "group" (one more group of that attribute) or "leave_out" (the row
+is never drawn).
+"""
 CapTo = Literal["mean", "smallest"]
 """What a cap is a multiple of: the mean of all weights, or the smallest weight that is not 0."""
 
@@ -21,7 +25,8 @@ class Sampling:
     Attributes:
       weights: [N] float64, at least 0, mean 1 over the rows that are drawn.
       effective: effective number of examples, (sum w)^2 / sum w^2.
-      cells: one record per joint group: its groups by name, rows, share of the rows, share of what is drawn.
+      cells: one record per joint group: its groups by name, rows, share of the rows, share of what
+        is drawn.
     """
 
     weights: np.ndarray
@@ -65,7 +70,8 @@ def joint_cells(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
 
 
 def inverse_frequency(code: np.ndarray) -> np.ndarray:
-    """w = N / (K n_k) for a row of joint group k with n_k of the N drawn rows, K groups: each group is drawn equally often.
+    """w = N / (K n_k) for a row of joint group k with n_k of the N drawn rows, K groups: each group
+    is drawn equally often.
 
     Args:
       code: [N] int joint group, -1 = left out.
@@ -82,7 +88,8 @@ def inverse_frequency(code: np.ndarray) -> np.ndarray:
 
 
 def capped(weights: np.ndarray, cap: float, to: CapTo) -> np.ndarray:
-    """Cuts weights at a multiple of the mean or of the smallest weight, and scales what is drawn to mean 1.
+    """Cuts weights at a multiple of the mean or of the smallest weight, and scales what is drawn to
+    mean 1.
 
     Args:
       weights: [N] at least 0.
@@ -107,7 +114,14 @@ def effective_size(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
-def sample(columns: np.ndarray, names: Sequence[Sequence[str]], titles: Sequence[str], unknown: Unknown, cap: float, to: CapTo) -> Sampling:
+def sample(
+    columns: np.ndarray,
+    names: Sequence[Sequence[str]],
+    titles: Sequence[str],
+    unknown: Unknown,
+    cap: float,
+    to: CapTo,
+) -> Sampling:
     """Capped inverse-frequency weights of joint groups.
 
     Args:
@@ -127,7 +141,13 @@ def sample(columns: np.ndarray, names: Sequence[Sequence[str]], titles: Sequence
     for cell in range(code.max() + 1):
         inside = code == cell
         groups = columns[np.argmax(inside)]
-        words = {title: "unknown" if g < 0 else str(named[g]) for title, named, g in zip(titles, names, groups, strict=True)}
-        shares = {"share": round(float(inside.mean()), 5), "drawn_share": round(float(weights[inside].sum() / weights.sum()), 5)}
+        words = {
+            title: "unknown" if g < 0 else str(named[g])
+            for title, named, g in zip(titles, names, groups, strict=True)
+        }
+        shares = {
+            "share": round(float(inside.mean()), 5),
+            "drawn_share": round(float(weights[inside].sum() / weights.sum()), 5),
+        }
         cells.append({**words, "rows": int(inside.sum()), **shares})
     return Sampling(weights, effective_size(weights), tuple(cells))

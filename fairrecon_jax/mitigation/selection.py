@@ -17,7 +17,8 @@ class Choice(NamedTuple):
     Attributes:
       mitigation: the chosen candidate, or "none" where no candidate was admissible.
       reason: why, in words with numbers.
-      candidates: per candidate its numbers: mean gap above no gap, PSNR, mean task score, admissible.
+      candidates: per candidate its numbers: mean gap above no gap, PSNR, mean task score,
+        admissible.
     """
 
     mitigation: str
@@ -32,27 +33,36 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
       points: long table with the columns mitigation, metric, task, attribute, value.
 
     Returns:
-      Index mitigation; columns gap (mean over tasks and attributes of EODD and SER - 1), psnr, score (mean over tasks of AUROC and Dice).
-      PSNR and score are over what the unmitigated model has, NaN for a candidate that lacks part of it. A gap that is undefined for one of
+      Index mitigation; columns gap (mean over tasks and attributes of EODD and SER - 1), psnr,
+        score (mean over tasks of AUROC and Dice).
+      PSNR and score are over what the unmitigated model has, NaN for a candidate that lacks part of
+        it. A gap that is undefined for one of
       the others leaves the mean of all.
     """
     value = points["value"] - points["metric"].map(NO_GAP).fillna(0.0)
     wide = points.assign(value=value).pivot_table(
-        index="mitigation", columns=["metric", "task", "attribute"], values="value", dropna=False, sort=False
+        index="mitigation",
+        columns=["metric", "task", "attribute"],
+        values="value",
+        dropna=False,
+        sort=False,
     )
     metric, wanted = wide.columns.get_level_values("metric"), wide.loc[UNMITIGATED].notna()
     parts = {"psnr": wanted & (metric == "psnr"), "score": wanted & metric.isin(SCORES)}
     whole = wide.loc[:, parts["psnr"] | parts["score"]].notna().all(axis=1)
     parts = {"gap": wide[whole].notna().all() & metric.isin(GAPS), **parts}
-    return pd.DataFrame({name: wide.loc[:, part].mean(axis=1, skipna=False) for name, part in parts.items()}, index=wide.index)
+    return pd.DataFrame(
+        {name: wide.loc[:, part].mean(axis=1, skipna=False) for name, part in parts.items()},
+        index=wide.index,
+    )
 
 
 def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -> Choice:
     """The smallest mean gap among the candidates that keep PSNR and task score.
 
-    A candidate is admissible where its PSNR and its mean task score are at most the tolerances below those of the unmitigated model, and
-    not where they are undefined but that model's are not. The unmitigated model is not a candidate: it is what remains where none is
-    admissible.
+    A candidate is admissible where its PSNR and its mean task score are at most the tolerances
+    below those of the unmitigated model, and not where they are undefined but that model's are not.
+    The unmitigated model is not a candidate: it is what remains where none is admissible.
 
     Args:
       points: validation numbers of the candidates and of "none", see `summarise`.
@@ -71,23 +81,41 @@ def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -
     limit = pd.Series({"psnr": psnr_tolerance, "score": task_tolerance})
     blind = (rest[limit.index].isna() & base[limit.index].notna()).any(axis=1)
     fine = ~(lost[limit.index] > limit).any(axis=1) & ~blind & rest["gap"].notna()
-    without = f"; PSNR or task score of {', '.join(blind.index[blind])} is undefined, which rules it out" if blind.any() else ""
+    without = (
+        f"; PSNR or task score of {', '.join(blind.index[blind])} is undefined, which rules it out"
+        if blind.any()
+        else ""
+    )
     records = tuple(
-        {"mitigation": str(name), **{k: round(float(row[k]), 5) for k in found.columns}, "admissible": bool(fine.get(name, False))}
+        {
+            "mitigation": str(name),
+            **{k: round(float(row[k]), 5) for k in found.columns},
+            "admissible": bool(fine.get(name, False)),
+        }
         for name, row in found.iterrows()
     )
     limits = f"{psnr_tolerance:g} dB PSNR and {task_tolerance:g} task score"
     if not fine.any():
-        return Choice(UNMITIGATED, f"no weight keeps validation within {limits} of the unmitigated model, which stays{without}", records)
+        return Choice(
+            UNMITIGATED,
+            f"no weight keeps validation within {limits} of the unmitigated model, which "
+            f"stays{without}",
+            records,
+        )
     name = str(rest.loc[fine, "gap"].idxmin())
     row = rest.index.get_loc(name)
-    gap, psnr, score = rest["gap"].to_numpy()[row], lost["psnr"].to_numpy()[row], lost["score"].to_numpy()[row]
+    gap, psnr, score = (
+        rest["gap"].to_numpy()[row],
+        lost["psnr"].to_numpy()[row],
+        lost["score"].to_numpy()[row],
+    )
     gaps, price = (
         f"{gap:.3f}; unmitigated {found['gap'].to_numpy()[found.index.get_loc(UNMITIGATED)]:.3f}",
         f"{psnr:.2f} dB and {score:.3f}",
     )
     text = (
-        f"{name} has the smallest mean validation gap ({gaps}) of {int(fine.sum())} of {len(rest)} weights that lose no more than {limits} "
+        f"{name} has the smallest mean validation gap ({gaps}) of {int(fine.sum())} of "
+        f"{len(rest)} weights that lose no more than {limits} "
         f"(it loses {price}){without}"
     )
     return Choice(name, text, records)

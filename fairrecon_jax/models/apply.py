@@ -1,4 +1,6 @@
-"""Fresh variables of a network, running a named network inside `Variables`, and means that do not depend on the number of devices."""
+"""Fresh variables of a network, running a named network inside `Variables`, and means that do not
+depend on the number of devices.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ from fairrecon_jax.types import Array, Key, Variables
 LeafPath = tuple[str, ...]
 
 
-def init_network(network: nn.Module, name: str, key: Key, *inputs: Array, deviation: float | None = None) -> Variables:
+def init_network(
+    network: nn.Module, name: str, key: Key, *inputs: Array, deviation: float | None = None
+) -> Variables:
     """Fresh variables of one network, from a single draw.
 
-    Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed convolutions ("upconv..."), which no
-    ReLU follows; fan-in is the number of inputs that one output sees. Biases and means start at 0, scales and variances at 1. Nothing of
-    the network runs, and one random program serves all its parameters, where Flax's own `init` compiles one for each.
+    Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed
+    convolutions ("upconv..."), which no ReLU follows; fan-in is the number of inputs that one
+    output sees. Biases and means start at 0, scales and variances at 1. Nothing of the network
+    runs, and one random program serves all its parameters, where Flax's own `init` compiles one for
+    each.
 
     Args:
       network: module called as `network(*inputs, train=...)`.
@@ -31,7 +37,8 @@ def init_network(network: nn.Module, name: str, key: Key, *inputs: Array, deviat
       deviation: standard deviation of all kernels, in place of those above.
 
     Returns:
-      {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the network has no statistics.
+      {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the
+        network has no statistics.
 
     Raises:
       ValueError: a parameter's name is none of kernel, bias, scale, mean and var.
@@ -39,11 +46,16 @@ def init_network(network: nn.Module, name: str, key: Key, *inputs: Array, deviat
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
     leaves = tuple((path, leaf.shape) for path, leaf in flatten_dict(dict(shapes)).items())
     fresh = unflatten_dict(_draw(key, leaves, deviation))
-    return {"params": {name: fresh.get("params", {})}, "batch_stats": {name: fresh.get("batch_stats", {})}}
+    return {
+        "params": {name: fresh.get("params", {})},
+        "batch_stats": {name: fresh.get("batch_stats", {})},
+    }
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviation: float | None) -> dict[LeafPath, jax.Array]:
+def _draw(
+    key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviation: float | None
+) -> dict[LeafPath, jax.Array]:
     """Start values by path."""
     kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
     values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
@@ -57,14 +69,19 @@ def _draw(key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviat
         elif path[-1] in constants:
             fresh[path] = jnp.full(shape, constants[path[-1]], jnp.float32)
         else:
-            raise ValueError(f"no start value for the parameter {'/'.join(path)}: its name is none of kernel, {', '.join(constants)}")
+            raise ValueError(
+                f"no start value for the parameter {'/'.join(path)}: its name is none of "
+                f"kernel, {', '.join(constants)}"
+            )
     return fresh
 
 
 def _deviation(path: LeafPath, shape: tuple[int, ...]) -> float:
     """The standard deviation of a kernel's start values."""
     transposed = path[-2].startswith("upconv")
-    fan_in = math.prod(shape[:-1]) / (4 if transposed else 1)  # all transposed convolutions have stride 2
+    fan_in = math.prod(shape[:-1]) / (
+        4 if transposed else 1
+    )  # all transposed convolutions have stride 2
     return math.sqrt((1.0 if transposed or "head" in path else 2.0) / fan_in)
 
 
@@ -86,19 +103,25 @@ def apply_network(
     statistics = variables["batch_stats"]
     own = statistics.get(name, {})
     collections = {"params": variables["params"][name], "batch_stats": own}
-    output, updates = network.apply(collections, *inputs, train=train, mutable=["batch_stats"] if train else [])
+    output, updates = network.apply(
+        collections, *inputs, train=train, mutable=["batch_stats"] if train else []
+    )
     return output, {**statistics, name: updates.get("batch_stats", own)}
 
 
-def features(network: nn.Module, name: str, variables: Variables, *inputs: Array, sown: str = "features") -> jax.Array:
+def features(
+    network: nn.Module, name: str, variables: Variables, *inputs: Array, sown: str = "features"
+) -> jax.Array:
     """What a frozen network knows on the way to its answer: an array that it sows.
 
     Args:
-      network: module called as `network(*inputs, train=...)` that sows one array of that name into "intermediates".
+      network: module called as `network(*inputs, train=...)` that sows one array of that name into
+        "intermediates".
       name: the network's name in `variables`.
       variables: of all networks.
       *inputs: the network's inputs.
-      sown: "features" [B, F] float32, the input of the last layer; classifiers also sow "maps" [B, h, w, C], that of the pooling.
+      sown: "features" [B, F] float32, the input of the last layer; classifiers also sow "maps" [B,
+        h, w, C], that of the pooling.
 
     Returns:
       The array.
@@ -106,19 +129,30 @@ def features(network: nn.Module, name: str, variables: Variables, *inputs: Array
     Raises:
       ValueError: the network sows none, or several.
     """
-    collections = {"params": variables["params"][name], "batch_stats": variables["batch_stats"].get(name, {})}
+    collections = {
+        "params": variables["params"][name],
+        "batch_stats": variables["batch_stats"].get(name, {}),
+    }
     _, kept = network.apply(collections, *inputs, train=False, mutable=["intermediates"])
-    found = [array for path, arrays in flatten_dict(kept.get("intermediates", {})).items() if path[-1] == sown for array in arrays]
+    found = [
+        array
+        for path, arrays in flatten_dict(kept.get("intermediates", {})).items()
+        if path[-1] == sown
+        for array in arrays
+    ]
     if len(found) != 1:
-        raise ValueError(f"{type(network).__name__} sows {len(found)} arrays of {sown}, one is needed")
+        raise ValueError(
+            f"{type(network).__name__} sows {len(found)} arrays of {sown}, one is needed"
+        )
     return jnp.asarray(found[0])
 
 
 def weighted_mean(values: Array, weight: Array, axis_name: str | None = None) -> jax.Array:
     """sum(values * weight) / sum(weight), the denominator averaged over a mapped axis.
 
-    With equal shards, the mean over the axis of this value (and of its gradient) is the weighted mean over the whole batch, however the
-    weights are spread over devices. 0 where no weight is left.
+    With equal shards, the mean over the axis of this value (and of its gradient) is the weighted
+    mean over the whole batch, however the weights are spread over devices. 0 where no weight is
+    left.
 
     Args:
       values: [B], finite where the weight is positive.

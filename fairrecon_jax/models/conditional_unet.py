@@ -18,9 +18,11 @@ HEADS, HEAD_WIDTH = 4, 32
 class ConditionalUNet(nn.Module):
     """Noise estimate from a noisy image, its degraded image and the time.
 
-    The input is (x - cond, cond), through a 7x7 convolution. Each of `depth` levels has two residual blocks, linear attention and a 4x4
-    convolution of stride 2 that doubles the channels (3x3 without stride at the last level); the way up mirrors it with nearest
-    neighbours and a 3x3 convolution, and takes the output of every block of the way down. A last residual block sees the first features.
+    The input is (x - cond, cond), through a 7x7 convolution. Each of `depth` levels has two
+    residual blocks, linear attention and a 4x4 convolution of stride 2 that doubles the channels
+    (3x3 without stride at the last level); the way up mirrors it with nearest neighbours and a 3x3
+    convolution, and takes the output of every block of the way down. A last residual block sees the
+    first features.
 
     At width 64 and depth 4 with one channel: 137,133,825 parameters.
 
@@ -29,10 +31,12 @@ class ConditionalUNet(nn.Module):
       width: channels of the first level; doubled at every level.
       depth: number of levels; the image is halved depth - 1 times.
       attention: linear attention at every level (on in the paper).
-      patch: blocks of patch x patch pixels become channels of the network and back, which makes it patch^2 times cheaper; 1 in the paper.
+      patch: blocks of patch x patch pixels become channels of the network and back, which makes it
+        patch^2 times cheaper; 1 in the paper.
       dtype: type of the computation; parameters and the result stay float32.
 
-    Reference: Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential Equations", ICML 2023.
+    Reference: Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential
+    Equations", ICML 2023.
     """
 
     out_channels: int = 1
@@ -46,7 +50,8 @@ class ConditionalUNet(nn.Module):
     def __call__(self, x: Array, cond: Array, t: Array, train: bool = False) -> jax.Array:
         """Estimates the noise.
 
-        Sizes that do not divide by patch * 2^depth are extended at the lower and right border by reflection and cut back at the end.
+        Sizes that do not divide by patch * 2^depth are extended at the lower and right border by
+        reflection and cut back at the end.
 
         Args:
           x: noisy images [B, H, W, C].
@@ -61,7 +66,9 @@ class ConditionalUNet(nn.Module):
           ValueError: the image is too small to be extended by reflection.
         """
         height, width = x.shape[1:3]
-        x = reflect_to_multiple(jnp.concatenate([x - cond, cond], axis=-1), self.patch * 2**self.depth)
+        x = reflect_to_multiple(
+            jnp.concatenate([x - cond, cond], axis=-1), self.patch * 2**self.depth
+        )
         time = TimeEmbedding(self.width, self.dtype, name="time")(t)
         first = x = self._conv(self.width, 7, "stem", bias=False)(space_to_depth(x, self.patch))
         skips = []
@@ -69,7 +76,9 @@ class ConditionalUNet(nn.Module):
             features = self.width * 2**level
             x = self._block(features, f"down{level}_block1")(x, time)
             skips.append(x)
-            x = self._attend(self._block(features, f"down{level}_block2")(x, time), f"down{level}_attention")
+            x = self._attend(
+                self._block(features, f"down{level}_block2")(x, time), f"down{level}_attention"
+            )
             skips.append(x)
             x = self._down(level, x)
         features = self.width * 2**self.depth
@@ -78,9 +87,13 @@ class ConditionalUNet(nn.Module):
         for level in reversed(range(self.depth)):
             features = self.width * 2 ** (level + 1)
             for i in (1, 2):
-                x = self._block(features, f"up{level}_block{i}")(jnp.concatenate([x, skips.pop()], axis=-1), time)
+                x = self._block(features, f"up{level}_block{i}")(
+                    jnp.concatenate([x, skips.pop()], axis=-1), time
+                )
             x = self._attend(x, f"up{level}_attention")
-            x = self._conv(features // 2, 3, f"up{level}_conv", bias=level > 0)(double(x) if level > 0 else x)
+            x = self._conv(features // 2, 3, f"up{level}_conv", bias=level > 0)(
+                double(x) if level > 0 else x
+            )
         x = self._block(self.width, "last_block")(jnp.concatenate([x, first], axis=-1), time)
         x = self._conv(self.out_channels * self.patch**2, 3, "head", bias=True)(x)
         return jnp.asarray(depth_to_space(x, self.patch)[:, :height, :width], jnp.float32)
@@ -103,7 +116,8 @@ class ConditionalUNet(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """sin and cos of t / 10000^(k / (n/2 - 1)), k = 0 .. n/2 - 1, through two dense layers with a GELU between them.
+    """sin and cos of t / 10000^(k / (n/2 - 1)), k = 0 .. n/2 - 1, through two dense layers with a
+    GELU between them.
 
     Attributes:
       width: n; the result has 4 n channels.
@@ -121,11 +135,14 @@ class TimeEmbedding(nn.Module):
         angle = jnp.asarray(t, jnp.float32)[:, None] * rates[None, :]
         y = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
         y = nn.Dense(4 * self.width, dtype=self.dtype, name="dense1")(y)
-        return nn.Dense(4 * self.width, dtype=self.dtype, name="dense2")(nn.gelu(y, approximate=False))
+        return nn.Dense(4 * self.width, dtype=self.dtype, name="dense2")(
+            nn.gelu(y, approximate=False)
+        )
 
 
 class TimedBlock(nn.Module):
-    """x + f(x, time): 3x3 convolution, scale and shift from time, SiLU, 3x3 convolution, SiLU; a 1x1 convolution of x fits its channels.
+    """x + f(x, time): 3x3 convolution, scale and shift from time, SiLU, 3x3 convolution, SiLU; a
+    1x1 convolution of x fits its channels.
 
     Attributes:
       features: channels of the result.
@@ -149,9 +166,11 @@ class TimedBlock(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention of 4 heads of 32 channels at a cost linear in the number of pixels, normalised over channels before and after.
+    """Attention of 4 heads of 32 channels at a cost linear in the number of pixels, normalised over
+    channels before and after.
 
-    With softmax q over channels (times 32^-1/2), softmax k over pixels and v over the number of pixels: (k^T v) for each head, read by q.
+    With softmax q over channels (times 32^-1/2), softmax k over pixels and v over the number of
+    pixels: (k^T v) for each head, read by q.
 
     Attributes:
       dtype: type of the computation.
@@ -169,9 +188,18 @@ class LinearAttention(nn.Module):
         y = Conv(3 * HEADS * HEAD_WIDTH, 1, use_bias=False, dtype=self.dtype, name="to_qkv")(y)
         parts = jnp.split(y.reshape(batch, height * width, -1), 3, axis=-1)
         q, k, v = (part.reshape(batch, height * width, HEADS, HEAD_WIDTH) for part in parts)
-        q, k, v = nn.softmax(q, axis=-1) * HEAD_WIDTH**-0.5, nn.softmax(k, axis=1), v / (height * width)
-        contexts = [jnp.einsum("bnd,bne->bde", k[:, :, head], v[:, :, head]) for head in range(HEADS)]
-        y = jnp.concatenate([jnp.einsum("bnd,bde->bne", q[:, :, head], contexts[head]) for head in range(HEADS)], axis=-1)
+        q, k, v = (
+            nn.softmax(q, axis=-1) * HEAD_WIDTH**-0.5,
+            nn.softmax(k, axis=1),
+            v / (height * width),
+        )
+        contexts = [
+            jnp.einsum("bnd,bne->bde", k[:, :, head], v[:, :, head]) for head in range(HEADS)
+        ]
+        y = jnp.concatenate(
+            [jnp.einsum("bnd,bde->bne", q[:, :, head], contexts[head]) for head in range(HEADS)],
+            axis=-1,
+        )
         y = y.reshape(batch, height, width, HEADS * HEAD_WIDTH)
         return ChannelNorm(name="norm_out")(Conv(channels, 1, dtype=self.dtype, name="to_out")(y))
 
@@ -186,25 +214,39 @@ class ChannelNorm(nn.Module):
         y = x.astype(jnp.float32)
         centred = y - jnp.mean(y, axis=-1, keepdims=True)
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-        return jnp.asarray(centred * jax.lax.rsqrt(variance + 1e-5) * scale.reshape(1, 1, 1, -1), x.dtype)
+        return jnp.asarray(
+            centred * jax.lax.rsqrt(variance + 1e-5) * scale.reshape(1, 1, 1, -1), x.dtype
+        )
 
 
 def double(x: Array) -> jax.Array:
     """Every pixel as a block of 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
     batch, height, width, channels = x.shape
-    blocks = jnp.broadcast_to(jnp.asarray(x)[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
+    blocks = jnp.broadcast_to(
+        jnp.asarray(x)[:, :, None, :, None, :], (batch, height, 2, width, 2, channels)
+    )
     return blocks.reshape(batch, 2 * height, 2 * width, channels)
 
 
 def space_to_depth(x: Array, patch: int) -> jax.Array:
-    """Blocks of patch x patch pixels as channels: [B, H, W, C] -> [B, H / patch, W / patch, patch^2 C]."""
+    """Blocks of patch x patch pixels as channels: [B, H, W, C] -> [B, H / patch, W / patch, patch^2
+    C].
+    """
     batch, height, width, channels = x.shape
-    y = jnp.asarray(x).reshape(batch, height // patch, patch, width // patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    y = (
+        jnp.asarray(x)
+        .reshape(batch, height // patch, patch, width // patch, patch, channels)
+        .transpose(0, 1, 3, 2, 4, 5)
+    )
     return y.reshape(batch, height // patch, width // patch, patch * patch * channels)
 
 
 def depth_to_space(x: Array, patch: int) -> jax.Array:
     """Inverts `space_to_depth`: [B, H, W, patch^2 C] -> [B, patch H, patch W, C]."""
     batch, height, width, channels = x.shape
-    y = jnp.asarray(x).reshape(batch, height, width, patch, patch, channels // patch**2).transpose(0, 1, 3, 2, 4, 5)
+    y = (
+        jnp.asarray(x)
+        .reshape(batch, height, width, patch, patch, channels // patch**2)
+        .transpose(0, 1, 3, 2, 4, 5)
+    )
     return y.reshape(batch, height * patch, width * patch, channels // patch**2)

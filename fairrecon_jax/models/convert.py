@@ -1,7 +1,9 @@
-"""PyTorch state dicts become Flax variables, in the key layouts in which the networks' weights are published.
+"""PyTorch state dicts become Flax variables, in the key layouts in which the networks' weights are
+published.
 
-A further network takes one line in `LAYOUTS`: its class, and a function `(network, state) -> Layout` that says which key holds which
-parameter. `convert` does the rest: transposes, compares shapes and names every key that is missing, left over or of another shape.
+A further network takes one line in `LAYOUTS`: its class, and a function `(network, state) ->
+Layout` that says which key holds which parameter. `convert` does the rest: transposes, compares
+shapes and names every key that is missing, left over or of another shape.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Layout(NamedTuple):
 
     Attributes:
       state: the state dict, under plain keys.
-      stem: from a module path, e.g. ("down0", "conv1"), to the stem of its keys, e.g. "d1.conv.conv1".
+      stem: from a module path, e.g. ("down0", "conv1"), to the stem of its keys, e.g.
+        "d1.conv.conv1".
       swap: the decoder of a U-Net joins (upsampled, skip) instead of (skip, upsampled).
       size: pixels along the side of an image that the network can take.
     """
@@ -55,7 +58,13 @@ class Layout(NamedTuple):
     size: int = 32
 
 
-_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
 _PREFIXES = re.compile(r"^((module|netG|netD)\.)+")
 _HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
 
@@ -63,9 +72,10 @@ _HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
 def read_state(path: str | Path) -> dict[str, np.ndarray]:
     """Reads a state dict.
 
-    `.safetensors` files are read without PyTorch; `.pth`, `.pt` and `.bin` files with it, weights only (no code in the file is run). A
-    dictionary under "state_dict", "model_state_dict", "model" or "params" is unwrapped, and the prefixes "module." of parallel training and
-    "netG." and "netD." of the networks of a GAN are removed.
+    `.safetensors` files are read without PyTorch; `.pth`, `.pt` and `.bin` files with it, weights
+    only (no code in the file is run). A dictionary under "state_dict", "model_state_dict", "model"
+    or "params" is unwrapped, and the prefixes "module." of parallel training and "netG." and
+    "netD." of the networks of a GAN are removed.
 
     Args:
       path: the file.
@@ -106,12 +116,18 @@ def _torch_load(path: Path) -> Any:
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        raise ImportError(f"{path}: reading this file needs PyTorch (pip install torch), or save it as .safetensors") from error
+        raise ImportError(
+            f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
+            ".safetensors"
+        ) from error
     try:
         return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         cause = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path} cannot be read as PyTorch weights; save the model's state_dict() with torch.save: {cause}") from error
+        raise ValueError(
+            f"{path} cannot be read as PyTorch weights; save the model's state_dict() "
+            f"with torch.save: {cause}"
+        ) from error
 
 
 def _to_numpy(value: Any) -> Any:
@@ -123,20 +139,25 @@ def _to_numpy(value: Any) -> Any:
     return value
 
 
-def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key | None = None) -> dict[str, Any]:
+def convert(
+    network: nn.Module, state: State, channels: int = 1, fresh_head: Key | None = None
+) -> dict[str, Any]:
     """Flax variables of a network from a PyTorch state dict.
 
-    A first convolution with three input channels serves a network of one channel by its mean over them (as in the paper). Convolutions
-    without bias that are followed by a normalisation get the bias 0.
+    A first convolution with three input channels serves a network of one channel by its mean over
+    them (as in the paper). Convolutions without bias that are followed by a normalisation get the
+    bias 0.
 
     Args:
       network: of a class in `LAYOUTS`; a `ConditionalUNet` with patch 1.
       state: arrays by key; see the module `keys` for the layouts.
       channels: input channels of the network.
-      fresh_head: leave the state's head out and draw one from this key, for another number of outputs or layers.
+      fresh_head: leave the state's head out and draw one from this key, for another number of
+        outputs or layers.
 
     Returns:
-      {"params": tree, "batch_stats": tree} in float32; the latter {} where the network has no statistics.
+      {"params": tree, "batch_stats": tree} in float32; the latter {} where the network has no
+        statistics.
 
     Raises:
       ValueError: keys are missing or left over, or a shape is wrong; the message names each.
@@ -156,46 +177,77 @@ def convert(network: nn.Module, state: State, channels: int = 1, fresh_head: Key
         key = f"{stem(_module(path))}.{_torch_leaf(network, path[-1])}"
         used.add(key)
         try:
-            converted[path] = jnp.asarray(_leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path)))
+            converted[path] = jnp.asarray(
+                _leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path))
+            )
         except ValueError as error:
             problems.append(str(error))
-    problems += [f"left over {key!r}" for key in sorted(set(state) - used) if not _ignored(key, fresh_head is not None)]
+    problems += [
+        f"left over {key!r}"
+        for key in sorted(set(state) - used)
+        if not _ignored(key, fresh_head is not None)
+    ]
     if problems:
         more = f"; and {len(problems) - 50} more" if len(problems) > 50 else ""
-        raise ValueError(f"the state dict does not fit {type(network).__name__}: {'; '.join(problems[:50])}{more}")
+        raise ValueError(
+            f"the state dict does not fit {type(network).__name__}: "
+            f"{'; '.join(problems[:50])}{more}"
+        )
     return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
 
 
 def _unet(network: UNet, state: State) -> Layout:
-    found = [value for start, value in UNET_LAYOUTS.items() if any(key.startswith(start) for key in state)]
+    found = [
+        value
+        for start, value in UNET_LAYOUTS.items()
+        if any(key.startswith(start) for key in state)
+    ]
     if not found:
         starts = " or ".join(map(repr, UNET_LAYOUTS))
-        raise ValueError(f"no known U-Net layout: no key starts with {starts}; the first one is {min(state, default=None)!r}")
+        raise ValueError(
+            f"no known U-Net layout: no key starts with {starts}; the first one is "
+            f"{min(state, default=None)!r}"
+        )
     (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
-    return Layout(state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1))
+    return Layout(
+        state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1)
+    )
 
 
 def _conditional_unet(network: ConditionalUNet, state: State) -> Layout:
-    return Layout(state, lambda path: conditional_unet_key(path, network.depth), size=2 ** (network.depth + 1))
+    return Layout(
+        state, lambda path: conditional_unet_key(path, network.depth), size=2 ** (network.depth + 1)
+    )
 
 
 def _resnet(network: ResNet, state: State) -> Layout:
     wrapped = any(key.startswith("classifier.conv1") for key in state)
-    plain = {key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()}
+    plain = {
+        key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()
+    }
     return Layout(plain, lambda path: resnet_key(path, len(network.hidden)))
 
 
 def _densenet(network: DenseNet, state: State) -> Layout:
-    plain = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value for key, value in state.items()}
+    plain = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value
+        for key, value in state.items()
+    }
     return Layout(plain, lambda path: densenet_key(path, len(network.hidden)))
 
 
 def _generator(network: Pix2PixGenerator, state: State) -> Layout:
-    return Layout(state, lambda path: generator_key(path, network.downsamplings), size=2**network.downsamplings)
+    return Layout(
+        state,
+        lambda path: generator_key(path, network.downsamplings),
+        size=2**network.downsamplings,
+    )
 
 
 def _discriminator(network: PatchDiscriminator, state: State) -> Layout:
-    return Layout(state, lambda path: discriminator_key(path, network.layers), size=2 ** (network.layers + 2))
+    return Layout(
+        state, lambda path: discriminator_key(path, network.layers), size=2 ** (network.layers + 2)
+    )
 
 
 LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
@@ -206,7 +258,9 @@ LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
     Pix2PixGenerator: _generator,
     PatchDiscriminator: _discriminator,
 }
-"""How each network's weights are published: `(network, state) -> Layout`, which may raise ValueError."""
+"""How each network's weights are published: `(network, state) -> Layout`, which may raise
+ValueError.
+"""
 
 
 def _layout(network: nn.Module, state: State) -> Layout:
@@ -216,7 +270,10 @@ def _layout(network: nn.Module, state: State) -> Layout:
       TypeError: the network's type is unknown.
     """
     if type(network) not in LAYOUTS:
-        raise TypeError(f"cannot convert weights of {type(network).__name__}: only {', '.join(kind.__name__ for kind in LAYOUTS)}")
+        raise TypeError(
+            f"cannot convert weights of {type(network).__name__}: only "
+            f"{', '.join(kind.__name__ for kind in LAYOUTS)}"
+        )
     return LAYOUTS[type(network)](network, state)
 
 
@@ -232,13 +289,20 @@ def _torch_leaf(network: nn.Module, leaf: str) -> str:
 
 
 def _module(path: LeafPath) -> LeafPath:
-    """A leaf's module path, without the collection, the leaf and the inner module of a normalisation chosen by name."""
+    """A leaf's module path, without the collection, the leaf and the inner module of a
+    normalisation chosen by name.
+    """
     return tuple(part for part in path[1:-1] if part not in ("group", "batch"))
 
 
 def _normalised_bias(network: nn.Module, path: LeafPath) -> bool:
     """Whether the leaf is the bias of a convolution that a normalisation follows."""
-    return isinstance(network, UNet) and network.norm is not None and path[-1] == "bias" and path[-2] in ("conv1", "conv2")
+    return (
+        isinstance(network, UNet)
+        and network.norm is not None
+        and path[-1] == "bias"
+        and path[-2] in ("conv1", "conv2")
+    )
 
 
 def _ignored(key: str, head: bool) -> bool:
@@ -246,7 +310,9 @@ def _ignored(key: str, head: bool) -> bool:
     return key.endswith(("num_batches_tracked", "op_threshs")) or (head and key.startswith(_HEADS))
 
 
-def _leaf(state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: bool, optional: bool) -> np.ndarray:
+def _leaf(
+    state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: bool, optional: bool
+) -> np.ndarray:
     """One parameter in Flax's arrangement.
 
     Raises:
@@ -266,7 +332,10 @@ def _leaf(state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: 
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
         value = value.mean(axis=2, keepdims=True)
     if value.shape != shape:
-        raise ValueError(f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} where {'/'.join(path)} is {shape}")
+        raise ValueError(
+            f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} "
+            f"where {'/'.join(path)} is {shape}"
+        )
     if swap and path[1].startswith("up") and path[-2:] == ("conv1", "kernel"):
         value = np.concatenate(np.split(value, 2, axis=2)[::-1], axis=2)
     return value

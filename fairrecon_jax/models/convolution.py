@@ -1,8 +1,9 @@
 """Convolution with weight gradients that are fast on CPUs.
 
-Same mathematics, parameters and initial values as `nn.Conv`; only the program that XLA compiles for the gradient with respect to the
-kernel differs. XLA's own is a convolution of the input with the gradient of the output as its kernel, for which both are transposed in
-memory. Where the kernel is a single pixel, or has more than a few channels, matrix products are faster.
+Same mathematics, parameters and initial values as `nn.Conv`; only the program that XLA compiles for
+the gradient with respect to the kernel differs. XLA's own is a convolution of the input with the
+gradient of the output as its kernel, for which both are transposed in memory. Where the kernel is a
+single pixel, or has more than a few channels, matrix products are faster.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from fairrecon_jax.types import Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 MANY_CHANNELS = 16
-"""From this number of channels in and out the weight gradient of a 3x3 kernel is a matrix product per image."""
+"""From this number of channels in and out the weight gradient of a 3x3 kernel is a matrix product
+per image.
+"""
 
 
 class Conv(nn.Module):
-    """Convolution of images with a square kernel: `nn.Conv(features, (size, size), stride, padding, ...)`.
+    """Convolution of images with a square kernel: `nn.Conv(features, (size, size), stride, padding,
+    ...)`.
 
     Reverse-mode gradients only.
 
@@ -30,7 +34,8 @@ class Conv(nn.Module):
       features: number of output channels.
       size: height and width of the kernel.
       stride: pixels between neighbouring windows.
-      padding: pixels of zeros on every side; None for an output of ceil(H / stride) x ceil(W / stride), padded as evenly as can be.
+      padding: pixels of zeros on every side; None for an output of ceil(H / stride) x ceil(W /
+        stride), padded as evenly as can be.
       use_bias: add one bias per output channel.
       kernel_init: initialiser of the kernel.
       dtype: type of the computation; that of the input if None.
@@ -47,8 +52,12 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
         """[B, H, W, C] -> [B, H', W', features]."""
-        kernel = self.param("kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        kernel = self.param(
+            "kernel", self.kernel_init, (self.size, self.size, x.shape[-1], self.features)
+        )
+        bias = (
+            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         same = jax.lax.padtype_to_pads(x.shape[1:3], (self.size,) * 2, (self.stride,) * 2, "SAME")
         rows, columns = same if self.padding is None else [(self.padding, self.padding)] * 2
@@ -69,19 +78,27 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> 
     Returns:
       [B, H', W', F].
     """
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
-def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return convolve(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(
+    stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     (dx,) = jax.linear_transpose(lambda x: convolve.fun(x, kernel, stride, padding), x)(dy)
 
     def plain(x: jax.Array, dy: jax.Array) -> jax.Array:
-        (gradient,) = jax.linear_transpose(lambda kernel: convolve.fun(x, kernel, stride, padding), kernel)(dy)
+        (gradient,) = jax.linear_transpose(
+            lambda kernel: convolve.fun(x, kernel, stride, padding), kernel
+        )(dy)
         return gradient
 
     size, many = kernel.shape[0], min(kernel.shape[2:]) >= MANY_CHANNELS
@@ -93,13 +110,19 @@ def _backward(stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array],
     return dx, plain(x, dy)
 
 
-def _weight_gradient_by_products(x: jax.Array, dy: jax.Array, size: int, padding: Padding) -> jax.Array:
-    """The gradient with respect to the kernel at stride 1: per image, `size` copies of x shifted by rows times as many of dy by columns."""
+def _weight_gradient_by_products(
+    x: jax.Array, dy: jax.Array, size: int, padding: Padding
+) -> jax.Array:
+    """The gradient with respect to the kernel at stride 1: per image, `size` copies of x shifted by
+    rows times as many of dy by columns.
+    """
     height, (left, right), last = dy.shape[1], padding[1], size - 1
     rows = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0)))
     rows = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
     columns = jnp.pad(dy, ((0, 0), (0, 0), (last - left, last - right), (0, 0)))
-    columns = jnp.concatenate([columns[:, :, last - j : last - j + x.shape[2]] for j in range(size)], axis=-1)
+    columns = jnp.concatenate(
+        [columns[:, :, last - j : last - j + x.shape[2]] for j in range(size)], axis=-1
+    )
     products = jax.lax.dot_general(rows, columns, (((1, 2), (1, 2)), ((0,), (0,))))
     return jnp.sum(products, 0).reshape(size, x.shape[3], size, dy.shape[3]).swapaxes(1, 2)
 

@@ -13,7 +13,8 @@ from fairrecon_jax.types import Array
 
 
 class DenseLayer(nn.Module):
-    """Normalisation, ReLU, 1x1 convolution, normalisation, ReLU, 3x3 convolution; the result is appended to the input.
+    """Normalisation, ReLU, 1x1 convolution, normalisation, ReLU, 3x3 convolution; the result is
+    appended to the input.
 
     Attributes:
       growth: channels appended.
@@ -31,8 +32,12 @@ class DenseLayer(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, C + growth]."""
         y = x
-        for i, (features, size) in enumerate([(self.bottleneck * self.growth, 1), (self.growth, 3)], start=1):
-            y = nn.relu(batch_norm(self.axis_name, self.dtype, f"norm{i}")(y, use_running_average=not train))
+        for i, (features, size) in enumerate(
+            [(self.bottleneck * self.growth, 1), (self.growth, 3)], start=1
+        ):
+            y = nn.relu(
+                batch_norm(self.axis_name, self.dtype, f"norm{i}")(y, use_running_average=not train)
+            )
             y = convolution(features, size, 1, self.dtype, f"conv{i}")(y)
         return jnp.concatenate([jnp.asarray(x, y.dtype), y], axis=-1)
 
@@ -50,7 +55,8 @@ class DenseNet(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.
 
-    Reference: Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks", CVPR 2017.
+    Reference: Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks",
+    CVPR 2017.
     """
 
     outputs: int = 1
@@ -72,7 +78,9 @@ class DenseNet(nn.Module):
         x = max_pool_3x3_stride_2(nn.relu(self._norm("norm0")(x, use_running_average=not train)))
         for block, count in enumerate(self.blocks, start=1):
             for layer in range(1, count + 1):
-                x = DenseLayer(self.growth, 4, self.axis_name, self.dtype, name=f"block{block}_layer{layer}")(x, train)
+                x = DenseLayer(
+                    self.growth, 4, self.axis_name, self.dtype, name=f"block{block}_layer{layer}"
+                )(x, train)
             if block < len(self.blocks):
                 x = nn.relu(self._norm(f"transition{block}_norm")(x, use_running_average=not train))
                 x = convolution(x.shape[-1] // 2, 1, 1, self.dtype, f"transition{block}_conv")(x)
@@ -85,17 +93,23 @@ class DenseNet(nn.Module):
 
 
 def check_size(blocks: int, height: int, width: int) -> None:
-    """Checks that something is left of an image after two halvings that round up and one that rounds down behind each block but the last.
+    """Checks that something is left of an image after two halvings that round up and one that
+    rounds down behind each block but the last.
 
     Raises:
       ValueError: nothing is; the message says what to choose.
     """
     smallest = 2 ** (blocks + 1) - 3
     if min(height, width) < smallest:
-        raise ValueError(f"images of {height}x{width} pixels are too small for a DenseNet: it needs {smallest}; choose a larger input_size")
+        raise ValueError(
+            f"images of {height}x{width} pixels are too small for a DenseNet: it needs "
+            f"{smallest}; choose a larger input_size"
+        )
 
 
 def convolution(features: int, size: int, stride: int, dtype: jnp.dtype | None, name: str) -> Conv:
     """A convolution without bias, padded by half its size, initialised after He."""
     init = nn.initializers.he_normal()
-    return Conv(features, size, stride, size // 2, use_bias=False, kernel_init=init, dtype=dtype, name=name)
+    return Conv(
+        features, size, stride, size // 2, use_bias=False, kernel_init=init, dtype=dtype, name=name
+    )

@@ -1,6 +1,8 @@
-"""Which PyTorch key holds which Flax parameter, for the layouts in which weights of these networks are published.
+"""Which PyTorch key holds which Flax parameter, for the layouts in which weights of these networks
+are published.
 
-Every function maps a module path of the Flax network, e.g. ("down0", "conv1"), to the stem of the PyTorch key, e.g. "d1.conv.conv1".
+Every function maps a module path of the Flax network, e.g. ("down0", "conv1"), to the stem of the
+PyTorch key, e.g. "d1.conv.conv1".
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ UNET_LAYOUTS: dict[str, tuple[str, bool]] = {
     "inc.double_conv.": ("double_conv", False),
     "encoder1.enc1": ("encoder", True),
 }
-"""U-Net layouts by the start of their first keys: name, and whether the decoder joins (upsampled, skip) instead of (skip, upsampled).
+"""U-Net layouts by the start of their first keys: name, and whether the decoder joins (upsampled,
+skip) instead of (skip, upsampled).
 
-"paper": d1.conv.conv1, b.conv1, u1.up, u1.conv.conv1, outputs; norm1 and norm2 beside conv1 and conv2 where there is a normalisation.
-"double_conv": inc.double_conv.0, down1.maxpool_conv.1.double_conv.0, up1.up, up1.conv.double_conv.0, outc.conv.
-"encoder": encoder1.enc1conv1, bottleneck.bottleneckconv1, upconv4, decoder4.dec4conv1, conv.
+"paper": d1.conv.conv1, b.conv1, u1.up, u1.conv.conv1, outputs; norm1 and norm2 beside conv1 and
+conv2 where there is a normalisation. "double_conv": inc.double_conv.0,
+down1.maxpool_conv.1.double_conv.0, up1.up, up1.conv.double_conv.0, outc.conv. "encoder":
+encoder1.enc1conv1, bottleneck.bottleneckconv1, upconv4, decoder4.dec4conv1, conv.
 """
 
 
@@ -37,7 +41,13 @@ def unet_key(path: ModulePath, layout: str, depth: int, normalised: bool) -> str
     kind = stage.group(1) if stage else block
     up, n = depth - level, level + 1
     stems = {
-        "paper": {"down": f"d{n}.conv", "bottom": "b", "up": f"u{up}.conv", "upconv": f"u{up}.up", "head": "outputs"},
+        "paper": {
+            "down": f"d{n}.conv",
+            "bottom": "b",
+            "up": f"u{up}.conv",
+            "upconv": f"u{up}.up",
+            "head": "outputs",
+        },
         "encoder": {
             "down": f"encoder{n}.enc{n}",
             "bottom": "bottleneck.bottleneck",
@@ -63,7 +73,8 @@ def unet_key(path: ModulePath, layout: str, depth: int, normalised: bool) -> str
 
 
 def resnet_key(path: ModulePath, hidden: int) -> str:
-    """The key stem of a `ResNet` module in torchvision's layout; a head with hidden layers is "fc_layers.0", "fc_layers.2" and so on.
+    """The key stem of a `ResNet` module in torchvision's layout; a head with hidden layers is
+    "fc_layers.0", "fc_layers.2" and so on.
 
     Args:
       path: module path.
@@ -74,12 +85,15 @@ def resnet_key(path: ModulePath, hidden: int) -> str:
     stage = re.fullmatch(r"layer(\d)_(\d+)", path[0])
     if stage is None:
         return path[0]
-    part = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}.get(path[1], path[1])
+    part = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}.get(
+        path[1], path[1]
+    )
     return f"layer{stage.group(1)}.{stage.group(2)}.{part}"
 
 
 def densenet_key(path: ModulePath, hidden: int) -> str:
-    """The key stem of a `DenseNet` module in torchvision's layout; a head with hidden layers is "classifier.0", "classifier.2" and so on.
+    """The key stem of a `DenseNet` module in torchvision's layout; a head with hidden layers is
+    "classifier.0", "classifier.2" and so on.
 
     Args:
       path: module path.
@@ -91,11 +105,16 @@ def densenet_key(path: ModulePath, hidden: int) -> str:
     if layer:
         return f"features.denseblock{layer.group(1)}.denselayer{layer.group(2)}.{path[1]}"
     transition = re.fullmatch(r"transition(\d)_(norm|conv)", path[0])
-    return f"features.transition{transition.group(1)}.{transition.group(2)}" if transition else f"features.{path[0]}"
+    return (
+        f"features.transition{transition.group(1)}.{transition.group(2)}"
+        if transition
+        else f"features.{path[0]}"
+    )
 
 
 def generator_key(path: ModulePath, downsamplings: int) -> str:
-    """The key stem of a `Pix2PixGenerator` module: blocks nested in each other, "model.model.0" to "model.model.1.model.3.(...).model.1".
+    """The key stem of a `Pix2PixGenerator` module: blocks nested in each other, "model.model.0" to
+    "model.model.1.model.3.(...).model.1".
 
     Args:
       path: module path.
@@ -113,7 +132,8 @@ def generator_key(path: ModulePath, downsamplings: int) -> str:
 
 
 def discriminator_key(path: ModulePath, layers: int) -> str:
-    """The key stem of a `PatchDiscriminator` module: "model.0", "model.2", "model.3" (norm), "model.5" and so on.
+    """The key stem of a `PatchDiscriminator` module: "model.0", "model.2", "model.3" (norm),
+    "model.5" and so on.
 
     Args:
       path: module path.
@@ -128,26 +148,43 @@ def discriminator_key(path: ModulePath, layers: int) -> str:
 
 
 def conditional_unet_key(path: ModulePath, depth: int) -> str:
-    """The key stem of a `ConditionalUNet` module in the published layout of the mean-reverting diffusion model.
+    """The key stem of a `ConditionalUNet` module in the published layout of the mean-reverting
+    diffusion model.
 
-    init_conv, time_mlp.1 and .3, downs.i and ups.i with the parts 0 and 1 (residual blocks), 2 (attention) and 3 (convolution),
-    mid_block1, mid_attn, mid_block2, final_res_block, final_conv. Blocks hold mlp.1, block1.proj, block2.proj and res_conv; attention
-    holds fn.norm, fn.fn.to_qkv, fn.fn.to_out.0 and .1. ups.0 is the lowest level.
+    init_conv, time_mlp.1 and .3, downs.i and ups.i with the parts 0 and 1 (residual blocks), 2
+    (attention) and 3 (convolution), mid_block1, mid_attn, mid_block2, final_res_block, final_conv.
+    Blocks hold mlp.1, block1.proj, block2.proj and res_conv; attention holds fn.norm, fn.fn.to_qkv,
+    fn.fn.to_out.0 and .1. ups.0 is the lowest level.
 
     Args:
       path: module path.
       depth: the network's number of levels.
     """
     parts = {"time": "mlp.1", "conv1": "block1.proj", "conv2": "block2.proj", "skip": "res_conv"}
-    parts |= {"norm": "fn.norm", "to_qkv": "fn.fn.to_qkv", "to_out": "fn.fn.to_out.0", "norm_out": "fn.fn.to_out.1"}
-    blocks = {"stem": "init_conv", "head": "final_conv", "last_block": "final_res_block", "middle_attention": "mid_attn"}
+    parts |= {
+        "norm": "fn.norm",
+        "to_qkv": "fn.fn.to_qkv",
+        "to_out": "fn.fn.to_out.0",
+        "norm_out": "fn.fn.to_out.1",
+    }
+    blocks = {
+        "stem": "init_conv",
+        "head": "final_conv",
+        "last_block": "final_res_block",
+        "middle_attention": "mid_attn",
+    }
     blocks |= {"middle_block1": "mid_block1", "middle_block2": "mid_block2"}
     if path[0] == "time":
         return {"dense1": "time_mlp.1", "dense2": "time_mlp.3"}[path[1]]
     stage = re.fullmatch(r"(down|up)(\d+)_(\w+)", path[0])
     if stage:
         way, level = stage.group(1), int(stage.group(2))
-        place = {"block1": "0", "block2": "1", "attention": "2", "conv": "3.1" if way == "up" and level > 0 else "3"}[stage.group(3)]
+        place = {
+            "block1": "0",
+            "block2": "1",
+            "attention": "2",
+            "conv": "3.1" if way == "up" and level > 0 else "3",
+        }[stage.group(3)]
         stem = f"{way}s.{level if way == 'down' else depth - 1 - level}.{place}"
     else:
         stem = blocks[path[0]]

@@ -1,8 +1,10 @@
-"""Exact rewrites of layers whose gradients are slow on CPUs, and the normalisation that networks choose by name.
+"""Exact rewrites of layers whose gradients are slow on CPUs, and the normalisation that networks
+choose by name.
 
-Same mathematics and parameters as the Flax layers they replace; only the program that XLA compiles differs. The gradient of a pooling
-goes to entries that are found by comparing entries with each other, never with the maximum: a compiler may compute an entry anew for the
-gradient and round it differently, after which it equals no maximum and its gradient is lost or divided by zero.
+Same mathematics and parameters as the Flax layers they replace; only the program that XLA compiles
+differs. The gradient of a pooling goes to entries that are found by comparing entries with each
+other, never with the maximum: a compiler may compute an entry anew for the gradient and round it
+differently, after which it equals no maximum and its gradient is lost or divided by zero.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Norm = Literal["group", "batch"] | None
 
 @jax.custom_vjp
 def max_pool_2x2(x: Array) -> jax.Array:
-    """The maximum of every 2x2 window: `nn.max_pool(x, (2, 2), (2, 2))`; of equal entries the first takes the gradient.
+    """The maximum of every 2x2 window: `nn.max_pool(x, (2, 2), (2, 2))`; of equal entries the first
+    takes the gradient.
 
     Args:
       x: [B, H, W, C], H and W even.
@@ -65,7 +68,8 @@ max_pool_2x2.defvjp(_max_pool_2x2_forward, _max_pool_2x2_backward)
 
 
 def max_pool_3x3_stride_2(x: Array) -> jax.Array:
-    """The maximum of 3x3 windows two pixels apart, one pixel of border: as three shifted maxima along each axis.
+    """The maximum of 3x3 windows two pixels apart, one pixel of border: as three shifted maxima
+    along each axis.
 
     Args:
       x: [B, H, W, C].
@@ -80,7 +84,9 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
         padding = [(0, 0)] * 4
         padding[axis] = (1, 2 * out - size)
         padded = jnp.pad(x, padding, constant_values=low)
-        taps = [jax.lax.slice_in_dim(padded, k, k + 2 * out - 1, stride=2, axis=axis) for k in range(3)]
+        taps = [
+            jax.lax.slice_in_dim(padded, k, k + 2 * out - 1, stride=2, axis=axis) for k in range(3)
+        ]
         x = _larger(_larger(taps[0], taps[1]), taps[2])
     return jnp.asarray(x)
 
@@ -91,11 +97,12 @@ def _larger(a: Array, b: Array) -> jax.Array:
 
 
 class UpConv2x2(nn.Module):
-    """Transposed convolution with 2x2 kernel and stride 2: a matrix product per pixel, then a pixel shuffle.
+    """Transposed convolution with 2x2 kernel and stride 2: a matrix product per pixel, then a pixel
+    shuffle.
 
     out[2i + a, 2j + b] = x[i, j] @ kernel[a, b] + bias, with one bias per output channel. Equal to
-    `nn.ConvTranspose(features, (2, 2), (2, 2))` with the kernel's two spatial axes reversed, and to PyTorch's `ConvTranspose2d` with its
-    weight transposed to (2, 2, in, out).
+    `nn.ConvTranspose(features, (2, 2), (2, 2))` with the kernel's two spatial axes reversed, and to
+    PyTorch's `ConvTranspose2d` with its weight transposed to (2, 2, in, out).
 
     Attributes:
       features: number of output channels.
@@ -109,7 +116,9 @@ class UpConv2x2(nn.Module):
     def __call__(self, x: Array) -> jax.Array:
         """Doubles height and width: [B, H, W, C] -> [B, 2H, 2W, features]."""
         batch, height, width, channels = x.shape
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 2, channels, self.features))
+        kernel = self.param(
+            "kernel", nn.initializers.lecun_normal(), (2, 2, channels, self.features)
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * self.features)
@@ -119,11 +128,13 @@ class UpConv2x2(nn.Module):
 
 
 class UpConv4x4(nn.Module):
-    """Transposed convolution with 4x4 kernel, stride 2 and padding 1: a matrix product per pixel, then a sum where windows overlap.
+    """Transposed convolution with 4x4 kernel, stride 2 and padding 1: a matrix product per pixel,
+    then a sum where windows overlap.
 
-    out[2i + a - 1, 2j + b - 1] += x[i, j] @ kernel[a, b], so that each output pixel is the sum of four products. Equal to PyTorch's
-    `ConvTranspose2d(in, out, 4, 2, 1)` with its weight transposed to (4, 4, in, out), and to
-    `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")` with the kernel's two spatial axes reversed.
+    out[2i + a - 1, 2j + b - 1] += x[i, j] @ kernel[a, b], so that each output pixel is the sum of
+    four products. Equal to PyTorch's `ConvTranspose2d(in, out, 4, 2, 1)` with its weight transposed
+    to (4, 4, in, out), and to `nn.ConvTranspose(features, (4, 4), (2, 2), "SAME")` with the
+    kernel's two spatial axes reversed.
 
     Attributes:
       features: number of output channels.
@@ -139,19 +150,31 @@ class UpConv4x4(nn.Module):
     def __call__(self, x: Array) -> jax.Array:
         """Doubles height and width: [B, H, W, C] -> [B, 2H, 2W, features]."""
         batch, height, width, channels = x.shape
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (4, 4, channels, self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        kernel = self.param(
+            "kernel", nn.initializers.lecun_normal(), (4, 4, channels, self.features)
+        )
+        bias = (
+            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * self.features)
-        products = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ()))).reshape(batch, height, width, 4, 4, self.features)
+        products = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ()))).reshape(
+            batch, height, width, 4, 4, self.features
+        )
         rows = [_overlap(half, 2, 3) for half in _overlap(products, 1, 3)]
-        y = jnp.stack([jnp.stack(half, axis=3) for half in rows], axis=2).reshape(batch, 2 * height, 2 * width, self.features)
+        y = jnp.stack([jnp.stack(half, axis=3) for half in rows], axis=2).reshape(
+            batch, 2 * height, 2 * width, self.features
+        )
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
 def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
-    """Outputs 2i and 2i + 1 along `axis` from the products with the four taps along the axis `taps`, which goes."""
-    first, second, third, fourth = (jax.lax.index_in_dim(products, tap, taps, keepdims=False) for tap in range(4))
+    """Outputs 2i and 2i + 1 along `axis` from the products with the four taps along the axis
+    `taps`, which goes.
+    """
+    first, second, third, fourth = (
+        jax.lax.index_in_dim(products, tap, taps, keepdims=False) for tap in range(4)
+    )
 
     def moved(x: jax.Array, by: int) -> jax.Array:
         padding = [(0, 0, 0)] * x.ndim
@@ -162,12 +185,15 @@ def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
 
 
 class Normalise(nn.Module):
-    """Normalisation chosen by name: none, over groups of channels of one example, or over the batch.
+    """Normalisation chosen by name: none, over groups of channels of one example, or over the
+    batch.
 
     Attributes:
       kind: None (identity), "group" or "batch".
-      groups: number of channel groups of "group"; the largest divisor of the channel count that is not above it is used.
-      axis_name: mapped axis over which "batch" averages its statistics while training; None for this device's batch only.
+      groups: number of channel groups of "group"; the largest divisor of the channel count that is
+        not above it is used.
+      axis_name: mapped axis over which "batch" averages its statistics while training; None for
+        this device's batch only.
       dtype: type of the result; that of the input if None.
     """
 
@@ -186,21 +212,33 @@ class Normalise(nn.Module):
         if self.kind is None:
             return jnp.asarray(x)
         if self.kind == "group":
-            groups = max(g for g in range(1, min(self.groups, x.shape[-1]) + 1) if x.shape[-1] % g == 0)
+            groups = max(
+                g for g in range(1, min(self.groups, x.shape[-1]) + 1) if x.shape[-1] % g == 0
+            )
             return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=self.dtype, name="group")(x)
         if self.kind == "batch":
             return batch_norm(self.axis_name, self.dtype, "batch")(x, use_running_average=not train)
         raise ValueError(f"unknown normalisation {self.kind!r}; choose None, 'group' or 'batch'")
 
 
-def batch_norm(axis_name: str | None, dtype: jnp.dtype | None, name: str | None = None) -> nn.BatchNorm:
+def batch_norm(
+    axis_name: str | None, dtype: jnp.dtype | None, name: str | None = None
+) -> nn.BatchNorm:
     """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5.
 
-    The variance is the mean of (x - mean)^2, not E x^2 - mean^2, which loses three times as much precision through a ResNet-50.
+    The variance is the mean of (x - mean)^2, not E x^2 - mean^2, which loses three times as much
+    precision through a ResNet-50.
 
     Args:
       axis_name: mapped axis over which training statistics are averaged, or None.
       dtype: type of the result.
       name: the module's name.
     """
-    return nn.BatchNorm(momentum=0.9, epsilon=1e-5, axis_name=axis_name, dtype=dtype, use_fast_variance=False, name=name)
+    return nn.BatchNorm(
+        momentum=0.9,
+        epsilon=1e-5,
+        axis_name=axis_name,
+        dtype=dtype,
+        use_fast_variance=False,
+        name=name,
+    )

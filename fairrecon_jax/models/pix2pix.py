@@ -1,4 +1,6 @@
-"""The two networks of Pix2Pix: a U-Net generator of strided convolutions, and a discriminator that judges overlapping patches."""
+"""The two networks of Pix2Pix: a U-Net generator of strided convolutions, and a discriminator that
+judges overlapping patches.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,27 @@ SLOPE = 0.2  # of the leaky ReLU below zero
 
 
 class Pix2PixGenerator(nn.Module):
-    """U-Net of `downsamplings` halvings by 4x4 convolutions of stride 2, with a skip connection at every size and a sigmoid at its end.
+    """U-Net of `downsamplings` halvings by 4x4 convolutions of stride 2, with a skip connection at
+    every size and a sigmoid at its end.
 
-    Halving i has width * min(2^i, 8) channels; leaky ReLU before all but the first, batch norm after all but the first and the last.
-    Doublings mirror them: ReLU, transposed convolution, batch norm; the last one has a bias and no norm. At width 64 with one channel in
-    and out: 41,822,849 parameters with 7 halvings, 54,407,809 with 8.
+    Halving i has width * min(2^i, 8) channels; leaky ReLU before all but the first, batch norm
+    after all but the first and the last. Doublings mirror them: ReLU, transposed convolution, batch
+    norm; the last one has a bias and no norm. At width 64 with one channel in and out: 41,822,849
+    parameters with 7 halvings, 54,407,809 with 8.
 
     Attributes:
       out_channels: channels of the result.
       width: channels of the first halving.
-      downsamplings: number of halvings, at least 2; height and width must divide by 2^downsamplings.
-      dropout: share of values that training sets to 0 behind the inner doublings (those at 8 times the width); 0 = none. Never applied
-        outside of training. The original has 0.5 there or nothing.
+      downsamplings: number of halvings, at least 2; height and width must divide by
+        2^downsamplings.
+      dropout: share of values that training sets to 0 behind the inner doublings (those at 8 times
+        the width); 0 = none. Never applied outside of training. The original has 0.5 there or
+        nothing.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
-    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
+    Networks", CVPR 2017.
     """
 
     out_channels: int = 1
@@ -52,7 +59,8 @@ class Pix2PixGenerator(nn.Module):
           [B, H, W, out_channels] float32 in [0, 1].
 
         Raises:
-          ValueError: there are fewer than 2 halvings, height or width does not divide, or dropout has no keys.
+          ValueError: there are fewer than 2 halvings, height or width does not divide, or dropout
+            has no keys.
         """
         check_size(self.downsamplings, *x.shape[1:3])
         last, skips = self.downsamplings - 1, []
@@ -61,12 +69,16 @@ class Pix2PixGenerator(nn.Module):
             features = self.width * min(2**level, 8)
             x = Conv(features, 4, 2, 1, use_bias=False, dtype=self.dtype, name=f"down{level}")(x)
             if 0 < level < last:
-                x = batch_norm(self.axis_name, self.dtype, f"down_norm{level}")(x, use_running_average=not train)
+                x = batch_norm(self.axis_name, self.dtype, f"down_norm{level}")(
+                    x, use_running_average=not train
+                )
             skips.append(x)
         for level in reversed(range(1, self.downsamplings)):
             features = self.width * min(2 ** (level - 1), 8)
             x = UpConv4x4(features, False, self.dtype, name=f"upconv{level}")(nn.relu(x))
-            x = batch_norm(self.axis_name, self.dtype, f"up_norm{level}")(x, use_running_average=not train)
+            x = batch_norm(self.axis_name, self.dtype, f"up_norm{level}")(
+                x, use_running_average=not train
+            )
             if train and self.dropout and 4 <= level < last:
                 x = dropped(x, self.dropout, keys)
             x = jnp.concatenate([skips[level - 1], x], axis=-1)
@@ -78,19 +90,22 @@ def check_size(downsamplings: int, height: int, width: int) -> None:
     """Checks that a generator can take images of a size.
 
     Raises:
-      ValueError: there are fewer than 2 halvings, or height or width does not divide by 2^downsamplings.
+      ValueError: there are fewer than 2 halvings, or height or width does not divide by
+        2^downsamplings.
     """
     if downsamplings < 2:
         raise ValueError(f"a Pix2Pix generator needs at least 2 downsamplings, got {downsamplings}")
     if height % 2**downsamplings or width % 2**downsamplings:
         raise ValueError(
-            f"images of {height}x{width} pixels cannot be halved {downsamplings} times: choose a size that is a multiple of "
+            f"images of {height}x{width} pixels cannot be halved {downsamplings} times: "
+            "choose a size that is a multiple of "
             f"{2**downsamplings}, or fewer downsamplings"
         )
 
 
 def dropped(x: Array, rate: float, keys: Key | None) -> jax.Array:
-    """Sets values to 0 with probability `rate` and divides the others by 1 - rate, one key per example.
+    """Sets values to 0 with probability `rate` and divides the others by 1 - rate, one key per
+    example.
 
     Raises:
       ValueError: there are no keys.
@@ -104,9 +119,9 @@ def dropped(x: Array, rate: float, keys: Key | None) -> jax.Array:
 class PatchDiscriminator(nn.Module):
     """Logits of overlapping patches; with 3 layers each sees 70x70 pixels.
 
-    `layers` 4x4 convolutions of stride 2, one of stride 1 and a last one of stride 1 to a single channel, with leaky ReLU between them and
-    batch norm on all but the first and the last. At width 64 with 3 layers and 2 channels in: 2,764,609 parameters, 30x30 logits of a
-    256x256 image.
+    `layers` 4x4 convolutions of stride 2, one of stride 1 and a last one of stride 1 to a single
+    channel, with leaky ReLU between them and batch norm on all but the first and the last. At width
+    64 with 3 layers and 2 channels in: 2,764,609 parameters, 30x30 logits of a 256x256 image.
 
     Attributes:
       width: channels of the first convolution; doubled by each further one, up to 8 times.
@@ -114,7 +129,8 @@ class PatchDiscriminator(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
-    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
+    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
+    Networks", CVPR 2017.
     """
 
     width: int = 64
@@ -131,21 +147,27 @@ class PatchDiscriminator(nn.Module):
           train: batch statistics instead of running averages.
 
         Returns:
-          [B, H / 2^layers - 2, W / 2^layers - 2, 1] float32 logits, high where the image looks real.
+          [B, H / 2^layers - 2, W / 2^layers - 2, 1] float32 logits, high where the image looks
+            real.
 
         Raises:
           ValueError: the image is smaller than one patch needs.
         """
         if min(x.shape[1:3]) < smallest_image(self.layers):
             raise ValueError(
-                f"images of {x.shape[1]}x{x.shape[2]} pixels are too small for a discriminator of {self.layers} layers: it needs "
+                f"images of {x.shape[1]}x{x.shape[2]} pixels are too small for a "
+                f"discriminator of {self.layers} layers: it needs "
                 f"{smallest_image(self.layers)} pixels, or fewer layers"
             )
         for layer in range(self.layers + 1):
             stride, features = 2 if layer < self.layers else 1, self.width * min(2**layer, 8)
-            x = Conv(features, 4, stride, 1, use_bias=layer == 0, dtype=self.dtype, name=f"conv{layer}")(x)
+            x = Conv(
+                features, 4, stride, 1, use_bias=layer == 0, dtype=self.dtype, name=f"conv{layer}"
+            )(x)
             if layer:
-                x = batch_norm(self.axis_name, self.dtype, f"norm{layer}")(x, use_running_average=not train)
+                x = batch_norm(self.axis_name, self.dtype, f"norm{layer}")(
+                    x, use_running_average=not train
+                )
             x = nn.leaky_relu(x, SLOPE)
         x = Conv(1, 4, 1, 1, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)

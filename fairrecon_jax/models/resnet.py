@@ -37,7 +37,11 @@ class ResNetBlock(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H/stride, W/stride, features or 4 features]."""
         f = self.features
-        plan = [(1, f, 1), (3, f, self.stride), (1, 4 * f, 1)] if self.bottleneck else [(3, f, self.stride), (3, f, 1)]
+        plan = (
+            [(1, f, 1), (3, f, self.stride), (1, 4 * f, 1)]
+            if self.bottleneck
+            else [(3, f, self.stride), (3, f, 1)]
+        )
         y = x
         for i, (size, features, stride) in enumerate(plan, start=1):
             y = self._conv(size, features, stride, f"conv{i}")(y)
@@ -45,11 +49,22 @@ class ResNetBlock(nn.Module):
             y = nn.relu(y) if i < len(plan) else y
         if x.shape != y.shape:
             x = self._conv(1, plan[-1][1], self.stride, "downsample_conv")(x)
-            x = batch_norm(self.axis_name, self.dtype, "downsample_bn")(x, use_running_average=not train)
+            x = batch_norm(self.axis_name, self.dtype, "downsample_bn")(
+                x, use_running_average=not train
+            )
         return nn.relu(x + y)
 
     def _conv(self, size: int, features: int, stride: int, name: str) -> Conv:
-        return Conv(features, size, stride, size // 2, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name=name)
+        return Conv(
+            features,
+            size,
+            stride,
+            size // 2,
+            use_bias=False,
+            kernel_init=_INIT,
+            dtype=self.dtype,
+            name=name,
+        )
 
 
 class ResNet(nn.Module):
@@ -90,15 +105,24 @@ class ResNet(nn.Module):
           ValueError: the depth is not one of the published ones.
         """
         if self.depth not in STAGES:
-            raise ValueError(f"ResNet depth {self.depth} is unknown; choose one of {sorted(STAGES)}")
-        x = Conv(self.width, 7, 2, 3, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name="conv1")(x)
+            raise ValueError(
+                f"ResNet depth {self.depth} is unknown; choose one of {sorted(STAGES)}"
+            )
+        x = Conv(
+            self.width, 7, 2, 3, use_bias=False, kernel_init=_INIT, dtype=self.dtype, name="conv1"
+        )(x)
         x = nn.relu(batch_norm(self.axis_name, self.dtype, "bn1")(x, use_running_average=not train))
         x = max_pool_3x3_stride_2(x)
         for stage, count in enumerate(STAGES[self.depth]):
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = ResNetBlock(
-                    self.width * 2**stage, stride, self.depth >= 50, self.axis_name, self.dtype, name=f"layer{stage + 1}_{block}"
+                    self.width * 2**stage,
+                    stride,
+                    self.depth >= 50,
+                    self.axis_name,
+                    self.dtype,
+                    name=f"layer{stage + 1}_{block}",
                 )(x, train)
         return Head(self.outputs, self.hidden, self.dtype, name="head")(x)
 
@@ -106,7 +130,8 @@ class ResNet(nn.Module):
 class Head(nn.Module):
     """Global average pooling, then dense layers with ReLU between them.
 
-    What comes in is sown as "maps", the input of the last layer as "features" (see `models.apply.features`).
+    What comes in is sown as "maps", the input of the last layer as "features" (see
+    `models.apply.features`).
 
     Attributes:
       outputs: number of logits.
@@ -124,7 +149,14 @@ class Head(nn.Module):
         self.sow("intermediates", "maps", x)
         x = jnp.mean(x, axis=(1, 2))
         for i, features in enumerate(self.hidden):
-            x = nn.relu(nn.Dense(features, dtype=self.dtype, kernel_init=nn.initializers.he_normal(), name=f"dense{i}")(x))
+            x = nn.relu(
+                nn.Dense(
+                    features,
+                    dtype=self.dtype,
+                    kernel_init=nn.initializers.he_normal(),
+                    name=f"dense{i}",
+                )(x)
+            )
         x = jnp.asarray(x, jnp.float32)
         self.sow("intermediates", "features", x)
         return nn.Dense(self.outputs, dtype=jnp.float32, name=f"dense{len(self.hidden)}")(x)

@@ -32,18 +32,28 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, features]."""
         for i in (1, 2):
-            x = Conv(self.features, 3, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=f"conv{i}")(x)
-            x = Normalise(self.norm, self.groups, self.axis_name, self.dtype, name=f"norm{i}")(x, train)
+            x = Conv(
+                self.features,
+                3,
+                kernel_init=nn.initializers.he_normal(),
+                dtype=self.dtype,
+                name=f"conv{i}",
+            )(x)
+            x = Normalise(self.norm, self.groups, self.axis_name, self.dtype, name=f"norm{i}")(
+                x, train
+            )
             x = nn.relu(x)
         return jnp.asarray(x)
 
 
 class UNet(nn.Module):
-    """Encoder and decoder of `depth` halvings with a skip connection at every size; the last convolution is linear.
+    """Encoder and decoder of `depth` halvings with a skip connection at every size; the last
+    convolution is linear.
 
     The channels' means at the bottom are sown as "features" (see `models.apply.features`).
 
-    At width 64 and depth 4, without normalisation and with one channel in and out: 31,030,593 parameters.
+    At width 64 and depth 4, without normalisation and with one channel in and out: 31,030,593
+    parameters.
 
     Attributes:
       out_channels: channels of the result.
@@ -54,7 +64,8 @@ class UNet(nn.Module):
       axis_name: mapped axis over which "batch" averages its statistics in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
-    Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015.
+    Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image
+    Segmentation", MICCAI 2015.
     """
 
     out_channels: int = 1
@@ -69,7 +80,8 @@ class UNet(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """Maps an image to an image of the same size.
 
-        Sizes that do not divide by 2^depth are extended at the lower and right border by reflection and cut back at the end.
+        Sizes that do not divide by 2^depth are extended at the lower and right border by reflection
+        and cut back at the end.
 
         Args:
           x: [B, H, W, C].
@@ -97,7 +109,9 @@ class UNet(nn.Module):
         return x[:, :height, :width].astype(jnp.float32)
 
     def _block(self, level: int, name: str) -> ConvBlock:
-        return ConvBlock(self.width * 2**level, self.norm, self.groups, self.axis_name, self.dtype, name=name)
+        return ConvBlock(
+            self.width * 2**level, self.norm, self.groups, self.axis_name, self.dtype, name=name
+        )
 
 
 def reflect_to_multiple(x: Array, multiple: int) -> jax.Array:
@@ -116,7 +130,8 @@ def reflect_to_multiple(x: Array, multiple: int) -> jax.Array:
     missing = [-size % multiple for size in x.shape[1:3]]
     if any(m >= size for m, size in zip(missing, x.shape[1:3], strict=True)):
         raise ValueError(
-            f"an image of {x.shape[1]}x{x.shape[2]} pixels is too small to be extended to multiples of {multiple} by reflection: "
+            f"an image of {x.shape[1]}x{x.shape[2]} pixels is too small to be extended to "
+            f"multiples of {multiple} by reflection: "
             "lower the network's depth or use larger images"
         )
     if not any(missing):

@@ -1,4 +1,6 @@
-"""Ribs, clavicles, scapulae, upper arms and spine as extra attenuation, with the shell of cortical bone brighter than the marrow."""
+"""Ribs, clavicles, scapulae, upper arms and spine as extra attenuation, with the shell of cortical
+bone brighter than the marrow.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ RIBS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Break:
-    """A broken rib: which, where along it (radians from the spine), how far the ends are apart and displaced, in cm."""
+    """A broken rib: which, where along it (radians from the spine), how far the ends are apart and
+    displaced, in cm.
+    """
 
     side: int
     rib: int
@@ -25,14 +29,24 @@ class Break:
 
 
 def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.ndarray:
-    """Points [N, 2] (cm) on a rib: a tilted ring seen from the front, from the spine (angle 0) round to the cartilage (2.6)."""
+    """Points [N, 2] (cm) on a rib: a tilted ring seen from the front, from the spine (angle 0)
+    round to the cartilage (2.6).
+    """
     start = thorax.apex - 0.4 + thorax.rib_gap * rib * (1.0 + 0.012 * rib)
     drop = thorax.rib_drop * (0.62 + 0.075 * min(rib, 8))
-    y = start + drop * (1.0 - np.cos(angle)) / 2.0 - 1.1 * np.sin(angle) ** 2 * np.exp(-((angle / 1.1) ** 2)) * min(rib + 1, 4) / 4.0
+    y = (
+        start
+        + drop * (1.0 - np.cos(angle)) / 2.0
+        - 1.1 * np.sin(angle) ** 2 * np.exp(-((angle / 1.1) ** 2)) * min(rib + 1, 4) / 4.0
+    )
     girth_y = start + 0.5 * drop
     wall = float(thorax.wall(np.array(girth_y), side)) + 0.25
     front = smoothstep(1.2, 2.6, angle)
-    x = wall * np.sin(angle) + 1.6 * np.cos(np.minimum(angle, np.pi / 2)) + thorax.rotation * front * SIGN[side]
+    x = (
+        wall * np.sin(angle)
+        + 1.6 * np.cos(np.minimum(angle, np.pi / 2))
+        + thorax.rotation * front * SIGN[side]
+    )
     return np.stack([SIGN[side] * x, y], axis=1)
 
 
@@ -46,7 +60,14 @@ def _ribbon(points: np.ndarray, width: np.ndarray) -> np.ndarray:
     return np.concatenate([points + normal, (points - normal)[::-1]])
 
 
-def _bone(plate: Plate, points: np.ndarray, width: np.ndarray, marrow: float, shell: float, shell_width: float) -> None:
+def _bone(
+    plate: Plate,
+    points: np.ndarray,
+    width: np.ndarray,
+    marrow: float,
+    shell: float,
+    shell_width: float,
+) -> None:
     outline = _ribbon(points, width)
     plate.polygon(outline, marrow)
     half = len(points)
@@ -68,7 +89,10 @@ def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
     for side in (0, 1):
         for rib in range(RIBS):
             fracture = broken.get((side, rib))
-            for plate, low, high, marrow, shell in ((back, 0.06, 1.66, 0.20, 0.36), (front, 1.62, 2.25 + 0.03 * rib, 0.12, 0.22)):
+            for plate, low, high, marrow, shell in (
+                (back, 0.06, 1.66, 0.20, 0.36),
+                (front, 1.62, 2.25 + 0.03 * rib, 0.12, 0.22),
+            ):
                 whole = np.linspace(low, high, 28)
                 hit = fracture if fracture is not None and low < fracture.at < high else None
                 for angle, beyond in _pieces(whole, hit):
@@ -77,10 +101,14 @@ def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
                     points = rib_centre(thorax, side, rib, angle)
                     if hit is not None and beyond:
                         points = points + np.array([0.0, hit.displaced])
-                    width = np.full(len(angle), 0.95 if plate is back else 1.15) * (0.75 if rib == 0 else 1.0)
+                    width = np.full(len(angle), 0.95 if plate is back else 1.15) * (
+                        0.75 if rib == 0 else 1.0
+                    )
                     _bone(plate, points, width, marrow, shell, 0.14)
             if fracture is not None and fracture.callus > 0:
-                knot = rib_centre(thorax, side, rib, np.linspace(fracture.at - 0.05, fracture.at + 0.05, 5))
+                knot = rib_centre(
+                    thorax, side, rib, np.linspace(fracture.at - 0.05, fracture.at + 0.05, 5)
+                )
                 plate = back if fracture.at < 1.64 else front
                 plate.line(knot, fracture.callus, 1.5)
     return thorax.bone * (back.map(0.05) + front.map(0.07))
@@ -101,7 +129,13 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
         turn = np.linspace(0, 2 * np.pi, 30)
         head = shoulder + 2.3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
         faint.polygon(head, 0.30)
-        shaft = np.stack([shoulder[0] + sign * np.linspace(0.6, 3.4, 12), shoulder[1] + np.linspace(0.5, 12.0, 12)], axis=1)
+        shaft = np.stack(
+            [
+                shoulder[0] + sign * np.linspace(0.6, 3.4, 12),
+                shoulder[1] + np.linspace(0.5, 12.0, 12),
+            ],
+            axis=1,
+        )
         _bone(faint, shaft, np.full(12, 2.2), 0.20, 0.30, 0.4)
         inside = thorax.half_width - (3.2 if thorax.supine else 0.9)
         blade = np.array(
@@ -122,7 +156,9 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
 
 
 def spine_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Attenuation of the vertebral bodies with darker discs, pedicles and spinous processes, [H, W]."""
+    """Attenuation of the vertebral bodies with darker discs, pedicles and spinous processes, [H,
+    W].
+    """
     gap = thorax.rib_gap * 1.04
     phase = np.mod((y - thorax.apex) / gap, 1.0)
     half = 1.75 + 0.25 * smoothstep(-10, 15, y) - 0.12 * np.cos(2 * np.pi * phase)

@@ -1,7 +1,8 @@
-"""A FLAIR volume of a head: scalp, skull, fluid, folded cortex, white matter, deep nuclei and ventricles, as implicit shapes.
+"""A FLAIR volume of a head: scalp, skull, fluid, folded cortex, white matter, deep nuclei and
+ventricles, as implicit shapes.
 
-Coordinates are mm: x grows to the patient's left, y to the back, z upwards; the origin lies in the middle of the head between the
-thalami. Intensities are relative to white matter = 100.
+Coordinates are mm: x grows to the patient's left, y to the back, z upwards; the origin lies in the
+middle of the head between the thalami. Intensities are relative to white matter = 100.
 """
 
 from __future__ import annotations
@@ -13,8 +14,24 @@ import numpy as np
 from fairrecon_jax.phantoms.drawing import edge, smoothstep
 from fairrecon_jax.phantoms.fields import Coordinates, Field, ball, draw_field, tube
 
-WHITE, GREY, FLUID, FAT, BONE, MARROW, MUSCLE, HYPERINTENSE = 100.0, 127.0, 14.0, 205.0, 12.0, 52.0, 58.0, 172.0
-_FIELDS = {"fold": 23.0, "texture": 13.0, "shell": 55.0, "meat": 26.0, "patchy": 22.0, "spots": 14.0}
+WHITE, GREY, FLUID, FAT, BONE, MARROW, MUSCLE, HYPERINTENSE = (
+    100.0,
+    127.0,
+    14.0,
+    205.0,
+    12.0,
+    52.0,
+    58.0,
+    172.0,
+)
+_FIELDS = {
+    "fold": 23.0,
+    "texture": 13.0,
+    "shell": 55.0,
+    "meat": 26.0,
+    "patchy": 22.0,
+    "spots": 14.0,
+}
 _CORTEX_MM = 2.9
 
 
@@ -44,7 +61,9 @@ class Head:
 
 
 def sample_head(rng: np.random.Generator, sex: str, age: float) -> Head:
-    """Draws a head: atrophy and white-matter lesions grow with age, men's heads are about 4% larger in length."""
+    """Draws a head: atrophy and white-matter lesions grow with age, men's heads are about 4% larger
+    in length.
+    """
     n = [float(v) for v in np.clip(rng.standard_normal(9), -2.2, 2.2)]
     years = max(age - 35.0, 0.0) / 45.0
     return Head(
@@ -79,13 +98,24 @@ class Block:
 
 
 def cerebrum_depth(head: Head, v: Coordinates) -> np.ndarray:
-    """Depth in mm below the smooth hull of the cerebrum: an egg narrower in front and flat below, with the temporal lobes."""
+    """Depth in mm below the smooth hull of the cerebrum: an egg narrower in front and flat below,
+    with the temporal lobes.
+    """
     x, y, z = v
     s = head.scale
-    across = 67.0 * s * head.breadth * (1.0 - 0.10 * smoothstep(0.0, 85.0, -y) - 0.03 * smoothstep(20.0, 85.0, y))
+    across = (
+        67.0
+        * s
+        * head.breadth
+        * (1.0 - 0.10 * smoothstep(0.0, 85.0, -y) - 0.03 * smoothstep(20.0, 85.0, y))
+    )
     height = np.where(z > 0, (z / (66.0 * s)) ** 2, (z / (38.0 * s)) ** 4)
     egg = (1.0 - np.sqrt((x / across) ** 2 + (y / (84.0 * s)) ** 2 + height)) * (67.0 * s)
-    lobes = ball((np.abs(x), y, z), (38.0 * s * head.breadth, -6.0 * s, -22.0 * s), (27.0 * s, 42.0 * s, 24.0 * s))
+    lobes = ball(
+        (np.abs(x), y, z),
+        (38.0 * s * head.breadth, -6.0 * s, -22.0 * s),
+        (27.0 * s, 42.0 * s, 24.0 * s),
+    )
     return np.maximum(egg, lobes)
 
 
@@ -95,19 +125,36 @@ def hindbrain_depth(head: Head, v: Coordinates) -> tuple[np.ndarray, np.ndarray]
     s = head.scale
     cerebellum = ball(v, (0.0, 45.0 * s, -46.0 * s), (50.0 * s, 32.0 * s, 22.0 * s))
     width = np.sqrt((0.9 * x) ** 2 + (y - 12.0 * s + 0.12 * (z + 40.0)) ** 2)
-    return cerebellum, np.minimum(13.0 * s + 3.0 * s * np.exp(-(((z + 42.0 * s) / 9.0) ** 2)) - width, -z - 14.0 * s)
+    return cerebellum, np.minimum(
+        13.0 * s + 3.0 * s * np.exp(-(((z + 42.0 * s) / 9.0) ** 2)) - width, -z - 14.0 * s
+    )
 
 
 def ventricle_depth(head: Head, v: Coordinates) -> np.ndarray:
-    """Signed depth in mm inside the ventricles (lateral with their horns, third, fourth) and the cistern above the pituitary."""
+    """Signed depth in mm inside the ventricles (lateral with their horns, third, fourth) and the
+    cistern above the pituitary.
+    """
     s, grow = head.scale, 0.75 + 0.75 * head.atrophy
-    path = s * np.array([[8, -36, 4], [8, -22, 11], [9, -4, 17], [13, 14, 18], [20, 28, 12], [24, 42, 7], [24, 56, 6]], float)
+    path = s * np.array(
+        [
+            [8, -36, 4],
+            [8, -22, 11],
+            [9, -4, 17],
+            [13, 14, 18],
+            [20, 28, 12],
+            [24, 42, 7],
+            [24, 56, 6],
+        ],
+        float,
+    )
     radii = grow * np.array([2.8, 4.6, 4.8, 4.8, 5.6, 3.4, 1.2])
     horn = s * np.array([[21, 30, 9], [31, 20, -6], [34, 2, -17], [32, -10, -21]], float)
     lateral = tube(v, path, radii, 1.2, 14.0)
     temporal = tube(v, horn, grow * np.array([4.4, 2.6, 1.7, 1.4]), 1.0, 14.0)
     slit = 1.0 + 1.6 * head.atrophy
-    third = np.minimum(ball(v, (0.0, 6.0 * s, -1.0), (10.0 * s, 15.0 * s, 10.0 * s)), slit - np.abs(v[0]))
+    third = np.minimum(
+        ball(v, (0.0, 6.0 * s, -1.0), (10.0 * s, 15.0 * s, 10.0 * s)), slit - np.abs(v[0])
+    )
     fourth = ball(v, (0.0, 30.0 * s, -44.0 * s), (7.0 * s, 5.0 * s, 10.0 * s))
     cistern = ball(v, (0.0, -10.0 * s, -29.0 * s), (11.0 * s, 8.0 * s, 6.0 * s))
     return np.maximum.reduce([lateral, temporal, third, fourth, cistern])
@@ -126,7 +173,9 @@ def nuclei_map(head: Head, v: Coordinates, soft: float) -> np.ndarray:
     return 0.75 * edge(np.maximum.reduce(shapes), 1.5 * soft)
 
 
-def distance_to_fluid(head: Head, v: Coordinates, depth: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def distance_to_fluid(
+    head: Head, v: Coordinates, depth: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
     """Distance in mm to the nearest sulcus or fissure of the cerebrum, negative inside it.
 
     Sulci lie where the fold field crosses zero, close to the surface; they widen with atrophy.
@@ -135,26 +184,48 @@ def distance_to_fluid(head: Head, v: Coordinates, depth: np.ndarray, fold: np.nd
     s, gap = head.scale, 0.15 + 1.3 * head.atrophy
     side = np.abs(x)
     sulci = (
-        np.abs(fold) * (_FIELDS["fold"] / (2 * np.pi)) - gap * (1.0 - smoothstep(8.0, 20.0, depth)) + 30.0 * smoothstep(14.0, 21.0, depth)
+        np.abs(fold) * (_FIELDS["fold"] / (2 * np.pi))
+        - gap * (1.0 - smoothstep(8.0, 20.0, depth))
+        + 30.0 * smoothstep(14.0, 21.0, depth)
     )
-    outside_callosum = smoothstep(0.95, 1.05, (y / (40.0 * s)) ** 2 + ((z - 3.0 * s) / (24.0 * s)) ** 2)
+    outside_callosum = smoothstep(
+        0.95, 1.05, (y / (40.0 * s)) ** 2 + ((z - 3.0 * s) / (24.0 * s)) ** 2
+    )
     fissure = side - 0.5 - 0.5 * gap + 30.0 * (1.0 - outside_callosum)
     lateral = np.abs(z + 3.0 * s - 0.22 * y) * 0.9 - gap - 0.5
-    lateral = lateral + 30.0 * (1.0 - smoothstep(34.0 * s, 39.0 * s, side)) + 30.0 * smoothstep(24.0 * s, 32.0 * s, np.abs(y + 6.0))
+    lateral = (
+        lateral
+        + 30.0 * (1.0 - smoothstep(34.0 * s, 39.0 * s, side))
+        + 30.0 * smoothstep(24.0 * s, 32.0 * s, np.abs(y + 6.0))
+    )
     insula = np.abs(side - 40.0 * s - 0.04 * (y + 6.0) ** 2 / s) - gap - 0.3
-    insula = insula + 30.0 * smoothstep(15.0 * s, 21.0 * s, np.abs(z - 1.0)) + 30.0 * smoothstep(20.0 * s, 26.0 * s, np.abs(y + 4.0))
+    insula = (
+        insula
+        + 30.0 * smoothstep(15.0 * s, 21.0 * s, np.abs(z - 1.0))
+        + 30.0 * smoothstep(20.0 * s, 26.0 * s, np.abs(y + 4.0))
+    )
     return np.minimum(np.minimum(sulci, fissure), np.minimum(lateral, insula))
 
 
-def white_lesions(head: Head, white: np.ndarray, ventricle: np.ndarray, patchy: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Membership of age-related white-matter hyperintensities: caps along the ventricles and scattered spots."""
+def white_lesions(
+    head: Head, white: np.ndarray, ventricle: np.ndarray, patchy: np.ndarray, spots: np.ndarray
+) -> np.ndarray:
+    """Membership of age-related white-matter hyperintensities: caps along the ventricles and
+    scattered spots.
+    """
     caps = np.exp(-((np.maximum(-ventricle, 0.0) / (1.5 + 5.0 * head.lesions)) ** 2))
-    caps = caps * smoothstep(0.2, 1.2, patchy + 2.6 * head.lesions - 0.6) * min(1.0, 0.2 + head.lesions)
+    caps = (
+        caps
+        * smoothstep(0.2, 1.2, patchy + 2.6 * head.lesions - 0.6)
+        * min(1.0, 0.2 + head.lesions)
+    )
     level = 3.3 - 1.4 * head.lesions
     return np.clip(caps + 0.8 * smoothstep(level, level + 0.5, spots), 0.0, 1.0) * white
 
 
-def build_block(head: Head, v: Coordinates, axes: tuple[np.ndarray, np.ndarray, np.ndarray], soft: float) -> Block:
+def build_block(
+    head: Head, v: Coordinates, axes: tuple[np.ndarray, np.ndarray, np.ndarray], soft: float
+) -> Block:
     """Makes a block of slices of the healthy head.
 
     Args:
@@ -180,34 +251,53 @@ def build_block(head: Head, v: Coordinates, axes: tuple[np.ndarray, np.ndarray, 
     fluid = np.maximum(edge(-to_fluid, soft) * cerebral * thin, edge(ventricle, soft))
     white = brain * (1.0 - grey) * (1.0 - fluid)
     tissue = WHITE + (GREY - WHITE) * grey + 1.8 * fields["texture"]
-    tissue = tissue + (HYPERINTENSE - tissue) * white_lesions(head, white, ventricle, fields["patchy"], fields["spots"])
+    tissue = tissue + (HYPERINTENSE - tissue) * white_lesions(
+        head, white, ventricle, fields["patchy"], fields["spots"]
+    )
     tissue = tissue * (1.0 - fluid) + FLUID * fluid
     image = head_shell(head, v, hull, fields, soft) * (1.0 - brain) + tissue * brain
     return Block(v[0], brain, white, fluid, image)
 
 
-def head_shell(head: Head, v: Coordinates, hull: np.ndarray, fields: dict[str, np.ndarray], soft: float) -> np.ndarray:
-    """Everything outside the brain: fluid, skull with marrow, scalp fat; muscle, orbits and sinuses at the base."""
+def head_shell(
+    head: Head, v: Coordinates, hull: np.ndarray, fields: dict[str, np.ndarray], soft: float
+) -> np.ndarray:
+    """Everything outside the brain: fluid, skull with marrow, scalp fat; muscle, orbits and sinuses
+    at the base.
+    """
     x, y, z = v
     s = head.scale
     down = np.where(z > 0, np.float32(66.0 * s), np.float32(112.0 * s))
-    vault = (1.0 - np.sqrt((x / (67.5 * s * head.breadth)) ** 2 + (y / (84.0 * s)) ** 2 + (z / down) ** 2)) * (68.0 * s)
+    vault = (
+        1.0
+        - np.sqrt((x / (67.5 * s * head.breadth)) ** 2 + (y / (84.0 * s)) ** 2 + (z / down) ** 2)
+    ) * (68.0 * s)
     outside = -np.maximum(vault, hull)
     room = 1.5 + 2.2 * head.atrophy
     skull = 6.0 + 0.5 * fields["shell"]
-    image = FAT * edge(room + skull + head.scalp + 0.5 * fields["shell"] - outside, soft) * (0.92 + 0.05 * fields["shell"])
+    image = (
+        FAT
+        * edge(room + skull + head.scalp + 0.5 * fields["shell"] - outside, soft)
+        * (0.92 + 0.05 * fields["shell"])
+    )
     bone = edge(room + skull - outside, soft)
     image = image * (1.0 - bone) + BONE * bone
     marrow = edge(1.3 - np.abs(outside - room - 0.5 * skull), soft) * 0.8
     image = image * (1.0 - marrow) + MARROW * marrow
     base = edge(room - outside, soft)
     deep = smoothstep(room + 2.0, room + 6.0, -hull) * smoothstep(14.0 * s, 24.0 * s, -z)
-    floor = (MUSCLE + 13.0 * fields["meat"] + 8.0 * fields["texture"]).clip(10.0, 120.0) * deep + FLUID * (1.0 - deep)
+    floor = (MUSCLE + 13.0 * fields["meat"] + 8.0 * fields["texture"]).clip(
+        10.0, 120.0
+    ) * deep + FLUID * (1.0 - deep)
     image = image * (1.0 - base) + floor * base
     side = (np.abs(x), y, z)
-    orbit = edge(ball(side, (30.0 * s, -62.0 * s, -38.0 * s), (16.0, 22.0, 15.0)), soft) * (1.0 - edge(hull + 4.0, soft))
+    orbit = edge(ball(side, (30.0 * s, -62.0 * s, -38.0 * s), (16.0, 22.0, 15.0)), soft) * (
+        1.0 - edge(hull + 4.0, soft)
+    )
     image = image * (1.0 - orbit) + 165.0 * orbit
     eye = edge(ball(side, (31.0 * s, -70.0 * s, -38.0 * s), (12.0, 12.0, 12.0)), soft)
     image = image * (1.0 - eye) + 22.0 * eye
-    sinus = edge(ball(v, (0.0, -62.0 * s, -44.0 * s), (13.0, 20.0, 24.0)), soft) * (1.0 - edge(hull + 5.0, soft))
+    sinus = edge(ball(v, (0.0, -62.0 * s, -44.0 * s), (13.0, 20.0, 24.0)), soft) * (
+        1.0 - edge(hull + 5.0, soft)
+    )
     return np.maximum(image * (1.0 - sinus) + 8.0 * sinus, 0.0)

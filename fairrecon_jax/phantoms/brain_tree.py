@@ -36,7 +36,11 @@ FOLLOW_UPS_V3 = {315: 433, 278: 431, 175: 396, 138: 429, 181: 409, 289: 391}
 GLIOBLASTOMA = "Glioblastoma, IDH-wildtype"
 _OTHER = {
     2: ("Astrocytoma, IDH-mutant", "Oligodendroglioma, IDH-mutant, 1p/19q-codeleted"),
-    3: ("Astrocytoma, IDH-mutant", "Oligodendroglioma, IDH-mutant, 1p/19q-codeleted", "Astrocytoma, IDH-wildtype"),
+    3: (
+        "Astrocytoma, IDH-mutant",
+        "Oligodendroglioma, IDH-mutant, 1p/19q-codeleted",
+        "Astrocytoma, IDH-wildtype",
+    ),
     4: ("Astrocytoma, IDH-mutant",),
 }
 _TABLE = {"v3": "UCSF-PDGM-metadata_v2.csv", "v5": "UCSF-PDGM-metadata_v5.csv"}
@@ -69,7 +73,9 @@ def write_brain(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
         if number not in taken:
             numbers.append(number)
         number += 1
-    done = map_patients(_write_patient, [_Job(stage, options, n) for n in numbers], options.workers, "brains")
+    done = map_patients(
+        _write_patient, [_Job(stage, options, n) for n in numbers], options.workers, "brains"
+    )
     rows = sorted((row for rows, _ in done for row in rows), key=lambda row: row[0])
     write_csv(stage / _TABLE[options.release], COLUMNS, rows)
     return [truth for _, truth in done]
@@ -113,7 +119,11 @@ def _row(options: PhantomOptions, name: str, person: Person, glioma: Glioma) -> 
     rng = stream(options, "brain", person.number, "spelling")
     u = rng.random(8)
     grade = glioma.written_grade
-    diagnosis = GLIOBLASTOMA if glioma.written_glioblastoma else _OTHER[grade][int(u[0] * len(_OTHER[grade]))]
+    diagnosis = (
+        GLIOBLASTOMA
+        if glioma.written_glioblastoma
+        else _OTHER[grade][int(u[0] * len(_OTHER[grade]))]
+    )
     codeleted = "1p/19q-codeleted" in diagnosis
     dead = int(u[1] < (0.7 if grade == 4 else 0.2))
     sex = "unknown" if "sex" in person.missing else person.sex[0]
@@ -124,10 +134,16 @@ def _row(options: PhantomOptions, name: str, person: Person, glioma: Glioma) -> 
         age,
         grade,
         diagnosis,
-        ("positive", "negative", "indeterminate", "unknown")[int(u[2] * 4)] if grade == 4 else "unknown",
+        ("positive", "negative", "indeterminate", "unknown")[int(u[2] * 4)]
+        if grade == 4
+        else "unknown",
         int(u[3] * 17) if grade == 4 else None,
         "co-deletion" if codeleted else "intact" if u[4] < 0.5 else "unknown",
-        "wildtype" if "wildtype" in diagnosis else "IDH1 p.R132H" if "IDH-mutant" in diagnosis else "mutated (NOS)",
+        "wildtype"
+        if "wildtype" in diagnosis
+        else "IDH1 p.R132H"
+        if "IDH-mutant" in diagnosis
+        else "mutated (NOS)",
         dead,
         int(60 + u[5] * (700 if grade == 4 else 2500)),
         ("GTR", "STR", "biopsy")[int(u[6] * 3)],

@@ -1,4 +1,6 @@
-"""The soft tissue and air of a chest as thickness maps, ready for findings to change and for the beam to cross."""
+"""The soft tissue and air of a chest as thickness maps, ready for findings to change and for the
+beam to cross.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,22 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from fairrecon_jax.phantoms.drawing import chord, edge, ellipse_radius, power, smoothstep, splat, texture
-from fairrecon_jax.phantoms.thorax import SIGN, Thorax, heart_thickness, lung_region, vessels_thickness
+from fairrecon_jax.phantoms.drawing import (
+    chord,
+    edge,
+    ellipse_radius,
+    power,
+    smoothstep,
+    splat,
+    texture,
+)
+from fairrecon_jax.phantoms.thorax import (
+    SIGN,
+    Thorax,
+    heart_thickness,
+    lung_region,
+    vessels_thickness,
+)
 
 MU_TISSUE = 0.19
 """Attenuation of soft tissue per cm at the mean energy of a chest film (about 70 keV)."""
@@ -45,7 +61,11 @@ class Chest:
     def attenuation(self) -> np.ndarray:
         """Line integral of the attenuation along the beam, without bone."""
         lung = self.air[0] + self.air[1]
-        tissue = self.body - lung * (1.0 - np.clip(self.density, 0.0, 1.0)) + self.vessels * np.minimum(lung / 7.0, 1.0)
+        tissue = (
+            self.body
+            - lung * (1.0 - np.clip(self.density, 0.0, 1.0))
+            + self.vessels * np.minimum(lung / 7.0, 1.0)
+        )
         return MU_TISSUE * tissue + self.extra
 
 
@@ -71,11 +91,22 @@ def body_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of trunk, neck, shoulders, arms and breasts in cm."""
     across = np.abs(x)
     side = thorax.half_width + thorax.fat
-    flank = side - 0.7 * smoothstep(-8.0, 2.0, y) + 0.9 * smoothstep(8.0, 18.0, y) + 1.6 * (1.0 - smoothstep(-12.0, -5.0, y))
+    flank = (
+        side
+        - 0.7 * smoothstep(-8.0, 2.0, y)
+        + 0.9 * smoothstep(8.0, 18.0, y)
+        + 1.6 * (1.0 - smoothstep(-12.0, -5.0, y))
+    )
     trunk_top = thorax.apex - 3.6 + 5.2 * power((across - 4.5) / (side - 2.0), 1.5)
-    deep = (thorax.depth + thorax.body) * (0.70 + 0.30 * smoothstep(thorax.apex - 3.0, thorax.apex + 11.0, y))
+    deep = (thorax.depth + thorax.body) * (
+        0.70 + 0.30 * smoothstep(thorax.apex - 3.0, thorax.apex + 11.0, y)
+    )
     reach = (across / flank) ** 2
-    trunk = deep * np.sqrt(np.clip(1.0 - reach * reach, 0.0, 1.0)) * np.sqrt(np.clip((y - trunk_top) / 3.0, 0.0, 1.0))
+    trunk = (
+        deep
+        * np.sqrt(np.clip(1.0 - reach * reach, 0.0, 1.0))
+        * np.sqrt(np.clip((y - trunk_top) / 3.0, 0.0, 1.0))
+    )
     belly = 2.5 * smoothstep(thorax.dome[0] + 3.0, thorax.angle[0] + 5.0, y) * chord(reach)
     neck = 11.5 * chord((across / 5.8) ** 2) * edge(thorax.apex + 2.0 - y, 5.0)
     total = np.maximum(trunk + belly, neck)
@@ -90,12 +121,19 @@ def body_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def breast_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the breasts in cm: a cap whose lower border is the denser and sharper one."""
     if thorax.breast == 0.0:
-        pectoral = sum(chord(ellipse_radius(x, y, (s * 7.5, thorax.breast_height - 8.0), (6.5, 4.5), s * 25.0)) for s in SIGN)
+        pectoral = sum(
+            chord(ellipse_radius(x, y, (s * 7.5, thorax.breast_height - 8.0), (6.5, 4.5), s * 25.0))
+            for s in SIGN
+        )
         return 1.3 * np.asarray(pectoral)
     total = np.zeros_like(x)
     for sign in SIGN:
         r2 = ellipse_radius(
-            x, y, (sign * 0.62 * thorax.half_width + sign * 1.0, thorax.breast_height), (thorax.breast, 0.95 * thorax.breast), 0.0
+            x,
+            y,
+            (sign * 0.62 * thorax.half_width + sign * 1.0, thorax.breast_height),
+            (thorax.breast, 0.95 * thorax.breast),
+            0.0,
         )
         low = smoothstep(-1.0, 1.0, (y - thorax.breast_height) / thorax.breast)
         total += thorax.breast_depth * (0.35 + 0.75 * low) * power(1.0 - r2, 0.42)
@@ -114,7 +152,9 @@ def airway_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return trachea + fade * np.maximum(right, left)
 
 
-def stomach_map(thorax: Thorax, rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def stomach_map(
+    thorax: Thorax, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
     """Attenuation taken away by gas in the stomach, under the left dome (not in every patient)."""
     u = rng.random(4)
     centre = (5.5 + 2.0 * u[1], thorax.dome[1] + 2.6 + 0.8 * u[2])
@@ -125,21 +165,42 @@ def stomach_map(thorax: Thorax, rng: np.random.Generator, x: np.ndarray, y: np.n
 
 
 def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
-    """Thickness of the branching lung vessels in cm: trees from both hila, thinner with every generation."""
+    """Thickness of the branching lung vessels in cm: trees from both hila, thinner with every
+    generation.
+    """
     points, radii = [], []
     for side, sign in enumerate(SIGN):
-        hilum = np.array([sign * (thorax.pedicle + 0.7) + thorax.shift, thorax.apex + 10.4 + (0.5 if side == 0 else -0.6)])
-        first = np.deg2rad(np.array([-80, -52, -24, 4, 30, 52, 72, 88.0]) + 9 * rng.standard_normal(8))
+        hilum = np.array(
+            [
+                sign * (thorax.pedicle + 0.7) + thorax.shift,
+                thorax.apex + 10.4 + (0.5 if side == 0 else -0.6),
+            ]
+        )
+        first = np.deg2rad(
+            np.array([-80, -52, -24, 4, 30, 52, 72, 88.0]) + 9 * rng.standard_normal(8)
+        )
         place, heading = np.tile(hilum, (8, 1)), first
-        radius = np.array([0.36, 0.4, 0.42, 0.42, 0.5, 0.66, 0.74, 0.5]) * (1.0 + 0.12 * rng.standard_normal(8))
+        radius = np.array([0.36, 0.4, 0.42, 0.42, 0.5, 0.66, 0.74, 0.5]) * (
+            1.0 + 0.12 * rng.standard_normal(8)
+        )
         for generation in range(6):
             steps = 9
             length = 2.6 * 0.84**generation * (0.7 + 0.6 * rng.random(len(place)))
-            bend = np.cumsum(0.10 * rng.standard_normal((len(place), steps)), axis=1) + heading[:, None]
-            move = np.stack([sign * np.cos(bend), np.sin(bend)], axis=2) * (length / steps)[:, None, None]
+            bend = (
+                np.cumsum(0.10 * rng.standard_normal((len(place), steps)), axis=1)
+                + heading[:, None]
+            )
+            move = (
+                np.stack([sign * np.cos(bend), np.sin(bend)], axis=2)
+                * (length / steps)[:, None, None]
+            )
             path = place[:, None, :] + np.cumsum(move, axis=1)
             taper = np.linspace(1.0, 0.85, steps)
-            points.append(np.concatenate([path, (length / steps)[:, None, None] * np.ones((1, steps, 1))], axis=2).reshape(-1, 3))
+            points.append(
+                np.concatenate(
+                    [path, (length / steps)[:, None, None] * np.ones((1, steps, 1))], axis=2
+                ).reshape(-1, 3)
+            )
             radii.append((radius[:, None] * taper).ravel())
             place = np.repeat(path[:, -1], 2, axis=0)
             fork = (0.22 + 0.3 * rng.random(len(place))) * np.tile([-1.0, 1.0], len(path))
@@ -151,5 +212,9 @@ def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
     for low, high in ((0.0, 0.09), (0.09, 0.18), (0.18, 9.0)):
         chosen = (r >= low) & (r < high)
         sigma = float(np.sqrt(np.mean((0.5 * r[chosen]) ** 2) + 0.04**2)) if chosen.any() else 0.1
-        total += ndimage.gaussian_filter(splat(thorax.frame, where[chosen, :2], mass[chosen]), sigma / thorax.frame.pixel, truncate=3.0)
+        total += ndimage.gaussian_filter(
+            splat(thorax.frame, where[chosen, :2], mass[chosen]),
+            sigma / thorax.frame.pixel,
+            truncate=3.0,
+        )
     return total

@@ -1,4 +1,6 @@
-"""Soft-edged shapes on a grid in centimetres (or millimetres): the primitives that radiographs and brains are drawn with."""
+"""Soft-edged shapes on a grid in centimetres (or millimetres): the primitives that radiographs and
+brains are drawn with.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,21 @@ def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
 
 
 def ellipse_radius(
-    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], axes: tuple[float, float], degrees: float = 0.0
+    x: np.ndarray,
+    y: np.ndarray,
+    centre: tuple[float, float],
+    axes: tuple[float, float],
+    degrees: float = 0.0,
 ) -> np.ndarray:
-    """Squared elliptic radius: 0 at the centre, 1 on the ellipse whose first axis is turned by `degrees` (towards +y)."""
+    """Squared elliptic radius: 0 at the centre, 1 on the ellipse whose first axis is turned by
+    `degrees` (towards +y).
+    """
     angle = np.deg2rad(degrees)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
-    return ((c * dx + s * dy) / np.float32(axes[0])) ** 2 + ((c * dy - s * dx) / np.float32(axes[1])) ** 2
+    return ((c * dx + s * dy) / np.float32(axes[0])) ** 2 + (
+        (c * dy - s * dx) / np.float32(axes[1])
+    ) ** 2
 
 
 def chord(radius_squared: np.ndarray) -> np.ndarray:
@@ -61,11 +71,16 @@ class Frame:
         """The patient coordinates (x, y) in cm of every pixel centre, float32 [size, size] each."""
         axis = ((np.arange(self.size) + 0.5) * self.pixel - self.field / 2).astype(np.float32)
         u, v = axis[None, :] - np.float32(self.shift[0]), axis[:, None] - np.float32(self.shift[1])
-        c, s = np.float32(np.cos(np.deg2rad(self.degrees))), np.float32(np.sin(np.deg2rad(self.degrees)))
+        c, s = (
+            np.float32(np.cos(np.deg2rad(self.degrees))),
+            np.float32(np.sin(np.deg2rad(self.degrees))),
+        )
         return c * u + s * v, c * v - s * u
 
     def pixels(self, points: np.ndarray, scale: float = 1.0) -> np.ndarray:
-        """Continuous pixel coordinates (column, row) [N, 2] of points in cm [N, 2], on a film magnified by `scale`."""
+        """Continuous pixel coordinates (column, row) [N, 2] of points in cm [N, 2], on a film
+        magnified by `scale`.
+        """
         c, s = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
         turned = np.empty((len(points), 2))
         turned[:, 0] = c * points[:, 0] - s * points[:, 1] + (self.shift[0] + self.field / 2)
@@ -93,7 +108,12 @@ class Plate:
         """Draws a polyline of the given width in cm; lines thinner than a sample fade instead."""
         samples = width / self.frame.pixel * self.oversample
         whole = max(1, round(samples))
-        self._draw.line(self._points(points), fill=float(value) * min(1.0, samples / whole), width=whole, joint="curve")
+        self._draw.line(
+            self._points(points),
+            fill=float(value) * min(1.0, samples / whole),
+            width=whole,
+            joint="curve",
+        )
 
     def map(self, blur: float = 0.0) -> np.ndarray:
         """The drawn values, float32 [size, size], blurred by `blur` cm (standard deviation)."""
@@ -104,11 +124,17 @@ class Plate:
             for j in range(n):
                 image += fine[i::n, j::n]
         image *= np.float32(1.0 / n**2)
-        return ndimage.gaussian_filter(image, blur / self.frame.pixel, truncate=3.0) if blur > 0 else image
+        return (
+            ndimage.gaussian_filter(image, blur / self.frame.pixel, truncate=3.0)
+            if blur > 0
+            else image
+        )
 
 
 def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Adds `values` [N] at `points` [N, 2] (cm) to the four nearest pixels each; float32 [size, size]."""
+    """Adds `values` [N] at `points` [N, 2] (cm) to the four nearest pixels each; float32 [size,
+    size].
+    """
     place = frame.pixels(points) - 0.5
     corner = np.floor(place).astype(int)
     part = place - corner
@@ -118,18 +144,24 @@ def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
             column, row = corner[:, 0] + dx, corner[:, 1] + dy
             weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * values
             inside = (column >= 0) & (row >= 0) & (column < frame.size) & (row < frame.size)
-            flat += np.bincount(row[inside] * frame.size + column[inside], weight[inside], minlength=flat.size)
+            flat += np.bincount(
+                row[inside] * frame.size + column[inside], weight[inside], minlength=flat.size
+            )
     return flat.reshape(frame.size, frame.size).astype(np.float32)
 
 
-def texture(rng: np.random.Generator, frame: Frame, wavelength: float, waves: int = 24) -> np.ndarray:
-    """A smooth random field of unit variance, [size, size]: a sum of plane waves around one wavelength, fixed to the patient.
+def texture(
+    rng: np.random.Generator, frame: Frame, wavelength: float, waves: int = 24
+) -> np.ndarray:
+    """A smooth random field of unit variance, [size, size]: a sum of plane waves around one
+    wavelength, fixed to the patient.
 
-    cos(k.r + p) is the real part of a factor per row times a factor per column, so that the whole sum is one matrix product (by einsum:
-    threads of a BLAS cost more than they save at this size).
+    cos(k.r + p) is the real part of a factor per row times a factor per column, so that the whole
+    sum is one matrix product (by einsum: threads of a BLAS cost more than they save at this size).
 
     Args:
-      rng: where the waves come from; the field at a point of the patient does not depend on the pixel size.
+      rng: where the waves come from; the field at a point of the patient does not depend on the
+        pixel size.
       frame: the film.
       wavelength: typical wavelength in cm.
       waves: how many plane waves are summed.
@@ -147,7 +179,9 @@ def texture(rng: np.random.Generator, frame: Frame, wavelength: float, waves: in
 
 
 def soft_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian blur of a large standard deviation (pixels) of a square image, done on a reduced grid."""
+    """A Gaussian blur of a large standard deviation (pixels) of a square image, done on a reduced
+    grid.
+    """
     step = max(1, int(sigma // 3))
     if step == 1:
         return ndimage.gaussian_filter(image, sigma, mode="nearest")
@@ -161,7 +195,9 @@ def soft_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def between(small: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """A square grid read at the same fractional positions in rows and columns, linearly interpolated; float32 [len(at), len(at)]."""
+    """A square grid read at the same fractional positions in rows and columns, linearly
+    interpolated; float32 [len(at), len(at)].
+    """
     last = small.shape[0] - 1
     at = np.clip(at, 0, last)
     low = np.minimum(at.astype(int), max(last - 1, 0))

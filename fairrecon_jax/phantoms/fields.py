@@ -27,18 +27,25 @@ class Field:
     def __call__(self, axes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         """The field on the grid spanned by three axes, [X, Y, Z] float32.
 
-        cos(k.r + p) is the real part of a factor of x times a factor of (y, z), so that the whole sum is one matrix product.
+        cos(k.r + p) is the real part of a factor of x times a factor of (y, z), so that the whole
+        sum is one matrix product.
         """
         k, count = self.number, len(self.phase)
         across = np.exp(1j * (axes[0][:, None] * k[:, 0] + self.phase)).astype(np.complex64)
         plane = np.exp(1j * k[:, 1, None] * axes[1]).astype(np.complex64)[:, :, None]
-        plane = (plane * np.exp(1j * k[:, 2, None] * axes[2]).astype(np.complex64)[:, None, :]).reshape(count, -1)
-        left = np.concatenate([across.real, -across.imag], axis=1) * np.float32(np.sqrt(2.0 / count))
+        plane = (
+            plane * np.exp(1j * k[:, 2, None] * axes[2]).astype(np.complex64)[:, None, :]
+        ).reshape(count, -1)
+        left = np.concatenate([across.real, -across.imag], axis=1) * np.float32(
+            np.sqrt(2.0 / count)
+        )
         right = np.concatenate([plane.real, plane.imag], axis=0)
         return (left @ right).reshape(len(axes[0]), len(axes[1]), len(axes[2]))
 
 
-def draw_field(rng: np.random.Generator, wavelength: float, count: int = 32, spread: float = 0.25) -> Field:
+def draw_field(
+    rng: np.random.Generator, wavelength: float, count: int = 32, spread: float = 0.25
+) -> Field:
     """Draws a field whose wavelengths lie within `spread` of `wavelength` (mm)."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -46,13 +53,17 @@ def draw_field(rng: np.random.Generator, wavelength: float, count: int = 32, spr
     return Field(direction * number[:, None], 2 * np.pi * rng.random(count))
 
 
-def ball(v: Coordinates, centre: tuple[float, float, float], semi: tuple[float, float, float]) -> np.ndarray:
+def ball(
+    v: Coordinates, centre: tuple[float, float, float], semi: tuple[float, float, float]
+) -> np.ndarray:
     """Approximate signed depth in mm inside an ellipsoid: (1 - r) times the mean semi-axis."""
     r2 = sum(((a - float(c)) * (1.0 / float(s))) ** 2 for a, c, s in zip(v, centre, semi))
     return (1.0 - np.sqrt(r2)) * (sum(semi) / 3.0)
 
 
-def tube(v: Coordinates, path: np.ndarray, radii: np.ndarray, flat: float, margin: float) -> np.ndarray:
+def tube(
+    v: Coordinates, path: np.ndarray, radii: np.ndarray, flat: float, margin: float
+) -> np.ndarray:
     """Signed depth in mm inside a tube along a polyline, mirrored in x; -margin far away.
 
     Args:
@@ -69,7 +80,14 @@ def tube(v: Coordinates, path: np.ndarray, radii: np.ndarray, flat: float, margi
         low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
         if z.max() < low[2] or z.min() > high[2]:
             continue
-        near = (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]) & (z > low[2]) & (z < high[2])
+        near = (
+            (x > low[0])
+            & (x < high[0])
+            & (y > low[1])
+            & (y < high[1])
+            & (z > low[2])
+            & (z < high[2])
+        )
         p = np.stack([x[near], y[near], z[near]], axis=1) - a.astype(np.float32)
         d = (b - a).astype(np.float32)
         t = np.clip((p * d).sum(1) / float((d * d).sum()), 0.0, 1.0)

@@ -1,4 +1,6 @@
-"""The twelve findings: those that change the chest's shape come first, those that are painted into its maps after."""
+"""The twelve findings: those that change the chest's shape come first, those that are painted into
+its maps after.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,11 @@ PAINTERS: Mapping[str, _Painter] = {
 
 
 def reshape(thorax: Thorax, drawn: tuple[str, ...], contrast: float, streams: Streams) -> Thorax:
-    """The chest's geometry with heart size, mediastinal width and volume loss as the findings make them.
+    """The chest's geometry with heart size, mediastinal width and volume loss as the findings make
+    them.
 
-    Contrast scales how far a size goes beyond normal: a cardiothoracic ratio of 0.5 + 0.1 * contrast, say.
+    Contrast scales how far a size goes beyond normal: a cardiothoracic ratio of 0.5 + 0.1 *
+    contrast, say.
 
     Args:
       thorax: the healthy geometry.
@@ -50,7 +54,9 @@ def reshape(thorax: Thorax, drawn: tuple[str, ...], contrast: float, streams: St
     if "Enlarged Cardiomediastinum" in drawn:
         excess = 0.55 + 0.35 * streams("Enlarged Cardiomediastinum").random()
         thorax = dataclasses.replace(
-            thorax, pedicle=thorax.pedicle * (1.0 + min(excess * contrast, 1.2)), knob=thorax.knob * (1.0 + 0.25 * contrast)
+            thorax,
+            pedicle=thorax.pedicle * (1.0 + min(excess * contrast, 1.2)),
+            knob=thorax.knob * (1.0 + 0.25 * contrast),
         )
     if "Atelectasis" in drawn:
         side = collapsed_side(streams)
@@ -75,7 +81,11 @@ def broken_ribs(drawn: tuple[str, ...], contrast: float, streams: Streams) -> tu
     if "Fracture" not in drawn:
         return ()
     rng = streams("Fracture")
-    side, first, count = int(rng.random() < 0.5), 3 + int(3 * rng.random()), 2 + int(3 * rng.random())
+    side, first, count = (
+        int(rng.random() < 0.5),
+        3 + int(3 * rng.random()),
+        2 + int(3 * rng.random()),
+    )
     at = 0.75 + 0.35 * rng.random()
     breaks = []
     for rib in range(first, min(first + count, 9)):
@@ -94,7 +104,9 @@ def broken_ribs(drawn: tuple[str, ...], contrast: float, streams: Streams) -> tu
     return tuple(breaks)
 
 
-def paint(chest: Chest, drawn: tuple[str, ...], contrast: float, streams: Streams) -> dict[str, Geometry]:
+def paint(
+    chest: Chest, drawn: tuple[str, ...], contrast: float, streams: Streams
+) -> dict[str, Geometry]:
     """Paints the findings into the chest's maps and returns where each of them is."""
     found: dict[str, Geometry] = {}
     for finding in FINDINGS:

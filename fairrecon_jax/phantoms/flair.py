@@ -11,20 +11,31 @@ from scipy import ndimage
 from fairrecon_jax.phantoms.brain import Head, build_block, sample_head
 from fairrecon_jax.phantoms.options import PhantomOptions
 from fairrecon_jax.phantoms.population import Glioma, Person, stream
-from fairrecon_jax.phantoms.tumour import Tumour, describe_tumour, draw_tumour, mass_effect, sample_tumour
+from fairrecon_jax.phantoms.tumour import (
+    Tumour,
+    describe_tumour,
+    draw_tumour,
+    mass_effect,
+    sample_tumour,
+)
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 _SLICES_AT_ONCE = 6
 
 
-def draw_exam(options: PhantomOptions, person: Person, glioma: Glioma, exam: int) -> tuple[np.ndarray, float, np.ndarray, dict[str, Any]]:
+def draw_exam(
+    options: PhantomOptions, person: Person, glioma: Glioma, exam: int
+) -> tuple[np.ndarray, float, np.ndarray, dict[str, Any]]:
     """Draws exam 0 (first) or 1 (follow-up, the tumour has grown by a tenth).
 
     Returns:
       (stored int16 [X, Y, Z], scl_slope, mask uint8 [X, Y, Z], geometry, JSON-ready).
     """
     anatomy = stream(options, "brain", person.number, "anatomy")
-    lesion, film = stream(options, "brain", person.number, "lesion"), stream(options, "brain", person.number, "film", exam)
+    lesion, film = (
+        stream(options, "brain", person.number, "lesion"),
+        stream(options, "brain", person.number, "film", exam),
+    )
     head = sample_head(anatomy, person.sex, person.age)
     tumour = sample_tumour(lesion, head, glioma, growth=1.0 + 0.1 * exam)
     spacing, axes = axes_mm(options.size or 240, options.slices)
@@ -39,29 +50,46 @@ def draw_exam(options: PhantomOptions, person: Person, glioma: Glioma, exam: int
     gain = 3.0 + 2.0 * float(film.random())
     stored = np.clip(np.round(image * (gain / slope)), 0, 32767).astype(np.int16)
     geometry = describe_tumour(tumour, mask, spacing)
-    geometry |= {"atrophy": round(head.atrophy, 4), "head_scale": round(head.scale, 4), "white_matter_lesions": round(head.lesions, 4)}
+    geometry |= {
+        "atrophy": round(head.atrophy, 4),
+        "head_scale": round(head.scale, 4),
+        "white_matter_lesions": round(head.lesions, 4),
+    }
     return stored, slope, mask, geometry
 
 
 def axes_mm(size: int, slices: int) -> tuple[tuple[float, float, float], Axes]:
     """Voxel size and the voxel centres along each axis for a field of view of 240 x 240 x 155 mm."""
     spacing = (240.0 / size, 240.0 / size, 155.0 / slices)
-    x, y, z = (((np.arange(n) + 0.5) * d - n * d / 2).astype(np.float32) for n, d in zip((size, size, slices), spacing))
+    x, y, z = (
+        ((np.arange(n) + 0.5) * d - n * d / 2).astype(np.float32)
+        for n, d in zip((size, size, slices), spacing)
+    )
     return spacing, (x, y, z)
 
 
-def render(head: Head, tumour: Tumour, contrast: float, axes: Axes, turn: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws a head with its tumour, a few slices at a time so that the work stays in the processor's cache.
+def render(
+    head: Head, tumour: Tumour, contrast: float, axes: Axes, turn: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws a head with its tumour, a few slices at a time so that the work stays in the
+    processor's cache.
 
     Returns:
       (intensity float32, brain membership float32, mask uint8), [X, Y, Z] each.
     """
     gx, gy, gz = (a - np.float32(o) for a, o in zip(axes, head.offset))
     c, s = math.cos(turn), math.sin(turn)
-    flat = (c * gx[:, None] + s * gy[None, :])[:, :, None], (c * gy[None, :] - s * gx[:, None])[:, :, None]
+    flat = (
+        (c * gx[:, None] + s * gy[None, :])[:, :, None],
+        (c * gy[None, :] - s * gx[:, None])[:, :, None],
+    )
     soft = max(float(gx[1] - gx[0]), 1.0)
     shape = (len(gx), len(gy), len(gz))
-    image, brain, mask = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    image, brain, mask = (
+        np.empty(shape, np.float32),
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint8),
+    )
     for start in range(0, shape[2], _SLICES_AT_ONCE):
         part = slice(start, start + _SLICES_AT_ONCE)
         here = (axes[0], axes[1], axes[2][part])
@@ -73,7 +101,9 @@ def render(head: Head, tumour: Tumour, contrast: float, axes: Axes, turn: float)
 
 
 def acquire(image: np.ndarray, axes: Axes, rng: np.random.Generator) -> np.ndarray:
-    """Blurs by the point spread, multiplies by a smooth coil sensitivity and adds Rician noise (2 to 3.5 of white matter's 100)."""
+    """Blurs by the point spread, multiplies by a smooth coil sensitivity and adds Rician noise (2
+    to 3.5 of white matter's 100).
+    """
     n = np.clip(rng.standard_normal(7), -2, 2)
     image = ndimage.gaussian_filter(image, (0.45, 0.45, 0.3), truncate=2.5)
     x, y, z = (a / np.float32(100.0) for a in axes)

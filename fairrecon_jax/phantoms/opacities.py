@@ -1,7 +1,9 @@
-"""Findings that make lung whiter: nodules, consolidation, pneumonia, hazy opacity, oedema and plate atelectasis.
+"""Findings that make lung whiter: nodules, consolidation, pneumonia, hazy opacity, oedema and plate
+atelectasis.
 
-A painter changes a `Chest` in place: it replaces a share of the aerated lung by fluid or solid tissue along the beam. Contrast is
-the multiplier of that share; 1 is what a reader sees at a glance.
+A painter changes a `Chest` in place: it replaces a share of the aerated lung by fluid or solid
+tissue along the beam. Contrast is the multiplier of that share; 1 is what a reader sees at a
+glance.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ _FILL = MU_TISSUE * (1.0 - LUNG_DENSITY)
 """Attenuation gained per cm of lung that fills with fluid."""
 
 
-def place(thorax: Thorax, rng: np.random.Generator, height: tuple[float, float], across: tuple[float, float]) -> tuple[int, float, float]:
+def place(
+    thorax: Thorax,
+    rng: np.random.Generator,
+    height: tuple[float, float],
+    across: tuple[float, float],
+) -> tuple[int, float, float]:
     """Draws a point in a lung.
 
     Args:
@@ -39,24 +46,44 @@ def place(thorax: Thorax, rng: np.random.Generator, height: tuple[float, float],
     wall = float(thorax.wall(np.array(y), side))
     inside = thorax.pedicle + 0.6
     if side == LEFT and part > 0.5:
-        inside = min(0.67 * 2 * thorax.half_width * thorax.ratio * smoothstep(0.35, 0.8, np.array(part)).item() + 1.0, wall - 3.0)
+        inside = min(
+            0.67
+            * 2
+            * thorax.half_width
+            * thorax.ratio
+            * smoothstep(0.35, 0.8, np.array(part)).item()
+            + 1.0,
+            wall - 3.0,
+        )
     inside = max(inside, thorax.pedicle + 0.6)
-    return side, SIGN[side] * (inside + (across[0] + (across[1] - across[0]) * w) * (wall - inside)), y
+    return (
+        side,
+        SIGN[side] * (inside + (across[0] + (across[1] - across[0]) * w) * (wall - inside)),
+        y,
+    )
 
 
 def fill(chest: Chest, side: int, share: np.ndarray) -> float:
-    """Replaces a share of the lung along the beam by fluid; returns the greatest attenuation gained."""
+    """Replaces a share of the lung along the beam by fluid; returns the greatest attenuation
+    gained.
+    """
     gained = _FILL * chest.air[side] * np.clip(share, 0.0, 1.2)
     chest.extra += gained
     return round(float(gained.max()), 4)
 
 
 def _where(side: int, x: float, y: float, radius: float) -> dict[str, Any]:
-    return {"side": SIDES[side], "centre_cm": [round(x, 2), round(y, 2)], "radius_cm": round(radius, 2)}
+    return {
+        "side": SIDES[side],
+        "centre_cm": [round(x, 2), round(y, 2)],
+        "radius_cm": round(radius, 2),
+    }
 
 
 def paint_lesion(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
-    """A round, slightly lobulated solid nodule of 0.9 to 1.8 cm radius, away from heart and diaphragm."""
+    """A round, slightly lobulated solid nodule of 0.9 to 1.8 cm radius, away from heart and
+    diaphragm.
+    """
     thorax = chest.thorax
     side, x, y = place(thorax, rng, (0.22, 0.80), (0.22, 0.72))
     radius = 0.9 + 0.9 * rng.random()
@@ -65,8 +92,19 @@ def paint_lesion(chest: Chest, rng: np.random.Generator, contrast: float) -> dic
     phase, size = 2 * np.pi * rng.random(3), 0.02 + 0.035 * rng.random(3)
     outline = 1.0 + sum(s * np.cos(k * angle + p) for k, s, p in zip((2, 3, 5), size, phase))
     r2 = (dx * dx + dy * dy) / (radius * outline) ** 2
-    spicules = 0.10 * np.exp(-np.maximum(r2 - 1.0, 0.0) * 2.0) * np.maximum(np.cos(11 * angle + phase[0] * 3), 0.0) ** 3 * (r2 > 0.8)
-    gained = contrast * 1.25 * _FILL * (2.0 * radius * np.asarray(chord(r2)) ** 0.8 + radius * spicules) * chest.region[side]
+    spicules = (
+        0.10
+        * np.exp(-np.maximum(r2 - 1.0, 0.0) * 2.0)
+        * np.maximum(np.cos(11 * angle + phase[0] * 3), 0.0) ** 3
+        * (r2 > 0.8)
+    )
+    gained = (
+        contrast
+        * 1.25
+        * _FILL
+        * (2.0 * radius * np.asarray(chord(r2)) ** 0.8 + radius * spicules)
+        * chest.region[side]
+    )
     chest.extra += gained.astype(np.float32)
     return _where(side, x, y, radius) | {"gained": round(float(gained.max()), 4)}
 
@@ -87,10 +125,18 @@ def paint_consolidation(chest: Chest, rng: np.random.Generator, contrast: float)
         c, s = np.cos(turn), np.sin(turn)
         way = np.array([c * way[0] - s * way[1], s * way[0] + c * way[1]])
         t = np.linspace(0.25, 1.25 + 0.3 * rng.random(), 14)[:, None]
-        bow = 0.5 * rng.standard_normal() * np.sin(np.pi * t) * np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1.0)
+        bow = (
+            0.5
+            * rng.standard_normal()
+            * np.sin(np.pi * t)
+            * np.array([-way[1], way[0]])
+            / max(float(np.hypot(*way)), 1.0)
+        )
         plate.line(hilum + way * t + bow, 1.0, 0.42)
     bronchi = np.clip(plate.map(0.08), 0.0, 1.0)
-    gained = fill(chest, side, 0.62 * contrast * patch * (1.0 + 0.08 * ragged) * (1.0 - 0.38 * bronchi))
+    gained = fill(
+        chest, side, 0.62 * contrast * patch * (1.0 + 0.08 * ragged) * (1.0 - 0.38 * bronchi)
+    )
     return _where(side, x, y, max(axes)) | {"gained": gained}
 
 
@@ -103,9 +149,17 @@ def paint_pneumonia(chest: Chest, rng: np.random.Generator, contrast: float) -> 
         turn, far = 2 * np.pi * rng.random(), 2.7 * np.sqrt(rng.random())
         centre = (x + far * np.cos(turn), y + far * np.sin(turn))
         radius = 1.2 + 1.1 * rng.random()
-        share = np.maximum(share, np.exp(-1.2 * ellipse_radius(chest.x, chest.y, centre, (radius, radius))))
-    mottled = 1.0 + 0.20 * texture(rng, thorax.frame, 1.3, 20) + 0.15 * texture(rng, thorax.frame, 2.6, 12)
-    return _where(side, x, y, 4.0) | {"gained": fill(chest, side, 0.46 * contrast * share * np.clip(mottled, 0.2, 1.8))}
+        share = np.maximum(
+            share, np.exp(-1.2 * ellipse_radius(chest.x, chest.y, centre, (radius, radius)))
+        )
+    mottled = (
+        1.0
+        + 0.20 * texture(rng, thorax.frame, 1.3, 20)
+        + 0.15 * texture(rng, thorax.frame, 2.6, 12)
+    )
+    return _where(side, x, y, 4.0) | {
+        "gained": fill(chest, side, 0.46 * contrast * share * np.clip(mottled, 0.2, 1.8))
+    }
 
 
 def paint_opacity(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
@@ -117,7 +171,9 @@ def paint_opacity(chest: Chest, rng: np.random.Generator, contrast: float) -> di
 
 
 def paint_edema(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
-    """Bilateral perihilar haze (bat's wing), blurred and widened vessels, septal lines at the lateral bases."""
+    """Bilateral perihilar haze (bat's wing), blurred and widened vessels, septal lines at the
+    lateral bases.
+    """
     thorax = chest.thorax
     mottled = np.clip(1.0 + 0.22 * texture(rng, thorax.frame, 1.6, 20), 0.3, 1.7)
     plate = Plate(thorax.frame)
@@ -126,19 +182,27 @@ def paint_edema(chest: Chest, rng: np.random.Generator, contrast: float) -> dict
         hilum_y = thorax.apex + 11.0
         r2 = ellipse_radius(chest.x, chest.y, (sign * (thorax.pedicle + 2.6), hilum_y), (4.6, 5.6))
         base = 0.35 * smoothstep(thorax.apex + 6.0, thorax.dome[side], chest.y)
-        gained = max(gained, fill(chest, side, contrast * (0.42 * np.exp(-r2) + 0.26 * base) * mottled))
+        gained = max(
+            gained, fill(chest, side, contrast * (0.42 * np.exp(-r2) + 0.26 * base) * mottled)
+        )
         for row in range(9):
             y = thorax.dome[side] - 4.6 + 0.62 * row + 0.12 * rng.standard_normal()
             wall = float(thorax.wall(np.array(y), side))
             length = 1.1 + 0.7 * rng.random()
-            plate.line(np.array([[sign * (wall - 0.1), y], [sign * (wall - length), y + 0.1]]), 0.11, 0.13)
-    chest.extra += (contrast * plate.map(0.03) * (chest.region[0] + chest.region[1])).astype(np.float32)
+            plate.line(
+                np.array([[sign * (wall - 0.1), y], [sign * (wall - length), y + 0.1]]), 0.11, 0.13
+            )
+    chest.extra += (contrast * plate.map(0.03) * (chest.region[0] + chest.region[1])).astype(
+        np.float32
+    )
     swollen = ndimage.gaussian_filter(chest.vessels, 0.16 / thorax.frame.pixel, truncate=3.0)
     chest.vessels += np.float32(0.9 * min(contrast, 1.5)) * swollen
     return {"side": "both", "gained": gained}
 
 
-def paint_atelectasis(chest: Chest, rng: np.random.Generator, contrast: float, side: int) -> dict[str, Any]:
+def paint_atelectasis(
+    chest: Chest, rng: np.random.Generator, contrast: float, side: int
+) -> dict[str, Any]:
     """Plates of collapsed lung: nearly level white bands above a raised dome."""
     thorax = chest.thorax
     plate = Plate(thorax.frame)
@@ -152,7 +216,11 @@ def paint_atelectasis(chest: Chest, rng: np.random.Generator, contrast: float, s
         across = np.linspace(start, start - reach * 0.62 * wall, 16)
         tilt = 0.16 * rng.standard_normal()
         rise = tilt * (across - across.mean()) - 0.25 * np.sin(np.linspace(0, np.pi, 16))
-        plate.line(np.stack([sign * across, y + rise], axis=1), 0.34 + 0.12 * rng.random(), 0.42 + 0.2 * rng.random())
+        plate.line(
+            np.stack([sign * across, y + rise], axis=1),
+            0.34 + 0.12 * rng.random(),
+            0.42 + 0.2 * rng.random(),
+        )
     lines = plate.map(0.07) * np.maximum(chest.region[side], 0.0)
     crowded = edge(chest.y - thorax.dome[side] + 5.0, 5.0) * 0.10
     chest.extra += (contrast * lines).astype(np.float32)

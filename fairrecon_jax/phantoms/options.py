@@ -1,4 +1,6 @@
-"""What a phantom cohort is like: who is in it, how often each finding occurs, and which group's lesions are fainter."""
+"""What a phantom cohort is like: who is in it, how often each finding occurs, and which group's
+lesions are fainter.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,25 @@ FINDINGS = (
     "Pleural Other",
     "Fracture",
 )
-"""The twelve findings that are drawn, in CheXpert's column order (without No Finding and Support Devices)."""
+"""The twelve findings that are drawn, in CheXpert's column order (without No Finding and Support
+Devices).
+"""
 
 DIAGNOSES = ("Grade 4", "Glioblastoma")
-"""What `prevalence_by_group` can set for brains: the share of grade 4, and of glioblastoma among grade 4."""
+"""What `prevalence_by_group` can set for brains: the share of grade 4, and of glioblastoma among
+grade 4.
+"""
 
 SEXES = ("Female", "Male")
 AGES = ("younger", "older")
-RACES = ("White", "Black", "Asian", "Native Hawaiian or Pacific Islander", "American Indian or Alaska Native", "Other")
+RACES = (
+    "White",
+    "Black",
+    "Asian",
+    "Native Hawaiian or Pacific Islander",
+    "American Indian or Alaska Native",
+    "Other",
+)
 GROUPS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "xray": {"sex": SEXES, "age": AGES, "race": RACES},
     "brain": {"sex": SEXES, "age": AGES},
@@ -60,27 +73,34 @@ DEFAULT_PREVALENCE: Mapping[str, float] = {
 
 @dataclasses.dataclass(frozen=True)
 class PhantomOptions:
-    """The knobs of a phantom cohort; all are checked when the object is made, and again against the kind when a tree is written.
+    """The knobs of a phantom cohort; all are checked when the object is made, and again against the
+    kind when a tree is written.
 
     Attributes:
       patients: number of patients (of the training tree for radiographs), >= 1.
-      seed: patient n is a function of (seed, n) and of the knobs of content below, never of `patients` or `workers`.
+      seed: patient n is a function of (seed, n) and of the knobs of content below, never of
+        `patients` or `workers`.
       size: pixels per side; None is 320 for radiographs and 240 for brains. At least 32.
       workers: processes that draw; 1 draws in this process.
       sex_shares: share of each sex, {"Female": p, "Male": 1 - p}.
       age_mean: mean age in years of the (clipped) normal distribution.
       age_sd: its standard deviation in years.
       age_cut: age >= age_cut is "older"; None is 62 for radiographs and 58 for brains.
-      lesion_contrast: the planted gap, {attribute: {group: multiplier}}; multipliers of one patient's groups multiply.
+      lesion_contrast: the planted gap, {attribute: {group: multiplier}}; multipliers of one
+        patient's groups multiply.
       contrast_mean: multiplier of every lesion's contrast; 1 is plainly visible.
       contrast_spread: standard deviation of the logarithm of a patient's own multiplier.
-      prevalence_by_group: {attribute: {group: {finding: share}}} replaces the overall share in that group.
+      prevalence_by_group: {attribute: {group: {finding: share}}} replaces the overall share in that
+        group.
       label_noise: share of written labels that are flipped (brains: grade or type replaced).
-      missing_demographics: share of patients whose sex, age or race (each by itself) is not recorded.
+      missing_demographics: share of patients whose sex, age or race (each by itself) is not
+        recorded.
       race_shares: share of each of the six race groups (radiographs).
-      prevalence: share of studies in which each finding is drawn; findings left out are never drawn (radiographs).
-      hierarchy: an image with oedema, consolidation, pneumonia, atelectasis or a lesion is labelled Lung Opacity too, and
-        cardiomegaly counts as Enlarged Cardiomediastinum, as in CheXpert's label tree (radiographs).
+      prevalence: share of studies in which each finding is drawn; findings left out are never drawn
+        (radiographs).
+      hierarchy: an image with oedema, consolidation, pneumonia, atelectasis or a lesion is labelled
+        Lung Opacity too, and cardiomegaly counts as Enlarged Cardiomediastinum, as in CheXpert's
+        label tree (radiographs).
       uncertain_rate: share of labels written -1.0 (radiographs).
       blank_rate: share of negative labels left blank (radiographs).
       images_per_patient: smallest and largest number of frontal studies of a patient (radiographs).
@@ -89,8 +109,10 @@ class PhantomOptions:
       slices: axial slices of a volume (brains). At least 8.
       grade_shares: share of WHO grade 2, 3, 4 (brains).
       glioblastoma_share: share of glioblastoma, IDH-wildtype among grade 4 (brains).
-      follow_up_share: share of patients with a second exam (brains); in release "v3" only the six numbers that have one.
-      release: "v3" (metadata_v2, follow-ups under numbers of their own) or "v5" (ids end in _FU007d).
+      follow_up_share: share of patients with a second exam (brains); in release "v3" only the six
+        numbers that have one.
+      release: "v3" (metadata_v2, follow-ups under numbers of their own) or "v5" (ids end in
+        _FU007d).
       first_id: number of the first patient; None is 1 for radiographs and 4 for brains.
       skull_stripped: write the brain alone, background exactly 0 (brains).
     """
@@ -99,14 +121,18 @@ class PhantomOptions:
     seed: int = 0
     size: int | None = None
     workers: int = 1
-    sex_shares: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"Female": 0.45, "Male": 0.55})
+    sex_shares: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {"Female": 0.45, "Male": 0.55}
+    )
     age_mean: float = 60.0
     age_sd: float = 16.0
     age_cut: float | None = None
     lesion_contrast: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     contrast_mean: float = 1.0
     contrast_spread: float = 0.15
-    prevalence_by_group: Mapping[str, Mapping[str, Mapping[str, float]]] = dataclasses.field(default_factory=dict)
+    prevalence_by_group: Mapping[str, Mapping[str, Mapping[str, float]]] = dataclasses.field(
+        default_factory=dict
+    )
     label_noise: float = 0.0
     missing_demographics: float = 0.0
     race_shares: Mapping[str, float] = dataclasses.field(
@@ -120,7 +146,9 @@ class PhantomOptions:
         },
         metadata=XRAY_ONLY,
     )
-    prevalence: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(DEFAULT_PREVALENCE), metadata=XRAY_ONLY)
+    prevalence: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: dict(DEFAULT_PREVALENCE), metadata=XRAY_ONLY
+    )
     hierarchy: bool = dataclasses.field(default=True, metadata=XRAY_ONLY)
     uncertain_rate: float = dataclasses.field(default=0.0, metadata=XRAY_ONLY)
     blank_rate: float = dataclasses.field(default=0.0, metadata=XRAY_ONLY)
@@ -128,7 +156,9 @@ class PhantomOptions:
     lateral_share: float = dataclasses.field(default=0.0, metadata=XRAY_ONLY)
     valid_patients: int = dataclasses.field(default=4, metadata=XRAY_ONLY)
     slices: int = dataclasses.field(default=155, metadata=BRAIN_ONLY)
-    grade_shares: Mapping[int, float] = dataclasses.field(default_factory=lambda: {2: 0.2, 3: 0.2, 4: 0.6}, metadata=BRAIN_ONLY)
+    grade_shares: Mapping[int, float] = dataclasses.field(
+        default_factory=lambda: {2: 0.2, 3: 0.2, 4: 0.6}, metadata=BRAIN_ONLY
+    )
     glioblastoma_share: float = dataclasses.field(default=0.9, metadata=BRAIN_ONLY)
     follow_up_share: float = dataclasses.field(default=0.0, metadata=BRAIN_ONLY)
     release: Release = dataclasses.field(default="v3", metadata=BRAIN_ONLY)
@@ -140,7 +170,9 @@ class PhantomOptions:
         _check_counts(self)
         _check_shares("sex_shares", self.sex_shares, SEXES)
         _check_shares("race_shares", self.race_shares, RACES)
-        object.__setattr__(self, "grade_shares", {_grade(g): share for g, share in self.grade_shares.items()})
+        object.__setattr__(
+            self, "grade_shares", {_grade(g): share for g, share in self.grade_shares.items()}
+        )
         _check_shares("grade_shares", self.grade_shares, GRADES)
         rates = (
             "label_noise",
@@ -163,7 +195,8 @@ class PhantomOptions:
         """The same options with the defaults of `kind` filled in (size, age_cut, first_id).
 
         Raises:
-          ValueError: unknown kind, a knob that only the other kind has was changed, or a group that the kind does not know.
+          ValueError: unknown kind, a knob that only the other kind has was changed, or a group that
+            the kind does not know.
         """
         if kind not in KINDS:
             raise ValueError(f"phantom kind is {kind!r}; choose one of {', '.join(KINDS)}")
@@ -197,7 +230,15 @@ def _grade(name: int | str) -> int:
 
 
 def _check_counts(options: PhantomOptions) -> None:
-    bounds = {"patients": 1, "seed": 0, "size": 32, "workers": 1, "valid_patients": 0, "slices": 8, "first_id": 1}
+    bounds = {
+        "patients": 1,
+        "seed": 0,
+        "size": 32,
+        "workers": 1,
+        "valid_patients": 0,
+        "slices": 8,
+        "first_id": 1,
+    }
     for name, least in bounds.items():
         value = getattr(options, name)
         if value is None and name in ("size", "first_id"):
@@ -206,7 +247,10 @@ def _check_counts(options: PhantomOptions) -> None:
             raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
     low_high = tuple(options.images_per_patient)
     if len(low_high) != 2 or not 1 <= low_high[0] <= low_high[1]:
-        raise ValueError(f"images_per_patient is {options.images_per_patient!r}; give (smallest, largest) with 1 <= smallest <= largest")
+        raise ValueError(
+            f"images_per_patient is {options.images_per_patient!r}; give (smallest, "
+            "largest) with 1 <= smallest <= largest"
+        )
     for name in ("contrast_mean", "age_mean"):
         _check_positive(name, getattr(options, name))
     for name in ("contrast_spread", "age_sd"):
@@ -259,7 +303,8 @@ def _check_prevalence_by_group(options: PhantomOptions, kind: Kind) -> None:
                 _check_rate(f"{where}[{finding!r}]", share)
                 if owner.setdefault(finding, attribute) != attribute:
                     raise ValueError(
-                        f"prevalence_by_group sets {finding!r} for both {owner[finding]!r} and {attribute!r}; set it for one attribute"
+                        f"prevalence_by_group sets {finding!r} for both "
+                        f"{owner[finding]!r} and {attribute!r}; set it for one attribute"
                     )
 
 
@@ -268,4 +313,6 @@ def _check_foreign_knobs(options: PhantomOptions, kind: Kind) -> None:
     for field in dataclasses.fields(options):
         only = field.metadata.get("only", kind)
         if only != kind and getattr(options, field.name) != getattr(plain, field.name):
-            raise ValueError(f"{field.name} is a knob of {only} phantoms; {kind} phantoms do not have it")
+            raise ValueError(
+                f"{field.name} is a knob of {only} phantoms; {kind} phantoms do not have it"
+            )

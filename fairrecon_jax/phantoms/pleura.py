@@ -13,7 +13,9 @@ from fairrecon_jax.phantoms.thorax import SIGN, pleural_depth
 
 
 def paint_effusion(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
-    """Free fluid: the costophrenic angle is gone and the upper edge climbs along the wall (meniscus)."""
+    """Free fluid: the costophrenic angle is gone and the upper edge climbs along the wall
+    (meniscus).
+    """
     thorax = chest.thorax
     u = rng.random(4)
     sides = (0, 1) if u[0] < 0.3 else (int(u[1] < 0.5),)
@@ -27,13 +29,21 @@ def paint_effusion(chest: Chest, rng: np.random.Generator, contrast: float) -> d
         depth = chest.y - top
         share = 0.95 * smoothstep(-0.5, 2.6, depth) * min(contrast, 1.05)
         gained = max(gained, fill(chest, side, share))
-        chest.vessels *= 1.0 - 0.9 * smoothstep(0.0, 2.0, depth) * chest.region[side] * min(contrast, 1.0)
+        chest.vessels *= 1.0 - 0.9 * smoothstep(0.0, 2.0, depth) * chest.region[side] * min(
+            contrast, 1.0
+        )
         heights.append(round(height, 2))
-    return {"side": "both" if len(sides) == 2 else SIDES[sides[0]], "height_cm": heights, "gained": gained}
+    return {
+        "side": "both" if len(sides) == 2 else SIDES[sides[0]],
+        "height_cm": heights,
+        "gained": gained,
+    }
 
 
 def paint_pneumothorax(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
-    """Air round a lung that has shrunk towards its hilum: a lucent rim without vessels, edged by the visceral pleura."""
+    """Air round a lung that has shrunk towards its hilum: a lucent rim without vessels, edged by
+    the visceral pleura.
+    """
     thorax = chest.thorax
     side = int(rng.random() < 0.5)
     keep = 0.88 - 0.12 * rng.random()
@@ -50,7 +60,11 @@ def paint_pneumothorax(chest: Chest, rng: np.random.Generator, contrast: float) 
     width = max(thorax.frame.pixel, 0.12)
     chest.extra += (MU_TISSUE * 0.85 * contrast * pleura * (0.12 / width)).astype(np.float32)
     area = float(rim.sum()) * thorax.frame.pixel**2
-    return {"side": SIDES[side], "rim_cm": round((1 - keep) * thorax.half_width, 2), "area_cm2": round(area, 2)}
+    return {
+        "side": SIDES[side],
+        "rim_cm": round((1 - keep) * thorax.half_width, 2),
+        "area_cm2": round(area, 2),
+    }
 
 
 def paint_thickening(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
@@ -75,10 +89,20 @@ def paint_thickening(chest: Chest, rng: np.random.Generator, contrast: float) ->
             wall = float(thorax.wall(np.array(y), side))
             centre = (SIGN[side] * (wall - 1.0 - 3.0 * rng.random()), y)
             r2 = ellipse_radius(
-                chest.x, chest.y, centre, (1.7 + 0.8 * rng.random(), 0.6 + 0.4 * rng.random()), 30.0 * rng.standard_normal()
+                chest.x,
+                chest.y,
+                centre,
+                (1.7 + 0.8 * rng.random(), 0.6 + 0.4 * rng.random()),
+                30.0 * rng.standard_normal(),
             )
             gained = np.maximum(gained, edge(1.0 - np.sqrt(r2) + 0.13 * uneven, 0.3))
-        gained = contrast * 0.30 * gained * (1.0 + 0.25 * texture(rng, thorax.frame, 0.9, 12)) * chest.region[side]
+        gained = (
+            contrast
+            * 0.30
+            * gained
+            * (1.0 + 0.25 * texture(rng, thorax.frame, 0.9, 12))
+            * chest.region[side]
+        )
         kind = "plaques"
     chest.extra += gained.astype(np.float32)
     return {"side": SIDES[side], "kind": kind, "gained": round(float(gained.max()), 4)}

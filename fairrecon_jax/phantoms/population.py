@@ -1,4 +1,6 @@
-"""Who the patients are: demographics, contrast and findings of patient n, a function of (seed, n) and the knobs alone."""
+"""Who the patients are: demographics, contrast and findings of patient n, a function of (seed, n)
+and the knobs alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Person:
       age: years at the first image.
       age_group: "younger" or "older".
       race: one of the six groups (radiographs), "" for brains.
-      contrast: multiplier of the contrast of this patient's lesions (group multipliers times own spread).
+      contrast: multiplier of the contrast of this patient's lesions (group multipliers times own
+        spread).
       planted: the group multipliers alone.
       missing: names of the attributes that are not recorded.
     """
@@ -70,7 +73,9 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Glioma:
-    """A patient's tumour diagnosis: the true grade and type, and the written ones (they differ by label noise)."""
+    """A patient's tumour diagnosis: the true grade and type, and the written ones (they differ by
+    label noise).
+    """
 
     grade: int
     glioblastoma: bool
@@ -79,9 +84,15 @@ class Glioma:
     follow_up: bool
 
 
-def stream(options: PhantomOptions, kind: Kind, patient: int, purpose: Purpose, item: int = 0) -> np.random.Generator:
-    """The random numbers for one purpose of one patient: independent of every other patient and purpose."""
-    return np.random.default_rng([options.seed, int(kind == "brain"), patient, _PURPOSES.index(purpose), item])
+def stream(
+    options: PhantomOptions, kind: Kind, patient: int, purpose: Purpose, item: int = 0
+) -> np.random.Generator:
+    """The random numbers for one purpose of one patient: independent of every other patient and
+    purpose.
+    """
+    return np.random.default_rng(
+        [options.seed, int(kind == "brain"), patient, _PURPOSES.index(purpose), item]
+    )
 
 
 def _choose(draw: float, names: tuple[Any, ...], shares: Mapping[Any, float]) -> Any:
@@ -111,15 +122,28 @@ def draw_person(options: PhantomOptions, kind: Kind, number: int) -> Person:
         planted *= factors.get(group_of[attribute], 1.0)
     attributes = ("sex", "age", "race") if kind == "xray" else ("sex", "age")
     missing = tuple(a for a, u in zip(attributes, uniform[2:]) if u < options.missing_demographics)
-    return Person(number, sex, age, group_of["age"], race, options.contrast_mean * planted * spread, planted, missing)
+    return Person(
+        number,
+        sex,
+        age,
+        group_of["age"],
+        race,
+        options.contrast_mean * planted * spread,
+        planted,
+        missing,
+    )
 
 
 def draw_studies(options: PhantomOptions, person: Person) -> tuple[Study, ...]:
-    """Draws the radiographic studies of a patient; a finding of one study stays in the next with probability 0.7."""
+    """Draws the radiographic studies of a patient; a finding of one study stays in the next with
+    probability 0.7.
+    """
     rng = stream(options, "xray", person.number, "studies")
     low, high = options.images_per_patient
     count = low + int(rng.random() * (high - low + 1))
-    shares = np.array([_share(options, person, f, options.prevalence.get(f, 0.0)) for f in FINDINGS])
+    shares = np.array(
+        [_share(options, person, f, options.prevalence.get(f, 0.0)) for f in FINDINGS]
+    )
     present = np.zeros(len(FINDINGS), bool)
     studies = []
     for number in range(1, count + 1):
@@ -145,7 +169,9 @@ def draw_studies(options: PhantomOptions, person: Person) -> tuple[Study, ...]:
 
 
 def true_labels(drawn: tuple[str, ...], hierarchy: bool) -> dict[str, bool]:
-    """The label of every finding, given what is in the image; with `hierarchy` a child finding implies its parent."""
+    """The label of every finding, given what is in the image; with `hierarchy` a child finding
+    implies its parent.
+    """
     labels = {f: f in drawn for f in FINDINGS}
     if hierarchy:
         labels["Lung Opacity"] |= any(labels[f] for f in _OPACITIES)
@@ -153,7 +179,9 @@ def true_labels(drawn: tuple[str, ...], hierarchy: bool) -> dict[str, bool]:
     return labels
 
 
-def _written_labels(options: PhantomOptions, patient: int, study: int, labels: Mapping[str, bool]) -> dict[str, float | None]:
+def _written_labels(
+    options: PhantomOptions, patient: int, study: int, labels: Mapping[str, bool]
+) -> dict[str, float | None]:
     rng = stream(options, "xray", patient, "labels", study)
     flip, doubt, blank = rng.random((3, len(FINDINGS)))
     written: dict[str, float | None] = {}
@@ -177,9 +205,17 @@ def draw_glioma(options: PhantomOptions, person: Person) -> Glioma:
     rest = 1.0 - overall
     lower = {g: options.grade_shares.get(g, 0.0) / rest if rest > 0 else 0.5 for g in (2, 3)}
     grade = _choose(which, GRADES, {g: (1 - four) * s for g, s in lower.items()} | {4: four})
-    glioblastoma = grade == 4 and kind < _share(options, person, "Glioblastoma", options.glioblastoma_share)
+    glioblastoma = grade == 4 and kind < _share(
+        options, person, "Glioblastoma", options.glioblastoma_share
+    )
     written_grade, written_type = grade, glioblastoma
     if noise_grade < options.label_noise:
         written_grade = 4 if grade != 4 else (2 if noise_kind < 0.5 else 3)
         written_type = written_grade == 4 and noise_kind < 0.5
-    return Glioma(grade, bool(glioblastoma), written_grade, bool(written_type), bool(follow < options.follow_up_share))
+    return Glioma(
+        grade,
+        bool(glioblastoma),
+        written_grade,
+        bool(written_type),
+        bool(follow < options.follow_up_share),
+    )

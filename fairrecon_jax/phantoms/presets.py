@@ -1,4 +1,6 @@
-"""Ready-made cohorts in which dose reduction or undersampling harms one group more, and the original images less."""
+"""Ready-made cohorts in which dose reduction or undersampling harms one group more, and the
+original images less.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,27 @@ _XRAY_GAP: Mapping[str, Any] = {
 _BRAIN_GAP: Mapping[str, Any] = {"grade_shares": {2: 0.3, 3: 0.2, 4: 0.5}, "contrast_mean": 0.7}
 
 
-def planted_gap(kind: Kind, multiplier: float = 0.5, attribute: str = "sex", group: str = "Female", **changes: Any) -> PhantomOptions:
+def planted_gap(
+    kind: Kind,
+    multiplier: float = 0.5,
+    attribute: str = "sex",
+    group: str = "Female",
+    **changes: Any,
+) -> PhantomOptions:
     """Options of a cohort whose lesions are fainter in one group, in a range where noise decides.
 
-    Measured at 64 pixels with the published noise, as detectability d' of a lesion at a known place (three patients): at contrast 1.0
-    effusion 23, pneumothorax 16, consolidation 18 at 1e4 photons and 7, 7, 11 at 3e3; at contrast 0.5 they are 7, 9, 11 and 2, 1, 7.
-    How small the gap on originals is depends on the classifier and on how many films it learns from: a small network trained on
-    980 films at contrast 0.8 and 0.4 still had AUROC 0.98 to 0.99 against 0.85 to 0.95 on originals (0.84 to 0.93 against 0.69 to
-    0.73 at 1e4). The preset therefore draws radiographs at 1.2; check the gap on originals before a change is read. The sexes have
-    equal shares, so that their groups can be compared.
+    Measured at 64 pixels with the published noise, as detectability d' of a lesion at a known place
+    (three patients): at contrast 1.0 effusion 23, pneumothorax 16, consolidation 18 at 1e4 photons
+    and 7, 7, 11 at 3e3; at contrast 0.5 they are 7, 9, 11 and 2, 1, 7. How small the gap on
+    originals is depends on the classifier and on how many films it learns from: a small network
+    trained on 980 films at contrast 0.8 and 0.4 still had AUROC 0.98 to 0.99 against 0.85 to 0.95
+    on originals (0.84 to 0.93 against 0.69 to 0.73 at 1e4). The preset therefore draws radiographs
+    at 1.2; check the gap on originals before a change is read. The sexes have equal shares, so that
+    their groups can be compared.
 
     Args:
-      kind: "xray" (effusion, pneumothorax and consolidation; the other findings never occur) or "brain" (gliomas of grade 2 to 4).
+      kind: "xray" (effusion, pneumothorax and consolidation; the other findings never occur) or
+        "brain" (gliomas of grade 2 to 4).
       multiplier: lesion contrast of the group relative to everyone else; 1 plants no gap.
       attribute: "sex", "age" or, for radiographs, "race".
       group: the group whose lesions are fainter.

@@ -1,4 +1,6 @@
-"""From thickness maps to a film: beam, scatter, quantum noise, and the display curve that makes air black and bone white."""
+"""From thickness maps to a film: beam, scatter, quantum noise, and the display curve that makes air
+black and bone white.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from fairrecon_jax.phantoms.thorax import Thorax, sample_thorax
 def expose(attenuation: np.ndarray, frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """Turns line integrals into a displayed 8-bit film.
 
-    Primary I = exp(-A); scatter S = 0.35 * blur(I) over 4 cm; quantum noise of relative size ~ 1/sqrt(counts); the display shows
-    D = -log(I + S) with detail restored (unsharp over 1.2 cm) through a soft window.
+    Primary I = exp(-A); scatter S = 0.35 * blur(I) over 4 cm; quantum noise of relative size ~
+    1/sqrt(counts); the display shows D = -log(I + S) with detail restored (unsharp over 1.2 cm)
+    through a soft window.
 
     Args:
       attenuation: [H, W] line integrals.
@@ -60,7 +63,9 @@ def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     return plate.map() * (u[2] < 0.8)
 
 
-def draw_frontal(options: PhantomOptions, person: Person, study: Study) -> tuple[np.ndarray, dict[str, Any]]:
+def draw_frontal(
+    options: PhantomOptions, person: Person, study: Study
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws the frontal film of a study.
 
     Returns:
@@ -72,12 +77,16 @@ def draw_frontal(options: PhantomOptions, person: Person, study: Study) -> tuple
     chest = build_chest(thorax, anatomy)
     found = paint(chest, study.drawn, person.contrast, lesion)
     bones = rib_map(thorax, breaks) + shoulder_map(thorax) + spine_map(thorax, chest.x, chest.y)
-    total = chest.attenuation() + bones * smoothstep(0.0, 3.0, chest.body) + marker(thorax.frame, film)
+    total = (
+        chest.attenuation() + bones * smoothstep(0.0, 3.0, chest.body) + marker(thorax.frame, film)
+    )
     return expose(total, thorax.frame, film), describe(thorax, breaks, found)
 
 
 def draw_lateral(options: PhantomOptions, person: Person, study: Study) -> np.ndarray:
-    """Draws the side view of a study (heart size alone of the findings shows in it), uint8 [size, size]."""
+    """Draws the side view of a study (heart size alone of the findings shows in it), uint8 [size,
+    size].
+    """
     thorax, _, film = _pose(options, person, study)
     return expose(lateral_attenuation(thorax), thorax.frame, film)
 
@@ -86,10 +95,19 @@ def _lesion_stream(options: PhantomOptions, person: Person, finding: str) -> np.
     return stream(options, "xray", person.number, "lesion", FINDINGS.index(finding))
 
 
-def _pose(options: PhantomOptions, person: Person, study: Study) -> tuple[Thorax, np.random.Generator, np.random.Generator]:
-    anatomy, film = stream(options, "xray", person.number, "anatomy"), stream(options, "xray", person.number, "film", study.number)
-    thorax = sample_thorax(anatomy, film, person.sex, study.age, study.projection, options.size or 320)
-    thorax = reshape(thorax, study.drawn, person.contrast, functools.partial(_lesion_stream, options, person))
+def _pose(
+    options: PhantomOptions, person: Person, study: Study
+) -> tuple[Thorax, np.random.Generator, np.random.Generator]:
+    anatomy, film = (
+        stream(options, "xray", person.number, "anatomy"),
+        stream(options, "xray", person.number, "film", study.number),
+    )
+    thorax = sample_thorax(
+        anatomy, film, person.sex, study.age, study.projection, options.size or 320
+    )
+    thorax = reshape(
+        thorax, study.drawn, person.contrast, functools.partial(_lesion_stream, options, person)
+    )
     return thorax, anatomy, film
 
 
@@ -103,6 +121,9 @@ def describe(thorax: Thorax, breaks: tuple[Break, ...], found: dict[str, Any]) -
         "cardiothoracic_ratio": round(float(thorax.ratio), 4),
         "thoracic_width_cm": round(float(2 * thorax.half_width), 2),
         "mediastinal_width_cm": round(float(2 * thorax.pedicle), 2),
-        "fractures": [{"side": SIDES[b.side], "rib": b.rib + 1, "displaced_cm": round(float(b.displaced), 2)} for b in breaks],
+        "fractures": [
+            {"side": SIDES[b.side], "rib": b.rib + 1, "displaced_cm": round(float(b.displaced), 2)}
+            for b in breaks
+        ],
         "findings": found,
     }

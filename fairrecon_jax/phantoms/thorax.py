@@ -1,8 +1,10 @@
-"""The chest of one patient: sizes in cm as they follow from sex, age and chance, and the outlines made from them.
+"""The chest of one patient: sizes in cm as they follow from sex, age and chance, and the outlines
+made from them.
 
-Coordinates are cm on the film: x grows to the viewer's right (the patient's left), y grows downwards, the origin is the middle of
-the thorax. Sizes follow adult reference values: inner thoracic width about 29 cm (men) and 26 cm (women), cardiothoracic ratio
-0.38 to 0.50, carina at the fourth to fifth thoracic vertebra, right dome of the diaphragm 1 to 2 cm above the left.
+Coordinates are cm on the film: x grows to the viewer's right (the patient's left), y grows
+downwards, the origin is the middle of the thorax. Sizes follow adult reference values: inner
+thoracic width about 29 cm (men) and 26 cm (women), cardiothoracic ratio 0.38 to 0.50, carina at the
+fourth to fifth thoracic vertebra, right dome of the diaphragm 1 to 2 cm above the left.
 """
 
 from __future__ import annotations
@@ -76,24 +78,41 @@ class Thorax:
     def wall(self, y: np.ndarray, side: int) -> np.ndarray:
         """|x| of the outer border of a lung at height y."""
         u = np.clip((y - self.apex) / (self.angle[side] - self.apex), 0.0, 1.0)
-        return 4.0 + (self.half_width - 4.0) * np.sqrt(1.0 - (1.0 - u) ** 2 * np.sqrt(1.0 - u)) - 0.5 * (u * u) ** 2
+        return (
+            4.0
+            + (self.half_width - 4.0) * np.sqrt(1.0 - (1.0 - u) ** 2 * np.sqrt(1.0 - u))
+            - 0.5 * (u * u) ** 2
+        )
 
     def inner(self, y: np.ndarray) -> np.ndarray:
-        """|x| of the inner border of a lung at height y, before heart and great vessels are taken out."""
+        """|x| of the inner border of a lung at height y, before heart and great vessels are taken
+        out.
+        """
         top = 1.0 - smoothstep(self.apex, self.apex + 4.0, y)
         return 1.5 + 2.4 * top
 
     def diaphragm(self, x: np.ndarray, side: int) -> np.ndarray:
-        """y of the diaphragm at |x|: a dome that falls to the costophrenic angle outside and to the heart inside."""
+        """y of the diaphragm at |x|: a dome that falls to the costophrenic angle outside and to the
+        heart inside.
+        """
         middle = 0.46 * self.half_width
         outside = np.clip((x - middle) / (self.half_width - 0.6 - middle), 0.0, 1.0)
         inside = np.clip((middle - x) / middle, 0.0, 1.0)
         square = outside * outside
-        drop = 0.75 * outside * np.sqrt(outside) + 0.25 * (1.0 - np.sqrt(1.0 - 0.999 * square * square))
+        drop = 0.75 * outside * np.sqrt(outside) + 0.25 * (
+            1.0 - np.sqrt(1.0 - 0.999 * square * square)
+        )
         return self.dome[side] + (self.angle[side] - self.dome[side]) * drop + 1.3 * inside**2
 
 
-def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str, age: float, projection: str, size: int) -> Thorax:
+def sample_thorax(
+    rng: np.random.Generator,
+    pose: np.random.Generator,
+    sex: str,
+    age: float,
+    projection: str,
+    size: int,
+) -> Thorax:
     """Draws the geometry of one film.
 
     Args:
@@ -104,7 +123,11 @@ def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str,
       projection: "PA" or "AP"; AP films are lying patients: shallow breath, magnified heart.
       size: pixels per side.
     """
-    woman, old, supine = sex == "Female", min(max((age - 40.0) / 45.0, 0.0), 1.0), projection == "AP"
+    woman, old, supine = (
+        sex == "Female",
+        min(max((age - 40.0) / 45.0, 0.0), 1.0),
+        projection == "AP",
+    )
     n = [float(v) for v in np.clip(rng.standard_normal(18), -2.2, 2.2)]
     p = [float(v) for v in np.clip(pose.standard_normal(6), -2.2, 2.2)]
     stature = (0.915 if woman else 1.0) * (1.0 + 0.035 * n[0])
@@ -145,18 +168,26 @@ def sample_thorax(rng: np.random.Generator, pose: np.random.Generator, sex: str,
     )
 
 
-def lung_region(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def lung_region(
+    thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Where a lung projects, and how thick it is there.
 
     Returns:
-      (membership in [0, 1], thickness in cm), [H, W] each, before heart, vessels and findings are taken out.
+      (membership in [0, 1], thickness in cm), [H, W] each, before heart, vessels and findings are
+        taken out.
     """
     across = SIGN[side] * x
     soft = max(0.12, thorax.frame.pixel)
     to_wall = thorax.wall(y, side) - across
     to_inner = across - thorax.inner(y)
     to_dome = thorax.diaphragm(np.maximum(across, 0), side) - y
-    region = edge(to_wall, soft) * edge(to_inner, 0.5) * edge(to_dome, soft) * edge(y - thorax.apex, soft)
+    region = (
+        edge(to_wall, soft)
+        * edge(to_inner, 0.5)
+        * edge(to_dome, soft)
+        * edge(y - thorax.apex, soft)
+    )
     rounding = np.clip(to_wall / (0.62 * thorax.half_width), 0.0, 1.0)
     height = np.clip((y - thorax.apex) / (0.55 * (thorax.angle[side] - thorax.apex)), 0.0, 1.0)
     profile = np.sqrt(1.0 - (1.0 - rounding) ** 2) * (0.42 + 0.58 * np.sqrt(height))
@@ -165,14 +196,24 @@ def lung_region(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> tupl
 
 
 def pleural_depth(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> np.ndarray:
-    """Signed depth in cm below the chest wall and the apex (mediastinum and diaphragm are not borders here)."""
+    """Signed depth in cm below the chest wall and the apex (mediastinum and diaphragm are not
+    borders here).
+    """
     to_wall = thorax.wall(y, side) - SIGN[side] * x
     to_top = y - thorax.apex
-    return np.where((to_wall < 0) | (to_top < 0), np.minimum(to_wall, to_top), to_wall * to_top / (to_wall + to_top + 1e-6))
+    return np.where(
+        (to_wall < 0) | (to_top < 0),
+        np.minimum(to_wall, to_top),
+        to_wall * to_top / (to_wall + to_top + 1e-6),
+    )
 
 
-def heart_ellipses(thorax: Thorax) -> tuple[tuple[tuple[float, float], tuple[float, float], float], ...]:
-    """(centre, axes, degrees) of the left ventricle's and the right atrium's outline; their extent gives `ratio` exactly."""
+def heart_ellipses(
+    thorax: Thorax,
+) -> tuple[tuple[tuple[float, float], tuple[float, float], float], ...]:
+    """(centre, axes, degrees) of the left ventricle's and the right atrium's outline; their extent
+    gives `ratio` exactly.
+    """
     width = 2.0 * thorax.half_width * thorax.ratio
     left, right = 0.66 * width, 0.34 * width
     large = max(thorax.ratio - 0.47, 0.0)
@@ -183,11 +224,19 @@ def heart_ellipses(thorax: Thorax) -> tuple[tuple[tuple[float, float], tuple[flo
     reach = extent * long_axis
     drop = math.hypot(math.sin(tilt), slender * math.cos(tilt)) * long_axis
     bottom = thorax.dome[LEFT] + 1.8 + 6.0 * large
-    ventricle = ((thorax.shift + left - reach, bottom - drop), (long_axis, slender * long_axis), degrees)
+    ventricle = (
+        (thorax.shift + left - reach, bottom - drop),
+        (long_axis, slender * long_axis),
+        degrees,
+    )
     atrium = (0.30 * width, 0.42 * width)
     lean = math.radians(12.0)
     atrium_reach = math.hypot(atrium[0] * math.cos(lean), atrium[1] * math.sin(lean))
-    return ventricle, ((thorax.shift - right + atrium_reach, thorax.dome[RIGHT] + 1.4 - 0.86 * atrium[1]), atrium, 12.0)
+    return ventricle, (
+        (thorax.shift - right + atrium_reach, thorax.dome[RIGHT] + 1.4 - 0.86 * atrium[1]),
+        atrium,
+        12.0,
+    )
 
 
 def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -199,21 +248,28 @@ def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def mediastinal_borders(thorax: Thorax, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """|x| of the right and left border of the upper mediastinum, from the middle of the mediastinum.
+    """|x| of the right and left border of the upper mediastinum, from the middle of the
+    mediastinum.
 
-    Right: superior vena cava, then the ascending aorta bowing out with age. Left: subclavian artery, aortic knob, the notch of the
-    window below it, the pulmonary trunk.
+    Right: superior vena cava, then the ascending aorta bowing out with age. Left: subclavian
+    artery, aortic knob, the notch of the window below it, the pulmonary trunk.
     """
     p, knob_y = thorax.pedicle, thorax.apex + 6.9
     neck = 0.9 * np.exp(-(((y - thorax.apex + 2.0) / 2.2) ** 2))
-    right = 0.98 * p + neck + (0.25 + 0.25 * thorax.unfold) * np.exp(-(((y - knob_y - 4.0) / 3.2) ** 2))
-    knob = (0.62 * thorax.knob - 0.25) * np.exp(-(np.abs((y - knob_y) / (1.05 * thorax.knob)) ** 2.4))
+    right = (
+        0.98 * p + neck + (0.25 + 0.25 * thorax.unfold) * np.exp(-(((y - knob_y - 4.0) / 3.2) ** 2))
+    )
+    knob = (0.62 * thorax.knob - 0.25) * np.exp(
+        -(np.abs((y - knob_y) / (1.05 * thorax.knob)) ** 2.4)
+    )
     trunk = 1.1 * np.exp(-(np.abs((y - knob_y - 4.3) / 2.1) ** 2.0))
     return right, 0.88 * p + neck + knob + trunk
 
 
 def vessels_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Thickness of the upper mediastinum in cm: great vessels, aortic knob, pulmonary trunk, descending aorta."""
+    """Thickness of the upper mediastinum in cm: great vessels, aortic knob, pulmonary trunk,
+    descending aorta.
+    """
     column_y = y[:, :1] if np.ptp(y[0]) == 0 else y
     right, left = mediastinal_borders(thorax, column_y)
     heart_y = heart_ellipses(thorax)[0][0][1]

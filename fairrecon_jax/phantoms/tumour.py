@@ -1,4 +1,6 @@
-"""Gliomas by grade and type: where the core, its enhancing rim and the oedema lie, and what they look like on FLAIR."""
+"""Gliomas by grade and type: where the core, its enhancing rim and the oedema lie, and what they
+look like on FLAIR.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,19 @@ class Tumour:
     fields: dict[str, Field]
 
 
-def sample_tumour(rng: np.random.Generator, head: Head, glioma: Glioma, growth: float = 1.0) -> Tumour:
+def sample_tumour(
+    rng: np.random.Generator, head: Head, glioma: Glioma, growth: float = 1.0
+) -> Tumour:
     """Draws a tumour typical of grade and type.
 
-    Glioblastoma: necrotic core, thick uneven rim, wide oedema. Other grade 4: small necrosis, thin rim. Grade 3: uneven, at most a
-    small enhancing nodule. Grade 2: even, well outlined, nothing enhances.
+    Glioblastoma: necrotic core, thick uneven rim, wide oedema. Other grade 4: small necrosis, thin
+    rim. Grade 3: uneven, at most a small enhancing nodule. Grade 2: even, well outlined, nothing
+    enhances.
     """
-    u, n = [float(v) for v in rng.random(8)], [float(v) for v in np.clip(rng.standard_normal(6), -2, 2)]
+    u, n = (
+        [float(v) for v in rng.random(8)],
+        [float(v) for v in np.clip(rng.standard_normal(6), -2, 2)],
+    )
     s = head.scale
     side = -1.0 if u[0] < 0.5 else 1.0
     centre = (side * s * (24.0 + 16.0 * u[1]), s * (-42.0 + 80.0 * u[2]), s * (4.0 + 28.0 * u[3]))
@@ -67,11 +75,15 @@ def sample_tumour(rng: np.random.Generator, head: Head, glioma: Glioma, growth: 
     core, rim, necrosis, spread, ragged, patchy, bright = look
     wavelengths = {"uneven": 1.5 * core, "fingers": 22.0, "inner": 9.0}
     fields = {name: draw_field(rng, wavelength, 24) for name, wavelength in wavelengths.items()}
-    return Tumour(centre, core * size, stretch, rim, necrosis, spread, ragged, patchy, bright, fields)
+    return Tumour(
+        centre, core * size, stretch, rim, necrosis, spread, ragged, patchy, bright, fields
+    )
 
 
 def mass_effect(tumour: Tumour, v: Coordinates) -> Coordinates:
-    """Head coordinates with the tissue round the tumour pushed away from it (midline shift, compressed ventricle)."""
+    """Head coordinates with the tissue round the tumour pushed away from it (midline shift,
+    compressed ventricle).
+    """
     off = [a - c for a, c in zip(v, tumour.centre)]
     r2 = off[0] ** 2 + off[1] ** 2 + off[2] ** 2
     push = (0.26 * (tumour.necrosis + 0.25)) * np.exp(r2 * (-1.5 / (2.6 * tumour.core) ** 2))
@@ -79,7 +91,12 @@ def mass_effect(tumour: Tumour, v: Coordinates) -> Coordinates:
 
 
 def draw_tumour(
-    block: Block, v: Coordinates, tumour: Tumour, contrast: float, axes: tuple[np.ndarray, np.ndarray, np.ndarray], soft: float
+    block: Block,
+    v: Coordinates,
+    tumour: Tumour,
+    contrast: float,
+    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    soft: float,
 ) -> np.ndarray:
     """Paints the part of a tumour that lies in a block into its image and returns its mask.
 
@@ -109,7 +126,10 @@ def draw_tumour(
         oedema = np.maximum(core, reach * block.white * same_side)
     dead = np.zeros_like(core)
     if tumour.necrosis > 0:
-        dead = edge(depth - (1.0 - tumour.necrosis) * tumour.core * (1.0 + 0.25 * fingers), soft) * core
+        dead = (
+            edge(depth - (1.0 - tumour.necrosis) * tumour.core * (1.0 + 0.25 * fingers), soft)
+            * core
+        )
     rim = _rim(tumour, depth, uneven, fingers, soft) * core * (1.0 - dead)
     bright, enhancing, necrotic = tumour.bright
     target = bright * (1.0 + 0.5 * tumour.patchy * (inner + uneven))
@@ -122,15 +142,23 @@ def draw_tumour(
     return mask
 
 
-def describe_tumour(tumour: Tumour, mask: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, Any]:
+def describe_tumour(
+    tumour: Tumour, mask: np.ndarray, spacing: tuple[float, float, float]
+) -> dict[str, Any]:
     """Centre, size and the volume of each part in ml, JSON-ready."""
     ml = float(np.prod(spacing)) / 1000.0
     parts = (("necrotic", NECROTIC), ("oedema", OEDEMA), ("enhancing", ENHANCING))
     volumes = {name: round(float((mask == value).sum()) * ml, 3) for name, value in parts}
-    return {"centre_mm": [round(float(c), 2) for c in tumour.centre], "core_mm": round(float(tumour.core), 2), "volume_ml": volumes}
+    return {
+        "centre_mm": [round(float(c), 2) for c in tumour.centre],
+        "core_mm": round(float(tumour.core), 2),
+        "volume_ml": volumes,
+    }
 
 
-def _rim(tumour: Tumour, depth: np.ndarray, uneven: np.ndarray, fingers: np.ndarray, soft: float) -> np.ndarray:
+def _rim(
+    tumour: Tumour, depth: np.ndarray, uneven: np.ndarray, fingers: np.ndarray, soft: float
+) -> np.ndarray:
     if tumour.rim <= 0:
         return np.zeros_like(depth)
     if tumour.necrosis <= 0:

@@ -16,10 +16,12 @@ GROUND_TRUTH = "ground_truth.json"
 
 
 def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None) -> dict[str, Any]:
-    """Writes a cohort of phantoms in the layout of a real data set: CheXpert for "xray", UCSF-PDGM for "brain".
+    """Writes a cohort of phantoms in the layout of a real data set: CheXpert for "xray", UCSF-PDGM
+    for "brain".
 
-    The tree is built beside `root` and renamed, so that it is whole or absent. Patient n depends on the seed and n alone: more
-    patients or more workers change no file of another patient, and the same options give the same bytes.
+    The tree is built beside `root` and renamed, so that it is whole or absent. Patient n depends on
+    the seed and n alone: more patients or more workers change no file of another patient, and the
+    same options give the same bytes.
 
     Args:
       kind: "xray" or "brain".
@@ -27,7 +29,8 @@ def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None)
       options: the knobs; the defaults if None.
 
     Returns:
-      What was written to ground_truth.json: {"kind", "options", "patients": [truth of each patient]}.
+      What was written to ground_truth.json: {"kind", "options", "patients": [truth of each
+        patient]}.
 
     Raises:
       ValueError: unknown kind, or an option that this kind does not have or cannot take.
@@ -49,13 +52,23 @@ def check_phantom(kind: Kind, root: Path, options: PhantomOptions) -> None:
     """
     path = root / GROUND_TRUTH
     if not path.is_file():
-        raise ValueError(f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use another workdir")
+        raise ValueError(
+            f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use "
+            "another workdir"
+        )
     truth = json.loads(path.read_text(encoding="utf-8"))
     there = {"kind": truth["kind"], **truth["options"]}
     wanted = json.loads(json.dumps({"kind": kind, **_knobs(options.resolved(kind))}))
-    changes = [f"{name} was {there[name]!r}, now {value!r}" for name, value in wanted.items() if there.get(name, value) != value]
+    changes = [
+        f"{name} was {there[name]!r}, now {value!r}"
+        for name, value in wanted.items()
+        if there.get(name, value) != value
+    ]
     if changes:
-        raise ValueError(f"{root} was drawn with other options: {'; '.join(changes)}. Use another workdir, or remove this one")
+        raise ValueError(
+            f"{root} was drawn with other options: {'; '.join(changes)}. Use another "
+            "workdir, or remove this one"
+        )
 
 
 def _knobs(options: PhantomOptions) -> dict[str, Any]:

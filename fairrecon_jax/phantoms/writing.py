@@ -33,7 +33,8 @@ _NIFTI_HEADER_BYTES = 352
 
 @contextlib.contextmanager
 def new_tree(root: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `root` that is renamed to `root` at the end, or removed if anything fails.
+    """Yields an empty folder beside `root` that is renamed to `root` at the end, or removed if
+    anything fails.
 
     What a killed process of this machine left there is removed first.
 
@@ -45,7 +46,10 @@ def new_tree(root: Path) -> Iterator[Path]:
     """
     root = Path(root).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(f"{root} is not an empty folder; phantoms are written to a new one: remove it or give another path")
+        raise FileExistsError(
+            f"{root} is not an empty folder; phantoms are written to a new one: remove it "
+            "or give another path"
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{root.name}.partial-{socket.gethostname()}"
     stage = root.parent / f"{stem}-{os.getpid()}"
@@ -73,7 +77,9 @@ def _runs(process: int) -> bool:
 
 
 def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title: str) -> list[R]:
-    """`[work(t) for t in tasks]` with a progress bar, in `workers` processes if more than one; the order is kept."""
+    """`[work(t) for t in tasks]` with a progress bar, in `workers` processes if more than one; the
+    order is kept.
+    """
     if workers == 1 or len(tasks) < 2:
         return [work(task) for task in track(tasks, title, "patient")]
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context()) as pool:
@@ -82,7 +88,9 @@ def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title
 
 
 def _context() -> Any:
-    """A way to start processes that does not copy this one's threads; the drawing code is imported once where the system can."""
+    """A way to start processes that does not copy this one's threads; the drawing code is imported
+    once where the system can.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -128,8 +136,11 @@ def write_xlsx(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
             target.writestr(info, data)
 
 
-def write_nifti(path: Path, stored: np.ndarray, spacing: tuple[float, float, float], slope: float | None = None) -> None:
-    """Writes integers as gzipped NIfTI-1 whose axes run to the patient's left, back and top; readers see `stored * slope`.
+def write_nifti(
+    path: Path, stored: np.ndarray, spacing: tuple[float, float, float], slope: float | None = None
+) -> None:
+    """Writes integers as gzipped NIfTI-1 whose axes run to the patient's left, back and top;
+    readers see `stored * slope`.
 
     Args:
       path: ends in .nii.gz.

@@ -12,7 +12,16 @@ from fairrecon_jax.phantoms.radiograph import draw_frontal, draw_lateral
 from fairrecon_jax.phantoms.writing import map_patients, write_csv, write_jpeg, write_xlsx
 
 FOLDER = "CheXpert-v1.0-small"
-COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", *FINDINGS, "Support Devices")
+COLUMNS = (
+    "Path",
+    "Sex",
+    "Age",
+    "Frontal/Lateral",
+    "AP/PA",
+    "No Finding",
+    *FINDINGS,
+    "Support Devices",
+)
 DEMO = "CHEXPERT DEMO.xlsx"
 DEMO_COLUMNS = ("PATIENT", "GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
 FIRST_VALID = 64541
@@ -26,7 +35,11 @@ _SPELLINGS = {
         "Pacific Islander, non-Hispanic",
         "Pacific Islander, Hispanic",
     ),
-    "American Indian or Alaska Native": ("American Indian or Alaska Native", "Native American, non-Hispanic", "Native American, Hispanic"),
+    "American Indian or Alaska Native": (
+        "American Indian or Alaska Native",
+        "Native American, non-Hispanic",
+        "Native American, Hispanic",
+    ),
     "Other": ("Other", "Other, non-Hispanic", "Other, Hispanic"),
 }
 _UNKNOWN_RACE = ("Unknown", "Race and Ethnicity Unknown", "Patient Refused", None)
@@ -56,7 +69,8 @@ def write_xray(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
     jobs = [_Job(stage, options, first + i, "train") for i in range(options.patients)]
     if jobs[-1].number >= FIRST_VALID and options.valid_patients:
         raise ValueError(
-            f"first_id + patients reaches {jobs[-1].number}, but validation patients start at {FIRST_VALID}: "
+            f"first_id + patients reaches {jobs[-1].number}, but validation patients "
+            f"start at {FIRST_VALID}: "
             "set valid_patients=0 or lower first_id"
         )
     jobs += [_Job(stage, options, FIRST_VALID + i, "valid") for i in range(options.valid_patients)]
@@ -93,7 +107,13 @@ def _write_patient(job: _Job) -> tuple[list[Row], Row, dict[str, Any]]:
                 "geometry": geometry,
             }
         )
-    truth = {"patient_id": f"patient{person.number:05d}", "part": job.part, "race": person.race, **person_truth(person), "studies": truths}
+    truth = {
+        "patient_id": f"patient{person.number:05d}",
+        "part": job.part,
+        "race": person.race,
+        **person_truth(person),
+        "studies": truths,
+    }
     return rows, _demo_row(job.options, person), truth
 
 
@@ -114,16 +134,29 @@ def _row(path: str, person: Person, study: Study, view: str) -> Row:
     age = 0 if "age" in person.missing else study.age
     written = [study.written[f] for f in FINDINGS]
     nothing = 1.0 if all(v in (0.0, None) for v in written) else None
-    return [path, sex, age, view, study.projection if view == "Frontal" else None, nothing, *written, None]
+    return [
+        path,
+        sex,
+        age,
+        view,
+        study.projection if view == "Frontal" else None,
+        nothing,
+        *written,
+        None,
+    ]
 
 
 def _demo_row(options: PhantomOptions, person: Person) -> Row:
     spellings = _UNKNOWN_RACE if "race" in person.missing else _SPELLINGS[person.race]
-    spelling = spellings[int(stream(options, "xray", person.number, "spelling").integers(len(spellings)))]
+    spelling = spellings[
+        int(stream(options, "xray", person.number, "spelling").integers(len(spellings)))
+    ]
     if spelling is None or "race" in person.missing:
         ethnicity = "Unknown"
     else:
-        ethnicity = "Hispanic/Latino" if spelling.endswith(", Hispanic") else "Non-Hispanic/Non-Latino"
+        ethnicity = (
+            "Hispanic/Latino" if spelling.endswith(", Hispanic") else "Non-Hispanic/Non-Latino"
+        )
     sex = "Unknown" if "sex" in person.missing else person.sex
     age = None if "age" in person.missing else person.age
     return [f"patient{person.number:05d}", sex, age, spelling, ethnicity]

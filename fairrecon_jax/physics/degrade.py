@@ -1,7 +1,9 @@
-"""One entry for every degradation: what a level means is prepared on the host, what happens to an image is pure and compiled once.
+"""One entry for every degradation: what a level means is prepared on the host, what happens to an
+image is pure and compiled once.
 
-The level enters compiled code only as traced arrays of fixed shape (`Degradation.operator`), so a study over levels compiles one program.
-Noise is a function of the key, the example's digest and the level: the same image comes out whatever the batch size, order or device.
+The level enters compiled code only as traced arrays of fixed shape (`Degradation.operator`), so a
+study over levels compiles one program. Noise is a function of the key, the example's digest and the
+level: the same image comes out whatever the batch size, order or device.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Degradation:
     """A degradation of images, hashable and without a level.
 
     Attributes:
-      kind: "mri_radial" (levels are acceleration factors) or "xray_low_dose" (levels are photon counts).
+      kind: "mri_radial" (levels are acceleration factors) or "xray_low_dose" (levels are photon
+        counts).
       size: image height and width in pixels, even.
       mask_by: for MRI, what a level counts: "acceleration" (the closest achieved one) or "rays".
       magnitude: for MRI, "magnitude" or "real", see `mri.zero_filled`.
@@ -37,7 +40,8 @@ class Degradation:
       bowtie: for X-ray, see `photons.PhotonNoise`.
       noise: for X-ray, see `photons.PhotonNoise`.
       peak_attenuation: for X-ray, see `photons.PhotonNoise`.
-      method: for X-ray, form of the transforms: "auto" ("gather" on a CPU), "gather" or "matmul" (for derivatives).
+      method: for X-ray, form of the transforms: "auto" ("gather" on a CPU), "gather" or "matmul"
+        (for derivatives).
     """
 
     kind: Kind
@@ -57,7 +61,9 @@ class Degradation:
         if self.mask_by not in ("acceleration", "rays"):
             raise ValueError(f"mask_by {self.mask_by!r} must be 'acceleration' or 'rays'")
         if self.magnitude not in get_args(mri.Magnitude):
-            raise ValueError(f"magnitude {self.magnitude!r} must be one of {get_args(mri.Magnitude)}")
+            raise ValueError(
+                f"magnitude {self.magnitude!r} must be one of {get_args(mri.Magnitude)}"
+            )
         if self.method not in get_args(xray.Method):
             raise ValueError(f"method {self.method!r} must be one of {get_args(xray.Method)}")
         _ = self.beam, self.photon_noise
@@ -73,13 +79,15 @@ class Degradation:
         return PhotonNoise(self.bowtie, self.noise, self.peak_attenuation)
 
     def operator(self, level: float) -> dict[str, Array]:
-        """Everything that depends on the level, as arrays whose shapes do not; made on the host, passed to `__call__` as an argument.
+        """Everything that depends on the level, as arrays whose shapes do not; made on the host,
+        passed to `__call__` as an argument.
 
         Args:
           level: acceleration factor or number of rays (MRI), photon count (X-ray).
 
         Returns:
-          "level_word", uint32 scalar, the bits of the level as float32; "mask" [H, W] float32 (MRI) or "photons" float32 scalar (X-ray).
+          "level_word", uint32 scalar, the bits of the level as float32; "mask" [H, W] float32 (MRI)
+            or "photons" float32 scalar (X-ray).
 
         Raises:
           ValueError: a level that is not positive or cannot be had at this size.
@@ -92,7 +100,11 @@ class Degradation:
             return {"photons": photons, "level_word": word}
         if self.mask_by == "rays" and level != int(level):
             raise ValueError(f"level {level} counts rays and must be a whole number")
-        rays = int(level) if self.mask_by == "rays" else mri.rays_for_acceleration(float(level), self.size)
+        rays = (
+            int(level)
+            if self.mask_by == "rays"
+            else mri.rays_for_acceleration(float(level), self.size)
+        )
         return {"mask": mri.radial_mask(rays, self.size), "level_word": word}
 
     def operators(self, levels: tuple[float, ...]) -> dict[str, Array]:
@@ -113,7 +125,8 @@ class Degradation:
         return {name: np.stack([np.asarray(one[name]) for one in every]) for name in every[0]}
 
     def __call__(self, operator: Operator, image: Array, example_id: Array, key: Key) -> jax.Array:
-        """Degrades a batch of images at one level; pure, and differentiable with respect to the image.
+        """Degrades a batch of images at one level; pure, and differentiable with respect to the
+        image.
 
         Args:
           operator: from `operator(level)`.
@@ -127,10 +140,18 @@ class Degradation:
         Raises:
           ValueError: an image or digest of another shape.
         """
-        return self.at_levels({name: jnp.asarray(value)[None] for name, value in operator.items()}, image, example_id, key)[0]
+        return self.at_levels(
+            {name: jnp.asarray(value)[None] for name, value in operator.items()},
+            image,
+            example_id,
+            key,
+        )[0]
 
-    def at_levels(self, operators: Operator, image: Array, example_id: Array, key: Key) -> jax.Array:
-        """Degrades a batch of images at several levels; Fourier transform or sinogram are computed once.
+    def at_levels(
+        self, operators: Operator, image: Array, example_id: Array, key: Key
+    ) -> jax.Array:
+        """Degrades a batch of images at several levels; Fourier transform or sinogram are computed
+        once.
 
         Args:
           operators: from `operators(levels)`.
@@ -146,16 +167,24 @@ class Degradation:
         """
         image = jnp.asarray(image)
         if image.ndim != 4 or image.shape[1:] != (self.size, self.size, 1):
-            raise ValueError(f"image has shape {image.shape}, expected [B, {self.size}, {self.size}, 1]")
+            raise ValueError(
+                f"image has shape {image.shape}, expected [B, {self.size}, {self.size}, 1]"
+            )
         if example_id.shape != (image.shape[0], 2):
-            raise ValueError(f"example_id has shape {example_id.shape}, expected {(image.shape[0], 2)}")
+            raise ValueError(
+                f"example_id has shape {example_id.shape}, expected {(image.shape[0], 2)}"
+            )
         flat = image[..., 0]
         if self.kind == "mri_radial":
-            return jax.vmap(lambda mask: mri.zero_filled(flat, mask, self.magnitude))(operators["mask"])[..., None]
+            return jax.vmap(lambda mask: mri.zero_filled(flat, mask, self.magnitude))(
+                operators["mask"]
+            )[..., None]
 
         def keys(word: jax.Array) -> jax.Array:
             return example_keys(jax.random.fold_in(key, word), example_id)
 
         noise_keys = jax.vmap(keys)(jnp.asarray(operators["level_word"]))
         photons = jnp.asarray(operators["photons"])
-        return xray.low_dose(flat, photons, noise_keys, self.beam, self.photon_noise, self.method)[..., None]
+        return xray.low_dose(flat, photons, noise_keys, self.beam, self.photon_noise, self.method)[
+            ..., None
+        ]

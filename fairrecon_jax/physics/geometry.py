@@ -1,8 +1,11 @@
-"""The parallel-beam geometry shared by every form of the Radon transform, its Hann filter, and batches cut into chunks.
+"""The parallel-beam geometry shared by every form of the Radon transform, its Hann filter, and
+batches cut into chunks.
 
-Angles are theta_i = i * 180 / angles degrees. With c = cos(theta), s = sin(theta), and x (column) and y (row) counted from the centre pixel
-size / 2, the detector at r sees the ray x = c r + s l, y = -s r + c l. Because the number of angles divides by four, every angle is one of
-0..45 degrees seen by a reflected or transposed image: both transforms visit the first quarter of the angles, for four images at once.
+Angles are theta_i = i * 180 / angles degrees. With c = cos(theta), s = sin(theta), and x (column)
+and y (row) counted from the centre pixel size / 2, the detector at r sees the ray x = c r + s l, y
+= -s r + c l. Because the number of angles divides by four, every angle is one of 0..45 degrees seen
+by a reflected or transposed image: both transforms visit the first quarter of the angles, for four
+images at once.
 """
 
 from __future__ import annotations
@@ -34,9 +37,14 @@ class ParallelBeam:
     def __post_init__(self) -> None:
         """Checks the two numbers."""
         if self.size < 4 or self.size % 2:
-            raise ValueError(f"image size {self.size} must be an even number of at least 4 pixels: crop or pad the image")
+            raise ValueError(
+                f"image size {self.size} must be an even number of at least 4 pixels: "
+                "crop or pad the image"
+            )
         if self.angles < 4 or self.angles % 4:
-            raise ValueError(f"{self.angles} angles: the symmetric projectors need a number divisible by 4")
+            raise ValueError(
+                f"{self.angles} angles: the symmetric projectors need a number divisible by 4"
+            )
 
     @property
     def detectors(self) -> int:
@@ -61,16 +69,22 @@ class ParallelBeam:
     def check_image(self, image: jax.Array) -> None:
         """Raises ValueError unless `image` is [B, size, size]."""
         if image.ndim != 3 or image.shape[1:] != (self.size, self.size):
-            raise ValueError(f"image has shape {image.shape}, expected [B, {self.size}, {self.size}]")
+            raise ValueError(
+                f"image has shape {image.shape}, expected [B, {self.size}, {self.size}]"
+            )
 
     def check_sinogram(self, sinogram: jax.Array) -> None:
         """Raises ValueError unless `sinogram` is [B, detectors, angles]."""
         if sinogram.ndim != 3 or sinogram.shape[1:] != (self.detectors, self.angles):
-            raise ValueError(f"sinogram has shape {sinogram.shape}, expected [B, {self.detectors}, {self.angles}]")
+            raise ValueError(
+                f"sinogram has shape {sinogram.shape}, expected [B, {self.detectors}, "
+                f"{self.angles}]"
+            )
 
 
 def parallel_beam(size: int, angles: int = 0) -> ParallelBeam:
-    """The scan of a square image, with as many angles as pixels (rounded up to a multiple of 4) unless told otherwise.
+    """The scan of a square image, with as many angles as pixels (rounded up to a multiple of 4)
+    unless told otherwise.
 
     Args:
       size: image height and width in pixels, even.
@@ -86,11 +100,13 @@ def parallel_beam(size: int, angles: int = 0) -> ParallelBeam:
 
 
 def order_angles(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
-    """Puts the projections of four copies of an image at the angles a = 0..45 degrees in the order of the scan.
+    """Puts the projections of four copies of an image at the angles a = 0..45 degrees in the order
+    of the scan.
 
     Args:
-      rays: [eighth + 1, 2 centre + 1 (r = -centre..centre), 4, B]; the copies are the image, its transpose, its transpose with columns
-        reversed, and the image with rows reversed. They give the angles a, 90 - a, 90 + a and 180 - a.
+      rays: [eighth + 1, 2 centre + 1 (r = -centre..centre), 4, B]; the copies are the image, its
+        transpose, its transpose with columns reversed, and the image with rows reversed. They give
+        the angles a, 90 - a, 90 + a and 180 - a.
       beam: the geometry.
 
     Returns:
@@ -98,19 +114,26 @@ def order_angles(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
     """
     last = beam.eighth
     mirrored = rays[:, ::-1]
-    by_angle = [rays[:, :, 0], mirrored[last - 1 :: -1, :, 1], rays[1:, :, 2], mirrored[last - 1 : 0 : -1, :, 3]]
+    by_angle = [
+        rays[:, :, 0],
+        mirrored[last - 1 :: -1, :, 1],
+        rays[1:, :, 2],
+        mirrored[last - 1 : 0 : -1, :, 3],
+    ]
     return jnp.concatenate(by_angle, axis=0)[:, : beam.detectors].transpose(2, 1, 0)
 
 
 def split_angles(projections: jax.Array, beam: ParallelBeam) -> jax.Array:
-    """Sorts projections by a = 0..45 degrees and the quarter of the half circle that they lie in; the way back of `order_angles`.
+    """Sorts projections by a = 0..45 degrees and the quarter of the half circle that they lie in;
+    the way back of `order_angles`.
 
     Args:
       projections: [B, angles, detectors].
       beam: the geometry.
 
     Returns:
-      [eighth + 1, detectors, 4, B]: the projections at a, 90 - a, 90 + a and 180 - a, each angle once, 0 where a quarter has no such angle.
+      [eighth + 1, detectors, 4, B]: the projections at a, 90 - a, 90 + a and 180 - a, each angle
+        once, 0 where a quarter has no such angle.
     """
     last = beam.eighth
     by_angle = projections.transpose(1, 2, 0)
@@ -122,22 +145,26 @@ def split_angles(projections: jax.Array, beam: ParallelBeam) -> jax.Array:
 
 
 def padded_length(detectors: int) -> int:
-    """Length of the filter's Fourier transform: a power of two of at least twice the detectors, and at least 64."""
+    """Length of the filter's Fourier transform: a power of two of at least twice the detectors, and
+    at least 64.
+    """
     return max(64, 2 ** math.ceil(math.log2(2 * detectors)))
 
 
 def hann_ramp(detectors: int) -> np.ndarray:
     """The ramp filter times a Hann window, in the frequency domain.
 
-    H[k] = 2 Re FFT(h)[k] * w[k] with the band-limited ramp h[0] = 1/4, h[n odd] = -1/(pi n)^2, h[n even] = 0. The window w is NumPy's
-    symmetric Hann shifted to frequency 0, as in scikit-image, which leaves it half a bin off centre; taking the real part of the inverse
-    transform keeps its even part (H[k] + H[-k]) / 2, which is what is returned.
+    H[k] = 2 Re FFT(h)[k] * w[k] with the band-limited ramp h[0] = 1/4, h[n odd] = -1/(pi n)^2, h[n
+    even] = 0. The window w is NumPy's symmetric Hann shifted to frequency 0, as in scikit-image,
+    which leaves it half a bin off centre; taking the real part of the inverse transform keeps its
+    even part (H[k] + H[-k]) / 2, which is what is returned.
 
     Args:
       detectors: length of the projections.
 
     Returns:
-      float64 [padded_length / 2 + 1], for `rfft` of projections padded to `padded_length(detectors)`.
+      float64 [padded_length / 2 + 1], for `rfft` of projections padded to
+        `padded_length(detectors)`.
 
     Reference: Kak and Slaney, Principles of Computerized Tomographic Imaging, chapter 3.
     """
@@ -152,28 +179,36 @@ def hann_ramp(detectors: int) -> np.ndarray:
     return even[: length // 2 + 1]
 
 
-def filter_projections(sinogram: jax.Array, beam: ParallelBeam, reach: int | None = None) -> jax.Array:
+def filter_projections(
+    sinogram: jax.Array, beam: ParallelBeam, reach: int | None = None
+) -> jax.Array:
     """Applies the Hann ramp along the detectors.
 
     Args:
       sinogram: [B, detectors, angles] floating point.
       beam: the geometry.
-      reach: keep the filtered values at r = -reach..reach, also beyond the detectors; those on the detectors if None.
+      reach: keep the filtered values at r = -reach..reach, also beyond the detectors; those on the
+        detectors if None.
 
     Returns:
       [B, angles, detectors] or [B, angles, 2 reach + 1].
     """
     length = padded_length(beam.detectors)
     response = jnp.asarray(hann_ramp(beam.detectors), sinogram.dtype)[None, None]
-    filtered = jnp.fft.irfft(jnp.fft.rfft(sinogram.transpose(0, 2, 1), n=length, axis=-1) * response, n=length, axis=-1)
+    filtered = jnp.fft.irfft(
+        jnp.fft.rfft(sinogram.transpose(0, 2, 1), n=length, axis=-1) * response, n=length, axis=-1
+    )
     if reach is None:
         return filtered[..., : beam.detectors]
     start = beam.centre - reach
     return jnp.roll(filtered, -start, axis=-1)[..., : 2 * reach + 1]
 
 
-def map_chunks(function: Callable[[jax.Array], jax.Array], batch: jax.Array, limit: int = CHUNK) -> jax.Array:
-    """Applies a function of a batch to equal chunks of at most `limit` examples, one after the other.
+def map_chunks(
+    function: Callable[[jax.Array], jax.Array], batch: jax.Array, limit: int = CHUNK
+) -> jax.Array:
+    """Applies a function of a batch to equal chunks of at most `limit` examples, one after the
+    other.
 
     Args:
       function: maps [b, ...] to [b, ...], each example on its own.

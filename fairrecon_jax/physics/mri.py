@@ -1,7 +1,8 @@
 """Radially undersampled single-coil MRI: Fourier transform, ray mask, zero-filled image.
 
-A fully sampled image x becomes z = F^-1 (M F x) with the centred orthonormal Fourier transform F and a binary mask M of rays through the
-centre of k-space. The acceleration of a mask is what it achieves: pixels of k-space divided by pixels sampled.
+A fully sampled image x becomes z = F^-1 (M F x) with the centred orthonormal Fourier transform F
+and a binary mask M of rays through the centre of k-space. The acceleration of a mask is what it
+achieves: pixels of k-space divided by pixels sampled.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def centred_ifft2(kspace: jax.Array) -> jax.Array:
 def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
     """A mask of rays that leave the centre of k-space at equal angles over the full circle.
 
-    Ray j samples the pixels (int(H/2 + r sin t_j), int(W/2 + r cos t_j)), t_j = 2 pi j / rays, r = 0 ... max(H, W)/2 - 1.
+    Ray j samples the pixels (int(H/2 + r sin t_j), int(W/2 + r cos t_j)), t_j = 2 pi j / rays, r =
+    0 ... max(H, W)/2 - 1.
 
     Args:
       rays: number of rays, at least 1.
@@ -61,7 +63,10 @@ def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
     """
     width = width or height
     if rays < 1 or min(height, width) < 2:
-        raise ValueError(f"a mask of {rays} rays on {height} x {width} pixels: needs at least 1 ray and 2 x 2 pixels")
+        raise ValueError(
+            f"a mask of {rays} rays on {height} x {width} pixels: needs at least 1 ray "
+            "and 2 x 2 pixels"
+        )
     angle = np.linspace(0, 2 * np.pi, rays, endpoint=False)[:, None]
     radius = np.arange(max(height, width) // 2)
     row = np.clip((height / 2 + radius * np.sin(angle)).astype(int), 0, height - 1)
@@ -94,11 +99,12 @@ def achieved_acceleration(mask: np.ndarray) -> float:
 def rays_for_acceleration(acceleration: float, height: int, width: int | None = None) -> int:
     """The number of rays whose mask comes closest to an acceleration factor.
 
-    A bisection finds where the nearly monotone achieved acceleration crosses the wanted one; the closest count within 16 rays of the
-    crossing wins, the smaller one on ties.
+    A bisection finds where the nearly monotone achieved acceleration crosses the wanted one; the
+    closest count within 16 rays of the crossing wins, the smaller one on ties.
 
     Args:
-      acceleration: wanted factor, between what a full set of rays (about 4/pi) and a single ray achieve.
+      acceleration: wanted factor, between what a full set of rays (about 4/pi) and a single ray
+        achieve.
       height: rows of k-space.
       width: columns of k-space; `height` if None.
 
@@ -121,7 +127,8 @@ def rays_for_acceleration(acceleration: float, height: int, width: int | None = 
     best = min(candidates, key=lambda rays: (abs(achieved(rays) - acceleration), rays))
     if abs(achieved(best) - acceleration) > 0.25 * acceleration:
         raise ValueError(
-            f"acceleration {acceleration} cannot be had on {height} x {width} pixels: the closest radial mask, {best} rays, "
+            f"acceleration {acceleration} cannot be had on {height} x {width} pixels: the "
+            f"closest radial mask, {best} rays, "
             f"achieves {achieved(best):.2f}"
         )
     return best
@@ -130,8 +137,9 @@ def rays_for_acceleration(acceleration: float, height: int, width: int | None = 
 def zero_filled(image: jax.Array, mask: jax.Array, magnitude: Magnitude = "magnitude") -> jax.Array:
     """The image that undersampled k-space gives when the missing samples are taken as 0.
 
-    z = F^-1 (M F x); the result is |z| ("magnitude", what a scanner shows) or |Re z| ("real", the convention of the published code; the
-    mask is not point-symmetric, so z is not real). It is clipped to [0, 1]: undersampling overshoots by a few percent at edges.
+    z = F^-1 (M F x); the result is |z| ("magnitude", what a scanner shows) or |Re z| ("real", the
+    convention of the published code; the mask is not point-symmetric, so z is not real). It is
+    clipped to [0, 1]: undersampling overshoots by a few percent at edges.
 
     Args:
       image: [..., H, W] float, in [0, 1].
@@ -147,7 +155,9 @@ def zero_filled(image: jax.Array, mask: jax.Array, magnitude: Magnitude = "magni
     if magnitude not in get_args(Magnitude):
         raise ValueError(f"magnitude {magnitude!r} must be one of {get_args(Magnitude)}")
     if image.shape[-2:] != mask.shape:
-        raise ValueError(f"image of shape {image.shape} does not fit the mask of shape {mask.shape}")
+        raise ValueError(
+            f"image of shape {image.shape} does not fit the mask of shape {mask.shape}"
+        )
     shaped = jnp.reshape(mask, (1,) * (image.ndim - 2) + mask.shape)
     filled = centred_ifft2(centred_fft2(image) * shaped)
     return jnp.clip(jnp.abs(filled) if magnitude == "magnitude" else jnp.abs(filled.real), 0, 1)

@@ -1,7 +1,9 @@
-"""Photon noise of a low-dose scan: the bow-tie filter in front of the tube and the counts behind the patient.
+"""Photon noise of a low-dose scan: the bow-tie filter in front of the tube and the counts behind
+the patient.
 
-Two conventions each. "published" follows the paper's code, where the filter weights the angles and counts are drawn from the line integrals
-themselves; "physical" follows the scanner, where the filter shapes the fan of detectors and counts are drawn from the transmitted beam.
+Two conventions each. "published" follows the paper's code, where the filter weights the angles and
+counts are drawn from the line integrals themselves; "physical" follows the scanner, where the
+filter shapes the fan of detectors and counts are drawn from the transmitted beam.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ class PhotonNoise:
     """How photon counts enter a sinogram.
 
     Attributes:
-      bowtie: "published" (angle axis, not undone), "physical" (detector axis, undone after the noise) or "none".
-      noise: "published" (counts are scaled line integrals), "physical" (Beer-Lambert transmitted counts) or "none".
-      peak_attenuation: for "physical" noise, the optical depth of an image's longest line integral (4 transmits 1.8%).
+      bowtie: "published" (angle axis, not undone), "physical" (detector axis, undone after the
+        noise) or "none".
+      noise: "published" (counts are scaled line integrals), "physical" (Beer-Lambert transmitted
+        counts) or "none".
+      peak_attenuation: for "physical" noise, the optical depth of an image's longest line integral
+        (4 transmits 1.8%).
     """
 
     bowtie: Bowtie = "published"
@@ -48,12 +53,14 @@ class PhotonNoise:
     def measure(self, sinogram: jax.Array, photons: jax.Array, key: jax.Array) -> jax.Array:
         """One noisy measurement of one example's line integrals.
 
-        published: p' = Poisson(w p k) / k with k = photons / max(w p); w also scales the result where it lies on the angle axis.
+        published: p' = Poisson(w p k) / k with k = photons / max(w p); w also scales the result
+        where it lies on the angle axis.
         physical:  n = Poisson(photons w exp(-d p / max p)); p' = -ln(max(n, 1) / (photons w)) max p / d, d the peak attenuation.
 
         Args:
           sinogram: [detectors, angles] float32 line integrals, not negative.
-          photons: scalar, the largest expected count ("published") or the photons sent to an unattenuated detector ("physical").
+          photons: scalar, the largest expected count ("published") or the photons sent to an
+            unattenuated detector ("physical").
           key: scalar typed key.
 
         Returns:
@@ -64,25 +71,33 @@ class PhotonNoise:
             return self._transmitted(sinogram, weight, photons, key)
         filtered = sinogram * weight
         if self.noise == "published":
-            # A straight-through draw: the noise is added as a constant, so that the derivative is that of the line integrals.
+            # A straight-through draw: the noise is added as a constant, so that the derivative is
+            # that of the line integrals.
             scale = photons / _positive(jax.lax.stop_gradient(filtered.max()))
             expected = jnp.maximum(jax.lax.stop_gradient(filtered), 0) * scale
             filtered = filtered + (poisson(key, expected) - expected) / scale
         return filtered / weight if self.bowtie == "physical" else filtered
 
-    def _transmitted(self, sinogram: jax.Array, weight: jax.Array, photons: jax.Array, key: jax.Array) -> jax.Array:
+    def _transmitted(
+        self, sinogram: jax.Array, weight: jax.Array, photons: jax.Array, key: jax.Array
+    ) -> jax.Array:
         unit = jax.lax.stop_gradient(self.peak_attenuation / _positive(sinogram.max()))
         sent = photons * (weight if self.bowtie == "physical" else jnp.ones_like(weight))
         depth = unit * jax.lax.stop_gradient(sinogram)
         counts = jnp.maximum(poisson(key, sent * jnp.exp(-depth)), 1)
-        noise = (jnp.log(sent / counts) - depth) / unit  # the expected counts themselves may underflow
-        return (sinogram + noise) * (weight if self.bowtie == "published" else jnp.ones_like(weight))
+        noise = (
+            jnp.log(sent / counts) - depth
+        ) / unit  # the expected counts themselves may underflow
+        return (sinogram + noise) * (
+            weight if self.bowtie == "published" else jnp.ones_like(weight)
+        )
 
     def profile(self, detectors: int, angles: int) -> np.ndarray:
         """The filter's transmission.
 
-        published: falls from 1 at 0 degrees to 0.05 at 90 degrees and rises to 1 again, equal for all detectors.
-        physical: 1 on the central detector, falling linearly to 0.05 on the outermost, equal for all angles.
+        published: falls from 1 at 0 degrees to 0.05 at 90 degrees and rises to 1 again, equal for
+        all detectors. physical: 1 on the central detector, falling linearly to 0.05 on the
+        outermost, equal for all angles.
 
         Args:
           detectors: number of detectors.

@@ -1,7 +1,8 @@
 """Poisson counts from one uniform number each, by the same arithmetic on every back end.
 
-The count is the quantile of the uniform number: by walking the distribution function up from 0 where the mean is below `SMALL_MEAN`, by a
-rounded Cornish-Fisher expansion above. No loop depends on the data, so the whole draw fuses into one pass over memory.
+The count is the quantile of the uniform number: by walking the distribution function up from 0
+where the mean is below `SMALL_MEAN`, by a rounded Cornish-Fisher expansion above. No loop depends
+on the data, so the whole draw fuses into one pass over memory.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import jax
 import jax.numpy as jnp
 
 SMALL_MEAN = 12.0
-"""Means below are drawn by inversion, others by the expansion, whose total variation error is largest here: 1e-4."""
+"""Means below are drawn by inversion, others by the expansion, whose total variation error is
+largest here: 1e-4.
+"""
 
 _STEPS = 37
-"""Largest count by inversion: the uniform numbers end at 1 - 2^-24, which a mean of 12 reaches at 34."""
+"""Largest count by inversion: the uniform numbers end at 1 - 2^-24, which a mean of 12 reaches at
+34.
+"""
 
 
 def uniform_from_bits(bits: jax.Array) -> jax.Array:
@@ -31,20 +36,27 @@ def uniform_from_bits(bits: jax.Array) -> jax.Array:
 def poisson_quantile(uniform: jax.Array, mean: jax.Array) -> jax.Array:
     """The Poisson quantile min{k : P(X <= k) >= u}, exact below `SMALL_MEAN`, asymptotic above.
 
-    Above, with z the normal quantile of u and m the mean, it is the Cornish-Fisher expansion with continuity correction
-    floor(m + sqrt(m) z + (z^2 + 2)/6 - (z^3 + 2 z)/(72 sqrt(m)) + (3 z^4 + 7 z^2 - 16)/(810 m)), not below 0.
+    Above, with z the normal quantile of u and m the mean, it is the Cornish-Fisher expansion with
+    continuity correction floor(m + sqrt(m) z + (z^2 + 2)/6 - (z^3 + 2 z)/(72 sqrt(m)) + (3 z^4 + 7
+    z^2 - 16)/(810 m)), not below 0.
 
     Args:
       uniform: float32 in (0, 1).
-      mean: float32 of the same shape, not negative; at most 1e7, where float32 still holds every integer.
+      mean: float32 of the same shape, not negative; at most 1e7, where float32 still holds every
+        integer.
 
     Returns:
       Counts as float32 of the same shape.
 
-    Reference: M. Giles, Algorithm 955: approximation of the inverse Poisson cumulative distribution function, ACM TOMS 42 (2016).
+    Reference: M. Giles, Algorithm 955: approximation of the inverse Poisson cumulative distribution
+    function, ACM TOMS 42 (2016).
     """
     small = mean < SMALL_MEAN
-    return jnp.where(small, _by_inversion(uniform, jnp.where(small, mean, 1.0)), _by_expansion(uniform, jnp.where(small, 16.0, mean)))
+    return jnp.where(
+        small,
+        _by_inversion(uniform, jnp.where(small, mean, 1.0)),
+        _by_expansion(uniform, jnp.where(small, 16.0, mean)),
+    )
 
 
 def _by_inversion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
@@ -62,7 +74,12 @@ def _by_expansion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
     z = jnp.sqrt(2.0).astype(mean.dtype) * jax.lax.erf_inv(2 * uniform - 1)
     root, square = jnp.sqrt(mean), z * z
     whole = jnp.floor(mean)  # kept apart: the fraction that decides about rounding keeps its digits
-    excess = root * z + (square + 2) / 6 - z * (square + 2) / (72 * root) + ((3 * square + 7) * square - 16) / (810 * mean)
+    excess = (
+        root * z
+        + (square + 2) / 6
+        - z * (square + 2) / (72 * root)
+        + ((3 * square + 7) * square - 16) / (810 * mean)
+    )
     return jnp.maximum(whole + jnp.floor(mean - whole + excess), 0)
 
 
@@ -74,7 +91,8 @@ def poisson(key: jax.Array, mean: jax.Array) -> jax.Array:
       mean: float32 of any shape, not negative.
 
     Returns:
-      Counts as float32 of the same shape. The draw has no derivative with respect to the mean: it is a constant to `jax.grad`.
+      Counts as float32 of the same shape. The draw has no derivative with respect to the mean: it
+        is a constant to `jax.grad`.
     """
     mean = jax.lax.stop_gradient(mean)
     return poisson_quantile(uniform_from_bits(jax.random.bits(key, mean.shape, jnp.uint32)), mean)

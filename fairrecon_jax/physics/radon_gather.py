@@ -1,8 +1,9 @@
-"""Radon transform and filtered back-projection by interpolation, sharing every index between four symmetric copies of the image.
+"""Radon transform and filtered back-projection by interpolation, sharing every index between four
+symmetric copies of the image.
 
-Both agree with scikit-image's `radon(circle=False)` and `iradon(filter_name="hann")` to float32 rounding. Only angles of the first eighth
-of the circle are visited; the copies of all images of a chunk lie side by side in the last axis, so that one index computed serves 4 B
-contiguous values.
+Both agree with scikit-image's `radon(circle=False)` and `iradon(filter_name="hann")` to float32
+rounding. Only angles of the first eighth of the circle are visited; the copies of all images of a
+chunk lie side by side in the last axis, so that one index computed serves 4 B contiguous values.
 """
 
 from __future__ import annotations
@@ -14,23 +15,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.physics.geometry import ParallelBeam, filter_projections, map_chunks, order_angles, split_angles
+from fairrecon_jax.physics.geometry import (
+    ParallelBeam,
+    filter_projections,
+    map_chunks,
+    order_angles,
+    split_angles,
+)
 
 _MARGIN = 2
 """Zeros around the image, so that clipped coordinates read 0."""
 
 _ANGLES = 13
-"""Angles projected together: their sums stay in the CPU's cache while the rays are walked step by step."""
+"""Angles projected together: their sums stay in the CPU's cache while the rays are walked step by
+step.
+"""
 
 _EXACT = 4096
-"""Coarse cosines are multiples of 1 / 4096: 12 bits, which leaves 12 of float32's 24 for the pixel number."""
+"""Coarse cosines are multiples of 1 / 4096: 12 bits, which leaves 12 of float32's 24 for the pixel
+number.
+"""
 
 
 @functools.partial(jax.jit, static_argnames="beam")
 def radon(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     """Line integrals of an image.
 
-    p(r, theta) = sum over l of the bilinear sample f(x = c r + s l, y = -s r + c l), l over the detectors' range, f = 0 outside the image.
+    p(r, theta) = sum over l of the bilinear sample f(x = c r + s l, y = -s r + c l), l over the
+    detectors' range, f = 0 outside the image.
 
     Args:
       image: [B, N, N] floating point.
@@ -52,7 +64,8 @@ def radon(image: jax.Array, beam: ParallelBeam) -> jax.Array:
 def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam) -> jax.Array:
     """Hann-filtered back-projection.
 
-    f(x, y) = pi / (2 angles) * sum over theta of q(x c - y s, theta), q the filtered sinogram, linearly interpolated, 0 off the detector.
+    f(x, y) = pi / (2 angles) * sum over theta of q(x c - y s, theta), q the filtered sinogram,
+    linearly interpolated, 0 off the detector.
 
     Args:
       sinogram: [B, detectors, angles] floating point.
@@ -67,7 +80,9 @@ def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam) -> jax.Arr
     Reference: scikit-image 0.26, `skimage.transform.iradon(filter_name="hann", circle=False)`.
     """
     beam.check_sinogram(sinogram)
-    return map_chunks(functools.partial(_back_project_chunk, beam=beam), filter_projections(sinogram, beam))
+    return map_chunks(
+        functools.partial(_back_project_chunk, beam=beam), filter_projections(sinogram, beam)
+    )
 
 
 def _sine_cosine(beam: ParallelBeam) -> np.ndarray:
@@ -76,10 +91,14 @@ def _sine_cosine(beam: ParallelBeam) -> np.ndarray:
 
 
 def _steps(beam: ParallelBeam) -> np.ndarray:
-    """Places along a ray in runs of equal length: sums of sums lose fewer digits. The last run is filled up with places off the image."""
+    """Places along a ray in runs of equal length: sums of sums lose fewer digits. The last run is
+    filled up with places off the image.
+    """
     places = np.arange(-beam.centre, beam.detectors - beam.centre)
     length = math.isqrt(beam.detectors)
-    return np.pad(places, (0, -len(places) % length), constant_values=8 * beam.size).reshape(-1, length)
+    return np.pad(places, (0, -len(places) % length), constant_values=8 * beam.size).reshape(
+        -1, length
+    )
 
 
 def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
@@ -147,15 +166,17 @@ def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
 def _detector_position(part: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, jax.Array]:
     """Where the ray through each pixel of the symmetric grid -N/2..N/2 meets the detectors.
 
-    The cosine and sine come as a coarse part, whose products with pixel numbers float32 holds exactly, and a fine rest. So the fraction
-    between two detectors keeps its digits: computed plainly it costs 1e-6 of the image.
+    The cosine and sine come as a coarse part, whose products with pixel numbers float32 holds
+    exactly, and a fine rest. So the fraction between two detectors keeps its digits: computed
+    plainly it costs 1e-6 of the image.
 
     Args:
       part: [2 (coarse, fine), 2 (cosine, sine)].
       beam: the geometry.
 
     Returns:
-      Index of the lower neighbour in projections padded by one 0 on each side, int32 [N + 1, N + 1], 0 off the detectors; and the share of
+      Index of the lower neighbour in projections padded by one 0 on each side, int32 [N + 1, N +
+        1], 0 off the detectors; and the share of
       the upper neighbour in [0, 1).
     """
     offset = jnp.arange(-(beam.size // 2), beam.size // 2 + 1, dtype=part.dtype)

@@ -1,16 +1,20 @@
-"""The lines through the spectrum that make up a Radon transform or a back-projection with interpolation, strongest first.
+"""The lines through the spectrum that make up a Radon transform or a back-projection with
+interpolation, strongest first.
 
-Spectrum of a projection. The gather form samples the bilinear image g at the places l = 0, +-1, ... along a ray, c = cos(a), s = sin(a):
-p(r) = sum over l of g(c r + s l, -s r + c l). By Poisson's summation the spectrum of p is a sum over integers n of the spectrum of g on the
-lines (kx, ky) = k (c, -s) + n (s, c); that of g is the image's periodic spectrum F times sinc^2(kx) sinc^2(ky). Solved for kx:
-k = (kx - n s) / c, ky = n / c - kx tan(a).
+Spectrum of a projection. The gather form samples the bilinear image g at the places l = 0, +-1, ...
+along a ray, c = cos(a), s = sin(a): p(r) = sum over l of g(c r + s l, -s r + c l). By Poisson's
+summation the spectrum of p is a sum over integers n of the spectrum of g on the lines (kx, ky) = k
+(c, -s) + n (s, c); that of g is the image's periodic spectrum F times sinc^2(kx) sinc^2(ky). Solved
+for kx: k = (kx - n s) / c, ky = n / c - kx tan(a).
 
-Spectrum of a back-projection. Linear interpolation of the filtered projections is their periodic spectrum Q times sinc^2(k), on the line
-n = 0 alone, k unbounded.
+Spectrum of a back-projection. Linear interpolation of the filtered projections is their periodic
+spectrum Q times sinc^2(k), on the line n = 0 alone, k unbounded.
 
-F and the pixels have the period 1 in kx, and the conjugate of every term belongs to (-kx, -n): all terms are those of 0 <= kx <= 1/2, with
-an integer, the lap, added to kx. The terms fall off as one over their distance squared. Which (lap, n) are strong changes with kx and with
-the angle: for each block of kx and each angle the strongest are taken, as many for all, so that they fill a rectangular table.
+F and the pixels have the period 1 in kx, and the conjugate of every term belongs to (-kx, -n): all
+terms are those of 0 <= kx <= 1/2, with an integer, the lap, added to kx. The terms fall off as one
+over their distance squared. Which (lap, n) are strong changes with kx and with the angle: for each
+block of kx and each angle the strongest are taken, as many for all, so that they fill a rectangular
+table.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ Spectrum = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class Lines(NamedTuple):
-    """L terms at A = eighth + 1 angles and J = M / 2 + 1 frequencies, float64 [A, L, J] in cycles per pixel."""
+    """L terms at A = eighth + 1 angles and J = M / 2 + 1 frequencies, float64 [A, L, J] in cycles
+    per pixel.
+    """
 
     kx: np.ndarray
     ky: np.ndarray
@@ -40,7 +46,8 @@ class Lines(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def of_image(beam: ParallelBeam, count: int, period: int) -> Lines:
-    """Terms of the projections of an image: blur sinc^2(kx) sinc^2(ky), of the spectrum of edges, |F| ~ 1 / |(kx, ky)|^(3/2).
+    """Terms of the projections of an image: blur sinc^2(kx) sinc^2(ky), of the spectrum of edges,
+    |F| ~ 1 / |(kx, ky)|^(3/2).
 
     Args:
       beam: the geometry.
@@ -66,7 +73,8 @@ def of_image(beam: ParallelBeam, count: int, period: int) -> Lines:
 
 @functools.lru_cache(maxsize=8)
 def of_projections(beam: ParallelBeam, count: int, period: int) -> Lines:
-    """Terms of the back-projection: blur sinc^2(k), of a spectrum like the Hann window (edges fall off as the ramp rises), n = 0.
+    """Terms of the back-projection: blur sinc^2(k), of a spectrum like the Hann window (edges fall
+    off as the ramp rises), n = 0.
 
     Args:
       beam: the geometry.
@@ -101,9 +109,15 @@ def _folded(frequency: np.ndarray) -> np.ndarray:
 
 
 def _strongest(
-    beam: ParallelBeam, count: int, period: int, candidates: tuple[np.ndarray, np.ndarray], blur: Spectrum, expected: Spectrum
+    beam: ParallelBeam,
+    count: int,
+    period: int,
+    candidates: tuple[np.ndarray, np.ndarray],
+    blur: Spectrum,
+    expected: Spectrum,
 ) -> Lines:
-    """The terms of largest blur times expected spectrum in the middle of each block, out of candidates (lap, n), two of [K].
+    """The terms of largest blur times expected spectrum in the middle of each block, out of
+    candidates (lap, n), two of [K].
 
     At 0 degrees rays hit pixel centres: nothing is interpolated, and only the plain term remains.
     """
@@ -113,7 +127,9 @@ def _strongest(
     frequencies = period // 2 + 1
     block = math.ceil(math.sqrt(frequencies))
     start = np.arange(0, frequencies, block)
-    middle = np.minimum(start + (block - 1) / 2, frequencies - 1.5)  # below 1 / 2, where two terms tie
+    middle = np.minimum(
+        start + (block - 1) / 2, frequencies - 1.5
+    )  # below 1 / 2, where two terms tie
     spots = _on_lines(beam, middle / period + lap[:, None], n[:, None])
     order = np.argsort(-blur(*spots) * expected(*spots), axis=1, kind="stable")[:, :count]
     lap, n = (np.repeat(part[order], block, axis=2)[:, :, :frequencies] for part in candidates)
@@ -123,7 +139,9 @@ def _strongest(
     return Lines(*spots, weight, block)
 
 
-def _on_lines(beam: ParallelBeam, kx: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _on_lines(
+    beam: ParallelBeam, kx: np.ndarray, n: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """kx, ky and k [A, K, J] of kx and n, [K, J] or [A, K, J]."""
     c, s = (part[:, None, None] for part in (np.cos(beam.first_eighth), np.sin(beam.first_eighth)))
     k, ky = (kx - n * s) / c, (n - kx * s) / c

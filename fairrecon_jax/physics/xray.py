@@ -1,7 +1,9 @@
-"""Low-dose X-ray: Radon transform, photon noise, filtered back-projection, for one or several photon counts from a single sinogram.
+"""Low-dose X-ray: Radon transform, photon noise, filtered back-projection, for one or several
+photon counts from a single sinogram.
 
-Two forms of the transforms share one interface. "gather" interpolates like scikit-image and is the exact and fast one on a CPU; "matmul"
-is made of Fourier transforms and matrix products, within 1e-3 of it, and the one for derivatives and accelerators.
+Two forms of the transforms share one interface. "gather" interpolates like scikit-image and is the
+exact and fast one on a CPU; "matmul" is made of Fourier transforms and matrix products, within 1e-3
+of it, and the one for derivatives and accelerators.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ def radon(image: jax.Array, beam: ParallelBeam, method: Method = "auto") -> jax.
     return _FORMS[resolve_method(method)].radon(image, beam)
 
 
-def filtered_back_projection(sinogram: jax.Array, beam: ParallelBeam, method: Method = "auto") -> jax.Array:
+def filtered_back_projection(
+    sinogram: jax.Array, beam: ParallelBeam, method: Method = "auto"
+) -> jax.Array:
     """Hann-filtered back-projection, as defined in `radon_gather.filtered_back_projection`.
 
     Args:
@@ -83,11 +87,17 @@ def unit_range(image: jax.Array) -> jax.Array:
 
 
 def low_dose(
-    image: jax.Array, photons: jax.Array, keys: jax.Array, beam: ParallelBeam, noise: PhotonNoise, method: Method = "auto"
+    image: jax.Array,
+    photons: jax.Array,
+    keys: jax.Array,
+    beam: ParallelBeam,
+    noise: PhotonNoise,
+    method: Method = "auto",
 ) -> jax.Array:
     """Scans images at several photon counts and reconstructs them; one sinogram serves all counts.
 
-    image -> Radon -> bow-tie and Poisson counts -> Hann-filtered back-projection -> minimum and maximum to 0 and 1.
+    image -> Radon -> bow-tie and Poisson counts -> Hann-filtered back-projection -> minimum and
+    maximum to 0 and 1.
 
     Args:
       image: [B, N, N] float32 in [0, 1].
@@ -104,7 +114,10 @@ def low_dose(
       ValueError: shapes that do not fit each other, an unknown method.
     """
     if keys.shape != (photons.shape[0], image.shape[0]):
-        raise ValueError(f"keys have shape {keys.shape}, expected {(photons.shape[0], image.shape[0])}: one per photon count and image")
+        raise ValueError(
+            f"keys have shape {keys.shape}, expected "
+            f"{(photons.shape[0], image.shape[0])}: one per photon count and image"
+        )
     sinogram = radon(image, beam, method)
     per_image = jax.vmap(noise.measure, in_axes=(0, None, 0))
     noisy = jax.vmap(per_image, in_axes=(None, 0, 0))(sinogram, photons, keys)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from fairrecon_jax.reconstructors.identity import Identity
-from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor, image_errors, make_reconstructor, register
+from fairrecon_jax.reconstructors.interface import (
+    RECONSTRUCTORS,
+    Reconstructor,
+    image_errors,
+    make_reconstructor,
+    register,
+)
 from fairrecon_jax.reconstructors.irsde import IrsdeReconstructor
 from fairrecon_jax.reconstructors.mse import MseReconstructor
 from fairrecon_jax.reconstructors.pix2pix import Pix2PixReconstructor, gan_loss

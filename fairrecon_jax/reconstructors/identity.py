@@ -32,7 +32,9 @@ class Identity:
         """Variables without any network."""
         return {"params": {}, "batch_stats": {}}
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
         """Per-example "mse" and "psnr" of the degraded image; see `image_errors`."""
         return {**image_errors(batch["degraded"], batch["image"], batch["weight"])}
 

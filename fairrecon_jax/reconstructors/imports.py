@@ -1,7 +1,9 @@
-"""PyTorch weights of a reconstructor's networks become its variables, so that it reconstructs without a training run.
+"""PyTorch weights of a reconstructor's networks become its variables, so that it reconstructs
+without a training run.
 
-A further kind of reconstructor takes one line in `CONVERTERS`: its name in the registry, and a function `(reconstructor, state) ->
-{network: {"params": tree, "batch_stats": tree}}` that gives the networks it finds in the state dict, mostly by `models.convert.convert`.
+A further kind of reconstructor takes one line in `CONVERTERS`: its name in the registry, and a
+function `(reconstructor, state) -> {network: {"params": tree, "batch_stats": tree}}` that gives the
+networks it finds in the state dict, mostly by `models.convert.convert`.
 """
 
 from __future__ import annotations
@@ -29,10 +31,19 @@ def _mse(reconstructor: mse.MseReconstructor, state: State) -> dict[str, Variabl
 
 
 def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:
-    """The generator, whose keys start with "model.model.", and the discriminator if it is there too."""
+    """The generator, whose keys start with "model.model.", and the discriminator if it is there
+    too.
+    """
     judge = {key: value for key, value in state.items() if not key.startswith("model.model.")}
-    found = {pix2pix.GENERATOR: convert(reconstructor.generator, {key: value for key, value in state.items() if key not in judge})}
-    return found | ({pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {})
+    found = {
+        pix2pix.GENERATOR: convert(
+            reconstructor.generator,
+            {key: value for key, value in state.items() if key not in judge},
+        )
+    }
+    return found | (
+        {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {}
+    )
 
 
 def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, Variables]:
@@ -41,14 +52,18 @@ def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, V
 
 
 CONVERTERS: dict[str, Converter] = {"irsde": _irsde, "mse": _mse, "pix2pix": _pix2pix}
-"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError names the keys that do not fit."""
+"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError
+names the keys that do not fit.
+"""
 
 
-def import_variables(reconstructor: Reconstructor, paths: Sequence[str | Path], size: int) -> tuple[Variables, dict[str, Any]]:
+def import_variables(
+    reconstructor: Reconstructor, paths: Sequence[str | Path], size: int
+) -> tuple[Variables, dict[str, Any]]:
     """Variables of a reconstructor from files of PyTorch weights.
 
-    A network that the files do not hold, and that `reconstruct` therefore must not need (the discriminator of a GAN), starts from fresh
-    values of the key 0, as it would for a training.
+    A network that the files do not hold, and that `reconstruct` therefore must not need (the
+    discriminator of a GAN), starts from fresh values of the key 0, as it would for a training.
 
     Args:
       reconstructor: of a kind in `CONVERTERS`.
@@ -56,39 +71,56 @@ def import_variables(reconstructor: Reconstructor, paths: Sequence[str | Path], 
       size: pixels along the side of the images.
 
     Returns:
-      (variables, facts as JSON: "files" with the SHA-256 of each by name, "drawn" with the names of the networks that were not there).
+      (variables, facts as JSON: "files" with the SHA-256 of each by name, "drawn" with the names of
+        the networks that were not there).
 
     Raises:
-      ValueError: no weights can be imported for the kind, two files hold the same key, or the weights do not fit; keys are named.
+      ValueError: no weights can be imported for the kind, two files hold the same key, or the
+        weights do not fit; keys are named.
       FileNotFoundError: a file is missing.
       ImportError: a file needs PyTorch, which is not installed.
     """
     kind = next((kind for kind, cls in RECONSTRUCTORS.items() if type(reconstructor) is cls), "")
     if kind not in CONVERTERS:
-        raise ValueError(f"weights cannot be imported for {reconstructor.name!r} of kind {kind!r}: only for {', '.join(CONVERTERS)}")
+        raise ValueError(
+            f"weights cannot be imported for {reconstructor.name!r} of kind {kind!r}: "
+            f"only for {', '.join(CONVERTERS)}"
+        )
     if hasattr(reconstructor, "check"):
         reconstructor.check(size)
     state: dict[str, np.ndarray] = {}
     for path in paths:
         part = read_state(path)
         if twice := sorted(set(state) & set(part)):
-            raise ValueError(f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of the files too")
+            raise ValueError(
+                f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of "
+                "the files too"
+            )
         state |= part
     try:
         found = CONVERTERS[kind](reconstructor, state)
     except ValueError as error:
         raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error
     variables, drawn = _complete(reconstructor, found, size)
-    return variables, {"files": {Path(path).name: _sha256(Path(path)) for path in paths}, "drawn": drawn}
+    return variables, {
+        "files": {Path(path).name: _sha256(Path(path)) for path in paths},
+        "drawn": drawn,
+    }
 
 
-def _complete(reconstructor: Reconstructor, found: Mapping[str, Variables], size: int) -> tuple[Variables, list[str]]:
+def _complete(
+    reconstructor: Reconstructor, found: Mapping[str, Variables], size: int
+) -> tuple[Variables, list[str]]:
     """Variables of all networks, and the names of those that had to be drawn."""
     image = jnp.zeros((1, size, size, 1))
     batch = {"image": image, "degraded": image}
     expected = jax.eval_shape(reconstructor.init, jax.random.key(0), batch)
     drawn = sorted(set(expected["params"]) - set(found))
-    variables = jax.jit(reconstructor.init)(jax.random.key(0), batch) if drawn else {"params": {}, "batch_stats": {}}
+    variables = (
+        jax.jit(reconstructor.init)(jax.random.key(0), batch)
+        if drawn
+        else {"params": {}, "batch_stats": {}}
+    )
     for collection, trees in variables.items():
         for network, own in found.items():
             if network in expected[collection]:

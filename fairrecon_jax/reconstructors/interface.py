@@ -1,7 +1,7 @@
 """What a reconstructor is, the registry of their kinds, and the pieces they share.
 
-A new training paradigm is one file: a frozen dataclass of plain fields that satisfies `Reconstructor`, decorated with `register("name")`
-and imported in this package's `__init__`.
+A new training paradigm is one file: a frozen dataclass of plain fields that satisfies
+`Reconstructor`, decorated with `register("name")` and imported in this package's `__init__`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from fairrecon_jax.types import Array, Key, Variables
 class Reconstructor(Trainable, Protocol):
     """A trainable that turns degraded images into images.
 
-    Its batches hold a field "degraded" [B, H, W, 1] beside "image". `variables["batch_stats"]` has one tree per network, {} where a network
-    has no statistics, and every loss returns all of them.
+    Its batches hold a field "degraded" [B, H, W, 1] beside "image". `variables["batch_stats"]` has
+    one tree per network, {} where a network has no statistics, and every loss returns all of them.
     """
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
-        """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1]; deterministic given one key per example [B]."""
+        """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1];
+        deterministic given one key per example [B].
+        """
         ...
 
 
@@ -53,7 +55,9 @@ def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
     return build(RECONSTRUCTORS, kind, "reconstructor", fields)
 
 
-def image_errors(estimate: Array, image: Array, weight: Array) -> dict[str, tuple[jax.Array, Array]]:
+def image_errors(
+    estimate: Array, image: Array, weight: Array
+) -> dict[str, tuple[jax.Array, Array]]:
     """Per-example "mse" and "psnr" of an estimate clipped to [0, 1].
 
     psnr = -10 log10(mse) in dB for a data range of 1; at most 100 dB (an exact estimate).

@@ -1,4 +1,6 @@
-"""A mean-reverting diffusion model (IR-SDE): learns to undo the noisy path from the original to the degraded image, and samples it."""
+"""A mean-reverting diffusion model (IR-SDE): learns to undo the noisy path from the original to the
+degraded image, and samples it.
+"""
 
 from __future__ import annotations
 
@@ -23,35 +25,44 @@ from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 NETWORK = "noise"
 GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
-MATCH, CLEAN, SAMPLE = range(3)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
+MATCH, CLEAN, SAMPLE = range(
+    3
+)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
 
 
 @register("irsde")
 @dataclass(frozen=True)
 class IrsdeReconstructor:
-    """Samples the reverse of dx = theta_t (mu - x) dt + sigma_t dw from the degraded image mu to an estimate of the original.
+    """Samples the reverse of dx = theta_t (mu - x) dt + sigma_t dw from the degraded image mu to an
+    estimate of the original.
 
-    Training draws a time and noise per example and matches the mean of the reverse step at the network's noise estimate with the optimal
-    reverse state: loss = weighted mean over examples of the mean absolute ("l1") or squared ("l2") difference over pixels.
+    Training draws a time and noise per example and matches the mean of the reverse step at the
+    network's noise estimate with the optimal reverse state: loss = weighted mean over examples of
+    the mean absolute ("l1") or squared ("l2") difference over pixels.
 
-    Sampling runs `samples` trajectories per image, at most `chunk` trajectories at a time. Beside a few copies of the batch its working
-    memory is then within (60 width + 3200) chunk H W / patch^2 bytes in float32, whatever the batch; 3200 is for the attention, 0 without.
+    Sampling runs `samples` trajectories per image, at most `chunk` trajectories at a time. Beside a
+    few copies of the batch its working memory is then within (60 width + 3200) chunk H W / patch^2
+    bytes in float32, whatever the batch; 3200 is for the attention, 0 without.
 
     Attributes:
       width: channels of the first level of the network (64 in the paper).
       depth: levels of the network (4 in the paper).
       attention: linear attention at every level (on in the paper).
-      patch: pixels of a block that the network sees as one; 1 in the paper, 2 is four times cheaper.
-      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the deviations (sd, fine) of x_0 - mu with
-        which its input and output are scaled to unit size at every time, see `diffusion.Precondition`.
+      patch: pixels of a block that the network sees as one; 1 in the paper, 2 is four times
+        cheaper.
+      precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the
+        deviations (sd, fine) of x_0 - mu with which its input and output are scaled to unit size at
+        every time, see `diffusion.Precondition`.
       schedule: see `SDE`.
       T: see `SDE`.
       lam: see `SDE`.
       eps: see `SDE`.
       loss_norm: "l1" (paper) or "l2".
-      time_power: p of the density t^(p - 1) that training draws times from; 1 (paper) is uniform. Above it more of them are late, where
-        x_t no longer tells x_0 and the network has to read it off the degraded image.
-      objective_max_t: latest time at which a mitigation objective sees the clean estimate, see `loss`; T / 2 if None.
+      time_power: p of the density t^(p - 1) that training draws times from; 1 (paper) is uniform.
+        Above it more of them are late, where x_t no longer tells x_0 and the network has to read it
+        off the degraded image.
+      objective_max_t: latest time at which a mitigation objective sees the clean estimate, see
+        `loss`; T / 2 if None.
       preset: a sampler of `diffusion.PRESETS`; "paper" is Euler's method with 100 steps.
       method: replaces the preset's method where it is not None.
       steps: replaces the preset's number of steps where it is not None.
@@ -91,7 +102,8 @@ class IrsdeReconstructor:
     bn_axis: str | None = AXIS
     name: str = "irsde"
 
-    # -- parts -----------------------------------------------------------------------------------------------------------------
+    # -- parts
+    # -----------------------------------------------------------------------------------------------------------------
 
     @property
     def sde(self) -> SDE:
@@ -106,7 +118,9 @@ class IrsdeReconstructor:
     @property
     def network(self) -> ConditionalUNet:
         """The network."""
-        return ConditionalUNet(1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype))
+        return ConditionalUNet(
+            1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype)
+        )
 
     @property
     def sampler(self) -> Sampler:
@@ -116,7 +130,10 @@ class IrsdeReconstructor:
           ValueError: the preset is unknown, or the method, steps, order and rho do not go together.
         """
         chosen = {name: getattr(self, name) for name in ("method", "steps", "order", "rho")}
-        return dataclasses.replace(_preset(self.preset), **{name: value for name, value in chosen.items() if value is not None})
+        return dataclasses.replace(
+            _preset(self.preset),
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -124,7 +141,8 @@ class IrsdeReconstructor:
         return (Phase(NETWORK, self.loss),)
 
     def check(self, size: int) -> None:
-        """Builds the equation and both samplers, so that an impossible choice is named before anything is compiled.
+        """Builds the equation and both samplers, so that an impossible choice is named before
+        anything is compiled.
 
         Args:
           size: height and width of the images in pixels.
@@ -136,27 +154,38 @@ class IrsdeReconstructor:
             if getattr(self, field) < 1:
                 raise ValueError(f"irsde: {field} must be at least 1, got {getattr(self, field)}")
         if self.width % 2:
-            raise ValueError(f"irsde: width must be even (sines and cosines of the time), got {self.width}")
+            raise ValueError(
+                f"irsde: width must be even (sines and cosines of the time), got {self.width}"
+            )
         if self.precondition is not None and len(self.precondition) != 2:
-            raise ValueError(f"irsde: precondition must be two deviations (sd, fine) or None, got {self.precondition}")
+            raise ValueError(
+                "irsde: precondition must be two deviations (sd, fine) or None, got "
+                f"{self.precondition}"
+            )
         _ = self.scaling  # refuses what is no deviation
         if not self.time_power > 0:
             raise ValueError(f"irsde: time_power must be above 0, got {self.time_power}")
         if not 1 <= self._objective_max_t <= self.T:
-            raise ValueError(f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}")
+            raise ValueError(
+                f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}"
+            )
         for sampler in (self.sampler, _preset(self.eval_preset)):
             step_table(self.sde, sampler)
         multiple = self.patch * 2**self.depth
         if -size % multiple >= size:
             raise ValueError(
-                f"irsde: images of {size}x{size} pixels are too small for depth {self.depth} and patch {self.patch}, "
-                f"which need multiples of {multiple} within reach by reflection: lower depth or patch"
+                f"irsde: images of {size}x{size} pixels are too small for depth "
+                f"{self.depth} and patch {self.patch}, "
+                f"which need multiples of {multiple} within reach by reflection: lower "
+                "depth or patch"
             )
 
-    # -- training --------------------------------------------------------------------------------------------------------------
+    # -- training
+    # --------------------------------------------------------------------------------------------------------------
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a last one of 0.
+        """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a
+        last one of 0.
 
         So the first output is 0, and with `precondition` the first estimate is the linear one.
         """
@@ -164,13 +193,17 @@ class IrsdeReconstructor:
         fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
         return jax.tree_util.tree_map_with_path(_quieter, fresh)
 
-    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """The matching loss at one time per example; time (see `time_power`) and noise depend on the key and the example only.
+    def loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
+        """The matching loss at one time per example; time (see `time_power`) and noise depend on
+        the key and the example only.
 
-        The clean estimate of the output is for a mitigation objective: X_t = mu + (x_t - mu - sg_t e) / a_t clipped to [0, 1]. Towards T an
-        error of the network is amplified by sg_t / a_t (7.8 at T) and X_t is no image that a diagnosis could read, so it is estimated at a
-        second time, uniform in 1 .. `objective_max_t`, where the default amplifies at most by 0.1. That costs a second pass of the
-        network, which a compiled step without an objective leaves out.
+        The clean estimate of the output is for a mitigation objective: X_t = mu + (x_t - mu - sg_t
+        e) / a_t clipped to [0, 1]. Towards T an error of the network is amplified by sg_t / a_t
+        (7.8 at T) and X_t is no image that a diagnosis could read, so it is estimated at a second
+        time, uniform in 1 .. `objective_max_t`, where the default amplifies at most by 0.1. That
+        costs a second pass of the network, which a compiled step without an objective leaves out.
 
         Args:
           variables: as made by `init`.
@@ -187,27 +220,46 @@ class IrsdeReconstructor:
         return loss, PhaseOutput(clean, variables["batch_stats"], {"matching": loss})
 
     def clean_estimate(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`; differentiable, see `loss`."""
+        """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`;
+        differentiable, see `loss`.
+        """
         t, _, x, mu = self._noisy(batch, key, self._objective_max_t)
-        return jnp.clip(self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0)
+        return jnp.clip(
+            self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0
+        )
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
-        """Per-example "loss" (the matching loss), and "mse" and "psnr" of one sample of `eval_preset`; see `image_errors`."""
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
+        """Per-example "loss" (the matching loss), and "mse" and "psnr" of one sample of
+        `eval_preset`; see `image_errors`.
+        """
         errors = self._matching(variables, batch, jax.random.fold_in(key, MATCH))
         keys = example_keys(jax.random.fold_in(key, SAMPLE), batch["example_id"])
         estimate = self._sample(variables, batch["degraded"], keys, _preset(self.eval_preset))
-        return {"loss": (errors, batch["weight"]), **image_errors(estimate, batch["image"], batch["weight"])}
+        return {
+            "loss": (errors, batch["weight"]),
+            **image_errors(estimate, batch["image"], batch["weight"]),
+        }
 
     def _matching(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """The matching loss of each example [B]; with `precondition` in units of the network's output, so that every time counts alike."""
+        """The matching loss of each example [B]; with `precondition` in units of the network's
+        output, so that every time counts alike.
+        """
         t, _, x, mu = self._noisy(batch, key, self.T, self.time_power)
         reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
-        difference = reached - self.sde.optimal_reverse(x, jnp.asarray(batch["image"], jnp.float32), mu, t)
+        difference = reached - self.sde.optimal_reverse(
+            x, jnp.asarray(batch["image"], jnp.float32), mu, t
+        )
         if self.scaling is not None:
             difference = difference / at(self.scaling.gain, t)
-        return jnp.mean(jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3))
+        return jnp.mean(
+            jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3)
+        )
 
-    def _noisy(self, batch: Batch, key: Key, latest: int, power: float = 1.0) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def _noisy(
+        self, batch: Batch, key: Key, latest: int, power: float = 1.0
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """(t [B], e, x_t, mu), t in 1 .. latest of density t^(power - 1)."""
         image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
 
@@ -221,7 +273,8 @@ class IrsdeReconstructor:
     def noise_estimate(self, variables: Variables, mu: Array, x: Array, t: Array) -> jax.Array:
         """The estimate of e.
 
-        Without `precondition` it is F(x_t, mu, t), F the network; with it see `diffusion.Precondition`.
+        Without `precondition` it is F(x_t, mu, t), F the network; with it see
+        `diffusion.Precondition`.
 
         Args:
           variables: as made by `init`.
@@ -235,7 +288,9 @@ class IrsdeReconstructor:
         if self.scaling is None:
             return self._apply(variables, x, mu, t)
         now = t.astype(jnp.int32)
-        return self.scaling.noise(x, mu, now, self._apply(variables, mu + (x - mu) / at(self.scaling.size, now), mu, t))
+        return self.scaling.noise(
+            x, mu, now, self._apply(variables, mu + (x - mu) / at(self.scaling.size, now), mu, t)
+        )
 
     def _apply(self, variables: Variables, x: Array, mu: Array, t: Array) -> jax.Array:
         return apply_network(self.network, NETWORK, variables, x, mu, t, train=False)[0]
@@ -244,7 +299,8 @@ class IrsdeReconstructor:
     def _objective_max_t(self) -> int:
         return max(self.T // 2, 1) if self.objective_max_t is None else self.objective_max_t
 
-    # -- sampling --------------------------------------------------------------------------------------------------------------
+    # -- sampling
+    # --------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
         """The mean of `samples` samples, clipped to [0, 1].
@@ -257,13 +313,17 @@ class IrsdeReconstructor:
         Returns:
           [B, H, W, 1] float32.
         """
-        streams = jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(self.samples)))(keys)
+        streams = jax.vmap(
+            lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(self.samples))
+        )(keys)
         mu = jnp.repeat(jnp.asarray(degraded, jnp.float32), self.samples, axis=0)
         drawn = self._sample(variables, mu, streams.reshape(-1), self.sampler)
         return jnp.clip(jnp.mean(drawn.reshape(-1, self.samples, *mu.shape[1:]), axis=1), 0.0, 1.0)
 
     def _sample(self, variables: Variables, mu: Array, keys: Key, sampler: Sampler) -> jax.Array:
-        """One sample per row, at most `chunk` rows at a time; equal parts, the last one filled up with rows from the start."""
+        """One sample per row, at most `chunk` rows at a time; equal parts, the last one filled up
+        with rows from the start.
+        """
         count = len(mu)
         parts = -(-count // self.chunk)
         size = -(-count // parts)
@@ -274,9 +334,18 @@ class IrsdeReconstructor:
         drawn = jax.lax.map(run, (jnp.asarray(mu)[rows], keys[rows]))
         return drawn.reshape(-1, *mu.shape[1:])[:count]
 
-    def _sample_part(self, variables: Variables, table: np.ndarray, part: tuple[Any, Key]) -> jax.Array:
+    def _sample_part(
+        self, variables: Variables, table: np.ndarray, part: tuple[Any, Key]
+    ) -> jax.Array:
         mu, keys = part
-        return sample(lambda x, t: self.noise_estimate(variables, mu, x, t), mu, keys, table, self.lam, self.clip)
+        return sample(
+            lambda x, t: self.noise_estimate(variables, mu, x, t),
+            mu,
+            keys,
+            table,
+            self.lam,
+            self.clip,
+        )
 
 
 def draw_time(key: Key, latest: int, power: float) -> jax.Array:
@@ -288,7 +357,9 @@ def draw_time(key: Key, latest: int, power: float) -> jax.Array:
 
 
 def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
-    """A start value of `init_network`, whose kernels have variance 2 / fan-in, as `IrsdeReconstructor.init` wants it."""
+    """A start value of `init_network`, whose kernels have variance 2 / fan-in, as
+    `IrsdeReconstructor.init` wants it.
+    """
     names = [part.key for part in path]
     if names[-1] != "kernel":
         return leaf

@@ -22,16 +22,19 @@ NETWORK = "unet"
 @register("mse")
 @dataclass(frozen=True)
 class MseReconstructor:
-    """U-Net from the degraded to the original image; loss = weighted mean over examples of their mean squared error.
+    """U-Net from the degraded to the original image; loss = weighted mean over examples of their
+    mean squared error.
 
     Attributes:
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
       norm: None (paper), "group" or "batch".
       groups: channel groups of "group".
-      residual: predict the difference to the degraded image instead of the image (off in the paper).
+      residual: predict the difference to the degraded image instead of the image (off in the
+        paper).
       dtype: type of the computation, "float32" or "bfloat16".
-      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside
+        of one.
       name: name in tables.
     """
 
@@ -47,7 +50,9 @@ class MseReconstructor:
     @property
     def network(self) -> UNet:
         """The network."""
-        return UNet(1, self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype))
+        return UNet(
+            1, self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype)
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -58,7 +63,9 @@ class MseReconstructor:
         """Fresh variables for images of the batch's size."""
         return init_network(self.network, NETWORK, key, batch["image"][:1])
 
-    def loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+    def loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
         """Mean squared error of the unclipped output.
 
         Args:
@@ -75,7 +82,9 @@ class MseReconstructor:
         loss = weighted_mean(errors, batch["weight"], self.bn_axis if train else None)
         return loss, PhaseOutput(jnp.clip(estimate, 0.0, 1.0), statistics, {"mse": loss})
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
         """Per-example "mse" and "psnr" of the clipped output; see `image_errors`."""
         estimate, _ = self._apply(variables, batch["degraded"], False)
         return {**image_errors(estimate, batch["image"], batch["weight"])}
@@ -84,7 +93,9 @@ class MseReconstructor:
         """Reconstructions [B, H, W, 1] in [0, 1]; the keys are not used."""
         return jnp.clip(self._apply(variables, degraded, False)[0], 0.0, 1.0)
 
-    def _apply(self, variables: Variables, degraded: Array, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+    def _apply(
+        self, variables: Variables, degraded: Array, train: bool
+    ) -> tuple[jax.Array, dict[str, Any]]:
         """The unclipped estimate, and the statistics of all networks."""
         output, statistics = apply_network(self.network, NETWORK, variables, degraded, train=train)
         return (jnp.asarray(degraded) + output if self.residual else output), statistics

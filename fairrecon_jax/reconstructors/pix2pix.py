@@ -1,4 +1,6 @@
-"""Pix2Pix: a generator trained on the absolute error and on the judgement of a discriminator that is trained beside it."""
+"""Pix2Pix: a generator trained on the absolute error and on the judgement of a discriminator that
+is trained beside it.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,20 @@ GanLoss = Literal["vanilla", "lsgan"]
 @register("pix2pix")
 @dataclass(frozen=True)
 class Pix2PixReconstructor:
-    """Conditional GAN from the degraded (x) to the original image (y), with generator G and discriminator D.
+    """Conditional GAN from the degraded (x) to the original image (y), with generator G and
+    discriminator D.
 
-    With b(z, t) the loss of logits z against the target t (see `gan_loss`), and means over patches, pixels and (by weight) examples:
+    With b(z, t) the loss of logits z against the target t (see `gan_loss`), and means over patches,
+    pixels and (by weight) examples:
 
       loss of D = (b(D(x, y), 1) + b(D(x, G(x)), 0)) / 2
       loss of G = b(D(x, G(x)), 1) + lambda_l1 |G(x) - y|
 
-    A step updates D first, then G against the updated D, as published; each phase changes parameters and running averages of its own
-    network only (in the published code D's running averages move in the phase of G too; nothing reads them). D takes batch statistics of
-    originals and of outputs in a call each. G's output is evaluated with running averages and without dropout.
+    A step updates D first, then G against the updated D, as published; each phase changes
+    parameters and running averages of its own network only (in the published code D's running
+    averages move in the phase of G too; nothing reads them). D takes batch statistics of originals
+    and of outputs in a call each. G's output is evaluated with running averages and without
+    dropout.
 
     Attributes:
       width: channels of the generator's first halving.
@@ -44,10 +50,12 @@ class Pix2PixReconstructor:
       gan: "vanilla" (cross-entropy) or "lsgan" (squared error).
       lambda_l1: weight of the absolute error (100 in the original, 1000 in the paper).
       dtype: type of the computation, "float32" or "bfloat16"; losses are float32.
-      bn_axis: mapped axis that training steps average statistics and weights over, or None outside of one.
+      bn_axis: mapped axis that training steps average statistics and weights over, or None outside
+        of one.
       name: name in tables.
 
-    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017; Mao et al.,
+    Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
+    Networks", CVPR 2017; Mao et al.,
       "Least Squares Generative Adversarial Networks", ICCV 2017.
     """
 
@@ -71,17 +79,24 @@ class Pix2PixReconstructor:
     @property
     def generator(self) -> pix2pix.Pix2PixGenerator:
         """The network that makes images."""
-        return pix2pix.Pix2PixGenerator(1, self.width, self.downsamplings, self.dropout, self.bn_axis, jnp.dtype(self.dtype))
+        return pix2pix.Pix2PixGenerator(
+            1, self.width, self.downsamplings, self.dropout, self.bn_axis, jnp.dtype(self.dtype)
+        )
 
     @property
     def discriminator(self) -> pix2pix.PatchDiscriminator:
         """The network that judges images."""
-        return pix2pix.PatchDiscriminator(self.disc_width, self.disc_layers, self.bn_axis, jnp.dtype(self.dtype))
+        return pix2pix.PatchDiscriminator(
+            self.disc_width, self.disc_layers, self.bn_axis, jnp.dtype(self.dtype)
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator, then the generator."""
-        return (Phase(DISCRIMINATOR, self.discriminator_loss), Phase(GENERATOR, self.generator_loss))
+        return (
+            Phase(DISCRIMINATOR, self.discriminator_loss),
+            Phase(GENERATOR, self.generator_loss),
+        )
 
     def check(self, size: int) -> None:
         """Checks that both networks can take square images of a size.
@@ -92,20 +107,29 @@ class Pix2PixReconstructor:
         pix2pix.check_size(self.downsamplings, size, size)
         if size < (smallest := pix2pix.smallest_image(self.disc_layers)):
             raise ValueError(
-                f"images of {size} pixels are too small for a discriminator of {self.disc_layers} layers: it needs {smallest}, or fewer "
+                f"images of {size} pixels are too small for a discriminator of "
+                f"{self.disc_layers} layers: it needs {smallest}, or fewer "
                 "disc_layers"
             )
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables of both networks: kernels normal with standard deviation 0.02, as published."""
+        """Fresh variables of both networks: kernels normal with standard deviation 0.02, as
+        published.
+        """
         image = jnp.asarray(batch["image"][:1])
         first, second = jax.random.split(key)
         generator = init_network(self.generator, GENERATOR, first, image, deviation=DEVIATION)
         pair = jnp.concatenate([image, image], axis=-1)
-        discriminator = init_network(self.discriminator, DISCRIMINATOR, second, pair, deviation=DEVIATION)
-        return {kind: {**generator[kind], **discriminator[kind]} for kind in ("params", "batch_stats")}
+        discriminator = init_network(
+            self.discriminator, DISCRIMINATOR, second, pair, deviation=DEVIATION
+        )
+        return {
+            kind: {**generator[kind], **discriminator[kind]} for kind in ("params", "batch_stats")
+        }
 
-    def discriminator_loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
+    def discriminator_loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
         """Half the sum of the losses on originals and on outputs.
 
         Args:
@@ -118,13 +142,20 @@ class Pix2PixReconstructor:
           The scalar; no clean estimate; "real" and "fake" as metrics.
         """
         fake, _ = self._generate(variables, batch, key, train)
-        on_fake, statistics = self._judge(variables, batch, jax.lax.stop_gradient(fake), False, train)
+        on_fake, statistics = self._judge(
+            variables, batch, jax.lax.stop_gradient(fake), False, train
+        )
         seen = {**variables, "batch_stats": statistics}
         on_real, statistics = self._judge(seen, batch, jnp.asarray(batch["image"]), True, train)
-        return 0.5 * (on_real + on_fake), PhaseOutput(None, statistics, {"real": on_real, "fake": on_fake})
+        return 0.5 * (on_real + on_fake), PhaseOutput(
+            None, statistics, {"real": on_real, "fake": on_fake}
+        )
 
-    def generator_loss(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Array, PhaseOutput]:
-        """The discriminator's judgement of outputs as if they were originals, plus the weighted absolute error.
+    def generator_loss(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[Array, PhaseOutput]:
+        """The discriminator's judgement of outputs as if they were originals, plus the weighted
+        absolute error.
 
         Args:
           variables: as made by `init`.
@@ -139,9 +170,13 @@ class Pix2PixReconstructor:
         judged, _ = self._judge(variables, batch, fake, True, train)
         errors = jnp.mean(jnp.abs(fake - batch["image"]), axis=(1, 2, 3))
         l1 = self._mean(errors, batch, train)
-        return judged + self.lambda_l1 * l1, PhaseOutput(fake, statistics, {"gan": judged, "l1": l1})
+        return judged + self.lambda_l1 * l1, PhaseOutput(
+            fake, statistics, {"gan": judged, "l1": l1}
+        )
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
         """Per-example "mse" and "psnr" of the generator's output; see `image_errors`."""
         estimate = self.reconstruct(variables, batch["degraded"], key)
         return {**image_errors(estimate, batch["image"], batch["weight"])}
@@ -150,16 +185,28 @@ class Pix2PixReconstructor:
         """Reconstructions [B, H, W, 1] in [0, 1]; the keys are not used."""
         return apply_network(self.generator, GENERATOR, variables, degraded, train=False)[0]
 
-    def _generate(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[jax.Array, dict[str, Any]]:
+    def _generate(
+        self, variables: Variables, batch: Batch, key: Key, train: bool
+    ) -> tuple[jax.Array, dict[str, Any]]:
         """The generator's output, and the statistics of all networks."""
         keys = example_keys(key, batch["example_id"]) if train and self.dropout else None
-        return apply_network(self.generator, GENERATOR, variables, batch["degraded"], keys, train=train)
+        return apply_network(
+            self.generator, GENERATOR, variables, batch["degraded"], keys, train=train
+        )
 
-    def _judge(self, variables: Variables, batch: Batch, image: Array, real: bool, train: bool) -> tuple[jax.Array, dict[str, Any]]:
-        """The discriminator's loss on images against one target, and the statistics of all networks."""
+    def _judge(
+        self, variables: Variables, batch: Batch, image: Array, real: bool, train: bool
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """The discriminator's loss on images against one target, and the statistics of all
+        networks.
+        """
         pair = jnp.concatenate([jnp.asarray(batch["degraded"]), image], axis=-1)
-        logits, statistics = apply_network(self.discriminator, DISCRIMINATOR, variables, pair, train=train)
-        return self._mean(jnp.mean(gan_loss(self.gan, logits, real), axis=(1, 2, 3)), batch, train), statistics
+        logits, statistics = apply_network(
+            self.discriminator, DISCRIMINATOR, variables, pair, train=train
+        )
+        return self._mean(
+            jnp.mean(gan_loss(self.gan, logits, real), axis=(1, 2, 3)), batch, train
+        ), statistics
 
     def _mean(self, values: jax.Array, batch: Batch, train: bool) -> jax.Array:
         """The weighted mean over examples."""
@@ -169,7 +216,8 @@ class Pix2PixReconstructor:
 def gan_loss(kind: GanLoss, logits: jax.Array, real: bool) -> jax.Array:
     """Loss of each logit z against the target t = 1 (real) or 0.
 
-    "vanilla": cross-entropy, -t ln s(z) - (1 - t) ln(1 - s(z)) with the logistic function s. "lsgan": (z - t)^2.
+    "vanilla": cross-entropy, -t ln s(z) - (1 - t) ln(1 - s(z)) with the logistic function s.
+    "lsgan": (z - t)^2.
 
     Args:
       kind: "vanilla" or "lsgan".

@@ -1,4 +1,6 @@
-"""Tables about the patients: counts per split and group, prevalence of the findings (paper: tables 5 and 6)."""
+"""Tables about the patients: counts per split and group, prevalence of the findings (paper: tables
+5 and 6).
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,19 @@ def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
         return []
     missing = [c for c in ("patient_id", "split") if c not in table.columns]
     if missing:
-        raise ValueError(f"the cohort table lacks the columns {missing}; give one row per example with patient_id and split")
+        raise ValueError(
+            f"the cohort table lacks the columns {missing}; give one row per example with "
+            "patient_id and split"
+        )
     if table.empty:
         return []
     return [counts(spec, table), prevalence(spec, table)]
 
 
 def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
-    """(attribute, group, rows) for everyone, each group and the unknown of each attribute that the table has."""
+    """(attribute, group, rows) for everyone, each group and the unknown of each attribute that the
+    table has.
+    """
     found = [("", "everyone", np.ones(len(table), bool))]
     for attribute in spec.attributes:
         if attribute.name in table.columns:
@@ -65,14 +72,24 @@ def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
         for split in splits:
             mine = table[rows & (table["split"] == split).to_numpy()]
             of = max(int((table["split"] == split).sum()), 1)
-            record += [int(mine["patient_id"].nunique()), f"{len(mine):,} ({100 * len(mine) / of:.1f} %)"]
+            record += [
+                int(mine["patient_id"].nunique()),
+                f"{len(mine):,} ({100 * len(mine) / of:.1f} %)",
+            ]
         records.append(record)
     images = "slices" if spec.modality == "mri" else "images"
-    frame = pd.DataFrame(records, columns=pd.Index(["attribute", "group", *["patients", images] * len(splits)]))
+    frame = pd.DataFrame(
+        records, columns=pd.Index(["attribute", "group", *["patients", images] * len(splits)])
+    )
     spans = (("", 2), *((SPLITS.get(s, s), 2) for s in splits))
-    caption = f"Patients and {images} per split; percentages are shares of the {images} of the split. No patient is in two splits."
+    caption = (
+        f"Patients and {images} per split; percentages are shares of the {images} of the "
+        "split. No patient is in two splits."
+    )
     if not disjoint(table):
-        caption = f"Patients and {images} per split. Warning: some patients are in more than one split."
+        caption = (
+            f"Patients and {images} per split. Warning: some patients are in more than one split."
+        )
     return Table("cohort_counts", "Who is in the study", caption, frame, spans, labels=2)
 
 
@@ -82,19 +99,37 @@ def disjoint(table: pd.DataFrame) -> bool:
 
 
 def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
-    """Share of examples with each finding per group in the test split (all splits where there is none)."""
+    """Share of examples with each finding per group in the test split (all splits where there is
+    none).
+    """
     tested = table[table["split"] == "test"] if (table["split"] == "test").any() else table
     where = "the test split" if (table["split"] == "test").any() else "all splits"
     groups = members(spec, tested)
     tasks = [t for t in spec.tasks if t.name in table.columns]
-    records = [[t.title or t.name, *(share(t, tested[rows]) for _, _, rows in groups)] for t in tasks]
+    records = [
+        [t.title or t.name, *(share(t, tested[rows]) for _, _, rows in groups)] for t in tasks
+    ]
     frame = pd.DataFrame(records, columns=pd.Index(["diagnosis", *(g for _, g, _ in groups)]))
     caption = (
-        f"Share in {where} with the finding (delineations: share with any true pixel); in brackets how many have it of how many are known. "
+        f"Share in {where} with the finding (delineations: share with any true pixel); in "
+        "brackets how many have it of how many are known. "
         "Unknown labels count neither way."
     )
-    spans = (("", 1), *(span(a, sum(n == a.name for n, _, _ in groups)) for a in (Attribute("", ("everyone",)), *spec.attributes)))
-    return Table("cohort_prevalence", "How common each finding is", caption, frame, tuple(s for s in spans if s[1]), folded=len(groups) > 6)
+    spans = (
+        ("", 1),
+        *(
+            span(a, sum(n == a.name for n, _, _ in groups))
+            for a in (Attribute("", ("everyone",)), *spec.attributes)
+        ),
+    )
+    return Table(
+        "cohort_prevalence",
+        "How common each finding is",
+        caption,
+        frame,
+        tuple(s for s in spans if s[1]),
+        folded=len(groups) > 6,
+    )
 
 
 def span(attribute: Attribute, width: int) -> tuple[str, int]:

@@ -16,7 +16,9 @@ from fairrecon_jax.report.figures.drawing import RC
 
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
-    """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the first drawing settles the layout."""
+    """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the
+    first drawing settles the layout.
+    """
     with mpl.rc_context(RC):
         return _drawn(figure, kind, dpi)
 
@@ -29,9 +31,13 @@ def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         figure.set_layout_engine("none")
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(stream, format="PNG", dpi=(dpi, dpi))
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
+            stream, format="PNG", dpi=(dpi, dpi)
+        )
     elif kind == "pdf":
-        FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        FigureCanvasPdf(figure).print_pdf(
+            stream, metadata={"CreationDate": None, "Producer": None, "Creator": None}
+        )
     else:
         raise ValueError(f"a figure is written as png or pdf, not {kind!r}")
     return stream.getvalue()

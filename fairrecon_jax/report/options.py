@@ -35,29 +35,35 @@ class ReportOptions:
         if not 50 <= self.dpi <= 600:
             raise ValueError(f"ReportOptions.dpi must lie in 50..600, got {self.dpi}")
         if self.max_examples < 0:
-            raise ValueError(f"ReportOptions.max_examples must not be negative, got {self.max_examples}")
+            raise ValueError(
+                f"ReportOptions.max_examples must not be negative, got {self.max_examples}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class ExamplePanel:
-    """One example as original, degraded and reconstructed image, with what the diagnosis made of it.
+    """One example as original, degraded and reconstructed image, with what the diagnosis made of
+    it.
 
     Attributes:
       level: the degradation level of the degraded image.
       original: [H, W] or [H, W, 1] float in [0, 1].
       degraded: same shape as `original`.
-      reconstructions: reconstructor name -> image of the same shape; a mitigated one is named "reconstructor + mitigation".
+      reconstructions: reconstructor name -> image of the same shape; a mitigated one is named
+        "reconstructor + mitigation".
       truth: binary mask [H, W], or None.
       mask_original: the mask predicted on the original, or None.
       masks_reconstructed: reconstructor name -> mask predicted on its reconstruction.
-      scores_original: task name -> score in [0, 1] (classification) or Dice (segmentation) of the original.
+      scores_original: task name -> score in [0, 1] (classification) or Dice (segmentation) of the
+        original.
       scores_reconstructed: reconstructor name -> the same of its reconstruction.
       labels: classification task name -> 0, 1 or NaN (unknown).
       thresholds: task name -> decision threshold, where one is known.
       attention_task: the classification task whose Grad-CAM maps are given, "" for none.
       attention_original: [H, W] Grad-CAM map of the original, at least 0, or None.
       attention_reconstructed: reconstructor name -> the same of its reconstruction.
-      degraded_levels: level -> degraded image of the same shape, where other levels are to be shown too.
+      degraded_levels: level -> degraded image of the same shape, where other levels are to be shown
+        too.
       caption: words for the reader, without identifiers (e.g. "woman over 58").
       identifier: the example's name; printed only where the options ask for identifiers.
     """
@@ -70,7 +76,9 @@ class ExamplePanel:
     mask_original: np.ndarray | None = None
     masks_reconstructed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     scores_original: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    scores_reconstructed: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    scores_reconstructed: Mapping[str, Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
     labels: Mapping[str, float] = dataclasses.field(default_factory=dict)
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     attention_task: str = ""
@@ -87,12 +95,21 @@ class ExamplePanel:
           ValueError: a picture has another shape than `original`; the message names it.
         """
         want = np.shape(self.original)[:2]
-        pictures = {"degraded": self.degraded, "truth": self.truth, "mask_original": self.mask_original}
+        pictures = {
+            "degraded": self.degraded,
+            "truth": self.truth,
+            "mask_original": self.mask_original,
+        }
         pictures["attention_original"] = self.attention_original
         pictures |= {f"reconstructions[{k!r}]": v for k, v in self.reconstructions.items()}
         pictures |= {f"masks_reconstructed[{k!r}]": v for k, v in self.masks_reconstructed.items()}
-        pictures |= {f"attention_reconstructed[{k!r}]": v for k, v in self.attention_reconstructed.items()}
+        pictures |= {
+            f"attention_reconstructed[{k!r}]": v for k, v in self.attention_reconstructed.items()
+        }
         pictures |= {f"degraded_levels[{k!r}]": v for k, v in self.degraded_levels.items()}
         for name, picture in pictures.items():
             if picture is not None and np.shape(picture)[:2] != want:
-                raise ValueError(f"ExamplePanel.{name} has shape {np.shape(picture)}, the original {np.shape(self.original)}")
+                raise ValueError(
+                    f"ExamplePanel.{name} has shape {np.shape(picture)}, the original "
+                    f"{np.shape(self.original)}"
+                )

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from fairrecon_jax.report import cohort
-from fairrecon_jax.report.figures import comparison, forest, gaps, groups, mitigations, panels, quality
+from fairrecon_jax.report.figures import (
+    comparison,
+    forest,
+    gaps,
+    groups,
+    mitigations,
+    panels,
+    quality,
+)
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
@@ -43,7 +51,8 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
         "images",
         "Image quality",
-        "How close the reconstructions come to the original images. A close image can still lose what a "
+        "How close the reconstructions come to the original images. A close image can "
+        "still lose what a "
         "diagnosis needs, and the other way round.",
         "The tables hold no image metric.",
         (quality.image_quality, sheets.image_gaps),
@@ -51,7 +60,8 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
         "diagnosis",
         "Diagnosis in all patients together",
-        "Whether the diagnosis made from reconstructions is as good as the same diagnosis made from the "
+        "Whether the diagnosis made from reconstructions is as good as the same "
+        "diagnosis made from the "
         "originals, before groups are told apart.",
         "No diagnosis has a score.",
         (quality.task_performance, quality.task_change, sheets.performance),
@@ -67,7 +77,8 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
         "gaps",
         "Change of the gaps",
-        "Whether reconstruction widened or narrowed the gaps between patient groups, for which diagnosis, by "
+        "Whether reconstruction widened or narrowed the gaps between patient groups, for "
+        "which diagnosis, by "
         "which attribute, and how sure that is.",
         "The tables hold no change of a gap between groups.",
         (
@@ -84,7 +95,8 @@ PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
     (
         "groups",
         "Group by group",
-        "A gap is a difference of two groups. Here is each group by itself, with the number of people behind it.",
+        "A gap is a difference of two groups. Here is each group by itself, with the "
+        "number of people behind it.",
         "No result was computed for single groups.",
         (groups.group_performances, groups.group_changes, groups.intersections),
     ),
@@ -111,18 +123,41 @@ def first_figures(findings: Findings) -> list[Drawing]:
     return [d for d in (quality.overview(findings), forest.overview(findings)) if d is not None]
 
 
-def sections(findings: Findings, table: pd.DataFrame, examples: Sequence[ExamplePanel], options: ReportOptions) -> list[Section]:
+def sections(
+    findings: Findings,
+    table: pd.DataFrame,
+    examples: Sequence[ExamplePanel],
+    options: ReportOptions,
+) -> list[Section]:
     """All sections with figures or tables, in the order of the page."""
     parts = [*PARTS, MITIGATION] if findings.mitigations != ["none"] else PARTS
-    found = [Section(key, title, intro, gather(findings, made), empty) for key, title, intro, empty, made in parts]
+    found = [
+        Section(key, title, intro, gather(findings, made), empty)
+        for key, title, intro, empty, made in parts
+    ]
     shown = tuple(panels.drawings(findings, examples, options))
-    found.append(Section("examples", "Examples", EXAMPLES, shown, "No example images were handed to this report."))
+    found.append(
+        Section(
+            "examples", "Examples", EXAMPLES, shown, "No example images were handed to this report."
+        )
+    )
     people = tuple(cohort.sheets(findings.spec, table))
-    found.append(Section("cohort", "The patients", PATIENTS, people, "No table of the cohort was handed to this report."))
+    found.append(
+        Section(
+            "cohort",
+            "The patients",
+            PATIENTS,
+            people,
+            "No table of the cohort was handed to this report.",
+        )
+    )
     return found
 
 
-EXAMPLES = "Single images, chosen to show what the methods do. They illustrate; the evidence is in the tables."
+EXAMPLES = (
+    "Single images, chosen to show what the methods do. They illustrate; the evidence is in "
+    "the tables."
+)
 PATIENTS = "Who was studied: a result holds for patients like these."
 
 

@@ -1,4 +1,6 @@
-"""Reading the assessment's long tables: validation, order and the rows that a figure or sentence is about."""
+"""Reading the assessment's long tables: validation, order and the rows that a figure or sentence is
+about.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ CROSS = re.compile(r"\s+[x×&]\s+|\s*[×&]\s*")
 
 
 def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Checks the columns of a long table and gives every column one type: empty text is "", the mitigation of plain rows "none".
+    """Checks the columns of a long table and gives every column one type: empty text is "", the
+    mitigation of plain rows "none".
 
     Args:
       frame: a long table with the columns of the assessment.
@@ -48,7 +51,10 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
     if missing:
-        raise ValueError(f"the {name} table lacks the columns {missing}; write it with fairrecon_jax.assessment.run")
+        raise ValueError(
+            f"the {name} table lacks the columns {missing}; write it with "
+            "fairrecon_jax.assessment.run"
+        )
     text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
     numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
     out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)
@@ -59,9 +65,11 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value, a verdict only where all agree.
+    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value,
+    a verdict only where all agree.
 
-    The group and label of a gap's row, where it changed most, and the reason are results like the verdict: "" where seeds disagree.
+    The group and label of a gap's row, where it changed most, and the reason are results like the
+    verdict: "" where seeds disagree.
     """
     whole = frame["metric"].isin(GAPS)
     keys = [frame[c].mask(whole, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
@@ -69,11 +77,25 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     if not again.any():
         return frame
     rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in KEYS}
-    rules |= dict.fromkeys(("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean")
-    rules |= {"ci_low": "min", "ci_high": "max", "p_value": "max", "p_adjusted": "max", "mde": "max", "std_error": "max"}
+    rules |= dict.fromkeys(
+        ("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean"
+    )
+    rules |= {
+        "ci_low": "min",
+        "ci_high": "max",
+        "p_value": "max",
+        "p_adjusted": "max",
+        "mde": "max",
+        "std_error": "max",
+    }
     merged = frame[again].groupby([key[again] for key in keys], dropna=False, sort=False)
     rows = merged.agg(rules).reset_index()
-    for column, differing in {"verdict": "differs between seeds", "reason": "", "group": "", "label_stratum": ""}.items():
+    for column, differing in {
+        "verdict": "differs between seeds",
+        "reason": "",
+        "group": "",
+        "label_stratum": "",
+    }.items():
         rows[column] = np.where(merged[column].nunique() <= 1, merged[column].first(), differing)
     return pd.concat([frame[~again], rows], ignore_index=True)[list(frame.columns)]
 
@@ -108,13 +130,16 @@ class Findings:
         comparison: pd.DataFrame | None = None,
         sweep: pd.DataFrame | None = None,
     ) -> Findings:
-        """Validates both tables; where `convention` was not computed, the first one that was is shown.
+        """Validates both tables; where `convention` was not computed, the first one that was is
+        shown.
 
         Raises:
           ValueError: a column is missing.
         """
         performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
-        present = [c for frame in (fairness, performance) for c in frame["convention"].unique() if c]
+        present = [
+            c for frame in (fairness, performance) for c in frame["convention"].unique() if c
+        ]
         convention = ALIASES.get(convention, convention)
         shown = convention if convention in present or not present else present[0]
         return cls(spec, performance, fairness, shown, comparison, sweep)
@@ -122,43 +147,77 @@ class Findings:
     @functools.cached_property
     def conventions(self) -> list[str]:
         """All conventions of the two tables, the shown one first."""
-        found = {c for frame in (self.performance, self.fairness) for c in frame["convention"].unique() if c}
+        found = {
+            c
+            for frame in (self.performance, self.fairness)
+            for c in frame["convention"].unique()
+            if c
+        }
         return sorted(found, key=lambda c: (c != self.convention, c))
 
     @functools.cached_property
     def levels(self) -> list[float]:
-        """Levels present in the tables, in the order of the specification (mildest first), then others."""
-        found = {float(v) for frame in (self.performance, self.fairness) for v in frame["level"].dropna().unique()}
+        """Levels present in the tables, in the order of the specification (mildest first), then
+        others.
+        """
+        found = {
+            float(v)
+            for frame in (self.performance, self.fairness)
+            for v in frame["level"].dropna().unique()
+        }
         known = [float(v) for v in self.spec.degradation.levels if float(v) in found]
-        return known + sorted(found - set(known), reverse=self.spec.degradation.kind == "xray_low_dose")
+        return known + sorted(
+            found - set(known), reverse=self.spec.degradation.kind == "xray_low_dose"
+        )
 
     @functools.cached_property
     def reconstructors(self) -> list[str]:
-        """Reconstructors present, known ones in their usual order with their variants behind them, `identity` last."""
-        found = [r for frame in (self.performance, self.fairness) for r in frame["reconstructor"].unique() if r and r != "original"]
+        """Reconstructors present, known ones in their usual order with their variants behind them,
+        `identity` last.
+        """
+        found = [
+            r
+            for frame in (self.performance, self.fairness)
+            for r in frame["reconstructor"].unique()
+            if r and r != "original"
+        ]
         return sorted(dict.fromkeys(found), key=style.rank)
 
     @functools.cached_property
     def mitigations(self) -> list[str]:
         """Mitigations present, "none" first."""
-        found = {m for frame in (self.performance, self.fairness) for m in frame["mitigation"].unique()}
+        found = {
+            m for frame in (self.performance, self.fairness) for m in frame["mitigation"].unique()
+        }
         return sorted(found, key=lambda m: (m != "none", m)) or ["none"]
 
     @functools.cached_property
     def seeds(self) -> list[int]:
         """Seeds present in the tables."""
-        found = {v for frame in (self.performance, self.fairness) for v in frame["seed"].dropna().unique()}
+        found = {
+            v
+            for frame in (self.performance, self.fairness)
+            for v in frame["seed"].dropna().unique()
+        }
         return sorted(int(v) for v in found)
 
     @functools.cached_property
     def has_originals(self) -> bool:
         """Whether any score of a diagnosis on original images is in the tables."""
         rows = self.performance
-        return bool(((rows["version"] == "original") & (rows["metric"] != "threshold") & rows["value"].notna()).any())
+        return bool(
+            (
+                (rows["version"] == "original")
+                & (rows["metric"] != "threshold")
+                & rows["value"].notna()
+            ).any()
+        )
 
     @functools.cached_property
     def headline_level(self) -> float:
-        """The level at which group gaps are the headline: the specification's, or the mildest one present."""
+        """The level at which group gaps are the headline: the specification's, or the mildest one
+        present.
+        """
         wanted = float(self.spec.degradation.headline_level)
         return wanted if wanted in self.levels or not self.levels else self.levels[0]
 
@@ -187,7 +246,9 @@ class Findings:
         return (task.title or task.name) if task else name
 
     def groups(self, attribute: str) -> list[str]:
-        """Groups of an attribute in the specification's order; of an intersection in the order of the tables."""
+        """Groups of an attribute in the specification's order; of an intersection in the order of
+        the tables.
+        """
         known = next((list(a.groups) for a in self.spec.attributes if a.name == attribute), None)
         if known is not None:
             return known
@@ -208,10 +269,18 @@ class Findings:
 
     @functools.cached_property
     def intersections(self) -> list[str]:
-        """Attributes of the tables that combine attributes of the specification, such as "sex x race"."""
-        names = [a for frame in (self.performance, self.fairness) for a in frame["attribute"].unique()]
+        """Attributes of the tables that combine attributes of the specification, such as "sex x
+        race".
+        """
+        names = [
+            a for frame in (self.performance, self.fairness) for a in frame["attribute"].unique()
+        ]
         known = set(self.attributes)
-        return [a for a in dict.fromkeys(names) if a not in known and len(CROSS.split(a)) > 1 and set(CROSS.split(a)) <= known]
+        return [
+            a
+            for a in dict.fromkeys(names)
+            if a not in known and len(CROSS.split(a)) > 1 and set(CROSS.split(a)) <= known
+        ]
 
     def methods(self, rows: pd.DataFrame) -> list[tuple[str, str]]:
         """Pairs (reconstructor, mitigation) that occur in the rows, in the report's order."""
@@ -233,12 +302,16 @@ class Findings:
         return {"performance": self._show(self.performance), "fairness": self._show(self.fairness)}
 
     def _show(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the shown convention, of one threshold rule and of the unit that the task is judged by, seeds merged."""
+        """Rows of the shown convention, of one threshold rule and of the unit that the task is
+        judged by, seeds merged.
+        """
         rows = frame[frame["convention"].isin([self.convention, ""])]
         ruled = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
         if ruled.nunique() > 1:
             rows = rows[rows["threshold_rule"].isin(["", ruled.iloc[0]])]
-        unit = {t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks} | {"": "image"}
+        unit = {
+            t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks
+        } | {"": "image"}
         matches = rows["unit"] == rows["task"].map(unit).fillna("image")
         has = matches.groupby([rows["task"], rows["metric"]]).transform("any")
         rows = merge_seeds(rows[matches | ~has])
@@ -266,9 +339,19 @@ class Findings:
         return self.pick(which, version="change", **wanted)
 
     def gap_changes(self, **wanted: object) -> pd.DataFrame:
-        """Change rows of each task's own headline gap (EODD or SER) by the attributes of the specification, at the headline level."""
+        """Change rows of each task's own headline gap (EODD or SER) by the attributes of the
+        specification, at the headline level.
+        """
         metrics = sorted({gap_metric(t) for t in self.spec.tasks})
-        rows = self.change_rows("fairness", **{"metric": metrics, "attribute": self.attributes, "level": self.headline_level, **wanted})
+        rows = self.change_rows(
+            "fairness",
+            **{
+                "metric": metrics,
+                "attribute": self.attributes,
+                "level": self.headline_level,
+                **wanted,
+            },
+        )
         own = {t.name: gap_metric(t) for t in self.spec.tasks}
         return rows[rows["metric"] == rows["task"].map(own)]
 

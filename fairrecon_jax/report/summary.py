@@ -14,22 +14,35 @@ from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.figures.quality import mean_scores
 from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
 
-WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {"differs between seeds": "the seeds disagree"}
+WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {
+    "differs between seeds": "the seeds disagree"
+}
 FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")
 
 
 def listing(names: list[str]) -> str:
     """Names as they stand in a sentence: "a", "a and b", "a, b and c"."""
-    return "" if not names else names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+    return (
+        ""
+        if not names
+        else names[0]
+        if len(names) == 1
+        else ", ".join(names[:-1]) + " and " + names[-1]
+    )
 
 
 def plural(count: int, word: str) -> str:
     """A count with its noun: "1 gap", "3 gaps"."""
-    return f"{count:,} {word if count == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+    return (
+        f"{count:,} "
+        f"{word if count == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+    )
 
 
 def sentences(findings: Findings) -> list[tuple[str, str]]:
-    """(heading, text): what was compared, what happened to diagnosis, whose gap changed and how sure that is."""
+    """(heading, text): what was compared, what happened to diagnosis, whose gap changed and how
+    sure that is.
+    """
     return [
         ("What was compared", compared(findings)),
         ("What happened to diagnosis", diagnosis(findings)),
@@ -42,41 +55,81 @@ def compared(findings: Findings) -> str:
     spec = findings.spec
     methods = listing([findings.looks[r].name for r in findings.reconstructors if r != "identity"])
     plain = "from the degraded image itself" if "identity" in findings.reconstructors else ""
-    sources = " and ".join(filter(None, [f"from its reconstruction by {methods}" if methods else "", plain]))
+    sources = " and ".join(
+        filter(None, [f"from its reconstruction by {methods}" if methods else "", plain])
+    )
     if not sources:
-        return f"On {spec.title}, nothing could be compared: the tables hold no reconstruction method."
+        return (
+            f"On {spec.title}, nothing could be compared: the tables hold no reconstruction method."
+        )
     kinds = {"classification": "finding", "segmentation": "delineation"}
-    tasks = [plural(n, word) for kind, word in kinds.items() if (n := sum(t.kind == kind for t in spec.tasks))]
-    levels = listing([style.level_name(v, spec.degradation) for v in findings.levels]) or "an unknown level"
+    tasks = [
+        plural(n, word)
+        for kind, word in kinds.items()
+        if (n := sum(t.kind == kind for t in spec.tasks))
+    ]
+    levels = (
+        listing([style.level_name(v, spec.degradation) for v in findings.levels])
+        or "an unknown level"
+    )
     extra = [style.mitigation_name(m) for m in findings.mitigations if m != "none"]
     mitigated = f", with and without mitigation ({listing(extra)})" if extra else ""
-    rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"])
+    rows = findings.pick(
+        "performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"]
+    )
     most = rows["n_patients"].max()
     who = f" ({int(most):,} patients)" if known(most) else ""
     at = f"{mitigated}, at {spec.degradation.unit} {levels}"
     if not findings.has_originals:
         alone = "no diagnosis of an original image is in the tables"
-        return f"On {spec.title}{who}, the diagnosis ({listing(tasks)}) of each image was made {sources}{at}; {alone}."
-    return f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each original image and once {sources}{at}."
+        return (
+            f"On {spec.title}{who}, the diagnosis ({listing(tasks)}) of each image was made "
+            f"{sources}{at}; {alone}."
+        )
+    return (
+        f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each "
+        f"original image and once {sources}{at}."
+    )
 
 
 def diagnosis(findings: Findings) -> str:
-    """The second sentence: mean task scores before and after at the headline level, and the verdicts on all patients together."""
+    """The second sentence: mean task scores before and after at the headline level, and the
+    verdicts on all patients together.
+    """
     at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
-    rows = findings.pick("performance", metric=["auroc", "dice"], attribute="", level=[findings.headline_level, math.nan])
+    rows = findings.pick(
+        "performance",
+        metric=["auroc", "dice"],
+        attribute="",
+        level=[findings.headline_level, math.nan],
+    )
     rows = findings.plain(rows[rows["task"] != ""])
     parts = []
     for metric in ("auroc", "dice"):
-        versions = rows[(rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])].dropna(subset=["value"])
+        versions = rows[
+            (rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])
+        ].dropna(subset=["value"])
         mean, base, tasks = mean_scores(versions)
         if known(base):
-            moved = [f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}" for r in each(ordered(findings, mean))]
+            moved = [
+                f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}"
+                for r in each(ordered(findings, mean))
+            ]
             several = sum(task_metric(t) == metric for t in findings.spec.tasks) > 1
-            alone = style.metric_name(metric) + (f" of {findings.task_title(tasks[0])}" if several else "")
-            what = f"mean {style.metric_name(metric)} of {len(tasks)} tasks" if len(tasks) > 1 else alone
+            alone = style.metric_name(metric) + (
+                f" of {findings.task_title(tasks[0])}" if several else ""
+            )
+            what = (
+                f"mean {style.metric_name(metric)} of {len(tasks)} tasks"
+                if len(tasks) > 1
+                else alone
+            )
             parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
     if not parts:
-        return f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a score by every method on both versions."
+        return (
+            f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a "
+            "score by every method on both versions."
+        )
     return f"{at}, {'; '.join(parts)}; {overall_verdicts(rows)}."
 
 
@@ -94,8 +147,13 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
         return "no test of these changes is in the tables, so they may be chance"
     real = rows[[changed(v) for v in rows["verdict"]]]
     worse, better = int((real["change"] < 0).sum()), int((real["change"] > 0).sum())
-    unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(rows["verdict"].str.startswith("differs").sum())
-    words = f"of {plural(len(rows), 'single change')}, {worse} {be(worse)} a loss and {better} a gain beyond chance"
+    unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(
+        rows["verdict"].str.startswith("differs").sum()
+    )
+    words = (
+        f"of {plural(len(rows), 'single change')}, {worse} {be(worse)} a loss and {better} a "
+        "gain beyond chance"
+    )
     return words + (f", and {unknown} could not be judged" if unknown else "")
 
 
@@ -105,97 +163,179 @@ def be(count: int) -> str:
 
 
 def gaps(findings: Findings) -> str:
-    """The third sentence: verdicts about the gaps at the headline level, the clearest change by name, and what could have been missed."""
+    """The third sentence: verdicts about the gaps at the headline level, the clearest change by
+    name, and what could have been missed.
+    """
     rows = findings.plain(findings.gap_changes())
     at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
     if rows.empty:
-        return "Whether the gap of any group changed could not be estimated: the tables hold no gap between groups."
+        return (
+            "Whether the gap of any group changed could not be estimated: the tables hold no "
+            "gap between groups."
+        )
     if (rows["verdict"] == "").all():
-        return f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was run, so no change can be told from chance."
+        return (
+            f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was "
+            "run, so no change can be told from chance."
+        )
     judged = rows[~rows["verdict"].isin(["", *WHY])]
     left = len(rows) - len(judged)
     if judged.empty:
-        return f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged: {why_unjudged(rows)}."
+        return (
+            f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged: "
+            f"{why_unjudged(rows)}."
+        )
     real = judged[[changed(v) for v in judged["verdict"]]]
     unjudged = f" ({left} more could not be judged)" if left else ""
     miss = missable(judged[judged["verdict"] == "within chance"])
-    hidden = f"; a true change below about {miss:.2f} (median) would often go unseen" if known(miss) else ""
+    hidden = (
+        f"; a true change below about {miss:.2f} (median) would often go unseen"
+        if known(miss)
+        else ""
+    )
     if real.empty:
-        none = f"none of the {plural(len(judged), 'gap')} between groups changed by more than chance{unjudged}"
+        none = (
+            f"none of the {plural(len(judged), 'gap')} between groups changed by more than "
+            f"chance{unjudged}"
+        )
         return f"{at}, {none}; this does not show that groups are served alike{hidden}."
     counts = [
-        f"{int((real['verdict'] == v).sum())} {v}" for v in ("widened", "narrowed", "reversed", "shifted") if (real["verdict"] == v).any()
+        f"{int((real['verdict'] == v).sum())} {v}"
+        for v in ("widened", "narrowed", "reversed", "shifted")
+        if (real["verdict"] == v).any()
     ]
-    some = f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than chance{unjudged}"
+    some = (
+        f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than "
+        f"chance{unjudged}"
+    )
     return f"{at}, {some}, most clearly {clearest(findings, real)}{hidden}."
 
 
 def in_practice(findings: Findings) -> str:
-    """The clearest loss of diagnosis, and the clearest change between groups, in numbers out of a hundred; "" where nothing has any.
+    """The clearest loss of diagnosis, and the clearest change between groups, in numbers out of a
+    hundred; "" where nothing has any.
 
-    Every number stands in the tables; this picks the one to read first and says whether chance explains it.
+    Every number stands in the tables; this picks the one to read first and says whether chance
+    explains it.
     """
-    rows = findings.plain(findings.change_rows("performance", attribute="", level=findings.headline_level))
-    rows = rows[(rows["task"] != "") & (rows["reconstructor"] != "identity")].dropna(subset=["change", "original", "reconstructed"])
-    rows = next((part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty), rows.iloc[:0])
+    rows = findings.plain(
+        findings.change_rows("performance", attribute="", level=findings.headline_level)
+    )
+    rows = rows[(rows["task"] != "") & (rows["reconstructor"] != "identity")].dropna(
+        subset=["change", "original", "reconstructed"]
+    )
+    rows = next(
+        (part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty),
+        rows.iloc[:0],
+    )
     if rows.empty:
         return ""
-    real = rows[[changed(v) and c < 0 for v, c in zip(rows["verdict"], rows["change"], strict=True)]]
+    real = rows[
+        [changed(v) and c < 0 for v, c in zip(rows["verdict"], rows["change"], strict=True)]
+    ]
     row = (real if not real.empty else rows).sort_values("change", kind="stable").iloc[0]
     before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
-    title, how = findings.task_title(row["task"]), findings.method_phrase(row["reconstructor"], row["mitigation"])
+    title, how = (
+        findings.task_title(row["task"]),
+        findings.method_phrase(row["reconstructor"], row["mitigation"]),
+    )
     pairs = f"of {plural(len(rows), 'pair')} of diagnosis and method"
-    chance = f"the largest loss beyond chance {pairs}" if not real.empty else f"the least favourable {pairs}, {unproven(row['verdict'])}"
+    chance = (
+        f"the largest loss beyond chance {pairs}"
+        if not real.empty
+        else f"the least favourable {pairs}, {unproven(row['verdict'])}"
+    )
     at = style.level_phrase(findings.headline_level, findings.spec.degradation)
     if row["metric"] == "dice":
-        text = f"At {at}, {title} as outlined overlaps with the true region by {before} of 100 on originals and {after} {how}: {chance}."
+        text = (
+            f"At {at}, {title} as outlined overlaps with the true region by {before} of 100 "
+            f"on originals and {after} {how}: {chance}."
+        )
     else:
         who = "patients who have" if row["unit"] == "patient" else "images that show"
-        text = f"At {at}, of 100 {who} {title}, {before} are called positive on originals and {after} {how}: {chance}."
+        text = (
+            f"At {at}, of 100 {who} {title}, {before} are called positive on originals and "
+            f"{after} {how}: {chance}."
+        )
     return f"{text} {group_numbers(findings)}"
 
 
 def unproven(verdict: str) -> str:
     """What is to be thought of a change without a verdict that it is real."""
-    return "a difference that chance alone can make" if verdict == "within chance" else "without a verdict"
+    return (
+        "a difference that chance alone can make"
+        if verdict == "within chance"
+        else "without a verdict"
+    )
 
 
 def group_numbers(findings: Findings) -> str:
-    """The clearest changed gap as the rates of its groups before and after; a plain sentence where no gap changed."""
+    """The clearest changed gap as the rates of its groups before and after; a plain sentence where
+    no gap changed.
+    """
     rows = findings.plain(findings.gap_changes())
     real = rows[[changed(v) for v in rows["verdict"]]]
     if real.empty:
-        return "No group was shown to lose more than another; that is not proof that all are served alike."
+        return (
+            "No group was shown to lose more than another; that is not proof that all are "
+            "served alike."
+        )
     row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
-    stem = "dice" if row["metric"] == "ser" else "specificity" if row["label_stratum"] in ("negative", "0", "0.0") else "sensitivity"
+    stem = (
+        "dice"
+        if row["metric"] == "ser"
+        else "specificity"
+        if row["label_stratum"] in ("negative", "0", "0.0")
+        else "sensitivity"
+    )
     groups = findings.pick(
-        "performance", task=row["task"], attribute=row["attribute"], metric=stem, level=[findings.headline_level, math.nan]
+        "performance",
+        task=row["task"],
+        attribute=row["attribute"],
+        metric=stem,
+        level=[findings.headline_level, math.nan],
     )
     parts = []
     for group in findings.groups(row["attribute"]):
         mine = groups[groups["group"] == group]
-        own = mine[(mine["reconstructor"] == row["reconstructor"]) & (mine["mitigation"] == row["mitigation"])]
+        own = mine[
+            (mine["reconstructor"] == row["reconstructor"])
+            & (mine["mitigation"] == row["mitigation"])
+        ]
         before, after = one(mine, version="original"), one(own, version="reconstructed")
         if before is not None and after is not None and known(before["value"], after["value"]):
             parts.append(f"{group} {round(100 * before['value'])} to {round(100 * after['value'])}")
-    what = f"The gap by {row['attribute']} in {findings.task_title(row['task'])} {row['verdict']} beyond chance"
+    what = (
+        f"The gap by {row['attribute']} in {findings.task_title(row['task'])} "
+        f"{row['verdict']} beyond chance"
+    )
     how = findings.method_phrase(row["reconstructor"], row["mitigation"])
-    return f"{what} {how}" + (f": {style.metric_name(stem)} out of 100, {listing(parts)}." if parts else ".")
+    return f"{what} {how}" + (
+        f": {style.metric_name(stem)} out of 100, {listing(parts)}." if parts else "."
+    )
 
 
 def why_unjudged(rows: pd.DataFrame, most: int = 120) -> str:
-    """Why no row could be judged: the reason that all share where it is short, else what each verdict means, in whole words."""
+    """Why no row could be judged: the reason that all share where it is short, else what each
+    verdict means, in whole words.
+    """
     shared = set(rows["reason"].str.rstrip("."))
     if len(shared) == 1 and 0 < len(reason := shared.pop()) <= most:
         return reason
     found = [FEW.search(r) for r in rows.loc[rows["verdict"] == "not estimable", "reason"]]
     few = {match.group() if match.group(1) else "too few patients" for match in found if match}
-    named = {"not estimable": f"{few.pop()} in the groups to be compared"} if len(few) == 1 and all(found) else {}
+    named = (
+        {"not estimable": f"{few.pop()} in the groups to be compared"}
+        if len(few) == 1 and all(found)
+        else {}
+    )
     return listing([words for v, words in (WHY | named).items() if (rows["verdict"] == v).any()])
 
 
 def missable(rows: pd.DataFrame) -> float:
-    """What a change within chance may hide: the median detectable change, NaN where none was computed."""
+    """What a change within chance may hide: the median detectable change, NaN where none was
+    computed.
+    """
     return float(rows["mde"].dropna().median()) if rows["mde"].notna().any() else math.nan
 
 
@@ -203,12 +343,21 @@ def clearest(findings: Findings, rows: pd.DataFrame) -> str:
     """The changed gap with the smallest p-value, in words."""
     row = rows.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
     metric = style.metric_name(row["metric"])
-    values = f"{metric} {row['original']:.2f} to {row['reconstructed']:.2f}" if known(row["original"], row["reconstructed"]) else metric
+    values = (
+        f"{metric} {row['original']:.2f} to {row['reconstructed']:.2f}"
+        if known(row["original"], row["reconstructed"])
+        else metric
+    )
     bounds = (
-        f", 95% interval of the change {signed(row['ci_low'])} to {signed(row['ci_high'])}" if known(row["ci_low"], row["ci_high"]) else ""
+        f", 95% interval of the change {signed(row['ci_low'])} to {signed(row['ci_high'])}"
+        if known(row["ci_low"], row["ci_high"])
+        else ""
     )
     p = f", adjusted p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
     stratum = stratum_phrase(row["label_stratum"]) if row["label_stratum"] else "patients"
     where = f", most among {stratum} in the group {row['group']}" if row["group"] else ""
     method = findings.method_phrase(row["reconstructor"], row["mitigation"])
-    return f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} {method} ({values}{bounds}{p}{where})"
+    return (
+        f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} {method} "
+        f"({values}{bounds}{p}{where})"
+    )

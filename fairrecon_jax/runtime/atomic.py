@@ -10,7 +10,8 @@ from fairrecon_jax.runtime import processes
 
 
 def write_atomic(path: Path, content: bytes | str) -> Path:
-    """Writes a file under a temporary name in its own folder, then moves it into place; in a run of several processes only process 0 does.
+    """Writes a file under a temporary name in its own folder, then moves it into place; in a run of
+    several processes only process 0 does.
 
     Args:
       path: the file to write; its folder is made.

@@ -1,7 +1,8 @@
 """The only place that knows devices: mapping over them, padding batches to them.
 
-Steps are written for one device with the axis name "batch" (`AXIS`) and reduce with `pmean` / `psum` themselves. Where a single device is
-present the same step runs under `jax.vmap` with that axis name, which also raises when a step returns a value it forgot to reduce.
+Steps are written for one device with the axis name "batch" (`AXIS`) and reduce with `pmean` /
+`psum` themselves. Where a single device is present the same step runs under `jax.vmap` with that
+axis name, which also raises when a step returns a value it forgot to reduce.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def shard(batch: Any, devices: int) -> Any:
 
     def split(leaf: Array) -> Array:
         if leaf.shape[0] % devices:
-            raise ValueError(f"a batch of {leaf.shape[0]} examples does not divide over {devices} devices")
+            raise ValueError(
+                f"a batch of {leaf.shape[0]} examples does not divide over {devices} devices"
+            )
         return leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:])
 
     return jax.tree.map(split, batch)
@@ -63,7 +66,8 @@ def _devices(count: int) -> list[jax.Device]:
 
 
 def replicate(tree: Any, devices: int | None = None) -> Any:
-    """Copies every leaf to the local devices that `map_step` uses, as the step itself gives it back: so it compiles once.
+    """Copies every leaf to the local devices that `map_step` uses, as the step itself gives it
+    back: so it compiles once.
 
     Args:
       tree: pytree of arrays and keys without a device axis.
@@ -76,11 +80,14 @@ def replicate(tree: Any, devices: int | None = None) -> Any:
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
-def map_step(step: Callable[..., Any], devices: int | None = None, donate: bool = True) -> Callable[..., Any]:
+def map_step(
+    step: Callable[..., Any], devices: int | None = None, donate: bool = True
+) -> Callable[..., Any]:
     """Maps a pure training step `step(state, batch) -> (state, metrics)` over devices.
 
-    The step sees its device's part of the batch and reduces gradients, batch statistics and metrics over `AXIS` itself; state and metrics
-    come back without a device axis. In a multi-process run each process gives its own part of the batch and `AXIS` spans all devices.
+    The step sees its device's part of the batch and reduces gradients, batch statistics and metrics
+    over `AXIS` itself; state and metrics come back without a device axis. In a multi-process run
+    each process gives its own part of the batch and `AXIS` spans all devices.
 
     Args:
       step: pure function of (state, batch).
@@ -88,7 +95,8 @@ def map_step(step: Callable[..., Any], devices: int | None = None, donate: bool 
       donate: give the state's buffers to the program (do not use the old state afterwards).
 
     Returns:
-      A compiled `(state, batch) -> (state, metrics)` on batches [B, ...], B a multiple of the device count.
+      A compiled `(state, batch) -> (state, metrics)` on batches [B, ...], B a multiple of the
+        device count.
     """
     chosen = _devices(devices or jax.local_device_count())
     donated = (0,) if donate else ()
@@ -96,8 +104,12 @@ def map_step(step: Callable[..., Any], devices: int | None = None, donate: bool 
         mapped = jax.vmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
         compiled = jax.jit(mapped, donate_argnums=donated)
     else:
-        everywhere = None if jax.process_count() > 1 else chosen  # None = all devices of all processes
-        compiled = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=donated, devices=everywhere)
+        everywhere = (
+            None if jax.process_count() > 1 else chosen
+        )  # None = all devices of all processes
+        compiled = jax.pmap(
+            step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=donated, devices=everywhere
+        )
 
     def call(state: Any, batch: Any) -> Any:
         return compiled(state, shard(batch, len(chosen)))
@@ -106,14 +118,16 @@ def map_step(step: Callable[..., Any], devices: int | None = None, donate: bool 
 
 
 def map_rows(function: Callable[..., Any], devices: int | None = None) -> Callable[..., Any]:
-    """Maps `function(shared, batch) -> rows` over this process's devices, where every leaf of `rows` has the batch's leading axis.
+    """Maps `function(shared, batch) -> rows` over this process's devices, where every leaf of
+    `rows` has the batch's leading axis.
 
     Args:
       function: pure function; `shared` is given whole to every device, `batch` in parts.
       devices: number of local devices; all if None.
 
     Returns:
-      A compiled `(shared, batch) -> rows` on batches [B, ...], rows [B, ...], B a multiple of the device count.
+      A compiled `(shared, batch) -> rows` on batches [B, ...], rows [B, ...], B a multiple of the
+        device count.
     """
     chosen = _devices(devices or jax.local_device_count())
     if len(chosen) == 1:

@@ -9,11 +9,14 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def keep_memory() -> bool:
-    """Tells the C library to hand out freed memory again instead of returning it to the operating system.
+    """Tells the C library to hand out freed memory again instead of returning it to the operating
+    system.
 
-    A compiled program takes its working memory in one piece and frees it when it ends. The C library asks the system for each large piece
-    anew, and the system clears it page by page, at every training step. Kept pieces cost nothing; in exchange the process occupies its
-    peak until it ends. To be called before the first computation: a thread that already has memory of its own goes on using it.
+    A compiled program takes its working memory in one piece and frees it when it ends. The C
+    library asks the system for each large piece anew, and the system clears it page by page, at
+    every training step. Kept pieces cost nothing; in exchange the process occupies its peak until
+    it ends. To be called before the first computation: a thread that already has memory of its own
+    goes on using it.
 
     Returns:
       Whether it took effect; not so where the C library is not glibc.

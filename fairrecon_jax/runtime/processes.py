@@ -1,4 +1,6 @@
-"""Runs of several processes: how they start, what process 0 does while the others wait, how they join their rows."""
+"""Runs of several processes: how they start, what process 0 does while the others wait, how they
+join their rows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 PATIENCE = 48.0  # hours that processes wait for process 0; the limit of the job comes first
-_turns = itertools.count()  # numbers the calls of `on_primary`, which all processes make in the same order
+_turns = (
+    itertools.count()
+)  # numbers the calls of `on_primary`, which all processes make in the same order
 
 
 class PrimaryFailed(RuntimeError):
@@ -24,11 +28,13 @@ class PrimaryFailed(RuntimeError):
 
 
 def start() -> None:
-    """Joins the multi-process run that the environment describes, if there is one; call it before anything else of JAX.
+    """Joins the multi-process run that the environment describes, if there is one; call it before
+    anything else of JAX.
 
-    A run is described by a step of Slurm (`srun`) or Open MPI (`mpirun`) with several tasks, or by hand: JAX_COORDINATOR_ADDRESS
-    (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID. A process that is alone on its node uses all of the node's devices,
-    one of several the device with its own number.
+    A run is described by a step of Slurm (`srun`) or Open MPI (`mpirun`) with several tasks, or by
+    hand: JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID. A
+    process that is alone on its node uses all of the node's devices, one of several the device with
+    its own number.
 
     Raises:
       ValueError: JAX_COORDINATOR_ADDRESS is set without the two numbers.
@@ -39,25 +45,40 @@ def start() -> None:
         try:
             count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
         except KeyError as missing:
-            raise ValueError(f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it too, or none of them") from missing
-        jax.distributed.initialize(address, count, number, cluster_detection_method="deactivate", **_leaving())
-    elif any(int(os.environ.get(name, "1")) > 1 for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")):
+            raise ValueError(
+                f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it "
+                "too, or none of them"
+            ) from missing
+        jax.distributed.initialize(
+            address, count, number, cluster_detection_method="deactivate", **_leaving()
+        )
+    elif any(
+        int(os.environ.get(name, "1")) > 1
+        for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+    ):
         jax.distributed.initialize(local_device_ids=_own_accelerators(os.environ), **_leaving())
 
 
 def _leaving() -> dict[str, Any]:
-    """How long a process that ends waits for the others, where JAX takes it: one that fails alone should not hold up the end of the run."""
+    """How long a process that ends waits for the others, where JAX takes it: one that fails alone
+    should not hold up the end of the run.
+    """
     name = "shutdown_timeout_seconds"
     return {name: 60} if name in inspect.signature(jax.distributed.initialize).parameters else {}
 
 
 def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:
-    """The accelerators of a process of Slurm or Open MPI, numbered among those it sees; None = the one with its number on the node.
+    """The accelerators of a process of Slurm or Open MPI, numbered among those it sees; None = the
+    one with its number on the node.
 
     Without this a process that is alone on its node would be given one accelerator of several.
     """
-    per_node = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "1")
-    tasks = max(int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(","))  # "2(x3),1": three nodes with two, one with one
+    per_node = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE") or environment.get(
+        "SLURM_STEP_TASKS_PER_NODE", "1"
+    )
+    tasks = max(
+        int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(",")
+    )  # "2(x3),1": three nodes with two, one with one
     named = environment.get("CUDA_VISIBLE_DEVICES") or environment.get("ROCR_VISIBLE_DEVICES")
     seen = len(named.split(",")) if named else int(environment.get("SLURM_GPUS_ON_NODE", "1"))
     return list(range(seen)) if tasks == 1 or (named and seen == 1) else None
@@ -69,7 +90,8 @@ def is_primary() -> bool:
 
 
 def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) -> Any:
-    """Has process 0 do something while the others wait; every process calls this, in the same order.
+    """Has process 0 do something while the others wait; every process calls this, in the same
+    order.
 
     Args:
       function: what to do; needs no other process.
@@ -77,7 +99,8 @@ def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) 
       hours: how long to wait.
 
     Returns:
-      What the function returns; in the other processes as it comes through JSON (text, where it has no JSON).
+      What the function returns; in the other processes as it comes through JSON (text, where it has
+        no JSON).
 
     Raises:
       PrimaryFailed: in the other processes, where the function raised in process 0.
@@ -100,8 +123,13 @@ def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) 
     return answer["found"]
 
 
-def all_gather(columns: Mapping[str, np.ndarray], what: str = "reach the end of its rows", hours: float = PATIENCE) -> dict[str, np.ndarray]:
-    """Joins the columns of all processes, in the order of the processes; every process gets the whole.
+def all_gather(
+    columns: Mapping[str, np.ndarray],
+    what: str = "reach the end of its rows",
+    hours: float = PATIENCE,
+) -> dict[str, np.ndarray]:
+    """Joins the columns of all processes, in the order of the processes; every process gets the
+    whole.
 
     Args:
       columns: [n] by name, the same names, types and length n in every process.
@@ -120,19 +148,26 @@ def all_gather(columns: Mapping[str, np.ndarray], what: str = "reach the end of 
     _tell(turn, {})
     for process in range(jax.process_count()):
         _hear(turn, process, what, hours)  # the exchange itself waits for seconds only
-    return {name: np.asarray(value) for name, value in multihost_utils.process_allgather(dict(columns), tiled=True).items()}
+    return {
+        name: np.asarray(value)
+        for name, value in multihost_utils.process_allgather(dict(columns), tiled=True).items()
+    }
 
 
 def _service() -> Any:
     """The run's store of words by name, which every process reaches."""
-    from orbax.checkpoint import multihost  # slow to import, and only runs of several processes need it
+    from orbax.checkpoint import (
+        multihost,
+    )  # slow to import, and only runs of several processes need it
 
     return multihost.get_jax_distributed_client()
 
 
 def _tell(turn: int, answer: dict[str, Any]) -> None:
     """Leaves word for the other processes."""
-    _service().key_value_set(f"fairrecon/{turn}/{jax.process_index()}", json.dumps(answer, default=str))
+    _service().key_value_set(
+        f"fairrecon/{turn}/{jax.process_index()}", json.dumps(answer, default=str)
+    )
 
 
 def _hear(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
@@ -140,7 +175,11 @@ def _hear(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
     end = time.monotonic() + 3600 * hours
     while (left := end - time.monotonic()) > 0:
         try:
-            return json.loads(_service().blocking_key_value_get(f"fairrecon/{turn}/{process}", int(1000 * min(left, 5)) + 1))
+            return json.loads(
+                _service().blocking_key_value_get(
+                    f"fairrecon/{turn}/{process}", int(1000 * min(left, 5)) + 1
+                )
+            )
         except jax.errors.JaxRuntimeError as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise

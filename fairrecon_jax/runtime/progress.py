@@ -1,4 +1,6 @@
-"""How far a long piece of work is: a bar on a terminal, a line now and then elsewhere; only process 0 of a run speaks."""
+"""How far a long piece of work is: a bar on a terminal, a line now and then elsewhere; only process
+0 of a run speaks.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,12 @@ class Progress(Protocol):
 class Bar:
     """A tqdm bar: step, values, rate, remaining time."""
 
-    def __init__(self, title: str, total: int | None, done: int, stream: TextIO, unit: str = "step"):
-        self._bar = tqdm(total=total, initial=done, desc=title, unit=unit, file=stream, dynamic_ncols=True)
+    def __init__(
+        self, title: str, total: int | None, done: int, stream: TextIO, unit: str = "step"
+    ):
+        self._bar = tqdm(
+            total=total, initial=done, desc=title, unit=unit, file=stream, dynamic_ncols=True
+        )
 
     def advance(self, steps: int) -> None:
         """Moves the bar."""
@@ -52,13 +58,30 @@ class Bar:
 class Lines:
     """One line every `seconds`: step, values, rate, remaining time."""
 
-    def __init__(self, title: str, total: int | None, done: int, stream: TextIO, unit: str = "step", seconds: float = 30.0):
-        self._title, self._total, self._done, self._stream, self._unit, self._seconds = title, total, done, stream, unit, seconds
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        done: int,
+        stream: TextIO,
+        unit: str = "step",
+        seconds: float = 30.0,
+    ):
+        self._title, self._total, self._done, self._stream, self._unit, self._seconds = (
+            title,
+            total,
+            done,
+            stream,
+            unit,
+            seconds,
+        )
         self._start, self._first, self._printed = 0.0, done, time.monotonic()
         self._values: dict[str, float] = {}
 
     def advance(self, steps: int) -> None:
-        """Counts steps; prints when it is time. The first step, which compiles, is left out of the rate."""
+        """Counts steps; prints when it is time. The first step, which compiles, is left out of the
+        rate.
+        """
         self._done += steps
         if not self._start:
             self._start, self._first = time.monotonic(), self._done
@@ -97,8 +120,11 @@ class Silence:
         """Nothing."""
 
 
-def progress(title: str, total: int | None, done: int = 0, stream: TextIO | None = None, unit: str = "step") -> Progress:
-    """A bar where the stream is a terminal, lines otherwise; silence in processes that are not the primary one.
+def progress(
+    title: str, total: int | None, done: int = 0, stream: TextIO | None = None, unit: str = "step"
+) -> Progress:
+    """A bar where the stream is a terminal, lines otherwise; silence in processes that are not the
+    primary one.
 
     Args:
       title: what is running.
@@ -113,7 +139,9 @@ def progress(title: str, total: int | None, done: int = 0, stream: TextIO | None
     return (Bar if stream.isatty() else Lines)(title, total, done, stream, unit)
 
 
-def track(items: Iterable[T], title: str, unit: str, total: int | None = None, shown: bool = True) -> Iterator[T]:
+def track(
+    items: Iterable[T], title: str, unit: str, total: int | None = None, shown: bool = True
+) -> Iterator[T]:
     """Hands out the items and tells how far it is.
 
     Args:
@@ -139,7 +167,11 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def say(text: str) -> None:

@@ -1,6 +1,8 @@
-"""From a study's configuration to the typed objects the rooms take; nothing below this file sees a ConfigDict.
+"""From a study's configuration to the typed objects the rooms take; nothing below this file sees a
+ConfigDict.
 
-The configuration is a locked `ml_collections.ConfigDict` as the files in `configs/` make it. Every error names the field.
+The configuration is a locked `ml_collections.ConfigDict` as the files in `configs/` make it. Every
+error names the field.
 """
 
 from __future__ import annotations
@@ -33,15 +35,38 @@ from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 T = TypeVar("T")
-BESIDE = ("train", "weights", "levels", "augment")  # fields of a model's block that say how it is made and where it is used, not what it is
+BESIDE = (
+    "train",
+    "weights",
+    "levels",
+    "augment",
+)  # fields of a model's block that say how it is made and where it is used, not what it is
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
-GRID = ("levels", "headline_level")  # fields of `config.degradation` that say where, not how, images are degraded
+GRID = (
+    "levels",
+    "headline_level",
+)  # fields of `config.degradation` that say where, not how, images are degraded
 
 
 REQUIRED = (
-    *("seed", "cohort.root", "cohort.name", "cohort.image_size", "phantom.kind", "splits.seed", "splits.fractions"),
-    *("splits.diagnosis_fraction", "degradation.kind", "degradation.levels", "degradation.headline_level", "reconstructors", "diagnosers"),
+    *(
+        "seed",
+        "cohort.root",
+        "cohort.name",
+        "cohort.image_size",
+        "phantom.kind",
+        "splits.seed",
+        "splits.fractions",
+    ),
+    *(
+        "splits.diagnosis_fraction",
+        "degradation.kind",
+        "degradation.levels",
+        "degradation.headline_level",
+        "reconstructors",
+        "diagnosers",
+    ),
     *("mitigations", "tandem.batch_size", "assess.seed", "report.examples"),
 )
 
@@ -82,11 +107,15 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     known = {field.name for field in dataclasses.fields(factory)}  # type: ignore[arg-type]
     unknown = sorted(set(fields) - known)
     if unknown:
-        raise ValueError(f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
+        raise ValueError(
+            f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        )
     values, hints = plain(fields), get_type_hints(factory)
     for name, value in values.items():
         if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
-            values[name] = literal(value)  # as a command line writes a number where text may stand too
+            values[name] = literal(
+                value
+            )  # as a command line writes a number where text may stand too
     for name, wanted in misfits(factory, values).items():
         raise ValueError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
     try:
@@ -105,12 +134,21 @@ def check_fields(config: ConfigDict) -> None:
         block: Any = config
         for name in path.split("."):
             if not isinstance(block, ConfigDict) or name not in block:
-                raise ValueError(f"the configuration has no {path}: start from fairrecon_jax.defaults.study(), as configs/ do")
+                raise ValueError(
+                    f"the configuration has no {path}: start from "
+                    "fairrecon_jax.defaults.study(), as configs/ do"
+                )
             block = block[name]
     start = defaults.study()
-    for where, block, known in (("", config, start), *((f".{name}", config[name], start[name]) for name in ("splits", "tandem"))):
+    for where, block, known in (
+        ("", config, start),
+        *((f".{name}", config[name], start[name]) for name in ("splits", "tandem")),
+    ):
         if unknown := sorted(set(block) - set(known)):
-            raise ValueError(f"config{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}")
+            raise ValueError(
+                f"config{where} has no field {', '.join(unknown)}; it takes "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 def check_words(config: ConfigDict) -> None:
@@ -119,13 +157,26 @@ def check_words(config: ConfigDict) -> None:
     Raises:
       ValueError: the message names the field.
     """
-    for path, seed in {"seed": config.seed, "splits.seed": config.splits.seed, "assess.seed": config.assess.seed}.items():
+    for path, seed in {
+        "seed": config.seed,
+        "splits.seed": config.splits.seed,
+        "assess.seed": config.assess.seed,
+    }.items():
         if type(seed) is not int or not 0 <= seed < 2**32:
-            raise ValueError(f"config.{path} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+            raise ValueError(
+                f"config.{path} must be a whole number from 0 to 2^32 - 1, got {seed!r}"
+            )
     for group in ("reconstructors", "diagnosers"):
         for name in config[group]:
-            if not all(c.isalnum() or c in "-_." for c in name) or "__" in name or name.startswith("."):
-                raise ValueError(f"config.{group}: {name!r} must be a word of letters, digits, '-', '.' and single '_'")
+            if (
+                not all(c.isalnum() or c in "-_." for c in name)
+                or "__" in name
+                or name.startswith(".")
+            ):
+                raise ValueError(
+                    f"config.{group}: {name!r} must be a word of letters, digits, '-', "
+                    "'.' and single '_'"
+                )
 
 
 def cohort_config(config: ConfigDict) -> CohortConfig:
@@ -151,9 +202,14 @@ def check_phantoms(config: ConfigDict) -> None:
     try:
         phantom_options(config).resolved(kind)
     except ValueError as error:
-        raise ValueError(f"config.phantom: {str(error).removeprefix('config.phantom: ')}") from error
+        raise ValueError(
+            f"config.phantom: {str(error).removeprefix('config.phantom: ')}"
+        ) from error
     if PHANTOM_TREES[kind] != name:
-        raise ValueError(f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but config.cohort.name is {name!r}")
+        raise ValueError(
+            f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but "
+            f"config.cohort.name is {name!r}"
+        )
 
 
 def train_config(block: ConfigDict, where: str) -> TrainConfig:
@@ -179,28 +235,42 @@ def check_intersections(config: ConfigDict, known: Sequence[str]) -> None:
     there = cohort_config(config).attributes or tuple(known)
     for names in assess_options(config).intersections:
         if unknown := [name for name in names if name not in there]:
-            raise ValueError(f"config.assess.intersections: the study has no attribute {unknown[0]!r}; it has {', '.join(there)}")
+            raise ValueError(
+                f"config.assess.intersections: the study has no attribute {unknown[0]!r}; "
+                f"it has {', '.join(there)}"
+            )
 
 
 def report_options(config: ConfigDict) -> ReportOptions:
-    """The report's settings (`config.report` without the number of examples, which is checked here too)."""
+    """The report's settings (`config.report` without the number of examples, which is checked here
+    too).
+    """
     examples = config.report.examples
     if not isinstance(examples, int) or examples < 0:
-        raise ValueError(f"config.report: examples must be a whole number of at least 0, got {examples!r}")
+        raise ValueError(
+            f"config.report: examples must be a whole number of at least 0, got {examples!r}"
+        )
     return build(ReportOptions, "report", without(config.report, "examples"))
 
 
 def splits_fractions(config: ConfigDict) -> tuple[tuple[float, ...], float]:
-    """The shares of training, validation and test patients, and of the diagnosers' in the training's (`config.splits`)."""
+    """The shares of training, validation and test patients, and of the diagnosers' in the
+    training's (`config.splits`).
+    """
     block = config.splits
     if not isinstance(block.diagnosis_fraction, (int, float)):
-        raise ValueError(f"config.splits: diagnosis_fraction must be a number, got {block.diagnosis_fraction!r}")
+        raise ValueError(
+            f"config.splits: diagnosis_fraction must be a number, got {block.diagnosis_fraction!r}"
+        )
     try:
         shares = check_shares(block.fractions, block.diagnosis_fraction)
     except (TypeError, ValueError) as error:
         raise ValueError(f"config.splits: {error}") from error
     if min(shares) <= 0:
-        raise ValueError(f"config.splits: a study trains, selects and tests: all three fractions must be above 0, got {block.fractions}")
+        raise ValueError(
+            "config.splits: a study trains, selects and tests: all three fractions must "
+            f"be above 0, got {block.fractions}"
+        )
     return shares, float(block.diagnosis_fraction)
 
 
@@ -220,15 +290,25 @@ def check_batches(config: ConfigDict, devices: int, training: bool = True) -> No
         for name, block in config[group].items():
             if "train" in block:
                 made = train_config(block, f"{group}.{name}")
-                sizes |= {f"{group}.{name}.train.batch_size": made.batch_size, f"{group}.{name}.train.eval_batch_size": made.eval_size}
+                sizes |= {
+                    f"{group}.{name}.train.batch_size": made.batch_size,
+                    f"{group}.{name}.train.eval_batch_size": made.eval_size,
+                }
     for field, size in sizes.items():
         if not isinstance(size, int) or size < 1 or size % devices:
-            raise ValueError(f"config.{field} is {size}: it must be a multiple of the number of devices, {devices}")
+            raise ValueError(
+                f"config.{field} is {size}: it must be a multiple of the number of "
+                f"devices, {devices}"
+            )
 
 
 def degradation(config: ConfigDict) -> Degradation:
     """The physics at the cohort's image size (`config.degradation` without the grid of levels)."""
-    return build(Degradation, "degradation", {**without(config.degradation, *GRID), "size": config.cohort.image_size})
+    return build(
+        Degradation,
+        "degradation",
+        {**without(config.degradation, *GRID), "size": config.cohort.image_size},
+    )
 
 
 def numbers(values: Any, where: str) -> tuple[float, ...]:
@@ -238,9 +318,13 @@ def numbers(values: Any, where: str) -> tuple[float, ...]:
       ValueError: something else stands there, or a number twice; the message names the field.
     """
     try:
-        found = tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else (values,)))
+        found = tuple(
+            float(value) for value in (values if isinstance(values, (list, tuple)) else (values,))
+        )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"config.{where} takes a list of numbers, got {plain(values)!r}") from error
+        raise ValueError(
+            f"config.{where} takes a list of numbers, got {plain(values)!r}"
+        ) from error
     _differ(found, where)
     return found
 
@@ -260,7 +344,10 @@ def studied_levels(config: ConfigDict) -> tuple[float, ...]:
     levels = numbers(config.degradation.levels, "degradation.levels")
     fairness = numbers(config.degradation.headline_level, "degradation.headline_level")
     if len(fairness) != 1 or fairness[0] not in levels:
-        raise ValueError(f"config.degradation.headline_level {config.degradation.headline_level} is not one of the levels {levels}")
+        raise ValueError(
+            f"config.degradation.headline_level {config.degradation.headline_level} is "
+            f"not one of the levels {levels}"
+        )
     return levels
 
 
@@ -271,34 +358,46 @@ def studied_spec(spec: CohortSpec, config: ConfigDict) -> CohortSpec:
       ValueError: there is no level, or the headline level is not one of them.
     """
     block, levels = config.degradation, studied_levels(config)
-    studied = dataclasses.replace(spec, degradation=DegradationSpec(block.kind, levels, float(block.headline_level)))
+    studied = dataclasses.replace(
+        spec, degradation=DegradationSpec(block.kind, levels, float(block.headline_level))
+    )
     if config.phantom.kind and not config.cohort.root:
         title = f"Phantom {PHANTOM_TITLES[config.phantom.kind]} in the layout of {spec.title}"
-        return dataclasses.replace(studied, title=title, citation="Drawn by fairrecon_jax; no patient data.")
+        return dataclasses.replace(
+            studied, title=title, citation="Drawn by fairrecon_jax; no patient data."
+        )
     return studied
 
 
 def reconstructor(config: ConfigDict, name: str) -> Reconstructor:
     """The reconstructor that `config.reconstructors.<name>` describes.
 
-    A block with a field "weights_of" uses the network that another block trains: it has that block's fields with its own in their place.
+    A block with a field "weights_of" uses the network that another block trains: it has that
+    block's fields with its own in their place.
 
     Raises:
-      ValueError: there is no such block; the message lists those there are. Or "weights_of" does not lead to a trained block.
+      ValueError: there is no such block; the message lists those there are. Or "weights_of" does
+        not lead to a trained block.
     """
-    own, source = (without(_named(config.reconstructors, n, "reconstructors"), *BESIDE) for n in (name, weights_of(config, name)))
+    own, source = (
+        without(_named(config.reconstructors, n, "reconstructors"), *BESIDE)
+        for n in (name, weights_of(config, name))
+    )
     own.pop("weights_of", None)
     return _made(make_reconstructor, f"reconstructors.{name}", **{**source, **own})
 
 
 def augmentation(config: ConfigDict, name: str) -> Augmentation:
-    """What `config.reconstructors.<name>.augment` does to training images before they are degraded; without the field nothing."""
+    """What `config.reconstructors.<name>.augment` does to training images before they are degraded;
+    without the field nothing.
+    """
     block = _named(config.reconstructors, name, "reconstructors")
     return build(Augmentation, f"reconstructors.{name}.augment", block.get("augment", {}))
 
 
 def weights_of(config: ConfigDict, name: str) -> str:
-    """The block whose training makes a reconstructor's weights: its own name, or its field "weights_of".
+    """The block whose training makes a reconstructor's weights: its own name, or its field
+    "weights_of".
 
     Raises:
       ValueError: there is no such block, or it is not one that trains a network of the same kind.
@@ -308,17 +407,23 @@ def weights_of(config: ConfigDict, name: str) -> str:
         return name
     where = f"config.reconstructors.{name}"
     if "train" in block:
-        raise ValueError(f"{where} has weights_of and train: it is trained, or it takes another block's weights")
+        raise ValueError(
+            f"{where} has weights_of and train: it is trained, or it takes another block's weights"
+        )
     source = _named(config.reconstructors, block.weights_of, "reconstructors")
     if "train" not in source:
         raise ValueError(f"{where}.weights_of: {block.weights_of!r} trains no network")
     if block.get("kind", source.kind) != source.kind:
-        raise ValueError(f"{where} is of kind {block.kind!r}, {block.weights_of!r} of kind {source.kind!r}: weights serve one kind")
+        raise ValueError(
+            f"{where} is of kind {block.kind!r}, {block.weights_of!r} of kind "
+            f"{source.kind!r}: weights serve one kind"
+        )
     return block.weights_of
 
 
 def reconstructor_levels(config: ConfigDict, name: str) -> tuple[float, ...]:
-    """The levels a reconstructor is studied at: its field "levels", those of the block whose weights it uses, or all of the study's.
+    """The levels a reconstructor is studied at: its field "levels", those of the block whose
+    weights it uses, or all of the study's.
 
     Raises:
       ValueError: one of them is not studied, or not among those of the block whose weights it uses.
@@ -327,18 +432,28 @@ def reconstructor_levels(config: ConfigDict, name: str) -> tuple[float, ...]:
     known = studied_levels(config) if source == name else reconstructor_levels(config, source)
     own = numbers(config.reconstructors[name].get("levels", ()), f"reconstructors.{name}.levels")
     if unknown := [level for level in own if level not in known]:
-        raise ValueError(f"config.reconstructors.{name}.levels: {unknown[0]:g} is not one of {', '.join(f'{level:g}' for level in known)}")
+        raise ValueError(
+            f"config.reconstructors.{name}.levels: {unknown[0]:g} is not one of "
+            f"{', '.join(f'{level:g}' for level in known)}"
+        )
     return own or known
 
 
 def weight_files(config: ConfigDict, name: str, level: str) -> tuple[str, ...]:
-    """The files in `config.reconstructors.<name>.weights`, with the level's text in place of "{level}"; () without any."""
+    """The files in `config.reconstructors.<name>.weights`, with the level's text in place of
+    "{level}"; () without any.
+    """
     files = plain(config.reconstructors[name].get("weights", ()))
-    return tuple(file.replace("{level}", level) for file in ((files,) if isinstance(files, str) else files) if file)
+    return tuple(
+        file.replace("{level}", level)
+        for file in ((files,) if isinstance(files, str) else files)
+        if file
+    )
 
 
 def diagnoser(config: ConfigDict, name: str, spec: CohortSpec) -> Diagnoser:
-    """The diagnoser that `config.diagnosers.<name>` describes, on the tasks of `spec` it names (all of its kind if none).
+    """The diagnoser that `config.diagnosers.<name>` describes, on the tasks of `spec` it names (all
+    of its kind if none).
 
     Raises:
       ValueError: there is no such block; the message lists those there are.
@@ -367,12 +482,14 @@ def diagnosers(config: ConfigDict, spec: CohortSpec) -> tuple[Diagnoser, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Where a mitigation is tried, on whom, and how its weight is chosen: the fields of its block that every kind has.
+    """Where a mitigation is tried, on whom, and how its weight is chosen: the fields of its block
+    that every kind has.
 
     Attributes:
       reconstructors: names; () for all that are trained.
       levels: of the degradation; () for the headline level.
-      weights: values of the kind's `weight` to try, each with a training of its own; () for the one the kind has.
+      weights: values of the kind's `weight` to try, each with a training of its own; () for the one
+        the kind has.
       fraction: share of the training patients to fine-tune on.
       psnr_tolerance: dB of validation PSNR that a chosen weight may cost.
       task_tolerance: mean validation AUROC and Dice that a chosen weight may cost.
@@ -399,32 +516,57 @@ PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(Plan))
 
 
 def mitigation_plan(config: ConfigDict, name: str) -> Plan:
-    """Where and on whom `config.mitigations.<name>` is tried, with the study's reconstructors and level filled in.
+    """Where and on whom `config.mitigations.<name>` is tried, with the study's reconstructors and
+    level filled in.
 
     Raises:
-      ValueError: there is no such block, or it names a reconstructor that is not trained or a level that is not studied, or no
-        reconstructor is trained at all of its levels.
+      ValueError: there is no such block, or it names a reconstructor that is not trained or a level
+        that is not studied, or no reconstructor is trained at all of its levels.
     """
     block = plain(_named(config.mitigations, name, "mitigations"))
     if name == "none" or not all(c.isalnum() or c in "-_" for c in name) or "__" in name:
-        raise ValueError(f"config.mitigations: {name!r} must be a word of letters, digits, '-' and single '_', and not 'none'")
-    plan = build(Plan, f"mitigations.{name}", {key: value for key, value in block.items() if key in PLAN_FIELDS})
+        raise ValueError(
+            f"config.mitigations: {name!r} must be a word of letters, digits, '-' and "
+            "single '_', and not 'none'"
+        )
+    plan = build(
+        Plan,
+        f"mitigations.{name}",
+        {key: value for key, value in block.items() if key in PLAN_FIELDS},
+    )
     trained = tuple(key for key, value in config.reconstructors.items() if "train" in value)
     studied = studied_levels(config)
-    wrong = [key for key in plan.reconstructors if key not in trained] + [v for v in plan.levels if float(v) not in studied]
+    wrong = [key for key in plan.reconstructors if key not in trained] + [
+        v for v in plan.levels if float(v) not in studied
+    ]
     if wrong or not trained:
-        raise ValueError(f"config.mitigations.{name}: {wrong} is not among the trained reconstructors {trained} or the levels {studied}")
-    levels = tuple(float(level) for level in plan.levels) or (float(config.degradation.headline_level),)
-    there = tuple(key for key in plan.reconstructors or trained if set(levels) <= set(reconstructor_levels(config, key)))
+        raise ValueError(
+            f"config.mitigations.{name}: {wrong} is not among the trained reconstructors "
+            f"{trained} or the levels {studied}"
+        )
+    levels = tuple(float(level) for level in plan.levels) or (
+        float(config.degradation.headline_level),
+    )
+    there = tuple(
+        key
+        for key in plan.reconstructors or trained
+        if set(levels) <= set(reconstructor_levels(config, key))
+    )
     if missing := set(plan.reconstructors) - set(there):
-        raise ValueError(f"config.mitigations.{name}: {missing.pop()} is not trained at all of the levels {levels}")
+        raise ValueError(
+            f"config.mitigations.{name}: {missing.pop()} is not trained at all of the "
+            f"levels {levels}"
+        )
     if not there:
-        raise ValueError(f"config.mitigations.{name}: no reconstructor is trained at all of the levels {levels}")
+        raise ValueError(
+            f"config.mitigations.{name}: no reconstructor is trained at all of the levels {levels}"
+        )
     return dataclasses.replace(plan, reconstructors=there, levels=levels)
 
 
 def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mitigation:
-    """The mitigation that `config.mitigations.<name>` describes, with another weight where one is given.
+    """The mitigation that `config.mitigations.<name>` describes, with another weight where one is
+    given.
 
     Raises:
       ValueError: there is no such block, or a field is refused; the message names it.
@@ -436,7 +578,9 @@ def mitigation(config: ConfigDict, name: str, weight: float | None = None) -> Mi
 
 
 def _made(factory: Callable[..., T], where: str, **fields: Any) -> T:
-    """A model or mitigation of the block `where`, whose name stands before what the factory refuses."""
+    """A model or mitigation of the block `where`, whose name stands before what the factory
+    refuses.
+    """
     if "kind" not in fields:
         raise ValueError(f"config.{where} has no field kind")
     try:
@@ -447,12 +591,16 @@ def _made(factory: Callable[..., T], where: str, **fields: Any) -> T:
 
 def _named(blocks: ConfigDict, name: str, where: str) -> ConfigDict:
     if name not in blocks:
-        raise ValueError(f"config.{where} has no {name!r}; it has {', '.join(sorted(blocks)) or 'none'}")
+        raise ValueError(
+            f"config.{where} has no {name!r}; it has {', '.join(sorted(blocks)) or 'none'}"
+        )
     return blocks[name]
 
 
 def model_choices(block: ConfigDict) -> dict[str, Any]:
-    """A model's block as what its trained weights depend on beside the training: without the training and the levels it is studied at."""
+    """A model's block as what its trained weights depend on beside the training: without the
+    training and the levels it is studied at.
+    """
     return without(block, "train", "levels")
 
 

@@ -1,8 +1,10 @@
-"""Mitigation in a study: fine-tune trained reconstructors, predict with them, and choose the weight of a term on validation patients.
+"""Mitigation in a study: fine-tune trained reconstructors, predict with them, and choose the weight
+of a term on validation patients.
 
-A mitigation starts from the reconstructor's trained weights and sees training patients only. Where several weights are tried, each is a
-training of its own, called "<mitigation>@<weight>"; the one that is assessed under the mitigation's name is chosen by `choose`, from
-validation patients, and the test patients of the others are kept for the figure of the sweep.
+A mitigation starts from the reconstructor's trained weights and sees training patients only. Where
+several weights are tried, each is a training of its own, called "<mitigation>@<weight>"; the one
+that is assessed under the mitigation's name is chosen by `choose`, from validation patients, and
+the test patients of the others are kept for the figure of the sweep.
 """
 
 from __future__ import annotations
@@ -34,8 +36,12 @@ PieceFields = tuple[str, str, str, Callable[[], Any], bool, tuple[str, ...]]
 
 
 def variants(plan: Plan, mitigation: str) -> list[tuple[str, float | None]]:
-    """(column name, weight) of every training of a mitigation: one per weight to try, or the mitigation itself."""
-    return [(f"{mitigation}@{weight:g}", float(weight)) for weight in plan.weights] or [(mitigation, None)]
+    """(column name, weight) of every training of a mitigation: one per weight to try, or the
+    mitigation itself.
+    """
+    return [(f"{mitigation}@{weight:g}", float(weight)) for weight in plan.weights] or [
+        (mitigation, None)
+    ]
 
 
 def check(config: ConfigDict) -> None:
@@ -79,7 +85,10 @@ def pieces(
         for recon in plan.reconstructors:
             for level in plan.levels:
                 predicted, asked = [], [f"predict {recon} at {level_name(level)}"]
-                needs = (*(f"train {diagnoser}" for diagnoser in diagnosers), *made_by[recon, level])
+                needs = (
+                    *(f"train {diagnoser}" for diagnoser in diagnosers),
+                    *made_by[recon, level],
+                )
                 for column, weight in variants(plan, name):
                     trained = settings.digest(models[recon, level], diagnosers, method, weight)
                     predicted.append(settings.digest(trained, cells[recon, level]))
@@ -104,14 +113,27 @@ def pieces(
                     ]
                     asked.append(f"predict {where}")
                 if plan.weights:
-                    rule = settings.digest(predicted, config.assess, plan.psnr_tolerance, plan.task_tolerance)
+                    rule = settings.digest(
+                        predicted, config.assess, plan.psnr_tolerance, plan.task_tolerance
+                    )
                     where = f"choose {recon} with {name} at {level_name(level)}"
-                    found.append((where, f"choose {recon}", rule, partial(choose, workspace, name, recon, level), False, tuple(asked)))
+                    found.append(
+                        (
+                            where,
+                            f"choose {recon}",
+                            rule,
+                            partial(choose, workspace, name, recon, level),
+                            False,
+                            tuple(asked),
+                        )
+                    )
     return found
 
 
 def training_rows(workspace: Workspace, fraction: float) -> np.ndarray:
-    """Rows to fine-tune on: those of the reconstruction's training patients, or of a share of these patients, drawn by the split's seed."""
+    """Rows to fine-tune on: those of the reconstruction's training patients, or of a share of these
+    patients, drawn by the split's seed.
+    """
     rows = workspace.rows("train_reconstruction")
     patients = workspace.cohort.table["patient_id"].to_numpy()[rows]
     names = np.unique(patients)
@@ -121,15 +143,22 @@ def training_rows(workspace: Workspace, fraction: float) -> np.ndarray:
 
 
 def outcomes(workspace: Workspace) -> np.ndarray:
-    """[N, T] in {0, 1, NaN} per task of the specification: the label, or whether the mask holds the region."""
+    """[N, T] in {0, 1, NaN} per task of the specification: the label, or whether the mask holds the
+    region.
+    """
     table = workspace.cohort.table
     columns = [
-        table[t.name].to_numpy(float) if t.kind == "classification" else (table[t.name] > 0).to_numpy(float) for t in workspace.spec.tasks
+        table[t.name].to_numpy(float)
+        if t.kind == "classification"
+        else (table[t.name] > 0).to_numpy(float)
+        for t in workspace.spec.tasks
     ]
     return np.stack(columns, 1) if columns else np.zeros((len(table), 0))
 
 
-def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: str, level: float) -> None:
+def mitigate(
+    workspace: Workspace, mitigation: str, weight: float | None, name: str, level: float
+) -> None:
     """Fine-tunes one reconstructor at one level; continues where it was killed.
 
     Args:
@@ -145,14 +174,27 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
     config, plan = workspace.config, settings.mitigation_plan(workspace.config, mitigation)
     column = mitigation if weight is None else f"{mitigation}@{weight:g}"
     folder, block = workspace.folder(name, level, column), config.mitigations[mitigation]
-    method, rows = settings.mitigation(config, mitigation, weight), training_rows(workspace, plan.fraction)
-    frozen = {diagnoser: workspace.weights(workspace.folder(diagnoser)) for diagnoser in config.diagnosers}
-    diagnosers = tuple(FrozenDiagnoser(settings.diagnoser(config, diagnoser, workspace.spec), weights) for diagnoser, weights in frozen.items())
+    method, rows = (
+        settings.mitigation(config, mitigation, weight),
+        training_rows(workspace, plan.fraction),
+    )
+    frozen = {
+        diagnoser: workspace.weights(workspace.folder(diagnoser)) for diagnoser in config.diagnosers
+    }
+    diagnosers = tuple(
+        FrozenDiagnoser(settings.diagnoser(config, diagnoser, workspace.spec), weights)
+        for diagnoser, weights in frozen.items()
+    )
     context = MitigationContext(workspace.spec, diagnosers)
     drawn = method.sampling(context, workspace.cohort.attributes()[rows], outcomes(workspace)[rows])
     if drawn is not None:
         summary = drawn.summary()
-        logging.info("%s: %g effective rows of %d drawn", column, summary["effective_rows"], summary["drawn_rows"])
+        logging.info(
+            "%s: %g effective rows of %d drawn",
+            column,
+            summary["effective_rows"],
+            summary["drawn_rows"],
+        )
         write_atomic(folder / "sampling.json", json.dumps(summary, indent=1))
     fields = settings.without(block, *settings.PLAN_FIELDS, "train")
     choices = {
@@ -178,18 +220,34 @@ def mitigate(workspace: Workspace, mitigation: str, weight: float | None, name: 
 
 
 def sweep_points(workspace: Workspace, mitigation: str, name: str, level: float) -> pd.DataFrame:
-    """Gaps, task scores and PSNR of every weight that was tried and of the unmitigated reconstruction, validation and test patients."""
+    """Gaps, task scores and PSNR of every weight that was tried and of the unmitigated
+    reconstruction, validation and test patients.
+    """
     plan = settings.mitigation_plan(workspace.config, mitigation)
     columns = [NO_MITIGATION, *(column for column, _ in variants(plan, mitigation))]
-    table = pd.concat([read_predictions(workspace.predictions_file(name, level, column))[0] for column in columns], ignore_index=True)
+    table = pd.concat(
+        [
+            read_predictions(workspace.predictions_file(name, level, column))[0]
+            for column in columns
+        ],
+        ignore_index=True,
+    )
     options = settings.assess_options(workspace.config)
-    found = pd.concat([points(table, workspace.spec, options, part) for part in ("val", "test")], ignore_index=True)
-    weights = {column: 0.0 if weight is None else weight for column, weight in variants(plan, mitigation)}
-    return found.assign(sweep=mitigation, weight=found["mitigation"].map({NO_MITIGATION: 0.0, **weights}))
+    found = pd.concat(
+        [points(table, workspace.spec, options, part) for part in ("val", "test")],
+        ignore_index=True,
+    )
+    weights = {
+        column: 0.0 if weight is None else weight for column, weight in variants(plan, mitigation)
+    }
+    return found.assign(
+        sweep=mitigation, weight=found["mitigation"].map({NO_MITIGATION: 0.0, **weights})
+    )
 
 
 def choose(workspace: Workspace, mitigation: str, name: str, level: float) -> Choice:
-    """Chooses one of the weights that were tried, by validation patients, and hands out its predictions under the mitigation's name.
+    """Chooses one of the weights that were tried, by validation patients, and hands out its
+    predictions under the mitigation's name.
 
     Writes `chosen.json` and `sweep.csv` to the mitigation's folder.
     """
@@ -200,10 +258,17 @@ def choose(workspace: Workspace, mitigation: str, name: str, level: float) -> Ch
     folder = workspace.folder(name, level, mitigation)
     write_atomic(folder / "sweep.csv", found.to_csv(index=False))
     table, spec = read_predictions(workspace.predictions_file(name, level, choice.mitigation))
-    write_predictions(workspace.predictions_file(name, level, mitigation), table.assign(mitigation=mitigation), spec)
+    write_predictions(
+        workspace.predictions_file(name, level, mitigation),
+        table.assign(mitigation=mitigation),
+        spec,
+    )
     write_atomic(
         folder / "chosen.json",
-        json.dumps({"chosen": choice.mitigation, "reason": choice.reason, "candidates": choice.candidates}, indent=1),
+        json.dumps(
+            {"chosen": choice.mitigation, "reason": choice.reason, "candidates": choice.candidates},
+            indent=1,
+        ),
     )
     return choice
 

@@ -22,7 +22,9 @@ def literal(text: str) -> Any:
 
 
 def separate(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words of a command line that set no field, and the text for each dotted field; the last word of a field counts."""
+    """The words of a command line that set no field, and the text for each dotted field; the last
+    word of a field counts.
+    """
     found = {word: WORD.fullmatch(word) for word in words}
     fields = {m[2]: m[3] if m[3] is not None else str(not m[1]) for m in found.values() if m}
     return [word for word, match in found.items() if not match], fields
@@ -31,28 +33,34 @@ def separate(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
     """Sets fields of a configuration.
 
-    A field takes the kind of value that it has: text stays text, a whole number becomes a fraction, and a single value a tuple of its like
-    where such a one stands. A field that its block has not given may be set too; whether there is one of that name and type is seen when
-    the block's object is built.
+    A field takes the kind of value that it has: text stays text, a whole number becomes a fraction,
+    and a single value a tuple of its like where such a one stands. A field that its block has not
+    given may be set too; whether there is one of that name and type is seen when the block's object
+    is built.
 
     Args:
       config: changed in place, locked or not.
       fields: text by dotted name.
 
     Raises:
-      ValueError: there is no such block or field, or it is a block and the text no dictionary; the message says what there is.
+      ValueError: there is no such block or field, or it is a block and the text no dictionary; the
+        message says what there is.
     """
     for path, text in fields.items():
         *outer, last = path.split(".")
         block: Any = config
         for name in outer:
             block = block.get(name) if isinstance(block, ConfigDict) else None
-        if not isinstance(block, ConfigDict) or (last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))):
+        if not isinstance(block, ConfigDict) or (
+            last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
+        ):
             raise ValueError(f"config has no field {path}; {_there(config, outer)}")
         there, value = block.get(last), literal(text)
         if isinstance(there, ConfigDict):
             if not isinstance(value, dict):
-                raise ValueError(f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}")
+                raise ValueError(
+                    f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}"
+                )
             value = ConfigDict(value)
         elif isinstance(there, str):
             value = text
@@ -60,7 +68,11 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
             value = float(value)
         elif isinstance(value, list):
             value = tuple(value)
-        elif isinstance(there, tuple) and not isinstance(value, tuple) and all(isinstance(v, str) == isinstance(value, str) for v in there):
+        elif (
+            isinstance(there, tuple)
+            and not isinstance(value, tuple)
+            and all(isinstance(v, str) == isinstance(value, str) for v in there)
+        ):
             value = (value,)
         with config.unlocked(), config.ignore_type():
             block[last] = value

@@ -1,6 +1,8 @@
-"""One piece of a study: its name, what it needs, what makes it, and the record that says it is done.
+"""One piece of a study: its name, what it needs, what makes it, and the record that says it is
+done.
 
-A name reads "<verb> <model> with <mitigation> at <level>", each part but the verb where the piece has it.
+A name reads "<verb> <model> with <mitigation> at <level>", each part but the verb where the piece
+has it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from fairrecon_jax.runtime.atomic import write_atomic
 COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
 """The command that makes a piece, by verb, where it is not called like the verb."""
 KEPT = ("phantom", "cohort", "train", "import", "mitigate")
-"""Verbs of pieces that are written once: made again they leave what is there, and refuse what was made with other choices."""
+"""Verbs of pieces that are written once: made again they leave what is there, and refuse what was
+made with other choices.
+"""
 
 
 def parts(name: str) -> tuple[str, str, str, str]:
@@ -50,8 +54,16 @@ class Wanted:
     def __call__(self, name: str) -> bool:
         """Whether the piece of this name is one of them."""
         verb, model, column, level = parts(name)
-        pairs = ((self.model, model), (self.mitigation, column.partition("@")[0]), (self.level, level))
-        return verb in self.verbs and bool(column) == self.mitigated and all(want in ("", has) for want, has in pairs)
+        pairs = (
+            (self.model, model),
+            (self.mitigation, column.partition("@")[0]),
+            (self.level, level),
+        )
+        return (
+            verb in self.verbs
+            and bool(column) == self.mitigated
+            and all(want in ("", has) for want, has in pairs)
+        )
 
     def __str__(self) -> str:
         words = (("", self.model), ("with ", self.mitigation), ("at ", self.level))
@@ -103,13 +115,18 @@ class Piece:
             found = json.loads(self.record(workdir).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return found if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float)) else {}
+        return (
+            found
+            if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float))
+            else {}
+        )
 
     def make(self, workdir: Path, dependants: Sequence[Piece] = ()) -> None:
         """Makes it and writes the record; every process of a run calls this.
 
-        The records of the piece and of its dependants go before anything is overwritten, so that a piece is never done on what was
-        there before. A piece that is written once and is done already changes nothing, and its dependants stay done.
+        The records of the piece and of its dependants go before anything is overwritten, so that a
+        piece is never done on what was there before. A piece that is written once and is done
+        already changes nothing, and its dependants stay done.
         """
 
         def forget() -> None:
@@ -119,7 +136,9 @@ class Piece:
         def finish() -> None:
             if self.verb in KEPT and self.done(workdir) is None:
                 forget()
-            write_atomic(self.record(workdir), json.dumps({"digest": self.digest, "seconds": seconds}))
+            write_atomic(
+                self.record(workdir), json.dumps({"digest": self.digest, "seconds": seconds})
+            )
 
         started = time.monotonic()
         if self.verb not in KEPT:
@@ -133,7 +152,9 @@ class Piece:
 
 
 def needing(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:
-    """The named pieces and all that are made from them, directly or not; `pieces` are in the order they are made."""
+    """The named pieces and all that are made from them, directly or not; `pieces` are in the order
+    they are made.
+    """
     found = set(names)
     for piece in pieces:
         if found.intersection(piece.needs):
@@ -142,7 +163,9 @@ def needing(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def needed(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:
-    """The named pieces and all that they are made from, directly or not; `pieces` are in the order they are made."""
+    """The named pieces and all that they are made from, directly or not; `pieces` are in the order
+    they are made.
+    """
     found = set(names)
     for piece in reversed(pieces):
         if piece.name in found:

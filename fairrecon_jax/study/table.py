@@ -24,7 +24,8 @@ def assess_table(
     Args:
       path: see `read_table`.
       mapping: see `read_table`; its `options` become `AssessOptions`.
-      workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv` and `report/`.
+      workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv` and
+        `report/`.
       options: used instead of the mapping's.
 
     Returns:

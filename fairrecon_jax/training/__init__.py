@@ -1,6 +1,8 @@
-"""One training loop for every reconstructor and diagnoser, its state, optimisers, checkpoints and metrics.
+"""One training loop for every reconstructor and diagnoser, its state, optimisers, checkpoints and
+metrics.
 
-`training.loop.fit` and `training.checkpoints.load_variables` are imported from their modules: they bring the checkpoint library with them.
+`training.loop.fit` and `training.checkpoints.load_variables` are imported from their modules: they
+bring the checkpoint library with them.
 """
 
 from __future__ import annotations

@@ -16,16 +16,20 @@ class Augmentation:
     """What is drawn for each example; the default changes nothing.
 
     Attributes:
-      flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the heart has a side).
+      flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the
+        heart has a side).
       shift: largest shift along each axis, as a fraction of the image size; the border is repeated.
-      gain: largest relative change of the contrast around the image's mean; the result is clipped to [0, 1].
+      gain: largest relative change of the contrast around the image's mean; the result is clipped
+        to [0, 1].
     """
 
     flip: bool = False
     shift: float = 0.0
     gain: float = 0.0
 
-    def __call__(self, image: Array, mask: Array, example_id: Array, key: Key) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, image: Array, mask: Array, example_id: Array, key: Key
+    ) -> tuple[jax.Array, jax.Array]:
         """Augments images and their masks alike.
 
         Args:
@@ -39,7 +43,9 @@ class Augmentation:
         """
         if not (self.flip or self.shift or self.gain):
             return jnp.asarray(image), jnp.asarray(mask)
-        return jax.vmap(self._one)(jnp.asarray(image), jnp.asarray(mask), example_keys(key, example_id))
+        return jax.vmap(self._one)(
+            jnp.asarray(image), jnp.asarray(mask), example_keys(key, example_id)
+        )
 
     def batch(self, batch: Batch, key: Key) -> Batch:
         """Augments the fields "image" and "mask" of a batch."""
@@ -54,8 +60,12 @@ class Augmentation:
             image, mask = (jnp.where(mirrored, x[:, ::-1], x) for x in (image, mask))
         if self.shift:
             size = jnp.array(image.shape[:2])
-            offset = jnp.round(jax.random.uniform(shift_key, (2,), minval=-1.0, maxval=1.0) * self.shift * size).astype(jnp.int32)
-            rows, columns = (jnp.clip(jnp.arange(n) + offset[i], 0, n - 1) for i, n in enumerate(image.shape[:2]))
+            offset = jnp.round(
+                jax.random.uniform(shift_key, (2,), minval=-1.0, maxval=1.0) * self.shift * size
+            ).astype(jnp.int32)
+            rows, columns = (
+                jnp.clip(jnp.arange(n) + offset[i], 0, n - 1) for i, n in enumerate(image.shape[:2])
+            )
             image, mask = (x[rows][:, columns] for x in (image, mask))
         if self.gain:
             factor = 1.0 + jax.random.uniform(gain_key, minval=-self.gain, maxval=self.gain)

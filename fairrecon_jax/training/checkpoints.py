@@ -1,7 +1,8 @@
 """Checkpoints of a running fit, and the final frozen weights that later steps read.
 
-Both are written aside and renamed, so that a reader finds a whole one or none. Arrays are copied to the host before they are written:
-the training step may reuse the device's buffers at once, and a checkpoint fits any number of devices.
+Both are written aside and renamed, so that a reader finds a whole one or none. Arrays are copied to
+the host before they are written: the training step may reuse the device's buffers at once, and a
+checkpoint fits any number of devices.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from fairrecon_jax.types import Variables
 
 
 def to_host(tree: Any) -> Any:
-    """Copies every leaf to a numpy array that shares no memory with a device; typed keys become their words."""
+    """Copies every leaf to a numpy array that shares no memory with a device; typed keys become
+    their words.
+    """
 
     def copy(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -49,7 +52,10 @@ def from_host(tree: Any, like: Any) -> Any:
             return jax.random.wrap_key_data(jnp.asarray(leaf))
         if leaf.shape != template.shape or leaf.dtype != template.dtype:
             where = jax.tree_util.keystr(path)
-            raise ValueError(f"checkpoint leaf {where} is {leaf.dtype}{leaf.shape}, expected {template.dtype}{template.shape}")
+            raise ValueError(
+                f"checkpoint leaf {where} is {leaf.dtype}{leaf.shape}, expected "
+                f"{template.dtype}{template.shape}"
+            )
         return jnp.array(leaf)
 
     return jax.tree_util.tree_map_with_path(back, tree, like)
@@ -67,12 +73,16 @@ class _Best(keeping.PreservationPolicy):
 
 
 class Checkpoints:
-    """The checkpoints of one fit: {state, meta} per step, the latest `keep` and the best are kept, writing goes on in the background."""
+    """The checkpoints of one fit: {state, meta} per step, the latest `keep` and the best are kept,
+    writing goes on in the background.
+    """
 
     def __init__(self, folder: Path, keep: int):
         self._best = _Best()
         policy = keeping.AnyPreservationPolicy([keeping.LatestN(keep), self._best])
-        options = ocp.CheckpointManagerOptions(preservation_policy=policy, cleanup_tmp_directories=True, create=True)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy, cleanup_tmp_directories=True, create=True
+        )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     @property
@@ -91,16 +101,20 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        self._manager.wait_until_finished()  # or the checkpoint before would be cleared up by the new best
+        # or the checkpoint before would be cleared up by the new best
+        self._manager.wait_until_finished()
         self._best.step = best
-        items = ocp.args.Composite(state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta)))
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta))
+        )
         self._manager.save(step, args=items, force=True)
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
         """Reads a checkpoint.
 
         Args:
-          like: pytree of the state's structure whose leaves have shape and dtype (`jax.eval_shape` will do).
+          like: pytree of the state's structure whose leaves have shape and dtype (`jax.eval_shape`
+            will do).
           step: which; the latest if None.
 
         Returns:
@@ -108,12 +122,16 @@ class Checkpoints:
         """
         step = self.latest if step is None else step
         template = jax.tree.map(_empty, like)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(template), meta=ocp.args.JsonRestore())
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(template), meta=ocp.args.JsonRestore()
+        )
         found = self._manager.restore(step, args=items)
         return from_host(found["state"], like), found["meta"]
 
     def should_stop(self, step: int) -> bool:
-        """True where the cluster announced the end of a multi-process run; all processes agree on the step."""
+        """True where the cluster announced the end of a multi-process run; all processes agree on
+        the step.
+        """
         return jax.process_count() > 1 and self._manager.reached_preemption(step)
 
     def wait(self) -> None:
@@ -134,7 +152,9 @@ def _empty(leaf: Any) -> np.ndarray:
 
 
 def digest(variables: Variables) -> str:
-    """The SHA-256 of names, shapes and values of all arrays, as 64 hexadecimal digits: two equal digests are the same weights."""
+    """The SHA-256 of names, shapes and values of all arrays, as 64 hexadecimal digits: two equal
+    digests are the same weights.
+    """
     total = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         value = np.asarray(leaf)
@@ -144,10 +164,12 @@ def digest(variables: Variables) -> str:
 
 
 def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, Any]) -> None:
-    """Writes final weights and what is to be known of them, aside and then renamed; an older set at `path` is replaced.
+    """Writes final weights and what is to be known of them, aside and then renamed; an older set at
+    `path` is replaced.
 
     Args:
-      path: the folder to make; in a multi-process run every process calls this with the same arguments.
+      path: the folder to make; in a multi-process run every process calls this with the same
+        arguments.
       variables: network variables.
       meta: JSON, e.g. the config's digest; the digest of the weights is added as "digest".
     """
@@ -155,7 +177,10 @@ def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, An
     aside, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
     variables = to_host(variables)
     path.parent.mkdir(parents=True, exist_ok=True)
-    items = ocp.args.Composite(variables=ocp.args.PyTreeSave(variables), meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}))
+    items = ocp.args.Composite(
+        variables=ocp.args.PyTreeSave(variables),
+        meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}),
+    )
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(aside, args=items, force=True)
     if processes.is_primary():
@@ -183,12 +208,22 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
     """
     path = Path(path).absolute()
     if not (path / "variables").is_dir():
-        raise FileNotFoundError(f"no saved weights at {path}: train first, or give the folder that holds `variables` and `meta`")
+        raise FileNotFoundError(
+            f"no saved weights at {path}: train first, or give the folder that holds "
+            "`variables` and `meta`"
+        )
     reader = ocp.PyTreeCheckpointHandler()
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path / "variables").tree)
-    variables = reader.restore(path / "variables", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path / "variables").tree
+    )
+    variables = reader.restore(
+        path / "variables", args=ocp.args.PyTreeRestore(restore_args=as_numpy)
+    )
     reader.close()
     meta = json.loads((path / "meta" / "metadata").read_text(encoding="utf-8"))
     if digest(variables) != meta["digest"]:
-        raise ValueError(f"the weights at {path} are not those that were saved there (their digest differs): copy or train them again")
+        raise ValueError(
+            f"the weights at {path} are not those that were saved there (their digest "
+            "differs): copy or train them again"
+        )
     return variables, meta

@@ -25,12 +25,14 @@ class TrainConfig:
       b1: decay of the first moment.
       weight_decay: decoupled with "adamw", added to the gradient (L2) with "adam".
       clip_norm: largest global norm of a network's gradient; 0 = no clipping.
-      ema: decay of the moving average of the parameters (bias corrected); 0 = none. Where it is on, the averages are judged and returned.
+      ema: decay of the moving average of the parameters (bias corrected); 0 = none. Where it is on,
+        the averages are judged and returned.
       precision: "float32", or "bfloat16" computation on float32 parameters.
       eval_every: steps between evaluations on the validation source; 0 = never.
       eval_batch_size: examples an evaluation batch; 0 = batch_size.
       eval_batches: evaluate on at most so many batches, from the start; 0 = on everything.
-      selection: name of the validation metric that picks the best variables; "" = the last ones are returned.
+      selection: name of the validation metric that picks the best variables; "" = the last ones are
+        returned.
       selection_mode: "max" or "min".
       patience: stop after so many evaluations in a row without a better one; 0 = never.
       checkpoint_every: steps between checkpoints.
@@ -71,16 +73,23 @@ class TrainConfig:
                 raise ValueError(f"{field} must be at least {lowest}, got {getattr(self, field)}")
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}")
+                raise ValueError(
+                    f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}"
+                )
         for field in ("ema", "b1"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
         if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})"
+            )
         if self.patience and not self.selection:
             raise ValueError("patience needs a selection metric")
         if self.selection and not self.eval_every:
-            raise ValueError(f"selection {self.selection!r} needs eval_every > 0: without evaluations nothing can be selected")
+            raise ValueError(
+                f"selection {self.selection!r} needs eval_every > 0: without evaluations "
+                "nothing can be selected"
+            )
 
     @property
     def eval_size(self) -> int:

@@ -14,8 +14,11 @@ Source = tuple[Examples, np.ndarray]
 """A cohort and the row numbers to use of it."""
 
 
-def evaluate(step: Callable[..., Any], variables: Any, source: Source, batch_size: int, batches: int = 0) -> dict[str, float]:
-    """The weighted mean of each metric, sum of weight times value over sum of weights, over all examples of the source.
+def evaluate(
+    step: Callable[..., Any], variables: Any, source: Source, batch_size: int, batches: int = 0
+) -> dict[str, float]:
+    """The weighted mean of each metric, sum of weight times value over sum of weights, over all
+    examples of the source.
 
     Args:
       step: `eval_step` mapped by `map_step` without donation.

@@ -1,4 +1,6 @@
-"""The one training loop: every reconstructor and diagnoser is fitted by `fit`, which can be killed at any moment and continues exactly."""
+"""The one training loop: every reconstructor and diagnoser is fitted by `fit`, which can be killed
+at any moment and continues exactly.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,14 @@ def fit(
     devices: int | None = None,
     augment: Prepare | None = None,
 ) -> Variables:
-    """Trains and returns the best variables by validation, or the last; a finished run is read back, an interrupted one continues.
+    """Trains and returns the best variables by validation, or the last; a finished run is read
+    back, an interrupted one continues.
 
-    A run is a function of (trainable, sources, config, prepare, objective, initial, weights, augment): killed at any moment and called
-    again with the same arguments it ends in the same parameters, bit for bit on the same devices. `workdir` receives `run.json` (the
-    choices), `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end; what is refused before its first
-    checkpoint leaves `workdir` to other choices.
+    A run is a function of (trainable, sources, config, prepare, objective, initial, weights,
+    augment): killed at any moment and called again with the same arguments it ends in the same
+    parameters, bit for bit on the same devices. `workdir` receives `run.json` (the choices),
+    `metrics.jsonl`, `checkpoints/` while it runs and `final/` (`load_variables`) at its end; what
+    is refused before its first checkpoint leaves `workdir` to other choices.
 
     Args:
       trainable: losses and metrics.
@@ -57,8 +61,9 @@ def fit(
       objective: a term for the loss of phases with a clean estimate.
       initial: variables to start from instead of `trainable.init`.
       weights: sampling weights, one per training row (see `train_batches`).
-      choices: whatever else the result depends on (cohort, split, level), as JSON: kept in `run.json` and compared on continuing, like the
-        config, the rows, and the plain fields of a trainable or objective that is a dataclass.
+      choices: whatever else the result depends on (cohort, split, level), as JSON: kept in
+        `run.json` and compared on continuing, like the config, the rows, and the plain fields of a
+        trainable or objective that is a dataclass.
       devices: local devices to use; all if None.
       augment: changes every training batch before `prepare` sees it, and no validation batch.
 
@@ -66,15 +71,32 @@ def fit(
       {"params", "batch_stats"} as numpy arrays; the averaged parameters where `config.ema` is on.
 
     Raises:
-      ValueError: the batch does not divide over the devices, the workdir holds other choices, there is no validation example or none has
-        the selection metric, or the trainable does not give it.
-      TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names the step and the last checkpoint.
+      ValueError: the batch does not divide over the devices, the workdir holds other choices, there
+        is no validation example or none has the selection metric, or the trainable does not give
+        it.
+      TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names
+        the step and the last checkpoint.
       SystemExit: 143 after SIGTERM, with the state saved.
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()
     _check_sizes(config, count)
-    job = Job(trainable, train_source, val_source, config, workdir, prepare, objective, initial, weights, count, augment)
-    everything = {**_choices(job), **{f"choices.{name}": value for name, value in (choices or {}).items()}}
+    job = Job(
+        trainable,
+        train_source,
+        val_source,
+        config,
+        workdir,
+        prepare,
+        objective,
+        initial,
+        weights,
+        count,
+        augment,
+    )
+    everything = {
+        **_choices(job),
+        **{f"choices.{name}": value for name, value in (choices or {}).items()},
+    }
     run_digest = check_run_identity(workdir, everything, [f"config.{name}" for name in FREE_FIELDS])
     final = workdir / "final"
     if final.exists():
@@ -87,8 +109,17 @@ def fit(
             if not any((workdir / "checkpoints").glob("[0-9]*")):
                 release(workdir)
             raise
-        facts = {"selection": config.selection, "best": record.best, "best_step": record.best_step, "steps": record.step}
-        save_variables(final, variables, {"name": trainable.name, "run": run_digest, "choices": everything, **facts})
+        facts = {
+            "selection": config.selection,
+            "best": record.best,
+            "best_step": record.best_step,
+            "steps": record.step,
+        }
+        save_variables(
+            final,
+            variables,
+            {"name": trainable.name, "run": run_digest, "choices": everything, **facts},
+        )
     if processes.is_primary():
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
     return load_variables(final)[0]
@@ -99,7 +130,10 @@ def _check_sizes(config: TrainConfig, devices: int) -> None:
     total = devices * jax.process_count()
     for name, size in (("batch_size", config.batch_size), ("eval_batch_size", config.eval_size)):
         if size % total:
-            raise ValueError(f"{name} {size} does not divide over {total} devices: use a multiple of {total}, or fewer devices")
+            raise ValueError(
+                f"{name} {size} does not divide over {total} devices: use a multiple of "
+                f"{total}, or fewer devices"
+            )
 
 
 def _choices(job: Job) -> dict[str, Any]:
@@ -111,7 +145,11 @@ def _choices(job: Job) -> dict[str, Any]:
         numbers = np.asarray(source[1], dtype=np.int64)
         return f"{len(numbers)} rows {hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}"
 
-    weights = None if job.weights is None else hashlib.sha256(np.asarray(job.weights, np.float64).tobytes()).hexdigest()[:16]
+    weights = (
+        None
+        if job.weights is None
+        else hashlib.sha256(np.asarray(job.weights, np.float64).tobytes()).hexdigest()[:16]
+    )
     return {
         "trainable": job.trainable.name,
         **_plain_fields("trainable", job.trainable),
@@ -126,10 +164,16 @@ def _choices(job: Job) -> dict[str, Any]:
 
 
 def _plain_fields(prefix: str, thing: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name, those of its dataclasses too; {} for others."""
+    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name, those of
+    its dataclasses too; {} for others.
+    """
 
     def plain(value: Any) -> bool:
-        return value is None or isinstance(value, (str, int, float)) or (isinstance(value, tuple) and all(map(plain, value)))
+        return (
+            value is None
+            or isinstance(value, (str, int, float))
+            or (isinstance(value, tuple) and all(map(plain, value)))
+        )
 
     if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         return {}

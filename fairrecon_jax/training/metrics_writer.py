@@ -1,4 +1,6 @@
-"""Metrics of a run as lines of JSON, continued without gap or repetition when the run is; TensorBoard beside them where it is installed."""
+"""Metrics of a run as lines of JSON, continued without gap or repetition when the run is;
+TensorBoard beside them where it is installed.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from fairrecon_jax.runtime.atomic import write_atomic
 
 
 class MetricsWriter:
-    """Appends one JSON object a line to `metrics.jsonl`: {"step": int, "split": str, metric: float, ...}.
+    """Appends one JSON object a line to `metrics.jsonl`: {"step": int, "split": str, metric: float,
+    ...}.
 
-    Opened at step n it first drops every line past n and a line cut short by a crash: those steps are about to be done again.
+    Opened at step n it first drops every line past n and a line cut short by a crash: those steps
+    are about to be done again.
     """
 
     def __init__(self, folder: Path, step: int = 0, tensorboard: bool = False):
@@ -43,7 +47,11 @@ class MetricsWriter:
           split: "train" or "val".
           values: numbers by metric name; one that is not finite is written as null.
         """
-        line = {"step": int(step), "split": split, **{name: _number(value) for name, value in values.items()}}
+        line = {
+            "step": int(step),
+            "split": split,
+            **{name: _number(value) for name, value in values.items()},
+        }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -81,7 +89,8 @@ def _number(value: Any) -> float | None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file in order; [] if there is none. A last line cut short by a crash is left out.
+    """The lines of a metrics file in order; [] if there is none. A last line cut short by a crash
+    is left out.
 
     Raises:
       ValueError: a line before the last is not JSON; the message names file and line.
@@ -104,5 +113,8 @@ def _open_board(folder: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("TensorBoard events need the package tensorboardX: pip install 'fairrecon_jax[tensorboard]'") from error
+        raise ModuleNotFoundError(
+            "TensorBoard events need the package tensorboardX: pip install "
+            "'fairrecon_jax[tensorboard]'"
+        ) from error
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -10,7 +10,8 @@ from fairrecon_jax.training.config import TrainConfig
 def learning_rate(config: TrainConfig) -> optax.Schedule:
     """The rate at each step.
 
-    With peak r, warm-up w and n steps: r s / w for s < w, then r ("constant") or r (1 + cos(pi (s - w) / (n - w))) / 2 ("cosine").
+    With peak r, warm-up w and n steps: r s / w for s < w, then r ("constant") or r (1 + cos(pi (s -
+    w) / (n - w))) / 2 ("cosine").
 
     Args:
       config: learning_rate, schedule, warmup_steps and steps are read.
@@ -36,7 +37,8 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
       config: the choices of the run.
 
     Returns:
-      An optax transformation; "adam" adds weight_decay times the parameter to the gradient, "adamw" to the update.
+      An optax transformation; "adam" adds weight_decay times the parameter to the gradient, "adamw"
+        to the update.
 
     Reference:
       Kingma and Ba 2015 (Adam); Loshchilov and Hutter 2019 (AdamW).

@@ -1,4 +1,6 @@
-"""One run of the loop from where it stands to its end: steps, log, evaluation, checkpoints, stopping."""
+"""One run of the loop from where it stands to its end: steps, log, evaluation, checkpoints,
+stopping.
+"""
 
 from __future__ import annotations
 
@@ -80,11 +82,17 @@ class Run:
         config = job.config
         self._job, self._config = job, config
         self._optimizer, self._rate = optim.optimizer(config), optim.learning_rate(config)
-        step = train_step(job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment)
+        step = train_step(
+            job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment
+        )
         self._step = map_step(step, job.devices)
         eval_key = jax.random.fold_in(jax.random.key(config.seed), states.EVALUATION)
-        self._eval_step = map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False)
-        self._batches = train_batches(*job.train_source, config.batch_size, config.seed, config.workers, job.weights)
+        self._eval_step = map_step(
+            eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False
+        )
+        self._batches = train_batches(
+            *job.train_source, config.batch_size, config.seed, config.workers, job.weights
+        )
         self._checkpoints = Checkpoints(job.workdir / "checkpoints", config.keep)
         self._writer: MetricsWriter | NoWriter = NoWriter()
         self._bar: Progress = Silence()
@@ -100,7 +108,9 @@ class Run:
         self._bar.close()
 
     def finish(self) -> tuple[Variables, Record]:
-        """Continues from the latest checkpoint, or starts, and returns the variables to keep and the final record."""
+        """Continues from the latest checkpoint, or starts, and returns the variables to keep and
+        the final record.
+        """
         state, record, template = self._start()
         if processes.is_primary():
             self._writer = MetricsWriter(self._job.workdir, record.step, self._config.tensorboard)
@@ -133,7 +143,9 @@ class Run:
             variables = job.trainable.init(key, batch) if initial is None else initial
             objective = {} if job.objective is None else job.objective.init(key, batch)
             networks = tuple(phase.network for phase in job.trainable.phases)
-            return states.create(variables, networks, self._optimizer, config.seed, config.ema > 0, objective)
+            return states.create(
+                variables, networks, self._optimizer, config.seed, config.ema > 0, objective
+            )
 
         template = jax.eval_shape(lambda batch: create(batch, None), example)
         if job.initial is not None:
@@ -146,12 +158,17 @@ class Run:
         return replicate(state, job.devices), Record(**meta["record"]), template
 
     def _check_evaluation(self, template: TrainState, example: Any) -> None:
-        """There must be something to evaluate on, and the selection metric must be one of those that the trainable gives."""
+        """There must be something to evaluate on, and the selection metric must be one of those
+        that the trainable gives.
+        """
         job, config = self._job, self._config
         if not config.eval_every or job.val_source is None:
             return
         if not len(job.val_source[1]):
-            raise ValueError(f"{job.trainable.name}: there is no validation example; add some, or set selection='' and eval_every=0")
+            raise ValueError(
+                f"{job.trainable.name}: there is no validation example; add some, or set "
+                "selection='' and eval_every=0"
+            )
         if not config.selection:
             return
 
@@ -161,7 +178,10 @@ class Run:
 
         known = sorted(jax.eval_shape(names, template.variables, example))
         if config.selection not in known:
-            raise ValueError(f"selection {config.selection!r} is not a metric of {job.trainable.name}: it gives {', '.join(known)}")
+            raise ValueError(
+                f"selection {config.selection!r} is not a metric of {job.trainable.name}: "
+                f"it gives {', '.join(known)}"
+            )
 
     def _between_steps(self, state: TrainState, record: Record, stopping: bool) -> None:
         """What is due after a step: a line of the log, an evaluation, a checkpoint."""
@@ -180,7 +200,9 @@ class Run:
         return every > 0 and (step % every == 0 or step == self._config.steps)
 
     def _settle(self, record: Record, in_flight: int = 0) -> None:
-        """Waits for the metrics of all pending steps but the newest `in_flight`; raises where a loss is not finite."""
+        """Waits for the metrics of all pending steps but the newest `in_flight`; raises where a
+        loss is not finite.
+        """
         first = record.step - len(record.pending) + 1
         for place in range(len(record.pending) - in_flight):
             values = record.pending[place]
@@ -189,30 +211,50 @@ class Run:
             record.pending[place] = values = {name: float(value) for name, value in values.items()}
             for name, value in values.items():
                 if name.split("/")[-1] == "loss" and not math.isfinite(value):
-                    raise TrainingDiverged(self._divergence(f"{name} is {value} at step {first + place}"))
+                    raise TrainingDiverged(
+                        self._divergence(f"{name} is {value} at step {first + place}")
+                    )
 
     def _require_finite(self, state: TrainState) -> None:
-        """Raises where a parameter is not finite, as after an infinite slope of a finite loss: it must never be saved."""
+        """Raises where a parameter is not finite, as after an infinite slope of a finite loss: it
+        must never be saved.
+        """
         if not states.finite(state):
-            raise TrainingDiverged(self._divergence(f"a parameter is not finite at step {int(state.step)}"))
+            raise TrainingDiverged(
+                self._divergence(f"a parameter is not finite at step {int(state.step)}")
+            )
 
     def _divergence(self, what: str) -> str:
         """What to say of a loss or a parameter that is not finite."""
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         folder = self._job.workdir / "checkpoints"
-        saved = f"the last checkpoint is step {latest} in {folder}" if latest is not None else "there is no checkpoint yet"
-        return f"{self._job.trainable.name}: {what}; {saved}. Lower learning_rate or set clip_norm in a new workdir"
+        saved = (
+            f"the last checkpoint is step {latest} in {folder}"
+            if latest is not None
+            else "there is no checkpoint yet"
+        )
+        return (
+            f"{self._job.trainable.name}: {what}; {saved}. Lower learning_rate or set "
+            "clip_norm in a new workdir"
+        )
 
     def _log(self, record: Record) -> None:
         """Writes the mean of the pending metrics, the rate and the speed as one line."""
         self._settle(record)
         names = dict.fromkeys(name for values in record.pending for name in values)
-        means = {name: float(np.mean([values[name] for values in record.pending])) for name in names}
+        means = {
+            name: float(np.mean([values[name] for values in record.pending])) for name in names
+        }
         now, since, self._since = time.monotonic(), self._since, time.monotonic()
-        extra = {"learning_rate": float(self._rate(record.step - 1)), "steps_per_second": len(record.pending) / max(now - since, 1e-9)}
+        extra = {
+            "learning_rate": float(self._rate(record.step - 1)),
+            "steps_per_second": len(record.pending) / max(now - since, 1e-9),
+        }
         self._writer.write(record.step, "train", {**means, **extra})
-        self._bar.show(**{name: value for name, value in means.items() if name.split("/")[-1] == "loss"})
+        self._bar.show(
+            **{name: value for name, value in means.items() if name.split("/")[-1] == "loss"}
+        )
         record.pending = []
 
     def _judge(self, record: Record, state: TrainState) -> bool:
@@ -220,16 +262,26 @@ class Run:
         config, source = self._config, self._job.val_source
         self._settle(record)
         assert source is not None
-        metrics = evaluate(self._eval_step, state.variables, source, config.eval_size, config.eval_batches)
+        metrics = evaluate(
+            self._eval_step, state.variables, source, config.eval_size, config.eval_batches
+        )
         self._writer.write(record.step, "val", metrics)
         if not config.selection:
             return False
         if config.selection not in metrics:
-            raise ValueError(f"{self._job.trainable.name}: no validation example has the selection metric {config.selection!r}")
+            raise ValueError(
+                f"{self._job.trainable.name}: no validation example has the selection "
+                f"metric {config.selection!r}"
+            )
         value = metrics[config.selection]
         if not math.isfinite(value):
-            raise TrainingDiverged(f"{self._job.trainable.name}: validation {config.selection} is {value} at step {record.step}")
-        better = record.best is None or (value > record.best if config.selection_mode == "max" else value < record.best)
+            raise TrainingDiverged(
+                f"{self._job.trainable.name}: validation {config.selection} is {value} at "
+                f"step {record.step}"
+            )
+        better = record.best is None or (
+            value > record.best if config.selection_mode == "max" else value < record.best
+        )
         record.waiting += 1
         if better:
             record.best, record.best_step, record.waiting = value, record.step, 0
@@ -252,13 +304,19 @@ class Run:
         self._checkpoints.wait()
         name, folder = self._job.trainable.name, self._job.workdir
         if processes.is_primary():
-            print(f"{name}: told to stop; step {record.step} is saved in {folder}, the same command continues from it", file=sys.stderr)
+            print(
+                f"{name}: told to stop; step {record.step} is saved in {folder}, the same "
+                "command continues from it",
+                file=sys.stderr,
+            )
         raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextmanager
 def _termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, in the main thread of a single-process run; a second SIGTERM ends the process at once."""
+    """An event that SIGTERM sets, in the main thread of a single-process run; a second SIGTERM ends
+    the process at once.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
         yield stop

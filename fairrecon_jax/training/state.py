@@ -44,7 +44,12 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create(
-    variables: Variables, networks: tuple[str, ...], optimizer: optax.GradientTransformation, seed: int, ema: bool, objective: Any
+    variables: Variables,
+    networks: tuple[str, ...],
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    ema: bool,
+    objective: Any,
 ) -> TrainState:
     """The state before the first step.
 
@@ -65,7 +70,10 @@ def create(
     params = variables["params"]
     for network in networks:
         if network not in params:
-            raise ValueError(f"a phase trains the network {network!r}, but the variables hold only {sorted(params)}")
+            raise ValueError(
+                f"a phase trains the network {network!r}, but the variables hold only "
+                f"{sorted(params)}"
+            )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.fold_in(jax.random.key(seed), STEPS),
@@ -96,20 +104,26 @@ def check_like(variables: Variables, expected: Variables) -> None:
     """
 
     def shapes(tree: Variables) -> dict[str, tuple[int, ...]]:
-        return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        return {
+            jax.tree_util.keystr(path): tuple(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
 
     given, wanted = shapes(variables), shapes(expected)
     for name in sorted({*given, *wanted}):
         if given.get(name) != wanted.get(name):
             has, needs = given.get(name, "absent"), wanted.get(name, "no such array")
-            raise ValueError(f"the initial variables do not fit the network: {name} is {has}, expected {needs}")
+            raise ValueError(
+                f"the initial variables do not fit the network: {name} is {has}, expected {needs}"
+            )
 
 
 def update_average(average: Any, params: Any, decay: float, count: Array) -> Any:
     """One step of a bias-corrected exponential moving average, without a zero start.
 
-    With d the decay and t = count: a_t = a_{t-1} + w_t (p_t - a_{t-1}), w_t = (1 - d) / (1 - d^t). This is the average of p_1 .. p_t with
-    weights d^(t-s), normalised to 1: the initial value has no part in it, and a_1 = p_1.
+    With d the decay and t = count: a_t = a_{t-1} + w_t (p_t - a_{t-1}), w_t = (1 - d) / (1 - d^t).
+    This is the average of p_1 .. p_t with weights d^(t-s), normalised to 1: the initial value has
+    no part in it, and a_1 = p_1.
 
     Args:
       average: tree a_{t-1}.

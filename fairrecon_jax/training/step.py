@@ -18,7 +18,9 @@ from fairrecon_jax.training.trainable import Objective, Phase, Trainable
 from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 Prepare = Callable[[Batch, Key], Batch]
-"""`prepare(batch, key) -> batch`: adds fields inside the compiled step, e.g. "degraded"; the key is fresh in every step."""
+"""`prepare(batch, key) -> batch`: adds fields inside the compiled step, e.g. "degraded"; the key is
+fresh in every step.
+"""
 
 Metrics = dict[str, Array]
 PREPARE, AUGMENT, FIRST_PHASE = range(3)  # streams of a step's key
@@ -26,30 +28,42 @@ OBJECTIVE = 3  # stream of a phase's key; the trainables take 0 to 2
 
 
 def in_precision(trainable: Trainable, precision: Precision) -> tuple[Trainable, bool]:
-    """How a training step computes in a precision; parameters, optimiser and metrics stay float32 in any case.
+    """How a training step computes in a precision; parameters, optimiser and metrics stay float32
+    in any case.
 
     Args:
-      trainable: a dataclass with a field `dtype` computes in it by itself, and keeps its targets in float32.
+      trainable: a dataclass with a field `dtype` computes in it by itself, and keeps its targets in
+        float32.
       precision: "float32" or "bfloat16".
 
     Returns:
-      (the trainable with its `dtype` set, False), or (the trainable as it is, whether the step must cast parameters and images for it).
+      (the trainable with its `dtype` set, False), or (the trainable as it is, whether the step must
+        cast parameters and images for it).
     """
     if precision == "float32":
         return trainable, False
-    if dataclasses.is_dataclass(trainable) and any(field.name == "dtype" for field in dataclasses.fields(trainable)):
+    if dataclasses.is_dataclass(trainable) and any(
+        field.name == "dtype" for field in dataclasses.fields(trainable)
+    ):
         return dataclasses.replace(trainable, dtype=precision), False  # type: ignore[type-var,call-arg]
     return trainable, True
 
 
 def _bfloat16(tree: Any) -> Any:
     """Casts the floating-point leaves."""
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    return jax.tree.map(
+        lambda leaf: (
+            leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        ),
+        tree,
+    )
 
 
 def _cast(params: Any, batch: Batch) -> tuple[Any, Batch]:
     """Parameters, images and masks in bfloat16; labels, weights and indices as they are."""
-    return _bfloat16(params), {name: _bfloat16(value) if jnp.ndim(value) == 4 else value for name, value in batch.items()}
+    return _bfloat16(params), {
+        name: _bfloat16(value) if jnp.ndim(value) == 4 else value for name, value in batch.items()
+    }
 
 
 def _update(
@@ -61,27 +75,45 @@ def _update(
     objective: Objective | None,
     cast: bool,
 ) -> tuple[TrainState, Metrics]:
-    """One phase: gradient of its loss with respect to its network, reduced over devices, and the optimiser's update."""
+    """One phase: gradient of its loss with respect to its network, reduced over devices, and the
+    optimiser's update.
+    """
 
     def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
         everyone, seen = {**state.params, phase.network: params}, batch
         if cast:
             everyone, seen = _cast(everyone, batch)
-        value, out = phase.loss({"params": everyone, "batch_stats": state.batch_stats}, seen, key, True)
+        value, out = phase.loss(
+            {"params": everyone, "batch_stats": state.batch_stats}, seen, key, True
+        )
         value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
         if objective is not None and out.clean is not None:
             clean = out.clean.astype(jnp.float32)
-            extra, kept, more = objective(clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE))
+            extra, kept, more = objective(
+                clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE)
+            )
             metrics |= {"loss_without_objective": value, **more}
             value = value + extra
         return value, (out.statistics or state.batch_stats, kept, metrics)
 
-    (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(state.params[phase.network])
+    (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
+        state.params[phase.network]
+    )
     grads, statistics, metrics = lax.pmean((grads, statistics, {**metrics, "loss": value}), AXIS)
-    updates, opt_state = optimizer.update(grads, state.opt_state[phase.network], state.params[phase.network])
-    params = {**state.params, phase.network: optax.apply_updates(state.params[phase.network], updates)}
+    updates, opt_state = optimizer.update(
+        grads, state.opt_state[phase.network], state.params[phase.network]
+    )
+    params = {
+        **state.params,
+        phase.network: optax.apply_updates(state.params[phase.network], updates),
+    }
     statistics = jax.tree.map(lambda new, old: new.astype(old.dtype), statistics, state.batch_stats)
-    state = state.replace(params=params, batch_stats=statistics, opt_state={**state.opt_state, phase.network: opt_state}, objective=kept)
+    state = state.replace(
+        params=params,
+        batch_stats=statistics,
+        opt_state={**state.opt_state, phase.network: opt_state},
+        objective=kept,
+    )
     return state, jax.tree.map(lambda value: value.astype(jnp.float32), metrics)
 
 
@@ -95,9 +127,10 @@ def train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Builds the pure training step, to be mapped by `map_step`.
 
-    The step's key is fold_in(state.key, state.step); `prepare` gets its stream 0, `augment` 1, phase i 2 + i, so that per-example noise
-    (`example_keys`) depends on the seed, the step and the example only. Phases run in order, each on what the former left.
-    With one phase metrics keep their names and the loss is "loss"; with several, phase metrics become "<network>/<name>".
+    The step's key is fold_in(state.key, state.step); `prepare` gets its stream 0, `augment` 1,
+    phase i 2 + i, so that per-example noise (`example_keys`) depends on the seed, the step and the
+    example only. Phases run in order, each on what the former left. With one phase metrics keep
+    their names and the loss is "loss"; with several, phase metrics become "<network>/<name>".
 
     Args:
       trainable: the phases.
@@ -136,15 +169,18 @@ def train_step(
 def eval_step(
     trainable: Trainable, key: Key, prepare: Prepare | None = None
 ) -> Callable[[Variables, Batch], tuple[dict[str, Array], Metrics]]:
-    """Builds the pure evaluation of one batch: for each metric the weighted sum and the sum of weights, over all devices.
+    """Builds the pure evaluation of one batch: for each metric the weighted sum and the sum of
+    weights, over all devices.
 
     Args:
-      trainable: `evaluate` gives value and weight per example; padding (index < 0) is left out, whatever its weight.
+      trainable: `evaluate` gives value and weight per example; padding (index < 0) is left out,
+        whatever its weight.
       key: the same in every evaluation, so that validation noise is the same for every step.
       prepare: adds fields to the batch.
 
     Returns:
-      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by `map_step`.
+      `(variables, batch) -> ({}, {name: [2] weighted sum and sum of weights})`, to be mapped by
+        `map_step`.
     """
 
     def step(variables: Variables, batch: Batch) -> tuple[dict[str, Array], Metrics]:
@@ -152,7 +188,9 @@ def eval_step(
             batch = prepare(batch, jax.random.fold_in(key, PREPARE))
         real = jnp.asarray(batch["index"]) >= 0
         sums = {}
-        for name, (value, weight) in trainable.evaluate(variables, batch, jax.random.fold_in(key, FIRST_PHASE)).items():
+        for name, (value, weight) in trainable.evaluate(
+            variables, batch, jax.random.fold_in(key, FIRST_PHASE)
+        ).items():
             weight = jnp.where(real, weight, 0.0)
             total = jnp.sum(jnp.where(weight > 0, value, 0.0) * weight)
             sums[name] = jnp.stack([total, jnp.sum(weight)]).astype(jnp.float32)

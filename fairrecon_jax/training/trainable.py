@@ -1,4 +1,5 @@
-"""What the training loop asks of a network: where its variables start, which losses update them, how it is judged.
+"""What the training loop asks of a network: where its variables start, which losses update them,
+how it is judged.
 
 Reconstructors and diagnosers implement `Trainable`; the loop knows nothing else about them.
 """
@@ -16,8 +17,10 @@ class PhaseOutput(NamedTuple):
     """What a phase's loss gives back beside the scalar.
 
     Attributes:
-      clean: [B, H, W, 1] float32 in [0, 1], the estimate of the original image that a mitigation objective sees; None if there is none.
-      statistics: the new batch statistics of **all** networks, {network: tree}; {} where no network has any.
+      clean: [B, H, W, 1] float32 in [0, 1], the estimate of the original image that a mitigation
+        objective sees; None if there is none.
+      statistics: the new batch statistics of **all** networks, {network: tree}; {} where no network
+        has any.
       metrics: means over the batch, each a scalar, by name; written to the log.
     """
 
@@ -27,12 +30,15 @@ class PhaseOutput(NamedTuple):
 
 
 PhaseLoss = Callable[[Variables, Batch, Key, bool], tuple[Array, PhaseOutput]]
-"""`loss(variables, batch, key, train) -> (scalar, PhaseOutput)`, pure; the key is already folded with the step."""
+"""`loss(variables, batch, key, train) -> (scalar, PhaseOutput)`, pure; the key is already folded
+with the step.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One update of one network: its loss is differentiated with respect to that network's parameters only.
+    """One update of one network: its loss is differentiated with respect to that network's
+    parameters only.
 
     Attributes:
       network: name in `variables["params"]`.
@@ -54,29 +60,41 @@ class Trainable(Protocol):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The updates of one step, in order; each phase sees the parameters that earlier phases of the step have updated."""
+        """The updates of one step, in order; each phase sees the parameters that earlier phases of
+        the step have updated.
+        """
         ...
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Variables at the start of training, {"params": {network: tree}, "batch_stats": {network: tree}}."""
+        """Variables at the start of training, {"params": {network: tree}, "batch_stats": {network:
+        tree}}.
+        """
         ...
 
-    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> dict[str, tuple[Array, Array]]:
-        """Per-example (value [B], weight [B]) by metric name; the loop sums over the whole set and divides once."""
+    def evaluate(
+        self, variables: Variables, batch: Batch, key: Key
+    ) -> dict[str, tuple[Array, Array]]:
+        """Per-example (value [B], weight [B]) by metric name; the loop sums over the whole set and
+        divides once.
+        """
         ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A term added to the loss of the phase whose output has a clean estimate, with a state of its own in the train state.
+    """A term added to the loss of the phase whose output has a clean estimate, with a state of its
+    own in the train state.
 
-    It runs once per device under the axis `AXIS`: whatever enters the new state must be reduced over that axis by the objective.
+    It runs once per device under the axis `AXIS`: whatever enters the new state must be reduced
+    over that axis by the objective.
     """
 
     def init(self, key: Key, batch: Batch) -> Any:
         """The objective's state at the start: a pytree of arrays, {} if it has none."""
         ...
 
-    def __call__(self, clean: Array, batch: Batch, state: Any, key: Key) -> tuple[Array, Any, dict[str, Array]]:
+    def __call__(
+        self, clean: Array, batch: Batch, state: Any, key: Key
+    ) -> tuple[Array, Any, dict[str, Array]]:
         """(scalar to add, new state, metrics) from the clean estimate [B, H, W, 1]."""
         ...

@@ -1,4 +1,6 @@
-"""One assessed cohort for many tests; all tests keep its shape, so that its programs are compiled once."""
+"""One assessed cohort for many tests; all tests keep its shape, so that its programs are compiled
+once.
+"""
 
 import pytest
 
@@ -19,7 +21,15 @@ def harmed():
     """Predictions in which women's positives are lost, and their assessment."""
     table = fake.xray(harm=1.5)
     return table, *assess(
-        table, fake.XRAY, AssessOptions(**{**QUICK, "auroc_gaps": True, "conventions": ("worst_case", "mean", "worst_case_estimable")})
+        table,
+        fake.XRAY,
+        AssessOptions(
+            **{
+                **QUICK,
+                "auroc_gaps": True,
+                "conventions": ("worst_case", "mean", "worst_case_estimable"),
+            }
+        ),
     )
 
 

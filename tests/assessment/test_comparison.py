@@ -1,4 +1,6 @@
-"""Mitigated against unmitigated: planted help and harm are found, absent ones are not, thresholds and price are what they should be."""
+"""Mitigated against unmitigated: planted help and harm are found, absent ones are not, thresholds
+and price are what they should be.
+"""
 
 import re
 
@@ -15,7 +17,9 @@ CELL = [(1e4, "unet")]
 
 @pytest.fixture(scope="module")
 def stacked():
-    """Without mitigation women's positives are lost; "cure" gives them back, "twin" changes nothing, "poison" is the reverse."""
+    """Without mitigation women's positives are lost; "cure" gives them back, "twin" changes
+    nothing, "poison" is the reverse.
+    """
     harmed, fine = fake.xray(harm=1.5, cells=CELL), fake.xray(harm=0.0, cells=CELL)
     fine["psnr"] = harmed["psnr"] - 0.5
     one = pd.concat([harmed, fine.assign(mitigation="cure"), harmed.assign(mitigation="twin")])
@@ -25,11 +29,17 @@ def stacked():
 
 @pytest.fixture(scope="module")
 def compared(stacked, quick):
-    return [compare(table, fake.XRAY, quick(conventions=("worst_case", "mean"))) for table in stacked]
+    return [
+        compare(table, fake.XRAY, quick(conventions=("worst_case", "mean"))) for table in stacked
+    ]
 
 
 def gap(table, mitigation, attribute="sex", task="edema", metric="eodd"):
-    rows = table[(table["metric"] == metric) & (table["version"] == "change") & (table["mitigation"] == mitigation)]
+    rows = table[
+        (table["metric"] == metric)
+        & (table["version"] == "change")
+        & (table["mitigation"] == mitigation)
+    ]
     (row,) = rows[(rows["attribute"] == attribute) & (rows["task"] == task)].to_dict("records")
     return row
 
@@ -53,23 +63,39 @@ def test_no_change_is_no_detectable_effect_with_what_could_hide(compared):
 def test_versions_are_named_and_thresholds_are_those_of_the_originals(compared, stacked, quick):
     table = compared[0]
     assert set(table["version"]) == {"unmitigated", "mitigated", "change"}
-    assert set(table.loc[table["metric"] == "eodd", "threshold_rule"]) == {"balanced on validation originals"}
-    _, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False))
-    after = fairness[(fairness["metric"] == "eodd") & (fairness["version"] == "reconstructed") & (fairness["convention"] == "worst_case")]
+    assert set(table.loc[table["metric"] == "eodd", "threshold_rule"]) == {
+        "balanced on validation originals"
+    }
+    _, fairness = assess(
+        stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False)
+    )
+    after = fairness[
+        (fairness["metric"] == "eodd")
+        & (fairness["version"] == "reconstructed")
+        & (fairness["convention"] == "worst_case")
+    ]
     for mitigation, version in (("none", "unmitigated"), ("cure", "mitigated")):
         wanted = after[after["mitigation"] == mitigation].set_index(["task", "attribute"])["value"]
-        found = table[(table["metric"] == "eodd") & (table["version"] == version) & (table["mitigation"] == "cure")]
+        found = table[
+            (table["metric"] == "eodd")
+            & (table["version"] == version)
+            & (table["mitigation"] == "cure")
+        ]
         for (task, attribute), value in found.set_index(["task", "attribute"])["value"].items():
             assert value == pytest.approx(wanted[task, attribute], abs=1e-12)
 
 
 def test_the_price_is_paired(compared, stacked):
     table, frame = compared[0], stacked[0]
-    price = table[(table["version"] == "change") & (table["attribute"] == "") & (table["mitigation"] == "cure")].set_index(
-        ["metric", "task"]
-    )
+    price = table[
+        (table["version"] == "change")
+        & (table["attribute"] == "")
+        & (table["mitigation"] == "cure")
+    ].set_index(["metric", "task"])
     assert price.loc[("psnr", ""), "change"] == pytest.approx(-0.5, abs=1e-5)
-    assert price.loc[("psnr", ""), "ci_high"] - price.loc[("psnr", ""), "ci_low"] < 1e-3  # the same shift for every image
+    assert (
+        price.loc[("psnr", ""), "ci_high"] - price.loc[("psnr", ""), "ci_low"] < 1e-3
+    )  # the same shift for every image
     test = frame[frame["split"] == "test"]
     areas = [
         roc_auc_score(part["edema__label"], part["edema__reconstructed"])
@@ -79,7 +105,9 @@ def test_the_price_is_paired(compared, stacked):
 
 
 def test_at_chance_is_a_matter_of_the_original_images(quick):
-    """The unmitigated reconstruction loses the diagnosis, the original does not: the mitigation is judged. And the other way round."""
+    """The unmitigated reconstruction loses the diagnosis, the original does not: the mitigation is
+    judged. And the other way round.
+    """
     fine = fake.xray(cells=CELL)
     guess = np.random.default_rng(5).random(len(fine))
     lost = fine.assign(edema__reconstructed=guess)
@@ -89,8 +117,13 @@ def test_at_chance_is_a_matter_of_the_original_images(quick):
         row = gap(compare(pd.concat([base, cured]), fake.XRAY, quick()), "cure")
         assert (row["verdict"] != "at chance") == judged
         if not judged:
-            area = roc_auc_score(base.loc[base["split"] == "test", "edema__label"], guess[base["split"] == "test"])
-            low, high = map(float, re.search(r"AUROC on originals \[([\d.]+), ([\d.]+)\]", row["reason"]).groups())
+            area = roc_auc_score(
+                base.loc[base["split"] == "test", "edema__label"], guess[base["split"] == "test"]
+            )
+            low, high = map(
+                float,
+                re.search(r"AUROC on originals \[([\d.]+), ([\d.]+)\]", row["reason"]).groups(),
+            )
             assert low < area < high
 
 
@@ -100,13 +133,23 @@ def test_without_a_pair_there_is_no_row(quick):
 
 
 def test_points_are_those_of_the_assessment(stacked, quick):
-    found = points(stacked[0], fake.XRAY, quick(), "test").set_index(["mitigation", "metric", "task", "attribute"])["value"]
-    performance, fairness = assess(stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False))
+    found = points(stacked[0], fake.XRAY, quick(), "test").set_index(
+        ["mitigation", "metric", "task", "attribute"]
+    )["value"]
+    performance, fairness = assess(
+        stacked[0], fake.XRAY, quick(conventions=("worst_case",), auroc_gaps=False)
+    )
     for table, metrics in ((performance, ("auroc", "psnr")), (fairness, ("eodd",))):
-        rows = table[table["metric"].isin(metrics) & (table["version"] == "reconstructed") & table["convention"].isin(["worst_case", ""])]
+        rows = table[
+            table["metric"].isin(metrics)
+            & (table["version"] == "reconstructed")
+            & table["convention"].isin(["worst_case", ""])
+        ]
         rows = rows[(rows["group"] == "") | (rows["metric"] == "eodd")]
         for row in rows[(rows["attribute"] == "") | (rows["metric"] == "eodd")].itertuples():
-            assert found[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(row.value, abs=1e-6)
+            assert found[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(
+                row.value, abs=1e-6
+            )
     assert set(points(stacked[0], fake.XRAY, quick(), "val")["part"]) == {"val"}
     with pytest.raises(ValueError, match="part must be"):
         points(stacked[0], fake.XRAY, quick(), "train")
@@ -114,9 +157,15 @@ def test_points_are_those_of_the_assessment(stacked, quick):
 
 def test_points_of_dice_are_means_of_patients(brain, quick):
     table = brain[0]
-    found = points(table[table["level"] == 8.0], fake.BRAIN, quick(), "test").set_index(["metric", "task", "attribute"])["value"]
-    part = table[(table["level"] == 8.0) & (table["split"] == "test") & (table["tumour__label"] > 0)]
-    patients = part.groupby("patient_id").agg(dice=("tumour__reconstructed", "mean"), sex=("sex", "first"))
+    found = points(table[table["level"] == 8.0], fake.BRAIN, quick(), "test").set_index(
+        ["metric", "task", "attribute"]
+    )["value"]
+    part = table[
+        (table["level"] == 8.0) & (table["split"] == "test") & (table["tumour__label"] > 0)
+    ]
+    patients = part.groupby("patient_id").agg(
+        dice=("tumour__reconstructed", "mean"), sex=("sex", "first")
+    )
     assert found["dice", "tumour", ""] == pytest.approx(patients["dice"].mean(), abs=1e-6)
     errors = 1 - patients.groupby("sex")["dice"].mean()
     assert found["ser", "tumour", "sex"] == pytest.approx(errors.max() / errors.min(), rel=1e-6)

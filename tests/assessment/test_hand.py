@@ -1,4 +1,6 @@
-"""Chosen rates through `assess` and `compare`: every number by hand, every verdict, every reason; and what may not matter to them."""
+"""Chosen rates through `assess` and `compare`: every number by hand, every verdict, every reason;
+and what may not matter to them.
+"""
 
 import dataclasses
 
@@ -51,14 +53,30 @@ WIDENED = {
 @pytest.mark.parametrize("place", WIDENED, ids="-".join)
 def test_performance_by_hand(found, place):
     metric, group = place
-    where = {"task": "widened", "metric": metric, "group": group, "attribute": "sex" if group else ""}
+    where = {
+        "task": "widened",
+        "metric": metric,
+        "group": group,
+        "attribute": "sex" if group else "",
+    }
     before, after = WIDENED[place]
-    for version, value in (("original", before), ("reconstructed", after), ("change", after - before)):
-        np.testing.assert_allclose(one(found[0], **where, version=version)["value"], value, atol=1e-6)
+    for version, value in (
+        ("original", before),
+        ("reconstructed", after),
+        ("change", after - before),
+    ):
+        np.testing.assert_allclose(
+            one(found[0], **where, version=version)["value"], value, atol=1e-6
+        )
     change = one(found[0], **where, version="change")
     np.testing.assert_allclose(change["percent"], 100 * (after - before) / before, atol=1e-4)
     size = 120 if group else 240
-    assert [change[c] for c in ("n", "n_patients", "n_pos", "n_neg")] == [size, size, size / 2, size / 2]
+    assert [change[c] for c in ("n", "n_patients", "n_pos", "n_neg")] == [
+        size,
+        size,
+        size / 2,
+        size / 2,
+    ]
     assert change["n_changed"] == (0 if group == "Male" else 24)
 
 
@@ -81,7 +99,9 @@ GAPS = {
 @pytest.mark.parametrize("place", GAPS, ids="-".join)
 def test_gaps_by_hand(found, place):
     task, metric, convention = place
-    for version, value in zip(("original", "reconstructed", "change"), (*GAPS[place], GAPS[place][1] - GAPS[place][0])):
+    for version, value in zip(
+        ("original", "reconstructed", "change"), (*GAPS[place], GAPS[place][1] - GAPS[place][0])
+    ):
         row = one(found[1], task=task, metric=metric, convention=convention, version=version)
         np.testing.assert_allclose(row["value"], value, atol=1e-6)
         assert row["reference_group"] == "Female"
@@ -94,13 +114,20 @@ def test_a_group_row_by_hand(found):
     deviation, error = np.array([-0.4, 0]) + 0.4 * share[0], np.sqrt(variance * (1 - share))
     for g, group in enumerate(("Female", "Male")):
         row = one(found[1], task="widened", metric="gap_sensitivity", group=group)
-        np.testing.assert_allclose([row["value"], row["std_error"]], [deviation[g], error[g]], rtol=1e-4)
-        np.testing.assert_allclose(row["ci_high"] - row["value"], row["value"] - row["ci_low"], rtol=1e-4)
+        np.testing.assert_allclose(
+            [row["value"], row["std_error"]], [deviation[g], error[g]], rtol=1e-4
+        )
+        np.testing.assert_allclose(
+            row["ci_high"] - row["value"], row["value"] - row["ci_low"], rtol=1e-4
+        )
         assert (row["label_stratum"], row["reference_group"]) == ("positive", "all groups")
         assert [row["n"], row["n_pos"], row["n_changed"]] == [60, 60, (24, 0)[g]]
         assert np.isnan(row["n_neg"])
         assert row["verdict"] == "shifted"
-        assert one(found[1], task="widened", metric="gap_specificity", group=group)["verdict"] == "within chance"
+        assert (
+            one(found[1], task="widened", metric="gap_specificity", group=group)["verdict"]
+            == "within chance"
+        )
 
 
 def test_specificity_rows_turn_the_false_positive_rate(found):
@@ -112,7 +139,10 @@ def test_specificity_rows_turn_the_false_positive_rate(found):
     row = one(fairness, task="widened", metric="gap_specificity", group="Female")
     columns = ["value", "original", "reconstructed", "std_error"]
     np.testing.assert_allclose(row[columns].astype(float), wanted[columns].astype(float), atol=1e-6)
-    limits = ["ci_low", "ci_high"]  # other patients, other signs: the critical value differs a little
+    limits = [
+        "ci_low",
+        "ci_high",
+    ]  # other patients, other signs: the critical value differs a little
     np.testing.assert_allclose(row[limits].astype(float), wanted[limits].astype(float), atol=5e-3)
     gap = one(fairness, **CHANGE, task="widened", metric="eodd")
     assert (gap["verdict"], gap["label_stratum"]) == ("widened", "negative")
@@ -121,16 +151,37 @@ def test_specificity_rows_turn_the_false_positive_rate(found):
 
 
 EXPECTED = {
-    "widened": ("widened", "sensitivity of Female changed by -0.400", "largest gap 0.000 before, 0.400 after"),
-    "narrowed": ("narrowed", "sensitivity of Female changed by +0.400", "largest gap 0.400 before, 0.000 after"),
+    "widened": (
+        "widened",
+        "sensitivity of Female changed by -0.400",
+        "largest gap 0.000 before, 0.400 after",
+    ),
+    "narrowed": (
+        "narrowed",
+        "sensitivity of Female changed by +0.400",
+        "largest gap 0.400 before, 0.000 after",
+    ),
     "reversed": ("reversed", "largest gap 0.350 before, 0.350 after", "its sides swapped (-0.350)"),
-    "shifted": ("shifted", "largest gap 0.100 before, 0.100 after", "not a clear change of the largest gap"),
+    "shifted": (
+        "shifted",
+        "largest gap 0.100 before, 0.100 after",
+        "not a clear change of the largest gap",
+    ),
     "alike": ("within chance", "p = ", "would be found 4 times in 5"),
     "same": ("within chance", "p = 1", ""),
     "chance": ("at chance", "AUROC on originals [", "holds 0.5: the diagnosis itself is at chance"),
-    "few": ("not estimable", "no two groups have enough patients to be compared", "Male: sensitivity: too few patients"),
+    "few": (
+        "not estimable",
+        "no two groups have enough patients to be compared",
+        "Male: sensitivity: too few patients",
+    ),
 }
-HELPED = {"widened": "harmed", "narrowed": "helped", "reversed": "harmed", "within chance": "no detectable effect"}
+HELPED = {
+    "widened": "harmed",
+    "narrowed": "helped",
+    "reversed": "harmed",
+    "within chance": "no detectable effect",
+}
 
 
 @pytest.mark.parametrize("metric", ["eodd", "eop"])
@@ -141,14 +192,21 @@ def test_every_verdict_with_its_reason(found, task, metric):
         row = one(found[1], **{**CHANGE, "convention": convention}, task=task, metric=metric)
         assert row["verdict"] == verdict
         assert all(part in row["reason"] for part in parts)
-    assert one(found[1], **{**CHANGE, "convention": "mean"}, task=task, metric=metric)["verdict"] == ""
+    assert (
+        one(found[1], **{**CHANGE, "convention": "mean"}, task=task, metric=metric)["verdict"] == ""
+    )
     assert set(VERDICTS) == {entry[0] for entry in EXPECTED.values()}
 
 
 def test_the_words_for_cells_that_cannot_be_judged(found):
     reason = one(found[1], **CHANGE, task="few", metric="eodd")["reason"]
-    groups = {"Female": ("no images (0", "no second group with enough patients to compare with (60")}
-    groups["Male"] = ("no second group with enough patients to compare with (60", "too few patients (5")
+    groups = {
+        "Female": ("no images (0", "no second group with enough patients to compare with (60")
+    }
+    groups["Male"] = (
+        "no second group with enough patients to compare with (60",
+        "too few patients (5",
+    )
     for g, (negatives, positives) in groups.items():
         assert f"{g}: false-positive rate: {negatives} patients)" in reason
         assert f"{g}: sensitivity: {positives} patients)" in reason
@@ -159,7 +217,9 @@ def test_the_words_for_cells_that_cannot_be_judged(found):
 
 
 def test_a_loss_common_on_the_probit_scale_is_told(found):
-    """0.98 -> 0.85 and 0.80 -> 0.35 are nearly one step of the probit; 0.9 -> 0.9 and 0.9 -> 0.5 are not."""
+    """0.98 -> 0.85 and 0.80 -> 0.35 are nearly one step of the probit; 0.9 -> 0.9 and 0.9 -> 0.5
+    are not.
+    """
     common = {"widened": ((3, 3), (59, 51), (3, 3), (48, 21))}
     table = hand.table(NAMES, {**hand.SCENARIOS, **common})
     fairness = assess(table, SPEC, hand.options(conventions=ALL))[1]
@@ -172,7 +232,12 @@ def test_a_loss_common_on_the_probit_scale_is_told(found):
 
 def test_changes_of_everyone(found):
     everyone = {"attribute": "", "version": "change"}
-    for task, verdict in (("widened", "lower"), ("narrowed", "higher"), ("same", "within chance"), ("chance", "at chance")):
+    for task, verdict in (
+        ("widened", "lower"),
+        ("narrowed", "higher"),
+        ("same", "within chance"),
+        ("chance", "at chance"),
+    ):
         assert one(found[0], **everyone, task=task, metric="sensitivity")["verdict"] == verdict
         assert one(found[0], **everyone, task=task, metric="auroc")["verdict"] == verdict
     assert one(found[0], **everyone, task="widened", metric="brier")["verdict"] == "higher"
@@ -186,7 +251,9 @@ def test_identical_reconstructions_change_nothing(found):
     for long in found:
         change = rows(long, task="same", version="change")
         np.testing.assert_array_equal(change["value"], 0)
-        np.testing.assert_array_equal(change.loc[change["convention"] != "mean", "p_value"].dropna(), 1)
+        np.testing.assert_array_equal(
+            change.loc[change["convention"] != "mean", "p_value"].dropna(), 1
+        )
         assert set(change["n_changed"]) == {0}
         assert set(change["verdict"]) <= {"within chance", ""}
         pair = [rows(long, task="same", version=v) for v in ("original", "reconstructed")]
@@ -195,7 +262,9 @@ def test_identical_reconstructions_change_nothing(found):
 
 
 def test_holm_counts_only_what_was_tested(found):
-    """Six of eight tasks are tested: at chance and not estimable have no p and cost the others nothing."""
+    """Six of eight tasks are tested: at chance and not estimable have no p and cost the others
+    nothing.
+    """
     family = rows(found[1], **CHANGE, metric="eodd")
     p = np.sort(family["p_value"].dropna())
     assert len(p) == 6
@@ -209,15 +278,31 @@ def test_a_comparison_words_the_same_verdicts(found, compared, task, metric):
     row = one(compared, attribute="sex", version="change", task=task, metric=metric)
     wanted = one(found[1], **CHANGE, task=task, metric=metric)
     assert row["verdict"] == HELPED.get(wanted["verdict"], wanted["verdict"])
-    numbers = ["value", "original", "reconstructed", "p_value", "std_error", "ci_low", "ci_high", "mde", "n", "n_changed"]
+    numbers = [
+        "value",
+        "original",
+        "reconstructed",
+        "p_value",
+        "std_error",
+        "ci_low",
+        "ci_high",
+        "mde",
+        "n",
+        "n_changed",
+    ]
     np.testing.assert_allclose(row[numbers].astype(float), wanted[numbers].astype(float), atol=1e-9)
-    assert (row["mitigation"], row["family"]) == ("remedy", f"{metric}, level 10000, mitigation remedy")
+    assert (row["mitigation"], row["family"]) == (
+        "remedy",
+        f"{metric}, level 10000, mitigation remedy",
+    )
     assert (row["group"], row["label_stratum"]) == (wanted["group"], wanted["label_stratum"])
 
 
 def test_a_comparison_states_values_and_no_threshold(compared):
     for version, value in (("unmitigated", 0), ("mitigated", 0.4), ("change", 0.4)):
-        np.testing.assert_allclose(one(compared, task="widened", metric="eodd", version=version)["value"], value, atol=1e-9)
+        np.testing.assert_allclose(
+            one(compared, task="widened", metric="eodd", version=version)["value"], value, atol=1e-9
+        )
     assert "threshold" not in set(compared["metric"])
     assert set(compared["convention"]) == {"worst_case_estimable", ""}
     assert set(compared.loc[compared["task"] != "", "threshold_rule"]) == {"fixed"}
@@ -228,7 +313,9 @@ def judge(table, spec=SPEC, **changes):
 
 
 def same(one_long, other, drop=(), **close):
-    pd.testing.assert_frame_equal(*(hand.numeric(long, drop) for long in (one_long, other)), **close)
+    pd.testing.assert_frame_equal(
+        *(hand.numeric(long, drop) for long in (one_long, other)), **close
+    )
 
 
 def test_names_of_groups_do_not_matter(found):
@@ -252,8 +339,12 @@ def test_the_order_of_groups_moves_the_reference_alone(found):
 
 def test_rows_of_other_splits_and_blank_cells_change_nothing(found):
     table = hand.table(NAMES)
-    train = table.assign(split="train", example_id=table["example_id"] + "t", patient_id=table["patient_id"] + "t")
-    for before, after in zip(found, judge(pd.concat([table.assign(mitigation=None, seed=np.nan), train]))):
+    train = table.assign(
+        split="train", example_id=table["example_id"] + "t", patient_id=table["patient_id"] + "t"
+    )
+    for before, after in zip(
+        found, judge(pd.concat([table.assign(mitigation=None, seed=np.nan), train]))
+    ):
         pd.testing.assert_frame_equal(before, after)
 
 
@@ -265,25 +356,61 @@ def test_what_happens_to_patients_of_no_group_leaves_the_gaps_alone():
     for name in NAMES:
         other.loc[unknown, f"{name}__reconstructed"] = 0.2
     (before, gaps), (after, again) = judge(table), judge(other)
-    columns = ["value", "original", "reconstructed", "std_error", "ci_low", "ci_high", "p_value", "mde", "n", "n_patients", "n_changed"]
+    columns = [
+        "value",
+        "original",
+        "reconstructed",
+        "std_error",
+        "ci_low",
+        "ci_high",
+        "p_value",
+        "mde",
+        "n",
+        "n_patients",
+        "n_changed",
+    ]
     for a, b in ((gaps, again), *((rows(t, attribute="sex") for t in (before, after)),)):
         a, b = (t[t["convention"] != "mean"] for t in (a, b))
         same(a[columns], b[columns], rtol=1e-6)
-    lost = [one(t, task="same", metric="sensitivity", attribute="", version="change")["value"] for t in (before, after)]
+    lost = [
+        one(t, task="same", metric="sensitivity", attribute="", version="change")["value"]
+        for t in (before, after)
+    ]
     assert lost[1] < lost[0] == 0
 
 
 def test_company_and_empty_groups_change_nothing(found, monkeypatch):
-    """Each task by itself, with a group that nobody belongs to; limits may move where 20 replicates tie with the value."""
+    """Each task by itself, with a group that nobody belongs to; limits may move where 20 replicates
+    tie with the value.
+    """
     monkeypatch.setattr(batch, "BUDGET", 1)
     names = ("widened", "few")
     spec = hand.spec(names, ("Female", "Male", "Other"))
-    performance, fairness = assess(hand.table(names), spec, hand.options(conventions=("worst_case_estimable",), auroc_gaps=False))
-    for long, wanted in ((performance, found[0]), (fairness, rows(found[1], convention=["worst_case_estimable", ""]))):
+    performance, fairness = assess(
+        hand.table(names),
+        spec,
+        hand.options(conventions=("worst_case_estimable",), auroc_gaps=False),
+    )
+    for long, wanted in (
+        (performance, found[0]),
+        (fairness, rows(found[1], convention=["worst_case_estimable", ""])),
+    ):
         wanted = wanted[wanted["task"].isin(["", *names]) & (wanted["metric"] != "gap_auroc")]
-        same(long[long["group"] != "Other"], wanted, ("p_adjusted", "permutation_null", "ci_low", "ci_high"), rtol=1e-4, atol=1e-6)
-        same(long.loc[long["group"] != "Other", ["ci_low", "ci_high"]], wanted[["ci_low", "ci_high"]], atol=0.02)
-        assert (long[long["group"] != "Other"]["verdict"].to_numpy() == wanted["verdict"].to_numpy()).all()
+        same(
+            long[long["group"] != "Other"],
+            wanted,
+            ("p_adjusted", "permutation_null", "ci_low", "ci_high"),
+            rtol=1e-4,
+            atol=1e-6,
+        )
+        same(
+            long.loc[long["group"] != "Other", ["ci_low", "ci_high"]],
+            wanted[["ci_low", "ci_high"]],
+            atol=0.02,
+        )
+        assert (
+            long[long["group"] != "Other"]["verdict"].to_numpy() == wanted["verdict"].to_numpy()
+        ).all()
     row = one(fairness, **CHANGE, task="widened", metric="eodd")
     assert "not estimable: Other: false-positive rate: no images (0 patients)" in row["reason"]
     own = rows(fairness, group="Other", metric=["gap_sensitivity", "gap_specificity"])
@@ -294,22 +421,36 @@ def test_company_and_empty_groups_change_nothing(found, monkeypatch):
 
 def test_without_originals_nothing_is_judged_and_no_original_is_invented(found):
     table = hand.table(NAMES)
-    performance, fairness = judge(table.drop(columns=[c for c in table if c.endswith("__original")]))
+    performance, fairness = judge(
+        table.drop(columns=[c for c in table if c.endswith("__original")])
+    )
     for long, whole in ((performance, found[0]), (fairness, found[1])):
-        metrics = ["auroc", "sensitivity", "specificity", "brier", "calibration_error", "eodd", "eop"]
+        metrics = [
+            "auroc",
+            "sensitivity",
+            "specificity",
+            "brier",
+            "calibration_error",
+            "eodd",
+            "eop",
+        ]
         after, wanted = (rows(t, version="reconstructed", metric=metrics) for t in (long, whole))
         same(after[["value"]], wanted[["value"]], atol=1e-9)
         change = rows(long, version="change")
         assert set(change.loc[change["convention"] != "mean", "reason"]) == {UNPAIRED}
         assert change["value"].isna().all()
         assert rows(long, version="original", metric=metrics)["value"].isna().all()
-    assert set(rows(fairness, version="change", convention="worst_case")["verdict"]) == {"not estimable"}
+    assert set(rows(fairness, version="change", convention="worst_case")["verdict"]) == {
+        "not estimable"
+    }
     assert set(rows(performance, version="change")["verdict"]) == {""}
     assert not set(fairness["metric"]) & {"gap_sensitivity", "gap_auroc"}
 
 
 def test_thresholds_per_version_give_no_verdict_and_say_why():
-    performance, fairness = judge(hand.table(NAMES), threshold_rule="published", threshold_value=None)
+    performance, fairness = judge(
+        hand.table(NAMES), threshold_rule="published", threshold_value=None
+    )
     change = rows(fairness, **CHANGE, metric=["eodd", "eop"])
     assert set(change["reason"]) == {NO_VERDICT}
     assert set(change["verdict"]) == {""}
@@ -324,16 +465,27 @@ def test_thresholds_per_version_give_no_verdict_and_say_why():
 
 def test_one_group_only_has_no_gap(found):
     table = hand.table(NAMES)
-    performance, fairness = judge(table.assign(sex=table["sex"].where(table["sex"] == "Female", None)))
+    performance, fairness = judge(
+        table.assign(sex=table["sex"].where(table["sex"] == "Female", None))
+    )
     for metric in ("eodd", "eop", "gap_auroc"):
         row = one(fairness, **CHANGE, task="widened", metric=metric)
         assert np.isnan(row["value"])
         assert (row["verdict"], np.isnan(row["p_value"])) == ("not estimable", True)
         assert "no second group with enough patients" in row["reason"]
-    everyone, women = (rows(t, attribute=a, group=g) for t, a, g in ((performance, "", ""), (performance, "sex", "Female")))
+    everyone, women = (
+        rows(t, attribute=a, group=g)
+        for t, a, g in ((performance, "", ""), (performance, "sex", "Female"))
+    )
     for part, attribute, group in ((everyone, "", ""), (women, "sex", "Female")):
         part = part[part["task"] != ""]
-        wanted = rows(found[0], attribute=attribute, group=group, task=list(NAMES), metric=sorted(set(part["metric"])))
+        wanted = rows(
+            found[0],
+            attribute=attribute,
+            group=group,
+            task=list(NAMES),
+            metric=sorted(set(part["metric"])),
+        )
         same(part, wanted)
     assert rows(performance, group="Male")["value"].isna().all()
 
@@ -358,7 +510,9 @@ def test_constant_labels_leave_what_needs_both_undefined(label):
     row = one(fairness, **CHANGE, task="widened", metric="eodd")
     assert row["value"] == pytest.approx(0.4 * label, abs=1e-6)
     assert row["verdict"] == ("widened" if label else "within chance")
-    assert one(fairness, **CHANGE, task="widened", metric="eop")["verdict"] == ("widened" if label else "not estimable")
+    assert one(fairness, **CHANGE, task="widened", metric="eop")["verdict"] == (
+        "widened" if label else "not estimable"
+    )
     assert one(fairness, **CHANGE, task="widened", metric="gap_auroc")["verdict"] == "not estimable"
 
 
@@ -367,8 +521,12 @@ def test_a_comparison_of_a_copy_detects_nothing():
     copy = compare(pd.concat([table, table.assign(mitigation="copy")]), SPEC, hand.options())
     change = rows(copy, version="change", task=["widened", "narrowed", "same"])
     assert set(change["value"]) == {0}
-    assert set(rows(change, metric=["eodd", "eop", "gap_auroc"])["verdict"]) == {"no detectable effect"}
-    assert set(rows(change, metric=["sensitivity", "auroc"], attribute="")["verdict"]) == {"within chance"}
+    assert set(rows(change, metric=["eodd", "eop", "gap_auroc"])["verdict"]) == {
+        "no detectable effect"
+    }
+    assert set(rows(change, metric=["sensitivity", "auroc"], attribute="")["verdict"]) == {
+        "within chance"
+    }
     assert set(rows(change, metric="gap_sensitivity")["verdict"]) == {"within chance"}
 
 
@@ -377,12 +535,23 @@ def test_a_comparison_reversed_turns_every_change(compared):
     after = hand.table(NAMES)
     before = after.assign(**{f"{n}__reconstructed": after[f"{n}__original"] for n in NAMES})
     back = compare(pd.concat([after, before.assign(mitigation="remedy")]), SPEC, hand.options())
-    for task, verdicts in (("widened", ["harmed", "helped"]), ("narrowed", ["helped", "harmed"]), ("shifted", ["shifted"] * 2)):
+    for task, verdicts in (
+        ("widened", ["harmed", "helped"]),
+        ("narrowed", ["helped", "harmed"]),
+        ("shifted", ["shifted"] * 2),
+    ):
         for metric in ("eodd", "eop"):
-            a, b = (one(long, attribute="sex", version="change", metric=metric, task=task) for long in (compared, back))
-            np.testing.assert_allclose([a["change"], a["p_value"]], [-b["change"], b["p_value"]], atol=1e-6)
+            a, b = (
+                one(long, attribute="sex", version="change", metric=metric, task=task)
+                for long in (compared, back)
+            )
+            np.testing.assert_allclose(
+                [a["change"], a["p_value"]], [-b["change"], b["p_value"]], atol=1e-6
+            )
             assert [a["verdict"], b["verdict"]] == verdicts
-    changes = [rows(long, metric="gap_sensitivity")["value"].to_numpy() for long in (compared, back)]
+    changes = [
+        rows(long, metric="gap_sensitivity")["value"].to_numpy() for long in (compared, back)
+    ]
     np.testing.assert_allclose(changes[0], -changes[1], atol=1e-6)
 
 
@@ -396,14 +565,23 @@ def test_a_note_about_patients_stands_beside_the_first_number():
     row = one(performance, task="widened", metric="auroc", attribute="", version="original")
     assert row["reason"] == "2 patients have images with different labels and were left out"
     assert [row["n"], row["unit"]] == [238, "patient"]
-    assert one(performance, task="same", metric="auroc", attribute="", version="original")["reason"] == ""
+    assert (
+        one(performance, task="same", metric="auroc", attribute="", version="original")["reason"]
+        == ""
+    )
 
 
 def test_results_on_disk(tmp_path, found):
     write_results(tmp_path, performance=found[0], fairness=found[1])
     for name, wanted in zip(("performance", "fairness"), found):
         read = read_results(tmp_path, name)
-        pd.testing.assert_frame_equal(hand.numeric(read[list(wanted.select_dtypes("number"))]), hand.numeric(wanted), check_dtype=False)
+        pd.testing.assert_frame_equal(
+            hand.numeric(read[list(wanted.select_dtypes("number"))]),
+            hand.numeric(wanted),
+            check_dtype=False,
+        )
         assert (read["verdict"].fillna("") == wanted["verdict"]).all()
-    with pytest.raises(FileNotFoundError, match=r"no results at .*comparison.csv: run `fairrecon assess` first"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no results at .*comparison.csv: run `fairrecon assess` first"
+    ):
         read_results(tmp_path, "comparison")

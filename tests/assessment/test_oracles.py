@@ -1,9 +1,16 @@
-"""Thresholds, gaps and scores of random tables against scikit-learn and fairlearn on the same rows, with three groups and ties."""
+"""Thresholds, gaps and scores of random tables against scikit-learn and fairlearn on the same rows,
+with three groups and ties.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
-from fairlearn.metrics import MetricFrame, equalized_odds_difference, false_positive_rate, true_positive_rate
+from fairlearn.metrics import (
+    MetricFrame,
+    equalized_odds_difference,
+    false_positive_rate,
+    true_positive_rate,
+)
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fairrecon_jax.assessment import AssessOptions, points
@@ -27,7 +34,9 @@ def random_table(seed: int, size: int = 240) -> pd.DataFrame:
     """Two levels; scores in steps of 0.05 (ties), some labels, groups and scores unknown."""
     r = np.random.default_rng(seed)
     people = [f"p{i:03d}" for i in range(size)]
-    base = pd.DataFrame({"example_id": people, "patient_id": people, "reconstructor": "unet", "psnr": 30.0})
+    base = pd.DataFrame(
+        {"example_id": people, "patient_id": people, "reconstructor": "unet", "psnr": 30.0}
+    )
     base["split"] = np.where(np.arange(size) % 3 == 0, "val", "test")
     base["sex"] = r.choice(np.array(["Female", "Male", None]), size, p=[0.45, 0.45, 0.1])
     base["race"] = r.choice(np.array(["a", "b", "c", None]), size, p=[0.5, 0.3, 0.15, 0.05])
@@ -37,7 +46,9 @@ def random_table(seed: int, size: int = 240) -> pd.DataFrame:
     for level in LEVELS:
         moved = score + r.normal(0, 0.3, size)
         frame = base.assign(level=level, finding__label=label, region__label=9.0)
-        frame["finding__original"], frame["finding__reconstructed"] = (np.round(20 / (1 + np.exp(-s))) / 20 for s in (score, moved))
+        frame["finding__original"], frame["finding__reconstructed"] = (
+            np.round(20 / (1 + np.exp(-s))) / 20 for s in (score, moved)
+        )
         frame["region__original"], frame["region__reconstructed"] = 0.9, r.uniform(0.4, 0.9, size)
         parts.append(frame)
     whole = pd.concat(parts, ignore_index=True)
@@ -56,7 +67,11 @@ def whole_pairs(table, split, level):
 
 
 def fitted(table, rule, value=None):
-    return fit(studies(table, SPEC)[0], SPEC.tasks[0], AssessOptions(threshold_rule=rule, threshold_value=value))
+    return fit(
+        studies(table, SPEC)[0],
+        SPEC.tasks[0],
+        AssessOptions(threshold_rule=rule, threshold_value=value),
+    )
 
 
 def curve(label, score):
@@ -66,8 +81,12 @@ def curve(label, score):
 
 
 def originals(table):
-    """Validation originals that have a reconstruction in some cell, as the shared threshold uses them."""
-    parts = pd.concat([whole_pairs(table, "val", level) for level in LEVELS]).drop_duplicates("example_id")
+    """Validation originals that have a reconstruction in some cell, as the shared threshold uses
+    them.
+    """
+    parts = pd.concat([whole_pairs(table, "val", level) for level in LEVELS]).drop_duplicates(
+        "example_id"
+    )
     return parts["finding__label"], parts["finding__original"]
 
 
@@ -89,9 +108,13 @@ def test_the_balanced_threshold_is_that_of_scikit_learns_curve(seed):
 def test_thresholds_at_a_rate_are_those_of_scikit_learns_curve(seed, wanted):
     tau, sensitivity, specificity = curve(*originals(TABLES[seed]))
     at_sensitivity = tau[sensitivity >= wanted].max()
-    np.testing.assert_allclose(fitted(TABLES[seed], "sensitivity", wanted).original, at_sensitivity, atol=1e-12)
+    np.testing.assert_allclose(
+        fitted(TABLES[seed], "sensitivity", wanted).original, at_sensitivity, atol=1e-12
+    )
     reach = tau[specificity >= wanted]
-    np.testing.assert_allclose(fitted(TABLES[seed], "specificity", wanted).original, reach.min(), atol=1e-12)
+    np.testing.assert_allclose(
+        fitted(TABLES[seed], "specificity", wanted).original, reach.min(), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("rule", "split"), [("per_version", "val"), ("published", "test")])
@@ -108,11 +131,15 @@ def test_thresholds_per_version_are_fitted_on_their_own_rows(rule, split):
 def pointed(request):
     """Points of every random table, in one part."""
     part = request.param
-    return part, {seed: points(table, SPEC, AssessOptions(), part) for seed, table in TABLES.items()}
+    return part, {
+        seed: points(table, SPEC, AssessOptions(), part) for seed, table in TABLES.items()
+    }
 
 
 def value_of(found, metric, attribute, level):
-    rows = found[(found["metric"] == metric) & (found["attribute"] == attribute) & (found["level"] == level)]
+    rows = found[
+        (found["metric"] == metric) & (found["attribute"] == attribute) & (found["level"] == level)
+    ]
     assert len(rows) == 1
     return rows["value"].iloc[0]
 
@@ -128,12 +155,21 @@ def test_points_are_those_of_scikit_learn_and_fairlearn(pointed, seed):
         np.testing.assert_allclose(value_of(found, "auroc", "", level), area, atol=1e-12)
         for attribute in ("sex", "race"):
             known = part.dropna(subset=[attribute])
-            truth, decision = known["finding__label"], (known["finding__reconstructed"] >= tau).astype(float)
+            truth, decision = (
+                known["finding__label"],
+                (known["finding__reconstructed"] >= tau).astype(float),
+            )
             wanted = equalized_odds_difference(truth, decision, sensitive_features=known[attribute])
-            np.testing.assert_allclose(value_of(found, "eodd", attribute, level), wanted, atol=1e-12)
+            np.testing.assert_allclose(
+                value_of(found, "eodd", attribute, level), wanted, atol=1e-12
+            )
             rates = {"fpr": false_positive_rate, "tpr": true_positive_rate}
-            gaps = MetricFrame(metrics=rates, y_true=truth, y_pred=decision, sensitive_features=known[attribute]).difference()
-            np.testing.assert_allclose(value_of(found, "eodd", attribute, level), gaps.max(), atol=1e-12)
+            gaps = MetricFrame(
+                metrics=rates, y_true=truth, y_pred=decision, sensitive_features=known[attribute]
+            ).difference()
+            np.testing.assert_allclose(
+                value_of(found, "eodd", attribute, level), gaps.max(), atol=1e-12
+            )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -142,16 +178,25 @@ def test_points_of_images_and_regions_are_means(pointed, seed):
     for level in LEVELS:
         part = TABLES[seed][(TABLES[seed]["split"] == split) & (TABLES[seed]["level"] == level)]
         np.testing.assert_allclose(value_of(found, "psnr", "", level), part["psnr"].mean())
-        np.testing.assert_allclose(value_of(found, "dice", "", level), part["region__reconstructed"].mean())
+        np.testing.assert_allclose(
+            value_of(found, "dice", "", level), part["region__reconstructed"].mean()
+        )
         for attribute in ("sex", "race"):
             errors = 1 - part.groupby(attribute)["region__reconstructed"].mean()
-            np.testing.assert_allclose(value_of(found, "ser", attribute, level), errors.max() / errors.min())
+            np.testing.assert_allclose(
+                value_of(found, "ser", attribute, level), errors.max() / errors.min()
+            )
 
 
 def test_points_do_not_depend_on_the_order_of_rows_or_on_thresholds_per_version():
     table = TABLES[0]
     wanted = points(table, SPEC, AssessOptions(), "test")
-    shuffled = points(table.sample(frac=1, random_state=5), SPEC, AssessOptions(threshold_rule="per_version"), "test")
+    shuffled = points(
+        table.sample(frac=1, random_state=5),
+        SPEC,
+        AssessOptions(threshold_rule="per_version"),
+        "test",
+    )
     pd.testing.assert_frame_equal(shuffled, wanted)
 
 

@@ -1,4 +1,6 @@
-"""Tasks that are judged per patient: medians of scores, means of Dice, empty masks, disagreeing images."""
+"""Tasks that are judged per patient: medians of scores, means of Dice, empty masks, disagreeing
+images.
+"""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,10 @@ def dice_means(table, empty=None):
         for version in ("original", "reconstructed"):
             part[f"tumour__{version}"] = part[f"tumour__{version}"].fillna(empty)
     return part.groupby("patient_id").agg(
-        o=("tumour__original", "mean"), r=("tumour__reconstructed", "mean"), sex=("sex", "first"), age=("age_group", "first")
+        o=("tumour__original", "mean"),
+        r=("tumour__reconstructed", "mean"),
+        sex=("sex", "first"),
+        age=("age_group", "first"),
     )
 
 
@@ -27,7 +32,9 @@ def test_scores_are_patient_medians(brain):
     table, performance, _ = brain
     part = table[(table["split"] == "test") & (table["level"] == 8)]
     merged = part.groupby("patient_id").agg(
-        y=("grade__label", "first"), o=("grade__original", "median"), r=("grade__reconstructed", "median")
+        y=("grade__label", "first"),
+        o=("grade__original", "median"),
+        r=("grade__reconstructed", "median"),
     )
     for version, column in (("original", "o"), ("reconstructed", "r")):
         row = one(performance, **AT, task="grade", attribute="", metric="auroc", version=version)
@@ -37,8 +44,14 @@ def test_scores_are_patient_medians(brain):
 
 def test_the_threshold_is_one_of_the_patient_medians(brain):
     table, performance, _ = brain
-    medians = table[(table["split"] == "val") & (table["level"] == 8)].groupby("patient_id")["grade__original"].median()
-    assert one(performance, **AT, task="grade", metric="threshold", version="original")["value"] in set(medians)
+    medians = (
+        table[(table["split"] == "val") & (table["level"] == 8)]
+        .groupby("patient_id")["grade__original"]
+        .median()
+    )
+    assert one(performance, **AT, task="grade", metric="threshold", version="original")[
+        "value"
+    ] in set(medians)
 
 
 def test_dice_is_the_mean_of_patient_means(brain):
@@ -48,8 +61,16 @@ def test_dice_is_the_mean_of_patient_means(brain):
         row = one(performance, **AT, task="tumour", attribute="", metric="dice", version=version)
         np.testing.assert_allclose(row["value"], means[column].mean(), rtol=1e-6)
         groups = means.groupby("sex")[column].mean()
-        where = {**AT, "task": "tumour", "attribute": "sex", "version": version, "convention": "worst_case"}
-        np.testing.assert_allclose(one(fairness, **where, metric="delta_dice")["value"], np.ptp(groups), rtol=1e-4)
+        where = {
+            **AT,
+            "task": "tumour",
+            "attribute": "sex",
+            "version": version,
+            "convention": "worst_case",
+        }
+        np.testing.assert_allclose(
+            one(fairness, **where, metric="delta_dice")["value"], np.ptp(groups), rtol=1e-4
+        )
         ratio = (1 - groups).max() / (1 - groups).min()
         np.testing.assert_allclose(one(fairness, **where, metric="ser")["value"], ratio, rtol=1e-5)
     assert row["n"] == len(means)
@@ -59,14 +80,33 @@ def test_dice_is_the_mean_of_patient_means(brain):
 def test_planted_harm_of_dice(brain):
     _, performance, fairness = brain
     for metric in ("ser", "delta_dice"):
-        row = one(fairness, **AT, task="tumour", attribute="sex", metric=metric, version="change", convention="worst_case")
+        row = one(
+            fairness,
+            **AT,
+            task="tumour",
+            attribute="sex",
+            metric=metric,
+            version="change",
+            convention="worst_case",
+        )
         assert row["verdict"] == "widened"
         assert "Dice of" in row["reason"]
-        innocent = one(fairness, **AT, task="tumour", attribute="age_group", metric=metric, version="change", convention="worst_case")
+        innocent = one(
+            fairness,
+            **AT,
+            task="tumour",
+            attribute="age_group",
+            metric=metric,
+            version="change",
+            convention="worst_case",
+        )
         assert innocent["verdict"] == "within chance"
     assert one(fairness, **AT, attribute="sex", metric="gap_dice", group="Female")["ci_high"] < 0
     everyone = one(performance, **AT, task="tumour", attribute="", metric="dice", version="change")
-    assert (everyone["verdict"], everyone["family"]) == ("lower", "dice of everyone, level 8, mitigation none")
+    assert (everyone["verdict"], everyone["family"]) == (
+        "lower",
+        "dice of everyone, level 8, mitigation none",
+    )
 
 
 @pytest.mark.parametrize(("rule", "value"), [("one", 1.0), ("zero", 0.0)])
@@ -80,12 +120,19 @@ def test_empty_masks(brain, quick, rule, value):
 
 def test_a_hallucinated_region_counts_only_where_both_are_defined(brain):
     table = brain[0].copy()
-    empty = np.flatnonzero((table["tumour__label"] == 0) & (table["level"] == 8) & (table["split"] == "test"))
-    table.loc[table.index[empty], "tumour__reconstructed"] = 0.0  # predicted something where nothing is
+    empty = np.flatnonzero(
+        (table["tumour__label"] == 0) & (table["level"] == 8) & (table["split"] == "test")
+    )
+    table.loc[table.index[empty], "tumour__reconstructed"] = (
+        0.0  # predicted something where nothing is
+    )
     study = studies(table, fake.BRAIN)[0]
     task = fake.BRAIN.segmentation_tasks[0]
     undefined = units(study, task, study.test, "undefined")
-    np.testing.assert_allclose(undefined.reconstructed, units(studies(brain[0], fake.BRAIN)[0], task, study.test).reconstructed)
+    np.testing.assert_allclose(
+        undefined.reconstructed,
+        units(studies(brain[0], fake.BRAIN)[0], task, study.test).reconstructed,
+    )
     as_one = units(study, task, study.test, "one")
     assert np.nanmean(as_one.reconstructed[1]) < np.nanmean(as_one.original[1]) - 0.2
 
@@ -113,16 +160,29 @@ def test_a_table_may_hold_some_of_the_tasks(brain, quick):
     performance, fairness = assess(table, fake.BRAIN, quick())
     assert set(performance["task"]) == {"tumour", ""}
     assert set(rows(fairness, task="tumour")["metric"]) == {"ser", "delta_dice", "gap_dice"}
-    with pytest.raises(ValueError, match=r"no column '<task>__reconstructed' for any of \['grade', 'type', 'tumour'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"no column '<task>__reconstructed' for any of \['grade', 'type', 'tumour'\]",
+    ):
         assess(table.drop(columns="tumour__reconstructed"), fake.BRAIN, quick())
 
 
 def test_segmentation_without_originals(brain, quick):
-    table = brain[0].drop(columns=[c for c in brain[0] if c.startswith(("grade", "type")) or c == "tumour__original"])
+    table = brain[0].drop(
+        columns=[c for c in brain[0] if c.startswith(("grade", "type")) or c == "tumour__original"]
+    )
     performance, fairness = assess(table, fake.BRAIN, quick())
     row = one(performance, **AT, task="tumour", attribute="", metric="dice", version="change")
     assert np.isnan(row["value"])
     assert "no predictions on original images" in row["reason"]
-    change = one(fairness, **AT, task="tumour", attribute="sex", metric="ser", version="change", convention="worst_case")
+    change = one(
+        fairness,
+        **AT,
+        task="tumour",
+        attribute="sex",
+        metric="ser",
+        version="change",
+        convention="worst_case",
+    )
     assert change["verdict"] == "not estimable"
     assert isinstance(performance, pd.DataFrame)

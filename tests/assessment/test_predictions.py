@@ -1,4 +1,6 @@
-"""Predictions on disk: the specification travels with the table, rows have one order, nobody sees half a file."""
+"""Predictions on disk: the specification travels with the table, rows have one order, nobody sees
+half a file.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,9 +16,20 @@ def test_round_trip(tmp_path):
     write_predictions(tmp_path / "made" / "p.parquet", table, fake.XRAY)
     read, spec = read_predictions(tmp_path / "made" / "p.parquet")
     assert spec == fake.XRAY
-    order = ["cohort", "seed", "level", "reconstructor", "mitigation", "split", "patient_id", "example_id"]
+    order = [
+        "cohort",
+        "seed",
+        "level",
+        "reconstructor",
+        "mitigation",
+        "split",
+        "patient_id",
+        "example_id",
+    ]
     expected = table.sort_values(order).reset_index(drop=True)
-    pd.testing.assert_frame_equal(read.astype({"sex": object}), expected.astype({"sex": object}), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        read.astype({"sex": object}), expected.astype({"sex": object}), check_dtype=False
+    )
     assert read["sex"].isna().sum() == table["sex"].isna().sum()
 
 
@@ -43,7 +56,10 @@ def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="no predictions table at"):
         read_predictions(tmp_path / "p.parquet")
     pd.DataFrame({"example_id": np.arange(3)}).to_parquet(tmp_path / "foreign.parquet")
-    with pytest.raises(ValueError, match=r"no cohort specification; read foreign tables with fairrecon_jax.external.read_table"):
+    with pytest.raises(
+        ValueError,
+        match=r"no cohort specification; read foreign tables with fairrecon_jax.external.read_table",
+    ):
         read_predictions(tmp_path / "foreign.parquet")
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(ValueError, match="is not a parquet file"):

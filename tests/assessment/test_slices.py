@@ -1,4 +1,6 @@
-"""Patients with several slices by hand: medians and means of complete pairs, empty masks, and Dice through `assess`."""
+"""Patients with several slices by hand: medians and means of complete pairs, empty masks, and Dice
+through `assess`.
+"""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,11 @@ MIXED = CohortSpec(
     "mixed",
     "Mixed",
     "mri",
-    (Task("grade", "classification", "median"), Task("mean", "classification", "mean"), Task("tumour", "segmentation", "mean")),
+    (
+        Task("grade", "classification", "median"),
+        Task("mean", "classification", "mean"),
+        Task("tumour", "segmentation", "mean"),
+    ),
     (Attribute("sex", ("Female", "Male")),),
     DegradationSpec("mri_radial", (4.0,), 4.0),
 )
@@ -28,7 +34,9 @@ def judge(table, **changes):
 def slices() -> pd.DataFrame:
     """Patient a has three slices, b two, c one; the second slice of b has no reconstruction."""
     frame = pd.DataFrame({"patient_id": list("aaabbc"), "sex": ["Female"] * 3 + ["Male"] * 3})
-    frame = frame.assign(example_id=[f"s{i}" for i in range(6)], split="test", level=4.0, reconstructor="unet")
+    frame = frame.assign(
+        example_id=[f"s{i}" for i in range(6)], split="test", level=4.0, reconstructor="unet"
+    )
     frame["grade__label"] = [1.0, 1, 1, 0, 0, 1]
     frame["grade__original"] = [0.1, 0.9, 0.6, 0.3, 0.9, 0.7]
     frame["grade__reconstructed"] = [0.2, 0.4, 0.9, 0.5, np.nan, 0.6]
@@ -61,23 +69,45 @@ def test_patients_by_hand(task, empty, before, after):
 
 
 def test_dice_through_the_assessment_by_hand():
-    """Women lose 0.1 of Dice, men nothing: SER 1 -> 2, gap 0 -> 0.1; the patients' two slices count as their mean."""
+    """Women lose 0.1 of Dice, men nothing: SER 1 -> 2, gap 0 -> 0.1; the patients' two slices count
+    as their mean.
+    """
     size = 40
     patient = np.repeat(np.arange(2 * size), 2)
     women, wobble = patient < size, np.tile([0.05, -0.05], 2 * size)
-    frame = pd.DataFrame({"example_id": [f"s{i:03d}" for i in range(4 * size)], "patient_id": [f"p{p:02d}" for p in patient]})
-    frame = frame.assign(split="test", level=4.0, reconstructor="unet", sex=np.where(women, "Female", "Male"), tumour__label=50.0)
+    frame = pd.DataFrame(
+        {
+            "example_id": [f"s{i:03d}" for i in range(4 * size)],
+            "patient_id": [f"p{p:02d}" for p in patient],
+        }
+    )
+    frame = frame.assign(
+        split="test",
+        level=4.0,
+        reconstructor="unet",
+        sex=np.where(women, "Female", "Male"),
+        tumour__label=50.0,
+    )
     frame["tumour__original"] = 0.9 + wobble
     noise = np.repeat(np.tile([0.01, -0.01], size), 2)
     frame["tumour__reconstructed"] = 0.9 + wobble - 0.1 * women + noise
     performance, fairness = judge(frame, conventions=("worst_case", "worst_case_estimable"))
     everyone = one(performance, metric="dice", attribute="", version="change")
-    np.testing.assert_allclose([everyone["original"], everyone["reconstructed"]], [0.9, 0.85], atol=1e-6)
-    assert [everyone[c] for c in ("unit", "n", "n_patients", "verdict")] == ["patient", 80, 80, "lower"]
+    np.testing.assert_allclose(
+        [everyone["original"], everyone["reconstructed"]], [0.9, 0.85], atol=1e-6
+    )
+    assert [everyone[c] for c in ("unit", "n", "n_patients", "verdict")] == [
+        "patient",
+        80,
+        80,
+        "lower",
+    ]
     for convention in ("worst_case", "worst_case_estimable"):
         for metric, before, after in (("ser", 1.0, 2.0), ("delta_dice", 0.0, 0.1)):
             row = one(fairness, **{**CHANGE, "convention": convention}, metric=metric)
-            np.testing.assert_allclose([row["original"], row["reconstructed"]], [before, after], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(
+                [row["original"], row["reconstructed"]], [before, after], rtol=1e-4, atol=1e-6
+            )
             assert row["verdict"] == "widened"
             assert "Dice of Female changed by -0.100" in row["reason"]
     few = judge(frame, min_patients=60)
@@ -89,11 +119,24 @@ def test_dice_through_the_assessment_by_hand():
 
 
 def test_a_ratio_that_grows_while_the_difference_shrinks_is_widened():
-    """Dice .60 -> .80 of women and .70 -> .88 of men: Delta-Dice .10 -> .08 narrows, SER .4/.3 -> .2/.12 widens, by its own interval."""
+    """Dice .60 -> .80 of women and .70 -> .88 of men: Delta-Dice .10 -> .08 narrows, SER .4/.3 ->
+    .2/.12 widens, by its own interval.
+    """
     r, size = np.random.default_rng(2), 200
     women = np.arange(2 * size) < size
-    frame = pd.DataFrame({"example_id": [f"s{i:03d}" for i in range(2 * size)], "patient_id": [f"p{i:03d}" for i in range(2 * size)]})
-    frame = frame.assign(split="test", level=4.0, reconstructor="unet", sex=np.where(women, "Female", "Male"), tumour__label=50.0)
+    frame = pd.DataFrame(
+        {
+            "example_id": [f"s{i:03d}" for i in range(2 * size)],
+            "patient_id": [f"p{i:03d}" for i in range(2 * size)],
+        }
+    )
+    frame = frame.assign(
+        split="test",
+        level=4.0,
+        reconstructor="unet",
+        sex=np.where(women, "Female", "Male"),
+        tumour__label=50.0,
+    )
     frame["tumour__original"] = np.where(women, 0.6, 0.7) + r.normal(0, 0.02, 2 * size)
     frame["tumour__reconstructed"] = np.where(women, 0.8, 0.88) + r.normal(0, 0.02, 2 * size)
     _, fairness = judge(frame)

@@ -1,4 +1,6 @@
-"""The steps between a table and its rows, one by one and by hand: decisions, counts, sums, calibration, rows, draws, batches, questions."""
+"""The steps between a table and its rows, one by one and by hand: decisions, counts, sums,
+calibration, rows, draws, batches, questions.
+"""
 
 import dataclasses
 
@@ -12,11 +14,25 @@ from fairrecon_jax.assessment.batch import Judged, batches
 from fairrecon_jax.assessment.classification import count, decide, distinct, scatter, tables
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.continuous import average
-from fairrecon_jax.assessment.performance import at_chance, calibration, complement, plain, verdict_of_change
+from fairrecon_jax.assessment.performance import (
+    at_chance,
+    calibration,
+    complement,
+    plain,
+    verdict_of_change,
+)
 from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.assessment.verdicts import NO_VERDICT, SENSITIVITY, UNPAIRED, GapTest, group_rows, of_row, without_test
+from fairrecon_jax.assessment.verdicts import (
+    NO_VERDICT,
+    SENSITIVITY,
+    UNPAIRED,
+    GapTest,
+    group_rows,
+    of_row,
+    without_test,
+)
 from tests.support import hand
 
 NAN = float("nan")
@@ -24,13 +40,23 @@ EVERYONE = Grouping("", ("",), np.zeros(8, np.int32), "")
 SEX = Grouping("sex", ("Female", "Male"), np.array([0, 0, 0, 0, 1, 1, 1, -1], np.int32), "Female")
 LABEL = np.array([0, 1, 1, 1, 0, 1, NAN, 1])
 BEFORE = np.array([[0.1, 0.9, 0.5, 0.4, 0.6, 0.7, 0.8, 0.9]])
-AFTER = np.array([[0.5, 0.9, 0.4, NAN, 0.2, 0.7, 0.1, 0.3], [0.1, 0.9, 0.5, 0.4, 0.6, 0.7, 0.8, 0.9]])
+AFTER = np.array(
+    [[0.5, 0.9, 0.4, NAN, 0.2, 0.7, 0.1, 0.3], [0.1, 0.9, 0.5, 0.4, 0.6, 0.7, 0.8, 0.9]]
+)
 PATIENT = np.array([0, 0, 0, 1, 2, 2, 3, 4], np.int32)
 
 
 def made(after=AFTER, before=BEFORE, paired=True, **changes) -> JudgedUnits:
-    fields = {"label": LABEL, "patient": PATIENT, "groupings": (EVERYONE, SEX), "unit": "image", "note": ""} | changes
-    return JudgedUnits(original=np.broadcast_to(before, after.shape), reconstructed=after, paired=paired, **fields)
+    fields = {
+        "label": LABEL,
+        "patient": PATIENT,
+        "groupings": (EVERYONE, SEX),
+        "unit": "image",
+        "note": "",
+    } | changes
+    return JudgedUnits(
+        original=np.broadcast_to(before, after.shape), reconstructed=after, paired=paired, **fields
+    )
 
 
 def decided(units=None, value=0.5):
@@ -42,16 +68,26 @@ def decided(units=None, value=0.5):
 def test_decisions_need_a_whole_pair_and_the_threshold_itself_is_positive():
     _, found = decided()
     np.testing.assert_array_equal(found.known, [[1, 1, 1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 0, 1]])
-    np.testing.assert_array_equal(found.original, [[0, 1, 1, NAN, 1, 1, NAN, 1], [0, 1, 1, 0, 1, 1, NAN, 1]])
-    np.testing.assert_array_equal(found.reconstructed, [[1, 1, 0, NAN, 0, 1, NAN, 0], [0, 1, 1, 0, 1, 1, NAN, 1]])
+    np.testing.assert_array_equal(
+        found.original, [[0, 1, 1, NAN, 1, 1, NAN, 1], [0, 1, 1, 0, 1, 1, NAN, 1]]
+    )
+    np.testing.assert_array_equal(
+        found.reconstructed, [[1, 1, 0, NAN, 0, 1, NAN, 0], [0, 1, 1, 0, 1, 1, NAN, 1]]
+    )
     assert not found.shared
 
 
 def test_decisions_are_shared_only_where_originals_and_gaps_are_the_same():
     whole = np.nan_to_num(AFTER, nan=0.4)
     assert decided(made(whole))[1].shared
-    for other, same in ((0.45, True), (0.55, False)):  # 0.5 is a score on originals: only the second threshold turns a decision
-        assert decide(made(whole), Thresholds(np.array([0.5, other]), np.full(2, 0.5), "")).shared is same
+    for other, same in (
+        (0.45, True),
+        (0.55, False),
+    ):  # 0.5 is a score on originals: only the second threshold turns a decision
+        assert (
+            decide(made(whole), Thresholds(np.array([0.5, other]), np.full(2, 0.5), "")).shared
+            is same
+        )
 
 
 def test_decisions_without_originals_or_threshold_are_unknown():
@@ -77,18 +113,24 @@ def test_counts_of_shared_cells_are_those_of_one_by_one():
     units, found = decided(made(np.nan_to_num(AFTER, nan=0.4)))
     assert found.shared
     for grouping in (EVERYONE, SEX):
-        (counts, patients), (wanted, apart) = (count(units, d, grouping) for d in (found, found._replace(shared=False)))
+        (counts, patients), (wanted, apart) = (
+            count(units, d, grouping) for d in (found, found._replace(shared=False))
+        )
         np.testing.assert_array_equal(counts, wanted)
         np.testing.assert_array_equal(patients, apart)
 
 
 def test_a_patient_in_two_groups_counts_in_each():
-    np.testing.assert_array_equal(distinct(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1]), 3), [1, 2, 0])
+    np.testing.assert_array_equal(
+        distinct(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1]), 3), [1, 2, 0]
+    )
 
 
 def test_sums_by_hand_and_as_scikit_learn_counts_them():
     units, found = decided()
-    images, before, after, error_before, error_after = tables(units, found, SEX, PATIENT.astype(np.int64), 5)
+    images, before, after, error_before, error_after = tables(
+        units, found, SEX, PATIENT.astype(np.int64), 5
+    )
     assert images.shape == before.shape == after.shape == (5, 2, 2, 2)
     np.testing.assert_array_equal(images[0, 0], [[1, 2], [0, 0]])
     np.testing.assert_array_equal(before[0, 0], [[0, 2], [0, 0]])
@@ -106,14 +148,21 @@ def test_sums_by_hand_and_as_scikit_learn_counts_them():
 
 
 def test_scatter_adds_where_the_mask_says():
-    out = scatter(np.array([0, 5, 5]), np.array([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]]), np.array([[1, 1, 1], [0, 1, 0]], bool), (2, 3))
+    out = scatter(
+        np.array([0, 5, 5]),
+        np.array([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]]),
+        np.array([[1, 1, 1], [0, 1, 0]], bool),
+        (2, 3),
+    )
     np.testing.assert_array_equal(out, [[[1, 0, 0], [0, 0, 0]], [[0, 0, 6], [0, 0, 16]]])
 
 
 def test_calibration_by_hand():
     units, found = decided(made(AFTER[1:]))
     errors = calibration(units, found, SEX, 2)
-    women = (abs(0.1 + 0.4 - 1) + abs(0.9 + 0.5 - 2)) / 4  # lower bin: scores 0.1, 0.4; upper: 0.9, 0.5
+    women = (
+        abs(0.1 + 0.4 - 1) + abs(0.9 + 0.5 - 2)
+    ) / 4  # lower bin: scores 0.1, 0.4; upper: 0.9, 0.5
     men = abs(0.6 + 0.7 - 1) / 2
     np.testing.assert_allclose(errors[:, 0], [[women, men]] * 2, rtol=1e-12)
     empty = SEX._replace(code=np.full(8, -1, np.int32))
@@ -145,16 +194,30 @@ def test_words_for_a_change(change, p, word):
 
 
 def test_at_chance_says_the_interval():
-    assert at_chance(Interval(0.6, 0.1, 0.51, 0.7)) == at_chance(Interval(0.4, 0.1, 0.3, 0.49)) == at_chance(Interval(NAN)) == ""
-    assert at_chance(Interval(0.52, 0.1, 0.5, 0.54)) == "the AUROC on original images is 0.520 (0.500 to 0.540), which includes 0.5"
+    assert (
+        at_chance(Interval(0.6, 0.1, 0.51, 0.7))
+        == at_chance(Interval(0.4, 0.1, 0.3, 0.49))
+        == at_chance(Interval(NAN))
+        == ""
+    )
+    assert (
+        at_chance(Interval(0.52, 0.1, 0.5, 0.54))
+        == "the AUROC on original images is 0.520 (0.500 to 0.540), which includes 0.5"
+    )
 
 
 def test_a_complement_swaps_limits_and_its_own_complement_is_the_rate():
-    rate = Triple(Interval(0.1, 0.01, 0.08, 0.13), Interval(0.3, 0.02, 0.25, 0.36), Interval(0.2, 0.03, 0.12, 0.29))
+    rate = Triple(
+        Interval(0.1, 0.01, 0.08, 0.13),
+        Interval(0.3, 0.02, 0.25, 0.36),
+        Interval(0.2, 0.03, 0.12, 0.29),
+    )
     turned = complement(rate)
     np.testing.assert_allclose(turned.original, [0.9, 0.01, 0.87, 0.92])
     np.testing.assert_allclose(turned.change, [-0.2, 0.03, -0.29, -0.12])
-    np.testing.assert_allclose(turned.change.value, turned.reconstructed.value - turned.original.value)
+    np.testing.assert_allclose(
+        turned.change.value, turned.reconstructed.value - turned.original.value
+    )
     np.testing.assert_allclose(complement(turned), rate, atol=1e-12)
 
 
@@ -214,21 +277,36 @@ def test_what_a_replicate_draws():
     assert draws.shape == (4, 6)
     assert by_image.resampled(judged._replace(unit="patient"))[1] is by_image.patient_draws
     assert by_image.method(units) == "paired bootstrap by image, 4 replicates, BCa"
-    assert by_image.method(judged._replace(unit="patient")) == "paired bootstrap by patient, 4 replicates, BCa"
+    assert (
+        by_image.method(judged._replace(unit="patient"))
+        == "paired bootstrap by patient, 4 replicates, BCa"
+    )
     assert (by_patient.empty_rate, by_image.empty_rate) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_averages_by_hand(paired):
-    context = Context(dataclasses.replace(study(), patient=PATIENT, test=np.ones(8, bool)), hand.options(min_patients=2), "mri")
+    context = Context(
+        dataclasses.replace(study(), patient=PATIENT, test=np.ones(8, bool)),
+        hand.options(min_patients=2),
+        "mri",
+    )
     before = BEFORE if paired else np.full((1, 8), NAN)
-    found = average(context, made(before=before, paired=paired, label=np.full(8, NAN)), SEX, ("gap",))
-    np.testing.assert_allclose(found.means.reconstructed.value, [[0.6, 1 / 3], [0.475, 0.7]], rtol=1e-6)
+    found = average(
+        context, made(before=before, paired=paired, label=np.full(8, NAN)), SEX, ("gap",)
+    )
+    np.testing.assert_allclose(
+        found.means.reconstructed.value, [[0.6, 1 / 3], [0.475, 0.7]], rtol=1e-6
+    )
     np.testing.assert_array_equal(found.counts["n"], [[3, 3], [4, 3]])
     np.testing.assert_array_equal(found.counts["n_patients"], [[1, 2], [2, 2]])
     np.testing.assert_array_equal(found.patients, [3, 4])
-    np.testing.assert_array_equal(found.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]])
-    np.testing.assert_allclose(found.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5)
+    np.testing.assert_array_equal(
+        found.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]]
+    )
+    np.testing.assert_allclose(
+        found.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5
+    )
     assert np.isnan(found.means.original.value).all() == (not paired)
     assert set(average(context, made(), EVERYONE, ("gap",)).gaps) == set()
 
@@ -256,7 +334,9 @@ def test_tasks_are_tested_together_only_where_they_judge_the_same_units(monkeypa
     for other in others:
         assert sizes([same, other, other, same]) == [1, 2, 1]
     assert sizes([]) == []
-    monkeypatch.setattr(batch, "BUDGET", 2 * 5 * 2 * 2 * 2)  # tasks x patients x cells x groups x labels
+    monkeypatch.setattr(
+        batch, "BUDGET", 2 * 5 * 2 * 2 * 2
+    )  # tasks x patients x cells x groups x labels
     assert sizes([same] * 5) == [2, 2, 1]
     monkeypatch.setattr(batch, "BUDGET", 1)
     assert sizes([same] * 3) == [1, 1, 1]
@@ -268,14 +348,31 @@ class Result:
     p_value = np.float32(0.02)
     estimable, reason = np.array([[True, False]]), np.array([[0, 2]])
     rate_original, rate_reconstructed = np.array([[0.9, 0.8]]), np.array([[0.7, 0.8]])
-    deviation, std_error, variance = np.array([[-0.1, NAN]]), np.array([[0.05, NAN]]), np.array([[0.004, NAN]])
-    ci_low, ci_high, cell_p = np.array([[-0.2, NAN]]), np.array([[0.05, NAN]]), np.array([[0.1, NAN]])
-    n_images, n_patients, n_changed, n_effective = (np.array([[a, b]]) for a, b in ((50, 4), (40, 3), (10, 1), (38.0, 3.0)))
+    deviation, std_error, variance = (
+        np.array([[-0.1, NAN]]),
+        np.array([[0.05, NAN]]),
+        np.array([[0.004, NAN]]),
+    )
+    ci_low, ci_high, cell_p = (
+        np.array([[-0.2, NAN]]),
+        np.array([[0.05, NAN]]),
+        np.array([[0.1, NAN]]),
+    )
+    n_images, n_patients, n_changed, n_effective = (
+        np.array([[a, b]]) for a, b in ((50, 4), (40, 3), (10, 1), (38.0, 3.0))
+    )
     critical = np.array(2.0)
 
 
 def gap_test(**changes) -> GapTest:
-    fields = {"test": Result, "groups": ("a", "b"), "quantities": (SENSITIVITY,), "family": "f", "auroc": None, "alpha": 0.05} | changes
+    fields = {
+        "test": Result,
+        "groups": ("a", "b"),
+        "quantities": (SENSITIVITY,),
+        "family": "f",
+        "auroc": None,
+        "alpha": 0.05,
+    } | changes
     return GapTest(**fields)
 
 
@@ -286,7 +383,9 @@ def test_a_question_at_chance_has_no_p():
     assert gap_test().method == "p: difference in differences, patient sign flips"
     assert gap_test(label_weights=(0.25,)).method.endswith(", labels weighted 0.25 (sensitivity)")
     z, others = 2.0 + 0.8416212, 0.05**2 / 0.004
-    assert gap_test(is_rate=False).detectable == pytest.approx(z * np.sqrt(0.004 / others), rel=1e-6)
+    assert gap_test(is_rate=False).detectable == pytest.approx(
+        z * np.sqrt(0.004 / others), rel=1e-6
+    )
     assert gap_test().detectable > gap_test(is_rate=False).detectable
 
 
@@ -297,9 +396,16 @@ def test_rows_of_groups_by_hand(flipped):
     sign = -1 if flipped else 1
     assert [a["value"], a["change"]] == pytest.approx([sign * -0.1] * 2)
     assert [a["ci_low"], a["ci_high"]] == pytest.approx([-0.05, 0.2] if flipped else [-0.2, 0.05])
-    assert [a["original"], a["reconstructed"]] == pytest.approx([0.1, 0.3] if flipped else [0.9, 0.7])
-    assert [a[c] for c in ("n", "n_patients", "n_changed", "n_pos", "p_value")] == pytest.approx([50, 40, 10, 50, 0.1])
-    assert (a["method"], a["verdict"]) == ("max-T sign flips, simultaneous over groups and labels", "")
+    assert [a["original"], a["reconstructed"]] == pytest.approx(
+        [0.1, 0.3] if flipped else [0.9, 0.7]
+    )
+    assert [a[c] for c in ("n", "n_patients", "n_changed", "n_pos", "p_value")] == pytest.approx(
+        [50, 40, 10, 50, 0.1]
+    )
+    assert (a["method"], a["verdict"]) == (
+        "max-T sign flips, simultaneous over groups and labels",
+        "",
+    )
     assert (b["verdict"], b["method"]) == ("not estimable", "")
     assert b["reason"] == "too few patients"
     assert set(a) == set(BLANK)
@@ -315,7 +421,10 @@ def test_change_rows_without_a_test_say_why():
 
 def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
     assert AssessOptions(threshold_rule="fixed", threshold_value=0.3).value_for("any") == 0.3
-    assert AssessOptions(threshold_rule="fixed", threshold_value={"a": 0.2, "b": 0.7}).value_for("b") == 0.7
+    assert (
+        AssessOptions(threshold_rule="fixed", threshold_value={"a": 0.2, "b": 0.7}).value_for("b")
+        == 0.7
+    )
     with pytest.raises(ValueError, match=r"threshold_value is not set, but task 'edema' needs it"):
         AssessOptions().value_for("edema")
     with pytest.raises(ValueError, match=r"threshold_value must lie in \[0, 1\], got {'a': -0.1}"):

@@ -50,8 +50,13 @@ def test_neither_test_patients_nor_reconstructions_move_it(table):
 
 
 def test_fixed(table):
-    assert fitted(table, threshold_rule="fixed", threshold_value=0.3).original.tolist() == [0.3, 0.3]
-    assert fitted(table, threshold_rule="fixed", threshold_value={"edema": 0.4}).original.tolist() == [0.4, 0.4]
+    assert fitted(table, threshold_rule="fixed", threshold_value=0.3).original.tolist() == [
+        0.3,
+        0.3,
+    ]
+    assert fitted(
+        table, threshold_rule="fixed", threshold_value={"edema": 0.4}
+    ).original.tolist() == [0.4, 0.4]
     with pytest.raises(ValueError, match=r"no entry for task 'edema', only \['effusion'\]"):
         fitted(table, threshold_rule="fixed", threshold_value={"effusion": 0.4})
 
@@ -60,7 +65,10 @@ def test_fixed(table):
 def test_at_a_rate(table, rule, label):
     found = fitted(table, threshold_rule=rule, threshold_value=0.9).original[0]
     score, truth = validation(table)
-    rates = [np.mean((score[truth == label] >= t) == label) for t in (found, np.nextafter(found, 1 - label))]
+    rates = [
+        np.mean((score[truth == label] >= t) == label)
+        for t in (found, np.nextafter(found, 1 - label))
+    ]
     assert rates[0] >= 0.9
     assert np.all((score == found).any())
     assert rates[0] - 0.9 < 0.05
@@ -70,7 +78,11 @@ def test_per_version_has_two_thresholds_and_no_verdict(table, quick):
     found = fitted(table, threshold_rule="per_version")
     assert not np.allclose(found.original, found.reconstructed)
     score, label = validation(table, "reconstructed")
-    np.testing.assert_allclose(found.reconstructed[0], balanced(score.astype(np.float32), label.astype(np.float32)), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.reconstructed[0],
+        balanced(score.astype(np.float32), label.astype(np.float32)),
+        rtol=1e-6,
+    )
     performance, fairness = assess(table, fake.XRAY, quick(threshold_rule="per_version"))
     change = rows(fairness, metric=["eodd", "eop"], version="change", convention="worst_case")
     assert set(change["verdict"]) == {""}
@@ -92,14 +104,18 @@ def test_the_same_threshold_decides_both_versions(table, quick):
     performance, _ = assess(table, fake.XRAY, quick())
     assert tau(performance) == tau(performance, version="reconstructed")
     part = evaluated(table)
-    row = one(performance, **AT, task="edema", attribute="", metric="sensitivity", version="reconstructed")
+    row = one(
+        performance, **AT, task="edema", attribute="", metric="sensitivity", version="reconstructed"
+    )
     np.testing.assert_allclose(row["value"], (part["r"][part["y"] == 1] >= tau(performance)).mean())
 
 
 def test_no_validation_patients(table):
     alone = table[table["split"] == "test"]
     for rule in ("balanced", "per_version"):
-        with pytest.raises(ValueError, match="no row has split 'val'; test patients are not used for fitting"):
+        with pytest.raises(
+            ValueError, match="no row has split 'val'; test patients are not used for fitting"
+        ):
             fitted(alone, threshold_rule=rule)
     assert fitted(alone, threshold_rule="fixed", threshold_value=0.5).original[0] == 0.5
 
@@ -108,10 +124,16 @@ def test_one_class_among_validation_patients(table):
     other = table.copy()
     other.loc[other["split"] == "val", "edema__label"] = 0.0
     assert np.isnan(fitted(other).original).all()
-    performance, fairness = assess(other, fake.XRAY, AssessOptions(replicates=20, flips=19, null_draws=10))
+    performance, fairness = assess(
+        other, fake.XRAY, AssessOptions(replicates=20, flips=19, null_draws=10)
+    )
     left = performance[(performance["task"] == "edema") & (performance["metric"] == "threshold")]
     assert left["reason"].str.contains("no threshold can be fitted").all()
-    judged = fairness[(fairness["version"] == "change") & fairness["metric"].isin(["eodd", "eop"]) & (fairness["convention"] == "worst_case")]
+    judged = fairness[
+        (fairness["version"] == "change")
+        & fairness["metric"].isin(["eodd", "eop"])
+        & (fairness["convention"] == "worst_case")
+    ]
     assert set(judged[judged["task"] == "edema"]["verdict"]) == {"not estimable"}
     assert set(judged[judged["task"] != "edema"]["verdict"]) != {"not estimable"}
 
@@ -122,17 +144,23 @@ def test_without_a_threshold_what_needs_none_is_still_measured(table):
     options = AssessOptions(replicates=20, flips=19, null_draws=10)
     (without, gaps), (performance, _) = (assess(t, fake.XRAY, options) for t in (other, table))
     for metric in ("auroc", "brier", "calibration_error"):
-        found, wanted = (t[(t["task"] == "edema") & (t["metric"] == metric)] for t in (without, performance))
+        found, wanted = (
+            t[(t["task"] == "edema") & (t["metric"] == metric)] for t in (without, performance)
+        )
         np.testing.assert_allclose(found["value"].astype(float), wanted["value"].astype(float))
         assert np.isfinite(found[found["attribute"] == ""]["value"].astype(float)).all()
-    decided = without[(without["task"] == "edema") & without["metric"].isin(["sensitivity", "specificity"])]
+    decided = without[
+        (without["task"] == "edema") & without["metric"].isin(["sensitivity", "specificity"])
+    ]
     gap = gaps[(gaps["task"] == "edema") & gaps["metric"].isin(["eodd", "eop"])]
     assert decided["value"].isna().all()
     assert gap["value"].isna().all()
 
 
 def test_no_originals_to_fit_on(table):
-    with pytest.raises(ValueError, match="'edema' has no predictions on original validation images"):
+    with pytest.raises(
+        ValueError, match="'edema' has no predictions on original validation images"
+    ):
         fitted(table.drop(columns="edema__original"))
     found = fitted(table.drop(columns="edema__original"), threshold_rule="per_version")
     assert np.isfinite(found.reconstructed).all()

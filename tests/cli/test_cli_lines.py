@@ -28,16 +28,34 @@ def raised(source: str, file: str) -> BaseException:
     [
         (ValueError("config.cohort:\n   no such  task"), "config.cohort: no such task"),
         (KeyError("splitz"), "the configuration has no field 'splitz'"),
-        (FileNotFoundError(2, "No such file or directory", "/data/a.csv"), "/data/a.csv: No such file or directory; is the path right, "),
-        (PermissionError(13, "Permission denied", "/root/x"), "/root/x: Permission denied; is the path right, may you write there, "),
+        (
+            FileNotFoundError(2, "No such file or directory", "/data/a.csv"),
+            "/data/a.csv: No such file or directory; is the path right, ",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            "/root/x: Permission denied; is the path right, may you write there, ",
+        ),
         (OSError("disk\nfull"), "disk full"),
         (ImportError("No module named 'torch'"), "No module named 'torch'"),
-        (SyntaxError("invalid syntax", ("my.py", 3, 1, "def f(", 3, 2)), "my.py, line 3: invalid syntax"),
-        (AttributeError("module 'my' has no attribute 'get_config'"), f"{CONFIG} has no function get_config()"),
-        (AttributeError("'NoneType' object has no attribute 'x'"), "'NoneType' object has no attribute 'x'"),
+        (
+            SyntaxError("invalid syntax", ("my.py", 3, 1, "def f(", 3, 2)),
+            "my.py, line 3: invalid syntax",
+        ),
+        (
+            AttributeError("module 'my' has no attribute 'get_config'"),
+            f"{CONFIG} has no function get_config()",
+        ),
+        (
+            AttributeError("'NoneType' object has no attribute 'x'"),
+            "'NoneType' object has no attribute 'x'",
+        ),
         (flags.Error("flag --konfig: unknown"), "flag --konfig: unknown"),
         (
-            flags.Error("bad\nTraceback (most recent call last):\n  File x\nZeroDivisionError: division by zero"),
+            flags.Error(
+                "bad\nTraceback (most recent call last):\n  File x\nZeroDivisionError: "
+                "division by zero"
+            ),
             f"{CONFIG}: ZeroDivisionError",
         ),
         (TypeError("f() takes 0\targuments"), "f() takes 0 arguments"),
@@ -121,7 +139,10 @@ def test_flags_are_listed_with_defaults_where_they_have_any():
     values = flags.FlagValues()
     flags.DEFINE_integer("size", 64, "pixels", flag_values=values)
     flags.DEFINE_string("root", "", "folder", flag_values=values)
-    assert cli._flag_help(values).splitlines() == ["  --root: folder", "  --size: pixels (default 64)"]
+    assert cli._flag_help(values).splitlines() == [
+        "  --root: folder",
+        "  --size: pixels (default 64)",
+    ]
 
 
 def test_quiet_holds_back_what_is_less_than_asked_for():

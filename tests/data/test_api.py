@@ -18,7 +18,15 @@ from fairrecon_jax.data.cohorts.lgg_mri import LggMri
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.keys import example_digest
-from tests.support.trees import chexpert_row, lgg_row, nih_row, write_chexpert, write_lgg, write_nih, write_ucsf
+from tests.support.trees import (
+    chexpert_row,
+    lgg_row,
+    nih_row,
+    write_chexpert,
+    write_lgg,
+    write_nih,
+    write_ucsf,
+)
 
 CONFIG = CohortConfig("lgg_mri", image_size=16)
 PATIENTS = ["TCGA_CS_0001", "TCGA_CS_0002", "TCGA_CS_0003"]
@@ -56,7 +64,9 @@ def test_what_lies_on_disk(tree, tmp_path):
 def test_a_second_call_does_nothing_and_policies_need_no_new_folder(tree, tmp_path):
     place = prepare(CONFIG, tree, tmp_path / "out", progress=False)
     before = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
-    other = CohortConfig("lgg_mri", image_size=16, age_cut=30, race="pooled", tasks=("tumor",), evaluate_slices="all")
+    other = CohortConfig(
+        "lgg_mri", image_size=16, age_cut=30, race="pooled", tasks=("tumor",), evaluate_slices="all"
+    )
     assert prepare(other, tree, tmp_path / "out", progress=False) == place
     assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == before
     cohort = open_cohort(other, tmp_path / "out")
@@ -67,15 +77,26 @@ def test_a_second_call_does_nothing_and_policies_need_no_new_folder(tree, tmp_pa
 def test_stored_name_depends_on_what_is_stored_only():
     base = CohortConfig("lgg_mri", image_size=64)
     assert base.stored_name == "64px"
-    assert CohortConfig("lgg_mri", image_size=64, uncertainty="ones", race="pooled", age_cut=50.0).stored_name == "64px"
-    full = CohortConfig("chexpert", 64, ["lateral", "frontal"], (3, 9), patients=5, source="phantom")
+    assert (
+        CohortConfig(
+            "lgg_mri", image_size=64, uncertainty="ones", race="pooled", age_cut=50.0
+        ).stored_name
+        == "64px"
+    )
+    full = CohortConfig(
+        "chexpert", 64, ["lateral", "frontal"], (3, 9), patients=5, source="phantom"
+    )
     assert full.stored_name == "64px-frontal_lateral-slices_3_9-patients_5-phantom"
 
 
-def test_an_unchanged_tree_is_not_scanned_again_and_a_changed_table_is_seen(tree, tmp_path, monkeypatch):
+def test_an_unchanged_tree_is_not_scanned_again_and_a_changed_table_is_seen(
+    tree, tmp_path, monkeypatch
+):
     prepare(CONFIG, tree, tmp_path / "out", progress=False)
     plain, scans = LggMri.scan, []
-    monkeypatch.setattr(LggMri, "scan", classmethod(lambda cls, *args: (scans.append(1), plain(*args))[1]))
+    monkeypatch.setattr(
+        LggMri, "scan", classmethod(lambda cls, *args: (scans.append(1), plain(*args))[1])
+    )
     prepare(CONFIG, tree, tmp_path / "out", progress=False)
     assert scans == []
     os.utime(tree / "data.csv", (1, 1))
@@ -97,10 +118,16 @@ def test_a_tree_that_has_grown_or_was_mended_is_refused_until_the_folder_is_dele
     place = prepare(config, tree, out, progress=False)
     assert len(open_cohort(config, out)) == 4
     (tree / "notes.md").write_text("of no use to the reader")
-    assert prepare(config, tree, out, progress=False) == place, "what no record names does not matter"
+    assert prepare(config, tree, out, progress=False) == place, (
+        "what no record names does not matter"
+    )
     for change in (lambda: broken.write_bytes(whole), lambda: aside.rename(late)):
         change()
-        with pytest.raises(ValueError, match=f"{tree} has changed since {place} was prepared from it: delete {place} to read it again"):
+        with pytest.raises(
+            ValueError,
+            match=f"{tree} has changed since {place} was prepared from it: delete {place} to "
+            "read it again",
+        ):
             prepare(config, tree, out, progress=False)
         shutil.rmtree(place)
         prepare(config, tree, out, progress=False)
@@ -109,7 +136,9 @@ def test_a_tree_that_has_grown_or_was_mended_is_refused_until_the_folder_is_dele
 
 def test_another_tree_is_refused_unless_told_apart(tree, tmp_path):
     prepare(CONFIG, tree, tmp_path / "out", progress=False)
-    other = write_lgg(tmp_path / "other", PATIENTS, rows=[lgg_row(name, gender="2.0") for name in PATIENTS])
+    other = write_lgg(
+        tmp_path / "other", PATIENTS, rows=[lgg_row(name, gender="2.0") for name in PATIENTS]
+    )
     with pytest.raises(ValueError, match="set the field source to tell the two apart"):
         prepare(CONFIG, other, tmp_path / "out", progress=False)
     apart = CohortConfig("lgg_mri", image_size=16, source="other")
@@ -117,13 +146,21 @@ def test_another_tree_is_refused_unless_told_apart(tree, tmp_path):
     assert set(open_cohort(apart, tmp_path / "out").table["sex"]) == {"male"}
     assert set(open_cohort(CONFIG, tmp_path / "out").table["sex"]) == {"female"}
     os.rename(tree, tmp_path / "moved")
-    assert prepare(CONFIG, tree, tmp_path / "out", progress=False).is_dir(), "the prepared folder outlives its tree"
+    assert prepare(CONFIG, tree, tmp_path / "out", progress=False).is_dir(), (
+        "the prepared folder outlives its tree"
+    )
 
 
 def test_opening_what_was_not_prepared(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"lgg_mri is not prepared as '16px' .* run `fairrecon prepare` first"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"lgg_mri is not prepared as '16px' .* run `fairrecon prepare` first",
+    ):
         open_cohort(CONFIG, tmp_path)
-    with pytest.raises(ValueError, match="no cohort 'mimic'; there are chexpert, lgg_mri, nih_chestxray14, ucsf_pdgm"):
+    with pytest.raises(
+        ValueError,
+        match="no cohort 'mimic'; there are chexpert, lgg_mri, nih_chestxray14, ucsf_pdgm",
+    ):
         open_cohort(CohortConfig("mimic"), tmp_path)
 
 
@@ -158,7 +195,9 @@ prepare(CohortConfig("lgg_mri", image_size=16), sys.argv[1], sys.argv[2], progre
 @pytest.mark.parametrize("stage", ["load", "table", "rename"])
 def test_killed_at_any_time_leaves_nothing_half_written(tree, tmp_path, stage):
     out = tmp_path / "out"
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tree), str(out), stage], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tree), str(out), stage], capture_output=True, check=False
+    )
     assert done.returncode == -9, done.stderr
     with pytest.raises(FileNotFoundError, match="is not prepared"):
         open_cohort(CONFIG, out)
@@ -169,12 +208,20 @@ def test_killed_at_any_time_leaves_nothing_half_written(tree, tmp_path, stage):
 
 def test_tensorflow_is_never_imported(tree, tmp_path):
     code = (
-        "import sys; from fairrecon_jax.data import CohortConfig, open_cohort, prepare; from fairrecon_jax.data.doctor import examine;"
-        "c = CohortConfig('lgg_mri', image_size=16); prepare(c, sys.argv[1], sys.argv[2], progress=False);"
-        "open_cohort(c, sys.argv[2]).example(0); examine('lgg_mri', sys.argv[1], c, progress=False);"
+        "import sys; from fairrecon_jax.data import CohortConfig, open_cohort, prepare; "
+        "from fairrecon_jax.data.doctor import examine;"
+        "c = CohortConfig('lgg_mri', image_size=16); prepare(c, sys.argv[1], "
+        "sys.argv[2], progress=False);"
+        "open_cohort(c, sys.argv[2]).example(0); examine('lgg_mri', sys.argv[1], c, "
+        "progress=False);"
         "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'torch')])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tree), str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tree), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
     assert done.stderr.strip() == ""
 
@@ -182,8 +229,14 @@ def test_tensorflow_is_never_imported(tree, tmp_path):
 def test_progress_shows_rate_and_remaining_time(tree, tmp_path, capfd):
     prepare(CONFIG, tree, tmp_path / "out")
     told = capfd.readouterr().err
-    for title, record in (("patients' folders", "folder"), ("read lgg_mri", "file"), ("check", "example")):
-        assert re.search(rf"^{title}: {record} (\d+)/\1, .* {record}s/s, 0.0 s left$", told, re.MULTILINE), told
+    for title, record in (
+        ("patients' folders", "folder"),
+        ("read lgg_mri", "file"),
+        ("check", "example"),
+    ):
+        assert re.search(
+            rf"^{title}: {record} (\d+)/\1, .* {record}s/s, 0.0 s left$", told, re.MULTILINE
+        ), told
     assert "putting the examples in their order" in told
 
 
@@ -202,7 +255,10 @@ def test_listing_a_tree_shows_how_far_it_is(name, tmp_path, capfd):
     told = capfd.readouterr().err
     expected = {
         "chexpert": ["rows of CheXpert-v1.0-small/train.csv: row 3/3"],
-        "nih_chestxray14": ["files of images*/: file 3", "rows of Data_Entry_2017_v2020.csv: row 3/3"],
+        "nih_chestxray14": [
+            "files of images*/: file 3",
+            "rows of Data_Entry_2017_v2020.csv: row 3/3",
+        ],
         "ucsf_pdgm": ["files *_tumor_segmentation.nii*: file 1", "files *_FLAIR.nii*: file 1"],
         "lgg_mri": ["patients' folders: folder 1/1"],
     }
@@ -230,7 +286,9 @@ def test_example_is_one_row_of_a_batch(cohort):
         "weight": ((), "float32"),
     }
     assert (row["image"].min(), row["image"].max()) == (0, 1)
-    np.testing.assert_array_equal(row["example_id"], example_digest(cohort.table["example_id"].iloc[4]))
+    np.testing.assert_array_equal(
+        row["example_id"], example_digest(cohort.table["example_id"].iloc[4])
+    )
     np.testing.assert_array_equal(row["labels"], cohort.labels()[4])
     assert (int(row["index"]), float(row["weight"])) == (4, 1.0)
     for i in (-1, 9):
@@ -240,7 +298,9 @@ def test_example_is_one_row_of_a_batch(cohort):
 
 def test_attribute_codes_follow_the_specification(cohort):
     for column, attribute in enumerate(cohort.spec.attributes):
-        names = [attribute.groups[code] if code >= 0 else None for code in cohort.attributes()[:, column]]
+        names = [
+            attribute.groups[code] if code >= 0 else None for code in cohort.attributes()[:, column]
+        ]
         assert names == cohort.table[attribute.name].tolist()
     assert cohort.digests().shape == (9, 2)
     assert cohort.digests().dtype == np.uint32
@@ -258,9 +318,13 @@ def test_cohort_travels_without_its_open_files(cohort):
 def test_two_at_once_prepare_the_same_cohort_once(tree, tmp_path, monkeypatch):
     reads = []
     plain = LggMri.load
-    monkeypatch.setattr(LggMri, "load", classmethod(lambda cls, *args: (reads.append(1), plain(*args))[1]))
+    monkeypatch.setattr(
+        LggMri, "load", classmethod(lambda cls, *args: (reads.append(1), plain(*args))[1])
+    )
     with ThreadPoolExecutor(2) as pool:
-        places = list(pool.map(lambda _: prepare(CONFIG, tree, tmp_path / "out", progress=False), range(2)))
+        places = list(
+            pool.map(lambda _: prepare(CONFIG, tree, tmp_path / "out", progress=False), range(2))
+        )
     assert places[0] == places[1]
     assert len(reads) == 9
 
@@ -274,7 +338,9 @@ def test_number_of_reading_threads_does_not_matter(tree, tmp_path):
 
 
 def test_train_median_uses_the_training_patients_of_the_splits(tmp_path):
-    rows = [nih_row(n, **{"Patient Age": 20 + n, "Patient Gender": "MF"[n % 2]}) for n in range(1, 31)]
+    rows = [
+        nih_row(n, **{"Patient Age": 20 + n, "Patient Gender": "MF"[n % 2]}) for n in range(1, 31)
+    ]
     root = write_nih(tmp_path / "tree", rows)
     config = CohortConfig("nih_chestxray14", image_size=8, age_cut="train median")
     prepare(config, root, tmp_path / "out", progress=False)
@@ -308,8 +374,17 @@ def test_configuration_refuses_nonsense(fields, message):
 
 
 def test_configuration_from_a_plain_dictionary():
-    config = CohortConfig(**{"name": "chexpert", "views": ["frontal"], "tasks": ["edema"], "evaluate_slices": [0.2, 0.8]})
-    assert config == CohortConfig("chexpert", views=("frontal",), tasks=("edema",), evaluate_slices=(0.2, 0.8))
+    config = CohortConfig(
+        **{
+            "name": "chexpert",
+            "views": ["frontal"],
+            "tasks": ["edema"],
+            "evaluate_slices": [0.2, 0.8],
+        }
+    )
+    assert config == CohortConfig(
+        "chexpert", views=("frontal",), tasks=("edema",), evaluate_slices=(0.2, 0.8)
+    )
     assert hash(config)
     with pytest.raises(TypeError, match="imagesize"):
         CohortConfig(**{"name": "chexpert", "imagesize": 3})

@@ -22,7 +22,9 @@ PEOPLE = [
 def rows():
     return [
         chexpert_row(1, **{"No Finding": "1.0", "Edema": "", "Support Devices": "1.0"}),
-        chexpert_row(1, study=2, Age="0", **{"Cardiomegaly": "-1.0", "Edema": "0.0", "Pneumonia": "1.0"}),
+        chexpert_row(
+            1, study=2, Age="0", **{"Cardiomegaly": "-1.0", "Edema": "0.0", "Pneumonia": "1.0"}
+        ),
         chexpert_row(1, study=2, view="view2_lateral", **{"Cardiomegaly": "1.0"}),
         chexpert_row(2, Sex="Male", Age="40", **{"Cardiomegaly": "1.0"}),
         chexpert_row(3, Sex="Unknown", Age="90"),
@@ -62,19 +64,28 @@ def test_table_of_a_small_tree(tree, tmp_path):
         *(f"patient{n:05d}/study1/view1_frontal" for n in (2, 3, 4, 5)),
     ]
     assert cohort.spec.attributes[1].groups == ("under 62", "62 and over")
-    first, second = table.loc["patient00001/study1/view1_frontal"], table.loc["patient00001/study2/view1_frontal"]
-    assert first[[column_of(name) for name in FINDINGS]].tolist() == [0.0] * 12, "No Finding makes every finding 0"
+    first, second = (
+        table.loc["patient00001/study1/view1_frontal"],
+        table.loc["patient00001/study2/view1_frontal"],
+    )
+    assert first[[column_of(name) for name in FINDINGS]].tolist() == [0.0] * 12, (
+        "No Finding makes every finding 0"
+    )
     assert np.isnan(second["cardiomegaly"])
     assert (second["edema"], second["pneumonia"]) == (0.0, 1.0)
     assert np.isnan(second["fracture"])
     assert (first["age"], second["age"]) == ("62 and over", None)
     assert table["age"].loc["patient00004/study1/view1_frontal"] == "62 and over"
-    assert table["sex"].loc["patient00003/study1/view1_frontal"] == "male", "the demographics fill in what the row does not know"
+    assert table["sex"].loc["patient00003/study1/view1_frontal"] == "male", (
+        "the demographics fill in what the row does not know"
+    )
     races = table["race"].groupby(table["patient_id"]).first().to_dict()
     assert races["patient00001"] == "White"
     assert races["patient00002"] == "Asian"
     assert races["patient00004"] == "Native Hawaiian or Pacific Islander"
-    assert table.loc[["patient00003/study1/view1_frontal", "patient00005/study1/view1_frontal"], "race"].tolist() == [None, None]
+    assert table.loc[
+        ["patient00003/study1/view1_frontal", "patient00005/study1/view1_frontal"], "race"
+    ].tolist() == [None, None]
     assert table["evaluate"].all()
     assert set(table["view"]) == {"frontal"}
 
@@ -82,7 +93,10 @@ def test_table_of_a_small_tree(tree, tmp_path):
 def test_images_belong_to_their_rows(tree, tmp_path):
     cohort, _ = opened(tree, tmp_path / "out")
     builder, notes, config = find("chexpert"), Notes(), CohortConfig("chexpert", image_size=16)
-    expected = {s.example_id: s.image for s in builder.samples(tree, builder.records(tree, config, notes), config, notes)}
+    expected = {
+        s.example_id: s.image
+        for s in builder.samples(tree, builder.records(tree, config, notes), config, notes)
+    }
     assert len(cohort) == len(expected) == 6
     for i, name in enumerate(cohort.table["example_id"]):
         np.testing.assert_array_equal(cohort.source[i]["image"][..., 0], expected[name])
@@ -93,20 +107,32 @@ def test_images_belong_to_their_rows(tree, tmp_path):
 @pytest.mark.parametrize(("policy", "value"), [("zeros", 0.0), ("ones", 1.0), ("ignore", np.nan)])
 def test_uncertainty_policy_is_applied_on_opening(tree, tmp_path, policy, value):
     _, table = opened(tree, tmp_path / "out", uncertainty=policy)
-    np.testing.assert_equal(float(table.loc["patient00001/study2/view1_frontal", "cardiomegaly"]), value)
+    np.testing.assert_equal(
+        float(table.loc["patient00001/study2/view1_frontal", "cardiomegaly"]), value
+    )
 
 
-@pytest.mark.parametrize(("policy", "groups"), [("pooled", ("White", "Asian", "Other")), ("white_vs_rest", ("White", "not White"))])
+@pytest.mark.parametrize(
+    ("policy", "groups"),
+    [("pooled", ("White", "Asian", "Other")), ("white_vs_rest", ("White", "not White"))],
+)
 def test_race_policy_is_applied_on_opening(tree, tmp_path, policy, groups):
     cohort, _ = opened(tree, tmp_path / "out", race=policy)
     assert cohort.spec.attributes[2].groups == groups
 
 
 def test_lateral_views_and_extra_tasks(tree, tmp_path):
-    cohort, table = opened(tree, tmp_path / "out", views=["frontal", "lateral"], tasks=["no_finding", "cardiomegaly", "support_devices"])
+    cohort, table = opened(
+        tree,
+        tmp_path / "out",
+        views=["frontal", "lateral"],
+        tasks=["no_finding", "cardiomegaly", "support_devices"],
+    )
     assert table.loc["patient00001/study2/view2_lateral", "cardiomegaly"] == 1
     assert cohort.labels().shape == (7, 3)
-    assert table.loc["patient00001/study1/view1_frontal", ["no_finding", "support_devices"]].tolist() == [1, 1]
+    assert table.loc[
+        "patient00001/study1/view1_frontal", ["no_finding", "support_devices"]
+    ].tolist() == [1, 1]
     _, lateral = opened(tree, tmp_path / "out", views=["lateral"])
     assert list(lateral.index) == ["patient00001/study2/view2_lateral"]
 
@@ -120,7 +146,9 @@ def test_views_left_out_are_counted(tree):
 
 
 def test_root_may_be_the_inner_folder(tree):
-    records = find("chexpert").records(tree / "CheXpert-v1.0-small", CohortConfig("chexpert"), Notes())
+    records = find("chexpert").records(
+        tree / "CheXpert-v1.0-small", CohortConfig("chexpert"), Notes()
+    )
     assert records[0].files == ("train/patient00001/study1/view1_frontal.jpg",)
 
 
@@ -129,18 +157,25 @@ def test_without_demographics_race_is_left_out_and_said(tmp_path):
     cohort, _ = opened(root, tmp_path / "out")
     assert [attribute.name for attribute in cohort.spec.attributes] == ["sex", "age"]
     path = prepare(CohortConfig("chexpert", image_size=16), root, tmp_path / "out")
-    assert "CHEXPERT DEMO.xlsx,not there: race of every patient is unknown,missing_table,kept" in (path / "exclusions.csv").read_text()
+    assert (
+        "CHEXPERT DEMO.xlsx,not there: race of every patient is unknown,missing_table,kept"
+        in (path / "exclusions.csv").read_text()
+    )
     with pytest.raises(ValueError, match="race of no patient"):
         open_cohort(CohortConfig("chexpert", image_size=16, attributes=("race",)), tmp_path / "out")
 
 
 def test_conflicting_sex_is_unknown_and_said(tmp_path):
     root = write_chexpert(
-        tmp_path / "tree", [*rows(), chexpert_row(2, study=3, Sex="Female")], [*PEOPLE, ("patient00005", "Female", "Other")]
+        tmp_path / "tree",
+        [*rows(), chexpert_row(2, study=3, Sex="Female")],
+        [*PEOPLE, ("patient00005", "Female", "Other")],
     )
     _, table = opened(root, tmp_path / "out")
     assert table.loc["patient00002/study1/view1_frontal", "sex"] is None, "two rows disagree"
-    assert table.loc["patient00005/study1/view1_frontal", "sex"] is None, "row and demographics disagree"
+    assert table.loc["patient00005/study1/view1_frontal", "sex"] is None, (
+        "row and demographics disagree"
+    )
     notes = Notes()
     find("chexpert").records(root, CohortConfig("chexpert"), notes)
     reasons = [note.reason for note in notes if note.kind == "conflict"]
@@ -199,18 +234,25 @@ def test_damaged_demographics_are_an_error_with_their_name(tree, damage):
         parts = {name: book.read(name) for name in book.namelist()}
     with zipfile.ZipFile(path, "w") as book:
         for name, part in parts.items():
-            book.writestr(name, part[: len(part) // 2] if "sheet1" in name and damage == "half a sheet" else part)
+            book.writestr(
+                name,
+                part[: len(part) // 2] if "sheet1" in name and damage == "half a sheet" else part,
+            )
     if damage == "no archive":
         path.write_bytes(b"PK no workbook")
     elif damage == "encrypted":
-        content = path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")
+        content = path.read_bytes().replace(
+            b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0"
+        )
         path.write_bytes(content.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0"))
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: not a readable workbook"):
         find("chexpert").records(tree, CohortConfig("chexpert"), Notes())
 
 
 def test_demographics_without_a_column_are_an_error(tree, monkeypatch):
-    monkeypatch.setattr("trees.DEMO_COLUMNS", ("PATIENT", "GENDER", "AGE_AT_CXR", "RACE", "ETHNICITY"))
+    monkeypatch.setattr(
+        "trees.DEMO_COLUMNS", ("PATIENT", "GENDER", "AGE_AT_CXR", "RACE", "ETHNICITY")
+    )
     write_demo(tree / "CHEXPERT DEMO.xlsx", PEOPLE)
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: no column PRIMARY_RACE"):
         find("chexpert").records(tree, CohortConfig("chexpert"), Notes())
@@ -250,7 +292,9 @@ def test_bad_rows_and_files_are_counted_with_their_reason(tmp_path):
         ("train.csv#16", "unknown_label", "skipped"),
         ("train.csv#17", "conflict", "kept"),
     ]:
-        assert any(file in line and line.endswith(f"{kind},{action}") for line in text.splitlines()), (file, kind, text)
+        assert any(
+            file in line and line.endswith(f"{kind},{action}") for line in text.splitlines()
+        ), (file, kind, text)
     assert table.loc["patient00010/study1/view1_frontal", ["edema", "fracture"]].isna().all()
     assert table.loc["patient00012/study1/view1_frontal", "edema"] == 0
 
@@ -268,7 +312,17 @@ def test_missing_table_and_column_are_errors(tmp_path):
 
 
 def test_splits_with_a_diagnosis_part(tmp_path):
-    many = [chexpert_row(n, Sex="Male" if n % 2 else "Female", Age=str(40 + n), **{"Edema": f"{n % 3 == 0:d}.0"}) for n in range(1, 41)]
+    many = [
+        chexpert_row(
+            n, Sex="Male" if n % 2 else "Female", Age=str(40 + n), **{"Edema": f"{n % 3 == 0:d}.0"}
+        )
+        for n in range(1, 41)
+    ]
     cohort, _ = opened(write_chexpert(tmp_path / "tree", many), tmp_path / "out")
     splits = make_splits(cohort.table, cohort.spec, (0.7, 0.1, 0.2), diagnosis_fraction=0.3)
-    assert splits.counts() == {"train_reconstruction": 20, "train_diagnosis": 8, "val": 4, "test": 8}
+    assert splits.counts() == {
+        "train_reconstruction": 20,
+        "train_diagnosis": 8,
+        "val": 4,
+        "test": 8,
+    }

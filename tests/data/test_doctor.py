@@ -23,7 +23,9 @@ from tests.support.trees import (
 
 def report(name, root, **fields):
     chosen = {key: fields.pop(key) for key in list(fields) if key in ("splits_path", "examples")}
-    return examine(name, root, CohortConfig(name, image_size=16, **fields), progress=False, **chosen)
+    return examine(
+        name, root, CohortConfig(name, image_size=16, **fields), progress=False, **chosen
+    )
 
 
 def found(result, kind):
@@ -35,7 +37,14 @@ def healthy_nih(root, patients=44):
     return write_nih(
         root,
         [
-            nih_row(n, **{"Patient Gender": "MF"[n % 2], "Patient Age": 20 + n, "Finding Labels": findings[n // 2 % 2]})
+            nih_row(
+                n,
+                **{
+                    "Patient Gender": "MF"[n % 2],
+                    "Patient Age": 20 + n,
+                    "Finding Labels": findings[n // 2 % 2],
+                },
+            )
             for n in range(1, patients + 1)
         ],
     )
@@ -54,7 +63,9 @@ def test_a_healthy_tree_is_ok(tmp_path):
 def test_counts_per_group_and_label(tmp_path):
     result = report("nih_chestxray14", healthy_nih(tmp_path), tasks=("hernia",), age_cut=30)
     counts = result.counts.set_index(["attribute", "group"])
-    assert counts.loc[("", ""), ["patients", "images", "positive", "negative", "unknown"]].tolist() == [44, 44, 22, 22, 0]
+    assert counts.loc[
+        ("", ""), ["patients", "images", "positive", "negative", "unknown"]
+    ].tolist() == [44, 44, 22, 22, 0]
     assert counts.loc[("sex", "female"), "patients"] == 22
     assert counts.loc[("age", "under 30"), "patients"] == 9
     small = found(result, "small_group")
@@ -71,7 +82,11 @@ def test_nih_tree_with_everything_wrong(tmp_path):
     root = healthy_nih(tmp_path)
     table = root / "Data_Entry_2017_v2020.csv"
     lines = table.read_text().splitlines()
-    lines += [lines[1], "00000098_000.png,Dragon,0,98,44,,PA,1,1,1,1", "00000097_000.png,Hernia,0,97,300,F,PA,1,1,1,1"]
+    lines += [
+        lines[1],
+        "00000098_000.png,Dragon,0,98,44,,PA,1,1,1,1",
+        "00000097_000.png,Hernia,0,97,300,F,PA,1,1,1,1",
+    ]
     lines += ["../00000096_000.png,Hernia,0,96,30,F,PA,1,1,1,1"]
     table.write_text("\n".join(lines) + "\n")
     images = root / "images"
@@ -150,9 +165,13 @@ def test_chexpert_patients_in_train_and_valid_leak(tmp_path):
     rows = [chexpert_row(n, Sex=("Male", "Female")[n % 2], Age=str(50 + n)) for n in range(1, 6)]
     root = write_chexpert(tmp_path, rows)
     header = (root / "CheXpert-v1.0-small/train.csv").read_text().splitlines()[0].split(",")
-    write_csv(root / "CheXpert-v1.0-small/valid.csv", header, [chexpert_row(3), chexpert_row(64541)])
+    write_csv(
+        root / "CheXpert-v1.0-small/valid.csv", header, [chexpert_row(3), chexpert_row(64541)]
+    )
     result = report("chexpert", root)
-    assert found(result, "leaking_lists").examples == ("patient patient00003 is in train and in valid",)
+    assert found(result, "leaking_lists").examples == (
+        "patient patient00003 is in train and in valid",
+    )
     assert found(result, "missing_table").severity == "warning"
     assert "CHEXPERT DEMO.xlsx" in found(result, "missing_table").examples[0]
 
@@ -160,13 +179,18 @@ def test_chexpert_patients_in_train_and_valid_leak(tmp_path):
 def test_brain_tree_with_mask_trouble(tmp_path):
     root = write_ucsf(tmp_path, [(f"UCSF-PDGM-{n:03d}", f"UCSF-PDGM-{n:04d}") for n in (4, 5, 6)])
     folder = root / "UCSF-PDGM-v3"
-    write_nifti(folder / "UCSF-PDGM-0005_nifti/UCSF-PDGM-0005_tumor_segmentation.nii.gz", tumor_mask((24, 24, 9)))
+    write_nifti(
+        folder / "UCSF-PDGM-0005_nifti/UCSF-PDGM-0005_tumor_segmentation.nii.gz",
+        tumor_mask((24, 24, 9)),
+    )
     (folder / "UCSF-PDGM-0006_nifti/UCSF-PDGM-0006_FLAIR.nii.gz").write_bytes(b"\x1f\x8b broken")
     result = report("ucsf_pdgm", root)
     assert found(result, "mask_shape").severity == "error"
     assert "(24, 24, 9)" in found(result, "mask_shape").examples[0]
     assert "UCSF-PDGM-0006_FLAIR.nii.gz" in found(result, "unreadable").examples[0]
-    assert found(result, "constant").severity == "note", "empty slices at the ends of a volume are no error"
+    assert found(result, "constant").severity == "note", (
+        "empty slices at the ends of a volume are no error"
+    )
     assert (result.images, result.patients) == (6, 1)
 
 
@@ -175,23 +199,40 @@ def test_background_that_is_not_finite_is_a_warning_and_hardly_any_finite_voxel_
     for name, rows in (("0005", 20), ("0006", 23)):
         volume = np.random.default_rng(int(name)).random((24, 24, 8), np.float32)
         volume[:rows] = np.nan
-        write_nifti(root / f"UCSF-PDGM-v3/UCSF-PDGM-{name}_nifti/UCSF-PDGM-{name}_FLAIR.nii.gz", volume)
+        write_nifti(
+            root / f"UCSF-PDGM-v3/UCSF-PDGM-{name}_nifti/UCSF-PDGM-{name}_FLAIR.nii.gz", volume
+        )
     result = report("ucsf_pdgm", root)
     assert found(result, "not_finite").severity == "warning"
-    assert "UCSF-PDGM-0005_FLAIR.nii.gz: 3840 of 4608 voxels are not finite" in found(result, "not_finite").examples[0]
+    assert (
+        "UCSF-PDGM-0005_FLAIR.nii.gz: 3840 of 4608 voxels are not finite"
+        in found(result, "not_finite").examples[0]
+    )
     assert found(result, "unreadable").severity == "error"
-    assert "UCSF-PDGM-0006_FLAIR.nii.gz: 4416 of 4608 voxels are not finite" in found(result, "unreadable").examples[0]
-    assert (result.images, result.patients) == (14, 2), "two of the eight slices of the first exam are empty"
+    assert (
+        "UCSF-PDGM-0006_FLAIR.nii.gz: 4416 of 4608 voxels are not finite"
+        in found(result, "unreadable").examples[0]
+    )
+    assert (result.images, result.patients) == (14, 2), (
+        "two of the eight slices of the first exam are empty"
+    )
 
 
 def test_copied_patient_leaks(tmp_path):
-    root = write_lgg(tmp_path, ["TCGA_CS_0001", "TCGA_CS_0002"], rows=[lgg_row("TCGA_CS_0001"), lgg_row("TCGA_CS_0002", race="")])
+    root = write_lgg(
+        tmp_path,
+        ["TCGA_CS_0001", "TCGA_CS_0002"],
+        rows=[lgg_row("TCGA_CS_0001"), lgg_row("TCGA_CS_0002", race="")],
+    )
     for n in (1, 2, 3):
         source = root / f"TCGA_CS_0001_19960909/TCGA_CS_0001_19960909_{n}.tif"
         shutil.copy(source, root / f"TCGA_CS_0002_19960909/TCGA_CS_0002_19960909_{n}.tif")
     result = report("lgg_mri", root)
     assert found(result, "leaking_images").count == 3
-    assert "TCGA_CS_0001_19960909/1 = TCGA_CS_0002_19960909/1" in found(result, "leaking_images").examples
+    assert (
+        "TCGA_CS_0001_19960909/1 = TCGA_CS_0002_19960909/1"
+        in found(result, "leaking_images").examples
+    )
     assert found(result, "missing_race").count == 1
 
 

@@ -11,7 +11,14 @@ from tests.support.trees import flair_volume, noise, write_nifti
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("a/b.png", True), ("../b.png", False), ("a/../../b", False), ("/etc/x", False), ("a\\..\\b", False), ("a..b", True)],
+    [
+        ("a/b.png", True),
+        ("../b.png", False),
+        ("a/../../b", False),
+        ("/etc/x", False),
+        ("a\\..\\b", False),
+        ("a..b", True),
+    ],
 )
 def test_inside(path, expected):
     assert images.inside(path) is expected
@@ -20,7 +27,9 @@ def test_inside(path, expected):
 def test_grey_and_colour_png_agree(tmp_path):
     grey = noise((20, 30))
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(tmp_path / "rgba.png")
+    Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(
+        tmp_path / "rgba.png"
+    )
     np.testing.assert_array_equal(images.read_grey(tmp_path / "grey.png"), grey)
     np.testing.assert_array_equal(images.read_grey(tmp_path / "rgba.png"), grey)
 
@@ -64,23 +73,34 @@ def test_volume_is_turned_to_canonical_axes(tmp_path):
     values = flair_volume((6, 8, 5))
     write_nifti(tmp_path / "ras.nii.gz", values)
     write_nifti(tmp_path / "lps.nii.gz", values[::-1, ::-1], affine=np.diag([-1.0, -1.0, 1.0, 1.0]))
-    np.testing.assert_array_equal(images.read_volume(tmp_path / "ras.nii.gz"), images.read_volume(tmp_path / "lps.nii.gz"))
+    np.testing.assert_array_equal(
+        images.read_volume(tmp_path / "ras.nii.gz"), images.read_volume(tmp_path / "lps.nii.gz")
+    )
 
 
-def test_voxels_that_are_not_finite_count_as_the_smallest_value_or_make_a_volume_unreadable(tmp_path):
+def test_voxels_that_are_not_finite_count_as_the_smallest_value_or_make_a_volume_unreadable(
+    tmp_path,
+):
     values, notes = flair_volume((10, 10, 10)).astype(np.float32), Notes()
     values[0], values[1, 0, 0] = np.nan, -np.inf
     write_nifti(tmp_path / "v.nii.gz", values)
     read = images.load_volume(tmp_path, "v.nii.gz", notes)
     np.testing.assert_array_equal(read, np.where(np.isfinite(values), values, 0))
-    wanted = ("v.nii.gz", "not_finite", "101 of 1000 voxels are not finite; they count as 0, the smallest value", "kept")
+    wanted = (
+        "v.nii.gz",
+        "not_finite",
+        "101 of 1000 voxels are not finite; they count as 0, the smallest value",
+        "kept",
+    )
     assert [(note.file, note.kind, note.reason, note.action) for note in notes] == [wanted]
     values[:9] = np.nan
     write_nifti(tmp_path / "v.nii.gz", values)
     assert np.ptp(images.load_volume(tmp_path, "v.nii.gz", notes)) > 0
     values[9, 0, 0] = np.inf
     write_nifti(tmp_path / "v.nii.gz", values)
-    with pytest.raises(images.UnreadableImage, match=r"v\.nii\.gz: 901 of 1000 voxels are not finite"):
+    with pytest.raises(
+        images.UnreadableImage, match=r"v\.nii\.gz: 901 of 1000 voxels are not finite"
+    ):
         images.load_volume(tmp_path, "v.nii.gz", notes)
 
 

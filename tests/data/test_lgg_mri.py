@@ -21,7 +21,9 @@ def test_flair_is_channel_one_and_slices_are_in_natural_order(tmp_path):
     by_slice = cohort.table.sort_values("slice")
     assert by_slice["example_id"].tolist() == [f"TCGA_CS_4941_19960909/{n}" for n in range(1, 12)]
     for i, name in enumerate(cohort.table["example_id"]):
-        flair = tifffile.imread(root / "TCGA_CS_4941_19960909" / f"{name.replace('/', '_')}.tif")[..., 1].astype(float)
+        flair = tifffile.imread(root / "TCGA_CS_4941_19960909" / f"{name.replace('/', '_')}.tif")[
+            ..., 1
+        ].astype(float)
         scaled = (flair - flair.min()) / (flair.max() - flair.min())
         record = cohort.source[i]
         np.testing.assert_allclose(record["image"][..., 0] / 255, scaled, atol=0.5 / 255 + 1e-9)
@@ -32,12 +34,25 @@ def test_flair_is_channel_one_and_slices_are_in_natural_order(tmp_path):
 def test_labels_groups_and_the_patient_without_values(tmp_path):
     rows = [
         lgg_row("TCGA_CS_0001"),
-        lgg_row("TCGA_CS_0002", gender="2.0", race="2.0", neoplasm_histologic_grade="1.0", age_at_initial_pathologic="30"),
+        lgg_row(
+            "TCGA_CS_0002",
+            gender="2.0",
+            race="2.0",
+            neoplasm_histologic_grade="1.0",
+            age_at_initial_pathologic="30",
+        ),
         {"Patient": "TCGA_CS_0003"},
-        lgg_row("TCGA_CS_0004", race="1.0", neoplasm_histologic_grade="4.0", age_at_initial_pathologic="60"),
+        lgg_row(
+            "TCGA_CS_0004",
+            race="1.0",
+            neoplasm_histologic_grade="4.0",
+            age_at_initial_pathologic="60",
+        ),
         lgg_row("TCGA_CS_0001", gender="2.0"),
     ]
-    root = write_lgg(tmp_path / "tree", [f"TCGA_CS_000{n}" for n in range(1, 6)], slices=2, rows=rows)
+    root = write_lgg(
+        tmp_path / "tree", [f"TCGA_CS_000{n}" for n in range(1, 6)], slices=2, rows=rows
+    )
     cohort, table, exclusions = opened(root, tmp_path / "out")
     first = table.groupby("patient_id")[["sex", "race", "age", "grade"]].first()
     first = first.astype(object).where(first.notna(), None)
@@ -53,14 +68,22 @@ def test_labels_groups_and_the_patient_without_values(tmp_path):
     ):
         assert text in exclusions
     assert "data.csv#6,a second row for TCGA_CS_0001; the first counts,duplicate" in exclusions
-    assert cohort.attributes()[table.index.get_loc("TCGA_CS_0003_19960909/1")].tolist() == [-1, -1, -1]
+    assert cohort.attributes()[table.index.get_loc("TCGA_CS_0003_19960909/1")].tolist() == [
+        -1,
+        -1,
+        -1,
+    ]
     assert [task.aggregation for task in cohort.spec.tasks] == ["median", "mean"]
 
 
 def test_age_cut_is_the_median_of_the_training_patients(tmp_path):
     names = [f"TCGA_CS_00{n:02d}" for n in range(10)]
-    rows = [lgg_row(name, age_at_initial_pathologic=str(30 + 3 * n)) for n, name in enumerate(names)]
-    cohort, _, _ = opened(write_lgg(tmp_path / "tree", names, slices=1, rows=rows), tmp_path / "out", image_size=8)
+    rows = [
+        lgg_row(name, age_at_initial_pathologic=str(30 + 3 * n)) for n, name in enumerate(names)
+    ]
+    cohort, _, _ = opened(
+        write_lgg(tmp_path / "tree", names, slices=1, rows=rows), tmp_path / "out", image_size=8
+    )
     assert "provisional" in cohort.spec.attributes[1].derivation
     splits = make_splits(cohort.table, cohort.spec, (0.5, 0.2, 0.3), seed=4)
     final = open_cohort(CohortConfig("lgg_mri", image_size=8), tmp_path / "out", splits)
@@ -108,7 +131,11 @@ def test_bad_files_are_counted_with_their_reason(tmp_path):
         ("notes.txt", "unknown_name,skipped"),
         ("misc", "unknown_name,skipped"),
     ]:
-        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (file, kind, exclusions)
+        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (
+            file,
+            kind,
+            exclusions,
+        )
 
 
 def test_missing_table_and_column_are_errors(tmp_path):
@@ -121,7 +148,9 @@ def test_missing_table_and_column_are_errors(tmp_path):
 
 
 def test_real_sample(samples, tmp_path):
-    cohort, table, exclusions = opened(samples / "kaggle_3m", tmp_path / "out", image_size=16, slices=[8, 12])
+    cohort, table, exclusions = opened(
+        samples / "kaggle_3m", tmp_path / "out", image_size=16, slices=[8, 12]
+    )
     assert cohort.table["patient_id"].nunique() == 40
     assert table["sex"].isna().groupby(table["patient_id"]).all().sum() == 1
     assert "TCGA_HT_A61B has no grade" in exclusions

@@ -50,7 +50,9 @@ def test_the_order_depends_on_the_seed_alone() -> None:
     first = indices(train_batches(COHORT, ROWS, 4, seed=1), 6)
     assert indices(train_batches(COHORT, ROWS, 4, seed=1), 6) == first
     second = np.concatenate(indices(train_batches(COHORT, ROWS, 5, seed=2), 4))
-    assert np.concatenate(first)[10:20].tolist() != second[:10].tolist()  # seed 2 does not begin where seed 1 goes on
+    assert (
+        np.concatenate(first)[10:20].tolist() != second[:10].tolist()
+    )  # seed 2 does not begin where seed 1 goes on
     assert np.concatenate(first)[:20].tolist() != second.tolist()
 
 
@@ -116,8 +118,12 @@ def test_rows_come_up_in_proportion_to_their_weight() -> None:
     epochs = np.array(indices(train_batches(COHORT, ROWS, 10, 0, weights=weights), 150)) - 3
     counts = np.stack([np.bincount(epoch, minlength=10) for epoch in epochs])
     share = 10 * weights / weights.sum()
-    assert np.all((counts >= np.floor(share)) & (counts <= np.ceil(share)))  # as evenly as possible in each epoch
-    np.testing.assert_allclose(counts.mean(axis=0), share, atol=0.17)  # four standard errors of a fair coin
+    assert np.all(
+        (counts >= np.floor(share)) & (counts <= np.ceil(share))
+    )  # as evenly as possible in each epoch
+    np.testing.assert_allclose(
+        counts.mean(axis=0), share, atol=0.17
+    )  # four standard errors of a fair coin
     assert len({tuple(epoch) for epoch in epochs}) > 145
 
 
@@ -160,7 +166,10 @@ def test_evaluation_reads_every_row_once_and_pads(count: int, size: int) -> None
 
 
 def test_processes_share_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_train, whole_eval = indices(train_batches(COHORT, ROWS, 4, 0), 5), list(eval_batches(COHORT, ROWS[:9], 4))
+    whole_train, whole_eval = (
+        indices(train_batches(COHORT, ROWS, 4, 0), 5),
+        list(eval_batches(COHORT, ROWS[:9], 4)),
+    )
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     parts_train, parts_eval = [], []
     for process in (0, 1):

@@ -49,7 +49,11 @@ def test_ages(text, years):
 def test_small_tree_in_both_layouts(tmp_path, folder, table):
     cohort, frame, _ = opened(write_nih(tmp_path / "tree", rows(), folder, table), tmp_path / "out")
     assert sorted(frame.index) == ["00000001_000", "00000001_001", "00000002_000", "00000003_000"]
-    assert frame.loc["00000001_000", ["cardiomegaly", "pleural_thickening", "hernia"]].tolist() == [1, 1, 0]
+    assert frame.loc["00000001_000", ["cardiomegaly", "pleural_thickening", "hernia"]].tolist() == [
+        1,
+        1,
+        0,
+    ]
     assert frame.loc["00000001_001", [task.name for task in cohort.spec.tasks]].tolist() == [0] * 14
     assert frame.loc["00000002_000", "age"] is None
     assert frame.loc["00000002_000", "sex"] == "female"
@@ -65,9 +69,13 @@ def test_any_finding_must_be_asked_for(tmp_path):
     assert [task.name for task in cohort.spec.tasks] == ["any_finding", "hernia"]
     assert frame["any_finding"].sort_index().tolist() == [1, 0, 0, 1]
     with pytest.raises(ValueError, match="has no task finding; it has atelectasis"):
-        open_cohort(CohortConfig("nih_chestxray14", image_size=16, tasks=("finding",)), tmp_path / "out")
+        open_cohort(
+            CohortConfig("nih_chestxray14", image_size=16, tasks=("finding",)), tmp_path / "out"
+        )
     with pytest.raises(ValueError, match="has no attribute race; it has sex, age"):
-        open_cohort(CohortConfig("nih_chestxray14", image_size=16, attributes=("race",)), tmp_path / "out")
+        open_cohort(
+            CohortConfig("nih_chestxray14", image_size=16, attributes=("race",)), tmp_path / "out"
+        )
 
 
 def test_official_lists_are_recorded(tmp_path):
@@ -112,7 +120,11 @@ def test_bad_rows_and_files_are_counted_with_their_reason(tmp_path):
         ("images/00000099_000.png", "no_row,skipped"),
         ("00000002_000.png", "missing_age,kept"),
     ]:
-        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (file, kind, exclusions)
+        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (
+            file,
+            kind,
+            exclusions,
+        )
     names = [task.name for task in cohort.spec.tasks]
     for name in ("00000008_000", "00000009_000", "00000010_000"):
         assert frame.loc[name, names].isna().all()
@@ -127,7 +139,9 @@ def test_one_image_name_in_two_folders_is_noted(tmp_path):
     records = find("nih_chestxray14").records(root, CohortConfig("nih_chestxray14"), notes)
     assert records[0].files == ("images_001/images/00000001_000.png",)
     reason = "00000001_000.png is already there as images_001/images/00000001_000.png"
-    assert [(note.file, note.reason) for note in notes if note.kind == "duplicate"] == [("images_002/00000001_000.png", reason)]
+    assert [(note.file, note.reason) for note in notes if note.kind == "duplicate"] == [
+        ("images_002/00000001_000.png", reason)
+    ]
 
 
 def test_errors_of_the_tree(tmp_path):
@@ -152,13 +166,18 @@ def test_errors_of_the_tree(tmp_path):
 
 
 def test_real_sample(samples, tmp_path):
-    cohort, frame, exclusions = opened(samples / "nih_chestxray14", tmp_path / "out", tasks=("any_finding", "cardiomegaly"))
+    cohort, frame, exclusions = opened(
+        samples / "nih_chestxray14", tmp_path / "out", tasks=("any_finding", "cardiomegaly")
+    )
     assert len(cohort) == 456
     assert exclusions.count("\n") == 1
     assert int(frame["cardiomegaly"].sum()) == 41
     assert int((frame["any_finding"] == 0).sum()) == 74
     splits = make_splits(cohort.table, cohort.spec, (0.5, 0.2, 0.3))
-    shares = [frame["cardiomegaly"].to_numpy()[splits.rows(cohort.table, part)].mean() for part in ("train", "val", "test")]
+    shares = [
+        frame["cardiomegaly"].to_numpy()[splits.rows(cohort.table, part)].mean()
+        for part in ("train", "val", "test")
+    ]
     assert np.ptp(shares) < 0.02
     row = cohort.example(7)
     assert row["image"].shape == (16, 16, 1)

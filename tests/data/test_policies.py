@@ -61,7 +61,15 @@ def test_race_policies_never_make_a_group_of_the_unknown(policy, expected):
 
 
 @pytest.mark.parametrize(
-    ("recorded", "group"), [("F", "female"), ("Female", "female"), ("m", "male"), ("MALE", "male"), ("Unknown", None), ("", None)]
+    ("recorded", "group"),
+    [
+        ("F", "female"),
+        ("Female", "female"),
+        ("m", "male"),
+        ("MALE", "male"),
+        ("Unknown", None),
+        ("", None),
+    ],
 )
 def test_sex_words(recorded, group):
     assert policies.sex_group(recorded) == group
@@ -83,7 +91,11 @@ def test_one_per_patient_makes_conflicts_unknown():
 
 
 def raw_table(**columns):
-    base = {"patient_id": ["a", "a", "b", "c"], "sex_recorded": ["F", "F", "M", ""], "age_years": [40.0, 50.0, 62.0, np.nan]}
+    base = {
+        "patient_id": ["a", "a", "b", "c"],
+        "sex_recorded": ["F", "F", "M", ""],
+        "age_years": [40.0, 50.0, 62.0, np.nan],
+    }
     return pd.DataFrame({**base, **columns})
 
 
@@ -112,7 +124,9 @@ def test_race_column_leaves_out_groups_that_nobody_is_in():
 
 
 def test_race_column_without_white_has_the_first_group_as_reference():
-    _, attribute = policies.race_column(raw_table(race_recorded=["Asian", "Asian", "Other", ""]), "six")
+    _, attribute = policies.race_column(
+        raw_table(race_recorded=["Asian", "Asian", "Other", ""]), "six"
+    )
     assert attribute.reference_group == "Asian"
 
 
@@ -120,11 +134,15 @@ def test_evaluated_slices_by_number_fraction_and_default():
     raw = pd.DataFrame({"slice": np.arange(155), "slices": 155})
     default = (60 / 154, 130 / 154)
     for limits in ("default", (60, 130), default):
-        rows = np.flatnonzero(policies.evaluated(raw, CohortConfig("x", evaluate_slices=limits), default))
+        rows = np.flatnonzero(
+            policies.evaluated(raw, CohortConfig("x", evaluate_slices=limits), default)
+        )
         assert (rows[0], rows[-1], len(rows)) == (60, 130, 71), limits
     assert policies.evaluated(raw, CohortConfig("x", evaluate_slices="all"), default).all()
     few = pd.DataFrame({"slice": np.arange(16), "slices": 16})
-    assert np.flatnonzero(policies.evaluated(few, CohortConfig("x"), default)).tolist() == list(range(6, 13))
+    assert np.flatnonzero(policies.evaluated(few, CohortConfig("x"), default)).tolist() == list(
+        range(6, 13)
+    )
 
 
 def test_x_rays_are_all_evaluated():

@@ -8,12 +8,22 @@ import pytest
 from fairrecon_jax.data import policies
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, limit, note_attributes, table_stamps, unique
+from fairrecon_jax.data.records import (
+    SourceRecord,
+    file_stamp,
+    fingerprint,
+    limit,
+    note_attributes,
+    table_stamps,
+    unique,
+)
 from fairrecon_jax.types import Task
 
 
 def record(name: str, patient: str, **columns) -> SourceRecord:
-    return SourceRecord(name, patient, (f"{name}.png",), {"sex_recorded": "F", "age_years": 50.0, **columns})
+    return SourceRecord(
+        name, patient, (f"{name}.png",), {"sex_recorded": "F", "age_years": 50.0, **columns}
+    )
 
 
 def noted(records: list[SourceRecord], age_per_image: bool = True) -> list[tuple[str, str]]:
@@ -27,7 +37,9 @@ def test_unique_keeps_the_first_and_names_the_other():
     notes = Notes()
     first, second = record("a", "p"), SourceRecord("a", "p", ("copy/a.png",), {})
     assert unique([first, second, record("b", "p")], notes) == [first, record("b", "p")]
-    assert [(note.file, note.kind, note.reason) for note in notes] == [("copy/a.png", "duplicate", "a is already there as a.png")]
+    assert [(note.file, note.kind, note.reason) for note in notes] == [
+        ("copy/a.png", "duplicate", "a is already there as a.png")
+    ]
 
 
 def test_limit_takes_whole_patients_whatever_the_order():
@@ -36,20 +48,30 @@ def test_limit_takes_whole_patients_whatever_the_order():
     assert len(few) == 15
     assert len({one.patient_id for one in few}) == 5
     assert {one.name for one in limit(records[::-1], 5)} == {one.name for one in few}
-    assert {one.patient_id for one in few} <= {one.patient_id for one in limit(records, 6)}, "more patients keep those already chosen"
+    assert {one.patient_id for one in few} <= {one.patient_id for one in limit(records, 6)}, (
+        "more patients keep those already chosen"
+    )
     assert limit(records, 0) == records
     assert limit(records, 100) == records
 
 
 def test_nothing_to_note_about_complete_patients():
-    assert noted([record("a", "p"), record("b", "p"), record("c", "q", race_recorded="White")]) == []
+    assert (
+        noted([record("a", "p"), record("b", "p"), record("c", "q", race_recorded="White")]) == []
+    )
 
 
 def test_sex_and_race_are_noted_once_per_patient():
     records = [
-        record(name, patient, sex_recorded="", race_recorded="Patient Refused") for name, patient in (("a", "p"), ("b", "p"), ("c", "q"))
+        record(name, patient, sex_recorded="", race_recorded="Patient Refused")
+        for name, patient in (("a", "p"), ("b", "p"), ("c", "q"))
     ]
-    assert noted(records) == [("missing_race", "a.png"), ("missing_race", "c.png"), ("missing_sex", "a.png"), ("missing_sex", "c.png")]
+    assert noted(records) == [
+        ("missing_race", "a.png"),
+        ("missing_race", "c.png"),
+        ("missing_sex", "a.png"),
+        ("missing_sex", "c.png"),
+    ]
 
 
 def test_age_is_noted_per_image_or_per_patient():
@@ -59,11 +81,20 @@ def test_age_is_noted_per_image_or_per_patient():
 
 
 def test_conflicts_between_rows_and_with_the_demographics():
-    assert noted([record("a", "p"), record("b", "p", sex_recorded="M"), record("c", "p", sex_recorded="M")]) == [("conflict", "b.png")]
+    assert noted(
+        [record("a", "p"), record("b", "p", sex_recorded="M"), record("c", "p", sex_recorded="M")]
+    ) == [("conflict", "b.png")]
     assert noted([record("a", "p", sex_demographics="Male")]) == [("conflict", "a.png")]
-    assert noted([record("a", "p", sex_recorded="Unknown", sex_demographics="Male")]) == [], "known from one of the two"
-    both = [record("a", "p", race_recorded="White"), record("b", "p", race_recorded="Asian", sex_recorded="M")]
-    assert noted(both) == [("conflict", "b.png"), ("conflict", "b.png")], "race and sex are two conflicts"
+    assert noted([record("a", "p", sex_recorded="Unknown", sex_demographics="Male")]) == [], (
+        "known from one of the two"
+    )
+    both = [
+        record("a", "p", race_recorded="White"),
+        record("b", "p", race_recorded="Asian", sex_recorded="M"),
+    ]
+    assert noted(both) == [("conflict", "b.png"), ("conflict", "b.png")], (
+        "race and sex are two conflicts"
+    )
 
 
 def test_fingerprint_changes_with_names_values_and_file_sizes_only(tmp_path):
@@ -73,8 +104,16 @@ def test_fingerprint_changes_with_names_values_and_file_sizes_only(tmp_path):
     base = fingerprint(tmp_path, records)
     assert fingerprint(tmp_path, records[::-1]) == base
     assert fingerprint(tmp_path, records[:2]) != base
-    assert fingerprint(tmp_path, [*records[:2], dataclasses.replace(records[2], columns={"sex_recorded": "M"})]) != base
-    assert fingerprint(tmp_path, [*records[:2], dataclasses.replace(records[2], patient_id="q")]) != base
+    assert (
+        fingerprint(
+            tmp_path, [*records[:2], dataclasses.replace(records[2], columns={"sex_recorded": "M"})]
+        )
+        != base
+    )
+    assert (
+        fingerprint(tmp_path, [*records[:2], dataclasses.replace(records[2], patient_id="q")])
+        != base
+    )
     (tmp_path / "a.png").write_bytes(b"123456")
     changed = fingerprint(tmp_path, records)
     assert changed != base
@@ -115,16 +154,31 @@ def test_file_stamp_sees_every_file_also_behind_links(tmp_path):
 
 
 def test_tasks_and_attributes_are_chosen_in_the_order_asked_for():
-    tasks, extra = (Task("a", "classification"), Task("b", "classification")), (Task("c", "classification"),)
+    tasks, extra = (
+        (Task("a", "classification"), Task("b", "classification")),
+        (Task("c", "classification"),),
+    )
     assert policies.choose_tasks("toy", tasks, extra, CohortConfig("toy")) == tasks
-    assert [task.name for task in policies.choose_tasks("toy", tasks, extra, CohortConfig("toy", tasks=("c", "a")))] == ["c", "a"]
+    assert [
+        task.name
+        for task in policies.choose_tasks(
+            "toy", tasks, extra, CohortConfig("toy", tasks=("c", "a"))
+        )
+    ] == ["c", "a"]
     with pytest.raises(ValueError, match="toy has no task d; it has a, b, c"):
         policies.choose_tasks("toy", tasks, extra, CohortConfig("toy", tasks=("d",)))
     raw = pd.DataFrame({"race_recorded": ["", "Unknown"]})
     names = ("sex", "age", "race")
     assert policies.choose_attributes("toy", names, CohortConfig("toy"), raw) == ("sex", "age")
-    assert policies.choose_attributes("toy", names, CohortConfig("toy"), raw.assign(race_recorded="White")) == names
-    assert policies.choose_attributes("toy", names, CohortConfig("toy", attributes=("age",)), raw) == ("age",)
+    assert (
+        policies.choose_attributes(
+            "toy", names, CohortConfig("toy"), raw.assign(race_recorded="White")
+        )
+        == names
+    )
+    assert policies.choose_attributes(
+        "toy", names, CohortConfig("toy", attributes=("age",)), raw
+    ) == ("age",)
     with pytest.raises(ValueError, match="toy has no attribute height"):
         policies.choose_attributes("toy", names, CohortConfig("toy", attributes=("height",)), raw)
 
@@ -135,7 +189,13 @@ def test_age_attribute_follows_configuration_then_default():
         (CohortConfig("x", age_cut=33), 62.0, None, "under 33", "given"),
         (CohortConfig("x"), 62.0, None, "under 62", "given"),
         (CohortConfig("x"), "train median", None, "under 50", "provisional"),
-        (CohortConfig("x", age_cut="train median"), 62.0, np.array([0, 1]), "under 30", "training patients"),
+        (
+            CohortConfig("x", age_cut="train median"),
+            62.0,
+            np.array([0, 1]),
+            "under 30",
+            "training patients",
+        ),
     ]:
         _, attribute = policies.attribute_column("age", raw, config, default, rows)
         assert attribute.groups[0] == groups

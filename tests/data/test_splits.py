@@ -11,19 +11,27 @@ SPEC = CohortSpec(
     "toy",
     "Toy",
     "xray",
-    (Task("rare", "classification"), Task("common", "classification"), Task("area", "segmentation", "mean")),
+    (
+        Task("rare", "classification"),
+        Task("common", "classification"),
+        Task("area", "segmentation", "mean"),
+    ),
     (Attribute("sex", ("female", "male")), Attribute("race", ("White", "Black", "Asian"))),
     DegradationSpec("xray_low_dose", (1e4,), 1e4),
 )
 
 
 def toy(patients: int, seed: int = 0, images: int = 3) -> pd.DataFrame:
-    """Patients with one to `images` images each; a rare finding, a common one, a mask, two attributes with unknowns."""
+    """Patients with one to `images` images each; a rare finding, a common one, a mask, two
+    attributes with unknowns.
+    """
     generator = np.random.default_rng(seed)
     count = generator.integers(1, images + 1, patients)
     rows = np.repeat(np.arange(patients), count)
     sex = generator.choice(["female", "male"], patients)
-    race = generator.choice(np.array(["White", "Black", "Asian", None], object), patients, p=[0.7, 0.15, 0.1, 0.05])
+    race = generator.choice(
+        np.array(["White", "Black", "Asian", None], object), patients, p=[0.7, 0.15, 0.1, 0.05]
+    )
     return pd.DataFrame(
         {
             "example_id": [f"p{p}/{i}" for i, p in enumerate(rows)],
@@ -31,7 +39,9 @@ def toy(patients: int, seed: int = 0, images: int = 3) -> pd.DataFrame:
             "sex": sex[rows],
             "race": race[rows],
             "rare": (generator.random(len(rows)) < 0.05).astype(float),
-            "common": np.where(generator.random(len(rows)) < 0.1, np.nan, generator.random(len(rows)) < 0.4),
+            "common": np.where(
+                generator.random(len(rows)) < 0.1, np.nan, generator.random(len(rows)) < 0.4
+            ),
             "area": generator.integers(0, 3, len(rows)),
         }
     )
@@ -39,7 +49,11 @@ def toy(patients: int, seed: int = 0, images: int = 3) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("patients", "fractions", "sizes"),
-    [(40, (0.5, 0.2, 0.3), (20, 8, 12)), (100, (0.7, 0.1, 0.2), (70, 10, 20)), (7, (0.7, 0.1, 0.2), (5, 1, 1))],
+    [
+        (40, (0.5, 0.2, 0.3), (20, 8, 12)),
+        (100, (0.7, 0.1, 0.2), (70, 10, 20)),
+        (7, (0.7, 0.1, 0.2), (5, 1, 1)),
+    ],
 )
 def test_part_sizes_are_exact_and_never_empty(patients, fractions, sizes):
     splits = make_splits(toy(patients), SPEC, fractions)
@@ -55,7 +69,9 @@ def test_every_patient_is_in_one_part_and_rows_follow_patients():
     assert not owners[0] & owners[1]
     assert not owners[0] & owners[2]
     assert not owners[1] & owners[2]
-    np.testing.assert_array_equal(splits.rows(table, "val", "test"), np.sort(np.concatenate(rows[1:])))
+    np.testing.assert_array_equal(
+        splits.rows(table, "val", "test"), np.sort(np.concatenate(rows[1:]))
+    )
 
 
 def test_stratification_beats_chance():
@@ -64,7 +80,9 @@ def test_stratification_beats_chance():
     overall = traits.mean(axis=0)
 
     def spread(parts: dict[str, str]) -> float:
-        shares = [traits[[parts[name] == part for name in names]].mean(axis=0) for part in ("val", "test")]
+        shares = [
+            traits[[parts[name] == part for name in names]].mean(axis=0) for part in ("val", "test")
+        ]
         return float(np.abs(np.stack(shares) - overall[None]).mean())
 
     stratified = spread(make_splits(table, SPEC).patients)
@@ -109,10 +127,22 @@ def test_same_seed_same_splits_whatever_the_row_order():
 def test_diagnosis_part_is_cut_from_train_by_patient():
     table = toy(100)
     splits = make_splits(table, SPEC, diagnosis_fraction=0.3)
-    assert splits.counts() == {"train_reconstruction": 49, "train_diagnosis": 21, "val": 10, "test": 20}
-    reconstruction, diagnosis = splits.rows(table, "train_reconstruction"), splits.rows(table, "train_diagnosis")
-    assert not set(table["patient_id"].iloc[reconstruction]) & set(table["patient_id"].iloc[diagnosis])
-    np.testing.assert_array_equal(splits.rows(table, "train"), np.sort(np.concatenate([reconstruction, diagnosis])))
+    assert splits.counts() == {
+        "train_reconstruction": 49,
+        "train_diagnosis": 21,
+        "val": 10,
+        "test": 20,
+    }
+    reconstruction, diagnosis = (
+        splits.rows(table, "train_reconstruction"),
+        splits.rows(table, "train_diagnosis"),
+    )
+    assert not set(table["patient_id"].iloc[reconstruction]) & set(
+        table["patient_id"].iloc[diagnosis]
+    )
+    np.testing.assert_array_equal(
+        splits.rows(table, "train"), np.sort(np.concatenate([reconstruction, diagnosis]))
+    )
 
 
 def test_without_a_cut_both_training_parts_are_the_whole_training_part():

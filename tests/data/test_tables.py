@@ -35,14 +35,24 @@ def test_what_is_no_table_is_an_error_with_its_name(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1.0", 1), (" 3 ", 3), ("-1.0", -1), ("", np.nan), ("x", np.nan), ("inf", np.nan), (None, np.nan)]
+    ("text", "value"),
+    [
+        ("1.0", 1),
+        (" 3 ", 3),
+        ("-1.0", -1),
+        ("", np.nan),
+        ("x", np.nan),
+        ("inf", np.nan),
+        (None, np.nan),
+    ],
 )
 def test_number(text, value):
     np.testing.assert_equal(number(text), float(value))
 
 
 @pytest.mark.parametrize(
-    ("years", "expected"), [(0.0, np.nan), (0.5, 0.5), (120.0, 120.0), (121.0, np.nan), (-3.0, np.nan), (np.nan, np.nan)]
+    ("years", "expected"),
+    [(0.0, np.nan), (0.5, 0.5), (120.0, 120.0), (121.0, np.nan), (-3.0, np.nan), (np.nan, np.nan)],
 )
 def test_plausible_age(years, expected):
     np.testing.assert_equal(plausible_age(years), expected)

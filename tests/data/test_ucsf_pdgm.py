@@ -53,10 +53,21 @@ def test_follow_ups_belong_to_the_patient_of_the_first_exam():
 @pytest.mark.parametrize(
     ("version", "exams"),
     [
-        ("v2", [("UCSF-PDGM-004", "UCSF-PDGM-0004"), ("UCSF-PDGM-315", "UCSF-PDGM-0315"), ("UCSF-PDGM-433", "UCSF-PDGM-0433")]),
+        (
+            "v2",
+            [
+                ("UCSF-PDGM-004", "UCSF-PDGM-0004"),
+                ("UCSF-PDGM-315", "UCSF-PDGM-0315"),
+                ("UCSF-PDGM-433", "UCSF-PDGM-0433"),
+            ],
+        ),
         (
             "v5",
-            [("UCSF-PDGM-004", "UCSF-PDGM-0004"), ("UCSF-PDGM-315", "UCSF-PDGM-0315"), ("UCSF-PDGM-315_FU007d", "UCSF-PDGM-0315_FU007d")],
+            [
+                ("UCSF-PDGM-004", "UCSF-PDGM-0004"),
+                ("UCSF-PDGM-315", "UCSF-PDGM-0315"),
+                ("UCSF-PDGM-315_FU007d", "UCSF-PDGM-0315_FU007d"),
+            ],
         ),
     ],
 )
@@ -70,9 +81,17 @@ def test_three_exams_are_two_patients_in_both_versions(tmp_path, version, exams)
 def test_slices_labels_and_masks(tmp_path):
     rows = [
         ucsf_row("UCSF-PDGM-004", Sex="F", **{"Age at MRI": "58"}),
-        ucsf_row("UCSF-PDGM-005", **{"WHO CNS Grade": "2", DIAGNOSIS: "Astrocytoma, IDH-mutant", "Age at MRI": "57"}),
-        ucsf_row("UCSF-PDGM-006", **{"WHO CNS Grade": "3", DIAGNOSIS: "unknown", "Age at MRI": "", "Sex": ""}),
-        ucsf_row("UCSF-PDGM-007", **{"WHO CNS Grade": "unknown", DIAGNOSIS: "Glioblastoma, IDH-wildtype"}),
+        ucsf_row(
+            "UCSF-PDGM-005",
+            **{"WHO CNS Grade": "2", DIAGNOSIS: "Astrocytoma, IDH-mutant", "Age at MRI": "57"},
+        ),
+        ucsf_row(
+            "UCSF-PDGM-006",
+            **{"WHO CNS Grade": "3", DIAGNOSIS: "unknown", "Age at MRI": "", "Sex": ""},
+        ),
+        ucsf_row(
+            "UCSF-PDGM-007", **{"WHO CNS Grade": "unknown", DIAGNOSIS: "Glioblastoma, IDH-wildtype"}
+        ),
         ucsf_row("UCSF-PDGM-008", **{"WHO CNS Grade": "7"}),
     ]
     exams = [(row["ID"], f"UCSF-PDGM-{int(row['ID'][-3:]):04d}") for row in rows]
@@ -83,11 +102,22 @@ def test_slices_labels_and_masks(tmp_path):
     first = table.groupby("patient_id").first()
     np.testing.assert_array_equal(first["grade"].to_numpy(float), [1, 0, 0, np.nan, np.nan])
     np.testing.assert_array_equal(first["type"].to_numpy(float), [1, 0, np.nan, 1, 1])
-    assert first["age"].where(first["age"].notna(), None).tolist() == ["58 and over", "under 58", None, "58 and over", "58 and over"]
-    assert table.groupby("patient_id").size().tolist() == [6] * 5, "the first and the last of 8 slices are empty"
+    assert first["age"].where(first["age"].notna(), None).tolist() == [
+        "58 and over",
+        "under 58",
+        None,
+        "58 and over",
+        "58 and over",
+    ]
+    assert table.groupby("patient_id").size().tolist() == [6] * 5, (
+        "the first and the last of 8 slices are empty"
+    )
     assert sorted(table.loc[table["patient_id"] == "UCSF-PDGM-0004", "slice"]) == [1, 2, 3, 4, 5, 6]
     assert set(table["slices"]) == {8}
-    assert "UCSF-PDGM-0004_FLAIR.nii.gz#slice=0,the slice holds one single value,constant,skipped" in exclusions
+    assert (
+        "UCSF-PDGM-0004_FLAIR.nii.gz#slice=0,the slice holds one single value,constant,skipped"
+        in exclusions
+    )
     assert "grade '7', which is none of 2, 3, 4,unknown_label,kept" in exclusions.replace('"', "")
     for kind in ("missing_label", "missing_age", "missing_sex"):
         assert f"{kind},kept" in exclusions
@@ -104,7 +134,11 @@ def test_pixels_are_min_max_scaled_sixteen_bit_slices_anterior_up(tmp_path):
         plane = np.rot90(volume[:, :, row["slice"]].astype(float))
         record = cohort.source[i]
         assert record["image"].dtype == np.uint16
-        np.testing.assert_allclose(record["image"][..., 0] / 65535, (plane - plane.min()) / (plane.max() - plane.min()), atol=1e-5)
+        np.testing.assert_allclose(
+            record["image"][..., 0] / 65535,
+            (plane - plane.min()) / (plane.max() - plane.min()),
+            atol=1e-5,
+        )
         truth = np.rot90(mask[:, :, row["slice"]]) > 0
         np.testing.assert_array_equal(record["mask"][..., 0], truth)
         assert row["tumor"] == truth.sum()
@@ -121,7 +155,9 @@ def test_evaluated_slices_and_stored_slices(tmp_path):
     few, _ = opened(root, tmp_path / "out", slices=[60, 62], evaluate_slices=[61, 200])
     assert sorted(few.table["slice"]) == [60, 61, 62]
     assert few.table.sort_values("slice")["evaluate"].tolist() == [False, True, True]
-    assert few.table.sort_values("slice")["example_id"].tolist() == [f"UCSF-PDGM-0004/{n:03d}" for n in (60, 61, 62)]
+    assert few.table.sort_values("slice")["example_id"].tolist() == [
+        f"UCSF-PDGM-0004/{n:03d}" for n in (60, 61, 62)
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -137,17 +173,28 @@ def test_scaled_values_are_read_through_the_slope(tmp_path):
     volume = flair_volume((16, 16, 8), 5)
     for name, slope in (("plain", None), ("scaled", 0.25)):
         root = tmp_path / name
-        folder = write_exam(root, "UCSF-PDGM-0004", volume=volume, mask=np.zeros(volume.shape, np.uint8))
+        folder = write_exam(
+            root, "UCSF-PDGM-0004", volume=volume, mask=np.zeros(volume.shape, np.uint8)
+        )
         write_nifti(folder / "UCSF-PDGM-0004_FLAIR.nii.gz", volume, slope)
         write_csv(root / "UCSF-PDGM-metadata_v2.csv", UCSF_COLUMNS, [ucsf_row("UCSF-PDGM-004")])
-    one, two = (opened(tmp_path / name, tmp_path / f"out {name}")[0] for name in ("plain", "scaled"))
+    one, two = (
+        opened(tmp_path / name, tmp_path / f"out {name}")[0] for name in ("plain", "scaled")
+    )
     for i in range(len(one)):
-        np.testing.assert_allclose(one.source[i]["image"].astype(float), two.source[i]["image"], atol=3)
+        np.testing.assert_allclose(
+            one.source[i]["image"].astype(float), two.source[i]["image"], atol=3
+        )
 
 
 def test_later_metadata_wins_and_tables_are_joined(tmp_path):
-    root = write_ucsf(tmp_path / "tree", [("UCSF-PDGM-004", "UCSF-PDGM-0004"), ("UCSF-PDGM-005", "UCSF-PDGM-0005")])
-    write_csv(root / "UCSF-PDGM-metadata_v5.csv", UCSF_COLUMNS, [ucsf_row("UCSF-PDGM-004", Sex="F")])
+    root = write_ucsf(
+        tmp_path / "tree",
+        [("UCSF-PDGM-004", "UCSF-PDGM-0004"), ("UCSF-PDGM-005", "UCSF-PDGM-0005")],
+    )
+    write_csv(
+        root / "UCSF-PDGM-metadata_v5.csv", UCSF_COLUMNS, [ucsf_row("UCSF-PDGM-004", Sex="F")]
+    )
     cohort, _ = opened(root, tmp_path / "out")
     assert cohort.table.groupby("patient_id")["sex"].first().tolist() == ["female", "male"]
 
@@ -161,11 +208,17 @@ def test_bad_files_and_rows_are_counted_with_their_reason(tmp_path):
     (folder / "UCSF-PDGM-0002_nifti/UCSF-PDGM-0002_tumor_segmentation.nii.gz").unlink()
     path = folder / "UCSF-PDGM-0003_nifti/UCSF-PDGM-0003_FLAIR.nii.gz"
     path.write_bytes(path.read_bytes()[:1000])
-    write_nifti(folder / "UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_tumor_segmentation.nii.gz", np.zeros((24, 24, 7), np.uint8))
+    write_nifti(
+        folder / "UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_tumor_segmentation.nii.gz",
+        np.zeros((24, 24, 7), np.uint8),
+    )
     odd = tumor_mask()
     odd[0, 0, 3] = 9
     write_nifti(folder / "UCSF-PDGM-0005_nifti/UCSF-PDGM-0005_tumor_segmentation.nii.gz", odd)
-    write_nifti(folder / "UCSF-PDGM-0007_nifti/UCSF-PDGM-0007_FLAIR.nii.gz", np.full((24, 24, 8), 5, np.int16))
+    write_nifti(
+        folder / "UCSF-PDGM-0007_nifti/UCSF-PDGM-0007_FLAIR.nii.gz",
+        np.full((24, 24, 8), 5, np.int16),
+    )
     write_nifti(folder / "UCSF-PDGM-0001_nifti/UCSF-PDGM-0001_FLAIR.nii", flair_volume())
     write_nifti(folder / "other_FLAIR.nii.gz", flair_volume())
     cohort, exclusions = opened(root, tmp_path / "out")
@@ -184,7 +237,11 @@ def test_bad_files_and_rows_are_counted_with_their_reason(tmp_path):
         ("UCSF-PDGM-metadata_v2.csv#9", "unknown_name,skipped"),
         ("UCSF-PDGM-metadata#UCSF-PDGM-0099", "missing_file,skipped"),
     ]:
-        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (file, kind, exclusions)
+        assert any(file in line and line.endswith(kind) for line in exclusions.splitlines()), (
+            file,
+            kind,
+            exclusions,
+        )
 
 
 def test_missing_metadata_and_column_are_errors(tmp_path):

@@ -39,5 +39,7 @@ def test_nothing_gives_nothing():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="3 values for 2 patient names"):
         aggregate(np.zeros(3), np.array(["a", "b"]), "mean")
-    with pytest.raises(ValueError, match="unknown aggregation 'max'; choose 'none', 'median' or 'mean'"):
+    with pytest.raises(
+        ValueError, match="unknown aggregation 'max'; choose 'none', 'median' or 'mean'"
+    ):
         aggregate(np.zeros(2), np.array(["a", "b"]), "max")

@@ -29,7 +29,12 @@ SPEC = CohortSpec(
     "small",
     "Small",
     "mri",
-    (Task("grade", "classification"), Task("tumour", "segmentation"), Task("type", "classification"), Task("oedema", "segmentation")),
+    (
+        Task("grade", "classification"),
+        Task("tumour", "segmentation"),
+        Task("type", "classification"),
+        Task("oedema", "segmentation"),
+    ),
     (Attribute("sex", ("female", "male")),),
     DegradationSpec("mri_radial", (4.0,), 4.0),
 )
@@ -50,11 +55,18 @@ def make_batch(size: int = 8) -> dict[str, np.ndarray]:
 
 
 def small_classifier(**fields) -> Diagnoser:
-    return make_diagnoser("classifier", SPEC, ("grade", "type"), **{"backbone": "resnet18", "width": 4, "bn_axis": None} | fields)
+    return make_diagnoser(
+        "classifier",
+        SPEC,
+        ("grade", "type"),
+        **{"backbone": "resnet18", "width": 4, "bn_axis": None} | fields,
+    )
 
 
 def small_segmenter(**fields) -> Diagnoser:
-    return make_diagnoser("segmenter", SPEC, ("tumour",), **{"width": 4, "depth": 1, "bn_axis": None} | fields)
+    return make_diagnoser(
+        "segmenter", SPEC, ("tumour",), **{"width": 4, "depth": 1, "bn_axis": None} | fields
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +82,20 @@ def head(diagnoser: Diagnoser, variables, batch):
     def run(variables, batch):
         loss, output = diagnoser.loss(variables, batch, KEY, False)
         assert output.clean is None
-        return loss, diagnoser.evaluate(variables, batch, KEY), diagnoser.predict(variables, batch["image"])
+        return (
+            loss,
+            diagnoser.evaluate(variables, batch, KEY),
+            diagnoser.predict(variables, batch["image"]),
+        )
 
     return run(variables, batch)
 
 
 def test_factory_finds_columns_by_name():
     assert set(DIAGNOSERS) == {"classifier", "segmenter"}
-    assert make_diagnoser("classifier", SPEC, ("type", "grade"), hidden=[8]) == Classifier(("type", "grade"), (1, 0), hidden=(8,))
+    assert make_diagnoser("classifier", SPEC, ("type", "grade"), hidden=[8]) == Classifier(
+        ("type", "grade"), (1, 0), hidden=(8,)
+    )
     assert make_diagnoser("segmenter", SPEC, ["oedema"]) == Segmenter(("oedema",), (1,))
     for diagnoser in (small_classifier(), small_segmenter()):
         assert isinstance(diagnoser, Diagnoser)
@@ -89,13 +107,44 @@ def test_factory_finds_columns_by_name():
 @pytest.mark.parametrize(
     ("kind", "tasks", "fields", "message"),
     [
-        ("grader", ("grade",), {}, "unknown diagnoser 'grader'; choose one of classifier, segmenter"),
-        ("classifier", ("tumour",), {}, "'tumour' is not a classification task of cohort 'small'; these are: grade, type"),
-        ("segmenter", (), {}, "no task at all is not a segmentation task of cohort 'small'; these are: tumour, oedema"),
-        ("classifier", ("grade",), {"size": 3}, "has no field 'size'; its fields are tasks, columns, backbone"),
+        (
+            "grader",
+            ("grade",),
+            {},
+            "unknown diagnoser 'grader'; choose one of classifier, segmenter",
+        ),
+        (
+            "classifier",
+            ("tumour",),
+            {},
+            "'tumour' is not a classification task of cohort 'small'; these are: grade, type",
+        ),
+        (
+            "segmenter",
+            (),
+            {},
+            "no task at all is not a segmentation task of cohort 'small'; these are: "
+            "tumour, oedema",
+        ),
+        (
+            "classifier",
+            ("grade",),
+            {"size": 3},
+            "has no field 'size'; its fields are tasks, columns, backbone",
+        ),
         ("classifier", ("grade",), {"columns": (1,)}, "columns follow from the specification"),
-        ("classifier", ("grade",), {"backbone": "vgg"}, "unknown backbone 'vgg'; choose one of resnet18"),
-        ("classifier", ("grade",), {"positive_weight": (1.0, 2.0)}, "positive_weight has 2 values for 1 tasks"),
+        (
+            "classifier",
+            ("grade",),
+            {"backbone": "vgg"},
+            "unknown backbone 'vgg'; choose one of resnet18",
+        ),
+        (
+            "classifier",
+            ("grade",),
+            {"positive_weight": (1.0, 2.0)},
+            "positive_weight has 2 values for 1 tasks",
+        ),
         ("segmenter", ("tumour",), {"norm": None}, "learns the empty mask"),
     ],
 )
@@ -116,14 +165,19 @@ def test_cross_entropy_agrees_with_scikit_learn(positive_weight):
         known = ~np.isnan(LABELS[:, task])
         y = LABELS[known, task]
         weights = np.where(y == 1, (positive_weight or (1.0, 1.0))[task], 1.0)
-        expected += log_loss(y, probability[known, task], sample_weight=weights, labels=[0, 1]) * weights.sum()
+        expected += (
+            log_loss(y, probability[known, task], sample_weight=weights, labels=[0, 1])
+            * weights.sum()
+        )
     assert float(jnp.sum(loss * count)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_cross_entropy_is_finite_for_huge_logits_and_unknown_labels():
     logits = jnp.array([[1e4, -1e4], [1e4, -1e4]])
     labels = jnp.array([[0.0, 1.0], [jnp.nan, jnp.nan]])
-    value, gradient = jax.value_and_grad(lambda z: jnp.sum(masked_cross_entropy(z, labels)[0]))(logits)
+    value, gradient = jax.value_and_grad(lambda z: jnp.sum(masked_cross_entropy(z, labels)[0]))(
+        logits
+    )
     assert float(value) == pytest.approx(1e4)
     assert jnp.isfinite(gradient).all()
     assert not gradient[1].any()
@@ -135,7 +189,9 @@ def test_classifier_gradients_are_finite_whatever_is_unknown():
 
     @jax.jit
     def run(params, batch):
-        return jax.value_and_grad(lambda p: classifier.loss({**variables, "params": p}, batch, KEY, True), has_aux=True)(params)
+        return jax.value_and_grad(
+            lambda p: classifier.loss({**variables, "params": p}, batch, KEY, True), has_aux=True
+        )(params)
 
     for labels in (LABELS, np.full_like(LABELS, np.nan)):
         (loss, output), gradient = run(variables["params"], batch | {"labels": labels})
@@ -148,7 +204,9 @@ def test_classifier_gradients_are_finite_whatever_is_unknown():
 
 
 def test_classifier_evaluation_sums_to_its_loss():
-    """Known labels weigh equally, padding nothing; scores are the sigmoid of the logits, task by task."""
+    """Known labels weigh equally, padding nothing; scores are the sigmoid of the logits, task by
+    task.
+    """
     batch, classifier = make_batch(), small_classifier()
     variables = classifier.init(KEY, batch)
     loss, metrics, scores = head(classifier, variables, batch)
@@ -168,7 +226,9 @@ def test_classifier_reads_its_own_columns():
     changed = batch | {"labels": np.where(np.arange(2) == 0, 1 - LABELS, LABELS)}
     variables = one.init(KEY, batch)
     run = jax.jit(one.evaluate)
-    np.testing.assert_array_equal(run(variables, batch, KEY)["loss"][0], run(variables, changed, KEY)["loss"][0])
+    np.testing.assert_array_equal(
+        run(variables, batch, KEY)["loss"][0], run(variables, changed, KEY)["loss"][0]
+    )
     np.testing.assert_array_equal(run(variables, batch, KEY)["loss"][1], [1, 0, 0, 0])
 
 
@@ -188,7 +248,10 @@ def test_a_densenet_classifies_too():
 
 def test_an_image_that_a_densenet_leaves_nothing_of_is_refused():
     classifier = small_classifier(backbone="densenet121", width=8)
-    message = "images of 28x28 pixels are too small for a DenseNet: it needs 29; choose a larger input_size"
+    message = (
+        "images of 28x28 pixels are too small for a DenseNet: it needs 29; choose a larger "
+        "input_size"
+    )
     with pytest.raises(ValueError, match=message):
         classifier.check(28)
     with pytest.raises(ValueError, match=message):
@@ -200,7 +263,9 @@ def test_an_image_that_a_densenet_leaves_nothing_of_is_refused():
 
 
 def test_inverse_prevalence():
-    assert inverse_prevalence(np.array([[1, 0, np.nan], [0, 0, np.nan], [0, 0, 1], [np.nan, 0, 0]])) == (2.0, 1.0, 1.0)
+    assert inverse_prevalence(
+        np.array([[1, 0, np.nan], [0, 0, np.nan], [0, 0, 1], [np.nan, 0, 0]])
+    ) == (2.0, 1.0, 1.0)
 
 
 def test_dice_of_masks_and_its_empty_rules():
@@ -232,11 +297,15 @@ def test_segmentation_loss_by_hand():
     weight = batch["weight"]
     overlap, total = weight @ (p * t).sum((1, 2, 3)), weight @ (p + t).sum((1, 2, 3))
     distance = np.average(np.abs(p - t).mean((1, 2, 3)), weights=weight)
-    assert float(loss) == pytest.approx(0.25 * (1 - (2 * overlap + 2) / (total + 2)) + 0.75 * distance, rel=1e-5)
+    assert float(loss) == pytest.approx(
+        0.25 * (1 - (2 * overlap + 2) / (total + 2)) + 0.75 * distance, rel=1e-5
+    )
 
 
 def test_slices_without_a_region_do_not_reward_the_empty_mask():
-    """Nine empty slices and one with a region: missing the region costs the whole Dice term, where a mean over slices would forgive it."""
+    """Nine empty slices and one with a region: missing the region costs the whole Dice term, where
+    a mean over slices would forgive it.
+    """
     truth = np.zeros((10, 8, 8, 1), np.float32)
     truth[0, 2:6, 2:6] = 1
     nothing, weight = np.zeros_like(truth), np.ones(10, np.float32)
@@ -254,7 +323,9 @@ def test_segmentation_dice_counts_slices_with_tumour_only():
     np.testing.assert_array_equal(weight, [1, 2, 0, 0])
     assert jnp.isfinite(value).all()
     predicted = np.asarray(probability)[0, ..., 1] >= 0.5
-    assert float(value[0]) == pytest.approx(f1_score(batch["mask"][0, ..., 0].ravel(), predicted.ravel()), abs=1e-6)
+    assert float(value[0]) == pytest.approx(
+        f1_score(batch["mask"][0, ..., 0].ravel(), predicted.ravel()), abs=1e-6
+    )
     np.testing.assert_array_equal(metrics["loss"][1], batch["weight"])
 
 
@@ -266,8 +337,13 @@ def test_segmenter_learns_a_bright_square():
 
     @jax.jit
     def step(variables):
-        loss, gradient = jax.value_and_grad(lambda p: segmenter.loss({**variables, "params": p}, batch, KEY, True)[0])(variables["params"])
-        return {**variables, "params": jax.tree.map(lambda p, g: p - 0.3 * g, variables["params"], gradient)}, loss
+        loss, gradient = jax.value_and_grad(
+            lambda p: segmenter.loss({**variables, "params": p}, batch, KEY, True)[0]
+        )(variables["params"])
+        return {
+            **variables,
+            "params": jax.tree.map(lambda p, g: p - 0.3 * g, variables["params"], gradient),
+        }, loss
 
     first = None
     for _ in range(60):

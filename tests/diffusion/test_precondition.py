@@ -32,13 +32,25 @@ def test_the_wanted_output_gives_the_true_noise_and_no_other_does(t):
     wanted = (lacking - SCALING.skip[t] * state) / SCALING.scale[t]
     found = SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted)
     np.testing.assert_allclose(found, noise, atol=2e-3 * max(1, SCALING.sd / SCALING.sde.sg[t]))
-    assert np.abs(SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted + 0.1) - noise).mean() > 1e-4
+    assert (
+        np.abs(
+            SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted + 0.1) - noise
+        ).mean()
+        > 1e-4
+    )
 
 
 @pytest.mark.parametrize("t", TIMES)
 def test_the_gain_is_the_derivative_of_the_reverse_step(t):
-    zero, one, time = np.zeros((1, 1, 1, 1), np.float32), np.ones((1, 1, 1, 1), np.float32), np.array([t])
-    means = [SCALING.sde.reverse_mean(zero, zero, time, SCALING.noise(zero, zero, time, output)) for output in (zero, one)]
+    zero, one, time = (
+        np.zeros((1, 1, 1, 1), np.float32),
+        np.ones((1, 1, 1, 1), np.float32),
+        np.array([t]),
+    )
+    means = [
+        SCALING.sde.reverse_mean(zero, zero, time, SCALING.noise(zero, zero, time, output))
+        for output in (zero, one)
+    ]
     assert float((means[1] - means[0])[0, 0, 0, 0]) == pytest.approx(SCALING.gain[t], rel=1e-4)
 
 
@@ -47,7 +59,9 @@ def test_the_skip_is_the_best_linear_estimate_of_the_fine_part():
     for t in TIMES:
         fine = SCALING.fine * random.standard_normal(200_000)
         state = SCALING.sde.a[t] * fine + SCALING.sde.sg[t] * random.standard_normal(fine.size)
-        assert SCALING.skip[t] == pytest.approx((fine @ state) / (state @ state), rel=0.02, abs=0.02)
+        assert SCALING.skip[t] == pytest.approx(
+            (fine @ state) / (state @ state), rel=0.02, abs=0.02
+        )
     whole = Precondition(SDE(), 0.15, 0.15)
     np.testing.assert_allclose(whole.scale[1:], (whole.sde.sg * 0.15 / whole.size)[1:], rtol=1e-9)
 

@@ -1,4 +1,6 @@
-"""Samplers against exact Gaussian propagation: errors, orders of convergence, identities between methods, the scan itself."""
+"""Samplers against exact Gaussian propagation: errors, orders of convergence, identities between
+methods, the scan itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ import pytest
 from fairrecon_jax.diffusion import PRESETS, SDE, Sampler, initial_state, sample, step_table
 from fairrecon_jax.diffusion.samplers import COLUMNS
 from fairrecon_jax.keys import example_keys
-from tests.support.gaussian_law import OFFSET, SD, TO_GREY, pathwise, posterior_line, propagate, wasserstein
+from tests.support.gaussian_law import (
+    OFFSET,
+    SD,
+    TO_GREY,
+    pathwise,
+    posterior_line,
+    propagate,
+    wasserstein,
+)
 
 GREY = SDE()
 STEPS = (100, 20, 10, 5)
@@ -58,7 +68,9 @@ def test_unequal_spacing_on_gaussian_originals():
     ],
 )
 def test_measured_order_of_convergence(method, order, error, expected):
-    """Twice the steps of an equation with fine times; errors against the exact solution from the same start."""
+    """Twice the steps of an equation with fine times; errors against the exact solution from the
+    same start.
+    """
     fine = SDE("cosine", 4000)
     error = in_law if error == "in law" else error
     errors = [error(fine, Sampler(method, steps, order)) for steps in (250, 500)]
@@ -66,7 +78,9 @@ def test_measured_order_of_convergence(method, order, error, expected):
 
 
 def in_law(sde: SDE, sampler: Sampler) -> float:
-    """The Wasserstein-2 distance of the sample's law to that of the exact reverse equation from the same N(0, lam^2)."""
+    """The Wasserstein-2 distance of the sample's law to that of the exact reverse equation from the
+    same N(0, lam^2).
+    """
     mean, deviation, _ = propagate(sde, step_table(sde, sampler))
     exact_mean, exact_deviation = exact_law(sde)
     return float(np.hypot(mean - exact_mean, deviation - exact_deviation))
@@ -89,7 +103,9 @@ def test_posterior_sampling_is_the_first_order_sde_solver(sampler):
 def test_first_order_ode_solver_is_ddim():
     """x_s = mu + a_s (X_t - mu) + sg_s e_t, with the same noise estimate and clean estimate."""
     sampler, (x, noise) = Sampler("ode", 12), (0.37, -1.2)
-    for (_, a, sg, p, q, w, n), s in zip(step_table(GREY, sampler), sampler.grid(GREY.T)[1:], strict=True):
+    for (_, a, sg, p, q, w, n), s in zip(
+        step_table(GREY, sampler), sampler.grid(GREY.T)[1:], strict=True
+    ):
         clean = (x - sg * noise) / a
         assert (w, n) == (0, 0)
         assert p * x + q * clean == pytest.approx(GREY.a[s] * clean + GREY.sg[s] * noise, abs=1e-12)
@@ -119,7 +135,10 @@ def test_unit_euler_steps_are_the_papers():
 
 def exact_model(x, t):
     """The best noise estimate for Gaussian originals around mu = 0."""
-    a, sg = (jnp.asarray(table, jnp.float32)[t.astype(int)][:, None, None, None] for table in (GREY.a, GREY.sg))
+    a, sg = (
+        jnp.asarray(table, jnp.float32)[t.astype(int)][:, None, None, None]
+        for table in (GREY.a, GREY.sg)
+    )
     slope, intercept = posterior_line(a, sg)
     return (x - a * (slope * x + intercept)) / sg
 
@@ -129,7 +148,9 @@ def test_the_scan_draws_from_the_propagated_law(preset):
     """Mean and variance over 65,536 pixels within 4 standard errors."""
     table = step_table(GREY, PRESETS[preset])
     keys = jax.random.split(jax.random.key(3), 16)
-    run = jax.jit(lambda keys: sample(exact_model, jnp.zeros((16, 64, 64, 1)), keys, table, GREY.lam))
+    run = jax.jit(
+        lambda keys: sample(exact_model, jnp.zeros((16, 64, 64, 1)), keys, table, GREY.lam)
+    )
     drawn, count = np.asarray(run(keys), np.float64), 16 * 64 * 64
     mean, deviation, _ = propagate(GREY, table)
     assert drawn.mean() == pytest.approx(mean, abs=4 * deviation / math.sqrt(count))
@@ -138,7 +159,10 @@ def test_the_scan_draws_from_the_propagated_law(preset):
 
 def test_samples_depend_on_the_example_alone():
     ids = np.random.default_rng(0).integers(0, 2**32, (5, 2), dtype=np.uint32)
-    keys, mu = example_keys(jax.random.key(1), ids), np.random.default_rng(1).random((5, 8, 8, 1), np.float32)
+    keys, mu = (
+        example_keys(jax.random.key(1), ids),
+        np.random.default_rng(1).random((5, 8, 8, 1), np.float32),
+    )
     table = step_table(GREY, PRESETS["sde2_20"])
     run = jax.jit(lambda mu, keys: sample(exact_model, mu, keys, table, GREY.lam))
     whole = np.asarray(run(mu, keys))
@@ -148,16 +172,23 @@ def test_samples_depend_on_the_example_alone():
 
 
 def test_the_start_is_noise_of_the_stationary_level():
-    start = initial_state(jnp.full((8, 64, 64, 1), 0.5), jax.random.split(jax.random.key(0), 8), 0.04)
+    start = initial_state(
+        jnp.full((8, 64, 64, 1), 0.5), jax.random.split(jax.random.key(0), 8), 0.04
+    )
     assert float(start.mean()) == pytest.approx(0.5, abs=1e-3)
     assert float(start.std()) == pytest.approx(0.04, rel=0.02)
 
 
 def test_clipping_bounds_every_clean_estimate():
-    """A model that asks for far too much noise: without clipping the sample leaves the range, with it the last estimate cannot."""
+    """A model that asks for far too much noise: without clipping the sample leaves the range, with
+    it the last estimate cannot.
+    """
     table, keys = step_table(GREY, PRESETS["ode2_10"]), jax.random.split(jax.random.key(0), 2)
     mu = jnp.full((2, 4, 4, 1), 0.5)
-    free, held = (sample(lambda x, t: -9 * jnp.ones_like(x), mu, keys, table, GREY.lam, clip) for clip in (False, True))
+    free, held = (
+        sample(lambda x, t: -9 * jnp.ones_like(x), mu, keys, table, GREY.lam, clip)
+        for clip in (False, True)
+    )
     assert float(free.max()) > 1
     assert 0 <= float(held.min()) <= float(held.max()) <= 1
 
@@ -165,7 +196,11 @@ def test_clipping_bounds_every_clean_estimate():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"method": "heun"}, "unknown sampling method 'heun'; choose one of euler_sde, euler_ode, posterior, ode, sde"),
+        (
+            {"method": "heun"},
+            "unknown sampling method 'heun'; choose one of euler_sde, euler_ode, "
+            "posterior, ode, sde",
+        ),
         ({"method": "posterior", "order": 2}, "posterior has no order 2"),
         ({"method": "ode", "order": 3}, "ode has no order 3"),
         ({"rho": 0.0}, "rho must be positive"),
@@ -178,7 +213,9 @@ def test_impossible_samplers_are_refused(fields, message):
 
 
 def test_grids_are_whole_and_distinct():
-    assert Sampler("ode", 15, 2, 1.5).grid(100).tolist() == [round(100 * (1 - i / 15) ** 1.5) for i in range(16)]
+    assert Sampler("ode", 15, 2, 1.5).grid(100).tolist() == [
+        round(100 * (1 - i / 15) ** 1.5) for i in range(16)
+    ]
     assert Sampler(steps=100).grid(100).tolist() == list(range(100, -1, -1))
     with pytest.raises(ValueError, match="101 steps with rho 1 do not fit on 100 times"):
         step_table(GREY, Sampler(steps=101))

@@ -19,7 +19,9 @@ def images(count: int, seed: int) -> np.ndarray:
 def test_golden_numbers_of_the_published_schedule():
     sde = SDE()
     assert sde.dt == pytest.approx(0.10409380785667745, abs=1e-15)
-    np.testing.assert_allclose(sde.theta[[1, 50, 100]], [0.00169462, 0.50615641, 0.99976657], atol=5e-9)
+    np.testing.assert_allclose(
+        sde.theta[[1, 50, 100]], [0.00169462, 0.50615641, 0.99976657], atol=5e-9
+    )
     np.testing.assert_allclose(sde.sg[[1, 50, 100]], [0.00073652, 0.03657392, 0.0392152], atol=5e-9)
     np.testing.assert_allclose(sde.a[[50, 100]], [0.36082161, 0.005], atol=5e-9)
 
@@ -64,14 +66,21 @@ def test_forward_has_the_stated_law():
 
 
 def test_optimal_reverse_state_is_the_conditional_mean():
-    """E[x_{t-1} | x_t, x_0] by conditioning the joint Gaussian of x_{t-1} and x_t given x_0, in float64."""
+    """E[x_{t-1} | x_t, x_0] by conditioning the joint Gaussian of x_{t-1} and x_t given x_0, in
+    float64.
+    """
     sde, x0, mu, xt = SDE(), images(5, 0), images(5, 1), images(5, 2)
     found = np.asarray(sde.optimal_reverse(xt, x0, mu, TIMES))
     for i, t in enumerate(TIMES):
         step = sde.a[t] / sde.a[t - 1]
-        mean_before, mean_now = mu[i] + sde.a[t - 1] * (x0[i] - mu[i]), mu[i] + sde.a[t] * (x0[i] - mu[i])
+        mean_before, mean_now = (
+            mu[i] + sde.a[t - 1] * (x0[i] - mu[i]),
+            mu[i] + sde.a[t] * (x0[i] - mu[i]),
+        )
         covariance, variance = step * sde.sg[t - 1] ** 2, sde.sg[t] ** 2
-        np.testing.assert_allclose(found[i], mean_before + covariance / variance * (xt[i] - mean_now), atol=2e-6)
+        np.testing.assert_allclose(
+            found[i], mean_before + covariance / variance * (xt[i] - mean_now), atol=2e-6
+        )
 
 
 def test_optimal_reverse_state_is_the_most_likely_one():
@@ -81,7 +90,10 @@ def test_optimal_reverse_state_is_the_most_likely_one():
     def log_density(x):
         step = sde.a[t] / sde.a[t - 1]
         variance = sde.lam**2 * (1 - step**2)
-        return -((xt - mu - step * (x - mu)) ** 2) / variance - (x - mu - sde.a[t - 1] * (x0 - mu)) ** 2 / sde.sg[t - 1] ** 2
+        return (
+            -((xt - mu - step * (x - mu)) ** 2) / variance
+            - (x - mu - sde.a[t - 1] * (x0 - mu)) ** 2 / sde.sg[t - 1] ** 2
+        )
 
     full = [np.full((1, 1, 1, 1), v, np.float32) for v in (xt, x0, mu)]
     best = float(sde.optimal_reverse(*full, np.array([t]))[0, 0, 0, 0])
@@ -94,7 +106,9 @@ def test_reverse_mean_is_one_euler_step_of_the_reverse_equation():
     score = np.asarray(sde.score(noise, TIMES), np.float64)
     theta = sde.theta[TIMES][:, None, None, None]
     drift = theta * (mu - xt.astype(np.float64)) - 2 * sde.lam**2 * theta * score
-    np.testing.assert_allclose(sde.reverse_mean(xt, mu, TIMES, noise), xt - drift * sde.dt, atol=1e-6)
+    np.testing.assert_allclose(
+        sde.reverse_mean(xt, mu, TIMES, noise), xt - drift * sde.dt, atol=1e-6
+    )
 
 
 def test_score_is_the_gradient_of_the_log_density():
@@ -105,7 +119,9 @@ def test_score_is_the_gradient_of_the_log_density():
     def log_density(x):
         return jnp.sum(-0.5 * ((x - mu - sde.a[30] * (x0 - mu)) / sde.sg[30]) ** 2)
 
-    np.testing.assert_allclose(jax.grad(log_density)(jnp.asarray(x)), sde.score(noise, t), rtol=1e-4)
+    np.testing.assert_allclose(
+        jax.grad(log_density)(jnp.asarray(x)), sde.score(noise, t), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(

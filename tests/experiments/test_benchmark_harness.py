@@ -1,4 +1,6 @@
-"""The benchmark harness with a fake clock, fake peers and a fake package; and the X-ray benchmark's two sides held against each other."""
+"""The benchmark harness with a fake clock, fake peers and a fake package; and the X-ray benchmark's
+two sides held against each other.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,10 @@ def test_plain_tuples_run_and_a_missing_peer_is_reported_not_raised():
     results = harness.run(["missing", "plain"], registry, output, errors)
     assert [result.name for result in results] == ["plain"]
     assert json.loads(output.getvalue())["shape"] == "a sentence"
-    assert json.loads(errors.getvalue()) == {"name": "missing", "skipped": "ImportError: No module named 'torch'"}
+    assert json.loads(errors.getvalue()) == {
+        "name": "missing",
+        "skipped": "ImportError: No module named 'torch'",
+    }
 
 
 def test_errors_other_than_a_missing_peer_are_raised():
@@ -94,7 +99,9 @@ def test_unknown_names_list_the_known_ones():
         harness.run(["two"], {"one": lambda: (int, int, "", 1)})
 
 
-def test_every_module_of_the_package_is_imported_and_a_broken_import_reported(tmp_path, monkeypatch):
+def test_every_module_of_the_package_is_imported_and_a_broken_import_reported(
+    tmp_path, monkeypatch
+):
     folder = tmp_path / "fake_benchmarks"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
@@ -109,11 +116,18 @@ def test_every_module_of_the_package_is_imported_and_a_broken_import_reported(tm
 
 
 def test_command_line_runs_one_lists_all_and_refuses_unknown_names(monkeypatch, capsys):
-    monkeypatch.setattr(command, "REGISTRY", {"toy": lambda: (int, int, (1,), 1), "other": lambda: (int, int, (1,), 1)})
+    monkeypatch.setattr(
+        command,
+        "REGISTRY",
+        {"toy": lambda: (int, int, (1,), 1), "other": lambda: (int, int, (1,), 1)},
+    )
     assert command.main(["--only", "toy"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "toy"
     assert command.main([]) == 0
-    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["other", "toy"]
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == [
+        "other",
+        "toy",
+    ]
     assert command.main(["--list"]) == 0
     assert capsys.readouterr().out.split() == ["other", "toy"]
     assert command.main(["--only", "nothing"]) == 2
@@ -121,7 +135,9 @@ def test_command_line_runs_one_lists_all_and_refuses_unknown_names(monkeypatch, 
 
 
 def test_xray_benchmarks_are_registered():
-    assert {"xray_low_dose", "xray_low_dose_shared_sinogram", "xray_poisson"} <= set(harness.REGISTRY)
+    assert {"xray_low_dose", "xray_low_dose_shared_sinogram", "xray_poisson"} <= set(
+        harness.REGISTRY
+    )
 
 
 @pytest.mark.parametrize("share", [False, True])
@@ -133,4 +149,6 @@ def test_both_sides_of_the_xray_benchmark_do_the_same_work(share, monkeypatch):
     monkeypatch.setattr(xray, "SHAPE", (2, 2, 32, 32))
     ours, peer = np.asarray(xray._ours()())[..., 0], xray._scikit_image(share)()
     assert ours.shape == peer.shape
-    np.testing.assert_allclose(ours, peer, atol=0.02)  # with so many photons only a little noise is left
+    np.testing.assert_allclose(
+        ours, peer, atol=0.02
+    )  # with so many photons only a little noise is left

@@ -1,4 +1,6 @@
-"""The benchmark modules at tiny sizes: both sides prepare, do the same work, and are timed by a clock that ticks once a look."""
+"""The benchmark modules at tiny sizes: both sides prepare, do the same work, and are timed by a
+clock that ticks once a look.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +37,29 @@ def torch_size(network) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-# -- inference -------------------------------------------------------------------------------------------------------------------
+# -- inference
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def cohort(monkeypatch):
     """The benchmark's cohort with 240 images of 90 patients and one diagnosis."""
     made = inference.cohort(240, 90, 1)
-    set_all(monkeypatch, inference, {"cohort": lambda: made, "REPLICATES": 20, "TASKS": 1, "PATIENTS": 90, "IMAGES": 240})
+    set_all(
+        monkeypatch,
+        inference,
+        {"cohort": lambda: made, "REPLICATES": 20, "TASKS": 1, "PATIENTS": 90, "IMAGES": 240},
+    )
     return made
 
 
 def test_the_cohort_has_the_shapes_that_the_bootstrap_takes():
     original, reconstructed, label, group, patient = inference.cohort(500, 200, 2)
-    assert (original.shape, reconstructed.shape, label.shape) == ((2, 1, 500), (2, inference.RECONSTRUCTORS, 500), (2, 1, 500))
+    assert (original.shape, reconstructed.shape, label.shape) == (
+        (2, 1, 500),
+        (2, inference.RECONSTRUCTORS, 500),
+        (2, 1, 500),
+    )
     assert set(patient) == set(range(200)), "no patient is without an image"
     assert pd.Series(group).groupby(patient).nunique().max() == 1, "a patient is of one group"
     assert (reconstructed != original).mean() == pytest.approx(0.1, abs=0.03)
@@ -57,26 +68,45 @@ def test_the_cohort_has_the_shapes_that_the_bootstrap_takes():
 
 def test_the_gap_of_the_peer_by_hand():
     table = pd.DataFrame(
-        [(1, "a", 1), (1, "a", 0), (1, "b", 1), (1, "b", 1), (0, "a", 0), (0, "a", 0), (0, "b", 1), (0, "b", 0)],
+        [
+            (1, "a", 1),
+            (1, "a", 0),
+            (1, "b", 1),
+            (1, "b", 1),
+            (0, "a", 0),
+            (0, "a", 0),
+            (0, "b", 1),
+            (0, "b", 0),
+        ],
         columns=["label", "group", "seen"],
     )
     assert inference.pandas_gap(table, "seen") == 0.5
-    assert inference.pandas_gap(table.assign(seen=[1, 1, 0, 1, 0, 0, 0, 0]), "seen") == 0.5, "the larger of 0.5 and 0"
-    assert inference.pandas_gap(table.assign(seen=[1, 0, 0, 1, 0, 0, 1, 1]), "seen") == 1.0, "false alarms count as misses do"
+    assert inference.pandas_gap(table.assign(seen=[1, 1, 0, 1, 0, 0, 0, 0]), "seen") == 0.5, (
+        "the larger of 0.5 and 0"
+    )
+    assert inference.pandas_gap(table.assign(seen=[1, 0, 0, 1, 0, 0, 1, 1]), "seen") == 1.0, (
+        "false alarms count as misses do"
+    )
 
 
 def test_both_sides_measure_the_same_gap(cohort):
-    found = bootstrap_decisions(*cohort, inference.KEY, groups=inference.GROUPS, replicates=20, resample="image")["eodd"]
+    found = bootstrap_decisions(
+        *cohort, inference.KEY, groups=inference.GROUPS, replicates=20, resample="image"
+    )["eodd"]
     table = inference.frame(cohort)
     for column, side in (("original", found.original), ("reconstructed", found.reconstructed)):
-        assert float(side.value[0, 0]) == pytest.approx(inference.pandas_gap(table, column), abs=1e-6)
+        assert float(side.value[0, 0]) == pytest.approx(
+            inference.pandas_gap(table, column), abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("unit", ["image", "patient"])
 def test_the_peer_resamples_without_moving_the_mean_and_by_its_seed(cohort, unit):
     table = inference.frame(cohort)
     table = table.assign(reconstructed=table["original"])
-    assert inference.pandas_bootstrap(table, unit, 2).tolist() == [0.0, 0.0], "equal decisions never differ in a paired resample"
+    assert inference.pandas_bootstrap(table, unit, 2).tolist() == [0.0, 0.0], (
+        "equal decisions never differ in a paired resample"
+    )
     table = inference.frame(cohort)
     first, again, other = (inference.pandas_bootstrap(table, unit, 3, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -85,7 +115,13 @@ def test_the_peer_resamples_without_moving_the_mean_and_by_its_seed(cohort, unit
 
 
 @pytest.mark.parametrize(
-    ("name", "repeat"), [("bootstrap_image", 6 * 1), ("bootstrap_patient", 3 * 1), ("bootstrap_fairlearn", 2 * 1), ("did_test", 3 * 1)]
+    ("name", "repeat"),
+    [
+        ("bootstrap_image", 6 * 1),
+        ("bootstrap_patient", 3 * 1),
+        ("bootstrap_fairlearn", 2 * 1),
+        ("did_test", 3 * 1),
+    ],
 )
 def test_bootstraps_run_and_say_by_how_much_the_peer_is_to_be_multiplied(cohort, name, repeat):
     if name == "bootstrap_fairlearn":
@@ -99,7 +135,8 @@ def test_bootstraps_run_and_say_by_how_much_the_peer_is_to_be_multiplied(cohort,
     assert result.shape.endswith(f"multiply ratio by {problems * draws / repeat:.0f}")
 
 
-# -- networks --------------------------------------------------------------------------------------------------------------------
+# -- networks
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def falls(once, steps: int = 12) -> bool:
@@ -112,7 +149,9 @@ def test_the_unet_has_as_many_parameters_as_its_peer_and_both_learn(monkeypatch)
     pytest.importorskip("torch")
     set_all(monkeypatch, unet, {**SMALL, "DEPTH": 1, "RATE": 1e-2})
     network = unet.UNet(1, 2, 1)
-    params = unet.init_network(network, "unet", jax.random.key(0), unet._images()[0])["params"]["unet"]
+    params = unet.init_network(network, "unet", jax.random.key(0), unet._images()[0])["params"][
+        "unet"
+    ]
     assert size_of(params) == torch_size(unet._torch_network())
     assert falls(unet._ours_step())
     for channels_last in (False, True):
@@ -128,7 +167,9 @@ def test_the_unets_forward_passes_are_timed_on_images_of_the_named_shape(monkeyp
     assert timed("unet_forward", comparison).ratio == 1.0
     one, other = (unet._torch_parts(channels_last)[1] for channels_last in (False, True))
     assert (one == other).all()
-    assert (one.stride(), other.stride()) == ((256, 256, 16, 1), (256, 1, 16, 1)), "the layouts differ, the images do not"
+    assert (one.stride(), other.stride()) == ((256, 256, 16, 1), (256, 1, 16, 1)), (
+        "the layouts differ, the images do not"
+    )
 
 
 def test_pix2pix_has_as_many_parameters_as_its_peer(monkeypatch):
@@ -137,7 +178,9 @@ def test_pix2pix_has_as_many_parameters_as_its_peer(monkeypatch):
     generator, judge = pix2pix._torch_networks()
     image = np.zeros(SMALL["SHAPE"], np.float32)
     model = Pix2PixReconstructor(2, 3, disc_width=2, disc_layers=1)
-    params = jax.eval_shape(lambda: model.init(jax.random.key(0), {"image": image, "degraded": image}))["params"]
+    params = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), {"image": image, "degraded": image})
+    )["params"]
     names = [phase.network for phase in model.phases]
     assert {size_of(params[name]) for name in names} == {torch_size(generator), torch_size(judge)}
 
@@ -146,7 +189,11 @@ def test_pix2pix_has_as_many_parameters_as_its_peer(monkeypatch):
 def diffusion(monkeypatch):
     pytest.importorskip("torch")
     small = {**SMALL, "WIDTH": 4, "DEPTH": 1}
-    set_all(monkeypatch, irsde, {**small, "MODEL": IrsdeReconstructor(width=4, depth=1, bn_axis=None), "RATE": 1e-3})
+    set_all(
+        monkeypatch,
+        irsde,
+        {**small, "MODEL": IrsdeReconstructor(width=4, depth=1, bn_axis=None), "RATE": 1e-3},
+    )
 
 
 def test_the_diffusion_network_has_as_many_parameters_as_its_peer(diffusion):
@@ -166,5 +213,12 @@ def test_every_benchmark_says_in_one_line_what_it_compares():
     harness.load_modules(__import__("experiments.benchmarks", fromlist=["harness"]))
     for name, function in harness.REGISTRY.items():
         assert function.__doc__, name
-    kinds = {"bootstrap_image", "did_test", "unet_train_step", "pix2pix_train_step_channels_last", "irsde_fast_preset", "xray_poisson"}
+    kinds = {
+        "bootstrap_image",
+        "did_test",
+        "unet_train_step",
+        "pix2pix_train_step_channels_last",
+        "irsde_fast_preset",
+        "xray_poisson",
+    }
     assert kinds <= set(harness.REGISTRY)

@@ -14,7 +14,14 @@ from experiments.calibration import __main__ as command
 from experiments.calibration.cells import CELLS, Cell, Design, Truth
 from experiments.calibration.report import MOST, checks, store, to_markdown
 from experiments.calibration.simulate import SEPARATION, parameters, simulate
-from experiments.calibration.study import Outcomes, assess_tables, block_size, rejection, run_cell, size_adjusted
+from experiments.calibration.study import (
+    Outcomes,
+    assess_tables,
+    block_size,
+    rejection,
+    run_cell,
+    size_adjusted,
+)
 from fairrecon_jax.inference.did import LABEL_WEIGHTS, did_test
 from fairrecon_jax.inference.signflip import sign_flip
 
@@ -24,7 +31,13 @@ KEY = jax.random.key(0)
 
 
 def tables(truth, cohorts=200, design=DESIGN):
-    return simulate(KEY, parameters(Cell(design, truth)), sizes=design.sizes, images=design.images, cohorts=cohorts)
+    return simulate(
+        KEY,
+        parameters(Cell(design, truth)),
+        sizes=design.sizes,
+        images=design.images,
+        cohorts=cohorts,
+    )
 
 
 def rates(found):
@@ -46,12 +59,19 @@ def test_study_has_at_most_48_cells_with_distinct_names_and_what_was_asked_for()
     for cell in CELLS:
         if cell.truth.family == "planted":
             before = CELLS[: CELLS.index(cell)]
-            assert any(c.design == cell.design and c.truth.family == "unchanged" and c.truth.gap == cell.truth.gap for c in before)
+            assert any(
+                c.design == cell.design
+                and c.truth.family == "unchanged"
+                and c.truth.gap == cell.truth.gap
+                for c in before
+            )
 
 
 def test_rates_follow_the_planted_truth():
     high = norm.cdf(SEPARATION / 2)
-    np.testing.assert_allclose(rates(tables(NULL)), np.tile([[[1 - high], [high]]], (2, 1, 2)), atol=0.03)
+    np.testing.assert_allclose(
+        rates(tables(NULL)), np.tile([[[1 - high], [high]]], (2, 1, 2)), atol=0.03
+    )
     found = rates(tables(HARM))
     np.testing.assert_allclose(found[1, :, 0], found[0, :, 0], atol=0.03)
     assert found[1, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 1), abs=0.03)
@@ -86,7 +106,11 @@ def test_images_of_a_patient_are_correlated():
     found = tables(NULL, 10, design)
     s, n = np.asarray(found.s)[:, :, 1].sum(-1), np.asarray(found.n)[:, :, 1].sum(-1)
     several = n >= 3
-    independent = (s[several] / n[several]).var() * n[several].mean() / (s.sum() / n.sum() * 0 + (s[n == 1]).var())
+    independent = (
+        (s[several] / n[several]).var()
+        * n[several].mean()
+        / (s.sum() / n.sum() * 0 + (s[n == 1]).var())
+    )
     assert independent > 1.1  # 1 for independent images; about 0.05 of sampling error
 
 
@@ -99,7 +123,9 @@ def test_the_study_runs_the_packages_own_test():
     y, g, o, r = (np.array(column, float) for column in zip(*rows))
     direct = did_test(o, r, y, g.astype(int), np.arange(len(o)), KEY, groups=2, flips=199)
     options = dict(flips=19, alpha=0.05, pooled=(True,), label_weights=(LABEL_WEIGHTS,))
-    flip = sign_flip(((found.s, found.n, found.n.sum(0) >= 20),), np.zeros((100, 2), np.uint32), KEY, **options)[0]
+    flip = sign_flip(
+        ((found.s, found.n, found.n.sum(0) >= 20),), np.zeros((100, 2), np.uint32), KEY, **options
+    )[0]
     assert float(flip.statistic[0]) == pytest.approx(float(direct.statistic), rel=1e-3)
     assert abs(outcomes.p[0, 0] - direct.p_value) < 0.1
 
@@ -136,12 +162,39 @@ def test_undefined_cohorts_do_not_count():
 
 
 def table():
-    base = dict(design="d", cohorts=100, changed_label_0=50, changed_label_1=30, estimable=1.0, std_error=0.01, paper=0.1, gap=0.0)
-    base |= dict(default_15=0.05, default_10=0.05, alike=0.05, default_eop=0.05, published_change_size_adjusted=0.3)
-    null = base | dict(
-        truth="no gap", family="unchanged", default_20=0.05, published=0.01, published_size_adjusted=np.nan, harmed_estimable=1.0
+    base = dict(
+        design="d",
+        cohorts=100,
+        changed_label_0=50,
+        changed_label_1=30,
+        estimable=1.0,
+        std_error=0.01,
+        paper=0.1,
+        gap=0.0,
     )
-    harm = base | dict(truth="harm", family="planted", default_20=0.6, published=0.3, published_size_adjusted=0.5, harmed_estimable=1.0)
+    base |= dict(
+        default_15=0.05,
+        default_10=0.05,
+        alike=0.05,
+        default_eop=0.05,
+        published_change_size_adjusted=0.3,
+    )
+    null = base | dict(
+        truth="no gap",
+        family="unchanged",
+        default_20=0.05,
+        published=0.01,
+        published_size_adjusted=np.nan,
+        harmed_estimable=1.0,
+    )
+    harm = base | dict(
+        truth="harm",
+        family="planted",
+        default_20=0.6,
+        published=0.3,
+        published_size_adjusted=0.5,
+        harmed_estimable=1.0,
+    )
     return pd.DataFrame([null, harm])
 
 
@@ -159,7 +212,12 @@ def test_demands_fail_where_they_should():
 
 def test_files_are_written(tmp_path):
     store(table(), tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"calibration.csv", "calibration.md", "calibration.png", "demands.csv"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "calibration.csv",
+        "calibration.md",
+        "calibration.png",
+        "demands.csv",
+    }
     assert len(pd.read_csv(tmp_path / "out" / "calibration.csv")) == 2
     assert (tmp_path / "out" / "calibration.png").read_bytes()[1:4] == b"PNG"
 

@@ -1,4 +1,6 @@
-"""The scripts around the studies: their tables by hand, what they ask of a study, and what their command lines mean."""
+"""The scripts around the studies: their tables by hand, what they ask of a study, and what their
+command lines mean.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,28 @@ from experiments import mitigation, planted, quickstart, samplers
 from experiments.tables import markdown
 from fairrecon_jax.study import config as settings
 
-# -- tables ----------------------------------------------------------------------------------------------------------------------
+# -- tables
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_markdown_table_by_hand():
-    table = pd.DataFrame({"name": ["a", "b"], "n": [12345, 2], "x": [0.123456, float("nan")], "y": [np.float32(2.5), 123456.0]})
+    table = pd.DataFrame(
+        {
+            "name": ["a", "b"],
+            "n": [12345, 2],
+            "x": [0.123456, float("nan")],
+            "y": [np.float32(2.5), 123456.0],
+        }
+    )
     assert markdown(table) == (
-        "| name | n | x | y |\n| --- | --- | --- | --- |\n| a | 12345 | 0.1235 | 2.5 |\n| b | 2 | nan | 1.235e+05 |\n"
+        "| name | n | x | y |\n| --- | --- | --- | --- |\n| a | 12345 | 0.1235 | 2.5 "
+        "|\n| b | 2 | nan | 1.235e+05 |\n"
     )
     assert markdown(pd.DataFrame({"a": [], 3: []})) == "| a | 3 |\n| --- | --- |\n"
 
 
-# -- samplers --------------------------------------------------------------------------------------------------------------------
+# -- samplers
+# --------------------------------------------------------------------------------------------------------------------
 
 
 class Echo:
@@ -41,7 +53,9 @@ class Echo:
 
 def test_seeds_change_the_sampling_noise_of_every_example_and_nothing_else():
     keys = jax.random.split(jax.random.key(0), 3)
-    first, again, other = (samplers.Reseeded(Echo(), seed).reconstruct({}, None, keys) for seed in (1, 1, 2))
+    first, again, other = (
+        samplers.Reseeded(Echo(), seed).reconstruct({}, None, keys) for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, again)
     assert not set(np.asarray(first).tolist()) & set(np.asarray(other).tolist())
     assert len(set(np.asarray(first).tolist())) == 3
@@ -61,9 +75,17 @@ def test_outcomes_hold_every_task_and_the_largest_change_of_any_gap():
         columns=["task", "attribute", "metric", "version", "value"],
     )
     rows = [("delta_dice", "change", "worst_case", v) for v in (0.01, None, -0.04)]
-    rows += [("eodd", "change", "worst_case", 0.03), ("ser", "change", "worst_case", 9.0), ("eop", "change", "worst_case", -8.0)]
+    rows += [
+        ("eodd", "change", "worst_case", 0.03),
+        ("ser", "change", "worst_case", 9.0),
+        ("eop", "change", "worst_case", -8.0),
+    ]
     fairness = pd.DataFrame(rows, columns=["metric", "version", "convention", "value"])
-    assert samplers.outcomes(performance, fairness) == {"grade auroc": 0.8, "tumor dice": 0.6, "largest_gap_change": -0.04}
+    assert samplers.outcomes(performance, fairness) == {
+        "grade auroc": 0.8,
+        "tumor dice": 0.6,
+        "largest_gap_change": -0.04,
+    }
     unknown = fairness.assign(value=None)
     assert np.isnan(samplers.outcomes(performance[:0], unknown)["largest_gap_change"])
 
@@ -76,7 +98,13 @@ def test_a_comparison_repeats_the_first_preset_and_writes_after_every_measuremen
             path = tmp_path / "table.csv"
             written.append(len(pd.read_csv(path)) if path.exists() else 0)
             psnr = 30.0 + seed + (preset == "b") + count / 10
-            return {"preset": preset, "samples": count, "seed": seed, "evaluations": 10 * count, "psnr": psnr}
+            return {
+                "preset": preset,
+                "samples": count,
+                "seed": seed,
+                "evaluations": 10 * count,
+                "psnr": psnr,
+            }
 
     table = samplers.compare(Bench(), iter(["a", "b"]), map(int, ["1", "8"]), 3, tmp_path)
     asked = table[["preset", "samples", "seed"]].to_numpy().tolist()
@@ -89,21 +117,33 @@ def test_a_comparison_repeats_the_first_preset_and_writes_after_every_measuremen
 
 def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
     fake = types.SimpleNamespace(
-        config=None, shared=lambda *_: {"reconstructor": 1}, tandem=lambda _: [types.SimpleNamespace(diagnosers=())]
+        config=None,
+        shared=lambda *_: {"reconstructor": 1},
+        tandem=lambda _: [types.SimpleNamespace(diagnosers=())],
     )
     fake.evaluated_rows = lambda: np.arange(0, 40, 2)
     fake.rows = lambda part: np.arange(20, 41) if part == "test" else np.arange(20)
     model = samplers.IrsdeReconstructor(width=4, depth=1)
     monkeypatch.setattr(samplers.settings, "reconstructor", lambda config, name: model)
-    monkeypatch.setattr(samplers.Bench, "_rows", lambda self, model, shared, rows: (pd.DataFrame({"row": rows}), 0.0))
+    monkeypatch.setattr(
+        samplers.Bench,
+        "_rows",
+        lambda self, model, shared, rows: (pd.DataFrame({"row": rows}), 0.0),
+    )
     made = samplers.Bench(fake, "irsde", 8.0, limit=5)
-    assert made.test.tolist() == [20, 24, 28, 34, 38], "evaluated test rows, the first and the last among them"
-    assert (made.validation["row"].tolist(), set(made.validation["split"])) == (list(range(0, 20, 2)), {"val"})
+    assert made.test.tolist() == [20, 24, 28, 34, 38], (
+        "evaluated test rows, the first and the last among them"
+    )
+    assert (made.validation["row"].tolist(), set(made.validation["split"])) == (
+        list(range(0, 20, 2)),
+        {"val"},
+    )
     for limit in (0, 10, 99):
         assert samplers.Bench(fake, "irsde", 8.0, limit).test.tolist() == list(range(20, 40, 2))
 
 
-# -- planted and mitigated studies -----------------------------------------------------------------------------------------------
+# -- planted and mitigated studies
+# -----------------------------------------------------------------------------------------------
 
 
 def asked_for(monkeypatch, module, *words) -> tuple:
@@ -131,21 +171,30 @@ def test_the_mitigation_command_tries_everything_on_the_first_seeds_only(monkeyp
     first, second, third = (configuration(seed) for seed in range(3))
     assert ["irsde" in c.reconstructors for c in (first, second, third)] == [True, False, False]
     assert [len(c.mitigations) for c in (first, second, third)] == [7, 7, 1]
-    assert (third.mitigations.eodd.weights, first.mitigations.adversarial.weight) == ((0.5, 2.0), 2.0)
+    assert (third.mitigations.eodd.weights, first.mitigations.adversarial.weight) == (
+        (0.5, 2.0),
+        2.0,
+    )
     assert [c.seed for c in (first, second, third)] == [0, 1, 2]
     assert first.phantom.patients == 60, "a smoke run is small whatever is asked"
 
 
 def test_without_tiny_steps_and_patients_are_as_asked():
     config = mitigation.configuration(0, False, 7, 90, (0.5,), tiny=False)
-    assert (config.phantom.patients, config.mitigations.eodd.train.steps, config.mitigations.eodd.weight) == (90, 7, 0.5)
+    assert (
+        config.phantom.patients,
+        config.mitigations.eodd.train.steps,
+        config.mitigations.eodd.weight,
+    ) == (90, 7, 0.5)
     assert "weights" not in config.mitigations.eodd
     assert config.is_locked
 
 
 def test_the_planted_command_shuffles_the_first_seed_only(monkeypatch, tmp_path):
     shuffles = []
-    monkeypatch.setattr(planted, "seed_rows", lambda workdir, config, seed, count: shuffles.append((seed, count)))
+    monkeypatch.setattr(
+        planted, "seed_rows", lambda workdir, config, seed, count: shuffles.append((seed, count))
+    )
     words = (f"--out={tmp_path}", "--seeds=2", "--shuffles=5", "--patients=70")
     out, name, seeds, configuration, rows_of, summary = asked_for(monkeypatch, planted, *words)
     assert (out, name, seeds, summary) == (tmp_path, "planted", 2, planted.summary)
@@ -156,21 +205,43 @@ def test_the_planted_command_shuffles_the_first_seed_only(monkeypatch, tmp_path)
 
 
 def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(monkeypatch, tmp_path):
-    columns = ["metric", "version", "convention", "reconstructor", "task", "original", "reconstructed", "verdict", "group", "p_adjusted"]
+    columns = [
+        "metric",
+        "version",
+        "convention",
+        "reconstructor",
+        "task",
+        "original",
+        "reconstructed",
+        "verdict",
+        "group",
+        "p_adjusted",
+    ]
 
     def table(*verdicts):
-        rows = [(m, "change", "worst_case", "unet", t, 0.1, 0.2, v, "F", 0.5) for (m, t), v in zip(cells, verdicts, strict=True)]
+        rows = [
+            (m, "change", "worst_case", "unet", t, 0.1, 0.2, v, "F", 0.5)
+            for (m, t), v in zip(cells, verdicts, strict=True)
+        ]
         return pd.DataFrame(rows, columns=columns).assign(n_patients=40.0)
 
     cells = [("eodd", "a"), ("eodd", "b"), ("eop", "a"), ("eop", "b")]
     within = "within chance"
-    draws = [table("widened", "narrowed", within, within), table(within, "shifted", within, "reversed"), table(*[within] * 4)]
-    monkeypatch.setattr(planted, "read_results", lambda workdir, name: table("widened", within, "widened", within))
+    draws = [
+        table("widened", "narrowed", within, within),
+        table(within, "shifted", within, "reversed"),
+        table(*[within] * 4),
+    ]
+    monkeypatch.setattr(
+        planted, "read_results", lambda workdir, name: table("widened", within, "widened", within)
+    )
     predictions = pd.DataFrame({"reconstructor": ["unet", "identity", "unet"]})
     monkeypatch.setattr(planted, "read_predictions", lambda path: (predictions, None))
     monkeypatch.setattr(planted.settings, "assess_options", lambda config: None)
     seen = []
-    monkeypatch.setattr(planted, "shuffled", lambda table, spec, draw: seen.append((len(table), draw)) or draw)
+    monkeypatch.setattr(
+        planted, "shuffled", lambda table, spec, draw: seen.append((len(table), draw)) or draw
+    )
     monkeypatch.setattr(planted, "assess", lambda draw, spec, options: (None, draws[draw]))
     rows = planted.seed_rows(tmp_path, None, 3, 3)
     assert seen == [(2, 0), (2, 1), (2, 2)], "only the reconstructions that are judged"
@@ -196,7 +267,9 @@ def test_run_times_are_those_of_all_trainings_of_one_mitigation(tmp_path):
 def test_a_scaled_term_has_its_own_run_time(tmp_path):
     (tmp_path / "pieces").mkdir()
     for name, seconds in (("eodd", 3.0), ("eodd_x1000", 40.0)):
-        (tmp_path / "pieces" / f"mitigate_pix2pix_with_{name}_at_10000.json").write_text(json.dumps({"seconds": seconds}))
+        (tmp_path / "pieces" / f"mitigate_pix2pix_with_{name}_at_10000.json").write_text(
+            json.dumps({"seconds": seconds})
+        )
     assert mitigation._seconds(tmp_path, "eodd_x1000", "pix2pix") == 40.0
     assert mitigation._seconds(tmp_path, "eodd", "pix2pix") == 3.0
 
@@ -205,7 +278,9 @@ def test_what_a_seed_found_is_read_again_only_under_the_same_configuration(tmp_p
     config = ConfigDict({"seed": 1})
     (tmp_path / "outcome.csv").write_text("mitigation,verdict\nnone,helped\n")
     (tmp_path / "outcome.digest").write_text(settings.digest(config))
-    assert mitigation.seed_rows(tmp_path, config, 1).to_dict("records") == [{"mitigation": "none", "verdict": "helped"}]
+    assert mitigation.seed_rows(tmp_path, config, 1).to_dict("records") == [
+        {"mitigation": "none", "verdict": "helped"}
+    ]
     with pytest.raises(FileNotFoundError, match=r"mitigation\.csv"):
         mitigation.seed_rows(tmp_path, ConfigDict({"seed": 2}), 1)
 
@@ -216,10 +291,13 @@ def test_only_headline_changes_enter_the_mitigations_table():
     assert found.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
 
 
-# -- quickstart ------------------------------------------------------------------------------------------------------------------
+# -- quickstart
+# ------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(monkeypatch, tmp_path, capsys):
+def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(
+    monkeypatch, tmp_path, capsys
+):
     ran = []
 
     def run(config, workdir):
@@ -232,5 +310,10 @@ def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(monke
     quickstart.main()
     assert ran == [("xray", True, "xray"), ("brain", True, "brain")]
     out = capsys.readouterr().out.splitlines()
-    assert [line for line in out if line.startswith("==")] == ["== study 1 of 2: phantom xray ==", "== study 2 of 2: phantom brain =="]
-    assert out[-2:] == [f"  {tmp_path / name / 'report' / 'index.html'}" for name in ("xray", "brain")]
+    assert [line for line in out if line.startswith("==")] == [
+        "== study 1 of 2: phantom xray ==",
+        "== study 2 of 2: phantom brain ==",
+    ]
+    assert out[-2:] == [
+        f"  {tmp_path / name / 'report' / 'index.html'}" for name in ("xray", "brain")
+    ]

@@ -7,17 +7,30 @@ from experiments.mitigation import configuration, shuffled, summary
 from fairrecon_jax.study import mitigate as finetuning
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec
 
-SPEC = CohortSpec("c", "C", "xray", (), (Attribute("sex", ("F", "M")),), DegradationSpec("xray_low_dose", (1e4,), 1e4))
+SPEC = CohortSpec(
+    "c",
+    "C",
+    "xray",
+    (),
+    (Attribute("sex", ("F", "M")),),
+    DegradationSpec("xray_low_dose", (1e4,), 1e4),
+)
 
 
 def test_every_seed_is_a_valid_study_of_its_own():
     heavier = ["adversarial_x1000", "eodd_x1000", "group_dro_x1000"]
-    for everything, names in ((True, ["adversarial", "eodd", "group_dro", "reweighting", *heavier]), (False, ["eodd"])):
+    for everything, names in (
+        (True, ["adversarial", "eodd", "group_dro", "reweighting", *heavier]),
+        (False, ["eodd"]),
+    ):
         config = configuration(3, everything, 10, 50, (0.1, 1.0, 2.0), tiny=True)
         finetuning.check(config)
         assert sorted(config.mitigations) == sorted(names)
         for name in heavier if everything else ():
-            assert (config.mitigations[name].weight, config.mitigations[name].reconstructors) == (1000.0, ("pix2pix",))
+            assert (config.mitigations[name].weight, config.mitigations[name].reconstructors) == (
+                1000.0,
+                ("pix2pix",),
+            )
         assert ("irsde" in config.reconstructors) == everything
         assert config.phantom.seed == config.splits.seed == config.mitigations.eodd.train.seed == 3
         assert config.mitigations.eodd.weights == (0.1, 1.0, 2.0)
@@ -39,25 +52,61 @@ def test_shuffling_moves_whole_patients_within_their_part():
     table = pd.DataFrame(rows, columns=["patient_id", "split", "sex", "mitigation"])
     dealt = shuffled(table, SPEC, 1)
     assert (dealt.groupby("patient_id")["sex"].nunique() == 1).all()
-    before, after = (t.drop_duplicates("patient_id").groupby("split")["sex"].value_counts().to_dict() for t in (table, dealt))
+    before, after = (
+        t.drop_duplicates("patient_id").groupby("split")["sex"].value_counts().to_dict()
+        for t in (table, dealt)
+    )
     assert before == after
-    merged = dealt.drop_duplicates("patient_id").merge(table.drop_duplicates("patient_id"), on="patient_id")
+    merged = dealt.drop_duplicates("patient_id").merge(
+        table.drop_duplicates("patient_id"), on="patient_id"
+    )
     assert (merged["sex_x"] != merged["sex_y"]).any()
 
 
 def test_the_summary_counts_verdicts_and_false_alarms():
-    common = {"mitigation": "eodd", "reconstructor": "unet", "psnr_change": -1.0, "auroc_change": 0.01, "dice_change": float("nan")}
+    common = {
+        "mitigation": "eodd",
+        "reconstructor": "unet",
+        "psnr_change": -1.0,
+        "auroc_change": 0.01,
+        "dice_change": float("nan"),
+    }
     rows = [
-        {**common, "seed": s, "original": 0.2, "reconstructed": 0.1, "verdict": v, "verdict_null": n, "seconds": 10.0 * (s + 1)}
-        for s, v, n in ((0, "helped", "no detectable effect"), (0, "helped", "harmed"), (1, "harmed", "no detectable effect"))
+        {
+            **common,
+            "seed": s,
+            "original": 0.2,
+            "reconstructed": 0.1,
+            "verdict": v,
+            "verdict_null": n,
+            "seconds": 10.0 * (s + 1),
+        }
+        for s, v, n in (
+            (0, "helped", "no detectable effect"),
+            (0, "helped", "harmed"),
+            (1, "harmed", "no detectable effect"),
+        )
     ]
     (line,) = summary(pd.DataFrame(rows)).to_dict("records")
-    assert (line["seeds"], line["cells"], line["helped"], line["harmed"], line["shuffled_helped_or_harmed"]) == (2, 3, 2, 1, 1)
+    assert (
+        line["seeds"],
+        line["cells"],
+        line["helped"],
+        line["harmed"],
+        line["shuffled_helped_or_harmed"],
+    ) == (2, 3, 2, 1, 1)
     assert line["seconds"] == 15.0
-    assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (pytest.approx(0.2), 1)
+    assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (
+        pytest.approx(0.2),
+        1,
+    )
     assert "dice_change" not in line
     unknown = {**rows[2], "original": float("nan"), "verdict": "not estimable"}
     (line,) = summary(pd.DataFrame([*rows[:2], unknown])).to_dict("records")
-    assert (line["seeds"], line["not_estimable"], line["widest_gap_before"]) == (2, 1, pytest.approx(0.2))
+    assert (line["seeds"], line["not_estimable"], line["widest_gap_before"]) == (
+        2,
+        1,
+        pytest.approx(0.2),
+    )
     (line,) = summary(pd.DataFrame([unknown])).to_dict("records")
     assert (line["not_estimable"], line["seeds_with_widest_gap_helped"]) == (1, 0)

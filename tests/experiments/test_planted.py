@@ -13,7 +13,9 @@ def test_every_seed_is_a_valid_study_of_its_own(tmp_path):
     study.check(Workspace(config, tmp_path))
     assert config.phantom.seed == config.splits.seed == config.reconstructors.unet.train.seed == 3
     assert sorted(config.reconstructors) == ["identity", "unet"]
-    assert config.phantom.lesion_contrast.sex[planted.HARMED] < config.phantom.lesion_contrast.sex.Male
+    assert (
+        config.phantom.lesion_contrast.sex[planted.HARMED] < config.phantom.lesion_contrast.sex.Male
+    )
 
 
 def test_only_the_judged_change_of_the_reconstruction_counts():
@@ -25,7 +27,10 @@ def test_only_the_judged_change_of_the_reconstruction_counts():
         for reconstructor in ("identity", "unet")
     ]
     table = pd.DataFrame(rows, columns=["metric", "version", "convention", "reconstructor"])
-    assert planted.judged(table).to_numpy().tolist() == [["eodd", "change", "worst_case", "unet"], ["eop", "change", "worst_case", "unet"]]
+    assert planted.judged(table).to_numpy().tolist() == [
+        ["eodd", "change", "worst_case", "unet"],
+        ["eop", "change", "worst_case", "unet"],
+    ]
 
 
 def test_the_summary_says_who_was_named_and_counts_false_claims():
@@ -52,6 +57,9 @@ def test_the_summary_says_who_was_named_and_counts_false_claims():
     ]
     first, second = planted.summary(pd.DataFrame(rows)).to_dict("records")
     assert (first["named"], first["claims"], first["tasks"]) == ("female", 1, 2)
-    assert (first["largest_eodd_on_originals"], first["smallest_adjusted_p"]) == (pytest.approx(0.04), pytest.approx(0.001))
+    assert (first["largest_eodd_on_originals"], first["smallest_adjusted_p"]) == (
+        pytest.approx(0.04),
+        pytest.approx(0.001),
+    )
     assert (second["named"], second["claims"]) == ("nobody", 0)
     assert (second["of_them_with_a_claim_eodd"], second["of_them_with_a_claim_eop"]) == (0, 1)

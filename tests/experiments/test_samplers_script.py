@@ -47,19 +47,27 @@ def test_presets_samples_and_seeds_make_one_row_each(workspace):
         ["ode2_5", 4, 0, 20],
         ["ode2_5", 1, 1, 5],
     ]
-    assert table["psnr"][1] > table["psnr"][0] + 0.2  # an untrained sample is the degraded image and noise, which the mean reduces
+    assert (
+        table["psnr"][1] > table["psnr"][0] + 0.2
+    )  # an untrained sample is the degraded image and noise, which the mean reduces
     assert table["psnr"][2] != table["psnr"][0]
     assert table["tumor dice"].notna().all()
     assert (table["seconds_per_image"] > 0).all()
     assert len(pd.read_csv(workspace.workdir / "samplers" / "table.csv")) == 3
-    assert "spread of ode2_5 over 2 seeds" in (workspace.workdir / "samplers" / "table.md").read_text()
+    assert (
+        "spread of ode2_5 over 2 seeds" in (workspace.workdir / "samplers" / "table.md").read_text()
+    )
     with pytest.raises(ValueError, match="is no diffusion model"):
         samplers.Bench(workspace, "unet", 8.0)
 
 
 def test_outcomes_are_read_from_the_tables():
     performance = pd.DataFrame(
-        [("flu", "", "auroc", "reconstructed", 0.7), ("flu", "sex", "auroc", "reconstructed", 0.1), ("flu", "", "auroc", "original", 0.9)],
+        [
+            ("flu", "", "auroc", "reconstructed", 0.7),
+            ("flu", "sex", "auroc", "reconstructed", 0.1),
+            ("flu", "", "auroc", "original", 0.9),
+        ],
         columns=["task", "attribute", "metric", "version", "value"],
     )
     fairness = pd.DataFrame(
@@ -71,14 +79,24 @@ def test_outcomes_are_read_from_the_tables():
         ],
         columns=["metric", "version", "convention", "value"],
     )
-    assert samplers.outcomes(performance, fairness) == {"flu auroc": 0.7, "largest_gap_change": -0.05}
+    assert samplers.outcomes(performance, fairness) == {
+        "flu auroc": 0.7,
+        "largest_gap_change": -0.05,
+    }
     nothing = samplers.outcomes(performance, fairness[:0])
     assert nothing["largest_gap_change"] != nothing["largest_gap_change"]
 
 
 def test_the_summary_keeps_one_seed_and_adds_the_spread():
-    rows = [("paper", 1, 0, 100, 30.0), ("ode2_10", 1, 0, 10, 29.0), ("paper", 1, 1, 100, 30.5), ("paper", 1, 2, 100, 29.8)]
-    table = samplers.summary(pd.DataFrame(rows, columns=["preset", "samples", "seed", "evaluations", "psnr"]))
+    rows = [
+        ("paper", 1, 0, 100, 30.0),
+        ("ode2_10", 1, 0, 10, 29.0),
+        ("paper", 1, 1, 100, 30.5),
+        ("paper", 1, 2, 100, 29.8),
+    ]
+    table = samplers.summary(
+        pd.DataFrame(rows, columns=["preset", "samples", "seed", "evaluations", "psnr"])
+    )
     assert table["preset"].tolist() == ["paper", "ode2_10", "spread of paper over 3 seeds"]
     assert table["psnr"].tolist() == pytest.approx([30.0, 29.0, 0.7])
     assert samplers.markdown(table).splitlines()[2] == "| paper | 1 | 100 | 30 |"

@@ -1,4 +1,6 @@
-"""Foreign tables: mappings, the published code's CSV, and one clear error or counted exclusion per defect."""
+"""Foreign tables: mappings, the published code's CSV, and one clear error or counted exclusion per
+defect.
+"""
 
 import warnings
 
@@ -20,10 +22,17 @@ MAPPING = {
     "level": {"value": 8.0},
     "reconstructor": "model",
     "modality": "mri",
-    "tasks": {"effusion": {"label": "y", "original": "p0", "reconstructed": "p1", "title": "Effusion"}},
-    "attributes": {"sex": {"column": "Sex", "groups": {"Female": "F", "Male": ["M", "m"]}}, "age": {"column": "Age", "cut": 62}},
+    "tasks": {
+        "effusion": {"label": "y", "original": "p0", "reconstructed": "p1", "title": "Effusion"}
+    },
+    "attributes": {
+        "sex": {"column": "Sex", "groups": {"Female": "F", "Male": ["M", "m"]}},
+        "age": {"column": "Age", "cut": 62},
+    },
 }
-QUICK = AssessOptions(replicates=50, flips=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5)
+QUICK = AssessOptions(
+    replicates=50, flips=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5
+)
 
 
 def frame(n=240, seed=0):
@@ -99,7 +108,9 @@ def test_the_published_csv_is_recognised(tmp_path):
     assert spec.tasks == (Task("lung_opacity", "classification", "none", "Lung Opacity"),)
     np.testing.assert_allclose(table["lung_opacity__original"], source["p0"])
     assert [a.groups for a in spec.attributes] == [("0", "1"), ("under 62", "62 or older")]
-    assert reasons(table) == {"no patient column: every image counts as a patient of its own; rows": 240}
+    assert reasons(table) == {
+        "no patient column: every image counts as a patient of its own; rows": 240
+    }
     assert set(table["reconstructor"]) == {"preds_unet"}
     with pytest.raises(ValueError, match=r"needs validation patients.*threshold_rule='fixed'"):
         assess(table, spec)
@@ -122,7 +133,9 @@ def test_numbers(text, value):
     np.testing.assert_equal(number(text), float(value))
 
 
-@pytest.mark.parametrize("text", ["__import__('os').getcwd()", "tensor(1., 2.)(", "0.5 0.6", "tensor(abs(1))"])
+@pytest.mark.parametrize(
+    "text", ["__import__('os').getcwd()", "tensor(1., 2.)(", "0.5 0.6", "tensor(abs(1))"]
+)
 def test_nothing_is_evaluated(text):
     with pytest.raises(ValueError, match="is not a number"):
         number(text)
@@ -139,13 +152,20 @@ def test_without_originals_the_assessment_is_unpaired(tmp_path):
     change = fairness.query("metric == 'eodd' and version == 'change' and convention == 'paper'")
     assert set(change["verdict"]) == {"not estimable"}
     assert change["reason"].str.contains("no predictions on original images").all()
-    assert np.isfinite(fairness.query("metric == 'eodd' and version == 'reconstructed'")["value"]).all()
+    assert np.isfinite(
+        fairness.query("metric == 'eodd' and version == 'reconstructed'")["value"]
+    ).all()
     with pytest.raises(ValueError, match="no predictions on original validation images"):
         assess(table, spec)
 
 
 def test_assess_table_writes_results_and_report(tmp_path):
-    options = {"threshold_rule": "per_version", "replicates": 50, "null_draws": 20, "auroc_gaps": False}
+    options = {
+        "threshold_rule": "per_version",
+        "replicates": 50,
+        "null_draws": 20,
+        "auroc_gaps": False,
+    }
     page = assess_table(saved(tmp_path, frame()), {**MAPPING, "options": options}, tmp_path / "run")
     assert page.is_file()
     assert (tmp_path / "run" / "predictions.parquet").is_file()
@@ -164,21 +184,35 @@ def blank(column, row, cell=None):
 
 
 ERRORS = {
-    "missing column": (lambda: frame().drop(columns="p1"), {}, r"no column 'p1', which the mapping names for tasks.effusion.reconstructed"),
+    "missing column": (
+        lambda: frame().drop(columns="p1"),
+        {},
+        r"no column 'p1', which the mapping names for tasks.effusion.reconstructed",
+    ),
     "scores outside": (
         lambda: changed(p1=frame()["p1"].where(frame().index != 4, 1.7)),
         {},
         r"'p1' holds 1 scores outside \[0, 1\] \(row 5: 1.7\)",
     ),
-    "text for a score": (lambda: changed(p1=["high"] * 240), {}, r"column 'p1', row 1: 'high' is not a number"),
-    "a third label": (lambda: changed(y=2), {}, r"'y', row 1: label 2 of task 'effusion' is not 0, 1, -1 or blank"),
+    "text for a score": (
+        lambda: changed(p1=["high"] * 240),
+        {},
+        r"column 'p1', row 1: 'high' is not a number",
+    ),
+    "a third label": (
+        lambda: changed(y=2),
+        {},
+        r"'y', row 1: label 2 of task 'effusion' is not 0, 1, -1 or blank",
+    ),
     "patient in two splits": (
         lambda: changed(pid=["same"] * 240),
         {},
         r"1 patients are in several splits, e.g. 'same' in \['dev', 'test'\]",
     ),
     "patients of train in test": (
-        lambda: changed(pid=[f"p{i // 2}" for i in range(240)], fold=["train", "test", "train", "dev"] * 60),
+        lambda: changed(
+            pid=[f"p{i // 2}" for i in range(240)], fold=["train", "test", "train", "dev"] * 60
+        ),
         {},
         r"table.csv: 120 patients are in several splits, e.g. 'p0' in \['test', 'train'\]; split by patient",
     ),
@@ -187,17 +221,41 @@ ERRORS = {
         {},
         r"column 'image', row 7: the cell is empty; give every row its example",
     ),
-    "empty method": (lambda: changed(model=blank("model", 2, " ")), {}, r"column 'model', row 3: the cell is empty; .* its reconstructor"),
+    "empty method": (
+        lambda: changed(model=blank("model", 2, " ")),
+        {},
+        r"column 'model', row 3: the cell is empty; .* its reconstructor",
+    ),
     "empty level": (
         lambda: changed(dose=8.0).assign(dose=lambda t: t["dose"].where(t.index != 4)),
         {"level": "dose"},
         r"column 'dose', row 5: the cell holds no finite number; give every row its level",
     ),
-    "empty seed": (lambda: changed(run=[1.0, np.nan] * 120), {"seed": "run"}, r"column 'run', row 2: .* no finite number.* its seed"),
-    "half a seed": (lambda: changed(run=1.5), {"seed": "run"}, r"column 'run', row 1: a seed is a whole number"),
-    "empty constant": (frame, {"level": {"value": None}}, r"mapping 'level', row 1: the cell holds no finite number"),
-    "tasks as a list": (frame, {"tasks": ["effusion"]}, r"mapping 'tasks' must hold 'name: entry' pairs, got \['effusion'\]"),
-    "attributes as a list": (frame, {"attributes": ["Sex"]}, r"mapping 'attributes' must hold 'name: entry' pairs"),
+    "empty seed": (
+        lambda: changed(run=[1.0, np.nan] * 120),
+        {"seed": "run"},
+        r"column 'run', row 2: .* no finite number.* its seed",
+    ),
+    "half a seed": (
+        lambda: changed(run=1.5),
+        {"seed": "run"},
+        r"column 'run', row 1: a seed is a whole number",
+    ),
+    "empty constant": (
+        frame,
+        {"level": {"value": None}},
+        r"mapping 'level', row 1: the cell holds no finite number",
+    ),
+    "tasks as a list": (
+        frame,
+        {"tasks": ["effusion"]},
+        r"mapping 'tasks' must hold 'name: entry' pairs, got \['effusion'\]",
+    ),
+    "attributes as a list": (
+        frame,
+        {"attributes": ["Sex"]},
+        r"mapping 'attributes' must hold 'name: entry' pairs",
+    ),
     "groups as a list": (
         frame,
         {"attributes": {"sex": {"column": "Sex", "groups": ["F"]}}},
@@ -208,13 +266,41 @@ ERRORS = {
         {"attributes": {"sex": {"column": "Sex", "groups": {"Female": "F", "Male": ["M", "F"]}}}},
         r"attributes.sex.groups puts one value into two groups",
     ),
-    "a column as a list": (frame, {"split": ["fold"]}, r"no column \['fold'\], which the mapping names for split"),
-    "number for a name": (frame, {"attributes": {1: "Sex"}}, r"mapping 'attributes' has the name 1; names are text"),
-    "attribute named split": (frame, {"attributes": {"split": "Sex"}}, r"attributes.split: this name is taken; choose one"),
-    "attribute named level": (frame, {"attributes": {"level": "Sex"}}, r"attributes.level: this name is taken"),
-    "attribute named as a task": (frame, {"attributes": {"effusion": "Sex"}}, r"attributes.effusion: this name is taken"),
-    "attribute named as a task's column": (frame, {"attributes": {"a__b": "Sex"}}, r"attributes.a__b: .* choose one without '__'"),
-    "task named split": (frame, {"tasks": {"split": MAPPING["tasks"]["effusion"]}}, r"tasks.split: this name is taken"),
+    "a column as a list": (
+        frame,
+        {"split": ["fold"]},
+        r"no column \['fold'\], which the mapping names for split",
+    ),
+    "number for a name": (
+        frame,
+        {"attributes": {1: "Sex"}},
+        r"mapping 'attributes' has the name 1; names are text",
+    ),
+    "attribute named split": (
+        frame,
+        {"attributes": {"split": "Sex"}},
+        r"attributes.split: this name is taken; choose one",
+    ),
+    "attribute named level": (
+        frame,
+        {"attributes": {"level": "Sex"}},
+        r"attributes.level: this name is taken",
+    ),
+    "attribute named as a task": (
+        frame,
+        {"attributes": {"effusion": "Sex"}},
+        r"attributes.effusion: this name is taken",
+    ),
+    "attribute named as a task's column": (
+        frame,
+        {"attributes": {"a__b": "Sex"}},
+        r"attributes.a__b: .* choose one without '__'",
+    ),
+    "task named split": (
+        frame,
+        {"tasks": {"split": MAPPING["tasks"]["effusion"]}},
+        r"tasks.split: this name is taken",
+    ),
     "bad aggregation": (
         frame,
         {"tasks": {"a": {**MAPPING["tasks"]["effusion"], "aggregation": "medain"}}},
@@ -230,19 +316,59 @@ ERRORS = {
         {"attributes": {"sex": {"column": "Sex", "reference": "W"}}},
         r"attributes.sex.reference must be among its groups \('F', 'M', 'm'\), got 'W'",
     ),
-    "bad cut": (frame, {"attributes": {"age": {"column": "Age", "cut": "old"}}}, r"attributes.age.cut must be a number"),
-    "bad image metric": (frame, {"image_metrics": {"mse": "p0"}}, r"mapping 'image_metrics' has unknown keys \['mse'\]"),
-    "contradicting rows": (lambda: changed(image=["one"] * 240), {}, r"239 rows repeat an example with other values, e.g. 'one'"),
-    "constant label": (lambda: changed(y=1), {}, r"no task can be assessed: the test labels of \['effusion'\] are constant"),
+    "bad cut": (
+        frame,
+        {"attributes": {"age": {"column": "Age", "cut": "old"}}},
+        r"attributes.age.cut must be a number",
+    ),
+    "bad image metric": (
+        frame,
+        {"image_metrics": {"mse": "p0"}},
+        r"mapping 'image_metrics' has unknown keys \['mse'\]",
+    ),
+    "contradicting rows": (
+        lambda: changed(image=["one"] * 240),
+        {},
+        r"239 rows repeat an example with other values, e.g. 'one'",
+    ),
+    "constant label": (
+        lambda: changed(y=1),
+        {},
+        r"no task can be assessed: the test labels of \['effusion'\] are constant",
+    ),
     "no test rows": (lambda: changed(fold="dev"), {}, r"no test row is left"),
     "unknown key": (frame, {"task": {}}, r"mapping has unknown keys \['task'\]"),
-    "unknown task key": (frame, {"tasks": {"a": {"lable": "y"}}}, r"tasks.a has unknown keys \['lable'\]"),
-    "task without columns": (frame, {"tasks": {"a": {"label": "y"}}}, r"tasks.a lacks \['reconstructed'\]"),
-    "bad kind": (frame, {"tasks": {"a": {"label": "y", "reconstructed": "p1", "kind": "regression"}}}, r"tasks.a.kind must be"),
-    "bad constant": (frame, {"level": {"constant": 8}}, r"mapping 'level' must be a column name or \{value: constant\}"),
-    "level of no modality": (frame, {"modality": None}, r"mapping has 'level' but no 'modality', which says what levels are"),
+    "unknown task key": (
+        frame,
+        {"tasks": {"a": {"lable": "y"}}},
+        r"tasks.a has unknown keys \['lable'\]",
+    ),
+    "task without columns": (
+        frame,
+        {"tasks": {"a": {"label": "y"}}},
+        r"tasks.a lacks \['reconstructed'\]",
+    ),
+    "bad kind": (
+        frame,
+        {"tasks": {"a": {"label": "y", "reconstructed": "p1", "kind": "regression"}}},
+        r"tasks.a.kind must be",
+    ),
+    "bad constant": (
+        frame,
+        {"level": {"constant": 8}},
+        r"mapping 'level' must be a column name or \{value: constant\}",
+    ),
+    "level of no modality": (
+        frame,
+        {"modality": None},
+        r"mapping has 'level' but no 'modality', which says what levels are",
+    ),
     "bad modality": (frame, {"modality": "ct"}, r"'modality' must be 'xray' or 'mri', got 'ct'"),
-    "one split twice": (frame, {"split": {"column": "fold", "val": "dev", "test": ["dev", "test"]}}, r"takes 'dev' for val and for test"),
+    "one split twice": (
+        frame,
+        {"split": {"column": "fold", "val": "dev", "test": ["dev", "test"]}},
+        r"takes 'dev' for val and for test",
+    ),
     "split without column": (frame, {"split": {"val": ["dev"]}}, r"mapping 'split' needs 'column'"),
 }
 
@@ -277,12 +403,17 @@ def test_exclusions_are_counted(tmp_path):
         "test rows without a group of sex are left out of its gaps": 10,
         "attribute site was left out: its test rows hold ['unet'], and a gap needs two": 160,
     }
-    assert ([t.name for t in spec.tasks], [a.name for a in spec.attributes]) == (["effusion"], ["sex", "age"])
+    assert ([t.name for t in spec.tasks], [a.name for a in spec.attributes]) == (
+        ["effusion"],
+        ["sex", "age"],
+    )
     assert len(read) == 235
 
 
 def test_exclusions_warn(tmp_path):
-    with pytest.warns(UserWarning, match=r"uncertain labels \(-1\) of effusion count as unknown \(1\)"):
+    with pytest.warns(
+        UserWarning, match=r"uncertain labels \(-1\) of effusion count as unknown \(1\)"
+    ):
         read_table(saved(tmp_path, changed(y=frame()["y"].where(frame().index != 0, -1))), MAPPING)
 
 
@@ -309,7 +440,9 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
     with pytest.raises(ValueError, match=r"latin.yaml is not YAML"):
         read_table(saved(tmp_path, frame()), tmp_path / "latin.yaml")
-    with pytest.raises(ValueError, match="a mapping is a dictionary or the path of a YAML file, got list"):
+    with pytest.raises(
+        ValueError, match="a mapping is a dictionary or the path of a YAML file, got list"
+    ):
         read_table(saved(tmp_path, frame()), ["tasks"])
     with pytest.raises(ValueError, match=r"rowless.parquet holds no rows"):
         read_table(saved(tmp_path, frame().iloc[:0], "rowless.parquet"), MAPPING)
@@ -321,8 +454,18 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_options_of_a_mapping():
-    assert options_of({"options": {"threshold_rule": "fixed", "threshold_value": 0.4, "conventions": ["worst_case"]}}).conventions == ("worst_case",)
-    assert options_of({"options": {"intersections": [["sex", "age"]]}}).intersections == (("sex", "age"),)
+    assert options_of(
+        {
+            "options": {
+                "threshold_rule": "fixed",
+                "threshold_value": 0.4,
+                "conventions": ["worst_case"],
+            }
+        }
+    ).conventions == ("worst_case",)
+    assert options_of({"options": {"intersections": [["sex", "age"]]}}).intersections == (
+        ("sex", "age"),
+    )
     with pytest.raises(ValueError, match=r"mapping 'options'.*'treshold'"):
         options_of({"options": {"treshold": 1}})
     with pytest.raises(ValueError, match="mapping 'options' must hold 'name: entry' pairs"):
@@ -330,7 +473,14 @@ def test_options_of_a_mapping():
 
 
 def test_our_own_table_needs_no_mapping(tmp_path):
-    spec = CohortSpec("c", "C", "mri", (Task("a", "classification"),), (), DegradationSpec("mri_radial", (8.0,), 8.0))
+    spec = CohortSpec(
+        "c",
+        "C",
+        "mri",
+        (Task("a", "classification"),),
+        (),
+        DegradationSpec("mri_radial", (8.0,), 8.0),
+    )
     write_predictions(tmp_path / "own.parquet", pd.DataFrame({"example_id": ["b", "a"]}), spec)
     table, found = read_table(tmp_path / "own.parquet")
     assert (table["example_id"].tolist(), found) == (["a", "b"], spec)

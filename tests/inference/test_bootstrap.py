@@ -53,9 +53,13 @@ def test_replicates_are_distributed_as_resampling_by_hand(unit):
     expected = plain_replicates(data, unit, 1500, 0)
     if unit == "image":
         cells = counts.image_counts(o[None], r[None], y[None], g[None], groups=GROUPS)
-        sums = bootstrap._images_to_sums(jnp.asarray(bootstrap.resample_images(cells, KEY, replicates=1500)))
+        sums = bootstrap._images_to_sums(
+            jnp.asarray(bootstrap.resample_images(cells, KEY, replicates=1500))
+        )
     else:
-        table = counts.patient_counts(o[None], r[None], y[None], g[None], who, patients=PATIENTS, groups=GROUPS)
+        table = counts.patient_counts(
+            o[None], r[None], y[None], g[None], who, patients=PATIENTS, groups=GROUPS
+        )
         sums = bootstrap.resample_units(table, KEY, replicates=1500)
     pair = bootstrap.decision_statistics(sums)["eodd"]
     found = np.asarray(pair.reconstructed - pair.original)[:, 0]
@@ -93,11 +97,24 @@ def test_bca_and_percentile_match_scipy():
     value = rng.exponential(size=PATIENTS) ** 2
     zero = np.zeros(PATIENTS)
     for method, name in (("bca", "BCa"), ("percentile", "percentile")):
-        ours = bootstrap_means(zero, value, zero.astype(int), np.arange(PATIENTS), KEY, groups=2, replicates=4000, method=method)["overall"]
-        theirs = stats.bootstrap((value,), np.mean, n_resamples=20000, method=name, rng=np.random.default_rng(0))
+        ours = bootstrap_means(
+            zero,
+            value,
+            zero.astype(int),
+            np.arange(PATIENTS),
+            KEY,
+            groups=2,
+            replicates=4000,
+            method=method,
+        )["overall"]
+        theirs = stats.bootstrap(
+            (value,), np.mean, n_resamples=20000, method=name, rng=np.random.default_rng(0)
+        )
         width = theirs.confidence_interval.high - theirs.confidence_interval.low
         assert ours.change.ci_low == pytest.approx(theirs.confidence_interval.low, abs=0.04 * width)
-        assert ours.change.ci_high == pytest.approx(theirs.confidence_interval.high, abs=0.04 * width)
+        assert ours.change.ci_high == pytest.approx(
+            theirs.confidence_interval.high, abs=0.04 * width
+        )
         assert ours.change.std_error == pytest.approx(theirs.standard_error, rel=0.05)
         assert ours.change.value == pytest.approx(value.mean(), rel=1e-5)
 
@@ -113,7 +130,9 @@ def test_jackknife_acceleration_by_cell_equals_by_image():
     values = np.array(left)
     for which, series in enumerate((values[:, 0], values[:, 1], values[:, 1] - values[:, 0])):
         d = series.mean() - series
-        assert float(fast[which][0]) == pytest.approx((d**3).sum() / (6 * (d**2).sum() ** 1.5), abs=1e-4)
+        assert float(fast[which][0]) == pytest.approx(
+            (d**3).sum() / (6 * (d**2).sum() ** 1.5), abs=1e-4
+        )
 
 
 def test_point_values_and_shapes():
@@ -128,15 +147,21 @@ def test_point_values_and_shapes():
     assert found["eodd"].change.value[1] == 0
     assert found["eodd"].p_two_sided[1] == 1
     assert found["eodd"].p_one_tailed[1] == 1
-    by_image = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS, replicates=100, resample="image")
-    assert by_image["eodd"].change.value == pytest.approx(float(found["eodd"].change.value[0]), abs=1e-6)
+    by_image = bootstrap_decisions(
+        o, r, y, g, who, KEY, groups=GROUPS, replicates=100, resample="image"
+    )
+    assert by_image["eodd"].change.value == pytest.approx(
+        float(found["eodd"].change.value[0]), abs=1e-6
+    )
 
 
 def test_key_rows_and_devices():
     data = draw(4)
     order = np.random.default_rng(0).permutation(len(data[0]))
     first = bootstrap_decisions(*data, KEY, groups=GROUPS, replicates=100)["eodd"]
-    again = bootstrap_decisions(*(a[order] for a in data), KEY, groups=GROUPS, replicates=100)["eodd"]
+    again = bootstrap_decisions(*(a[order] for a in data), KEY, groups=GROUPS, replicates=100)[
+        "eodd"
+    ]
     other = bootstrap_decisions(*data, jax.random.key(4), groups=GROUPS, replicates=100)["eodd"]
     assert first.change.ci_low == pytest.approx(float(again.change.ci_low), abs=1e-6)
     assert first.change.std_error != other.change.std_error
@@ -147,8 +172,12 @@ def test_key_rows_and_devices():
 
 def test_clustered_images_widen_the_patient_interval():
     o, r, y, g, who = (np.repeat(a, 4) for a in draw(5))
-    by_patient = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS, replicates=400)["rates"].change.std_error
-    by_image = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS, replicates=400, resample="image")["rates"].change.std_error
+    by_patient = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS, replicates=400)[
+        "rates"
+    ].change.std_error
+    by_image = bootstrap_decisions(
+        o, r, y, g, who, KEY, groups=GROUPS, replicates=400, resample="image"
+    )["rates"].change.std_error
     assert np.median(by_patient / by_image) > 1.6
 
 
@@ -164,9 +193,15 @@ def test_means_gaps_and_undefined_values():
     mean = np.array([after[known & (group == g)].mean() for g in range(3)])
     np.testing.assert_allclose(found["mean"].reconstructed.value, mean, atol=1e-6)
     assert found["delta"].reconstructed.value == pytest.approx(np.ptp(mean), abs=1e-6)
-    assert found["ser"].reconstructed.value == pytest.approx((1 - mean).max() / (1 - mean).min(), abs=1e-5)
+    assert found["ser"].reconstructed.value == pytest.approx(
+        (1 - mean).max() / (1 - mean).min(), abs=1e-5
+    )
     assert found["overall"].change.value == pytest.approx((after - before)[known].mean(), abs=1e-6)
-    assert found["overall"].change.ci_low < found["overall"].change.value < found["overall"].change.ci_high
+    assert (
+        found["overall"].change.ci_low
+        < found["overall"].change.value
+        < found["overall"].change.ci_high
+    )
 
 
 def test_a_group_that_does_not_exist_is_undefined_not_zero():
@@ -182,7 +217,9 @@ def test_a_group_that_does_not_exist_is_undefined_not_zero():
 
 def test_p_values_count_replicates():
     drawn = jnp.array([[-1.0], [0.5], [1.0], [2.0]])
-    found = summarise((jnp.zeros(1), jnp.ones(1)), (jnp.zeros((4, 1)), drawn), None, 0.05, "percentile")
+    found = summarise(
+        (jnp.zeros(1), jnp.ones(1)), (jnp.zeros((4, 1)), drawn), None, 0.05, "percentile"
+    )
     assert float(found.p_one_tailed[0]) == 0.25
     assert float(found.p_two_sided[0]) == pytest.approx(min(1, 2 * 2 / 5))
 
@@ -203,7 +240,9 @@ def test_an_interval_needs_half_of_the_replicates():
 
 
 def test_the_bias_correction_lowers_the_interval_of_a_maximum():
-    drawn = np.abs(np.random.default_rng(1).normal(0.02, 0.05, (4000, 1)))  # a gap whose replicates are mostly larger than observed
+    drawn = np.abs(
+        np.random.default_rng(1).normal(0.02, 0.05, (4000, 1))
+    )  # a gap whose replicates are mostly larger than observed
     found = estimate(np.array([0.02]), drawn, None, 0.05, "bca")
     assert found.ci_low[0] < 0.02 < found.ci_high[0]
     assert found.ci_low[0] <= np.quantile(drawn, 0.025)
@@ -224,7 +263,12 @@ def test_gap_statistics_agree_with_gaps():
 
 @pytest.mark.parametrize(
     ("option", "value", "text"),
-    [("replicates", 1, "at least 2"), ("alpha", 0.0, "alpha"), ("resample", "slice", "'patient' or 'image'"), ("method", "t", "'bca'")],
+    [
+        ("replicates", 1, "at least 2"),
+        ("alpha", 0.0, "alpha"),
+        ("resample", "slice", "'patient' or 'image'"),
+        ("method", "t", "'bca'"),
+    ],
 )
 def test_refusals(option, value, text):
     with pytest.raises(ValueError, match=text):

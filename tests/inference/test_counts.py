@@ -44,7 +44,9 @@ def test_patient_counts_match_a_loop_and_sum_to_the_image_counts():
     total = np.asarray(counts.patient_counts(o, r, y, g, patient, patients=9, groups=3)).sum(0)
     cells = np.asarray(counts.image_counts(o, r, y, g, groups=3))
     np.testing.assert_array_equal(total[..., 0], cells.sum((-2, -1)))
-    np.testing.assert_array_equal(total[..., 2] - total[..., 1], cells[..., 0, 1] - cells[..., 1, 0])
+    np.testing.assert_array_equal(
+        total[..., 2] - total[..., 1], cells[..., 0, 1] - cells[..., 1, 0]
+    )
 
 
 def test_labels_can_be_a_subset():
@@ -57,7 +59,9 @@ def test_labels_can_be_a_subset():
 def test_groups_beyond_the_last_are_left_out():
     o, r, y, g, _ = draw(3)
     few = np.asarray(counts.image_counts(o, r, y, g, groups=2))
-    np.testing.assert_array_equal(few, np.asarray(counts.image_counts(o, r, y, g, groups=3))[:, :, :2])
+    np.testing.assert_array_equal(
+        few, np.asarray(counts.image_counts(o, r, y, g, groups=3))[:, :, :2]
+    )
 
 
 def test_patient_means_and_totals_match_a_loop():
@@ -65,15 +69,22 @@ def test_patient_means_and_totals_match_a_loop():
     value = rng.normal(size=(2, 40))
     value[1, 6] = np.nan
     group, patient = rng.integers(-1, 2, (2, 40)), rng.integers(0, 5, 40)
-    mean, present = (np.asarray(a)[:, :, 0] for a in counts.patient_means(value, group, patient, patients=5, groups=2))
+    mean, present = (
+        np.asarray(a)[:, :, 0]
+        for a in counts.patient_means(value, group, patient, patients=5, groups=2)
+    )
     total = np.asarray(counts.patient_totals(np.nan_to_num(value), patient, patients=5))
     for p in range(5):
         for k in range(2):
-            assert total[p, k] == pytest.approx(np.nan_to_num(value[k])[patient == p].sum(), abs=1e-5)
+            assert total[p, k] == pytest.approx(
+                np.nan_to_num(value[k])[patient == p].sum(), abs=1e-5
+            )
             for g in range(2):
                 rows = (patient == p) & (group[k] == g) & np.isfinite(value[k])
                 assert present[p, k, g] == rows.any()
-                assert mean[p, k, g] == pytest.approx(value[k][rows].mean() if rows.any() else 0, abs=1e-6)
+                assert mean[p, k, g] == pytest.approx(
+                    value[k][rows].mean() if rows.any() else 0, abs=1e-6
+                )
 
 
 def test_patients_are_numbered_by_name_and_keyed_by_it():
@@ -81,7 +92,9 @@ def test_patients_are_numbered_by_name_and_keyed_by_it():
     np.testing.assert_array_equal(who.codes, [1, 0, 1, 2])
     assert who.total == 3
     np.testing.assert_array_equal(who.digest[0], example_digest("a"))
-    np.testing.assert_array_equal(counts.index_patients(np.array([7, 7, 12])).digest[1], example_digest("7"))
+    np.testing.assert_array_equal(
+        counts.index_patients(np.array([7, 7, 12])).digest[1], example_digest("7")
+    )
 
 
 def test_align_broadcasts_and_refuses():

@@ -28,7 +28,9 @@ def quadratic(scores, label):
     """DeLong's covariance by the defining double loop, float64."""
     v10, v01, area = [], [], []
     for s in scores:
-        kernel = (s[label == 1][:, None] > s[label == 0][None]) + 0.5 * (s[label == 1][:, None] == s[label == 0][None])
+        kernel = (s[label == 1][:, None] > s[label == 0][None]) + 0.5 * (
+            s[label == 1][:, None] == s[label == 0][None]
+        )
         v10.append(kernel.mean(1))
         v01.append(kernel.mean(0))
         area.append(kernel.mean())
@@ -44,8 +46,12 @@ def test_covariance_matches_the_quadratic_reference(ties):
         np.testing.assert_allclose([found.original, found.reconstructed], area, rtol=1e-12)
         np.testing.assert_allclose(found.covariance, covariance, rtol=1e-10)
         contrast = np.array([-1, 1])
-        assert float(found.std_error) == pytest.approx(np.sqrt(contrast @ covariance @ contrast), rel=1e-10)
-    single = delong_change(first.astype(np.float32), second.astype(np.float32), label, np.ones(SIZE, bool))
+        assert float(found.std_error) == pytest.approx(
+            np.sqrt(contrast @ covariance @ contrast), rel=1e-10
+        )
+    single = delong_change(
+        first.astype(np.float32), second.astype(np.float32), label, np.ones(SIZE, bool)
+    )
     np.testing.assert_allclose(single.covariance, covariance, rtol=2e-4)
 
 
@@ -54,7 +60,9 @@ def test_reference_auroc_and_scikit_learn():
     assert float(auroc(s, y)) == pytest.approx(0.8872971824295608, abs=1e-6)
     metrics = pytest.importorskip("sklearn.metrics")
     first, _, label = draw(2, True)
-    assert float(auroc(first, label)) == pytest.approx(metrics.roc_auc_score(label, first), abs=1e-6)
+    assert float(auroc(first, label)) == pytest.approx(
+        metrics.roc_auc_score(label, first), abs=1e-6
+    )
 
 
 def test_mask_equals_leaving_out():
@@ -82,7 +90,9 @@ def test_one_class_is_undefined():
     found = delong_change(first, second, np.ones(SIZE), np.ones(SIZE, bool))
     assert np.isnan(found.change)
     assert np.isnan(found.std_error)
-    assert np.all(np.asarray(paired_influences(first, second, np.ones(SIZE), np.ones(SIZE, bool))[2]) == 0)
+    assert np.all(
+        np.asarray(paired_influences(first, second, np.ones(SIZE), np.ones(SIZE, bool))[2]) == 0
+    )
 
 
 def test_extremes():
@@ -99,7 +109,9 @@ def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
     weight = np.random.default_rng(0).integers(0, 4, (3, SIZE)).astype(np.uint8)
     found = weighted_auroc(first, label, weight)
     for row, value in zip(weight, found):
-        assert value == pytest.approx(metrics.roc_auc_score(np.repeat(label, row), np.repeat(first, row)), abs=1e-9)
+        assert value == pytest.approx(
+            metrics.roc_auc_score(np.repeat(label, row), np.repeat(first, row)), abs=1e-9
+        )
     assert np.isnan(weighted_auroc(first, np.ones(SIZE), weight)).all()
     assert np.isnan(weighted_auroc(np.zeros(0), np.zeros(0), np.zeros((2, 0)))).all()
 
@@ -107,15 +119,25 @@ def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
 def test_bootstrap_error_agrees_with_delong():
     first, second, label = draw(7)
     group = np.arange(SIZE) % 2
-    found = bootstrap_auroc(first, second, label, group, np.arange(SIZE), KEY, groups=2, replicates=800)
+    found = bootstrap_auroc(
+        first, second, label, group, np.arange(SIZE), KEY, groups=2, replicates=800
+    )
     exact = delong_change(first, second, label, np.ones(SIZE, bool))
     assert found["overall"].change.value == pytest.approx(float(exact.change), abs=1e-6)
     assert found["overall"].change.std_error == pytest.approx(float(exact.std_error), rel=0.12)
-    assert found["overall"].change.ci_low < found["overall"].change.value < found["overall"].change.ci_high
+    assert (
+        found["overall"].change.ci_low
+        < found["overall"].change.value
+        < found["overall"].change.ci_high
+    )
     for g in (0, 1):
         rows = group == g
-        assert found["auroc"].original.value[g] == pytest.approx(float(auroc(first, label, rows)), abs=1e-6)
-    assert found["gap"].original.value == pytest.approx(np.ptp(found["auroc"].original.value), abs=1e-6)
+        assert found["auroc"].original.value[g] == pytest.approx(
+            float(auroc(first, label, rows)), abs=1e-6
+        )
+    assert found["gap"].original.value == pytest.approx(
+        np.ptp(found["auroc"].original.value), abs=1e-6
+    )
 
 
 def test_bootstrap_by_patient_is_wider_for_repeated_images_and_batches():
@@ -124,8 +146,12 @@ def test_bootstrap_by_patient_is_wider_for_repeated_images_and_batches():
     data = [np.repeat(a, 3) for a in (first, second, label)]
     group = np.zeros(3 * SIZE, int)
     batch = np.stack([data[1], data[0]])
-    by_patient = bootstrap_auroc(data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300)["overall"]
-    by_image = bootstrap_auroc(data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300, resample="image")["overall"]
+    by_patient = bootstrap_auroc(
+        data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300
+    )["overall"]
+    by_image = bootstrap_auroc(
+        data[0], batch, data[2], group, patient, KEY, groups=1, replicates=300, resample="image"
+    )["overall"]
     assert by_patient.change.std_error[0] > 1.4 * by_image.change.std_error[0]
     assert by_patient.change.value[1] == 0
     assert by_patient.p_two_sided[1] == 1

@@ -1,4 +1,6 @@
-"""The difference-in-differences test against a plain float64 re-implementation, its mathematics and its null distribution."""
+"""The difference-in-differences test against a plain float64 re-implementation, its mathematics and
+its null distribution.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_t
 KEY = jax.random.key(7)
 
 
-def simulate(seed=0, patients=120, images=3, groups=3, flip=0.2, prevalence=0.4, harm=0.0, patient_effect=True):
+def simulate(
+    seed=0,
+    patients=120,
+    images=3,
+    groups=3,
+    flip=0.2,
+    prevalence=0.4,
+    harm=0.0,
+    patient_effect=True,
+):
     rng = np.random.default_rng(seed)
     count = rng.permutation(np.arange(patients) % images + 1)
     who = np.repeat(np.arange(patients), count)
@@ -29,7 +40,9 @@ def simulate(seed=0, patients=120, images=3, groups=3, flip=0.2, prevalence=0.4,
 
 
 def plain_statistics(s, n, usable, weights):
-    """D, v, Dbar and T with label weights from lists of per-label, per-group patient vectors, in float64."""
+    """D, v, Dbar and T with label weights from lists of per-label, per-group patient vectors, in
+    float64.
+    """
     change, variance, centre, total = {}, {}, {}, 0.0
     for y in sorted({k[0] for k in usable}):
         cells = [k for k in usable if k[0] == y]
@@ -56,8 +69,12 @@ def plain_test(o, r, y, g, patient, signs, min_patients, weights):
     for label in weights:
         for group in sorted({int(x) for x in g if x >= 0}):
             rows = (y == label) & (g == group) & np.isfinite(o) & np.isfinite(r)
-            s[label, group] = np.array([(r - o)[rows & (code == p)].sum() for p in range(len(names))])
-            n[label, group] = np.array([(rows & (code == p)).sum() for p in range(len(names))], float)
+            s[label, group] = np.array(
+                [(r - o)[rows & (code == p)].sum() for p in range(len(names))]
+            )
+            n[label, group] = np.array(
+                [(rows & (code == p)).sum() for p in range(len(names))], float
+            )
     usable = [k for k in s if (n[k] > 0).sum() >= min_patients]
     usable = [k for k in usable if sum(j[0] == k[0] for j in usable) >= 2]
     change, variance, centre, observed = plain_statistics(s, n, usable, weights)
@@ -71,7 +88,9 @@ def plain_test(o, r, y, g, patient, signs, min_patients, weights):
 
 def signs_of(patient, flips, key=KEY):
     digest = counts.index_patients(patient).digest
-    blocks = [np.asarray(signflip.sign_block(key, digest, b)) for b in range(-(-flips // signflip.BLOCK))]
+    blocks = [
+        np.asarray(signflip.sign_block(key, digest, b)) for b in range(-(-flips // signflip.BLOCK))
+    ]
     return np.concatenate(blocks)[:flips].astype(np.float64)
 
 
@@ -83,7 +102,12 @@ def test_matches_plain_float64(seed, weights):
     data[2][9] = np.nan
     data[3][11] = -1
     plain = plain_test(*data, signs_of(data[4], 199), 15, weights)
-    labels, options = tuple(weights), dict(flips=199, min_patients=15, labels=tuple(weights), label_weights=tuple(weights.values()))
+    labels, options = (
+        tuple(weights),
+        dict(
+            flips=199, min_patients=15, labels=tuple(weights), label_weights=tuple(weights.values())
+        ),
+    )
     with jax.enable_x64(True):
         exact = did_test(*data, KEY, groups=3, **options)
     single = did_test(*data, KEY, groups=3, **options)
@@ -99,11 +123,18 @@ def test_matches_plain_float64(seed, weights):
 
 def test_a_missed_finding_weighs_twice_a_false_alarm_by_default():
     data = simulate(2, harm=0.2)
-    found = {w: did_test(*data, KEY, groups=3, flips=199, label_weights=w) for w in (None, (0.5, 1.0), (1.0, 1.0), (1.0, 2.0))}
+    found = {
+        w: did_test(*data, KEY, groups=3, flips=199, label_weights=w)
+        for w in (None, (0.5, 1.0), (1.0, 1.0), (1.0, 2.0))
+    }
     alone = [did_test(*data, KEY, groups=3, flips=199, labels=(y,)) for y in (0, 1)]
     assert found[None].statistic == found[0.5, 1.0].statistic
-    assert found[None].statistic == pytest.approx(0.5 * alone[0].statistic + alone[1].statistic, rel=1e-5)
-    assert found[1.0, 1.0].statistic == pytest.approx(alone[0].statistic + alone[1].statistic, rel=1e-5)
+    assert found[None].statistic == pytest.approx(
+        0.5 * alone[0].statistic + alone[1].statistic, rel=1e-5
+    )
+    assert found[1.0, 1.0].statistic == pytest.approx(
+        alone[0].statistic + alone[1].statistic, rel=1e-5
+    )
     assert found[1.0, 2.0].p_value == found[None].p_value
     for name in ("deviation", "std_error", "ci_low", "ci_high", "cell_p", "critical"):
         np.testing.assert_array_equal(getattr(found[None], name), getattr(found[1.0, 1.0], name))
@@ -111,7 +142,10 @@ def test_a_missed_finding_weighs_twice_a_false_alarm_by_default():
 
 def test_a_label_alone_has_the_same_p_whatever_its_weight():
     data = simulate(2, harm=0.1)
-    first, second = (did_test(*data, KEY, groups=3, flips=199, labels=(1,), label_weights=w) for w in (None, (0.3,)))
+    first, second = (
+        did_test(*data, KEY, groups=3, flips=199, labels=(1,), label_weights=w)
+        for w in (None, (0.3,))
+    )
     assert first.p_value == second.p_value
     assert second.statistic == pytest.approx(0.3 * float(first.statistic), rel=1e-5)
 
@@ -122,11 +156,17 @@ def test_max_t_interval_is_the_quantile_of_the_largest_studentised_deviation():
     assert result.estimable.all()
     o, r, y, g, patient = data
     who = counts.index_patients(patient)
-    table = np.asarray(counts.patient_counts(o[None], r[None], y[None], g[None], who.codes, patients=who.total, groups=3))[:, 0]
+    table = np.asarray(
+        counts.patient_counts(
+            o[None], r[None], y[None], g[None], who.codes, patients=who.total, groups=3
+        )
+    )[:, 0]
     s, n = (table[..., 2] - table[..., 1]).astype(float), table[..., 0].astype(float)
     largest = []
     for w in signs_of(patient, 199):
-        a = result.pooled[None, :, None] * n + w[:, None, None] * (s - result.pooled[None, :, None] * n)
+        a = result.pooled[None, :, None] * n + w[:, None, None] * (
+            s - result.pooled[None, :, None] * n
+        )
         d = a.sum(0) / n.sum(0)
         e2 = ((a - d * n) ** 2).sum(0)
         size = (n > 0).sum(0)
@@ -137,7 +177,9 @@ def test_max_t_interval_is_the_quantile_of_the_largest_studentised_deviation():
         largest.append(np.max(np.abs(d - bar[:, None]) / se))
     critical = np.sort(largest)[int(np.ceil(0.95 * 200)) - 1]
     assert result.critical == pytest.approx(critical, rel=1e-4)
-    np.testing.assert_allclose(result.ci_high - result.deviation, critical * result.std_error, rtol=1e-4)
+    np.testing.assert_allclose(
+        result.ci_high - result.deviation, critical * result.std_error, rtol=1e-4
+    )
     size = np.abs(result.deviation) / result.std_error
     share = (1 + (np.array(largest)[:, None, None] * (1 + 1e-5) >= size).sum(0)) / 200
     np.testing.assert_allclose(result.cell_p, share, atol=6e-3)
@@ -164,7 +206,9 @@ def test_more_draws_extend_the_same_signs_and_a_patient_keeps_its_sign_elsewhere
     block = np.asarray(signflip.sign_block(KEY, digest, 3))
     assert set(np.unique(block)) == {-1.0, 1.0}
     swapped = counts.index_patients(["z", "c"]).digest
-    np.testing.assert_array_equal(np.asarray(signflip.sign_block(KEY, swapped, 3))[:, 0], block[:, 2])
+    np.testing.assert_array_equal(
+        np.asarray(signflip.sign_block(KEY, swapped, 3))[:, 0], block[:, 2]
+    )
     many = np.asarray(signflip.sign_block(KEY, counts.index_patients(range(500)).digest, 0))
     assert abs(many.mean()) < 4 / np.sqrt(many.size)
     assert np.abs(np.corrcoef(many[:, :40].T) - np.eye(40)).max() < 0.35
@@ -209,7 +253,9 @@ def test_everything_changing_alike_is_p_one():
 
 def test_perfect_separation_is_significant():
     _, _, y, g, patient = simulate(9, groups=2)
-    result = did_test(np.ones(len(y)), np.where(g == 0, 1.0, 0.0), y, g, patient, KEY, groups=2, flips=199)
+    result = did_test(
+        np.ones(len(y)), np.where(g == 0, 1.0, 0.0), y, g, patient, KEY, groups=2, flips=199
+    )
     assert result.p_value <= 2 / 200
     np.testing.assert_allclose(result.change, [[0, -1], [0, -1]], atol=1e-6)
 
@@ -235,7 +281,9 @@ def test_a_lonely_group_is_not_estimable():
     assert np.isnan(result.p_value)
     assert REASONS[result.reason[0, 0]].startswith("no second group")
     assert np.isfinite(result.overall_p)
-    label_gone = did_test(o, r, np.where((y == 1) & (g > 0), np.nan, y), g, patient, KEY, groups=3, flips=199)
+    label_gone = did_test(
+        o, r, np.where((y == 1) & (g > 0), np.nan, y), g, patient, KEY, groups=3, flips=199
+    )
     assert not label_gone.estimable[1].any()
     assert label_gone.estimable[0].all()
 
@@ -250,17 +298,25 @@ def test_counts_and_rates_beside_the_test():
             assert result.n_patients[label, group] == len(set(patient[rows]))
             assert result.n_changed[label, group] == (o != r)[rows].sum()
             assert result.rate_original[label, group] == pytest.approx(o[rows].mean(), abs=1e-6)
-            assert result.rate_reconstructed[label, group] == pytest.approx(r[rows].mean(), abs=1e-6)
+            assert result.rate_reconstructed[label, group] == pytest.approx(
+                r[rows].mean(), abs=1e-6
+            )
             sizes = np.unique(patient[rows], return_counts=True)[1]
-            assert result.n_effective[label, group] == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum(), rel=1e-6)
+            assert result.n_effective[label, group] == pytest.approx(
+                sizes.sum() ** 2 / (sizes**2).sum(), rel=1e-6
+            )
     rate = [result.rate_original, result.rate_reconstructed]
-    np.testing.assert_allclose(result.probit_change, norm.ppf(rate[1]) - norm.ppf(rate[0]), atol=1e-5)
+    np.testing.assert_allclose(
+        result.probit_change, norm.ppf(rate[1]) - norm.ppf(rate[0]), atol=1e-5
+    )
     everyone = [(r - o)[y == label].mean() for label in (0, 1)]
     np.testing.assert_allclose(result.overall_change, everyone, atol=1e-6)
 
 
 def test_probit_change_of_extreme_rates_is_finite():
-    value = did.probit_change(np.array([0.0, 1.0, 0.5]), np.array([1.0, 1.0, 0.5]), np.array([10.0, 10.0, 0.0]))
+    value = did.probit_change(
+        np.array([0.0, 1.0, 0.5]), np.array([1.0, 1.0, 0.5]), np.array([10.0, 10.0, 0.0])
+    )
     assert value[0] == pytest.approx(2 * norm.ppf(0.95), abs=1e-5)
     assert value[1] == 0
     assert np.isnan(value[2])
@@ -282,10 +338,14 @@ def test_p_is_uniform_under_a_true_null_and_small_under_harm():
     turned = rng.random((cohorts, patients)) < 0.25
     reconstructed = np.where(turned, 1 - original, original)
     harmed = np.where((group == 1) & (rng.random((cohorts, patients)) < 0.5), 0.0, reconstructed)
-    p = did_test(original, reconstructed, label, group, np.arange(patients), KEY, groups=2, flips=199).p_value
+    p = did_test(
+        original, reconstructed, label, group, np.arange(patients), KEY, groups=2, flips=199
+    ).p_value
     assert kstest(p, "uniform").pvalue > 0.001
     assert 0.025 < np.mean(p <= 0.05) < 0.085
-    power = did_test(original, harmed, label, group, np.arange(patients), KEY, groups=2, flips=199).p_value
+    power = did_test(
+        original, harmed, label, group, np.arange(patients), KEY, groups=2, flips=199
+    ).p_value
     assert np.mean(power <= 0.05) > 0.7
 
 
@@ -297,7 +357,17 @@ def test_simultaneous_intervals_cover():
     original = np.ones((cohorts, patients))
     loss = np.array([0.1, 0.2, 0.3, 0.4])[group]
     reconstructed = np.where(rng.random((cohorts, patients)) < loss, 0.0, 1.0)
-    result = did_test(original, reconstructed, label, group, np.arange(patients), KEY, groups=4, flips=199, labels=(1,))
+    result = did_test(
+        original,
+        reconstructed,
+        label,
+        group,
+        np.arange(patients),
+        KEY,
+        groups=4,
+        flips=199,
+        labels=(1,),
+    )
     weight = 1 / result.variance[:, 0]
     truth = -np.array([0.1, 0.2, 0.3, 0.4])
     centred = truth - (weight * truth).sum(-1, keepdims=True) / weight.sum(-1, keepdims=True)
@@ -321,7 +391,9 @@ def test_continuous_uses_patient_means():
     value = np.array([1.0, 3.0, 10.0, np.nan, 5.0, 7.0])
     patient = np.array(list("aabbcd"))
     group = np.array([0, 0, 0, 0, 1, 1])
-    result = did_test_continuous(np.zeros(6), value, group, patient, KEY, groups=2, flips=199, min_patients=2)
+    result = did_test_continuous(
+        np.zeros(6), value, group, patient, KEY, groups=2, flips=199, min_patients=2
+    )
     np.testing.assert_allclose(result.change[0], [(2 + 10) / 2, 6])
     np.testing.assert_array_equal(result.n_patients[0], [2, 2])
     np.testing.assert_array_equal(result.n_images[0], [3, 2])
@@ -344,7 +416,9 @@ def test_auroc_change_and_variance_are_delongs():
 
         change = kernel(noisy) - kernel(score)
         assert result.change[0, g] == pytest.approx(change.mean(), abs=1e-5)
-        h2 = ((change.mean(1) - change.mean()) ** 2).sum() / pos.sum() ** 2 + ((change.mean(0) - change.mean()) ** 2).sum() / neg.sum() ** 2
+        h2 = ((change.mean(1) - change.mean()) ** 2).sum() / pos.sum() ** 2 + (
+            (change.mean(0) - change.mean()) ** 2
+        ).sum() / neg.sum() ** 2
         assert result.variance[0, g] == pytest.approx(h2, rel=0.05)
     assert result.p_value > 0
     null = did_test_auroc(score, score, label, group, np.arange(size), KEY, groups=2, flips=199)
@@ -355,11 +429,16 @@ def test_auroc_sums_influences_of_a_patients_images():
     rng = np.random.default_rng(3)
     size = 400
     patient = np.repeat(np.arange(size // 2), 2)
-    label, group = np.repeat(rng.integers(0, 2, size // 2), 2).astype(float), np.repeat(np.arange(size // 2) % 2, 2)
+    label, group = (
+        np.repeat(rng.integers(0, 2, size // 2), 2).astype(float),
+        np.repeat(np.arange(size // 2) % 2, 2),
+    )
     score = np.repeat(label[::2] + rng.normal(0, 1, size // 2), 2)
     noisy = score + np.repeat(rng.normal(0, 1, size // 2), 2)
     doubled = did_test_auroc(score, noisy, label, group, patient, KEY, groups=2, flips=199)
-    single = did_test_auroc(score[::2], noisy[::2], label[::2], group[::2], patient[::2], KEY, groups=2, flips=199)
+    single = did_test_auroc(
+        score[::2], noisy[::2], label[::2], group[::2], patient[::2], KEY, groups=2, flips=199
+    )
     np.testing.assert_allclose(doubled.variance, single.variance, rtol=1e-4)
     assert doubled.p_value == pytest.approx(float(single.p_value), abs=1.5 / 200)
 
@@ -395,7 +474,9 @@ def test_refusals_say_what_is_wrong():
         did_test(o, r, y, g, patient, KEY, groups=3, flips=10)
     with pytest.raises(ValueError, match="alpha"):
         did_test(o, r, y, g, patient, KEY, groups=3, alpha=1.5)
-    with pytest.raises(ValueError, match=r"one positive number for each of the labels \(0, 1\), got \(1.0,\)"):
+    with pytest.raises(
+        ValueError, match=r"one positive number for each of the labels \(0, 1\), got \(1.0,\)"
+    ):
         did_test(o, r, y, g, patient, KEY, groups=3, label_weights=(1.0,))
     with pytest.raises(ValueError, match=r"got \(0.0, 1.0\)"):
         did_test(o, r, y, g, patient, KEY, groups=3, label_weights=(0.0, 1.0))

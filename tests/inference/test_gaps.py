@@ -11,7 +11,9 @@ from tests.support.golden_sample import THRESHOLD, sample
 
 
 def table(decision, label, group, groups):
-    cells = counts.image_counts(decision[None], decision[None], label[None], group[None], groups=groups)[0]
+    cells = counts.image_counts(
+        decision[None], decision[None], label[None], group[None], groups=groups
+    )[0]
     return jnp.sum(cells, (-2, -1)), jnp.sum(cells[..., 1, :], -1)
 
 
@@ -26,8 +28,12 @@ def table(decision, label, group, groups):
 def test_reference_numbers(name, expected):
     sex, race, y, s, _ = sample()
     group = {"sex": sex, "race": race, "both": sex * 3 + race}[name]
-    found = gaps.decision_gaps(*table((s >= THRESHOLD).astype(float), y.astype(float), group, int(group.max()) + 1))
-    np.testing.assert_allclose([found["eodd"], found["eodd_mean"], found["eop"]], expected, atol=1e-6)
+    found = gaps.decision_gaps(
+        *table((s >= THRESHOLD).astype(float), y.astype(float), group, int(group.max()) + 1)
+    )
+    np.testing.assert_allclose(
+        [found["eodd"], found["eodd_mean"], found["eop"]], expected, atol=1e-6
+    )
 
 
 def test_reference_dice():
@@ -41,10 +47,16 @@ def test_reference_dice():
 def test_matches_fairlearn(seed):
     metrics = pytest.importorskip("fairlearn.metrics")
     rng = np.random.default_rng(seed)
-    label, decision, group = rng.integers(0, 2, 300), rng.integers(0, 2, 300), rng.integers(0, 5, 300)
+    label, decision, group = (
+        rng.integers(0, 2, 300),
+        rng.integers(0, 2, 300),
+        rng.integers(0, 5, 300),
+    )
     found = gaps.decision_gaps(*table(decision.astype(float), label.astype(float), group, 5))
     for form, agg in (("eodd", "worst_case"), ("eodd_mean", "mean")):
-        expected = metrics.equalized_odds_difference(label, decision, sensitive_features=group, agg=agg)
+        expected = metrics.equalized_odds_difference(
+            label, decision, sensitive_features=group, agg=agg
+        )
         assert float(found[form]) == pytest.approx(expected, abs=1e-6)
     expected = metrics.equal_opportunity_difference(label, decision, sensitive_features=group)
     assert float(found["eop"]) == pytest.approx(expected, abs=1e-6)

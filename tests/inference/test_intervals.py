@@ -32,7 +32,12 @@ def replicates(seed=0, shape=(199, 3)):
 @pytest.mark.parametrize("level", [0.95, 0.8])
 def test_one_statistic_agrees_with_scipy(method, name, level):
     sample, statistic = skewed(), STATISTICS[name]
-    options = dict(n_resamples=499, method=METHODS[method], confidence_level=level, rng=np.random.default_rng(1))
+    options = dict(
+        n_resamples=499,
+        method=METHODS[method],
+        confidence_level=level,
+        rng=np.random.default_rng(1),
+    )
     theirs = stats.bootstrap((sample,), statistic, **options)
     left = leave_one_out(statistic, sample)
     bend = jackknife_moments((left, left), np.ones(len(left)))[0]
@@ -52,15 +57,27 @@ def test_paired_changes_agree_with_scipy(method):
         "change": lambda a, b, axis=-1: np.var(b, axis) - np.mean(a, axis),
     }
     options = dict(n_resamples=499, method=METHODS[method], paired=True, vectorized=True)
-    theirs = {n: stats.bootstrap((first, second), f, rng=np.random.default_rng(4), **options) for n, f in parts.items()}
+    theirs = {
+        n: stats.bootstrap((first, second), f, rng=np.random.default_rng(4), **options)
+        for n, f in parts.items()
+    }
     drawn = [theirs[n].bootstrap_distribution for n in ("original", "reconstructed")]
-    np.testing.assert_allclose(theirs["change"].bootstrap_distribution, drawn[1] - drawn[0], atol=1e-12)
-    accelerations = jackknife_moments(tuple(leave_one_out(parts[n], first, second) for n in ("original", "reconstructed")), np.ones(len(first)))
+    np.testing.assert_allclose(
+        theirs["change"].bootstrap_distribution, drawn[1] - drawn[0], atol=1e-12
+    )
+    accelerations = jackknife_moments(
+        tuple(leave_one_out(parts[n], first, second) for n in ("original", "reconstructed")),
+        np.ones(len(first)),
+    )
     ours = summarise((np.mean(first), np.var(second)), drawn, accelerations, 0.05, method)
     for name in parts:
         found = getattr(ours, name)
-        np.testing.assert_allclose([found.ci_low, found.ci_high], theirs[name].confidence_interval, rtol=1e-10)
-        assert float(found.std_error) == pytest.approx(float(theirs[name].standard_error), rel=1e-10)
+        np.testing.assert_allclose(
+            [found.ci_low, found.ci_high], theirs[name].confidence_interval, rtol=1e-10
+        )
+        assert float(found.std_error) == pytest.approx(
+            float(theirs[name].standard_error), rel=1e-10
+        )
 
 
 @pytest.mark.parametrize("level", [0.0, 0.025, 0.5, 0.77, 1.0])
@@ -99,13 +116,17 @@ def test_the_order_of_replicates_and_undefined_ones_do_not_matter(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_smaller_alpha_holds_the_larger_ones_interval(method):
-    wide, narrow = (estimate(np.full(3, 0.3), replicates(3), np.full(3, 0.04), a, method) for a in (0.02, 0.3))
+    wide, narrow = (
+        estimate(np.full(3, 0.3), replicates(3), np.full(3, 0.04), a, method) for a in (0.02, 0.3)
+    )
     assert np.all((wide.ci_low < narrow.ci_low) & (narrow.ci_high < wide.ci_high))
 
 
 def test_an_unbiased_statistic_without_acceleration_has_its_percentile_interval():
     drawn = np.concatenate([replicates(4), -replicates(4)])  # symmetric around 0
-    bca, percentile = (estimate(np.zeros(3), drawn, np.zeros(3), 0.05, method) for method in METHODS)
+    bca, percentile = (
+        estimate(np.zeros(3), drawn, np.zeros(3), 0.05, method) for method in METHODS
+    )
     np.testing.assert_allclose(bca.ci_low, percentile.ci_low, atol=1e-10)
     np.testing.assert_allclose(bca.ci_high, percentile.ci_high, atol=1e-10)
 
@@ -124,7 +145,11 @@ def test_constant_extreme_and_undefined_values(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_swapped_versions_mirror_the_change(method):
-    point, drawn, accelerations = (0.4, 0.5), (replicates(6, (99,)), replicates(7, (99,))), (0.01, 0.02, 0.03)
+    point, drawn, accelerations = (
+        (0.4, 0.5),
+        (replicates(6, (99,)), replicates(7, (99,))),
+        (0.01, 0.02, 0.03),
+    )
     forward = summarise(point, drawn, accelerations, 0.05, method)
     backward = summarise(point[::-1], drawn[::-1], (0.02, 0.01, -0.03), 0.05, method)
     np.testing.assert_allclose(forward.change.ci_low, -backward.change.ci_high, atol=1e-10)
@@ -135,18 +160,34 @@ def test_swapped_versions_mirror_the_change(method):
 
 def test_p_values_at_their_limits():
     drawn = np.array([1.0, 2.0, 3.0, np.nan])
-    found = summarise((np.zeros(1), np.ones(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile")
+    found = summarise(
+        (np.zeros(1), np.ones(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile"
+    )
     assert found.replicates.tolist() == [3]
     assert found.p_one_tailed.tolist() == [0]
     assert found.p_two_sided.tolist() == [2 / 4]  # never 0
-    still = summarise((np.zeros(1), np.zeros(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile")
+    still = summarise(
+        (np.zeros(1), np.zeros(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile"
+    )
     assert still.p_one_tailed.tolist() == [1]
-    both = summarise((np.full(1, np.inf), np.full(1, np.inf)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile")
+    both = summarise(
+        (np.full(1, np.inf), np.full(1, np.inf)),
+        (np.zeros((4, 1)), drawn[:, None]),
+        None,
+        0.05,
+        "percentile",
+    )
     assert np.isnan([both.p_one_tailed, both.p_two_sided]).all()
 
 
 def test_points_and_replicates_broadcast():
-    found = summarise((np.float64(0.1), np.arange(3.0)), (replicates(8, (30, 1)), replicates(9, (30, 3))), None, 0.1, "bca")
+    found = summarise(
+        (np.float64(0.1), np.arange(3.0)),
+        (replicates(8, (30, 1)), replicates(9, (30, 3))),
+        None,
+        0.1,
+        "bca",
+    )
     for leaf in jax.tree.leaves(found):
         assert np.shape(leaf) == (3,)
     np.testing.assert_allclose(found.change.value, np.arange(3) - 0.1)
@@ -157,21 +198,33 @@ def test_jackknife_weights_are_copies_and_unknown_rows_are_absent():
     weight = np.random.default_rng(1).integers(0, 4, 12)
     weighted = jackknife_moments(tuple(values), weight)
     copies = np.repeat(np.arange(12), weight)
-    np.testing.assert_allclose(weighted, jackknife_moments(tuple(values[:, copies]), np.ones(len(copies))), rtol=1e-10)
+    np.testing.assert_allclose(
+        weighted, jackknife_moments(tuple(values[:, copies]), np.ones(len(copies))), rtol=1e-10
+    )
     holes = values.copy()
     holes[:, weight == 0] = np.nan
     np.testing.assert_allclose(jackknife_moments(tuple(holes), weight), weighted, rtol=1e-10)
     with jax.enable_x64(True):
         np.testing.assert_allclose(
-            jackknife_moments(tuple(jnp.asarray(v) for v in values), jnp.asarray(weight, float)), weighted, rtol=1e-10
+            jackknife_moments(tuple(jnp.asarray(v) for v in values), jnp.asarray(weight, float)),
+            weighted,
+            rtol=1e-10,
         )
 
 
 def test_acceleration_has_no_unit_and_turns_with_the_sign():
     values = np.random.default_rng(2).gamma(1, size=(2, 30))
     plain = jackknife_moments(tuple(values), np.ones(30))
-    np.testing.assert_allclose(jackknife_moments(tuple(1e-9 * values + 3e-9), np.ones(30)), plain, rtol=1e-5)
-    np.testing.assert_allclose(jackknife_moments(tuple(-values), np.ones(30)), [-a for a in plain], rtol=1e-10)
-    np.testing.assert_allclose(jackknife_moments(tuple(values[::-1]), np.ones(30)), [plain[1], plain[0], -plain[2]], rtol=1e-10)
+    np.testing.assert_allclose(
+        jackknife_moments(tuple(1e-9 * values + 3e-9), np.ones(30)), plain, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        jackknife_moments(tuple(-values), np.ones(30)), [-a for a in plain], rtol=1e-10
+    )
+    np.testing.assert_allclose(
+        jackknife_moments(tuple(values[::-1]), np.ones(30)),
+        [plain[1], plain[0], -plain[2]],
+        rtol=1e-10,
+    )
     skewness = stats.skew(-values[0])  # of the leave-one-out values, turned
     assert float(plain[0]) == pytest.approx(skewness / (6 * np.sqrt(30)), rel=1e-10)

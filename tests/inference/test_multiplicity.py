@@ -28,7 +28,9 @@ def test_matches_references(size):
 
 def test_worked_example():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06], rtol=1e-6)
-    np.testing.assert_allclose(benjamini_hochberg(np.array([0.01, 0.04, 0.03])), [0.03, 0.04, 0.04], rtol=1e-6)
+    np.testing.assert_allclose(
+        benjamini_hochberg(np.array([0.01, 0.04, 0.03])), [0.03, 0.04, 0.04], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("method", [holm, benjamini_hochberg])

@@ -17,17 +17,29 @@ KEY = jax.random.key(0)
 def test_reference_floor(name, null):
     sex, race, y, s, _ = sample()
     group = {"sex": sex, "race": race}[name]
-    found = permutation_null((s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000)
-    assert found["eodd"].mean == pytest.approx(null, abs=0.012)  # the reference is itself a mean over permutations, to two digits
-    assert found["eodd"].observed == pytest.approx({"sex": 0.057591093117, "race": 0.323529411765}[name], abs=1e-6)
+    found = permutation_null(
+        (s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000
+    )
+    assert found["eodd"].mean == pytest.approx(
+        null, abs=0.012
+    )  # the reference is itself a mean over permutations, to two digits
+    assert found["eodd"].observed == pytest.approx(
+        {"sex": 0.057591093117, "race": 0.323529411765}[name], abs=1e-6
+    )
     assert found["eodd"].upper > found["eodd"].mean
 
 
 def test_floor_matches_permuting_by_hand():
     rng = np.random.default_rng(1)
     size = 90
-    decision, label, group = rng.integers(0, 2, size).astype(float), np.ones(size), np.arange(size) % 3
-    found = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=2000)["eop"]
+    decision, label, group = (
+        rng.integers(0, 2, size).astype(float),
+        np.ones(size),
+        np.arange(size) % 3,
+    )
+    found = permutation_null(
+        decision, label, group, np.arange(size), KEY, groups=3, permutations=2000
+    )["eop"]
     by_hand = []
     for _ in range(2000):
         shuffled = rng.permutation(group)
@@ -52,8 +64,12 @@ def test_clusters_raise_the_floor():
     decision = np.repeat(rng.integers(0, 2, 60), 6).astype(float)
     patient = np.repeat(np.arange(60), 6)
     group = patient % 2
-    together = permutation_null(decision, np.ones(360), group, patient, KEY, groups=2, permutations=300)["eop"].mean
-    apart = permutation_null(decision, np.ones(360), group, np.arange(360), KEY, groups=2, permutations=300)["eop"].mean
+    together = permutation_null(
+        decision, np.ones(360), group, patient, KEY, groups=2, permutations=300
+    )["eop"].mean
+    apart = permutation_null(
+        decision, np.ones(360), group, np.arange(360), KEY, groups=2, permutations=300
+    )["eop"].mean
     assert together > 1.8 * apart
 
 
@@ -63,7 +79,9 @@ def test_a_true_gap_has_a_small_p_and_no_gap_does_not():
     rng = np.random.default_rng(3)
     real = (rng.random(200) < 0.3 + 0.4 * group).astype(float)
     none = (rng.random(200) < 0.5).astype(float)
-    found = permutation_null(np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500)["eop"]
+    found = permutation_null(
+        np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500
+    )["eop"]
     assert found.p_value[0] < 0.01
     assert found.p_value[1] > 0.05
     assert found.mean.shape == (2,)
@@ -81,7 +99,9 @@ def test_means_floor_and_seed():
 
 
 def test_undefined_where_a_single_group_is_known():
-    found = permutation_null(np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20)["eodd"]
+    found = permutation_null(
+        np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20
+    )["eodd"]
     assert np.isnan(found.mean)
     assert np.isnan(found.p_value)
 
@@ -90,7 +110,9 @@ def test_refusals():
     with pytest.raises(ValueError, match="no image has a known group"):
         permutation_null(np.ones(3), np.ones(3), -np.ones(3, int), np.arange(3), KEY, groups=2)
     with pytest.raises(ValueError, match="permutations"):
-        permutation_null(np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0)
+        permutation_null(
+            np.ones(3), np.ones(3), np.zeros(3, int), np.arange(3), KEY, groups=2, permutations=0
+        )
     with pytest.raises(ValueError, match="group must be a vector"):
         permutation_null(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)
 
@@ -101,14 +123,33 @@ def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
     size, group = 124, np.repeat([0, 1, 2], [60, 60, 4])
     decision, label = rng.integers(0, 2, (2, size)).astype(float)
     mask = np.array([[True, True, False], [True, True, False]])
-    found = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask)
+    found = permutation_null(
+        decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask
+    )
     assert found["eodd_estimable"].mean < found["eodd"].mean
-    rates = np.array([[decision[(label == y) & (group == g)].mean() for g in (0, 1)] for y in (0, 1)])
+    rates = np.array(
+        [[decision[(label == y) & (group == g)].mean() for g in (0, 1)] for y in (0, 1)]
+    )
     assert found["eodd_estimable"].observed == pytest.approx(np.abs(np.diff(rates)).max(), abs=1e-6)
-    assert found["eop_estimable"].observed == pytest.approx(abs(rates[1, 1] - rates[1, 0]), abs=1e-6)
-    whole = permutation_null(decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=np.ones((2, 3), bool))
+    assert found["eop_estimable"].observed == pytest.approx(
+        abs(rates[1, 1] - rates[1, 0]), abs=1e-6
+    )
+    whole = permutation_null(
+        decision,
+        label,
+        group,
+        np.arange(size),
+        KEY,
+        groups=3,
+        permutations=400,
+        mask=np.ones((2, 3), bool),
+    )
     np.testing.assert_array_equal(whole["eodd_estimable"], whole["eodd"])
-    means = permutation_null_means(decision, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask[0])
+    means = permutation_null_means(
+        decision, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask[0]
+    )
     assert means["delta_estimable"].mean < means["delta"].mean
-    nothing = permutation_null_means(decision, group, np.arange(size), KEY, groups=3, permutations=20, mask=np.zeros(3, bool))
+    nothing = permutation_null_means(
+        decision, group, np.arange(size), KEY, groups=3, permutations=20, mask=np.zeros(3, bool)
+    )
     assert np.isnan(nothing["ser_estimable"].mean)

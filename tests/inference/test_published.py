@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.inference.published import CAUTION, published_gap, published_summary, published_test
+from fairrecon_jax.inference.published import (
+    CAUTION,
+    published_gap,
+    published_summary,
+    published_test,
+)
 from tests.support.golden_sample import THRESHOLD, sample
 
 KEY = jax.random.key(2)
@@ -17,7 +22,13 @@ def draw(seed=0):
     sex, race, y, s, _ = sample()
     rng = np.random.default_rng(seed)
     moved = np.clip(s + rng.normal(0, 0.1, len(s)) - 0.1 * (sex == 1), 0, 1)
-    return (s >= THRESHOLD).astype(float), (moved >= THRESHOLD).astype(float), y.astype(float), sex, race
+    return (
+        (s >= THRESHOLD).astype(float),
+        (moved >= THRESHOLD).astype(float),
+        y.astype(float),
+        sex,
+        race,
+    )
 
 
 def test_reference_numbers_of_both_forms():
@@ -46,18 +57,30 @@ def test_distribution_matches_resampling_images_by_hand():
     assert found.std_error == pytest.approx(by_hand.std(), rel=0.1)
     side = (by_hand <= 0) if found.change > 0 else (by_hand >= 0)
     assert found.p_one_tailed == pytest.approx(side.mean(), abs=0.05)
-    np.testing.assert_allclose([found.ci_low, found.ci_high], np.quantile(by_hand, [0.025, 0.975]), atol=0.02)
+    np.testing.assert_allclose(
+        [found.ci_low, found.ci_high], np.quantile(by_hand, [0.025, 0.975]), atol=0.02
+    )
     assert found.p_two_sided == pytest.approx(min(1, 2 * float(found.p_one_tailed)), abs=1e-6)
 
 
 def test_an_empty_cell_reads_as_the_published_constant():
-    cells = jnp.zeros((1, 2, 2, 2, 2)).at[0, :, 0, 1, 1].set(6.0).at[0, :, 0, 0, 0].set(4.0).at[0, 0, 1, 0, 0].set(5.0)
+    cells = (
+        jnp.zeros((1, 2, 2, 2, 2))
+        .at[0, :, 0, 1, 1]
+        .set(6.0)
+        .at[0, :, 0, 0, 0]
+        .set(4.0)
+        .at[0, 0, 1, 0, 0]
+        .set(5.0)
+    )
     present = jnp.ones((1, 2, 2), bool)
     as_one = published_gap(cells, present, "max", 1.0)[0]
     as_zero = published_gap(cells, present, "max", 0.0)[0]
     assert float(as_one[0]) == pytest.approx(0.6, abs=1e-6)
     assert float(as_zero[0]) == pytest.approx(0.6, abs=1e-6)
-    assert float(published_gap(cells, present, "mean", 1.0)[0][0]) == pytest.approx((0.6 + 0.4) / 2, abs=1e-6)
+    assert float(published_gap(cells, present, "mean", 1.0)[0][0]) == pytest.approx(
+        (0.6 + 0.4) / 2, abs=1e-6
+    )
     assert float(published_gap(cells, present, "mean", 0.0)[0][0]) == pytest.approx(0.6, abs=1e-6)
 
 

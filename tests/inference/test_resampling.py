@@ -1,4 +1,6 @@
-"""Bootstraps and permutations: names, order and copies do not matter; masking is removing; batches are loops; edge cohorts."""
+"""Bootstraps and permutations: names, order and copies do not matter; masking is removing; batches
+are loops; edge cohorts.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ def draw(seed=0):
     who = np.repeat(np.arange(PATIENTS), 2)
     group, label = (np.arange(PATIENTS) % GROUPS)[who], (np.arange(2 * PATIENTS) % 2).astype(float)
     values = np.clip(0.3 + 0.3 * label + r.normal(0, 0.25, (2, len(who))), 0.01, 0.99)
-    return (values >= 0.45).astype(float), values, label, group, np.array([f"p{w:03d}" for w in who])
+    return (
+        (values >= 0.45).astype(float),
+        values,
+        label,
+        group,
+        np.array([f"p{w:03d}" for w in who]),
+    )
 
 
 def run(name, seed=0, rows=slice(None), group=None, **changed):
@@ -40,7 +48,9 @@ def run(name, seed=0, rows=slice(None), group=None, **changed):
     group = own if group is None else group
     options = {**OPTIONS, **changed}
     if name == "decisions":
-        return bootstrap_decisions(*decision[:, rows], label[rows], group[rows], patient[rows], KEY, **options)
+        return bootstrap_decisions(
+            *decision[:, rows], label[rows], group[rows], patient[rows], KEY, **options
+        )
     if name == "means":
         return bootstrap_means(*value[:, rows], group[rows], patient[rows], KEY, **options)
     return bootstrap_auroc(*value[:, rows], label[rows], group[rows], patient[rows], KEY, **options)
@@ -59,7 +69,9 @@ def test_order_of_rows_and_copies_of_images_do_not_matter(name):
     plain = run(name)
     order = np.random.default_rng(0).permutation(2 * PATIENTS)
     assert_same(plain, run(name, rows=order))
-    assert_same(plain, run(name, rows=np.repeat(order, 2)))  # every image twice: the patients are as many as before
+    assert_same(
+        plain, run(name, rows=np.repeat(order, 2))
+    )  # every image twice: the patients are as many as before
 
 
 @pytest.mark.parametrize("name", BOOTSTRAPS)
@@ -73,10 +85,18 @@ def test_relabelled_groups_carry_their_intervals_along(name):
 @pytest.mark.parametrize("name", BOOTSTRAPS)
 @pytest.mark.parametrize("resample", ["patient", "image"])
 def test_both_methods_share_values_errors_and_tails(name, resample):
-    bca, percentile = (run(name, 1, resample=resample, method=method) for method in ("bca", "percentile"))
+    bca, percentile = (
+        run(name, 1, resample=resample, method=method) for method in ("bca", "percentile")
+    )
     for key in BOOTSTRAPS[name]:
-        assert_same((bca[key].change.value, bca[key].change.std_error), (percentile[key].change.value, percentile[key].change.std_error))
-        assert_same((bca[key].p_two_sided, bca[key].p_one_tailed), (percentile[key].p_two_sided, percentile[key].p_one_tailed))
+        assert_same(
+            (bca[key].change.value, bca[key].change.std_error),
+            (percentile[key].change.value, percentile[key].change.std_error),
+        )
+        assert_same(
+            (bca[key].p_two_sided, bca[key].p_one_tailed),
+            (percentile[key].p_two_sided, percentile[key].p_one_tailed),
+        )
     cells = BOOTSTRAPS[name][1]
     assert np.nanmax(np.abs(bca[cells].change.ci_low - percentile[cells].change.ci_low)) > 1e-6
 
@@ -85,8 +105,14 @@ def test_both_methods_share_values_errors_and_tails(name, resample):
 def test_one_patient_has_no_spread(name):
     decision, value, label, _, _ = draw(2)
     data = {"decisions": (*decision, label), "means": tuple(value), "auroc": (*value, label)}[name]
-    function = {"decisions": bootstrap_decisions, "means": bootstrap_means, "auroc": bootstrap_auroc}[name]
-    found = function(*data, np.arange(len(label)) // 2 % GROUPS, np.zeros(len(label), int), KEY, **OPTIONS)[BOOTSTRAPS[name][0]]
+    function = {
+        "decisions": bootstrap_decisions,
+        "means": bootstrap_means,
+        "auroc": bootstrap_auroc,
+    }[name]
+    found = function(
+        *data, np.arange(len(label)) // 2 % GROUPS, np.zeros(len(label), int), KEY, **OPTIONS
+    )[BOOTSTRAPS[name][0]]
     assert np.isfinite(found.change.value)
     assert float(found.change.std_error) == pytest.approx(0, abs=1e-12)
     assert float(found.change.ci_low) == pytest.approx(float(found.change.value), abs=1e-12)
@@ -114,9 +140,20 @@ def test_unknown_rows_are_absent_rows():
     holes, marks = np.where(gone, np.nan, label), np.where(gone, np.nan, value[1])
     plain = bootstrap_decisions(*decision, holes, group, patient, KEY, **OPTIONS)
     assert_same(plain, run("decisions", 3, rows=~gone))
-    assert_same(plain, bootstrap_decisions(np.where(gone, np.nan, decision[0]), decision[1], label, group, patient, KEY, **OPTIONS))
-    assert_same(bootstrap_means(value[0], marks, group, patient, KEY, **OPTIONS), run("means", 3, rows=~gone))
-    assert_same(bootstrap_auroc(value[0], marks, label, group, patient, KEY, **OPTIONS), run("auroc", 3, rows=~gone))
+    assert_same(
+        plain,
+        bootstrap_decisions(
+            np.where(gone, np.nan, decision[0]), decision[1], label, group, patient, KEY, **OPTIONS
+        ),
+    )
+    assert_same(
+        bootstrap_means(value[0], marks, group, patient, KEY, **OPTIONS),
+        run("means", 3, rows=~gone),
+    )
+    assert_same(
+        bootstrap_auroc(value[0], marks, label, group, patient, KEY, **OPTIONS),
+        run("auroc", 3, rows=~gone),
+    )
 
 
 def test_batches_equal_loops():
@@ -152,9 +189,15 @@ def test_unknown_groups_count_for_everyone_only():
 def test_fewer_replicates_are_the_first_of_many():
     table = np.random.default_rng(0).normal(size=(PATIENTS, 2))
     many = np.asarray(bootstrap.resample_units(table, KEY, replicates=2 * bootstrap.BLOCK + 5))
-    np.testing.assert_array_equal(bootstrap.resample_units(table, KEY, replicates=bootstrap.BLOCK + 3), many[: bootstrap.BLOCK + 3])
+    np.testing.assert_array_equal(
+        bootstrap.resample_units(table, KEY, replicates=bootstrap.BLOCK + 3),
+        many[: bootstrap.BLOCK + 3],
+    )
     assert many.shape == (2 * bootstrap.BLOCK + 5, 2)
-    first, second, other = (bootstrap.unit_weights(k, b, PATIENTS) for k, b in ((KEY, 0), (KEY, 1), (jax.random.key(14), 0)))
+    first, second, other = (
+        bootstrap.unit_weights(k, b, PATIENTS)
+        for k, b in ((KEY, 0), (KEY, 1), (jax.random.key(14), 0))
+    )
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(first, bootstrap.unit_weights(KEY, 0, PATIENTS))
@@ -165,7 +208,9 @@ def test_problems_of_a_batch_are_drawn_on_their_own():
     drawn = bootstrap.resample_images(cells, KEY, replicates=20)
     assert not np.array_equal(drawn[:, 0], drawn[:, 1])
     assert np.all(drawn[:, 2] == 0)
-    np.testing.assert_array_equal(bootstrap.resample_images(cells[:1], KEY, replicates=20)[:, 0], drawn[:, 0])
+    np.testing.assert_array_equal(
+        bootstrap.resample_images(cells[:1], KEY, replicates=20)[:, 0], drawn[:, 0]
+    )
 
 
 def test_weighted_auroc_agrees_with_the_metric_beyond_one_block():
@@ -183,8 +228,12 @@ def test_floors_ignore_names_copies_and_unknown_groups():
     decision, value, label, group, patient = draw(8)
     options = dict(groups=GROUPS, permutations=50)
     both = {
-        "decisions": lambda rows, g: permutation_null(decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options),
-        "means": lambda rows, g: permutation_null_means(value[0, rows], g[rows], patient[rows], KEY, **options),
+        "decisions": lambda rows, g: permutation_null(
+            decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options
+        ),
+        "means": lambda rows, g: permutation_null_means(
+            value[0, rows], g[rows], patient[rows], KEY, **options
+        ),
     }
     everything = np.arange(len(label))
     for floor in both.values():
@@ -204,17 +253,27 @@ def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
     plain = permutation_null(decision, label, group, patient, KEY, **options)
     means = permutation_null_means(value, group, patient, KEY, **options)
     for k in (0, 1):
-        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], plain), permutation_null(decision[k], label, group, patient, KEY, **options))
-        assert_same(jax.tree.map(lambda leaf, k=k: leaf[k], means), permutation_null_means(value[k], group, patient, KEY, **options))
+        assert_same(
+            jax.tree.map(lambda leaf, k=k: leaf[k], plain),
+            permutation_null(decision[k], label, group, patient, KEY, **options),
+        )
+        assert_same(
+            jax.tree.map(lambda leaf, k=k: leaf[k], means),
+            permutation_null_means(value[k], group, patient, KEY, **options),
+        )
     positives = permutation_null(decision, label, group, patient, KEY, labels=(1,), **options)
     assert_same(positives["eodd"], plain["eop"])
 
 
 def test_floor_p_value_is_that_of_scipys_permutation_test():
     value, group = np.random.default_rng(10).random(9), np.arange(9) % 2
-    found = permutation_null_means(value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000)["delta"]
+    found = permutation_null_means(
+        value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000
+    )["delta"]
     sides = [(value + 0.3 * group)[group == g] for g in (0, 1)]
-    exact = permutation_test(sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater")
+    exact = permutation_test(
+        sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater"
+    )
     assert float(found.observed) == pytest.approx(exact.statistic, abs=1e-10)
     assert float(found.p_value) == pytest.approx(exact.pvalue, abs=0.03)
     assert float(found.mean) == pytest.approx(exact.null_distribution.mean(), rel=0.05)
@@ -235,14 +294,22 @@ def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
 def test_floors_refuse_what_cannot_be_permuted():
     _, value, label, group, patient = draw()
     for call in (
-        lambda g, n=5: permutation_null(value[0], label, g, patient, KEY, groups=GROUPS, permutations=n),
-        lambda g, n=5: permutation_null_means(value[0], g, patient, KEY, groups=GROUPS, permutations=n),
+        lambda g, n=5: permutation_null(
+            value[0], label, g, patient, KEY, groups=GROUPS, permutations=n
+        ),
+        lambda g, n=5: permutation_null_means(
+            value[0], g, patient, KEY, groups=GROUPS, permutations=n
+        ),
     ):
-        with pytest.raises(ValueError, match=r"vector with one entry per image, got shape \(1, 60\)"):
+        with pytest.raises(
+            ValueError, match=r"vector with one entry per image, got shape \(1, 60\)"
+        ):
             call(group[None])
         with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):
             call(group, 0)
-        with pytest.raises(ValueError, match="no image has a known group; there is nothing to permute"):
+        with pytest.raises(
+            ValueError, match="no image has a known group; there is nothing to permute"
+        ):
             call(np.full_like(group, GROUPS))
     with pytest.raises(ValueError, match=r"the last axis must hold 60 images, got shape \(59,\)"):
         permutation_null_means(value[0, :-1], group, patient, KEY, groups=GROUPS)

@@ -16,7 +16,9 @@ SIZE = 800
 
 
 def cohort(before, after, sizes=(SIZE, SIZE)):
-    """One image a patient; half positive. `before`, `after`: sensitivity per group; exact counts, decisions turned one way only."""
+    """One image a patient; half positive. `before`, `after`: sensitivity per group; exact counts,
+    decisions turned one way only.
+    """
     o, r, y, g = [], [], [], []
     for group, size in enumerate(sizes):
         half = size // 2
@@ -94,7 +96,15 @@ def test_at_chance_and_adjusted_p():
     assert kept.verdict == "within chance"
     assert "0.070" in kept.reason
     assert verdict((0.8, 0.8), (0.8, 0.6), p_adjusted=float("nan")).verdict == "within chance"
-    assert {"widened", "narrowed", "reversed", "shifted", "within chance", "not estimable", "at chance"} == set(VERDICTS)
+    assert {
+        "widened",
+        "narrowed",
+        "reversed",
+        "shifted",
+        "within chance",
+        "not estimable",
+        "at chance",
+    } == set(VERDICTS)
 
 
 def test_names_must_fit():
@@ -119,7 +129,9 @@ def test_continuous_verdict_and_selection_from_a_batch():
     group = np.arange(400) % 2
     loss = np.stack([0.1 * group, 0 * group]) + rng.normal(0, 0.05, (2, 400))
     before = np.full(400, 0.8)
-    result = did_test_continuous(before, before - loss, group, np.arange(400), KEY, groups=2, flips=199)
+    result = did_test_continuous(
+        before, before - loss, group, np.arange(400), KEY, groups=2, flips=199
+    )
     assert result.p_value.shape == (2,)
     options = dict(quantities=("Dice",), is_rate=False)
     assert judge(select(result, (0,)), NAMES, **options).verdict == "widened"
@@ -133,15 +145,30 @@ def test_detectable_change_is_found_four_times_in_five():
     label = np.ones((cohorts, size))
     original = (rng.random((cohorts, size)) < 0.7).astype(float)
     null = np.where(rng.random((cohorts, size)) < 0.1, 1 - original, original)
-    result = did_test(original, null, label, group, np.arange(size), KEY, groups=2, flips=199, labels=(1,))
+    result = did_test(
+        original, null, label, group, np.arange(size), KEY, groups=2, flips=199, labels=(1,)
+    )
     change = float(np.median(minimum_detectable_change(result).cell[:, 0, 1]))
     lost = (rng.random((cohorts, size)) < change / 0.66) & (group == 1) & (null == 1)
-    harmed = did_test(original, np.where(lost, 0.0, null), label, group, np.arange(size), KEY, groups=2, flips=199, labels=(1,))
+    harmed = did_test(
+        original,
+        np.where(lost, 0.0, null),
+        label,
+        group,
+        np.arange(size),
+        KEY,
+        groups=2,
+        flips=199,
+        labels=(1,),
+    )
     assert 0.65 < np.mean(harmed.p_value <= 0.05) < 0.93
 
 
 def test_detectable_change_shrinks_with_size_and_keeps_the_shape():
-    small, large = (did_test(*cohort((0.8, 0.7), (0.8, 0.7), (n, n)), KEY, groups=2, flips=199) for n in (100, 2000))
+    small, large = (
+        did_test(*cohort((0.8, 0.7), (0.8, 0.7), (n, n)), KEY, groups=2, flips=199)
+        for n in (100, 2000)
+    )
     few, many = minimum_detectable_change(small), minimum_detectable_change(large)
     assert np.all(many.cell < few.cell)
     assert many.smallest <= many.largest

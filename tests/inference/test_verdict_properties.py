@@ -1,4 +1,6 @@
-"""Verdicts, detectable changes and adjusted p-values on hand-made results: every branch, symmetry and refusal, without a cohort."""
+"""Verdicts, detectable changes and adjusted p-values on hand-made results: every branch, symmetry
+and refusal, without a cohort.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def made(before, after, variance=1e-4, p=0.001, estimable=True, patients=400.0, 
     """A result with given rates [L, G]; a cell that is not estimable has too few patients."""
     before, after = np.atleast_2d(np.array(before, float)), np.atleast_2d(np.array(after, float))
     inside = np.broadcast_to(estimable, before.shape)
-    variance, count = np.broadcast_to(np.asarray(variance, float), before.shape), np.broadcast_to(patients, before.shape)
+    variance, count = (
+        np.broadcast_to(np.asarray(variance, float), before.shape),
+        np.broadcast_to(patients, before.shape),
+    )
     weight = np.where(inside, 1 / variance, 0)
     mass = np.maximum(weight.sum(-1, keepdims=True), 1e-30)
     change = after - before
@@ -37,11 +42,33 @@ def made(before, after, variance=1e-4, p=0.001, estimable=True, patients=400.0, 
     deviation = np.where(inside, change - pooled[:, None], np.nan)
     error = np.where(inside, np.sqrt(variance * (1 - weight / mass)), np.nan)
     blank = np.zeros(before.shape)
-    given = dict(statistic=np.array(9.0), p_value=np.array(p), change=change, pooled=pooled, deviation=deviation, std_error=error)
-    given |= dict(variance=np.where(inside, variance, np.nan), critical=np.array(critical), estimable=inside)
-    given |= dict(ci_low=deviation - critical * error, ci_high=deviation + critical * error, reason=np.where(inside, 0, 2))
-    given |= dict(n_images=count, n_patients=count, n_effective=count, rate_original=before, rate_reconstructed=after)
-    given |= dict(probit_change=norm.ppf(np.clip(after, 0.001, 0.999)) - norm.ppf(np.clip(before, 0.001, 0.999)))
+    given = dict(
+        statistic=np.array(9.0),
+        p_value=np.array(p),
+        change=change,
+        pooled=pooled,
+        deviation=deviation,
+        std_error=error,
+    )
+    given |= dict(
+        variance=np.where(inside, variance, np.nan), critical=np.array(critical), estimable=inside
+    )
+    given |= dict(
+        ci_low=deviation - critical * error,
+        ci_high=deviation + critical * error,
+        reason=np.where(inside, 0, 2),
+    )
+    given |= dict(
+        n_images=count,
+        n_patients=count,
+        n_effective=count,
+        rate_original=before,
+        rate_reconstructed=after,
+    )
+    given |= dict(
+        probit_change=norm.ppf(np.clip(after, 0.001, 0.999))
+        - norm.ppf(np.clip(before, 0.001, 0.999))
+    )
     return DidResult(**{name: given.get(name, blank) for name in DidResult._fields})
 
 
@@ -50,9 +77,22 @@ WIDENED = ([FPR, (0.8, 0.8, 0.8)], [FPR, (0.8, 0.8, 0.6)])
 
 def test_time_turned_round_turns_the_verdict():
     forward, backward = judge(made(*WIDENED), NAMES), judge(made(*WIDENED[::-1]), NAMES)
-    assert (forward.verdict, forward.group, forward.label, forward.direction) == ("widened", "c", "sensitivity", "down")
-    assert (backward.verdict, backward.group, backward.label, backward.direction) == ("narrowed", "c", "sensitivity", "up")
-    assert "sensitivity of c changed by -0.200, all groups together by -0.067 (p = 0.001)" in forward.reason
+    assert (forward.verdict, forward.group, forward.label, forward.direction) == (
+        "widened",
+        "c",
+        "sensitivity",
+        "down",
+    )
+    assert (backward.verdict, backward.group, backward.label, backward.direction) == (
+        "narrowed",
+        "c",
+        "sensitivity",
+        "up",
+    )
+    assert (
+        "sensitivity of c changed by -0.200, all groups together by -0.067 (p = 0.001)"
+        in forward.reason
+    )
     assert "largest gap 0.000 before, 0.200 after" in forward.reason
 
 
@@ -73,12 +113,18 @@ def test_a_p_at_alpha_counts_and_one_above_does_not(p):
 def test_within_chance_tells_the_limit_only_where_there_is_one():
     found = made(*WIDENED, p=0.31)
     assert judge(found, NAMES).reason == "p = 0.31"
-    assert judge(found, NAMES, detectable=0.1234).reason == "p = 0.31; a change of 0.123 would be found 4 times in 5"
+    assert (
+        judge(found, NAMES, detectable=0.1234).reason
+        == "p = 0.31; a change of 0.123 would be found 4 times in 5"
+    )
     for nothing in (float("inf"), float("nan")):
         assert judge(found, NAMES, detectable=nothing).reason == "p = 0.31"
 
 
-@pytest.mark.parametrize(("interval", "chance"), [((0.5, 0.7), True), ((0.3, 0.5), True), ((0.501, 0.7), False), ((0.2, 0.4), False)])
+@pytest.mark.parametrize(
+    ("interval", "chance"),
+    [((0.5, 0.7), True), ((0.3, 0.5), True), ((0.501, 0.7), False), ((0.2, 0.4), False)],
+)
 def test_a_diagnosis_at_chance_comes_before_everything_else(interval, chance):
     for result in (made(*WIDENED), made(*WIDENED, estimable=False)):
         found = judge(result, NAMES, auroc_interval=interval)
@@ -91,7 +137,9 @@ def test_sides_swap_clearly_or_not_at_all():
     clear = judge(made(before, after), NAMES[:2])
     assert (clear.verdict, clear.group, clear.direction) == ("reversed", "a", "down")
     assert "its sides swapped (-0.250)" in clear.reason
-    few = judge(made(before, after, variance=1e-3, patients=12.0), NAMES[:2])  # the gap before could be a gap of sampling
+    few = judge(
+        made(before, after, variance=1e-3, patients=12.0), NAMES[:2]
+    )  # the gap before could be a gap of sampling
     assert few.verdict == "shifted"
     assert "not a clear change of the largest gap" in few.reason
     dice = judge(made(before[1], after[1]), NAMES[:2], **DICE)  # no binomial error outside rates
@@ -100,14 +148,24 @@ def test_sides_swap_clearly_or_not_at_all():
 
 
 def test_of_several_labels_the_stronger_evidence_is_named():
-    found = judge(made([(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)], [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)]), NAMES)
+    found = judge(
+        made([(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)], [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)]), NAMES
+    )
     assert (found.group, found.label, found.direction) == ("b", "false-positive rate", "up")
-    noisy = made([(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)], [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)], variance=[[0.04] * 3, [1e-4] * 3])
+    noisy = made(
+        [(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)],
+        [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)],
+        variance=[[0.04] * 3, [1e-4] * 3],
+    )
     assert (judge(noisy, NAMES).group, judge(noisy, NAMES).label) == ("c", "sensitivity")
 
 
 def test_every_reason_is_told_in_words():
-    result = made(*WIDENED, estimable=[[False, False, False], [True, True, False]], patients=[[0, 3, 40], [400, 400, 7]])
+    result = made(
+        *WIDENED,
+        estimable=[[False, False, False], [True, True, False]],
+        patients=[[0, 3, 40], [400, 400, 7]],
+    )
     result = result._replace(reason=np.array([[1, 2, 3], [0, 0, 2]]))
     assert judge(result, NAMES).unjudged == (
         f"a: false-positive rate: {REASONS[1]} (0 patients)",
@@ -120,7 +178,9 @@ def test_every_reason_is_told_in_words():
 
 
 def test_names_in_the_wrong_number_are_refused():
-    with pytest.raises(ValueError, match=r"result holds \(2, 3\) labels x groups, but 2 x 2 names were given"):
+    with pytest.raises(
+        ValueError, match=r"result holds \(2, 3\) labels x groups, but 2 x 2 names were given"
+    ):
         judge(made(*WIDENED), NAMES[:2])
     with pytest.raises(ValueError, match=r"but 1 x 3 names"):
         judge(made(*WIDENED), NAMES, quantities=("Dice",))
@@ -136,7 +196,9 @@ def test_agreement_on_the_probit_scale_is_cochrans_q(loss):
     q = (slope * (result.probit_change - centre) ** 2).sum()
     for alpha in (0.9, 0.5, 0.05, 1e-6):
         assert latent_alike(result, alpha) == (q <= chi2.ppf(1 - alpha, 4))
-    assert not latent_alike(made(before, after, estimable=[[False] * 3, [False, True, False]]))  # nothing left to agree
+    assert not latent_alike(
+        made(before, after, estimable=[[False] * 3, [False, True, False]])
+    )  # nothing left to agree
 
 
 def test_selection_takes_one_problem_of_any_leading_shape():
@@ -152,12 +214,20 @@ def test_detectable_changes_solve_their_equation(power):
     result = made(*WIDENED, variance=[[1e-4, 2e-4, 4e-4]] * 2)
     share = 1 - result.std_error**2 / result.variance
     plain = minimum_detectable_change(result, power, is_rate=False).cell
-    np.testing.assert_allclose(norm.cdf(plain * (1 - share) / result.std_error - result.critical), power, rtol=1e-10)
+    np.testing.assert_allclose(
+        norm.cdf(plain * (1 - share) / result.std_error - result.critical), power, rtol=1e-10
+    )
     rate = minimum_detectable_change(result, power).cell
     spread = np.sqrt((result.variance + rate * (1 - rate) / result.n_effective) * (1 - share))
-    np.testing.assert_allclose(rate * (1 - share), (result.critical + norm.ppf(power)) * spread, rtol=1e-10)
+    np.testing.assert_allclose(
+        rate * (1 - share), (result.critical + norm.ppf(power)) * spread, rtol=1e-10
+    )
     assert np.all(rate > plain)
-    half = minimum_detectable_change(result._replace(variance=result.variance / 4, std_error=result.std_error / 2), power, is_rate=False)
+    half = minimum_detectable_change(
+        result._replace(variance=result.variance / 4, std_error=result.std_error / 2),
+        power,
+        is_rate=False,
+    )
     np.testing.assert_allclose(half.cell, plain / 2, rtol=1e-10)
 
 
@@ -176,8 +246,15 @@ def test_what_no_change_could_show_is_infinite_and_what_is_not_tested_unknown():
 def test_equivalence_grows_with_the_margin_and_skips_groups_without_images():
     result = made(*WIDENED, estimable=[[True, True, False]] * 2, patients=[[400, 400, 0]] * 2)
     reach = np.nanmax(np.abs([result.ci_low, result.ci_high]))
-    assert [bool(equivalent(result, reach * k)) for k in (0.5, 0.99, 1.01, 3)] == [False, False, True, True]
-    assert not equivalent(result._replace(n_images=np.full((2, 3), 9.0)), 3 * reach)  # images that could not be judged
+    assert [bool(equivalent(result, reach * k)) for k in (0.5, 0.99, 1.01, 3)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not equivalent(
+        result._replace(n_images=np.full((2, 3), 9.0)), 3 * reach
+    )  # images that could not be judged
     assert not equivalent(made(*WIDENED, estimable=False, patients=0.0), 1.0)
     for margin in (0, -0.1, float("nan")):
         with pytest.raises(ValueError, match=f"margin must be positive, got {margin}"):
@@ -186,7 +263,9 @@ def test_equivalence_grows_with_the_margin_and_skips_groups_without_images():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_holm_is_the_closed_test_of_bonferroni(seed):
-    """A hypothesis is rejected where every intersection that holds it is: max over subsets S with i of |S| min p_S."""
+    """A hypothesis is rejected where every intersection that holds it is: max over subsets S with i
+    of |S| min p_S.
+    """
     p = np.random.default_rng(seed).random(6) ** 3
     p[1] = p[4]  # a tie
     subsets = [list(s) for size in range(1, 7) for s in itertools.combinations(range(6), size)]
@@ -209,7 +288,9 @@ def test_adjustment_ignores_order_shape_and_untested_cells(method):
     np.testing.assert_allclose(adjust(p[order], method), plain[order], rtol=1e-12)
     np.testing.assert_allclose(adjust(p.reshape(3, 4), method), plain.reshape(3, 4), rtol=1e-12)
     holes = np.insert(p, [0, 5, 12], np.nan)
-    np.testing.assert_allclose(np.asarray(adjust(holes, method))[~np.isnan(holes)], plain, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(adjust(holes, method))[~np.isnan(holes)], plain, rtol=1e-12
+    )
     assert np.all(plain <= np.minimum(1, 12 * p) + 1e-15)
     assert float(adjust(p[:1], method)[0]) == p[0]
 
@@ -224,5 +305,7 @@ def test_a_larger_p_lowers_no_adjusted_p(method):
 
 
 def test_an_unknown_adjustment_is_named():
-    with pytest.raises(ValueError, match=r"method must be one of \['bh', 'holm', 'none'\], got 'fdr'"):
+    with pytest.raises(
+        ValueError, match=r"method must be one of \['bh', 'holm', 'none'\], got 'fdr'"
+    ):
         adjust(np.array([0.1]), "fdr")

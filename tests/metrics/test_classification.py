@@ -34,11 +34,23 @@ def test_stored_numbers():
 def test_auroc_and_brier_agree_with_scikit_learn(seed):
     score, y, weight = sample(seed)
     known = ~np.isnan(y)
-    np.testing.assert_allclose(metrics.auroc(score, y), roc_auc_score(y[known], score[known]), atol=1e-10)
-    np.testing.assert_allclose(metrics.brier(score, y), brier_score_loss(y[known], score[known]), atol=1e-10)
+    np.testing.assert_allclose(
+        metrics.auroc(score, y), roc_auc_score(y[known], score[known]), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        metrics.brier(score, y), brier_score_loss(y[known], score[known]), atol=1e-10
+    )
     args = y[known], score[known]
-    np.testing.assert_allclose(metrics.auroc(score, y, weight), roc_auc_score(*args, sample_weight=weight[known]), atol=1e-10)
-    np.testing.assert_allclose(metrics.brier(score, y, weight), brier_score_loss(*args, sample_weight=weight[known]), atol=1e-10)
+    np.testing.assert_allclose(
+        metrics.auroc(score, y, weight),
+        roc_auc_score(*args, sample_weight=weight[known]),
+        atol=1e-10,
+    )
+    np.testing.assert_allclose(
+        metrics.brier(score, y, weight),
+        brier_score_loss(*args, sample_weight=weight[known]),
+        atol=1e-10,
+    )
 
 
 def test_masked_nan_scores_do_not_leak():
@@ -50,7 +62,11 @@ def test_masked_nan_scores_do_not_leak():
 
 def test_absent_classes_are_nan():
     score, y = np.array([0.1, 0.9]), np.array([1.0, 1.0])
-    for value in (metrics.auroc(score, y), metrics.balanced_threshold(score, y), metrics.threshold_at_specificity(score, y, 0.5)):
+    for value in (
+        metrics.auroc(score, y),
+        metrics.balanced_threshold(score, y),
+        metrics.threshold_at_specificity(score, y, 0.5),
+    ):
         assert np.isnan(value)
     assert np.isnan(metrics.brier(score, np.full(2, np.nan)))
 
@@ -62,7 +78,10 @@ def test_thresholds_agree_with_a_search_over_the_roc_curve(seed):
     fpr, tpr, cut = roc_curve(y[known], score[known], drop_intermediate=False)
     fpr, tpr, cut = fpr[:0:-1], tpr[:0:-1], cut[:0:-1]  # ascending, without the infinite one
     balance = np.abs((1 - fpr) - tpr)
-    assert float(metrics.balanced_threshold(score, y)) == cut[np.flatnonzero(balance <= balance.min() + 1e-12)[0]]
+    assert (
+        float(metrics.balanced_threshold(score, y))
+        == cut[np.flatnonzero(balance <= balance.min() + 1e-12)[0]]
+    )
     assert float(metrics.threshold_at_sensitivity(score, y, 0.8)) == cut[tpr >= 0.8].max()
     assert float(metrics.threshold_at_specificity(score, y, 0.8)) == cut[1 - fpr >= 0.8].min()
 
@@ -82,13 +101,20 @@ def test_calibration_error_by_hand():
     assert np.isnan(result.frequency[5])
     r = np.random.default_rng(0)
     score = r.random(200_000)
-    assert float(metrics.calibration_error(score, (r.random(score.size) < score).astype(float)).value) < 0.01
+    assert (
+        float(metrics.calibration_error(score, (r.random(score.size) < score).astype(float)).value)
+        < 0.01
+    )
 
 
 def test_vmap_over_tasks_and_replicates():
     score, y, _ = sample(1)
-    weights = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)), 3).astype(float)
-    together = jax.jit(jax.vmap(metrics.auroc, (None, None, 0)))(jnp.asarray(score), jnp.asarray(y), jnp.asarray(weights))
+    weights = (
+        np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)), 3).astype(float)
+    )
+    together = jax.jit(jax.vmap(metrics.auroc, (None, None, 0)))(
+        jnp.asarray(score), jnp.asarray(y), jnp.asarray(weights)
+    )
     np.testing.assert_allclose(together, [metrics.auroc(score, y, w) for w in weights], atol=1e-12)
 
 
@@ -97,4 +123,6 @@ def test_single_precision_at_scale():
     y = (r.random(38_000) < 0.1).astype(np.float32)
     score = (r.normal(0, 1, y.size) + y).astype(np.float32)
     with jax.enable_x64(False):
-        np.testing.assert_allclose(metrics.auroc(jnp.asarray(score), jnp.asarray(y)), roc_auc_score(y, score), atol=1e-6)
+        np.testing.assert_allclose(
+            metrics.auroc(jnp.asarray(score), jnp.asarray(y)), roc_auc_score(y, score), atol=1e-6
+        )

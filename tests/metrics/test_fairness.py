@@ -79,14 +79,29 @@ def test_ser_agrees_with_fairmedfm(seed):
     r = np.random.default_rng(seed)
     dice, group = np.round(r.random(200), 2), r.integers(0, 3, 200)
     means = np.array([dice[group == g].mean() for g in range(3)])
-    np.testing.assert_allclose(metrics.ser(means).value, fairmedfm.dice_skewness(dice, sensitive_features=group), atol=1e-10)
-    np.testing.assert_allclose(metrics.delta_dice(means).value, fairmedfm.dice_gap(dice, sensitive_features=group), atol=1e-10)
+    np.testing.assert_allclose(
+        metrics.ser(means).value,
+        fairmedfm.dice_skewness(dice, sensitive_features=group),
+        atol=1e-10,
+    )
+    np.testing.assert_allclose(
+        metrics.delta_dice(means).value,
+        fairmedfm.dice_gap(dice, sensitive_features=group),
+        atol=1e-10,
+    )
 
 
 def test_gap_names_groups_label_and_convention():
-    counts = jnp.array([[[8, 2], [5, 5]], [[5, 5], [4, 6]], [[0, 0], [0, 0]]], float)  # rates: .2 .5 | .5 .6 | empty
+    counts = jnp.array(
+        [[[8, 2], [5, 5]], [[5, 5], [4, 6]], [[0, 0], [0, 0]]], float
+    )  # rates: .2 .5 | .5 .6 | empty
     result = metrics.eodd(counts)
-    assert (float(result.value), int(result.high), int(result.low), int(result.label)) == (pytest.approx(0.3), 1, 0, 0)
+    assert (float(result.value), int(result.high), int(result.low), int(result.label)) == (
+        pytest.approx(0.3),
+        1,
+        0,
+        0,
+    )
     assert result.convention == "worst_case"
     assert "lower is fairer" in result.direction
     assert result.included.tolist() == [[True, True], [True, True], [False, False]]
@@ -139,14 +154,22 @@ def test_worst_group_and_signed_difference():
 
 
 def test_intersection_masks_unknown():
-    both = metrics.intersect([jnp.array([0, 1, -1]), jnp.array([2, 0, 1])], [("F", "M"), ("a", "b", "c")])
+    both = metrics.intersect(
+        [jnp.array([0, 1, -1]), jnp.array([2, 0, 1])], [("F", "M"), ("a", "b", "c")]
+    )
     assert both.group.tolist() == [2, 3, -1]
     assert both.names[2] == "F x c"
     assert both.names[3] == "M x a"
 
 
 def test_counts_mask_and_weigh():
-    counts = metrics.group_counts([1.0, 0.0, np.nan, 1.0, 1.0], [1, 0, 1, 0, 1], np.array([0, 1, 0, 1, -1]), 2, [2.0, 1, 1, 3, 1])
+    counts = metrics.group_counts(
+        [1.0, 0.0, np.nan, 1.0, 1.0],
+        [1, 0, 1, 0, 1],
+        np.array([0, 1, 0, 1, -1]),
+        2,
+        [2.0, 1, 1, 3, 1],
+    )
     assert counts.tolist() == [[[0, 0], [0, 2]], [[1, 0], [3, 0]]]
 
 

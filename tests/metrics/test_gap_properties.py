@@ -1,4 +1,6 @@
-"""What gaps may not depend on: names and order of groups, masked groups, the order of rows; bounds between gaps; weighted oracles."""
+"""What gaps may not depend on: names and order of groups, masked groups, the order of rows; bounds
+between gaps; weighted oracles.
+"""
 
 import itertools
 
@@ -6,7 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fairlearn.metrics import MetricFrame, equalized_odds_difference, false_positive_rate, true_positive_rate
+from fairlearn.metrics import (
+    MetricFrame,
+    equalized_odds_difference,
+    false_positive_rate,
+    true_positive_rate,
+)
 
 from fairrecon_jax import metrics
 from fairrecon_jax.inference import gaps as inference_gaps
@@ -20,9 +27,15 @@ def double():
 
 
 GROUPS = 4
-eodd, eop = (jax.jit(function, static_argnames="convention") for function in (metrics.eodd, metrics.eop))
+eodd, eop = (
+    jax.jit(function, static_argnames="convention") for function in (metrics.eodd, metrics.eop)
+)
 group_counts = jax.jit(metrics.group_counts, static_argnums=3)
-value_gap, ser, worst_group = jax.jit(metrics.gap), jax.jit(metrics.ser), jax.jit(metrics.worst_group, static_argnums=1)
+value_gap, ser, worst_group = (
+    jax.jit(metrics.gap),
+    jax.jit(metrics.ser),
+    jax.jit(metrics.worst_group, static_argnums=1),
+)
 
 
 def table(seed=0):
@@ -34,10 +47,16 @@ def test_rows_weights_and_unknown_groups():
     weight = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)))
     whole = group_counts(y, decision, group, GROUPS, weight)
     order = np.random.default_rng(1).permutation(len(y))
-    np.testing.assert_array_equal(whole, group_counts(y[order], decision[order], group[order], GROUPS, weight[order]))
+    np.testing.assert_array_equal(
+        whole, group_counts(y[order], decision[order], group[order], GROUPS, weight[order])
+    )
     copies = np.repeat(np.arange(len(y)), weight)
-    np.testing.assert_array_equal(whole, group_counts(y[copies], decision[copies], group[copies], GROUPS))
-    few = group_counts(y, decision, group, GROUPS - 1, weight)  # a group beyond the last is masked, not wrapped
+    np.testing.assert_array_equal(
+        whole, group_counts(y[copies], decision[copies], group[copies], GROUPS)
+    )
+    few = group_counts(
+        y, decision, group, GROUPS - 1, weight
+    )  # a group beyond the last is masked, not wrapped
     np.testing.assert_array_equal(few, whole[:-1])
     assert float(whole.sum()) == weight[~np.isnan(y) & (group >= 0)].sum()
 
@@ -51,7 +70,9 @@ def test_rates_agree_with_fairlearn_frames():
         y_pred=decision[known],
         sensitive_features=group[known],
     ).by_group
-    np.testing.assert_allclose(metrics.rates(group_counts(y, decision, group, GROUPS)), frame[["fpr", "tpr"]], atol=1e-10)
+    np.testing.assert_allclose(
+        metrics.rates(group_counts(y, decision, group, GROUPS)), frame[["fpr", "tpr"]], atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -88,7 +109,11 @@ def test_swapped_decisions_and_swapped_labels(seed):
 
 def test_gaps_are_ordered_and_bounded():
     counts = jnp.asarray(np.random.default_rng(0).integers(0, 3, (200, 4, 2, 2)), float)
-    worst, mean, opportunity = eodd(counts).value, eodd(counts, convention="mean").value, eop(counts).value
+    worst, mean, opportunity = (
+        eodd(counts).value,
+        eodd(counts, convention="mean").value,
+        eop(counts).value,
+    )
     for value in (worst, mean, opportunity):
         assert np.all(np.isnan(value) | ((value >= 0) & (value <= 1)))
     assert np.all((mean <= worst + 1e-12) | np.isnan(mean))
@@ -98,7 +123,9 @@ def test_gaps_are_ordered_and_bounded():
 
 def test_copies_of_a_group_make_no_gap_and_a_further_group_never_narrows_one():
     counts = table(3)
-    assert float(eodd(counts.at[2:].set(0).at[1].set(5 * counts[0])).value) == pytest.approx(0, abs=1e-12)
+    assert float(eodd(counts.at[2:].set(0).at[1].set(5 * counts[0])).value) == pytest.approx(
+        0, abs=1e-12
+    )
     nested = [float(eodd(counts.at[size:].set(0)).value) for size in range(2, GROUPS + 1)]
     assert np.all(np.diff(nested) >= 0)
 
@@ -109,12 +136,17 @@ def test_a_masked_group_is_an_absent_group(gone):
     keep = np.arange(GROUPS) != gone
     mask = jnp.broadcast_to(jnp.asarray(keep)[:, None], (GROUPS, 2))
     for function in (eodd, eop):
-        masked, removed = function(counts, mask=mask, convention="worst_case_estimable"), function(counts[keep])
+        masked, removed = (
+            function(counts, mask=mask, convention="worst_case_estimable"),
+            function(counts[keep]),
+        )
         emptied = function(counts.at[gone].set(0))
         assert float(masked.value) == float(removed.value) == float(emptied.value)
         assert int(masked.high) == np.flatnonzero(keep)[int(removed.high)]
         assert masked.included[gone].tolist() == [False, False]
-    assert float(eodd(counts, mask=jnp.ones((GROUPS, 2), bool), convention="worst_case_estimable").value) == float(eodd(counts).value)
+    assert float(
+        eodd(counts, mask=jnp.ones((GROUPS, 2), bool), convention="worst_case_estimable").value
+    ) == float(eodd(counts).value)
 
 
 def test_a_single_cell_can_be_masked():
@@ -124,7 +156,11 @@ def test_a_single_cell_can_be_masked():
     mask[2, 0] = False
     rate[2, 0] = np.nan
     expected = np.nanmax(np.nanmax(rate, 0) - np.nanmin(rate, 0))
-    np.testing.assert_allclose(eodd(counts, mask=jnp.asarray(mask), convention="worst_case_estimable").value, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        eodd(counts, mask=jnp.asarray(mask), convention="worst_case_estimable").value,
+        expected,
+        atol=1e-12,
+    )
 
 
 def test_one_group_and_no_group():
@@ -140,7 +176,10 @@ def test_one_group_and_no_group():
 
 
 def test_the_cells_at_the_limit_are_estimable():
-    assert metrics.estimable(jnp.array([[19, 20], [21, 0]]), 20).tolist() == [[False, True], [True, False]]
+    assert metrics.estimable(jnp.array([[19, 20], [21, 0]]), 20).tolist() == [
+        [False, True],
+        [True, False],
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -148,11 +187,17 @@ def test_both_rooms_agree_on_gaps(seed):
     counts = table(seed)
     images, positives = counts.sum(-1).T, counts[..., 1].T
     found = inference_gaps.decision_gaps(images, positives)
-    for name, value in (("eodd", eodd(counts)), ("eodd_mean", eodd(counts, convention="mean")), ("eop", eop(counts))):
+    for name, value in (
+        ("eodd", eodd(counts)),
+        ("eodd_mean", eodd(counts, convention="mean")),
+        ("eop", eop(counts)),
+    ):
         np.testing.assert_allclose(found[name], value.value, atol=1e-12)
     values = jnp.asarray(np.random.default_rng(seed).random(5)).at[2].set(jnp.nan)
     np.testing.assert_allclose(inference_gaps.spread(values), value_gap(values).value, atol=1e-12)
-    np.testing.assert_allclose(inference_gaps.skewed_error_ratio(values), ser(values).value, atol=1e-12)
+    np.testing.assert_allclose(
+        inference_gaps.skewed_error_ratio(values), ser(values).value, atol=1e-12
+    )
 
 
 def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
@@ -160,13 +205,18 @@ def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
     found = value_gap(values)
     np.testing.assert_allclose(value_gap(values + 3).value, found.value, atol=1e-12)
     np.testing.assert_allclose(value_gap(-2 * values).value, 2 * found.value, atol=1e-12)
-    assert (int(value_gap(-values).high), int(value_gap(-values).low)) == (int(found.low), int(found.high))
+    assert (int(value_gap(-values).high), int(value_gap(-values).low)) == (
+        int(found.low),
+        int(found.high),
+    )
     np.testing.assert_allclose(ser(1 - (1 - values) / 7).value, ser(values).value, atol=1e-12)
     assert float(ser(jnp.full(3, 0.4)).value) == 1
     excluded = ser(values, counts=jnp.array([4, 0, 4, 4]))
     assert float(excluded.value) == pytest.approx(0.3 / 0.1)
     assert (int(excluded.high), int(excluded.low)) == (0, 3)
-    masked = metrics.delta_dice(values, mask=jnp.array([False, True, True, True]), convention="worst_case_estimable")
+    masked = metrics.delta_dice(
+        values, mask=jnp.array([False, True, True, True]), convention="worst_case_estimable"
+    )
     assert float(masked.value) == pytest.approx(0.15)
     assert masked.convention == "worst_case_estimable"
 
@@ -176,7 +226,10 @@ def test_the_worst_group_is_the_low_side_of_the_gap():
     np.testing.assert_array_equal(worst_group(values), value_gap(values).low)
     np.testing.assert_array_equal(worst_group(values, False), value_gap(values).high)
     assert int(metrics.worst_group(jnp.array([0.5, 0.2, 0.2]))) == 1  # the first of equals
-    assert int(metrics.worst_group(jnp.array([0.5, 0.2, 0.9]), mask=jnp.array([True, False, True]))) == 0
+    assert (
+        int(metrics.worst_group(jnp.array([0.5, 0.2, 0.9]), mask=jnp.array([True, False, True])))
+        == 0
+    )
 
 
 def test_signed_differences_are_antisymmetric_and_span_the_gap():
@@ -209,14 +262,20 @@ def test_an_intersection_never_hides_the_gap_of_an_attribute():
     counts = group_counts(y, decision, both.group, 8)
     assert float(counts.sum(-1).min()) > 0
     for attribute, size in ((sex, 2), (group, 4)):
-        assert float(eodd(counts).value) >= float(eodd(group_counts(y, decision, attribute, size)).value)
+        assert float(eodd(counts).value) >= float(
+            eodd(group_counts(y, decision, attribute, size)).value
+        )
 
 
 @pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
 def test_value_gaps_refuse_what_they_cannot_mean(function):
-    with pytest.raises(ValueError, match=r"one of \('paper', 'published', 'estimable'\), got 'worst'"):
+    with pytest.raises(
+        ValueError, match=r"one of \('paper', 'published', 'estimable'\), got 'worst'"
+    ):
         function(jnp.array([0.1, 0.2]), convention="worst")
-    with pytest.raises(ValueError, match="'estimable' needs `mask`, the groups with enough patients"):
+    with pytest.raises(
+        ValueError, match="'estimable' needs `mask`, the groups with enough patients"
+    ):
         function(jnp.array([0.1, 0.2]), convention="worst_case_estimable")
 
 

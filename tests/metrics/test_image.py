@@ -29,9 +29,14 @@ SSIM = {
 def test_ssim_agrees_with_scikit_image(window, sample, double, tolerance):
     original, image = pair()
     with jax.enable_x64(double):
-        got = metrics.ssim(jnp.asarray(original), jnp.asarray(image), window, sample_covariance=sample)
+        got = metrics.ssim(
+            jnp.asarray(original), jnp.asarray(image), window, sample_covariance=sample
+        )
     options = SSIM[window, sample]
-    expected = [structural_similarity(a[..., 0], b[..., 0], data_range=1, **options) for a, b in zip(original, image)]
+    expected = [
+        structural_similarity(a[..., 0], b[..., 0], data_range=1, **options)
+        for a, b in zip(original, image)
+    ]
     np.testing.assert_allclose(got, expected, atol=tolerance)
 
 
@@ -41,8 +46,14 @@ def test_psnr_and_nrmse_agree_with_scikit_image(double, tolerance):
     with jax.enable_x64(double):
         a, b = jnp.asarray(original), jnp.asarray(image)
         decibels, error = metrics.psnr(a, b), metrics.nrmse(a, b)
-    np.testing.assert_allclose(decibels, [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(original, image)], rtol=tolerance)
-    np.testing.assert_allclose(error, [normalized_root_mse(x, y) for x, y in zip(original, image)], rtol=tolerance)
+    np.testing.assert_allclose(
+        decibels,
+        [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(original, image)],
+        rtol=tolerance,
+    )
+    np.testing.assert_allclose(
+        error, [normalized_root_mse(x, y) for x, y in zip(original, image)], rtol=tolerance
+    )
 
 
 def test_identical_images():

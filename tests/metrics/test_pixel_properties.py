@@ -18,7 +18,12 @@ def double():
 
 
 SHAPE = (2, 16, 16, 1)
-FUNCTIONS = {"mse": metrics.mean_squared_error, "psnr": metrics.psnr, "nrmse": metrics.nrmse, "ssim": metrics.ssim}
+FUNCTIONS = {
+    "mse": metrics.mean_squared_error,
+    "psnr": metrics.psnr,
+    "nrmse": metrics.nrmse,
+    "ssim": metrics.ssim,
+}
 NAMES = ("mse", "psnr", "nrmse", "uniform", "gaussian")
 
 
@@ -64,7 +69,9 @@ def test_batches_equal_loops_and_compile_once():
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_wrong_shapes_and_missing_axes_are_refused(name):
-    with pytest.raises(ValueError, match=r"\[\.\.\., H, W, C\] of one shape, got \(12, 12, 1\) and \(12, 12, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"\[\.\.\., H, W, C\] of one shape, got \(12, 12, 1\) and \(12, 12, 2\)"
+    ):
         FUNCTIONS[name](np.zeros((12, 12, 1)), np.zeros((12, 12, 2)))
     with pytest.raises(ValueError, match=r"got \(12, 12\) and \(12, 12\)"):
         FUNCTIONS[name](np.zeros((12, 12)), np.zeros((12, 12)))
@@ -82,7 +89,9 @@ def test_psnr_in_decibels():
     np.testing.assert_allclose(numbers(a, a + 0.1)["psnr"], 20)
     np.testing.assert_allclose(numbers(a, a + 1)["psnr"], 0, atol=1e-12)
     x, y = pair(5, SHAPE)
-    np.testing.assert_allclose(numbers(x, x + 10 * (y - x))["psnr"], numbers(x, y)["psnr"] - 20, atol=1e-10)
+    np.testing.assert_allclose(
+        numbers(x, x + 10 * (y - x))["psnr"], numbers(x, y)["psnr"] - 20, atol=1e-10
+    )
     expected = [peak_signal_noise_ratio(p, q, data_range=2) for p, q in zip(x, y)]
     np.testing.assert_allclose(numbers(x, y, 2.0)["psnr"], expected, atol=1e-10)
 
@@ -115,15 +124,21 @@ def test_ssim_of_flat_images_is_the_luminance_term(window):
 def test_ssim_averages_channels_as_scikit_image_does():
     a, b = pair(8, (16, 16, 2))
     found = jax.jit(metrics.ssim)(a, b)
-    np.testing.assert_allclose(found, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10)
+    np.testing.assert_allclose(
+        found, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10
+    )
     alone = numbers(*(np.moveaxis(x, -1, 0)[..., None] for x in (a, b)))["uniform"]
     np.testing.assert_allclose(found, alone.mean(), atol=1e-10)
 
 
 def test_ssim_needs_one_whole_window():
     for window, size in (("uniform", 7), ("gaussian", 11)):
-        assert jax.eval_shape(lambda x, w=window: metrics.ssim(x, x, w), np.zeros((5, size, size, 1))).shape == (5,)
-        with pytest.raises(ValueError, match=rf"at least {size} x {size} pixels, got \({size}, {size - 1}\)"):
+        assert jax.eval_shape(
+            lambda x, w=window: metrics.ssim(x, x, w), np.zeros((5, size, size, 1))
+        ).shape == (5,)
+        with pytest.raises(
+            ValueError, match=rf"at least {size} x {size} pixels, got \({size}, {size - 1}\)"
+        ):
             metrics.ssim(np.zeros((size, size - 1, 1)), np.zeros((size, size - 1, 1)), window)
 
 
@@ -167,8 +182,12 @@ def test_masked_means_agree_with_numpy():
     for axis in (0, 1):
         expected = np.ma.average(np.ma.masked_invalid(value), axis, weight)
         np.testing.assert_allclose(masked_mean(value, weight, axis=axis), expected, atol=1e-12)
-        np.testing.assert_allclose(masked_mean(value, axis=axis), np.nanmean(value, axis), atol=1e-12)
+        np.testing.assert_allclose(
+            masked_mean(value, axis=axis), np.nanmean(value, axis), atol=1e-12
+        )
     assert np.isnan(masked_mean(value, np.zeros((4, 5)), axis=1)).all()
     infinite = np.array([1.0, np.inf])  # a weight of 0 keeps even an infinite value out
     assert float(metrics.masked_mean(infinite, np.array([1.0, 0.0]))) == 1
-    assert np.isfinite(jax.grad(lambda v: metrics.masked_mean(v, jnp.array([1.0, 0.0])))(jnp.array([1.0, 2.0]))).all()
+    assert np.isfinite(
+        jax.grad(lambda v: metrics.masked_mean(v, jnp.array([1.0, 0.0])))(jnp.array([1.0, 2.0]))
+    ).all()

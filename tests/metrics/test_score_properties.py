@@ -1,4 +1,6 @@
-"""What scores may not depend on: the order of rows, masked rows, how a weight is spelt, monotone scales; further outside oracles."""
+"""What scores may not depend on: the order of rows, masked rows, how a weight is spelt, monotone
+scales; further outside oracles.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,16 @@ def double():
 
 
 N = 120
-NAMES = ("auroc", "brier", "calibration", "balanced", "at_sensitivity", "at_specificity", "sensitivity", "specificity")
+NAMES = (
+    "auroc",
+    "brier",
+    "calibration",
+    "balanced",
+    "at_sensitivity",
+    "at_specificity",
+    "sensitivity",
+    "specificity",
+)
 
 
 @jax.jit
@@ -51,9 +62,15 @@ def weighted(seed):
 
 
 def test_rows_masks_and_repeats():
-    """Order does not matter; weight 0, a NaN label and a missing row are one thing; a weight of k is k copies."""
+    """Order does not matter; weight 0, a NaN label and a missing row are one thing; a weight of k
+    is k copies.
+    """
     score, y, weight = weighted(5)
-    whole, order, copies = numbers(score, y, weight), np.random.default_rng(0).permutation(N), np.repeat(np.arange(N), weight.astype(int))
+    whole, order, copies = (
+        numbers(score, y, weight),
+        np.random.default_rng(0).permutation(N),
+        np.repeat(np.arange(N), weight.astype(int)),
+    )
     gone = weight == 0
     others = {
         "order": (score[order], y[order], weight[order]),
@@ -77,7 +94,9 @@ def test_nothing_known_is_nan():
 def test_batches_equal_loops_and_compile_once():
     batch = [np.stack(part) for part in zip(*(weighted(seed) for seed in range(3)))]
     mapped = jax.jit(jax.vmap(lambda *rows: compiled(*rows, 0.7)[0]))
-    np.testing.assert_allclose(mapped(*batch), [list(numbers(*rows).values()) for rows in zip(*batch)], atol=1e-12)
+    np.testing.assert_allclose(
+        mapped(*batch), [list(numbers(*rows).values()) for rows in zip(*batch)], atol=1e-12
+    )
     mapped(*(part[::-1].copy() for part in batch))
     assert mapped._cache_size() == 1
 
@@ -113,7 +132,10 @@ def test_thresholds_keep_their_promise_and_are_the_extreme_ones(wanted):
     score, y, weight = weighted(8)
     found = numbers(score, y, weight, wanted)
     seen = np.unique(score[~np.isnan(y) & (weight > 0)])
-    share = {c: np.array([weight[(y == c) & (score >= t)].sum() / weight[y == c].sum() for t in seen]) for c in (0, 1)}
+    share = {
+        c: np.array([weight[(y == c) & (score >= t)].sum() / weight[y == c].sum() for t in seen])
+        for c in (0, 1)
+    }
     assert found["at_sensitivity"] == seen[share[1] >= wanted].max()
     enough = 1 - share[0] >= wanted
     np.testing.assert_equal(found["at_specificity"], seen[enough].min() if enough.any() else np.nan)
@@ -122,7 +144,11 @@ def test_thresholds_keep_their_promise_and_are_the_extreme_ones(wanted):
 def padded(score, label):
     """A few examples, and padding of weight 0 up to N."""
     few = len(score)
-    return np.pad(score, (0, N - few)), np.pad(label, (0, N - few)), (np.arange(N) < few).astype(float)
+    return (
+        np.pad(score, (0, N - few)),
+        np.pad(label, (0, N - few)),
+        (np.arange(N) < few).astype(float),
+    )
 
 
 def test_a_specificity_that_no_score_reaches_is_nan():
@@ -135,13 +161,17 @@ def test_a_specificity_that_no_score_reaches_is_nan():
 def test_the_smallest_of_equally_balanced_scores_wins():
     data = padded([0.1, 0.2, 0.3], [0.0, 1.0, 0.0])
     _, sensitivity, specificity = compiled(*data, 0.7)[2]
-    np.testing.assert_allclose(np.abs(np.asarray(specificity) - np.asarray(sensitivity))[:3], [1, 0.5, 0.5])
+    np.testing.assert_allclose(
+        np.abs(np.asarray(specificity) - np.asarray(sensitivity))[:3], [1, 0.5, 0.5]
+    )
     assert numbers(*data)["balanced"] == 0.2
 
 
 def test_threshold_curve_falls_and_rises():
     score, y, weight = weighted(9)
-    threshold, sensitivity, specificity = (np.asarray(part) for part in compiled(score, y, weight, 0.7)[2])
+    threshold, sensitivity, specificity = (
+        np.asarray(part) for part in compiled(score, y, weight, 0.7)[2]
+    )
     known = np.isfinite(threshold)
     assert known.sum() == (~np.isnan(y) & (weight > 0)).sum()
     assert np.all(np.diff(threshold[known]) >= 0)
@@ -160,7 +190,9 @@ def test_confusion_agrees_with_scikit_learn(seed):
     args, options = (y[known], decision[known]), dict(sample_weight=weight[known])
     values = numbers(score, y, weight)
     assert values["sensitivity"] == pytest.approx(recall_score(*args, **options), abs=1e-10)
-    assert values["specificity"] == pytest.approx(recall_score(*args, pos_label=0, **options), abs=1e-10)
+    assert values["specificity"] == pytest.approx(
+        recall_score(*args, pos_label=0, **options), abs=1e-10
+    )
     below = np.where(score >= 0.5, 0.4, 0.6)  # every decision and every label turned
     turned = compiled(below, 1 - y, weight, 0.7)[1]
     np.testing.assert_array_equal(np.stack(turned), np.stack(found)[::-1])
@@ -176,7 +208,9 @@ error_in_bins = jax.jit(metrics.calibration_error, static_argnames="bins")
 @pytest.mark.parametrize("bins", [4, 8])
 def test_reliability_curve_agrees_with_scikit_learn(bins):
     score, y, _ = weighted(3)
-    score = np.clip(score + np.random.default_rng(1).uniform(1e-4, 9e-3, score.size), 0, 1)  # none on an edge, where the two differ
+    score = np.clip(
+        score + np.random.default_rng(1).uniform(1e-4, 9e-3, score.size), 0, 1
+    )  # none on an edge, where the two differ
     known = ~np.isnan(y)
     found = error_in_bins(score, y, np.ones(N), bins=bins)
     frequency, mean = calibration_curve(y[known], score[known], n_bins=bins)
@@ -188,7 +222,10 @@ def test_reliability_curve_agrees_with_scikit_learn(bins):
 
 
 def test_calibration_bins_close_on_the_left_and_refine_upwards():
-    assert metrics.calibration_error([0.0, 0.5, 1.0], [0.0, 1.0, 1.0], bins=2).weight.tolist() == [1, 2]
+    assert metrics.calibration_error([0.0, 0.5, 1.0], [0.0, 1.0, 1.0], bins=2).weight.tolist() == [
+        1,
+        2,
+    ]
     score, y, weight = weighted(4)
     errors = [float(error_in_bins(score, y, weight, bins=b).value) for b in (1, 4, 8)]
     assert np.all(np.diff(errors) >= -1e-12)  # splitting a bin can only uncover error
@@ -201,10 +238,14 @@ def test_brier_limits_and_gradient():
     y = np.array([1.0, 0.0, 0.0, 1.0, 0.0, np.nan])
     assert float(metrics.brier(np.nan_to_num(y), y)) == 0
     assert float(metrics.brier(1 - np.nan_to_num(y), y)) == 1
-    assert float(metrics.brier(np.full(6, 0.4), y)) == pytest.approx(0.4 * 0.6)  # the base rate: the variance of the labels
+    assert float(metrics.brier(np.full(6, 0.4), y)) == pytest.approx(
+        0.4 * 0.6
+    )  # the base rate: the variance of the labels
     score = jnp.array([0.3, 0.2, 0.9, 0.8, 0.5, 0.5])
     slope = jax.grad(metrics.brier)(score, y)
-    np.testing.assert_allclose(slope, np.where(np.isnan(y), 0, 2 * (score - np.nan_to_num(y)) / 5), atol=1e-12)
+    np.testing.assert_allclose(
+        slope, np.where(np.isnan(y), 0, 2 * (score - np.nan_to_num(y)) / 5), atol=1e-12
+    )
 
 
 def test_division_by_nothing_has_a_finite_gradient():

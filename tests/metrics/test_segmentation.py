@@ -31,4 +31,6 @@ def test_errors_name_what_is_wrong():
 def test_masked_mean():
     values = jnp.array([[0.2, jnp.nan, 0.4], [jnp.nan, jnp.nan, jnp.nan]])
     np.testing.assert_allclose(metrics.masked_mean(values), [0.3, np.nan], rtol=1e-6)
-    np.testing.assert_allclose(metrics.masked_mean(values, jnp.array([[3.0, 1, 1], [1, 1, 1]]))[0], 0.25, rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics.masked_mean(values, jnp.array([[3.0, 1, 1], [1, 1, 1]]))[0], 0.25, rtol=1e-6
+    )

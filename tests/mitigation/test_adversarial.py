@@ -17,7 +17,9 @@ KEY = jax.random.key(0)
 
 
 def start(loss: str = "cross_entropy", **fields):
-    objective = Adversarial(loss=loss, learning_rate=0.03, hidden=16, **fields).objective(context("bright"))
+    objective = Adversarial(loss=loss, learning_rate=0.03, hidden=16, **fields).objective(
+        context("bright")
+    )
     return objective, objective.init(KEY, BATCH)
 
 
@@ -43,7 +45,9 @@ def test_both_players_go_their_own_way(loss):
     slope = gradient_of(objective)[0](clean, state, BATCH)
     assert float(jnp.abs(slope).max()) > 0
     step = 0.02 * slope / jnp.abs(slope).max()
-    assert predicted(objective, state["adversary"], clean - step) > trained  # the reconstructor's step raises it
+    assert (
+        predicted(objective, state["adversary"], clean - step) > trained
+    )  # the reconstructor's step raises it
     assert predicted(objective, state["adversary"], clean + step) < trained
 
 
@@ -55,21 +59,36 @@ def test_several_attributes_take_part_and_unknown_groups_do_not():
     assert members[:, 2:].sum() == 31
     logits = np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)
     known = BATCH["attributes"][:, 1] >= 0
-    exact = -np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))[np.arange(32), BATCH["attributes"][:, 1]][known].mean()
-    run = on_devices(lambda _, part: entropy_loss(part["logits"], part["members"], part["weight"]), 4)
+    exact = -np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))[
+        np.arange(32), BATCH["attributes"][:, 1]
+    ][known].mean()
+    run = on_devices(
+        lambda _, part: entropy_loss(part["logits"], part["members"], part["weight"]), 4
+    )
     found = run(0, {"logits": logits, "members": members[:, 2:], "weight": BATCH["weight"]})
     assert float(found) == pytest.approx(exact / np.log(3), rel=1e-5)
 
 
 def test_the_correlation_is_numpys():
     output = np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)
-    known, members = BATCH["attributes"][:, 1] >= 0, np.asarray(Groups(context("bright"), ("race",)).members(BATCH))
-    exact = 1 - np.mean([np.corrcoef(output[known, g], members[known, g])[0, 1] ** 2 for g in range(3)])
-    run = on_devices(lambda _, part: correlation_loss(part["output"], part["members"], part["weight"]), 4)
-    assert float(run(0, {"output": output, "members": members, "weight": BATCH["weight"]})) == pytest.approx(exact, rel=1e-5)
+    known, members = (
+        BATCH["attributes"][:, 1] >= 0,
+        np.asarray(Groups(context("bright"), ("race",)).members(BATCH)),
+    )
+    exact = 1 - np.mean(
+        [np.corrcoef(output[known, g], members[known, g])[0, 1] ** 2 for g in range(3)]
+    )
+    run = on_devices(
+        lambda _, part: correlation_loss(part["output"], part["members"], part["weight"]), 4
+    )
+    assert float(
+        run(0, {"output": output, "members": members, "weight": BATCH["weight"]})
+    ) == pytest.approx(exact, rel=1e-5)
 
 
-@pytest.mark.parametrize("options", [Adversarial(), Adversarial(loss="correlation"), GroupDro()], ids=repr)
+@pytest.mark.parametrize(
+    "options", [Adversarial(), Adversarial(loss="correlation"), GroupDro()], ids=repr
+)
 def test_value_and_state_do_not_depend_on_the_number_of_devices(options):
     objective = options.objective(context("bright"))
     state = objective.init(KEY, BATCH)

@@ -1,4 +1,6 @@
-"""The equalised-odds objective: its value by hand, its gradient, and every way in which a batch can be degenerate."""
+"""The equalised-odds objective: its value by hand, its gradient, and every way in which a batch can
+be degenerate.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,18 @@ def by_hand(whole, tau: float = 0.5, temperature: float = 0.3) -> tuple[float, f
     score = 1 / (1 + np.exp(-8 * (np.stack([b.mean((1, 2, 3)) for b in blocks], 1) - 0.5)))
     label, soft = whole["labels"].astype(float), 1 / (1 + np.exp(-(score - tau) / temperature))
     known = ~np.isnan(label)
-    entropy = -(np.where(known, label, 0) * np.log(score) + np.where(known, 1 - label, 0) * np.log(1 - score))
+    entropy = -(
+        np.where(known, label, 0) * np.log(score)
+        + np.where(known, 1 - label, 0) * np.log(1 - score)
+    )
     worst = 0.0
     for t in range(2):
         for column, groups in ((0, 2), (1, 3)):
             for y in (0, 1):
-                inside = [(whole["attributes"][:, column] == g) & (label[:, t] == y) for g in range(groups)]
+                inside = [
+                    (whole["attributes"][:, column] == g) & (label[:, t] == y)
+                    for g in range(groups)
+                ]
                 rates = [soft[i, t].mean() for i in inside if i.sum() >= 2]
                 worst = max(worst, max(rates) - min(rates)) if len(rates) > 1 else worst
     return float((entropy * known).sum() / known.sum()), worst
@@ -51,15 +59,24 @@ def test_the_term_is_what_plain_loops_say():
 @pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
 def test_the_gradient_is_that_of_finite_differences_and_not_zero(diagnosers, options):
     with jax.enable_x64(True):
-        objective, state = start(EqualisedOdds(decay=0.0, warmup=0, weight=2.0, **options), *diagnosers)
-        state = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, state)
-        whole = {name: v.astype(np.float64) if v.dtype == np.float32 else v for name, v in BATCH.items()}
+        objective, state = start(
+            EqualisedOdds(decay=0.0, warmup=0, weight=2.0, **options), *diagnosers
+        )
+        state = jax.tree.map(
+            lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, state
+        )
+        whole = {
+            name: v.astype(np.float64) if v.dtype == np.float32 else v for name, v in BATCH.items()
+        }
         gradient, value = gradient_of(objective)
         clean = whole["image"].clip(0.05, 0.95)
         found = np.asarray(gradient(clean, state, whole))
         direction = np.random.default_rng(1).standard_normal(clean.shape)
         step = 1e-6
-        slope = (value(clean + step * direction, state, whole) - value(clean - step * direction, state, whole)) / (2 * step)
+        slope = (
+            value(clean + step * direction, state, whole)
+            - value(clean - step * direction, state, whole)
+        ) / (2 * step)
     assert np.sum(found * direction) == pytest.approx(float(slope), rel=1e-6)
     assert np.abs(found).max() > 1e-4
 
@@ -70,14 +87,20 @@ def test_the_gradient_of_a_pooled_rate_is_as_large_as_that_of_a_batch():
     call = value_of(pooled)
     for _ in range(60):
         kept = call(kept, seen(BATCH))[1]
-    ours, wanted = gradient_of(pooled)[0](BATCH["image"], kept, BATCH), gradient_of(alone)[0](BATCH["image"], state, BATCH)
+    ours, wanted = (
+        gradient_of(pooled)[0](BATCH["image"], kept, BATCH),
+        gradient_of(alone)[0](BATCH["image"], state, BATCH),
+    )
     np.testing.assert_allclose(ours, wanted, rtol=1e-2, atol=1e-7)
 
 
 def test_a_step_down_the_gradient_narrows_the_gap():
     objective, state = start(EqualisedOdds(decay=0.0, warmup=0, task_weight=0.0))
     gradient, _ = gradient_of(objective)
-    clean, before = jnp.asarray(BATCH["image"]), value_of(objective)(state, seen(BATCH))[2]["soft_eodd"]
+    clean, before = (
+        jnp.asarray(BATCH["image"]),
+        value_of(objective)(state, seen(BATCH))[2]["soft_eodd"],
+    )
     for _ in range(5):
         clean = clean - 2.0 * gradient(clean, state, BATCH)
     after = value_of(objective)(state, {**BATCH, "clean": np.asarray(clean)})[2]["soft_eodd"]
@@ -92,7 +115,11 @@ def test_a_batch_of_one_class_stays_finite_and_leaves_the_threshold(diagnosers, 
     _, state, _ = call(state, seen(BATCH))
     tau = np.asarray(state["tau"])
     assert np.all(tau != 0.5)
-    single = {**BATCH, "labels": np.full_like(BATCH["labels"], label), "mask": np.zeros_like(BATCH["mask"])}
+    single = {
+        **BATCH,
+        "labels": np.full_like(BATCH["labels"], label),
+        "mask": np.zeros_like(BATCH["mask"]),
+    }
     value, after, _ = call(state, seen(single))
     assert np.isfinite(float(value))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
@@ -110,7 +137,10 @@ def test_a_batch_without_positives_of_a_group_keeps_the_groups_rate():
     women = BATCH["attributes"][:, 0] == 0
     lacking = {**BATCH, "labels": np.where(women[:, None], 0.0, BATCH["labels"]).astype(np.float32)}
     _, after, second = call(state, seen(lacking))
-    rate = [s["rates"]["numerator"][0, :, 1] / s["rates"]["denominator"][0, :, 1] for s in (state, after)]
+    rate = [
+        s["rates"]["numerator"][0, :, 1] / s["rates"]["denominator"][0, :, 1]
+        for s in (state, after)
+    ]
     np.testing.assert_allclose(rate[0], rate[1], rtol=1e-6)
     assert abs(float(second["soft_eodd"]) - float(first["soft_eodd"])) < 0.1
 
@@ -130,7 +160,11 @@ def test_the_tracked_threshold_moves_towards_balance_and_stays_bounded():
     call, bright = value_of(objective), seen(BATCH, shift=0.3)
     for _ in range(40):
         _, state, _ = call(state, bright)
-    score = np.asarray(context("bright").diagnosers[0].diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(bright["clean"])))
+    score = np.asarray(
+        context("bright")
+        .diagnosers[0]
+        .diagnoser.predict({"params": {"gain": 8.0}}, jnp.asarray(bright["clean"]))
+    )
     tau = np.asarray(state["tau"])
     assert np.all((tau > 0.5) & (tau <= 0.98))
     for t in range(2):
@@ -141,11 +175,19 @@ def test_the_tracked_threshold_moves_towards_balance_and_stays_bounded():
 
 def test_normalisation_lets_the_term_shrink():
     objective, state = start(EqualisedOdds(warmup=3, decay=0.0))
-    call, fair = value_of(objective), {**BATCH, "image": (0.5 + 0.45 * (2 * np.nan_to_num(BATCH["labels"]) - 1)).astype(np.float32)}
+    call, fair = (
+        value_of(objective),
+        {
+            **BATCH,
+            "image": (0.5 + 0.45 * (2 * np.nan_to_num(BATCH["labels"]) - 1)).astype(np.float32),
+        },
+    )
     fair["clean"] = np.repeat(fair["image"], 4, 1)[:, None, :, None].repeat(8, 1)
     values = []
     for step in range(12):
-        value, state, _ = call(state, seen(BATCH) if step < 3 else {**BATCH, "clean": fair["clean"]})
+        value, state, _ = call(
+            state, seen(BATCH) if step < 3 else {**BATCH, "clean": fair["clean"]}
+        )
         values.append(float(value))
     assert values[0] == pytest.approx(1.0, rel=1e-5)
     assert values[-1] < 0.3
@@ -176,8 +218,13 @@ def test_the_ratio_of_errors_is_that_of_soft_dice():
     objective, state = start(EqualisedOdds(decay=0.0, warmup=0, attributes=("sex",)), "outline")
     _, _, metrics = value_of(objective)(state, seen(BATCH))
     p = 1 / (1 + np.exp(-8 * (BATCH["image"].astype(float) - 0.5)))
-    dice = (2 * (p * BATCH["mask"]).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + BATCH["mask"].sum((1, 2, 3)) + 1)
-    errors = [1 - dice[(BATCH["attributes"][:, 0] == g) & (BATCH["mask"].sum((1, 2, 3)) > 0)].mean() for g in (0, 1)]
+    dice = (2 * (p * BATCH["mask"]).sum((1, 2, 3)) + 1) / (
+        p.sum((1, 2, 3)) + BATCH["mask"].sum((1, 2, 3)) + 1
+    )
+    errors = [
+        1 - dice[(BATCH["attributes"][:, 0] == g) & (BATCH["mask"].sum((1, 2, 3)) > 0)].mean()
+        for g in (0, 1)
+    ]
     assert float(metrics["soft_ser"]) == pytest.approx(max(errors) / min(errors), rel=1e-4)
 
 

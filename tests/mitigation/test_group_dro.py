@@ -1,4 +1,6 @@
-"""Group DRO: the weights follow the losses, absent groups are left alone, and the worst group gains."""
+"""Group DRO: the weights follow the losses, absent groups are left alone, and the worst group
+gains.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,11 @@ def test_a_group_that_is_not_there_adds_nothing_and_keeps_its_weight():
     absent = {**seen(BATCH), "attributes": np.minimum(BATCH["attributes"], 1)}
     _, after, _ = value_of(objective)(state, absent)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
-    nobody = {**absent, "attributes": np.full_like(BATCH["attributes"], -1), "labels": np.full_like(BATCH["labels"], np.nan)}
+    nobody = {
+        **absent,
+        "attributes": np.full_like(BATCH["attributes"], -1),
+        "labels": np.full_like(BATCH["labels"], np.nan),
+    }
     value, same, _ = value_of(objective)(after, nobody)
     assert float(value) == 0
     np.testing.assert_allclose(same["q"], after["q"], rtol=1e-6)
@@ -64,7 +70,9 @@ def test_a_step_down_the_gradient_helps_the_worst_group():
     clean, gradient = jnp.asarray(BATCH["image"]), gradient_of(objective)[0]
     before = value_of(objective)(state, seen(BATCH))[2]["worst_group_loss"]
     moved = np.asarray(clean - 20.0 * gradient(clean, state, BATCH))
-    assert float(value_of(objective)(state, {**BATCH, "clean": moved})[2]["worst_group_loss"]) < 0.95 * float(before)
+    assert float(
+        value_of(objective)(state, {**BATCH, "clean": moved})[2]["worst_group_loss"]
+    ) < 0.95 * float(before)
 
 
 def test_the_divisors_are_fixed_after_the_first_steps():
@@ -77,7 +85,9 @@ def test_the_divisors_are_fixed_after_the_first_steps():
     assert int(state["image_scale"]["steps"]) == 2
 
 
-@pytest.mark.parametrize(("fields", "message"), [({"step": 0.0}, "step"), ({"task": -1.0}, "must not be negative")])
+@pytest.mark.parametrize(
+    ("fields", "message"), [({"step": 0.0}, "step"), ({"task": -1.0}, "must not be negative")]
+)
 def test_a_refused_field_is_named(fields, message):
     with pytest.raises(ValueError, match=message):
         make_mitigation("group_dro", **fields)

@@ -1,4 +1,6 @@
-"""Objectives inside the training loop: with a generative reconstructor, from given weights, over devices, after an interruption."""
+"""Objectives inside the training loop: with a generative reconstructor, from given weights, over
+devices, after an interruption.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.mitigation import MITIGATIONS, Adversarial, EqualisedOdds, GroupDro, Mitigation, make_mitigation
+from fairrecon_jax.mitigation import (
+    MITIGATIONS,
+    Adversarial,
+    EqualisedOdds,
+    GroupDro,
+    Mitigation,
+    make_mitigation,
+)
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.metrics_writer import read_metrics
@@ -23,7 +32,17 @@ def run(workdir, options, cohort=None, devices=1, config=CONFIG):
     cohort = cohort or Rows()
     objective = None if options is None else options.objective(context("bright", "outline"))
     start = Ghost().init(jax.random.key(0), None)
-    return fit(Ghost(), (cohort, np.arange(24)), None, config, workdir, prepare=dim, objective=objective, initial=start, devices=devices)
+    return fit(
+        Ghost(),
+        (cohort, np.arange(24)),
+        None,
+        config,
+        workdir,
+        prepare=dim,
+        objective=objective,
+        initial=start,
+        devices=devices,
+    )
 
 
 def test_the_registry_builds_every_kind():
@@ -40,12 +59,19 @@ OPTIONS = [EqualisedOdds(), GroupDro(), Adversarial(tasks=("oedema",))]
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: type(o).__name__)
 def test_a_generative_reconstructor_is_moved_and_devices_agree(tmp_path, options):
     config = dataclasses.replace(CONFIG, steps=3)
-    plain, one, four = (run(tmp_path / str(i), o, None, d, config) for i, (o, d) in enumerate([(None, 1), (options, 1), (options, 4)]))
+    plain, one, four = (
+        run(tmp_path / str(i), o, None, d, config)
+        for i, (o, d) in enumerate([(None, 1), (options, 1), (options, 4)])
+    )
     net = [v["params"]["net"] for v in (plain, one, four)]
     assert abs(net[0]["shift"] - net[1]["shift"]) + abs(net[0]["scale"] - net[1]["scale"]) > 1e-4
     np.testing.assert_allclose(net[1]["scale"], net[2]["scale"], rtol=1e-4)
-    np.testing.assert_array_equal(plain["params"]["critic"]["level"], one["params"]["critic"]["level"])
-    assert {"net/objective", "net/loss_without_objective"} <= set(read_metrics(tmp_path / "1" / "metrics.jsonl")[-1])
+    np.testing.assert_array_equal(
+        plain["params"]["critic"]["level"], one["params"]["critic"]["level"]
+    )
+    assert {"net/objective", "net/loss_without_objective"} <= set(
+        read_metrics(tmp_path / "1" / "metrics.jsonl")[-1]
+    )
 
 
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(tmp_path):
@@ -66,7 +92,10 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(tmp_path):
     again = run(tmp_path / "again", options)
     jax.tree.map(np.testing.assert_array_equal, straight, again)
     lines = [
-        [{k: v for k, v in line.items() if k != "steps_per_second"} for line in read_metrics(tmp_path / f / "metrics.jsonl")]
+        [
+            {k: v for k, v in line.items() if k != "steps_per_second"}
+            for line in read_metrics(tmp_path / f / "metrics.jsonl")
+        ]
         for f in ("straight", "again")
     ]
     assert lines[0] == lines[1]

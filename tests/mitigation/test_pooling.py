@@ -1,4 +1,6 @@
-"""Pools, scales, spreads and maxima by hand: what they hold after each step, and where their gradients point."""
+"""Pools, scales, spreads and maxima by hand: what they hold after each step, and where their
+gradients point.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.mitigation.pooling import combine, empty_pool, fresh_scale, largest, pool, rescale, spread
+from fairrecon_jax.mitigation.pooling import (
+    combine,
+    empty_pool,
+    fresh_scale,
+    largest,
+    pool,
+    rescale,
+    spread,
+)
 
 BATCHES = [([1.0, 3.0], [2.0, 4.0]), ([0.0, 1.0], [0.0, 1.0]), ([2.0, 0.0], [2.0, 2.0])]
 
@@ -19,7 +29,9 @@ def test_a_pool_by_hand():
         rate, count, kept = pool(kept, jnp.array(n), jnp.array(d), 0.5)
         rates.append(np.asarray(rate))
         np.testing.assert_array_equal(count, kept["denominator"])
-    np.testing.assert_allclose(rates, [[0.5, 0.75], [0.5, 2.5 / 3], [2.25 / 2.5, 1.25 / 3.5]], rtol=1e-6)
+    np.testing.assert_allclose(
+        rates, [[0.5, 0.75], [0.5, 2.5 / 3], [2.25 / 2.5, 1.25 / 3.5]], rtol=1e-6
+    )
     np.testing.assert_allclose(kept["numerator"], [2.25, 1.25])
     np.testing.assert_allclose(kept["denominator"], [2.5, 3.5])
     assert float(kept["batches"]) == 1.75
@@ -43,18 +55,28 @@ def test_a_constant_stream_is_its_own_rate_and_fills_up_to_one_over_one_minus_de
 
 
 def test_the_gradient_of_a_pooled_rate_by_hand():
-    kept = {"numerator": jnp.array([2.0]), "denominator": jnp.array([6.0]), "batches": jnp.array(3.0)}
+    kept = {
+        "numerator": jnp.array([2.0]),
+        "denominator": jnp.array([6.0]),
+        "batches": jnp.array(3.0),
+    }
 
     def rate(n, d):
         return pool(kept, n, d, 0.5)[0][0]
 
     n, d = jax.grad(rate, (0, 1))(jnp.array([1.0]), jnp.array([2.0]))
-    assert float(n[0]) == pytest.approx(2.5 / 5, rel=1e-6)  # W / D with W = 0.5 * 3 + 1, D = 0.5 * 6 + 2
+    assert float(n[0]) == pytest.approx(
+        2.5 / 5, rel=1e-6
+    )  # W / D with W = 0.5 * 3 + 1, D = 0.5 * 6 + 2
     assert float(d[0]) == 0
     assert float(rate(jnp.array([1.0]), jnp.array([2.0]))) == pytest.approx(2 / 5)
-    through = jax.grad(lambda n: sum(jnp.sum(leaf) for leaf in pool(kept, n, jnp.array([2.0]), 0.5)[2].values()))(jnp.array([1.0]))
+    through = jax.grad(
+        lambda n: sum(jnp.sum(leaf) for leaf in pool(kept, n, jnp.array([2.0]), 0.5)[2].values())
+    )(jnp.array([1.0]))
     assert float(through[0]) == 0  # the state carries no gradient
-    empty = jax.grad(lambda n: pool(empty_pool((1,)), n, jnp.array([0.0]), 0.5)[0][0])(jnp.array([0.0]))
+    empty = jax.grad(lambda n: pool(empty_pool((1,)), n, jnp.array([0.0]), 0.5)[0][0])(
+        jnp.array([0.0])
+    )
     assert float(empty[0]) == 0
 
 
@@ -112,7 +134,9 @@ def test_a_spread_and_its_gradient(included, size, slope):
 
 def test_spreads_along_an_axis_are_apart():
     values = jnp.array([[0.1, 0.5], [0.4, 0.7]])
-    np.testing.assert_allclose(spread(values, jnp.array([[True, True], [True, False]]), 0), [0.3, 0.0], atol=1e-7)
+    np.testing.assert_allclose(
+        spread(values, jnp.array([[True, True], [True, False]]), 0), [0.3, 0.0], atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -141,4 +165,6 @@ def test_a_soft_maximum_moves_everyone_and_a_maximum_one():
     np.testing.assert_array_equal(jax.grad(lambda v: combine(v, "max", 1.0))(values), [0, 0, 1])
     soft = np.asarray(jax.grad(lambda v: combine(v, "logsumexp", 5.0))(values))
     assert np.all(soft > 0)
-    np.testing.assert_allclose(soft, np.exp(5 * np.asarray(values)) / np.exp(5 * np.asarray(values)).sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        soft, np.exp(5 * np.asarray(values)) / np.exp(5 * np.asarray(values)).sum(), rtol=1e-5
+    )

@@ -11,8 +11,17 @@ from fairrecon_jax.mitigation.sampling import capped, inverse_frequency, joint_c
 from tests.support.mitigation_fakes import SPEC, Rows
 
 R = np.random.default_rng(0)
-ATTRIBUTES = np.stack([R.choice(2, 400, p=[0.8, 0.2]), R.choice([0, 1, 2, -1], 400, p=[0.6, 0.25, 0.1, 0.05])], 1).astype(np.int32)
-OUTCOMES = np.stack([R.integers(0, 2, 400), R.integers(0, 2, 400), R.choice([0, 1, np.nan], 400, p=[0.7, 0.2, 0.1])], 1).astype(float)
+ATTRIBUTES = np.stack(
+    [R.choice(2, 400, p=[0.8, 0.2]), R.choice([0, 1, 2, -1], 400, p=[0.6, 0.25, 0.1, 0.05])], 1
+).astype(np.int32)
+OUTCOMES = np.stack(
+    [
+        R.integers(0, 2, 400),
+        R.integers(0, 2, 400),
+        R.choice([0, 1, np.nan], 400, p=[0.7, 0.2, 0.1]),
+    ],
+    1,
+).astype(float)
 
 
 def shares(weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
@@ -30,16 +39,26 @@ def test_every_joint_group_is_drawn_equally():
 
 
 def test_an_outcome_enters_the_joint_and_its_unknown_is_a_group_or_left_out():
-    crossed = Reweighting(("sex",), outcome="effusion", cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
-    np.testing.assert_allclose(shares(crossed.weights, ATTRIBUTES[:, 0], np.nan_to_num(OUTCOMES[:, 2], nan=-1)), 1 / 6, rtol=1e-12)
-    left = Reweighting(("sex", "race"), outcome="effusion", unknown="leave_out", cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
+    crossed = Reweighting(("sex",), outcome="effusion", cap=0).sampling(
+        MitigationContext(SPEC), ATTRIBUTES, OUTCOMES
+    )
+    np.testing.assert_allclose(
+        shares(crossed.weights, ATTRIBUTES[:, 0], np.nan_to_num(OUTCOMES[:, 2], nan=-1)),
+        1 / 6,
+        rtol=1e-12,
+    )
+    left = Reweighting(("sex", "race"), outcome="effusion", unknown="leave_out", cap=0).sampling(
+        MitigationContext(SPEC), ATTRIBUTES, OUTCOMES
+    )
     unknown = (ATTRIBUTES < 0).any(1) | np.isnan(OUTCOMES[:, 2])
     np.testing.assert_array_equal(left.weights == 0, unknown)
     assert left.summary()["drawn_rows"] == (~unknown).sum()
 
 
 def test_weights_follow_groups_and_not_the_exact_age():
-    with pytest.raises(ValueError, match="'age_years' needs attributes of cohort 'small'; these are: sex, race"):
+    with pytest.raises(
+        ValueError, match="'age_years' needs attributes of cohort 'small'; these are: sex, race"
+    ):
         Reweighting(("age_years",)).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
 
 
@@ -68,14 +87,19 @@ def test_what_the_loader_draws_converges_to_the_target():
     np.testing.assert_allclose(share, 1 / (cells.max() + 1), atol=0.02)
 
 
-@pytest.mark.parametrize(("fields", "message"), [({"unknown": "drop"}, "unknown"), ({"cap": 0.5}, "cap"), ({"outcome": 3}, "outcome")])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"unknown": "drop"}, "unknown"), ({"cap": 0.5}, "cap"), ({"outcome": 3}, "outcome")],
+)
 def test_a_refused_field_is_named(fields, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make_mitigation("reweighting", **fields)
 
 
 def test_an_unknown_outcome_and_an_empty_selection_are_named():
-    with pytest.raises(ValueError, match="outcome 'fracture' is no task; these are: tumour, oedema, effusion"):
+    with pytest.raises(
+        ValueError, match="outcome 'fracture' is no task; these are: tumour, oedema, effusion"
+    ):
         Reweighting(outcome="fracture").sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
     with pytest.raises(ValueError, match="nothing is left to draw"):
         joint_cells(np.full((3, 1), -1), "leave_out")

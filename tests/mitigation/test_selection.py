@@ -10,8 +10,16 @@ from fairrecon_jax.mitigation.selection import select, summarise
 def numbers(**candidates) -> pd.DataFrame:
     rows = []
     for name, (eodd, ser, psnr, auroc) in candidates.items():
-        found = [("eodd", "a", "sex", eodd), ("ser", "b", "sex", ser), ("psnr", "", "", psnr), ("auroc", "a", "", auroc)]
-        rows += [{"mitigation": name, "metric": m, "task": t, "attribute": a, "value": v} for m, t, a, v in found]
+        found = [
+            ("eodd", "a", "sex", eodd),
+            ("ser", "b", "sex", ser),
+            ("psnr", "", "", psnr),
+            ("auroc", "a", "", auroc),
+        ]
+        rows += [
+            {"mitigation": name, "metric": m, "task": t, "attribute": a, "value": v}
+            for m, t, a, v in found
+        ]
     return pd.DataFrame(rows)
 
 
@@ -20,7 +28,11 @@ BASE = {"none": (0.2, 1.4, 30.0, 0.9)}
 
 def test_the_smallest_admissible_gap_wins():
     table = numbers(
-        **BASE, mild=(0.15, 1.3, 29.9, 0.9), strong=(0.1, 1.2, 29.5, 0.89), ruinous=(0.0, 1.0, 20.0, 0.9), blind=(0.0, 1.0, 30, 0.5)
+        **BASE,
+        mild=(0.15, 1.3, 29.9, 0.9),
+        strong=(0.1, 1.2, 29.5, 0.89),
+        ruinous=(0.0, 1.0, 20.0, 0.9),
+        blind=(0.0, 1.0, 30, 0.5),
     )
     choice = select(table, psnr_tolerance=1.0, task_tolerance=0.02)
     assert choice.mitigation == "strong"
@@ -49,9 +61,17 @@ def test_a_gap_that_one_candidate_lacks_leaves_the_mean_of_all():
     assert table.loc["other", "gap"] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("broken", [(0.0, 1.0, np.nan, 0.9), (0.0, 1.0, 30.0, np.nan), (np.nan, np.nan, np.nan, np.nan)])
+@pytest.mark.parametrize(
+    "broken", [(0.0, 1.0, np.nan, 0.9), (0.0, 1.0, 30.0, np.nan), (np.nan, np.nan, np.nan, np.nan)]
+)
 def test_a_candidate_without_a_number_is_ruled_out_and_the_others_are_judged_by_theirs(broken):
-    table = numbers(**BASE, ruinous=(0.1, 1.2, 20.0, 0.9), blind=(0.1, 1.2, 30.0, 0.5), mild=(0.15, 1.3, 29.9, 0.9), broken=broken)
+    table = numbers(
+        **BASE,
+        ruinous=(0.1, 1.2, 20.0, 0.9),
+        blind=(0.1, 1.2, 30.0, 0.5),
+        mild=(0.15, 1.3, 29.9, 0.9),
+        broken=broken,
+    )
     choice = select(table, 1.0, 0.02)
     assert choice.mitigation == "mild"
     assert "of 1 of 4 weights" in choice.reason

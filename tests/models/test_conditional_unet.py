@@ -1,4 +1,6 @@
-"""The conditional U-Net: parameter count, parity with PyTorch in the published key names, padding, time, patches."""
+"""The conditional U-Net: parameter count, parity with PyTorch in the published key names, padding,
+time, patches.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ import pytest
 
 from experiments.benchmarks.torch_irsde import TorchConditionalUNet
 from fairrecon_jax.models import ConditionalUNet, convert, init_network
-from fairrecon_jax.models.conditional_unet import LinearAttention, depth_to_space, double, space_to_depth
+from fairrecon_jax.models.conditional_unet import (
+    LinearAttention,
+    depth_to_space,
+    double,
+    space_to_depth,
+)
 from tests.support.torch_networks import randomise, torch
 
 RANDOM = np.random.default_rng(0)
@@ -23,7 +30,9 @@ def fresh(network, x=X):
 
 def test_published_parameter_count():
     image = jnp.zeros((1, 32, 32, 1))
-    shapes = jax.eval_shape(lambda: ConditionalUNet().init(jax.random.key(0), image, image, jnp.zeros(1)))
+    shapes = jax.eval_shape(
+        lambda: ConditionalUNet().init(jax.random.key(0), image, image, jnp.zeros(1))
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 137_133_825
 
 
@@ -63,7 +72,9 @@ def test_pads_by_reflection_and_cuts_back(attention, patch):
     missing = [-size % (4 * patch) for size in (13, 18)]
     widths = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0))
     run, variables = jax.jit(network.apply), fresh(network)
-    whole = run(variables, np.pad(x, widths, mode="reflect"), np.pad(cond, widths, mode="reflect"), T)
+    whole = run(
+        variables, np.pad(x, widths, mode="reflect"), np.pad(cond, widths, mode="reflect"), T
+    )
     found = run(variables, x, cond, T)
     assert found.shape == (2, 13, 18, 1)
     np.testing.assert_allclose(found, whole[:, :13, :18], atol=1e-4)
@@ -75,7 +86,11 @@ def test_sees_time_condition_and_difference():
     network = ConditionalUNet(1, 4, 2, False)
     variables, run = fresh(network), jax.jit(network.apply)
     base = run(variables, X, COND, T)
-    for other in (run(variables, X, COND, T[::-1]), run(variables, X, COND[::-1], T), run(variables, X[::-1], COND, T)):
+    for other in (
+        run(variables, X, COND, T[::-1]),
+        run(variables, X, COND[::-1], T),
+        run(variables, X[::-1], COND, T),
+    ):
         assert float(jnp.abs(other - base).max()) > 1e-3
 
 
@@ -83,21 +98,32 @@ def test_each_example_is_its_own():
     network = ConditionalUNet(1, 4, 2)
     variables, run = fresh(network), jax.jit(network.apply)
     whole = run(variables, X, COND, T)
-    np.testing.assert_allclose(run(variables, X[1:], COND[1:], T[1:]), whole[1:], atol=1e-4 * float(jnp.abs(whole).max()))
+    np.testing.assert_allclose(
+        run(variables, X[1:], COND[1:], T[1:]), whole[1:], atol=1e-4 * float(jnp.abs(whole).max())
+    )
 
 
 def test_attention_is_the_quadratic_sum_and_blind_to_position():
-    """Equal to softmax-kernel attention written with the full pixel x pixel matrix; permuting pixels permutes the result."""
+    """Equal to softmax-kernel attention written with the full pixel x pixel matrix; permuting
+    pixels permutes the result.
+    """
     network, x = LinearAttention(), jax.random.normal(jax.random.key(0), (1, 4, 6, 8))
     params = network.init(jax.random.key(1), x)["params"]
     found = network.apply({"params": params}, x).reshape(24, 8)
     flat = np.asarray(x, np.float64).reshape(24, 8)
     normal = (flat - flat.mean(1, keepdims=True)) / np.sqrt(flat.var(1, keepdims=True) + 1e-5)
-    q, k, v = np.moveaxis((normal @ np.asarray(params["to_qkv"]["kernel"], np.float64)[0, 0]).reshape(24, 3, 4, 32), 1, 0)
+    q, k, v = np.moveaxis(
+        (normal @ np.asarray(params["to_qkv"]["kernel"], np.float64)[0, 0]).reshape(24, 3, 4, 32),
+        1,
+        0,
+    )
     q = np.exp(q) / np.exp(q).sum(-1, keepdims=True) / np.sqrt(32)
     k = np.exp(k) / np.exp(k).sum(0, keepdims=True)
     weights = np.einsum("nhd,mhd->hnm", q, k)
-    y = np.einsum("hnm,mhe->nhe", weights, v / 24).reshape(24, 128) @ np.asarray(params["to_out"]["kernel"], np.float64)[0, 0]
+    y = (
+        np.einsum("hnm,mhe->nhe", weights, v / 24).reshape(24, 128)
+        @ np.asarray(params["to_out"]["kernel"], np.float64)[0, 0]
+    )
     y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(found, y, atol=2e-3)  # the last norm divides by a small deviation
     flipped = network.apply({"params": params}, x[:, ::-1])[:, ::-1].reshape(24, 8)

@@ -23,18 +23,25 @@ from tests.support.torch_networks import (
 )
 
 TOLERANCE = 1e-4  # relative to the largest output: float32 sums in another order
-DOUBLE = 1e-6  # float64 up to the last layer, for a network so deep that PyTorch's own float32 is 9e-5 from it
+# float64 up to the last layer, for a network so deep that PyTorch's own float32 is 9e-5 from it
+DOUBLE = 1e-6
 
 
 def arrays(module) -> dict[str, np.ndarray]:
     return {key: value.numpy().copy() for key, value in module.state_dict().items()}
 
 
-def assert_parity(module, network, channels: int = 1, size: int = 32, tolerance: float = TOLERANCE) -> dict:
-    """Same outputs in both modes, and the same running averages after one training pass; in the module's precision."""
+def assert_parity(
+    module, network, channels: int = 1, size: int = 32, tolerance: float = TOLERANCE
+) -> dict:
+    """Same outputs in both modes, and the same running averages after one training pass; in the
+    module's precision.
+    """
     randomise(module)
     dtype = arrays(module)["conv1.weight"].dtype if tolerance == DOUBLE else np.float32
-    variables = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), convert(network, arrays(module), channels))
+    variables = jax.tree.map(
+        lambda leaf: np.asarray(leaf, dtype), convert(network, arrays(module), channels)
+    )
     images = np.random.default_rng(0).random((4, size, size, channels)).astype(dtype)
     theirs = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     for train in (False, True):
@@ -42,14 +49,24 @@ def assert_parity(module, network, channels: int = 1, size: int = 32, tolerance:
         with torch.no_grad():
             expected = module(theirs).numpy()
         expected = expected.transpose(0, 2, 3, 1) if expected.ndim == 4 else expected
-        run = jax.jit(lambda v, x, train=train: network.apply(v, x, train=train, mutable=["batch_stats"]))
+        run = jax.jit(
+            lambda v, x, train=train: network.apply(v, x, train=train, mutable=["batch_stats"])
+        )
         found, updated = run(variables, images)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
     if variables["batch_stats"]:
         after = convert(network, arrays(module), channels)["batch_stats"]
-        means = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(after) if path[-1].key == "mean"]
-        ours = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(updated["batch_stats"]) if path[-1].key == "mean"]
+        means = [
+            leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(after)
+            if path[-1].key == "mean"
+        ]
+        ours = [
+            leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(updated["batch_stats"])
+            if path[-1].key == "mean"
+        ]
         for a, b in zip(means, ours, strict=True):
             np.testing.assert_allclose(a, b, atol=tolerance * float(jnp.abs(a).max()))
     return variables
@@ -68,14 +85,26 @@ def test_unet_of_double_convolutions(norm):
 def test_unet_of_numbered_encoders():
     """The third layout is the first one under other names."""
     module = randomise(PaperUNet(4, 2, norm=True))
-    names = {"d1.conv.": "encoder1.enc1", "d2.conv.": "encoder2.enc2", "b.": "bottleneck.bottleneck", "outputs.": "conv."}
-    names |= {"u1.conv.": "decoder2.dec2", "u2.conv.": "decoder1.dec1", "u1.up.": "upconv2.", "u2.up.": "upconv1."}
+    names = {
+        "d1.conv.": "encoder1.enc1",
+        "d2.conv.": "encoder2.enc2",
+        "b.": "bottleneck.bottleneck",
+        "outputs.": "conv.",
+    }
+    names |= {
+        "u1.conv.": "decoder2.dec2",
+        "u2.conv.": "decoder1.dec1",
+        "u1.up.": "upconv2.",
+        "u2.up.": "upconv1.",
+    }
     state = {}
     for key, value in arrays(module).items():
         start = next(s for s in names if key.startswith(s))
         state[names[start] + key.removeprefix(start)] = value
     network = UNet(1, 4, 2, "batch")
-    jax.tree.map(np.testing.assert_array_equal, convert(network, state), convert(network, arrays(module)))
+    jax.tree.map(
+        np.testing.assert_array_equal, convert(network, state), convert(network, arrays(module))
+    )
 
 
 def test_resnet18_in_torchvision_names():
@@ -84,7 +113,9 @@ def test_resnet18_in_torchvision_names():
 
 def test_resnet50_in_torchvision_names():
     with jax.enable_x64():
-        assert_parity(TorchResNet(Bottleneck, (3, 4, 6, 3), 8, 5).double(), ResNet(5, 50, 8), 3, 48, DOUBLE)
+        assert_parity(
+            TorchResNet(Bottleneck, (3, 4, 6, 3), 8, 5).double(), ResNet(5, 50, 8), 3, 48, DOUBLE
+        )
 
 
 def test_resnet_with_the_head_of_the_paper():
@@ -97,19 +128,26 @@ def test_densenet_in_torchvision_names():
 
 def test_densenet_with_dotted_layer_names():
     state = arrays(randomise(TorchDenseNet(4, (1, 1), 3)))
-    dotted = {key.replace("norm1", "norm.1").replace("conv2", "conv.2") if "denselayer" in key else key: v for key, v in state.items()}
+    dotted = {
+        key.replace("norm1", "norm.1").replace("conv2", "conv.2") if "denselayer" in key else key: v
+        for key, v in state.items()
+    }
     network = DenseNet(3, 4, (1, 1))
     assert "features.denseblock1.denselayer1.norm.1.weight" in dotted
     jax.tree.map(np.testing.assert_array_equal, convert(network, dotted), convert(network, state))
 
 
 def test_colour_weights_serve_grey_images():
-    """The mean over colours of the first kernel, and a head drawn afresh for another number of outputs."""
+    """The mean over colours of the first kernel, and a head drawn afresh for another number of
+    outputs.
+    """
     state = arrays(randomise(TorchResNet(BasicBlock, (2, 2, 2, 2), 4, 1000)))
     network = ResNet(2, 18, 4, (8,))
     variables = convert(network, state, fresh_head=jax.random.key(3))
     kernel = variables["params"]["conv1"]["kernel"]
-    np.testing.assert_allclose(kernel[:, :, 0], state["conv1.weight"].mean(axis=1).transpose(1, 2, 0), rtol=1e-6)
+    np.testing.assert_allclose(
+        kernel[:, :, 0], state["conv1.weight"].mean(axis=1).transpose(1, 2, 0), rtol=1e-6
+    )
     assert variables["params"]["head"]["dense1"]["kernel"].shape == (8, 2)
     assert network.apply(variables, jnp.ones((1, 32, 32, 1))).shape == (1, 2)
 
@@ -122,18 +160,26 @@ def test_missing_left_over_and_misshapen_keys_are_named():
     with pytest.raises(ValueError, match=r"missing 'd2\.conv\.conv1\.weight'") as error:
         convert(network, bad)
     assert "left over 'd2.conv.convX.weight'" in str(error.value)
-    assert "'b.conv1.bias' has shape (3,), which gives (3,) where params/bottom/conv1/bias is (16,)" in str(error.value)
+    assert (
+        "'b.conv1.bias' has shape (3,), which gives (3,) where params/bottom/conv1/bias is (16,)"
+        in str(error.value)
+    )
     with pytest.raises(ValueError, match="no known U-Net layout"):
         convert(network, {"stem.weight": np.zeros(3)})
     with pytest.raises(ValueError, match=r"missing 'd1\.conv\.norm1\.weight'"):
         convert(UNet(1, 4, 2, "batch"), state)
-    with pytest.raises(TypeError, match="only UNet, ConditionalUNet, ResNet, DenseNet, Pix2PixGenerator"):
+    with pytest.raises(
+        TypeError, match="only UNet, ConditionalUNet, ResNet, DenseNet, Pix2PixGenerator"
+    ):
         convert(torch.nn.Identity(), state)
 
 
 def test_a_long_list_of_problems_is_cut():
     with pytest.raises(ValueError, match="and 53 more"):
-        convert(ResNet(1, 18, 8), {"conv1.weight": np.zeros((8, 1, 7, 7))} | {f"extra{i}": np.zeros(1) for i in range(2)})
+        convert(
+            ResNet(1, 18, 8),
+            {"conv1.weight": np.zeros((8, 1, 7, 7))} | {f"extra{i}": np.zeros(1) for i in range(2)},
+        )
 
 
 def test_files_with_and_without_torch(tmp_path, monkeypatch):
@@ -141,7 +187,10 @@ def test_files_with_and_without_torch(tmp_path, monkeypatch):
 
     state = arrays(randomise(PaperUNet(2, 1)))
     save_file(state, tmp_path / "weights.safetensors")
-    wrapped = {"epoch": 3, "state_dict": {f"module.{k}": torch.from_numpy(v) for k, v in state.items()}}
+    wrapped = {
+        "epoch": 3,
+        "state_dict": {f"module.{k}": torch.from_numpy(v) for k, v in state.items()},
+    }
     torch.save(wrapped, tmp_path / "weights.pth")
     for name in ("weights.safetensors", "weights.pth"):
         read = read_state(tmp_path / name)

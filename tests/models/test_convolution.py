@@ -25,9 +25,15 @@ CASES = {
     "7x7, stride 2": (dict(features=5, size=7, stride=2, padding=3), (2, 9, 12, 3)),
     "many channels": (dict(features=16, size=3), (2, 5, 6, 18)),
     "many channels, one pixel": (dict(features=18, size=3), (1, 1, 1, 16)),
-    "many channels, no padding": (dict(features=16, size=3, padding=0, use_bias=False), (2, 5, 4, 16)),
+    "many channels, no padding": (
+        dict(features=16, size=3, padding=0, use_bias=False),
+        (2, 5, 4, 16),
+    ),
     "many channels, wide padding": (dict(features=16, size=3, padding=2), (2, 5, 4, 16)),
-    "many channels, padding wider than the kernel": (dict(features=16, size=3, padding=3), (1, 3, 4, 16)),
+    "many channels, padding wider than the kernel": (
+        dict(features=16, size=3, padding=3),
+        (1, 3, 4, 16),
+    ),
     "many channels, stride 2": (dict(features=16, size=3, stride=2, padding=1), (2, 5, 4, 16)),
 }
 
@@ -36,7 +42,11 @@ def flax_conv(fields: dict, dtype=None) -> nn.Conv:
     fields = dict(fields)
     size, padding = fields.pop("size"), fields.pop("padding", None)
     return nn.Conv(
-        kernel_size=(size, size), strides=fields.pop("stride", 1), padding="SAME" if padding is None else padding, dtype=dtype, **fields
+        kernel_size=(size, size),
+        strides=fields.pop("stride", 1),
+        padding="SAME" if padding is None else padding,
+        dtype=dtype,
+        **fields,
     )
 
 
@@ -45,7 +55,9 @@ def drawn(seed: int, shape: tuple[int, ...], dtype=np.float32) -> jax.Array:
 
 
 def value_and_gradients(layer: nn.Module, variables: dict, x: jax.Array):
-    """The output, and the gradients of a random combination of it with respect to parameters and input."""
+    """The output, and the gradients of a random combination of it with respect to parameters and
+    input.
+    """
 
     def run(variables, x):
         y, pull = jax.vjp(layer.apply, variables, x)
@@ -70,14 +82,22 @@ def test_value_and_gradients(name, double):
     with jax.enable_x64(double):
         dtype = np.float64 if double else np.float32
         layer, x = Conv(**fields), drawn(0, shape, dtype)
-        variables = jax.tree.map(lambda leaf: drawn(leaf.ndim, leaf.shape, dtype), layer.init(jax.random.key(0), x))
-        assert_close(*(value_and_gradients(each, variables, x) for each in (layer, flax_conv(fields))), 1e-12 if double else 1e-6)
+        variables = jax.tree.map(
+            lambda leaf: drawn(leaf.ndim, leaf.shape, dtype), layer.init(jax.random.key(0), x)
+        )
+        assert_close(
+            *(value_and_gradients(each, variables, x) for each in (layer, flax_conv(fields))),
+            1e-12 if double else 1e-6,
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_and_initial_values(name):
     fields, shape = CASES[name]
-    ours, theirs = (layer.init(jax.random.key(3), jnp.zeros(shape)) for layer in (Conv(**fields), flax_conv(fields)))
+    ours, theirs = (
+        layer.init(jax.random.key(3), jnp.zeros(shape))
+        for layer in (Conv(**fields), flax_conv(fields))
+    )
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
@@ -88,13 +108,21 @@ def test_half_precision(name):
     fields, shape = CASES[name]
     layer, x = Conv(**fields, dtype=jnp.bfloat16), drawn(0, shape)
     variables = layer.init(jax.random.key(0), x)
-    assert_close(*(value_and_gradients(each, variables, x) for each in (layer, flax_conv(fields, jnp.bfloat16))), 2e-2)
+    assert_close(
+        *(
+            value_and_gradients(each, variables, x)
+            for each in (layer, flax_conv(fields, jnp.bfloat16))
+        ),
+        2e-2,
+    )
 
 
 @pytest.mark.parametrize("name", ["pixel, stride 2", "many channels"])
 @pytest.mark.parametrize("mapped", [jax.vmap, jax.pmap])
 def test_under_mapping_and_checkpointing(name, mapped):
-    """Two shards with averaged gradients of a loss that also returns its output, recomputed on the way back."""
+    """Two shards with averaged gradients of a loss that also returns its output, recomputed on the
+    way back.
+    """
     fields, shape = CASES[name]
     layer, x = Conv(**fields), drawn(0, (2, *shape))
     variables = layer.init(jax.random.key(0), x[0])
@@ -108,7 +136,9 @@ def test_under_mapping_and_checkpointing(name, mapped):
         gradient, y = jax.grad(recomputed, has_aux=True)(variables, x)
         return jax.lax.pmean(gradient, "batch"), y
 
-    found = mapped(functools.partial(step, layer), axis_name="batch", in_axes=(None, 0), out_axes=(None, 0))(variables, x)
+    found = mapped(
+        functools.partial(step, layer), axis_name="batch", in_axes=(None, 0), out_axes=(None, 0)
+    )(variables, x)
 
     def whole(variables):
         losses, y = zip(*(loss(flax_conv(fields), variables, part) for part in x), strict=True)
@@ -118,10 +148,17 @@ def test_under_mapping_and_checkpointing(name, mapped):
 
 
 def test_many_channels_are_multiplied_on_cpus_only():
-    """The compiled gradient holds no convolution whose kernel is as large as the image; other platforms keep it."""
+    """The compiled gradient holds no convolution whose kernel is as large as the image; other
+    platforms keep it.
+    """
     x, kernel = jnp.zeros((2, 8, 8, 128)), jnp.zeros((3, 3, 128, 128))
-    traced = jax.jit(jax.grad(lambda kernel: jnp.sum(convolve(x, kernel, 1, ((1, 1), (1, 1))) ** 2))).trace(kernel)
+    traced = jax.jit(
+        jax.grad(lambda kernel: jnp.sum(convolve(x, kernel, 1, ((1, 1), (1, 1))) ** 2))
+    ).trace(kernel)
     counts = {
-        platform: traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.convolution") for platform in ("cpu", "cuda")
+        platform: traced.lower(lowering_platforms=(platform,))
+        .as_text()
+        .count("stablehlo.convolution")
+        for platform in ("cpu", "cuda")
     }
     assert counts == {"cpu": 1, "cuda": 2}

@@ -12,8 +12,20 @@ from tests.support.torch_networks import PaperUNet, TorchGenerator, randomise, t
 
 CASES = {
     "U-Net": (lambda: PaperUNet(64, 4, False), lambda: UNet(1, 64, 4), 1, 32, 31_030_593),
-    "Pix2Pix": (lambda: TorchGenerator(64, 7), lambda: Pix2PixGenerator(1, 64, 7), 1, 128, 41_822_849),
-    "IR-SDE": (lambda: TorchConditionalUNet(64, 4), lambda: ConditionalUNet(1, 64, 4), 2, 16, 137_133_825),
+    "Pix2Pix": (
+        lambda: TorchGenerator(64, 7),
+        lambda: Pix2PixGenerator(1, 64, 7),
+        1,
+        128,
+        41_822_849,
+    ),
+    "IR-SDE": (
+        lambda: TorchConditionalUNet(64, 4),
+        lambda: ConditionalUNet(1, 64, 4),
+        2,
+        16,
+        137_133_825,
+    ),
 }
 
 
@@ -21,13 +33,20 @@ CASES = {
 def test_parity_with_pytorch_in_evaluation(name):
     theirs, ours, images, size, count = CASES[name]
     module, network = randomise(theirs()).eval(), ours()
-    variables = convert(network, {key: value.numpy().copy() for key, value in module.state_dict().items()})
+    variables = convert(
+        network, {key: value.numpy().copy() for key, value in module.state_dict().items()}
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
     inputs = list(np.random.default_rng(0).random((images, 1, size, size, 1), np.float32))
     time = [np.array([40.0], np.float32)] if images == 2 else []
     with torch.no_grad():
-        expected = module(*(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in inputs), *map(torch.from_numpy, time))
-    found = jax.jit(lambda v, *given: network.apply(v, *given, train=False))(variables, *inputs, *time)
+        expected = module(
+            *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in inputs),
+            *map(torch.from_numpy, time),
+        )
+    found = jax.jit(lambda v, *given: network.apply(v, *given, train=False))(
+        variables, *inputs, *time
+    )
     expected = expected.numpy().transpose(0, 2, 3, 1)
     assert expected.std() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)

@@ -58,12 +58,20 @@ def test_pooling_of_3x3_windows(height, width):
 
 
 def test_transposed_convolution():
-    """Values, and gradients with respect to input, kernel and bias, up to reversing the kernel's spatial axes."""
-    x, flax_layer, our_layer = normal(2, 2, 3, 4, 5), nn.ConvTranspose(6, (2, 2), (2, 2)), UpConv2x2(6)
+    """Values, and gradients with respect to input, kernel and bias, up to reversing the kernel's
+    spatial axes.
+    """
+    x, flax_layer, our_layer = (
+        normal(2, 2, 3, 4, 5),
+        nn.ConvTranspose(6, (2, 2), (2, 2)),
+        UpConv2x2(6),
+    )
     params = {"kernel": normal(3, 2, 2, 5, 6), "bias": normal(4, 6)}
 
     def theirs(p, x):
-        return flax_layer.apply({"params": {"kernel": p["kernel"][::-1, ::-1], "bias": p["bias"]}}, x)
+        return flax_layer.apply(
+            {"params": {"kernel": p["kernel"][::-1, ::-1], "bias": p["bias"]}}, x
+        )
 
     def ours(p, x):
         return our_layer.apply({"params": p}, x)
@@ -103,7 +111,9 @@ def test_batch_normalisation_over_a_mapped_axis_is_that_of_the_whole_batch():
         return layer.apply(variables, x, True, mutable=["batch_stats"])
 
     parts, statistics = jax.jit(jax.vmap(run, axis_name="batch"))(x.reshape(4, 2, 4, 4, 3))
-    whole, expected = jax.jit(lambda x: Normalise("batch").apply(variables, x, True, mutable=["batch_stats"]))(x)
+    whole, expected = jax.jit(
+        lambda x: Normalise("batch").apply(variables, x, True, mutable=["batch_stats"])
+    )(x)
     np.testing.assert_allclose(parts.reshape(x.shape), whole, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5), statistics, expected)
 
@@ -125,7 +135,9 @@ def test_pooling_hands_on_what_is_not_a_number(layer):
 
 @pytest.mark.parametrize("layer", [max_pool_2x2, max_pool_3x3_stride_2])
 def test_the_gradient_of_pooling_is_whole_however_little_the_compiler_optimises(layer):
-    """Without optimisation the normalised entries are computed anew for the gradient, and rounded differently."""
+    """Without optimisation the normalised entries are computed anew for the gradient, and rounded
+    differently.
+    """
     x, params = normal(7, 4, 16, 16, 8), {"scale": normal(8, 8), "bias": normal(9, 8)}
     norm = Normalise("batch")
     fresh = norm.init(jax.random.key(0), x)
@@ -133,12 +145,20 @@ def test_the_gradient_of_pooling_is_whole_however_little_the_compiler_optimises(
 
     def loss(variables, x):
         y, _ = norm.apply(
-            variables, nn.Conv(8, (3, 3)).apply({"params": {"kernel": kernel, "bias": bias}}, x), True, mutable=["batch_stats"]
+            variables,
+            nn.Conv(8, (3, 3)).apply({"params": {"kernel": kernel, "bias": bias}}, x),
+            True,
+            mutable=["batch_stats"],
         )
         return jnp.sum(jnp.sin(layer(nn.relu(y))))
 
     kernel, bias = normal(10, 3, 3, 8, 8), normal(11, 8)
     run = jax.grad(loss, (0, 1))
-    quick, usual = (jax.jit(run, compiler_options={"xla_backend_optimization_level": level})(variables, x) for level in (0, 3))
+    quick, usual = (
+        jax.jit(run, compiler_options={"xla_backend_optimization_level": level})(variables, x)
+        for level in (0, 3)
+    )
     size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(usual))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * size, rtol=0), quick, usual)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * size, rtol=0), quick, usual
+    )

@@ -13,7 +13,9 @@ from fairrecon_jax.models.unet import reflect_to_multiple
 
 
 def count(network, channels: int) -> int:
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, 64, 64, channels))))
+    shapes = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.zeros((1, 64, 64, channels)))
+    )
     return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
 
 
@@ -24,7 +26,11 @@ def count(network, channels: int) -> int:
         (ResNet(1000, 18), 3, 11_689_512),
         (ResNet(1000, 34), 3, 21_797_672),
         (ResNet(1000, 50), 3, 25_557_032),
-        (ResNet(1, 50, hidden=(512, 256)), 1, 23_501_760 + 2048 * 512 + 512 + 512 * 256 + 256 + 256 + 1),
+        (
+            ResNet(1, 50, hidden=(512, 256)),
+            1,
+            23_501_760 + 2048 * 512 + 512 + 512 * 256 + 256 + 256 + 1,
+        ),
         (DenseNet(1000), 3, 7_978_856),
     ],
 )
@@ -66,7 +72,12 @@ def test_unet_ends_linear():
     """Doubling the last layer doubles the output, below zero too."""
     network, x = UNet(1, 4, 1), jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
     variables = initialised(network, x)
-    doubled = {"params": {**variables["params"], "head": jax.tree.map(lambda leaf: 2 * leaf, variables["params"]["head"])}}
+    doubled = {
+        "params": {
+            **variables["params"],
+            "head": jax.tree.map(lambda leaf: 2 * leaf, variables["params"]["head"]),
+        }
+    }
     run = jax.jit(network.apply)
     y = run(variables, x)
     np.testing.assert_allclose(run(doubled, x), 2 * y, rtol=1e-4, atol=1e-5)
@@ -82,27 +93,37 @@ def test_unet_moves_with_the_image():
     np.testing.assert_allclose(shifted[:, 28:40, 24:40], y[:, 24:36, 24:40], atol=1e-4)
 
 
-@pytest.mark.parametrize("network", [UNet(1, 4, 2, "batch"), ResNet(2, 18, 4), DenseNet(2, 4, (1, 1))])
+@pytest.mark.parametrize(
+    "network", [UNet(1, 4, 2, "batch"), ResNet(2, 18, 4), DenseNet(2, 4, (1, 1))]
+)
 def test_training_mode_uses_the_batch_and_updates_averages(network):
     x = 5.0 + jax.random.normal(jax.random.key(1), (4, 32, 32, 1))
     variables = initialised(network, x)
     run = jax.jit(network.apply, static_argnums=2, static_argnames="mutable")
     train, updated = run(variables, x, True, mutable=("batch_stats",))
     assert float(jnp.abs(train - run(variables, x, False)).max()) > 1e-3
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"])
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"]
+    )
     assert all(jax.tree.leaves(moved))
 
 
 def test_bfloat16_stays_near_float32():
     x = jax.random.uniform(jax.random.key(1), (2, 16, 16, 1))
     variables = initialised(UNet(1, 8, 2, "group"), x)
-    exact, rough = (jax.jit(UNet(1, 8, 2, "group", dtype=t).apply)(variables, x) for t in (jnp.float32, jnp.bfloat16))
+    exact, rough = (
+        jax.jit(UNet(1, 8, 2, "group", dtype=t).apply)(variables, x)
+        for t in (jnp.float32, jnp.bfloat16)
+    )
     assert 0 < float(jnp.abs(exact - rough).max()) < 0.05 * float(jnp.abs(exact).max()) + 0.02
 
 
 @pytest.mark.parametrize("hidden", [(), (6,)])
 def test_classifiers_take_any_size_and_channels(hidden):
-    for network, shape in ((ResNet(3, 18, 4, hidden), (2, 33, 40, 1)), (DenseNet(3, 4, (1, 1), hidden), (2, 33, 40, 2))):
+    for network, shape in (
+        (ResNet(3, 18, 4, hidden), (2, 33, 40, 1)),
+        (DenseNet(3, 4, (1, 1), hidden), (2, 33, 40, 2)),
+    ):
         variables = initialised(network, jnp.zeros(shape))
         assert jax.eval_shape(network.apply, variables, jnp.zeros(shape)).shape == (2, 3)
         assert ("dense1" in variables["params"]["head"]) == bool(hidden)
@@ -116,7 +137,11 @@ def test_unknown_depth_is_refused():
 def test_start_values_have_the_variance_that_keeps_activations():
     variables = initialised(UNet(1, 16, 2, "batch"), jnp.zeros((1, 8, 8, 1)))
     params = variables["params"]
-    for path, fan_in, gain in ((("bottom", "conv2"), 9 * 64, 2), (("upconv0",), 32, 1), (("up0", "conv1"), 9 * 32, 2)):
+    for path, fan_in, gain in (
+        (("bottom", "conv2"), 9 * 64, 2),
+        (("upconv0",), 32, 1),
+        (("up0", "conv1"), 9 * 32, 2),
+    ):
         module = params
         for part in path:
             module = module[part]
@@ -135,7 +160,9 @@ def test_start_values_are_the_same_compiled_and_differ_by_key():
     once, again = make(jax.random.key(0)), jax.jit(make)(jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, once, again)
     other = make(jax.random.key(1))
-    assert (once["params"]["net"]["head"]["kernel"] != other["params"]["net"]["head"]["kernel"]).all()
+    assert (
+        once["params"]["net"]["head"]["kernel"] != other["params"]["net"]["head"]["kernel"]
+    ).all()
 
 
 def test_parameters_of_unknown_name_are_refused():

@@ -11,10 +11,19 @@ from fairrecon_jax.phantoms.brain import FLUID, GREY, WHITE, build_block, sample
 from fairrecon_jax.phantoms.fields import ball, draw_field, tube
 from fairrecon_jax.phantoms.flair import acquire, axes_mm, draw_exam, render
 from fairrecon_jax.phantoms.population import Glioma
-from fairrecon_jax.phantoms.tumour import ENHANCING, NECROTIC, OEDEMA, describe_tumour, mass_effect, sample_tumour
+from fairrecon_jax.phantoms.tumour import (
+    ENHANCING,
+    NECROTIC,
+    OEDEMA,
+    describe_tumour,
+    mass_effect,
+    sample_tumour,
+)
 from tests.support.phantom_fakes import person_of
 
-GBM, FOUR, THREE, TWO = (Glioma(g, t, g, t, False) for g, t in ((4, True), (4, False), (3, False), (2, False)))
+GBM, FOUR, THREE, TWO = (
+    Glioma(g, t, g, t, False) for g, t in ((4, True), (4, False), (3, False), (2, False))
+)
 SPACING, AXES = axes_mm(64, 16)
 OPTIONS = PhantomOptions(size=64, slices=16).resolved("brain")
 
@@ -49,7 +58,9 @@ def test_a_field_is_a_sum_of_plane_waves():
     got = field(axes)
     assert got.shape == (2, 1, 3)
     r = np.array([-7.0, 1.0, 5.0])
-    assert got[1, 0, 1] == pytest.approx(np.sqrt(2 / 5) * np.cos(field.number @ r + field.phase).sum(), abs=1e-5)
+    assert got[1, 0, 1] == pytest.approx(
+        np.sqrt(2 / 5) * np.cos(field.number @ r + field.phase).sum(), abs=1e-5
+    )
 
 
 def test_fields_have_unit_variance_and_the_wavelength():
@@ -67,14 +78,26 @@ def test_ball_is_positive_inside():
 
 
 def test_tube_follows_its_path_on_both_sides():
-    x, y, z = np.array([10.0, -10.0, 10.0, 10.0]), np.array([5.0, 5.0, 5.0, 5.0]), np.array([0.0, 0.0, 2.0, 9.0])
-    depth = tube((x, y, z), np.array([[10.0, 0, 0], [10.0, 10.0, 0]]), np.array([3.0, 3.0]), 1.0, 5.0)
+    x, y, z = (
+        np.array([10.0, -10.0, 10.0, 10.0]),
+        np.array([5.0, 5.0, 5.0, 5.0]),
+        np.array([0.0, 0.0, 2.0, 9.0]),
+    )
+    depth = tube(
+        (x, y, z), np.array([[10.0, 0, 0], [10.0, 10.0, 0]]), np.array([3.0, 3.0]), 1.0, 5.0
+    )
     np.testing.assert_allclose(depth, [3.0, 3.0, 1.0, -5.0], atol=1e-5)
 
 
 def test_a_tube_narrows_along_its_path():
     y = np.array([0.0, 10.0])
-    depth = tube((np.full(2, 10.0), y, np.zeros(2)), np.array([[10.0, 0, 0], [10.0, 10.0, 0]]), np.array([4.0, 1.0]), 1.0, 5.0)
+    depth = tube(
+        (np.full(2, 10.0), y, np.zeros(2)),
+        np.array([[10.0, 0, 0], [10.0, 10.0, 0]]),
+        np.array([4.0, 1.0]),
+        1.0,
+        5.0,
+    )
     np.testing.assert_allclose(depth, [4.0, 1.0], atol=1e-5)
 
 
@@ -101,7 +124,10 @@ def test_the_brain_has_a_plausible_volume_and_its_tissues():
 
 def test_atrophy_makes_more_fluid():
     head = head_of()
-    fluid = [build_block(dataclasses.replace(head, atrophy=a), grid(), AXES, 3.75).fluid.sum() for a in (0.1, 1.2)]
+    fluid = [
+        build_block(dataclasses.replace(head, atrophy=a), grid(), AXES, 3.75).fluid.sum()
+        for a in (0.1, 1.2)
+    ]
     assert fluid[1] > 1.5 * fluid[0]
 
 
@@ -109,7 +135,9 @@ def test_blocks_of_slices_are_the_whole_cut_up():
     head = head_of()
     whole = build_block(head, grid(), AXES, 3.75).image
     part = (AXES[0], AXES[1], AXES[2][7:10])
-    np.testing.assert_allclose(build_block(head, grid(part), part, 3.75).image, whole[:, :, 7:10], atol=0.05)
+    np.testing.assert_allclose(
+        build_block(head, grid(part), part, 3.75).image, whole[:, :, 7:10], atol=0.05
+    )
 
 
 def test_the_head_is_skin_fat_bright_and_bone_dark():
@@ -144,7 +172,10 @@ def test_glioblastoma_has_the_widest_oedema_and_most_necrosis():
     share = {}
     for name, glioma in (("gbm", GBM), ("four", FOUR), ("two", TWO)):
         masks = [drawn(glioma, s)[2] for s in range(3)]
-        share[name] = (np.mean([(m == OEDEMA).sum() for m in masks]), np.mean([(m == NECROTIC).sum() for m in masks]))
+        share[name] = (
+            np.mean([(m == OEDEMA).sum() for m in masks]),
+            np.mean([(m == NECROTIC).sum() for m in masks]),
+        )
     assert share["gbm"][0] > share["two"][0]
     assert share["gbm"][1] > share["four"][1] > share["two"][1] == 0
 
@@ -162,7 +193,11 @@ def test_necrosis_is_inside_the_rim_and_darker_than_oedema():
     image, _, mask, tumour = drawn(GBM, 1)
     assert image[mask == NECROTIC].mean() < 0.7 * image[mask == OEDEMA].mean()
     distance = np.sqrt(sum((a - c) ** 2 for a, c in zip(grid(), tumour.centre)))
-    assert distance[mask == NECROTIC].mean() < distance[mask == ENHANCING].mean() < distance[mask == OEDEMA].mean()
+    assert (
+        distance[mask == NECROTIC].mean()
+        < distance[mask == ENHANCING].mean()
+        < distance[mask == OEDEMA].mean()
+    )
 
 
 @pytest.mark.parametrize("glioma", [GBM, TWO])
@@ -187,7 +222,9 @@ def test_mass_effect_pushes_away_and_fades():
 def test_described_volumes_add_up():
     _, _, mask, tumour = drawn(GBM, 0)
     text = describe_tumour(tumour, mask, SPACING)
-    assert sum(text["volume_ml"].values()) == pytest.approx((mask > 0).sum() * np.prod(SPACING) / 1000, abs=0.01)
+    assert sum(text["volume_ml"].values()) == pytest.approx(
+        (mask > 0).sum() * np.prod(SPACING) / 1000, abs=0.01
+    )
     assert text["core_mm"] == pytest.approx(tumour.core, abs=0.01)
 
 
@@ -212,7 +249,14 @@ def test_stored_integers_and_slope():
     assert 0.4 <= slope <= 1.2
     assert stored.min() >= 0
     assert mask.dtype == np.uint8
-    assert set(geometry) == {"centre_mm", "core_mm", "volume_ml", "atrophy", "head_scale", "white_matter_lesions"}
+    assert set(geometry) == {
+        "centre_mm",
+        "core_mm",
+        "volume_ml",
+        "atrophy",
+        "head_scale",
+        "white_matter_lesions",
+    }
 
 
 def test_the_same_patient_twice_is_the_same_and_another_is_not():

@@ -25,7 +25,9 @@ def test_edge_is_a_ramp_of_the_given_width():
 
 
 def test_smoothstep_ends_and_middle():
-    np.testing.assert_allclose(smoothstep(1.0, 3.0, np.array([0.0, 1.0, 2.0, 3.0, 4.0])), [0, 0, 0.5, 1, 1])
+    np.testing.assert_allclose(
+        smoothstep(1.0, 3.0, np.array([0.0, 1.0, 2.0, 3.0, 4.0])), [0, 0, 0.5, 1, 1]
+    )
     assert smoothstep(3.0, 1.0, np.array([0.0]))[0] == 1.0, "reversed limits fall instead of rising"
 
 
@@ -33,7 +35,11 @@ def test_ellipse_radius_is_one_on_the_axes_and_turns():
     x, y = np.array([3.0, 0.0]), np.array([0.0, 2.0])
     np.testing.assert_allclose(ellipse_radius(x, y, (0.0, 0.0), (3.0, 2.0)), 1.0, rtol=1e-6)
     on_turned_axis = ellipse_radius(
-        np.array([3.0 * np.cos(0.5)]), np.array([3.0 * np.sin(0.5)]), (0, 0), (3.0, 2.0), float(np.rad2deg(0.5))
+        np.array([3.0 * np.cos(0.5)]),
+        np.array([3.0 * np.sin(0.5)]),
+        (0, 0),
+        (3.0, 2.0),
+        float(np.rad2deg(0.5)),
     )
     np.testing.assert_allclose(on_turned_axis, 1.0, rtol=1e-6)
 
@@ -124,7 +130,12 @@ def test_texture_moves_with_the_patient():
 def test_soft_blur_is_close_to_a_gaussian(sigma, tolerance):
     image = np.zeros((100, 100), np.float32)
     image[30:70, 40:60] = 1.0
-    assert np.abs(soft_blur(image, sigma) - ndimage.gaussian_filter(image, sigma, mode="nearest")).max() <= tolerance
+    assert (
+        np.abs(
+            soft_blur(image, sigma) - ndimage.gaussian_filter(image, sigma, mode="nearest")
+        ).max()
+        <= tolerance
+    )
 
 
 def test_between_interpolates_linearly():

@@ -16,7 +16,16 @@ from fairrecon_jax.phantoms.thorax import SIGN, lung_region, sample_thorax
 from tests.support.phantom_fakes import person_of, study_of
 
 OPTIONS = PhantomOptions(size=96).resolved("xray")
-OPACITIES = ("Lung Lesion", "Consolidation", "Pneumonia", "Lung Opacity", "Edema", "Atelectasis", "Pleural Effusion", "Pleural Other")
+OPACITIES = (
+    "Lung Lesion",
+    "Consolidation",
+    "Pneumonia",
+    "Lung Opacity",
+    "Edema",
+    "Atelectasis",
+    "Pleural Effusion",
+    "Pleural Other",
+)
 
 
 def streams(seed=0):
@@ -24,7 +33,9 @@ def streams(seed=0):
 
 
 def thorax_of(seed=0, size=96):
-    return sample_thorax(np.random.default_rng(seed), np.random.default_rng(50 + seed), "Male", 50.0, "PA", size)
+    return sample_thorax(
+        np.random.default_rng(seed), np.random.default_rng(50 + seed), "Male", 50.0, "PA", size
+    )
 
 
 def painted(finding, contrast=1.0, seed=0, size=96):
@@ -119,7 +130,9 @@ def test_the_pleural_line_is_brighter_than_both_sides():
     ridge = change - ndimage.gaussian_filter(change, 4.0)
     line = ridge > 0.5 * ridge.max()
     assert ridge.max() > 0.05
-    assert 5.0 < line.sum() * chest.thorax.frame.pixel < 120.0, "a line some tens of centimetres long"
+    assert 5.0 < line.sum() * chest.thorax.frame.pixel < 120.0, (
+        "a line some tens of centimetres long"
+    )
 
 
 def test_consolidation_has_darker_bronchi_inside():
@@ -186,7 +199,12 @@ def test_a_faint_fracture_is_less_displaced():
 
 
 def test_every_finding_is_drawn_somehow():
-    assert set(PAINTERS) | {"Atelectasis", "Cardiomegaly", "Enlarged Cardiomediastinum", "Fracture"} == set(FINDINGS)
+    assert set(PAINTERS) | {
+        "Atelectasis",
+        "Cardiomegaly",
+        "Enlarged Cardiomediastinum",
+        "Fracture",
+    } == set(FINDINGS)
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
@@ -217,14 +235,18 @@ def test_film_is_eight_bit_and_uses_its_range():
 
 def test_two_studies_of_a_patient_show_the_same_anatomy_and_another_pose():
     person = person_of(1)
-    (first, a), (second, b) = (draw_frontal(OPTIONS, person, study_of(person, number=n)) for n in (1, 2))
+    (first, a), (second, b) = (
+        draw_frontal(OPTIONS, person, study_of(person, number=n)) for n in (1, 2)
+    )
     assert a["thoracic_width_cm"] == b["thoracic_width_cm"]
     assert a["degrees"] != b["degrees"]
     assert not np.array_equal(first, second)
 
 
 def test_patients_differ():
-    films = [draw_frontal(OPTIONS, p, study_of(p))[0].astype(float) for p in (person_of(1), person_of(2))]
+    films = [
+        draw_frontal(OPTIONS, p, study_of(p))[0].astype(float) for p in (person_of(1), person_of(2))
+    ]
     assert np.abs(films[0] - films[1]).mean() > 5
 
 
@@ -239,8 +261,13 @@ def test_the_lateral_view_is_another_image():
 def test_a_lesion_looks_the_same_at_two_resolutions():
     person = person_of(3)
     study = study_of(person, ("Lung Lesion",))
-    small, large = (draw_frontal(dataclasses.replace(OPTIONS, size=s), person, study) for s in (64, 192))
-    assert small[1]["findings"]["Lung Lesion"]["centre_cm"] == large[1]["findings"]["Lung Lesion"]["centre_cm"]
+    small, large = (
+        draw_frontal(dataclasses.replace(OPTIONS, size=s), person, study) for s in (64, 192)
+    )
+    assert (
+        small[1]["findings"]["Lung Lesion"]["centre_cm"]
+        == large[1]["findings"]["Lung Lesion"]["centre_cm"]
+    )
     reduced = large[0].astype(float).reshape(64, 3, 64, 3).mean((1, 3))
     assert np.corrcoef(reduced.ravel(), small[0].ravel())[0, 1] > 0.98
 
@@ -261,19 +288,27 @@ def test_more_exposure_noise_comes_from_denser_bodies():
     for level in (2.0, 5.0):
         attenuation = np.full((96, 96), level, np.float32)
         attenuation[30:60, 30:60] += 0.8
-        films = [expose(attenuation, thorax.frame, np.random.default_rng(s)).astype(float) for s in range(2)]
+        films = [
+            expose(attenuation, thorax.frame, np.random.default_rng(s)).astype(float)
+            for s in range(2)
+        ]
         noise.append((films[0] - films[1])[65:90, 10:80].std())
     assert noise[1] > noise[0]
 
 
 def test_the_planted_gap_is_measurable_in_the_films():
-    """Mean change of the film by a consolidation, women at half contrast against men at full contrast."""
+    """Mean change of the film by a consolidation, women at half contrast against men at full
+    contrast.
+    """
     change = {}
     for sex, contrast in (("Male", 0.8), ("Female", 0.4)):
         measured = []
         for number in range(1, 9):
             person = person_of(number, sex=sex, contrast=contrast)
-            ill, healthy = (draw_frontal(OPTIONS, person, study_of(person, drawn))[0].astype(float) for drawn in (("Consolidation",), ()))
+            ill, healthy = (
+                draw_frontal(OPTIONS, person, study_of(person, drawn))[0].astype(float)
+                for drawn in (("Consolidation",), ())
+            )
             measured.append(np.abs(ill - healthy).mean())
         change[sex] = np.mean(measured)
     assert 0.35 < change["Female"] / change["Male"] < 0.75

@@ -62,8 +62,16 @@ def test_default_race_shares_cover_the_six_groups():
         ("age_sd", math.inf, "age_sd is inf"),
         ("age_cut", -1.0, "age_cut is -1.0"),
         ("release", "v4", 'release is \'v4\'; choose "v3" or "v5"'),
-        ("prevalence", {"Cardiomegali": 0.2}, "prevalence has 'Cardiomegali'; choose from Enlarged Cardiomediastinum"),
-        ("prevalence", {"Edema": 1.2}, r"prevalence\['Edema'\] is 1.2; a share lies between 0 and 1"),
+        (
+            "prevalence",
+            {"Cardiomegali": 0.2},
+            "prevalence has 'Cardiomegali'; choose from Enlarged Cardiomediastinum",
+        ),
+        (
+            "prevalence",
+            {"Edema": 1.2},
+            r"prevalence\['Edema'\] is 1.2; a share lies between 0 and 1",
+        ),
     ],
 )
 def test_a_bad_knob_is_named(field, value, message):
@@ -73,7 +81,15 @@ def test_a_bad_knob_is_named(field, value, message):
 
 @pytest.mark.parametrize(
     "field",
-    ["label_noise", "missing_demographics", "uncertain_rate", "blank_rate", "lateral_share", "glioblastoma_share", "follow_up_share"],
+    [
+        "label_noise",
+        "missing_demographics",
+        "uncertain_rate",
+        "blank_rate",
+        "lateral_share",
+        "glioblastoma_share",
+        "follow_up_share",
+    ],
 )
 @pytest.mark.parametrize("value", [-0.01, 1.01, math.nan])
 def test_rates_lie_between_zero_and_one(field, value):
@@ -84,7 +100,11 @@ def test_rates_lie_between_zero_and_one(field, value):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("sex_shares", {"Female": 0.5, "Male": 0.4}, "sex_shares sums to 0.9; shares must sum to 1"),
+        (
+            "sex_shares",
+            {"Female": 0.5, "Male": 0.4},
+            "sex_shares sums to 0.9; shares must sum to 1",
+        ),
         ("sex_shares", {"F": 0.5, "M": 0.5}, "sex_shares has 'F'; choose from Female, Male"),
         ("sex_shares", {"Female": 1.5, "Male": -0.5}, "sex_shares"),
         ("race_shares", {"White": 0.9}, "race_shares sums to 0.9"),
@@ -131,7 +151,11 @@ def test_a_knob_of_the_other_kind_is_refused(kind, changes, name):
 @pytest.mark.parametrize(
     ("kind", "gap", "message"),
     [
-        ("xray", {"gender": {"Female": 0.5}}, "lesion_contrast has 'gender'; choose from sex, age, race"),
+        (
+            "xray",
+            {"gender": {"Female": 0.5}},
+            "lesion_contrast has 'gender'; choose from sex, age, race",
+        ),
         ("xray", {"sex": {"F": 0.5}}, r"lesion_contrast\['sex'\] has 'F'"),
         ("xray", {"sex": {"Female": 0.0}}, r"lesion_contrast\['sex'\]\['Female'\] is 0.0"),
         ("brain", {"race": {"White": 0.5}}, "lesion_contrast has 'race'; choose from sex, age"),
@@ -146,9 +170,17 @@ def test_the_planted_gap_must_name_groups(kind, gap, message):
     ("kind", "by_group", "message"),
     [
         ("xray", {"sex": {"Female": {"Grade 4": 0.5}}}, "has 'Grade 4'"),
-        ("brain", {"sex": {"Female": {"Edema": 0.5}}}, "has 'Edema'; choose from Grade 4, Glioblastoma"),
+        (
+            "brain",
+            {"sex": {"Female": {"Edema": 0.5}}},
+            "has 'Edema'; choose from Grade 4, Glioblastoma",
+        ),
         ("xray", {"sex": {"Female": {"Edema": 2.0}}}, "'Edema'.* is 2.0"),
-        ("xray", {"sex": {"Female": {"Edema": 0.5}}, "race": {"White": {"Edema": 0.1}}}, "sets 'Edema' for both 'sex' and 'race'"),
+        (
+            "xray",
+            {"sex": {"Female": {"Edema": 0.5}}, "race": {"White": {"Edema": 0.1}}},
+            "sets 'Edema' for both 'sex' and 'race'",
+        ),
     ],
 )
 def test_prevalence_by_group_is_checked(kind, by_group, message):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
-from fairrecon_jax.phantoms.population import draw_glioma, draw_person, draw_studies, stream, true_labels
+from fairrecon_jax.phantoms.population import (
+    draw_glioma,
+    draw_person,
+    draw_studies,
+    stream,
+    true_labels,
+)
 
 N = 1500
 
@@ -62,7 +68,9 @@ def test_missing_demographics_are_recorded_per_attribute():
     _, everyone = people(missing_demographics=0.25)
     for attribute in ("sex", "age", "race"):
         assert within(sum(attribute in p.missing for p in everyone), N, 0.25), attribute
-    assert all(p.sex in ("Female", "Male") for p in everyone), "the truth is known even where the table will not say it"
+    assert all(p.sex in ("Female", "Male") for p in everyone), (
+        "the truth is known even where the table will not say it"
+    )
 
 
 def test_nothing_is_missing_by_default():
@@ -74,14 +82,20 @@ def test_the_planted_gap_multiplies_over_attributes():
     gap = {"sex": {"Female": 0.5}, "race": {"Black": 0.8}, "age": {"older": 0.9}}
     _, everyone = people(lesion_contrast=gap, contrast_mean=2.0, contrast_spread=0.0, n=400)
     for p in everyone:
-        planted = (0.5 if p.sex == "Female" else 1.0) * (0.8 if p.race == "Black" else 1.0) * (0.9 if p.age_group == "older" else 1.0)
+        planted = (
+            (0.5 if p.sex == "Female" else 1.0)
+            * (0.8 if p.race == "Black" else 1.0)
+            * (0.9 if p.age_group == "older" else 1.0)
+        )
         assert np.isclose(p.planted, planted)
         assert np.isclose(p.contrast, 2.0 * planted)
 
 
 def test_contrast_spreads_evenly_in_both_groups():
     _, everyone = people(lesion_contrast={"sex": {"Female": 0.5}}, contrast_spread=0.2)
-    logs = {sex: np.log([p.contrast for p in everyone if p.sex == sex]) for sex in ("Female", "Male")}
+    logs = {
+        sex: np.log([p.contrast for p in everyone if p.sex == sex]) for sex in ("Female", "Male")
+    }
     assert abs(logs["Male"].mean()) < 0.03
     assert abs(logs["Female"].mean() - np.log(0.5)) < 0.03
     assert abs(logs["Male"].std() - 0.19) < 0.02
@@ -95,11 +109,18 @@ def test_a_gap_does_not_change_who_the_patients_are():
 
 
 def test_a_patient_depends_on_seed_and_number_alone():
-    few, many = PhantomOptions(patients=3).resolved("xray"), PhantomOptions(patients=999, workers=4).resolved("xray")
+    few, many = (
+        PhantomOptions(patients=3).resolved("xray"),
+        PhantomOptions(patients=999, workers=4).resolved("xray"),
+    )
     other = PhantomOptions(patients=3, seed=1).resolved("xray")
     assert draw_person(few, "xray", 2) == draw_person(many, "xray", 2)
-    assert draw_studies(few, draw_person(few, "xray", 2)) == draw_studies(many, draw_person(many, "xray", 2))
-    assert [draw_person(few, "xray", n) for n in range(9)] != [draw_person(other, "xray", n) for n in range(9)]
+    assert draw_studies(few, draw_person(few, "xray", 2)) == draw_studies(
+        many, draw_person(many, "xray", 2)
+    )
+    assert [draw_person(few, "xray", n) for n in range(9)] != [
+        draw_person(other, "xray", n) for n in range(9)
+    ]
 
 
 def test_streams_differ_by_kind_patient_purpose_and_item():
@@ -140,7 +161,9 @@ def test_findings_left_out_are_never_drawn():
 
 
 def test_prevalence_by_group_replaces_the_overall_share():
-    everyone, studies = studies_of(prevalence={"Edema": 0.1}, prevalence_by_group={"sex": {"Female": {"Edema": 0.6}}})
+    everyone, studies = studies_of(
+        prevalence={"Edema": 0.1}, prevalence_by_group={"sex": {"Female": {"Edema": 0.6}}}
+    )
     for sex, share in (("Female", 0.6), ("Male", 0.1)):
         drawn = [("Edema" in s[0].drawn) for p, s in zip(everyone, studies) if p.sex == sex]
         assert within(sum(drawn), len(drawn), share), sex
@@ -162,7 +185,12 @@ def test_ages_never_fall_from_study_to_study():
 
 def test_old_patients_are_more_often_filmed_lying():
     everyone, studies = studies_of()
-    share = {old: np.mean([s[0].projection == "AP" for p, s in zip(everyone, studies) if (p.age >= 60) == old]) for old in (False, True)}
+    share = {
+        old: np.mean(
+            [s[0].projection == "AP" for p, s in zip(everyone, studies) if (p.age >= 60) == old]
+        )
+        for old in (False, True)
+    }
     assert abs(share[False] - 0.2) < 0.06
     assert abs(share[True] - 0.6) < 0.06
 
@@ -172,7 +200,9 @@ def test_lateral_share_holds():
     assert within(sum(s[0].lateral for s in studies), N, 0.3)
 
 
-@pytest.mark.parametrize("child", ["Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis"])
+@pytest.mark.parametrize(
+    "child", ["Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis"]
+)
 def test_a_kind_of_opacity_implies_lung_opacity(child):
     assert true_labels((child,), hierarchy=True)["Lung Opacity"]
     assert not true_labels((child,), hierarchy=False)["Lung Opacity"]
@@ -222,7 +252,10 @@ def test_grades_and_types_have_their_shares():
 
 
 def test_grade_share_by_group():
-    everyone, tumours = gliomas(prevalence_by_group={"sex": {"Male": {"Grade 4": 0.9, "Glioblastoma": 1.0}}}, grade_shares={2: 0.5, 4: 0.5})
+    everyone, tumours = gliomas(
+        prevalence_by_group={"sex": {"Male": {"Grade 4": 0.9, "Glioblastoma": 1.0}}},
+        grade_shares={2: 0.5, 4: 0.5},
+    )
     men = [t for p, t in zip(everyone, tumours) if p.sex == "Male"]
     women = [t for p, t in zip(everyone, tumours) if p.sex == "Female"]
     assert within(sum(t.grade == 4 for t in men), len(men), 0.9)

@@ -77,7 +77,9 @@ def test_the_doctor_finds_nothing_to_mend(xray_tree, brain_tree):
 
 
 def test_exams_of_one_patient_are_merged(brain_cohort, brain_truth):
-    assert set(brain_cohort.table["patient_id"]) == {p["patient_id"] for p in brain_truth["patients"]}
+    assert set(brain_cohort.table["patient_id"]) == {
+        p["patient_id"] for p in brain_truth["patients"]
+    }
     exams = {e["exam_id"] for p in brain_truth["patients"] for e in p["exams"]}
     assert set(brain_cohort.table["exam"]) == exams
     assert len(exams) > len(brain_truth["patients"])

@@ -75,7 +75,15 @@ def test_missing_demographics_are_written_as_chexpert_does():
 
 
 @pytest.mark.parametrize(
-    "race", ["White", "Black", "Asian", "Native Hawaiian or Pacific Islander", "American Indian or Alaska Native", "Other"]
+    "race",
+    [
+        "White",
+        "Black",
+        "Asian",
+        "Native Hawaiian or Pacific Islander",
+        "American Indian or Alaska Native",
+        "Other",
+    ],
 )
 def test_ethnicity_agrees_with_the_spelling_of_race(race):
     for number in range(1, 25):
@@ -84,7 +92,14 @@ def test_ethnicity_agrees_with_the_spelling_of_race(race):
 
 
 def test_each_race_has_several_spellings():
-    for race in ("White", "Black", "Asian", "Native Hawaiian or Pacific Islander", "American Indian or Alaska Native", "Other"):
+    for race in (
+        "White",
+        "Black",
+        "Asian",
+        "Native Hawaiian or Pacific Islander",
+        "American Indian or Alaska Native",
+        "Other",
+    ):
         assert len({_demo_row(XRAY, person_of(n, race=race))[3] for n in range(1, 40)}) >= 3
 
 
@@ -96,7 +111,10 @@ def test_a_patients_truth_holds_no_race_of_its_own():
 
 @pytest.mark.parametrize("grade", [2, 3, 4])
 def test_diagnoses_belong_to_their_grade(grade):
-    names = {brain_cells(person_of(n), glioma_of(grade))["Final pathologic diagnosis (WHO 2021)"] for n in range(1, 30)}
+    names = {
+        brain_cells(person_of(n), glioma_of(grade))["Final pathologic diagnosis (WHO 2021)"]
+        for n in range(1, 30)
+    }
     assert GLIOBLASTOMA not in names
     assert all(("Oligodendroglioma" not in name) or grade < 4 for name in names)
     assert len(names) == {2: 2, 3: 3, 4: 1}[grade]
@@ -145,5 +163,12 @@ def test_geometry_is_rounded_and_plain():
     text = describe(thorax_of(), (), {})
     assert text["fractures"] == []
     assert all(
-        type(text[k]) is float for k in ("cm_per_pixel", "degrees", "cardiothoracic_ratio", "thoracic_width_cm", "mediastinal_width_cm")
+        type(text[k]) is float
+        for k in (
+            "cm_per_pixel",
+            "degrees",
+            "cardiothoracic_ratio",
+            "thoracic_width_cm",
+            "mediastinal_width_cm",
+        )
     )

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.phantoms.bones import RIBS, Break, rib_centre, rib_map, shoulder_map, spine_map
-from fairrecon_jax.phantoms.chest import LUNG_DENSITY, MU_TISSUE, airway_map, body_thickness, breast_map, build_chest, vessel_map
+from fairrecon_jax.phantoms.chest import (
+    LUNG_DENSITY,
+    MU_TISSUE,
+    airway_map,
+    body_thickness,
+    breast_map,
+    build_chest,
+    vessel_map,
+)
 from fairrecon_jax.phantoms.lateral import lateral_attenuation
 from fairrecon_jax.phantoms.thorax import (
     SIGN,
@@ -20,7 +28,9 @@ from fairrecon_jax.phantoms.thorax import (
 
 
 def thorax_of(seed=0, sex="Male", age=50.0, projection="PA", size=96):
-    return sample_thorax(np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size)
+    return sample_thorax(
+        np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size
+    )
 
 
 def mean_of(field, n=40, **who):
@@ -54,7 +64,9 @@ def test_age_shows_in_bone_aorta_and_depth():
 def test_lying_films_have_high_domes_and_wide_hearts():
     assert mean_of("ratio", projection="AP") > mean_of("ratio", projection="PA") + 0.02
     domes = {p: np.mean([thorax_of(s, projection=p).dome for s in range(40)]) for p in ("AP", "PA")}
-    assert domes["AP"] < domes["PA"] - 1.0, "y grows downwards: a shallow breath leaves the domes high"
+    assert domes["AP"] < domes["PA"] - 1.0, (
+        "y grows downwards: a shallow breath leaves the domes high"
+    )
 
 
 def test_healthy_ratio_and_dimensions_are_those_of_adults():
@@ -75,7 +87,9 @@ def test_a_lung_lies_on_its_side_between_apex_and_angle(side):
     assert y[inside].max() < thorax.angle[side] + 0.5
     assert np.abs(x[inside]).max() <= thorax.half_width + 0.5
     assert 10.0 < thickness[inside].max() < 25.0
-    assert 150.0 < inside.sum() * thorax.frame.pixel**2 < 330.0, "a lung projects to some 200 square centimetres"
+    assert 150.0 < inside.sum() * thorax.frame.pixel**2 < 330.0, (
+        "a lung projects to some 200 square centimetres"
+    )
 
 
 def test_pleural_depth_changes_sign_at_the_wall_and_the_apex():
@@ -116,7 +130,10 @@ def test_a_wider_pedicle_widens_the_mediastinum():
     thorax = thorax_of()
     x, y = thorax.frame.grid()
     row = np.argmin(np.abs(y[:, 0] - thorax.apex - 4.0))
-    widths = [(vessels_thickness(dataclasses.replace(thorax, pedicle=p), x, y)[row] > 1.0).sum() for p in (2.4, 4.4)]
+    widths = [
+        (vessels_thickness(dataclasses.replace(thorax, pedicle=p), x, y)[row] > 1.0).sum()
+        for p in (2.4, 4.4)
+    ]
     assert widths[1] > 1.5 * widths[0]
 
 
@@ -175,7 +192,9 @@ def test_attenuation_counts_air_body_and_extra():
     np.testing.assert_allclose(chest.attenuation() - before, 0.25, atol=1e-5)
     lungs = chest.air[0] + chest.air[1]
     chest.density[:] = 1.0
-    np.testing.assert_allclose(chest.attenuation() - 0.25 - before, MU_TISSUE * (1 - LUNG_DENSITY) * lungs, atol=1e-4)
+    np.testing.assert_allclose(
+        chest.attenuation() - 0.25 - before, MU_TISSUE * (1 - LUNG_DENSITY) * lungs, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("side", [0, 1])

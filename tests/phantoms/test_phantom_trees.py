@@ -30,15 +30,20 @@ def test_the_chexpert_table_has_its_nineteen_columns(xray_tree):
     for name in ("train", "valid"):
         header = (xray_tree / "CheXpert-v1.0-small" / f"{name}.csv").read_text().splitlines()[0]
         assert header == (
-            "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,"
-            "Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices"
+            "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Enlarged "
+            "Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,"
+            "Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural "
+            "Other,Fracture,Support Devices"
         )
 
 
 @pytest.mark.parametrize("name", ["train", "valid"])
 def test_every_row_has_its_image_and_every_image_its_row(xray_tree, name):
     paths = table(xray_tree, name)["Path"]
-    files = {str(p.relative_to(xray_tree)) for p in (xray_tree / "CheXpert-v1.0-small" / name).rglob("*.jpg")}
+    files = {
+        str(p.relative_to(xray_tree))
+        for p in (xray_tree / "CheXpert-v1.0-small" / name).rglob("*.jpg")
+    }
     assert set(paths) == files
     assert paths.is_unique
     pattern = rf"CheXpert-v1\.0-small/{name}/patient\d{{5}}/study\d+/view(1_frontal|2_lateral)\.jpg"
@@ -88,7 +93,13 @@ def test_demographics_workbook(xray_tree):
 
 def test_races_are_spelt_in_many_ways_and_the_unknown_ones_say_so(tmp_path):
     root = tmp_path / "many"
-    options = PhantomOptions(patients=60, size=32, missing_demographics=0.3, race_shares={"White": 0.5, "Black": 0.5}, valid_patients=0)
+    options = PhantomOptions(
+        patients=60,
+        size=32,
+        missing_demographics=0.3,
+        race_shares={"White": 0.5, "Black": 0.5},
+        valid_patients=0,
+    )
     truth = write_phantom("xray", root, options)
     sheet = openpyxl.load_workbook(root / "CHEXPERT DEMO.xlsx").worksheets[0]
     spelt = {row[0]: row[3] for row in list(sheet.values)[1:]}
@@ -103,7 +114,9 @@ def test_races_are_spelt_in_many_ways_and_the_unknown_ones_say_so(tmp_path):
 
 def test_the_truth_matches_the_table_where_nothing_was_changed(tmp_path):
     root = tmp_path / "clean"
-    truth = write_phantom("xray", root, PhantomOptions(patients=6, size=32, prevalence={f: 0.4 for f in FINDINGS}))
+    truth = write_phantom(
+        "xray", root, PhantomOptions(patients=6, size=32, prevalence={f: 0.4 for f in FINDINGS})
+    )
     rows = table(root).set_index("Path")
     for patient in truth["patients"][:6]:
         row = rows.loc[patient["studies"][0]["path"]]
@@ -118,7 +131,17 @@ def test_ground_truth_holds_labels_contrast_groups_and_geometry(xray_truth):
     assert "workers" not in xray_truth["options"]
     assert len(xray_truth["patients"]) == 14
     for patient in xray_truth["patients"]:
-        assert {"patient_id", "part", "race", "sex", "age", "age_group", "lesion_contrast", "planted_multiplier", "studies"} <= set(patient)
+        assert {
+            "patient_id",
+            "part",
+            "race",
+            "sex",
+            "age",
+            "age_group",
+            "lesion_contrast",
+            "planted_multiplier",
+            "studies",
+        } <= set(patient)
         for study in patient["studies"]:
             assert set(study["labels"]) == set(FINDINGS)
             assert all(study["labels"][f] == 1 for f in study["drawn"])
@@ -127,7 +150,11 @@ def test_ground_truth_holds_labels_contrast_groups_and_geometry(xray_truth):
 
 
 def test_cardiomegaly_labels_follow_the_geometry(tmp_path):
-    truth = write_phantom("xray", tmp_path / "hearts", PhantomOptions(patients=12, size=32, prevalence={"Cardiomegaly": 0.5}))
+    truth = write_phantom(
+        "xray",
+        tmp_path / "hearts",
+        PhantomOptions(patients=12, size=32, prevalence={"Cardiomegaly": 0.5}),
+    )
     ratio = {0: [], 1: []}
     for patient in truth["patients"]:
         for study in patient["studies"]:
@@ -138,10 +165,15 @@ def test_cardiomegaly_labels_follow_the_geometry(tmp_path):
 def test_every_exam_has_flair_and_mask_of_one_shape(brain_tree, brain_truth):
     exams = [exam["exam_id"] for patient in brain_truth["patients"] for exam in patient["exams"]]
     assert len(exams) > 4, "some patients have follow-ups"
-    assert sorted(f"{e}_nifti" for e in exams) == sorted(p.name for p in (brain_tree / "UCSF-PDGM-v5").iterdir())
+    assert sorted(f"{e}_nifti" for e in exams) == sorted(
+        p.name for p in (brain_tree / "UCSF-PDGM-v5").iterdir()
+    )
     for name in exams:
         folder = brain_tree / "UCSF-PDGM-v5" / f"{name}_nifti"
-        flair, mask = nib.load(folder / f"{name}_FLAIR.nii.gz"), nib.load(folder / f"{name}_tumor_segmentation.nii.gz")
+        flair, mask = (
+            nib.load(folder / f"{name}_FLAIR.nii.gz"),
+            nib.load(folder / f"{name}_tumor_segmentation.nii.gz"),
+        )
         assert flair.shape == mask.shape == (40, 40, 16)
         assert flair.get_data_dtype() == np.int16
         assert mask.get_data_dtype() == np.uint8
@@ -172,11 +204,17 @@ def test_release_v3_gives_known_follow_ups_numbers_of_their_own(tmp_path):
     root = tmp_path / "v3"
     options = dataclasses.replace(SMALL_BRAIN, first_id=315, patients=1, follow_up_share=1.0)
     truth = write_phantom("brain", root, options)
-    assert sorted(p.name for p in (root / "UCSF-PDGM-v3").iterdir()) == ["UCSF-PDGM-0315_nifti", "UCSF-PDGM-0433_nifti"]
+    assert sorted(p.name for p in (root / "UCSF-PDGM-v3").iterdir()) == [
+        "UCSF-PDGM-0315_nifti",
+        "UCSF-PDGM-0433_nifti",
+    ]
     rows = pd.read_csv(root / "UCSF-PDGM-metadata_v2.csv")
     assert list(rows["ID"]) == ["UCSF-PDGM-315", "UCSF-PDGM-433"]
     assert rows["Sex"].nunique() == rows["Age at MRI"].nunique() == 1
-    assert [e["exam_id"] for e in truth["patients"][0]["exams"]] == ["UCSF-PDGM-0315", "UCSF-PDGM-0433"]
+    assert [e["exam_id"] for e in truth["patients"][0]["exams"]] == [
+        "UCSF-PDGM-0315",
+        "UCSF-PDGM-0433",
+    ]
 
 
 def test_numbers_of_follow_ups_are_skipped_in_release_v3(tmp_path):
@@ -201,7 +239,9 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, xray_tree, brain_tree):
 
 
 def test_another_seed_gives_other_images(tmp_path, xray_tree):
-    write_phantom("xray", tmp_path / "x", dataclasses.replace(XRAY, seed=6, patients=2, valid_patients=0))
+    write_phantom(
+        "xray", tmp_path / "x", dataclasses.replace(XRAY, seed=6, patients=2, valid_patients=0)
+    )
     name = "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
     assert digests(tmp_path / "x")[name] != digests(xray_tree)[name]
 
@@ -225,13 +265,20 @@ def test_more_patients_change_no_file_of_the_others(tmp_path, kind, options):
 
 def test_the_first_number_can_be_chosen_and_keeps_the_patient(tmp_path):
     write_phantom("xray", tmp_path / "all", SMALL)
-    write_phantom("xray", tmp_path / "third", dataclasses.replace(SMALL, first_id=3, patients=1, valid_patients=0))
+    write_phantom(
+        "xray",
+        tmp_path / "third",
+        dataclasses.replace(SMALL, first_id=3, patients=1, valid_patients=0),
+    )
     name = "CheXpert-v1.0-small/train/patient00003/study1/view1_frontal.jpg"
     assert digests(tmp_path / "third")[name] == digests(tmp_path / "all")[name]
 
 
 def test_validation_numbers_must_not_be_reached(tmp_path):
-    with pytest.raises(ValueError, match="validation patients start at 64541: set valid_patients=0 or lower first_id"):
+    with pytest.raises(
+        ValueError,
+        match="validation patients start at 64541: set valid_patients=0 or lower first_id",
+    ):
         write_phantom("xray", tmp_path / "x", dataclasses.replace(SMALL, first_id=64540))
     assert os.listdir(tmp_path) == []
 
@@ -249,11 +296,16 @@ def test_bad_options_write_nothing(tmp_path, kind, options):
 
 
 def test_what_is_returned_is_what_was_written(tmp_path):
-    truth = write_phantom("xray", tmp_path / "x", dataclasses.replace(SMALL, patients=1, valid_patients=0))
+    truth = write_phantom(
+        "xray", tmp_path / "x", dataclasses.replace(SMALL, patients=1, valid_patients=0)
+    )
     written = json.loads((tmp_path / "x" / "ground_truth.json").read_text())
     assert written["patients"] == truth["patients"]
 
 
 def test_the_defaults_are_used_without_options(tmp_path, monkeypatch):
     monkeypatch.setattr("fairrecon_jax.phantoms.write.PhantomOptions", lambda: SMALL)
-    assert len(write_phantom("xray", tmp_path / "x")["patients"]) == SMALL.patients + SMALL.valid_patients
+    assert (
+        len(write_phantom("xray", tmp_path / "x")["patients"])
+        == SMALL.patients + SMALL.valid_patients
+    )

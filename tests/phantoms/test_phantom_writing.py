@@ -58,10 +58,17 @@ with new_tree(Path(sys.argv[1])) as stage:
 
 def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_kept(tmp_path):
     root = tmp_path / "tree"
-    assert subprocess.run([sys.executable, "-c", LEFT, str(root)], check=False).returncode == -signal.SIGTERM
+    assert (
+        subprocess.run([sys.executable, "-c", LEFT, str(root)], check=False).returncode
+        == -signal.SIGTERM
+    )
     (left,) = tmp_path.iterdir()
     alive = left.with_name(left.name.rpartition("-")[0] + f"-{os.getppid()}")
-    others = [alive, left.with_name(left.name.replace(".partial-", ".partial-elsewhere-")), tmp_path / ".tree.partial-x"]
+    others = [
+        alive,
+        left.with_name(left.name.replace(".partial-", ".partial-elsewhere-")),
+        tmp_path / ".tree.partial-x",
+    ]
     for other in others:
         other.mkdir()
     with writing.new_tree(root):
@@ -78,20 +85,28 @@ def test_an_empty_folder_is_taken(tmp_path):
 
 def test_a_full_folder_is_refused_and_kept(tmp_path):
     (tmp_path / "mine").write_text("keep")
-    with pytest.raises(FileExistsError, match=f"{tmp_path} is not an empty folder"), writing.new_tree(tmp_path):
+    with (
+        pytest.raises(FileExistsError, match=f"{tmp_path} is not an empty folder"),
+        writing.new_tree(tmp_path),
+    ):
         pass
     assert (tmp_path / "mine").read_text() == "keep"
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("keep")
-    with pytest.raises(FileExistsError, match="remove it or give another path"), writing.new_tree(tmp_path / "file"):
+    with (
+        pytest.raises(FileExistsError, match="remove it or give another path"),
+        writing.new_tree(tmp_path / "file"),
+    ):
         pass
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_patients_keep_their_order(workers):
-    assert writing.map_patients(square, list(range(7)), workers, "squares") == [i * i for i in range(7)]
+    assert writing.map_patients(square, list(range(7)), workers, "squares") == [
+        i * i for i in range(7)
+    ]
 
 
 def test_an_error_in_a_worker_is_raised():
@@ -120,9 +135,15 @@ def test_json_round_trip(tmp_path):
 
 
 def test_workbook_reads_back(tmp_path):
-    writing.write_xlsx(tmp_path / "t.xlsx", ["PATIENT", "AGE"], [["patient00001", 61], ["patient00002", None]])
+    writing.write_xlsx(
+        tmp_path / "t.xlsx", ["PATIENT", "AGE"], [["patient00001", 61], ["patient00002", None]]
+    )
     sheet = openpyxl.load_workbook(tmp_path / "t.xlsx").worksheets[0]
-    assert [list(row) for row in sheet.values] == [["PATIENT", "AGE"], ["patient00001", 61], ["patient00002", None]]
+    assert [list(row) for row in sheet.values] == [
+        ["PATIENT", "AGE"],
+        ["patient00001", 61],
+        ["patient00002", None],
+    ]
 
 
 def test_workbook_bytes_do_not_depend_on_the_time(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""The one entry: reproducible noise, one compiled program for all levels, both kinds, derivatives, errors."""
+"""The one entry: reproducible noise, one compiled program for all levels, both kinds, derivatives,
+errors.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,15 @@ from tests.support.physics_images import noise, shepp_logan
 KINDS = {"mri_radial": (4.0, 8.0), "xray_low_dose": (1e5, 3e3)}
 SIZE = 32
 CLOSE = {"mri_radial": {"atol": 1e-5}, "xray_low_dose": {"atol": 3e-4}}
-"""A count decided by the last bit of its mean may differ by one where the program is cut differently: 1e-4 of an image."""
+"""A count decided by the last bit of its mean may differ by one where the program is cut
+differently: 1e-4 of an image.
+"""
 
 
 def digests(count: int) -> np.ndarray:
-    return np.stack([example_digest(f"patient{index:05d}/study1/view1_frontal") for index in range(count)])
+    return np.stack(
+        [example_digest(f"patient{index:05d}/study1/view1_frontal") for index in range(count)]
+    )
 
 
 @functools.cache
@@ -57,8 +63,12 @@ def test_the_same_image_whatever_batch_size_order_or_compilation(kind):
     whole = np.asarray(call(operator, image, identity, key))
     np.testing.assert_allclose(degradation(operator, image, identity, key), whole, **CLOSE[kind])
     order = np.array([2, 0, 3, 1])
-    np.testing.assert_allclose(call(operator, image[order], identity[order], key), whole[order], **CLOSE[kind])
-    np.testing.assert_allclose(call(operator, image[3:], identity[3:], key), whole[3:], **CLOSE[kind])
+    np.testing.assert_allclose(
+        call(operator, image[order], identity[order], key), whole[order], **CLOSE[kind]
+    )
+    np.testing.assert_allclose(
+        call(operator, image[3:], identity[3:], key), whole[3:], **CLOSE[kind]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +96,10 @@ def test_noise_differs_between_examples_keys_and_levels_but_not_calls():
     assert np.abs(first[0] - first[1]).max() > 1e-3
     assert np.abs(first - call(operator, image, identity, jax.random.key(8))).max() > 1e-3
     np.testing.assert_array_equal(first, call(operator, image, identity, key))
-    other = {**operator, "level_word": degradation.operator(2e4)["level_word"]}  # same photons, other level: other draws
+    other = {
+        **operator,
+        "level_word": degradation.operator(2e4)["level_word"],
+    }  # same photons, other level: other draws
     assert np.abs(first - call(other, image, identity, key)).max() > 1e-3
 
 
@@ -104,7 +117,9 @@ def test_a_second_level_does_not_recompile(kind):
 def test_several_levels_at_once_equal_one_by_one(kind):
     image, identity, key = inputs()
     degradation = Degradation(kind, SIZE)
-    together = jax.jit(degradation.at_levels)(degradation.operators(KINDS[kind]), image, identity, key)
+    together = jax.jit(degradation.at_levels)(
+        degradation.operators(KINDS[kind]), image, identity, key
+    )
     assert together.shape == (2, 4, SIZE, SIZE, 1)
     for row, level in enumerate(KINDS[kind]):
         alone = compiled(degradation)(degradation.operator(level), image, identity, key)
@@ -123,20 +138,30 @@ def test_operators_say_what_a_level_is():
 
 def test_conventions_reach_the_physics():
     image, identity, key = inputs()
-    every = {"mri_radial": [{"magnitude": "real"}], "xray_low_dose": [{"bowtie": "physical"}, {"noise": "physical"}]}
+    every = {
+        "mri_radial": [{"magnitude": "real"}],
+        "xray_low_dose": [{"bowtie": "physical"}, {"noise": "physical"}],
+    }
     for kind, several in every.items():
         plain = Degradation(kind, SIZE)
         operator = plain.operator(KINDS[kind][1])
         for options in several:
             changed = compiled(Degradation(kind, SIZE, **options))(operator, image, identity, key)
-            assert float(jnp.abs(compiled(plain)(operator, image, identity, key) - changed).max()) > 1e-3, options
+            assert (
+                float(jnp.abs(compiled(plain)(operator, image, identity, key) - changed).max())
+                > 1e-3
+            ), options
 
 
-@pytest.mark.parametrize(("kind", "method", "step"), [("mri_radial", "auto", 1e-2), ("xray_low_dose", "matmul", 2e-3)])
+@pytest.mark.parametrize(
+    ("kind", "method", "step"), [("mri_radial", "auto", 1e-2), ("xray_low_dose", "matmul", 2e-3)]
+)
 def test_derivative_with_respect_to_the_image(kind, method, step):
-    """Against a central difference along one direction, without noise: its draws are constants to the derivative alone.
+    """Against a central difference along one direction, without noise: its draws are constants to
+    the derivative alone.
 
-    The X-ray's step is short: a longer one makes another pixel the darkest, from which images are stretched: a kink of the loss.
+    The X-ray's step is short: a longer one makes another pixel the darkest, from which images are
+    stretched: a kink of the loss.
     """
     image, identity, key = inputs(1, 16)
     image = image * 0.5 + 0.25
@@ -155,9 +180,14 @@ def test_derivative_with_respect_to_the_image(kind, method, step):
 def test_matmul_form_draws_the_same_noise():
     _, identity, key = inputs(2)
     image = np.repeat(shepp_logan(64).astype(np.float32)[None, :, :, None], 2, axis=0)
-    gather, matmul = (Degradation("xray_low_dose", 64, bowtie="none", method=method) for method in ("gather", "matmul"))
+    gather, matmul = (
+        Degradation("xray_low_dose", 64, bowtie="none", method=method)
+        for method in ("gather", "matmul")
+    )
     operator = gather.operator(3e3)
-    one, other = (np.asarray(compiled(form)(operator, image, identity, key)) for form in (gather, matmul))
+    one, other = (
+        np.asarray(compiled(form)(operator, image, identity, key)) for form in (gather, matmul)
+    )
     noise_size = np.abs(one[0] - one[1]).mean()
     assert np.abs(one - other).mean() < 0.3 * noise_size
 
@@ -180,10 +210,16 @@ def test_static_and_hashable():
         (lambda: Degradation("xray_low_dose", 64, method="fft"), "method 'fft'"),
         (lambda: Degradation("xray_low_dose", 64, bowtie="tie"), "bowtie 'tie'"),
         (lambda: Degradation("xray_low_dose", 64, angles=30), "30 angles"),
-        (lambda: Degradation("xray_low_dose", 64).operator(0), "level 0 of xray_low_dose must be a positive number"),
+        (
+            lambda: Degradation("xray_low_dose", 64).operator(0),
+            "level 0 of xray_low_dose must be a positive number",
+        ),
         (lambda: Degradation("xray_low_dose", 64).operator(float("nan")), "level nan"),
         (lambda: Degradation("mri_radial", 64).operator(500), "acceleration 500.0 cannot be had"),
-        (lambda: Degradation("mri_radial", 64, mask_by="rays").operator(7.5), "level 7.5 counts rays"),
+        (
+            lambda: Degradation("mri_radial", 64, mask_by="rays").operator(7.5),
+            "level 7.5 counts rays",
+        ),
         (lambda: Degradation("mri_radial", 64).operators(()), "no level given"),
     ],
 )
@@ -195,7 +231,9 @@ def test_bad_options_and_levels_are_refused(call, message):
 def test_bad_shapes_are_refused():
     degradation = Degradation("mri_radial", SIZE)
     operator, key = degradation.operator(4), jax.random.key(0)
-    with pytest.raises(ValueError, match=r"image has shape \(1, 16, 16, 1\), expected \[B, 32, 32, 1\]"):
+    with pytest.raises(
+        ValueError, match=r"image has shape \(1, 16, 16, 1\), expected \[B, 32, 32, 1\]"
+    ):
         degradation(operator, jnp.zeros((1, 16, 16, 1)), digests(1), key)
     with pytest.raises(ValueError, match=r"example_id has shape \(3, 2\), expected \(2, 2\)"):
         degradation(operator, jnp.zeros((2, SIZE, SIZE, 1)), digests(3), key)

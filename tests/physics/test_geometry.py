@@ -14,7 +14,10 @@ from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
 from tests.support.physics_images import noise, scan_angles
 
 
-@pytest.mark.parametrize(("size", "angles", "detectors"), [(256, 256, 363), (64, 64, 91), (96, 96, 136), (128, 128, 182), (250, 252, 354)])
+@pytest.mark.parametrize(
+    ("size", "angles", "detectors"),
+    [(256, 256, 363), (64, 64, 91), (96, 96, 136), (128, 128, 182), (250, 252, 354)],
+)
 def test_default_scan(size, angles, detectors):
     beam = parallel_beam(size)
     assert (beam.angles, beam.detectors, beam.centre) == (angles, detectors, detectors // 2)
@@ -28,7 +31,9 @@ def test_detectors_cover_the_diagonal(size):
 @pytest.mark.parametrize("size", [10, 64, 96, 256])
 def test_scikit_image_agrees_on_the_shape(size):
     radon = pytest.importorskip("skimage.transform").radon
-    assert radon(noise(size)[0], [0.0, 45.0], circle=False).shape[0] == parallel_beam(size).detectors
+    assert (
+        radon(noise(size)[0], [0.0, 45.0], circle=False).shape[0] == parallel_beam(size).detectors
+    )
 
 
 def test_geometry_is_hashable_and_frozen():
@@ -44,8 +49,14 @@ def test_geometry_is_hashable_and_frozen():
         (lambda: parallel_beam(2), "at least 4 pixels"),
         (lambda: parallel_beam(64, 50), "50 angles: .* divisible by 4"),
         (lambda: ParallelBeam(64, 0), "0 angles"),
-        (lambda: parallel_beam(64).check_image(jnp.zeros((64, 64))), r"shape \(64, 64\), expected \[B, 64, 64\]"),
-        (lambda: parallel_beam(64).check_sinogram(jnp.zeros((1, 90, 64))), r"expected \[B, 91, 64\]"),
+        (
+            lambda: parallel_beam(64).check_image(jnp.zeros((64, 64))),
+            r"shape \(64, 64\), expected \[B, 64, 64\]",
+        ),
+        (
+            lambda: parallel_beam(64).check_sinogram(jnp.zeros((1, 90, 64))),
+            r"expected \[B, 91, 64\]",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(call, message):
@@ -67,7 +78,9 @@ def test_filter_is_the_even_part_of_scikit_images(detectors):
     np.testing.assert_allclose(geometry.hann_ramp(detectors), even[: length // 2 + 1], atol=1e-12)
 
 
-@pytest.mark.parametrize(("detectors", "length"), [(15, 64), (32, 64), (33, 128), (363, 1024), (512, 1024)])
+@pytest.mark.parametrize(
+    ("detectors", "length"), [(15, 64), (32, 64), (33, 128), (363, 1024), (512, 1024)]
+)
 def test_padded_length_is_a_power_of_two_of_twice_the_detectors(detectors, length):
     assert geometry.padded_length(detectors) == length
 
@@ -90,7 +103,9 @@ def test_filter_reaches_beyond_the_detectors(size):
 @pytest.mark.parametrize("angles", [4, 8, 12, 64])
 def test_splitting_angles_keeps_each_once(angles):
     beam = parallel_beam(8, angles)
-    by_angle = np.broadcast_to(1 + scan_angles(angles), (1, beam.detectors, angles)).astype(np.float32)
+    by_angle = np.broadcast_to(1 + scan_angles(angles), (1, beam.detectors, angles)).astype(
+        np.float32
+    )
     quarters = np.asarray(geometry.split_angles(jnp.asarray(by_angle.transpose(0, 2, 1)), beam))
     values = quarters[:, 0, :, 0]
     np.testing.assert_allclose(np.sort(values[values > 0]), 1 + scan_angles(angles), rtol=1e-6)

@@ -1,4 +1,6 @@
-"""Radial MRI: transform against NumPy and its symmetries, masks against known accelerations, zero-filled images on real slices."""
+"""Radial MRI: transform against NumPy and its symmetries, masks against known accelerations,
+zero-filled images on real slices.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_a_constant_image_is_one_point_in_the_middle_of_kspace():
 
 @pytest.mark.parametrize(("rays", "acceleration"), KNOWN_ACCELERATIONS.items())
 def test_known_accelerations_at_256(rays, acceleration):
-    assert mri.achieved_acceleration(mri.radial_mask(rays, 256)) == pytest.approx(acceleration, abs=0.006 if rays != 22 else 0.05)
+    assert mri.achieved_acceleration(mri.radial_mask(rays, 256)) == pytest.approx(
+        acceleration, abs=0.006 if rays != 22 else 0.05
+    )
 
 
 @pytest.mark.parametrize(("acceleration", "rays"), [(4, 148), (8, 70), (16, 34)])
@@ -49,7 +53,10 @@ def test_closest_ray_counts_at_256(acceleration, rays):
 @pytest.mark.parametrize("acceleration", [2.5, 4.0, 8.0, 16.0])
 def test_search_beats_every_other_count_of_rays(size, acceleration):
     found = mri.rays_for_acceleration(acceleration, size)
-    errors = {rays: abs(mri.achieved_acceleration(mri.radial_mask(rays, size)) - acceleration) for rays in range(1, 4 * size, 1)}
+    errors = {
+        rays: abs(mri.achieved_acceleration(mri.radial_mask(rays, size)) - acceleration)
+        for rays in range(1, 4 * size, 1)
+    }
     assert errors[found] == min(errors.values())
 
 
@@ -57,7 +64,8 @@ def test_mask_by_hand():
     mask = mri.radial_mask(4, 8)
     expected = np.zeros((8, 8))
     expected[4, 4:8] = expected[4:8, 4] = expected[4, 1:5] = 1
-    # int() cuts off, and the cosine of 3 pi / 2 comes out as -2e-16: from r = 2 on this ray lies one column to the left
+    # int() cuts off, and the cosine of 3 pi / 2 comes out as -2e-16: from r = 2 on this ray lies
+    # one column to the left
     expected[3, 4] = expected[2, 3] = expected[1, 3] = 1
     np.testing.assert_array_equal(mask, expected)
 
@@ -83,8 +91,14 @@ def test_more_rays_sample_more():
         (lambda: mri.rays_for_acceleration(1000, 64), "acceleration 1000 cannot be had on 64 x 64"),
         (lambda: mri.rays_for_acceleration(0.5, 64), "cannot be had"),
         (lambda: mri.achieved_acceleration(np.zeros((4, 4))), r"shape \(4, 4\) samples no pixel"),
-        (lambda: mri.zero_filled(jnp.zeros((1, 8, 8)), jnp.ones((4, 4))), r"does not fit the mask of shape \(4, 4\)"),
-        (lambda: mri.zero_filled(jnp.zeros((1, 8, 8)), jnp.ones((8, 8)), "phase"), "magnitude 'phase' must be one of"),
+        (
+            lambda: mri.zero_filled(jnp.zeros((1, 8, 8)), jnp.ones((4, 4))),
+            r"does not fit the mask of shape \(4, 4\)",
+        ),
+        (
+            lambda: mri.zero_filled(jnp.zeros((1, 8, 8)), jnp.ones((8, 8)), "phase"),
+            "magnitude 'phase' must be one of",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(call, message):
@@ -95,7 +109,9 @@ def test_errors_say_what_is_wrong(call, message):
 @pytest.mark.parametrize("magnitude", ["magnitude", "real"])
 def test_a_full_mask_changes_nothing(magnitude):
     image = noise(32, 2)
-    np.testing.assert_allclose(mri.zero_filled(jnp.asarray(image), jnp.ones((32, 32)), magnitude), image, atol=1e-6)
+    np.testing.assert_allclose(
+        mri.zero_filled(jnp.asarray(image), jnp.ones((32, 32)), magnitude), image, atol=1e-6
+    )
 
 
 def test_magnitude_is_at_least_the_real_part_and_both_stay_in_range():
@@ -109,20 +125,31 @@ def test_magnitude_is_at_least_the_real_part_and_both_stay_in_range():
 
 def test_linear_until_clipped_and_differentiable():
     image, mask = jnp.asarray(noise(32)), jnp.asarray(mri.radial_mask(9, 32))
-    np.testing.assert_allclose(mri.zero_filled(image / 4, mask), mri.zero_filled(image / 2, mask) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        mri.zero_filled(image / 4, mask), mri.zero_filled(image / 2, mask) / 2, atol=1e-6
+    )
     gradient = jax.grad(lambda x: mri.zero_filled(x, mask).sum())(image / 2)
     assert bool(jnp.all(jnp.isfinite(gradient)))
     assert float(jnp.abs(gradient).max()) > 0
 
 
 def test_zero_filled_quality_of_real_flair_slices(samples):
-    """The tenth part of the slices; within 0.3 dB of known values for another sample of 158 slices of the same patients."""
+    """The tenth part of the slices; within 0.3 dB of known values for another sample of 158 slices
+    of the same patients.
+    """
     tifffile = pytest.importorskip("tifffile")
     patients = sorted(path for path in (samples / "kaggle_3m").glob("TCGA_*") if path.is_dir())
     if not patients:
         pytest.skip(f"the FLAIR sample is not at {samples}")
-    slices = [[file for file in patient.glob("*.tif") if not file.stem.endswith("_mask")] for patient in patients]
-    files = [file for one in slices for file in sorted(one, key=lambda file: int(file.stem.rsplit("_", 1)[1]))]
+    slices = [
+        [file for file in patient.glob("*.tif") if not file.stem.endswith("_mask")]
+        for patient in patients
+    ]
+    files = [
+        file
+        for one in slices
+        for file in sorted(one, key=lambda file: int(file.stem.rsplit("_", 1)[1]))
+    ]
     images = np.stack([tifffile.imread(file)[..., 1] for file in files[::10]]).astype(np.float32)
     low, high = (extreme(axis=(1, 2), keepdims=True) for extreme in (images.min, images.max))
     keep = (high > low)[:, 0, 0]
@@ -133,6 +160,8 @@ def test_zero_filled_quality_of_real_flair_slices(samples):
         psnr = []
         for magnitude in ("magnitude", "real"):
             filled = jax.jit(mri.zero_filled, static_argnums=2)(images, mask, magnitude)
-            psnr.append(float(-10 * jnp.log10(jnp.mean((filled - images) ** 2, axis=(1, 2))).mean()))
+            psnr.append(
+                float(-10 * jnp.log10(jnp.mean((filled - images) ** 2, axis=(1, 2))).mean())
+            )
         np.testing.assert_allclose(psnr, expected, atol=0.3)
         assert psnr[1] - psnr[0] == pytest.approx(expected[1] - expected[0], abs=0.06)

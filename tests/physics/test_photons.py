@@ -12,13 +12,19 @@ import pytest
 
 from fairrecon_jax.physics.photons import PhotonNoise
 
-CONVENTIONS = [(bowtie, noise) for bowtie in ("published", "physical", "none") for noise in ("published", "physical")]
+CONVENTIONS = [
+    (bowtie, noise)
+    for bowtie in ("published", "physical", "none")
+    for noise in ("published", "physical")
+]
 
 
 def sinogram(detectors: int = 91, angles: int = 64) -> jax.Array:
     """Half an ellipse per angle: 0 at the edges, 20 in the middle."""
     r = np.linspace(-1.2, 1.2, detectors)[:, None]
-    return jnp.asarray(np.broadcast_to(20 * np.sqrt(np.maximum(1 - r**2, 0)), (detectors, angles)), jnp.float32)
+    return jnp.asarray(
+        np.broadcast_to(20 * np.sqrt(np.maximum(1 - r**2, 0)), (detectors, angles)), jnp.float32
+    )
 
 
 @functools.cache
@@ -26,10 +32,14 @@ def compiled(model: PhotonNoise) -> Callable[..., jax.Array]:
     return jax.jit(jax.vmap(model.measure, in_axes=(None, None, 0)))
 
 
-def draws(model: PhotonNoise, photons: float, line_integrals: jax.Array | None = None) -> np.ndarray:
+def draws(
+    model: PhotonNoise, photons: float, line_integrals: jax.Array | None = None
+) -> np.ndarray:
     """4,000 independent measurements of line integrals [31, 8]."""
     values = sinogram(31, 8) if line_integrals is None else line_integrals
-    return np.asarray(compiled(model)(values, jnp.float32(photons), jax.random.split(jax.random.key(0), 4000)))
+    return np.asarray(
+        compiled(model)(values, jnp.float32(photons), jax.random.split(jax.random.key(0), 4000))
+    )
 
 
 def test_published_profile_dips_at_90_degrees():
@@ -97,7 +107,9 @@ def test_a_patient_that_no_photon_passes_stays_finite():
     model = PhotonNoise("none", "physical", peak_attenuation=200.0)
     noisy = draws(model, 1e4)
     thickest = np.asarray(sinogram(31, 8)).argmax(axis=0)[0]
-    np.testing.assert_allclose(noisy[:, thickest], np.log(1e4) * float(sinogram(31, 8).max()) / 200, rtol=1e-5)
+    np.testing.assert_allclose(
+        noisy[:, thickest], np.log(1e4) * float(sinogram(31, 8).max()) / 200, rtol=1e-5
+    )
     assert np.all(np.isfinite(noisy))
 
 
@@ -112,7 +124,10 @@ def test_an_empty_image_stays_finite(bowtie, noise):
 @pytest.mark.parametrize("noise", ["published", "physical"])
 def test_fewer_photons_are_noisier(noise):
     truth = np.asarray(sinogram(31, 8))
-    errors = [np.abs(draws(PhotonNoise("none", noise), photons) - truth).mean() for photons in (1e5, 1e4, 3e3)]
+    errors = [
+        np.abs(draws(PhotonNoise("none", noise), photons) - truth).mean()
+        for photons in (1e5, 1e4, 3e3)
+    ]
     assert errors[0] < errors[1] < errors[2]
     assert errors[2] / errors[0] == pytest.approx(np.sqrt(1e5 / 3e3), rel=0.15)
 
@@ -121,14 +136,20 @@ def test_fewer_photons_are_noisier(noise):
 def test_without_noise_only_the_bowtie_remains(bowtie):
     model = PhotonNoise(bowtie, "none")
     weight = model.profile(91, 64) if bowtie == "published" else 1
-    np.testing.assert_allclose(model.measure(sinogram(), jnp.float32(1), jax.random.key(0)), np.asarray(sinogram()) * weight, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.measure(sinogram(), jnp.float32(1), jax.random.key(0)),
+        np.asarray(sinogram()) * weight,
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(("bowtie", "noise"), CONVENTIONS)
 def test_derivative_passes_the_noise_by(bowtie, noise):
     model = PhotonNoise(bowtie, noise)
     values = sinogram(15, 8) + 1
-    gradient = jax.grad(lambda x: model.measure(x, jnp.float32(1e4), jax.random.key(0)).sum())(values)
+    gradient = jax.grad(lambda x: model.measure(x, jnp.float32(1e4), jax.random.key(0)).sum())(
+        values
+    )
     expected = model.profile(15, 8) if bowtie == "published" else np.ones((15, 8))
     np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 

@@ -1,4 +1,6 @@
-"""The Poisson sampler against SciPy: its whole law by running through every uniform number it can be given."""
+"""The Poisson sampler against SciPy: its whole law by running through every uniform number it can
+be given.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def every_uniform() -> jax.Array:
 @functools.cache
 def law(mean: float) -> tuple[int, np.ndarray]:
     """Smallest count and the probabilities from it on, exactly as drawn."""
-    counts = np.asarray(jax.jit(sampler.poisson_quantile)(every_uniform(), jnp.full(2**23, mean, jnp.float32))).astype(np.int64)
+    counts = np.asarray(
+        jax.jit(sampler.poisson_quantile)(every_uniform(), jnp.full(2**23, mean, jnp.float32))
+    ).astype(np.int64)
     return int(counts.min()), np.bincount(counts - counts.min()) / 2**23
 
 
@@ -41,7 +45,8 @@ def test_total_variation_to_scipy(mean):
     lowest, drawn = law(mean)
     true = stats.poisson(np.float32(mean)).pmf(lowest + np.arange(len(drawn)))
     distance = 0.5 * (np.abs(drawn - true).sum() + 1 - true.sum())
-    # 2^-23 a cell by inversion; above, the expansion's third order at 12 and float32's digits at 1e5
+    # 2^-23 a cell by inversion; above, the expansion's third order at 12 and float32's digits at
+    # 1e5
     assert distance < (2e-6 if mean < sampler.SMALL_MEAN else 1.2e-4)
 
 
@@ -60,7 +65,9 @@ def test_moments(mean):
 @pytest.mark.parametrize("mean", [0.1, 11.9, 12.1, 1e3, 1e5])
 def test_chi_square_of_draws(mean):
     count = 200_000
-    draws = np.asarray(jax.jit(sampler.poisson)(jax.random.key(1), jnp.full(count, mean, jnp.float32)))
+    draws = np.asarray(
+        jax.jit(sampler.poisson)(jax.random.key(1), jnp.full(count, mean, jnp.float32))
+    )
     edges = np.unique(stats.poisson(mean).ppf(np.linspace(0, 1, 21)[1:-1]))
     cells = np.searchsorted(edges, draws, side="left")
     probability = np.diff(np.concatenate([[0], stats.poisson(mean).cdf(edges), [1]]))
@@ -85,7 +92,9 @@ def test_quantile_rises_with_the_uniform_number(mean):
 
 def test_expansion_takes_over_without_a_jump():
     uniform = every_uniform()[:: 2**9]
-    below = sampler.poisson_quantile(uniform, jnp.full_like(uniform, np.nextafter(np.float32(12), np.float32(0))))
+    below = sampler.poisson_quantile(
+        uniform, jnp.full_like(uniform, np.nextafter(np.float32(12), np.float32(0)))
+    )
     above = sampler.poisson_quantile(uniform, jnp.full_like(uniform, 12))
     assert float(jnp.abs(above - below).max()) <= 1
     assert float(jnp.mean(above != below)) < 2e-3
@@ -101,5 +110,7 @@ def test_function_of_key_and_mean_only():
 
 
 def test_draws_have_no_derivative():
-    gradient = jax.grad(lambda mean: sampler.poisson(jax.random.key(0), mean).sum())(jnp.asarray([1.0, 20.0]))
+    gradient = jax.grad(lambda mean: sampler.poisson(jax.random.key(0), mean).sum())(
+        jnp.asarray([1.0, 20.0])
+    )
     np.testing.assert_array_equal(gradient, 0)

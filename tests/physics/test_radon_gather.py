@@ -1,4 +1,6 @@
-"""The gather form against scikit-image, its golden numbers, and geometry that can be worked out by hand."""
+"""The gather form against scikit-image, its golden numbers, and geometry that can be worked out by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,22 @@ def test_both_transforms_match_scikit_image(size, angles):
     transform = pytest.importorskip("skimage.transform")
     beam = parallel_beam(size, angles)
     # White noise exercises every corner; at full size one image is enough.
-    images = np.concatenate([shepp_logan(size)[None], noise(size) if size < 200 else noise(size)[:0]]).astype(np.float32)
-    truth = np.stack([transform.radon(image.astype(float), scan_angles(angles), circle=False) for image in images])
+    images = np.concatenate(
+        [shepp_logan(size)[None], noise(size) if size < 200 else noise(size)[:0]]
+    ).astype(np.float32)
+    truth = np.stack(
+        [
+            transform.radon(image.astype(float), scan_angles(angles), circle=False)
+            for image in images
+        ]
+    )
     assert relative_error(radon(images, beam), truth).max() < 1e-6
-    filled = np.stack([transform.iradon(one, scan_angles(angles), filter_name="hann", circle=False) for one in truth])
+    filled = np.stack(
+        [
+            transform.iradon(one, scan_angles(angles), filter_name="hann", circle=False)
+            for one in truth
+        ]
+    )
     assert relative_error(back_project(truth.astype(np.float32), beam), filled).max() < 1e-6
 
 
@@ -49,7 +63,11 @@ def test_float64_is_exact():
         filled = np.asarray(radon_gather.filtered_back_projection(jnp.asarray(sinogram), beam))
     truth = transform.radon(image[0], scan_angles(20), circle=False)
     np.testing.assert_allclose(sinogram[0], truth, atol=1e-10)
-    np.testing.assert_allclose(filled[0], transform.iradon(truth, scan_angles(20), filter_name="hann", circle=False), atol=1e-10)
+    np.testing.assert_allclose(
+        filled[0],
+        transform.iradon(truth, scan_angles(20), filter_name="hann", circle=False),
+        atol=1e-10,
+    )
 
 
 def test_axis_aligned_rays_are_plain_sums():
@@ -59,7 +77,9 @@ def test_axis_aligned_rays_are_plain_sums():
     start = beam.centre - 16
     np.testing.assert_allclose(sinogram[start : start + 32, 0], image[0].sum(axis=0), rtol=1e-5)
     turned = sinogram[:, 2 * beam.eighth]  # at 90 degrees r = -y
-    np.testing.assert_allclose(turned[beam.centre + 16 : beam.centre - 16 : -1], image[0].sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        turned[beam.centre + 16 : beam.centre - 16 : -1], image[0].sum(axis=1), rtol=1e-5
+    )
 
 
 def test_a_point_draws_a_sinusoid():
@@ -79,7 +99,9 @@ def test_linear_and_blind_to_the_company_in_the_batch():
     together = radon(images, beam)
     np.testing.assert_allclose(radon(images[:1], beam)[0], together[0], rtol=1e-6)
     np.testing.assert_allclose(radon(images[::-1], beam)[::-1], together, rtol=1e-6)
-    np.testing.assert_allclose(radon(images[:1] + 2 * images[1:2], beam)[0], together[0] + 2 * together[1], rtol=1e-5)
+    np.testing.assert_allclose(
+        radon(images[:1] + 2 * images[1:2], beam)[0], together[0] + 2 * together[1], rtol=1e-5
+    )
     filled = back_project(together, beam)
     np.testing.assert_allclose(back_project(together[10:], beam)[0], filled[10], atol=1e-6)
 

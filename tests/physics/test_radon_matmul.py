@@ -1,4 +1,6 @@
-"""The matrix-product form against scikit-image and the gather form, which is held to it, and its derivatives."""
+"""The matrix-product form against scikit-image and the gather form, which is held to it, and its
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,29 @@ import pytest
 
 from fairrecon_jax.physics import radon_gather, radon_matmul
 from fairrecon_jax.physics.geometry import parallel_beam
-from tests.support.physics_images import chest_xrays, noise, relative_error, scan_angles, shepp_logan
+from tests.support.physics_images import (
+    chest_xrays,
+    noise,
+    relative_error,
+    scan_angles,
+    shepp_logan,
+)
 
 
 def transforms(module, beam):
-    return jax.jit(lambda image: module.radon(image, beam)), jax.jit(lambda sinogram: module.filtered_back_projection(sinogram, beam))
+    return jax.jit(lambda image: module.radon(image, beam)), jax.jit(
+        lambda sinogram: module.filtered_back_projection(sinogram, beam)
+    )
 
 
 @pytest.mark.parametrize("size", [256, 250, 128, 96, 64])
 def test_within_a_thousandth_on_chest_xrays(samples, size):
     beam = parallel_beam(size)
     images = chest_xrays(samples, size, 3)
-    (radon, back_project), (exact_radon, exact_back_project) = transforms(radon_matmul, beam), transforms(radon_gather, beam)
+    (radon, back_project), (exact_radon, exact_back_project) = (
+        transforms(radon_matmul, beam),
+        transforms(radon_gather, beam),
+    )
     sinogram = exact_radon(images)
     assert relative_error(radon(images), sinogram).max() < 1e-3
     assert relative_error(back_project(sinogram), exact_back_project(sinogram)).max() < 1e-3
@@ -28,7 +41,9 @@ def test_within_a_thousandth_on_chest_xrays(samples, size):
 
 @pytest.mark.parametrize("size", [256, 250, 128, 96, 64])
 def test_within_a_thousandth_of_scikit_image_on_the_hard_edges_of_the_phantom(size):
-    """What is left out is strongest for pixel-sharp edges; the limit is the one that the numbers of lines are chosen for."""
+    """What is left out is strongest for pixel-sharp edges; the limit is the one that the numbers of
+    lines are chosen for.
+    """
     transform = pytest.importorskip("skimage.transform")
     beam = parallel_beam(size)
     image, theta = shepp_logan(size), scan_angles(beam.angles)
@@ -47,7 +62,9 @@ def test_small_even_sizes(size):
     sinogram = radon_gather.radon(images, beam)
     assert relative_error(radon_matmul.radon(images, beam), sinogram).max() < 1.5e-2
     filled = radon_gather.filtered_back_projection(sinogram, beam)
-    assert relative_error(radon_matmul.filtered_back_projection(sinogram, beam), filled).max() < 3e-3
+    assert (
+        relative_error(radon_matmul.filtered_back_projection(sinogram, beam), filled).max() < 3e-3
+    )
 
 
 def test_float64_after_float32():
@@ -72,7 +89,9 @@ def test_any_number_of_angles_divisible_by_four(angles):
     sinogram = radon_gather.radon(image, beam)
     assert relative_error(radon_matmul.radon(image, beam), sinogram).max() < 1e-3
     filled = radon_gather.filtered_back_projection(sinogram, beam)
-    assert relative_error(radon_matmul.filtered_back_projection(sinogram, beam), filled).max() < 1e-3
+    assert (
+        relative_error(radon_matmul.filtered_back_projection(sinogram, beam), filled).max() < 1e-3
+    )
 
 
 @pytest.mark.parametrize("size", [16, 24])
@@ -97,7 +116,10 @@ def test_more_lines_are_more_exact(name):
     value = jnp.asarray(shepp_logan(64), jnp.float32)[None]
     value = value if name == "radon" else radon_gather.radon(value, beam)
     truth = getattr(radon_gather, name)(value, beam)
-    errors = [relative_error(getattr(radon_matmul, name)(value, beam, count), truth)[0] for count in (1, 4, 16)]
+    errors = [
+        relative_error(getattr(radon_matmul, name)(value, beam, count), truth)[0]
+        for count in (1, 4, 16)
+    ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 3.5e-4
 

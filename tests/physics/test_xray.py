@@ -1,4 +1,6 @@
-"""The low-dose pipeline: the choice of form, several photon counts at once, and the published pipeline step by step in NumPy."""
+"""The low-dose pipeline: the choice of form, several photon counts at once, and the published
+pipeline step by step in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def test_method_chooses_the_form(method, module):
     image = jnp.asarray(noise(16))
     sinogram = module.radon(image, beam)
     np.testing.assert_array_equal(xray.radon(image, beam, method), sinogram)
-    np.testing.assert_array_equal(xray.filtered_back_projection(sinogram, beam, method), module.filtered_back_projection(sinogram, beam))
+    np.testing.assert_array_equal(
+        xray.filtered_back_projection(sinogram, beam, method),
+        module.filtered_back_projection(sinogram, beam),
+    )
 
 
 def test_unit_range_stretches_each_image_and_survives_a_constant_one():
@@ -44,11 +49,15 @@ def test_noiseless_pipeline_is_scikit_images():
     transform = pytest.importorskip("skimage.transform")
     image = shepp_logan(64)
     rise = np.linspace(0.05, 1, 32)
-    filtered = transform.radon(image, scan_angles(64), circle=False) * np.concatenate([rise[::-1], rise])
+    filtered = transform.radon(image, scan_angles(64), circle=False) * np.concatenate(
+        [rise[::-1], rise]
+    )
     filled = transform.iradon(filtered, scan_angles(64), filter_name="hann", circle=False)
     truth = (filled - filled.min()) / (filled.max() - filled.min())
     model = PhotonNoise(noise="none")
-    ours = xray.low_dose(jnp.asarray(image, jnp.float32)[None], LEVELS[:1], keys(1, 1), parallel_beam(64), model)
+    ours = xray.low_dose(
+        jnp.asarray(image, jnp.float32)[None], LEVELS[:1], keys(1, 1), parallel_beam(64), model
+    )
     assert relative_error(ours[0], truth[None])[0] < 1e-6
 
 
@@ -63,11 +72,19 @@ def test_noise_level_is_that_of_numpys_poisson():
         return transform.iradon(values, scan_angles(64), filter_name="hann", circle=False)
 
     clean = filled(sinogram)
-    theirs = np.mean([np.std(filled(random.poisson(sinogram * scale) / scale) - clean) for _ in range(8)])
+    theirs = np.mean(
+        [np.std(filled(random.poisson(sinogram * scale) / scale) - clean) for _ in range(8)]
+    )
     beam, model = parallel_beam(64), PhotonNoise("none")
     measure = jax.vmap(model.measure, in_axes=(0, None, 0))
-    noisy = measure(jnp.asarray(np.repeat(sinogram[None], 8, axis=0), jnp.float32), jnp.float32(3e3), keys(1, 8)[0])
-    ours = np.std(np.asarray(xray.filtered_back_projection(noisy, beam)) - clean, axis=(1, 2)).mean()
+    noisy = measure(
+        jnp.asarray(np.repeat(sinogram[None], 8, axis=0), jnp.float32),
+        jnp.float32(3e3),
+        keys(1, 8)[0],
+    )
+    ours = np.std(
+        np.asarray(xray.filtered_back_projection(noisy, beam)) - clean, axis=(1, 2)
+    ).mean()
     assert ours == pytest.approx(theirs, rel=0.05)
 
 
@@ -78,13 +95,19 @@ def test_several_counts_at_once_equal_one_by_one():
     together = xray.low_dose(image, LEVELS, every, beam, model)
     assert together.shape == (3, 3, 32, 32)
     for level in range(3):
-        alone = xray.low_dose(image, LEVELS[level : level + 1], every[level : level + 1], beam, model)[0]
+        alone = xray.low_dose(
+            image, LEVELS[level : level + 1], every[level : level + 1], beam, model
+        )[0]
         np.testing.assert_allclose(alone, together[level], atol=3e-4)  # a count may differ by one
 
 
 def test_error_grows_as_photons_get_fewer():
     image = jnp.asarray(shepp_logan(64), jnp.float32)[None]
-    out = np.asarray(xray.low_dose(image, jnp.asarray([1e7, 1e5, 1e3]), keys(3, 1), parallel_beam(64), PhotonNoise("none")))
+    out = np.asarray(
+        xray.low_dose(
+            image, jnp.asarray([1e7, 1e5, 1e3]), keys(3, 1), parallel_beam(64), PhotonNoise("none")
+        )
+    )
     errors = np.sqrt(np.mean((out[1:] - out[:1]) ** 2, axis=(1, 2, 3)))
     assert 3 * errors[0] < errors[1]
 

@@ -1,4 +1,6 @@
-"""PyTorch weights of a reconstructor: what is read, what is drawn, what is refused, and a study that uses them."""
+"""PyTorch weights of a reconstructor: what is read, what is drawn, what is refused, and a study
+that uses them.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,13 @@ class Level(nn.Module):
             nn.ConvTranspose2d(4, 2, 4, 2, 1, bias=False),
             nn.BatchNorm2d(2),
         )
-        self.model = nn.Sequential(nn.Conv2d(1, 2, 4, 2, 1, bias=False), inner, nn.ReLU(), nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.Sigmoid())
+        self.model = nn.Sequential(
+            nn.Conv2d(1, 2, 4, 2, 1, bias=False),
+            inner,
+            nn.ReLU(),
+            nn.ConvTranspose2d(4, 1, 4, 2, 1),
+            nn.Sigmoid(),
+        )
 
     def forward(self, x):
         x = self.model[0](x)
@@ -73,14 +81,27 @@ def discriminator() -> nn.Module:
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """A generator wrapped and prefixed as trainers save it, and a discriminator."""
     paths = tmp_path / "net_G.pth", tmp_path / "net_D.pt"
-    torch.save({"epoch": 3, "params": {f"netG.module.{key}": value for key, value in Generator().state_dict().items()}}, paths[0])
+    torch.save(
+        {
+            "epoch": 3,
+            "params": {
+                f"netG.module.{key}": value for key, value in Generator().state_dict().items()
+            },
+        },
+        paths[0],
+    )
     torch.save(discriminator().state_dict(), paths[1])
     return paths
 
 
 def torch_output(image: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        return Generator().eval()(torch.from_numpy(image.transpose(0, 3, 1, 2).copy())).numpy().transpose(0, 2, 3, 1)
+        return (
+            Generator()
+            .eval()(torch.from_numpy(image.transpose(0, 3, 1, 2).copy()))
+            .numpy()
+            .transpose(0, 2, 3, 1)
+        )
 
 
 def test_a_generator_alone_reconstructs_and_its_discriminator_is_drawn(files):
@@ -89,25 +110,39 @@ def test_a_generator_alone_reconstructs_and_its_discriminator_is_drawn(files):
     assert facts["drawn"] == ["discriminator"]
     assert len(facts["files"]["net_G.pth"]) == 64
     image = np.random.default_rng(0).random((2, SIZE, SIZE, 1), np.float32)
-    np.testing.assert_allclose(jax.jit(reconstructor.reconstruct)(variables, image, None), torch_output(image), atol=1e-5)
+    np.testing.assert_allclose(
+        jax.jit(reconstructor.reconstruct)(variables, image, None), torch_output(image), atol=1e-5
+    )
     both, facts = import_variables(reconstructor, files, SIZE)
     assert facts["drawn"] == []
-    assert jax.tree.all(jax.tree.map(np.array_equal, both["params"]["generator"], variables["params"]["generator"]))
+    assert jax.tree.all(
+        jax.tree.map(np.array_equal, both["params"]["generator"], variables["params"]["generator"])
+    )
     kernel = discriminator().state_dict()["model.2.weight"].numpy().transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(both["params"]["discriminator"]["conv1"]["kernel"], kernel)
 
 
 def test_what_does_not_fit_is_named_with_its_file(files, tmp_path):
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
-    with pytest.raises(ValueError, match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: .*missing 'model\.model\.0\.weight'"):
+    with pytest.raises(
+        ValueError,
+        match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: .*missing 'model\.model\.0\.weight'",
+    ):
         import_variables(reconstructor, files[1:], SIZE)
-    with pytest.raises(ValueError, match=r"net_G\.pth: .*'model\.model\.0\.weight' has shape \(2, 1, 4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"net_G\.pth: .*'model\.model\.0\.weight' has shape \(2, 1, 4, 4\)"
+    ):
         import_variables(make_reconstructor("pix2pix", **FIELDS | {"width": 4}), files[:1], SIZE)
-    with pytest.raises(ValueError, match=r"net_D\.pt: 'model\.0\.bias' and \d+ more keys are in another of the files too"):
+    with pytest.raises(
+        ValueError,
+        match=r"net_D\.pt: 'model\.0\.bias' and \d+ more keys are in another of the files too",
+    ):
         import_variables(reconstructor, (*files, files[1]), SIZE)
     with pytest.raises(ValueError, match="30x30 pixels cannot be halved 2 times"):
         import_variables(reconstructor, files, 30)
-    with pytest.raises(ValueError, match=f"for 'identity' of kind 'identity': only for {', '.join(CONVERTERS)}"):
+    with pytest.raises(
+        ValueError, match=f"for 'identity' of kind 'identity': only for {', '.join(CONVERTERS)}"
+    ):
         import_variables(Identity(), files, SIZE)
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"no weights")
@@ -122,19 +157,40 @@ def configuration(**block) -> ConfigDict:
     config = importlib.import_module("configs.quickstart_xray").get_config()
     config.cohort.image_size = SIZE
     config.mitigations = ConfigDict()
-    config.reconstructors = ConfigDict({"pix2pix": {"kind": "pix2pix", **FIELDS, "train": config.reconstructors.pix2pix.train, **block}})
+    config.reconstructors = ConfigDict(
+        {
+            "pix2pix": {
+                "kind": "pix2pix",
+                **FIELDS,
+                "train": config.reconstructors.pix2pix.train,
+                **block,
+            }
+        }
+    )
     return config
 
 
 def names(config: ConfigDict, workdir: Path) -> list[str]:
-    return [piece.name for piece in study.plan(Workspace(config, workdir)) if "pix2pix" in piece.name]
+    return [
+        piece.name for piece in study.plan(Workspace(config, workdir)) if "pix2pix" in piece.name
+    ]
 
 
 def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tmp_path, capsys):
     workdir = tmp_path / "work"
     assert names(configuration(), workdir) == ["train pix2pix at 10000", "predict pix2pix at 10000"]
-    fields = [f"--config.reconstructors.pix2pix.{field}={value}" for field, value in FIELDS.items() if field != "disc_layers"]
-    words = ["import-weights", "--config=configs/quickstart_xray.py", f"--workdir={workdir}", "--model=pix2pix", *fields]
+    fields = [
+        f"--config.reconstructors.pix2pix.{field}={value}"
+        for field, value in FIELDS.items()
+        if field != "disc_layers"
+    ]
+    words = [
+        "import-weights",
+        "--config=configs/quickstart_xray.py",
+        f"--workdir={workdir}",
+        "--model=pix2pix",
+        *fields,
+    ]
     words += [f"--config.cohort.image_size={SIZE}"]
     assert cli.main([*words, f"--weights={files[0]},{files[1]}"]) == 2
     assert "does not fit PatchDiscriminator" in capsys.readouterr().err
@@ -147,9 +203,14 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     workspace = Workspace(configuration(), workdir)
     image = np.random.default_rng(0).random((1, SIZE, SIZE, 1), np.float32)
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
-    found = jax.jit(reconstructor.reconstruct)(jax.tree.map(jnp.asarray, workspace.weights(folder)), image, None)
+    found = jax.jit(reconstructor.reconstruct)(
+        jax.tree.map(jnp.asarray, workspace.weights(folder)), image, None
+    )
     np.testing.assert_allclose(found, torch_output(image), atol=1e-5)
-    assert names(configuration(), workdir) == ["import pix2pix at 10000", "predict pix2pix at 10000"]
+    assert names(configuration(), workdir) == [
+        "import pix2pix at 10000",
+        "predict pix2pix at 10000",
+    ]
     with pytest.raises(ValueError, match="holds imported weights: remove it to train"):
         workspace.train_reconstructor("pix2pix", 1e4)
     (folder / "run.json").write_text("{}")
@@ -157,35 +218,65 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     assert "holds a training run" in capsys.readouterr().err
     other = tmp_path / "other"
     assert cli.main([*words, f"--output={other}"]) == 0
-    assert json.loads((other / "final" / "meta" / "metadata").read_text())["imported"]["drawn"] == ["discriminator"]
+    assert json.loads((other / "final" / "meta" / "metadata").read_text())["imported"]["drawn"] == [
+        "discriminator"
+    ]
 
 
 def test_a_field_of_the_configuration_makes_the_import_a_piece(files, tmp_path):
     config = configuration(weights=str(files[0].with_name("net_{level}.pth")))
-    with pytest.raises(ValueError, match=r"config\.reconstructors\.pix2pix\.weights: there is no file .*net_10000\.pth"):
+    with pytest.raises(
+        ValueError,
+        match=r"config\.reconstructors\.pix2pix\.weights: there is no file .*net_10000\.pth",
+    ):
         study.check(Workspace(config, tmp_path / "work"))
     files[0].rename(files[0].with_name("net_10000.pth"))
     study.check(Workspace(config, tmp_path / "work"))
-    piece = next(piece for piece in study.plan(Workspace(config, tmp_path / "work")) if piece.kind == "import")
+    piece = next(
+        piece
+        for piece in study.plan(Workspace(config, tmp_path / "work"))
+        if piece.kind == "import"
+    )
     assert piece.name == "import pix2pix at 10000"
     piece.run()
     folder = Workspace(config, tmp_path / "work").folder("pix2pix", 1e4)
     assert "generator" in Workspace(config, tmp_path / "work").weights(folder)["params"]
     torch.save(Generator().state_dict(), files[0].with_name("net_10000.pth"))
-    again = next(piece for piece in study.plan(Workspace(config, tmp_path / "work")) if piece.kind == "import")
+    again = next(
+        piece
+        for piece in study.plan(Workspace(config, tmp_path / "work"))
+        if piece.kind == "import"
+    )
     assert again.digest != piece.digest
 
 
 def test_the_u_net_of_the_paper_is_imported_too(tmp_path):
     """Keys d1.conv.conv1, b.conv1, u1.up, u1.conv.conv1, outputs; one halving, two channels."""
-    shapes = {"d1.conv.conv1": (2, 1, 3, 3), "d1.conv.conv2": (2, 2, 3, 3), "b.conv1": (4, 2, 3, 3), "b.conv2": (4, 4, 3, 3)}
-    shapes |= {"u1.up": (4, 2, 2, 2), "u1.conv.conv1": (2, 4, 3, 3), "u1.conv.conv2": (2, 2, 3, 3), "outputs": (1, 2, 1, 1)}
+    shapes = {
+        "d1.conv.conv1": (2, 1, 3, 3),
+        "d1.conv.conv2": (2, 2, 3, 3),
+        "b.conv1": (4, 2, 3, 3),
+        "b.conv2": (4, 4, 3, 3),
+    }
+    shapes |= {
+        "u1.up": (4, 2, 2, 2),
+        "u1.conv.conv1": (2, 4, 3, 3),
+        "u1.conv.conv2": (2, 2, 3, 3),
+        "outputs": (1, 2, 1, 1),
+    }
     state = {f"{key}.weight": torch.rand(shape) for key, shape in shapes.items()}
-    state |= {f"{key}.bias": torch.rand(shape[1 if key == "u1.up" else 0]) for key, shape in shapes.items()}
+    state |= {
+        f"{key}.bias": torch.rand(shape[1 if key == "u1.up" else 0])
+        for key, shape in shapes.items()
+    }
     torch.save({"state_dict": state}, tmp_path / "unet.pth")
-    variables, facts = import_variables(make_reconstructor("mse", width=2, depth=1), [tmp_path / "unet.pth"], SIZE)
+    variables, facts = import_variables(
+        make_reconstructor("mse", width=2, depth=1), [tmp_path / "unet.pth"], SIZE
+    )
     assert facts["drawn"] == []
-    np.testing.assert_array_equal(variables["params"]["unet"]["head"]["bias"], state["outputs.bias"].numpy())
+    np.testing.assert_array_equal(
+        variables["params"]["unet"]["head"]["bias"], state["outputs.bias"].numpy()
+    )
 
 
 def test_a_diffusion_network_is_read(tmp_path):
@@ -200,5 +291,9 @@ def test_a_diffusion_network_is_read(tmp_path):
     x, cond = np.random.default_rng(0).random((2, 1, 16, 16, 1), np.float32)
     ours = model.network.apply({"params": variables["params"]["noise"]}, x, cond, jnp.array([7.0]))
     with torch.no_grad():
-        theirs = peer(*(torch.from_numpy(v.transpose(0, 3, 1, 2)) for v in (x, cond)), torch.tensor([7.0])).numpy()
-    np.testing.assert_allclose(np.asarray(ours)[..., 0], theirs[:, 0], rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+        theirs = peer(
+            *(torch.from_numpy(v.transpose(0, 3, 1, 2)) for v in (x, cond)), torch.tensor([7.0])
+        ).numpy()
+    np.testing.assert_allclose(
+        np.asarray(ours)[..., 0], theirs[:, 0], rtol=1e-4, atol=1e-4 * np.abs(theirs).max()
+    )

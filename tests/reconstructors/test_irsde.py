@@ -1,4 +1,6 @@
-"""The diffusion reconstructor: loss against float64, what a mitigation objective sees, sampling, averaging, refusals."""
+"""The diffusion reconstructor: loss against float64, what a mitigation objective sees, sampling,
+averaging, refusals.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def make_batch(count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     image = random.random((count, SIZE, SIZE, 1), np.float32)
     return {
         "image": image,
-        "degraded": np.clip(image + 0.1 * random.standard_normal(image.shape), 0, 1).astype(np.float32),
+        "degraded": np.clip(image + 0.1 * random.standard_normal(image.shape), 0, 1).astype(
+            np.float32
+        ),
         "example_id": random.integers(0, 2**32, (count, 2), dtype=np.uint32),
         "weight": np.array([1, 2, 0, 1, 1, 1, 1, 1], np.float32)[:count],
         "index": np.arange(count, dtype=np.int32),
@@ -34,7 +38,9 @@ def make_batch(count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def tiny(**fields) -> IrsdeReconstructor:
-    return IrsdeReconstructor(**{"width": 4, "depth": 1, "attention": False, "preset": "ode2_5", "bn_axis": None} | fields)
+    return IrsdeReconstructor(
+        **{"width": 4, "depth": 1, "attention": False, "preset": "ode2_5", "bn_axis": None} | fields
+    )
 
 
 def stirred(reconstructor, batch, scale: float = 0.3):
@@ -54,7 +60,13 @@ def rows(batch: Batch, which) -> dict[str, np.ndarray]:
 def test_factory_builds_the_papers_network():
     made = make_reconstructor("irsde")
     assert isinstance(made, Reconstructor)
-    assert (made.width, made.depth, made.attention, made.sampler.method, made.sampler.steps) == (64, 4, True, "euler_sde", 100)
+    assert (made.width, made.depth, made.attention, made.sampler.method, made.sampler.steps) == (
+        64,
+        4,
+        True,
+        "euler_sde",
+        100,
+    )
     assert made == IrsdeReconstructor()
     assert hash(made)
     with pytest.raises(ValueError, match="'irsde' has no field 'lambda'"):
@@ -66,26 +78,51 @@ def test_loss_equals_the_formula_in_float64(norm, precondition):
     reconstructor, batch = tiny(loss_norm=norm, precondition=precondition), make_batch()
     variables = stirred(reconstructor, batch)
     loss, _ = jax.jit(lambda v, b: reconstructor.loss(v, b, KEY, False))(variables, batch)
-    t, noise, _, _ = jax.jit(lambda b: reconstructor._noisy(b, jax.random.fold_in(KEY, 0), 100))(batch)
+    t, noise, _, _ = jax.jit(lambda b: reconstructor._noisy(b, jax.random.fold_in(KEY, 0), 100))(
+        batch
+    )
     t, noise = np.asarray(t), np.asarray(noise, np.float64)
-    sde, x0, mu = reconstructor.sde, batch["image"].astype(np.float64), batch["degraded"].astype(np.float64)
-    a, sg, before, theta = (table[index][:, None, None, None] for table, index in ((sde.a, t), (sde.sg, t), (sde.a, t - 1), (sde.theta, t)))
+    sde, x0, mu = (
+        reconstructor.sde,
+        batch["image"].astype(np.float64),
+        batch["degraded"].astype(np.float64),
+    )
+    a, sg, before, theta = (
+        table[index][:, None, None, None]
+        for table, index in ((sde.a, t), (sde.sg, t), (sde.a, t - 1), (sde.theta, t))
+    )
     x = mu + a * (x0 - mu) + sg * noise
-    found = np.asarray(jax.jit(reconstructor.noise_estimate)(variables, *(v.astype(np.float32) for v in (mu, x)), t), np.float64)
+    found = np.asarray(
+        jax.jit(reconstructor.noise_estimate)(
+            variables, *(v.astype(np.float32) for v in (mu, x)), t
+        ),
+        np.float64,
+    )
     drift = theta * (mu - x) + 2 * sde.lam**2 * theta * found / sg
     step = np.exp(-theta * sde.dt)
-    best = mu + step * (1 - before**2) / (1 - a**2) * (x - mu) + before * (1 - step**2) / (1 - a**2) * (x0 - mu)
+    best = (
+        mu
+        + step * (1 - before**2) / (1 - a**2) * (x - mu)
+        + before * (1 - step**2) / (1 - a**2) * (x0 - mu)
+    )
     unit = reconstructor.scaling.gain[t][:, None, None, None] if precondition else 1.0
     difference = np.abs((x - drift * sde.dt - best) / unit) ** (1 if norm == "l1" else 2)
-    assert float(loss) == pytest.approx(np.average(difference.mean((1, 2, 3)), weights=batch["weight"]), rel=1e-4)
+    assert float(loss) == pytest.approx(
+        np.average(difference.mean((1, 2, 3)), weights=batch["weight"]), rel=1e-4
+    )
 
 
 def test_the_true_noise_has_almost_no_loss():
-    """What is left is the difference between Euler's step and the exact one, far below that of no estimate."""
+    """What is left is the difference between Euler's step and the exact one, far below that of no
+    estimate.
+    """
     sde, batch = tiny().sde, make_batch(8)
     t, noise, x, mu = tiny()._noisy(batch, KEY, 100)
     best = sde.optimal_reverse(x, batch["image"], mu, t)
-    right, none = (float(jnp.abs(sde.reverse_mean(x, mu, t, e) - best).mean()) for e in (noise, jnp.zeros_like(noise)))
+    right, none = (
+        float(jnp.abs(sde.reverse_mean(x, mu, t, e) - best).mean())
+        for e in (noise, jnp.zeros_like(noise))
+    )
     assert right < 0.1 * none
 
 
@@ -103,7 +140,11 @@ def test_loss_of_an_example_depends_on_that_example_alone():
 
 
 def test_times_cover_the_whole_range():
-    t = np.asarray(tiny()._noisy(make_batch(8) | {"example_id": np.arange(16, dtype=np.uint32).reshape(8, 2)}, KEY, 3)[0])
+    t = np.asarray(
+        tiny()._noisy(
+            make_batch(8) | {"example_id": np.arange(16, dtype=np.uint32).reshape(8, 2)}, KEY, 3
+        )[0]
+    )
     assert set(t) == {1, 2, 3}
 
 
@@ -131,9 +172,14 @@ def test_the_clean_estimate_is_the_formula_at_an_early_time():
     variables = stirred(reconstructor, batch, 0.05)
     t, _, x, mu = reconstructor._noisy(batch, KEY, 20)
     assert int(t.max()) <= 20
-    a, sg = (table[np.asarray(t)][:, None, None, None] for table in (reconstructor.sde.a, reconstructor.sde.sg))
+    a, sg = (
+        table[np.asarray(t)][:, None, None, None]
+        for table in (reconstructor.sde.a, reconstructor.sde.sg)
+    )
     expected = mu + (x - mu - sg * reconstructor.noise_estimate(variables, mu, x, t)) / a
-    np.testing.assert_allclose(reconstructor.clean_estimate(variables, batch, KEY), np.clip(expected, 0, 1), atol=1e-5)
+    np.testing.assert_allclose(
+        reconstructor.clean_estimate(variables, batch, KEY), np.clip(expected, 0, 1), atol=1e-5
+    )
 
 
 def test_without_an_objective_the_clean_estimate_costs_nothing():
@@ -145,7 +191,9 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
             loss, output = reconstructor.loss({**variables, "params": params}, batch, KEY, False)
             return loss + (output.clean.mean() if with_clean else 0.0)
 
-        return jax.jit(jax.grad(value)).lower(variables["params"]).compile().cost_analysis()["flops"]
+        return (
+            jax.jit(jax.grad(value)).lower(variables["params"]).compile().cost_analysis()["flops"]
+        )
 
     assert work(False) < 0.6 * work(True)
 
@@ -153,9 +201,14 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
 def test_a_fresh_preconditioned_network_knows_gaussian_originals():
     """Its estimate is the best linear one for x_0 - mu ~ N(0, sd^2): samples have that deviation."""
     reconstructor = tiny(precondition=(0.05, 0.05), preset="paper")
-    batch = make_batch(8) | {"degraded": np.full((8, 32, 32, 1), 0.5, np.float32), "image": np.full((8, 32, 32, 1), 0.5, np.float32)}
+    batch = make_batch(8) | {
+        "degraded": np.full((8, 32, 32, 1), 0.5, np.float32),
+        "image": np.full((8, 32, 32, 1), 0.5, np.float32),
+    }
     variables = reconstructor.init(KEY, batch)
-    drawn = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], example_keys(KEY, batch["example_id"]))
+    drawn = jax.jit(reconstructor.reconstruct)(
+        variables, batch["degraded"], example_keys(KEY, batch["example_id"])
+    )
     assert float(drawn.mean()) == pytest.approx(0.5, abs=0.003)
     assert float(drawn.std()) == pytest.approx(0.05, rel=0.05)
 
@@ -177,7 +230,11 @@ def test_training_lowers_the_loss():
             "batch_stats": output.statistics,
         }, loss
 
-    run, variables, losses = map_step(step, devices=1, donate=False), reconstructor.init(KEY, batch), []
+    run, variables, losses = (
+        map_step(step, devices=1, donate=False),
+        reconstructor.init(KEY, batch),
+        [],
+    )
     for _ in range(25):
         variables, loss = run(variables, batch)
         losses.append(float(loss))
@@ -187,7 +244,12 @@ def test_training_lowers_the_loss():
 @functools.lru_cache(maxsize=1)
 def trained():
     reconstructor, batch = tiny(samples=3, preset="sde2_20"), make_batch(5)
-    return reconstructor, batch, stirred(reconstructor, batch, 0.02), example_keys(KEY, batch["example_id"])
+    return (
+        reconstructor,
+        batch,
+        stirred(reconstructor, batch, 0.02),
+        example_keys(KEY, batch["example_id"]),
+    )
 
 
 def test_reconstruction_is_the_mean_of_its_samples():
@@ -197,7 +259,11 @@ def test_reconstruction_is_the_mean_of_its_samples():
     drawn = []
     for i in range(3):
         streams = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-        drawn.append(jax.jit(single._sample, static_argnums=3)(variables, batch["degraded"], streams, single.sampler))
+        drawn.append(
+            jax.jit(single._sample, static_argnums=3)(
+                variables, batch["degraded"], streams, single.sampler
+            )
+        )
     np.testing.assert_allclose(found, np.clip(np.mean(drawn, axis=0), 0, 1), atol=1e-5)
     assert float(jnp.abs(drawn[0] - drawn[1]).max()) > 1e-3
     one = jax.jit(single.reconstruct)(variables, batch["degraded"], keys)
@@ -208,7 +274,9 @@ def test_reconstruction_is_the_mean_of_its_samples():
 def test_parts_of_a_batch_give_the_same_images(chunk):
     reconstructor, batch, variables, keys = trained()
     whole = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
-    parts = jax.jit(dataclasses.replace(reconstructor, chunk=chunk).reconstruct)(variables, batch["degraded"], keys)
+    parts = jax.jit(dataclasses.replace(reconstructor, chunk=chunk).reconstruct)(
+        variables, batch["degraded"], keys
+    )
     np.testing.assert_allclose(parts, whole, atol=1e-5)
     assert whole.dtype == jnp.float32
     assert 0 <= float(whole.min()) <= float(whole.max()) <= 1
@@ -219,7 +287,13 @@ def test_working_memory_is_bounded_by_the_chunk(attention):
     reconstructor = tiny(width=8, depth=2, attention=attention, chunk=4)
     image, keys = jnp.zeros((32, 64, 64, 1)), jax.random.split(KEY, 32)
     variables = jax.eval_shape(lambda: reconstructor.init(KEY, {"image": image}))
-    used = jax.jit(reconstructor.reconstruct).lower(variables, image, keys).compile().memory_analysis().temp_size_in_bytes
+    used = (
+        jax.jit(reconstructor.reconstruct)
+        .lower(variables, image, keys)
+        .compile()
+        .memory_analysis()
+        .temp_size_in_bytes
+    )
     bound = (60 * 8 + 3200 * attention) * 4 * 64 * 64
     assert 0.4 * bound < used < bound + 4 * image.size * 4
 
@@ -232,13 +306,21 @@ def test_fields_replace_parts_of_the_preset():
 @pytest.mark.parametrize(
     ("fields", "size", "message"),
     [
-        ({"preset": "fast"}, 64, "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10"),
+        (
+            {"preset": "fast"},
+            64,
+            "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10",
+        ),
         ({"eval_preset": "fast"}, 64, "unknown sampling preset 'fast'"),
         ({"method": "heun"}, 64, "unknown sampling method 'heun'"),
         ({"preset": "ode2_10", "method": "euler_ode"}, 64, "euler_ode has no order 2"),
         ({"steps": 200}, 64, "200 steps with rho 1 do not fit on 100 times"),
         ({"T": 4}, 64, "5 steps .* do not fit on 4 times"),
-        ({"depth": 6}, 30, r"30x30 pixels are too small for depth 6 and patch 1, which need multiples of 64"),
+        (
+            {"depth": 6},
+            30,
+            r"30x30 pixels are too small for depth 6 and patch 1, which need multiples of 64",
+        ),
         ({"width": 5}, 64, "width must be even"),
         ({"samples": 0}, 64, "samples must be at least 1, got 0"),
         ({"chunk": 0}, 64, "chunk must be at least 1"),
@@ -258,10 +340,16 @@ def test_bfloat16_is_near_float32():
     batch, t = make_batch(), np.array([3, 20, 60, 100])
     models = [tiny(precondition=(0.2, 0.1), dtype=dtype) for dtype in ("float32", "bfloat16")]
     variables = stirred(models[0], batch, 0.1)
-    exact, rough = (jax.jit(model.noise_estimate)(variables, batch["degraded"], batch["image"], t) for model in models)
+    exact, rough = (
+        jax.jit(model.noise_estimate)(variables, batch["degraded"], batch["image"], t)
+        for model in models
+    )
     assert 0 < float(jnp.abs(rough - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())
     keys = example_keys(KEY, batch["example_id"])
-    assert jax.eval_shape(models[1].reconstruct, variables, batch["degraded"], keys).dtype == jnp.float32
+    assert (
+        jax.eval_shape(models[1].reconstruct, variables, batch["degraded"], keys).dtype
+        == jnp.float32
+    )
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.5])

@@ -1,4 +1,6 @@
-"""Sampling inside the fused step: the same images whatever the batch size and the devices, one program for all levels and weights."""
+"""Sampling inside the fused step: the same images whatever the batch size and the devices, one
+program for all levels and weights.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from fairrecon_jax.types import CohortSpec, DegradationSpec
 
 SIZE, COUNT = 16, 8
 SPEC = CohortSpec("toy", "Toy", "mri", (), (), DegradationSpec("mri_radial", (4.0, 8.0), 8.0))
-MODEL = IrsdeReconstructor(4, 1, False, precondition=(0.1, 0.05), preset="sde2_20", samples=2, chunk=3)
+MODEL = IrsdeReconstructor(
+    4, 1, False, precondition=(0.1, 0.05), preset="sde2_20", samples=2, chunk=3
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,9 @@ def batch():
 
 def weights(batch, seed: int):
     def stir(path, leaf):
-        return leaf + 0.02 * np.random.default_rng(seed + len(str(path))).standard_normal(leaf.shape).astype(np.float32)
+        return leaf + 0.02 * np.random.default_rng(seed + len(str(path))).standard_normal(
+            leaf.shape
+        ).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(stir, MODEL.init(jax.random.key(seed), batch))
 
@@ -74,7 +80,9 @@ def test_batch_size_padding_and_devices_do_not_matter(batch):
 def test_levels_and_weights_share_one_program(batch):
     step = jax.jit(TANDEM.step)
     values = [
-        np.asarray(step(TANDEM.shared(level, weights(batch, s), ({},), jax.random.key(s)), batch)["psnr"])
+        np.asarray(
+            step(TANDEM.shared(level, weights(batch, s), ({},), jax.random.key(s)), batch)["psnr"]
+        )
         for s, level in enumerate((4.0, 8.0))
     ]
     assert step._cache_size() == 1

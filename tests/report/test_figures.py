@@ -1,4 +1,6 @@
-"""Every figure: drawn from the right rows, in the right looks, with missing values marked and never at zero."""
+"""Every figure: drawn from the right rows, in the right looks, with missing values marked and never
+at zero.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,19 @@ def unknown(findings: Findings, **wanted: str) -> Findings:
     keep = rows["version"] == "change"
     for column, value in wanted.items():
         keep &= rows[column] == value
-    rows.loc[keep, ["value", "original", "reconstructed", "change", "ci_low", "ci_high", "p_value", "p_adjusted"]] = math.nan
+    rows.loc[
+        keep,
+        [
+            "value",
+            "original",
+            "reconstructed",
+            "change",
+            "ci_low",
+            "ci_high",
+            "p_value",
+            "p_adjusted",
+        ],
+    ] = math.nan
     rows.loc[keep, ["verdict", "reason"]] = ["not estimable", "too few"]
     return dataclasses.replace(findings, fairness=rows)
 
@@ -91,7 +105,9 @@ def test_a_level_that_was_not_studied_is_empty_and_one_without_a_value_is_marked
     rows = rows[(rows["reconstructor"] != "irsde") | (rows["level"] != first)]
     for blanked, count in ((False, 0), (True, 1)):
         if blanked:
-            rows.loc[(rows["reconstructor"] == "irsde") & (rows["level"] == last), "value"] = math.nan
+            rows.loc[(rows["reconstructor"] == "irsde") & (rows["level"] == last), "value"] = (
+                math.nan
+            )
         with canvas(3) as figure:
             quality.draw_levels(figure.subplots(), mri, rows)
         assert texts(figure).count("n.e.") == count
@@ -111,37 +127,63 @@ def labels(figure: Figure) -> list[str]:
 
 def test_overview_names_the_task_that_all_methods_have(mri):
     rows = mri.performance
-    lost = (rows["task"] == "grade") & (rows["reconstructor"] == "irsde") & (rows["version"] == "reconstructed")
+    lost = (
+        (rows["task"] == "grade")
+        & (rows["reconstructor"] == "irsde")
+        & (rows["version"] == "reconstructed")
+    )
     axes = quality.overview(dataclasses.replace(mri, performance=rows[~lost])).figure.axes
     assert [a.get_ylabel() for a in axes[1:]] == ["AUROC of Glioblastoma", "Dice of Tumour"]
     lost = (
-        rows["metric"].eq("auroc") & rows["version"].eq("reconstructed") & rows["task"].eq("type") & rows["reconstructor"].eq("unet") | lost
+        rows["metric"].eq("auroc")
+        & rows["version"].eq("reconstructed")
+        & rows["task"].eq("type")
+        & rows["reconstructor"].eq("unet")
+        | lost
     )
     axes = quality.overview(dataclasses.replace(mri, performance=rows[~lost])).figure.axes
-    assert [a.get_ylabel() for a in axes[1:]] == ["Dice of Tumour"], "no AUROC is common to all methods, so none is drawn"
+    assert [a.get_ylabel() for a in axes[1:]] == ["Dice of Tumour"], (
+        "no AUROC is common to all methods, so none is drawn"
+    )
 
 
 def test_without_originals_the_reconstructions_are_drawn_alone(mri):
     rows = mri.performance
-    alone = dataclasses.replace(mri, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original")))
-    for maker in (quality.overview, quality.task_performance, lambda f: groups.group_performance(f, "sex", "dice")):
+    alone = dataclasses.replace(
+        mri, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original"))
+    )
+    for maker in (
+        quality.overview,
+        quality.task_performance,
+        lambda f: groups.group_performance(f, "sex", "dice"),
+    ):
         for study, there in ((mri, True), (alone, False)):
             drawing = maker(study)
             assert ("original images" in labels(drawing.figure)) == there
             assert (" dash" in drawing.caption) == there
     figure = quality.overview(alone).figure
-    mean = rows[(rows["metric"] == "auroc") & (rows["attribute"] == "") & (rows["version"] == "reconstructed")]
+    mean = rows[
+        (rows["metric"] == "auroc")
+        & (rows["attribute"] == "")
+        & (rows["version"] == "reconstructed")
+    ]
     wanted = mean.groupby(["reconstructor", "level"])["value"].mean()
-    drawn = [y for line in figure.axes[1].lines if line.get_marker() == "o" for y in line.get_ydata()]
+    drawn = [
+        y for line in figure.axes[1].lines if line.get_marker() == "o" for y in line.get_ydata()
+    ]
     assert sorted(drawn) == pytest.approx(sorted(wanted))
     assert "nan" not in quality.overview(alone).alt
 
 
 def test_the_baseline_is_the_dashed_line(mri):
     drawing = quality.task_performance(mri)
-    value = select.one(mri.pick("performance", task="grade", metric="auroc", attribute=""), version="original")["value"]
+    value = select.one(
+        mri.pick("performance", task="grade", metric="auroc", attribute=""), version="original"
+    )["value"]
     levels = [
-        line.get_ydata()[0] for line in drawing.figure.axes[0].lines if len(set(line.get_ydata())) == 1 and line.get_linestyle() == "--"
+        line.get_ydata()[0]
+        for line in drawing.figure.axes[0].lines
+        if len(set(line.get_ydata())) == 1 and line.get_linestyle() == "--"
     ]
     assert levels == [pytest.approx(value)]
 
@@ -155,7 +197,9 @@ def test_lpips_panel_is_hatched_with_its_reason(mri):
 def test_forest_marks_stand_at_the_changes(mri):
     drawing = forest.overview(mri)
     wanted = mri.gap_changes()["change"].dropna()
-    assert sorted(np.round(marks(drawing.figure, "o")[:, 0], 9)) == pytest.approx(sorted(np.round(wanted, 9)))
+    assert sorted(np.round(marks(drawing.figure, "o")[:, 0], 9)) == pytest.approx(
+        sorted(np.round(wanted, 9))
+    )
 
 
 def test_not_estimable_changes_are_written_not_drawn(mri):
@@ -173,21 +217,32 @@ def test_gap_forests_say_the_verdict_in_words(mri, attribute):
     words = texts(drawing.figure)
     rows = found.gap_changes(attribute=attribute)
     assert sum("not estimable" in w for w in words) == int(rows["change"].isna().sum())
-    assert sum("within chance" in w for w in words) == int((rows["verdict"] == "within chance").sum())
+    assert sum("within chance" in w for w in words) == int(
+        (rows["verdict"] == "within chance").sum()
+    )
 
 
 def test_gap_forests_draw_the_chance_floor(mri):
     gap = forest.gap_forest(mri, "sex").figure.axes[0]
     nulls = mri.gap_changes(attribute="sex", metric="eodd")["permutation_null"].dropna()
-    assert sorted(bar.get_width() for bar in gap.patches if abs(bar.get_height()) == 1.0) == pytest.approx(sorted(nulls))
+    assert sorted(
+        bar.get_width() for bar in gap.patches if abs(bar.get_height()) == 1.0
+    ) == pytest.approx(sorted(nulls))
 
 
 def test_strong_marks_are_the_changed_ones(mri):
     rows = mri.fairness.copy()
     change = (rows["version"] == "change") & (rows["convention"] == "worst_case_estimable")
-    rows.loc[change, "verdict"] = np.where(rows.loc[change, "task"] == "grade", "widened", "within chance")
+    rows.loc[change, "verdict"] = np.where(
+        rows.loc[change, "task"] == "grade", "widened", "within chance"
+    )
     drawing = forest.overview(dataclasses.replace(mri, fairness=rows))
-    strong = [line for axes in drawing.figure.axes for line in axes.lines if line.get_marker() == "o" and line.get_alpha() == 1.0]
+    strong = [
+        line
+        for axes in drawing.figure.axes
+        for line in axes.lines
+        if line.get_marker() == "o" and line.get_alpha() == 1.0
+    ]
     grade = mri.gap_changes(task="grade")["change"].dropna()
     assert sum(len(line.get_xdata()) for line in strong) == len(grade)
     assert texts(drawing.figure).count("▲") == len(grade)
@@ -198,15 +253,23 @@ def test_verdict_map_has_one_tile_per_cell(mri):
     drawing = gaps.verdict_map(found, "none")
     rows = found.gap_changes()
     assert sum(len(axes.patches) for axes in drawing.figure.axes) == len(rows)
-    assert sum(bool(p.get_hatch()) for axes in drawing.figure.axes for p in axes.patches) == int(rows["change"].isna().sum())
+    assert sum(bool(p.get_hatch()) for axes in drawing.figure.axes for p in axes.patches) == int(
+        rows["change"].isna().sum()
+    )
 
 
 def test_mitigated_methods_get_their_own_map_and_marker(mitigated):
-    assert [d.key for d in gaps.verdict_maps(mitigated)] == ["verdict_map", "verdict_map_eodd", "verdict_map_reweighting"]
+    assert [d.key for d in gaps.verdict_maps(mitigated)] == [
+        "verdict_map",
+        "verdict_map_eodd",
+        "verdict_map_reweighting",
+    ]
     drawing = gaps.bias_change(mitigated, "eodd")
     rows = mitigated.change_rows("fairness", metric="eodd", level=8.0)
     for marker, mitigation in (("D", "eodd"), ("s", "reweighting"), ("o", "none")):
-        assert len(marks(drawing.figure, marker)) == int(rows.loc[rows["mitigation"] == mitigation, "change"].notna().sum())
+        assert len(marks(drawing.figure, marker)) == int(
+            rows.loc[rows["mitigation"] == mitigation, "change"].notna().sum()
+        )
 
 
 def test_the_first_screen_shows_plain_methods_only(mitigated):
@@ -244,7 +307,9 @@ def test_labels_of_the_volcano_keep_apart():
 def test_baseline_takes_the_gap_on_originals_once_per_task(mri):
     rows = gaps.baseline_rows(mri)
     assert len(rows) == 3 * 2
-    wanted = mri.pick("fairness", metric="eodd", task="grade", attribute="sex", version="original")["value"].iloc[0]
+    wanted = mri.pick("fairness", metric="eodd", task="grade", attribute="sex", version="original")[
+        "value"
+    ].iloc[0]
     assert rows.iloc[0]["value"] == pytest.approx(wanted)
 
 
@@ -257,7 +322,9 @@ def test_group_performance_shows_counts_under_every_group(mri):
 
 def test_group_performance_marks_values(mri):
     drawing = groups.group_performance(mri, "sex", "dice")
-    rows = mri.pick("performance", attribute="sex", metric="dice", level=8.0, version="reconstructed")["value"].dropna()
+    rows = mri.pick(
+        "performance", attribute="sex", metric="dice", level=8.0, version="reconstructed"
+    )["value"].dropna()
     assert sorted(marks(drawing.figure, "o")[:, 0]) == pytest.approx(sorted(rows))
 
 
@@ -270,7 +337,9 @@ def test_image_quality_has_a_panel_per_attribute(mri):
 
 def test_group_changes_follow_groups_and_strata(mri):
     keys = {d.key for d in groups.group_changes(mri)}
-    assert keys == {f"group_change_{a}_{m}" for a in ("sex", "age") for m in ("sensitivity_positive", "dice")}
+    assert keys == {
+        f"group_change_{a}_{m}" for a in ("sex", "age") for m in ("sensitivity_positive", "dice")
+    }
 
 
 def test_group_changes_that_are_unknown_are_said_to_be(mri):
@@ -278,7 +347,9 @@ def test_group_changes_that_are_unknown_are_said_to_be(mri):
     mine = (rows["metric"] == "gap_sensitivity") & (rows["group"] == "Male")
     rows.loc[mine, ["value", "change"]] = math.nan
     found = dataclasses.replace(mri, fairness=rows)
-    drawing = next(d for d in groups.group_changes(found) if d.key == "group_change_sex_sensitivity_positive")
+    drawing = next(
+        d for d in groups.group_changes(found) if d.key == "group_change_sex_sensitivity_positive"
+    )
     assert texts(drawing.figure).count("n.e.") == 2
 
 
@@ -287,8 +358,13 @@ def test_a_figure_without_a_single_known_change_is_left_out(mri):
     mine = rows["metric"].isin(["eodd", "gap_sensitivity"])
     rows.loc[mine, ["value", "change", "original", "permutation_null"]] = math.nan
     found = dataclasses.replace(mri, fairness=rows)
-    assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(found)} == {"bias_change_eodd"}
-    assert {d.key for d in groups.group_changes(found)} == {"group_change_sex_dice", "group_change_age_dice"}
+    assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(found)} == {
+        "bias_change_eodd"
+    }
+    assert {d.key for d in groups.group_changes(found)} == {
+        "group_change_sex_dice",
+        "group_change_age_dice",
+    }
     baseline = gaps.baseline(found).figure
     assert [list(axes.get_xticks()) == [] for axes in baseline.axes] == [True, True, False, False]
     assert texts(baseline).count("n.e.") == 4
@@ -296,7 +372,10 @@ def test_a_figure_without_a_single_known_change_is_left_out(mri):
 
 def test_intersections_show_counts_and_hatch_the_unknown(mri):
     drawings = groups.intersections(mri)
-    assert [d.key for d in drawings] == ["intersection_sex_x_age_unet", "intersection_sex_x_age_irsde"]
+    assert [d.key for d in drawings] == [
+        "intersection_sex_x_age_unet",
+        "intersection_sex_x_age_irsde",
+    ]
     axes = drawings[0].figure.axes[0]
     words = [t.get_text() for t in axes.texts]
     assert len(words) == 3 * 4
@@ -306,7 +385,11 @@ def test_intersections_show_counts_and_hatch_the_unknown(mri):
 
 
 def test_stratum_words():
-    assert groups.stratum_phrase("1") == groups.stratum_phrase("positive") == "patients with the finding"
+    assert (
+        groups.stratum_phrase("1")
+        == groups.stratum_phrase("positive")
+        == "patients with the finding"
+    )
     assert groups.stratum_phrase("large tumour") == "large tumour"
 
 
@@ -316,7 +399,9 @@ def test_tradeoff_averages_over_tasks_that_all_methods_have(mitigated):
     assert rows.groupby("attribute")["tasks"].nunique().eq(1).all()
     gaps = mitigated.gap_changes().dropna(subset=["change"])
     full = gaps.groupby(["task", "attribute"])["change"].transform("size") == 3
-    wanted = gaps[full & (gaps["mitigation"] == "eodd") & (gaps["attribute"] == "sex")]["change"].mean()
+    wanted = gaps[full & (gaps["mitigation"] == "eodd") & (gaps["attribute"] == "sex")][
+        "change"
+    ].mean()
     mine = rows[(rows["mitigation"] == "eodd") & (rows["attribute"] == "sex")]["gap_change"].iloc[0]
     assert mine == pytest.approx(wanted)
 
@@ -377,7 +462,9 @@ def test_small_words():
     assert signed(0.004) == "0.00"
     assert signed(-0.25) == "−0.25"
     assert wrap("", 5) == ""
-    assert wrap("Pleural Consolidation", 10) == "Pleural\nConsolidation", "a word is not broken for a few letters"
+    assert wrap("Pleural Consolidation", 10) == "Pleural\nConsolidation", (
+        "a word is not broken for a few letters"
+    )
     assert wrap("x" * 30, 10) == "x" * 16 + "\n" + "x" * 14
     assert forest.slug("sex x Größe & <b>") == "sex_x_gr__e____b"
     assert forest.slug("ß") == "unnamed"
@@ -394,7 +481,11 @@ def overlaps(drawing) -> list[tuple[str, str]]:
     found = []
     for axes in drawing.figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            labels = [t for t in axis.get_ticklabels() if t.get_text() and t.get_visible() and axes.get_visible()]
+            labels = [
+                t
+                for t in axis.get_ticklabels()
+                if t.get_text() and t.get_visible() and axes.get_visible()
+            ]
             boxes = [t.get_window_extent() for t in labels]
             upright = [not t.get_rotation() for t in labels]
             for i in range(len(boxes) - 1):
@@ -406,8 +497,15 @@ def overlaps(drawing) -> list[tuple[str, str]]:
 def test_fifteen_tasks_do_not_overlap():
     spec = fake.xray_spec(15)
     cells = [(r, 1e4, "none") for r in ("unet", "pix2pix", "irsde")]
-    found = Findings.of(spec, fake.performance(spec, cells, intersections=False), fake.fairness(spec, cells))
-    for drawing in (forest.overview(found), quality.task_change(found), gaps.bias_change(found, "eodd"), gaps.verdict_map(found, "none")):
+    found = Findings.of(
+        spec, fake.performance(spec, cells, intersections=False), fake.fairness(spec, cells)
+    )
+    for drawing in (
+        forest.overview(found),
+        quality.task_change(found),
+        gaps.bias_change(found, "eodd"),
+        gaps.verdict_map(found, "none"),
+    ):
         assert overlaps(drawing) == [], drawing.key
 
 
@@ -425,21 +523,29 @@ def test_the_signs_over_the_map_of_verdicts_stand_clear_of_title_and_tiles(mri):
 
 
 @pytest.mark.parametrize(
-    "maker", [forest.overview, quality.task_change, forest.gap_forests, groups.group_changes], ids=lambda f: f.__name__
+    "maker",
+    [forest.overview, quality.task_change, forest.gap_forests, groups.group_changes],
+    ids=lambda f: f.__name__,
 )
 def test_numbers_along_an_axis_do_not_run_into_each_other(maker):
     made = maker(make(fake.xray_spec(4), ("unet", "pix2pix", "irsde")))
     for drawing in made if isinstance(made, list) else [made]:
         drawing.figure.canvas.draw()
         for axes in drawing.figure.axes:
-            boxes = [t.get_window_extent() for t in axes.get_xticklabels() if t.get_text() and t.get_visible()]
+            boxes = [
+                t.get_window_extent()
+                for t in axes.get_xticklabels()
+                if t.get_text() and t.get_visible()
+            ]
             inside = [b for b in boxes if axes.bbox.x0 - 1 <= (b.x0 + b.x1) / 2 <= axes.bbox.x1 + 1]
             assert all(a.x1 < b.x0 for a, b in itertools.pairwise(inside)), drawing.key
 
 
 def test_many_groups_are_all_named_and_counted():
     groups_of = tuple(f"group {i}" for i in range(14))
-    spec = dataclasses.replace(fake.mri_spec(), attributes=(dataclasses.replace(fake.SEX, groups=groups_of),))
+    spec = dataclasses.replace(
+        fake.mri_spec(), attributes=(dataclasses.replace(fake.SEX, groups=groups_of),)
+    )
     for drawing in groups.group_performances(make(spec)):
         labels = [t.get_text().replace("\n", " ") for t in drawing.figure.axes[0].get_yticklabels()]
         assert labels == list(groups_of)
@@ -451,7 +557,11 @@ def test_names_under_three_attributes_do_not_touch():
     drawing.figure.canvas.draw()
     for axes in drawing.figure.axes:
         assert {t.get_rotation() for t in axes.get_xticklabels()} == {38.0}
-        assert [t.get_text() for t in axes.get_xticklabels()] == ["Atelectasis", "Cardiomegaly", "Consolidation"]
+        assert [t.get_text() for t in axes.get_xticklabels()] == [
+            "Atelectasis",
+            "Cardiomegaly",
+            "Consolidation",
+        ]
     short = gaps.bias_change(make(fake.mri_spec()), "ser")
     assert {t.get_rotation() for axes in short.figure.axes for t in axes.get_xticklabels()} == {0.0}
 

@@ -38,7 +38,9 @@ def test_pictures_are_drawn_over_the_full_range_and_errors_on_one_scale(mri):
 def test_the_error_map_is_reconstruction_minus_original(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
     axes = panels.draw(mri, panel, 1, 0.1, ReportOptions()).figure.axes
-    np.testing.assert_allclose(np.asarray(axes[6].images[0].get_array()), panel.reconstructions["unet"] - panel.original)
+    np.testing.assert_allclose(
+        np.asarray(axes[6].images[0].get_array()), panel.reconstructions["unet"] - panel.original
+    )
 
 
 def test_masks_are_contours_only_where_there_is_something_to_outline(mri):
@@ -46,7 +48,9 @@ def test_masks_are_contours_only_where_there_is_something_to_outline(mri):
     drawn = panels.draw(mri, panel, 1, 0.1, ReportOptions()).figure.axes
     assert len(drawn[0].collections) == 2
     assert len(drawn[1].collections) == 1, "the degraded image was not segmented"
-    empty = dataclasses.replace(panel, truth=np.zeros((32, 32)), mask_original=None, masks_reconstructed={})
+    empty = dataclasses.replace(
+        panel, truth=np.zeros((32, 32)), mask_original=None, masks_reconstructed={}
+    )
     assert len(panels.draw(mri, empty, 1, 0.1, ReportOptions()).figure.axes[0].collections) == 0
 
 
@@ -58,7 +62,9 @@ def test_images_with_a_channel_axis_are_flattened(mri):
         degraded=panel.degraded[..., None],
         reconstructions={"unet": panel.reconstructions["unet"][..., None]},
     )
-    assert panels.draw(mri, deep, 1, 0.1, ReportOptions()).figure.axes[0].images[0].get_array().shape == (32, 32)
+    assert panels.draw(mri, deep, 1, 0.1, ReportOptions()).figure.axes[0].images[
+        0
+    ].get_array().shape == (32, 32)
 
 
 def test_scores_say_what_was_decided_and_what_is_true(mri):
@@ -69,8 +75,14 @@ def test_scores_say_what_was_decided_and_what_is_true(mri):
         labels={"grade": 1.0},
         thresholds={"grade": 0.5},
     )
-    assert panels.score_words(mri, panel, "original", ["grade", "tumour"], 30) == "WHO grade IV: 0.80 + (present)\nTumour: Dice 0.70"
-    assert panels.score_words(mri, panel, "unet", ["grade", "tumour"], 30) == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
+    assert (
+        panels.score_words(mri, panel, "original", ["grade", "tumour"], 30)
+        == "WHO grade IV: 0.80 + (present)\nTumour: Dice 0.70"
+    )
+    assert (
+        panels.score_words(mri, panel, "unet", ["grade", "tumour"], 30)
+        == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
+    )
     assert panels.score_words(mri, panel, "degraded", ["grade"], 30) == ""
 
 
@@ -86,7 +98,10 @@ def test_the_most_moved_tasks_are_shown(mri):
 def test_identifiers_are_printed_only_where_asked_for(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
     assert "SECRET" not in panels.draw(mri, panel, 1, 0.1, ReportOptions()).caption
-    assert "SECRET00000/study1" in panels.draw(mri, panel, 1, 0.1, ReportOptions(identifiers=True)).caption
+    assert (
+        "SECRET00000/study1"
+        in panels.draw(mri, panel, 1, 0.1, ReportOptions(identifiers=True)).caption
+    )
 
 
 def test_mitigated_reconstructions_are_named(mri):
@@ -119,14 +134,27 @@ def test_no_examples_have_a_scale_too():
 
 
 def plain(panel: ExamplePanel) -> ExamplePanel:
-    return dataclasses.replace(panel, attention_task="", attention_original=None, attention_reconstructed={}, degraded_levels={})
+    return dataclasses.replace(
+        panel,
+        attention_task="",
+        attention_original=None,
+        attention_reconstructed={},
+        degraded_levels={},
+    )
 
 
 def test_the_levels_are_shown_mildest_first_with_their_psnr(mri):
     chosen = fake.examples(mri.spec, 4, 32)
     drawing = panels.ladder(mri, chosen)
-    titles = [axes.get_title(loc="left") for axes in drawing.figure.axes if axes.get_title(loc="left")]
-    assert titles == ["original", "acceleration factor 4×", "acceleration factor 8×", "acceleration factor 16×"]
+    titles = [
+        axes.get_title(loc="left") for axes in drawing.figure.axes if axes.get_title(loc="left")
+    ]
+    assert titles == [
+        "original",
+        "acceleration factor 4×",
+        "acceleration factor 8×",
+        "acceleration factor 16×",
+    ]
     assert len(drawing.table) == 3 * 3, "three examples at three levels"
     shown = drawing.figure.axes[5].images[0].get_array()
     np.testing.assert_allclose(np.asarray(shown), chosen[1].degraded_levels[4.0])
@@ -136,7 +164,12 @@ def test_the_levels_are_shown_mildest_first_with_their_psnr(mri):
 
 def test_one_level_is_in_the_panels_already(mri):
     one = {8.0: fake.examples(mri.spec, 1, 32)[0].degraded_levels[8.0]}
-    assert panels.ladder(mri, [dataclasses.replace(fake.examples(mri.spec, 1, 32)[0], degraded_levels=one)]) is None
+    assert (
+        panels.ladder(
+            mri, [dataclasses.replace(fake.examples(mri.spec, 1, 32)[0], degraded_levels=one)]
+        )
+        is None
+    )
     assert panels.ladder(mri, []) is None
 
 
@@ -144,10 +177,16 @@ def test_grad_cam_lies_over_original_and_reconstructions_on_one_scale(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
     drawing = panels.draw(mri, panel, 1, 0.1, ReportOptions())
     row = drawing.figure.axes[8:12]
-    assert [len(axes.images) for axes in row] == [2, 0, 2, 2], "the degraded image was not diagnosed"
+    assert [len(axes.images) for axes in row] == [2, 0, 2, 2], (
+        "the degraded image was not diagnosed"
+    )
     top = panel.attention_original.max()
-    np.testing.assert_allclose(np.asarray(row[0].images[1].get_array()), panel.attention_original / top)
-    np.testing.assert_allclose(np.asarray(row[2].images[1].get_array()), panel.attention_reconstructed["unet"] / top)
+    np.testing.assert_allclose(
+        np.asarray(row[0].images[1].get_array()), panel.attention_original / top
+    )
+    np.testing.assert_allclose(
+        np.asarray(row[2].images[1].get_array()), panel.attention_reconstructed["unet"] / top
+    )
     assert row[2].get_xlabel() == f"score {panel.scores_reconstructed['unet']['grade']:.2f}"
     assert "WHO grade IV" in drawing.caption
     assert "Grad-CAM" in drawing.caption
@@ -162,7 +201,9 @@ def test_without_grad_cam_there_is_no_row_for_it(mri):
 def test_an_empty_map_is_said(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
     dark = {name: np.zeros((32, 32)) for name in panel.reconstructions}
-    blind = dataclasses.replace(panel, attention_original=np.zeros((32, 32)), attention_reconstructed=dark)
+    blind = dataclasses.replace(
+        panel, attention_original=np.zeros((32, 32)), attention_reconstructed=dark
+    )
     row = panels.draw(mri, blind, 1, 0.1, ReportOptions()).figure.axes[8:12]
     assert "nothing speaks for it" in row[0].get_xlabel()
     assert np.asarray(row[0].images[1].get_array()).max() == 0
@@ -171,21 +212,34 @@ def test_an_empty_map_is_said(mri):
 def test_many_methods_fit_in_one_panel(mri):
     panel = fake.examples(mri.spec, 1, 32)[0]
     names = [f"unet_v{i}" for i in range(7)]
-    wide = dataclasses.replace(plain(panel), reconstructions=dict.fromkeys(names, panel.original), masks_reconstructed={})
+    wide = dataclasses.replace(
+        plain(panel), reconstructions=dict.fromkeys(names, panel.original), masks_reconstructed={}
+    )
     drawing = panels.draw(mri, wide, 1, 0.1, ReportOptions())
     assert drawing.figure.get_figwidth() <= 7.5
 
 
-@pytest.mark.parametrize("field", ["attention_original", "attention_reconstructed", "degraded_levels"])
+@pytest.mark.parametrize(
+    "field", ["attention_original", "attention_reconstructed", "degraded_levels"]
+)
 def test_a_map_of_other_shape_is_refused(field):
     image, wrong = np.zeros((8, 8)), np.zeros((4, 4))
-    value = {"attention_original": wrong, "attention_reconstructed": {"unet": wrong}, "degraded_levels": {8.0: wrong}}[field]
+    value = {
+        "attention_original": wrong,
+        "attention_reconstructed": {"unet": wrong},
+        "degraded_levels": {8.0: wrong},
+    }[field]
     with pytest.raises(ValueError, match=f"ExamplePanel.{field}"):
         ExamplePanel(8.0, image, image, {"unet": image}, **{field: value})
 
 
 def test_reconstructions_stand_in_the_order_of_the_report(mri):
     panel = plain(fake.examples(mri.spec, 1, 32)[0])
-    turned = dataclasses.replace(panel, reconstructions={n: panel.reconstructions[n] for n in ("irsde", "unet")})
-    titles = [axes.get_title(loc="left") for axes in panels.draw(mri, turned, 1, 0.1, ReportOptions()).figure.axes[:4]]
+    turned = dataclasses.replace(
+        panel, reconstructions={n: panel.reconstructions[n] for n in ("irsde", "unet")}
+    )
+    titles = [
+        axes.get_title(loc="left")
+        for axes in panels.draw(mri, turned, 1, 0.1, ReportOptions()).figure.axes[:4]
+    ]
     assert titles == ["original", "degraded, 8×", "U-Net", "IR-SDE"]

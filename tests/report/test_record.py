@@ -40,7 +40,9 @@ def test_exclusions_by_name_only_where_asked_for():
 
 
 def test_exclusions_as_counts_and_as_a_table():
-    assert record.exclusions({"exclusions": {"lateral": 3}}, False, same).frame["left out"].tolist() == [3]
+    assert record.exclusions({"exclusions": {"lateral": 3}}, False, same).frame[
+        "left out"
+    ].tolist() == [3]
     table = pd.DataFrame({"file": ["a", "b"], "reason": ["x", "x"]})
     assert record.exclusions({"exclusions": table}, False, same).frame["left out"].tolist() == [2]
     assert record.exclusions({"exclusions": table.iloc[:0]}, False, same) is None
@@ -66,7 +68,13 @@ def test_facts_keep_everything_the_caller_knows():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(3, [("seed", "3")]), ([1, 2], [("seed", "1, 2")]), ({"a": 1.5}, [("a", "1.500")]), ({"a": {"b": 1}}, None), (None, [])],
+    [
+        (3, [("seed", "3")]),
+        ([1, 2], [("seed", "1, 2")]),
+        ({"a": 1.5}, [("a", "1.500")]),
+        ({"a": {"b": 1}}, None),
+        (None, []),
+    ],
 )
 def test_seeds_may_be_a_number_a_list_or_a_mapping(value, expected):
     found = record.pairs(value, "seed")
@@ -75,7 +83,9 @@ def test_seeds_may_be_a_number_a_list_or_a_mapping(value, expected):
 
 def test_configurations_may_be_text_or_mappings():
     assert record.text_of("a: 1") == "a: 1"
-    assert record.text_of({"b": 1, "a": 2}).index('"a"') < record.text_of({"b": 1, "a": 2}).index('"b"')
+    assert record.text_of({"b": 1, "a": 2}).index('"a"') < record.text_of({"b": 1, "a": 2}).index(
+        '"b"'
+    )
 
 
 def test_the_making_names_convention_rule_unit_tests_and_families(study):
@@ -90,7 +100,10 @@ def test_the_making_names_convention_rule_unit_tests_and_families(study):
 def test_untested_tables_say_that_no_test_ran(study):
     bare = study.fairness.assign(verdict="", p_value=float("nan"))
     untested = Findings(study.spec, study.performance.assign(verdict=""), bare)
-    assert dict(record.making(untested))["Families of tests that were corrected together"] == "no test ran"
+    assert (
+        dict(record.making(untested))["Families of tests that were corrected together"]
+        == "no test ran"
+    )
     assert not record.settled(untested)
     assert record.settled(study)
 
@@ -107,7 +120,12 @@ def test_unjudged_rows_are_counted(study):
     lpips = frame[frame["reason"] == "LPIPS weights cannot be imported yet"]
     assert lpips["rows"].tolist() == [3]
     assert frame["rows"].sum() == sum(
-        int((f["verdict"].isin(["not estimable", "at chance"]) | (f["value"].isna() & (f["reason"] != ""))).sum())
+        int(
+            (
+                f["verdict"].isin(["not estimable", "at chance"])
+                | (f["value"].isna() & (f["reason"] != ""))
+            ).sum()
+        )
         for f in (study.performance, study.fairness)
     )
 
@@ -121,12 +139,16 @@ def test_thresholds_are_listed_once_per_task(study):
 def test_identifiers_are_withheld_from_free_text():
     hide = privacy.redactor(["SECRET00007", "TCGA_CS_4941"], keep=False)
     assert hide("mask of SECRET00007/study1 missing") == "mask of [withheld]/study1 missing"
-    assert hide("TCGA_CS_4941.tif, lateral") == "[withheld] lateral" or "4941" not in hide("TCGA_CS_4941.tif, lateral")
+    assert hide("TCGA_CS_4941.tif, lateral") == "[withheld] lateral" or "4941" not in hide(
+        "TCGA_CS_4941.tif, lateral"
+    )
     assert hide("nothing to hide") == "nothing to hide"
 
 
 def test_names_of_several_words_and_paths_are_withheld_whole_the_longest_first():
-    hide = privacy.redactor(["Anna Meier", "Anna Meier-Lang 2", "a/b/img_001.png", "#77001"], keep=False)
+    hide = privacy.redactor(
+        ["Anna Meier", "Anna Meier-Lang 2", "a/b/img_001.png", "#77001"], keep=False
+    )
     assert hide("patient Anna Meier: no age") == "patient [withheld]: no age"
     assert hide("Anna Meier-Lang 2, Anna Meier") == "[withheld], [withheld]"
     assert hide("/data/a/b/img_001.png unreadable") == "/data/[withheld] unreadable"
@@ -135,7 +157,10 @@ def test_names_of_several_words_and_paths_are_withheld_whole_the_longest_first()
 
 
 def test_names_are_looked_up_by_their_rarest_word():
-    assert privacy.phrases_by_word(["scan 1 a", "scan 2 a", "//"]) == {"1": ["scan 1 a"], "2": ["scan 2 a"]}
+    assert privacy.phrases_by_word(["scan 1 a", "scan 2 a", "//"]) == {
+        "1": ["scan 1 a"],
+        "2": ["scan 2 a"],
+    }
 
 
 def test_short_names_are_not_mistaken_for_words():

@@ -17,8 +17,15 @@ from tests.support import report_fake as fake
 
 QUICK = ReportOptions(dpi=50, max_examples=1)
 SPEC = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[1:])
-CELLS = [("unet", 4.0, "none"), ("unet", 8.0, "none"), ("irsde", 8.0, "none"), ("unet", 8.0, "eodd")]
-SMALL = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[-1:], attributes=fake.mri_spec().attributes[:1])
+CELLS = [
+    ("unet", 4.0, "none"),
+    ("unet", 8.0, "none"),
+    ("irsde", 8.0, "none"),
+    ("unet", 8.0, "eodd"),
+]
+SMALL = dataclasses.replace(
+    fake.mri_spec(), tasks=fake.mri_spec().tasks[-1:], attributes=fake.mri_spec().attributes[:1]
+)
 
 
 class Page(HTMLParser):
@@ -84,7 +91,9 @@ def test_nothing_is_loaded_from_elsewhere(text, page):
     assert all(i["src"].startswith("data:image/png;base64,") for i in page.all("img"))
     assert "@import" not in text
     assert "url(" not in text
-    policy = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    policy = [
+        m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy[0].startswith("default-src 'none'")
 
 
@@ -116,7 +125,14 @@ def test_figures_exist_as_png_and_pdf_with_their_numbers(folder):
     report = folder / "report"
     names = {p.stem for p in (report / "figures").glob("*.png")}
     assert names == {p.stem for p in (report / "figures").glob("*.pdf")}
-    assert {"overview_performance", "overview_bias_change", "task_performance", "gap_forest_sex", "volcano", "example_01"} <= names
+    assert {
+        "overview_performance",
+        "overview_bias_change",
+        "task_performance",
+        "gap_forest_sex",
+        "volcano",
+        "example_01",
+    } <= names
     for name in names:
         assert (report / "tables" / f"{name}.csv").exists(), name
 
@@ -124,17 +140,30 @@ def test_figures_exist_as_png_and_pdf_with_their_numbers(folder):
 def test_tables_exist_as_csv_and_tex(folder):
     tables = folder / "report" / "tables"
     tex = {p.stem for p in tables.glob("*.tex")}
-    assert {"performance_by_level", "baseline_gap_means", "median_bias_change", "cohort_counts", "all_verdicts", "exclusions"} <= tex
+    assert {
+        "performance_by_level",
+        "baseline_gap_means",
+        "median_bias_change",
+        "cohort_counts",
+        "all_verdicts",
+        "exclusions",
+    } <= tex
     for name in tex:
         assert (tables / f"{name}.csv").exists(), name
     assert len(pd.read_csv(tables / "long_fairness.csv")) == len(fake.fairness(SPEC, CELLS))
 
 
 def test_columns_of_every_csv_have_names_of_their_own(folder, text):
-    heads = {path.name: next(csv.reader(path.open(encoding="utf-8"))) for path in (folder / "report" / "tables").glob("*.csv")}
+    heads = {
+        path.name: next(csv.reader(path.open(encoding="utf-8")))
+        for path in (folder / "report" / "tables").glob("*.csv")
+    }
     assert len(heads) > 20
     assert [name for name, head in heads.items() if len(set(head)) < len(head)] == []
-    assert heads["cohort_counts.csv"][2:4] == ["train (reconstruction): patients", "train (reconstruction): slices"]
+    assert heads["cohort_counts.csv"][2:4] == [
+        "train (reconstruction): patients",
+        "train (reconstruction): slices",
+    ]
 
 
 def test_nothing_is_left_aside(folder):
@@ -159,10 +188,29 @@ def test_first_screen_and_sections_are_there(text):
     body = text[text.index("<main") :]
     order = [
         body.index(s)
-        for s in ("What was compared", "Whose gap changed", "Figure 1.", "Figure 2.", 'id="reading"', 'id="gaps"', 'id="glossary"')
+        for s in (
+            "What was compared",
+            "Whose gap changed",
+            "Figure 1.",
+            "Figure 2.",
+            'id="reading"',
+            'id="gaps"',
+            'id="glossary"',
+        )
     ]
     assert order == sorted(order)
-    for section in ("images", "diagnosis", "before", "gaps", "groups", "mitigation", "examples", "cohort", "methods", "record"):
+    for section in (
+        "images",
+        "diagnosis",
+        "before",
+        "gaps",
+        "groups",
+        "mitigation",
+        "examples",
+        "cohort",
+        "methods",
+        "record",
+    ):
         assert f'id="{section}"' in body
     assert "Only one seed was trained per reconstructor." in body
     assert "sha256:0123abcd" in body
@@ -181,7 +229,9 @@ def small(tmp_path_factory) -> tuple[Path, str]:
 
 
 def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
-    stale = [tmp_path / "report" / name for name in ("figures/example_99.png", "tables/patients.csv")]
+    stale = [
+        tmp_path / "report" / name for name in ("figures/example_99.png", "tables/patients.csv")
+    ]
     own = tmp_path / "report" / "figures" / "notes.txt"
     for path in (*stale, own):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,8 +266,16 @@ def test_hostile_names_are_escaped(tmp_path):
         tasks=(Task("lesion", "segmentation", "mean", bad),),
         attributes=(Attribute("sex", (f"A{bad}", f"B{bad}"), bad),),
     )
-    given = {**fake.provenance(spec), "config": bad, "warnings": [bad], "seeds": {bad: bad}, "exclusions": {bad: 2}}
-    text = write(tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given, examples=[])
+    given = {
+        **fake.provenance(spec),
+        "config": bad,
+        "warnings": [bad],
+        "seeds": {bad: bad},
+        "exclusions": {bad: 2},
+    }
+    text = write(
+        tmp_path, spec, [("unet", 8.0, "none"), (bad, 8.0, "none")], provenance=given, examples=[]
+    )
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(" in text
     assert len(Page(text).all("script")) == 1
@@ -231,7 +289,9 @@ def test_hostile_names_are_escaped(tmp_path):
 def test_an_empty_fairness_table(tmp_path):
     spec = dataclasses.replace(SMALL, tasks=fake.mri_spec().tasks[:1])
     nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
-    text = write(tmp_path, spec, [("unet", 8.0, "none")], fairness=nothing, examples=[], provenance=None)
+    text = write(
+        tmp_path, spec, [("unet", 8.0, "none")], fairness=nothing, examples=[], provenance=None
+    )
     assert "the tables hold no gap between groups" in text
     assert "The tables hold no change of a gap between groups." in text
     assert "No example images were handed to this report." in text
@@ -259,7 +319,9 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     cells = [("unet", 4.0, "none")]
     rows = fake.fairness(SMALL, cells)
     rows["verdict"], rows["p_value"], rows["p_adjusted"] = "", float("nan"), float("nan")
-    options = dataclasses.replace(QUICK, convention="worst_case", title="My <title>", identifiers=True)
+    options = dataclasses.replace(
+        QUICK, convention="worst_case", title="My <title>", identifiers=True
+    )
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
     assert "The convention &#39;paper&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text

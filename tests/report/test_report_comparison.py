@@ -1,4 +1,6 @@
-"""The mitigation section: verdicts in words, price, trade-off, sweep and fallback from made-up tables."""
+"""The mitigation section: verdicts in words, price, trade-off, sweep and fallback from made-up
+tables.
+"""
 
 import itertools
 
@@ -18,10 +20,15 @@ CHOSEN = {0.1: "eodd@0.1", 1.0: "eodd@1"}
 def compared() -> pd.DataFrame:
     """The fairness and performance rows of the mitigated cells in the words of a comparison."""
     cells = [c for c in CELLS if c[2] == "eodd"]
-    table = pd.concat([fake.fairness(SPEC, cells), fake.performance(SPEC, cells, intersections=False)], ignore_index=True)
+    table = pd.concat(
+        [fake.fairness(SPEC, cells), fake.performance(SPEC, cells, intersections=False)],
+        ignore_index=True,
+    )
     names = {"original": "unmitigated", "reconstructed": "mitigated"}
     table["version"] = table["version"].replace(names)
-    table["verdict"] = table["verdict"].replace({"narrowed": "helped", "widened": "harmed", "within chance": "no detectable effect"})
+    table["verdict"] = table["verdict"].replace(
+        {"narrowed": "helped", "widened": "harmed", "within chance": "no detectable effect"}
+    )
     return table[table["convention"] != "mean"]
 
 
@@ -39,8 +46,19 @@ def swept(chosen: str) -> pd.DataFrame:
             "chosen": chosen,
             "reason": "by rule",
         }
-        task = {"task": "" if metric == "psnr" else "grade", "attribute": "sex" if metric == "eodd" else ""}
-        rows.append({**place, **task, "metric": metric, "value": base * (1 - 0.1 * weight), "mitigation": CHOSEN.get(weight, "none")})
+        task = {
+            "task": "" if metric == "psnr" else "grade",
+            "attribute": "sex" if metric == "eodd" else "",
+        }
+        rows.append(
+            {
+                **place,
+                **task,
+                "metric": metric,
+                "value": base * (1 - 0.1 * weight),
+                "mitigation": CHOSEN.get(weight, "none"),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -54,7 +72,11 @@ def test_every_gap_has_its_verdict_in_words(findings):
     sheet = comparison.verdicts(findings)
     assert len(sheet.frame) == 3 * len(SPEC.tasks) * len(SPEC.attributes)
     assert set(sheet.frame["method"]) == {"U-Net + equalised-odds loss"}
-    assert sheet.frame["verdict"].str.contains("helped|harmed|no detectable effect|not estimable").all()
+    assert (
+        sheet.frame["verdict"]
+        .str.contains("helped|harmed|no detectable effect|not estimable")
+        .all()
+    )
 
 
 def test_the_price_has_intervals(findings):
@@ -65,10 +87,22 @@ def test_the_price_has_intervals(findings):
 
 def test_the_trade_off_shows_every_method_against_both_prices(findings):
     drawing = comparison.pareto(findings)
-    assert set(zip(drawing.table["reconstructor"], drawing.table["mitigation"])) == {("unet", "none"), ("unet", "eodd")}
+    assert set(zip(drawing.table["reconstructor"], drawing.table["mitigation"])) == {
+        ("unet", "none"),
+        ("unet", "eodd"),
+    }
     assert len(drawing.figure.axes) == 4  # EODD and SER, each against score and PSNR
-    rows = findings.pick("fairness", metric="eodd", attribute=["sex", "age"], version="reconstructed", level=8.0, mitigation="eodd")
-    shown = drawing.table[(drawing.table["mitigation"] == "eodd") & (drawing.table["gap_metric"] == "eodd")]
+    rows = findings.pick(
+        "fairness",
+        metric="eodd",
+        attribute=["sex", "age"],
+        version="reconstructed",
+        level=8.0,
+        mitigation="eodd",
+    )
+    shown = drawing.table[
+        (drawing.table["mitigation"] == "eodd") & (drawing.table["gap_metric"] == "eodd")
+    ]
     assert shown["gap"].item() == pytest.approx(rows["value"].mean())
     assert "U-Net + equalised-odds loss" in drawing.alt
 
@@ -76,7 +110,10 @@ def test_the_trade_off_shows_every_method_against_both_prices(findings):
 def without(findings: Findings, **wanted: str) -> Findings:
     """The findings without the rows of both tables that match."""
     tables = (findings.performance, findings.fairness)
-    kept = [t[~np.logical_and.reduce([t[column] == value for column, value in wanted.items()])] for t in tables]
+    kept = [
+        t[~np.logical_and.reduce([t[column] == value for column, value in wanted.items()])]
+        for t in tables
+    ]
     return Findings.of(SPEC, *kept, comparison=compared())
 
 
@@ -84,47 +121,96 @@ def test_the_trade_off_averages_only_what_every_method_has(findings):
     less = without(findings, task="grade", mitigation="eodd", version="reconstructed")
     drawing = comparison.pareto(less)
     shown = drawing.table[drawing.table["gap_metric"] == "eodd"].set_index("mitigation")
-    rows = less.pick("fairness", metric="eodd", attribute=["sex", "age"], version="reconstructed", level=8.0, task="type")
-    score = less.pick("performance", metric="auroc", attribute="", version="reconstructed", level=8.0, task="type")
+    rows = less.pick(
+        "fairness",
+        metric="eodd",
+        attribute=["sex", "age"],
+        version="reconstructed",
+        level=8.0,
+        task="type",
+    )
+    score = less.pick(
+        "performance", metric="auroc", attribute="", version="reconstructed", level=8.0, task="type"
+    )
     for mitigation in ("none", "eodd"):
-        assert shown["gap"][mitigation] == pytest.approx(rows[rows["mitigation"] == mitigation]["value"].mean())
-        assert shown["score"][mitigation] == score[score["mitigation"] == mitigation]["value"].item()
-    assert "Only what every method has is averaged: 2 of 3 diagnoses, 4 of 6 pairs" in drawing.caption
+        assert shown["gap"][mitigation] == pytest.approx(
+            rows[rows["mitigation"] == mitigation]["value"].mean()
+        )
+        assert (
+            shown["score"][mitigation] == score[score["mitigation"] == mitigation]["value"].item()
+        )
+    assert (
+        "Only what every method has is averaged: 2 of 3 diagnoses, 4 of 6 pairs" in drawing.caption
+    )
     assert "averaged" not in comparison.pareto(findings).caption
 
 
 def test_a_task_with_more_attributes_weighs_no_more_in_the_mean_score(findings):
-    less = without(findings, task="grade", attribute="age", mitigation="eodd", version="reconstructed")
+    less = without(
+        findings, task="grade", attribute="age", mitigation="eodd", version="reconstructed"
+    )
     rows = comparison.pareto_rows(less).set_index(["gap_metric", "mitigation"])
-    scores = less.pick("performance", metric="auroc", attribute="", version="reconstructed", level=8.0, mitigation="none")["value"]
+    scores = less.pick(
+        "performance",
+        metric="auroc",
+        attribute="",
+        version="reconstructed",
+        level=8.0,
+        mitigation="none",
+    )["value"]
     assert rows["score"]["eodd", "none"] == pytest.approx(scores.mean())
 
 
 def test_without_psnr_there_is_no_panel_for_it(findings):
     drawing = comparison.pareto(without(findings, metric="psnr"))
-    assert [axes.get_xlabel() for axes in drawing.figure.axes] == ["AUROC (better →)", "Dice (better →)"]
+    assert [axes.get_xlabel() for axes in drawing.figure.axes] == [
+        "AUROC (better →)",
+        "Dice (better →)",
+    ]
     assert "PSNR" not in drawing.alt
 
 
 def test_two_seeds_are_one_row_and_must_agree(findings):
     second = compared().assign(seed=1)
-    judged = (second["version"] == "change") & (second["metric"] == "ser") & (second["attribute"] == "sex") & (second["level"] == 8.0)
+    judged = (
+        (second["version"] == "change")
+        & (second["metric"] == "ser")
+        & (second["attribute"] == "sex")
+        & (second["level"] == 8.0)
+    )
     second.loc[judged, ["verdict", "group", "reason"]] = ["helped", "", "0.01 narrower"]
     first = compared()
-    first.loc[judged, ["verdict", "group", "reason"]] = ["no detectable effect", "Male", "within chance"]
-    both = Findings.of(SPEC, findings.performance, findings.fairness, comparison=pd.concat([first, second], ignore_index=True))
+    first.loc[judged, ["verdict", "group", "reason"]] = [
+        "no detectable effect",
+        "Male",
+        "within chance",
+    ]
+    both = Findings.of(
+        SPEC,
+        findings.performance,
+        findings.fairness,
+        comparison=pd.concat([first, second], ignore_index=True),
+    )
     for make in (comparison.verdicts, comparison.price):
         assert len(make(both).frame) == len(make(findings).frame)
     assert len(comparison.bars(both).table) == len(comparison.bars(findings).table)
     rows = comparison.verdicts(both).frame
-    row = rows[(rows["gap"] == "SER") & (rows["attribute"] == "sex") & (rows["level"] == "8×")].iloc[0]
-    assert (row["verdict"], row["where"], row["in words"]) == ("differs between seeds", "positive", "")
+    row = rows[
+        (rows["gap"] == "SER") & (rows["attribute"] == "sex") & (rows["level"] == "8×")
+    ].iloc[0]
+    assert (row["verdict"], row["where"], row["in words"]) == (
+        "differs between seeds",
+        "positive",
+        "",
+    )
 
 
 def test_a_tiny_p_is_not_printed_as_zero(findings):
     table = compared()
     table.loc[table["metric"] == "ser", "p_adjusted"] = 0.0004
-    frame = comparison.verdicts(Findings.of(SPEC, findings.performance, findings.fairness, comparison=table)).frame
+    frame = comparison.verdicts(
+        Findings.of(SPEC, findings.performance, findings.fairness, comparison=table)
+    ).frame
     assert set(frame.loc[frame["gap"] == "SER", "adjusted p"]) == {"< 0.001"}
 
 
@@ -154,14 +240,29 @@ def test_a_fallback_is_told():
 def test_without_mitigation_there_is_nothing():
     cells = fake.cells(SPEC, ("unet",))
     found = Findings.of(SPEC, fake.performance(SPEC, cells), fake.fairness(SPEC, cells))
-    assert [f(found) for f in (comparison.verdicts, comparison.price, comparison.pareto, comparison.sweep, comparison.bars)] == [None] * 5
+    assert [
+        f(found)
+        for f in (
+            comparison.verdicts,
+            comparison.price,
+            comparison.pareto,
+            comparison.sweep,
+            comparison.bars,
+        )
+    ] == [None] * 5
     with pytest.raises(ValueError, match="the sweep table lacks"):
-        comparison.sweep(Findings.of(SPEC, found.performance, found.fairness, sweep=pd.DataFrame({"weight": [1.0]})))
+        comparison.sweep(
+            Findings.of(
+                SPEC, found.performance, found.fairness, sweep=pd.DataFrame({"weight": [1.0]})
+            )
+        )
 
 
 def test_the_front_holds_what_no_other_point_beats():
     first, second = np.array([1.0, 2.0, 3.0, 2.0, 1.0]), np.array([3.0, 2.0, 1.0, 1.0, 3.0])
-    assert comparison.unbeaten(first, second).tolist() == [True, True, True, False, True], "equal points do not beat each other"
+    assert comparison.unbeaten(first, second).tolist() == [True, True, True, False, True], (
+        "equal points do not beat each other"
+    )
     assert comparison.unbeaten(np.zeros(0), np.zeros(0)).shape == (0,)
 
 

@@ -41,7 +41,8 @@ def test_fixed_never_turns_a_missing_value_into_zero():
 
 
 @pytest.mark.parametrize(
-    ("value", "sign", "expected"), [(0.0, True, "0.00"), (-0.001, True, "0.00"), (0.02, True, "+0.02"), (-0.02, False, "−0.02")]
+    ("value", "sign", "expected"),
+    [(0.0, True, "0.00"), (-0.001, True, "0.00"), (0.02, True, "+0.02"), (-0.02, False, "−0.02")],
 )
 def test_fixed_has_no_negative_zero(value, sign, expected):
     assert table.fixed(value, 2, sign=sign) == expected
@@ -71,7 +72,10 @@ def test_latex_is_escaped(hostile, harmless):
 
 
 def sheet() -> Table:
-    frame = pd.DataFrame([["a_b & c", 0.5, Missing("too few")], ["<i>", 2, Missing("too few")]], columns=["name", "50 %", "x"])
+    frame = pd.DataFrame(
+        [["a_b & c", 0.5, Missing("too few")], ["<i>", 2, Missing("too few")]],
+        columns=["name", "50 %", "x"],
+    )
     return Table("key", "A & B", "100 % of it", frame, spans=(("", 1), ("both_levels", 2)))
 
 
@@ -103,7 +107,10 @@ def test_csv_keeps_repeated_column_names():
 
 
 def test_csv_names_columns_by_their_spanning_headings():
-    assert table.csv(sheet().frame, sheet().spans).splitlines()[0] == "name,both_levels: 50 %,both_levels: x"
+    assert (
+        table.csv(sheet().frame, sheet().spans).splitlines()[0]
+        == "name,both_levels: 50 %,both_levels: x"
+    )
 
 
 @pytest.mark.parametrize(("value", "expected"), [(137.0, 137), (0.0, 0), (NAN, "–")])
@@ -114,7 +121,15 @@ def test_counts_are_whole(value, expected):
 
 
 @pytest.mark.parametrize(
-    ("p", "expected"), [(0.0, "< 0.001"), (0.0004, "< 0.001"), (0.001, "0.001"), (0.0312, "0.031"), (0.312, "0.31"), (NAN, Missing("none"))]
+    ("p", "expected"),
+    [
+        (0.0, "< 0.001"),
+        (0.0004, "< 0.001"),
+        (0.001, "0.001"),
+        (0.0312, "0.031"),
+        (0.312, "0.31"),
+        (NAN, Missing("none")),
+    ],
 )
 def test_p_values_are_never_zero(p, expected):
     assert table.p_cell(p, "none") == expected
@@ -125,5 +140,11 @@ def test_csv_of_an_empty_table_is_its_header():
 
 
 def test_reasons_are_counted_commonest_first():
-    frame = pd.DataFrame([[Missing("few"), Missing("none")], [Missing("few"), Missing()]], columns=["a", "b"])
-    assert Table("k", "t", "c", frame).reasons() == [("few", 2), ("no reason is given in the table", 1), ("none", 1)]
+    frame = pd.DataFrame(
+        [[Missing("few"), Missing("none")], [Missing("few"), Missing()]], columns=["a", "b"]
+    )
+    assert Table("k", "t", "c", frame).reasons() == [
+        ("few", 2),
+        ("no reason is given in the table", 1),
+        ("none", 1),
+    ]

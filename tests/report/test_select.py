@@ -49,7 +49,9 @@ def test_levels_of_photon_counts_run_from_mild_to_severe():
     cells = [("unet", level, "none") for level in (3e3, 1e5)]
     found = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
     assert found.levels == [1e5, 3e3]
-    assert found.headline_level == 1e5, "the specification's level is absent, so the mildest one is shown"
+    assert found.headline_level == 1e5, (
+        "the specification's level is absent, so the mildest one is shown"
+    )
 
 
 def test_levels_outside_the_specification_are_kept(mri):
@@ -72,7 +74,10 @@ def test_another_convention_can_be_shown(mri):
 
 
 def test_an_absent_convention_falls_back_to_one_that_was_computed(mri):
-    assert Findings.of(mri.spec, mri.performance, mri.fairness, "nonsense").convention in {"worst_case_estimable", "mean"}
+    assert Findings.of(mri.spec, mri.performance, mri.fairness, "nonsense").convention in {
+        "worst_case_estimable",
+        "mean",
+    }
 
 
 def test_each_task_has_its_own_headline_gap(mri):
@@ -96,20 +101,28 @@ def test_a_unit_that_is_the_only_one_is_kept(mri):
 
 
 def test_one_threshold_rule_is_shown(mri):
-    other = mri.performance[mri.performance["metric"] == "auroc"].assign(threshold_rule="fixed", value=-1.0)
+    other = mri.performance[mri.performance["metric"] == "auroc"].assign(
+        threshold_rule="fixed", value=-1.0
+    )
     both = Findings.of(mri.spec, pd.concat([mri.performance, other]), mri.fairness)
     rows = both.pick("performance", metric="auroc", attribute="", version="original")
     assert set(rows["threshold_rule"]) == {"balanced on validation originals"}
 
 
 def test_seeds_are_merged_and_verdicts_must_agree(mri):
-    rows = mri.fairness[(mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable")]
+    rows = mri.fairness[
+        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable")
+    ]
     rows = (
         rows[rows["version"] == "change"]
         .head(2)
-        .assign(verdict=["widened", "widened"], change=[0.1, 0.2], ci_low=[0.0, 0.1], ci_high=[0.2, 0.3])
+        .assign(
+            verdict=["widened", "widened"], change=[0.1, 0.2], ci_low=[0.0, 0.1], ci_high=[0.2, 0.3]
+        )
     )
-    second = rows.assign(seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"])
+    second = rows.assign(
+        seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"]
+    )
     merged = select.merge_seeds(pd.concat([rows, second], ignore_index=True))
     assert len(merged) == 2
     assert merged["change"].tolist() == pytest.approx([0.2, 0.2])
@@ -121,11 +134,22 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
 
 def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
     rows = mri.fairness[
-        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable") & (mri.fairness["version"] == "change")
+        (mri.fairness["metric"] == "eodd")
+        & (mri.fairness["convention"] == "worst_case_estimable")
+        & (mri.fairness["version"] == "change")
     ]
-    rows = rows.head(2).assign(group="Male", label_stratum="positive", verdict="widened", reason="by 0.1")
-    second = rows.assign(seed=1.0, group=["", "Male"], label_stratum=["", "positive"], verdict=["within chance", "widened"])
-    merged = select.merge_seeds(pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True))
+    rows = rows.head(2).assign(
+        group="Male", label_stratum="positive", verdict="widened", reason="by 0.1"
+    )
+    second = rows.assign(
+        seed=1.0,
+        group=["", "Male"],
+        label_stratum=["", "positive"],
+        verdict=["within chance", "widened"],
+    )
+    merged = select.merge_seeds(
+        pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True)
+    )
     assert merged[["verdict", "group", "label_stratum", "reason"]].to_numpy().tolist() == [
         ["differs between seeds", "", "", ""],
         ["widened", "Male", "positive", "by 0.1"],
@@ -134,7 +158,9 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
 
 def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
     rows = mri.performance
-    assert len(select.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))) == len(rows)
+    assert len(
+        select.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))
+    ) == len(rows)
 
 
 def test_one_seed_is_left_alone(mri):
@@ -162,7 +188,11 @@ def test_plain_rows_are_the_unmitigated_ones_where_there_are_any(mri):
 
 def test_methods_keep_the_order_of_the_report(mri):
     rows = mri.gap_changes()
-    assert mri.methods(rows.iloc[::-1]) == [("unet", "none"), ("irsde", "none"), ("identity", "none")]
+    assert mri.methods(rows.iloc[::-1]) == [
+        ("unet", "none"),
+        ("irsde", "none"),
+        ("identity", "none"),
+    ]
 
 
 def test_names_of_methods(mri):
@@ -224,7 +254,9 @@ def test_metrics_of_tasks():
 
 def test_what_occurs_in_rows_comes_in_the_specifications_order(mri):
     rows = mri.gap_changes()
-    assert [t.name for t in mri.tasks_in(rows)] == [t.name for t in mri.spec.tasks if t.name in set(rows["task"])]
+    assert [t.name for t in mri.tasks_in(rows)] == [
+        t.name for t in mri.spec.tasks if t.name in set(rows["task"])
+    ]
     assert mri.tasks_in(rows[rows["task"] == "tumour"])[0].name == "tumour"
     assert mri.tasks_in(rows[:0]) == []
     assert mri.attributes_in(rows[rows["attribute"] == "sex"]) == ["sex"]

@@ -37,7 +37,10 @@ def nothing() -> Findings:
 
 def test_performance_has_a_block_per_level(study):
     sheet = sheets.performance(study)
-    assert [words for words, _ in sheet.spans] == ["", *(f"acceleration factor {v}×" for v in (4, 8, 16))]
+    assert [words for words, _ in sheet.spans] == [
+        "",
+        *(f"acceleration factor {v}×" for v in (4, 8, 16)),
+    ]
     assert sum(width for _, width in sheet.spans) == sheet.frame.shape[1] == 1 + 3 * 3
     assert list(sheet.frame.columns[:4]) == ["", "original", "U-Net", "IR-SDE"]
 
@@ -45,7 +48,15 @@ def test_performance_has_a_block_per_level(study):
 def test_performance_cells_are_the_table_s_values(study):
     frame = sheets.performance(study).frame
     row = select.one(
-        study.pick("performance", task="grade", metric="auroc", attribute="", version="reconstructed", level=8.0), reconstructor="irsde"
+        study.pick(
+            "performance",
+            task="grade",
+            metric="auroc",
+            attribute="",
+            version="reconstructed",
+            level=8.0,
+        ),
+        reconstructor="irsde",
     )
     assert frame.iloc[0, 6].startswith(f"{row['value']:.3f} ({row['ci_low']:.3f}–")
 
@@ -60,14 +71,23 @@ def test_lpips_is_missing_with_its_reason(study):
 
 def test_a_level_that_was_not_run_is_missing_not_empty(study):
     rows = study.performance
-    less = dataclasses.replace(study, performance=rows[~((rows["level"] == 16.0) & (rows["reconstructor"] == "irsde"))])
+    less = dataclasses.replace(
+        study, performance=rows[~((rows["level"] == 16.0) & (rows["reconstructor"] == "irsde"))]
+    )
     cell = sheets.performance(less).frame.iloc[0, 9]
     assert cell == Missing(sheets.NO_ROW)
 
 
 def test_baseline_means_are_means_over_tasks(study):
     frame = sheets.baseline(study).frame
-    gaps = study.pick("fairness", metric="eodd", attribute="sex", version="original", reconstructor="unet", level=8.0)["value"]
+    gaps = study.pick(
+        "fairness",
+        metric="eodd",
+        attribute="sex",
+        version="original",
+        reconstructor="unet",
+        level=8.0,
+    )["value"]
     mine = frame[(frame["gap"] == "EODD") & (frame["attribute"] == "sex")].iloc[0]
     assert mine["mean over tasks"] == f"{gaps.mean():.3f}"
     assert mine["tasks estimated"] == "2 of 2"
@@ -79,7 +99,9 @@ def test_median_changes_are_medians(study):
     percent = study.gap_changes(reconstructor="unet")["percent"].dropna()
     value = float(frame.iloc[0]["median change %"].replace("−", "-"))
     assert value == pytest.approx(percent.median(), abs=0.051)
-    assert float(frame.iloc[0]["median absolute change %"]) == pytest.approx(percent.abs().median(), abs=0.051)
+    assert float(frame.iloc[0]["median absolute change %"]) == pytest.approx(
+        percent.abs().median(), abs=0.051
+    )
 
 
 def test_verdicts_add_up(study):
@@ -118,14 +140,25 @@ def test_not_estimable_verdicts_carry_their_reason(study):
 def test_gaps_of_image_quality_are_listed(study, mitigated):
     frame = sheets.image_gaps(study).frame
     assert len(frame) == 3 * 2 * 2
-    assert frame.iloc[0].tolist() == ["4×", "PSNR (dB)", "sex", "U-Net", "0.200 (0.100–0.300)", "0.060", "0.20"]
+    assert frame.iloc[0].tolist() == [
+        "4×",
+        "PSNR (dB)",
+        "sex",
+        "U-Net",
+        "0.200 (0.100–0.300)",
+        "0.060",
+        "0.20",
+    ]
     assert set(sheets.image_gaps(mitigated).frame["method"]) == {"U-Net"}
 
 
 def test_mitigation_tables_compare_with_the_same_method(mitigated, study):
     cost = sheets.mitigation_cost(mitigated).frame
     assert cost[["method", "mitigation"]].to_numpy().tolist() == [["U-Net", "equalised-odds loss"]]
-    assert sheets.mitigated_changes(mitigated).frame["mitigation"].tolist() == ["no mitigation", "equalised-odds loss"]
+    assert sheets.mitigated_changes(mitigated).frame["mitigation"].tolist() == [
+        "no mitigation",
+        "equalised-odds loss",
+    ]
     assert sheets.mitigation_cost(study) is None
 
 
@@ -140,7 +173,11 @@ def test_mitigation_cost_in_psnr(mitigated):
 
 def test_mitigation_cost_in_scores_of_the_tasks_that_both_have(mitigated):
     rows = mitigated.performance.copy()
-    made = (rows["attribute"] == "") & (rows["version"] == "reconstructed") & rows["metric"].isin(["auroc", "dice"])
+    made = (
+        (rows["attribute"] == "")
+        & (rows["version"] == "reconstructed")
+        & rows["metric"].isin(["auroc", "dice"])
+    )
     rows.loc[made, "value"] = rows.loc[made, "mitigation"].map({"none": 0.8, "eodd": 0.84})
     rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "eodd"), "value"] = np.nan
     rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "none"), "value"] = 0.1
@@ -153,7 +190,15 @@ def test_mitigation_cost_in_scores_of_the_tasks_that_both_have(mitigated):
 
 
 @pytest.mark.parametrize(
-    "make", [sheets.performance, sheets.baseline, sheets.median_changes, sheets.mitigated_changes, sheets.verdicts, sheets.image_gaps]
+    "make",
+    [
+        sheets.performance,
+        sheets.baseline,
+        sheets.median_changes,
+        sheets.mitigated_changes,
+        sheets.verdicts,
+        sheets.image_gaps,
+    ],
 )
 def test_empty_tables_make_no_sheet(nothing, make):
     assert make(nothing) is None
@@ -175,7 +220,12 @@ def people() -> pd.DataFrame:
 
 def test_cohort_counts_patients_and_slices_per_split():
     sheet = cohort.counts(fake.mri_spec(), people())
-    assert [words for words, _ in sheet.spans] == ["", "train (reconstruction)", "validation", "test"]
+    assert [words for words, _ in sheet.spans] == [
+        "",
+        "train (reconstruction)",
+        "validation",
+        "test",
+    ]
     everyone = sheet.frame.iloc[0].tolist()
     assert everyone == ["all", "everyone", 1, "2 (100.0 %)", 1, "1 (100.0 %)", 2, "2 (100.0 %)"]
     unknown = sheet.frame[sheet.frame["group"] == "unknown"].iloc[0]

@@ -49,7 +49,13 @@ def test_markers_of_mitigations_differ_and_plain_is_a_disc():
 
 @pytest.mark.parametrize(
     ("level", "degradation", "expected"),
-    [(8.0, MRI, "8×"), (4.5, MRI, "4.5×"), (1e5, XRAY, "100,000"), (0.5, XRAY, "0.5"), (float("nan"), MRI, "any level")],
+    [
+        (8.0, MRI, "8×"),
+        (4.5, MRI, "4.5×"),
+        (1e5, XRAY, "100,000"),
+        (0.5, XRAY, "0.5"),
+        (float("nan"), MRI, "any level"),
+    ],
 )
 def test_levels_in_words(level, degradation, expected):
     assert style.level_name(level, degradation) == expected
@@ -59,7 +65,10 @@ def test_levels_in_sentences_carry_their_unit():
     assert style.level_phrase(8.0, MRI) == "acceleration factor 8×"
     assert style.level_phrase(3e3, XRAY) == "photon count 3,000"
     unnamed = DegradationSpec("unnamed", (1.0,), 1.0)
-    assert (style.level_phrase(1.0, unnamed), style.level_short(1.0, unnamed)) == ("a level not named", "not named")
+    assert (style.level_phrase(1.0, unnamed), style.level_short(1.0, unnamed)) == (
+        "a level not named",
+        "not named",
+    )
 
 
 def test_metrics_in_words():
@@ -100,7 +109,15 @@ def test_two_methods_of_one_title_are_told_apart():
 
 def test_variants_stand_behind_their_kind_and_the_degraded_image_last():
     names = ["identity", "mine", "irsde_ode2_10", "pix2pix", "unet_wide", "irsde", "unet"]
-    assert sorted(names, key=style.rank) == ["unet", "unet_wide", "pix2pix", "irsde", "irsde_ode2_10", "mine", "identity"]
+    assert sorted(names, key=style.rank) == [
+        "unet",
+        "unet_wide",
+        "pix2pix",
+        "irsde",
+        "irsde_ode2_10",
+        "mine",
+        "identity",
+    ]
 
 
 def test_a_variant_never_has_the_colour_of_a_known_method_that_is_absent():

@@ -47,7 +47,11 @@ def test_listing_and_plurals():
 
 def test_there_are_three_sentences_with_headings(study):
     found = summary.sentences(study)
-    assert [heading for heading, _ in found] == ["What was compared", "What happened to diagnosis", "Whose gap changed"]
+    assert [heading for heading, _ in found] == [
+        "What was compared",
+        "What happened to diagnosis",
+        "Whose gap changed",
+    ]
     assert all(text.endswith(".") for _, text in found)
 
 
@@ -62,7 +66,9 @@ def test_what_was_compared_names_methods_levels_and_tasks(study):
 def test_the_degraded_image_is_not_called_a_reconstruction():
     spec = fake.mri_spec()
     cells = fake.cells(spec, ("identity",))
-    text = summary.compared(Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells)))
+    text = summary.compared(
+        Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    )
     assert "from the degraded image itself" in text
     assert "its reconstruction by" not in text
 
@@ -70,24 +76,39 @@ def test_the_degraded_image_is_not_called_a_reconstruction():
 def test_mitigations_are_named():
     spec = fake.mri_spec()
     cells = fake.cells(spec, ("unet",), ("none", "eodd"))
-    text = summary.compared(Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells)))
+    text = summary.compared(
+        Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    )
     assert "with and without mitigation (equalised-odds loss)" in text
 
 
 def test_diagnosis_gives_the_mean_scores_of_the_table(study):
     rows = study.pick("performance", metric="auroc", attribute="", level=8.0)
     base = rows[rows["version"] == "original"].groupby("task")["value"].mean().mean()
-    unet = rows[(rows["version"] == "reconstructed") & (rows["reconstructor"] == "unet")]["value"].mean()
+    unet = rows[(rows["version"] == "reconstructed") & (rows["reconstructor"] == "unet")][
+        "value"
+    ].mean()
     text = summary.diagnosis(study)
-    assert f"the mean AUROC of 2 tasks went from {base:.3f} on originals to {unet:.3f} with U-Net" in text
+    assert (
+        f"the mean AUROC of 2 tasks went from {base:.3f} on originals to {unet:.3f} with U-Net"
+        in text
+    )
     assert "the Dice went from" in text
 
 
 def test_losses_and_gains_are_counted_from_the_verdicts(study):
-    rows = pd.DataFrame({"version": "change", "verdict": ["lower", "lower", "higher", "within chance", "not estimable"]})
+    rows = pd.DataFrame(
+        {
+            "version": "change",
+            "verdict": ["lower", "lower", "higher", "within chance", "not estimable"],
+        }
+    )
     rows["change"] = [-0.1, -0.2, 0.1, 0.0, np.nan]
     words = summary.overall_verdicts(rows)
-    assert words == "of 5 single changes, 2 are a loss and 1 a gain beyond chance, and 1 could not be judged"
+    assert (
+        words
+        == "of 5 single changes, 2 are a loss and 1 a gain beyond chance, and 1 could not be judged"
+    )
 
 
 def test_untested_changes_of_diagnosis_are_said_to_be_untested():
@@ -142,7 +163,9 @@ def test_mitigated_rows_do_not_enter_the_headline():
     assert len(both.plain(both.gap_changes())) == len(both.gap_changes()) / 2
 
 
-CELLS = "no two groups have enough patients to be compared; not estimable: {}: Dice: too few patients"
+CELLS = (
+    "no two groups have enough patients to be compared; not estimable: {}: Dice: too few patients"
+)
 FEWER = "{}: fewer than 20 patients"
 
 
@@ -150,28 +173,53 @@ FEWER = "{}: fewer than 20 patients"
     ("reasons", "verdicts", "expected"),
     [
         (["few."] * 2, ["not estimable"] * 2, "few"),
-        ([CELLS.format("a"), CELLS.format("b")], ["not estimable"] * 2, "too few patients in the groups to be compared"),
-        ([FEWER.format("a"), FEWER.format("b")], ["not estimable"] * 2, "fewer than 20 patients in the groups to be compared"),
+        (
+            [CELLS.format("a"), CELLS.format("b")],
+            ["not estimable"] * 2,
+            "too few patients in the groups to be compared",
+        ),
+        (
+            [FEWER.format("a"), FEWER.format("b")],
+            ["not estimable"] * 2,
+            "fewer than 20 patients in the groups to be compared",
+        ),
         (["no label", FEWER.format("b")], ["not estimable"] * 2, summary.WHY["not estimable"]),
-        (["[0.4, 0.6] holds 0.5", "[0.3, 0.7] holds 0.5"], ["at chance"] * 2, summary.WHY["at chance"]),
-        (["", FEWER.format("b")], ["differs between seeds", "not estimable"], f"{FEWER.format('')[2:]} in the groups to be compared"),
+        (
+            ["[0.4, 0.6] holds 0.5", "[0.3, 0.7] holds 0.5"],
+            ["at chance"] * 2,
+            summary.WHY["at chance"],
+        ),
+        (
+            ["", FEWER.format("b")],
+            ["differs between seeds", "not estimable"],
+            f"{FEWER.format('')[2:]} in the groups to be compared",
+        ),
         (["x" * 300] * 2, ["not estimable"] * 2, summary.WHY["not estimable"]),
     ],
 )
 def test_why_nothing_could_be_judged_is_said_in_whole_words(reasons, verdicts, expected):
     words = summary.why_unjudged(pd.DataFrame({"reason": reasons, "verdict": verdicts}))
-    assert words == expected + (" and the seeds disagree" if "differs between seeds" in verdicts else "")
+    assert words == expected + (
+        " and the seeds disagree" if "differs between seeds" in verdicts else ""
+    )
 
 
 def test_seeds_that_disagree_are_no_verdict(study):
-    assert summary.gaps(judged(study, "differs between seeds", reason="")).endswith("could be judged: the seeds disagree.")
+    assert summary.gaps(judged(study, "differs between seeds", reason="")).endswith(
+        "could be judged: the seeds disagree."
+    )
 
 
 def test_without_originals_none_are_claimed(study):
     rows = study.performance
-    alone = dataclasses.replace(study, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original")))
+    alone = dataclasses.replace(
+        study, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original"))
+    )
     text = summary.compared(alone)
-    assert "the diagnosis (2 findings and 1 delineation) of each image was made from its reconstruction by U-Net and IR-SDE" in text
+    assert (
+        "the diagnosis (2 findings and 1 delineation) of each image was made from its "
+        "reconstruction by U-Net and IR-SDE" in text
+    )
     assert text.endswith("no diagnosis of an original image is in the tables.")
     assert "once from each original" not in text
     assert "once from each original" in summary.compared(study)
@@ -181,43 +229,85 @@ def test_without_originals_none_are_claimed(study):
 def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
     rows = study.performance
     lost = (
-        (rows["task"] == "grade") & (rows["reconstructor"] == "irsde") & (rows["version"] == "reconstructed") & (rows["metric"] == "auroc")
+        (rows["task"] == "grade")
+        & (rows["reconstructor"] == "irsde")
+        & (rows["version"] == "reconstructed")
+        & (rows["metric"] == "auroc")
     )
     text = summary.diagnosis(dataclasses.replace(study, performance=rows[~lost]))
-    assert "the AUROC of Glioblastoma went from" in text, "only one task is left, so no mean is claimed"
+    assert "the AUROC of Glioblastoma went from" in text, (
+        "only one task is left, so no mean is claimed"
+    )
 
 
 def lost(study: Findings, verdict: str) -> Findings:
     """Sensitivity of one task and method from 0.80 to 0.65, all other changes in everyone none."""
     rows = study.performance.copy()
-    everyone = (rows["version"] == "change") & (rows["attribute"] == "") & (rows["level"] == study.headline_level)
-    rows.loc[everyone, ["original", "reconstructed", "change", "verdict"]] = [0.8, 0.8, 0.0, "within chance"]
-    mine = everyone & (rows["metric"] == "sensitivity") & (rows["task"] == "grade") & (rows["reconstructor"] == "irsde")
+    everyone = (
+        (rows["version"] == "change")
+        & (rows["attribute"] == "")
+        & (rows["level"] == study.headline_level)
+    )
+    rows.loc[everyone, ["original", "reconstructed", "change", "verdict"]] = [
+        0.8,
+        0.8,
+        0.0,
+        "within chance",
+    ]
+    mine = (
+        everyone
+        & (rows["metric"] == "sensitivity")
+        & (rows["task"] == "grade")
+        & (rows["reconstructor"] == "irsde")
+    )
     rows.loc[mine, ["reconstructed", "change", "verdict"]] = [0.65, -0.15, verdict]
     return Findings(study.spec, rows, study.fairness)
 
 
 def test_in_practice_names_the_largest_loss_out_of_a_hundred(study):
     text = summary.in_practice(lost(study, "lower"))
-    start = "At acceleration factor 8×, of 100 patients who have WHO grade IV, 80 are called positive on originals and 65 with IR-SDE"
+    start = (
+        "At acceleration factor 8×, of 100 patients who have WHO grade IV, 80 are called "
+        "positive on originals and 65 with IR-SDE"
+    )
     assert text.startswith(f"{start}: the largest loss beyond chance of 4 pairs")
-    assert "a difference that chance alone can make" in summary.in_practice(lost(study, "within chance"))
+    assert "a difference that chance alone can make" in summary.in_practice(
+        lost(study, "within chance")
+    )
     assert "without a verdict" in summary.in_practice(lost(study, ""))
 
 
 def test_in_practice_gives_the_groups_of_the_clearest_gap(study):
     rows = study.performance.copy()
-    mine = (rows["task"] == "tumour") & (rows["attribute"] == "sex") & (rows["metric"] == "dice") & (rows["level"] == 8.0)
+    mine = (
+        (rows["task"] == "tumour")
+        & (rows["attribute"] == "sex")
+        & (rows["metric"] == "dice")
+        & (rows["level"] == 8.0)
+    )
     for group, before, after in (("Female", 0.7, 0.5), ("Male", 0.71, 0.69)):
-        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "original"), "value"] = before
-        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"] = after
+        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "original"), "value"] = (
+            before
+        )
+        rows.loc[
+            mine & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"
+        ] = after
     gaps = judged(study, "within chance").fairness
-    clear = (gaps["task"] == "tumour") & (gaps["attribute"] == "sex") & (gaps["metric"] == "ser") & (gaps["version"] == "change")
+    clear = (
+        (gaps["task"] == "tumour")
+        & (gaps["attribute"] == "sex")
+        & (gaps["metric"] == "ser")
+        & (gaps["version"] == "change")
+    )
     gaps.loc[clear, ["verdict", "p_adjusted"]] = ["widened", 0.001]
     text = summary.in_practice(Findings(study.spec, rows, gaps))
-    assert text.endswith("widened beyond chance with IR-SDE: Dice out of 100, Female 70 to 50 and Male 71 to 69.")
+    assert text.endswith(
+        "widened beyond chance with IR-SDE: Dice out of 100, Female 70 to 50 and Male 71 to 69."
+    )
 
 
 def test_in_practice_says_when_no_gap_changed(study):
-    assert summary.in_practice(judged(study, "within chance")).endswith("not proof that all are served alike.")
+    assert summary.in_practice(judged(study, "within chance")).endswith(
+        "not proof that all are served alike."
+    )
     assert summary.in_practice(empty(study)) == ""

@@ -17,7 +17,12 @@ from tests.support.processes import run_processes
 def batch(count: int) -> dict[str, np.ndarray]:
     ids = np.stack([example_digest(f"patient{i}") for i in range(count)])
     values = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
-    return {"value": values, "example_id": ids, "index": np.arange(count, dtype=np.int32), "weight": np.ones(count, np.float32)}
+    return {
+        "value": values,
+        "example_id": ids,
+        "index": np.arange(count, dtype=np.int32),
+        "weight": np.ones(count, np.float32),
+    }
 
 
 def test_digests_are_stable_and_differ() -> None:
@@ -31,7 +36,9 @@ def test_keys_depend_on_the_example_not_on_its_place() -> None:
     ids = batch(6)["example_id"]
     keys = jax.random.key_data(example_keys(jax.random.key(0), ids))
     order = np.array([4, 2, 0])
-    np.testing.assert_array_equal(keys[order], jax.random.key_data(example_keys(jax.random.key(0), ids[order])))
+    np.testing.assert_array_equal(
+        keys[order], jax.random.key_data(example_keys(jax.random.key(0), ids[order]))
+    )
     assert len(np.unique(keys, axis=0)) == 6
     assert not np.array_equal(keys, jax.random.key_data(example_keys(jax.random.key(1), ids)))
 
@@ -41,7 +48,9 @@ def test_padding_repeats_the_last_example_without_weight() -> None:
     assert padded["index"].tolist() == [0, 1, 2, -1, -1]
     assert padded["weight"].tolist() == [1, 1, 1, 0, 0]
     np.testing.assert_array_equal(padded["value"][3:], padded["value"][[2, 2]])
-    assert {name: value.dtype for name, value in padded.items()} == {name: value.dtype for name, value in batch(3).items()}
+    assert {name: value.dtype for name, value in padded.items()} == {
+        name: value.dtype for name, value in batch(3).items()
+    }
 
 
 @pytest.mark.parametrize(("count", "size"), [(4, 3), (0, 3)])
@@ -57,10 +66,15 @@ def test_sharding_splits_and_refuses_a_remainder() -> None:
 
 
 def step(state: Any, rows: Any) -> Any:
-    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(example_keys(state["key"], rows["example_id"]))
+    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(
+        example_keys(state["key"], rows["example_id"])
+    )
     mean = jax.lax.pmean(jnp.mean(rows["value"] + noise), AXIS)
     count = jax.lax.psum(rows["value"].shape[0], AXIS)
-    return {"key": state["key"], "sum": state["sum"] + mean}, {"mean": mean, "count": jnp.float32(count)}
+    return {"key": state["key"], "sum": state["sum"] + mean}, {
+        "mean": mean,
+        "count": jnp.float32(count),
+    }
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -69,8 +83,12 @@ def test_a_step_gives_the_same_on_any_number_of_devices(devices: int) -> None:
     state = replicate({"key": jax.random.key(3), "sum": jnp.zeros(())}, devices)
     for _ in range(2):
         state, metrics = mapped(state, batch(8))
-    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(example_keys(jax.random.key(3), batch(8)["example_id"]))
-    assert float(metrics["mean"]) == pytest.approx(float(np.mean(batch(8)["value"] + noise)), rel=1e-5)
+    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(
+        example_keys(jax.random.key(3), batch(8)["example_id"])
+    )
+    assert float(metrics["mean"]) == pytest.approx(
+        float(np.mean(batch(8)["value"] + noise)), rel=1e-5
+    )
     assert float(state["sum"]) == pytest.approx(2 * float(metrics["mean"]), rel=1e-6)
     assert float(metrics["count"]) == 8
     assert metrics["mean"].shape == ()
@@ -91,7 +109,9 @@ def test_donation_is_a_choice() -> None:
 
 @pytest.mark.parametrize("devices", [1, 4])
 def test_rows_come_back_in_order(devices: int) -> None:
-    mapped = map_rows(lambda shared, rows: {"out": shared * rows["value"], "index": rows["index"]}, devices)
+    mapped = map_rows(
+        lambda shared, rows: {"out": shared * rows["value"], "index": rows["index"]}, devices
+    )
     rows = mapped(jnp.float32(2), batch(8))
     np.testing.assert_allclose(rows["out"], 2 * batch(8)["value"], rtol=1e-6)
     assert rows["index"].tolist() == list(range(8))
@@ -105,7 +125,9 @@ def test_more_devices_than_there_are_is_refused() -> None:
 def test_a_half_described_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
     monkeypatch.delenv("JAX_NUM_PROCESSES", raising=False)
-    with pytest.raises(ValueError, match="JAX_COORDINATOR_ADDRESS is set, but JAX_NUM_PROCESSES is not"):
+    with pytest.raises(
+        ValueError, match="JAX_COORDINATOR_ADDRESS is set, but JAX_NUM_PROCESSES is not"
+    ):
         processes.start()
 
 
@@ -191,7 +213,8 @@ def test_process_0_does_alone_what_only_one_may_do(tmp_path: Path) -> None:
     assert second == [
         f"{{'by': 0, 'where': '{tmp_path}'}} True",
         "PrimaryFailed process 0 could not find it: KeyError: 'missing'",
-        "process 1 waited 0.000277778 h for process 0 to sleep: see what process 0 says; the same command continues",
+        "process 1 waited 0.000277778 h for process 0 to sleep: see what process 0 says; "
+        "the same command continues",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "written_by_0"]
 
@@ -204,15 +227,26 @@ def test_one_process_is_alone_anyway() -> None:
 @pytest.mark.parametrize(
     ("environment", "devices"),
     [
-        ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, [0, 1, 2, 3]),  # one process a node: all of it
+        (
+            {"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"},
+            [0, 1, 2, 3],
+        ),  # one process a node: all of it
         ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)", "SLURM_GPUS_ON_NODE": "2"}, [0, 1]),
-        ({"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, None),  # one process a device: its own
+        (
+            {"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"},
+            None,
+        ),  # one process a device: its own
         ({"SLURM_STEP_TASKS_PER_NODE": "2(x3),1", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
-        ({"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "GPU-7"}, [0]),  # bound by Slurm: the only one it sees
+        (
+            {"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "GPU-7"},
+            [0],
+        ),  # bound by Slurm: the only one it sees
         ({"OMPI_COMM_WORLD_LOCAL_SIZE": "1", "CUDA_VISIBLE_DEVICES": "0,1"}, [0, 1]),
         ({"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
         ({"SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, [0]),  # no accelerators
     ],
 )
-def test_a_process_that_is_alone_on_its_node_uses_all_of_it(environment: dict[str, str], devices: list[int] | None) -> None:
+def test_a_process_that_is_alone_on_its_node_uses_all_of_it(
+    environment: dict[str, str], devices: list[int] | None
+) -> None:
     assert processes._own_accelerators(environment) == devices

@@ -33,7 +33,11 @@ thread.join()
 
 def share_cleared(argument: str) -> float:
     """Bytes that the system cleared for arrays of 64 MiB, as a share of their size."""
-    return float(subprocess.run([sys.executable, "-c", SCRIPT, argument], check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, argument], check=True, capture_output=True, text=True
+        ).stdout
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the C library of Linux")

@@ -25,7 +25,9 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "loss=0.125" in stream.getvalue()
 
 
-def test_elsewhere_lines_come_rarely_and_tell_rate_and_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_lines_come_rarely_and_tell_rate_and_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
@@ -71,6 +73,9 @@ def test_what_breaks_off_says_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert "row 1/5" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "60.0 s")])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "60.0 s")],
+)
 def test_durations_are_words(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected

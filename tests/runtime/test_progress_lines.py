@@ -1,4 +1,6 @@
-"""Lines of progress against a clock that is moved by hand: when they come, what rate and rest they give, what is silent."""
+"""Lines of progress against a clock that is moved by hand: when they come, what rate and rest they
+give, what is silent.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def test_a_bar_shows_what_was_done_before_and_its_unit() -> None:
     assert "row" in last
 
 
-def test_the_stream_is_standard_error_unless_another_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_stream_is_standard_error_unless_another_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     lines = progress("t", 2)
     lines.advance(2)
     lines.close()
@@ -123,7 +127,9 @@ def test_a_total_that_is_given_stands_for_the_length(capsys: pytest.CaptureFixtu
     assert "row 0/0" in capsys.readouterr().err
 
 
-def test_only_process_0_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_process_0_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     say("first")
     monkeypatch.setattr(module.processes, "is_primary", lambda: False)
     say("second")
@@ -132,8 +138,12 @@ def test_only_process_0_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert capsys.readouterr() == ("first\n", "")
 
 
-@pytest.mark.parametrize("call", [lambda s: s.advance(3), lambda s: s.show(loss=1.0), lambda s: s.close()])
-def test_silence_is_silent(call: Callable[[Silence], None], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "call", [lambda s: s.advance(3), lambda s: s.show(loss=1.0), lambda s: s.close()]
+)
+def test_silence_is_silent(
+    call: Callable[[Silence], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     call(Silence())
     assert capsys.readouterr() == ("", "")
 

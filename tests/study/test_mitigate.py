@@ -1,4 +1,6 @@
-"""A whole study with mitigations at a tiny size: what is made, on whom, in which order, and again after it was lost."""
+"""A whole study with mitigations at a tiny size: what is made, on whom, in which order, and again
+after it was lost.
+"""
 
 import importlib
 import json
@@ -33,15 +35,26 @@ def tiny() -> ConfigDict:
     """The quickstart's radiographs at 32 px, with two mitigations, one of them with two weights."""
     config = importlib.import_module("configs.quickstart_xray").get_config()
     config.phantom.update(patients=70, size=32, workers=1)
-    config.cohort.update(image_size=32, tasks=("cardiomegaly", "pleural_effusion"), attributes=("sex",))
+    config.cohort.update(
+        image_size=32, tasks=("cardiomegaly", "pleural_effusion"), attributes=("sex",)
+    )
     for name in ("pix2pix", "irsde"):
         del config.reconstructors[name]
     config.reconstructors.unet.update(width=8, depth=1)
     config.diagnosers.findings.update(width=8)
     for block in (config.reconstructors.unet, config.diagnosers.findings):
         block.train = few()
-    config.mitigations.eodd = ConfigDict({"kind": "equalised_odds", "weights": (0.1, 3.0), "psnr_tolerance": 99.0, "task_tolerance": 1.0})
-    config.mitigations.reweighting = ConfigDict({"kind": "reweighting", "outcome": "cardiomegaly", "fraction": 0.5})
+    config.mitigations.eodd = ConfigDict(
+        {
+            "kind": "equalised_odds",
+            "weights": (0.1, 3.0),
+            "psnr_tolerance": 99.0,
+            "task_tolerance": 1.0,
+        }
+    )
+    config.mitigations.reweighting = ConfigDict(
+        {"kind": "reweighting", "outcome": "cardiomegaly", "fraction": 0.5}
+    )
     for block in config.mitigations.values():
         block.train = few()
     config.tandem.batch_size = 16
@@ -75,7 +88,10 @@ def test_every_mitigation_is_trained_predicted_and_assessed(done):
         assert choices["objective.options.weight"] == float(weight)
         assert choices["choices.mitigation"]["weight"] == float(weight)
         assert choices["initial"]
-    plain, mitigated = (load_variables(workdir / p / "final")[0] for p in ("reconstructors/unet/10000", "mitigated/eodd@3/unet/10000"))
+    plain, mitigated = (
+        load_variables(workdir / p / "final")[0]
+        for p in ("reconstructors/unet/10000", "mitigated/eodd@3/unet/10000")
+    )
     kernels = [v["params"]["unet"]["down0"]["conv1"]["kernel"] for v in (plain, mitigated)]
     assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.02
     comparison = pd.read_csv(workdir / "results" / "mitigation.csv", keep_default_na=False)
@@ -83,7 +99,9 @@ def test_every_mitigation_is_trained_predicted_and_assessed(done):
     assert set(comparison["mitigation"]) == {"eodd", "reweighting"}
     assert set(comparison["version"]) == {"unmitigated", "mitigated", "change"}
     assert {"psnr", "auroc", "eodd"} <= set(comparison["metric"])
-    sampling = json.loads((workdir / "mitigated" / "reweighting" / "unet" / "10000" / "sampling.json").read_text())
+    sampling = json.loads(
+        (workdir / "mitigated" / "reweighting" / "unet" / "10000" / "sampling.json").read_text()
+    )
     assert 1 < sampling["effective_rows"] <= sampling["rows"]
     assert {cell["cardiomegaly"] for cell in sampling["cells"]} >= {"absent", "present"}
 
@@ -91,15 +109,22 @@ def test_every_mitigation_is_trained_predicted_and_assessed(done):
 @pytest.mark.slow
 def test_the_chosen_weight_is_that_of_the_smallest_validation_gap(done):
     _, workdir = done
-    chosen = json.loads((workdir / "mitigated" / "eodd" / "unet" / "10000" / "chosen.json").read_text())
+    chosen = json.loads(
+        (workdir / "mitigated" / "eodd" / "unet" / "10000" / "chosen.json").read_text()
+    )
     gaps = {c["mitigation"]: c["gap"] for c in chosen["candidates"] if c["mitigation"] != "none"}
     assert set(gaps) == {"eodd@0.1", "eodd@3"}
     assert gaps[chosen["chosen"]] == min(gaps.values())
     sweep = pd.read_csv(workdir / "results" / "mitigation_sweep.csv", keep_default_na=False)
     assert set(sweep["part"]) == {"val", "test"}
     assert sorted(set(sweep["weight"])) == [0.0, 0.1, 3.0]
-    ours, theirs = (read_predictions(workdir / "predictions" / f"unet__10000__{m}.parquet")[0] for m in ("eodd", chosen["chosen"]))
-    pd.testing.assert_frame_equal(ours.drop(columns="mitigation"), theirs.drop(columns="mitigation"))
+    ours, theirs = (
+        read_predictions(workdir / "predictions" / f"unet__10000__{m}.parquet")[0]
+        for m in ("eodd", chosen["chosen"])
+    )
+    pd.testing.assert_frame_equal(
+        ours.drop(columns="mitigation"), theirs.drop(columns="mitigation")
+    )
 
 
 @pytest.mark.slow
@@ -124,9 +149,21 @@ def test_a_lost_fine_tuning_comes_back_the_same(done, capsys):
     shutil.rmtree(folder)
     (workdir / "pieces" / "mitigate_unet_with_eodd@3_at_10000.json").unlink()
     study.run(config, workdir)
-    left = ("mitigate unet with eodd@3 at 10000", "predict unet with eodd@3 at 10000", "choose unet with eodd at 10000", "assess", "report")
+    left = (
+        "mitigate unet with eodd@3 at 10000",
+        "predict unet with eodd@3 at 10000",
+        "choose unet with eodd at 10000",
+        "assess",
+        "report",
+    )
     assert f"left: {', '.join(left)}\n" in capsys.readouterr().out
-    for a, b in zip(*(v["params"]["unet"]["head"].values() for v in (before, load_variables(folder / "final")[0])), strict=True):
+    for a, b in zip(
+        *(
+            v["params"]["unet"]["head"].values()
+            for v in (before, load_variables(folder / "final")[0])
+        ),
+        strict=True,
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -137,15 +174,31 @@ def test_pieces_depend_on_what_they_are_made_from(tmp_path):
         return {piece.name: piece.digest for piece in study.plan(Workspace(config, tmp_path))}
 
     def changed(change) -> set[str]:
-        return {name for name, value in digests(change).items() if value != digests(lambda c: None)[name]}
+        return {
+            name
+            for name, value in digests(change).items()
+            if value != digests(lambda c: None)[name]
+        }
 
     names = list(digests(lambda c: None))
-    assert names.index("mitigate unet with eodd@3 at 10000") < names.index("predict unet with eodd@3 at 10000")
-    assert names.index("choose unet with eodd at 10000") < names.index("mitigate unet with reweighting at 10000") < names.index("assess")
+    assert names.index("mitigate unet with eodd@3 at 10000") < names.index(
+        "predict unet with eodd@3 at 10000"
+    )
+    assert (
+        names.index("choose unet with eodd at 10000")
+        < names.index("mitigate unet with reweighting at 10000")
+        < names.index("assess")
+    )
     last, eodd = {"assess", "report"}, {n for n in names if " eodd" in n}
-    assert changed(lambda c: c.mitigations.eodd.update(psnr_tolerance=0.5)) == {"choose unet with eodd at 10000", *last}
+    assert changed(lambda c: c.mitigations.eodd.update(psnr_tolerance=0.5)) == {
+        "choose unet with eodd at 10000",
+        *last,
+    }
     assert changed(lambda c: c.mitigations.eodd.train.update(steps=9)) == eodd | last
-    assert changed(lambda c: c.mitigations.reweighting.update(fraction=0.7)) == {n for n in names if "reweighting" in n} | last
+    assert (
+        changed(lambda c: c.mitigations.reweighting.update(fraction=0.7))
+        == {n for n in names if "reweighting" in n} | last
+    )
     assert changed(lambda c: c.diagnosers.findings.update(width=9)) >= eodd
 
 
@@ -153,7 +206,11 @@ def test_pieces_depend_on_what_they_are_made_from(tmp_path):
     ("field", "value", "message"),
     [
         ("mitigations.eodd.kind", "eod", "unknown mitigation 'eod'"),
-        ("mitigations.eodd.weights", (1.0, -1.0), r"config.mitigations.eodd: .*weight must be a positive number"),
+        (
+            "mitigations.eodd.weights",
+            (1.0, -1.0),
+            r"config.mitigations.eodd: .*weight must be a positive number",
+        ),
         ("mitigations.reweighting.fraction", 0.0, "config.mitigations.reweighting: fraction"),
         ("mitigations.eodd.psnr_tolerance", -1.0, "psnr_tolerance"),
         ("mitigations.eodd.train.schedule", "step", "config.mitigations.eodd.train: schedule"),
@@ -169,7 +226,9 @@ def test_a_refused_field_is_named(field, value, message):
 def test_a_reconstructor_or_level_that_is_not_studied_is_named():
     config = tiny().unlock()
     config.mitigations.eodd.reconstructors = ("identity",)
-    with pytest.raises(ValueError, match=r"\['identity'\] is not among the trained reconstructors \('unet',\)"):
+    with pytest.raises(
+        ValueError, match=r"\['identity'\] is not among the trained reconstructors \('unet',\)"
+    ):
         settings.mitigation_plan(config, "eodd")
     config.mitigations["a@b"] = config.mitigations.reweighting
     with pytest.raises(ValueError, match="'a@b' must be a word"):

@@ -1,4 +1,6 @@
-"""What a study hands to the example panels: Grad-CAM maps of its classifiers, its images at every level."""
+"""What a study hands to the example panels: Grad-CAM maps of its classifiers, its images at every
+level.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,16 @@ def test_every_level_has_the_noise_of_the_predictions():
     config.degradation = {"kind": "xray_low_dose", "levels": (1e5, 1e4, 3e3), "headline_level": 1e4}
     image = np.random.default_rng(0).uniform(size=(2, 16, 16, 1)).astype(np.float32)
     batch = {"image": image, "example_id": np.array([[1, 2], [3, 4]], np.uint32)}
-    ladder = panels.degraded_ladder(types.SimpleNamespace(config=config, spec=fake.xray_spec(1)), batch)
+    ladder = panels.degraded_ladder(
+        types.SimpleNamespace(config=config, spec=fake.xray_spec(1)), batch
+    )
     assert list(ladder) == [1e5, 1e4, 3e3]
     degradation = Degradation("xray_low_dose", size=16)
     key = jax.random.fold_in(jax.random.key(3), DEGRADE)
     single = degradation(degradation.operator(1e4), image, batch["example_id"], key)
-    np.testing.assert_allclose(ladder[1e4], single[..., 0], atol=1e-5)  # one program or two: rounding
+    np.testing.assert_allclose(
+        ladder[1e4], single[..., 0], atol=1e-5
+    )  # one program or two: rounding
 
 
 @pytest.mark.parametrize(

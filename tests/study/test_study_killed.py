@@ -1,4 +1,6 @@
-"""A study killed with SIGKILL while it predicts and while it reports ends as one that was left alone."""
+"""A study killed with SIGKILL while it predicts and while it reports ends as one that was left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ def killed(workdir: Path, place: str) -> None:
     """Runs the study until it is about to put the n-th file whose path holds a word in its place."""
     environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(workdir), place], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, str(workdir), place],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
@@ -55,10 +61,14 @@ def test_a_study_killed_while_it_predicts_and_reports_ends_in_the_same_results(t
     assert not (workdir / "report" / "index.html").exists()
     page = study.run(config, workdir)
     assert "left: report\n" in capsys.readouterr().out
-    results = [(workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")]
+    results = [
+        (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
+    ]
     figures = {path.name for path in (workdir / "report" / "figures").iterdir()}
     for name in ("pieces", "predictions", "results", "report"):
         shutil.rmtree(workdir / name)
     assert study.run(config, workdir) == page
-    assert [(workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")] == results
+    assert [
+        (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
+    ] == results
     assert {path.name for path in (workdir / "report" / "figures").iterdir()} == figures

@@ -24,7 +24,9 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_study_that_one_makes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_processes_make_the_study_that_one_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     told = run_processes([*COMMAND, f"--workdir={two}"], devices=2)
     assert [process.code for process in told] == [0, 0], told[0].err[-2000:] + told[1].err[-2000:]
@@ -40,21 +42,31 @@ def test_two_processes_make_the_study_that_one_makes(tmp_path: Path, capsys: pyt
     assert "left: nothing" in capsys.readouterr().out
     study.run(config, one, only="predict")
     for name in ("identity__8", "unet__8"):
-        (shared, spec), (alone, _) = (read_predictions(folder / "predictions" / f"{name}.parquet") for folder in (two, one))
+        (shared, spec), (alone, _) = (
+            read_predictions(folder / "predictions" / f"{name}.parquet") for folder in (two, one)
+        )
         assert list(shared.columns) == list(alone.columns)
         assert len(shared) == len(Workspace(config, one).evaluated_rows())
         for column in alone:
             if alone[column].dtype.kind == "f" and not column.endswith(("__label", "_pixels")):
-                np.testing.assert_allclose(shared[column], alone[column], rtol=1e-5, atol=1e-5, err_msg=column)
+                np.testing.assert_allclose(
+                    shared[column], alone[column], rtol=1e-5, atol=1e-5, err_msg=column
+                )
             else:
                 np.testing.assert_array_equal(shared[column], alone[column], err_msg=column)
         assert [task.name for task in spec.tasks] == ["tumor"]
-    assert {piece.record(two).stem for piece in plan(Workspace(config, two))} == {path.stem for path in (two / "pieces").iterdir()}
+    assert {piece.record(two).stem for piece in plan(Workspace(config, two))} == {
+        path.stem for path in (two / "pieces").iterdir()
+    }
     assert {name for name in files(two) if ".partial" in name or ".tmp" in name} == set()
 
 
 def test_what_is_refused_is_said_once(tmp_path: Path) -> None:
-    told = run_processes([*COMMAND, f"--workdir={tmp_path}", "--config.reconstructors.unet.kind=vnet"])
+    told = run_processes(
+        [*COMMAND, f"--workdir={tmp_path}", "--config.reconstructors.unet.kind=vnet"]
+    )
     assert [process.code for process in told] == [2, 2]
-    assert told[0].err.startswith("fairrecon study: config.reconstructors.unet: unknown reconstructor 'vnet'")
+    assert told[0].err.startswith(
+        "fairrecon study: config.reconstructors.unet: unknown reconstructor 'vnet'"
+    )
     assert told[1].err == ""

@@ -27,7 +27,10 @@ def test_it_has_the_other_blocks_fields_with_its_own_in_their_place():
     fast, source = (settings.reconstructor(config, name) for name in ("fast", "irsde"))
     assert fast.network == source.network
     assert (fast.preset, fast.samples, source.preset, source.samples) == ("ode2_5", 2, "ode2_10", 1)
-    assert (settings.weights_of(config, "fast"), settings.weights_of(config, "irsde")) == ("irsde", "irsde")
+    assert (settings.weights_of(config, "fast"), settings.weights_of(config, "irsde")) == (
+        "irsde",
+        "irsde",
+    )
 
 
 def test_it_is_not_trained_and_comes_after_the_one_that_is(tmp_path):
@@ -44,7 +47,13 @@ def test_its_digest_follows_the_training_it_depends_on(tmp_path):
     other.reconstructors.irsde.train.steps = 7
     after = digests(other)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"train irsde at 8", "predict irsde at 8", "predict fast at 8", "assess", "report"}
+    assert changed == {
+        "train irsde at 8",
+        "predict irsde at 8",
+        "predict fast at 8",
+        "assess",
+        "report",
+    }
     assert digests(configuration(samples=2))["predict irsde at 8"] == before["predict irsde at 8"]
 
 
@@ -54,7 +63,9 @@ def test_the_weights_are_read_from_the_other_blocks_folder(tmp_path):
     workspace = Workspace(config, tmp_path)
     workspace.__dict__["spec"] = None
     model = settings.reconstructor(config, "irsde")
-    made = jax.device_get(model.init(jax.random.key(0), {"image": np.zeros((1, 64, 64, 1), np.float32)}))
+    made = jax.device_get(
+        model.init(jax.random.key(0), {"image": np.zeros((1, 64, 64, 1), np.float32)})
+    )
     save_variables(workspace.folder("irsde", 8.0) / "final", made, {})
     found = workspace.shared("fast", 8.0)["reconstructor"]["params"]
     jax.tree.map(np.testing.assert_array_equal, found, made["params"])

@@ -20,7 +20,9 @@ def one(table, **wanted):
 
 def evaluated(table, task="edema", level=1e4):
     return table[(table["split"] == "test") & (table["level"] == level)].assign(
-        y=lambda t: t[f"{task}__label"], o=lambda t: t[f"{task}__original"], r=lambda t: t[f"{task}__reconstructed"]
+        y=lambda t: t[f"{task}__label"],
+        o=lambda t: t[f"{task}__original"],
+        r=lambda t: t[f"{task}__reconstructed"],
     )
 
 

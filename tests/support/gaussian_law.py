@@ -1,6 +1,8 @@
-"""The exact law of a sample where the originals are Gaussian: every step of a sampler is then an affine map.
+"""The exact law of a sample where the originals are Gaussian: every step of a sampler is then an
+affine map.
 
-Originals are N(mu + OFFSET, sd^2) per pixel and mu = 0. The best noise estimate follows from E[x_0 | x_t], which is affine in x_t.
+Originals are N(mu + OFFSET, sd^2) per pixel and mu = 0. The best noise estimate follows from E[x_0
+| x_t], which is affine in x_t.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ def posterior_line(a: float, sg: float, sd: float = SD) -> tuple[float, float]:
 
 
 def propagate(sde: SDE, table: np.ndarray, sd: float = SD) -> tuple[float, float, np.ndarray]:
-    """(mean, deviation) of the sample from x_T ~ N(0, lam^2), and (slope, intercept) of the sample as a function of x_T without noise.
+    """(mean, deviation) of the sample from x_T ~ N(0, lam^2), and (slope, intercept) of the sample
+    as a function of x_T without noise.
 
-    The state is (x, X_prev): a step of second order looks back at the clean estimate of the step before.
+    The state is (x, X_prev): a step of second order looks back at the clean estimate of the step
+    before.
     """
     mean, covariance = np.zeros(2), np.diag([sde.lam**2, 0.0])
     line, before = np.array([1.0, 0.0]), np.zeros(2)
@@ -43,7 +47,9 @@ def wasserstein(sde: SDE, sampler: Sampler, sd: float = SD) -> float:
 
 
 def pathwise(sde: SDE, sampler: Sampler, sd: float = SD) -> float:
-    """The root mean square over x_T ~ N(0, lam^2) of the difference to the exact solution of the probability flow."""
+    """The root mean square over x_T ~ N(0, lam^2) of the difference to the exact solution of the
+    probability flow.
+    """
     a, sg = sde.a[-1], sde.sg[-1]
     slope = sd / np.hypot(a * sd, sg)
     exact = np.array([slope, OFFSET - slope * a * OFFSET])

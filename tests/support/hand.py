@@ -1,4 +1,6 @@
-"""Tables whose every rate is chosen: 60 patients per sex and label, one image each, scores 0.2 or 0.8, decided at 0.5."""
+"""Tables whose every rate is chosen: 60 patients per sex and label, one image each, scores 0.2 or
+0.8, decided at 0.5.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 SIZE = 60
 CELLS = (("Female", 0), ("Female", 1), ("Male", 0), ("Male", 1))
 Pairs = tuple[tuple[int, int], ...]
-"""Positive decisions (before, after) of women without, women with, men without and men with the finding."""
+"""Positive decisions (before, after) of women without, women with, men without and men with the
+finding.
+"""
 
 SCENARIOS: dict[str, Pairs] = {
     "widened": ((6, 6), (54, 30), (6, 6), (54, 54)),
@@ -29,10 +33,19 @@ KNOWN = {"few": (0, SIZE, SIZE, 5)}
 """How many labels of each cell are known; all where not named."""
 
 
-def spec(names: Sequence[str], groups: tuple[str, ...] = ("Female", "Male"), modality: str = "xray") -> CohortSpec:
+def spec(
+    names: Sequence[str], groups: tuple[str, ...] = ("Female", "Male"), modality: str = "xray"
+) -> CohortSpec:
     """A cohort with those tasks and the attribute sex."""
     tasks = tuple(Task(name, "classification") for name in names)
-    return CohortSpec("hand", "Hand", modality, tasks, (Attribute("sex", groups),), DegradationSpec("xray_low_dose", (1e4,), 1e4))
+    return CohortSpec(
+        "hand",
+        "Hand",
+        modality,
+        tasks,
+        (Attribute("sex", groups),),
+        DegradationSpec("xray_low_dose", (1e4,), 1e4),
+    )
 
 
 def table(names: Sequence[str], scenarios: Mapping[str, Pairs] = SCENARIOS) -> pd.DataFrame:
@@ -40,7 +53,14 @@ def table(names: Sequence[str], scenarios: Mapping[str, Pairs] = SCENARIOS) -> p
     place = np.repeat(np.arange(4), SIZE)
     number = np.tile(np.arange(SIZE), 4)
     people = [f"p{i:03d}" for i in range(len(place))]
-    frame = pd.DataFrame({"example_id": people, "patient_id": people, "split": "test", "sex": [CELLS[c][0] for c in place]})
+    frame = pd.DataFrame(
+        {
+            "example_id": people,
+            "patient_id": people,
+            "split": "test",
+            "sex": [CELLS[c][0] for c in place],
+        }
+    )
     frame = frame.assign(level=1e4, reconstructor="unet", mitigation="none", seed=0, cohort="hand")
     for name in names:
         known = np.array(KNOWN.get(name, (SIZE,) * 4))[place]
@@ -52,7 +72,13 @@ def table(names: Sequence[str], scenarios: Mapping[str, Pairs] = SCENARIOS) -> p
 
 def options(**changes) -> AssessOptions:
     """Few draws, decisions at 0.5."""
-    quick = {"replicates": 20, "flips": 199, "null_draws": 10, "threshold_rule": "fixed", "threshold_value": 0.5}
+    quick = {
+        "replicates": 20,
+        "flips": 199,
+        "null_draws": 10,
+        "threshold_rule": "fixed",
+        "threshold_value": 0.5,
+    }
     return AssessOptions(**{**quick, **changes})
 
 

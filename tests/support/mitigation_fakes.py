@@ -20,7 +20,11 @@ SPEC = CohortSpec(
     "small",
     "Small",
     "xray",
-    (Task("tumour", "segmentation"), Task("oedema", "classification"), Task("effusion", "classification")),
+    (
+        Task("tumour", "segmentation"),
+        Task("oedema", "classification"),
+        Task("effusion", "classification"),
+    ),
     (Attribute("sex", ("Female", "Male")), Attribute("race", ("a", "b", "c"))),
     DegradationSpec("xray_low_dose", (1e4,), 1e4),
 )
@@ -37,7 +41,10 @@ class Bright:
         return jnp.stack([part.mean((1, 2, 3)) for part in jnp.split(image, 2, axis=2)], 1)
 
     def predict(self, variables: Any, image: Any) -> Any:
-        return jax.nn.sigmoid(variables["params"]["gain"] * (self.features(variables, image)[:, : len(self.tasks)] - 0.5))
+        return jax.nn.sigmoid(
+            variables["params"]["gain"]
+            * (self.features(variables, image)[:, : len(self.tasks)] - 0.5)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +75,17 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Ghost:
-    """A tiny generative reconstructor: clean = scale * degraded + shift + keyed noise, and a critic whose phase has no clean estimate."""
+    """A tiny generative reconstructor: clean = scale * degraded + shift + keyed noise, and a critic
+    whose phase has no clean estimate.
+    """
 
     name: str = "ghost"
 
     def init(self, key: Any, whole: Any) -> Any:
-        params = {"net": {"scale": jnp.float32(0.9), "shift": jnp.zeros(())}, "critic": {"level": jnp.ones(())}}
+        params = {
+            "net": {"scale": jnp.float32(0.9), "shift": jnp.zeros(())},
+            "critic": {"level": jnp.ones(())},
+        }
         return {"params": params, "batch_stats": {}}
 
     def clean(self, variables: Any, whole: Any, key: Any) -> Any:
@@ -106,16 +118,26 @@ def dim(whole: Any, key: Any) -> Any:
 def context(*diagnosers: str) -> MitigationContext:
     """The cohort with the named diagnosers ("bright", "outline")."""
     made = {"bright": Bright(), "outline": Outline()}
-    return MitigationContext(SPEC, tuple(FrozenDiagnoser(made[name], {"params": {"gain": jnp.float32(8.0)}, "batch_stats": {}}) for name in diagnosers))
+    return MitigationContext(
+        SPEC,
+        tuple(
+            FrozenDiagnoser(made[name], {"params": {"gain": jnp.float32(8.0)}, "batch_stats": {}})
+            for name in diagnosers
+        ),
+    )
 
 
 def batch(size: int = 16, seed: int = 0) -> dict[str, np.ndarray]:
-    """Images in which positives are bright, those of women less so; some labels and groups are unknown."""
+    """Images in which positives are bright, those of women less so; some labels and groups are
+    unknown.
+    """
     r = np.random.default_rng(seed)
     labels = (np.arange(size)[:, None] // np.array([1, 2]) % 2).astype(np.float32)
     attributes = np.stack([np.arange(size) // 4 % 2, np.arange(size) % 3], 1).astype(np.int32)
     effect = 0.2 * (2 * labels - 1) * np.where(attributes[:, :1] == 0, 0.3, 1.0)
-    image = 0.5 + np.repeat(effect, 4, 1)[:, None, :, None] + 0.03 * r.standard_normal((size, 8, 8, 1))
+    image = (
+        0.5 + np.repeat(effect, 4, 1)[:, None, :, None] + 0.03 * r.standard_normal((size, 8, 8, 1))
+    )
     mask = np.zeros((size, 8, 8, 1), np.float32)
     mask[::2, 2:6, 2:6] = 1
     labels[-1, 0], attributes[-2, 1] = np.nan, -1
@@ -131,7 +153,9 @@ def batch(size: int = 16, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def on_devices(function: Any, devices: int) -> Any:
-    """Compiles `function(shared, batch) -> reduced values` over the parts of a batch, as the training step is."""
+    """Compiles `function(shared, batch) -> reduced values` over the parts of a batch, as the
+    training step is.
+    """
     mapped = jax.jit(jax.vmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None))
     return lambda shared, whole: mapped(shared, shard(whole, devices))
 
@@ -149,7 +173,9 @@ def gradient_of(objective: Any) -> Any:
     """`(state, batch, clean) -> d value / d clean` on one device, and the value itself."""
 
     def run(clean: Any, state: Any, whole: Any) -> Any:
-        one = jax.vmap(lambda part: objective(part["clean"], part, state, jax.random.key(0))[0], axis_name=AXIS)
+        one = jax.vmap(
+            lambda part: objective(part["clean"], part, state, jax.random.key(0))[0], axis_name=AXIS
+        )
         return one({name: jnp.asarray(v)[None] for name, v in {**whole, "clean": clean}.items()})[0]
 
     return jax.jit(jax.grad(run)), jax.jit(run)

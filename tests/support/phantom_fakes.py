@@ -1,4 +1,6 @@
-"""Helpers of the phantom tests: patients and studies made to order, digests of trees, options of the shared trees."""
+"""Helpers of the phantom tests: patients and studies made to order, digests of trees, options of
+the shared trees.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,27 @@ from fairrecon_jax.phantoms.population import Person, Study, draw_person, true_l
 
 def digests(root: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by relative path."""
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }
 
 
-def study_of(person: Person, drawn: tuple[str, ...] = (), projection: str = "PA", number: int = 1) -> Study:
+def study_of(
+    person: Person, drawn: tuple[str, ...] = (), projection: str = "PA", number: int = 1
+) -> Study:
     """A study with exactly these findings."""
     labels = true_labels(drawn, hierarchy=False)
-    return Study(number, person.age, projection, False, drawn, labels, {f: float(v) for f, v in labels.items()})
+    return Study(
+        number,
+        person.age,
+        projection,
+        False,
+        drawn,
+        labels,
+        {f: float(v) for f, v in labels.items()},
+    )
 
 
 def person_of(number: int = 1, **changes) -> Person:
@@ -38,4 +54,12 @@ XRAY = PhantomOptions(
     blank_rate=0.3,
     prevalence={f: 0.2 for f in FINDINGS},
 )
-BRAIN = PhantomOptions(patients=4, seed=5, size=40, slices=16, follow_up_share=0.6, release="v5", missing_demographics=0.2)
+BRAIN = PhantomOptions(
+    patients=4,
+    seed=5,
+    size=40,
+    slices=16,
+    follow_up_share=0.6,
+    release="v5",
+    missing_demographics=0.2,
+)

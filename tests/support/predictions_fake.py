@@ -1,4 +1,6 @@
-"""Made-up predictions with known harm: one X-ray-like cohort with image units, one brain-like cohort with patient units."""
+"""Made-up predictions with known harm: one X-ray-like cohort with image units, one brain-like
+cohort with patient units.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ BRAIN = CohortSpec(
     "brain",
     "Brain",
     "mri",
-    (Task("grade", "classification", "median"), Task("type", "classification", "median"), Task("tumour", "segmentation", "mean")),
+    (
+        Task("grade", "classification", "median"),
+        Task("type", "classification", "median"),
+        Task("tumour", "segmentation", "mean"),
+    ),
     (SEX, AGE),
     DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
 )
@@ -34,22 +40,38 @@ def people(patients: int, images: int, seed: int, unknown: float = 0.02) -> pd.D
     sex = r.choice(["Female", "Male"], patients).astype(object)
     sex[r.random(patients) < unknown] = None
     split = np.where(np.arange(patients) < patients // 3, "val", "test")
-    frame = pd.DataFrame({"example_id": [f"p{p:05d}/{i}" for i, p in enumerate(patient)], "patient_id": [f"p{p:05d}" for p in patient]})
+    frame = pd.DataFrame(
+        {
+            "example_id": [f"p{p:05d}/{i}" for i, p in enumerate(patient)],
+            "patient_id": [f"p{p:05d}" for p in patient],
+        }
+    )
     frame["split"] = split[patient]
     frame["sex"] = sex[patient]
     frame["age_group"] = np.where(r.random(patients) < 0.5, "young", "old")[patient]
     return frame
 
 
-def xray(patients: int = 450, images: int = 1, harm: float = 0.0, loss: float = 0.0, seed: int = 0, cells=None) -> pd.DataFrame:
-    """Predictions of two findings; `harm` lowers the reconstructed scores of women's positives only, `loss` those of all positives."""
+def xray(
+    patients: int = 450,
+    images: int = 1,
+    harm: float = 0.0,
+    loss: float = 0.0,
+    seed: int = 0,
+    cells=None,
+) -> pd.DataFrame:
+    """Predictions of two findings; `harm` lowers the reconstructed scores of women's positives
+    only, `loss` those of all positives.
+    """
     base = people(patients, images, seed)
     r = np.random.default_rng(seed + 1)
     parts = []
     truth = {t.name: (r.random(len(base)) < 0.4).astype(float) for t in XRAY.tasks}
     skill = {t: 1.5 * y + r.normal(0, 1, len(base)) for t, y in truth.items()}
     for level, reconstructor in cells or [(1e5, "unet"), (1e4, "unet")]:
-        frame = base.assign(level=level, reconstructor=reconstructor, mitigation="none", seed=0, cohort="chest")
+        frame = base.assign(
+            level=level, reconstructor=reconstructor, mitigation="none", seed=0, cohort="chest"
+        )
         for name, y in truth.items():
             moved = 0.9 * skill[name] + 0.075 * y + r.normal(0, 0.3, len(base))
             moved = moved - loss * y - harm * y * (base["sex"] == "Female").to_numpy()
@@ -72,7 +94,9 @@ def brain(patients: int = 450, slices: int = 3, harm: float = 0.0, seed: int = 0
     dice = np.clip(0.8 + r.normal(0, 0.05, patients)[patient] + r.normal(0, 0.05, len(base)), 0, 1)
     parts = []
     for level in (4.0, 8.0):
-        frame = base.assign(level=level, reconstructor="unet", mitigation="none", seed=0, cohort="brain")
+        frame = base.assign(
+            level=level, reconstructor="unet", mitigation="none", seed=0, cohort="brain"
+        )
         frame["grade__label"] = grade
         frame["grade__original"] = 1 / (1 + np.exp(-skill))
         frame["grade__reconstructed"] = 1 / (1 + np.exp(-skill - r.normal(0, 0.2, len(base))))
@@ -81,7 +105,9 @@ def brain(patients: int = 450, slices: int = 3, harm: float = 0.0, seed: int = 0
         frame["tumour__label"] = pixels
         frame["tumour__original"] = np.where(pixels > 0, dice, np.nan)
         lower = harm * (base["sex"] == "Female").to_numpy() * (level / 8)
-        frame["tumour__reconstructed"] = np.where(pixels > 0, np.clip(dice - 0.02 - lower + r.normal(0, 0.02, len(base)), 0, 1), np.nan)
+        frame["tumour__reconstructed"] = np.where(
+            pixels > 0, np.clip(dice - 0.02 - lower + r.normal(0, 0.02, len(base)), 0, 1), np.nan
+        )
         frame["psnr"], frame["ssim"], frame["nrmse"] = 30 + r.normal(0, 1, len(base)), 0.9, 0.1
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)

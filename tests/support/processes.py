@@ -21,8 +21,12 @@ class Told(NamedTuple):
     err: str
 
 
-def run_processes(arguments: Sequence[str], count: int = 2, devices: int = 1, path: Sequence[Path] = ()) -> list[Told]:
-    """Runs `python *arguments` in `count` processes with `devices` CPU devices each and waits for all."""
+def run_processes(
+    arguments: Sequence[str], count: int = 2, devices: int = 1, path: Sequence[Path] = ()
+) -> list[Told]:
+    """Runs `python *arguments` in `count` processes with `devices` CPU devices each and waits for
+    all.
+    """
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         address = f"localhost:{listener.getsockname()[1]}"

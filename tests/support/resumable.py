@@ -42,8 +42,19 @@ class SlowCohort(FakeCohort):
 
 def run(workdir: Any, pause: float = 0.0, checkpoint_every: int = 5) -> Any:
     """The run, always the same."""
-    cohort, config = SlowCohort(23, pause=pause), dataclasses.replace(CONFIG, checkpoint_every=checkpoint_every)
-    return fit(FakeGan(), (cohort, np.arange(18)), (cohort, np.arange(18, 23)), config, workdir, prepare=degrade, devices=1)
+    cohort, config = (
+        SlowCohort(23, pause=pause),
+        dataclasses.replace(CONFIG, checkpoint_every=checkpoint_every),
+    )
+    return fit(
+        FakeGan(),
+        (cohort, np.arange(18)),
+        (cohort, np.arange(18, 23)),
+        config,
+        workdir,
+        prepare=degrade,
+        devices=1,
+    )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,13 @@ def get_config() -> ConfigDict:
     c.splits.fractions = (0.4, 0.3, 0.3)
     c.degradation.update(kind="mri_radial", levels=(8.0,), headline_level=8.0)
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 4, "depth": 1})
-    c.reconstructors.unet.train = training(steps=2, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max")
+    c.reconstructors.unet.train = training(
+        steps=2, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
+    )
     c.diagnosers.tumor = ConfigDict({"kind": "segmenter", "width": 4, "depth": 1})
-    c.diagnosers.tumor.train = training(steps=2, batch_size=8, learning_rate=1e-2, selection="dice", mode="max")
+    c.diagnosers.tumor.train = training(
+        steps=2, batch_size=8, learning_rate=1e-2, selection="dice", mode="max"
+    )
     c.tandem.batch_size = 16
     c.assess.update(replicates=20, flips=19, null_draws=10)
     c.report.examples = 1

@@ -1,4 +1,6 @@
-"""Small PyTorch networks with the key names under which weights are published; references for parity."""
+"""Small PyTorch networks with the key names under which weights are published; references for
+parity.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class DoubleConv(nn.Module):
 
 
 class DoubleConvUNet(nn.Module):
-    """Keys inc.double_conv.0, down1.maxpool_conv.1.double_conv.0, up1.up, up1.conv.double_conv.0, outc.conv; joins (skip, upsampled)."""
+    """Keys inc.double_conv.0, down1.maxpool_conv.1.double_conv.0, up1.up, up1.conv.double_conv.0,
+    outc.conv; joins (skip, upsampled).
+    """
 
     def __init__(self, width: int, depth: int, norm: bool = True) -> None:
         super().__init__()
@@ -73,7 +77,9 @@ class DoubleConvUNet(nn.Module):
         self.inc = DoubleConv(1, width, norm)
         for i in range(depth):
             down, up = nn.Module(), nn.Module()
-            down.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(width * 2**i, width * 2 ** (i + 1), norm))
+            down.maxpool_conv = nn.Sequential(
+                nn.MaxPool2d(2), DoubleConv(width * 2**i, width * 2 ** (i + 1), norm)
+            )
             wide = width * 2 ** (depth - i)
             up.up = nn.ConvTranspose2d(wide, wide // 2, 2, 2)
             up.conv = DoubleConv(wide, wide // 2, norm)
@@ -103,7 +109,9 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(features, features, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(features)
         if stride != 1 or inputs != features:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, features, 1, stride, bias=False), nn.BatchNorm2d(features))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, features, 1, stride, bias=False), nn.BatchNorm2d(features)
+            )
 
     def forward(self, x):
         y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
@@ -122,7 +130,9 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(features, 4 * features, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * features)
         if stride != 1 or inputs != 4 * features:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, 4 * features, 1, stride, bias=False), nn.BatchNorm2d(4 * features))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, 4 * features, 1, stride, bias=False), nn.BatchNorm2d(4 * features)
+            )
 
     def forward(self, x):
         y = functional.relu(self.bn1(self.conv1(x)))
@@ -133,7 +143,9 @@ class Bottleneck(nn.Module):
 class TorchResNet(nn.Module):
     """torchvision's key names: conv1, bn1, layer1.0.conv1, layer1.0.downsample.0, fc."""
 
-    def __init__(self, block: type, stages: tuple[int, ...], width: int, outputs: int, channels: int = 3) -> None:
+    def __init__(
+        self, block: type, stages: tuple[int, ...], width: int, outputs: int, channels: int = 3
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -161,7 +173,9 @@ class PaperClassifier(nn.Module):
         self.classifier = TorchResNet(BasicBlock, (2, 2, 2, 2), width, 1, channels=1)
         self.classifier.fc = nn.Identity()
         widths = (8 * width, *hidden, outputs)
-        layers = [layer for i in range(3) for layer in (nn.Linear(widths[i], widths[i + 1]), nn.ReLU())]
+        layers = [
+            layer for i in range(3) for layer in (nn.Linear(widths[i], widths[i + 1]), nn.ReLU())
+        ]
         self.fc_layers = nn.Sequential(*layers[:-1])
 
     def forward(self, x):
@@ -182,7 +196,9 @@ class TorchDenseLayer(nn.Module):
 
 
 class TorchDenseNet(nn.Module):
-    """torchvision's key names: features.conv0, features.denseblock1.denselayer1.norm1, features.transition1.conv, classifier."""
+    """torchvision's key names: features.conv0, features.denseblock1.denselayer1.norm1,
+    features.transition1.conv, classifier.
+    """
 
     def __init__(self, growth: int, blocks: tuple[int, ...], outputs: int) -> None:
         super().__init__()
@@ -223,21 +239,31 @@ def randomise(module, seed: int = 0):
             elif value.ndim == 1:
                 value.copy_(0.2 * torch.randn(value.shape, generator=generator))
             elif value.ndim > 1:
-                value.copy_(torch.randn(value.shape, generator=generator) * (1.5 / value[0].numel()) ** 0.5)
+                value.copy_(
+                    torch.randn(value.shape, generator=generator) * (1.5 / value[0].numel()) ** 0.5
+                )
     return module
 
 
 class TorchUnetBlock(nn.Module):
-    """One level of the Pix2Pix generator: down, what lies inside, up; all but the outermost add their input. Keys model.<position>."""
+    """One level of the Pix2Pix generator: down, what lies inside, up; all but the outermost add
+    their input. Keys model.<position>.
+    """
 
-    def __init__(self, outer: int, inner: int, inside: nn.Module | None, outermost: bool = False) -> None:
+    def __init__(
+        self, outer: int, inner: int, inside: nn.Module | None, outermost: bool = False
+    ) -> None:
         super().__init__()
         self.outermost = outermost
         down = [] if outermost else [nn.LeakyReLU(0.2)]
         down += [nn.Conv2d(1 if outermost else outer, inner, 4, 2, 1, bias=False)]
         down += [] if outermost or inside is None else [nn.BatchNorm2d(inner)]
         wide = inner if inside is None else 2 * inner
-        up = [nn.ReLU(), nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=outermost), nn.Sigmoid() if outermost else nn.BatchNorm2d(outer)]
+        up = [
+            nn.ReLU(),
+            nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=outermost),
+            nn.Sigmoid() if outermost else nn.BatchNorm2d(outer),
+        ]
         self.model = nn.Sequential(*down, *([] if inside is None else [inside]), *up)
 
     def forward(self, x):
@@ -267,7 +293,11 @@ class TorchDiscriminator(nn.Module):
         parts, inputs = [nn.Conv2d(2, width, 4, 2, 1), nn.LeakyReLU(0.2)], width
         for layer in range(1, layers + 1):
             outputs = width * min(2**layer, 8)
-            parts += [nn.Conv2d(inputs, outputs, 4, 2 if layer < layers else 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+            parts += [
+                nn.Conv2d(inputs, outputs, 4, 2 if layer < layers else 1, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.LeakyReLU(0.2),
+            ]
             inputs = outputs
         self.model = nn.Sequential(*parts, nn.Conv2d(inputs, 1, 4, 1, 1))
 

@@ -38,7 +38,13 @@ def degrade(batch: Any, key: Any) -> Any:
     """Adds noise that depends on the key and the example."""
     keys = example_keys(key, batch["example_id"])
     phase = jax.random.key_data(keys)[:, :1].astype(jnp.float32)[:, :, None, None]
-    noise = jnp.sin(phase * 1e-3 + 2.0 * jnp.arange(batch["image"][0].size, dtype=jnp.float32).reshape(1, *batch["image"].shape[1:]))
+    noise = jnp.sin(
+        phase * 1e-3
+        + 2.0
+        * jnp.arange(batch["image"][0].size, dtype=jnp.float32).reshape(
+            1, *batch["image"].shape[1:]
+        )
+    )
     return {**batch, "degraded": batch["image"] + 0.14 * noise}
 
 
@@ -50,14 +56,21 @@ class FakeReconstructor:
     axis: str | None = AXIS
 
     def init(self, key: Any, batch: Any) -> Any:
-        params = {"net": {"scale": jax.random.normal(key, ()), "shift": jnp.zeros((1, *batch["degraded"].shape[1:]))}}
+        params = {
+            "net": {
+                "scale": jax.random.normal(key, ()),
+                "shift": jnp.zeros((1, *batch["degraded"].shape[1:])),
+            }
+        }
         return {"params": params, "batch_stats": {"net": {"mean": jnp.zeros(())}}}
 
     def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
         net = variables["params"]["net"]
         clean = net["scale"] * batch["degraded"] + net["shift"]
         value = jnp.mean((clean - batch["image"]) ** 2)
-        mean = 0.9 * variables["batch_stats"]["net"]["mean"] + 0.1 * jnp.mean(clean.astype(jnp.float32))
+        mean = 0.9 * variables["batch_stats"]["net"]["mean"] + 0.1 * jnp.mean(
+            clean.astype(jnp.float32)
+        )
         return value, PhaseOutput(clean, {"net": {"mean": mean}}, {"scale": net["scale"]})
 
     @property
@@ -67,7 +80,12 @@ class FakeReconstructor:
     def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
         net = variables["params"]["net"]
         clean = net["scale"] * batch["degraded"] + net["shift"]
-        return {"error": (jnp.mean((clean - batch["image"]) ** 2, axis=(1, 2, 3)), jnp.ones(clean.shape[0]))}
+        return {
+            "error": (
+                jnp.mean((clean - batch["image"]) ** 2, axis=(1, 2, 3)),
+                jnp.ones(clean.shape[0]),
+            )
+        }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,15 +10,18 @@ import tifffile
 from PIL import Image
 
 CHEXPERT_COLUMNS = (
-    "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,"
+    "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Enlarged "
+    "Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,"
     "Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices"
 ).split(",")
 UCSF_COLUMNS = (
-    "ID,Sex,Age at MRI,WHO CNS Grade,Final pathologic diagnosis (WHO 2021),MGMT status,MGMT index,1p/19q,IDH,1-dead 0-alive,OS,EOR,"
+    "ID,Sex,Age at MRI,WHO CNS Grade,Final pathologic diagnosis (WHO 2021),MGMT "
+    "status,MGMT index,1p/19q,IDH,1-dead 0-alive,OS,EOR,"
     "Biopsy prior to imaging,BraTS21 ID,BraTS21 Segmentation Cohort,BraTS21 MGMT Cohort"
 ).split(",")
 NIH_COLUMNS = (
-    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,OriginalImage[Width,Height],"
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View "
+    "Position,OriginalImage[Width,Height],"
     "OriginalImagePixelSpacing[x,y]"
 ).split(",")
 LGG_COLUMNS = (
@@ -42,10 +45,17 @@ def write_csv(path: Path, columns: list[str] | tuple[str, ...], rows: list[dict]
         writer.writerows(rows)
 
 
-# --- CheXpert -------------------------------------------------------------------------------------------------------------------------
+# --- CheXpert
+# -------------------------------------------------------------------------------------------------------------------------
 
 
-def chexpert_row(patient: int, study: int = 1, view: str = "view1_frontal", prefix: str = "CheXpert-v1.0-small/", **values) -> dict:
+def chexpert_row(
+    patient: int,
+    study: int = 1,
+    view: str = "view1_frontal",
+    prefix: str = "CheXpert-v1.0-small/",
+    **values,
+) -> dict:
     """One row of train.csv; values override columns."""
     return {
         "Path": f"{prefix}train/patient{patient:05d}/study{study}/{view}.jpg",
@@ -67,8 +77,15 @@ def write_demo(path: Path, people: list[tuple[str, str, str]]) -> None:
     book.save(path)
 
 
-def write_chexpert(root: Path, rows: list[dict], people: list[tuple[str, str, str]] | None = None, images: bool = True) -> Path:
-    """root/CheXpert-v1.0-small/{train.csv, train/...} and root/CHEXPERT DEMO.xlsx (unless people is None)."""
+def write_chexpert(
+    root: Path,
+    rows: list[dict],
+    people: list[tuple[str, str, str]] | None = None,
+    images: bool = True,
+) -> Path:
+    """root/CheXpert-v1.0-small/{train.csv, train/...} and root/CHEXPERT DEMO.xlsx (unless people is
+    None).
+    """
     folder = root / "CheXpert-v1.0-small"
     write_csv(folder / "train.csv", CHEXPERT_COLUMNS, rows)
     if people is not None:
@@ -82,11 +99,19 @@ def write_chexpert(root: Path, rows: list[dict], people: list[tuple[str, str, st
     return root
 
 
-# --- UCSF-PDGM ------------------------------------------------------------------------------------------------------------------------
+# --- UCSF-PDGM
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def ucsf_row(identifier: str, **values) -> dict:
-    return {"ID": identifier, "Sex": "M", "Age at MRI": "61", "WHO CNS Grade": "4", UCSF_COLUMNS[4]: GLIOBLASTOMA, **values}
+    return {
+        "ID": identifier,
+        "Sex": "M",
+        "Age at MRI": "61",
+        "WHO CNS Grade": "4",
+        UCSF_COLUMNS[4]: GLIOBLASTOMA,
+        **values,
+    }
 
 
 def flair_volume(shape: tuple[int, int, int] = (24, 24, 8), seed: int = 0) -> np.ndarray:
@@ -105,8 +130,12 @@ def tumor_mask(shape: tuple[int, int, int] = (24, 24, 8)) -> np.ndarray:
     return mask
 
 
-def write_nifti(path: Path, values: np.ndarray, slope: float | None = None, affine: np.ndarray | None = None) -> None:
-    """Writes stored values as they are; `slope` goes into the header, so that readers must multiply."""
+def write_nifti(
+    path: Path, values: np.ndarray, slope: float | None = None, affine: np.ndarray | None = None
+) -> None:
+    """Writes stored values as they are; `slope` goes into the header, so that readers must
+    multiply.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nibabel.Nifti1Image(values, np.eye(4) if affine is None else affine)
     image.header.set_data_dtype(values.dtype)
@@ -116,17 +145,32 @@ def write_nifti(path: Path, values: np.ndarray, slope: float | None = None, affi
     nibabel.save(image, path)
 
 
-def write_exam(root: Path, name: str, seed: int = 0, nested: bool = False, suffix: str = ".nii.gz", volume=None, mask=None) -> Path:
-    """root/UCSF-PDGM-v3/<name>_nifti/<name>_{FLAIR,tumor_segmentation}.nii.gz; nested mirrors have name.nii/name.nii."""
+def write_exam(
+    root: Path,
+    name: str,
+    seed: int = 0,
+    nested: bool = False,
+    suffix: str = ".nii.gz",
+    volume=None,
+    mask=None,
+) -> Path:
+    """root/UCSF-PDGM-v3/<name>_nifti/<name>_{FLAIR,tumor_segmentation}.nii.gz; nested mirrors have
+    name.nii/name.nii.
+    """
     folder = root / "UCSF-PDGM-v3" / f"{name}_nifti"
-    for kind, values in (("FLAIR", flair_volume(seed=seed) if volume is None else volume), ("tumor_segmentation", mask)):
+    for kind, values in (
+        ("FLAIR", flair_volume(seed=seed) if volume is None else volume),
+        ("tumor_segmentation", mask),
+    ):
         file = f"{name}_{kind}{suffix}"
         values = tumor_mask() if values is None else values
         write_nifti(folder / file / file if nested else folder / file, values)
     return folder
 
 
-def write_ucsf(root: Path, exams: list[tuple[str, str]], rows: list[dict] | None = None, version: str = "v2") -> Path:
+def write_ucsf(
+    root: Path, exams: list[tuple[str, str]], rows: list[dict] | None = None, version: str = "v2"
+) -> Path:
     """Exams as (id in the table, folder stem)."""
     for seed, (_, stem) in enumerate(exams):
         write_exam(root, stem, seed)
@@ -135,7 +179,8 @@ def write_ucsf(root: Path, exams: list[tuple[str, str]], rows: list[dict] | None
     return root
 
 
-# --- NIH ChestX-ray14 -----------------------------------------------------------------------------------------------------------------
+# --- NIH ChestX-ray14
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def nih_row(patient: int, follow_up: int = 0, **values) -> dict:
@@ -151,7 +196,9 @@ def nih_row(patient: int, follow_up: int = 0, **values) -> dict:
     }
 
 
-def write_nih(root: Path, rows: list[dict], folder: str = "images", table: str = "Data_Entry_2017_v2020.csv") -> Path:
+def write_nih(
+    root: Path, rows: list[dict], folder: str = "images", table: str = "Data_Entry_2017_v2020.csv"
+) -> Path:
     write_csv(root / table, NIH_COLUMNS, rows)
     (root / folder).mkdir(parents=True, exist_ok=True)
     for seed, row in enumerate(rows):
@@ -160,7 +207,8 @@ def write_nih(root: Path, rows: list[dict], folder: str = "images", table: str =
     return root
 
 
-# --- LGG ------------------------------------------------------------------------------------------------------------------------------
+# --- LGG
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def lgg_row(patient: str, **values) -> dict:
@@ -174,7 +222,13 @@ def lgg_row(patient: str, **values) -> dict:
     }
 
 
-def write_slice(folder: Path, number: int, seed: int, mask: np.ndarray | None = None, image: np.ndarray | None = None) -> None:
+def write_slice(
+    folder: Path,
+    number: int,
+    seed: int,
+    mask: np.ndarray | None = None,
+    image: np.ndarray | None = None,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"{folder.name}_{number}"
     if mask is None:
@@ -184,9 +238,15 @@ def write_slice(folder: Path, number: int, seed: int, mask: np.ndarray | None = 
     tifffile.imwrite(f"{stem}_mask.tif", mask)
 
 
-def write_lgg(root: Path, patients: list[str], slices: int = 3, rows: list[dict] | None = None) -> Path:
+def write_lgg(
+    root: Path, patients: list[str], slices: int = 3, rows: list[dict] | None = None
+) -> Path:
     for index, patient in enumerate(patients):
         for number in range(1, slices + 1):
             write_slice(root / f"{patient}_19960909", number, 100 * index + number)
-    write_csv(root / "data.csv", LGG_COLUMNS, [lgg_row(patient) for patient in patients] if rows is None else rows)
+    write_csv(
+        root / "data.csv",
+        LGG_COLUMNS,
+        [lgg_row(patient) for patient in patients] if rows is None else rows,
+    )
     return root

@@ -17,7 +17,10 @@ def make_batch(size: int = 8) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     mask = np.zeros((4, size, size, 2), np.float32)
     mask[0, 2:5, 2:5, 0] = mask[1, 1:7, 1:3, 1] = mask[3, :2, :2] = 1
-    image, names = random.random((4, size, size, 1), np.float32), random.integers(0, 2**32, (4, 2), dtype=np.uint32)
+    image, names = (
+        random.random((4, size, size, 1), np.float32),
+        random.integers(0, 2**32, (4, 2), dtype=np.uint32),
+    )
     return {"image": image, "mask": mask, "example_id": names, "weight": np.ones(4, np.float32)}
 
 
@@ -65,7 +68,9 @@ def test_flips_come_half_of_the_time():
 def test_a_batch_keeps_its_other_fields():
     batch = make_batch()
     changed = Augmentation(flip=True, shift=0.2).batch(batch, KEY)
-    image, mask = Augmentation(flip=True, shift=0.2)(batch["image"], batch["mask"], batch["example_id"], KEY)
+    image, mask = Augmentation(flip=True, shift=0.2)(
+        batch["image"], batch["mask"], batch["example_id"], KEY
+    )
     np.testing.assert_array_equal(changed["image"], image)
     np.testing.assert_array_equal(changed["mask"], mask)
     assert changed["weight"] is batch["weight"]
@@ -76,7 +81,10 @@ def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
     assert settings.augmentation(config, "unet") == Augmentation()
     assert settings.augmentation(config, "irsde") == Augmentation(flip=True, shift=0.05)
     config.reconstructors.irsde.augment.turn = 0.1
-    with pytest.raises(ValueError, match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift"):
+    with pytest.raises(
+        ValueError,
+        match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift",
+    ):
         settings.augmentation(config, "irsde")
 
 

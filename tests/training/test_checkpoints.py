@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.training.checkpoints import Checkpoints, digest, from_host, load_variables, save_variables, to_host
+from fairrecon_jax.training.checkpoints import (
+    Checkpoints,
+    digest,
+    from_host,
+    load_variables,
+    save_variables,
+    to_host,
+)
 
 
 class Small(flax.struct.PyTreeNode):
@@ -19,13 +26,20 @@ class Small(flax.struct.PyTreeNode):
 
 
 def small(step: int) -> Small:
-    params = {"net": {"w": jnp.arange(6.0).reshape(2, 3) + step, "half": jnp.ones(3, jnp.bfloat16), "scalar": jnp.float32(step)}}
+    params = {
+        "net": {
+            "w": jnp.arange(6.0).reshape(2, 3) + step,
+            "half": jnp.ones(3, jnp.bfloat16),
+            "scalar": jnp.float32(step),
+        }
+    }
     return Small(jnp.int32(step), jax.random.key(step), params, {})
 
 
 def same(a: Small, b: Small) -> bool:
     return all(
-        np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(jax.tree.leaves(to_host(a)), jax.tree.leaves(to_host(b)), strict=True)
+        np.array_equal(x, y) and x.dtype == y.dtype
+        for x, y in zip(jax.tree.leaves(to_host(a)), jax.tree.leaves(to_host(b)), strict=True)
     )
 
 
@@ -63,11 +77,16 @@ def test_a_saved_copy_does_not_share_memory_with_the_state() -> None:
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"checkpoint leaf \['w'\] is float32\(3,\), expected float32\(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint leaf \['w'\] is float32\(3,\), expected float32\(2,\)"
+    ):
         from_host({"w": np.zeros(3, np.float32)}, {"w": jax.ShapeDtypeStruct((2,), jnp.float32)})
 
 
-VARIABLES = {"params": {"net": {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "batch_stats": {"net": {}}}
+VARIABLES = {
+    "params": {"net": {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}},
+    "batch_stats": {"net": {}},
+}
 
 
 def test_weights_come_back_with_their_meta(tmp_path: Path) -> None:
@@ -101,5 +120,10 @@ def test_missing_and_altered_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_digest_sees_values_names_and_shapes() -> None:
-    digests = {digest({"a": np.zeros(4)}), digest({"b": np.zeros(4)}), digest({"a": np.zeros((2, 2))}), digest({"a": np.ones(4)})}
+    digests = {
+        digest({"a": np.zeros(4)}),
+        digest({"b": np.zeros(4)}),
+        digest({"a": np.zeros((2, 2))}),
+        digest({"a": np.ones(4)}),
+    }
     assert len(digests) == 4

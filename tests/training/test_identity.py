@@ -15,12 +15,20 @@ def test_the_same_choices_are_let_in_again(tmp_path: Path) -> None:
 
 def test_changed_fields_are_named_with_both_values(tmp_path: Path) -> None:
     check_run_identity(tmp_path, {"config.steps": 10, "config.seed": 1, "same": 0})
-    with pytest.raises(ValueError, match=r"config.seed was 1, now 2; config.steps was 10, now 20\. Use another workdir"):
+    with pytest.raises(
+        ValueError,
+        match=r"config.seed was 1, now 2; config.steps was 10, now 20\. Use another workdir",
+    ):
         check_run_identity(tmp_path, {"config.steps": 20, "config.seed": 2, "same": 0})
     with pytest.raises(ValueError, match="more was None, now 3"):
         check_run_identity(tmp_path, {"config.steps": 10, "config.seed": 1, "same": 0, "more": 3})
 
 
 def test_free_fields_may_change_and_do_not_enter_the_digest(tmp_path: Path) -> None:
-    first = check_run_identity(tmp_path, {"config.steps": 10, "config.workers": 0}, ["config.workers"])
-    assert check_run_identity(tmp_path, {"config.steps": 10, "config.workers": 4}, ["config.workers"]) == first
+    first = check_run_identity(
+        tmp_path, {"config.steps": 10, "config.workers": 0}, ["config.workers"]
+    )
+    assert (
+        check_run_identity(tmp_path, {"config.steps": 10, "config.workers": 4}, ["config.workers"])
+        == first
+    )

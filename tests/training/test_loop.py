@@ -23,8 +23,24 @@ CONFIG = TrainConfig(steps=20, batch_size=4, learning_rate=0.05, log_every=5, ch
 SELECT = dataclasses.replace(CONFIG, eval_every=4, selection="error", selection_mode="min")
 
 
-def learn(workdir: Path, config: TrainConfig = CONFIG, trainable: Any = None, val: Any = VAL, devices: int = 1, **more: Any) -> Any:
-    return fit(trainable or FakeReconstructor(), TRAIN, val, config, workdir, prepare=degrade, devices=devices, **more)
+def learn(
+    workdir: Path,
+    config: TrainConfig = CONFIG,
+    trainable: Any = None,
+    val: Any = VAL,
+    devices: int = 1,
+    **more: Any,
+) -> Any:
+    return fit(
+        trainable or FakeReconstructor(),
+        TRAIN,
+        val,
+        config,
+        workdir,
+        prepare=degrade,
+        devices=devices,
+        **more,
+    )
 
 
 def facts(workdir: Path) -> dict[str, Any]:
@@ -33,8 +49,12 @@ def facts(workdir: Path) -> dict[str, Any]:
 
 def test_it_learns_and_leaves_weights_log_and_choices(tmp_path: Path) -> None:
     variables = learn(tmp_path, dataclasses.replace(SELECT, steps=200, eval_every=50))
-    assert float(variables["params"]["net"]["scale"]) == pytest.approx(1 / (1 + 0.01 / (1 / 12)), abs=0.15)  # Wiener gain, roughly
-    errors = [line["error"] for line in read_metrics(tmp_path / "metrics.jsonl") if line["split"] == "val"]
+    assert float(variables["params"]["net"]["scale"]) == pytest.approx(
+        1 / (1 + 0.01 / (1 / 12)), abs=0.15
+    )  # Wiener gain, roughly
+    errors = [
+        line["error"] for line in read_metrics(tmp_path / "metrics.jsonl") if line["split"] == "val"
+    ]
     assert min(errors) < 0.02
     meta = facts(tmp_path)
     assert (meta["best"], meta["best_step"]) == (min(errors), 50 * (1 + errors.index(min(errors))))
@@ -54,18 +74,29 @@ def test_one_and_four_devices_agree(tmp_path: Path) -> None:
 
 
 def test_averaged_parameters_are_judged_and_returned(tmp_path: Path) -> None:
-    """At a constant rate, the result of three averaged steps is the weighted mean of what one, two and three steps return."""
+    """At a constant rate, the result of three averaged steps is the weighted mean of what one, two
+    and three steps return.
+    """
 
     class Shown(FakeReconstructor):
         def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
-            return {"error": (variables["params"]["net"]["scale"] + 0 * batch["weight"], batch["weight"])}
+            return {
+                "error": (
+                    variables["params"]["net"]["scale"] + 0 * batch["weight"],
+                    batch["weight"],
+                )
+            }
 
     config = dataclasses.replace(SELECT, schedule="constant", warmup_steps=0)
     plain = [
-        learn(tmp_path / str(n), dataclasses.replace(config, steps=n, ema=0.0, eval_every=n), Shown())["params"]["net"]["scale"]
+        learn(
+            tmp_path / str(n), dataclasses.replace(config, steps=n, ema=0.0, eval_every=n), Shown()
+        )["params"]["net"]["scale"]
         for n in (1, 2, 3)
     ]
-    mean = learn(tmp_path / "mean", dataclasses.replace(config, steps=3, ema=0.8, eval_every=3), Shown())["params"]["net"]["scale"]
+    mean = learn(
+        tmp_path / "mean", dataclasses.replace(config, steps=3, ema=0.8, eval_every=3), Shown()
+    )["params"]["net"]["scale"]
     assert float(mean) == pytest.approx(np.average(plain, weights=[0.64, 0.8, 1.0]), rel=1e-5)
     assert float(mean) != pytest.approx(float(plain[-1]), rel=1e-4)
     assert facts(tmp_path / "mean")["best"] == pytest.approx(float(mean), rel=1e-5)
@@ -82,9 +113,15 @@ def test_the_best_variables_are_returned_not_the_last(tmp_path: Path) -> None:
     best = learn(tmp_path / "best", config, Rising())
     assert facts(tmp_path / "last")["best"] is None
     step = facts(tmp_path / "best")["best_step"]
-    values = {line["step"]: line["error"] for line in read_metrics(tmp_path / "best" / "metrics.jsonl") if line["split"] == "val"}
+    values = {
+        line["step"]: line["error"]
+        for line in read_metrics(tmp_path / "best" / "metrics.jsonl")
+        if line["split"] == "val"
+    }
     assert values[step] == min(values.values())
-    assert -abs(float(best["params"]["net"]["scale"]) - 0.3) == pytest.approx(values[step], rel=1e-5)
+    assert -abs(float(best["params"]["net"]["scale"]) - 0.3) == pytest.approx(
+        values[step], rel=1e-5
+    )
     assert -abs(float(last["params"]["net"]["scale"]) - 0.3) >= values[step]
 
 
@@ -113,14 +150,19 @@ def test_a_finished_run_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"config": dataclasses.replace(CONFIG, learning_rate=0.1)}, r"config.learning_rate was 0.05, now 0.1"),
+        (
+            {"config": dataclasses.replace(CONFIG, learning_rate=0.1)},
+            r"config.learning_rate was 0.05, now 0.1",
+        ),
         ({"trainable": FakeGan()}, "trainable was 'fake', now 'fake_gan'"),
         ({"val": None}, "val_source was '6 rows .*', now 'none'"),
         ({"choices": {"level": 8}}, "choices.level was None, now 8"),
         ({"weights": np.ones(16)}, "weights was None"),
     ],
 )
-def test_other_choices_in_the_same_workdir_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_other_choices_in_the_same_workdir_are_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     learn(tmp_path, dataclasses.replace(CONFIG, steps=20))
     with pytest.raises(ValueError, match=message):
         learn(tmp_path, **change)
@@ -146,20 +188,33 @@ def interrupted(workdir: Path, config: TrainConfig, trainable: Any) -> None:
     marker = workdir.with_suffix(".broken")
     marker.touch()
     with pytest.raises(OSError, match="the disk is gone"):
-        fit(trainable, (Fragile(22, marker=str(marker)), TRAIN[1]), VAL, config, workdir, prepare=degrade, devices=1)
+        fit(
+            trainable,
+            (Fragile(22, marker=str(marker)), TRAIN[1]),
+            VAL,
+            config,
+            workdir,
+            prepare=degrade,
+            devices=1,
+        )
     assert (workdir / "checkpoints" / "10").is_dir()
 
 
 def test_harmless_choices_may_change_on_continuing(tmp_path: Path) -> None:
     straight = learn(tmp_path / "straight")
     interrupted(tmp_path / "run", CONFIG, FakeReconstructor())
-    resumed = learn(tmp_path / "run", dataclasses.replace(CONFIG, workers=1, keep=5, checkpoint_every=7, log_every=1))
+    resumed = learn(
+        tmp_path / "run",
+        dataclasses.replace(CONFIG, workers=1, keep=5, checkpoint_every=7, log_every=1),
+    )
     assert jax.tree.all(jax.tree.map(np.array_equal, straight, resumed))
 
 
 def test_a_network_with_batch_statistics_continues_bit_for_bit(tmp_path: Path) -> None:
     network = MseReconstructor(width=4, depth=1, norm="batch")
-    config = dataclasses.replace(SELECT, selection="psnr", selection_mode="max", ema=0.9, eval_every=8)
+    config = dataclasses.replace(
+        SELECT, selection="psnr", selection_mode="max", ema=0.9, eval_every=8
+    )
     straight = learn(tmp_path / "straight", config, network)
     interrupted(tmp_path / "run", config, network)
     resumed = learn(tmp_path / "run", config, network)
@@ -174,24 +229,42 @@ def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path: Path) -> 
         def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
             value, out = super().loss(variables, batch, key, train)
             mean = variables["batch_stats"]["net"]["mean"]
-            return value / jax.numpy.where(mean > 0.4, 0.0, 1.0), out  # after a dozen steps the running mean is there
+            return value / jax.numpy.where(
+                mean > 0.4, 0.0, 1.0
+            ), out  # after a dozen steps the running mean is there
 
-    with pytest.raises(TrainingDiverged, match=r"fake: loss is inf at step \d+; the last checkpoint is step \d+ in .*checkpoints"):
-        learn(tmp_path, dataclasses.replace(CONFIG, steps=100, checkpoint_every=3, learning_rate=0.0), Broken())
+    with pytest.raises(
+        TrainingDiverged,
+        match=r"fake: loss is inf at step \d+; the last checkpoint is step \d+ in .*checkpoints",
+    ):
+        learn(
+            tmp_path,
+            dataclasses.replace(CONFIG, steps=100, checkpoint_every=3, learning_rate=0.0),
+            Broken(),
+        )
     assert not (tmp_path / "final").exists()
     with pytest.raises(TrainingDiverged, match="there is no checkpoint yet"):
-        learn(tmp_path / "early", dataclasses.replace(CONFIG, steps=100, checkpoint_every=90, learning_rate=0.0), Broken())
+        learn(
+            tmp_path / "early",
+            dataclasses.replace(CONFIG, steps=100, checkpoint_every=90, learning_rate=0.0),
+            Broken(),
+        )
 
 
 @pytest.mark.parametrize("change", [{"checkpoint_every": 50}, {"checkpoint_every": 1, "ema": 0.9}])
-def test_a_finite_loss_with_an_infinite_slope_leaves_no_weights(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_finite_loss_with_an_infinite_slope_leaves_no_weights(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
     class Steep(FakeReconstructor):
         def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
             value, out = super().loss(variables, batch, key, train)
             return value + jax.numpy.sqrt(0.0 * variables["params"]["net"]["scale"]), out
 
     for _ in range(2):
-        with pytest.raises(TrainingDiverged, match="fake: a parameter is not finite at step 1; there is no checkpoint yet"):
+        with pytest.raises(
+            TrainingDiverged,
+            match="fake: a parameter is not finite at step 1; there is no checkpoint yet",
+        ):
             learn(tmp_path, dataclasses.replace(CONFIG, steps=1, **change), Steep())
         assert not (tmp_path / "final").exists()
 
@@ -199,17 +272,27 @@ def test_a_finite_loss_with_an_infinite_slope_leaves_no_weights(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (dataclasses.replace(CONFIG, batch_size=6), "batch_size 6 does not divide over 4 devices: use a multiple of 4, or fewer devices"),
-        (dataclasses.replace(CONFIG, eval_batch_size=3), "eval_batch_size 3 does not divide over 4 devices"),
+        (
+            dataclasses.replace(CONFIG, batch_size=6),
+            "batch_size 6 does not divide over 4 devices: use a multiple of 4, or fewer devices",
+        ),
+        (
+            dataclasses.replace(CONFIG, eval_batch_size=3),
+            "eval_batch_size 3 does not divide over 4 devices",
+        ),
     ],
 )
-def test_batches_must_divide_over_devices(tmp_path: Path, config: TrainConfig, message: str) -> None:
+def test_batches_must_divide_over_devices(
+    tmp_path: Path, config: TrainConfig, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         learn(tmp_path, config, devices=4)
 
 
 def test_an_unknown_selection_is_refused_before_the_first_step(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="selection 'psnr' is not a metric of fake: it gives error"):
+    with pytest.raises(
+        ValueError, match="selection 'psnr' is not a metric of fake: it gives error"
+    ):
         learn(tmp_path, dataclasses.replace(SELECT, selection="psnr"))
     assert not (tmp_path / "metrics.jsonl").exists()
     learn(tmp_path, SELECT)
@@ -222,10 +305,16 @@ def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_p
         def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
             return {"error": (jax.numpy.ones_like(batch["weight"]), 0 * batch["weight"])}
 
-    with pytest.raises(ValueError, match="fake: no validation example has the selection metric 'error'"):
+    with pytest.raises(
+        ValueError, match="fake: no validation example has the selection metric 'error'"
+    ):
         learn(tmp_path / "blind", SELECT, Blind())
     learn(tmp_path / "unselected", dataclasses.replace(CONFIG, steps=2, eval_every=1), Blind())
-    with pytest.raises(ValueError, match="fake: there is no validation example; add some, or set selection='' and eval_every=0"):
+    with pytest.raises(
+        ValueError,
+        match="fake: there is no validation example; add some, or set selection='' and "
+        "eval_every=0",
+    ):
         learn(tmp_path / "empty", SELECT, val=(COHORT, np.arange(0)))
     assert not (tmp_path / "empty" / "metrics.jsonl").exists()
 
@@ -242,8 +331,13 @@ def test_training_continues_from_given_variables(tmp_path: Path) -> None:
 def test_evaluation_counts_every_example_once(tmp_path: Path) -> None:
     variables = learn(tmp_path, dataclasses.replace(SELECT, eval_batch_size=4, eval_every=20))
     batch = read_rows(*VAL)
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 1), 0)  # stream 1 of the root, stream 0 of the evaluation
+    key = jax.random.fold_in(
+        jax.random.fold_in(jax.random.key(0), 1), 0
+    )  # stream 1 of the root, stream 0 of the evaluation
     errors, _ = FakeReconstructor().evaluate(variables, degrade(batch, key), key)["error"]
     assert facts(tmp_path)["best"] == pytest.approx(float(np.mean(errors)), rel=1e-5)
-    learn(tmp_path / "part", dataclasses.replace(SELECT, eval_batch_size=4, eval_every=20, eval_batches=1))
+    learn(
+        tmp_path / "part",
+        dataclasses.replace(SELECT, eval_batch_size=4, eval_every=20, eval_batches=1),
+    )
     assert facts(tmp_path / "part")["best"] == pytest.approx(float(np.mean(errors[:4])), rel=1e-5)

@@ -32,7 +32,12 @@ def test_continuing_drops_later_and_broken_lines(tmp_path: Path) -> None:
     again = MetricsWriter(tmp_path, step=3)
     again.write(4, "train", {"loss": 40})
     again.close()
-    assert [(line["step"], line["loss"]) for line in read_metrics(path)] == [(1, 1), (2, 2), (3, 3), (4, 40)]
+    assert [(line["step"], line["loss"]) for line in read_metrics(path)] == [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (4, 40),
+    ]
 
 
 def test_numbers_that_are_not_finite_stay_json(tmp_path: Path) -> None:
@@ -73,7 +78,9 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch: pytest.M
         def close(self) -> None:
             calls.append(("close",))
 
-    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    monkeypatch.setitem(
+        sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=SummaryWriter)
+    )
     writer = MetricsWriter(tmp_path, step=4, tensorboard=True)
     writer.write(5, "val", {"psnr": 20.0})
     writer.close()

@@ -23,6 +23,9 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     one, two = (load_variables(tmp_path / name / "final")[0] for name in ("one", "two"))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    logs = [[(line["step"], line["split"]) for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("one", "two")]
+    logs = [
+        [(line["step"], line["split"]) for line in read_metrics(tmp_path / name / "metrics.jsonl")]
+        for name in ("one", "two")
+    ]
     assert logs[0] == logs[1]
     assert len(logs[1]) == CONFIG.steps // CONFIG.log_every + 5

@@ -29,21 +29,41 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launch(workdir: Path, pause: float, checkpoint_every: int = 5) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / "resumable.py"), str(workdir), str(pause), str(checkpoint_every)]
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}", "XLA_FLAGS": ""}
+    command = [
+        sys.executable,
+        str(HERE / "resumable.py"),
+        str(workdir),
+        str(pause),
+        str(checkpoint_every),
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}",
+        "XLA_FLAGS": "",
+    }
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
     found = read_metrics(workdir / "metrics.jsonl")
-    return [{name: value for name, value in line.items() if name != "steps_per_second"} for line in found]
+    return [
+        {name: value for name, value in line.items() if name != "steps_per_second"}
+        for line in found
+    ]
 
 
 def assert_same(workdir: Path, straight: Path) -> None:
-    (ours, meta), (wanted, wanted_meta) = load_variables(workdir / "final"), load_variables(straight / "final")
+    (ours, meta), (wanted, wanted_meta) = (
+        load_variables(workdir / "final"),
+        load_variables(straight / "final"),
+    )
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert (meta["digest"], meta["best"], meta["best_step"]) == (wanted_meta["digest"], wanted_meta["best"], wanted_meta["best_step"])
+    assert (meta["digest"], meta["best"], meta["best_step"]) == (
+        wanted_meta["digest"],
+        wanted_meta["best"],
+        wanted_meta["best_step"],
+    )
     assert lines(workdir) == lines(straight)
     assert not (workdir / "checkpoints").exists()
 
@@ -59,7 +79,13 @@ def wait_for_line(workdir: Path, step: int, process: subprocess.Popen[str]) -> N
 def test_the_straight_run_has_every_line_once(straight: Path) -> None:
     steps = [line["step"] for line in lines(straight) if line["split"] == "train"]
     assert steps == list(range(3, CONFIG.steps + 1, 3))
-    assert [line["step"] for line in lines(straight) if line["split"] == "val"] == [13, 26, 39, 52, 60]
+    assert [line["step"] for line in lines(straight) if line["split"] == "val"] == [
+        13,
+        26,
+        39,
+        52,
+        60,
+    ]
 
 
 def test_killed_and_killed_again(straight: Path, tmp_path: Path) -> None:

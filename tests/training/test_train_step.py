@@ -22,11 +22,22 @@ def start(trainable: Any, config: TrainConfig, devices: int = 1, objective: Any 
     variables = trainable.init(jax.random.key(0), degrade(BATCH, jax.random.key(0)))
     networks = tuple(phase.network for phase in trainable.phases)
     kept = {} if objective is None else objective.init(jax.random.key(0), BATCH)
-    return replicate(state.create(variables, networks, optim.optimizer(config), 0, config.ema > 0, kept), devices)
+    return replicate(
+        state.create(variables, networks, optim.optimizer(config), 0, config.ema > 0, kept), devices
+    )
 
 
-def run(trainable: Any, config: TrainConfig, devices: int, objective: Any = None, steps: int = 5, batch: Any = BATCH) -> Any:
-    step = map_step(train_step(trainable, config, optim.optimizer(config), degrade, objective), devices)
+def run(
+    trainable: Any,
+    config: TrainConfig,
+    devices: int,
+    objective: Any = None,
+    steps: int = 5,
+    batch: Any = BATCH,
+) -> Any:
+    step = map_step(
+        train_step(trainable, config, optim.optimizer(config), degrade, objective), devices
+    )
     now = start(trainable, config, devices, objective)
     for _ in range(steps):
         now, metrics = step(now, batch)
@@ -36,7 +47,9 @@ def run(trainable: Any, config: TrainConfig, devices: int, objective: Any = None
 CONFIG = TrainConfig(steps=9, batch_size=8, learning_rate=0.05, ema=0.9)
 
 
-@pytest.mark.parametrize("trainable", [FakeReconstructor(), FakeGan()], ids=lambda trainable: trainable.name)
+@pytest.mark.parametrize(
+    "trainable", [FakeReconstructor(), FakeGan()], ids=lambda trainable: trainable.name
+)
 def test_four_devices_give_what_one_gives(trainable: Any) -> None:
     one, four = run(trainable, CONFIG, 1), run(trainable, CONFIG, 4)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
@@ -47,7 +60,9 @@ def test_four_devices_give_what_one_gives(trainable: Any) -> None:
 @pytest.mark.parametrize("devices", [1, 4])
 def test_the_step_compiles_once(devices: int) -> None:
     compiled = []
-    jax.monitoring.register_event_duration_secs_listener(lambda name, _, **__: compiled.append(name) if "backend_compile" in name else None)
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, _, **__: compiled.append(name) if "backend_compile" in name else None
+    )
     step = map_step(train_step(FakeGan(), CONFIG, optim.optimizer(CONFIG), degrade), devices)
     now = start(FakeGan(), CONFIG, devices)
     now, _ = step(now, BATCH)
@@ -68,22 +83,35 @@ def test_one_step_is_adam_on_the_gradient_of_the_mean() -> None:
     scale, loss = float(before.params["net"]["scale"]), float(np.mean(residual**2))
     after, metrics = run(FakeReconstructor(), config, 1, steps=1)
     assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-5)
-    assert float(after.params["net"]["scale"]) == pytest.approx(scale - 0.05 * np.sign(gradient), rel=1e-5)
+    assert float(after.params["net"]["scale"]) == pytest.approx(
+        scale - 0.05 * np.sign(gradient), rel=1e-5
+    )
     assert int(after.step) == 1
 
 
 def test_noise_is_fresh_in_every_step_and_the_same_for_any_order() -> None:
     still = dataclasses.replace(CONFIG, learning_rate=0.0, ema=0.0)
-    first, second = run(FakeReconstructor(), still, 1, steps=1)[1], run(FakeReconstructor(), still, 1, steps=2)[1]
+    first, second = (
+        run(FakeReconstructor(), still, 1, steps=1)[1],
+        run(FakeReconstructor(), still, 1, steps=2)[1],
+    )
     assert float(first["loss"]) != float(second["loss"])
     order = np.random.default_rng(0).permutation(8)
-    shuffled = run(FakeReconstructor(), still, 4, steps=2, batch={name: value[order] for name, value in BATCH.items()})[1]
+    shuffled = run(
+        FakeReconstructor(),
+        still,
+        4,
+        steps=2,
+        batch={name: value[order] for name, value in BATCH.items()},
+    )[1]
     assert float(shuffled["loss"]) == pytest.approx(float(second["loss"]), rel=1e-5)
 
 
 def test_a_later_phase_sees_what_an_earlier_one_has_left() -> None:
     after, metrics = run(FakeGan(), CONFIG, 1, steps=1)
-    assert float(metrics["critic/seen"]) == pytest.approx(float(after.params["net"]["scale"]), rel=1e-6)
+    assert float(metrics["critic/seen"]) == pytest.approx(
+        float(after.params["net"]["scale"]), rel=1e-6
+    )
     assert float(metrics["net/scale"]) != float(metrics["critic/seen"])
 
 
@@ -110,14 +138,21 @@ class Brightness:
 
 
 def test_an_objective_enters_the_loss_once_and_keeps_its_state() -> None:
-    plain, both = run(FakeGan(), CONFIG, 4, steps=1), run(FakeGan(), CONFIG, 4, Brightness(10.0), steps=1)
-    assert float(both[1]["net/loss_without_objective"]) == pytest.approx(float(plain[1]["net/loss"]), rel=1e-6)
+    plain, both = (
+        run(FakeGan(), CONFIG, 4, steps=1),
+        run(FakeGan(), CONFIG, 4, Brightness(10.0), steps=1),
+    )
+    assert float(both[1]["net/loss_without_objective"]) == pytest.approx(
+        float(plain[1]["net/loss"]), rel=1e-6
+    )
     expected = float(plain[1]["net/loss"]) + 10 * float(both[1]["net/brightness"])
     assert float(both[1]["net/loss"]) == pytest.approx(expected, rel=1e-5)
     assert int(both[0].objective["calls"]) == 1
     assert "critic/brightness" not in both[1]
     dark, _ = run(FakeReconstructor(), CONFIG, 1, Brightness(10.0), steps=9)
-    assert float(jnp.mean(dark.params["net"]["shift"])) < float(jnp.mean(plain[0].params["net"]["shift"]))
+    assert float(jnp.mean(dark.params["net"]["shift"])) < float(
+        jnp.mean(plain[0].params["net"]["shift"])
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +167,13 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32() -> None:
 
     class Spy(FakeReconstructor):
         def loss(self, variables: Any, batch: Any, key: Any, train: bool) -> Any:
-            seen.append((variables["params"]["net"]["scale"].dtype, batch["image"].dtype, batch["labels"].dtype))
+            seen.append(
+                (
+                    variables["params"]["net"]["scale"].dtype,
+                    batch["image"].dtype,
+                    batch["labels"].dtype,
+                )
+            )
             return super().loss(variables, batch, key, train)
 
     config = dataclasses.replace(CONFIG, precision="bfloat16")
@@ -141,18 +182,25 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32() -> None:
     floats = jax.tree.leaves((after.params, after.batch_stats, after.ema, metrics))
     assert {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
     exact = run(FakeReconstructor(), CONFIG, 4)[0]
-    np.testing.assert_allclose(after.params["net"]["scale"], exact.params["net"]["scale"], atol=0.02)  # 8 bits of mantissa
+    np.testing.assert_allclose(
+        after.params["net"]["scale"], exact.params["net"]["scale"], atol=0.02
+    )  # 8 bits of mantissa
     assert in_precision(Typed(), "bfloat16") == (Typed(dtype="bfloat16"), False)
 
 
 @pytest.mark.parametrize("devices", [1, 4])
 def test_evaluation_leaves_out_padding(devices: int) -> None:
     variables = FakeReconstructor().init(jax.random.key(0), degrade(BATCH, jax.random.key(0)))
-    step = map_step(eval_step(FakeReconstructor(), jax.random.key(1), degrade), devices, donate=False)
+    step = map_step(
+        eval_step(FakeReconstructor(), jax.random.key(1), degrade), devices, donate=False
+    )
     part = {name: value[:5] for name, value in BATCH.items()}
     total, weight = step(variables, pad_batch(part, 8))[1]["error"]
     seen = degrade(part, jax.random.fold_in(jax.random.key(1), 0))
-    errors = np.mean((variables["params"]["net"]["scale"] * seen["degraded"] - part["image"]) ** 2, axis=(1, 2, 3))
+    errors = np.mean(
+        (variables["params"]["net"]["scale"] * seen["degraded"] - part["image"]) ** 2,
+        axis=(1, 2, 3),
+    )
     assert float(weight) == 5
     assert float(total) == pytest.approx(float(errors.sum()), rel=1e-5)
 
@@ -162,10 +210,18 @@ def test_augmentation_changes_what_is_degraded_and_learnt_in_training() -> None:
         return {**batch, "image": batch["image"] + 0.25}
 
     def trained(augment: Any, batch: Any) -> Any:
-        step = map_step(train_step(FakeReconstructor(), CONFIG, optim.optimizer(CONFIG), degrade, None, augment), 1)
+        step = map_step(
+            train_step(
+                FakeReconstructor(), CONFIG, optim.optimizer(CONFIG), degrade, None, augment
+            ),
+            1,
+        )
         return step(start(FakeReconstructor(), CONFIG), batch)[0].params
 
     plain, augmented = trained(None, BATCH), trained(brighter, BATCH)
     by_hand = trained(None, brighter(BATCH, None))
-    assert any((a != b).any() for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(augmented), strict=True))
+    assert any(
+        (a != b).any()
+        for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(augmented), strict=True)
+    )
     jax.tree.map(np.testing.assert_array_equal, augmented, by_hand)

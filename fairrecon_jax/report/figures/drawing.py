@@ -72,32 +72,66 @@ def offsets(count: int, width: float = 0.5) -> np.ndarray:
 def stripes(axes: Axes, count: int, vertical: bool = False) -> None:
     """A pale ground under every other of `count` lines, or columns, so that the eye keeps to one."""
     for i in range(1, count, 2):
-        (axes.axvspan if vertical else axes.axhspan)(i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0)
+        (axes.axvspan if vertical else axes.axhspan)(
+            i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0
+        )
 
 
 def point(axes: Axes, x: Any, y: Any, look: style.Look, marker: str, **more: Any) -> None:
-    """One mark (or several) in the colour and fill of its reconstructor and the shape of its mitigation."""
-    options: dict[str, Any] = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "markeredgewidth": 1.0}
+    """One mark (or several) in the colour and fill of its reconstructor and the shape of its
+    mitigation.
+    """
+    options: dict[str, Any] = {
+        "color": look.color,
+        "fillstyle": look.fill,
+        "markerfacecoloralt": "white",
+        "markeredgewidth": 1.0,
+    }
     if look.fill == "none":
         options |= {"fillstyle": "full", "markerfacecolor": "white", "markeredgecolor": look.color}
     axes.plot(x, y, **{**options, "marker": marker, "linestyle": "none", "zorder": 4, **more})
 
 
-def interval(axes: Axes, low: float, high: float, at: float, look: style.Look, vertical: bool = False, **more: Any) -> None:
+def interval(
+    axes: Axes,
+    low: float,
+    high: float,
+    at: float,
+    look: style.Look,
+    vertical: bool = False,
+    **more: Any,
+) -> None:
     """A thin line from `low` to `high`; nothing where either end is unknown."""
     if np.isfinite(low) and np.isfinite(high):
-        options = {"color": look.color, "linewidth": 1.1, "solid_capstyle": "butt", "zorder": 3, **more}
+        options = {
+            "color": look.color,
+            "linewidth": 1.1,
+            "solid_capstyle": "butt",
+            "zorder": 3,
+            **more,
+        }
         axes.plot(*(([at, at], [low, high]) if vertical else ([low, high], [at, at])), **options)
 
 
 class Marks:
-    """Collects marks with intervals and draws all of one look at once, which is many times faster than one by one."""
+    """Collects marks with intervals and draws all of one look at once, which is many times faster
+    than one by one.
+    """
 
     def __init__(self, vertical: bool = False, size: float = 4.4, width: float = 1.1) -> None:
         self.vertical, self.size, self.width = vertical, size, width
         self.found: dict[tuple[Any, str, float], list[tuple[float, float, float, float]]] = {}
 
-    def add(self, look: style.Look, marker: str, at: float, value: float, low: float, high: float, fade: float = 1.0) -> None:
+    def add(
+        self,
+        look: style.Look,
+        marker: str,
+        at: float,
+        value: float,
+        low: float,
+        high: float,
+        fade: float = 1.0,
+    ) -> None:
         """Adds a value at position `at` along the other axis; NaN bounds mean no interval."""
         self.found.setdefault((look, marker, fade), []).append((at, value, low, high))
 
@@ -108,34 +142,80 @@ class Marks:
             bounded = np.isfinite(low) & np.isfinite(high)
             ends = np.stack([low, high, np.full_like(low, np.nan)], 1)[bounded].ravel()
             where = np.repeat(at[bounded], 3)
-            line = {"color": look.color, "alpha": fade, "linewidth": self.width, "solid_capstyle": "butt", "zorder": 3}
+            line = {
+                "color": look.color,
+                "alpha": fade,
+                "linewidth": self.width,
+                "solid_capstyle": "butt",
+                "zorder": 3,
+            }
             axes.plot(*((where, ends) if self.vertical else (ends, where)), **line)
-            point(axes, *((at, value) if self.vertical else (value, at)), look, marker, alpha=fade, markersize=self.size)
+            point(
+                axes,
+                *((at, value) if self.vertical else (value, at)),
+                look,
+                marker,
+                alpha=fade,
+                markersize=self.size,
+            )
 
 
 def not_estimable(axes: Axes, x: float, y: float, **more: Any) -> None:
     """The mark of a value that could not be estimated."""
-    options = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY, "style": "italic", "zorder": 5, **more}
+    options = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 6,
+        "color": style.GREY,
+        "style": "italic",
+        "zorder": 5,
+        **more,
+    }
     axes.text(x, y, options.pop("text", "n.e."), **options)
 
 
 def hatched(axes: Axes, words: str) -> None:
     """Fills a panel with hatching and says why nothing is drawn in it."""
-    axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="////", linewidth=0))
+    axes.add_patch(
+        Rectangle(
+            (0, 0),
+            1,
+            1,
+            transform=axes.transAxes,
+            facecolor="#f3f3f3",
+            edgecolor=style.LIGHT,
+            hatch="////",
+            linewidth=0,
+        )
+    )
     box = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
     wrapped = "\n".join(textwrap.wrap(words, 24))
-    axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", fontsize=7, color=style.INK, bbox=box)
+    axes.text(
+        0.5,
+        0.5,
+        wrapped,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=7,
+        color=style.INK,
+        bbox=box,
+    )
     axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def few_ticks(axes: Axes, most: int = 4) -> None:
-    """At most `most` round steps along x, so that labels such as "−0.05" do not run into each other."""
+    """At most `most` round steps along x, so that labels such as "−0.05" do not run into each
+    other.
+    """
     axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
 def wrap(text: str, width: int) -> str:
-    """Text over several lines of about `width` characters; only words more than 6 longer than that are broken."""
+    """Text over several lines of about `width` characters; only words more than 6 longer than that
+    are broken.
+    """
     longest = max(map(len, text.split()), default=0)
     return "\n".join(textwrap.wrap(text, max(width, min(longest, width + 6)))) or text
 
@@ -148,16 +228,34 @@ def fits(names: list[str], width: float) -> bool:
 
 def handle(label: str, marker: str, look: style.Look, lines: bool = False) -> Line2D:
     """A legend entry that looks like `point` (and its line)."""
-    options: dict[str, Any] = {"color": look.color, "fillstyle": look.fill, "markerfacecoloralt": "white", "linewidth": 1.3}
+    options: dict[str, Any] = {
+        "color": look.color,
+        "fillstyle": look.fill,
+        "markerfacecoloralt": "white",
+        "linewidth": 1.3,
+    }
     if look.fill == "none":
         options |= {"fillstyle": "full", "markerfacecolor": "white"}
-    return Line2D([], [], marker=marker, linestyle=look.line if lines else "none", label=label, **options)
+    return Line2D(
+        [], [], marker=marker, linestyle=look.line if lines else "none", label=label, **options
+    )
 
 
-def legend(figure: Figure, findings: Findings, rows: pd.DataFrame, lines: bool = False, extra: tuple[Any, ...] = ()) -> None:
-    """One legend above the panels: the reconstructors and, where there are any, the mitigations of the rows, then `extra` handles."""
+def legend(
+    figure: Figure,
+    findings: Findings,
+    rows: pd.DataFrame,
+    lines: bool = False,
+    extra: tuple[Any, ...] = (),
+) -> None:
+    """One legend above the panels: the reconstructors and, where there are any, the mitigations of
+    the rows, then `extra` handles.
+    """
     methods = findings.methods(rows)
-    handles = [handle(findings.looks[r].name, "o", findings.looks[r], lines) for r in dict.fromkeys(r for r, _ in methods)]
+    handles = [
+        handle(findings.looks[r].name, "o", findings.looks[r], lines)
+        for r in dict.fromkeys(r for r, _ in methods)
+    ]
     used = [m for m in findings.mitigations if m in {m for _, m in methods}]
     if used != ["none"]:
         grey = style.Look(style.GREY, "none", "full", "")
@@ -165,12 +263,18 @@ def legend(figure: Figure, findings: Findings, rows: pd.DataFrame, lines: bool =
     handles += list(extra)
     if handles:
         wide = sum(0.065 * len(str(h.get_label())) + 0.55 for h in handles) > figure.get_figwidth()
-        figure.legend(handles=handles, loc="outside upper left", ncols=math.ceil(len(handles) / 2) if wide else len(handles))
+        figure.legend(
+            handles=handles,
+            loc="outside upper left",
+            ncols=math.ceil(len(handles) / 2) if wide else len(handles),
+        )
 
 
 def original_handle() -> Line2D:
     """Legend entry of the dashed line that stands for the original images."""
-    return Line2D([], [], color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label="original images")
+    return Line2D(
+        [], [], color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label="original images"
+    )
 
 
 def null_handle() -> Rectangle:

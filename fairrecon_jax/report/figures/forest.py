@@ -1,4 +1,6 @@
-"""Forest plots: the change of every group gap with interval and verdict, and each gap before and after over its permutation null."""
+"""Forest plots: the change of every group gap with interval and verdict, and each gap before and
+after over its permutation null.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.drawing import Drawing, Marks, canvas, few_ticks, legend, not_estimable, null_handle, signed, wrap
+from fairrecon_jax.report.figures.drawing import (
+    Drawing,
+    Marks,
+    canvas,
+    few_ticks,
+    legend,
+    not_estimable,
+    null_handle,
+    signed,
+    wrap,
+)
 from fairrecon_jax.report.figures.quality import change_panel
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
 from fairrecon_jax.report.tables.table import p_cell
@@ -18,7 +30,9 @@ SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
 
 
 def overview(findings: Findings) -> Drawing | None:
-    """The change of each task's gap at the headline level, one column per attribute, methods without mitigation."""
+    """The change of each task's gap at the headline level, one column per attribute, methods
+    without mitigation.
+    """
     rows = findings.plain(findings.gap_changes())
     tasks = [t.name for t in findings.tasks_in(rows)]
     attributes = findings.attributes_in(rows)
@@ -37,25 +51,43 @@ def overview(findings: Findings) -> Drawing | None:
     caption = (
         "How much wider the gap between patient groups is on reconstructions than on originals, at "
         f"{level}; {metrics_used(findings, rows)} Lines "
-        f"are 95% intervals. Strong marks changed by more than chance ({SIGNS}); pale marks are within "
+        f"are 95% intervals. Strong marks changed by more than chance ({SIGNS}); pale "
+        "marks are within "
         "chance; n.e. = not estimable. Verdicts come "
-        "from a test of all groups together, not from the interval of the largest gap, so the two can differ."
+        "from a test of all groups together, not from the interval of the largest gap, "
+        "so the two can differ."
     )
-    return Drawing("overview_bias_change", "Change of the gap between groups", caption, alt_text(findings, rows), figure, rows)
+    return Drawing(
+        "overview_bias_change",
+        "Change of the gap between groups",
+        caption,
+        alt_text(findings, rows),
+        figure,
+        rows,
+    )
 
 
 def metrics_used(findings: Findings, rows: pd.DataFrame) -> str:
     """One sentence on which gap was measured for which kind of task."""
     kinds = {t.kind for t in findings.tasks_in(rows)}
-    words = {"classification": "EODD (a difference of rates) for findings", "segmentation": "SER (a ratio of errors) for delineations"}
-    return "the gap is " + " and ".join(words[k] for k in ("classification", "segmentation") if k in kinds) + "."
+    words = {
+        "classification": "EODD (a difference of rates) for findings",
+        "segmentation": "SER (a ratio of errors) for delineations",
+    }
+    return (
+        "the gap is "
+        + " and ".join(words[k] for k in ("classification", "segmentation") if k in kinds)
+        + "."
+    )
 
 
 def label(findings: Findings, task: str) -> str:
     """A task's title, with its gap metric where a study has both kinds."""
     kinds = {t.kind for t in findings.spec.tasks}
     own = findings.task(task)
-    return findings.task_title(task) + (f" ({style.metric_name(gap_metric(own))})" if own is not None and len(kinds) > 1 else "")
+    return findings.task_title(task) + (
+        f" ({style.metric_name(gap_metric(own))})" if own is not None and len(kinds) > 1 else ""
+    )
 
 
 def alt_text(findings: Findings, rows: pd.DataFrame) -> str:
@@ -77,12 +109,16 @@ def alt_text(findings: Findings, rows: pd.DataFrame) -> str:
 
 
 def gap_forests(findings: Findings) -> list[Drawing]:
-    """For each attribute: gaps before and after over the permutation null, their change, its interval, verdict and p-value in words."""
+    """For each attribute: gaps before and after over the permutation null, their change, its
+    interval, verdict and p-value in words.
+    """
     return [d for a in findings.attributes if (d := gap_forest(findings, a)) is not None]
 
 
 def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
-    """The forest of one attribute at the headline level, one line per task and method without mitigation."""
+    """The forest of one attribute at the headline level, one line per task and method without
+    mitigation.
+    """
     rows = findings.plain(findings.gap_changes(attribute=attribute))
     tasks = findings.tasks_in(rows)
     if not tasks:
@@ -92,7 +128,11 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
     heights = [sum(t.kind == k for t in tasks) * (len(methods) + 0.6) for k in kinds]
     with canvas(1.0 + 0.155 * sum(heights) + 0.45 * (len(kinds) - 1)) as figure:
         grid = figure.subplots(
-            len(kinds), 3, sharey="row", squeeze=False, gridspec_kw={"width_ratios": [1, 1, 0.62], "height_ratios": heights}
+            len(kinds),
+            3,
+            sharey="row",
+            squeeze=False,
+            gridspec_kw={"width_ratios": [1, 1, 0.62], "height_ratios": heights},
         )
         for line, kind in zip(grid, kinds, strict=True):
             mine = [t.name for t in tasks if t.kind == kind]
@@ -100,26 +140,54 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
             metric = style.metric_name("eodd" if kind == "classification" else "ser")
             line[0].set_xlabel(f"{metric}: gap between groups")
             line[1].set_xlabel(f"change of {metric} (wider →)")
-        before = Line2D([], [], marker="|", markersize=7, markeredgewidth=1.4, color=style.INK, linestyle="none", label="original images")
+        before = Line2D(
+            [],
+            [],
+            marker="|",
+            markersize=7,
+            markeredgewidth=1.4,
+            color=style.INK,
+            linestyle="none",
+            label="original images",
+        )
         legend(figure, findings, rows, extra=(before, null_handle()))
     caption = (
         f"Groups by {attribute}, at "
-        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: the gap on originals (upright "
-        "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, the gap that shuffled "
+        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: "
+        "the gap on originals (upright "
+        "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, "
+        "the gap that shuffled "
         "groups of the same sizes show on average: "
-        "a gap inside it is no evidence of a difference. Middle: its change with 95% interval. Right: the verdict and its p-value after "
+        "a gap inside it is no evidence of a difference. Middle: its change with 95% "
+        "interval. Right: the verdict and its p-value after "
         "correction for multiple comparisons."
     )
     key = f"gap_forest_{slug(attribute)}"
-    return Drawing(key, f"Gaps by {attribute} before and after, with verdicts", caption, alt_text(findings, rows), figure, rows)
+    return Drawing(
+        key,
+        f"Gaps by {attribute} before and after, with verdicts",
+        caption,
+        alt_text(findings, rows),
+        figure,
+        rows,
+    )
 
 
 def slug(name: str) -> str:
     """A name as a file stem: letters, digits and underscores."""
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_") or "unnamed"
+    return (
+        "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_")
+        or "unnamed"
+    )
 
 
-def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks: list[str], methods: list[tuple[str, str]]) -> None:
+def forest_rows(
+    line: list[Axes],
+    findings: Findings,
+    rows: pd.DataFrame,
+    tasks: list[str],
+    methods: list[tuple[str, str]],
+) -> None:
     """Draws the three columns of a forest: gaps over the null, changes, verdicts as text."""
     gap, change, words = line
     change.axvline(0, color=style.INK, linewidth=0.8)
@@ -127,25 +195,51 @@ def forest_rows(line: list[Axes], findings: Findings, rows: pd.DataFrame, tasks:
     none = 1.0 if (rows["metric"] == "ser").any() else 0.0
     for i in range(1, len(tasks), 2):
         for axes in line:
-            axes.axhspan(i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7", linewidth=0, zorder=0)
+            axes.axhspan(
+                i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7", linewidth=0, zorder=0
+            )
     places = {(t, *m): i * block + j for i, t in enumerate(tasks) for j, m in enumerate(methods)}
     after, moved = Marks(size=4.0, width=0.9), Marks(size=4.0)
-    rows = rows.assign(y=[places[key] for key in zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)])
+    rows = rows.assign(
+        y=[
+            places[key]
+            for key in zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)
+        ]
+    )
     for row in each(rows):
         look, mark = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         if known(row.change):
             after.add(look, mark, row.y, row.reconstructed, row.original, row.reconstructed)
             moved.add(look, mark, row.y, row.change, row.ci_low, row.ci_high)
         else:
-            not_estimable(change, 0, row.y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+            not_estimable(
+                change, 0, row.y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+            )
         verdict_text(words, row)
     nulls = rows.dropna(subset=["permutation_null"])
-    gap.barh(nulls["y"], nulls["permutation_null"] - none, left=none, height=1.0, color=style.NULL, zorder=1)
-    before: dict[str, Any] = {"marker": "|", "markersize": 7, "markeredgewidth": 1.4, "color": style.INK, "linestyle": "none", "zorder": 5}
+    gap.barh(
+        nulls["y"],
+        nulls["permutation_null"] - none,
+        left=none,
+        height=1.0,
+        color=style.NULL,
+        zorder=1,
+    )
+    before: dict[str, Any] = {
+        "marker": "|",
+        "markersize": 7,
+        "markeredgewidth": 1.4,
+        "color": style.INK,
+        "linestyle": "none",
+        "zorder": 5,
+    }
     gap.plot(rows["original"], rows["y"], **before)
     after.draw(gap)
     moved.draw(change)
-    gap.set_yticks([i * block + (len(methods) - 1) / 2 for i in range(len(tasks))], [wrap(findings.task_title(t), 20) for t in tasks])
+    gap.set_yticks(
+        [i * block + (len(methods) - 1) / 2 for i in range(len(tasks))],
+        [wrap(findings.task_title(t), 20) for t in tasks],
+    )
     gap.set_ylim(len(tasks) * block - 0.8, -0.8)
     gap.set_xlim(left=none - 0.002)
     few_ticks(gap)
@@ -161,10 +255,19 @@ def verdict_text(axes: Axes, row: Any) -> None:
     """The verdict of one line of a forest, with its p-value."""
     strong = changed(row.verdict)
     verdict = " ".join(
-        filter(None, [style.verdict_sign(row.verdict), row.verdict or ("no test" if known(row.change) else "not estimable")])
+        filter(
+            None,
+            [
+                style.verdict_sign(row.verdict),
+                row.verdict or ("no test" if known(row.change) else "not estimable"),
+            ],
+        )
     )
     p = f"  p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
-    look: dict[str, Any] = {"color": style.INK if strong else style.GREY, "fontweight": "bold" if strong else "normal"}
+    look: dict[str, Any] = {
+        "color": style.INK if strong else style.GREY,
+        "fontweight": "bold" if strong else "normal",
+    }
     axes.text(0, row.y, verdict + p, va="center", fontsize=6.5, **look)
 
 

@@ -1,4 +1,6 @@
-"""How things look throughout the report: one colour per reconstructor, one marker per mitigation, words for metrics and levels."""
+"""How things look throughout the report: one colour per reconstructor, one marker per mitigation,
+words for metrics and levels.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,15 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 FILLS = ("full", "none", "left", "bottom", "right", "top", "full")
 KNOWN = {"unet": 0, "u-net": 0, "mse": 0, "pix2pix": 1, "gan": 1, "irsde": 2, "sde": 2}
-MARKERS = {"none": "o", "reweighting": "s", "reweighted": "s", "eodd": "D", "equalised_odds": "D", "adversarial": "^", "group_dro": "v"}
+MARKERS = {
+    "none": "o",
+    "reweighting": "s",
+    "reweighted": "s",
+    "eodd": "D",
+    "equalised_odds": "D",
+    "adversarial": "^",
+    "group_dro": "v",
+}
 SPARE_MARKERS = ("P", "X", "<", ">", "p", "h")
 NAMES = {
     "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix", "irsde": "IR-SDE", "sde": "SDE",
@@ -74,7 +84,9 @@ def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
 
 
 def reconstructor_name(name: str) -> str:
-    """A reconstructor as a reader sees it; a variant of a known one carries what it adds: "IR-SDE (ODE order 2, 10 steps)"."""
+    """A reconstructor as a reader sees it; a variant of a known one carries what it adds: "IR-SDE
+    (ODE order 2, 10 steps)".
+    """
     if name.lower() in NAMES:
         return NAMES[name.lower()]
     stem, _, rest = name.partition("_")
@@ -84,17 +96,23 @@ def reconstructor_name(name: str) -> str:
     if not found:
         return f"{NAMES[stem.lower()]} ({rest.replace('_', ' ')})"
     kind, order, steps = found.groups()
-    return f"{NAMES[stem.lower()]} ({kind.upper()}{f' order {order}' if order else ''}, {steps} steps)"
+    return (
+        f"{NAMES[stem.lower()]} ({kind.upper()}{f' order {order}' if order else ''}, {steps} steps)"
+    )
 
 
 def distinct(titles: dict[str, str]) -> dict[str, str]:
     """Titles by name, with the name behind those that several names share."""
     shared = [title for title in titles.values() if list(titles.values()).count(title) > 1]
-    return {name: f"{title} [{name}]" if title in shared else title for name, title in titles.items()}
+    return {
+        name: f"{title} [{name}]" if title in shared else title for name, title in titles.items()
+    }
 
 
 def rank(name: str) -> tuple[bool, int, bool]:
-    """Order of a reconstructor: known ones first, each followed by its variants, then others; the degraded image last."""
+    """Order of a reconstructor: known ones first, each followed by its variants, then others; the
+    degraded image last.
+    """
     stem = name.lower() if name.lower() in KNOWN else name.lower().partition("_")[0]
     return name == "identity", KNOWN.get(stem, 50), name.lower() not in KNOWN
 
@@ -113,7 +131,9 @@ def metric_name(metric: str) -> str:
 
 
 def level_name(level: float, degradation: DegradationSpec) -> str:
-    """A level in words short enough for a tick: "8x" for an acceleration, "10,000 photons" for a photon count."""
+    """A level in words short enough for a tick: "8x" for an acceleration, "10,000 photons" for a
+    photon count.
+    """
     if degradation.kind == "unnamed":
         return "not named"
     if not math.isfinite(level):
@@ -144,13 +164,22 @@ VERDICT_WORDS = {
     "widened": "the gap between groups grew by more than chance explains",
     "narrowed": "the gap between groups shrank by more than chance explains",
     "reversed": "another group is now worse off: the sides of the gap swapped",
-    "shifted": "the groups moved apart by more than chance explains, yet the largest gap stayed as large",
-    "within chance": "a change of this size is expected by chance alone; a smaller true change may hide in it",
-    "at chance": "the diagnosis itself is no better than guessing on original images, so its gaps mean nothing",
-    "not estimable": "too few patients, or no patients with (or without) the finding, in the groups to be compared",
+    "shifted": "the groups moved apart by more than chance explains, yet the largest gap stayed as "
+    "large",
+    "within chance": "a change of this size is expected by "
+    "chance alone; a smaller true change may "
+    "hide "
+    "in it",
+    "at chance": "the diagnosis itself is no better than guessing on original images, so its gaps "
+    "mean nothing",
+    "not estimable": "too few patients, or no patients with (or "
+    "without) the finding, in the groups to be "
+    "compared",
 }
 
 
 def verdict_sign(verdict: str) -> str:
-    """The sign of a verdict in figures: a triangle up for widened, down for narrowed, arrows for reversed, a diamond for shifted."""
+    """The sign of a verdict in figures: a triangle up for widened, down for narrowed, arrows for
+    reversed, a diamond for shifted.
+    """
     return VERDICT_SIGNS.get(verdict, "")

@@ -1,4 +1,6 @@
-"""The last page: configuration, seeds, versions, split hash, exclusions, run times; and what the tables say of their making."""
+"""The last page: configuration, seeds, versions, split hash, exclusions, run times; and what the
+tables say of their making.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,25 @@ from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables.table import Missing, Table, fixed, number
 from fairrecon_jax.runtime.progress import duration
 
-KNOWN = ("config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions", "warnings")
+KNOWN = (
+    "config",
+    "seeds",
+    "versions",
+    "split_hash",
+    "run_times",
+    "exclusions",
+    "conventions",
+    "warnings",
+)
 
 
 def text_of(value: Any) -> str:
     """A value as text: text as it is, anything else as indented JSON."""
-    return value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False, sort_keys=True)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, indent=2, default=str, ensure_ascii=False, sort_keys=True)
+    )
 
 
 def pairs(value: Any, name: str) -> list[tuple[str, str]]:
@@ -34,12 +49,26 @@ def pairs(value: Any, name: str) -> list[tuple[str, str]]:
     if value is None or value == "":
         return []
     if isinstance(value, Mapping):
-        return [(str(k), v if isinstance(v, str) else number(v) if isinstance(v, int | float) else text_of(v)) for k, v in value.items()]
-    return [(name, ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value))]
+        return [
+            (
+                str(k),
+                v
+                if isinstance(v, str)
+                else number(v)
+                if isinstance(v, int | float)
+                else text_of(v),
+            )
+            for k, v in value.items()
+        ]
+    return [
+        (name, ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value))
+    ]
 
 
 def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Seeds, versions, split hash and whatever else the caller knows, as (title, rows); what is missing is said."""
+    """Seeds, versions, split hash and whatever else the caller knows, as (title, rows); what is
+    missing is said.
+    """
     absent = [("", "not recorded")]
     found = [
         ("Seeds", pairs(provenance.get("seeds"), "seed") or absent),
@@ -62,18 +91,26 @@ def run_times(provenance: Mapping[str, Any]) -> Table | None:
         try:
             records.append((str(stage), duration(float(seconds))))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"provenance['run_times'][{stage!r}] must be a number of seconds, got {seconds!r}") from error
+            raise ValueError(
+                f"provenance['run_times'][{stage!r}] must be a number of seconds, got {seconds!r}"
+            ) from error
     if not records:
         return None
     frame = pd.DataFrame(records, columns=["stage", "time"])
-    return Table("run_times", "Run times", "Wall-clock time of each stage on the machine that ran it.", frame)
+    return Table(
+        "run_times", "Run times", "Wall-clock time of each stage on the machine that ran it.", frame
+    )
 
 
-def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]) -> Table | None:
-    """How many files or patients were left out, by reason; by name only where identifiers are asked for.
+def exclusions(
+    provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]
+) -> Table | None:
+    """How many files or patients were left out, by reason; by name only where identifiers are asked
+    for.
 
     Args:
-      provenance: holds "exclusions": a table or list of records with `reason` (and `file`), or a mapping reason -> count.
+      provenance: holds "exclusions": a table or list of records with `reason` (and `file`), or a
+        mapping reason -> count.
       identifiers: print the names.
       hide: takes identifiers out of reasons.
 
@@ -87,22 +124,39 @@ def exclusions(provenance: Mapping[str, Any], identifiers: bool, hide: Callable[
     if raw is None or len(raw) == 0:
         return None
     if isinstance(raw, Mapping):
-        frame = pd.DataFrame({"reason": [hide(str(r)) for r in raw], "left out": [int(n) for n in raw.values()]})
+        frame = pd.DataFrame(
+            {"reason": [hide(str(r)) for r in raw], "left out": [int(n) for n in raw.values()]}
+        )
         return Table("exclusions", "What was left out", "Counts by reason.", frame)
     table = raw if isinstance(raw, pd.DataFrame) else pd.DataFrame(list(raw))
     if "reason" not in table.columns:
-        raise ValueError(f"provenance['exclusions'] needs the column 'reason', got {list(table.columns)}")
+        raise ValueError(
+            f"provenance['exclusions'] needs the column 'reason', got {list(table.columns)}"
+        )
     if identifiers:
-        return Table("exclusions", "What was left out", "Each file with its reason.", table.astype(str), folded=len(table) > 20)
+        return Table(
+            "exclusions",
+            "What was left out",
+            "Each file with its reason.",
+            table.astype(str),
+            folded=len(table) > 20,
+        )
     counted = table["reason"].astype(str).map(hide).value_counts(sort=True)
     frame = pd.DataFrame({"reason": counted.index, "left out": counted.to_numpy()}).sort_values(
         ["left out", "reason"], ascending=[False, True]
     )
-    return Table("exclusions", "What was left out", "Counts by reason; names are withheld.", frame.reset_index(drop=True))
+    return Table(
+        "exclusions",
+        "What was left out",
+        "Counts by reason; names are withheld.",
+        frame.reset_index(drop=True),
+    )
 
 
 def making(findings: Findings) -> list[tuple[str, str]]:
-    """What the tables themselves say of how they were made: conventions, threshold rules, units, tests, families, seeds."""
+    """What the tables themselves say of how they were made: conventions, threshold rules, units,
+    tests, families, seeds.
+    """
     both = pd.concat([findings.performance, findings.fairness], ignore_index=True)
 
     def distinct(column: str, rows: pd.DataFrame = both) -> str:
@@ -117,11 +171,17 @@ def making(findings: Findings) -> list[tuple[str, str]]:
         if u
     ]
     return [
-        ("Convention shown", shown + (f" (also in the tables: {', '.join(others)})" if others else "")),
+        (
+            "Convention shown",
+            shown + (f" (also in the tables: {', '.join(others)})" if others else ""),
+        ),
         ("Decision threshold", distinct("threshold_rule")),
         ("Unit of judgement", "; ".join(unit) or "not stated in the tables"),
         ("Intervals and tests", distinct("method")),
-        ("Families of tests that were corrected together", distinct("family", tested) if len(tested) else "no test ran"),
+        (
+            "Families of tests that were corrected together",
+            distinct("family", tested) if len(tested) else "no test ran",
+        ),
         ("Seeds in the tables", ", ".join(map(str, findings.seeds)) or "not stated in the tables"),
     ]
 
@@ -130,7 +190,10 @@ def unjudged(findings: Findings) -> Table | None:
     """How often a value or verdict could not be given, by table and reason."""
     records = []
     for name, frame in (("performance", findings.performance), ("fairness", findings.fairness)):
-        rows = frame[(frame["verdict"].isin(["not estimable", "at chance"])) | (frame["value"].isna() & (frame["reason"] != ""))]
+        rows = frame[
+            (frame["verdict"].isin(["not estimable", "at chance"]))
+            | (frame["value"].isna() & (frame["reason"] != ""))
+        ]
         for reason, count in rows["reason"].replace("", "no reason given").value_counts().items():
             records.append((name, str(reason), int(count)))
     if not records:
@@ -138,29 +201,60 @@ def unjudged(findings: Findings) -> Table | None:
     frame = pd.DataFrame(records, columns=["table", "reason", "rows"]).sort_values(
         ["table", "rows", "reason"], ascending=[True, False, True]
     )
-    caption = "Rows of the long tables without a value or verdict. They are shown as n.e., never as zero."
-    return Table("not_estimable", "What could not be estimated, and why", caption, frame.reset_index(drop=True), folded=len(frame) > 12)
+    caption = (
+        "Rows of the long tables without a value or verdict. They are shown as n.e., never as zero."
+    )
+    return Table(
+        "not_estimable",
+        "What could not be estimated, and why",
+        caption,
+        frame.reset_index(drop=True),
+        folded=len(frame) > 12,
+    )
 
 
 def conventions(findings: Findings) -> Table | None:
-    """The same gaps under every convention of the tables, so that numbers can be compared with other work."""
+    """The same gaps under every convention of the tables, so that numbers can be compared with
+    other work.
+    """
     rows = findings.fairness
-    rows = rows[(rows["version"] == "change") & rows["metric"].isin(["eodd", "eop", "ser", "delta_dice"])]
+    rows = rows[
+        (rows["version"] == "change") & rows["metric"].isin(["eodd", "eop", "ser", "delta_dice"])
+    ]
     records = []
     for (metric, convention), mine in rows.groupby(["metric", "convention"], sort=False):
         known_rows = mine.dropna(subset=["change"])
         record: list[Any] = [style.metric_name(str(metric)), str(convention) or "any", len(mine)]
         for column in ("original", "reconstructed", "change"):
-            record.append(fixed(known_rows[column].mean(), 3, sign=column == "change") if len(known_rows) else Missing("nothing estimated"))
+            record.append(
+                fixed(known_rows[column].mean(), 3, sign=column == "change")
+                if len(known_rows)
+                else Missing("nothing estimated")
+            )
         tested = (mine["verdict"] != "").any()
         records.append([*record, "yes" if tested else "no verdict under this convention"])
     if not records:
         return None
-    columns = ["gap", "convention", "gaps", "mean on originals", "mean on reconstructions", "mean change", "verdicts"]
+    columns = [
+        "gap",
+        "convention",
+        "gaps",
+        "mean on originals",
+        "mean on reconstructions",
+        "mean change",
+        "verdicts",
+    ]
     caption = (
-        "Averages over all cells of the study under each way of computing a gap. Only a convention with verdicts tells chance from change."
+        "Averages over all cells of the study under each way of computing a gap. Only a "
+        "convention with verdicts tells chance from change."
     )
-    return Table("conventions", "The gaps under each convention", caption, pd.DataFrame(records, columns=columns), labels=2)
+    return Table(
+        "conventions",
+        "The gaps under each convention",
+        caption,
+        pd.DataFrame(records, columns=columns),
+        labels=2,
+    )
 
 
 def thresholds(findings: Findings) -> Table | None:
@@ -169,12 +263,25 @@ def thresholds(findings: Findings) -> Table | None:
     rows = rows.drop_duplicates(["task", "version", "value"])
     if rows.empty:
         return None
-    records = [(findings.task_title(r.task), r.version, fixed(r.value, 4), r.threshold_rule or "not stated") for r in each(rows)]
-    caption = "A score at or above the threshold counts as 'finding present'. One threshold serves every version unless the rule says no."
+    records = [
+        (
+            findings.task_title(r.task),
+            r.version,
+            fixed(r.value, 4),
+            r.threshold_rule or "not stated",
+        )
+        for r in each(rows)
+    ]
+    caption = (
+        "A score at or above the threshold counts as 'finding present'. One threshold serves "
+        "every version unless the rule says no."
+    )
     frame = pd.DataFrame(records, columns=["diagnosis", "version", "threshold", "rule"])
     return Table("thresholds", "Decision thresholds", caption, frame, folded=len(frame) > 15)
 
 
 def settled(findings: Findings) -> bool:
     """Whether any verdict is in the tables at all."""
-    return bool(findings.fairness["p_value"].notna().any() or (findings.fairness["verdict"] != "").any())
+    return bool(
+        findings.fairness["p_value"].notna().any() or (findings.fairness["verdict"] != "").any()
+    )

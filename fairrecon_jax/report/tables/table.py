@@ -65,7 +65,9 @@ class Table:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A cell as text: numbers with `digits` decimals, whole numbers with thousands separators, nothing as an en dash."""
+    """A cell as text: numbers with `digits` decimals, whole numbers with thousands separators,
+    nothing as an en dash.
+    """
     if isinstance(value, str | Missing):
         return str(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -93,8 +95,12 @@ def p_cell(p: float, reason: str = "") -> str | Missing:
     return "< 0.001" if p < 0.001 else fixed(p, 3 if p < 0.1 else 2, reason)
 
 
-def with_interval(value: float, low: float, high: float, digits: int, reason: str = "", sign: bool = False) -> str | Missing:
-    """A number with its interval in brackets: "0.81 (0.79–0.83)", "+0.1 (−0.1 to +0.3)"; without the bracket where no interval is known."""
+def with_interval(
+    value: float, low: float, high: float, digits: int, reason: str = "", sign: bool = False
+) -> str | Missing:
+    """A number with its interval in brackets: "0.81 (0.79–0.83)", "+0.1 (−0.1 to +0.3)"; without
+    the bracket where no interval is known.
+    """
     words = fixed(value, digits, reason, sign)
     if isinstance(words, Missing) or not (math.isfinite(low) and math.isfinite(high)):
         return words
@@ -112,10 +118,20 @@ def latex(sheet: Table) -> str:
     columns = [str(c) for c in sheet.frame.columns]
     layout = "l" * sheet.labels + "r" * (len(columns) - sheet.labels)
     caption = " ".join(f"{escape_latex(sheet.title)}. {escape_latex(sheet.caption)}".split())
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{sheet.key}}}"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{sheet.key}}}",
+    ]
     lines += [rf"\begin{{tabular}}{{{layout}}}", r"\toprule"]
     if sheet.spans:
-        lines.append(" & ".join(rf"\multicolumn{{{n}}}{{c}}{{{escape_latex(words)}}}" for words, n in sheet.spans) + r" \\")
+        lines.append(
+            " & ".join(
+                rf"\multicolumn{{{n}}}{{c}}{{{escape_latex(words)}}}" for words, n in sheet.spans
+            )
+            + r" \\"
+        )
     lines += [" & ".join(escape_latex(c) for c in columns) + r" \\", r"\midrule"]
     for row in sheet.frame.itertuples(index=False):
         lines.append(" & ".join(escape_latex(number(v)) for v in row) + r" \\")
@@ -123,13 +139,26 @@ def latex(sheet: Table) -> str:
 
 
 def csv(frame: pd.DataFrame, spans: tuple[tuple[str, int], ...] = ()) -> str:
-    """The table as CSV; a missing cell reads "n.e." with its reason, a column under a spanning heading is named "heading: column"."""
+    """The table as CSV; a missing cell reads "n.e." with its reason, a column under a spanning
+    heading is named "heading: column".
+    """
 
     def plain(cell: Any) -> Any:
-        return cell if not isinstance(cell, Missing) else f"n.e. ({cell.reason})" if cell.reason else "n.e."
+        return (
+            cell
+            if not isinstance(cell, Missing)
+            else f"n.e. ({cell.reason})"
+            if cell.reason
+            else "n.e."
+        )
 
     columns = {i: [plain(cell) for cell in frame.iloc[:, i]] for i in range(frame.shape[1])}
     out = pd.DataFrame(columns)
     over = [words for words, width in spans for _ in range(width)] or [""] * frame.shape[1]
-    out.columns = pd.Index([f"{words}: {name}" if words else name for words, name in zip(over, frame.columns, strict=True)])
+    out.columns = pd.Index(
+        [
+            f"{words}: {name}" if words else name
+            for words, name in zip(over, frame.columns, strict=True)
+        ]
+    )
     return out.to_csv(index=False, lineterminator="\n")

@@ -1,6 +1,8 @@
-"""CheXpert (small or full): `train/patient00001/study1/view1_frontal.jpg`, `train.csv` and, for race, `CHEXPERT DEMO.xlsx`.
+"""CheXpert (small or full): `train/patient00001/study1/view1_frontal.jpg`, `train.csv` and, for
+race, `CHEXPERT DEMO.xlsx`.
 
-The official validation and test sets come without demographics, so all splits are cut from `train.csv` by patient.
+The official validation and test sets come without demographics, so all splits are cut from
+`train.csv` by patient.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def column_of(label: str) -> str:
 
 
 class Chexpert(CohortBuilder):
-    """Chest X-rays with 12 findings; `no_finding` and `support_devices` can be asked for as further tasks."""
+    """Chest X-rays with 12 findings; `no_finding` and `support_devices` can be asked for as further
+    tasks.
+    """
 
     cohort: ClassVar[str] = "chexpert"
     title: ClassVar[str] = "CheXpert"
@@ -57,7 +61,8 @@ class Chexpert(CohortBuilder):
     degradation = XRAY_LEVELS
     dtype: ClassVar[type] = np.uint8
     citation: ClassVar[str] = (
-        "J. Irvin et al., CheXpert: a large chest radiograph dataset with uncertainty labels and expert comparison, AAAI 2019; "
+        "J. Irvin et al., CheXpert: a large chest radiograph dataset with uncertainty "
+        "labels and expert comparison, AAAI 2019; "
         "Stanford University School of Medicine CheXpert Dataset Research Use Agreement."
     )
     columns: ClassVar[dict[str, type]] = {
@@ -69,71 +74,122 @@ class Chexpert(CohortBuilder):
         "projection": str,
         **{f"{column_of(label)}_recorded": float for label in LABELS},
     }
-    tasks: ClassVar[tuple[Task, ...]] = tuple(Task(column_of(name), "classification", "none", name) for name in FINDINGS)
-    extra_tasks: ClassVar[tuple[Task, ...]] = tuple(Task(column_of(name), "classification", "none", name) for name in (NO_FINDING, DEVICES))
+    tasks: ClassVar[tuple[Task, ...]] = tuple(
+        Task(column_of(name), "classification", "none", name) for name in FINDINGS
+    )
+    extra_tasks: ClassVar[tuple[Task, ...]] = tuple(
+        Task(column_of(name), "classification", "none", name) for name in (NO_FINDING, DEVICES)
+    )
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age", "race")
     default_age_cut: ClassVar[float | str] = 62.0
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
-        """One record per row of train.csv whose view is wanted; views left out are counted in one note each."""
+    def scan(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
+        """One record per row of train.csv whose view is wanted; views left out are counted in one
+        note each.
+        """
         path = _table_path(root)
         table = read_table(path, NEEDED)
         folder = path.parent.relative_to(root)
-        people = read_demographics(dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))), notes)
+        people = read_demographics(
+            dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))),
+            notes,
+        )
         records, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
-        for line, row in enumerate(track(rows_of(table), f"rows of {place}", "row", shown=progress), start=2):
+        for line, row in enumerate(
+            track(rows_of(table), f"rows of {place}", "row", shown=progress), start=2
+        ):
             record = _record(row, folder, f"{place}#{line}", people, notes)
             if record and record.columns["view"] in config.views:
                 records.append(record)
             elif record:
                 left_out[record.columns["view"]] += 1
         for view, count in sorted(left_out.items()):
-            notes.skip(place, "view", f"{count} {view} images left out, as views is {', '.join(config.views)}")
+            notes.skip(
+                place,
+                "view",
+                f"{count} {view} images left out, as views is {', '.join(config.views)}",
+            )
         return records
 
     @classmethod
-    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(
+        cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes
+    ) -> list[Sample]:
         """Reads one X-ray."""
         image = load_grey(root, record.files[0], notes)
-        return [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
+        return (
+            [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
+        )
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:
         """Patients of train.csv and, where it is, valid.csv."""
         folder = _table_path(root).parent
         paths = [path for path in (folder / "train.csv", folder / "valid.csv") if path.is_file()]
-        found = {path.stem: read_table(path, ("Path",))["Path"].str.extract(r"(patient\d+)")[0].dropna() for path in paths}
+        found = {
+            path.stem: read_table(path, ("Path",))["Path"].str.extract(r"(patient\d+)")[0].dropna()
+            for path in paths
+        }
         return {name: set(patients) for name, patients in found.items()}
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
-        """Recorded labels under the uncertainty policy; No Finding = 1 makes every finding but support devices 0."""
+        """Recorded labels under the uncertainty policy; No Finding = 1 makes every finding but
+        support devices 0.
+        """
         healthy = raw[f"{column_of(NO_FINDING)}_recorded"].to_numpy() == 1
-        values = {label: policies.uncertain(raw[f"{column_of(label)}_recorded"].to_numpy(), config.uncertainty) for label in LABELS}
-        return {column_of(label): np.where(healthy & (label in FINDINGS), np.float32(0), value) for label, value in values.items()}
+        values = {
+            label: policies.uncertain(
+                raw[f"{column_of(label)}_recorded"].to_numpy(), config.uncertainty
+            )
+            for label in LABELS
+        }
+        return {
+            column_of(label): np.where(healthy & (label in FINDINGS), np.float32(0), value)
+            for label, value in values.items()
+        }
 
 
 def _table_path(root: Path) -> Path:
-    found = [path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()]
+    found = [
+        path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()
+    ]
     if len(found) != 1:
-        raise FileNotFoundError(f"expected one train.csv in {root} or one folder below, found {[str(path) for path in found] or 'none'}")
+        raise FileNotFoundError(
+            f"expected one train.csv in {root} or one folder below, found "
+            f"{[str(path) for path in found] or 'none'}"
+        )
     return found[0]
 
 
-def _record(row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes) -> SourceRecord | None:
-    """One row as a record; whatever stands before train/patient.../study.../view... in its path is stripped."""
+def _record(
+    row: dict[str, str], folder: Path, place: str, people: dict[str, tuple[str, str]], notes: Notes
+) -> SourceRecord | None:
+    """One row as a record; whatever stands before train/patient.../study.../view... in its path is
+    stripped.
+    """
     text = row["Path"].strip()
     parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:
         notes.skip(place, "outside_root", f"{text} leaves the data folder")
         return None
-    if len(parts) < 4 or not re.fullmatch(r"patient\d+", parts[-3]) or not re.fullmatch(r"study\d+", parts[-2]):
+    if (
+        len(parts) < 4
+        or not re.fullmatch(r"patient\d+", parts[-3])
+        or not re.fullmatch(r"study\d+", parts[-2])
+    ):
         notes.skip(place, "unknown_name", f"{text!r} is not .../patient<n>/study<n>/<view>.jpg")
         return None
     view, patient = row["Frontal/Lateral"].strip().lower(), parts[-3]
     if view not in ("frontal", "lateral"):
-        notes.skip(place, "unknown_label", f"view {row['Frontal/Lateral']!r} is neither Frontal nor Lateral")
+        notes.skip(
+            place,
+            "unknown_label",
+            f"view {row['Frontal/Lateral']!r} is neither Frontal nor Lateral",
+        )
         return None
     age = number(row["Age"])
     sex, race = people.get(patient, ("", ""))
@@ -146,7 +202,12 @@ def _record(row: dict[str, str], folder: Path, place: str, people: dict[str, tup
         "projection": row["AP/PA"].strip(),
         **_recorded(row, place, notes),
     }
-    return SourceRecord("/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])), patient, ("/".join((*folder.parts, *parts[-4:])),), columns)
+    return SourceRecord(
+        "/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])),
+        patient,
+        ("/".join((*folder.parts, *parts[-4:])),),
+        columns,
+    )
 
 
 def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]:
@@ -154,9 +215,15 @@ def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]
     values = {label: number(row[label]) for label in LABELS}
     for label, value in values.items():
         if value not in (1.0, 0.0, -1.0) and row[label].strip():
-            notes.keep(place, "unknown_label", f"{label} is {row[label]!r}, not 1.0, 0.0, -1.0 or blank; it counts as unknown")
+            notes.keep(
+                place,
+                "unknown_label",
+                f"{label} is {row[label]!r}, not 1.0, 0.0, -1.0 or blank; it counts as unknown",
+            )
             values[label] = float("nan")
     present = [label for label in FINDINGS if values[label] == 1]
     if values[NO_FINDING] == 1 and present:
-        notes.keep(place, "conflict", f"No Finding together with {', '.join(present)}; No Finding counts")
+        notes.keep(
+            place, "conflict", f"No Finding together with {', '.join(present)}; No Finding counts"
+        )
     return {f"{column_of(label)}_recorded": value for label, value in values.items()}

@@ -1,4 +1,6 @@
-"""LGG MRI segmentation (kaggle_3m): `TCGA_<site>_<id>_<date>/<same>_<slice>.tif` with `_mask.tif` beside it and `data.csv`."""
+"""LGG MRI segmentation (kaggle_3m): `TCGA_<site>_<id>_<date>/<same>_<slice>.tif` with `_mask.tif`
+beside it and `data.csv`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.images import UnreadableImage, is_constant, read_tiff, resize, resize_mask, to_integers
+from fairrecon_jax.data.images import (
+    UnreadableImage,
+    is_constant,
+    read_tiff,
+    resize,
+    resize_mask,
+    to_integers,
+)
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
@@ -35,8 +44,10 @@ class LggMri(CohortBuilder):
     degradation = MRI_LEVELS
     dtype: ClassVar[type] = np.uint8
     citation: ClassVar[str] = (
-        "M. Buda, A. Saha, M. A. Mazurowski, Association of genomic subtypes of lower-grade gliomas with shape features automatically "
-        "extracted by a deep learning algorithm, Computers in Biology and Medicine 109, 2019; images from TCGA-LGG, The Cancer Imaging "
+        "M. Buda, A. Saha, M. A. Mazurowski, Association of genomic subtypes of "
+        "lower-grade gliomas with shape features automatically "
+        "extracted by a deep learning algorithm, Computers in Biology and Medicine 109, "
+        "2019; images from TCGA-LGG, The Cancer Imaging "
         "Archive; CC BY-NC-SA 4.0."
     )
     columns: ClassVar[dict[str, type]] = {
@@ -56,7 +67,9 @@ class LggMri(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+    def scan(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
         """One record per slice file; slices are ordered by their number, not by their name."""
         clinical = _clinical(root, notes)
         records = []
@@ -64,7 +77,11 @@ class LggMri(CohortBuilder):
         for folder in track(folders, "patients' folders", "folder", shown=progress):
             match = FOLDER.fullmatch(folder.name)
             if not match:
-                notes.skip(folder.name, "unknown_name", "a folder that is not named TCGA_<site>_<id>_<date>")
+                notes.skip(
+                    folder.name,
+                    "unknown_name",
+                    "a folder that is not named TCGA_<site>_<id>_<date>",
+                )
                 continue
             if match[1] not in clinical:
                 notes.keep(folder.name, "no_row", f"data.csv has no row for {match[1]}")
@@ -73,7 +90,9 @@ class LggMri(CohortBuilder):
         return records
 
     @classmethod
-    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(
+        cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes
+    ) -> list[Sample]:
         """Reads one slice: channel 1 is FLAIR; the mask is 0 or 255."""
         image_file, mask_file = record.files
         if not (root / mask_file).is_file():
@@ -91,14 +110,28 @@ class LggMri(CohortBuilder):
             notes.skip(image_file, "mask_shape", f"mask {mask.shape}, image {image.shape[:2]}")
             return []
         if set(np.unique(mask)) - {0, 255}:
-            notes.keep(mask_file, "mask_values", f"values {np.unique(mask).tolist()[:6]} instead of 0 and 255; non-zero counts as tumour")
+            notes.keep(
+                mask_file,
+                "mask_values",
+                f"values {np.unique(mask).tolist()[:6]} instead of 0 and 255; non-zero "
+                "counts as tumour",
+            )
         flair = resize(image[..., FLAIR], config.image_size)
         if is_constant(flair):
             notes.skip(image_file, "constant", "the FLAIR channel holds one single value")
             return []
         small = resize_mask(mask, config.image_size)
         columns = {**record.columns, "tumor_pixels": int(small.sum())}
-        return [Sample(record.name, record.patient_id, to_integers(flair, cls.dtype), small, columns, mask.shape)]
+        return [
+            Sample(
+                record.name,
+                record.patient_id,
+                to_integers(flair, cls.dtype),
+                small,
+                columns,
+                mask.shape,
+            )
+        ]
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -106,7 +139,12 @@ class LggMri(CohortBuilder):
         return {"grade": raw["grade_recorded"].map({1.0: 0.0, 2.0: 1.0}).to_numpy(np.float32)}
 
 
-_UNKNOWN: dict[str, Any] = {"sex_recorded": "", "race_recorded": "", "age_years": float("nan"), "grade_recorded": float("nan")}
+_UNKNOWN: dict[str, Any] = {
+    "sex_recorded": "",
+    "race_recorded": "",
+    "age_years": float("nan"),
+    "grade_recorded": float("nan"),
+}
 
 
 def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
@@ -118,11 +156,15 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
         if patient in rows:
             notes.skip(place, "duplicate", f"a second row for {patient}; the first counts")
             continue
-        sex, race, grade = (number(row[name]) for name in ("gender", "race", "neoplasm_histologic_grade"))
+        sex, race, grade = (
+            number(row[name]) for name in ("gender", "race", "neoplasm_histologic_grade")
+        )
         if np.isnan(grade):
             notes.keep(place, "missing_label", f"{patient} has no grade")
         elif grade not in (1.0, 2.0):
-            notes.keep(place, "unknown_label", f"{patient}: grade code {grade:g} is neither 1 nor 2")
+            notes.keep(
+                place, "unknown_label", f"{patient}: grade code {grade:g} is neither 1 nor 2"
+            )
             grade = float("nan")
         rows[patient] = {
             "sex_recorded": SEX_CODES.get(sex, row["gender"].strip()),
@@ -133,7 +175,9 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes) -> list[SourceRecord]:
+def _slices(
+    folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes
+) -> list[SourceRecord]:
     """The slices of one volume in their natural order (1, 2, ..., 10), cut to the wanted range."""
     numbered = []
     for path in sorted(folder.iterdir()):
@@ -143,9 +187,15 @@ def _slices(folder: Path, patient: str, columns: dict[str, Any], config: CohortC
         elif not path.name.endswith("_mask.tif"):
             notes.skip(f"{folder.name}/{path.name}", "unknown_name", "not <folder>_<slice>.tif")
     numbered.sort()
-    absent = sorted(set(range(1, numbered[-1][0])) - {count for count, _ in numbered}) if numbered else []
+    absent = (
+        sorted(set(range(1, numbered[-1][0])) - {count for count, _ in numbered})
+        if numbered
+        else []
+    )
     if absent:
-        notes.keep(folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there")
+        notes.keep(
+            folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there"
+        )
     first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
     return [
         SourceRecord(

@@ -1,4 +1,6 @@
-"""NIH ChestX-ray14: `images*/**/<patient>_<follow-up>.png` and `Data_Entry_2017*.csv`; official lists may be absent."""
+"""NIH ChestX-ray14: `images*/**/<patient>_<follow-up>.png` and `Data_Entry_2017*.csv`; official
+lists may be absent.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ FINDINGS = (
     "Hernia",
 )
 NO_FINDING = "No Finding"
-NEEDED = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
+NEEDED = (
+    "Image Index",
+    "Finding Labels",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+)
 LISTS = {"train_val_list.txt": "train_val", "test_list.txt": "test"}
 
 
@@ -48,8 +57,10 @@ class NihChestxray14(CohortBuilder):
     degradation = XRAY_LEVELS
     dtype: ClassVar[type] = np.uint8
     citation: ClassVar[str] = (
-        "X. Wang et al., ChestX-ray8: hospital-scale chest X-ray database and benchmarks on weakly-supervised classification and "
-        "localization of common thorax diseases, CVPR 2017; provided by the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC."
+        "X. Wang et al., ChestX-ray8: hospital-scale chest X-ray database and benchmarks "
+        "on weakly-supervised classification and "
+        "localization of common thorax diseases, CVPR 2017; provided by the NIH Clinical "
+        "Center, https://nihcc.app.box.com/v/ChestXray-NIHCC."
     )
     columns: ClassVar[dict[str, type]] = {
         "sex_recorded": str,
@@ -60,13 +71,18 @@ class NihChestxray14(CohortBuilder):
         "official_list": str,
     }
     tasks: ClassVar[tuple[Task, ...]] = tuple(
-        Task(name.lower(), "classification", "none", name.replace("_", " ").capitalize()) for name in FINDINGS
+        Task(name.lower(), "classification", "none", name.replace("_", " ").capitalize())
+        for name in FINDINGS
     )
-    extra_tasks: ClassVar[tuple[Task, ...]] = (Task("any_finding", "classification", "none", "Any finding"),)
+    extra_tasks: ClassVar[tuple[Task, ...]] = (
+        Task("any_finding", "classification", "none", "Any finding"),
+    )
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+    def scan(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
         """One record per row of the table; images that no row names are noted."""
         if "frontal" not in config.views:
             raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
@@ -75,7 +91,9 @@ class NihChestxray14(CohortBuilder):
         files = _files(root, notes, progress)
         official = _official(root)
         records = []
-        for line, row in enumerate(track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2):
+        for line, row in enumerate(
+            track(rows_of(table), f"rows of {path.name}", "row", shown=progress), start=2
+        ):
             record = _record(row, f"{path.name}#{line}", files, official, notes)
             if record:
                 records.append(record)
@@ -85,16 +103,25 @@ class NihChestxray14(CohortBuilder):
         return records
 
     @classmethod
-    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
+    def load(
+        cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes
+    ) -> list[Sample]:
         """Reads one X-ray as grey values (some files of the data set are RGBA)."""
         image = load_grey(root, record.files[0], notes)
-        return [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
+        return (
+            [] if image is None else whole_image(record, image, config.image_size, cls.dtype, notes)
+        )
 
     @classmethod
     def lists(cls, root: Path) -> dict[str, set[str]]:
         """Patients of the official training and test lists, where they are."""
         official = _official(root)
-        return {word: {name.split("_")[0] for name, words in official.items() if word in words.split("|")} for word in LISTS.values()}
+        return {
+            word: {
+                name.split("_")[0] for name, words in official.items() if word in words.split("|")
+            }
+            for word in LISTS.values()
+        }
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -106,7 +133,9 @@ class NihChestxray14(CohortBuilder):
             values = np.array([bool(names) and test(names) for names in sets], np.float32)
             return np.where(unknown, np.float32(np.nan), values)
 
-        columns = {name.lower(): column(lambda names, name=name: name in names) for name in FINDINGS}
+        columns = {
+            name.lower(): column(lambda names, name=name: name in names) for name in FINDINGS
+        }
         return {**columns, "any_finding": column(lambda names: names != {NO_FINDING})}
 
 
@@ -122,14 +151,21 @@ def parse_age(text: str) -> float:
 def _table_path(root: Path) -> Path:
     found = sorted(root.glob("Data_Entry_2017*.csv"))
     if len(found) != 1:
-        raise FileNotFoundError(f"expected one Data_Entry_2017*.csv in {root}, found {[path.name for path in found] or 'none'}")
+        raise FileNotFoundError(
+            f"expected one Data_Entry_2017*.csv in {root}, found "
+            f"{[path.name for path in found] or 'none'}"
+        )
     return found[0]
 
 
 def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
-    """Images below images*/ by name; of several files of one name the first in the order of their paths counts."""
+    """Images below images*/ by name; of several files of one name the first in the order of their
+    paths counts.
+    """
     files: dict[str, str] = {}
-    for path in sorted(track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)):
+    for path in sorted(
+        track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
+    ):
         file = path.relative_to(root).as_posix()
         if files.setdefault(path.name, file) != file:
             notes.skip(file, "duplicate", f"{path.name} is already there as {files[path.name]}")
@@ -137,7 +173,9 @@ def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
 
 
 def _official(root: Path) -> dict[str, str]:
-    """Image name -> "train_val" or "test" (both: "train_val|test") from the official lists, where they are."""
+    """Image name -> "train_val" or "test" (both: "train_val|test") from the official lists, where
+    they are.
+    """
     official: dict[str, str] = {}
     for file, word in LISTS.items():
         if (root / file).is_file():
@@ -150,7 +188,9 @@ def _official(root: Path) -> dict[str, str]:
     return official
 
 
-def _record(row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes) -> SourceRecord | None:
+def _record(
+    row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes
+) -> SourceRecord | None:
     name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
     if not inside(name):
         notes.skip(place, "outside_root", f"{name} leaves the data folder")
@@ -159,15 +199,29 @@ def _record(row: dict[str, str], place: str, files: dict[str, str], official: di
         notes.skip(name, "missing_file", f"named in {place}, not found under images*/")
         return None
     if not patient.isdigit() or int(patient) != number(name.split("_")[0]):
-        notes.keep(place, "conflict", f"image {name} belongs to another patient than Patient ID {patient!r}; the file name counts")
+        notes.keep(
+            place,
+            "conflict",
+            f"image {name} belongs to another patient than Patient ID {patient!r}; the "
+            "file name counts",
+        )
     found = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
     if not found:
         notes.keep(place, "missing_label", f"{name} has no finding labels")
     strange = [text for text in found if text not in FINDINGS and text != NO_FINDING]
     if strange:
-        notes.keep(place, "unknown_label", f"{name}: unknown findings {strange}; all findings of this image are unknown")
+        notes.keep(
+            place,
+            "unknown_label",
+            f"{name}: unknown findings {strange}; all findings of this image are unknown",
+        )
     if NO_FINDING in found and len(found) > 1:
-        notes.keep(place, "conflict", f"{name}: {NO_FINDING!r} together with findings; all findings of this image are unknown")
+        notes.keep(
+            place,
+            "conflict",
+            f"{name}: {NO_FINDING!r} together with findings; all findings of this image "
+            "are unknown",
+        )
     usable = not strange and (NO_FINDING not in found or len(found) == 1)
     columns = {
         "sex_recorded": row["Patient Gender"].strip(),

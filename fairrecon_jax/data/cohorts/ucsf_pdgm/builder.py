@@ -1,4 +1,6 @@
-"""UCSF-PDGM: `*_FLAIR.nii*` and `*_tumor_segmentation.nii*` anywhere below the root, `UCSF-PDGM-metadata*.csv` for the patients."""
+"""UCSF-PDGM: `*_FLAIR.nii*` and `*_tumor_segmentation.nii*` anywhere below the root,
+`UCSF-PDGM-metadata*.csv` for the patients.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,35 @@ import pandas as pd
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
-from fairrecon_jax.data.images import UnreadableImage, is_constant, load_volume, resize, resize_mask, to_integers, upright
+from fairrecon_jax.data.images import (
+    UnreadableImage,
+    is_constant,
+    load_volume,
+    resize,
+    resize_mask,
+    to_integers,
+    upright,
+)
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
-SEX, AGE, GRADE, DIAGNOSIS = "Sex", "Age at MRI", "WHO CNS Grade", "Final pathologic diagnosis (WHO 2021)"
+SEX, AGE, GRADE, DIAGNOSIS = (
+    "Sex",
+    "Age at MRI",
+    "WHO CNS Grade",
+    "Final pathologic diagnosis (WHO 2021)",
+)
 NEEDED = ("ID", SEX, AGE, GRADE, DIAGNOSIS)
 MASK_VALUES = {0, 1, 2, 4}
 
 
 class UcsfPdgm(CohortBuilder):
-    """Diffuse gliomas, FLAIR: grade IV against II and III, glioblastoma against other types, tumour segmentation."""
+    """Diffuse gliomas, FLAIR: grade IV against II and III, glioblastoma against other types, tumour
+    segmentation.
+    """
 
     cohort: ClassVar[str] = "ucsf_pdgm"
     title: ClassVar[str] = "UCSF-PDGM"
@@ -32,8 +49,10 @@ class UcsfPdgm(CohortBuilder):
     degradation = MRI_LEVELS
     dtype: ClassVar[type] = np.uint16
     citation: ClassVar[str] = (
-        "E. Calabrese et al., The University of California San Francisco preoperative diffuse glioma MRI dataset, Radiology: Artificial "
-        "Intelligence 4(6), 2022; The Cancer Imaging Archive, doi 10.7937/tcia.bdgf-8v37; CC BY 4.0."
+        "E. Calabrese et al., The University of California San Francisco preoperative "
+        "diffuse glioma MRI dataset, Radiology: Artificial "
+        "Intelligence 4(6), 2022; The Cancer Imaging Archive, doi "
+        "10.7937/tcia.bdgf-8v37; CC BY 4.0."
     )
     columns: ClassVar[dict[str, type]] = {
         "sex_recorded": str,
@@ -55,7 +74,9 @@ class UcsfPdgm(CohortBuilder):
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod
-    def scan(cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False) -> list[SourceRecord]:
+    def scan(
+        cls, root: Path, config: CohortConfig, notes: Notes, progress: bool = False
+    ) -> list[SourceRecord]:
         """One record per exam that has a FLAIR volume and a mask."""
         clinical = _clinical(root, notes)
         masks = _volumes(root, "tumor_segmentation", notes, progress)
@@ -63,19 +84,29 @@ class UcsfPdgm(CohortBuilder):
         records = []
         for exam, file in sorted(images.items()):
             if exam not in masks:
-                notes.skip(file, "missing_mask", f"no {exam.name}_tumor_segmentation.nii* below the root")
+                notes.skip(
+                    file, "missing_mask", f"no {exam.name}_tumor_segmentation.nii* below the root"
+                )
                 continue
             if exam not in clinical:
                 notes.keep(file, "no_row", f"no metadata table has a row for {exam.name}")
             columns = {**_UNKNOWN, **clinical.get(exam, {}), "exam": exam.name}
             records.append(SourceRecord(exam.name, exam.patient_id, (file, masks[exam]), columns))
         for exam in sorted(set(clinical) - set(images)):
-            notes.skip(f"UCSF-PDGM-metadata#{exam.name}", "missing_file", f"no {exam.name}_FLAIR.nii* below the root")
+            notes.skip(
+                f"UCSF-PDGM-metadata#{exam.name}",
+                "missing_file",
+                f"no {exam.name}_FLAIR.nii* below the root",
+            )
         return records
 
     @classmethod
-    def load(cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes) -> list[Sample]:
-        """Reads one exam and cuts it into axial slices, anterior up; slices without contrast are noted."""
+    def load(
+        cls, root: Path, record: SourceRecord, config: CohortConfig, notes: Notes
+    ) -> list[Sample]:
+        """Reads one exam and cuts it into axial slices, anterior up; slices without contrast are
+        noted.
+        """
         image_file, mask_file = record.files
         try:
             image, mask = load_volume(root, image_file, notes), load_volume(root, mask_file, notes)
@@ -87,24 +118,37 @@ class UcsfPdgm(CohortBuilder):
             return []
         strange = sorted(set(np.unique(mask)) - MASK_VALUES)
         if strange:
-            notes.keep(mask_file, "mask_values", f"values {strange[:6]} outside 0, 1, 2, 4; non-zero counts as tumour")
+            notes.keep(
+                mask_file,
+                "mask_values",
+                f"values {strange[:6]} outside 0, 1, 2, 4; non-zero counts as tumour",
+            )
         count = image.shape[2]
         first, last = (0, count - 1) if isinstance(config.slices, str) else config.slices
         samples = []
         for position in range(first, min(last, count - 1) + 1):
             values = resize(upright(image[:, :, position]), config.image_size)
             if is_constant(values):
-                notes.skip(f"{image_file}#slice={position}", "constant", "the slice holds one single value")
+                notes.skip(
+                    f"{image_file}#slice={position}", "constant", "the slice holds one single value"
+                )
                 continue
             small = resize_mask(upright(mask[:, :, position]), config.image_size)
-            columns = {**record.columns, "slice": position, "slices": count, "tumor_pixels": int(small.sum())}
+            columns = {
+                **record.columns,
+                "slice": position,
+                "slices": count,
+                "tumor_pixels": int(small.sum()),
+            }
             name, pixels = f"{record.name}/{position:03d}", to_integers(values, cls.dtype)
             samples.append(Sample(name, record.patient_id, pixels, small, columns, image.shape))
         return samples
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
-        """Grade 4 is 1, 2 and 3 are 0; a diagnosis that begins with "glioblastoma" is 1, any other known one is 0."""
+        """Grade 4 is 1, 2 and 3 are 0; a diagnosis that begins with "glioblastoma" is 1, any other
+        known one is 0.
+        """
         diagnosis = raw["diagnosis_recorded"].str.lower()
         glioblastoma = diagnosis.str.startswith("glioblastoma").to_numpy(np.float32)
         return {
@@ -124,7 +168,9 @@ _UNKNOWN: dict[str, Any] = {
 def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, str]:
     """Files of one kind by exam; mirrors that nest name.nii/name.nii are found too."""
     found: dict[Exam, str] = {}
-    for path in sorted(track(root.rglob(f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)):
+    for path in sorted(
+        track(root.rglob(f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)
+    ):
         file = path.relative_to(root).as_posix()
         exam = parse_exam(path.name)
         if not path.is_file():
@@ -149,7 +195,9 @@ def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
         for line, row in enumerate(rows_of(read_table(path, NEEDED)), start=2):
             place, exam = f"{path.relative_to(root).as_posix()}#{line}", parse_exam(row["ID"])
             if exam is None:
-                notes.skip(place, "unknown_name", f"ID {row['ID']!r} is not UCSF-PDGM-<number>[_FU<days>d]")
+                notes.skip(
+                    place, "unknown_name", f"ID {row['ID']!r} is not UCSF-PDGM-<number>[_FU<days>d]"
+                )
             elif exam in own:
                 notes.skip(place, "duplicate", f"a second row for {exam.name}; the first counts")
             else:
@@ -166,7 +214,11 @@ def _columns(row: dict[str, str], place: str, exam: Exam, notes: Notes) -> dict[
         notes.keep(place, "missing_label", f"{exam.name} has no diagnosis")
     if grade not in (2.0, 3.0, 4.0):
         known = row[GRADE].strip().lower() in ("", "unknown")
-        kind, text = ("missing_label", "no grade") if known else ("unknown_label", f"grade {row[GRADE]!r}, which is none of 2, 3, 4")
+        kind, text = (
+            ("missing_label", "no grade")
+            if known
+            else ("unknown_label", f"grade {row[GRADE]!r}, which is none of 2, 3, 4")
+        )
         notes.keep(place, kind, f"{exam.name} has {text}")
         grade = float("nan")
     return {

@@ -1,4 +1,6 @@
-"""Exams and patients of UCSF-PDGM: three or four digits, follow-up suffixes, and follow-ups that once had ids of their own."""
+"""Exams and patients of UCSF-PDGM: three or four digits, follow-up suffixes, and follow-ups that
+once had ids of their own.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,11 @@ class Exam(NamedTuple):
 
 
 def parse_exam(text: str) -> Exam | None:
-    """The exam that an id, file or folder name starts with; None where it does not follow the naming.
+    """The exam that an id, file or folder name starts with; None where it does not follow the
+    naming.
 
-    Ids are compared as numbers: "UCSF-PDGM-004" (tables) and "UCSF-PDGM-0004_nifti" (folders) are the same exam.
+    Ids are compared as numbers: "UCSF-PDGM-004" (tables) and "UCSF-PDGM-0004_nifti" (folders) are
+    the same exam.
     """
     match = _NAME.match(text.strip())
     if not match:

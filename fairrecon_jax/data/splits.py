@@ -144,7 +144,8 @@ def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple
         shares = tuple(float(value) for value in fractions)
     except (TypeError, ValueError) as error:
         raise wrong from error
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    # NaN is neither at least 0 nor close to 1.
+    if len(shares) != 3 or not all(s >= 0 for s in shares) or not abs(sum(shares) - 1) <= 1e-6:
         raise wrong
     if not 0 <= diagnosis_fraction < 1:
         raise ValueError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")

@@ -14,6 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.training.config import Mode, TrainConfig
@@ -24,6 +25,8 @@ RENAMED = {
     ("assess", "floor_draws"): "null_draws",
 }
 """Earlier names of fields, by block: still accepted, with a warning."""
+CONVENTIONS = (("assess", "conventions"), ("report", "convention"))
+"""Fields that hold names of conventions, which had other names too."""
 
 
 def training(
@@ -90,7 +93,8 @@ def _block(options: Any) -> ConfigDict:
 
 
 def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as plain dictionaries, with the fields of today in place of earlier ones.
+    """A configuration as plain dictionaries, with the names of today in place of earlier ones: of
+    fields, and of the conventions of gaps.
 
     Raises:
       ConfigError: a field is given under both names with different values.
@@ -106,6 +110,22 @@ def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
                 f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
                 f"{fields[new]!r}"
             )
-        warnings.warn(f"config.{block}.{old} is now called {new}", FutureWarning, stacklevel=3)
+        _warn(f"config.{block}.{old} is now called {new}")
         current[block] = {k: v for k, v in fields.items() if k != old} | {new: value}
+    for block, field in CONVENTIONS:
+        fields = current.get(block)
+        if not isinstance(fields, Mapping) or field not in fields:
+            continue
+        value = fields[field]
+        listed = value if isinstance(value, (list, tuple)) else (value,)
+        if old_names := [name for name in listed if isinstance(name, str) and name in ALIASES]:
+            names = ", ".join(f"{name!r} is now called {ALIASES[name]!r}" for name in old_names)
+            _warn(f"config.{block}.{field}: {names}")
+            today = tuple(ALIASES.get(name, name) for name in listed)
+            current[block] = {**fields, field: today[0] if isinstance(value, str) else today}
     return current
+
+
+def _warn(text: str) -> None:
+    """Warns the caller of the function that called `renamed`."""
+    warnings.warn(text, FutureWarning, stacklevel=4)

@@ -49,6 +49,16 @@ def naming(where: str) -> Iterator[None]:
         raise ConfigError(f"config.{where}: {text}") from error
 
 
+def check_block(value: Any, where: str) -> None:
+    """Refuses what is no block of fields.
+
+    Raises:
+      ConfigError: the message names the block.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"config.{where} is a block of fields, got {value!r}")
+
+
 def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     """Makes a typed object of a block.
 
@@ -58,9 +68,10 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
       fields: the block.
 
     Raises:
-      ConfigError: a field is unknown, missing or of another type, or its value is refused; the
-        message names block and field.
+      ConfigError: it is no block, a field is unknown, missing or of another type, or its value is
+        refused; the message names block and field.
     """
+    check_block(fields, where)
     known = {field.name: field for field in dataclasses.fields(factory)}  # type: ignore[arg-type]
     if unknown := sorted(set(fields) - set(known)):
         raise ConfigError(
@@ -105,6 +116,18 @@ def numbers(values: Any, where: str) -> tuple[float, ...]:
     parsed = tuple(float(value) for value in listed)
     differ(parsed, where)
     return parsed
+
+
+def words(values: Any, where: str) -> tuple[str, ...]:
+    """A list of texts; a single text is a list of one.
+
+    Raises:
+      ConfigError: something else stands there; the message names the field.
+    """
+    listed = values if isinstance(values, (list, tuple)) else (values,)
+    if not all(isinstance(value, str) for value in listed):
+        raise ConfigError(f"config.{where} takes a list of texts, got {values!r}")
+    return tuple(listed)
 
 
 def differ(values: Sequence[Any], where: str) -> None:

@@ -58,7 +58,8 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     _check_seed(assess.seed, "assess.seed")
     _check_intersections(assess, cohort, builder)
     reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
-    diagnosers = models.diagnosers(blocks["diagnosers"], builder.outline(cohort), cohort.image_size)
+    outline = builder.outline(cohort)
+    diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
         cohort=cohort,
@@ -74,6 +75,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
             reconstructors,
             diagnosers,
             cohort.attributes or builder.attribute_names,
+            tuple(task.name for task in outline.tasks),
         ),
         tandem=build(TandemConfig, "tandem", blocks["tandem"]),
         assess=assess,
@@ -165,6 +167,8 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
 
 def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
     """The physics at the cohort's image size, and the levels."""
+    if "size" in block:
+        raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
     physics = build(Degradation, "degradation", {**without(block, *GRID), "size": size})
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:

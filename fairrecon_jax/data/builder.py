@@ -67,6 +67,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
       attribute_names: of "sex", "age", "race".
       default_age_cut: years or "train median".
       default_slices: slices that count in evaluation.
+      depth: slices of every volume; None where they differ, or there are none.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -82,6 +83,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     attribute_names: ClassVar[tuple[str, ...]]
     default_age_cut: ClassVar[float | str] = TRAIN_MEDIAN
     default_slices: ClassVar[str | tuple[float, float]] = "all"
+    depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(skip_registration=True, **kwargs)

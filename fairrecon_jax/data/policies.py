@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.cohort import CohortConfig, are_fractions
 from fairrecon_jax.types import Attribute, Task
 
 SEXES = ("female", "male")
@@ -195,7 +195,7 @@ def evaluated(
     if "slice" not in raw or isinstance(limits, str):
         return np.ones(len(raw), bool)
     position = raw["slice"].to_numpy(float)
-    if all(isinstance(limit, float) for limit in limits) and limits[1] <= 1:
+    if are_fractions(limits):
         position = position / np.maximum(raw["slices"].to_numpy(float) - 1, 1)
     return (position >= limits[0]) & (position <= limits[1])
 

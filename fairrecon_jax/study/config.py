@@ -38,6 +38,11 @@ class PhantomConfig:
     kind: Literal["xray", "brain"]
     options: PhantomOptions
 
+    @property
+    def depth(self) -> int | None:
+        """Slices of a volume; None where images are drawn."""
+        return self.options.slices if self.kind == "brain" else None
+
 
 @dataclasses.dataclass(frozen=True)
 class DegradationConfig:

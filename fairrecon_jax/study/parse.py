@@ -53,6 +53,10 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
     root = blocks["cohort"].get("root", "")
+    phantom = None if root else _phantom(blocks["phantom"], cohort.name)
+    if depth := builder.depth if phantom is None else phantom.depth:
+        with naming("cohort"):
+            cohort.check_depth(depth)
     degradation = _degradation(blocks["degradation"], cohort.image_size)
     assess = build(AssessOptions, "assess", blocks["assess"])
     _check_seed(assess.seed, "assess.seed")
@@ -64,7 +68,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
         seed=_check_seed(blocks["seed"], "seed"),
         cohort=cohort,
         root=Path(root) if root else None,
-        phantom=None if root else _phantom(blocks["phantom"], cohort.name),
+        phantom=phantom,
         splits=_splits(blocks["splits"]),
         degradation=degradation,
         reconstructors=reconstructors,

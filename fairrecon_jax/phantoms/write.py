@@ -11,6 +11,7 @@ from fairrecon_jax.phantoms.brain_tree import write_brain
 from fairrecon_jax.phantoms.options import Kind, PhantomOptions
 from fairrecon_jax.phantoms.writing import new_tree, write_json
 from fairrecon_jax.phantoms.xray_tree import write_xray
+from fairrecon_jax.types import InputError
 
 GROUND_TRUTH = "ground_truth.json"
 
@@ -33,7 +34,7 @@ def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None)
         patient]}.
 
     Raises:
-      ValueError: unknown kind, or an option that this kind does not have or cannot take.
+      InputError: unknown kind, or an option that this kind does not have or cannot take.
       FileExistsError: `root` holds something already.
     """
     options = (options or PhantomOptions()).resolved(kind)
@@ -48,11 +49,11 @@ def check_phantom(kind: Kind, root: Path, options: PhantomOptions) -> None:
     """Refuses a tree that `write_phantom` would not write with these arguments.
 
     Raises:
-      ValueError: it is no phantom tree, or was drawn with other options; the message names them.
+      InputError: it is no phantom tree, or was drawn with other options; the message names them.
     """
     path = root / GROUND_TRUTH
     if not path.is_file():
-        raise ValueError(
+        raise InputError(
             f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use "
             "another workdir"
         )
@@ -65,7 +66,7 @@ def check_phantom(kind: Kind, root: Path, options: PhantomOptions) -> None:
         if there.get(name, value) != value
     ]
     if changes:
-        raise ValueError(
+        raise InputError(
             f"{root} was drawn with other options: {'; '.join(changes)}. Use another "
             "workdir, or remove this one"
         )

@@ -39,12 +39,11 @@ def phantom(values: Any) -> None:
             kind, options = drawn.kind, drawn.options
     given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
     chosen = {name: value for name, value in given.items() if value is not None}
-    kind = kind or "xray"
     try:
-        options = dataclasses.replace(options, **chosen).resolved(kind)
+        options = dataclasses.replace(options, **chosen).resolved(kind or "xray")
     except ValueError as error:
         raise InputError(str(error)) from error
-    truth = write_phantom(kind, Path(values.root), options)
+    truth = write_phantom(kind or "xray", Path(values.root), options)
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"

@@ -21,9 +21,15 @@ from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
-from fairrecon_jax.study.config import DegradationConfig, PhantomConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.config import (
+    DegradationConfig,
+    DiagnoserConfig,
+    PhantomConfig,
+    ReportConfig,
+    StudyConfig,
+)
 from fairrecon_jax.study.fields import build, differ, naming, numbers, plain, without
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.types import CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
@@ -64,6 +70,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
     outline = builder.outline(cohort)
     diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
+    _check_thresholds(assess, outline, diagnosers)
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
         cohort=cohort,
@@ -134,6 +141,19 @@ def _check_intersections(
                 f"config.assess.intersections: the study has no attribute {unknown[0]!r}; it has "
                 f"{', '.join(known)}"
             )
+
+
+def _check_thresholds(
+    assess: AssessOptions, spec: CohortSpec, diagnosers: Mapping[str, DiagnoserConfig]
+) -> None:
+    """Refuses thresholds by task that leave out a finding that is diagnosed."""
+    if not isinstance(assess.threshold_value, Mapping):
+        return
+    read = {task for one in diagnosers.values() for task in one.model.tasks}
+    with naming("assess"):
+        for task in spec.classification_tasks:
+            if task.name in read:
+                assess.value_for(task.name)
 
 
 def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomConfig | None:

@@ -106,7 +106,7 @@ def test_a_work_directory_keeps_its_phantoms_and_splits(tmp_path):
     with pytest.raises(InputError, match=r"and 0.0, not \(0.4, 0.3, 0.3\) and 0.5"):
         _ = Context(config, tmp_path).splits
     config.splits.update(diagnosis_fraction=0.0, seed=1)
-    with pytest.raises(InputError, match="splits.json was made with seed 0, not 1"):
+    with pytest.raises(InputError, match=r"splits.json was made with seed 0, not 1"):
         _ = Context(config, tmp_path).splits
     assert (tmp_path / "splits.json").read_bytes() == written
 

@@ -108,7 +108,7 @@ def test_after_a_failure_nothing_made_from_it_counts_as_done(chain):
     with pytest.raises(RuntimeError, match="a two is broken"):
         chain.run()
     assert chain.recorded() == {"a one", "b"}
-    with pytest.raises(InputError, match="a two is not up to date"):
+    with pytest.raises(InputError, match=r"a two is not up to date"):
         run(tiny_study.get_config(), chain.workdir, "c", lambda _: [*chain.stages(), last(chain)])
     chain.broken, chain.outputs["a two"] = "", "other"
     assert chain.run() == ["a two", "b"]
@@ -153,8 +153,7 @@ def test_asking_for_no_stage_names_those_there_are(apart, only, asked):
     with pytest.raises(InputError) as refused:
         apart.run(only)
     assert (
-        str(refused.value)
-        == f"no stage of the study is called {asked}; there are: a one, a two, b"
+        str(refused.value) == f"no stage of the study is called {asked}; there are: a one, a two, b"
     )
     assert not (apart.workdir / "config.json").exists()
 
@@ -169,10 +168,10 @@ def test_a_stage_is_made_only_on_what_is_up_to_date(chain):
     chain.run()
     chain.inputs |= {"a one": 2, "b": 2}
     chain.outputs["a one"] = "other"
-    with pytest.raises(InputError, match="^a one is not up to date"):
+    with pytest.raises(InputError, match=r"^a one is not up to date"):
         chain.run("b")
     assert chain.run("a one") == ["a one"]
-    with pytest.raises(InputError, match="^a two is not up to date"):
+    with pytest.raises(InputError, match=r"^a two is not up to date"):
         chain.run("b")
     assert chain.run("a two") == ["a two"]
     assert chain.run("b") == ["b"]
@@ -198,7 +197,9 @@ def test_imports_are_made_with_the_stage_that_needs_them(tmp_path):
 def test_the_command_that_makes_what_is_missing_is_named(tmp_path):
     cell = Cell("unet", 8.0, "eodd", 0.1)
     needed = Stage("choose", lambda: None, cell=cell)
-    with pytest.raises(InputError, match="with eodd@0.1 at 8 is not up to date: run `fairrecon mi"):
+    with pytest.raises(
+        InputError, match=r"with eodd@0.1 at 8 is not up to date: run `fairrecon mi"
+    ):
         run(
             tiny_study.get_config(),
             tmp_path,
@@ -213,13 +214,14 @@ def test_the_command_that_makes_what_is_missing_is_named(tmp_path):
 def test_a_refused_configuration_makes_no_folder(tmp_path):
     config = tiny_study.get_config()
     config.reconstructors.unet.width = 0
-    with pytest.raises(ConfigError, match="config.reconstructors.unet: "):
+    with pytest.raises(ConfigError, match=r"config.reconstructors.unet: "):
         run(config, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(
-    ("verb", "refused"), [("assess", False), ("predict", False), ("train", True), ("mitigate", True)]
+    ("verb", "refused"),
+    [("assess", False), ("predict", False), ("train", True), ("mitigate", True)],
 )
 def test_batches_of_trainings_are_looked_at_where_something_is_trained(tmp_path, verb, refused):
     config = tiny_study.get_config()

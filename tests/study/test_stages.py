@@ -249,7 +249,10 @@ def test_stages_are_picked_by_whole_fields(wanted, titles):
     [
         (StageFilter(("train",), model="unet", level=8.0), "train unet at 8"),
         (StageFilter(("predict",), level=8.0), "predict at 8"),
-        (StageFilter(("mitigate", "predict"), True, "unet", "eodd"), "mitigate/predict unet with eodd"),
+        (
+            StageFilter(("mitigate", "predict"), True, "unet", "eodd"),
+            "mitigate/predict unet with eodd",
+        ),
     ],
 )
 def test_a_choice_of_stages_in_words(wanted, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import Splits
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.run import Only, run
 from fairrecon_jax.study.stages import Stage
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, ConfigError, DegradationSpec, Task
 from tests.support import tiny_study
 
 SPEC = CohortSpec(
@@ -28,6 +31,38 @@ SPEC = CohortSpec(
     DegradationSpec("mri_radial", (4.0, 8.0), 4.0),
     "Someone.",
 )
+
+
+def configured(config: ConfigDict | None = None, **fields: Any) -> ConfigDict:
+    """The tiny study, or another one, with fields "block__name" of any value; a field that is not
+    there is new.
+    """
+    made = config or tiny_study.get_config()
+    with made.unlocked(), made.ignore_type():
+        for path, value in fields.items():
+            *outer, last = path.split("__")
+            block = made
+            for name in outer:
+                block = block[name]
+            block[last] = value
+    return made
+
+
+def quickstart_xray(**fields: Any) -> ConfigDict:
+    """The quickstart of the radiographs with other fields."""
+    return configured(importlib.import_module("configs.quickstart_xray").get_config(), **fields)
+
+
+def quickstart_brain(**fields: Any) -> ConfigDict:
+    """The quickstart of the brains with other fields."""
+    return configured(importlib.import_module("configs.quickstart_brain").get_config(), **fields)
+
+
+def refusal(config: ConfigDict) -> str:
+    """What is said of a configuration that is refused."""
+    with pytest.raises(ConfigError) as refused:
+        parse(config)
+    return str(refused.value)
 
 
 class FakeStages:
@@ -99,7 +134,9 @@ class Images:
     """Images of a cohort in memory, with one mask channel."""
 
     def __init__(self, count: int, size: int = 32) -> None:
-        self._pixels = np.random.default_rng(0).integers(0, 2**16, (count, size, size, 1), np.uint16)
+        self._pixels = np.random.default_rng(0).integers(
+            0, 2**16, (count, size, size, 1), np.uint16
+        )
 
     def __getitem__(self, row: int) -> dict[str, np.ndarray]:
         image = self._pixels[row]

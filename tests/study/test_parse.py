@@ -1,4 +1,4 @@
-"""From a configuration to a study: what a file makes, what is filled in, what earlier names mean."""
+"""From a configuration to a study: what files make, what is filled in, what earlier names mean."""
 
 from __future__ import annotations
 

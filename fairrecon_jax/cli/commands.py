@@ -12,7 +12,7 @@ from absl import flags
 
 from fairrecon_jax.cli.main import Command, config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
-from fairrecon_jax.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.phantoms import phantom_options, write_phantom
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study import config as settings
@@ -22,22 +22,23 @@ from fairrecon_jax.study.workdir import Workspace, level_name
 
 
 def _phantom(values: Any) -> None:
-    kind, options = values.kind, PhantomOptions()
+    kind, options = values.kind, None
     if values.config is not None:
         config = config_of(values)
         settings.check_fields(config)
-        options = settings.phantom_options(config)
         if kind and config.phantom.kind not in ("", kind):
             raise ValueError(
                 f"--kind={kind} contradicts config.phantom.kind, which is {config.phantom.kind!r}"
             )
-        kind = kind or config.phantom.kind
+        kind = kind or config.phantom.kind or "xray"
+        options = settings.phantom_options(config, kind)
+    options = options or phantom_options(kind or "xray")
     chosen = {
         name: getattr(values, name)
         for name in ("patients", "size", "seed", "workers")
         if getattr(values, name) is not None
     }
-    truth = write_phantom(kind or "xray", Path(values.root), dataclasses.replace(options, **chosen))
+    truth = write_phantom(options.kind, Path(values.root), dataclasses.replace(options, **chosen))
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"

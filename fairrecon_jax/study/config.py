@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax import defaults
+from fairrecon_jax import defaults, phantoms
 from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.data.api import CohortConfig
 from fairrecon_jax.data.splits import check_shares
@@ -187,9 +187,13 @@ def cohort_config(config: ConfigDict) -> CohortConfig:
     return made
 
 
-def phantom_options(config: ConfigDict) -> PhantomOptions:
-    """The phantom's knobs (`config.phantom` without `kind`)."""
-    return build(PhantomOptions, "phantom", without(config.phantom, "kind"))
+def phantom_options(config: ConfigDict, kind: str = "") -> PhantomOptions:
+    """The phantom's options (`config.phantom`); of `kind` where one is given."""
+    return _made(
+        phantoms.phantom_options,
+        "phantom",
+        **(plain(config.phantom) | ({"kind": kind} if kind else {})),
+    )
 
 
 def check_phantoms(config: ConfigDict) -> None:
@@ -199,12 +203,7 @@ def check_phantoms(config: ConfigDict) -> None:
       ValueError: the message names the field.
     """
     kind, name = config.phantom.kind, config.cohort.name
-    try:
-        phantom_options(config).resolved(kind)
-    except ValueError as error:
-        raise ValueError(
-            f"config.phantom: {str(error).removeprefix('config.phantom: ')}"
-        ) from error
+    phantom_options(config)
     if PHANTOM_TREES[kind] != name:
         raise ValueError(
             f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but "

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from fairrecon_jax.phantoms.brain import Head, build_block, sample_head
-from fairrecon_jax.phantoms.options import PhantomOptions
+from fairrecon_jax.phantoms.options import BrainPhantomOptions
 from fairrecon_jax.phantoms.population import Glioma, Person, stream
 from fairrecon_jax.phantoms.tumour import (
     Tumour,
@@ -24,21 +24,21 @@ _SLICES_AT_ONCE = 6
 
 
 def draw_exam(
-    options: PhantomOptions, person: Person, glioma: Glioma, exam: int
+    options: BrainPhantomOptions, person: Person, glioma: Glioma, exam: int
 ) -> tuple[np.ndarray, float, np.ndarray, dict[str, Any]]:
     """Draws exam 0 (first) or 1 (follow-up, the tumour has grown by a tenth).
 
     Returns:
       (stored int16 [X, Y, Z], scl_slope, mask uint8 [X, Y, Z], geometry, JSON-ready).
     """
-    anatomy = stream(options, "brain", person.number, "anatomy")
+    anatomy = stream(options, person.number, "anatomy")
     lesion, film = (
-        stream(options, "brain", person.number, "lesion"),
-        stream(options, "brain", person.number, "film", exam),
+        stream(options, person.number, "lesion"),
+        stream(options, person.number, "film", exam),
     )
     head = sample_head(anatomy, person.sex, person.age)
     tumour = sample_tumour(lesion, head, glioma, growth=1.0 + 0.1 * exam)
-    spacing, axes = axes_mm(options.size or 240, options.slices)
+    spacing, axes = axes_mm(options.size, options.slices)
     turn = math.radians(head.tilt + float(np.clip(film.standard_normal(), -2, 2)))
     image, brain, mask = render(head, tumour, person.contrast, axes, turn)
     if options.skull_stripped:

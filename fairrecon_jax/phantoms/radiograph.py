@@ -16,7 +16,7 @@ from fairrecon_jax.phantoms.drawing import Frame, Plate, smoothstep, soft_blur
 from fairrecon_jax.phantoms.findings import broken_ribs, paint, reshape
 from fairrecon_jax.phantoms.lateral import lateral_attenuation
 from fairrecon_jax.phantoms.opacities import SIDES
-from fairrecon_jax.phantoms.options import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms.options import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, stream
 from fairrecon_jax.phantoms.thorax import Thorax, sample_thorax
 
@@ -64,7 +64,7 @@ def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_frontal(
-    options: PhantomOptions, person: Person, study: Study
+    options: XrayPhantomOptions, person: Person, study: Study
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws the frontal film of a study.
 
@@ -83,7 +83,7 @@ def draw_frontal(
     return expose(total, thorax.frame, film), describe(thorax, breaks, found)
 
 
-def draw_lateral(options: PhantomOptions, person: Person, study: Study) -> np.ndarray:
+def draw_lateral(options: XrayPhantomOptions, person: Person, study: Study) -> np.ndarray:
     """Draws the side view of a study (heart size alone of the findings shows in it), uint8 [size,
     size].
     """
@@ -91,20 +91,20 @@ def draw_lateral(options: PhantomOptions, person: Person, study: Study) -> np.nd
     return expose(lateral_attenuation(thorax), thorax.frame, film)
 
 
-def _lesion_stream(options: PhantomOptions, person: Person, finding: str) -> np.random.Generator:
-    return stream(options, "xray", person.number, "lesion", FINDINGS.index(finding))
+def _lesion_stream(
+    options: XrayPhantomOptions, person: Person, finding: str
+) -> np.random.Generator:
+    return stream(options, person.number, "lesion", FINDINGS.index(finding))
 
 
 def _pose(
-    options: PhantomOptions, person: Person, study: Study
+    options: XrayPhantomOptions, person: Person, study: Study
 ) -> tuple[Thorax, np.random.Generator, np.random.Generator]:
     anatomy, film = (
-        stream(options, "xray", person.number, "anatomy"),
-        stream(options, "xray", person.number, "film", study.number),
+        stream(options, person.number, "anatomy"),
+        stream(options, person.number, "film", study.number),
     )
-    thorax = sample_thorax(
-        anatomy, film, person.sex, study.age, study.projection, options.size or 320
-    )
+    thorax = sample_thorax(anatomy, film, person.sex, study.age, study.projection, options.size)
     thorax = reshape(
         thorax, study.drawn, person.contrast, functools.partial(_lesion_stream, options, person)
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.cohort import CohortConfig
@@ -24,19 +23,6 @@ from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.types import Cell, CohortSpec, DegradationSpec
 
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
-
-
-@dataclasses.dataclass(frozen=True)
-class PhantomConfig:
-    """The phantom tree that the study draws for itself.
-
-    Attributes:
-      kind: "xray" or "brain".
-      options: what is drawn.
-    """
-
-    kind: Literal["xray", "brain"]
-    options: PhantomOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +143,7 @@ class StudyConfig:
     seed: int
     cohort: CohortConfig
     root: Path | None = free(None)  # noqa: RUF009  (a field, not a shared value)
-    phantom: PhantomConfig | None = None
+    phantom: PhantomOptions | None = None
     splits: SplitsConfig = dataclasses.field(default_factory=SplitsConfig)
     degradation: DegradationConfig
     reconstructors: Mapping[str, ReconstructorConfig]

@@ -16,13 +16,13 @@ from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
-from fairrecon_jax.phantoms import PhantomOptions
+from fairrecon_jax.phantoms import PhantomOptions, phantom_options
 from fairrecon_jax.physics.degrade import Degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
-from fairrecon_jax.study.config import DegradationConfig, PhantomConfig, ReportConfig, StudyConfig
-from fairrecon_jax.study.fields import build, differ, naming, numbers, plain, without
+from fairrecon_jax.study.config import DegradationConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, without
 from fairrecon_jax.types import ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
@@ -130,20 +130,17 @@ def _check_intersections(
             )
 
 
-def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomConfig | None:
+def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
-    kind = block.get("kind", "")
-    if not kind:
+    if not block.get("kind", ""):
         return None
-    with naming("phantom"):
-        options = build(PhantomOptions, "phantom", without(block, "kind"))
-        options.resolved(kind)
-    if PHANTOM_TREES[kind] != cohort:
+    options = made(phantom_options, "phantom", **block)
+    if PHANTOM_TREES[options.kind] != cohort:
         raise ConfigError(
-            f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but "
-            f"config.cohort.name is {cohort!r}"
+            f"config.phantom.kind {options.kind!r} draws the tree of "
+            f"{PHANTOM_TREES[options.kind]}, but config.cohort.name is {cohort!r}"
         )
-    return PhantomConfig(kind, options)
+    return options
 
 
 def _splits(block: Mapping[str, Any]) -> SplitsConfig:

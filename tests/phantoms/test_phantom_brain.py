@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from fairrecon_jax.phantoms import PhantomOptions
+from fairrecon_jax.phantoms import BrainPhantomOptions
 from fairrecon_jax.phantoms.brain import FLUID, GREY, WHITE, build_block, sample_head
 from fairrecon_jax.phantoms.fields import ball, draw_field, tube
 from fairrecon_jax.phantoms.flair import acquire, axes_mm, draw_exam, render
@@ -25,7 +25,7 @@ GBM, FOUR, THREE, TWO = (
     Glioma(g, t, g, t, False) for g, t in ((4, True), (4, False), (3, False), (2, False))
 )
 SPACING, AXES = axes_mm(64, 16)
-OPTIONS = PhantomOptions(size=64, slices=16).resolved("brain")
+OPTIONS = BrainPhantomOptions(size=64, slices=16)
 
 
 def head_of(seed=0, sex="Male", age=55.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.chest import build_chest
 from fairrecon_jax.phantoms.drawing import ellipse_radius
 from fairrecon_jax.phantoms.findings import PAINTERS, broken_ribs, collapsed_side, paint, reshape
@@ -15,7 +15,7 @@ from fairrecon_jax.phantoms.radiograph import draw_frontal, draw_lateral, expose
 from fairrecon_jax.phantoms.thorax import SIGN, lung_region, sample_thorax
 from tests.support.phantom_fakes import person_of, study_of
 
-OPTIONS = PhantomOptions(size=96).resolved("xray")
+OPTIONS = XrayPhantomOptions(size=96)
 OPACITIES = (
     "Lung Lesion",
     "Consolidation",

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import FINDINGS, BrainPhantomOptions, XrayPhantomOptions
 from fairrecon_jax.phantoms.brain_tree import COLUMNS as BRAIN_COLUMNS
 from fairrecon_jax.phantoms.brain_tree import GLIOBLASTOMA, _exam_ids
 from fairrecon_jax.phantoms.brain_tree import _row as brain_row
@@ -16,8 +16,8 @@ from fairrecon_jax.phantoms.xray_tree import COLUMNS, _demo_row, person_truth
 from fairrecon_jax.phantoms.xray_tree import _row as xray_row
 from tests.support.phantom_fakes import person_of, study_of
 
-XRAY = PhantomOptions().resolved("xray")
-BRAIN = PhantomOptions().resolved("brain")
+XRAY = XrayPhantomOptions()
+BRAIN = BrainPhantomOptions()
 
 
 def xray_cells(person, study, view="Frontal"):

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import FINDINGS, BrainPhantomOptions, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, draw_person, true_labels
 
 
@@ -39,11 +39,11 @@ def study_of(
 
 def person_of(number: int = 1, **changes) -> Person:
     """Patient `number` of seed 0 with some fields replaced."""
-    person = draw_person(PhantomOptions().resolved("xray"), "xray", number)
+    person = draw_person(XrayPhantomOptions(), number)
     return dataclasses.replace(person, **{"contrast": 1.0, **changes})
 
 
-XRAY = PhantomOptions(
+XRAY = XrayPhantomOptions(
     patients=10,
     seed=5,
     size=48,
@@ -54,7 +54,7 @@ XRAY = PhantomOptions(
     blank_rate=0.3,
     prevalence={f: 0.2 for f in FINDINGS},
 )
-BRAIN = PhantomOptions(
+BRAIN = BrainPhantomOptions(
     patients=4,
     seed=5,
     size=40,

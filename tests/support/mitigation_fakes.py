@@ -105,6 +105,10 @@ class Ghost:
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("net", self.loss), Phase("critic", self.critic_loss))
 
+    @property
+    def validation_metrics(self) -> dict[str, str]:
+        return {"error": "min"}
+
     def evaluate(self, variables: Any, whole: Any, key: Any) -> Any:
         errors = jnp.mean((self.clean(variables, whole, key) - whole["image"]) ** 2, axis=(1, 2, 3))
         return {"error": (errors, whole["weight"])}

@@ -44,15 +44,13 @@ def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     Reference: Reisenhofer, Bosse, Kutyniok and Wiegand 2018, doi:10.1016/j.image.2017.11.001.
     """
     check_pair(original, image, LEAST, "HaarPSI")
-    x, y = halve(jnp.asarray(original)), halve(jnp.asarray(image))
+    both = halve(jnp.concatenate([jnp.asarray(original), jnp.asarray(image)], axis=-1))
     damping = C * (data_range / 255) ** 2
     weighted, total = jnp.zeros(()), jnp.zeros(())
     for turned in (False, True):
-        fine = (
-            _similarity(haar(x, scale, turned), haar(y, scale, turned), damping) for scale in (1, 2)
-        )
-        local = sum(fine, start=jnp.zeros(())) / 2
-        weight = jnp.maximum(jnp.abs(haar(x, 3, turned)), jnp.abs(haar(y, 3, turned)))
+        first, second, third = (jnp.split(jnp.abs(haar(both, j, turned)), 2, -1) for j in (1, 2, 3))
+        local = (_similarity(*first, damping) + _similarity(*second, damping)) / 2
+        weight = jnp.maximum(*third)
         # 1 - l(s) instead of l(s), which is close to 1 and would cost the inverse two digits.
         weighted = weighted + jnp.sum(weight * jax.nn.sigmoid(-ALPHA * local), axis=PIXELS)
         total = total + jnp.sum(weight, axis=PIXELS)
@@ -83,5 +81,5 @@ def haar(image: jnp.ndarray, scale: int, turned: bool) -> jnp.ndarray:
 
 
 def _similarity(one: jnp.ndarray, other: jnp.ndarray, damping: float) -> jnp.ndarray:
-    """(2 |a| |b| + c) / (a^2 + b^2 + c), in (0, 1]."""
-    return (2 * jnp.abs(one * other) + damping) / (one**2 + other**2 + damping)
+    """(2 a b + c) / (a^2 + b^2 + c), in (0, 1]."""
+    return (2 * one * other + damping) / (one**2 + other**2 + damping)

@@ -73,13 +73,14 @@ def structural_similarity_maps(
 
     Reference: Wang et al. 2004, doi:10.1109/TIP.2003.819861.
     """
-    # (Co)variances do not depend on the shift, their rounding does.
-    shift = jnp.mean(original, axis=(-3, -2, -1), keepdims=True)
-    u, v = original - shift, image - shift
-    mean_u, mean_v = slide(u, window, window), slide(v, window, window)
-    power = slide(u * u + v * v, window, window) - mean_u**2 - mean_v**2
-    cov = slide(u * v, window, window) - mean_u * mean_v
-    mean_x, mean_y = mean_u + shift, mean_v + shift
+    # (Co)variances do not depend on the shifts, their rounding does.
+    shift_x, shift_y = (part.mean((-3, -2, -1), keepdims=True) for part in (original, image))
+    u, v = original - shift_x, image - shift_y
+    # As channels the four maps are one program: it compiles and runs faster than four.
+    means = slide(jnp.concatenate([u, v, u * u + v * v, u * v], axis=-1), window, window)
+    mean_u, mean_v, square, product = jnp.split(means, 4, axis=-1)
+    power, cov = square - mean_u**2 - mean_v**2, product - mean_u * mean_v
+    mean_x, mean_y = mean_u + shift_x, mean_v + shift_y
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     return Similarity(luminance, (2 * cov + c2) / (power + c2))

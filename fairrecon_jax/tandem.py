@@ -20,7 +20,7 @@ from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.metrics.image import nrmse, psnr, ssim
 from fairrecon_jax.metrics.segmentation import dice
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables

@@ -28,10 +28,11 @@ from fairrecon_jax.data.policies import (
     evaluated,
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
+from fairrecon_jax.physics import describe
 from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
 
-MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)
-XRAY_LEVELS = DegradationSpec("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
+MRI_LEVELS = describe("mri_radial", (4.0, 8.0, 16.0), 8.0)
+XRAY_LEVELS = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ import yaml
 from fairrecon_jax.assessment import AssessOptions
 
 KEYS = frozenset(
-    "name title modality citation example patient split level reconstructor mitigation "
+    "name title modality degradation citation example patient split level reconstructor mitigation "
     "seed tasks attributes image_metrics options".split()
 )
 METRICS = frozenset(("psnr", "ssim", "nrmse", "lpips"))

@@ -33,6 +33,7 @@ from fairrecon_jax.external.mapping import (
     fields_of,
     one_of,
 )
+from fairrecon_jax.physics import DEGRADATIONS, describe
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
 
 TASK_KEYS = frozenset(
@@ -338,16 +339,24 @@ def _spec(
     """The specification of the table."""
     modality = one_of("mapping 'modality'", chosen.get("modality", "xray"), CohortSpec, "modality")
     named = "level" in chosen
-    if named and "modality" not in chosen:
+    if named and not {"modality", "degradation"} & set(chosen):
         raise ValueError(
             "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
-            "(photon counts, lower is worse) or "
-            "'mri' (acceleration factors, higher is worse)"
+            "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); for "
+            f"other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
         )
-    kind: Any = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality] if named else "unnamed"
-    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=modality == "xray"))
+    usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
+    kind = str(chosen.get("degradation", usual))
+    if kind not in DEGRADATIONS:
+        raise ValueError(
+            f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
+        )
+    worst_last = DEGRADATIONS[kind].worse == "lower"
+    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
     name = str(chosen.get("name") or source.stem)
-    degradation = DegradationSpec(kind, levels, levels[len(levels) // 2])
+    headline = levels[len(levels) // 2]
+    unnamed = DegradationSpec("unnamed", levels, headline)
+    degradation = describe(kind, levels, headline) if named else unnamed
     return CohortSpec(
         name,
         str(chosen.get("title") or name),

@@ -23,12 +23,14 @@ from fairrecon_jax.physics.interface import (
     Worse,
     level_word,
     noise_keys,
+    register,
 )
 from fairrecon_jax.types import Array, Key
 
 Pattern = Literal["random", "equispaced"]
 
 
+@register("mri_cartesian")
 @dataclasses.dataclass(frozen=True)
 class CartesianMRI(BaseDegradation):
     """Keeps round(size / acceleration) lines of k-space: |z| or |Re z| of z = F^-1 (M F x).
@@ -59,6 +61,7 @@ class CartesianMRI(BaseDegradation):
     kind: ClassVar[str] = "mri_cartesian"
     title: ClassVar[str] = "Cartesian undersampled MRI"
     unit: ClassVar[str] = "acceleration factor"
+    symbol: ClassVar[str] = "×"
     worse: ClassVar[Worse] = "higher"
     modality: ClassVar[Modality] = "mri"
 

@@ -16,10 +16,12 @@ from fairrecon_jax.physics.interface import (
     Worse,
     level_word,
     noise_keys,
+    register,
 )
 from fairrecon_jax.types import Array, Key
 
 
+@register("gaussian_noise")
 @dataclasses.dataclass(frozen=True)
 class GaussianNoise(BaseDegradation):
     """Adds independent noise to every pixel: y = x + level * n, n ~ N(0, 1).
@@ -40,6 +42,7 @@ class GaussianNoise(BaseDegradation):
     kind: ClassVar[str] = "gaussian_noise"
     title: ClassVar[str] = "additive Gaussian noise"
     unit: ClassVar[str] = "standard deviation of the noise"
+    symbol: ClassVar[str] = ""
     worse: ClassVar[Worse] = "higher"
     modality: ClassVar[Modality] = "any"
 

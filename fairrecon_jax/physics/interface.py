@@ -12,14 +12,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.parallel import example_keys
-from fairrecon_jax.types import Array, Key
+from fairrecon_jax.keys import example_keys
+from fairrecon_jax.registry import build, registrar
+from fairrecon_jax.types import Array, DegradationSpec, Key
 
 Operator = Mapping[str, Array]
 """What depends on the level, by name; "level_word" [] uint32 is among it where noise is drawn."""
@@ -36,6 +37,7 @@ class Degradation(Protocol):
       kind: the name that configurations use.
       title: the name as a reader sees it, as it stands within a sentence.
       unit: what a level counts, as an axis label.
+      symbol: what stands behind a level in a short text, e.g. "×" or " photons".
       worse: whether a "higher" or a "lower" level degrades more.
       modality: images it is made for: "mri", "xray" or "any".
     """
@@ -43,12 +45,16 @@ class Degradation(Protocol):
     kind: ClassVar[str]
     title: ClassVar[str]
     unit: ClassVar[str]
+    symbol: ClassVar[str]
     worse: ClassVar[Worse]
     modality: ClassVar[Modality]
 
     @property
     def size(self) -> int:
         """Image height and width in pixels."""
+
+    def describe(self, levels: Sequence[float], headline_level: float) -> DegradationSpec:
+        """The kind's words beside the levels of a study."""
 
     def operator(self, level: float) -> dict[str, Array]:
         """Everything that depends on the level, as arrays whose shapes do not; raises ValueError
@@ -79,6 +85,7 @@ class BaseDegradation(abc.ABC):
     kind: ClassVar[str]
     title: ClassVar[str]
     unit: ClassVar[str]
+    symbol: ClassVar[str]
     worse: ClassVar[Worse]
     modality: ClassVar[Modality]
 
@@ -177,6 +184,15 @@ class BaseDegradation(abc.ABC):
         arrays = {name: jnp.asarray(value) for name, value in operators.items()}
         return self._degrade(arrays, image[..., 0], example_id, key)[..., None]
 
+    def describe(self, levels: Sequence[float], headline_level: float) -> DegradationSpec:
+        """The kind's words beside the levels of a study.
+
+        Args:
+          levels: of the study.
+          headline_level: the level at which group gaps are the headline.
+        """
+        return describe(self.kind, levels, headline_level)
+
     def positive(self, level: float) -> float:
         """The level, if it is a positive number.
 
@@ -213,4 +229,58 @@ def noise_keys(words: Array, example_id: Array, key: Key) -> Key:
     """
     return jax.vmap(lambda word: example_keys(jax.random.fold_in(key, word), example_id))(
         jnp.asarray(words)
+    )
+
+
+DEGRADATIONS: dict[str, type[BaseDegradation]] = {}
+"""Degradation dataclasses by kind."""
+
+register = registrar(DEGRADATIONS, "degradation")
+"""Class decorator that enters a degradation into `DEGRADATIONS`."""
+
+
+def make_degradation(kind: str, **fields: Any) -> Degradation:
+    """Builds a degradation from plain fields.
+
+    Args:
+      kind: a name in `DEGRADATIONS`.
+      **fields: values of the kind's dataclass fields; lists become tuples.
+
+    Raises:
+      ValueError: the kind or a field is unknown, or a value is out of range; the message lists the
+        valid ones.
+      TypeError: a value does not fit its field.
+
+    Example:
+      >>> make_degradation("mri_radial", size=64).unit
+      'acceleration factor'
+    """
+    return build(DEGRADATIONS, kind, "degradation", fields)
+
+
+def describe(kind: str, levels: Sequence[float], headline_level: float) -> DegradationSpec:
+    """The words of a kind beside the levels of a study, for tables and reports.
+
+    Args:
+      kind: a name in `DEGRADATIONS`.
+      levels: of the study.
+      headline_level: the level at which group gaps are the headline.
+
+    Raises:
+      ValueError: there is no such kind; the message lists those there are.
+    """
+    if kind not in DEGRADATIONS:
+        raise ValueError(
+            f"unknown degradation {kind!r}; choose one of {', '.join(sorted(DEGRADATIONS))}"
+        )
+    words = DEGRADATIONS[kind]
+    return DegradationSpec(
+        kind,
+        tuple(map(float, levels)),
+        float(headline_level),
+        title=words.title,
+        unit=words.unit,
+        symbol=words.symbol,
+        worse=words.worse,
+        modality=words.modality,
     )

@@ -15,10 +15,11 @@ import numpy as np
 
 from fairrecon_jax.physics import xray
 from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
-from fairrecon_jax.physics.interface import BaseDegradation, Modality, Operator, Worse
+from fairrecon_jax.physics.interface import BaseDegradation, Modality, Operator, Worse, register
 from fairrecon_jax.types import Array, Key
 
 
+@register("xray_sparse_view")
 @dataclasses.dataclass(frozen=True)
 class SparseViewXray(BaseDegradation):
     """Scans an image from n of N angles: f = pi / (2 N) sum over i of w_i B(p_i).
@@ -51,6 +52,7 @@ class SparseViewXray(BaseDegradation):
     kind: ClassVar[str] = "xray_sparse_view"
     title: ClassVar[str] = "sparse-view X-ray tomography"
     unit: ClassVar[str] = "number of projection angles"
+    symbol: ClassVar[str] = " angles"
     worse: ClassVar[Worse] = "lower"
     modality: ClassVar[Modality] = "xray"
 

@@ -17,7 +17,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
@@ -162,7 +162,7 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
 
 def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
     """The physics at the cohort's image size, and the levels."""
-    physics = build(Degradation, "degradation", {**without(block, *GRID), "size": size})
+    physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:
         raise ConfigError("config.degradation.levels is empty: give at least one level")

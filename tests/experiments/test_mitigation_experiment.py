@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from experiments.mitigation import configuration, shuffled, summary
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study.parse import parse
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec
+from fairrecon_jax.types import Attribute, CohortSpec
 
 SPEC = CohortSpec(
     "c",
@@ -13,7 +14,7 @@ SPEC = CohortSpec(
     "xray",
     (),
     (Attribute("sex", ("F", "M")),),
-    DegradationSpec("xray_low_dose", (1e4,), 1e4),
+    describe("xray_low_dose", (1e4,), 1e4),
 )
 
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metric_images import PIQA, noisy, textured
 from scipy.signal import convolve2d
 
 from fairrecon_jax.metrics.haarpsi import haar, haarpsi
+from tests.support.metric_images import PIQA, noisy, textured
 
 
 def batch(*images):

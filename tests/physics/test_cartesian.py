@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import compiled, digests, psnr
-from physics_images import noise, shepp_logan
 from scipy import stats
 
 from fairrecon_jax.physics import cartesian, mri
 from fairrecon_jax.physics.cartesian import CartesianMRI
+from tests.support.kinds import compiled, digests, psnr
+from tests.support.physics_images import noise, shepp_logan
 
 PATTERNS = ["random", "equispaced"]
 KEY = jax.random.key(3)

@@ -7,10 +7,10 @@ import functools
 import jax
 import numpy as np
 import pytest
-from kinds import compiled, digests, psnr
 from scipy import stats
 
 from fairrecon_jax.physics.gaussian import GaussianNoise
+from tests.support.kinds import compiled, digests, psnr
 
 SIZE, COUNT = 64, 32
 PIXELS = COUNT * SIZE * SIZE

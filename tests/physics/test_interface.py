@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import MILD_TO_HARSH, SIZE, compiled, digests, inputs, psnr
-from physics_images import noise, shepp_logan
 
-from fairrecon_jax import parallel
 from fairrecon_jax.physics import interface
 from fairrecon_jax.physics.cartesian import CartesianMRI
 from fairrecon_jax.physics.gaussian import GaussianNoise
 from fairrecon_jax.physics.interface import BaseDegradation, Degradation
 from fairrecon_jax.physics.sparse_view import SparseViewXray
+from fairrecon_jax.runtime.devices import map_rows
+from tests.support.kinds import MILD_TO_HARSH, SIZE, compiled, digests, inputs, psnr
+from tests.support.physics_images import noise, shepp_logan
 
 every_kind = pytest.mark.parametrize("degradation", MILD_TO_HARSH)
 CLOSE = {"atol": 1e-5}
@@ -55,7 +55,7 @@ def test_the_same_image_on_four_devices(degradation):
 
     shared = {"operator": degradation.operator(MILD_TO_HARSH[degradation][1]), "key": key}
     batch = {"image": image, "example_id": identity}
-    one, four = (parallel.map_rows(rows, count)(shared, batch) for count in (1, 4))
+    one, four = (map_rows(rows, count)(shared, batch) for count in (1, 4))
     np.testing.assert_allclose(four, one, **CLOSE)
 
 

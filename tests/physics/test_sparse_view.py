@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kinds import compiled, digests, psnr
-from physics_images import noise, relative_error, scan_angles, shepp_logan
 
 from fairrecon_jax.physics import xray
 from fairrecon_jax.physics.sparse_view import SparseViewXray, angle_weights
+from tests.support.kinds import compiled, digests, psnr
+from tests.support.physics_images import noise, relative_error, scan_angles, shepp_logan
 
 KEY = jax.random.key(0)
 

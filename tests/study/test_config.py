@@ -13,10 +13,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study import config as settings
 from fairrecon_jax.study.run import plan
 from fairrecon_jax.study.workdir import Workspace
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 from tests.support import tiny_study
 
 TASKS = (
@@ -30,7 +31,7 @@ SPEC = CohortSpec(
     "mri",
     TASKS,
     (Attribute("sex", ("F", "M")),),
-    DegradationSpec("mri_radial", (4.0, 8.0), 4.0),
+    describe("mri_radial", (4.0, 8.0), 4.0),
     "Someone.",
 )
 
@@ -360,7 +361,7 @@ def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_
     made = config()
     made.degradation.levels = (8, 16)
     phantom = settings.studied_spec(SPEC, made)
-    assert phantom.degradation == DegradationSpec("mri_radial", (8.0, 16.0), 8.0)
+    assert phantom.degradation == describe("mri_radial", (8.0, 16.0), 8.0)
     assert (phantom.title, phantom.citation) == (
         "Phantom brains in the layout of Brains",
         "Drawn by fairrecon_jax; no patient data.",

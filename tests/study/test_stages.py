@@ -15,6 +15,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study import mitigate as finetuning
 from fairrecon_jax.study import report as panels
 from fairrecon_jax.study import run as study
@@ -23,12 +24,12 @@ from fairrecon_jax.study.run import Piece
 from fairrecon_jax.study.stages import Wanted
 from fairrecon_jax.study.workdir import Workspace, as_json, level_name
 from fairrecon_jax.tandem import Tandem
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 from tests.support import tiny_study
 
 TASKS = (Task("grade", "classification"), Task("tumor", "segmentation"))
 ATTRIBUTES = (Attribute("sex", ("F", "M")),)
-SPEC = CohortSpec("c", "C", "mri", TASKS, ATTRIBUTES, DegradationSpec("mri_radial", (8.0,), 8.0))
+SPEC = CohortSpec("c", "C", "mri", TASKS, ATTRIBUTES, describe("mri_radial", (8.0,), 8.0))
 
 # -- pieces
 # ----------------------------------------------------------------------------------------------------------------------

@@ -319,7 +319,11 @@ def test_a_validation_that_measures_nothing_is_told_from_one_that_diverged(tmp_p
         ValueError, match="fake: no validation example has the selection metric 'error'"
     ):
         learn(tmp_path / "blind", SELECT, Blind())
-    learn(tmp_path / "unselected", dataclasses.replace(CONFIG, steps=2, eval_every=1), Blind())
+    learn(
+        tmp_path / "unselected",
+        dataclasses.replace(CONFIG, steps=2, eval_every=1, selection=""),
+        Blind(),
+    )
     with pytest.raises(
         ValueError,
         match="fake: there is no validation example; add some, or set selection='' and "

@@ -131,22 +131,22 @@ def metric_name(metric: str) -> str:
 
 
 def level_name(level: float, degradation: DegradationSpec) -> str:
-    """A level in words short enough for a tick: "8x" for an acceleration, "10,000 photons" for a
-    photon count.
+    """A level in words short enough for a tick: "8×" for an acceleration, "10,000" for a photon
+    count.
     """
-    if degradation.kind == "unnamed":
+    if not degradation.is_named:
         return "not named"
     if not math.isfinite(level):
         return "any level"
-    if degradation.kind == "mri_radial":
-        return f"{level:g}×"
-    return f"{level:,.0f}" if level >= 1 else f"{level:g}"
+    number = f"{level:,.0f}" if level >= 1000 else f"{level:g}"
+    return number + ("" if degradation.symbol.startswith(" ") else degradation.symbol)
 
 
 def level_short(level: float, degradation: DegradationSpec) -> str:
     """A level short enough for a heading, yet with its unit: "8×", "10,000 photons"."""
     words = level_name(level, degradation)
-    return f"{words} photons" if degradation.kind == "xray_low_dose" else words
+    known = degradation.is_named and math.isfinite(level)
+    return words + (degradation.symbol if known and degradation.symbol.startswith(" ") else "")
 
 
 def level_phrase(level: float, degradation: DegradationSpec) -> str:

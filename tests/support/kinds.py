@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from physics_images import noise
 
-from fairrecon_jax.parallel import example_digest
+from fairrecon_jax.keys import example_digest
 from fairrecon_jax.physics.cartesian import CartesianMRI
 from fairrecon_jax.physics.gaussian import GaussianNoise
 from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.physics.sparse_view import SparseViewXray
+from tests.support.physics_images import noise
 
 SIZE = 32
 MILD_TO_HARSH = {

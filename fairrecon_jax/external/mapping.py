@@ -31,12 +31,13 @@ import pandas as pd
 import yaml
 
 from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.metrics import IMAGE_METRICS
 
 KEYS = frozenset(
     "name title modality degradation citation example patient split level reconstructor mitigation "
     "seed tasks attributes image_metrics options".split()
 )
-METRICS = frozenset(("psnr", "ssim", "nrmse", "lpips"))
+METRICS = frozenset(IMAGE_METRICS)
 RESERVED = METRICS | frozenset(
     "example_id patient_id split level reconstructor mitigation seed cohort".split()
 )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fairrecon_jax.metrics.image_metric import register
 from fairrecon_jax.metrics.windows import PIXELS, check_pair, halve, slide
 from fairrecon_jax.types import Array
 
@@ -19,6 +20,7 @@ LEAST = 16
 """Smallest side in pixels: halved, it holds the coarsest filter of 8 pixels once."""
 
 
+@register("HaarPSI", "higher", 3)
 def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     """Haar perceptual similarity index of grey images. 1 means identical.
 

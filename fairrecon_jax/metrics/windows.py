@@ -54,7 +54,11 @@ def slide(image: jnp.ndarray, rows: np.ndarray, columns: np.ndarray) -> jnp.ndar
 
 
 def structural_similarity_maps(
-    original: jnp.ndarray, image: jnp.ndarray, window: np.ndarray, data_range: float
+    original: jnp.ndarray,
+    image: jnp.ndarray,
+    window: np.ndarray,
+    data_range: float,
+    sample_covariance: bool = False,
 ) -> Similarity:
     """The two factors of structural similarity in every window.
 
@@ -67,6 +71,7 @@ def structural_similarity_maps(
       image: [..., H, W, C] float, same shape.
       window: [P] weights of sum 1, the same along height and width.
       data_range: distance between the smallest and the largest possible intensity.
+      sample_covariance: divide (co)variances of n pixels by n - 1 instead of n.
 
     Returns:
       Two of [..., H - P + 1, W - P + 1, C]; their product's mean is the SSIM of Wang et al. 2004.
@@ -79,7 +84,9 @@ def structural_similarity_maps(
     # As channels the four maps are one program: it compiles and runs faster than four.
     means = slide(jnp.concatenate([u, v, u * u + v * v, u * v], axis=-1), window, window)
     mean_u, mean_v, square, product = jnp.split(means, 4, axis=-1)
-    power, cov = square - mean_u**2 - mean_v**2, product - mean_u * mean_v
+    count = len(window) ** 2
+    norm = count / (count - 1) if sample_covariance else 1.0
+    power, cov = norm * (square - mean_u**2 - mean_v**2), norm * (product - mean_u * mean_v)
     mean_x, mean_y = mean_u + shift_x, mean_v + shift_y
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)

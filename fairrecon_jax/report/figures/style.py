@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import DegradationSpec
 
 INK = "#222222"
@@ -40,8 +41,8 @@ NAMES = {
 SAMPLER = re.compile(r"(ode|sde)(\d*)_(\d+)")
 METRICS = {
     "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity", "brier": "Brier score",
-    "calibration_error": "calibration error", "threshold": "decision threshold", "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE",
-    "lpips": "LPIPS", "eodd": "EODD", "eop": "EOP", "ser": "SER", "delta_dice": "Delta-Dice",
+    "calibration_error": "calibration error", "threshold": "decision threshold",
+    "eodd": "EODD", "eop": "EOP", "ser": "SER", "delta_dice": "Delta-Dice",
 }  # fmt: skip
 
 
@@ -127,6 +128,8 @@ def metric_name(metric: str) -> str:
     """The name of a metric as a reader sees it."""
     if metric.startswith("gap_"):
         return f"gap in {metric_name(metric[4:])}"
+    if metric in IMAGE_METRICS:
+        return IMAGE_METRICS[metric].title
     return METRICS.get(metric, metric.replace("_", " "))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,8 +53,8 @@ def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     weighted, total = jnp.zeros(()), jnp.zeros(())
     for turned in (False, True):
         first, second, third = (jnp.split(jnp.abs(haar(both, j, turned)), 2, -1) for j in (1, 2, 3))
-        local = (_similarity(*first, damping) + _similarity(*second, damping)) / 2
-        weight = jnp.maximum(*third)
+        local = (_similarity(first, damping) + _similarity(second, damping)) / 2
+        weight = jnp.maximum(third[0], third[1])
         # 1 - l(s) instead of l(s), which is close to 1 and would cost the inverse two digits.
         weighted = weighted + jnp.sum(weight * jax.nn.sigmoid(-ALPHA * local), axis=PIXELS)
         total = total + jnp.sum(weight, axis=PIXELS)
@@ -82,6 +84,7 @@ def haar(image: jnp.ndarray, scale: int, turned: bool) -> jnp.ndarray:
     return slide(padded, mean, step) if turned else slide(padded, step, mean)
 
 
-def _similarity(one: jnp.ndarray, other: jnp.ndarray, damping: float) -> jnp.ndarray:
-    """(2 a b + c) / (a^2 + b^2 + c), in (0, 1]."""
+def _similarity(pair: Sequence[jnp.ndarray], damping: float) -> jnp.ndarray:
+    """(2 a b + c) / (a^2 + b^2 + c) of a pair a, b, in (0, 1]."""
+    one, other = pair
     return (2 * one * other + damping) / (one**2 + other**2 + damping)

@@ -29,7 +29,7 @@ REQUIRED = [
     "matplotlib>=3.8,<4",
     "Jinja2>=3.1,<4",
 ]
-BENCH = ["torch>=2.2,<3", "scikit-image>=0.22", "fairlearn>=0.12"]
+BENCH = ["torch>=2.2,<3", "pytorch-msssim>=1,<2", "scikit-image>=0.22", "fairlearn>=0.12"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_origin, get_type_hints
@@ -135,3 +136,32 @@ def check_word(name: str, where: str, more: str = "") -> None:
             f"config.{where}: {name!r} must be a word of letters, digits, '-',{extra} and single "
             "'_', and not 'none'"
         )
+
+
+RENAMED = {
+    ("degradation", "fairness_level"): "headline_level",
+    ("assess", "floor_draws"): "null_draws",
+}
+"""Earlier names of fields, by block: still accepted, with a warning."""
+
+
+def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as plain dictionaries, with the fields of today in place of earlier ones.
+
+    Raises:
+      ConfigError: a field is given under both names with different values.
+    """
+    current = dict(blocks)
+    for (block, old), new in RENAMED.items():
+        fields = current.get(block)
+        if not isinstance(fields, Mapping) or old not in fields:
+            continue
+        value = fields[old]
+        if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
+            raise ConfigError(
+                f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
+                f"{fields[new]!r}"
+            )
+        warnings.warn(f"config.{block}.{old} is now called {new}", FutureWarning, stacklevel=3)
+        current[block] = {k: v for k, v in fields.items() if k != old} | {new: value}
+    return current

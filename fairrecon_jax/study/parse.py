@@ -4,13 +4,13 @@ field.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax import defaults
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
@@ -22,7 +22,7 @@ from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.study.config import DegradationConfig, ReportConfig, StudyConfig
-from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, without
+from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
 from fairrecon_jax.types import ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
@@ -48,7 +48,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
       >>> parse(get_config()).degradation.levels
       (8.0,)
     """
-    blocks = defaults.renamed(plain(config))
+    blocks = renamed(plain(config))
     _check_blocks(blocks)
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
@@ -83,19 +83,23 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
 def _check_blocks(blocks: dict[str, Any]) -> None:
     """Fills in blocks that are left out, and refuses those that no study has."""
-    known = plain(defaults.study())
+    known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
     if unknown := sorted(set(blocks) - set(known)):
         raise ConfigError(
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
         )
-    for name, default in known.items():
-        given = blocks.setdefault(name, default)
-        if isinstance(default, dict) and not isinstance(given, dict):
-            raise ConfigError(f"config.{name} is a block of fields, got {given!r}")
+    blocks.setdefault("seed", 0)
+    for name in known:
+        if name != "seed" and not isinstance(blocks.setdefault(name, {}), dict):
+            raise ConfigError(f"config.{name} is a block of fields, got {blocks[name]!r}")
     for path in ("cohort.name", "degradation.kind", "degradation.levels"):
         block, field = path.split(".")
         if field not in blocks[block]:
             raise ConfigError(f"config.{path} is not given")
+    if not blocks["reconstructors"]:
+        raise ConfigError(
+            "config.reconstructors is empty: name at least one, e.g. of kind identity"
+        )
 
 
 def _check_seed(seed: Any, where: str) -> int:

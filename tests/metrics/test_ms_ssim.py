@@ -35,6 +35,19 @@ def test_agrees_with_piqa(shape):
     assert single(original, image) == pytest.approx(PIQA[shape][0], abs=5e-6)
 
 
+def test_agrees_with_pytorch_msssim():
+    """Its five scales need 161 pixels; its convolutions are float32."""
+    torch = pytest.importorskip("torch")
+    oracle = pytest.importorskip("pytorch_msssim")
+    r = np.random.default_rng(1)
+    original = np.clip(np.cumsum(r.normal(0, 0.05, (3, 192, 176)), 2) + 0.5, 0, 1)
+    image = np.clip(original + r.normal(0, 0.05, original.shape), 0, 1)
+    x, y = (torch.tensor(part[:, None], dtype=torch.float32) for part in (original, image))
+    expected = oracle.ms_ssim(x, y, data_range=1.0, size_average=False).numpy()
+    values = ms_ssim(batch(*original), batch(*image))
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
 def by_scikit_image(original, image, weights):
     """A huge K1 leaves the contrast factor of its SSIM alone; sides must halve evenly."""
     product = 1.0

@@ -21,9 +21,14 @@ from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
-from fairrecon_jax.study.config import DegradationConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.config import (
+    DegradationConfig,
+    DiagnoserConfig,
+    ReportConfig,
+    StudyConfig,
+)
 from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.types import CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
@@ -53,17 +58,23 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
     root = blocks["cohort"].get("root", "")
+    phantom = None if root else _phantom(blocks["phantom"], cohort.name)
+    if depth := builder.depth if phantom is None else phantom.depth:
+        with naming("cohort"):
+            cohort.check_depth(depth)
     degradation = _degradation(blocks["degradation"], cohort.image_size)
     assess = build(AssessOptions, "assess", blocks["assess"])
     _check_seed(assess.seed, "assess.seed")
     _check_intersections(assess, cohort, builder)
     reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
-    diagnosers = models.diagnosers(blocks["diagnosers"], builder.outline(cohort), cohort.image_size)
+    outline = builder.outline(cohort)
+    diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
+    _check_thresholds(assess, outline, diagnosers)
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
         cohort=cohort,
         root=Path(root) if root else None,
-        phantom=None if root else _phantom(blocks["phantom"], cohort.name),
+        phantom=phantom,
         splits=_splits(blocks["splits"]),
         degradation=degradation,
         reconstructors=reconstructors,
@@ -74,6 +85,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
             reconstructors,
             diagnosers,
             cohort.attributes or builder.attribute_names,
+            tuple(task.name for task in outline.tasks),
         ),
         tandem=build(TandemConfig, "tandem", blocks["tandem"]),
         assess=assess,
@@ -134,6 +146,19 @@ def _check_intersections(
             )
 
 
+def _check_thresholds(
+    assess: AssessOptions, spec: CohortSpec, diagnosers: Mapping[str, DiagnoserConfig]
+) -> None:
+    """Refuses thresholds by task that leave out a finding that is diagnosed."""
+    if not isinstance(assess.threshold_value, Mapping):
+        return
+    read = {task for one in diagnosers.values() for task in one.model.tasks}
+    with naming("assess"):
+        for task in spec.classification_tasks:
+            if task.name in read:
+                assess.value_for(task.name)
+
+
 def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
     if not block.get("kind", ""):
@@ -166,6 +191,8 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
 
 def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
     """The physics at the cohort's image size, and the levels."""
+    if "size" in block:
+        raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
     physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:

@@ -72,6 +72,7 @@ class UcsfPdgm(CohortBuilder):
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
     default_age_cut: ClassVar[float | str] = 58.0
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
+    depth: ClassVar[int | None] = 155
 
     @classmethod
     def scan(

@@ -26,7 +26,7 @@ def test_it_has_the_other_blocks_fields_with_its_own_in_their_place():
     config = configuration(samples=2)
     fast, source = (settings.reconstructor(config, name) for name in ("fast", "irsde"))
     assert fast.network == source.network
-    assert (fast.preset, fast.samples, source.preset, source.samples) == ("ode2_5", 2, "ode2_10", 1)
+    assert (fast.sampler.steps, fast.samples, source.sampler.steps, source.samples) == (5, 2, 10, 1)
     assert (settings.weights_of(config, "fast"), settings.weights_of(config, "irsde")) == (
         "irsde",
         "irsde",

@@ -74,7 +74,7 @@ def prepare(
         aside = place.parent.parent / f".{config.stored_name}.partial"
         shutil.rmtree(aside, ignore_errors=True)
         if place.is_dir():
-            _check_origin(builder, config, tree, place)
+            check_origin(config, tree, place)
             return place
         notes = Notes()
         stamps = _stamps(tree)
@@ -127,14 +127,21 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_origin(
-    builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path
-) -> None:
-    """Refuses to hand out a folder that was prepared from another tree or before it changed; a tree
-    that is gone is not compared.
+def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
+    """Refuses a folder that was prepared from another tree or before the tree changed; a copy of the
+    tree elsewhere is the same tree, and one that is gone is not compared.
+
+    Args:
+      config: the cohort.
+      tree: its root now.
+      place: the prepared folder, see `folder_of`.
+
+    Raises:
+      InputError: the contents differ; the message names both places.
     """
     if not tree.is_dir():
         return
+    builder = find(config.name)
     origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -108,6 +109,11 @@ class Classifier:
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Lower "loss"."""
+        return {"loss": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's number of channels."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -92,6 +93,11 @@ class Segmenter:
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Lower "loss", higher "dice"."""
+        return {"loss": "min", "dice": "max"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size."""

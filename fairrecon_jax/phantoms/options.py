@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from fairrecon_jax.keys import free
 from fairrecon_jax.phantoms import checks
 from fairrecon_jax.registry import misfits
 
@@ -111,7 +112,7 @@ class PhantomOptions:
     first_id: int
     patients: int = 200
     seed: int = 0
-    workers: int = 1
+    workers: int = free(1)
     sex_shares: Mapping[str, float] = dataclasses.field(
         default_factory=lambda: {"Female": 0.45, "Male": 0.55}
     )

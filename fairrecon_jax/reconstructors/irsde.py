@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -159,6 +160,11 @@ class IrsdeReconstructor:
 
     # -- training
     # --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr" and lower "mse" of a sample, lower matching "loss"."""
+        return {"psnr": "max", "mse": "min", "loss": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a

@@ -4,6 +4,7 @@ is trained beside it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -111,6 +112,11 @@ class Pix2PixReconstructor:
                 f"{self.disc_layers} layers: it needs {smallest}, or fewer "
                 "disc_layers"
             )
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr", lower "mse"."""
+        return {"psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables of both networks: kernels normal with standard deviation 0.02, as

@@ -267,7 +267,8 @@ def mitigation_cost(findings: Findings) -> Table | None:
         before, after = shared_mean(scores, recon, mitigation)
         reason = "no diagnosis has a score with and without mitigation"
         changes = [
-            fixed(100 * (after - before) / before, 2, reason, sign=True),
+            # A score of exactly 0 before has no relative change.
+            fixed(100 * (after - before) / (before or float("nan")), 2, reason, sign=True),
             fixed(after - before, 4, reason, sign=True),
         ]
         records.append(

@@ -106,8 +106,7 @@ class Bench:
         """One row of the table: a preset, the mean of so many samples, one seed of the sampling
         noise.
         """
-        plain = {"method": None, "steps": None, "order": None, "rho": None}
-        model = dataclasses.replace(self.model, preset=preset, samples=samples, **plain)
+        model = dataclasses.replace(self.model, sampler=PRESETS[preset], samples=samples)
         test, seconds = self._rows(Reseeded(model, seed), self.inputs, self.test)
         columns = {
             "cohort": self.context.spec.name,

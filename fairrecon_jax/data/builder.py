@@ -87,6 +87,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        # TFDS would enter every subclass in its global list.
         super().__init_subclass__(skip_registration=True, **kwargs)
 
     def __init__(self, config: CohortConfig, data_dir: str, samples: Iterator[Sample]) -> None:
@@ -205,6 +206,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             waiting: deque[Future[list[Sample]]] = deque()
             for record in records:
                 waiting.append(pool.submit(cls.load, root, record, config, notes))
+                # Results are taken in the order of the records: threads change no cohort.
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:

@@ -24,11 +24,12 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +117,37 @@ PRESETS: dict[str, Sampler] = {
     "sde2_20": Sampler("sde", 20, 2, 1.75),
 }
 """Samplers by name. "paper" is the published one; "ode2_5" is for validation while training."""
+
+
+def make_sampler(
+    preset: str = "paper",
+    method: str | None = None,
+    steps: int | None = None,
+    order: int | None = None,
+    rho: float | None = None,
+) -> Sampler:
+    """A preset, with the given fields in place of its own.
+
+    Args:
+      preset: a name in `PRESETS`.
+      method: see `Sampler`, like those that follow; None keeps the preset's.
+      steps: number of steps.
+      order: 1 or 2.
+      rho: spacing of the steps.
+
+    Raises:
+      ValueError: there is no such preset, or the fields do not go together.
+
+    Example:
+      >>> make_sampler("ode2_15", steps=12)
+      Sampler(method='ode', steps=12, order=2, rho=1.5)
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown sampling preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    chosen: dict[str, Any] = {"method": method, "steps": steps, "order": order, "rho": rho}
+    return dataclasses.replace(
+        PRESETS[preset], **{name: value for name, value in chosen.items() if value is not None}
+    )
 
 
 def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:

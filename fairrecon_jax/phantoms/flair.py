@@ -1,4 +1,4 @@
-"""One FLAIR exam: head, tumour, coil sensitivity, Rician noise, and the integers a scanner writes."""
+"""One FLAIR exam: head, tumour, coil sensitivity, Rician noise, and a scanner's integers."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def draw_exam(
     image = acquire(image, axes, film)
     if options.skull_stripped:
         image = image * (brain > 0.5)
+    # Scanners store integers with a slope and a gain of their own: readers must rescale.
     slope = round(0.4 + 0.8 * float(film.random()), 4)
     gain = 3.0 + 2.0 * float(film.random())
     stored = np.clip(np.round(image * (gain / slope)), 0, 32767).astype(np.int16)
@@ -59,7 +60,7 @@ def draw_exam(
 
 
 def axes_mm(size: int, slices: int) -> tuple[tuple[float, float, float], Axes]:
-    """Voxel size and the voxel centres along each axis for a field of view of 240 x 240 x 155 mm."""
+    """Voxel size and the voxel centres along each axis of a field of view of 240 x 240 x 155 mm."""
     spacing = (240.0 / size, 240.0 / size, 155.0 / slices)
     x, y, z = (
         ((np.arange(n) + 0.5) * d - n * d / 2).astype(np.float32)
@@ -110,6 +111,7 @@ def acquire(image: np.ndarray, axes: Axes, rng: np.random.Generator) -> np.ndarr
     field = 0.08 * (n[0] * x[:, None, None] + n[1] * y[None, :, None] + n[2] * z[None, None, :])
     field = field + (0.10 + 0.05 * n[3]) * (x[:, None, None] ** 2 + y[None, :, None] ** 2)
     sd = np.float32(2.7 + 0.4 * n[4])
+    # The magnitude of a complex image: Rician, and not 0 in air.
     real = image * np.exp(field).astype(np.float32)
     real += sd * rng.standard_normal(image.shape, dtype=np.float32)
     other = sd * rng.standard_normal(image.shape, dtype=np.float32)

@@ -1,5 +1,5 @@
 """Who the patients are: demographics, contrast and findings of patient n, a function of (seed, n)
-and the knobs alone.
+and the options alone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Person:
       age: years at the first image.
       age_group: "younger" or "older".
       race: one of the six groups (radiographs), "" for brains.
-      contrast: multiplier of the contrast of this patient's lesions (group multipliers times own
-        spread).
+      contrast: multiplier of the contrast of this patient's lesions (group multipliers times the
+        patient's own).
       planted: the group multipliers alone.
       missing: names of the attributes that are not recorded.
     """
@@ -99,11 +99,13 @@ def stream(
     purpose.
     """
     return np.random.default_rng(
+        # NumPy hashes the words, so that neighbouring patients and purposes are independent.
         [options.seed, int(options.kind == "brain"), patient, _PURPOSES.index(purpose), item]
     )
 
 
 def _choose(draw: float, names: tuple[Any, ...], shares: Mapping[Any, float]) -> Any:
+    # Shares sum to 1 only up to rounding: the last edge scales the draw, and bounds the index.
     edges = np.cumsum([shares.get(name, 0.0) for name in names])
     return names[min(int(np.searchsorted(edges, draw * edges[-1], side="right")), len(names) - 1)]
 
@@ -119,6 +121,7 @@ def _share(options: PhantomOptions, person: Person, finding: str, overall: float
 def draw_person(options: PhantomOptions, number: int) -> Person:
     """Draws the demographics and lesion contrast of patient `number`."""
     rng = stream(options, number, "person")
+    # Always the same numbers in the same order: an option changes what it names and no other trait.
     uniform = rng.random(5)
     age = int(np.clip(round(options.age_mean + options.age_sd * rng.standard_normal()), 18, 90))
     spread = float(np.exp(options.contrast_spread * np.clip(rng.standard_normal(), -2, 2)))
@@ -158,6 +161,7 @@ def draw_studies(options: XrayPhantomOptions, person: Person) -> tuple[Study, ..
     present = np.zeros(len(FINDINGS), bool)
     studies = []
     for number in range(1, count + 1):
+        # As many numbers in every study: a prevalence moves no other finding.
         fresh = rng.random(len(FINDINGS)) < shares
         kept = rng.random(len(FINDINGS)) < _PERSISTENCE
         present = np.where(kept, present, fresh) if number > 1 else fresh
@@ -214,6 +218,7 @@ def draw_glioma(options: BrainPhantomOptions, person: Person) -> Glioma:
     overall = options.grade_shares.get(4, 0.0)
     four = _share(options, person, "Grade 4", overall)
     rest = 1.0 - overall
+    # Where all are of grade 4 overall, a group with fewer has grades 2 and 3 in equal parts.
     lower = {g: options.grade_shares.get(g, 0.0) / rest if rest > 0 else 0.5 for g in (2, 3)}
     grade = _choose(which, GRADES, {g: (1 - four) * s for g, s in lower.items()} | {4: four})
     glioblastoma = grade == 4 and kind < _share(

@@ -25,7 +25,7 @@ COLUMNS = (
 )
 DEMO = "CHEXPERT DEMO.xlsx"
 DEMO_COLUMNS = ("PATIENT", "GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
-FIRST_VALID = 64541
+FIRST_VALID = 64541  # as in CheXpert
 
 _SPELLINGS = {
     "White": ("White", "White", "White, non-Hispanic", "White or Caucasian", "White, Hispanic"),
@@ -132,8 +132,10 @@ def person_truth(person: Person) -> dict[str, Any]:
 
 def _row(path: str, person: Person, study: Study, view: str) -> Row:
     sex = "Unknown" if "sex" in person.missing else person.sex
+    # CheXpert's tables write a missing age as 0.
     age = 0 if "age" in person.missing else study.age
     written = [study.written[f] for f in FINDINGS]
+    # No Finding is 1 or blank, never 0.
     nothing = 1.0 if all(v in (0.0, None) for v in written) else None
     return [
         path,

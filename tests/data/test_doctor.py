@@ -57,7 +57,7 @@ def test_a_healthy_tree_is_ok(tmp_path):
     assert (result.images, result.patients) == (44, 44)
     text = result.text()
     assert "44 usable images of 44 patients" in text
-    assert text.endswith("Nothing has to be mended.")
+    assert text.endswith("No errors.")
 
 
 def test_counts_per_group_and_label(tmp_path):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fairrecon_jax.diffusion import PRESETS, SDE, Sampler
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
 from fairrecon_jax.reconstructors.irsde import CLEAN, MATCH, SAMPLE, draw_time
@@ -20,6 +21,7 @@ from fairrecon_jax.training.step import OBJECTIVE
 from fairrecon_jax.types import Batch
 
 SIZE = 8
+FAST = PRESETS["ode2_5"]
 KEY = jax.random.key(0)
 
 
@@ -39,7 +41,7 @@ def make_batch(count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
 
 def tiny(**fields) -> IrsdeReconstructor:
     return IrsdeReconstructor(
-        **{"width": 4, "depth": 1, "attention": False, "preset": "ode2_5", "bn_axis": None} | fields
+        **{"width": 4, "depth": 1, "attention": False, "sampler": FAST, "bn_axis": None} | fields
     )
 
 
@@ -200,7 +202,7 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
 
 def test_a_fresh_preconditioned_network_knows_gaussian_originals():
     """Its estimate is the best linear one for x_0 - mu ~ N(0, sd^2): samples have that deviation."""
-    reconstructor = tiny(precondition=(0.05, 0.05), preset="paper")
+    reconstructor = tiny(precondition=(0.05, 0.05), sampler=PRESETS["paper"])
     batch = make_batch(8) | {
         "degraded": np.full((8, 32, 32, 1), 0.5, np.float32),
         "image": np.full((8, 32, 32, 1), 0.5, np.float32),
@@ -243,7 +245,7 @@ def test_training_lowers_the_loss():
 
 @functools.lru_cache(maxsize=1)
 def trained():
-    reconstructor, batch = tiny(samples=3, preset="sde2_20"), make_batch(5)
+    reconstructor, batch = tiny(samples=3, sampler=PRESETS["sde2_20"]), make_batch(5)
     return (
         reconstructor,
         batch,
@@ -298,24 +300,47 @@ def test_working_memory_is_bounded_by_the_chunk(attention):
     assert 0.4 * bound < used < bound + 4 * image.size * 4
 
 
-def test_fields_replace_parts_of_the_preset():
-    sampler = tiny(preset="ode2_15", steps=12, rho=1.0).sampler
-    assert (sampler.method, sampler.steps, sampler.order, sampler.rho) == ("ode", 12, 2, 1.0)
+def test_plain_fields_give_the_equation_and_the_samplers():
+    built = make_reconstructor(
+        "irsde", width=4, T=50, eps=0.01, preset="ode2_15", steps=12, rho=1, eval_preset="ode2_5"
+    )
+    assert built == IrsdeReconstructor(
+        width=4,
+        sde=SDE(T=50, eps=0.01),
+        sampler=Sampler("ode", 12, 2, 1.0),
+        eval_sampler=Sampler("ode", 5, 2),
+    )
+    assert make_reconstructor("irsde", lam=0.1).sampler == Sampler("euler_sde", 100)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"preset": "fast"},
+            "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10",
+        ),
+        ({"eval_preset": "fast"}, "unknown sampling preset 'fast'"),
+        ({"method": "heun"}, "unknown sampling method 'heun'"),
+        ({"preset": "ode2_10", "method": "euler_ode"}, "euler_ode has no order 2"),
+        ({"lam": 0.0}, "lam must be positive"),
+        ({"steps": -1}, "reconstructor 'irsde': field 'steps' must be at least 0, got -1"),
+        ({"sde": SDE()}, "'irsde' has no field 'sde'; its fields are width, .*, schedule, T, lam"),
+    ],
+)
+def test_plain_fields_that_fit_nothing_are_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        make_reconstructor("irsde", **fields)
+    with pytest.raises(TypeError, match="field 'T' takes int, got 'many'"):
+        make_reconstructor("irsde", T="many")
 
 
 @pytest.mark.parametrize(
     ("fields", "size", "message"),
     [
-        (
-            {"preset": "fast"},
-            64,
-            "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10",
-        ),
-        ({"eval_preset": "fast"}, 64, "unknown sampling preset 'fast'"),
-        ({"method": "heun"}, 64, "unknown sampling method 'heun'"),
-        ({"preset": "ode2_10", "method": "euler_ode"}, 64, "euler_ode has no order 2"),
-        ({"steps": 200}, 64, "200 steps with rho 1 do not fit on 100 times"),
-        ({"T": 4}, 64, "5 steps .* do not fit on 4 times"),
+        ({"sampler": Sampler(steps=200)}, 64, "200 steps with rho 1 do not fit on 100 times"),
+        ({"eval_sampler": Sampler(steps=300)}, 64, "300 steps with rho 1 do not fit on 100"),
+        ({"sde": SDE(T=4)}, 64, "5 steps .* do not fit on 4 times"),
         (
             {"depth": 6},
             30,
@@ -327,7 +352,6 @@ def test_fields_replace_parts_of_the_preset():
         ({"precondition": (0.1, 0.2)}, 64, "0 < fine <= sd"),
         ({"precondition": (0.1,)}, 64, "two deviations"),
         ({"objective_max_t": 101}, 64, "objective_max_t must lie in 1 .. T = 100, got 101"),
-        ({"lam": 0.0}, 64, "lam must be positive"),
     ],
 )
 def test_impossible_choices_are_named(fields, size, message):

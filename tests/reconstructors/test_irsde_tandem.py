@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from fairrecon_jax.diffusion import PRESETS
 from fairrecon_jax.physics import describe, make_degradation
 from fairrecon_jax.reconstructors import IrsdeReconstructor
 from fairrecon_jax.runtime.devices import pad_batch
@@ -19,7 +20,7 @@ from fairrecon_jax.types import CohortSpec
 SIZE, COUNT = 16, 8
 SPEC = CohortSpec("toy", "Toy", "mri", (), (), describe("mri_radial", (4.0, 8.0), 8.0))
 MODEL = IrsdeReconstructor(
-    4, 1, False, precondition=(0.1, 0.05), preset="sde2_20", samples=2, chunk=3
+    4, 1, False, precondition=(0.1, 0.05), sampler=PRESETS["sde2_20"], samples=2, chunk=3
 )
 
 

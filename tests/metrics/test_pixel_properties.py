@@ -1,4 +1,4 @@
-"""Images and regions: symmetries, scales and limits; Dice and means against scikit-learn and NumPy."""
+"""Images and regions: symmetries, scales, limits; Dice and means against scikit-learn and NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -79,9 +79,9 @@ def test_wrong_shapes_and_missing_axes_are_refused(name):
 
 def test_squared_error_agrees_with_scikit_image_and_is_symmetric():
     a, b = pair(4, SHAPE)
-    found = numbers(a, b)["mse"]
-    np.testing.assert_allclose(found, [mean_squared_error(x, y) for x, y in zip(a, b)], atol=1e-12)
-    np.testing.assert_array_equal(found, numbers(b, a)["mse"])
+    actual = numbers(a, b)["mse"]
+    np.testing.assert_allclose(actual, [mean_squared_error(x, y) for x, y in zip(a, b)], atol=1e-12)
+    np.testing.assert_array_equal(actual, numbers(b, a)["mse"])
 
 
 def test_psnr_in_decibels():
@@ -123,12 +123,12 @@ def test_ssim_of_flat_images_is_the_luminance_term(window):
 
 def test_ssim_averages_channels_as_scikit_image_does():
     a, b = pair(8, (16, 16, 2))
-    found = jax.jit(metrics.ssim)(a, b)
+    actual = jax.jit(metrics.ssim)(a, b)
     np.testing.assert_allclose(
-        found, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10
+        actual, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10
     )
     alone = numbers(*(np.moveaxis(x, -1, 0)[..., None] for x in (a, b)))["uniform"]
-    np.testing.assert_allclose(found, alone.mean(), atol=1e-10)
+    np.testing.assert_allclose(actual, alone.mean(), atol=1e-10)
 
 
 def test_ssim_needs_one_whole_window():
@@ -145,12 +145,12 @@ def test_ssim_needs_one_whole_window():
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
 def test_dice_agrees_with_scikit_learn(threshold):
     predicted, truth = regions()
-    found = np.asarray(metrics.dice(predicted, truth, threshold))
-    for i, s in np.ndindex(found.shape):
+    actual = np.asarray(metrics.dice(predicted, truth, threshold))
+    for i, s in np.ndindex(actual.shape):
         real, said = truth[i, ..., s].ravel(), predicted[i, ..., s].ravel() >= threshold
-        assert found[i, s] == pytest.approx(f1_score(real, said), abs=1e-12)
+        assert actual[i, s] == pytest.approx(f1_score(real, said), abs=1e-12)
         overlap = jaccard_score(real, said)
-        assert found[i, s] == pytest.approx(2 * overlap / (1 + overlap), abs=1e-12)
+        assert actual[i, s] == pytest.approx(2 * overlap / (1 + overlap), abs=1e-12)
 
 
 def test_dice_does_not_care_where_pixels_are_and_which_mask_is_which():

@@ -148,8 +148,8 @@ from fairrecon_jax.runtime import processes
 processes.start()
 import jax, jax.numpy as jnp, numpy as np
 from tests.runtime import test_devices as shared
-mine = slice(4 * jax.process_index(), 4 * jax.process_index() + 4)
-rows = {name: value[mine] for name, value in shared.batch(8).items()}
+local = slice(4 * jax.process_index(), 4 * jax.process_index() + 4)
+rows = {name: value[local] for name, value in shared.batch(8).items()}
 state = replicate({"key": jax.random.key(3), "sum": jnp.zeros(())})
 mapped = map_step(shared.step)
 for _ in range(2):
@@ -160,7 +160,8 @@ joined = processes.all_gather({"value": rows["value"], "index": rows["index"]})
 np.testing.assert_array_equal(joined["value"], shared.batch(8)["value"])
 np.testing.assert_array_equal(joined["index"], np.arange(8, dtype=np.int32))
 assert joined["index"].dtype == np.int32
-print(jax.process_count(), float(metrics["mean"]), float(metrics["count"]), float(state["sum"]), processes.is_primary())
+sums = float(metrics["mean"]), float(metrics["count"]), float(state["sum"])
+print(jax.process_count(), *sums, processes.is_primary())
 """
 
 

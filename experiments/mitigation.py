@@ -111,7 +111,7 @@ def shrink(c: ConfigDict) -> None:
     for block in (*c.reconstructors.values(), *c.diagnosers.values(), *c.mitigations.values()):
         if "train" in block:
             block.train.update(
-                steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2
+                steps=2, warmup_steps=0, batch_size=8, eval_every=2, eval_batch_size=8
             )
 
 

@@ -7,8 +7,6 @@ those of the blocks of `fairrecon_jax.study.config`. A field that is None follow
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -17,13 +15,6 @@ from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.training.config import Mode, TrainConfig
-from fairrecon_jax.types import ConfigError
-
-RENAMED = {
-    ("degradation", "fairness_level"): "headline_level",
-    ("assess", "floor_draws"): "null_draws",
-}
-"""Earlier names of fields, by block: still accepted, with a warning."""
 
 
 def training(
@@ -87,25 +78,3 @@ def _block(options: Any) -> ConfigDict:
     """The fields of a dataclass as a block."""
     fields = dataclasses.fields(options)
     return ConfigDict({field.name: getattr(options, field.name) for field in fields})
-
-
-def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as plain dictionaries, with the fields of today in place of earlier ones.
-
-    Raises:
-      ConfigError: a field is given under both names with different values.
-    """
-    current = dict(blocks)
-    for (block, old), new in RENAMED.items():
-        fields = current.get(block)
-        if not isinstance(fields, Mapping) or old not in fields:
-            continue
-        value = fields[old]
-        if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
-            raise ConfigError(
-                f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
-                f"{fields[new]!r}"
-            )
-        warnings.warn(f"config.{block}.{old} is now called {new}", FutureWarning, stacklevel=3)
-        current[block] = {k: v for k, v in fields.items() if k != old} | {new: value}
-    return current

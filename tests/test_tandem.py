@@ -13,11 +13,11 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import describe, make_degradation
 from fairrecon_jax.reconstructors import make_reconstructor
 from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import DEGRADE, Tandem, compile_step, predict
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SIZE, COUNT = 32, 11
 SPEC = CohortSpec(
@@ -26,7 +26,7 @@ SPEC = CohortSpec(
     "mri",
     (Task("bright", "classification"), Task("region", "segmentation", "mean")),
     (Attribute("sex", ("Female", "Male")),),
-    DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
+    describe("mri_radial", (4.0, 8.0), 8.0),
 )
 
 
@@ -84,7 +84,7 @@ def cohort() -> Cohort:
 
 
 def tandem_of(modality: str, **fields) -> Tandem:
-    physics = Degradation("xray_low_dose" if modality == "xray" else "mri_radial", SIZE)
+    physics = make_degradation("xray_low_dose" if modality == "xray" else "mri_radial", size=SIZE)
     return Tandem(physics, make_reconstructor(**fields), (Brightness(), Foreground()), SPEC)
 
 
@@ -113,7 +113,7 @@ def run(
 def test_step_equals_its_parts_by_hand(cohort):
     table = run(cohort)
     originals = np.stack([cohort.example(i)["image"] for i in range(COUNT)])
-    physics = Degradation("mri_radial", SIZE)
+    physics = make_degradation("mri_radial", size=SIZE)
     key = jax.random.fold_in(jax.random.key(7), DEGRADE)
     degraded = np.clip(
         np.asarray(physics(physics.operator(8.0), originals, cohort.digests(), key)), 0, 1

@@ -178,7 +178,7 @@ def _arrange(
         )
     columns = {}
     for column in table.columns:
-        if "__" in column or column in ("psnr", "ssim", "nrmse", "lpips"):
+        if "__" in column or column in metrics.IMAGE_METRICS:
             columns[column] = np.full((len(cells), len(names)), np.nan)
             columns[column][k, n] = table[column].to_numpy(float, na_value=np.nan)
     groupings = _groupings(table.iloc[first], spec, intersections)

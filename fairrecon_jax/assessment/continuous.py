@@ -31,10 +31,10 @@ from fairrecon_jax.inference.did import DidResult, did_test_continuous
 from fairrecon_jax.inference.intervals import Bootstrap
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
 from fairrecon_jax.inference.verdict import select
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import Task
 
 DICE = Quantity("Dice", "", "gap_dice")
-IMAGE_METRICS = ("psnr", "ssim", "nrmse", "lpips")
 
 
 class Means(NamedTuple):
@@ -305,9 +305,9 @@ def add_image_quality(context: Context) -> None:
 
 
 def _without_column(context: Context, metric: str) -> None:
-    """LPIPS is told as missing; other metrics a table does not have are left out."""
-    for cell in context.study.cells if metric == "lpips" else ():
-        why = "not computed: the predictions table has no column 'lpips'"
+    """A metric that a table lacks is left out, or told as missing where its kind says why."""
+    for cell in context.study.cells if IMAGE_METRICS[metric].absent else ():
+        why = IMAGE_METRICS[metric].absent
         row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": why}
         context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
 

@@ -40,9 +40,9 @@ def phantom(values: Any) -> None:
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
         options = dataclasses.replace(options, **chosen)
-        truth = write_phantom(options.kind, Path(values.root), options)
     except ValueError as error:
         raise InputError(str(error)) from error
+    truth = write_phantom(options.kind, Path(values.root), options)
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"

@@ -7,9 +7,10 @@ importable by themselves.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -86,12 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
     from fairrecon_jax.runtime import processes
     from fairrecon_jax.runtime.progress import quiet
+    from fairrecon_jax.study.overrides import separate
     from fairrecon_jax.training.run import TrainingDiverged
 
+    rest, fields = separate(rest)
     # The configuration's flag looks at the command line of the process.
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]
     try:
-        _parse(values, rest)
+        _parse(values, fields)
         quiet(logging.INFO if values.verbose else logging.ERROR)
         processes.start()
         if command.together:
@@ -106,45 +109,73 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     except (InputError, TrainingDiverged, OSError, flags.Error) as error:
         if values.is_parsed() and values.verbose:
             raise
-        print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
+        # Every process parses the configuration and refuses the same field: one of them says so.
+        if processes.is_primary() or not isinstance(error, ConfigError):
+            print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
         return 2
     finally:
         sys.argv = saved
     return 0
 
 
-def _parse(values: flags.FlagValues, rest: list[str]) -> None:
-    """Parses the flags, loads the configuration and sets the fields that the command line gives.
+def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
+    """Parses the flags of `sys.argv`, loads the configuration and sets the fields that the command
+    line gives.
 
     Raises:
       ConfigError: whatever the configuration file raises, with its line.
     """
-    from fairrecon_jax.study.overrides import override, separate
+    from fairrecon_jax.study.overrides import override
 
-    file = next(
-        (w.partition("=")[2].partition(":")[0] for w in rest if w.startswith("--config=")), ""
-    )
-    rest, fields = separate(rest)
     try:
-        positional = values([sys.argv[0], *rest])[1:]
+        positional = values(sys.argv)[1:]
         if values.config is not None:
             config_of(values)
-    except InputError:
-        raise
     except Exception as error:
-        raise ConfigError(_config_line(error, file)) from error
+        if isinstance(error, InputError) and not _raised(error, _file(sys.argv)):
+            raise
+        raise ConfigError(_config_line(error, _file(sys.argv))) from error
     if positional:
         raise InputError(f"{positional[0]!r} is not a flag; flags are written --name=value")
     if fields:
         override(config_of(values), fields)
 
 
+def _file(words: Sequence[str]) -> str:
+    """The configuration file that --config names, "" without one."""
+    given = (re.fullmatch(r"--?config(?:=([^:]*).*)?", word) for word in words)
+    found = [
+        match[1] if match[1] is not None else "".join(words[place + 1 : place + 2]).split(":")[0]
+        for place, match in enumerate(given)
+        if match
+    ]
+    return found[-1] if found else ""
+
+
+def _raised(error: BaseException | None, file: str) -> tuple[BaseException, int] | None:
+    """The first error of a chain that a line of a file raised, with the number of the innermost
+    such line; None where there is none.
+    """
+    found = None
+    while error is not None:
+        walked = traceback.walk_tb(error.__traceback__)
+        lines = [line for frame, line in walked if _same(frame.f_code.co_filename, file)]
+        if lines:
+            found = error, lines[-1]
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one file."""
+    return bool(other) and os.path.realpath(one) == os.path.realpath(other)
+
+
 def _config_line(error: BaseException, file: str) -> str:
     """An error of loading a configuration in one line, with the place it is about."""
-    walked = traceback.walk_tb(error.__traceback__)
-    lines = [line for frame, line in walked if frame.f_code.co_filename == file]
-    if lines:
-        return f"{file}, line {lines[-1]}: {type(error).__name__}: {error}"
+    if found := _raised(error, file):
+        cause, line = found
+        return f"{file}, line {line}: {type(cause).__name__}: {cause}"
     if isinstance(error, flags.Error) and "Traceback" in str(error):
         return f"{file}: {str(error).strip().splitlines()[-1]}"
     if isinstance(error, AttributeError) and "get_config" in str(error):

@@ -29,6 +29,7 @@ from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.types import InputError
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -66,7 +67,7 @@ def prepare(
 
     Raises:
       FileNotFoundError: the tree or one of its tables is not there.
-      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another
+      InputError: a table lacks a column, nothing is usable, or the folder was prepared from another
         tree or before the tree changed.
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
@@ -106,7 +107,7 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
 
     Raises:
       FileNotFoundError: the cohort was not prepared with this size, views, slices and source.
-      ValueError: a task or attribute that the cohort does not have.
+      InputError: a task or attribute that the cohort does not have.
     """
     builder, place = find(config.name), folder_of(config, data_dir)
     if not (place / TABLE).is_file():
@@ -152,11 +153,11 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
     if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
         return
     if stamps["root"] == origin["root"]:
-        raise ValueError(
+        raise InputError(
             f"{tree} has changed since {place} was prepared from it: delete {place} to "
             "read it again"
         )
-    raise ValueError(
+    raise InputError(
         f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
         "set the field source to tell the two apart, or delete the folder"
     )
@@ -198,7 +199,7 @@ def _write(
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
-        raise ValueError(f"no file of {tree} could be used: {reasons}")
+        raise InputError(f"no file of {tree} could be used: {reasons}")
     with _quiet_tfds():
         writer = builder(
             config, str(aside), chain((first,), stream, _ordering(config.name, progress))

@@ -18,7 +18,7 @@ from fairrecon_jax.data.notes import KEPT, KINDS, Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import read_splits
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, InputError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -172,12 +172,12 @@ def examine(
       The report; a tree that cannot be read at all is a report with an error, not an exception.
 
     Raises:
-      ValueError: no such cohort, or the configuration is of another cohort.
+      InputError: no such cohort, or the configuration is of another cohort.
     """
     builder, tree = find(name), Path(root)
     chosen = config or CohortConfig(name)
     if chosen.name != name:
-        raise ValueError(f"the configuration is of {chosen.name!r}, not of {name!r}")
+        raise InputError(f"the configuration is of {chosen.name!r}, not of {name!r}")
     notes, findings = Notes(), _Findings(examples)
     try:
         records = builder.records(tree, chosen, notes, progress)

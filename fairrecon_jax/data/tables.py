@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairrecon_jax.types import InputError
+
 OLDEST = 120
 
 
@@ -21,7 +23,7 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not a table, or a column is missing or repeated; the message names file and
+      InputError: not a table, or a column is missing or repeated; the message names file and
         columns.
     """
     if not path.is_file():
@@ -31,19 +33,19 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
         with open(path, newline="", encoding="utf-8-sig") as handle:
             lines = [line for line in csv.reader(handle) if line]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV table: {error}") from error
+        raise InputError(f"{path}: not a readable CSV table: {error}") from error
     if not lines:
-        raise ValueError(f"{path}: an empty table")
+        raise InputError(f"{path}: an empty table")
     header, rows = [name.strip() for name in lines[0]], lines[1:]
     for count, row in enumerate(rows, start=2):
         # Commas at the end of a row are harmless, values behind the last column are not.
         if len(row) < len(header) or any(row[len(header) :]):
-            raise ValueError(
+            raise InputError(
                 f"{path}: row {count} has {len(row)} values, the header has {len(header)}"
             )
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
-        raise ValueError(f"{path}: several columns are named {', '.join(repeated)}")
+        raise InputError(f"{path}: several columns are named {', '.join(repeated)}")
     table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
     table = table.loc[:, [bool(name) for name in header]]
     require_columns(path, table, needed)
@@ -51,10 +53,10 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
 
 def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> None:
-    """Raises ValueError naming the columns that a table lacks."""
+    """Raises InputError naming the columns that a table lacks."""
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
         )
 

@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.types import InputError
+
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
 CELL = re.compile(
     rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$",
@@ -18,7 +20,7 @@ def number(cell: object) -> float:
     """A number from a cell: a number, its text, or the text of a printed tensor; blank is NaN.
 
     Raises:
-      ValueError: the cell is something else.
+      InputError: the cell is something else.
     """
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return float("nan")
@@ -26,7 +28,7 @@ def number(cell: object) -> float:
         return float(cell)
     found = CELL.match(str(cell))
     if not found:
-        raise ValueError(f"{str(cell)[:60]!r} is not a number")
+        raise InputError(f"{str(cell)[:60]!r} is not a number")
     return float(found.group(1) or found.group(2))
 
 
@@ -53,13 +55,13 @@ def words(cells: pd.Series) -> pd.Series:
 def check(good: pd.Series, where: str, wanted: str) -> None:
     """Refuses the first row that is not good, by its number."""
     if not good.all():
-        raise ValueError(f"{where}, row {int(np.flatnonzero(~good)[0]) + 1}: {wanted}")
+        raise InputError(f"{where}, row {int(np.flatnonzero(~good)[0]) + 1}: {wanted}")
 
 
 def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
     """A column by name; a missing one is an error that says who asked for it."""
     if column not in list(frame.columns):
-        raise ValueError(
+        raise InputError(
             f"the table has no column {column!r}, which the mapping names for {what}; its "
             f"columns are {list(frame.columns)[:30]}"
         )
@@ -80,5 +82,5 @@ def parsed(cells: pd.Series, where: str) -> pd.Series:
         try:
             values[i] = number(cell)
         except ValueError as error:
-            raise ValueError(f"{where}, row {i + 1}: {error}") from error
+            raise InputError(f"{where}, row {i + 1}: {error}") from error
     return pd.Series(values, index=cells.index)

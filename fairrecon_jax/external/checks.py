@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairrecon_jax.types import Attribute, Task
+from fairrecon_jax.types import Attribute, InputError, Task
 
 
 class Log:
@@ -43,14 +43,14 @@ def one_split(patients: pd.Series, split: pd.Series, own: pd.Series) -> None:
       own: the table's own name of the split, missing where it names none.
 
     Raises:
-      ValueError: some are; the message counts them and shows one with the table's own names.
+      InputError: some are; the message counts them and shows one with the table's own names.
     """
     names = split.where(split.notna(), own.map("other: {}".format, na_action="ignore"))
     several = names.groupby(patients).nunique() > 1
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
         where = sorted(own[patients == crossing[0]].dropna().unique())
-        raise ValueError(
+        raise InputError(
             f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in "
             f"{where}; split by patient"
         )
@@ -88,12 +88,12 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     twice = table.duplicated(key)
     if twice.any():
         first = table[twice].iloc[0]
-        raise ValueError(
+        raise InputError(
             f"{int(twice.sum())} rows repeat an example with other values, e.g. "
             f"{first['example_id']!r}; keep one row of each"
         )
     if not (table["split"] == "test").any():
-        raise ValueError("no test row is left to assess; check the mapping's 'split'")
+        raise InputError("no test row is left to assess; check the mapping's 'split'")
     return table
 
 
@@ -112,7 +112,7 @@ def usable_tasks(table: pd.DataFrame, tasks: list[Task], log: Log) -> tuple[Task
         else:
             kept.append(task)
     if not kept:
-        raise ValueError(
+        raise InputError(
             f"no task can be assessed: the test labels of {[t.name for t in tasks]} are "
             "constant or missing"
         )

@@ -33,7 +33,8 @@ from fairrecon_jax.external.mapping import (
     fields_of,
     one_of,
 )
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import DEGRADATIONS, describe
+from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, InputError, Task
 
 TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
@@ -63,7 +64,7 @@ def read_table(
 
     Raises:
       FileNotFoundError: the table or the mapping is not there.
-      ValueError: the mapping or the table cannot be used; the message names the file, the column,
+      InputError: the mapping or the table cannot be used; the message names the file, the column,
         the row and what to do.
     """
     source = Path(path)
@@ -76,8 +77,8 @@ def read_table(
     log = Log()
     try:
         table, spec = _ours(frame, chosen, source, log)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     return log.attach(table), spec
 
 
@@ -131,12 +132,12 @@ def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
         pd.errors.EmptyDataError,
         UnicodeDecodeError,
     ) as error:
-        raise ValueError(
+        raise InputError(
             f"{source} cannot be read as {'parquet' if parquet else 'CSV'}: "
             f"{' '.join(str(error).split())}"
         ) from error
     if frame.empty:
-        raise ValueError(f"{source} holds no rows")
+        raise InputError(f"{source} holds no rows")
     return frame, own
 
 
@@ -148,7 +149,7 @@ def _place(
     if not isinstance(entry, Mapping):
         return column_of(frame, entry, what), f"column {entry!r}"
     if set(entry) != {"value"}:
-        raise ValueError(
+        raise InputError(
             f"mapping {what!r} must be a column name or {{value: constant}}, got {dict(entry)}"
         )
     return pd.Series([entry["value"]] * len(frame)), f"mapping {what!r}"
@@ -185,7 +186,7 @@ def _places(frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log)
     if "example" in chosen:
         table["example_id"] = _names(frame, chosen, "example")
     elif varying:
-        raise ValueError(
+        raise InputError(
             f"mapping needs 'example' (the image's name) because {varying} are columns: "
             "rows of one image must be found again"
         )
@@ -217,7 +218,7 @@ def _split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
     fields = dict(entry) if isinstance(entry, Mapping) else {"column": entry}
     check_keys("mapping 'split'", fields, frozenset(("column", "val", "test")))
     if "column" not in fields:
-        raise ValueError(f"mapping 'split' needs 'column', got {fields}")
+        raise InputError(f"mapping 'split' needs 'column', got {fields}")
     own = (
         column_of(frame, fields["column"], "split")
         .astype(object)
@@ -230,7 +231,7 @@ def _split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
         wanted = [text(w) for w in (wanted if isinstance(wanted, list | tuple) else [wanted])]
         known = own.isin(wanted) if name in fields else own.str.lower().isin(wanted)
         if fields.keys() >= SPLITS.keys() and len(twice := own[known & out.notna()]):
-            raise ValueError(
+            raise InputError(
                 f"mapping 'split' takes {twice.iloc[0]!r} for val and for test; name it once"
             )
         out[known.to_numpy()] = name
@@ -250,7 +251,7 @@ def _task(
         if k not in entry and not (k == "label" and kind == "segmentation")
     ]
     if missing:
-        raise ValueError(f"tasks.{name} lacks {missing}: name the columns that hold them")
+        raise InputError(f"tasks.{name} lacks {missing}: name the columns that hold them")
     label = (
         numbers(frame, entry["label"], f"tasks.{name}.label")
         if "label" in entry
@@ -263,7 +264,7 @@ def _task(
         strange = label.notna() & ~label.isin([0, 1])
         if strange.any():
             row = int(np.flatnonzero(strange)[0])
-            raise ValueError(
+            raise InputError(
                 f"column {entry['label']!r}, row {row + 1}: label {label.iloc[row]:g} of "
                 f"task {name!r} is not 0, 1, -1 or blank"
             )
@@ -276,7 +277,7 @@ def _task(
             )
             if outside.any():
                 row = int(np.flatnonzero(outside)[0])
-                raise ValueError(
+                raise InputError(
                     f"column {entry[version]!r} holds {int(outside.sum())} scores outside "
                     f"[0, 1] (row {row + 1}: {values.iloc[row]:g}); "
                     "give probabilities (of logits, their sigmoid)"
@@ -298,7 +299,7 @@ def _attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: Any) 
     )
     if "cut" in fields:
         if "groups" in fields or not isinstance(fields["cut"], int | float):
-            raise ValueError(
+            raise InputError(
                 f"attributes.{name}.cut must be a number, without 'groups'; got {fields}"
             )
         cut, age = float(fields["cut"]), numbers(frame, column, f"attributes.{name}")
@@ -314,7 +315,7 @@ def _attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: Any) 
         }
         codes = dict(pairs)
         if len(codes) < len(pairs):
-            raise ValueError(f"attributes.{name}.groups puts one value into two groups: {given}")
+            raise InputError(f"attributes.{name}.groups puts one value into two groups: {given}")
         groups = tuple(given) if codes else tuple(sorted(names.dropna().unique()))
         table[name] = (
             (names.map(codes) if codes else names).astype(object).where(lambda s: s.notna(), None)
@@ -322,7 +323,7 @@ def _attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: Any) 
         derivation = f"as in column {column}"
     reference = str(fields.get("reference", ""))
     if reference not in ("", *groups):
-        raise ValueError(
+        raise InputError(
             f"attributes.{name}.reference must be among its groups {groups}, got {reference!r}"
         )
     return Attribute(name, groups, str(fields.get("derivation", derivation)), per, reference)
@@ -338,16 +339,24 @@ def _spec(
     """The specification of the table."""
     modality = one_of("mapping 'modality'", chosen.get("modality", "xray"), CohortSpec, "modality")
     named = "level" in chosen
-    if named and "modality" not in chosen:
-        raise ValueError(
+    if named and not {"modality", "degradation"} & set(chosen):
+        raise InputError(
             "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
-            "(photon counts, lower is worse) or "
-            "'mri' (acceleration factors, higher is worse)"
+            "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); for "
+            f"other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
         )
-    kind: Any = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality] if named else "unnamed"
-    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=modality == "xray"))
+    usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
+    kind = str(chosen.get("degradation", usual))
+    if kind not in DEGRADATIONS:
+        raise ValueError(
+            f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
+        )
+    worst_last = DEGRADATIONS[kind].worse == "lower"
+    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
     name = str(chosen.get("name") or source.stem)
-    degradation = DegradationSpec(kind, levels, levels[len(levels) // 2])
+    headline = levels[len(levels) // 2]
+    unnamed = DegradationSpec("unnamed", levels, headline)
+    degradation = describe(kind, levels, headline) if named else unnamed
     return CohortSpec(
         name,
         str(chosen.get("title") or name),

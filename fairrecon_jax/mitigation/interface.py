@@ -17,7 +17,7 @@ from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.mitigation.sampling import Sampling
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Objective
-from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
+from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task, Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +55,13 @@ class MitigationContext:
         """The attributes of those names in the specification's order; all if none is named.
 
         Raises:
-          ValueError: an attribute is unknown, or there is none; the message lists those there are.
+          InputError: an attribute is unknown, or there is none; the message lists those there are.
         """
         known = [a.name for a in self.spec.attributes]
         wrong = [name for name in names if name not in known]
         if wrong or not known:
             asked = ", ".join(map(repr, wrong)) or "a mitigation"
-            raise ValueError(
+            raise InputError(
                 f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
                 f"{', '.join(known) or 'none'}"
             )
@@ -72,13 +72,13 @@ class MitigationContext:
         of these if none is named.
 
         Raises:
-          ValueError: a task is unknown or nobody reads it; the message lists those that are read.
+          InputError: a task is unknown or nobody reads it; the message lists those that are read.
         """
         read = {task for diagnoser in self.diagnosers for task in diagnoser.diagnoser.tasks}
         wrong = [name for name in names if name not in read]
         if wrong or not read:
             asked = ", ".join(map(repr, wrong)) or "any task"
-            raise ValueError(
+            raise InputError(
                 f"no frozen diagnoser reads {asked}; tasks that are read: "
                 f"{', '.join(sorted(read)) or 'none'}"
             )

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fairrecon_jax.types import InputError
+
 Unknown = Literal["group", "leave_out"]
 """What an unknown attribute is: "group" (one more group of that attribute) or "leave_out" (the row
 is never drawn).
@@ -56,14 +58,15 @@ def joint_cells(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
       [N] int, 0 .. K - 1 in lexical order of the columns; -1 for rows that are left out.
 
     Raises:
-      ValueError: `columns` is not a table with at least one column, or no row is left.
+      ValueError: `columns` is not a table with at least one column.
+      InputError: no row is left.
     """
     columns = np.asarray(columns)
     if columns.ndim != 2 or not columns.shape[1]:
         raise ValueError(f"joint groups need columns [N, C] with C >= 1, got shape {columns.shape}")
     kept = (columns >= 0).all(1) if unknown == "leave_out" else np.ones(len(columns), bool)
     if not kept.any():
-        raise ValueError("no row has all of the chosen attributes: nothing is left to draw")
+        raise InputError("no row has all of the chosen attributes: nothing is left to draw")
     code = np.full(len(columns), -1)
     code[kept] = np.unique(columns[kept], axis=0, return_inverse=True)[1].reshape(-1)
     return code

@@ -36,7 +36,7 @@ from fairrecon_jax.models.keys import (
 from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.unet import UNet
-from fairrecon_jax.types import Key
+from fairrecon_jax.types import InputError, Key
 
 State = Mapping[str, np.ndarray]
 
@@ -84,8 +84,8 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
       Arrays by key.
 
     Raises:
-      ValueError: the ending is unknown, the file is damaged, or it holds no dictionary of tensors.
-      ImportError: PyTorch is needed and not installed.
+      InputError: the ending is unknown, the file is damaged, it holds no dictionary of tensors, or
+        PyTorch is needed and not installed.
       FileNotFoundError: there is no such file.
     """
     path = Path(path)
@@ -98,16 +98,16 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         try:
             state: Any = load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     elif path.suffix in (".pth", ".pt", ".bin"):
         state = _torch_load(path)
     else:
-        raise ValueError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
+        raise InputError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
     for wrapper in ("state_dict", "model_state_dict", "model", "params"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
-        raise ValueError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
+        raise InputError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
     return {_PREFIXES.sub("", key): np.asarray(value) for key, value in state.items()}
 
 
@@ -116,7 +116,7 @@ def _torch_load(path: Path) -> Any:
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        raise ImportError(
+        raise InputError(
             f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
             ".safetensors"
         ) from error
@@ -124,7 +124,7 @@ def _torch_load(path: Path) -> Any:
         return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         cause = str(error).strip().splitlines()[0]
-        raise ValueError(
+        raise InputError(
             f"{path} cannot be read as PyTorch weights; save the model's state_dict() "
             f"with torch.save: {cause}"
         ) from error
@@ -160,7 +160,7 @@ def convert(
         statistics.
 
     Raises:
-      ValueError: keys are missing or unexpected, or a shape is wrong; the message names each.
+      InputError: keys are missing or unexpected, or a shape is wrong; the message names each.
       TypeError: the network's type is unknown.
     """
     state, stem, swap, size = _layout(network, state)
@@ -181,7 +181,7 @@ def convert(
             converted[path] = jnp.asarray(
                 _leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path))
             )
-        except ValueError as error:
+        except InputError as error:
             problems.append(str(error))
     problems += [
         f"unexpected {key!r}"
@@ -190,7 +190,7 @@ def convert(
     ]
     if problems:
         more = f"; and {len(problems) - 50} more" if len(problems) > 50 else ""
-        raise ValueError(
+        raise InputError(
             f"the state dict does not fit {type(network).__name__}: "
             f"{'; '.join(problems[:50])}{more}"
         )
@@ -205,7 +205,7 @@ def _unet(network: UNet, state: State) -> Layout:
     ]
     if not layouts:
         starts = " or ".join(map(repr, UNET_LAYOUTS))
-        raise ValueError(
+        raise InputError(
             f"no known U-Net layout: no key starts with {starts}; the first one is "
             f"{min(state, default=None)!r}"
         )
@@ -262,7 +262,7 @@ LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
     PatchDiscriminator: _discriminator,
 }
 """How each network's weights are published: `(network, state) -> Layout`, which may raise
-ValueError.
+InputError.
 """
 
 
@@ -319,12 +319,12 @@ def _leaf(
     """One parameter in Flax's layout.
 
     Raises:
-      ValueError: the key is missing or its shape is wrong.
+      InputError: the key is missing or its shape is wrong.
     """
     if key not in state:
         if optional:
             return np.zeros(shape, np.float32)
-        raise ValueError(f"missing {key!r}")
+        raise InputError(f"missing {key!r}")
     value = np.asarray(state[key], np.float32)
     if path[-1] == "kernel" and value.ndim == 4:
         # PyTorch has [out, in, H, W], and [in, out, H, W] in transposed convolutions; Flax [H, W,
@@ -338,7 +338,7 @@ def _leaf(
         # Three colour channels serve a grey image by their mean.
         value = value.mean(axis=2, keepdims=True)
     if value.shape != shape:
-        raise ValueError(
+        raise InputError(
             f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} "
             f"where {'/'.join(path)} is {shape}"
         )

@@ -127,6 +127,11 @@ class PhantomOptions:
     label_noise: float = 0.0
     missing_demographics: float = 0.0
 
+    @property
+    def depth(self) -> int | None:
+        """Slices of a volume; None where single images are drawn."""
+        return None
+
     def __post_init__(self) -> None:
         for name, least in (
             ("patients", 1),
@@ -263,6 +268,11 @@ class BrainPhantomOptions(PhantomOptions):
     follow_up_share: float = 0.0
     release: Release = "v3"
     skull_stripped: bool = False
+
+    @property
+    def depth(self) -> int | None:
+        """Slices of a volume."""
+        return self.slices
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,6 +17,7 @@ from fairrecon_jax.phantoms.options import (
 )
 from fairrecon_jax.phantoms.writing import new_tree, write_json
 from fairrecon_jax.phantoms.xray_tree import write_xray
+from fairrecon_jax.types import InputError
 
 GROUND_TRUTH = "ground_truth.json"
 
@@ -56,7 +57,7 @@ def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) 
         patient]}.
 
     Raises:
-      ValueError: there is no such kind, or the options are of another kind.
+      InputError: there is no such kind, or the options are of another kind.
       FileExistsError: `root` holds something already.
     """
     options = _options_of(kind, options)
@@ -71,11 +72,11 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
     """Refuses a tree that `write_phantom` would not write with these arguments.
 
     Raises:
-      ValueError: it is no phantom tree, or was drawn with other options; the message names them.
+      InputError: it is no phantom tree, or was drawn with other options; the message names them.
     """
     path = root / GROUND_TRUTH
     if not path.is_file():
-        raise ValueError(
+        raise InputError(
             f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use "
             "another workdir"
         )
@@ -89,7 +90,7 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
         if recorded.get(name, value) != value
     ]
     if changes:
-        raise ValueError(
+        raise InputError(
             f"{root} was drawn with other options: {'; '.join(changes)}. Use another "
             "workdir, or remove this one"
         )

@@ -10,6 +10,7 @@ from fairrecon_jax.phantoms.options import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, draw_person, draw_studies, stream
 from fairrecon_jax.phantoms.radiograph import draw_frontal, draw_lateral
 from fairrecon_jax.phantoms.writing import map_patients, write_csv, write_jpeg, write_xlsx
+from fairrecon_jax.types import InputError
 
 FOLDER = "CheXpert-v1.0-small"
 COLUMNS = (
@@ -68,7 +69,7 @@ def write_xray(stage: Path, options: XrayPhantomOptions) -> list[dict[str, Any]]
     first = options.first_id
     jobs = [_Job(stage, options, first + i, "train") for i in range(options.patients)]
     if jobs[-1].number >= FIRST_VALID and options.valid_patients:
-        raise ValueError(
+        raise InputError(
             f"first_id + patients reaches {jobs[-1].number}, but validation patients "
             f"start at {FIRST_VALID}: "
             "set valid_patients=0 or lower first_id"

@@ -21,7 +21,7 @@ from fairrecon_jax.models.convert import State, convert, read_state
 from fairrecon_jax.reconstructors import irsde, mse, pix2pix
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like
-from fairrecon_jax.types import Variables
+from fairrecon_jax.types import InputError, Variables
 
 Converter = Callable[[Any, State], dict[str, Variables]]
 
@@ -52,7 +52,7 @@ def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, V
 
 
 CONVERTERS: dict[str, Converter] = {"irsde": _irsde, "mse": _mse, "pix2pix": _pix2pix}
-"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError
+"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; InputError
 names the keys that do not fit.
 """
 
@@ -75,14 +75,13 @@ def import_variables(
         the networks that no file holds).
 
     Raises:
-      ValueError: no weights can be imported for the kind, two files hold the same key, or the
-        weights do not fit; keys are named.
+      InputError: no weights can be imported for the kind, two files hold the same key, the weights
+        do not fit (keys are named), or a file needs PyTorch, which is not installed.
       FileNotFoundError: a file is missing.
-      ImportError: a file needs PyTorch, which is not installed.
     """
     kind = next((kind for kind, cls in RECONSTRUCTORS.items() if type(reconstructor) is cls), "")
     if kind not in CONVERTERS:
-        raise ValueError(
+        raise InputError(
             f"weights cannot be imported for {reconstructor.name!r} of kind {kind!r}: "
             f"only for {', '.join(CONVERTERS)}"
         )
@@ -92,15 +91,15 @@ def import_variables(
     for path in paths:
         part = read_state(path)
         if twice := sorted(set(state) & set(part)):
-            raise ValueError(
+            raise InputError(
                 f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of "
                 "the files too"
             )
         state |= part
     try:
         networks = CONVERTERS[kind](reconstructor, state)
-    except ValueError as error:
-        raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
     variables, drawn = _complete(reconstructor, networks, size)
     return variables, {
         "files": {Path(path).name: _sha256(Path(path)) for path in paths},

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS
+
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
@@ -37,6 +39,10 @@ class ReportOptions:
         if self.max_examples < 0:
             raise ValueError(
                 f"ReportOptions.max_examples must not be negative, got {self.max_examples}"
+            )
+        if self.convention not in (*CONVENTIONS, *ALIASES):
+            raise ValueError(
+                f"ReportOptions.convention must be one of {CONVENTIONS}, got {self.convention!r}"
             )
 
 

@@ -17,17 +17,19 @@ TABLES = ("performance", "fairness", "mitigation", "mitigation_sweep")
 
 
 def write_tables(context: Context) -> None:
-    """Writes `results/` from the predictions."""
+    """Writes `results/` from the predictions; tables that this study does not have go."""
     started, study = time.monotonic(), context.study
     merged = merge_predictions(context)
     performance, fairness = assess(merged, context.spec, study.assess)
-    write_results(context.workdir.root, performance=performance, fairness=fairness)
+    tables = {"performance": performance, "fairness": fairness}
     if study.mitigations:
-        comparison = compare(merged, context.spec, study.assess)
-        write_results(context.workdir.root, mitigation=comparison)
+        tables["mitigation"] = compare(merged, context.spec, study.assess)
     points = sweeps(context)
     if points is not None:
-        write_results(context.workdir.root, mitigation_sweep=points)
+        tables["mitigation_sweep"] = points
+    for name in set(TABLES) - set(tables):
+        context.workdir.result(name).unlink(missing_ok=True)
+    write_results(context.workdir.root, **tables)
     seconds = time.monotonic() - started
     logging.info("assessed %d + %d rows in %.1f s", len(performance), len(fairness), seconds)
 

@@ -20,7 +20,7 @@ from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import MitigationPlan, SplitsConfig, TandemConfig
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.types import Cell, CohortSpec, DegradationSpec
+from fairrecon_jax.types import Cell, CohortSpec
 
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
 
@@ -159,13 +159,10 @@ class StudyConfig:
         Args:
           spec: as the cohort gives it.
         """
-        degradation = self.degradation
-        studied = dataclasses.replace(
-            spec,
-            degradation=DegradationSpec(
-                degradation.physics.kind, degradation.levels, degradation.headline_level
-            ),
+        words = self.degradation.physics.describe(
+            self.degradation.levels, self.degradation.headline_level
         )
+        studied = dataclasses.replace(spec, degradation=words)
         if self.phantom is None:
             return studied
         title = f"Phantom {PHANTOM_TITLES[self.phantom.kind]} in the layout of {spec.title}"

@@ -116,5 +116,5 @@ def assessment(study: StudyConfig) -> dict[str, Any]:
 
 
 def report(study: StudyConfig) -> dict[str, Any]:
-    """The report."""
-    return {"report": study.report}
+    """The report, which prints every choice of the study and shows its headline level."""
+    return {"study": study}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fairrecon_jax.diagnosers import check_apart, make_diagnoser
@@ -16,7 +16,16 @@ from fairrecon_jax.study.config import (
     MitigationConfig,
     ReconstructorConfig,
 )
-from fairrecon_jax.study.fields import build, check_word, made, naming, numbers, without
+from fairrecon_jax.study.fields import (
+    build,
+    check_block,
+    check_word,
+    made,
+    naming,
+    numbers,
+    without,
+    words,
+)
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.config import Mode, TrainConfig
 from fairrecon_jax.types import CohortSpec, ConfigError
@@ -25,6 +34,8 @@ Blocks = Mapping[str, Mapping[str, Any]]
 PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(MitigationPlan))
 AROUND = ("train", "weights", "levels", "augment", "weights_of")
 """Fields of a reconstructor's block that say how it is made and used, not what it is."""
+LISTS = ("attributes", "tasks")
+"""Fields of a mitigation's block that take one name or several."""
 
 
 def reconstructors(
@@ -38,6 +49,11 @@ def reconstructors(
     Raises:
       ConfigError: a field is refused; the message names it.
     """
+    if not blocks:
+        raise ConfigError("config.reconstructors is empty: give at least one, e.g. the identity")
+    for name, block in blocks.items():
+        check_word(name, "reconstructors", ".")
+        check_block(block, f"reconstructors.{name}")
     return {name: _reconstructor(name, blocks, degradation, size) for name in blocks}
 
 
@@ -45,21 +61,19 @@ def _reconstructor(
     name: str, blocks: Blocks, degradation: DegradationConfig, size: int
 ) -> ReconstructorConfig:
     where, block = f"reconstructors.{name}", blocks[name]
-    check_word(name, "reconstructors", ".")
-    _check_block(block, where)
     source = _weights_of(name, blocks)
     fields = {**without(blocks[source], *AROUND), **without(block, *AROUND)}
     model = made(make_reconstructor, where, **fields)
     _check_size(model, where, size)
     known = degradation.levels if source == name else _levels(source, blocks, degradation.levels)
-    files = block.get("weights", ())
+    files = words(block.get("weights", ()), f"{where}.weights")
     return ReconstructorConfig(
         name=name,
         model=model,
         levels=_levels(name, blocks, known),
         train=training(block["train"], where, model) if "train" in block else None,
         augment=build(Augmentation, f"{where}.augment", block.get("augment", {})),
-        weight_files=tuple(f for f in ((files,) if isinstance(files, str) else files) if f),
+        weight_files=tuple(file for file in files if file),
         weights_of=source,
     )
 
@@ -74,7 +88,7 @@ def _weights_of(name: str, blocks: Blocks) -> str:
         raise ConfigError(
             f"{where} has weights_of and train: it is trained, or it takes another block's weights"
         )
-    if source not in blocks:
+    if not isinstance(source, str) or source not in blocks:
         raise ConfigError(
             f"{where}.weights_of: config.reconstructors has no {source!r}; it has "
             f"{', '.join(sorted(blocks))}"
@@ -116,9 +130,9 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
     for name, block in blocks.items():
         where = f"diagnosers.{name}"
         check_word(name, "diagnosers", ".")
-        _check_block(block, where)
+        check_block(block, where)
         fields = without(block, "train", "tasks")
-        tasks = tuple(block.get("tasks", ()))
+        tasks = words(block.get("tasks", ()), f"{where}.tasks")
         if not tasks:
             kind = "segmentation" if fields.get("kind") == "segmenter" else "classification"
             tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
@@ -138,31 +152,44 @@ def mitigations(
     reconstructors: Mapping[str, ReconstructorConfig],
     diagnosers: Mapping[str, DiagnoserConfig],
     attributes: tuple[str, ...],
+    tasks: tuple[str, ...],
 ) -> dict[str, MitigationConfig]:
     """All mitigations by name, with the study's reconstructors and level filled in.
+
+    Args:
+      blocks: `config.mitigations`.
+      degradation: gives the levels.
+      reconstructors: of the study.
+      diagnosers: of the study.
+      attributes: names of the study's attributes.
+      tasks: names of the study's tasks.
 
     Raises:
       ConfigError: a field is refused; the message names it.
     """
     parsed = {}
+    read = tuple(task for one in diagnosers.values() for task in one.model.tasks)
     for name, block in blocks.items():
         where = f"mitigations.{name}"
         check_word(name, "mitigations")
-        _check_block(block, where)
+        check_block(block, where)
         plan = _plan(name, block, degradation, reconstructors)
         if "train" not in block:
             raise ConfigError(f"config.{where} needs a block train")
         if not diagnosers:
             raise ConfigError(f"config.{where} needs diagnosers")
-        if wrong := [a for a in block.get("attributes", ()) if a not in attributes]:
-            raise ConfigError(
-                f"config.{where}.attributes: the study has no attribute {wrong[0]!r}; it has "
-                f"{', '.join(attributes)}"
-            )
         fields = without(block, "train", *PLAN_FIELDS)
+        fields |= {key: words(fields[key], f"{where}.{key}") for key in LISTS if key in fields}
+        _check_known(fields.get("attributes", ()), f"{where}.attributes", "attribute", attributes)
+        _check_known(fields.get("tasks", ()), f"{where}.tasks", "diagnosed task", read)
+        outcome = words(fields.get("outcome", ()), f"{where}.outcome")
+        _check_known(filter(None, outcome), f"{where}.outcome", "task", tasks)
         methods = {
+            # A weight to try stands in for the block's own.
             weight: made(
-                make_mitigation, where, **fields, **({} if weight is None else {"weight": weight})
+                make_mitigation,
+                where,
+                **(fields if weight is None else {**fields, "weight": weight}),
             )
             for weight in plan.weights or (None,)
         }
@@ -170,6 +197,15 @@ def mitigations(
             train = training(block["train"], where, reconstructors[key].model)
         parsed[name] = MitigationConfig(name, plan, methods, train)
     return parsed
+
+
+def _check_known(names: Iterable[str], where: str, what: str, known: tuple[str, ...]) -> None:
+    """Refuses names that the study does not have."""
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(
+            f"config.{where}: the study has no {what} {unknown[0]!r}; it has "
+            f"{', '.join(known) or 'none'}"
+        )
 
 
 def _plan(
@@ -181,25 +217,30 @@ def _plan(
     """Where a mitigation is tried."""
     where = f"config.mitigations.{name}"
     fields = {key: value for key, value in block.items() if key in PLAN_FIELDS}
-    for key in ("levels", "weights"):
-        fields[key] = numbers(fields.get(key, ()), f"mitigations.{name}.{key}")
+    for key, listed in (("levels", numbers), ("weights", numbers), ("reconstructors", words)):
+        fields[key] = listed(fields.get(key, ()), f"mitigations.{name}.{key}")
     plan = build(MitigationPlan, f"mitigations.{name}", fields)
     trained = {key: one for key, one in reconstructors.items() if one.train is not None}
-    wrong: list[Any] = [key for key in plan.reconstructors if key not in trained]
-    wrong += [level for level in plan.levels if level not in degradation.levels]
-    if wrong or not trained:
+    if unknown := [key for key in plan.reconstructors if key not in trained]:
         raise ConfigError(
-            f"{where}: {wrong} is not among the trained reconstructors {tuple(trained)} or the "
-            f"levels {degradation.levels}"
+            f"{where}.reconstructors: {unknown[0]!r} is not one of the trained reconstructors, "
+            f"which are {', '.join(trained) or 'none'}"
         )
+    if missed := [level for level in plan.levels if level not in degradation.levels]:
+        raise ConfigError(
+            f"{where}.levels: {missed[0]:g} is not one of "
+            f"{', '.join(f'{level:g}' for level in degradation.levels)}"
+        )
+    if not trained:
+        raise ConfigError(f"{where} fine-tunes, but no reconstructor of the study is trained")
     levels = plan.levels or (degradation.headline_level,)
     usable = tuple(
         key
         for key in plan.reconstructors or tuple(trained)
         if set(levels) <= set(trained[key].levels)
     )
-    if missing := set(plan.reconstructors) - set(usable):
-        raise ConfigError(f"{where}: {missing.pop()} is not trained at all of the levels {levels}")
+    if missing := [key for key in plan.reconstructors if key not in usable]:
+        raise ConfigError(f"{where}: {missing[0]} is not trained at all of the levels {levels}")
     if not usable:
         raise ConfigError(f"{where}: no reconstructor is trained at all of the levels {levels}")
     return dataclasses.replace(plan, reconstructors=usable, levels=levels)
@@ -218,12 +259,6 @@ def training(block: Mapping[str, Any], where: str, model: Any) -> TrainConfig:
     with naming(f"{where}.train"):
         train.resolve(metrics)
     return train
-
-
-def _check_block(block: Any, where: str) -> None:
-    """A model is a block of fields."""
-    if not isinstance(block, Mapping):
-        raise ConfigError(f"config.{where} is a block of fields, got {block!r}")
 
 
 def _check_size(model: Any, where: str, size: int) -> None:

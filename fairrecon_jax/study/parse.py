@@ -4,26 +4,31 @@ field.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax import defaults
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
-from fairrecon_jax.study.config import DegradationConfig, ReportConfig, StudyConfig
-from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, without
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.study.config import (
+    DegradationConfig,
+    DiagnoserConfig,
+    ReportConfig,
+    StudyConfig,
+)
+from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
+from fairrecon_jax.types import CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
@@ -48,22 +53,28 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
       >>> parse(get_config()).degradation.levels
       (8.0,)
     """
-    blocks = defaults.renamed(plain(config))
+    blocks = renamed(plain(config))
     _check_blocks(blocks)
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
     root = blocks["cohort"].get("root", "")
+    phantom = None if root else _phantom(blocks["phantom"], cohort.name)
+    if depth := builder.depth if phantom is None else phantom.depth:
+        with naming("cohort"):
+            cohort.check_depth(depth)
     degradation = _degradation(blocks["degradation"], cohort.image_size)
     assess = build(AssessOptions, "assess", blocks["assess"])
     _check_seed(assess.seed, "assess.seed")
     _check_intersections(assess, cohort, builder)
     reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
-    diagnosers = models.diagnosers(blocks["diagnosers"], builder.outline(cohort), cohort.image_size)
+    outline = builder.outline(cohort)
+    diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
+    _check_thresholds(assess, outline, diagnosers)
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
         cohort=cohort,
         root=Path(root) if root else None,
-        phantom=None if root else _phantom(blocks["phantom"], cohort.name),
+        phantom=phantom,
         splits=_splits(blocks["splits"]),
         degradation=degradation,
         reconstructors=reconstructors,
@@ -74,6 +85,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
             reconstructors,
             diagnosers,
             cohort.attributes or builder.attribute_names,
+            tuple(task.name for task in outline.tasks),
         ),
         tandem=build(TandemConfig, "tandem", blocks["tandem"]),
         assess=assess,
@@ -83,19 +95,23 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
 def _check_blocks(blocks: dict[str, Any]) -> None:
     """Fills in blocks that are left out, and refuses those that no study has."""
-    known = plain(defaults.study())
+    known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
     if unknown := sorted(set(blocks) - set(known)):
         raise ConfigError(
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
         )
-    for name, default in known.items():
-        given = blocks.setdefault(name, default)
-        if isinstance(default, dict) and not isinstance(given, dict):
-            raise ConfigError(f"config.{name} is a block of fields, got {given!r}")
+    blocks.setdefault("seed", 0)
+    for name in known:
+        if name != "seed" and not isinstance(blocks.setdefault(name, {}), dict):
+            raise ConfigError(f"config.{name} is a block of fields, got {blocks[name]!r}")
     for path in ("cohort.name", "degradation.kind", "degradation.levels"):
         block, field = path.split(".")
         if field not in blocks[block]:
             raise ConfigError(f"config.{path} is not given")
+    if not blocks["reconstructors"]:
+        raise ConfigError(
+            "config.reconstructors is empty: name at least one, e.g. of kind identity"
+        )
 
 
 def _check_seed(seed: Any, where: str) -> int:
@@ -130,6 +146,19 @@ def _check_intersections(
             )
 
 
+def _check_thresholds(
+    assess: AssessOptions, spec: CohortSpec, diagnosers: Mapping[str, DiagnoserConfig]
+) -> None:
+    """Refuses thresholds by task that leave out a finding that is diagnosed."""
+    if not isinstance(assess.threshold_value, Mapping):
+        return
+    read = {task for one in diagnosers.values() for task in one.model.tasks}
+    with naming("assess"):
+        for task in spec.classification_tasks:
+            if task.name in read:
+                assess.value_for(task.name)
+
+
 def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
     if not block.get("kind", ""):
@@ -162,7 +191,9 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
 
 def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
     """The physics at the cohort's image size, and the levels."""
-    physics = build(Degradation, "degradation", {**without(block, *GRID), "size": size})
+    if "size" in block:
+        raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
+    physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:
         raise ConfigError("config.degradation.levels is empty: give at least one level")

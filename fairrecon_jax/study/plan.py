@@ -64,7 +64,7 @@ def plan(context: Context) -> list[Stage]:
         stages += [*trained, prediction]
         predictions.append(prediction)
     for cell in mitigated(study):
-        more = _mitigation(context, cell, diagnosers, made, predictions)
+        more = _mitigation(context, cell, (cohort, *diagnosers), made, predictions)
         stages += more
         predictions += [stage for stage in more if stage.verb in ("predict", "choose")]
     assess = Stage(
@@ -74,7 +74,13 @@ def plan(context: Context) -> list[Stage]:
         needs=tuple(predictions),
         output=partial(tables_output, context),
     )
-    report = Stage("report", partial(write_report, context), inputs.report(study), needs=(assess,))
+    shown = dict.fromkeys(stage for makers in made.values() for stage in makers)
+    report = Stage(
+        "report",
+        partial(write_report, context),
+        inputs.report(study),
+        needs=(cohort, *diagnosers, *shown, assess),
+    )
     return [*stages, assess, report]
 
 
@@ -134,11 +140,20 @@ def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage
 def _mitigation(
     context: Context,
     cell: Cell,
-    diagnosers: tuple[Stage, ...],
+    needs: tuple[Stage, ...],
     made: Made,
     predictions: list[Stage],
 ) -> list[Stage]:
-    """The fine-tunings of one mitigated cell, their predictions and the choice among them."""
+    """The fine-tunings of one mitigated cell, their predictions and the choice among them.
+
+    Args:
+      context: the study.
+      cell: with a mitigation, without a weight.
+      needs: the cohort and the diagnosers; predictions need them too, since a fine-tuning may come
+        out the same though a diagnoser did not.
+      made: see `Made`.
+      predictions: the stages that predict without mitigation.
+    """
     study = context.study
     one: MitigationConfig = study.mitigations[cell.mitigation]
     plain = Cell(cell.reconstructor, cell.level, seed=cell.seed)
@@ -150,10 +165,10 @@ def _mitigation(
             inputs.mitigation(study, one, variant),
             cell=variant,
             together=True,
-            needs=(*diagnosers, *made[plain]),
+            needs=(*needs, *made[plain]),
             output=_weights_output(context.workdir.model(variant)),
         )
-        stages += [tuned, _prediction(context, variant, (tuned,))]
+        stages += [tuned, _prediction(context, variant, (*needs, tuned))]
     if one.plan.weights:
         compared = [p for p in predictions if p.verb == "predict" and p.cell == plain]
         tried = [stage for stage in stages if stage.verb == "predict"]

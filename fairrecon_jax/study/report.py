@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from fairrecon_jax.report import build_report
 from fairrecon_jax.study.assess import read_comparisons, read_tables
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import example_panels
+from fairrecon_jax.study.stages import read_record
 
 PACKAGES = (
     "fairrecon_jax",
@@ -63,8 +63,8 @@ def provenance(context: Context) -> dict[str, Any]:
     study, processes = context.study, jax.process_count()
     prepared = folder_of(study.cohort, context.workdir.cohort)
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
-    records = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    stages = [json.loads(path.read_text(encoding="utf-8")) for path in records]
+    paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    records = [record for record in map(read_record, paths) if "title" in record]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     device = f"{jax.device_count()} x {jax.local_devices()[0].device_kind}"
     return {
@@ -77,6 +77,6 @@ def provenance(context: Context) -> dict[str, Any]:
         "versions": {"Python": platform.python_version(), **versions},
         "split_hash": context.splits.digest,
         "exclusions": exclusions.to_dict("records"),
-        "run_times": {stage["title"]: stage["seconds"] for stage in stages},
+        "run_times": {record["title"]: record["seconds"] for record in records},
         "device": device + (f" in {processes} processes" if processes > 1 else ""),
     }

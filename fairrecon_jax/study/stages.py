@@ -27,6 +27,16 @@ COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
 """The command that makes a stage, by verb, where it is not called like the verb."""
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """What the record of a stage says, {} where there is none or it was spoilt."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    whole = isinstance(content, dict) and isinstance(content.get("seconds"), int | float)
+    return content if whole else {}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
     """One stage of a study.
@@ -87,12 +97,7 @@ class Stage:
 
     def recorded(self, folder: Path) -> dict[str, Any]:
         """What the record says, {} where there is none or it was spoilt."""
-        try:
-            content = json.loads(self.record(folder).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        whole = isinstance(content, dict) and isinstance(content.get("seconds"), int | float)
-        return content if whole else {}
+        return read_record(self.record(folder))
 
     def is_done(self, folder: Path) -> bool:
         """Whether the stage was made from what its inputs and the stages it needs are now."""

@@ -21,8 +21,9 @@ from fairrecon_jax.diagnosers import (
     soft_dice,
 )
 from fairrecon_jax.models.resnet import STAGES
+from fairrecon_jax.physics import describe
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 KEY = jax.random.key(0)
 SPEC = CohortSpec(
@@ -36,7 +37,7 @@ SPEC = CohortSpec(
         Task("oedema", "segmentation"),
     ),
     (Attribute("sex", ("female", "male")),),
-    DegradationSpec("mri_radial", (4.0,), 4.0),
+    describe("mri_radial", (4.0,), 4.0),
 )
 LABELS = np.array([[0, 1], [1, np.nan], [np.nan, np.nan], [1, 0]], np.float32)
 

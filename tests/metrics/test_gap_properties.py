@@ -16,8 +16,8 @@ from fairlearn.metrics import (
 )
 
 from fairrecon_jax import metrics
+from tests.support.metric_samples import random_decisions
 from fairrecon_jax.inference import gaps as inference_gaps
-from tests.metrics.test_fairness import random_table
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +39,11 @@ value_gap, ser, worst_group = (
 
 
 def table(seed=0):
-    return group_counts(*random_table(seed), GROUPS)
+    return group_counts(*random_decisions(seed), GROUPS)
 
 
 def test_rows_weights_and_unknown_groups():
-    y, decision, group = random_table(1)
+    y, decision, group = random_decisions(1)
     weight = np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)))
     whole = group_counts(y, decision, group, GROUPS, weight)
     order = np.random.default_rng(1).permutation(len(y))
@@ -62,7 +62,7 @@ def test_rows_weights_and_unknown_groups():
 
 
 def test_rates_agree_with_fairlearn_frames():
-    y, decision, group = random_table(2)
+    y, decision, group = random_decisions(2)
     known = ~np.isnan(y) & (group >= 0)
     frame = MetricFrame(
         metrics={"fpr": false_positive_rate, "tpr": true_positive_rate},
@@ -77,7 +77,7 @@ def test_rates_agree_with_fairlearn_frames():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_weighted_gaps_agree_with_fairlearn(seed):
-    y, decision, group = random_table(seed)
+    y, decision, group = random_decisions(seed)
     weight = np.random.default_rng(seed).random(len(y))
     known = ~np.isnan(y) & (group >= 0)
     counts = group_counts(y, decision, group, GROUPS, weight)
@@ -255,7 +255,7 @@ def test_intersections_number_the_product_of_names():
 
 def test_an_intersection_never_hides_the_gap_of_an_attribute():
     """A rate of an attribute's group is a weighted mean of its intersections' rates."""
-    y, decision, group = random_table(7)
+    y, decision, group = random_decisions(7)
     sex = np.random.default_rng(0).integers(0, 2, len(y))
     group = np.maximum(group, 0)
     both = metrics.intersect([sex, group], [("F", "M"), ("a", "b", "c", "d")])

@@ -11,8 +11,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, recall_score
 
 from fairrecon_jax import metrics
+from tests.support.metric_samples import random_scores
 from fairrecon_jax.metrics.classification import class_weights, divide, threshold_curve
-from tests.metrics.test_classification import sample
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def numbers(score, label, weight, wanted=0.7):
 
 def weighted(seed):
     """Scores, labels and weights that sum to N, so that their copies are as many."""
-    score, label, _ = sample(seed, N)
+    score, label, _ = random_scores(seed, N)
     return score, label, np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N)).astype(float)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.models import DenseNet, ResNet, UNet, convert, read_state
+from fairrecon_jax.types import InputError
 from tests.support.torch_networks import (
     BasicBlock,
     Bottleneck,
@@ -203,7 +204,7 @@ def test_files_with_and_without_torch(tmp_path, monkeypatch):
     assert all(v.dtype == np.float32 for v in read_state(tmp_path / "half.pt").values())
     monkeypatch.setitem(sys.modules, "torch", None)
     assert read_state(tmp_path / "weights.safetensors").keys() == state.keys()
-    with pytest.raises(ImportError, match="needs PyTorch"):
+    with pytest.raises(InputError, match="needs PyTorch"):
         read_state(tmp_path / "weights.pth")
 
 

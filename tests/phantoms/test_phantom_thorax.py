@@ -27,12 +27,6 @@ from fairrecon_jax.phantoms.thorax import (
 )
 
 
-def thorax_of(seed=0, sex="Male", age=50.0, projection="PA", size=96):
-    return sample_thorax(
-        np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size
-    )
-
-
 def mean_of(field, n=40, **who):
     return np.mean([getattr(thorax_of(seed, **who), field) for seed in range(n)])
 

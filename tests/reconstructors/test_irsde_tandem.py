@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.diffusion import PRESETS
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import describe, make_degradation
 from fairrecon_jax.reconstructors import IrsdeReconstructor
 from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import Tandem, compile_step
-from fairrecon_jax.types import CohortSpec, DegradationSpec
+from fairrecon_jax.types import CohortSpec
 
 SIZE, COUNT = 16, 8
-SPEC = CohortSpec("toy", "Toy", "mri", (), (), DegradationSpec("mri_radial", (4.0, 8.0), 8.0))
+SPEC = CohortSpec("toy", "Toy", "mri", (), (), describe("mri_radial", (4.0, 8.0), 8.0))
 MODEL = IrsdeReconstructor(
     4, 1, False, precondition=(0.1, 0.05), sampler=PRESETS["sde2_20"], samples=2, chunk=3
 )
@@ -58,7 +58,7 @@ def weights(batch, seed: int):
     return jax.tree_util.tree_map_with_path(stir, MODEL.init(jax.random.key(seed), batch))
 
 
-TANDEM = Tandem(Degradation("mri_radial", SIZE), MODEL, (Nothing(),), SPEC)
+TANDEM = Tandem(make_degradation("mri_radial", size=SIZE), MODEL, (Nothing(),), SPEC)
 
 
 def run(batch, size: int, devices: int = 1) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.diagnosers import Classifier
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.study import report as panels
 from fairrecon_jax.tandem import DEGRADE, Tandem
 from tests.support import report_fake as fake
@@ -45,7 +45,7 @@ def test_every_level_has_the_noise_of_the_predictions():
         types.SimpleNamespace(config=config, spec=fake.xray_spec(1)), batch
     )
     assert list(ladder) == [1e5, 1e4, 3e3]
-    degradation = Degradation("xray_low_dose", size=16)
+    degradation = make_degradation("xray_low_dose", size=16)
     key = jax.random.fold_in(jax.random.key(3), DEGRADE)
     single = degradation(degradation.operator(1e4), image, batch["example_id"], key)
     np.testing.assert_allclose(

@@ -77,6 +77,10 @@ class FakeReconstructor:
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("net", self.loss),)
 
+    @property
+    def validation_metrics(self) -> dict[str, str]:
+        return {"error": "min"}
+
     def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
         net = variables["params"]["net"]
         clean = net["scale"] * batch["degraded"] + net["shift"]

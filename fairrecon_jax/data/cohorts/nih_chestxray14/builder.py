@@ -18,7 +18,7 @@ from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import Task
+from fairrecon_jax.types import InputError, Task
 
 FINDINGS = (
     "Atelectasis",
@@ -85,7 +85,7 @@ class NihChestxray14(CohortBuilder):
     ) -> list[SourceRecord]:
         """One record per row of the table; images that no row names are noted."""
         if "frontal" not in config.views:
-            raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
+            raise InputError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
         files = _files(root, notes, progress)
@@ -183,7 +183,7 @@ def _official(root: Path) -> dict[str, str]:
             try:
                 names = (root / file).read_text(encoding="utf-8").split()
             except UnicodeDecodeError as error:
-                raise ValueError(f"{root / file}: not a readable list: {error}") from error
+                raise InputError(f"{root / file}: not a readable list: {error}") from error
             for name in names:
                 official[name] = f"{official[name]}|{word}" if name in official else word
     return official

@@ -73,6 +73,7 @@ class UcsfPdgm(CohortBuilder):
     default_age_cut: ClassVar[float | str] = 58.0
     # The paper's slices 60 to 130 of 155, as fractions of any volume.
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
+    depth: ClassVar[int | None] = 155
 
     @classmethod
     def scan(

@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fairrecon_jax import metrics
-from tests.support.metric_samples import random_scores
 from tests.support import golden_sample
+from tests.support.metric_samples import random_scores
 
 
 @pytest.fixture(autouse=True)

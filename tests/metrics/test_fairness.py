@@ -7,8 +7,8 @@ import pytest
 from fairlearn.metrics import equal_opportunity_difference, equalized_odds_difference
 
 from fairrecon_jax import metrics
-from tests.support.metric_samples import random_decisions
 from tests.support import golden_sample
+from tests.support.metric_samples import random_decisions
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,7 @@ GOLDEN = {
 @pytest.mark.parametrize("attribute", GOLDEN)
 def test_stored_rate_gaps(attribute):
     sex, race, y, s, _ = golden_sample.sample()
+    y = y.astype(float)  # integers would make the metrics float32
     both = metrics.intersect([sex, race], [("F", "M"), ("A", "B", "C")])
     group, count = {"sex": (sex, 2), "race": (race, 3), "both": (both.group, 6)}[attribute]
     tau = metrics.balanced_threshold(s, y)

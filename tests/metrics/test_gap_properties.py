@@ -16,8 +16,8 @@ from fairlearn.metrics import (
 )
 
 from fairrecon_jax import metrics
-from tests.support.metric_samples import random_decisions
 from fairrecon_jax.inference import gaps as inference_gaps
+from tests.support.metric_samples import random_decisions
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 from fairrecon_jax import metrics
 from tests.support.metric_samples import image_pair
 
-
 SSIM = {
     ("uniform", True): {},
     ("uniform", False): {"use_sample_covariance": False},

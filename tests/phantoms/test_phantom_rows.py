@@ -14,7 +14,7 @@ from fairrecon_jax.phantoms.population import Glioma
 from fairrecon_jax.phantoms.radiograph import describe
 from fairrecon_jax.phantoms.xray_tree import COLUMNS, _demo_row, person_truth
 from fairrecon_jax.phantoms.xray_tree import _row as xray_row
-from tests.support.phantom_fakes import thorax_of, person_of, study_of
+from tests.support.phantom_fakes import person_of, study_of, thorax_of
 
 XRAY = XrayPhantomOptions()
 BRAIN = BrainPhantomOptions()

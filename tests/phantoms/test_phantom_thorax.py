@@ -22,9 +22,9 @@ from fairrecon_jax.phantoms.thorax import (
     lung_region,
     mediastinal_borders,
     pleural_depth,
-    sample_thorax,
     vessels_thickness,
 )
+from tests.support.phantom_fakes import thorax_of
 
 
 def mean_of(field, n=40, **who):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import pytest
 
 from fairrecon_jax.keys import example_digest, example_keys
 from fairrecon_jax.runtime import processes
-from fairrecon_jax.runtime.devices import AXIS, map_rows, map_step, pad_batch, replicate, shard
+from fairrecon_jax.runtime.devices import map_rows, map_step, pad_batch, replicate, shard
 from tests.support.device_steps import batch, step
 from tests.support.processes import run_processes
 

@@ -141,7 +141,7 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
       place: the prepared folder, see `folder_of`.
 
     Raises:
-      ValueError: the contents differ; the message names both places.
+      InputError: the contents differ; the message names both places.
     """
     if not tree.is_dir():
         return

@@ -3,23 +3,27 @@ of them.
 
 Every step from time t to s < t is
 
-  x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,   X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
+  x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,
+  X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
 
 with X_prev the clean estimate of the step before and z standard normal. With l_t = ln(a_t / sg_t),
 h = l_s - l_t and h' the h before:
 
-  ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),  order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
-  sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),  order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
+  ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),
+             order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
+  sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),
+             order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
   posterior  the law of x_s given x_t and x_0 = X_t (equal to `sde` of order 1)
-  euler_sde  p = 1 + d - c,  q = c a_t,  n = lam sqrt(2 d),  d = Th_t - Th_s,  c = 2 lam^2 d / sg_t^2 (the paper's, with unit steps)
+  euler_sde  p = 1 + d - c,  q = c a_t,  n = lam sqrt(2 d),  d = Th_t - Th_s,
+             c = 2 lam^2 d / sg_t^2 (the paper's, with unit steps)
   euler_ode  the same with c = lam^2 d / sg_t^2 and n = 0
 
 First and last step are of order 1; the last step of `ode`, `sde` and `posterior` returns X_t.
 
 References:
-  Luo et al., ICML 2023 (Euler); Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based
-    on ODE and SDE Solvers", ICLR 2025,
-  arXiv 2502.07856 (exponential integrators).
+  Luo et al., ICML 2023 (Euler).
+  Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers", ICLR
+    2025, arXiv 2502.07856 (exponential integrators).
 """
 
 from __future__ import annotations
@@ -206,8 +210,10 @@ def _exponential(sde: SDE, t: int, s: int, noisy: bool, before: float | None) ->
     `before` is the h before).
     """
     h, rate = _log_ratio(sde, s) - _log_ratio(sde, t), 2 if noisy else 1
+    # 1 - e^-x without cancellation at short steps.
     gained = -math.expm1(-rate * h)
     p = sde.sg[s] / sde.sg[t] * (math.exp(-h) if noisy else 1.0)
+    # The last step has h infinite, and nothing to be linear in: it is of order 1.
     second = before is not None and math.isfinite(h)
     w = sde.a[s] * (1 - gained / (rate * h)) * h / before if second and before is not None else 0.0
     return Coefficients(p, sde.a[s] * gained, w, sde.sg[s] * math.sqrt(gained) if noisy else 0.0)
@@ -246,6 +252,7 @@ def sample(
     Returns:
       Samples [B, H, W, C] float32, not clipped.
     """
+    # Known when the program is compiled: a deterministic sampler draws nothing.
     mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())
 
     def step(
@@ -260,6 +267,8 @@ def sample(
             x = x + n * _normal(keys, number, mu.shape[1:])
         return (x, clean), None
 
+    # Stream 0 of each key gave the start; step i draws from stream i. There is no X before the
+    # first, whose w is 0.
     start = initial_state(mu, keys, lam), jnp.zeros_like(mu)
     rows = jnp.arange(1, len(table) + 1), tuple(jnp.asarray(table.T, jnp.float32))
     return jax.lax.scan(step, start, rows)[0][0]

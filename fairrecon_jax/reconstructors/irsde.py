@@ -27,9 +27,8 @@ from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 NETWORK = "noise"
 GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
-MATCH, CLEAN, SAMPLE = range(
-    3
-)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
+# Streams of a key: the matching loss, the clean estimate for an objective, sampling.
+MATCH, CLEAN, SAMPLE = range(3)
 
 
 def _eval_sampler(eval_preset: str = "ode2_10") -> Sampler:
@@ -98,7 +97,6 @@ class IrsdeReconstructor:
     name: str = "irsde"
 
     # -- parts
-    # -----------------------------------------------------------------------------------------------------------------
 
     @property
     def scaling(self) -> Precondition | None:
@@ -149,6 +147,7 @@ class IrsdeReconstructor:
             )
         for sampler in (self.sampler, self.eval_sampler):
             step_table(self.sde, sampler)
+        # A reflection can give at most size - 1 pixels.
         multiple = self.patch * 2**self.depth
         if -size % multiple >= size:
             raise ValueError(
@@ -159,7 +158,6 @@ class IrsdeReconstructor:
             )
 
     # -- training
-    # --------------------------------------------------------------------------------------------------------------
 
     @property
     def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
@@ -235,6 +233,8 @@ class IrsdeReconstructor:
             x, jnp.asarray(batch["image"], jnp.float32), mu, t
         )
         if self.scaling is not None:
+            # Otherwise late times, whose reverse step moves most per unit of output, would rule the
+            # loss.
             difference = difference / at(self.scaling.gain, t)
         return jnp.mean(
             jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3)
@@ -246,8 +246,8 @@ class IrsdeReconstructor:
         """(t [B], e, x_t, mu), t in 1 .. latest of density t^(power - 1)."""
         image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
 
-        def draw(own: Key) -> tuple[jax.Array, jax.Array]:
-            of_time, of_noise = jax.random.split(own)
+        def draw(example: Key) -> tuple[jax.Array, jax.Array]:
+            of_time, of_noise = jax.random.split(example)
             return draw_time(of_time, latest, power), jax.random.normal(of_noise, image.shape[1:])
 
         t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
@@ -270,6 +270,8 @@ class IrsdeReconstructor:
         """
         if self.scaling is None:
             return self._apply(variables, x, mu, t)
+        # The sampler gives float times. The network subtracts mu itself, so it gets mu plus the
+        # scaled difference.
         now = t.astype(jnp.int32)
         return self.scaling.noise(
             x, mu, now, self._apply(variables, mu + (x - mu) / at(self.scaling.size, now), mu, t)
@@ -283,7 +285,6 @@ class IrsdeReconstructor:
         return max(self.sde.T // 2, 1) if self.objective_max_t is None else self.objective_max_t
 
     # -- sampling
-    # --------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
         """The mean of `samples` samples, clipped to [0, 1].
@@ -310,6 +311,7 @@ class IrsdeReconstructor:
         count = len(mu)
         parts = -(-count // self.chunk)
         size = -(-count // parts)
+        # Equal parts: one compiled program samples all of them.
         rows = np.arange(parts * size).reshape(parts, size) % count
         run = functools.partial(self._sample_part, variables, step_table(self.sde, sampler))
         if parts == 1:
@@ -336,6 +338,7 @@ def draw_time(key: Key, latest: int, power: float) -> jax.Array:
     if power == 1:
         return jax.random.randint(key, (), 1, latest + 1)
     share = jax.random.uniform(key) ** (1 / power)
+    # A share of exactly 0 would give time 0.
     return jnp.clip(jnp.ceil(share * latest), 1, latest).astype(jnp.int32)
 
 

@@ -298,9 +298,9 @@ def test_cohort_travels_without_its_open_files(cohort):
     here = [cohort.example(i)["image"] for i in range(3)]
     parcel = pickle.dumps(cohort)
     assert cohort.source._source is not None
-    there = pickle.loads(parcel)
-    assert there.source._source is None
-    np.testing.assert_array_equal(here, [there.example(i)["image"] for i in range(3)])
+    copy = pickle.loads(parcel)
+    assert copy.source._source is None
+    np.testing.assert_array_equal(here, [copy.example(i)["image"] for i in range(3)])
 
 
 def test_two_at_once_prepare_the_same_cohort_once(tree, tmp_path, monkeypatch):

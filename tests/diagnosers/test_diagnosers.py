@@ -274,10 +274,10 @@ def test_dice_of_masks_and_its_empty_rules():
     random = np.random.default_rng(0)
     predicted, truth = random.random((4, 6, 6, 1)) > 0.4, random.random((4, 6, 6, 1)) > 0.6
     predicted[1] = truth[2] = predicted[3] = truth[3] = False
-    found = np.asarray(dice_score(predicted, truth)).ravel()
-    assert found[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
-    assert found[1] == found[2] == 0
-    assert np.isnan(found[3])
+    actual = np.asarray(dice_score(predicted, truth)).ravel()
+    assert actual[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
+    assert actual[1] == actual[2] == 0
+    assert np.isnan(actual[3])
 
 
 def test_soft_dice_of_certain_masks_is_dice():

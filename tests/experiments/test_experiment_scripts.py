@@ -22,7 +22,6 @@ from fairrecon_jax.study.plan import plan
 from fairrecon_jax.tandem import TandemInputs
 
 # -- tables
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_markdown_table_by_hand():
@@ -42,7 +41,6 @@ def test_a_markdown_table_by_hand():
 
 
 # -- samplers
-# --------------------------------------------------------------------------------------------------------------------
 
 
 class Echo:
@@ -135,11 +133,11 @@ def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
         "_rows",
         lambda self, model, inputs, rows: (pd.DataFrame({"row": rows}), 0.0),
     )
-    made = samplers.Bench(fake, "irsde", 8.0, limit=5)
-    assert made.test.tolist() == [20, 24, 28, 34, 38], (
+    bench = samplers.Bench(fake, "irsde", 8.0, limit=5)
+    assert bench.test.tolist() == [20, 24, 28, 34, 38], (
         "evaluated test rows, the first and the last among them"
     )
-    assert (made.validation["row"].tolist(), set(made.validation["split"])) == (
+    assert (bench.validation["row"].tolist(), set(bench.validation["split"])) == (
         list(range(0, 20, 2)),
         {"val"},
     )
@@ -148,7 +146,6 @@ def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
 
 
 # -- planted and mitigated studies
-# -----------------------------------------------------------------------------------------------
 
 
 def asked_for(monkeypatch, module, *words) -> tuple:
@@ -289,12 +286,11 @@ def test_what_a_seed_found_is_read_again_only_under_the_same_configuration(tmp_p
 
 def test_only_headline_changes_enter_the_mitigations_table():
     rows = [(m, v) for m in ("eodd", "eop", "ser", "psnr") for v in ("original", "change")]
-    found = mitigation._gaps(pd.DataFrame(rows, columns=["metric", "version"]))
-    assert found.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
+    actual = mitigation._gaps(pd.DataFrame(rows, columns=["metric", "version"]))
+    assert actual.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
 
 
 # -- quickstart
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(

@@ -58,9 +58,9 @@ def run(workdir, options, cohort=None, devices=1, config=CONFIG):
 def test_the_registry_builds_every_kind():
     assert set(MITIGATIONS) == {"reweighting", "equalised_odds", "adversarial", "group_dro"}
     for kind in MITIGATIONS:
-        made = make_mitigation(kind, attributes=["sex"])
-        assert isinstance(made, Mitigation)
-        assert hash(made)
+        built = make_mitigation(kind, attributes=["sex"])
+        assert isinstance(built, Mitigation)
+        assert hash(built)
 
 
 OPTIONS = [EqualisedOdds(), GroupDro(), Adversarial(tasks=("oedema",))]

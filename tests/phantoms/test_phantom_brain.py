@@ -155,10 +155,10 @@ def test_the_head_is_skin_fat_bright_and_bone_dark():
 
 @pytest.mark.parametrize(("glioma", "values"), [(GBM, {1, 2, 4}), (FOUR, {1, 2, 4}), (TWO, {2})])
 def test_mask_values_follow_grade_and_type(glioma, values):
-    found = set()
+    actual = set()
     for seed in range(3):
-        found |= set(np.unique(drawn(glioma, seed)[2]))
-    assert found == values | {0}
+        actual |= set(np.unique(drawn(glioma, seed)[2]))
+    assert actual == values | {0}
 
 
 def test_grade_three_has_no_necrosis_and_enhances_at_most_a_little():

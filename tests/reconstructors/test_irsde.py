@@ -60,17 +60,23 @@ def rows(batch: Batch, which) -> dict[str, np.ndarray]:
 
 
 def test_factory_builds_the_papers_network():
-    made = make_reconstructor("irsde")
-    assert isinstance(made, Reconstructor)
-    assert (made.width, made.depth, made.attention, made.sampler.method, made.sampler.steps) == (
+    paper = make_reconstructor("irsde")
+    assert isinstance(paper, Reconstructor)
+    assert (
+        paper.width,
+        paper.depth,
+        paper.attention,
+        paper.sampler.method,
+        paper.sampler.steps,
+    ) == (
         64,
         4,
         True,
         "euler_sde",
         100,
     )
-    assert made == IrsdeReconstructor()
-    assert hash(made)
+    assert paper == IrsdeReconstructor()
+    assert hash(paper)
     with pytest.raises(ValueError, match="'irsde' has no field 'lambda'"):
         make_reconstructor("irsde", **{"lambda": 3})
 
@@ -94,13 +100,13 @@ def test_loss_equals_the_formula_in_float64(norm, precondition):
         for table, index in ((sde.a, t), (sde.sg, t), (sde.a, t - 1), (sde.theta, t))
     )
     x = mu + a * (x0 - mu) + sg * noise
-    found = np.asarray(
+    actual = np.asarray(
         jax.jit(reconstructor.noise_estimate)(
             variables, *(v.astype(np.float32) for v in (mu, x)), t
         ),
         np.float64,
     )
-    drift = theta * (mu - x) + 2 * sde.lam**2 * theta * found / sg
+    drift = theta * (mu - x) + 2 * sde.lam**2 * theta * actual / sg
     step = np.exp(-theta * sde.dt)
     best = (
         mu
@@ -201,7 +207,7 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
 
 
 def test_a_fresh_preconditioned_network_knows_gaussian_originals():
-    """Its estimate is the best linear one for x_0 - mu ~ N(0, sd^2): samples have that deviation."""
+    """Its estimate is the best linear one of x_0 - mu ~ N(0, sd^2): samples have that deviation."""
     reconstructor = tiny(precondition=(0.05, 0.05), sampler=PRESETS["paper"])
     batch = make_batch(8) | {
         "degraded": np.full((8, 32, 32, 1), 0.5, np.float32),
@@ -256,7 +262,7 @@ def trained():
 
 def test_reconstruction_is_the_mean_of_its_samples():
     reconstructor, batch, variables, keys = trained()
-    found = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
+    actual = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
     single = dataclasses.replace(reconstructor, samples=1)
     drawn = []
     for i in range(3):
@@ -266,7 +272,7 @@ def test_reconstruction_is_the_mean_of_its_samples():
                 variables, batch["degraded"], streams, single.sampler
             )
         )
-    np.testing.assert_allclose(found, np.clip(np.mean(drawn, axis=0), 0, 1), atol=1e-5)
+    np.testing.assert_allclose(actual, np.clip(np.mean(drawn, axis=0), 0, 1), atol=1e-5)
     assert float(jnp.abs(drawn[0] - drawn[1]).max()) > 1e-3
     one = jax.jit(single.reconstruct)(variables, batch["degraded"], keys)
     np.testing.assert_allclose(one, np.clip(drawn[0], 0, 1), atol=1e-5)
@@ -382,10 +388,10 @@ def test_times_follow_their_law(power):
     keys = jax.random.split(KEY, 40_000)
     t = np.asarray(jax.jit(jax.vmap(lambda key: draw_time(key, 20, power)))(keys))
     expected = np.diff((np.arange(21) / 20) ** power) * len(t)
-    found = np.bincount(t, minlength=21)
-    assert found[0] == 0
-    assert len(found) == 21
-    assert (np.abs(found[1:] - expected) < 5 * np.sqrt(expected) + 1).all()
+    actual = np.bincount(t, minlength=21)
+    assert actual[0] == 0
+    assert len(actual) == 21
+    assert (np.abs(actual[1:] - expected) < 5 * np.sqrt(expected) + 1).all()
 
 
 def test_a_time_power_of_zero_is_refused():

@@ -63,12 +63,12 @@ TANDEM = Tandem(make_degradation("mri_radial", size=SIZE), MODEL, (Nothing(),), 
 
 def run(batch, size: int, devices: int = 1) -> np.ndarray:
     shared = TANDEM.shared(8.0, weights(batch, 0), ({},), jax.random.key(3))
-    step, found = compile_step(TANDEM, devices), []
+    step, parts = compile_step(TANDEM, devices), []
     for start in range(0, COUNT, size):
         part = {name: value[start : start + size] for name, value in batch.items()}
         kept = len(part["index"])
-        found.append(np.asarray(step(shared, pad_batch(part, size))["psnr"])[:kept])
-    return np.concatenate(found)
+        parts.append(np.asarray(step(shared, pad_batch(part, size))["psnr"])[:kept])
+    return np.concatenate(parts)
 
 
 def test_batch_size_padding_and_devices_do_not_matter(batch):

@@ -1,4 +1,4 @@
-"""Frozen diagnosers simple enough to check by hand, and batches whose groups they treat unequally."""
+"""Frozen diagnosers simple enough to check by hand, and batches whose groups they treat unlike."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPEC = CohortSpec(
 
 @dataclasses.dataclass(frozen=True)
 class Bright:
-    """Score of task t = sigmoid(gain * (mean of column block t - 0.5)); features: the block means."""
+    """Score of task t: sigmoid(gain * (mean of column block t - 0.5)); features: the means."""
 
     tasks: tuple[str, ...] = ("oedema", "effusion")
     name: str = "bright"

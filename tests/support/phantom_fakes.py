@@ -8,8 +8,11 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from fairrecon_jax.phantoms import FINDINGS, BrainPhantomOptions, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, draw_person, true_labels
+from fairrecon_jax.phantoms.thorax import Thorax, sample_thorax
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -41,6 +44,13 @@ def person_of(number: int = 1, **changes) -> Person:
     """Patient `number` of seed 0 with some fields replaced."""
     person = draw_person(XrayPhantomOptions(), number)
     return dataclasses.replace(person, **{"contrast": 1.0, **changes})
+
+
+def thorax_of(seed=0, sex="Male", age=50.0, projection="PA", size=96) -> Thorax:
+    """The chest of one seed."""
+    return sample_thorax(
+        np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size
+    )
 
 
 XRAY = XrayPhantomOptions(

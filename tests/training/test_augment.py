@@ -1,4 +1,4 @@
-"""Augmentation: what it keeps, what it draws from, and where a study's reconstructor takes it from."""
+"""Augmentation: what it keeps, what it draws from, and where a study takes it from."""
 
 from __future__ import annotations
 

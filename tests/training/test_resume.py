@@ -46,10 +46,10 @@ def launch(workdir: Path, pause: float, checkpoint_every: int = 5) -> subprocess
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
-    found = read_metrics(workdir / "metrics.jsonl")
+    actual = read_metrics(workdir / "metrics.jsonl")
     return [
         {name: value for name, value in line.items() if name != "steps_per_second"}
-        for line in found
+        for line in actual
     ]
 
 

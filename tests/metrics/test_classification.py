@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fairrecon_jax import metrics
-from tests.metrics.test_fairness import golden
+from tests.support import golden_sample
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,8 @@ def sample(seed, n=300):
 
 
 def test_stored_numbers():
-    _, _, y, s, _ = golden()
+    _, _, y, s, _ = golden_sample.sample()
+    y = y.astype(float)
     np.testing.assert_allclose(metrics.auroc(s, y), 0.8872971824295608, atol=1e-14)
     assert float(metrics.balanced_threshold(s, y)) == 0.5698025243586015
 

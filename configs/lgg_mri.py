@@ -5,7 +5,7 @@ and three accelerations.
     --workdir=runs/lgg
 
 With 40 patients the split is 50/20/30 by patient. The U-Net's width 16 and the step counts suit a
-2-core CPU; expected there: see the README's table. With the full set of 110 patients use
+2-core CPU; expected there: see docs/results.md. With the full set of 110 patients use
 `--config.splits.fractions="(0.7, 0.1, 0.2)"`.
 """
 

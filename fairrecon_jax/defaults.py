@@ -7,26 +7,14 @@ those of the blocks of `fairrecon_jax.study.config`. A field that is None follow
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.training.config import Mode, TrainConfig
-from fairrecon_jax.types import ConfigError
-
-RENAMED = {
-    ("degradation", "fairness_level"): "headline_level",
-    ("assess", "floor_draws"): "null_draws",
-}
-"""Earlier names of fields, by block: still accepted, with a warning."""
-CONVENTIONS = (("assess", "conventions"), ("report", "convention"))
-"""Fields that hold names of conventions, which had other names too."""
 
 
 def training(
@@ -90,42 +78,3 @@ def _block(options: Any) -> ConfigDict:
     """The fields of a dataclass as a block."""
     fields = dataclasses.fields(options)
     return ConfigDict({field.name: getattr(options, field.name) for field in fields})
-
-
-def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as plain dictionaries, with the names of today in place of earlier ones: of
-    fields, and of the conventions of gaps.
-
-    Raises:
-      ConfigError: a field is given under both names with different values.
-    """
-    current = dict(blocks)
-    for (block, old), new in RENAMED.items():
-        fields = current.get(block)
-        if not isinstance(fields, Mapping) or old not in fields:
-            continue
-        value = fields[old]
-        if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
-            raise ConfigError(
-                f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
-                f"{fields[new]!r}"
-            )
-        _warn(f"config.{block}.{old} is now called {new}")
-        current[block] = {k: v for k, v in fields.items() if k != old} | {new: value}
-    for block, field in CONVENTIONS:
-        fields = current.get(block)
-        if not isinstance(fields, Mapping) or field not in fields:
-            continue
-        value = fields[field]
-        listed = value if isinstance(value, (list, tuple)) else (value,)
-        if old_names := [name for name in listed if isinstance(name, str) and name in ALIASES]:
-            names = ", ".join(f"{name!r} is now called {ALIASES[name]!r}" for name in old_names)
-            _warn(f"config.{block}.{field}: {names}")
-            today = tuple(ALIASES.get(name, name) for name in listed)
-            current[block] = {**fields, field: today[0] if isinstance(value, str) else today}
-    return current
-
-
-def _warn(text: str) -> None:
-    """Warns the caller of the function that called `renamed`."""
-    warnings.warn(text, FutureWarning, stacklevel=4)

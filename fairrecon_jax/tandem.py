@@ -18,15 +18,15 @@ import jax.numpy as jnp
 
 from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.keys import example_keys
-from fairrecon_jax.metrics.image import nrmse, psnr, ssim
+from fairrecon_jax.metrics import IMAGE_METRICS
+from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 from fairrecon_jax.metrics.segmentation import dice
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
 
 MASK_THRESHOLD = 0.5
-IMAGE_METRICS: dict[str, Callable[..., Array]] = {"psnr": psnr, "ssim": ssim, "nrmse": nrmse}
 DEGRADE, SAMPLE = 0, 1
 """Streams of the study key: measurement noise, and whatever the reconstructor draws."""
 
@@ -56,14 +56,17 @@ class Tandem:
       reconstructor: its weights are given to each call.
       diagnosers: read original and reconstruction alike; their weights are given to each call.
       spec: names the tasks behind label columns and mask channels.
+      image_metrics: names in `metrics.IMAGE_METRICS`.
     """
 
     degradation: Degradation
     reconstructor: Reconstructor
     diagnosers: tuple[Diagnoser, ...]
     spec: CohortSpec
+    image_metrics: tuple[str, ...] = DEFAULT
 
     def __post_init__(self) -> None:
+        check_computable(self.image_metrics)
         check_apart((type(diagnoser).__name__, diagnoser) for diagnoser in self.diagnosers)
 
     def inputs(
@@ -117,17 +120,18 @@ class Tandem:
         Returns:
           Columns [B] of the predictions table: `<task>__label`, `__original`, `__reconstructed`
             (scores, or truth pixels and Dice);
-          for segmentation also `__original_pixels` and `__reconstructed_pixels`, and psnr, ssim,
-            nrmse of the reconstruction.
+          for segmentation also `__original_pixels` and `__reconstructed_pixels`; and the image
+            metrics of the reconstruction.
         """
         image = batch["image"]
         _, reconstruction = self.reconstruct(inputs, batch)
         both = self.diagnose(inputs.diagnosers, jnp.concatenate([image, reconstruction]))
         original = {task: value[: len(image)] for task, value in both.items()}
         reconstructed = {task: value[len(image) :] for task, value in both.items()}
-        rows: dict[str, Array] = {
-            name: metric(image, reconstruction) for name, metric in IMAGE_METRICS.items()
-        }
+        rows: dict[str, Array] = {}
+        for name in self.image_metrics:
+            if (compute := IMAGE_METRICS[name].compute) is not None:
+                rows[name] = compute(image, reconstruction)
         for column, task in enumerate(self.spec.classification_tasks):
             if task.name in both:
                 rows[f"{task.name}__label"] = batch["labels"][:, column]

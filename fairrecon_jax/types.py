@@ -102,28 +102,33 @@ class Attribute:
 
 @dataclasses.dataclass(frozen=True)
 class DegradationSpec:
-    """Which degradation a cohort is studied under.
+    """Which degradation a cohort is studied under, in the words of its kind.
 
     Attributes:
-      kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels
-        are photon counts, lower is worse) or "unnamed" (predictions from elsewhere that do not say:
-        one level, whose number means nothing).
+      kind: a kind of `fairrecon_jax.physics`, or "unnamed" (predictions from elsewhere that do not
+        say: one level, whose number means nothing).
       levels: the levels of the study, mildest first.
       headline_level: the level at which group gaps are the headline.
+      title: the degradation as a reader sees it, as it stands within a sentence.
+      unit: what a level counts, as an axis label.
+      symbol: what stands behind a level in a short text, e.g. "×" or " photons".
+      worse: whether a "higher" or a "lower" level degrades more.
+      modality: images it is made for: "mri", "xray" or "any".
     """
 
-    kind: Literal["mri_radial", "xray_low_dose", "unnamed"]
+    kind: str
     levels: tuple[float, ...]
     headline_level: float
+    title: str = "degradation"
+    unit: str = "a level"
+    symbol: str = ""
+    worse: Literal["higher", "lower"] = "higher"
+    modality: Literal["mri", "xray", "any"] = "any"
 
     @property
-    def unit(self) -> str:
-        """The physical meaning of a level, as an axis label."""
-        return {
-            "mri_radial": "acceleration factor",
-            "xray_low_dose": "photon count",
-            "unnamed": "a level",
-        }[self.kind]
+    def is_named(self) -> bool:
+        """Whether it is known what a level means."""
+        return self.kind != "unnamed"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import DEGRADE
 from tests.support.tandem_fakes import (
@@ -33,7 +33,7 @@ def cohort() -> Cohort:
 def test_step_equals_its_parts_by_hand(cohort):
     table = rows_of(cohort)
     originals = np.stack([cohort.example(i)["image"] for i in range(COUNT)])
-    physics = Degradation("mri_radial", SIZE)
+    physics = make_degradation("mri_radial", size=SIZE)
     key = jax.random.fold_in(jax.random.key(7), DEGRADE)
     degraded = np.clip(
         np.asarray(physics(physics.operator(8.0), originals, cohort.digests(), key)), 0, 1

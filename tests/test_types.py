@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def spec() -> CohortSpec:
             Attribute("sex", ("Female", "Male")),
             Attribute("age", ("young", "old"), per="image", reference="old"),
         ),
-        DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
+        describe("mri_radial", (4.0, 8.0), 8.0),
     )
 
 

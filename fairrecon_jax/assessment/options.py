@@ -15,12 +15,17 @@ ThresholdRule = Literal[
 ]
 """How the decision threshold of a task is found.
 
-balanced     sensitivity ~ specificity on the original images of the validation patients; used for every version
+balanced     sensitivity ~ specificity on the original images of the validation patients; used for
+             every version
 fixed        `threshold_value`
-sensitivity  the largest score that reaches the sensitivity `threshold_value` on the same validation originals
-specificity  the smallest score that reaches the specificity `threshold_value` on the same validation originals
-per_version  balanced, fitted again on the validation reconstructions: a convention without a verdict
-published    balanced, fitted per version on the evaluated patients themselves: the published code's convention, without a verdict
+sensitivity  the largest score that reaches the sensitivity `threshold_value` on the same
+             validation originals
+specificity  the smallest score that reaches the specificity `threshold_value` on the same
+             validation originals
+per_version  balanced, fitted again on the validation reconstructions: a convention without a
+             verdict
+published    balanced, fitted per version on the evaluated patients themselves: the published
+             code's convention, without a verdict
 """
 
 SHARED_RULES = ("balanced", "fixed", "sensitivity", "specificity")
@@ -34,7 +39,7 @@ class AssessOptions:
       replicates: bootstrap replicates behind every interval.
       seed: of the bootstrap, the sign flips and the permutation null.
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
-      min_patients: a group x label cell with fewer patients is not judged.
+      min_patients: a stratum (group x label) with fewer patients is not judged.
       flips: draws of the sign-flip null.
       label_weights: weights of false alarms and of missed findings in the test of equalised odds,
         see `did_test`.
@@ -68,7 +73,7 @@ class AssessOptions:
     auroc_gaps: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses values that cannot be assessed with.
+        """Checks every field.
 
         Raises:
           ValueError: a field is out of range; the message names it.

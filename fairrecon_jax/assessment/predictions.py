@@ -21,8 +21,7 @@ ORDER = ("cohort", *CELL, "split", "patient_id", "example_id")
 
 
 def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: CohortSpec) -> None:
-    """Writes a predictions table, rows in a fixed order, in one step (a reader never sees half a
-    file).
+    """Writes a predictions table atomically, its rows in a fixed order.
 
     Args:
       path: the parquet file; its folder is made if missing.

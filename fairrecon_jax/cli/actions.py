@@ -11,7 +11,7 @@ from absl import flags
 
 from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
-from fairrecon_jax.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.phantoms import phantom_options, write_phantom
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
@@ -28,22 +28,21 @@ from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
 
 def phantom(values: Any) -> None:
     """Draws a phantom tree."""
-    kind, options = values.kind, PhantomOptions()
+    kind, options = values.kind, None
     if values.config is not None:
-        drawn = parse(config_of(values)).phantom
-        if drawn is not None:
-            if kind and drawn.kind != kind:
-                raise ConfigError(
-                    f"--kind={kind} contradicts config.phantom.kind, which is {drawn.kind!r}"
-                )
-            kind, options = drawn.kind, drawn.options
+        options = parse(config_of(values)).phantom
+        if options is not None and kind not in (None, options.kind):
+            raise ConfigError(
+                f"--kind={kind} contradicts config.phantom.kind, which is {options.kind!r}"
+            )
+    options = options or phantom_options(kind or "xray")
     given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
-        options = dataclasses.replace(options, **chosen).resolved(kind or "xray")
+        options = dataclasses.replace(options, **chosen)
     except ValueError as error:
         raise InputError(str(error)) from error
-    truth = write_phantom(kind or "xray", Path(values.root), options)
+    truth = write_phantom(options.kind, Path(values.root), options)
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"

@@ -73,6 +73,7 @@ def prepare(
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
         aside = place.parent.parent / f".{config.stored_name}.partial"
+        # Left by a killed run: nobody else writes here while the lock is held.
         shutil.rmtree(aside, ignore_errors=True)
         if place.is_dir():
             check_origin(config, tree, place)
@@ -85,6 +86,7 @@ def prepare(
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place.parent, ignore_errors=True)
+        # TFDS wrote <configuration>/<version>: both move in one step.
         os.replace(written.parent, place.parent)
         shutil.rmtree(aside)
     return place
@@ -129,8 +131,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
-    """Refuses a folder that was prepared from another tree or before the tree changed; a copy of the
-    tree elsewhere is the same tree, and one that is gone is not compared.
+    """Refuses a folder that was prepared from another tree or before the tree changed.
+
+    A copy of the tree elsewhere is the same tree; one that is gone is not compared.
 
     Args:
       config: the cohort.
@@ -144,6 +147,7 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
         return
     builder = find(config.name)
     origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
+    # Sizes and times first; the fingerprint reads every table of the tree again.
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
     if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
@@ -191,6 +195,7 @@ def _write(
     stream = builder.samples(
         tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers
     )
+    # TFDS fails without a reason on a data set of no examples.
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
@@ -220,6 +225,7 @@ def _finish(
     """Reads the records back in their order on disk and writes table, exclusions and origin beside
     them.
     """
+    # TFDS orders examples by a hash of their names: the table follows the records, not the tree.
     records = open_records(written)
     rows = [
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}

@@ -28,10 +28,11 @@ from fairrecon_jax.data.policies import (
     evaluated,
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
+from fairrecon_jax.physics import describe
 from fairrecon_jax.types import CohortSpec, DegradationSpec, InputError, Task
 
-MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)
-XRAY_LEVELS = DegradationSpec("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
+MRI_LEVELS = describe("mri_radial", (4.0, 8.0, 16.0), 8.0)
+XRAY_LEVELS = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        # TFDS would enter every subclass in its global list.
         super().__init_subclass__(skip_registration=True, **kwargs)
 
     def __init__(self, config: CohortConfig, data_dir: str, samples: Iterator[Sample]) -> None:
@@ -204,6 +206,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             waiting: deque[Future[list[Sample]]] = deque()
             for record in records:
                 waiting.append(pool.submit(cls.load, root, record, config, notes))
+                # Results are taken in the order of the records: threads change no cohort.
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:

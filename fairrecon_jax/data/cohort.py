@@ -43,8 +43,8 @@ class CohortConfig:
       tasks: task names in order, empty for the cohort's default.
       attributes: attribute names in order, empty for all the cohort has.
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
-      source: a word that tells two trees of the same layout apart in one data folder, e.g.
-        "phantom".
+      source: a word that tells two trees of the same layout apart in one folder of prepared
+        cohorts, e.g. "phantom".
     """
 
     name: str
@@ -151,6 +151,7 @@ class RecordSource:
         self._source: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
+        # Open files do not travel: another process opens its own.
         return {**self.__dict__, "_source": None}
 
     def __len__(self) -> int:

@@ -28,6 +28,7 @@ _SEX_WORDS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 _REFUSED = re.compile(
     r"unknown|refused|declined|not (reported|available|recorded)|^n/?a$|^nan$|^none$"
 )
+# The first match counts; the word boundary keeps Caucasian out of Asian.
 _RACE_WORDS = (
     (re.compile(r"white|caucasian"), "White"),
     (re.compile(r"black|african[ -]american"), "Black"),
@@ -106,6 +107,7 @@ def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
         .dropna()
         .drop_duplicates()
     )
+    # A patient who still has two rows has two groups: neither is kept.
     single = known.drop_duplicates("patient", keep=False).set_index("patient")["group"]
     values = patients.map(single).astype(object)
     return values.where(values.notna(), None)
@@ -196,6 +198,7 @@ def evaluated(
         return np.ones(len(raw), bool)
     position = raw["slice"].to_numpy(float)
     if are_fractions(limits):
+        # A volume of one slice has its position at 0.
         position = position / np.maximum(raw["slices"].to_numpy(float) - 1, 1)
     return (position >= limits[0]) & (position <= limits[1])
 
@@ -216,7 +219,7 @@ def choose_tasks(
 
 
 def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) -> None:
-    """Raises InputError where a configuration asks for an attribute that the cohort does not have."""
+    """Raises InputError where a configuration has an attribute that the cohort does not have."""
     unknown = [name for name in config.attributes if name not in names]
     if unknown:
         raise InputError(

@@ -77,8 +77,8 @@ class Splits:
 
     def counts(self) -> dict[str, int]:
         """Number of patients per part that has any."""
-        found = Counter(self.patients.values())
-        return {name: found[name] for name in PARTS if found[name]}
+        counts = Counter(self.patients.values())
+        return {name: counts[name] for name in PARTS if counts[name]}
 
 
 def _meaning(name: str) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ def make_splits(
 ) -> Splits:
     """Assigns every patient to one part, so that findings and groups keep their shares.
 
-    Iterative stratification: the rarest trait among the patients left is dealt out first, each
-    patient to the part that lacks most of it; part sizes are exact.
+    Iterative stratification: patients with the rarest remaining trait are assigned first, each to
+    the part that lacks most of it; part sizes are exact.
 
     Args:
       table: a cohort's table; a patient has a finding if one of its examples has it.
@@ -177,9 +177,11 @@ def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
     least one.
     """
     exact = count * np.asarray(shares, float)
+    # 10 patients times 0.7 must be 7, whatever the rounding.
     sizes = np.floor(exact + 1e-9).astype(int)
     for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
         sizes[part] += 1
+    # A small part takes its one patient from the largest.
     for part in np.flatnonzero((sizes == 0) & (np.asarray(shares) > 0)):
         sizes[part] += 1
         sizes[np.argmax(sizes)] -= 1
@@ -204,10 +206,12 @@ def _stratify(
         pending.discard(kind)
         for row in order[traits[order, kind] & (part[order] < 0)]:
             wish = np.where(room > 0, lacking[:, kind], -np.inf)
+            # Of the parts that lack equally many, the one with the most room.
             best = np.flatnonzero(wish >= wish.max() - 1e-9)
             part[row] = best[np.argmax(room[best])]
             room[part[row]] -= 1
             lacking[part[row]] -= traits[row]
+    # Patients without any trait fill what room is left.
     for row in order[part[order] < 0]:
         part[row] = np.argmax(room)
         room[part[row]] -= 1
@@ -236,14 +240,14 @@ def write_splits(path: str | Path, splits: Splits) -> None:
     """Writes the splits once, as JSON with the patients of each part, counts and hash.
 
     Raises:
-      FileExistsError: other splits are already there.
+      FileExistsError: the file holds other splits.
     """
     target = Path(path)
     if target.exists():
-        there = read_splits(target)
-        if there.digest != splits.digest:
+        existing = read_splits(target)
+        if existing.digest != splits.digest:
             raise FileExistsError(
-                f"{target} holds other splits (seed {there.seed}, {there.digest[:12]}); "
+                f"{target} holds other splits (seed {existing.seed}, {existing.digest[:12]}); "
                 "they are written once"
             )
         return
@@ -276,7 +280,7 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
     try:
         content = json.loads(target.read_text(encoding="utf-8"))
         parts, recorded = content["parts"], content["sha256"]
-        found, fractions, diagnosis = (
+        written, fractions, diagnosis = (
             int(content["seed"]),
             tuple(content["fractions"]),
             float(content["diagnosis_fraction"]),
@@ -292,11 +296,11 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
         raise InputError(f"{target}: patient {twice} is in more than one part")
     if set(parts) - set(PARTS):
         raise InputError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
-    if _digest(found, fractions, patients, diagnosis) != recorded:
+    if _digest(written, fractions, patients, diagnosis) != recorded:
         raise InputError(f"{target} was changed after it was written: its hash does not match")
-    if seed is not None and seed != found:
+    if seed is not None and seed != written:
         raise InputError(
-            f"{target} was made with seed {found}, not {seed}: use another work directory "
+            f"{target} was made with seed {written}, not {seed}: use another work directory "
             "for another seed"
         )
-    return _sealed(found, fractions, patients, diagnosis)
+    return _sealed(written, fractions, patients, diagnosis)

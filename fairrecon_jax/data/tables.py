@@ -15,20 +15,21 @@ OLDEST = 120
 
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """A CSV file with every cell as text ("" = blank); columns without a name are left out.
+    """A CSV file with every value as text ("" = blank); columns without a name are left out.
 
     Args:
       path: the file.
-      needed: column names that must be there.
+      needed: names of required columns.
 
     Raises:
       FileNotFoundError: no such file.
-      InputError: not a table, or a column is missing or there twice; the message names file and
+      InputError: not a table, or a column is missing or repeated; the message names file and
         columns.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}")
     try:
+        # Spreadsheet programs start a file with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as handle:
             lines = [line for line in csv.reader(handle) if line]
     except (csv.Error, UnicodeDecodeError) as error:
@@ -37,9 +38,10 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
         raise InputError(f"{path}: an empty table")
     header, rows = [name.strip() for name in lines[0]], lines[1:]
     for count, row in enumerate(rows, start=2):
+        # Commas at the end of a row are harmless, values behind the last column are not.
         if len(row) < len(header) or any(row[len(header) :]):
             raise InputError(
-                f"{path}: row {count} has {len(row)} cells, the header has {len(header)}"
+                f"{path}: row {count} has {len(row)} values, the header has {len(header)}"
             )
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
@@ -69,7 +71,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def number(text: object) -> float:
-    """A cell as a number; NaN where it is blank or not a number."""
+    """A value as a number; NaN where it is blank, no number or not finite."""
     try:
         value = float(str(text).strip())
     except ValueError:

@@ -144,6 +144,7 @@ class Classifier:
             self.network, NETWORK, variables, self._prepared(image), train=train
         )
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        # Every known label counts alike, however many an example has.
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
@@ -170,7 +171,7 @@ class Classifier:
         return features(self.network, NETWORK, variables, self._prepared(image))
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
-        """Output of the last convolutional block, [B, h, w, C], of images [B, H, W, 1] in [0, 1]."""
+        """Output of the last convolutional block [B, h, w, C] for images [B, H, W, 1] in [0, 1]."""
         return features(self.network, NETWORK, variables, self._prepared(image), sown="maps")
 
     def head(self, variables: Variables, maps: Array) -> jax.Array:
@@ -207,6 +208,7 @@ def masked_cross_entropy(
         finite gradients whatever is unknown.
     """
     known = ~jnp.isnan(labels)
+    # NaN is replaced before the product: its gradient would be NaN even behind a mask.
     y = jnp.where(known, labels, 0.0)
     w = jnp.asarray(positive_weight or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
     losses = w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits)

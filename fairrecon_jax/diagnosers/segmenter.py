@@ -148,6 +148,7 @@ class Segmenter:
         truth = self._truth(batch)
         probability = self.predict(variables, batch["image"])
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
+        # dice_score is NaN where both masks are empty, which would survive a weight of 0.
         dice = jnp.where(present > 0, dice_score(probability >= self.threshold, truth > 0), 0.0)
         count = jnp.sum(present, axis=1)
         return {

@@ -1,4 +1,4 @@
-"""The degraded image as it is: separates the harm done by the dose from the harm done by a model."""
+"""The degraded image as it is: separates what the degradation does from what a model does."""
 
 from __future__ import annotations
 

@@ -31,17 +31,17 @@ def _mse(reconstructor: mse.MseReconstructor, state: State) -> dict[str, Variabl
 
 
 def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:
-    """The generator, whose keys start with "model.model.", and the discriminator if it is there
-    too.
+    """The generator, whose keys start with "model.model.", and the discriminator if the files
+    hold one.
     """
     judge = {key: value for key, value in state.items() if not key.startswith("model.model.")}
-    found = {
+    networks = {
         pix2pix.GENERATOR: convert(
             reconstructor.generator,
             {key: value for key, value in state.items() if key not in judge},
         )
     }
-    return found | (
+    return networks | (
         {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {}
     )
 
@@ -72,7 +72,7 @@ def import_variables(
 
     Returns:
       (variables, facts as JSON: "files" with the SHA-256 of each by name, "drawn" with the names of
-        the networks that were not there).
+        the networks that no file holds).
 
     Raises:
       InputError: no weights can be imported for the kind, two files hold the same key, the weights
@@ -97,10 +97,10 @@ def import_variables(
             )
         state |= part
     try:
-        found = CONVERTERS[kind](reconstructor, state)
+        networks = CONVERTERS[kind](reconstructor, state)
     except InputError as error:
         raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
-    variables, drawn = _complete(reconstructor, found, size)
+    variables, drawn = _complete(reconstructor, networks, size)
     return variables, {
         "files": {Path(path).name: _sha256(Path(path)) for path in paths},
         "drawn": drawn,
@@ -108,22 +108,22 @@ def import_variables(
 
 
 def _complete(
-    reconstructor: Reconstructor, found: Mapping[str, Variables], size: int
+    reconstructor: Reconstructor, networks: Mapping[str, Variables], size: int
 ) -> tuple[Variables, list[str]]:
     """Variables of all networks, and the names of those that had to be drawn."""
     image = jnp.zeros((1, size, size, 1))
     batch = {"image": image, "degraded": image}
     expected = jax.eval_shape(reconstructor.init, jax.random.key(0), batch)
-    drawn = sorted(set(expected["params"]) - set(found))
+    drawn = sorted(set(expected["params"]) - set(networks))
     variables = (
         jax.jit(reconstructor.init)(jax.random.key(0), batch)
         if drawn
         else {"params": {}, "batch_stats": {}}
     )
     for collection, trees in variables.items():
-        for network, own in found.items():
+        for network, imported in networks.items():
             if network in expected[collection]:
-                trees[network] = own[collection]
+                trees[network] = imported[collection]
     check_like(variables, expected)
     return variables, drawn
 

@@ -56,8 +56,7 @@ class Pix2PixReconstructor:
       name: name in tables.
 
     Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
-    Networks", CVPR 2017; Mao et al.,
-      "Least Squares Generative Adversarial Networks", ICCV 2017.
+    Networks", CVPR 2017; Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017.
     """
 
     width: int = 64
@@ -151,6 +150,7 @@ class Pix2PixReconstructor:
         on_fake, statistics = self._judge(
             variables, batch, jax.lax.stop_gradient(fake), False, train
         )
+        # The running averages move with both calls, one after the other.
         seen = {**variables, "batch_stats": statistics}
         on_real, statistics = self._judge(seen, batch, jnp.asarray(batch["image"]), True, train)
         return 0.5 * (on_real + on_fake), PhaseOutput(
@@ -235,4 +235,5 @@ def gan_loss(kind: GanLoss, logits: jax.Array, real: bool) -> jax.Array:
     """
     if kind == "lsgan":
         return (logits - float(real)) ** 2
+    # softplus is finite at any logit, where the logarithm of a sigmoid is not.
     return jax.nn.softplus(-logits if real else logits)

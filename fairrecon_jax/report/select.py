@@ -166,9 +166,7 @@ class Findings:
             for v in frame["level"].dropna().unique()
         }
         known = [float(v) for v in self.spec.degradation.levels if float(v) in found]
-        return known + sorted(
-            found - set(known), reverse=self.spec.degradation.kind == "xray_low_dose"
-        )
+        return known + sorted(found - set(known), reverse=self.spec.degradation.worse == "lower")
 
     @functools.cached_property
     def reconstructors(self) -> list[str]:

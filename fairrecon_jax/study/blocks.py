@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from fairrecon_jax.keys import free
+from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,16 @@ class TandemConfig:
 
     Attributes:
       batch_size: examples per call over all devices of all processes.
+      image_metrics: names in `metrics.IMAGE_METRICS` to compute of each reconstruction.
     """
 
     batch_size: int = free(32)
+    image_metrics: tuple[str, ...] = DEFAULT
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        check_computable(self.image_metrics)
 
 
 @dataclasses.dataclass(frozen=True)

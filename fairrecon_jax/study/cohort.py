@@ -21,9 +21,9 @@ def draw_phantom(context: Context) -> None:
     if phantom is None:
         return
     if context.workdir.phantom.exists():
-        check_phantom(phantom.kind, context.workdir.phantom, phantom.options)
+        check_phantom(phantom.kind, context.workdir.phantom, phantom)
     else:
-        write_phantom(phantom.kind, context.workdir.phantom, phantom.options)
+        write_phantom(phantom.kind, context.workdir.phantom, phantom)
 
 
 def phantom_output(context: Context) -> str:

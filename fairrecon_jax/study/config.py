@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.cohort import CohortConfig
@@ -21,27 +20,9 @@ from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import MitigationPlan, SplitsConfig, TandemConfig
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.types import Cell, CohortSpec, DegradationSpec
+from fairrecon_jax.types import Cell, CohortSpec
 
 PHANTOM_TITLES = {"xray": "radiographs", "brain": "brains"}
-
-
-@dataclasses.dataclass(frozen=True)
-class PhantomConfig:
-    """The phantom tree that the study draws for itself.
-
-    Attributes:
-      kind: "xray" or "brain".
-      options: what is drawn.
-    """
-
-    kind: Literal["xray", "brain"]
-    options: PhantomOptions
-
-    @property
-    def depth(self) -> int | None:
-        """Slices of a volume; None where images are drawn."""
-        return self.options.slices if self.kind == "brain" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +143,7 @@ class StudyConfig:
     seed: int
     cohort: CohortConfig
     root: Path | None = free(None)  # noqa: RUF009  (a field, not a shared value)
-    phantom: PhantomConfig | None = None
+    phantom: PhantomOptions | None = None
     splits: SplitsConfig = dataclasses.field(default_factory=SplitsConfig)
     degradation: DegradationConfig
     reconstructors: Mapping[str, ReconstructorConfig]
@@ -178,13 +159,10 @@ class StudyConfig:
         Args:
           spec: as the cohort gives it.
         """
-        degradation = self.degradation
-        studied = dataclasses.replace(
-            spec,
-            degradation=DegradationSpec(
-                degradation.physics.kind, degradation.levels, degradation.headline_level
-            ),
+        words = self.degradation.physics.describe(
+            self.degradation.levels, self.degradation.headline_level
         )
+        studied = dataclasses.replace(spec, degradation=words)
         if self.phantom is None:
             return studied
         title = f"Phantom {PHANTOM_TITLES[self.phantom.kind]} in the layout of {spec.title}"

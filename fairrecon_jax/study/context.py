@@ -123,6 +123,7 @@ class Context:
                 self.study.reconstructors[name].model,
                 tuple(diagnoser.model for diagnoser in self.study.diagnosers.values()),
                 self.spec,
+                self.study.tandem.image_metrics,
             )
             self._steps[name] = tandem, compile_step(tandem)
         return self._steps[name]

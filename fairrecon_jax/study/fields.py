@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.registry import misfits
 from fairrecon_jax.study.overrides import literal
 from fairrecon_jax.types import ConfigError
@@ -158,3 +160,51 @@ def check_word(name: str, where: str, more: str = "") -> None:
             f"config.{where}: {name!r} must be a word of letters, digits, '-',{extra} and single "
             "'_', and not 'none'"
         )
+
+
+RENAMED = {
+    ("degradation", "fairness_level"): "headline_level",
+    ("assess", "floor_draws"): "null_draws",
+}
+"""Earlier names of fields, by block: still accepted, with a warning."""
+CONVENTIONS = (("assess", "conventions"), ("report", "convention"))
+"""Fields that hold names of conventions, which had other names too."""
+
+
+def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as plain dictionaries, with the names of today in place of earlier ones: of
+    fields, and of the conventions of gaps.
+
+    Raises:
+      ConfigError: a field is given under both names with different values.
+    """
+    current = dict(blocks)
+    for (block, old), new in RENAMED.items():
+        fields = current.get(block)
+        if not isinstance(fields, Mapping) or old not in fields:
+            continue
+        value = fields[old]
+        if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
+            raise ConfigError(
+                f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
+                f"{fields[new]!r}"
+            )
+        _warn(f"config.{block}.{old} is now called {new}")
+        current[block] = {k: v for k, v in fields.items() if k != old} | {new: value}
+    for block, field in CONVENTIONS:
+        fields = current.get(block)
+        if not isinstance(fields, Mapping) or field not in fields:
+            continue
+        value = fields[field]
+        listed = value if isinstance(value, (list, tuple)) else (value,)
+        if old_names := [name for name in listed if isinstance(name, str) and name in ALIASES]:
+            names = ", ".join(f"{name!r} is now called {ALIASES[name]!r}" for name in old_names)
+            _warn(f"config.{block}.{field}: {names}")
+            today = tuple(ALIASES.get(name, name) for name in listed)
+            current[block] = {**fields, field: today[0] if isinstance(value, str) else today}
+    return current
+
+
+def _warn(text: str) -> None:
+    """Warns the caller of the function that called `renamed`."""
+    warnings.warn(text, FutureWarning, stacklevel=4)

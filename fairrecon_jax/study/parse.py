@@ -4,31 +4,30 @@ field.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax import defaults
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
-from fairrecon_jax.phantoms import PhantomOptions
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.phantoms import PhantomOptions, phantom_options
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.study.config import (
     DegradationConfig,
     DiagnoserConfig,
-    PhantomConfig,
     ReportConfig,
     StudyConfig,
 )
-from fairrecon_jax.study.fields import build, differ, naming, numbers, plain, without
+from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
 from fairrecon_jax.types import CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
@@ -54,7 +53,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
       >>> parse(get_config()).degradation.levels
       (8.0,)
     """
-    blocks = defaults.renamed(plain(config))
+    blocks = renamed(plain(config))
     _check_blocks(blocks)
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
@@ -96,19 +95,23 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
 def _check_blocks(blocks: dict[str, Any]) -> None:
     """Fills in blocks that are left out, and refuses those that no study has."""
-    known = plain(defaults.study())
+    known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
     if unknown := sorted(set(blocks) - set(known)):
         raise ConfigError(
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
         )
-    for name, default in known.items():
-        given = blocks.setdefault(name, default)
-        if isinstance(default, dict) and not isinstance(given, dict):
-            raise ConfigError(f"config.{name} is a block of fields, got {given!r}")
+    blocks.setdefault("seed", 0)
+    for name in known:
+        if name != "seed" and not isinstance(blocks.setdefault(name, {}), dict):
+            raise ConfigError(f"config.{name} is a block of fields, got {blocks[name]!r}")
     for path in ("cohort.name", "degradation.kind", "degradation.levels"):
         block, field = path.split(".")
         if field not in blocks[block]:
             raise ConfigError(f"config.{path} is not given")
+    if not blocks["reconstructors"]:
+        raise ConfigError(
+            "config.reconstructors is empty: name at least one, e.g. of kind identity"
+        )
 
 
 def _check_seed(seed: Any, where: str) -> int:
@@ -156,20 +159,17 @@ def _check_thresholds(
                 assess.value_for(task.name)
 
 
-def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomConfig | None:
+def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
-    kind = block.get("kind", "")
-    if not kind:
+    if not block.get("kind", ""):
         return None
-    with naming("phantom"):
-        options = build(PhantomOptions, "phantom", without(block, "kind"))
-        options.resolved(kind)
-    if PHANTOM_TREES[kind] != cohort:
+    options = made(phantom_options, "phantom", **block)
+    if PHANTOM_TREES[options.kind] != cohort:
         raise ConfigError(
-            f"config.phantom.kind {kind!r} draws the tree of {PHANTOM_TREES[kind]}, but "
-            f"config.cohort.name is {cohort!r}"
+            f"config.phantom.kind {options.kind!r} draws the tree of "
+            f"{PHANTOM_TREES[options.kind]}, but config.cohort.name is {cohort!r}"
         )
-    return PhantomConfig(kind, options)
+    return options
 
 
 def _splits(block: Mapping[str, Any]) -> SplitsConfig:
@@ -193,7 +193,7 @@ def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
     """The physics at the cohort's image size, and the levels."""
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
-    physics = build(Degradation, "degradation", {**without(block, *GRID), "size": size})
+    physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:
         raise ConfigError("config.degradation.levels is empty: give at least one level")

@@ -146,7 +146,8 @@ def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> 
     unknown = len({stage.kind for stage in left if stage.kind not in seconds})
     words = f"{len(left)} stage{'s' if len(left) != 1 else ''} left"
     if known:
-        words = f"about {duration(sum(known))} for {len(known)} of the {words}"
+        part = f" for {len(known)} of them" if len(known) < len(left) else ""
+        words += f", about {duration(sum(known))}{part}"
     if unknown:
         words += f", {unknown} kind{'s' if unknown != 1 else ''} not timed yet"
     return words

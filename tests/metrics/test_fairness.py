@@ -7,23 +7,14 @@ import pytest
 from fairlearn.metrics import equal_opportunity_difference, equalized_odds_difference
 
 from fairrecon_jax import metrics
+from tests.support import golden_sample
+from tests.support.metric_samples import random_decisions
 
 
 @pytest.fixture(autouse=True)
 def double():
     with jax.enable_x64(True):
         yield
-
-
-def golden():
-    r = np.random.default_rng(0)
-    n = 400
-    sex = r.integers(0, 2, n)
-    race = r.choice(3, n, p=[0.7, 0.27, 0.03])
-    y = r.integers(0, 2, n)
-    s = 1 / (1 + np.exp(-(1.2 * (2 * y - 1) + 0.5 * sex - 0.4 * (race == 2) + r.normal(0, 1.5, n))))
-    dice = np.clip(0.75 - 0.05 * sex + r.normal(0, 0.1, n), 0, 1)
-    return sex, race, y.astype(float), s, dice
 
 
 GOLDEN = {
@@ -35,7 +26,8 @@ GOLDEN = {
 
 @pytest.mark.parametrize("attribute", GOLDEN)
 def test_stored_rate_gaps(attribute):
-    sex, race, y, s, _ = golden()
+    sex, race, y, s, _ = golden_sample.sample()
+    y = y.astype(float)  # integers would make the metrics float32
     both = metrics.intersect([sex, race], [("F", "M"), ("A", "B", "C")])
     group, count = {"sex": (sex, 2), "race": (race, 3), "both": (both.group, 6)}[attribute]
     tau = metrics.balanced_threshold(s, y)
@@ -45,24 +37,15 @@ def test_stored_rate_gaps(attribute):
 
 
 def test_stored_dice_gaps():
-    sex, _, _, _, dice = golden()
+    sex, _, _, _, dice = golden_sample.sample()
     means = jnp.stack([dice[sex == g].mean() for g in (0, 1)])
     np.testing.assert_allclose(metrics.ser(means).value, 1.175292100206, atol=6e-13)
     np.testing.assert_allclose(metrics.delta_dice(means).value, 0.043622808715, atol=6e-13)
 
 
-def random_table(seed, groups=4, n=500):
-    r = np.random.default_rng(seed)
-    y = r.integers(0, 2, n).astype(float)
-    y[r.random(n) < 0.1] = np.nan
-    group = r.choice(groups, n, p=np.arange(1, groups + 1) / np.arange(1, groups + 1).sum())
-    group[r.random(n) < 0.05] = -1
-    return y, r.random(n) < 0.3 + 0.3 * np.nan_to_num(y) + 0.05 * group, group
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_rate_gaps_agree_with_fairlearn(seed):
-    y, decision, group = random_table(seed)
+    y, decision, group = random_decisions(seed)
     known = ~np.isnan(y) & (group >= 0)
     counts = metrics.group_counts(y, decision, group, 4)
     args = (y[known], decision[known])

@@ -60,19 +60,19 @@ def test_a_term_is_linear_in_its_weight(kind):
     """The added term and its gradient double with the weight and vanish with it: what is left is
     the plain loss.
     """
-    found = {}
+    terms = {}
     for weight in (1e-6, 1.0, 2.0):
         objective, state = start(kind, weight=weight)
         value, after, metrics = value_of(objective)(state, seen(BATCH))
         slope = gradient_of(objective)[0](BATCH["image"], state, BATCH)
-        found[weight] = float(value), np.asarray(slope), jax.tree.leaves(after)
+        terms[weight] = float(value), np.asarray(slope), jax.tree.leaves(after)
         assert float(metrics["objective"]) == float(value)
-    assert found[2.0][0] == pytest.approx(2 * found[1.0][0], rel=1e-6)
-    np.testing.assert_allclose(found[2.0][1], 2 * found[1.0][1], rtol=1e-4, atol=1e-9)
-    assert abs(found[1e-6][0]) < 1e-5
-    assert np.abs(found[1e-6][1]).max() < 1e-5 < np.abs(found[1.0][1]).max()
+    assert terms[2.0][0] == pytest.approx(2 * terms[1.0][0], rel=1e-6)
+    np.testing.assert_allclose(terms[2.0][1], 2 * terms[1.0][1], rtol=1e-4, atol=1e-9)
+    assert abs(terms[1e-6][0]) < 1e-5
+    assert np.abs(terms[1e-6][1]).max() < 1e-5 < np.abs(terms[1.0][1]).max()
     for a, b in zip(
-        found[1.0][2], found[2.0][2], strict=True
+        terms[1.0][2], terms[2.0][2], strict=True
     ):  # what is remembered does not depend on it
         np.testing.assert_array_equal(a, b)
 
@@ -95,7 +95,7 @@ def test_rows_of_no_weight_do_not_exist(kind):
             float(readable[1][2]["soft_eodd"]), rel=1e-5
         )
     assert float(readable[0][0]) == pytest.approx(float(readable[1][0]), rel=1e-5)
-    for a, b in zip(*(jax.tree.leaves(found[1]) for found in readable), strict=True):
+    for a, b in zip(*(jax.tree.leaves(terms[1]) for terms in readable), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
@@ -151,7 +151,7 @@ def test_group_weights_grow_by_the_exponential_of_the_loss_step_by_step():
 
 
 def test_equalised_odds_of_groups_that_are_treated_alike_is_the_task_loss():
-    """Every image once in each group: no gap; the term and its gradient are those of the task loss."""
+    """Every image once in each group: no gap, and the term and its gradient are the task loss's."""
     twice = {name: np.concatenate([value, value]) for name, value in BATCH.items()}
     twice["attributes"] = np.repeat(np.array([[0, 0], [1, 0]], np.int32), 32, 0)
     objective, state = start("equalised_odds", attributes=("sex",))
@@ -228,9 +228,9 @@ def test_features_are_standardised_over_devices_and_weights():
         (np.arange(32) % 4 > 0).astype(np.float32),
     )
     call = jax.vmap(lambda a, w: standardised(a, w), axis_name="batch")
-    found = np.asarray(call(x.reshape(4, 8, 4), weight.reshape(4, 8))).reshape(32, 4)
+    terms = np.asarray(call(x.reshape(4, 8, 4), weight.reshape(4, 8))).reshape(32, 4)
     kept = weight > 0
-    np.testing.assert_allclose(found, (x - x[kept].mean(0)) / x[kept].std(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(terms, (x - x[kept].mean(0)) / x[kept].std(0), rtol=1e-4, atol=1e-5)
 
 
 def test_means_over_devices_by_hand():
@@ -264,13 +264,13 @@ def test_a_readout_holds_the_chosen_tasks_in_order():
     both = Readout(context("outline", "bright"))
     assert [t.name for t in both.tasks] == ["oedema", "effusion", "tumour"]
     assert (both.count("classification"), both.count("segmentation")) == (2, 1)
-    found = both(both.frozen(), whole["image"], whole)
-    assert (found.scores.shape, found.dice.shape) == ((32, 2), (32, 1))
-    np.testing.assert_array_equal(found.known, ~np.isnan(BATCH["labels"]))
-    np.testing.assert_array_equal(found.present[:, 0], BATCH["mask"].any((1, 2, 3)))
+    terms = both(both.frozen(), whole["image"], whole)
+    assert (terms.scores.shape, terms.dice.shape) == ((32, 2), (32, 1))
+    np.testing.assert_array_equal(terms.known, ~np.isnan(BATCH["labels"]))
+    np.testing.assert_array_equal(terms.present[:, 0], BATCH["mask"].any((1, 2, 3)))
     one = Readout(context("outline", "bright"), ("effusion",))
     alone = one(one.frozen(), whole["image"], whole)
-    np.testing.assert_array_equal(alone.scores[:, 0], found.scores[:, 1])
+    np.testing.assert_array_equal(alone.scores[:, 0], terms.scores[:, 1])
     assert alone.dice.shape == (32, 0)
 
 
@@ -406,14 +406,14 @@ def test_joint_groups_are_numbered_in_order_and_renaming_does_not_matter():
 
 
 def test_what_is_recorded_of_a_sampling():
-    found = sample(
+    terms = sample(
         np.array([[0], [0], [0], [1], [-1]]), [("F", "M")], ("sex",), "leave_out", 1.25, "mean"
     )
-    summary = found.summary()
-    assert [cell["sex"] for cell in found.cells] == ["F", "M"]
-    assert [cell["rows"] for cell in found.cells] == [3, 1]
-    assert [cell["share"] for cell in found.cells] == [0.6, 0.2]
-    assert [cell["drawn_share"] for cell in found.cells] == pytest.approx(
+    summary = terms.summary()
+    assert [cell["sex"] for cell in terms.cells] == ["F", "M"]
+    assert [cell["rows"] for cell in terms.cells] == [3, 1]
+    assert [cell["share"] for cell in terms.cells] == [0.6, 0.2]
+    assert [cell["drawn_share"] for cell in terms.cells] == pytest.approx(
         [2 / 3.25, 1.25 / 3.25], abs=1e-5
     )
     assert (summary["rows"], summary["drawn_rows"]) == (5, 4)

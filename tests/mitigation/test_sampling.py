@@ -1,4 +1,4 @@
-"""Sampling weights: what they make equal, what they cost, and that the loader draws what they say."""
+"""Sampling weights: what they make equal, what they cost, and that the loader follows them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def shares(weights: np.ndarray, *columns: np.ndarray) -> np.ndarray:
 
 
 def test_every_joint_group_is_drawn_equally():
-    found = Reweighting(cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
-    np.testing.assert_allclose(shares(found.weights, *ATTRIBUTES.T), 1 / 8, rtol=1e-12)
-    assert found.weights.mean() == pytest.approx(1, abs=1e-12)
-    assert sum(cell["rows"] for cell in found.cells) == 400
-    assert {cell["race"] for cell in found.cells} == {"a", "b", "c", "unknown"}
-    assert {cell["drawn_share"] for cell in found.cells} == {0.125}
+    actual = Reweighting(cap=0).sampling(MitigationContext(SPEC), ATTRIBUTES, OUTCOMES)
+    np.testing.assert_allclose(shares(actual.weights, *ATTRIBUTES.T), 1 / 8, rtol=1e-12)
+    assert actual.weights.mean() == pytest.approx(1, abs=1e-12)
+    assert sum(cell["rows"] for cell in actual.cells) == 400
+    assert {cell["race"] for cell in actual.cells} == {"a", "b", "c", "unknown"}
+    assert {cell["drawn_share"] for cell in actual.cells} == {0.125}
 
 
 def test_an_outcome_enters_the_joint_and_its_unknown_is_a_group_or_left_out():
@@ -78,8 +78,8 @@ def test_the_cap_bounds_weights_and_the_effective_size_says_what_is_left():
 def test_what_the_loader_draws_converges_to_the_target():
     rows = Rows(32)
     attributes = np.stack([rows.example(i)["attributes"] for i in range(32)])
-    found = sample(attributes, [("F", "M"), tuple("abc")], ("sex", "race"), "group", 0, "mean")
-    batches = train_batches(rows, np.arange(32), 8, seed=3, weights=found.weights)
+    actual = sample(attributes, [("F", "M"), tuple("abc")], ("sex", "race"), "group", 0, "mean")
+    batches = train_batches(rows, np.arange(32), 8, seed=3, weights=actual.weights)
     drawn = np.concatenate([next(batches)["index"] for _ in range(100)])
     batches.close()
     cells = joint_cells(attributes, "group")

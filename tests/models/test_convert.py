@@ -53,9 +53,11 @@ def assert_parity(
         run = jax.jit(
             lambda v, x, train=train: network.apply(v, x, train=train, mutable=["batch_stats"])
         )
-        found, updated = run(variables, images)
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
+        actual, updated = run(variables, images)
+        assert actual.shape == expected.shape
+        np.testing.assert_allclose(
+            actual, expected, atol=tolerance * np.abs(expected).max(), rtol=0
+        )
     if variables["batch_stats"]:
         after = convert(network, arrays(module), channels)["batch_stats"]
         means = [
@@ -160,7 +162,7 @@ def test_missing_left_over_and_misshapen_keys_are_named():
     bad["b.conv1.bias"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"missing 'd2\.conv\.conv1\.weight'") as error:
         convert(network, bad)
-    assert "left over 'd2.conv.convX.weight'" in str(error.value)
+    assert "unexpected 'd2.conv.convX.weight'" in str(error.value)
     assert (
         "'b.conv1.bias' has shape (3,), which gives (3,) where params/bottom/conv1/bias is (16,)"
         in str(error.value)

@@ -126,7 +126,8 @@ def test_what_does_not_fit_is_named_with_its_file(files, tmp_path):
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
     with pytest.raises(
         ValueError,
-        match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: .*missing 'model\.model\.0\.weight'",
+        match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: "
+        r".*missing 'model\.model\.0\.weight'",
     ):
         import_variables(reconstructor, files[1:], SIZE)
     with pytest.raises(
@@ -203,10 +204,10 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     workspace = Workspace(configuration(), workdir)
     image = np.random.default_rng(0).random((1, SIZE, SIZE, 1), np.float32)
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
-    found = jax.jit(reconstructor.reconstruct)(
+    actual = jax.jit(reconstructor.reconstruct)(
         jax.tree.map(jnp.asarray, workspace.weights(folder)), image, None
     )
-    np.testing.assert_allclose(found, torch_output(image), atol=1e-5)
+    np.testing.assert_allclose(actual, torch_output(image), atol=1e-5)
     assert names(configuration(), workdir) == [
         "import pix2pix at 10000",
         "predict pix2pix at 10000",

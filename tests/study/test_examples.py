@@ -15,7 +15,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.diagnosers import Classifier
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.study import examples
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import (
@@ -172,7 +172,7 @@ def test_every_level_has_the_noise_of_the_predictions(tmp_path):
     batch = {"image": image, "example_id": np.array([[1, 2], [3, 4]], np.uint32)}
     ladder = degraded_ladder(Context(config, tmp_path), batch)
     assert list(ladder) == [1e5, 1e4, 3e3]
-    degradation = Degradation("xray_low_dose", size=16)
+    degradation = make_degradation("xray_low_dose", size=16)
     key = jax.random.fold_in(jax.random.key(3), DEGRADE)
     single = degradation(degradation.operator(1e4), image, batch["example_id"], key)
     # One program or two: rounding.

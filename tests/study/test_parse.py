@@ -13,13 +13,13 @@ import pytest
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.defaults import study as start
 from fairrecon_jax.keys import identity
+from fairrecon_jax.physics import describe
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig
 from fairrecon_jax.study.config import PhantomConfig, ReportConfig, StudyConfig
 from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.types import DegradationSpec
 from tests.support import tiny_study
 from tests.support.study_fakes import SPEC, configured, quickstart_xray, refusal
 
@@ -92,7 +92,7 @@ def test_a_root_stands_in_for_the_phantom():
 
 def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_from():
     phantom = parse(configured(degradation__levels=(8, 16))).spec(SPEC)
-    assert phantom.degradation == DegradationSpec("mri_radial", (8.0, 16.0), 8.0)
+    assert phantom.degradation == describe("mri_radial", (8.0, 16.0), 8.0)
     assert (phantom.title, phantom.citation) == (
         "Phantom brains in the layout of Brains",
         "Drawn by fairrecon_jax; no patient data.",

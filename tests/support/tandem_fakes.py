@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics import describe, make_degradation
 from fairrecon_jax.reconstructors import make_reconstructor
 from fairrecon_jax.study.predict import predict
 from fairrecon_jax.tandem import Tandem, compile_step
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SIZE, COUNT = 32, 11
 SPEC = CohortSpec(
@@ -24,7 +24,7 @@ SPEC = CohortSpec(
     "mri",
     (Task("bright", "classification"), Task("region", "segmentation", "mean")),
     (Attribute("sex", ("Female", "Male")),),
-    DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
+    describe("mri_radial", (4.0, 8.0), 8.0),
 )
 
 
@@ -83,7 +83,7 @@ def discs() -> Cohort:
 
 def tandem_of(modality: str, **fields: Any) -> Tandem:
     """The tandem of a modality with a reconstructor of these fields."""
-    physics = Degradation("xray_low_dose" if modality == "xray" else "mri_radial", SIZE)
+    physics = make_degradation("xray_low_dose" if modality == "xray" else "mri_radial", size=SIZE)
     return Tandem(physics, make_reconstructor(**fields), (Brightness(), Foreground()), SPEC)
 
 

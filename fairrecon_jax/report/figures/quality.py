@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
     Drawing,
@@ -214,15 +215,15 @@ def alt_text(findings: Findings, rows: pd.DataFrame, digits: int = 2) -> str:
 
 
 def image_quality(findings: Findings) -> Drawing | None:
-    """PSNR, SSIM, NRMSE and LPIPS against the level; a metric without values says why."""
+    """Every image metric against the level; one without values says why."""
     rows = findings.pick(
         "performance",
-        metric=["psnr", "ssim", "nrmse", "lpips"],
+        metric=list(IMAGE_METRICS),
         task="",
         attribute="",
         version="reconstructed",
     )
-    metrics = [m for m in ("psnr", "ssim", "nrmse", "lpips") if (rows["metric"] == m).any()]
+    metrics = [m for m in IMAGE_METRICS if (rows["metric"] == m).any()]
     if not metrics:
         return None
     with canvas(2.3) as figure:
@@ -241,9 +242,7 @@ def image_quality(findings: Findings) -> Drawing | None:
                     else "no value in the table"
                 )
                 hatched(axes, f"not computed: {reason}")
-            axes.set_title(
-                style.metric_name(metric) + {"nrmse": " ↓", "lpips": " ↓"}.get(metric, " ↑")
-            )
+            axes.set_title(f"{style.metric_name(metric)} {IMAGE_METRICS[metric].arrow}")
         legend(figure, findings, rows.dropna(subset=["value"]), lines=True)
     caption = (
         "Likeness of the reconstruction to the original image. ↑: higher is better, ↓: "

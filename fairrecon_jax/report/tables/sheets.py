@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known, one, task_metric
 from fairrecon_jax.report.tables.table import Missing, Table, count, fixed, p_cell, with_interval
 
-IMAGE_ROWS = (("psnr", 2), ("ssim", 3), ("nrmse", 3), ("lpips", 3))
 NO_ROW = "not computed in this study"
 
 
@@ -27,7 +27,7 @@ def performance(findings: Findings) -> Table | None:
         "performance",
         attribute="",
         version=["original", "reconstructed"],
-        metric=["auroc", "dice", *[m for m, _ in IMAGE_ROWS]],
+        metric=["auroc", "dice", *IMAGE_METRICS],
     )
     methods = findings.methods(rows[rows["version"] == "reconstructed"])
     tasks = [
@@ -46,10 +46,12 @@ def performance(findings: Findings) -> Table | None:
                 *line(findings, mine, methods, 3),
             ]
         )
-    for metric, digits in IMAGE_ROWS:
+    for metric, entry in IMAGE_METRICS.items():
         mine = rows[(rows["task"] == "") & (rows["metric"] == metric)]
         if not mine.empty:
-            records.append([style.metric_name(metric), *line(findings, mine, methods, digits)])
+            records.append(
+                [style.metric_name(metric), *line(findings, mine, methods, entry.digits)]
+            )
     names = [findings.method_name(r, m) for r, m in methods]
     columns = ["", *["original", *names] * len(findings.levels)]
     spans = (
@@ -267,7 +269,8 @@ def mitigation_cost(findings: Findings) -> Table | None:
         before, after = shared_mean(scores, recon, mitigation)
         reason = "no diagnosis has a score with and without mitigation"
         changes = [
-            fixed(100 * (after - before) / before, 2, reason, sign=True),
+            # A score of exactly 0 before has no relative change.
+            fixed(100 * (after - before) / (before or float("nan")), 2, reason, sign=True),
             fixed(after - before, 4, reason, sign=True),
         ]
         records.append(
@@ -324,7 +327,7 @@ def image_gaps(findings: Findings) -> Table | None:
     """Gaps of the image metrics between groups, per level, attribute and method without mitigation."""
     rows = findings.plain(
         findings.pick(
-            "fairness", metric=[f"gap_{m}" for m, _ in IMAGE_ROWS], task="", version="reconstructed"
+            "fairness", metric=[f"gap_{m}" for m in IMAGE_METRICS], task="", version="reconstructed"
         )
     )
     records = []

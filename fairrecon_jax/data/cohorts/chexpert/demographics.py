@@ -38,7 +38,7 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
     """
     path = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
     if path is None:
-        notes.keep(FILE, "missing_table", "not there: race of every patient is unknown")
+        notes.keep(FILE, "missing_table", "absent: race of every patient is unknown")
         return {}
     try:
         table = pd.read_excel(path, sheet_name=0, dtype=str, keep_default_na=False)

@@ -144,18 +144,19 @@ def parse_age(text: str) -> float:
     match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?)\s*([YMD]?)\s*", text, flags=re.IGNORECASE)
     if not match:
         return float("nan")
+    # Some ages carry their unit: years, months or days.
     years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
     return plausible_age(years)
 
 
 def _table_path(root: Path) -> Path:
-    found = sorted(root.glob("Data_Entry_2017*.csv"))
-    if len(found) != 1:
+    tables = sorted(root.glob("Data_Entry_2017*.csv"))
+    if len(tables) != 1:
         raise FileNotFoundError(
             f"expected one Data_Entry_2017*.csv in {root}, found "
-            f"{[path.name for path in found] or 'none'}"
+            f"{[path.name for path in tables] or 'none'}"
         )
-    return found[0]
+    return tables[0]
 
 
 def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
@@ -205,30 +206,30 @@ def _record(
             f"image {name} belongs to another patient than Patient ID {patient!r}; the "
             "file name counts",
         )
-    found = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
-    if not found:
+    findings = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
+    if not findings:
         notes.keep(place, "missing_label", f"{name} has no finding labels")
-    strange = [text for text in found if text not in FINDINGS and text != NO_FINDING]
+    strange = [text for text in findings if text not in FINDINGS and text != NO_FINDING]
     if strange:
         notes.keep(
             place,
             "unknown_label",
             f"{name}: unknown findings {strange}; all findings of this image are unknown",
         )
-    if NO_FINDING in found and len(found) > 1:
+    if NO_FINDING in findings and len(findings) > 1:
         notes.keep(
             place,
             "conflict",
             f"{name}: {NO_FINDING!r} together with findings; all findings of this image "
             "are unknown",
         )
-    usable = not strange and (NO_FINDING not in found or len(found) == 1)
+    usable = not strange and (NO_FINDING not in findings or len(findings) == 1)
     columns = {
         "sex_recorded": row["Patient Gender"].strip(),
         "age_years": parse_age(row["Patient Age"]),
         "view": "frontal",
         "projection": row["View Position"].strip(),
-        "findings": "|".join(found) if usable else "",
+        "findings": "|".join(findings) if usable else "",
         "official_list": official.get(name, ""),
     }
     return SourceRecord(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)

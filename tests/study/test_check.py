@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from fairrecon_jax.defaults import mitigation
-from fairrecon_jax.phantoms import PhantomOptions, write_phantom
+from fairrecon_jax.phantoms import BrainPhantomOptions, write_phantom
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.cohort import prepare_cohort
 from fairrecon_jax.study.context import Context
@@ -39,14 +39,14 @@ def test_a_root_that_is_missing_is_named(tmp_path):
 
 def test_a_tree_that_has_changed_is_refused_and_a_copy_of_it_is_not(tmp_path):
     root = tmp_path / "tree"
-    write_phantom("brain", root, PhantomOptions(patients=10, size=32, slices=8))
+    write_phantom("brain", root, BrainPhantomOptions(patients=10, size=32, slices=8))
     context = Context(configured(cohort__root=str(root)), tmp_path / "work")
     prepare_cohort(context)
     check(context)
     root.rename(tmp_path / "copy")
     moved = configured(cohort__root=str(tmp_path / "copy"))
     check(Context(moved, tmp_path / "work"))
-    write_phantom("brain", root, PhantomOptions(patients=10, size=32, slices=8, seed=1))
+    write_phantom("brain", root, BrainPhantomOptions(patients=10, size=32, slices=8, seed=1))
     with pytest.raises(InputError, match=r"work.* was prepared from .*tree.*|has changed since"):
         check(context)
 

@@ -63,6 +63,7 @@ def test_the_stages_of_the_study_that_is_changed():
         ("cohort__age_cut", 40.0, TUNED | PREDICTED),
         ("cohort__evaluate_slices", (2, 5), PREDICTED),
         ("splits__seed", 1, {"cohort"}),
+        ("tandem__image_metrics", ("psnr",), PREDICTED),
         # the degradation
         ("degradation__magnitude", "real", {"train unet at 8"} | TUNED | PREDICTED),
         (

@@ -16,7 +16,7 @@ from fairrecon_jax.keys import identity
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig
-from fairrecon_jax.study.config import PhantomConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.config import ReportConfig, StudyConfig
 from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.config import TrainConfig
@@ -54,7 +54,7 @@ def test_the_tiny_study_field_by_field():
     assert (study.cohort.name, study.cohort.image_size) == ("ucsf_pdgm", 32)
     assert (study.cohort.tasks, study.cohort.attributes) == (("tumor",), ("sex",))
     assert study.phantom is not None
-    assert (study.phantom.kind, study.phantom.options.patients) == ("brain", 24)
+    assert (study.phantom.kind, study.phantom.patients) == ("brain", 24)
     assert study.splits == SplitsConfig(0, (0.4, 0.3, 0.3), 0.0)
     assert study.degradation.levels == (8.0,)
     assert study.degradation.physics.size == 32
@@ -71,13 +71,14 @@ def test_what_is_left_out_has_the_defaults_of_the_dataclasses():
         {
             "cohort": {"name": "lgg_mri"},
             "degradation": {"kind": "mri_radial", "levels": 8},
+            "reconstructors": {"identity": {"kind": "identity"}},
         }
     )
     assert study.degradation.headline_level == 8.0, "the only level"
     assert (study.seed, study.root, study.phantom) == (0, None, None)
     assert study.cohort.image_size == 256
     assert study.splits == SplitsConfig(0, (0.7, 0.1, 0.2), 0.0)
-    assert list(study.reconstructors) == ["identity"]
+    assert study.reconstructors["identity"].levels == (8.0,)
     assert (study.diagnosers, study.mitigations) == ({}, {})
     assert study.tandem.batch_size == 32
     assert (study.assess, study.report) == (AssessOptions(), ReportConfig(3, ReportOptions()))
@@ -107,12 +108,10 @@ def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_
 
 
 def test_the_depth_of_a_phantom():
-    options = parse(tiny_study.get_config()).phantom
-    assert options is not None
-    assert options.depth == 8
-    radiographs = parse(quickstart_xray()).phantom
-    assert isinstance(radiographs, PhantomConfig)
-    assert radiographs.depth is None
+    brains, radiographs = parse(tiny_study.get_config()).phantom, parse(quickstart_xray()).phantom
+    assert brains is not None
+    assert radiographs is not None
+    assert (brains.depth, radiographs.depth) == (8, None)
 
 
 # -- trainings

@@ -247,6 +247,10 @@ def test_a_table_from_elsewhere_is_assessed_without_a_configuration(capsys, tmp_
         ("tasks: {finding: {label: label}}\n", "tasks.finding lacks ['reconstructed']"),
         ("patient: [\n", "is not YAML"),
         (
+            "tasks: {finding: {label: label, original: before, reconstructed: after}}\n",
+            "threshold rule 'balanced' needs validation patients, and no row has split 'val'",
+        ),
+        (
             "tasks: {finding: {label: label, reconstructed: after}}\noptions: {alpha: 2}\n",
             "mapping 'options': AssessOptions.alpha must lie between 0 and 1, got 2",
         ),

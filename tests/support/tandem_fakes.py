@@ -87,8 +87,8 @@ def tandem_of(modality: str, **fields: Any) -> Tandem:
     return Tandem(physics, make_reconstructor(**fields), (Brightness(), Foreground()), SPEC)
 
 
-DIAGNOSERS = ({"params": {"scale": np.float32(0.9)}}, {"params": {}})
-NOTHING = {"params": {}, "batch_stats": {}}
+DIAGNOSERS: Any = ({"params": {"scale": np.float32(0.9)}}, {"params": {}})
+NOTHING: dict[str, Any] = {"params": {}, "batch_stats": {}}
 
 
 def rows_of(

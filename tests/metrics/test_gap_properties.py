@@ -16,7 +16,7 @@ from fairlearn.metrics import (
 )
 
 from fairrecon_jax import metrics
-from fairrecon_jax.metrics import fairness
+from fairrecon_jax.inference import gaps as inference_gaps
 from tests.support.metric_samples import random_decisions
 
 
@@ -183,10 +183,10 @@ def test_the_cells_at_the_limit_are_estimable():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_gaps_of_counts_and_of_sums_agree(seed):
+def test_both_rooms_agree_on_gaps(seed):
     counts = table(seed)
     images, positives = counts.sum(-1).T, counts[..., 1].T
-    actual = fairness.decision_gaps(images, positives)
+    actual = inference_gaps.decision_gaps(images, positives)
     for name, value in (
         ("eodd", eodd(counts)),
         ("eodd_mean", eodd(counts, convention="mean")),
@@ -194,8 +194,10 @@ def test_gaps_of_counts_and_of_sums_agree(seed):
     ):
         np.testing.assert_allclose(actual[name], value.value, atol=1e-12)
     values = jnp.asarray(np.random.default_rng(seed).random(5)).at[2].set(jnp.nan)
-    np.testing.assert_allclose(fairness.spread(values), value_gap(values).value, atol=1e-12)
-    np.testing.assert_allclose(fairness.skewed_error_ratio(values), ser(values).value, atol=1e-12)
+    np.testing.assert_allclose(inference_gaps.spread(values), value_gap(values).value, atol=1e-12)
+    np.testing.assert_allclose(
+        inference_gaps.skewed_error_ratio(values), ser(values).value, atol=1e-12
+    )
 
 
 def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
@@ -268,8 +270,7 @@ def test_an_intersection_never_hides_the_gap_of_an_attribute():
 @pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
 def test_value_gaps_refuse_what_they_cannot_mean(function):
     with pytest.raises(
-        ValueError,
-        match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'",
+        ValueError, match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'"
     ):
         function(jnp.array([0.1, 0.2]), convention="worst")
     with pytest.raises(

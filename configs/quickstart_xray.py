@@ -50,7 +50,9 @@ def get_config() -> ConfigDict:
         }
     )
     c.reconstructors.irsde.preset = "ode2_10"  # 10 evaluations of the network instead of 100
-    c.reconstructors.irsde.train = training(steps=400, batch_size=16, learning_rate=2e-3)
+    c.reconstructors.irsde.train = training(
+        steps=400, batch_size=16, learning_rate=2e-3, selection="psnr"
+    )
     c.reconstructors.irsde.train.update(
         ema=0.98, warmup_steps=50, eval_batches=2
     )  # a validation draws samples

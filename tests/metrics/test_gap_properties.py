@@ -268,8 +268,7 @@ def test_an_intersection_never_hides_the_gap_of_an_attribute():
 @pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
 def test_value_gaps_refuse_what_they_cannot_mean(function):
     with pytest.raises(
-        ValueError,
-        match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'",
+        ValueError, match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'"
     ):
         function(jnp.array([0.1, 0.2]), convention="worst")
     with pytest.raises(

@@ -27,13 +27,13 @@ class Sampling:
     Attributes:
       weights: [N] float64, at least 0, mean 1 over the rows that are drawn.
       effective: effective number of examples, (sum w)^2 / sum w^2.
-      cells: one record per joint group: its groups by name, rows, share of the rows, share of what
+      strata: one record per joint group: its groups by name, rows, share of the rows, share of what
         is drawn.
     """
 
     weights: np.ndarray
     effective: float
-    cells: tuple[dict[str, Any], ...]
+    strata: tuple[dict[str, Any], ...]
 
     def summary(self) -> dict[str, Any]:
         """What is worth recording, as JSON."""
@@ -43,11 +43,11 @@ class Sampling:
             "drawn_rows": len(drawn),
             "effective_rows": round(self.effective, 1),
             "largest_over_mean_weight": round(float(drawn.max() / drawn.mean()), 3),
-            "cells": list(self.cells),
+            "cells": list(self.strata),
         }
 
 
-def joint_cells(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
+def joint_strata(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
     """Number of the joint group of each row.
 
     Args:
@@ -86,6 +86,7 @@ def inverse_frequency(code: np.ndarray) -> np.ndarray:
     kept = code >= 0
     count = np.bincount(code[kept]).astype(np.float64)
     weights = np.zeros(len(code))
+    # A group of the numbering may have no row left: it takes no share.
     weights[kept] = kept.sum() / (np.count_nonzero(count) * count[code[kept]])
     return weights
 
@@ -138,11 +139,11 @@ def sample(
     Returns:
       `Sampling`.
     """
-    code = joint_cells(columns, unknown)
+    code = joint_strata(columns, unknown)
     weights = capped(inverse_frequency(code), cap, to)
-    cells = []
-    for cell in range(code.max() + 1):
-        inside = code == cell
+    strata = []
+    for number in range(code.max() + 1):
+        inside = code == number
         groups = columns[np.argmax(inside)]
         words = {
             title: "unknown" if g < 0 else str(named[g])
@@ -152,5 +153,5 @@ def sample(
             "share": round(float(inside.mean()), 5),
             "drawn_share": round(float(weights[inside].sum() / weights.sum()), 5),
         }
-        cells.append({**words, "rows": int(inside.sum()), **shares})
-    return Sampling(weights, effective_size(weights), tuple(cells))
+        strata.append({**words, "rows": int(inside.sum()), **shares})
+    return Sampling(weights, effective_size(weights), tuple(strata))

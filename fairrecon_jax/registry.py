@@ -56,7 +56,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     """Makes `registry[kind](**fields)`.
 
     Lists become tuples, so that the result is hashable. Values must fit the types of the fields. A
-    field marked `FLAT` is made by its `default_factory` from those of its parameters that are given.
+    field marked `FLAT` is made by its `default_factory` from those of its parameters that are
+    given.
 
     Args:
       registry: dataclass types by name.

@@ -87,7 +87,7 @@ def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:
 
 
 def is_primary() -> bool:
-    """Whether this process does and writes what only one process may; does not touch the devices."""
+    """Whether this process does what only one may, such as writing; does not touch the devices."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 

@@ -182,6 +182,6 @@ def say(text: str) -> None:
 
 
 def quiet(verbosity: int) -> None:
-    """Sets what absl's logger lets through (the checkpoint and data set libraries are talkative)."""
+    """Sets what absl's logger lets through: checkpoint and data set libraries are talkative."""
     logging.set_verbosity(verbosity)
     logging.set_stderrthreshold(verbosity)

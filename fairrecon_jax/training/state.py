@@ -1,4 +1,4 @@
-"""The train state: everything that changes from step to step, and so everything a checkpoint holds."""
+"""The train state: everything that changes from step to step, and so all a checkpoint holds."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _torch_network() -> Any:
 
 
 def _torch_step() -> Callable[[], float]:
-    """The same step: time and noise drawn anew, the reverse mean against the optimal reverse state."""
+    """The same step: time and noise drawn anew, reverse mean against optimal reverse state."""
     import torch
 
     network, sde = _torch_network(), MODEL.sde

@@ -1,4 +1,4 @@
-"""Low-dose X-ray simulation against scikit-image, and Poisson counts against `jax.random.poisson`."""
+"""Low-dose X-ray against scikit-image, and Poisson counts against `jax.random.poisson`."""
 
 from __future__ import annotations
 

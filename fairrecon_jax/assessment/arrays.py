@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
-from fairrecon_jax.types import CohortSpec, Task
+from fairrecon_jax.types import CohortSpec, InputError, Task
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
-# original predictions may differ by rounding between compiled programs: by no more than this on
-# average
 SAME_SCORE = 1e-3
+"""Largest mean difference between predictions on the same originals in different cells: compiled
+programs of different batch shapes round differently.
+"""
 
 
 class Cell(NamedTuple):
@@ -36,7 +37,7 @@ class Grouping(NamedTuple):
       groups: names of its groups, ("",) for everyone.
       code: [N] int32 group of each example (or unit), -1 unknown.
       reference: name of the reference group.
-      crossed: made by crossing attributes.
+      crossed: an intersection of attributes.
     """
 
     name: str
@@ -57,7 +58,7 @@ class JudgedUnits(NamedTuple):
       groupings: everyone first, then the attributes, codes [U].
       unit: "image" or "patient".
       paired: predictions on originals exist.
-      note: exclusions in words, "" if none.
+      note: what was excluded and why, "" if nothing.
     """
 
     label: np.ndarray
@@ -111,12 +112,12 @@ def studies(
       Studies in order of seed.
 
     Raises:
-      ValueError: a column is missing or holds an unknown group, a row is doubled, a patient is in
-        two splits, or an example contradicts itself.
+      InputError: a column is missing or holds an unknown group, a row is duplicated, a patient is
+        in two splits, or an example has two values of what describes it.
     """
     missing = [c for c in (*REQUIRED, *(a.name for a in spec.attributes)) if c not in table.columns]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"the predictions table lacks the columns {missing}; it has {list(table.columns)}"
         )
     table = table.assign(
@@ -127,13 +128,13 @@ def studies(
     )
     table = table[table["split"].isin(["val", "test"])]
     if not (table["split"] == "test").any():
-        raise ValueError(
+        raise InputError(
             "the predictions table holds no row of split 'test'; nothing can be evaluated"
         )
     cohorts = sorted(table["cohort"].dropna().unique()) if "cohort" in table else []
     if len(cohorts) > 1:
-        raise ValueError(
-            f"one predictions table holds one cohort, got {cohorts}; assess them one by one"
+        raise InputError(
+            f"one predictions table holds one cohort, got {cohorts}; assess each by itself"
         )
     return [
         _arrange(part, spec, int(str(seed)), intersections)
@@ -145,36 +146,22 @@ def _arrange(
     table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tuple[tuple[str, ...], ...]
 ) -> Study:
     """One seed's table as arrays."""
-    keys = table[CELL].drop_duplicates().sort_values(CELL)
-    cells = tuple(Cell(float(k[0]), str(k[1]), str(k[2])) for k in keys.itertuples(index=False))
-    numbers = {cell: i for i, cell in enumerate(cells)}
-    k = np.array(
-        [
-            numbers[Cell(float(a), str(b), str(c))]
-            for a, b, c in zip(*(table[c] for c in CELL), strict=True)
-        ]
-    )
+    cells, k = _cells(table)
     n, names = pd.factorize(table["example_id"], sort=True)
-    doubled = pd.Series(k * len(names) + n).duplicated().to_numpy()
-    if doubled.any():
-        row = table.iloc[int(np.flatnonzero(doubled)[0])]
-        where = f"level {row['level']}, {row['reconstructor']}, {row['mitigation']}, seed {seed}"
-        raise ValueError(
-            f"example {row['example_id']!r} occurs twice at {where} ({int(doubled.sum())} "
-            "doubled rows); keep one of each"
-        )
+    _refuse_duplicates(table, k * len(names) + n, seed)
+    # reversed, so that of an example's rows the first is the one that stays assigned
     first = np.zeros(len(names), int)
     first[n[::-1]] = np.arange(len(table))[::-1]
     labels = [f"{t.name}__label" for t in spec.tasks if f"{t.name}__label" in table]
     for column in ("patient_id", "split", *(a.name for a in spec.attributes), *labels):
-        _consistent(table, column, n, first)
+        _refuse_contradictions(table, column, n, first)
     patient, patient_names = pd.factorize(table["patient_id"].to_numpy()[first], sort=True)
     split = table["split"].to_numpy()[first]
-    both = np.intersect1d(patient[split == "val"], patient[split == "test"])
-    if both.size:
-        raise ValueError(
-            f"{both.size} patients are in 'val' and in 'test', e.g. "
-            f"{patient_names[both[0]]!r}; split by patient"
+    shared = np.intersect1d(patient[split == "val"], patient[split == "test"])
+    if shared.size:
+        raise InputError(
+            f"{shared.size} patients are in 'val' and in 'test', e.g. "
+            f"{patient_names[shared[0]]!r}; split by patient"
         )
     columns = {}
     for column in table.columns:
@@ -196,14 +183,37 @@ def _arrange(
     )
 
 
-def _consistent(table: pd.DataFrame, column: str, n: np.ndarray, first: np.ndarray) -> None:
+def _cells(table: pd.DataFrame) -> tuple[tuple[Cell, ...], np.ndarray]:
+    """The study cells in order, and the number of each row's cell."""
+    keys = table[CELL].drop_duplicates().sort_values(CELL)
+    cells = tuple(Cell(float(k[0]), str(k[1]), str(k[2])) for k in keys.itertuples(index=False))
+    numbers = {cell: i for i, cell in enumerate(cells)}
+    rows = zip(*(table[column] for column in CELL), strict=True)
+    return cells, np.array([numbers[Cell(float(a), str(b), str(c))] for a, b, c in rows])
+
+
+def _refuse_duplicates(table: pd.DataFrame, key: np.ndarray, seed: int) -> None:
+    """Raises if an example occurs twice in a cell."""
+    repeated = pd.Series(key).duplicated().to_numpy()
+    if repeated.any():
+        row = table.iloc[int(np.flatnonzero(repeated)[0])]
+        where = f"level {row['level']}, {row['reconstructor']}, {row['mitigation']}, seed {seed}"
+        raise InputError(
+            f"example {row['example_id']!r} occurs twice at {where} ({int(repeated.sum())} "
+            "duplicate rows); keep one of each"
+        )
+
+
+def _refuse_contradictions(
+    table: pd.DataFrame, column: str, n: np.ndarray, first: np.ndarray
+) -> None:
     """Raises if an example has two values in a column that describes the example."""
     values = table[column].to_numpy(object)
     codes = pd.factorize(values)[0]
     wrong = codes != codes[first][n]
     if wrong.any():
         row = table.iloc[int(np.flatnonzero(wrong)[0])]
-        raise ValueError(
+        raise InputError(
             f"example {row['example_id']!r} has different values of {column!r} in "
             "different rows; it must be the same in all cells"
         )
@@ -212,8 +222,8 @@ def _consistent(table: pd.DataFrame, column: str, n: np.ndarray, first: np.ndarr
 def _groupings(
     examples: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...]
 ) -> tuple[Grouping, ...]:
-    """Everyone, the attributes of the specification, and their wanted intersections."""
-    found = [Grouping("", ("",), np.zeros(len(examples), np.int32), "")]
+    """Everyone, the attributes of the specification, and the requested intersections."""
+    groupings = [Grouping("", ("",), np.zeros(len(examples), np.int32), "")]
     for attribute in spec.attributes:
         code = (
             examples[attribute.name]
@@ -225,27 +235,29 @@ def _groupings(
             (code < 0) & examples[attribute.name].notna().to_numpy()
         ].unique()
         if len(unknown):
-            raise ValueError(
+            raise InputError(
                 f"column {attribute.name!r} holds {list(unknown)[:5]}, which are not "
                 f"among its groups {attribute.groups}"
             )
-        found.append(Grouping(attribute.name, attribute.groups, code, attribute.reference_group))
-    by_name = {g.name: g for g in found[1:]}
-    for wanted in intersections:
-        if not set(wanted) <= set(by_name):
-            raise ValueError(f"cannot cross {wanted}: the attributes are {sorted(by_name)}")
-        parts = [by_name[name] for name in wanted]
+        groupings.append(
+            Grouping(attribute.name, attribute.groups, code, attribute.reference_group)
+        )
+    by_name = {g.name: g for g in groupings[1:]}
+    for names in intersections:
+        if not set(names) <= set(by_name):
+            raise InputError(f"cannot cross {names}: the attributes are {sorted(by_name)}")
+        parts = [by_name[name] for name in names]
         crossed = metrics.intersect([p.code for p in parts], [p.groups for p in parts])
-        found.append(
+        groupings.append(
             Grouping(
-                " x ".join(wanted),
+                " x ".join(names),
                 crossed.names,
                 np.asarray(crossed.group),
                 " x ".join(p.reference for p in parts),
                 True,
             )
         )
-    return tuple(found)
+    return tuple(groupings)
 
 
 def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefined") -> JudgedUnits:
@@ -264,30 +276,25 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
       `JudgedUnits`.
 
     Raises:
-      ValueError: the task's columns are missing, or the original predictions of an example differ
+      InputError: the task's columns are missing, or the original predictions of an example differ
         between cells.
     """
     stem = f"{task.name}__"
     for part in ("label", "reconstructed"):
         if stem + part not in study.columns:
-            raise ValueError(f"the predictions table lacks the column {stem + part!r}")
+            raise InputError(f"the predictions table lacks the column {stem + part!r}")
     label = _first_known(study.columns[stem + "label"][:, rows])
     reconstructed = study.columns[stem + "reconstructed"][:, rows]
     original = study.columns.get(
         stem + "original", np.full(study.columns[stem + "label"].shape, np.nan)
     )[:, rows]
     paired = bool(np.isfinite(original).any())
-    _same_originals(original, stem + "original")
+    _refuse_different_originals(original, stem + "original")
     if task.kind == "segmentation":
-        if empty_mask == "undefined":
-            original, reconstructed = (
-                np.where(label == 0, np.nan, v) for v in (original, reconstructed)
-            )
-        else:
-            fill = {"one": 1.0, "zero": 0.0}[empty_mask]
-            original, reconstructed = (
-                np.where(np.isnan(v) & (label == 0), fill, v) for v in (original, reconstructed)
-            )
+        # the label of a segmentation is the number of true pixels: 0 is an empty truth
+        original, reconstructed = (
+            _of_empty_truth(dice, label == 0, empty_mask) for dice in (original, reconstructed)
+        )
         label = np.full(label.shape, np.nan)
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
     original, reconstructed = (
@@ -302,22 +309,31 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
     return images if aggregation == "none" else _per_patient(images, aggregation)
 
 
+def _of_empty_truth(dice: np.ndarray, empty: np.ndarray, rule: str) -> np.ndarray:
+    """Dice [K, N] with the rule for an empty truth applied; a region predicted where there is none
+    keeps its 0 under "one" and "zero".
+    """
+    if rule == "undefined":
+        return np.where(empty, np.nan, dice)
+    return np.where(np.isnan(dice) & empty, {"one": 1.0, "zero": 0.0}[rule], dice)
+
+
 def _first_known(values: np.ndarray) -> np.ndarray:
     """[K, N] -> [N], the first value that is not NaN."""
     known = ~np.isnan(values)
     return np.where(known.any(0), np.take_along_axis(values, known.argmax(0)[None], 0)[0], np.nan)
 
 
-def _same_originals(original: np.ndarray, column: str) -> None:
+def _refuse_different_originals(original: np.ndarray, column: str) -> None:
     """Raises where the same original image got different predictions in different cells."""
     known = np.isfinite(original)
     high = np.max(np.where(known, original, -np.inf), 0, initial=-np.inf)
     low = np.min(np.where(known, original, np.inf), 0, initial=np.inf)
-    spread = np.where(
-        known.any(0), np.where(known.any(0), high, 0) - np.where(known.any(0), low, 0), 0
-    )
+    some = known.any(0)
+    # zeros first: inf - inf of an example without any prediction would warn
+    spread = np.where(some, high, 0) - np.where(some, low, 0)
     if spread.size and spread.mean() > SAME_SCORE:
-        raise ValueError(
+        raise InputError(
             f"{column!r} differs between levels, reconstructors or mitigations for the "
             f"same example (by {spread.mean():.3g} on average); "
             "the diagnosis of the original image must be the same in every cell of one seed"
@@ -330,6 +346,7 @@ def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
     """
     present, code = np.unique(images.patient, return_inverse=True)
     cells = len(images.original)
+    # one pandas groupby of all columns: medians that leave NaN out, without a loop over patients
     stacked = pd.DataFrame(np.concatenate([images.original, images.reconstructed]).T).groupby(code)
     merged = (stacked.median() if aggregation == "median" else stacked.mean()).to_numpy().T
 

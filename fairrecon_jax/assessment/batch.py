@@ -57,16 +57,16 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
     """Groups consecutive tasks that judge the same units, so many that a call stays within
     `BUDGET`.
     """
-    held: list[Judged] = []
-    for one in tasks:
-        groups = max(len(g.groups) for g in one.units.groupings)
-        size = len(np.unique(one.units.patient)) * len(one.decisions.known) * groups * 2
-        if held and (not _alike(held[0], one) or (len(held) + 1) * size > BUDGET):
-            yield held
-            held = []
-        held.append(one)
-    if held:
-        yield held
+    batch: list[Judged] = []
+    for task in tasks:
+        groups = max(len(g.groups) for g in task.units.groupings)
+        size = len(np.unique(task.units.patient)) * len(task.decisions.known) * groups * 2
+        if batch and (not _alike(batch[0], task) or (len(batch) + 1) * size > BUDGET):
+            yield batch
+            batch = []
+        batch.append(task)
+    if batch:
+        yield batch
 
 
 def _alike(a: Judged, b: Judged) -> bool:
@@ -121,8 +121,11 @@ def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, 
       Per task (negatives [K], positives [K]); NaN with fewer than `min_patients` patients.
     """
     code = np.zeros(len(members[0].units.patient), np.int32)
-    found = [np.asarray(_did(context, members, code, 1, (label,)).overall_p) for label in (0, 1)]
-    return [(found[0][t], found[1][t]) for t in range(len(members))]
+    # one label at a time: `overall_p` of both together would be the p of either
+    negatives, positives = (
+        np.asarray(_did(context, members, code, 1, (label,)).overall_p) for label in (0, 1)
+    )
+    return [(negatives[t], positives[t]) for t in range(len(members))]
 
 
 def run_tests(
@@ -133,14 +136,14 @@ def run_tests(
     patients: Sequence[np.ndarray],
 ) -> list[Tests]:
     """Difference-in-differences tests of EODD (both labels) and EOP (positives), permutation nulls
-    of both versions, the published recipe.
+    of both versions, and the published recipe.
 
     Args:
       context: options and keys.
       members: tasks of one batch.
       place: which of the units' groupings; it has at least one known group.
       judged: run the tests (the thresholds are shared and originals exist).
-      patients: per task [K, G, 2] patients of each cell, group and label.
+      patients: per task [K, G, 2] patients of each study cell and stratum (group x label).
 
     Returns:
       `Tests` per task.
@@ -163,14 +166,14 @@ def run_tests(
             replicates=replicates,
             empty=context.empty_rate,
         )
-    areas = _auroc(context, members, place) if paired and options.auroc_gaps else None
+    aurocs = _auroc(context, members, place) if paired and options.auroc_gaps else None
     before, after = _nulls(context, members, place, patients)
     return [
         Tests(
             {m: select(result, (t,)) for m, result in did.items()},
-            (_part(before, t), _part(after, t)),
+            (_of_task(before, t), _of_task(after, t)),
             None if recipe is None else Published(*(np.asarray(field)[t] for field in recipe)),
-            None if areas is None else select(areas, (t,)),
+            None if aurocs is None else select(aurocs, (t,)),
         )
         for t in range(len(members))
     ]
@@ -209,7 +212,8 @@ def _nulls(
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
-    found = permutation_null(
+    # both versions in one call: one product with the permuted groups serves them
+    both = permutation_null(
         np.concatenate([original[:, :first], reconstructed], 1),
         label,
         grouping.code,
@@ -220,16 +224,18 @@ def _nulls(
         mask=np.concatenate([judged[:, :first], judged], 1),
     )
     before = {
-        n: PermutationNull(
+        name: PermutationNull(
             *(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in null)
         )
-        for n, null in found.items()
+        for name, null in both.items()
     }
-    return before, {
-        n: PermutationNull(*(np.asarray(f)[:, first:] for f in null)) for n, null in found.items()
+    after = {
+        name: PermutationNull(*(np.asarray(f)[:, first:] for f in null))
+        for name, null in both.items()
     }
+    return before, after
 
 
-def _part(nulls: dict[str, PermutationNull], t: int) -> dict[str, PermutationNull]:
+def _of_task(nulls: dict[str, PermutationNull], t: int) -> dict[str, PermutationNull]:
     """The nulls of one task."""
     return {name: PermutationNull(*(field[t] for field in null)) for name, null in nulls.items()}

@@ -1,5 +1,5 @@
-"""Classification tasks: performance overall and per group, gaps of decisions between groups, their
-changes and verdicts.
+"""Decisions of classification tasks: counted per group and label, their rates, Brier scores and
+gaps with paired bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
-from fairrecon_jax.assessment.resample import Name, Pair, bootstrap
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.intervals import Bootstrap
+from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums
 
 
 class Decisions(NamedTuple):
@@ -38,7 +38,7 @@ class Decisions(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What stands in the count columns; arrays [K, G]."""
+    """The count columns of the long tables; arrays [K, G]."""
 
     n: np.ndarray
     n_patients: np.ndarray
@@ -55,7 +55,7 @@ class Measured(NamedTuple):
       brier: arrays [K, G].
       gaps: by (metric, convention), arrays [K].
       counts: [K, G].
-      cells: [K, G, 2] patients per group and label.
+      strata: [K, G, 2] patients per group and label.
       patients: [K] patients with a known group.
     """
 
@@ -63,7 +63,7 @@ class Measured(NamedTuple):
     brier: Bootstrap
     gaps: dict[Name, Bootstrap]
     counts: Counts
-    cells: np.ndarray
+    strata: np.ndarray
     patients: np.ndarray
 
 
@@ -75,7 +75,7 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
     if units.paired:
         known &= np.isfinite(units.original)
     decided = known & np.isfinite(thresholds.reconstructed)[:, None]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # comparisons with NaN, which `decided` leaves out
         original = np.where(
             decided & units.paired, units.original >= thresholds.original[:, None], np.nan
         )
@@ -98,7 +98,8 @@ def scatter(
     [P, K, ...] float32.
     """
     size = int(np.prod(shape))
-    out = [
+    # `bincount` per cell is an order of magnitude faster than `np.add.at` over all
+    sums = [
         np.bincount(
             np.broadcast_to(index, values.shape)[k][mask[k]],
             weights=values[k][mask[k]],
@@ -106,7 +107,7 @@ def scatter(
         )
         for k in range(len(values))
     ]
-    return np.moveaxis(np.stack(out).reshape(len(values), *shape), 0, 1).astype(np.float32)
+    return np.moveaxis(np.stack(sums).reshape(len(values), *shape), 0, 1).astype(np.float32)
 
 
 def tables(
@@ -115,11 +116,12 @@ def tables(
     """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of
     both versions [P, K, G].
 
-    Whatever is the same in all cells has K = 1.
+    Whatever is the same in all study cells has K = 1.
     """
     groups = len(grouping.groups)
     cells = slice(0, 1) if decisions.shared else slice(None)
     member = decisions.known & (grouping.code >= 0)[None]
+    # unknown labels and groups point at slot 0; `member` keeps them from being added there
     positive = np.nan_to_num(decisions.label).astype(int)
     by_group = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
     by_label = by_group * 2 + positive
@@ -139,7 +141,7 @@ def tables(
 def _ratios(sums: list[np.ndarray]) -> dict[Name, Pair]:
     """Rates [R, K, G, 2] and Brier scores [R, K, G] of both versions from resampled sums."""
     images, before, after, brier_before, brier_after = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # an empty stratum is 0 / 0 = NaN
         total = images.sum(-1)
         return {
             "rates": (before / images, after / images),
@@ -156,18 +158,18 @@ def gap_values(
       sums: images, original and reconstructed positives, [R, K, G, 2] each (K may be 1 where
         shared).
       conventions: of the gaps.
-      mask: [K, G, 2] estimable cells.
+      mask: [K, G, 2] estimable strata.
 
     Returns:
       (metric, convention) -> (original [R, K], reconstructed [R, K]).
     """
+    # broadcast against sums[2], which has all K cells, so that both versions stack
     counts = np.stack(
         [np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]]
     )
     with jax.enable_x64(True):
-        found = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
-        pairs = {key: np.asarray(value) for key, value in found.items()}
-    return {(name, convention): (both[0], both[1]) for (name, convention), both in pairs.items()}
+        gaps = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
+        return {key: (np.asarray(both[0]), np.asarray(both[1])) for key, both in gaps.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("conventions",))
@@ -175,12 +177,12 @@ def _gaps(
     counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]
 ) -> dict[tuple[str, str], jax.Array]:
     """Gaps of counts [2, R, K, G, 2, 2]."""
-    found: dict[tuple[str, str], jax.Array] = {}
+    gaps: dict[tuple[str, str], jax.Array] = {}
     for convention in conventions:
         used = mask if convention == "worst_case_estimable" else None
-        found["eodd", convention] = metrics.eodd(counts, convention, used).value
-        found["eop", convention] = metrics.eop(counts, convention, used).value
-    return found
+        gaps["eodd", convention] = metrics.eodd(counts, convention, used).value
+        gaps["eop", convention] = metrics.eop(counts, convention, used).value
+    return gaps
 
 
 def measure(
@@ -202,56 +204,57 @@ def measure(
       resampled: [U] number of the resampled unit (patient or image) of each judged unit.
       weights: [R, P] bootstrap draws of the resampled units.
       conventions: of the gaps.
-      min_patients: fewest patients of an estimable cell.
+      min_patients: fewest patients of an estimable stratum.
       alpha: intervals have level 1 - alpha.
 
     Returns:
       `Measured`.
     """
-    counts, cells = count(units, decisions, grouping)
+    counts, strata = count(units, decisions, grouping)
     parts = tables(units, decisions, grouping, resampled, weights.shape[1])
 
     def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
         gaps = (
-            gap_values(sums[:3], conventions, cells >= min_patients)
+            gap_values(sums[:3], conventions, strata >= min_patients)
             if len(grouping.groups) > 1
             else {}
         )
         return {**_ratios(sums), **gaps}
 
-    gaps = bootstrap(parts, weights, statistics, alpha)
+    gaps = bootstrap_sums(parts, weights, statistics, alpha)
     rates, brier = gaps.pop("rates"), gaps.pop("brier")
     member = decisions.known & (grouping.code >= 0)[None]
     patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
-    return Measured(rates, brier, gaps, counts, cells, patients)
+    return Measured(rates, brier, gaps, counts, strata, patients)
 
 
 def count(
     units: JudgedUnits, decisions: Decisions, grouping: Grouping
 ) -> tuple[Counts, np.ndarray]:
-    """Honest counts per cell and group, and patients per cell, group and label [K, G, 2]."""
+    """Counts of what entered: per study cell and group, and patients per cell, group and label
+    [K, G, 2].
+    """
     groups, cells = len(grouping.groups), len(decisions.known)
     member = decisions.known & (grouping.code >= 0)[None]
     code = np.maximum(grouping.code, 0)
     changed = member & (np.abs(decisions.original - decisions.reconstructed) > 0)
-    out = [np.zeros((cells, groups)) for _ in Counts._fields]
+    counts = Counts(*(np.zeros((cells, groups)) for _ in Counts._fields))
     patients = np.zeros((cells, groups, 2))
-    same: int | None = None
+    by_label = (counts.n_neg, counts.n_pos)
     for k in range(cells):
-        out[4][k] = np.bincount(code[changed[k]], minlength=groups)
-        if same is not None and decisions.shared:
-            for part in (*out[:4], patients):
-                part[k] = part[same]
+        counts.n_changed[k] = np.bincount(code[changed[k]], minlength=groups)
+        if k and decisions.shared:  # who is judged does not differ between the cells
+            for part in (counts.n, counts.n_patients, counts.n_pos, counts.n_neg, patients):
+                part[k] = part[0]
             continue
         rows = member[k]
-        out[0][k] = np.bincount(code[rows], minlength=groups)
-        out[1][k] = distinct(units.patient[rows], code[rows], groups)
+        counts.n[k] = np.bincount(code[rows], minlength=groups)
+        counts.n_patients[k] = distinct(units.patient[rows], code[rows], groups)
         for label in (0, 1):
             with_label = rows & (decisions.label == label)
-            out[3 - label][k] = np.bincount(code[with_label], minlength=groups)
+            by_label[label][k] = np.bincount(code[with_label], minlength=groups)
             patients[k, :, label] = distinct(units.patient[with_label], code[with_label], groups)
-        same = k
-    return Counts(*out), patients
+    return counts, patients
 
 
 def distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:

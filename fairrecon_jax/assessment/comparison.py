@@ -15,13 +15,13 @@ from fairrecon_jax.assessment.arrays import Cell, JudgedUnits, Study, studies, u
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.resample import paired
 from fairrecon_jax.assessment.rows import (
     COLUMNS,
     Interval,
     Row,
     as_table,
     cell_fields,
+    paired,
     version_rows,
 )
 from fairrecon_jax.assessment.run import fill, present_tasks
@@ -36,8 +36,8 @@ VERDICTS = {
     "reversed": "harmed",
     "within chance": "no detectable effect",
 }
-"""Verdict of the test -> verdict of a mitigation; others (shifted, at chance, not estimable) keep
-their word.
+"""Verdict of the test -> verdict of a mitigation; the others (shifted, at chance, not estimable)
+stay as they are.
 """
 GAPS = ("eodd", "eop", "ser", "delta_dice", "gap_auroc")
 
@@ -48,11 +48,11 @@ def compare(
     """What each mitigation did to the gaps, and what it cost, on the same images of the same
     patients.
 
-    The unmitigated reconstruction stands where the assessment has the original image, the mitigated
-    one where it has the reconstruction: gaps, their difference-in-differences test, families,
-    intervals and reasons are those of `assess`. Thresholds are the study's own, from the original
-    images of the validation patients; a diagnosis at chance on the original images gets no verdict.
-    The price is the paired change of PSNR, AUROC and Dice.
+    The unmitigated reconstruction takes the place of the original image, the mitigated one that of
+    the reconstruction: gaps, their difference-in-differences test, families, intervals and reasons
+    are those of `assess`. Thresholds are the study's own, from the original images of the
+    validation patients; a diagnosis at chance on the original images gets no verdict. The cost is
+    the paired change of PSNR, AUROC and Dice.
 
     Args:
       table: predictions of one cohort, with and without mitigation.
@@ -61,13 +61,12 @@ def compare(
         per version is replaced by "balanced".
 
     Returns:
-      Long table with the columns `rows.COLUMNS`. `version` is "unmitigated", "mitigated" or
-        "change"; the columns `original` and
-      `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of
-        gaps: "helped" (narrowed), "harmed"
-      (widened, or its sides swapped), "shifted" (groups changed unequally, the largest gap did not
-        clearly), "no detectable effect" (`mde`
-      says what could hide), "not estimable", "at chance". Empty where no cell has both versions.
+      Long table with the columns `rows.COLUMNS`; empty where no study cell has both versions.
+        `version` is "unmitigated", "mitigated" or "change"; the columns `original` and
+        `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of
+        gaps: "helped" (narrowed), "harmed" (widened, or its sides swapped), "shifted" (groups
+        changed unequally, the largest gap did not clearly change), "no detectable effect" (`mde`
+        says what could have been missed), "not estimable", "at chance".
 
     Raises:
       ValueError: the table contradicts itself or the specification.
@@ -81,16 +80,17 @@ def compare(
     rows: list[Row] = []
     for study in studies(table, spec, options.intersections):
         taus = _thresholds(study, spec, options)
+        bases = [cell for cell in study.cells if cell.mitigation == NONE]
         contexts = [
-            _context(study, spec, base, options, taus)
-            for base in study.cells
-            if base.mitigation == NONE
+            context
+            for base in bases
+            if (context := _context(study, spec, base, options, taus)) is not None
         ]
-        found = [context for context in contexts if context is not None]
-        adjust(item for context in found for item in context.deferred)
-        for context in found:
+        # one family may span several reconstructors, so that all are adjusted together
+        adjust(item for context in contexts for item in context.deferred)
+        for context in contexts:
             rows += [
-                _worded(row, rule)
+                _renamed(row, rule)
                 for row in (*context.fairness, *context.performance)
                 if row["metric"] != "threshold"
             ]
@@ -99,13 +99,13 @@ def compare(
 
 def _thresholds(study: Study, spec: CohortSpec, options: AssessOptions) -> dict[str, float]:
     """The study's threshold of each classification task; a task without one is left out."""
-    found = {}
+    taus = {}
     for task in present_tasks(spec, study):
         if task.kind == "classification":
             value = float(thresholds.fit(study, task, options).reconstructed[0])
             if math.isfinite(value):
-                found[task.name] = value
-    return found
+                taus[task.name] = value
+    return taus
 
 
 def _context(
@@ -131,22 +131,25 @@ def _context(
             columns[f"{stem}__original"] = np.broadcast_to(
                 values[place], (len(pairs), values.shape[1])
             )
-    paired = dataclasses.replace(study, cells=tuple(study.cells[k] for k in pairs), columns=columns)
+    mitigated = dataclasses.replace(
+        study, cells=tuple(study.cells[k] for k in pairs), columns=columns
+    )
     if taus:
         options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
-    context = Context(paired, options, spec.modality, _anchors(study, spec, base, options))
-    if present := present_tasks(spec, paired):
+    aurocs = _reference_aurocs(study, spec, base, options)
+    context = Context(mitigated, options, spec.modality, aurocs)
+    if present := present_tasks(spec, mitigated):
         fill(context, present)
     if "psnr" in study.columns:
         _add_psnr(context, study.columns["psnr"][place], study.columns["psnr"][pairs])
     return context
 
 
-def _anchors(
+def _reference_aurocs(
     study: Study, spec: CohortSpec, base: Cell, options: AssessOptions
 ) -> dict[str, Interval]:
     """By task the AUROC on the original images of the evaluated patients."""
-    place, found = study.cells.index(base), {}
+    place, aurocs = study.cells.index(base), {}
     alone = dataclasses.replace(
         study, cells=(base,), columns={name: v[[place]] for name, v in study.columns.items()}
     )
@@ -158,12 +161,9 @@ def _anchors(
                 & np.isfinite(judged.reconstructed)
                 & np.isfinite(judged.label)[None]
             )
-            found[task.name] = (
-                separation(judged, known, True, judged.groupings[0])
-                .paired(0, 0, options.alpha)
-                .original
-            )
-    return found
+            everyone = separation(judged, known, True, judged.groupings[0])
+            aurocs[task.name] = everyone.paired(0, 0, options.alpha).original
+    return aurocs
 
 
 def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
@@ -182,7 +182,7 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
     for grouping in groupings:
         if not np.any(grouping.code >= 0):
             continue
-        found = continuous.average(context, units, grouping, ())
+        averages = continuous.average(context, units, grouping, ())
         for k, cell in enumerate(study.cells):
             for g, group in enumerate(grouping.groups):
                 fields = {
@@ -192,17 +192,20 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
                     "group": group,
                     "metric": "psnr",
                 }
-                fields |= {name: float(part[k, g]) for name, part in found.counts.items()}
+                fields |= {name: float(part[k, g]) for name, part in averages.counts.items()}
                 context.performance += version_rows(
-                    fields, paired(found.means, (k, g)), context.method(units), {}
+                    fields, paired(averages.means, (k, g)), context.method(units), {}
                 )
 
 
-def _worded(row: Row, rule: str) -> Row:
+def _renamed(row: Row, rule: str) -> Row:
     """A row of the assessment in the words of a comparison."""
-    worded = {**row, "version": VERSIONS.get(row["version"], row["version"])}
+    renamed = {**row, "version": VERSIONS.get(row["version"], row["version"])}
     if row["metric"] in GAPS:
-        worded["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
+        renamed["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
     if row["threshold_rule"]:
-        worded["threshold_rule"] = f"{rule} on validation originals" if rule != "fixed" else "fixed"
-    return worded
+        # decisions were made at "fixed" values, which the study's own rule had fitted
+        renamed["threshold_rule"] = (
+            f"{rule} on validation originals" if rule != "fixed" else "fixed"
+        )
+    return renamed

@@ -1,4 +1,4 @@
-"""What every part of an assessment is given: arrays, options, bootstrap draws and the random key."""
+"""What every part of an assessment is given: arrays, options, bootstrap draws and random keys."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from fairrecon_jax.assessment import resample
 from fairrecon_jax.assessment.arrays import JudgedUnits, Study
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.assessment.separation import Separation
+from fairrecon_jax.inference.resampling import draws
 
-FLIP_STREAM, FLOOR_STREAM = 1, 2
+FLIP_STREAM, NULL_STREAM = 1, 2
+"""Folded into the seed's key: sign flips and permutations are independent of one another."""
 
 
 @dataclasses.dataclass
@@ -50,7 +51,7 @@ class Context:
     @functools.cached_property
     def null_key(self) -> jax.Array:
         """Key of the permutations behind the permutation null."""
-        return jax.random.fold_in(jax.random.key(self.options.seed), FLOOR_STREAM)
+        return jax.random.fold_in(jax.random.key(self.options.seed), NULL_STREAM)
 
     @functools.cached_property
     def test_patients(self) -> np.ndarray:
@@ -60,14 +61,12 @@ class Context:
     @functools.cached_property
     def patient_draws(self) -> np.ndarray:
         """[R, evaluated patients] bootstrap draws."""
-        return resample.draws(len(self.test_patients), self.options.replicates, self.options.seed)
+        return draws(len(self.test_patients), self.options.replicates, self.options.seed)
 
     @functools.cached_property
     def image_draws(self) -> np.ndarray:
         """[R, evaluated examples] bootstrap draws."""
-        return resample.draws(
-            int(self.study.test.sum()), self.options.replicates, self.options.seed
-        )
+        return draws(int(self.study.test.sum()), self.options.replicates, self.options.seed)
 
     def resampled(self, units: JudgedUnits) -> tuple[np.ndarray, np.ndarray]:
         """What a bootstrap replicate draws.
@@ -84,8 +83,8 @@ class Context:
 
     @property
     def empty_rate(self) -> float:
-        """The rate that the published code reads in an empty cell: 1 in its X-ray part, 0 in its
-        brain part.
+        """The rate that the published code takes for an empty stratum: 1 in its X-ray part, 0 in
+        its brain part.
         """
         return 1.0 if self.modality == "xray" else 0.0
 

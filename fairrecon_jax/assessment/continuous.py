@@ -1,5 +1,5 @@
-"""Rows of quantities that are averaged: Dice of segmentation tasks (original, reconstructed,
-change) and image quality (reconstructed).
+"""Quantities that are averaged: group means with paired bootstrap intervals, and the rows of
+segmentation tasks, Dice on originals, on reconstructions, and its change.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import Deferred, family_name
 from fairrecon_jax.assessment.gaps import add_nulls
 from fairrecon_jax.assessment.performance import verdict_of_change
-from fairrecon_jax.assessment.resample import Name, Pair, bootstrap, paired
-from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import Row, cell_fields, paired, version_rows
 from fairrecon_jax.assessment.verdicts import (
     UNPAIRED,
     GapTest,
@@ -30,8 +29,8 @@ from fairrecon_jax.assessment.verdicts import (
 from fairrecon_jax.inference.did import DidResult, did_test_continuous
 from fairrecon_jax.inference.intervals import Bootstrap
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
+from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums
 from fairrecon_jax.inference.verdict import select
-from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import Task
 
 DICE = Quantity("Dice", "", "gap_dice")
@@ -102,7 +101,7 @@ def average(
             **{key: (_gap(means[0], mask, *key), _gap(means[1], mask, *key)) for key in wanted},
         }
 
-    gaps = bootstrap(parts, weights, statistics, options.alpha)
+    gaps = bootstrap_sums(parts, weights, statistics, options.alpha)
     return Means(
         gaps.pop("means"),
         gaps,
@@ -115,7 +114,7 @@ def _means(sums: list[np.ndarray], paired: bool) -> Pair:
     """Means [R, K, G] of both versions from counts and totals; those of originals are NaN where
     there are none.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # an empty group is 0 / 0 = NaN
         return sums[1] / (sums[0] if paired else np.full_like(sums[0], np.nan)), sums[2] / sums[0]
 
 
@@ -148,16 +147,16 @@ def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:
     base = {"task": task.name, "unit": units.unit}
     overall = _test(context, units, units.groupings[0]) if units.paired else None
     for grouping in units.groupings:
-        found = average(context, units, grouping, ("ser", "delta_dice"))
+        averages = average(context, units, grouping, ("ser", "delta_dice"))
         for k, cell in enumerate(context.study.cells):
             fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
             for g, group in enumerate(grouping.groups):
-                numbers = paired(found.means, (k, g))
+                numbers = paired(averages.means, (k, g))
                 row = {
                     **fields,
                     "group": group,
                     "metric": "dice",
-                    **{name: float(part[k, g]) for name, part in found.counts.items()},
+                    **{name: float(part[k, g]) for name, part in averages.counts.items()},
                 }
                 rows = version_rows(
                     row,
@@ -174,7 +173,7 @@ def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:
                         )
                     )
         if grouping.name and np.any(grouping.code >= 0):
-            _add_gaps(context, base, units, grouping, found)
+            _add_gaps(context, base, units, grouping, averages)
 
 
 def _test(context: Context, units: JudgedUnits, grouping: Grouping) -> DidResult:
@@ -211,9 +210,10 @@ def _overall(
     )
 
 
-def _nulls(
-    context: Context, units: JudgedUnits, grouping: Grouping, values: np.ndarray, found: Means
+def permutation_nulls(
+    context: Context, units: JudgedUnits, grouping: Grouping, values: np.ndarray, averages: Means
 ) -> dict[str, PermutationNull]:
+    """Permutation nulls [K] of the gaps of one version's means, also among estimable groups."""
     return permutation_null_means(
         values,
         grouping.code,
@@ -221,44 +221,27 @@ def _nulls(
         context.null_key,
         groups=len(grouping.groups),
         permutations=context.options.null_draws,
-        mask=found.counts["n_patients"] >= context.options.min_patients,
+        mask=averages.counts["n_patients"] >= context.options.min_patients,
     )
 
 
 def _add_gaps(
-    context: Context, base: Row, units: JudgedUnits, grouping: Grouping, found: Means
+    context: Context, base: Row, units: JudgedUnits, grouping: Grouping, averages: Means
 ) -> None:
     """SER and Delta-Dice of one attribute."""
     test = _test(context, units, grouping) if units.paired else None
     nulls = tuple(
-        _nulls(context, units, grouping, values, found)
+        permutation_nulls(context, units, grouping, values, averages)
         for values in (units.original, units.reconstructed)
     )
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
-        common |= {name: float(part[k].sum()) for name, part in found.counts.items()} | {
-            "n_patients": float(found.patients[k])
-        }
-        for metric, null in (("ser", "ser"), ("delta_dice", "delta")):
-            judged: list[Row] = []
-            for convention in context.options.conventions:
-                fields = {
-                    **common,
-                    "metric": metric,
-                    "convention": convention,
-                    "reference_group": grouping.reference,
-                }
-                rows = version_rows(
-                    fields, paired(found.gaps[metric, convention], (k,)), context.method(units), {}
-                )
-                add_nulls(
-                    rows,
-                    (nulls[0], nulls[1]),
-                    null + ("_estimable" if convention == "worst_case_estimable" else ""),
-                    k,
-                )
-                context.fairness += rows
-                judged += rows[-1:] if convention != "mean" else []
+        common |= {name: float(part[k].sum()) for name, part in averages.counts.items()}
+        # a patient may count in two groups of an image's attribute, but is one patient here
+        common |= {"n_patients": float(averages.patients[k])}
+        for metric in ("ser", "delta_dice"):
+            fields = {**common, "metric": metric, "reference_group": grouping.reference}
+            judged = _gap_rows(context, fields, units, averages, (nulls[0], nulls[1]), k)
             if test is None:
                 without_test(judged, paired=False)
                 continue
@@ -277,87 +260,28 @@ def _add_gaps(
             context.deferred.append(queue(gap_test, judged, rows))
 
 
-def add_image_quality(context: Context) -> None:
-    """Adds PSNR, SSIM, NRMSE and LPIPS of the reconstructions, overall and per group, and the gap
-    of each between groups.
-
-    These compare a reconstruction with its original, so they have one version. Infinite PSNR
-    (identical images) is left out and counted.
-
-    Args:
-      context: takes the rows.
+def _gap_rows(
+    context: Context,
+    fields: Row,
+    units: JudgedUnits,
+    averages: Means,
+    nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]],
+    k: int,
+) -> list[Row]:
+    """Adds the rows of one metric under every convention; returns the change rows that await a
+    verdict.
     """
-    study = context.study
-    for metric in IMAGE_METRICS:
-        if metric not in study.columns:
-            _without_column(context, metric)
-            continue
-        values = study.columns[metric][:, study.test]
-        infinite = np.isinf(values).sum(-1)
-        values = np.where(np.isfinite(values), values, np.nan)
-        groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
-        empty = np.full(values.shape, np.nan)
-        units = JudgedUnits(
-            empty[0], empty, values, study.patient[study.test], groupings, "image", False, ""
+    judged: list[Row] = []
+    null = {"ser": "ser", "delta_dice": "delta"}[fields["metric"]]
+    for convention in context.options.conventions:
+        rows = version_rows(
+            {**fields, "convention": convention},
+            paired(averages.gaps[fields["metric"], convention], (k,)),
+            context.method(units),
+            {},
         )
-        for grouping in groupings:
-            _add_quality(context, metric, units, grouping, infinite)
-
-
-def _without_column(context: Context, metric: str) -> None:
-    """A metric that a table lacks is left out, or told as missing where its kind says why."""
-    for cell in context.study.cells if IMAGE_METRICS[metric].absent else ():
-        why = IMAGE_METRICS[metric].absent
-        row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": why}
-        context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
-
-
-def _add_quality(
-    context: Context, metric: str, units: JudgedUnits, grouping: Grouping, infinite: np.ndarray
-) -> None:
-    """One image metric and grouping: means per group, and their gap beside its permutation null."""
-    if not np.any(grouping.code >= 0):
-        return
-    found = average(context, units, grouping, ("gap",))
-    nulls = _nulls(context, units, grouping, units.reconstructed, found) if grouping.name else {}
-    for k, cell in enumerate(context.study.cells):
-        fields = {**cell_fields(context.study, cell), "unit": "image", "attribute": grouping.name}
-        method = context.method(units).replace("paired ", "")
-        for g, group in enumerate(grouping.groups):
-            counts = {
-                name: float(part[k, g])
-                for name, part in found.counts.items()
-                if name != "n_changed"
-            }
-            row = version_rows(
-                {**fields, "group": group, "metric": metric, **counts},
-                paired(found.means, (k, g)),
-                method,
-                {},
-            )[1]
-            row["reason"] = (
-                f"{infinite[k]} images equal their originals (infinite) and were left out"
-                if infinite[k] and not g
-                else ""
-            )
-            context.performance.append(row)
-        for convention in context.options.conventions if grouping.name else ():
-            counts = {
-                "n": float(found.counts["n"][k].sum()),
-                "n_patients": float(found.patients[k]),
-            }
-            named = {
-                "metric": f"gap_{metric}",
-                "convention": convention,
-                "reference_group": grouping.reference,
-                **counts,
-            }
-            row = version_rows(
-                {**fields, **named}, paired(found.gaps["gap", convention], (k,)), method, {}
-            )[1]
-            if null := nulls.get(
-                "delta_estimable" if convention == "worst_case_estimable" else "delta"
-            ):
-                row |= {"permutation_null": float(null.mean[k]), "p_value": float(null.p_value[k])}
-                row["method"] += "; p: permuted groups"
-            context.fairness.append(row)
+        suffix = "_estimable" if convention == "worst_case_estimable" else ""
+        add_nulls(rows, nulls, null + suffix, k)
+        context.fairness += rows
+        judged += rows[-1:] if convention != "mean" else []
+    return judged

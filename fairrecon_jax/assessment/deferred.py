@@ -35,8 +35,8 @@ _holm = jax.jit(jax.vmap(holm))
 
 
 def family_name(metric: str, level: float, mitigation: str, crossed: bool = False) -> str:
-    """The family of a test in words: one metric and level (and mitigation), over tasks, attributes
-    and reconstructors.
+    """The name of a test's family: one metric, level and mitigation, over tasks, attributes and
+    reconstructors.
     """
     return f"{metric}, level {level:g}, mitigation {mitigation}" + (
         ", intersections" if crossed else ""
@@ -54,13 +54,14 @@ def adjust(deferred: Iterable[Deferred]) -> None:
         families.setdefault(item.family, []).append(item)
     if not families:
         return
+    # padded with NaN, which `holm` does not count: families of all sizes are one program
     table = np.full((len(families), max(len(members) for members in families.values())), np.nan)
-    for row_of_p, members in zip(table, families.values(), strict=True):
-        row_of_p[: len(members)] = [m.p_value for m in members]
+    for p_values, members in zip(table, families.values(), strict=True):
+        p_values[: len(members)] = [m.p_value for m in members]
     with jax.enable_x64(True):
         adjusted = np.asarray(_holm(table))
-    for (family, members), row_of_p in zip(families.items(), adjusted, strict=True):
-        for member, p in zip(members, row_of_p, strict=False):
+    for (family, members), p_values in zip(families.items(), adjusted, strict=True):
+        for member, p in zip(members, p_values, strict=False):
             for row in member.rows:
                 row |= {
                     "family": family,

@@ -13,8 +13,7 @@ from fairrecon_jax.assessment.classification import Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
-from fairrecon_jax.assessment.resample import paired
-from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, paired, version_rows
 from fairrecon_jax.assessment.verdicts import (
     AUROC,
     FALSE_POSITIVES,
@@ -39,7 +38,7 @@ def add_gaps(
     grouping: Grouping,
     measured: Measured,
     tests: Tests,
-    areas: tuple[Interval, ...],
+    aurocs: tuple[Interval, ...],
 ) -> None:
     """Adds the gap rows of every cell, convention and version, and one row per group and label with
     its own change.
@@ -54,7 +53,7 @@ def add_gaps(
       grouping: one attribute.
       measured: bootstrap.
       tests: from `run_tests`.
-      areas: per cell the AUROC on originals (everyone).
+      aurocs: per study cell the AUROC on originals (everyone).
     """
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
@@ -72,7 +71,7 @@ def add_gaps(
             if not tests.did:
                 without_test(judged, units.paired)
                 continue
-            gap_test = _gap_test(context, cell, grouping, tests.did[metric], metric, k, areas[k])
+            gap_test = _gap_test(context, cell, grouping, tests.did[metric], metric, k, aurocs[k])
             rows = group_rows(gap_test, common) if metric == "eodd" else []
             context.fairness += rows
             context.deferred.append(queue(gap_test, judged, rows))
@@ -83,12 +82,12 @@ def add_gaps(
                 {**common, "reference_group": grouping.reference},
                 grouping,
                 select(tests.auroc, (k,)),
-                areas[k],
+                aurocs[k],
             )
 
 
 def _add_auroc(
-    context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, area: Interval
+    context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, auroc: Interval
 ) -> None:
     """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of
     its own test.
@@ -98,11 +97,10 @@ def _add_auroc(
         if convention == "mean":
             continue
         mask = test.estimable[0] if convention == "worst_case_estimable" else None
-        both = [
-            metrics.gap(rate[0], None, mask, convention).value
+        before, after = (
+            float(metrics.gap(rate[0], None, mask, convention).value)
             for rate in (test.rate_original, test.rate_reconstructed)
-        ]
-        before, after = (float(value) for value in both)
+        )
         rows = version_rows(
             {**fields, "metric": "gap_auroc", "convention": convention},
             plain(before, after),
@@ -113,7 +111,7 @@ def _add_auroc(
         judged.append(rows[-1])
     family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
     gap_test = GapTest(
-        test, grouping.groups, (AUROC,), family, area, context.options.alpha, is_rate=False
+        test, grouping.groups, (AUROC,), family, auroc, context.options.alpha, is_rate=False
     )
     context.deferred.append(queue(gap_test, judged, []))
 
@@ -125,8 +123,9 @@ def _gap_test(
     did: DidResult,
     metric: str,
     k: int,
-    area: Interval,
+    auroc: Interval,
 ) -> GapTest:
+    """The test of one metric in one study cell."""
     family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
     weights = context.options.label_weights if metric == "eodd" else ()
     return GapTest(
@@ -134,7 +133,7 @@ def _gap_test(
         grouping.groups,
         QUANTITIES[metric],
         family,
-        area,
+        auroc,
         context.options.alpha,
         label_weights=weights,
     )
@@ -152,20 +151,21 @@ def _gap_rows(
         rows = version_rows(
             {**fields, "convention": convention}, numbers, context.method(units), {}
         )
-        ending = {("eodd", "mean"): "_mean"}.get(
+        # "eop" has no "_mean": of one label, the mean over labels is the worst case
+        suffix = {("eodd", "mean"): "_mean"}.get(
             (metric, convention), "_estimable" if convention == "worst_case_estimable" else ""
         )
-        add_nulls(rows, (tests.nulls[0], tests.nulls[1]), metric + ending, k)
+        add_nulls(rows, (tests.nulls[0], tests.nulls[1]), metric + suffix, k)
         if convention != "mean":
             judged.append(rows[-1])
         elif tests.published is not None and metric == "eodd":
-            part = tests.published
+            recipe = tests.published
             rows[-1] |= {
-                "p_value": float(part.p_one_tailed[k]),
-                "std_error": float(part.std_error[k]),
+                "p_value": float(recipe.p_one_tailed[k]),
+                "std_error": float(recipe.std_error[k]),
                 "reason": CAUTION,
             }
-            rows[-1] |= {"ci_low": float(part.ci_low[k]), "ci_high": float(part.ci_high[k])}
+            rows[-1] |= {"ci_low": float(recipe.ci_low[k]), "ci_high": float(recipe.ci_high[k])}
             rows[-1]["method"] = "published recipe: bootstrap by image, one-tailed p"
         context.fairness += rows
     return judged

@@ -9,18 +9,24 @@ from typing import Literal, get_args
 from fairrecon_jax.inference.did import LABEL_WEIGHTS
 from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
+from fairrecon_jax.types import InputError
 
 ThresholdRule = Literal[
     "balanced", "fixed", "sensitivity", "specificity", "per_version", "published"
 ]
 """How the decision threshold of a task is found.
 
-balanced     sensitivity ~ specificity on the original images of the validation patients; used for every version
+balanced     sensitivity ~ specificity on the original images of the validation patients; used for
+             every version
 fixed        `threshold_value`
-sensitivity  the largest score that reaches the sensitivity `threshold_value` on the same validation originals
-specificity  the smallest score that reaches the specificity `threshold_value` on the same validation originals
-per_version  balanced, fitted again on the validation reconstructions: a convention without a verdict
-published    balanced, fitted per version on the evaluated patients themselves: the published code's convention, without a verdict
+sensitivity  the largest score that reaches the sensitivity `threshold_value` on the same
+             validation originals
+specificity  the smallest score that reaches the specificity `threshold_value` on the same
+             validation originals
+per_version  balanced, fitted again on the validation reconstructions: a convention without a
+             verdict
+published    balanced, fitted per version on the evaluated patients themselves: the published
+             code's convention, without a verdict
 """
 
 SHARED_RULES = ("balanced", "fixed", "sensitivity", "specificity")
@@ -34,7 +40,7 @@ class AssessOptions:
       replicates: bootstrap replicates behind every interval.
       seed: of the bootstrap, the sign flips and the permutation null.
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
-      min_patients: a group x label cell with fewer patients is not judged.
+      min_patients: a stratum (group x label) with fewer patients is not judged.
       flips: draws of the sign-flip null.
       label_weights: weights of false alarms and of missed findings in the test of equalised odds,
         see `did_test`.
@@ -68,7 +74,7 @@ class AssessOptions:
     auroc_gaps: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses values that cannot be assessed with.
+        """Checks every field.
 
         Raises:
           ValueError: a field is out of range; the message names it.
@@ -124,17 +130,17 @@ class AssessOptions:
         """`threshold_value` of one task.
 
         Raises:
-          ValueError: the values are given by task and this one is missing.
+          InputError: the values are given by task and this one is missing.
         """
         if isinstance(self.threshold_value, Mapping):
             if task not in self.threshold_value:
-                raise ValueError(
+                raise InputError(
                     f"AssessOptions.threshold_value has no entry for task {task!r}, only "
                     f"{sorted(self.threshold_value)}"
                 )
             return float(self.threshold_value[task])
         if self.threshold_value is None:
-            raise ValueError(
+            raise InputError(
                 f"AssessOptions.threshold_value is not set, but task {task!r} needs it"
             )
         return float(self.threshold_value)

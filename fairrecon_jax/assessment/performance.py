@@ -11,8 +11,15 @@ from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.classification import Decisions, Measured
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import Deferred, family_name
-from fairrecon_jax.assessment.resample import paired
-from fairrecon_jax.assessment.rows import BLANK, Interval, Row, Triple, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import (
+    BLANK,
+    Interval,
+    Row,
+    Triple,
+    cell_fields,
+    paired,
+    version_rows,
+)
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.verdicts import UNPAIRED
@@ -22,17 +29,17 @@ DELONG = "DeLong, clustered by patient"
 
 
 def count_columns(measured: Measured, k: int, group: int) -> Row:
-    """The count columns of one cell and group."""
+    """The count columns of one study cell and group."""
     return {name: float(part[k, group]) for name, part in measured.counts._asdict().items()}
 
 
-def at_chance(area: Interval) -> str:
+def at_chance(auroc: Interval) -> str:
     """The reason for "at chance" if the interval of the AUROC on originals holds 0.5, else ""."""
-    if not area.low <= 0.5 <= area.high:
+    if not auroc.low <= 0.5 <= auroc.high:
         return ""
     return (
-        f"the AUROC on original images is {area.value:.3f} ({area.low:.3f} to "
-        f"{area.high:.3f}), which includes 0.5"
+        f"the AUROC on original images is {auroc.value:.3f} ({auroc.low:.3f} to "
+        f"{auroc.high:.3f}), which includes 0.5"
     )
 
 
@@ -58,25 +65,26 @@ def calibration(
     Returns:
       [2, K, G], NaN where there is no unit (or no original).
     """
-    groups, out = (
-        len(grouping.groups),
-        np.full((2, len(decisions.known), len(grouping.groups)), np.nan),
-    )
+    groups = len(grouping.groups)
+    errors = np.full((2, len(decisions.known), groups), np.nan)
     for version, scores in enumerate((units.original, units.reconstructed)):
         for k, score in enumerate(scores if version or units.paired else ()):
             rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
             slot = grouping.code[rows] * bins + np.clip(
                 (score[rows] * bins).astype(int), 0, bins - 1
             )
-            off = np.bincount(
+            # a bin's size times its |mean score - frequency| is the |sum of score - label| in it
+            excess = np.bincount(
                 slot, weights=score[rows] - units.label[rows], minlength=groups * bins
             ).reshape(groups, bins)
             size = np.bincount(grouping.code[rows], minlength=groups)
-            out[version, k] = np.where(size > 0, np.abs(off).sum(-1) / np.maximum(size, 1), np.nan)
-    return out
+            errors[version, k] = np.where(
+                size > 0, np.abs(excess).sum(-1) / np.maximum(size, 1), np.nan
+            )
+    return errors
 
 
-class Found(NamedTuple):
+class TaskResults(NamedTuple):
     """What the performance rows of one task and grouping are made from.
 
     Attributes:
@@ -97,7 +105,7 @@ class Found(NamedTuple):
     flips: tuple[np.ndarray, ...]
 
 
-def add_performance(context: Context, base: Row, found: Found) -> None:
+def add_performance(context: Context, base: Row, results: TaskResults) -> None:
     """Adds AUROC, sensitivity, specificity, Brier score and calibration error of every cell and
     group of one grouping.
 
@@ -107,57 +115,53 @@ def add_performance(context: Context, base: Row, found: Found) -> None:
     Args:
       context: takes the rows.
       base: task, unit and threshold rule.
-      found: the numbers.
+      results: the numbers.
     """
-    everyone, alpha = found.grouping.name == "", context.options.alpha
-    errors = calibration(found.units, found.decisions, found.grouping, context.options.bins)
+    everyone, alpha = results.grouping.name == "", context.options.alpha
+    units = results.units
+    errors = calibration(units, results.decisions, results.grouping, context.options.bins)
     for k, cell in enumerate(context.study.cells):
-        chance = (
-            at_chance(context.reference_auroc(base["task"], found.separated, k)) if everyone else ""
-        )
-        for g, name in enumerate(found.grouping.groups):
+        chance = ""
+        if everyone:
+            chance = at_chance(context.reference_auroc(base["task"], results.separated, k))
+        for g, group in enumerate(results.grouping.groups):
             fields = {
                 **base,
                 **cell_fields(context.study, cell),
-                "attribute": found.grouping.name,
-                "group": name,
+                "attribute": results.grouping.name,
+                "group": group,
+                **count_columns(results.measured, k, g),
             }
-            fields |= count_columns(found.measured, k, g)
-            numbers = _numbers(context, found, k, g)
-            numbers["calibration_error"] = (
-                plain(*(float(e) for e in errors[:, k, g])),
-                "",
-                float("nan"),
-            )
-            for metric, (triple_, how, p) in numbers.items():
-                rows = version_rows({**fields, "metric": metric}, triple_, how, {"p_value": p})
+            numbers = _numbers(context, results, k, g)
+            error = plain(*(float(e) for e in errors[:, k, g]))
+            numbers["calibration_error"] = (error, "", float("nan"))
+            for metric, (values, how, p) in numbers.items():
+                rows = version_rows({**fields, "metric": metric}, values, how, {"p_value": p})
                 context.performance += rows
-                if not found.units.paired:
+                if not units.paired:
                     rows[-1] |= {"reason": UNPAIRED}
                 elif everyone and metric != "calibration_error":
                     family = family_name(f"{metric} of everyone", cell.level, cell.mitigation)
                     context.deferred.append(_deferred(rows[-1], family, p, chance, alpha))
                 if everyone and metric == "auroc":
-                    rows[0]["reason"] = found.units.note
+                    rows[0]["reason"] = units.note
 
 
 def _numbers(
-    context: Context, found: Found, k: int, g: int
+    context: Context, results: TaskResults, k: int, g: int
 ) -> dict[str, tuple[Triple, str, float]]:
-    """By metric the numbers of one cell and group, how their intervals were made, and the p of the
-    change.
+    """By metric the numbers of one study cell and group, how their intervals were made, and the p
+    of the change.
     """
-    method, measured = context.method(found.units), found.measured
-    by_flips = f"{method}; p: patient sign flips" if found.flips else method
-    p = [
-        float(found.flips[y][k] if found.flips else measured.rates.p_two_sided[k, g, y])
-        for y in (0, 1)
-    ]
+    method, measured, flips = context.method(results.units), results.measured, results.flips
+    by_flips = f"{method}; p: patient sign flips" if flips else method
+    p = [float(flips[y][k] if flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
+    separated = results.separated
     return {
         "auroc": (
-            found.separated.paired(k, g, context.options.alpha),
+            separated.paired(k, g, context.options.alpha),
             DELONG,
-            found.separated.p_value(k, g),
+            separated.p_value(k, g),
         ),
         "sensitivity": (paired(measured.rates, (k, g, 1)), by_flips, p[1]),
         "specificity": (complement(paired(measured.rates, (k, g, 0))), by_flips, p[0]),
@@ -174,7 +178,7 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
     value, error = float(change.value[k, g]), float(change.std_error[k, g])
     if not np.isfinite(value) or not np.isfinite(error):
         return float("nan")
-    return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
+    return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0  # 0 / 0: nothing changed
 
 
 def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Deferred:
@@ -192,13 +196,13 @@ def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Def
 
 
 NO_THRESHOLD = (
-    "no threshold can be fitted: those it is fitted on hold no positives or no negatives "
-    "with a score; the task is not judged"
+    "no threshold can be fitted: the patients it is fitted on include no positives or no "
+    "negatives with a score; the task is not judged"
 )
 
 
 def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
-    """Adds the thresholds of both versions of every cell."""
+    """Adds the thresholds of both versions of every study cell."""
     for k, cell in enumerate(context.study.cells):
         for version, values in (
             ("original", thresholds.original),
@@ -220,12 +224,15 @@ def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
             context.performance.append({**BLANK, **fields, "value": value, "reason": reason})
 
 
-def complement(found: Triple) -> Triple:
-    """1 - rate: specificity from the false-positive rate."""
-    areas = [Interval(1 - i.value, i.std_error, 1 - i.high, 1 - i.low) for i in found[:2]]
-    moved = found.change
+def complement(rate: Triple) -> Triple:
+    """1 - rate: specificity from the false-positive rate; the limits of each interval swap."""
+    before, after = (
+        Interval(1 - i.value, i.std_error, 1 - i.high, 1 - i.low)
+        for i in (rate.original, rate.reconstructed)
+    )
+    change = rate.change
     return Triple(
-        areas[0], areas[1], Interval(-moved.value, moved.std_error, -moved.high, -moved.low)
+        before, after, Interval(-change.value, change.std_error, -change.high, -change.low)
     )
 
 

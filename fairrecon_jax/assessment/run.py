@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.assessment import classification, continuous, gaps, performance, thresholds
+from fairrecon_jax.assessment import (
+    classification,
+    continuous,
+    gaps,
+    image_quality,
+    performance,
+    thresholds,
+)
 from fairrecon_jax.assessment.arrays import Grouping, Study, studies, units
 from fairrecon_jax.assessment.batch import Judged, batches, everyone, run_tests
 from fairrecon_jax.assessment.context import Context
@@ -13,7 +20,7 @@ from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.separation import separation
-from fairrecon_jax.types import CohortSpec, Task
+from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
 def assess(
@@ -32,7 +39,7 @@ def assess(
       (performance, fairness), long tables with the columns `rows.COLUMNS`.
 
     Raises:
-      ValueError: the table contradicts itself or the specification, or a threshold cannot be
+      InputError: the table contradicts itself or the specification, or a threshold cannot be
         fitted; the message names the column or task.
     """
     options = options or AssessOptions()
@@ -41,12 +48,12 @@ def assess(
         context = Context(study, options, spec.modality)
         present = present_tasks(spec, study)
         if spec.tasks and not present:
-            raise ValueError(
+            raise InputError(
                 "the predictions table holds no column '<task>__reconstructed' for any "
                 f"of {[t.name for t in spec.tasks]}"
             )
         fill(context, present)
-        continuous.add_image_quality(context)
+        image_quality.add_image_quality(context)
         adjust(context.deferred)
         all_performance += context.performance
         all_fairness += context.fairness
@@ -63,15 +70,15 @@ def fill(context: Context, tasks: list[Task]) -> None:
     _classification(context, [task for task in tasks if task.kind == "classification"])
     for task in tasks:
         if task.kind == "segmentation":
-            found = units(context.study, task, context.study.test, context.options.empty_mask)
-            continuous.add_segmentation(context, task, found)
+            judged = units(context.study, task, context.study.test, context.options.empty_mask)
+            continuous.add_segmentation(context, task, judged)
 
 
 def _prepare(context: Context, task: Task) -> Judged:
     """Fits the threshold of a classification task and decides."""
     fitted = thresholds.fit(context.study, task, context.options)
-    found = units(context.study, task, context.study.test)
-    return Judged(task, fitted, found, classification.decide(found, fitted))
+    evaluated = units(context.study, task, context.study.test)
+    return Judged(task, fitted, evaluated, classification.decide(evaluated, fitted))
 
 
 def _classification(context: Context, tasks: list[Task]) -> None:
@@ -81,60 +88,75 @@ def _classification(context: Context, tasks: list[Task]) -> None:
         flips: list[tuple[np.ndarray, ...]] = (
             everyone(context, members) if judged else [()] * len(members)
         )
-        areas, measured = zip(
+        aurocs, measured = zip(
             *(
-                _add_task(context, one, p_values)
-                for one, p_values in zip(members, flips, strict=True)
+                _add_task(context, member, p_values)
+                for member, p_values in zip(members, flips, strict=True)
             ),
             strict=True,
         )
         for place, grouping in enumerate(members[0].units.groupings):
             if grouping.name and np.any(grouping.code >= 0):
-                tests = run_tests(
-                    context, members, place, judged, [found[place].cells for found in measured]
-                )
-                for one, found, test, area in zip(members, measured, tests, areas, strict=True):
+                by_task = [per_grouping[place] for per_grouping in measured]
+                tests = run_tests(context, members, place, judged, [m.strata for m in by_task])
+                for member, resampled, test, auroc in zip(
+                    members, by_task, tests, aurocs, strict=True
+                ):
+                    own_grouping = member.units.groupings[place]
                     gaps.add_gaps(
                         context,
-                        _base(one),
-                        one.units,
-                        one.units.groupings[place],
-                        found[place],
+                        _base(member),
+                        member.units,
+                        own_grouping,
+                        resampled,
                         test,
-                        area,
+                        auroc,
                     )
 
 
-def _base(one: Judged) -> Row:
+def _base(judged: Judged) -> Row:
     """The columns that all rows of a classification task share."""
-    return {"task": one.task.name, "unit": one.units.unit, "threshold_rule": one.thresholds.rule}
+    return {
+        "task": judged.task.name,
+        "unit": judged.units.unit,
+        "threshold_rule": judged.thresholds.rule,
+    }
 
 
-def _measure(context: Context, one: Judged, grouping: Grouping) -> classification.Measured:
+def _measure(context: Context, judged: Judged, grouping: Grouping) -> classification.Measured:
     """Bootstrap of one task and grouping."""
-    options, (resampled, weights) = context.options, context.resampled(one.units)
-    choices = (options.conventions, options.min_patients, options.alpha)
-    return classification.measure(one.units, one.decisions, grouping, resampled, weights, *choices)
+    options, (resampled, weights) = context.options, context.resampled(judged.units)
+    return classification.measure(
+        judged.units,
+        judged.decisions,
+        grouping,
+        resampled,
+        weights,
+        options.conventions,
+        options.min_patients,
+        options.alpha,
+    )
 
 
 def _add_task(
-    context: Context, one: Judged, flips: tuple[np.ndarray, ...]
+    context: Context, judged: Judged, flips: tuple[np.ndarray, ...]
 ) -> tuple[tuple[Interval, ...], tuple[classification.Measured, ...]]:
-    """Adds thresholds and performance rows of one task; returns per cell the AUROC on originals,
-    and what was measured per grouping.
+    """Adds thresholds and performance rows of one task; returns per study cell the AUROC on
+    originals, and what was measured per grouping.
     """
-    performance.add_thresholds(context, _base(one), one.thresholds)
-    areas: tuple[Interval, ...] = ()
-    every = tuple(_measure(context, one, grouping) for grouping in one.units.groupings)
-    for grouping, measured in zip(one.units.groupings, every, strict=True):
-        separated = separation(one.units, one.decisions.known, one.decisions.shared, grouping)
-        found = performance.Found(
-            one.units, one.decisions, grouping, measured, separated, () if grouping.name else flips
+    units_, decisions = judged.units, judged.decisions
+    performance.add_thresholds(context, _base(judged), judged.thresholds)
+    aurocs: tuple[Interval, ...] = ()
+    measured = tuple(_measure(context, judged, grouping) for grouping in units_.groupings)
+    for grouping, resampled in zip(units_.groupings, measured, strict=True):
+        separated = separation(units_, decisions.known, decisions.shared, grouping)
+        results = performance.TaskResults(
+            units_, decisions, grouping, resampled, separated, () if grouping.name else flips
         )
-        performance.add_performance(context, _base(one), found)
+        performance.add_performance(context, _base(judged), results)
         if grouping.name == "":
-            areas = tuple(
-                context.reference_auroc(one.task.name, separated, k)
+            aurocs = tuple(
+                context.reference_auroc(judged.task.name, separated, k)
                 for k in range(len(context.study.cells))
             )
-    return areas, every
+    return aurocs, measured

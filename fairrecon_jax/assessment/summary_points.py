@@ -1,5 +1,5 @@
-"""Point estimates of one part of the patients, without intervals or tests: what a choice on
-validation patients is made from.
+"""Point estimates among the validation or the test patients, without intervals or tests: what a
+choice on validation patients is based on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from fairrecon_jax.assessment import thresholds
 from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies, units
 from fairrecon_jax.assessment.classification import count, decide, gap_values, tables
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.assessment.resample import weighted_sums
-from fairrecon_jax.assessment.separation import placements
+from fairrecon_jax.inference.delong import placements
+from fairrecon_jax.inference.resampling import weighted_sums
 from fairrecon_jax.types import CohortSpec, Task
+
+Estimates = list[tuple[str, str, str, np.ndarray]]
+"""(metric, task, attribute, values [K])."""
 
 
 def points(
@@ -40,8 +43,7 @@ def points(
 
     Returns:
       Columns reconstructor, level, mitigation, seed, part, metric (psnr, auroc, dice, eodd, ser),
-        task, attribute, value; task and
-      attribute are "" where they play no part.
+        task, attribute, value; task and attribute are "" where they play no part.
 
     Raises:
       ValueError: the part is unknown, or the table contradicts itself.
@@ -56,19 +58,19 @@ def points(
     records: list[dict[str, Any]] = []
     for study in studies(table, spec):
         rows = study.validation if part == "val" else study.test
-        values: list[tuple[str, str, str, np.ndarray]] = []
+        values: Estimates = []
         if "psnr" in study.columns:
-            finite = np.where(np.isfinite(study.columns["psnr"]), study.columns["psnr"], np.nan)[
-                :, rows
-            ]
-            values.append(("psnr", "", "", np.nanmean(finite, 1)))
+            psnr = study.columns["psnr"][:, rows]
+            # identical images have an infinite PSNR, which would swallow the mean
+            mean = np.nanmean(np.where(np.isfinite(psnr), psnr, np.nan), 1)
+            values.append(("psnr", "", "", mean))
         for task in spec.tasks:
             if f"{task.name}__reconstructed" in study.columns:
-                found = units(study, task, rows, options.empty_mask)
+                judged = units(study, task, rows, options.empty_mask)
                 values += (
-                    _classification(study, task, found, options)
+                    _classification(study, task, judged, options)
                     if task.kind == "classification"
-                    else _segmentation(task, found)
+                    else _segmentation(task, judged)
                 )
         for k, cell in enumerate(study.cells):
             place = {**cell._asdict(), "seed": study.seed, "part": part}
@@ -80,48 +82,37 @@ def points(
 
 
 def _classification(
-    study: Study, task: Task, found: JudgedUnits, options: AssessOptions
-) -> list[tuple[str, str, str, np.ndarray]]:
+    study: Study, task: Task, judged: JudgedUnits, options: AssessOptions
+) -> Estimates:
     """AUROC and EODD per attribute, [K] each."""
-    decisions = decide(found, thresholds.fit(study, task, options))
-    areas = [
-        placements(found.reconstructed[k, known], found.label[known])[0]
+    decisions = decide(judged, thresholds.fit(study, task, options))
+    aurocs = [
+        placements(judged.reconstructed[k, known], judged.label[known])[0]
         for k, known in enumerate(decisions.known)
     ]
-    values = [("auroc", task.name, "", np.array(areas))]
-    together = np.zeros(len(found.label), np.int64)
-    for grouping in found.groupings[1:]:
-        sums = weighted_sums(None, tables(found, decisions, grouping, together, 1))
-        _, cells = count(found, decisions, grouping)
-        values.append(
-            (
-                "eodd",
-                task.name,
-                grouping.name,
-                gap_values(sums[:3], ("worst_case",), cells > 0)["eodd", "worst_case"][1][0],
-            )
-        )
+    values = [("auroc", task.name, "", np.array(aurocs))]
+    one_unit = np.zeros(len(judged.label), np.int64)  # nothing is resampled: one sum of all
+    for grouping in judged.groupings[1:]:
+        sums = weighted_sums(None, tables(judged, decisions, grouping, one_unit, 1))
+        _, strata = count(judged, decisions, grouping)
+        _, reconstructed = gap_values(sums[:3], ("worst_case",), strata > 0)["eodd", "worst_case"]
+        values.append(("eodd", task.name, grouping.name, reconstructed[0]))
     return values
 
 
-def _segmentation(task: Task, found: JudgedUnits) -> list[tuple[str, str, str, np.ndarray]]:
+def _segmentation(task: Task, judged: JudgedUnits) -> Estimates:
     """Mean Dice and SER per attribute, [K] each."""
+    dice = judged.reconstructed
 
     def mean(inside: np.ndarray) -> np.ndarray:
-        known = np.isfinite(found.reconstructed) & inside
-        total = np.where(known, np.nan_to_num(found.reconstructed), 0).sum(1)
+        known = np.isfinite(dice) & inside
+        total = np.where(known, np.nan_to_num(dice), 0).sum(1)
         return np.divide(total, known.sum(1), out=np.full(len(known), np.nan), where=known.any(1))
 
-    values = [("dice", task.name, "", mean(np.ones(found.reconstructed.shape[1], bool)))]
-    for grouping in found.groupings[1:]:
+    values = [("dice", task.name, "", mean(np.ones(dice.shape[1], bool)))]
+    for grouping in judged.groupings[1:]:
         groups = np.stack([mean(grouping.code == g) for g in range(len(grouping.groups))], 1)
         with jax.enable_x64(True):
-            values.append(
-                (
-                    "ser",
-                    task.name,
-                    grouping.name,
-                    np.asarray(metrics.ser(jnp.asarray(groups)).value),
-                )
-            )
+            ratio = np.asarray(metrics.ser(jnp.asarray(groups)).value)
+        values.append(("ser", task.name, grouping.name, ratio))
     return values

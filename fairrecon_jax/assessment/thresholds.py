@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import JudgedUnits, Study, units
+from fairrecon_jax.assessment.arrays import Study, units
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.types import Task
+from fairrecon_jax.types import InputError, Task
 
 _balanced = jax.jit(metrics.balanced_threshold)
 _at_sensitivity = jax.jit(metrics.threshold_at_sensitivity)
@@ -27,7 +27,7 @@ class Thresholds(NamedTuple):
       original: [K] used on scores of original images.
       reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared
         rule.
-      rule: words for the column `threshold_rule`.
+      rule: text of the column `threshold_rule`.
     """
 
     original: np.ndarray
@@ -48,7 +48,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
         no negatives with a score.
 
     Raises:
-      ValueError: the rule needs validation patients (or their originals) and there are none.
+      InputError: the rule needs validation patients (or their originals) and there are none.
     """
     rule, cells = options.threshold_rule, len(study.cells)
     if rule == "fixed":
@@ -56,41 +56,43 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
         return Thresholds(value, value, "fixed")
     rows = study.test if rule == "published" else study.validation
     if not rows.any():
-        raise ValueError(
+        raise InputError(
             f"threshold rule {rule!r} needs validation patients, and no row has split "
             "'val'; test patients are not used for fitting. "
             "Give validation rows, or thresholds with threshold_rule='fixed'"
         )
-    found = units(study, task, rows)
+    fitted_on = units(study, task, rows)
     if rule in SHARED_RULES:
-        if not found.paired:
-            raise ValueError(
+        if not fitted_on.paired:
+            raise InputError(
                 f"task {task.name!r} has no predictions on original validation images; "
                 "give a threshold with 'fixed'"
             )
-        seen = np.isfinite(found.original)
-        score = np.where(
-            seen.any(0), np.take_along_axis(found.original, seen.argmax(0)[None], 0)[0], np.nan
-        )
-        value = np.full(cells, _fit_one(score, found.label, options, task.name))
+        # originals are the same in every cell: each from the first cell that has it
+        known = np.isfinite(fitted_on.original)
+        first = np.take_along_axis(fitted_on.original, known.argmax(0)[None], 0)[0]
+        score = np.where(known.any(0), first, np.nan)
+        value = np.full(cells, _fit_one(score, fitted_on.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
     where = "the evaluated patients, per version" if rule == "published" else "validation patients"
-    both = [
-        _per_cell(found, version, options, task.name) for version in ("original", "reconstructed")
-    ]
-    return Thresholds(both[0] if found.paired else both[1], both[1], f"{rule}: balanced on {where}")
+    reconstructed = _per_cell(fitted_on.reconstructed, fitted_on.label, options, task.name)
+    original = (
+        _per_cell(fitted_on.original, fitted_on.label, options, task.name)
+        if fitted_on.paired
+        else reconstructed
+    )
+    return Thresholds(original, reconstructed, f"{rule}: balanced on {where}")
 
 
-def _per_cell(found: JudgedUnits, version: str, options: AssessOptions, task: str) -> np.ndarray:
-    """One threshold per study cell for one version (NaN where there are no scores)."""
-    scores = getattr(found, version)
-    if version == "original" and not found.paired:
-        return np.full(len(scores), np.nan)
-    return np.array([_fit_one(score, found.label, options, task) for score in scores])
+def _per_cell(
+    scores: np.ndarray, label: np.ndarray, options: AssessOptions, task: str
+) -> np.ndarray:
+    """One threshold per study cell from scores [K, U]."""
+    return np.array([_fit_one(score, label, options, task) for score in scores])
 
 
 def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
-    """One threshold in double precision."""
+    """One threshold in double precision, so that it equals the score it was taken from."""
     known = np.isfinite(score) & np.isfinite(label)
     with jax.enable_x64(True):
         args = (

@@ -1,5 +1,5 @@
-"""Asking the difference-in-differences test about one cell: rows per group, the deferred verdict,
-the detectable change.
+"""From the difference-in-differences test of one study cell to rows: changes per group, the
+deferred verdict, the detectable change.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ SIGN_FLIP = "p: difference in differences, patient sign flips"
 SIMULTANEOUS = "max-T sign flips, simultaneous over groups and labels"
 NO_VERDICT = "thresholds were fitted per version: a convention that is reported without a verdict"
 UNPAIRED = (
-    "no predictions on original images: reconstructions are assessed by themselves, the "
+    "no predictions on original images: reconstructions are assessed by themselves, and the "
     "change cannot be estimated"
 )
 
 
 class Quantity(NamedTuple):
-    """What a label stratum of the test is about.
+    """The quantity that the test compares within one true label.
 
     Attributes:
       name: as the verdict's reason calls it, e.g. "sensitivity".
       stratum: value of the column `label_stratum`.
       metric: of the rows per group, e.g. "gap_sensitivity".
       flipped: the rows per group show 1 - rate (specificity from the false-positive rate).
-      counted: what its number of patients counts, in words.
+      counted: which patients its number of patients counts.
     """
 
     name: str
@@ -73,7 +73,7 @@ class GapTest:
 
     @property
     def method(self) -> str:
-        """How the test was made, in words."""
+        """The column `method` of its rows."""
         weights = " and ".join(
             f"{w:g} ({q.name})" for w, q in zip(self.label_weights, self.quantities, strict=False)
         )
@@ -81,7 +81,7 @@ class GapTest:
 
     @property
     def detectable(self) -> float:
-        """What could be hidden in the worst estimable group."""
+        """The change that could be missed in the worst estimable group."""
         return float(minimum_detectable_change(self.test, is_rate=self.is_rate).largest)
 
     @property
@@ -104,14 +104,7 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
     test, rows = gap_test.test, []
     detectable = minimum_detectable_change(test, is_rate=gap_test.is_rate).cell
     for y, quantity in enumerate(gap_test.quantities):
-        sign = -1.0 if quantity.flipped else 1.0
         for g, group in enumerate(gap_test.groups):
-            before, after = (
-                float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed)
-            )
-            before, after = (1 - before, 1 - after) if quantity.flipped else (before, after)
-            low, high = sorted((sign * float(test.ci_low[y, g]), sign * float(test.ci_high[y, g])))
-            deviation = sign * float(test.deviation[y, g])
             row = {
                 **BLANK,
                 **common,
@@ -119,28 +112,17 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
                 "group": group,
                 "reference_group": "all groups",
                 "version": "change",
-            }
-            row |= {
                 "label_stratum": quantity.stratum,
-                "value": deviation,
-                "change": deviation,
-                "original": before,
-                "reconstructed": after,
-            }
-            row |= {
-                "std_error": float(test.std_error[y, g]),
-                "ci_low": low,
-                "ci_high": high,
+                **_deviation(test, quantity, y, g),
                 "p_value": float(test.cell_p[y, g]),
-            }
-            row |= {
                 "n": float(test.n_images[y, g]),
                 "n_patients": float(test.n_patients[y, g]),
                 "n_changed": float(test.n_changed[y, g]),
+                "method": SIMULTANEOUS,
+                "mde": float(detectable[y, g]),
             }
-            row |= {"n_pos": row["n"] if quantity.stratum == "positive" else float("nan")}
-            row |= {"n_neg": row["n"] if quantity.stratum == "negative" else float("nan")}
-            row |= {"method": SIMULTANEOUS, "mde": float(detectable[y, g])}
+            row["n_pos"] = row["n"] if quantity.stratum == "positive" else float("nan")
+            row["n_neg"] = row["n"] if quantity.stratum == "negative" else float("nan")
             if not test.estimable[y, g]:
                 row |= {
                     "verdict": "not estimable",
@@ -151,12 +133,32 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
     return rows
 
 
-def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
-    """Queues the verdict of one cell for the adjustment of its family.
+def _deviation(test: DidResult, quantity: Quantity, y: int, g: int) -> Row:
+    """The change of one group's rate minus the mean change; a flipped quantity shows 1 - rate, so
+    that signs turn and limits swap.
+    """
+    sign = -1.0 if quantity.flipped else 1.0
+    before, after = (float(rate[y, g]) for rate in (test.rate_original, test.rate_reconstructed))
+    before, after = (1 - before, 1 - after) if quantity.flipped else (before, after)
+    low, high = sorted((sign * float(test.ci_low[y, g]), sign * float(test.ci_high[y, g])))
+    deviation = sign * float(test.deviation[y, g])
+    return {
+        "value": deviation,
+        "change": deviation,
+        "original": before,
+        "reconstructed": after,
+        "std_error": float(test.std_error[y, g]),
+        "ci_low": low,
+        "ci_high": high,
+    }
 
-    A judged row whose gap went the other way than the tested one follows its own interval. A
-    group's own row is "shifted" where the cell's adjusted p and the row's max-T p both reach the
-    level: its rate moved apart from the others'.
+
+def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
+    """Queues the verdict of one study cell for the adjustment of its family.
+
+    A judged row whose gap went the other way than the tested one follows its own interval. A row
+    per group is "shifted" where the cell's adjusted p and the row's max-T p are both at most
+    `alpha`: the group's rate moved apart from the others'.
 
     Args:
       gap_test: the test.
@@ -174,7 +176,7 @@ def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferre
     interval = None if gap_test.auroc is None else (gap_test.auroc.low, gap_test.auroc.high)
 
     def adjust(adjusted: float, row: Row) -> Row:
-        found = judge(
+        overall = judge(
             gap_test.test,
             gap_test.groups,
             quantities=[q.name for q in gap_test.quantities],
@@ -186,17 +188,18 @@ def queue(gap_test: GapTest, judged: list[Row], per_group: list[Row]) -> Deferre
             counted=gap_test.quantities[0].counted,
         )
         for part in per_group:
-            if found.verdict == "at chance":
-                part |= {"verdict": "at chance", "reason": found.reason}
+            if overall.verdict == "at chance":
+                part |= {"verdict": "at chance", "reason": overall.reason}
             elif part["verdict"] != "not estimable":
+                # fmax: the larger p, and the known one where the other is NaN
                 part["p_adjusted"] = float(np.fmax(part["p_value"], adjusted))
                 part["verdict"] = (
                     "shifted" if part["p_adjusted"] <= gap_test.alpha else "within chance"
                 )
-        verdict, own = of_row(found.verdict, row)
-        unjudged = f"not estimable: {'; '.join(found.unjudged)}" if found.unjudged else ""
-        reason = "; ".join(part for part in (found.reason, own, unjudged) if part)
-        named = {"group": found.group, "label_stratum": strata.get(found.label, "")}
+        verdict, deviation = of_row(overall.verdict, row)
+        unjudged = f"not estimable: {'; '.join(overall.unjudged)}" if overall.unjudged else ""
+        reason = "; ".join(part for part in (overall.reason, deviation, unjudged) if part)
+        named = {"group": overall.group, "label_stratum": strata.get(overall.label, "")}
         return {"verdict": verdict, "reason": reason, **named}
 
     return Deferred(gap_test.family, gap_test.p_value, tuple(judged), adjust)
@@ -206,8 +209,8 @@ def of_row(verdict: str, row: Row) -> tuple[str, str]:
     """The verdict on a row's own gap.
 
     The test says which way the largest difference between estimable groups went. Another gap of the
-    same cell (over all groups, or a ratio of errors) may have gone the other way: there its own
-    interval decides.
+    same study cell (over all groups, or a ratio of errors) may have gone the other way: then its
+    own interval decides.
 
     Args:
       verdict: of the test.
@@ -221,14 +224,14 @@ def of_row(verdict: str, row: Row) -> tuple[str, str]:
         change > 0 if verdict == "widened" else change < 0
     ):
         return verdict, ""
-    own = "widened" if low > 0 else "narrowed" if high < 0 else "shifted"
+    by_interval = "widened" if low > 0 else "narrowed" if high < 0 else "shifted"
     interval = f" [{low:+.3f}, {high:+.3f}]" if np.isfinite(low) and np.isfinite(high) else ""
-    return own, f"the gap of this row changed by {change:+.3f}{interval}"
+    return by_interval, f"the gap of this row changed by {change:+.3f}{interval}"
 
 
 def without_test(judged: list[Row], paired: bool) -> None:
-    """Says on change rows why there is no verdict: nothing to pair, or thresholds fitted per
-    version.
+    """Gives change rows the reason why there is no verdict: no originals to pair with, or
+    thresholds fitted per version.
     """
     for row in judged:
         row["reason"] = NO_VERDICT if paired else UNPAIRED

@@ -1,4 +1,4 @@
-"""Reading single cells and columns of foreign tables: numbers, also printed as tensors, and names."""
+"""Parsing the entries of foreign tables: numbers (also printed as tensors) and names."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import pandas as pd
 from fairrecon_jax.types import InputError
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
-CELL = re.compile(
+ENTRY = re.compile(
     rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$",
     re.IGNORECASE,
 )
 
 
-def number(cell: object) -> float:
-    """A number from a cell: a number, its text, or the text of a printed tensor; blank is NaN.
+def number(entry: object) -> float:
+    """A number from an entry: a number, its text, or the text of a printed tensor; blank is NaN.
+
+    The text is matched, never evaluated: a file of predictions may come from anybody.
 
     Raises:
-      InputError: the cell is something else.
+      InputError: the entry is something else.
     """
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if entry is None or (isinstance(entry, str) and not entry.strip()):
         return float("nan")
-    if isinstance(cell, int | float | np.number | np.bool_):
-        return float(cell)
-    found = CELL.match(str(cell))
-    if not found:
-        raise InputError(f"{str(cell)[:60]!r} is not a number")
-    return float(found.group(1) or found.group(2))
+    if isinstance(entry, int | float | np.number | np.bool_):
+        return float(entry)
+    match = ENTRY.match(str(entry))
+    if not match:
+        raise InputError(f"{str(entry)[:60]!r} is not a number")
+    return float(match.group(1) or match.group(2))
 
 
 def text(value: object) -> str | None:
@@ -43,23 +45,23 @@ def text(value: object) -> str | None:
     return None if np.isnan(parsed) else f"{parsed:.0f}" if parsed.is_integer() else f"{parsed:.7g}"
 
 
-def words(cells: pd.Series) -> pd.Series:
-    """Cells as text without blanks around it; an empty one is missing."""
+def texts(entries: pd.Series) -> pd.Series:
+    """Entries as text without blanks around it; an empty one is missing."""
     return (
-        cells.astype(object)
-        .map(lambda cell: str(cell).strip() or None, na_action="ignore")
+        entries.astype(object)
+        .map(lambda entry: str(entry).strip() or None, na_action="ignore")
         .astype(object)
     )
 
 
-def check(good: pd.Series, where: str, wanted: str) -> None:
-    """Refuses the first row that is not good, by its number."""
-    if not good.all():
-        raise InputError(f"{where}, row {int(np.flatnonzero(~good)[0]) + 1}: {wanted}")
+def check(valid: pd.Series, where: str, message: str) -> None:
+    """Raises for the first row that is not valid, by its number."""
+    if not valid.all():
+        raise InputError(f"{where}, row {int(np.flatnonzero(~valid)[0]) + 1}: {message}")
 
 
 def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
-    """A column by name; a missing one is an error that says who asked for it."""
+    """A column by name; where it is missing, the error names the key that asks for it."""
     if column not in list(frame.columns):
         raise InputError(
             f"the table has no column {column!r}, which the mapping names for {what}; its "
@@ -69,18 +71,18 @@ def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
 
 
 def numbers(frame: pd.DataFrame, column: object, what: str = "") -> pd.Series:
-    """A column as floats; the first cell that is none is named."""
+    """A column as floats; an error names the first entry that is no number."""
     return parsed(column_of(frame, column, what or str(column)), f"column {column!r}")
 
 
-def parsed(cells: pd.Series, where: str) -> pd.Series:
-    """Cells as floats; the first that is none is named by where it stands and its row."""
-    if pd.api.types.is_numeric_dtype(cells):
-        return cells.astype(float)
-    values = np.full(len(cells), np.nan)
-    for i, cell in enumerate(cells.where(cells.notna(), None)):
+def parsed(entries: pd.Series, where: str) -> pd.Series:
+    """Entries as floats; an error names the column and row of the first that is no number."""
+    if pd.api.types.is_numeric_dtype(entries):
+        return entries.astype(float)
+    values = np.full(len(entries), np.nan)
+    for i, entry in enumerate(entries.where(entries.notna(), None)):
         try:
-            values[i] = number(cell)
+            values[i] = number(entry)
         except ValueError as error:
             raise InputError(f"{where}, row {i + 1}: {error}") from error
-    return pd.Series(values, index=cells.index)
+    return pd.Series(values, index=entries.index)

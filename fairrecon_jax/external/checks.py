@@ -1,5 +1,5 @@
-"""What of a foreign table can be assessed: contradictions are errors, the rest is excluded and
-counted.
+"""Which part of a foreign table can be assessed: contradictions are errors, everything else that
+cannot be used is excluded and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Log:
         self.entries: list[dict[str, Any]] = []
 
     def add(self, reason: str, count: int) -> None:
-        """Notes an exclusion if it concerns anything."""
+        """Records an exclusion; nothing where the count is 0."""
         if count:
             self.entries.append({"reason": reason, "count": int(count)})
 
@@ -33,23 +33,24 @@ class Log:
         return table
 
 
-def one_split(patients: pd.Series, split: pd.Series, own: pd.Series) -> None:
-    """Refuses patients of validation or test who are in another split too, whatever the table calls
+def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
+    """Raises if a patient of validation or test is in another split too, whatever the table calls
     it.
 
     Args:
       patients: name per row, missing where unknown.
       split: "val", "test" or missing.
-      own: the table's own name of the split, missing where it names none.
+      named: the split as the table names it, missing where it does not.
 
     Raises:
-      InputError: some are; the message counts them and shows one with the table's own names.
+      InputError: some are; the message counts them and shows one with the table's names.
     """
-    names = split.where(split.notna(), own.map("other: {}".format, na_action="ignore"))
+    # two other splits (train, pretrain) may share patients: nothing is assessed on either
+    names = split.where(split.notna(), named.map("other: {}".format, na_action="ignore"))
     several = names.groupby(patients).nunique() > 1
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
-        where = sorted(own[patients == crossing[0]].dropna().unique())
+        where = sorted(named[patients == crossing[0]].dropna().unique())
         raise InputError(
             f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in "
             f"{where}; split by patient"
@@ -57,8 +58,8 @@ def one_split(patients: pd.Series, split: pd.Series, own: pd.Series) -> None:
 
 
 def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.DataFrame:
-    """The table with attributes of the patient made unknown for patients whose images disagree,
-    counted.
+    """The table with a patient's attribute set to unknown where the patient's images disagree;
+    such patients are counted.
     """
     for attribute in (a for a in attributes if a.per == "patient"):
         several = table.groupby("patient_id")[attribute.name].nunique() > 1
@@ -73,7 +74,11 @@ def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.
 
 
 def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
-    """Leaves out what cannot be used, counted; refuses what contradicts itself."""
+    """Rows with a patient and an evaluated split, each once; what is left out is counted.
+
+    Raises:
+      ValueError: two rows give one example different values, or no test row is left.
+    """
     log.add("rows without a patient were left out", int(table["patient_id"].isna().sum()))
     table = table[table["patient_id"].notna()]
     log.add(

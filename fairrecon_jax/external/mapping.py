@@ -1,17 +1,21 @@
-"""What a mapping holds, how it is read, and the mapping of the published code's CSV.
+"""The mapping of a foreign table's columns: its keys, how it is read, and the one of the published
+code's CSV.
 
 A mapping is a dictionary or a YAML file:
 
-    name: my_cohort                      # optional, the file's name otherwise; also title, citation
-    example: image_id                    # column; may be left out where every row is its own image
-    patient: patient_id                  # column; without it every row counts as a patient of its own
-    split: {column: fold, val: [dev], test: [test]}        # or just a column; without it all rows are test rows
-    modality: mri                        # or xray; needed with a level: acceleration factors (mri) or photon counts (xray)
-    level: {value: 4.0}                  # a column name, or {value: constant}; likewise reconstructor, mitigation, seed
+    name: my_cohort        # optional, the file's name otherwise; also title, citation
+    example: image_id      # column; may be left out where every row is an image of its own
+    patient: patient_id    # column; without it every row counts as a patient of its own
+    split: {column: fold, val: [dev], test: [test]}
+                           # or just a column; without it all rows are test rows
+    modality: mri          # or xray; needed with a level: acceleration factors (mri) or photon
+                           # counts (xray)
+    level: {value: 4.0}    # a column name, or {value: constant}; likewise reconstructor,
+                           # mitigation, seed
     reconstructor: model
-    tasks:
-      effusion: {label: y, original: p_full, reconstructed: p_recon}          # aggregation, title, kind: segmentation (Dice)
-    attributes:                          # one value per patient (two are unknown) unless per: image
+    tasks:                 # each also takes aggregation, title, kind: segmentation (Dice)
+      effusion: {label: y, original: p_full, reconstructed: p_recon}
+    attributes:            # one value per patient (two are unknown) unless per: image
       sex: {column: Sex, groups: {Female: F, Male: M}}     # or just Sex: its values are the groups
       age: {column: Age, cut: 62, per: image}
     options: {threshold_rule: fixed, threshold_value: 0.5} # AssessOptions of `assess_table`
@@ -49,6 +53,7 @@ KNOWN_ATTRIBUTES = {
 }
 KNOWN_PATIENTS = ("patient_id", "patientid", "patient", "patient id")
 PUBLISHED_LEVEL, PUBLISHED_AGE_CUT = 1e4, 62.0
+"""Photon count and age cut of the published chest X-ray study, which its CSV does not state."""
 
 
 def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
       mapping: dictionary, path of a YAML file, or None for an empty mapping.
 
     Returns:
-      A dictionary of its own.
+      A new dictionary.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -114,16 +119,20 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
                 if name == "age"
                 else {"column": column}
             )
-    found: dict[str, Any] = {
+    mapping: dict[str, Any] = {
         "name": source.stem,
         "modality": "xray",
         "tasks": tasks,
         "attributes": attributes,
+        "level": {"value": PUBLISHED_LEVEL},
+        "reconstructor": {"value": source.stem},
     }
     patient = next((lower[s] for s in KNOWN_PATIENTS if s in lower), None)
-    found |= {"patient": patient} if patient is not None else {}
-    found |= {"split": lower["split"]} if "split" in lower else {}
-    return found | {"level": {"value": PUBLISHED_LEVEL}, "reconstructor": {"value": source.stem}}
+    if patient is not None:
+        mapping["patient"] = patient
+    if "split" in lower:
+        mapping["split"] = lower["split"]
+    return mapping
 
 
 def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
@@ -147,7 +156,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
 
 
 def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Refuses keys that nothing reads."""
+    """Raises for keys that nothing reads."""
     unknown = sorted(set(given) - known, key=str)
     if unknown:
         raise InputError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
@@ -162,7 +171,7 @@ def fields_of(where: str, entry: Any, known: frozenset[str]) -> dict[str, Any]:
 
 
 def entries(where: str, given: Any) -> dict[str, Any]:
-    """A part of the mapping that holds entries by name; none is an empty one."""
+    """A part of the mapping that holds entries by name; empty where it is missing."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -177,7 +186,7 @@ def entries(where: str, given: Any) -> dict[str, Any]:
 
 
 def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-    """Refuses names of tasks and attributes that would overwrite a column of the table."""
+    """Raises for names of tasks and attributes that would overwrite a column of the table."""
     for kind, names, taken in (
         ("tasks", tasks, RESERVED),
         ("attributes", attributes, RESERVED | set(tasks)),
@@ -191,7 +200,11 @@ def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None
 
 
 def one_of(where: str, value: Any, owner: type, field: str) -> Any:
-    """A value that the field of a specification allows."""
+    """The value, if it is among those that a field of the specification's class allows.
+
+    Raises:
+      ValueError: it is not; the message lists them.
+    """
     known = get_args(get_type_hints(owner)[field])
     if value not in known:
         raise InputError(f"{where} must be {' or '.join(map(repr, known))}, got {value!r}")

@@ -1,4 +1,4 @@
-"""A foreign table in the form that `assess` takes."""
+"""Reads a foreign table into the form that `assess` takes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 
 from fairrecon_jax.assessment import read_predictions
 from fairrecon_jax.assessment.predictions import SPEC_KEY
-from fairrecon_jax.external import mapping as mapping_
-from fairrecon_jax.external.cells import check, column_of, numbers, parsed, text, words
+from fairrecon_jax.external.cells import check, column_of, numbers, parsed, texts
 from fairrecon_jax.external.checks import (
     Log,
     one_group,
@@ -24,24 +23,19 @@ from fairrecon_jax.external.checks import (
     usable_rows,
     usable_tasks,
 )
+from fairrecon_jax.external.columns import read_attribute, read_split, read_task
 from fairrecon_jax.external.mapping import (
     KEYS,
     METRICS,
     check_keys,
     check_names,
     entries,
-    fields_of,
+    load,
     one_of,
+    published,
 )
 from fairrecon_jax.physics import DEGRADATIONS, describe
 from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, InputError, Task
-
-TASK_KEYS = frozenset(
-    "label original reconstructed aggregation title kind original_pixels "
-    "reconstructed_pixels".split()
-)
-ATTRIBUTE_KEYS = frozenset("column groups cut reference derivation per".split())
-SPLITS = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 
 
 def read_table(
@@ -49,60 +43,55 @@ def read_table(
 ) -> tuple[pd.DataFrame, CohortSpec]:
     """Reads a table of predictions made elsewhere into the form that `assess` takes.
 
-    What cannot be used is either one error or a counted exclusion in `table.attrs["exclusions"]`
-    (records of reason and count, also given as one warning). Cells such as `tensor(68.,
+    What cannot be used is either an error or a counted exclusion in `table.attrs["exclusions"]`
+    (records of reason and count, also given as one warning). Entries such as `tensor(68.,
     dtype=torch.float64)` are read as numbers; nothing is evaluated.
 
     Args:
-      path: CSV or parquet file. A parquet file of our own (with a specification in its metadata)
-        needs no mapping.
-      mapping: dictionary or path of a YAML file, see the module's text; None for the published
-        code's CSV.
+      path: CSV or parquet file. A parquet file written by `write_predictions` needs no mapping.
+      mapping: dictionary or path of a YAML file, see `fairrecon_jax.external.mapping`; None for the
+        published code's CSV.
 
     Returns:
       (table, spec).
 
     Raises:
-      FileNotFoundError: the table or the mapping is not there.
+      FileNotFoundError: the table or the mapping does not exist.
       InputError: the mapping or the table cannot be used; the message names the file, the column,
         the row and what to do.
     """
     source = Path(path)
-    chosen = mapping_.load(mapping)
-    frame, own = _read(
-        source, [c for c in (chosen.get("example"), chosen.get("patient")) if isinstance(c, str)]
-    )
-    if own and mapping is None:
+    chosen = load(mapping)
+    names = [chosen.get(key) for key in ("example", "patient")]
+    frame, has_spec = _read(source, [name for name in names if isinstance(name, str)])
+    if has_spec and mapping is None:
         return read_predictions(source)
     log = Log()
     try:
-        table, spec = _ours(frame, chosen, source, log)
+        table, spec = _as_predictions(frame, chosen, source, log)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     return log.attach(table), spec
 
 
-def _ours(
+def _as_predictions(
     frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log
 ) -> tuple[pd.DataFrame, CohortSpec]:
-    """The frame in our form, with its specification."""
+    """The frame as a predictions table, with its specification."""
     chosen = {k: v for k, v in chosen.items() if v is not None}
     if "tasks" not in chosen:
-        chosen = {**mapping_.published(frame, source), **chosen}
+        chosen = {**published(frame, source), **chosen}
     check_keys("mapping", chosen, KEYS)
-    wanted, described = (
-        entries("mapping 'tasks'", chosen["tasks"]),
-        entries("mapping 'attributes'", chosen.get("attributes")),
-    )
-    check_names(wanted, described)
+    task_entries = entries("mapping 'tasks'", chosen["tasks"])
+    attribute_entries = entries("mapping 'attributes'", chosen.get("attributes"))
+    check_names(task_entries, attribute_entries)
     images = entries("mapping 'image_metrics'", chosen.get("image_metrics"))
     check_keys("mapping 'image_metrics'", images, METRICS)
-    table = _places(frame, chosen, source, log)
-    tasks = [
-        _task(frame, table, name, fields_of(f"tasks.{name}", entry, TASK_KEYS), log)
-        for name, entry in wanted.items()
+    table = _identified(frame, chosen, source, log)
+    tasks = [read_task(frame, table, name, entry, log) for name, entry in task_entries.items()]
+    attributes = [
+        read_attribute(frame, table, name, entry) for name, entry in attribute_entries.items()
     ]
-    attributes = [_attribute(frame, table, name, entry) for name, entry in described.items()]
     for metric in sorted(METRICS):
         column = images.get(metric, metric)
         if metric in images or metric in frame:
@@ -114,15 +103,18 @@ def _ours(
 
 
 def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
-    """The file as a frame, columns of names kept as they are written, and whether it is a parquet
-    file with our specification.
+    """The file as a frame, and whether it is a parquet file that carries a specification.
+
+    Columns of names are read as text: as numbers, "007" would lose its zeros and an identifier of
+    20 digits its last ones.
     """
     if not source.is_file():
         raise FileNotFoundError(f"no predictions table at {source}")
-    parquet, own = source.suffix.lower() in (".parquet", ".pq"), False
+    parquet, has_spec = source.suffix.lower() in (".parquet", ".pq"), False
     try:
         if parquet:
-            own = SPEC_KEY in (pq.read_schema(source).metadata or {})
+            has_spec = SPEC_KEY in (pq.read_schema(source).metadata or {})
+            # an index stored by pandas would otherwise vanish from the columns
             frame = pq.read_table(source).to_pandas(ignore_metadata=True)
         else:
             frame = pd.read_csv(source, low_memory=False, dtype=dict.fromkeys(names, str))
@@ -138,13 +130,13 @@ def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
         ) from error
     if frame.empty:
         raise InputError(f"{source} holds no rows")
-    return frame, own
+    return frame, has_spec
 
 
-def _place(
+def _column_or_constant(
     frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: Any
 ) -> tuple[pd.Series, str]:
-    """A column by name, a constant or the default, and where it stands."""
+    """A column by name, a constant or the default, and what an error is to call it."""
     entry = chosen.get(what, {"value": default})
     if not isinstance(entry, Mapping):
         return column_of(frame, entry, what), f"column {entry!r}"
@@ -155,27 +147,31 @@ def _place(
     return pd.Series([entry["value"]] * len(frame)), f"mapping {what!r}"
 
 
-def _names(
+def _required_text(
     frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: Any = None
 ) -> pd.Series:
-    """A place that is text; every row has one."""
-    cells, where = _place(frame, chosen, what, default)
-    cells = words(cells)
-    check(cells.notna(), where, f"the cell is empty; give every row its {what}")
-    return cells
+    """A key of the mapping whose value is text in every row."""
+    column, where = _column_or_constant(frame, chosen, what, default)
+    values = texts(column)
+    check(values.notna(), where, f"the entry is empty; give every row its {what}")
+    return values
 
 
-def _numbers(frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: float) -> pd.Series:
-    """A place that is a finite number; every row has one."""
-    cells, where = _place(frame, chosen, what, default)
-    values = parsed(cells, where)
-    check(np.isfinite(values), where, f"the cell holds no finite number; give every row its {what}")
+def _required_number(
+    frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: float
+) -> pd.Series:
+    """A key of the mapping whose value is a finite number in every row."""
+    column, where = _column_or_constant(frame, chosen, what, default)
+    values = parsed(column, where)
+    check(np.isfinite(values), where, f"the entry is no finite number; give every row its {what}")
     if what == "seed":
         check(values == values.round(), where, "a seed is a whole number")
     return values
 
 
-def _places(frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log) -> pd.DataFrame:
+def _identified(
+    frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log
+) -> pd.DataFrame:
     """Example, patient, split and study cell of every row."""
     table = pd.DataFrame(index=frame.index)
     varying = [
@@ -184,149 +180,28 @@ def _places(frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log)
         if isinstance(chosen.get(k), str)
     ]
     if "example" in chosen:
-        table["example_id"] = _names(frame, chosen, "example")
+        table["example_id"] = _required_text(frame, chosen, "example")
     elif varying:
         raise InputError(
             f"mapping needs 'example' (the image's name) because {varying} are columns: "
-            "rows of one image must be found again"
+            "rows of one image must be matched"
         )
     else:
         table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
     if "patient" in chosen:
-        table["patient_id"] = words(column_of(frame, chosen["patient"], "patient"))
+        table["patient_id"] = texts(column_of(frame, chosen["patient"], "patient"))
     else:
         log.add("no patient column: every image counts as a patient of its own; rows", len(frame))
         table["patient_id"] = table["example_id"]
-    table["split"], own = _split(frame, chosen.get("split"))
-    one_split(table["patient_id"], table["split"], own)
-    table["level"] = _numbers(frame, chosen, "level", 1.0)
-    table["reconstructor"] = _names(frame, chosen, "reconstructor", source.stem)
-    table["mitigation"] = (
-        words(_place(frame, chosen, "mitigation", "none")[0]).fillna("none").replace("None", "none")
-    )
-    table["seed"] = _numbers(frame, chosen, "seed", 0).astype(int)
+    table["split"], named = read_split(frame, chosen.get("split"))
+    one_split(table["patient_id"], table["split"], named)
+    table["level"] = _required_number(frame, chosen, "level", 1.0)
+    table["reconstructor"] = _required_text(frame, chosen, "reconstructor", source.stem)
+    mitigation, _ = _column_or_constant(frame, chosen, "mitigation", "none")
+    table["mitigation"] = texts(mitigation).fillna("none").replace("None", "none")
+    table["seed"] = _required_number(frame, chosen, "seed", 0).astype(int)
     table["cohort"] = str(chosen.get("name") or source.stem)
     return table
-
-
-def _split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
-    """val, test, or None for rows of other splits, words of the mapping before the usual ones; and
-    what the table itself calls them.
-    """
-    if entry is None:
-        return pd.Series(["test"] * len(frame)), pd.Series(["test"] * len(frame))
-    fields = dict(entry) if isinstance(entry, Mapping) else {"column": entry}
-    check_keys("mapping 'split'", fields, frozenset(("column", "val", "test")))
-    if "column" not in fields:
-        raise InputError(f"mapping 'split' needs 'column', got {fields}")
-    own = (
-        column_of(frame, fields["column"], "split")
-        .astype(object)
-        .map(text, na_action="ignore")
-        .astype(object)
-    )
-    out = pd.Series([None] * len(frame), dtype=object)
-    for name in sorted(SPLITS, key=fields.__contains__):
-        wanted = fields.get(name, SPLITS[name])
-        wanted = [text(w) for w in (wanted if isinstance(wanted, list | tuple) else [wanted])]
-        known = own.isin(wanted) if name in fields else own.str.lower().isin(wanted)
-        if fields.keys() >= SPLITS.keys() and len(twice := own[known & out.notna()]):
-            raise InputError(
-                f"mapping 'split' takes {twice.iloc[0]!r} for val and for test; name it once"
-            )
-        out[known.to_numpy()] = name
-    return out, own
-
-
-def _task(
-    frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: dict[str, Any], log: Log
-) -> Task:
-    """Adds a task's columns and checks their values."""
-    kind = one_of(f"tasks.{name}.kind", entry.get("kind", "classification"), Task, "kind")
-    aggregation = entry.get("aggregation", "mean" if kind == "segmentation" else "none")
-    one_of(f"tasks.{name}.aggregation", aggregation, Task, "aggregation")
-    missing = [
-        k
-        for k in ("label", "reconstructed")
-        if k not in entry and not (k == "label" and kind == "segmentation")
-    ]
-    if missing:
-        raise InputError(f"tasks.{name} lacks {missing}: name the columns that hold them")
-    label = (
-        numbers(frame, entry["label"], f"tasks.{name}.label")
-        if "label" in entry
-        else pd.Series(1.0, index=frame.index)
-    )
-    if kind == "classification":
-        uncertain = label == -1
-        log.add(f"uncertain labels (-1) of {name} count as unknown", int(uncertain.sum()))
-        label = label.where(~uncertain)
-        strange = label.notna() & ~label.isin([0, 1])
-        if strange.any():
-            row = int(np.flatnonzero(strange)[0])
-            raise InputError(
-                f"column {entry['label']!r}, row {row + 1}: label {label.iloc[row]:g} of "
-                f"task {name!r} is not 0, 1, -1 or blank"
-            )
-    table[f"{name}__label"] = label
-    for version in ("original", "reconstructed", "original_pixels", "reconstructed_pixels"):
-        if version in entry:
-            values = numbers(frame, entry[version], f"tasks.{name}.{version}")
-            outside = (
-                values.notna() & ((values < 0) | (values > 1)) & (not version.endswith("pixels"))
-            )
-            if outside.any():
-                row = int(np.flatnonzero(outside)[0])
-                raise InputError(
-                    f"column {entry[version]!r} holds {int(outside.sum())} scores outside "
-                    f"[0, 1] (row {row + 1}: {values.iloc[row]:g}); "
-                    "give probabilities (of logits, their sigmoid)"
-                )
-            table[f"{name}__{version}"] = values
-    return Task(name, kind, aggregation, str(entry.get("title", name)))
-
-
-def _attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: Any) -> Attribute:
-    """Adds an attribute's column of group names."""
-    fields = (
-        fields_of(f"attributes.{name}", entry, ATTRIBUTE_KEYS)
-        if isinstance(entry, Mapping)
-        else {"column": entry}
-    )
-    column, per = (
-        fields.get("column", name),
-        one_of(f"attributes.{name}.per", fields.get("per", "patient"), Attribute, "per"),
-    )
-    if "cut" in fields:
-        if "groups" in fields or not isinstance(fields["cut"], int | float):
-            raise InputError(
-                f"attributes.{name}.cut must be a number, without 'groups'; got {fields}"
-            )
-        cut, age = float(fields["cut"]), numbers(frame, column, f"attributes.{name}")
-        groups: tuple[str, ...] = (f"under {cut:g}", f"{cut:g} or older")
-        table[name] = [None if np.isnan(a) else groups[int(a >= cut)] for a in age]
-        derivation = f"{column}, cut at {cut:g}"
-    else:
-        values = column_of(frame, column, f"attributes.{name}")
-        names = values.astype(object).map(text, na_action="ignore").astype(object)
-        given = entries(f"attributes.{name}.groups", fields.get("groups"))
-        pairs = {
-            (text(v), g) for g, v in given.items() for v in (v if isinstance(v, list) else [v])
-        }
-        codes = dict(pairs)
-        if len(codes) < len(pairs):
-            raise InputError(f"attributes.{name}.groups puts one value into two groups: {given}")
-        groups = tuple(given) if codes else tuple(sorted(names.dropna().unique()))
-        table[name] = (
-            (names.map(codes) if codes else names).astype(object).where(lambda s: s.notna(), None)
-        )
-        derivation = f"as in column {column}"
-    reference = str(fields.get("reference", ""))
-    if reference not in ("", *groups):
-        raise InputError(
-            f"attributes.{name}.reference must be among its groups {groups}, got {reference!r}"
-        )
-    return Attribute(name, groups, str(fields.get("derivation", derivation)), per, reference)
 
 
 def _spec(
@@ -336,10 +211,10 @@ def _spec(
     tasks: tuple[Task, ...],
     attributes: tuple[Attribute, ...],
 ) -> CohortSpec:
-    """The specification of the table."""
+    """The specification of the table; a level that nobody named has a kind of its own."""
     modality = one_of("mapping 'modality'", chosen.get("modality", "xray"), CohortSpec, "modality")
-    named = "level" in chosen
-    if named and not {"modality", "degradation"} & set(chosen):
+    has_level = "level" in chosen
+    if has_level and not {"modality", "degradation"} & set(chosen):
         raise InputError(
             "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
             "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); for "
@@ -348,7 +223,7 @@ def _spec(
     usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
     kind = str(chosen.get("degradation", usual))
     if kind not in DEGRADATIONS:
-        raise ValueError(
+        raise InputError(
             f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
         )
     worst_last = DEGRADATIONS[kind].worse == "lower"
@@ -356,7 +231,7 @@ def _spec(
     name = str(chosen.get("name") or source.stem)
     headline = levels[len(levels) // 2]
     unnamed = DegradationSpec("unnamed", levels, headline)
-    degradation = describe(kind, levels, headline) if named else unnamed
+    degradation = describe(kind, levels, headline) if has_level else unnamed
     return CohortSpec(
         name,
         str(chosen.get("title") or name),

@@ -2,8 +2,11 @@
 and verdicts.
 """
 
-from fairrecon_jax.inference.auroc import bootstrap_auroc
-from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
+from fairrecon_jax.inference.bootstrap import (
+    bootstrap_auroc,
+    bootstrap_decisions,
+    bootstrap_means,
+)
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
 from fairrecon_jax.inference.did import (
     REASONS,

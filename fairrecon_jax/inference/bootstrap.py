@@ -1,33 +1,35 @@
 """Paired bootstrap of changes: gaps and rates of decisions, means and their gaps, AUROC.
 
 Original and reconstruction are resampled together. By image, the table of counts is exactly
-multinomial; by patient, all replicates are one matrix product [replicates, patients] x [patients,
-cells]. A maximum minus a minimum is not smooth near 0: use intervals of gaps to describe, and
-`did_test` to decide.
+multinomial; by patient, all replicates are one matrix product. A maximum minus a minimum is not
+smooth near 0: use intervals of gaps to describe, and `did_test` to decide. The bootstrap of AUROCs
+costs replicates x images (one sort per score serves all replicates): `did_test_auroc` and
+`delong_change` are the fast ways to decide.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.inference import counts, gaps
+from fairrecon_jax.inference import counts
+from fairrecon_jax.inference.delong import paired_influences, weighted_auroc
 from fairrecon_jax.inference.intervals import Bootstrap, Method, jackknife_moments, summarise
+from fairrecon_jax.inference.resampling import (
+    BLOCK,
+    Unit,
+    resample_images,
+    resample_units,
+    unit_weights,
+)
+from fairrecon_jax.metrics.classification import divide
+from fairrecon_jax.metrics.fairness import decision_gaps, mean_gaps, spread
 from fairrecon_jax.types import Array, Key
-
-BLOCK = 64
-"""Replicates per step: fixed, so that a replicate's weights depend only on the key, its number and
-the number of units.
-"""
-
-Unit = Literal["patient", "image"]
 
 
 class _Pair(NamedTuple):
@@ -40,92 +42,12 @@ class _Pair(NamedTuple):
 Statistic = Callable[[Array], dict[str, _Pair]]
 
 
-def host_generator(key: Key, salt: int = 0) -> np.random.Generator:
-    """A NumPy generator determined by a JAX key and a number."""
-    words = np.asarray(jax.random.key_data(key)).ravel().tolist()
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([*words, salt])))
-
-
-def unit_weights(key: Key, block: int, units: int) -> np.ndarray:
-    """How often each unit is drawn in each replicate of a block of resamples with replacement.
-
-    Args:
-      key: scalar typed key.
-      block: number of the block.
-      units: number of patients or images P.
-
-    Returns:
-      [BLOCK, P] float32 counts, every row sums to P.
-    """
-    drawn = host_generator(key, block).integers(0, units, (BLOCK, units), dtype=np.int32)
-    return np.stack([np.bincount(row, minlength=units) for row in drawn]).astype(np.float32)
-
-
-@jax.jit
-def _weigh(weights: Array, flat: Array) -> Array:
-    """Weights [BLOCK, P] x table [P, cells]."""
-    return jnp.matmul(weights.astype(flat.dtype), flat, precision="highest")
-
-
-def resample_units(table: Array, key: Key, *, replicates: int) -> Array:
-    """Bootstrap sums over units: weights [replicates, P] x table [P, cells].
-
-    Args:
-      table: [P, ...] one row per unit (patient or image).
-      key: scalar typed key.
-      replicates: number of bootstrap replicates R.
-
-    Returns:
-      [R, ...] resampled sums.
-    """
-    flat = jnp.asarray(table, float).reshape(table.shape[0], -1)
-    sums = [
-        _weigh(unit_weights(key, block, flat.shape[0]), flat)
-        for block in range(-(-replicates // BLOCK))
-    ]
-    return jnp.concatenate(sums).reshape(-1, *table.shape[1:])[:replicates]
-
-
-def resample_images(table: Array, key: Key, *, replicates: int) -> np.ndarray:
-    """Image-level bootstrap of tables of counts: exact multinomial draws over the cells.
-
-    Args:
-      table: [K, ...] integer counts.
-      key: scalar typed key.
-      replicates: number of bootstrap replicates R.
-
-    Returns:
-      [R, K, ...] float32 counts; each replicate of a problem sums to the problem's number of
-        images.
-    """
-    host = np.rint(np.asarray(table)).astype(np.int64)
-    flat = host.reshape(host.shape[0], -1)
-    drawn = np.zeros((replicates, *flat.shape), np.float32)
-
-    def draw(k: int, row: np.ndarray, generator: np.random.Generator) -> None:
-        filled = np.flatnonzero(row)
-        if filled.size:
-            drawn[:, k, filled] = generator.multinomial(
-                row.sum(), row[filled] / row.sum(), size=replicates
-            )
-
-    with ThreadPoolExecutor(
-        os.cpu_count()
-    ) as pool:  # NumPy draws without holding the interpreter; every problem has its own stream
-        list(
-            pool.map(
-                draw, range(len(flat)), flat, [host_generator(key, k) for k in range(len(flat))]
-            )
-        )
-    return drawn.reshape(replicates, *host.shape)
-
-
 def decision_statistics(sums: Array) -> dict[str, _Pair]:
     """Gaps and rates of both versions from sums [..., L, G, 3] of images, original positives,
     reconstructed positives.
     """
-    before = gaps.decision_gaps(sums[..., 0], sums[..., 1])
-    after = gaps.decision_gaps(sums[..., 0], sums[..., 2])
+    before = decision_gaps(sums[..., 0], sums[..., 1])
+    after = decision_gaps(sums[..., 0], sums[..., 2])
     return {name: _Pair(before[name], after[name]) for name in before}
 
 
@@ -133,18 +55,18 @@ def mean_statistics(sums: Array) -> dict[str, _Pair]:
     """Means and their gaps from sums [..., 1 + G, 3] of units, original values, reconstructed
     values; entry 0 is everyone.
     """
-    before, after = (gaps.mean_gaps(sums[..., 1:, 0], sums[..., 1:, i]) for i in (1, 2))
-    everyone = [gaps.rates(sums[..., 0, 0], sums[..., 0, i]) for i in (1, 2)]
+    before, after = (mean_gaps(sums[..., 1:, 0], sums[..., 1:, i]) for i in (1, 2))
+    everyone = [divide(sums[..., 0, i], sums[..., 0, 0]) for i in (1, 2)]
     return {
         "overall": _Pair(*everyone),
         **{name: _Pair(before[name], after[name]) for name in before},
     }
 
 
-def _images_to_sums(cells: Array) -> Array:
+def _images_to_sums(table: Array) -> Array:
     """[..., 2, 2] counts -> [..., 3] sums (images, original positives, reconstructed positives)."""
     return jnp.stack(
-        [jnp.sum(cells, (-2, -1)), jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)], -1
+        [jnp.sum(table, (-2, -1)), jnp.sum(table[..., 1, :], -1), jnp.sum(table[..., 1], -1)], -1
     )
 
 
@@ -163,20 +85,22 @@ def _jackknife_units(table: Array, statistic: Statistic) -> dict[str, tuple[Arra
 
 
 @jax.jit
-def _jackknife_cells(cells: Array) -> dict[str, tuple[Array, Array, Array]]:
-    """Jackknife moments leaving out one image at a time: images of one cell are alike, so that each
-    cell is left out once.
+def _jackknife_images(tables: Array) -> dict[str, tuple[Array, Array, Array]]:
+    """Jackknife moments leaving out one image at a time; tables of counts [K, ...]. Images counted
+    in one slot are alike, so that one of each slot is left out, weighted by their number.
     """
 
     def problem(table: Array) -> dict[str, tuple[Array, Array, Array]]:
         size = table.size
         less = table.reshape(1, size) - jnp.eye(size, dtype=table.dtype)
-        found = decision_statistics(
-            _images_to_sums(jnp.maximum(less, 0).reshape(size, *table.shape))
-        )
-        return {name: jackknife_moments(pair, table.reshape(size)) for name, pair in found.items()}
+        # an empty slot would become -1; its weight is 0, so that any finite value serves
+        sums = _images_to_sums(jnp.maximum(less, 0).reshape(size, *table.shape))
+        statistics = decision_statistics(sums)
+        return {
+            name: jackknife_moments(pair, table.reshape(size)) for name, pair in statistics.items()
+        }
 
-    return jax.lax.map(problem, cells)
+    return jax.lax.map(problem, tables)
 
 
 @partial(jax.jit, static_argnames=("statistic",))
@@ -194,18 +118,18 @@ def _summaries(
     method: Method,
 ) -> dict[str, Bootstrap]:
     """Intervals of every statistic."""
-    found, drawn, accelerations = jax.tree.map(
+    observed, drawn, accelerations = jax.tree.map(
         np.asarray, (_evaluate(point, statistic), _evaluate(replicates, statistic), moments)
     )
     return {
         name: summarise(
-            found[name], drawn[name], accelerations and accelerations[name], alpha, method
+            observed[name], drawn[name], accelerations and accelerations[name], alpha, method
         )
-        for name in found
+        for name in observed
     }
 
 
-def check_options(replicates: int, alpha: float, resample: str, method: str) -> None:
+def _check_options(replicates: int, alpha: float, resample: str, method: str) -> None:
     """Refuses options that mean nothing."""
     if replicates < 2:
         raise ValueError(f"replicates = {replicates}; at least 2 are needed, 1000 are usual")
@@ -217,9 +141,16 @@ def check_options(replicates: int, alpha: float, resample: str, method: str) -> 
         raise ValueError(f"method must be 'bca' or 'percentile', got {method!r}")
 
 
-def _unpack(found: dict[str, Bootstrap], lead: tuple[int, ...]) -> dict[str, Bootstrap]:
-    """Numpy arrays with the input's leading axes."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), found)
+def _unflatten(flat: dict[str, Bootstrap], lead: tuple[int, ...]) -> dict[str, Bootstrap]:
+    """NumPy arrays with the input's leading axes."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(lead + leaf.shape[1:]), flat)
+
+
+def _numbered_units(who: counts.Patients, resample: Unit) -> tuple[np.ndarray, int]:
+    """Number of the resampled unit of each image [N], and how many units there are."""
+    if resample == "patient":
+        return who.codes, who.total
+    return np.arange(len(who.codes)), len(who.codes)
 
 
 def bootstrap_decisions(
@@ -266,15 +197,15 @@ def bootstrap_decisions(
     Reference:
       Efron and Tibshirani (1993), chapters 13-14.
     """
-    check_options(replicates, alpha, resample, method)
+    _check_options(replicates, alpha, resample, method)
     lead, (o, r, y, g) = counts.align(
         (decision_original, decision_reconstructed, label, group), len(np.asarray(patient))
     )
     if resample == "image":
-        cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
-        drawn = _images_to_sums(jnp.asarray(resample_images(cells, key, replicates=replicates)))
-        moments = _jackknife_cells(cells) if method == "bca" else None
-        point = _images_to_sums(cells)
+        table = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
+        drawn = _images_to_sums(jnp.asarray(resample_images(table, key, replicates=replicates)))
+        moments = _jackknife_images(table) if method == "bca" else None
+        point = _images_to_sums(table)
     else:
         who = counts.index_patients(patient)
         table = counts.patient_counts(
@@ -283,7 +214,7 @@ def bootstrap_decisions(
         drawn = resample_units(table, key, replicates=replicates)
         moments = _jackknife_units(table, decision_statistics) if method == "bca" else None
         point = jnp.sum(table, 0)
-    return _unpack(_summaries(point, drawn, moments, decision_statistics, alpha, method), lead)
+    return _unflatten(_summaries(point, drawn, moments, decision_statistics, alpha, method), lead)
 
 
 def bootstrap_means(
@@ -321,31 +252,126 @@ def bootstrap_means(
     Raises:
       ValueError: shapes disagree or an option is out of range.
     """
-    check_options(replicates, alpha, resample, method)
+    _check_options(replicates, alpha, resample, method)
     who = counts.index_patients(patient)
     lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
     known = np.isfinite(o) & np.isfinite(r)
-    units, count = (
-        (who.codes, who.total)
-        if resample == "patient"
-        else (np.arange(len(who.codes)), len(who.codes))
-    )
-    parts = []
+    units, total = _numbered_units(who, resample)
+    means = []
     for value in (o, r):
         masked = np.where(known, value, np.nan)
-        everyone, there = counts.patient_means(
-            masked, np.zeros_like(g), units, patients=count, groups=1
+        everyone, known_units = counts.patient_means(
+            masked, np.zeros_like(g), units, patients=total, groups=1
         )
-        mean, present = counts.patient_means(masked, g, units, patients=count, groups=groups)
-        parts.append(
-            (
-                jnp.concatenate([everyone, mean], -1)[:, :, 0],
-                jnp.concatenate([there, present], -1)[:, :, 0],
-            )
-        )
-    table = jnp.stack([parts[0][1], parts[0][0], parts[1][0]], -1)
+        mean, present = counts.patient_means(masked, g, units, patients=total, groups=groups)
+        means.append(jnp.concatenate([everyone, mean], -1)[:, :, 0])
+    # both versions are known for the same images, so that one column of presence serves both
+    presence = jnp.concatenate([known_units, present], -1)[:, :, 0]
+    table = jnp.stack([presence, *means], -1)
     drawn = resample_units(table, key, replicates=replicates)
     moments = _jackknife_units(table, mean_statistics) if method == "bca" else None
-    return _unpack(
+    return _unflatten(
         _summaries(jnp.sum(table, 0), drawn, moments, mean_statistics, alpha, method), lead
     )
+
+
+def _all_weights(key: Key, replicates: int, units: int) -> np.ndarray:
+    """[R, P] small integers: how often each unit is drawn in each replicate."""
+    blocks = [unit_weights(key, b, units).astype(np.uint8) for b in range(-(-replicates // BLOCK))]
+    return np.concatenate(blocks)[:replicates]
+
+
+def _accelerations(influence: Array, units: np.ndarray, total: int) -> np.ndarray:
+    """BCa acceleration [K] from influences [K, N] summed per unit, sum h^3 / (6 (sum h^2)^1.5)."""
+    h = np.asarray(counts.patient_totals(influence, units, patients=total), np.float64)
+    square = np.sum(h**2, 0)
+    return np.where(square > 0, np.sum(h**3, 0) / (6 * np.where(square > 0, square, 1) ** 1.5), 0)
+
+
+def bootstrap_auroc(
+    score_original: Array,
+    score_reconstructed: Array,
+    label: Array,
+    group: Array,
+    patient: Sequence[object] | np.ndarray,
+    key: Key,
+    *,
+    groups: int,
+    replicates: int = 1000,
+    resample: Unit = "patient",
+    alpha: float = 0.05,
+    method: Method = "bca",
+) -> dict[str, Bootstrap]:
+    """Paired bootstrap of AUROCs and of their largest difference between groups.
+
+    Args:
+      score_original: [..., N] scores on originals, NaN = unknown; leading axes broadcast.
+      score_reconstructed: [..., N] scores on reconstructions, NaN = unknown.
+      label: [..., N] truth in {0, 1}, NaN = unknown.
+      group: [..., N] int group index, -1 = unknown.
+      patient: [N] patient names.
+      key: scalar typed key.
+      groups: number of groups G.
+      replicates: number of bootstrap replicates.
+      resample: "patient" or "image".
+      alpha: 1 - coverage of the intervals.
+      method: "bca" (acceleration from DeLong influences; "percentile" for the gap) or "percentile".
+
+    Returns:
+      "overall" [...] (everyone, unknown groups included), "auroc" [..., G] and "gap" [...] (largest
+        minus smallest AUROC).
+
+    Raises:
+      ValueError: shapes disagree or an option is out of range.
+    """
+    _check_options(replicates, alpha, resample, method)
+    who = counts.index_patients(patient)
+    lead, (o, r, y, g) = counts.align(
+        (score_original, score_reconstructed, label, group), len(who.codes)
+    )
+    units, total = _numbered_units(who, resample)
+    weights = _all_weights(key, replicates, total)
+    known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
+    # column 0 is everyone, unknown groups included; then one column per group
+    members = [known, *(known & (g == i) for i in range(groups))]
+    columns = [_aurocs(o, r, y, member, units, total, weights) for member in members]
+    point, drawn, acceleration = (np.stack(part, -1) for part in zip(*columns))
+    overall, within = (
+        summarise(
+            tuple(point[..., part]),
+            tuple(drawn[..., part]),
+            tuple(acceleration[..., part]),
+            alpha,
+            method,
+        )
+        for part in (0, slice(1, None))
+    )
+    gap, gap_drawn = (tuple(np.asarray(spread(a[..., 1:]))) for a in (point, drawn))
+    # the influence function of a maximum minus a minimum is not smooth: no acceleration
+    gaps = summarise(gap, gap_drawn, None, alpha, "percentile")
+    return _unflatten({"overall": overall, "auroc": within, "gap": gaps}, lead)
+
+
+def _aurocs(
+    o: np.ndarray,
+    r: np.ndarray,
+    y: np.ndarray,
+    member: np.ndarray,
+    units: np.ndarray,
+    total: int,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AUROCs [2, K], replicates [2, R, K] and accelerations [3, K] within the images of one mask
+    [K, N].
+    """
+    before, after, change = paired_influences(o, r, y, member)
+    drawn = np.empty((2, weights.shape[0], len(o)))
+    for k, inside in enumerate(member):
+        rows = np.flatnonzero(inside)
+        image_weights = weights[:, units[rows]]
+        for version, score in enumerate((o, r)):
+            drawn[version, :, k] = weighted_auroc(score[k, rows], y[k, rows], image_weights)
+    # paired with a constant score, whose influence is 0, the change's influence is the score's own
+    single = [paired_influences(np.zeros_like(s), s, y, member)[2] for s in (o, r)]
+    accelerations = np.stack([_accelerations(h, units, total) for h in (*single, change)])
+    return np.stack([np.asarray(before), np.asarray(after)]), drawn, accelerations

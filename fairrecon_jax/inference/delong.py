@@ -1,5 +1,8 @@
-"""AUROC with DeLong's influences: variances, covariances and paired changes in O(n log n), masked
-and batched.
+"""AUROC with DeLong's influences: variances, covariances and paired changes in O(n log n).
+
+Two families: masked and batched functions that compile (`auroc`, `paired_influences`,
+`delong_change`), and functions of one vector on the host, whose length may vary from call to call
+without a compilation (`placements`, `clustered_error`, `weighted_auroc`).
 """
 
 from __future__ import annotations
@@ -8,8 +11,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fairrecon_jax.types import Array
+
+ROWS = 128
+"""Replicates that `weighted_auroc` sums at once: bounds memory to a few arrays [ROWS, n]."""
 
 
 class AurocChange(NamedTuple):
@@ -44,6 +51,7 @@ def _doubled(score: Array, label: Array, weight: Array) -> Array:
     Returns:
       [N] counts; 0 where masked.
     """
+    # masked scores sort behind all others and weigh nothing
     order = jnp.argsort(jnp.where(weight > 0, score, jnp.inf))
     ranked = jnp.where(weight > 0, score, jnp.inf)[order]
     zero, one = jnp.zeros(1, weight.dtype), jnp.ones(1, bool)
@@ -51,6 +59,7 @@ def _doubled(score: Array, label: Array, weight: Array) -> Array:
     pos_sum = jnp.concatenate([zero, jnp.cumsum(positive)])
     neg_sum = jnp.concatenate([zero, jnp.cumsum(negative)])
     size = score.shape[0]
+    # first and last: where the run of equal scores around each place begins and ends
     start = jnp.concatenate([one, ranked[1:] != ranked[:-1]])
     place = jnp.arange(size)
     first = jax.lax.cummax(jnp.where(start, place, 0))
@@ -84,7 +93,7 @@ def _classes(label: Array, mask: Array) -> _Classes:
     return _Classes(positive, negative, n_pos, n_neg, jnp.where(positive > 0, n_neg, n_pos))
 
 
-def _placements(score: Array, label: Array, mask: Array) -> Array:
+def _counted(score: Array, label: Array, mask: Array) -> Array:
     """Doubled counts [..., N] of scores [..., N]."""
     weight = jnp.asarray(mask, float)
     clean = [jnp.where(weight > 0, jnp.asarray(a, float), 0) for a in (score, label)]
@@ -120,7 +129,7 @@ def auroc(score: Array, label: Array, mask: Array | None = None) -> Array:
       [...] in [0, 1]; 0.5 = no better than chance; NaN where a class is absent.
     """
     inside = jnp.ones(jnp.shape(score), bool) if mask is None else jnp.asarray(mask)
-    return _area(_placements(score, label, inside), _classes(jnp.asarray(label), inside))[..., 0]
+    return _area(_counted(score, label, inside), _classes(jnp.asarray(label), inside))[..., 0]
 
 
 @jax.jit
@@ -142,7 +151,7 @@ def paired_influences(
       where a class is absent; exactly 0 throughout where no score changed its rank).
     """
     c = _classes(jnp.asarray(label), mask)
-    before, after = (_placements(s, label, mask) for s in (original, reconstructed))
+    before, after = (_counted(s, label, mask) for s in (original, reconstructed))
     return _area(before, c)[..., 0], _area(after, c)[..., 0], _influence(after - before, c)
 
 
@@ -166,9 +175,10 @@ def delong_change(original: Array, reconstructed: Array, label: Array, mask: Arr
         the O(n log n) form.
     """
     c = _classes(jnp.asarray(label), mask)
-    doubled = [_placements(s, label, mask) for s in (original, reconstructed)]
+    doubled = [_counted(s, label, mask) for s in (original, reconstructed)]
     both = jnp.stack([_influence(d, c) for d in doubled], -2)
 
+    # influences carry a factor 1 / n, so that the sum of their squares is S / n (n - 1) / n
     def part(chosen: Array, count: Array) -> Array:
         moment = jnp.einsum("...in,...jn,...n->...ij", both, both, chosen, precision="highest")
         return moment * jnp.where(count > 1, count / jnp.maximum(count - 1, 1), jnp.nan)[..., None]
@@ -179,3 +189,90 @@ def delong_change(original: Array, reconstructed: Array, label: Array, mask: Arr
     return AurocChange(
         before, after, after - before, covariance, jnp.sqrt(jnp.maximum(variance, 0))
     )
+
+
+def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUROC and DeLong influences: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives; they
+    sum to 0.
+
+    Args:
+      score: [n] scores.
+      label: [n] truth in {0, 1}.
+
+    Returns:
+      (A, influences [n]); NaN and zeros where a class is absent.
+
+    Reference:
+      DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44.
+    """
+    positive = label == 1
+    up, down = np.sort(score[positive]), np.sort(score[~positive])
+    influence = np.zeros(len(score))
+    if not len(up) or not len(down):
+        return float("nan"), influence
+    # left and right insertion points average to "ties count half"
+    below = (
+        np.searchsorted(down, score[positive])
+        + np.searchsorted(down, score[positive], side="right")
+    ) / (2 * len(down))
+    above = 1 - (
+        np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")
+    ) / (2 * len(up))
+    area = float(below.mean())
+    influence[positive], influence[~positive] = (below - area) / len(up), (above - area) / len(down)
+    return area, influence
+
+
+def clustered_error(influence: np.ndarray, patient: np.ndarray, area: float) -> float:
+    """Standard error from influences summed per patient, sqrt(P / (P - 1) sum_p h_p^2).
+
+    Args:
+      influence: [n] from `placements`, or the difference of two.
+      patient: [n] patient of each image.
+      area: the AUROC, NaN where a class is absent.
+
+    Returns:
+      Scalar; NaN for an absent class or a single patient.
+
+    Reference:
+      Obuchowski 1997, Biometrics 53 (clustered data).
+    """
+    if not np.isfinite(area):
+        return float("nan")
+    summed = np.bincount(np.unique(patient, return_inverse=True)[1], weights=influence)
+    return (
+        float(np.sqrt(len(summed) / (len(summed) - 1) * np.sum(summed**2)))
+        if len(summed) > 1
+        else float("nan")
+    )
+
+
+def weighted_auroc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """AUROC under integer weights, sum over ties t of w+_t (W-_below t + w-_t / 2) / (W+ W-).
+
+    Args:
+      score: [n] scores.
+      label: [n] truth in {0, 1}.
+      weight: [R, n] non-negative weights of each replicate.
+
+    Returns:
+      [R] in [0, 1]; NaN where a class has no weight.
+    """
+    if score.size == 0:
+        return np.full(weight.shape[0], np.nan)
+    order = np.argsort(score, kind="stable")
+    ranked, positive = score[order], label[order] == 1
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    area = np.empty(weight.shape[0])
+    for first in range(0, weight.shape[0], ROWS):
+        block = weight[first : first + ROWS, order].astype(np.float64)
+        up, down = np.where(positive, block, 0), np.where(positive, 0, block)
+        if len(starts) < len(ranked):
+            up, down = np.add.reduceat(up, starts, 1), np.add.reduceat(down, starts, 1)
+        below = np.cumsum(down, 1)
+        pairs = below[:, -1] * up.sum(1)
+        favourable = np.einsum("rn,rn->r", up, below - down / 2)
+        area[first : first + ROWS] = np.where(
+            pairs > 0, favourable / np.where(pairs > 0, pairs, 1), np.nan
+        )
+    return area

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.inference import counts, gaps
-from fairrecon_jax.inference.bootstrap import host_generator
+from fairrecon_jax.inference import counts
+from fairrecon_jax.inference.resampling import host_generator
+from fairrecon_jax.metrics.fairness import decision_gaps, mean_gaps
 from fairrecon_jax.types import Array, Key
 
 
@@ -154,10 +155,10 @@ def permutation_null(
     ]
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
-    found = gaps.decision_gaps(cells[..., 0], cells[..., 1])
+    found = decision_gaps(cells[..., 0], cells[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (len(labels), groups))
-        some = gaps.decision_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
+        some = decision_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
         found |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
     del found["rates"]
     return _floors({n: v[0] for n, v in found.items()}, {n: v[1:] for n, v in found.items()}, lead)
@@ -200,10 +201,10 @@ def permutation_null_means(
     table = jnp.stack([present[:, :, 0, 0], mean[:, :, 0, 0]], -1)
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     cells = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)
-    found = gaps.mean_gaps(cells[..., 0], cells[..., 1])
+    found = mean_gaps(cells[..., 0], cells[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (groups,))
-        some = gaps.mean_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
+        some = mean_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
         found |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
     del found["mean"]
     return _floors({n: x[0] for n, x in found.items()}, {n: x[1:] for n, x in found.items()}, lead)

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.inference import counts, gaps
-from fairrecon_jax.inference.bootstrap import resample_images
+from fairrecon_jax.inference import counts
+from fairrecon_jax.inference.resampling import resample_images
+from fairrecon_jax.metrics.classification import divide
+from fairrecon_jax.metrics.fairness import eodd_of_rates
 from fairrecon_jax.types import Array, Key
 
 CAUTION = (
@@ -70,9 +72,9 @@ def published_gap(cells: Array, present: Array, form: Form, empty: float) -> tup
     images = jnp.sum(cells, (-2, -1))
     both = []
     for positives in (jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)):
-        rate = gaps.rates(images, positives)
+        rate = divide(positives, images)
         both.append(
-            gaps.eodd(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form)
+            eodd_of_rates(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form)
         )
     return both[0], both[1]
 

@@ -16,18 +16,20 @@ from fairrecon_jax.metrics.fairness import (
     CONVENTIONS,
     Convention,
     Gap,
-    Intersection,
     delta_dice,
     eodd,
     eop,
-    estimable,
     gap,
-    group_counts,
-    intersect,
     rates,
     ser,
-    signed_difference,
     worst_group,
+)
+from fairrecon_jax.metrics.groups import (
+    Intersection,
+    estimable,
+    group_counts,
+    intersect,
+    signed_difference,
 )
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric

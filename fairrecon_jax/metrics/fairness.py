@@ -5,24 +5,29 @@ Everything about decisions starts from one array of counts [..., G, 2, 2] = grou
 (`group_counts`), so that leading axes can be resampling replicates, tasks or reconstructors. Groups
 of index -1 (unknown) and NaN labels are masked. Every result is a `Gap` that carries its
 convention, its direction and the counts behind it.
+
+`decision_gaps` and `mean_gaps` are the same gaps as bare arrays, from sums over label x group: what
+thousands of bootstrap replicates and permutations are turned into.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.metrics.classification import divide
 from fairrecon_jax.types import Array
 
 Convention = Literal["worst_case", "mean", "worst_case_estimable"]
 """How rate gaps become one number and which groups take part.
 
-worst_case            worst case over labels, all groups with an example (the paper's formula; fairlearn agg="worst_case")
-mean                  mean over labels, all groups with an example (the published code; fairlearn agg="mean")
+worst_case            worst case over labels, all groups with an example (the paper's formula;
+                      fairlearn agg="worst_case")
+mean                  mean over labels, all groups with an example (the published code; fairlearn
+                      agg="mean")
 worst_case_estimable  worst case over labels, only strata with enough patients (see `estimable`)
 """
 
@@ -81,49 +86,11 @@ class Gap:
     )
 
 
-class Intersection(NamedTuple):
-    """Groups of several attributes at once.
-
-    Attributes:
-      group: [N] int32 index into `names`, -1 where any attribute is unknown.
-      names: "Female x White"-like names, the last attribute varying fastest.
-    """
-
-    group: jnp.ndarray
-    names: tuple[str, ...]
-
-
-def group_counts(
-    label: Array, decision: Array, group: Array, groups: int, weight: Array | None = None
-) -> jnp.ndarray:
-    """Counts of examples per group, label and decision.
-
-    Args:
-      label: [N] float in {0, 1, NaN}; NaN is masked.
-      decision: [N] bool or {0, 1}.
-      group: [N] int group index, -1 (unknown) is masked.
-      groups: number of groups G.
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      [G, 2, 2] float counts: group x label (0, 1) x decision (no, yes).
-    """
-    label, group = jnp.asarray(label), jnp.asarray(group)
-    kind = jnp.promote_types(label.dtype, jnp.float32)
-    weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
-    known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
-    cell = (group.astype(jnp.int32) * 2 + (label == 1)) * 2 + jnp.asarray(decision).astype(bool)
-    flat = (
-        jnp.zeros(groups * 4, kind).at[jnp.where(known, cell, 0)].add(jnp.where(known, weight, 0))
-    )
-    return flat.reshape(groups, 2, 2)
-
-
 def rates(counts: Array) -> jnp.ndarray:
     """Share of positive decisions per group and label: rate[g, y] = P(decision = 1 | group g, label
     y).
 
-    [..., 0] is the false-positive rate, [..., 1] the true-positive rate; an empty cell is NaN.
+    [..., 0] is the false-positive rate, [..., 1] the true-positive rate; an empty stratum is NaN.
 
     Args:
       counts: [..., G, 2, 2] from `group_counts`.
@@ -132,36 +99,22 @@ def rates(counts: Array) -> jnp.ndarray:
       [..., G, 2] in [0, 1].
     """
     counts = jnp.asarray(counts)
-    total = counts.sum(-1)
-    return jnp.where(total > 0, counts[..., 1] / jnp.where(total > 0, total, 1), jnp.nan)
-
-
-def estimable(patients: Array, min_patients: int) -> jnp.ndarray:
-    """Which group x label cells hold enough patients: patients >= min_patients.
-
-    Args:
-      patients: [..., G, 2] (or [..., G]) number of patients.
-      min_patients: smallest number that is judged.
-
-    Returns:
-      Bool of the same shape.
-    """
-    return jnp.asarray(patients) >= min_patients
+    return divide(counts[..., 1], counts.sum(-1))
 
 
 def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
     """Equalised-odds difference from counts.
 
-    With d_y = max_g rate[g, y] - min_g rate[g, y]: paper and estimable max(d_0, d_1); published
-    (d_0 + d_1) / 2. 0 means every group has the same true- and false-positive rate. A label with
-    fewer than two included groups leaves the maximum; the mean needs both labels. Without any label
-    left the gap is NaN.
+    With d_y = max_g rate[g, y] - min_g rate[g, y]: worst case max(d_0, d_1), mean (d_0 + d_1) / 2.
+    0 means every group has the same true- and false-positive rate. A label with fewer than two
+    included groups leaves the maximum; the mean needs both labels. Without any label left the gap
+    is NaN.
 
     Args:
       counts: [..., G, 2, 2] from `group_counts`.
       convention: see `Convention`.
-      mask: [..., G, 2] bool cells that take part (needed for "worst_case_estimable"); empty cells
-        never do.
+      mask: [..., G, 2] bool strata that take part (needed for "worst_case_estimable"); empty
+        strata never do.
 
     Returns:
       `Gap` with leading shape [...].
@@ -179,7 +132,8 @@ def eop(counts: Array, convention: Convention = "worst_case", mask: Array | None
     """Equal-opportunity difference: max_g TPR_g - min_g TPR_g. 0 means every group's positives are
     found equally often.
 
-    Arguments, empty-cell rule, errors and reference as in `eodd`; paper and published agree here.
+    Arguments, empty-stratum rule, errors and reference as in `eodd`; of a single label, the worst
+    case and the mean agree.
     """
     return _rate_gap(counts, convention, mask, (1,))
 
@@ -231,8 +185,9 @@ def ser(
 ) -> Gap:
     """Skewed error ratio: max_g (1 - Dice_g) / min_g (1 - Dice_g). 1 means equal groups.
 
-    NaN where fewer than two groups are left or the best group is perfect (division by 0). `high`
-    and `low` name the groups with the highest and lowest Dice.
+    NaN where fewer than two groups are left or the best group is perfect (division by 0; there
+    `skewed_error_ratio` is infinite). `high` and `low` name the groups with the highest and lowest
+    Dice.
 
     Args:
       dice: [..., G] mean Dice per group, NaN where the group has none.
@@ -250,21 +205,17 @@ def ser(
     """
     convention = canonical(convention)
     values, included, counts = _included(dice, counts, mask, convention)
-    high, low, spread = _extremes(values, included)
-    best = 1 - jnp.max(jnp.where(included, values, -jnp.inf), -1)
-    worst = 1 - jnp.min(jnp.where(included, values, jnp.inf), -1)
-    fine = ~jnp.isnan(spread) & (best > 0)
-    ratio = jnp.where(fine, jnp.where(fine, worst, 1) / jnp.where(fine, best, 1), jnp.nan)
-    direction = "lower is fairer, 1 is no gap"
+    high, low, _ = _extremes(values, included)
+    ratio = skewed_error_ratio(jnp.where(included, values, jnp.nan))
     return Gap(
-        ratio,
+        jnp.where(jnp.isfinite(ratio), ratio, jnp.nan),
         high,
         low,
         jnp.full(ratio.shape, -1, jnp.int32),
         included,
         counts,
         convention,
-        direction,
+        "lower is fairer, 1 is no gap",
     )
 
 
@@ -285,43 +236,6 @@ def worst_group(
     values, included, _ = _included(values, None, mask, "worst_case")
     cost = jnp.where(included, values if higher_is_better else -values, jnp.inf)
     return jnp.where(included.any(-1), jnp.argmin(cost, -1), -1).astype(jnp.int32)
-
-
-def signed_difference(values: Array, reference: int) -> jnp.ndarray:
-    """Difference of each group to the reference group: v_g - v_reference. 0 means as the reference;
-    NaN where either is NaN.
-
-    Args:
-      values: [..., G].
-      reference: index of the reference group.
-
-    Returns:
-      [..., G].
-    """
-    values = jnp.asarray(values)
-    return values - values[..., reference : reference + 1]
-
-
-def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Intersection:
-    """Crosses attributes into one: every combination of groups is a group; unknown in any attribute
-    is unknown.
-
-    Args:
-      groups: per attribute [N] int32 group index, -1 unknown.
-      names: per attribute the names of its groups.
-
-    Returns:
-      `Intersection`.
-    """
-    index = jnp.zeros_like(jnp.asarray(groups[0], jnp.int32))
-    known = jnp.ones(index.shape, bool)
-    titles: tuple[str, ...] = ("",)
-    for group, titles_of in zip(groups, names, strict=True):
-        group = jnp.asarray(group, jnp.int32)
-        index = index * len(titles_of) + group
-        known = known & (group >= 0)
-        titles = tuple(f"{a} x {b}" if a else b for a in titles for b in titles_of)
-    return Intersection(jnp.where(known, index, -1), titles)
 
 
 def _rate_gap(
@@ -374,11 +288,111 @@ def _extremes(
     """
     enough = included.sum(-1) >= 2
     upper, lower = jnp.where(included, values, -jnp.inf), jnp.where(included, values, jnp.inf)
-    spread = jnp.where(
-        enough, jnp.where(enough, upper.max(-1), 0) - jnp.where(enough, lower.min(-1), 0), jnp.nan
-    )
     high, low = (
         jnp.where(enough, index, -1).astype(jnp.int32)
         for index in (upper.argmax(-1), lower.argmin(-1))
     )
-    return high, low, spread
+    return high, low, spread(values, included)
+
+
+def spread(values: Array, included: Array | None = None) -> jnp.ndarray:
+    """Largest minus smallest value over groups, max_g x_g - min_g x_g.
+
+    Args:
+      values: [..., G].
+      included: [..., G] bool, groups that take part; the finite values if None.
+
+    Returns:
+      [...] >= 0; 0 = no gap; NaN with fewer than two groups.
+    """
+    values = jnp.asarray(values)
+    included = jnp.isfinite(values) if included is None else included
+    enough = included.sum(-1) >= 2
+    high = jnp.where(included, values, -jnp.inf).max(-1)
+    low = jnp.where(included, values, jnp.inf).min(-1)
+    # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
+    return jnp.where(enough, jnp.where(enough, high, 0) - jnp.where(enough, low, 0), jnp.nan)
+
+
+def eodd_of_rates(rate: Array, form: str = "max") -> jnp.ndarray:
+    """Equalised-odds difference from rates: the rate gaps of each true label, combined.
+
+    max: max_y (max_g P(d=1 | y, g) - min_g ...) (the paper; fairlearn agg="worst_case"); mean:
+    their mean over the labels that have a gap (the published code; fairlearn agg="mean").
+
+    Args:
+      rate: [..., L, G] rates of positive decisions, NaN = empty stratum.
+      form: "max" or "mean".
+
+    Returns:
+      [...] in [0, 1]; 0 = equal rates in all groups; a label with fewer than two groups is left
+        out; NaN if none is left.
+
+    Raises:
+      ValueError: unknown form.
+
+    Reference:
+      Hardt, Price and Srebro (2016); fairlearn `equalized_odds_difference`.
+    """
+    gaps = spread(rate)
+    known = jnp.isfinite(gaps)
+    if form == "max":
+        value = jnp.max(jnp.where(known, gaps, -jnp.inf), -1)
+    elif form == "mean":
+        value = jnp.sum(jnp.where(known, gaps, 0), -1) / jnp.maximum(jnp.sum(known, -1), 1)
+    else:
+        raise ValueError(f"form must be 'max' or 'mean', got {form!r}")
+    return jnp.where(jnp.any(known, -1), value, jnp.nan)
+
+
+def skewed_error_ratio(score: Array) -> jnp.ndarray:
+    """Skewed error ratio max_g (1 - s_g) / min_g (1 - s_g) of a score such as Dice.
+
+    Args:
+      score: [..., G] mean scores in [0, 1], NaN = empty group.
+
+    Returns:
+      [...] >= 1; 1 = equal errors; inf if only the best group is perfect; NaN with fewer than two
+        groups or no error at all.
+    """
+    error = 1 - jnp.asarray(score)
+    known = jnp.isfinite(error)
+    high = jnp.max(jnp.where(known, error, -jnp.inf), -1)
+    low = jnp.min(jnp.where(known, error, jnp.inf), -1)
+    return jnp.where(jnp.sum(known, -1) >= 2, high / low, jnp.nan)
+
+
+@jax.jit
+def decision_gaps(images: Array, positives: Array) -> dict[str, Array]:
+    """All gaps of one version of the decisions.
+
+    Args:
+      images: [..., L, G] number of images.
+      positives: [..., L, G] number of positive decisions.
+
+    Returns:
+      "eodd" [...], "eodd_mean" [...], "eop" [...] (of the last label) and "rates" [..., L, G].
+    """
+    rate = divide(positives, images)
+    return {
+        "eodd": eodd_of_rates(rate),
+        "eodd_mean": eodd_of_rates(rate, "mean"),
+        "eop": spread(rate[..., -1, :]),
+        "rates": rate,
+    }
+
+
+@jax.jit
+def mean_gaps(weight: Array, total: Array) -> dict[str, Array]:
+    """Group means and their gaps.
+
+    Args:
+      weight: [..., G] number of units (patients or images).
+      total: [..., G] sums of the value.
+
+    Returns:
+      "mean" [..., G], "delta" [...] (largest minus smallest mean) and "ser" [...] (skewed error
+        ratio).
+    """
+    mean = divide(total, weight)
+    return {"mean": mean, "delta": spread(mean), "ser": skewed_error_ratio(mean)}

@@ -161,8 +161,8 @@ class IrsdeReconstructor:
 
     @property
     def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
-        """Higher "psnr" and lower "mse" of a sample, lower matching "loss"."""
-        return {"psnr": "max", "mse": "min", "loss": "min"}
+        """Lower matching "loss", higher "psnr" and lower "mse" of a sample."""
+        return {"loss": "min", "psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a

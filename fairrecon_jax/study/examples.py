@@ -17,7 +17,7 @@ from fairrecon_jax.report import ExamplePanel
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.predict import tandem_inputs
 from fairrecon_jax.tandem import DEGRADE, MASK_THRESHOLD, Tandem
-from fairrecon_jax.types import Array, Batch, Cell, Variables
+from fairrecon_jax.types import Array, Batch, Cell, CohortSpec, Variables
 
 
 def example_rows(context: Context, count: int) -> np.ndarray:
@@ -155,10 +155,6 @@ def _panel(
         name: scores(pictures["reconstructed"]["diagnosis"]) for name, pictures in shown.items()
     }
     looked = most_moved(before, after, first["original"]["attention"], thresholds)
-    groups = [
-        f"{a.name} {record[a.name] if isinstance(record[a.name], str) else 'unknown'}"
-        for a in spec.attributes
-    ]
     return ExamplePanel(
         level=level,
         original=batch["image"][number, ..., 0],
@@ -166,9 +162,7 @@ def _panel(
         reconstructions={
             name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()
         },
-        truth=None
-        if region is None
-        else batch["mask"][number, ..., [t.name for t in spec.segmentation_tasks].index(region)],
+        truth=_truth(spec, batch["mask"][number], region),
         mask_original=mask(first["original"]["diagnosis"]),
         masks_reconstructed={name: found for name, found in masks.items() if found is not None},
         scores_original=before,
@@ -183,9 +177,21 @@ def _panel(
             if looked
         },
         degraded_levels={level: images[number] for level, images in ladder.items()},
-        caption=", ".join(groups),
+        caption=_groups(spec, record),
         identifier=str(record["example_id"]),
     )
+
+
+def _truth(spec: CohortSpec, mask: np.ndarray, region: str | None) -> np.ndarray | None:
+    """The channel of one region [H, W] of an example's mask [H, W, S]."""
+    names = [task.name for task in spec.segmentation_tasks]
+    return None if region is None else mask[..., names.index(region)]
+
+
+def _groups(spec: CohortSpec, record: pd.Series) -> str:
+    """The groups of an example's patient, for its caption."""
+    values = {a.name: record[a.name] for a in spec.attributes}
+    return ", ".join(f"{k} {v if isinstance(v, str) else 'unknown'}" for k, v in values.items())
 
 
 def most_moved(

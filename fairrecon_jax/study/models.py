@@ -49,8 +49,6 @@ def reconstructors(
     Raises:
       ConfigError: a field is refused; the message names it.
     """
-    if not blocks:
-        raise ConfigError("config.reconstructors is empty: give at least one, e.g. the identity")
     for name, block in blocks.items():
         check_word(name, "reconstructors", ".")
         check_block(block, f"reconstructors.{name}")

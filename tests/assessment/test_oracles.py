@@ -11,13 +11,14 @@ from fairlearn.metrics import (
     false_positive_rate,
     true_positive_rate,
 )
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions, points
 from fairrecon_jax.assessment.arrays import studies
 from fairrecon_jax.assessment.thresholds import fit
 from fairrecon_jax.physics import describe
 from fairrecon_jax.types import Attribute, CohortSpec, Task
+from tests.support.roc_oracle import balanced, curve
 
 SPEC = CohortSpec(
     "random",
@@ -62,7 +63,7 @@ TABLES = {seed: random_table(seed) for seed in SEEDS}
 
 
 def whole_pairs(table, split, level):
-    """Complete labelled rows of one cell."""
+    """Complete labelled rows of one level."""
     part = table[(table["split"] == split) & (table["level"] == level)]
     return part.dropna(subset=["finding__label", "finding__original", "finding__reconstructed"])
 
@@ -75,15 +76,9 @@ def fitted(table, rule, value=None):
     )
 
 
-def curve(label, score):
-    """Thresholds and rates of every observed score, from scikit-learn."""
-    fpr, tpr, tau = roc_curve(label, score, drop_intermediate=False)
-    return tau[1:], tpr[1:], 1 - fpr[1:]
-
-
 def originals(table):
-    """Validation originals that have a reconstruction in some cell, as the shared threshold uses
-    them.
+    """Validation originals that have a reconstruction in some study cell: what the shared threshold
+    is fitted on.
     """
     parts = pd.concat([whole_pairs(table, "val", level) for level in LEVELS]).drop_duplicates(
         "example_id"
@@ -91,17 +86,11 @@ def originals(table):
     return parts["finding__label"], parts["finding__original"]
 
 
-def balanced(label, score):
-    tau, sensitivity, specificity = curve(label, score)
-    off = np.abs(sensitivity - specificity)
-    return tau[np.isclose(off, off.min(), atol=1e-12)].min()
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_balanced_threshold_is_that_of_scikit_learns_curve(seed):
-    found = fitted(TABLES[seed], "balanced")
-    np.testing.assert_allclose(found.original, balanced(*originals(TABLES[seed])), atol=1e-12)
-    np.testing.assert_array_equal(found.reconstructed, found.original)
+    thresholds = fitted(TABLES[seed], "balanced")
+    np.testing.assert_allclose(thresholds.original, balanced(*originals(TABLES[seed])), atol=1e-12)
+    np.testing.assert_array_equal(thresholds.reconstructed, thresholds.original)
 
 
 @pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95])
@@ -120,12 +109,12 @@ def test_thresholds_at_a_rate_are_those_of_scikit_learns_curve(seed, wanted):
 
 @pytest.mark.parametrize(("rule", "split"), [("per_version", "val"), ("published", "test")])
 def test_thresholds_per_version_are_fitted_on_their_own_rows(rule, split):
-    found = fitted(TABLES[0], rule)
+    thresholds = fitted(TABLES[0], rule)
     for k, level in enumerate(LEVELS):
         part = whole_pairs(TABLES[0], split, level)
         for version in ("original", "reconstructed"):
             wanted = balanced(part["finding__label"], part[f"finding__{version}"])
-            np.testing.assert_allclose(getattr(found, version)[k], wanted, atol=1e-12)
+            np.testing.assert_allclose(getattr(thresholds, version)[k], wanted, atol=1e-12)
 
 
 @pytest.fixture(scope="module", params=["val", "test"])
@@ -137,9 +126,11 @@ def pointed(request):
     }
 
 
-def value_of(found, metric, attribute, level):
-    rows = found[
-        (found["metric"] == metric) & (found["attribute"] == attribute) & (found["level"] == level)
+def value_of(estimates, metric, attribute, level):
+    rows = estimates[
+        (estimates["metric"] == metric)
+        & (estimates["attribute"] == attribute)
+        & (estimates["level"] == level)
     ]
     assert len(rows) == 1
     return rows["value"].iloc[0]
@@ -147,13 +138,13 @@ def value_of(found, metric, attribute, level):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_points_are_those_of_scikit_learn_and_fairlearn(pointed, seed):
-    split, found = pointed[0], pointed[1][seed]
+    split, estimates = pointed[0], pointed[1][seed]
     table, tau = TABLES[seed], balanced(*originals(TABLES[seed]))
-    assert set(found["part"]) == {split}
+    assert set(estimates["part"]) == {split}
     for level in LEVELS:
         part = whole_pairs(table, split, level)
         area = roc_auc_score(part["finding__label"], part["finding__reconstructed"])
-        np.testing.assert_allclose(value_of(found, "auroc", "", level), area, atol=1e-12)
+        np.testing.assert_allclose(value_of(estimates, "auroc", "", level), area, atol=1e-12)
         for attribute in ("sex", "race"):
             known = part.dropna(subset=[attribute])
             truth, decision = (
@@ -162,30 +153,30 @@ def test_points_are_those_of_scikit_learn_and_fairlearn(pointed, seed):
             )
             wanted = equalized_odds_difference(truth, decision, sensitive_features=known[attribute])
             np.testing.assert_allclose(
-                value_of(found, "eodd", attribute, level), wanted, atol=1e-12
+                value_of(estimates, "eodd", attribute, level), wanted, atol=1e-12
             )
             rates = {"fpr": false_positive_rate, "tpr": true_positive_rate}
             gaps = MetricFrame(
                 metrics=rates, y_true=truth, y_pred=decision, sensitive_features=known[attribute]
             ).difference()
             np.testing.assert_allclose(
-                value_of(found, "eodd", attribute, level), gaps.max(), atol=1e-12
+                value_of(estimates, "eodd", attribute, level), gaps.max(), atol=1e-12
             )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_points_of_images_and_regions_are_means(pointed, seed):
-    split, found = pointed[0], pointed[1][seed]
+    split, estimates = pointed[0], pointed[1][seed]
     for level in LEVELS:
         part = TABLES[seed][(TABLES[seed]["split"] == split) & (TABLES[seed]["level"] == level)]
-        np.testing.assert_allclose(value_of(found, "psnr", "", level), part["psnr"].mean())
+        np.testing.assert_allclose(value_of(estimates, "psnr", "", level), part["psnr"].mean())
         np.testing.assert_allclose(
-            value_of(found, "dice", "", level), part["region__reconstructed"].mean()
+            value_of(estimates, "dice", "", level), part["region__reconstructed"].mean()
         )
         for attribute in ("sex", "race"):
             errors = 1 - part.groupby(attribute)["region__reconstructed"].mean()
             np.testing.assert_allclose(
-                value_of(found, "ser", attribute, level), errors.max() / errors.min()
+                value_of(estimates, "ser", attribute, level), errors.max() / errors.min()
             )
 
 
@@ -204,13 +195,13 @@ def test_points_do_not_depend_on_the_order_of_rows_or_on_thresholds_per_version(
 def test_points_leave_out_infinite_psnr_and_tasks_that_are_not_there():
     table = TABLES[0].drop(columns=[c for c in TABLES[0] if c.startswith("finding")])
     table = table.assign(psnr=np.where(np.arange(len(table)) % 2, np.inf, 20.0))
-    found = points(table, SPEC, AssessOptions(), "test")
-    assert set(found["metric"]) == {"psnr", "dice", "ser"}
-    np.testing.assert_allclose(found.loc[found["metric"] == "psnr", "value"], 20)
+    estimates = points(table, SPEC, AssessOptions(), "test")
+    assert set(estimates["metric"]) == {"psnr", "dice", "ser"}
+    np.testing.assert_allclose(estimates.loc[estimates["metric"] == "psnr", "value"], 20)
 
 
 def test_the_gap_of_a_part_without_a_class_is_undefined():
     table = TABLES[0].copy()
     table.loc[table["split"] == "test", "finding__label"] = np.nan
-    found = points(table, SPEC, AssessOptions(), "test")
-    assert found.loc[found["metric"].isin(["auroc", "eodd"]), "value"].isna().all()
+    estimates = points(table, SPEC, AssessOptions(), "test")
+    assert estimates.loc[estimates["metric"].isin(["auroc", "eodd"]), "value"].isna().all()

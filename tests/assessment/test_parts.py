@@ -1,18 +1,15 @@
-"""Options, arrangement of tables, resampling, AUROC errors and the families of tests, one by one."""
+"""Options, arrangement of tables, AUROC errors and the families of tests, one by one."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fairrecon_jax.assessment import AssessOptions, resample
+from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, studies, units
 from fairrecon_jax.assessment.deferred import Deferred, adjust, family_name
-from fairrecon_jax.assessment.resample import bootstrap, draws, paired, weighted_sums
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
-from fairrecon_jax.assessment.separation import placements, separation
-from fairrecon_jax.inference.intervals import summarise
+from fairrecon_jax.assessment.separation import separation
 from tests.support import predictions_fake as fake
 
 
@@ -39,6 +36,28 @@ def test_options_refuse_nonsense(given, message):
         AssessOptions(**given)
 
 
+def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
+    assert AssessOptions(threshold_rule="fixed", threshold_value=0.3).value_for("any") == 0.3
+    assert (
+        AssessOptions(threshold_rule="fixed", threshold_value={"a": 0.2, "b": 0.7}).value_for("b")
+        == 0.7
+    )
+    with pytest.raises(ValueError, match=r"threshold_value is not set, but task 'edema' needs it"):
+        AssessOptions().value_for("edema")
+    with pytest.raises(ValueError, match=r"threshold_value must lie in \[0, 1\], got {'a': -0.1}"):
+        AssessOptions(threshold_rule="sensitivity", threshold_value={"a": -0.1})
+    with pytest.raises(ValueError, match="label_weights must be two numbers"):
+        AssessOptions(label_weights=(1.0,))
+    for name in ("flips", "min_patients", "bins", "null_draws"):
+        with pytest.raises(ValueError, match=f"AssessOptions.{name} must be at least 1, got 0"):
+            AssessOptions(**{name: 0})
+    for alpha in (0.0, -1.0):
+        with pytest.raises(ValueError, match="alpha must lie between 0 and 1"):
+            AssessOptions(alpha=alpha)
+    with pytest.raises(ValueError, match=r"conventions must be among .* got \(\)"):
+        AssessOptions(conventions=())
+
+
 def test_a_study_is_arranged_by_cell_and_example():
     table = fake.xray()
     study = studies(table.sample(frac=1, random_state=0), fake.XRAY)[0]
@@ -61,9 +80,9 @@ def test_missing_mitigation_and_seed_have_defaults():
 
 DEFECTS = {
     "lacks": (lambda t: t.drop(columns="sex"), r"lacks the columns \['sex'\]"),
-    "doubled": (
+    "duplicate": (
         lambda t: pd.concat([t, t.iloc[[400]]]),
-        r"example 'p00400/400' occurs twice at level 100000.0, unet, none, seed 0 \(1 doubled",
+        r"example 'p00400/400' occurs twice at level 100000.0, unet, none, seed 0 \(1 duplicate",
     ),
     "no test": (lambda t: t[t["split"] == "val"], "no row of split 'test'"),
     "two cohorts": (
@@ -116,108 +135,6 @@ def test_originals_must_be_the_same_in_all_cells():
             fake.XRAY.tasks[1],
             study.test,
         )
-
-
-def test_draws_are_seeded_and_fair():
-    weights = draws(50, 200, 0)
-    assert weights.shape == (200, 50)
-    assert np.all(weights.sum(1) == 50)
-    np.testing.assert_array_equal(weights[:10], draws(50, 10, 0))
-    assert not np.array_equal(weights, draws(50, 200, 1))
-    np.testing.assert_allclose(weights.var(), 1, rtol=0.1)  # Poisson-like
-
-
-def test_resum_is_a_weighted_sum_per_table():
-    r = np.random.default_rng(0)
-    parts = [r.integers(0, 3, (20, 2, 3)).astype(np.float32), r.random((20, 4)).astype(np.float32)]
-    weights = draws(20, 5, 0)
-    for got, part in zip(weighted_sums(weights, parts), parts):
-        np.testing.assert_allclose(
-            got, np.tensordot(weights.astype(float), part.astype(float), 1), rtol=1e-6
-        )
-    np.testing.assert_allclose(weighted_sums(None, parts)[0], parts[0].sum(0)[None])
-
-
-def ratios(sums):
-    """Means of two columns from (count, first total, second total), as an assessment's statistics."""
-    return {"mean": (sums[1] / sums[0], sums[2] / sums[0])}
-
-
-def test_intervals_of_a_mean_are_those_of_theory():
-    r = np.random.default_rng(0)
-    values = r.normal(1, 2, (400, 2))
-    found = bootstrap([np.ones(400), *values.T], draws(400, 2000, 0), ratios, 0.05)["mean"]
-    error = values.std(0) / 20
-    np.testing.assert_allclose(
-        [found.original.std_error, found.reconstructed.std_error], error, rtol=0.06
-    )
-    np.testing.assert_allclose(
-        found.change.value, values[:, 1].mean() - values[:, 0].mean(), atol=1e-12
-    )
-    np.testing.assert_allclose(
-        [found.original.ci_low, found.original.ci_high],
-        values[:, 0].mean() + np.array([-1.96, 1.96]) * error[0],
-        atol=0.25 * error[0],
-    )
-
-
-@pytest.mark.parametrize(("method", "name"), [("bca", "BCa"), ("percentile", "percentile")])
-def test_intervals_of_a_skewed_mean_are_those_of_scipy(method, name):
-    value = np.random.default_rng(1).exponential(size=80) ** 2
-    found = bootstrap([np.ones(80), 0 * value, value], draws(80, 20000, 0), ratios, 0.05, method)[
-        "mean"
-    ].change
-    wanted = stats.bootstrap(
-        (value,), np.mean, n_resamples=20000, method=name, rng=np.random.default_rng(0)
-    ).confidence_interval
-    np.testing.assert_allclose(
-        [found.ci_low, found.ci_high], wanted, atol=0.04 * (wanted.high - wanted.low)
-    )
-
-
-def test_accelerations_are_those_of_a_jackknife_and_blocks_do_not_matter(monkeypatch):
-    r = np.random.default_rng(2)
-    parts = [
-        r.integers(1, 4, (70, 3)).astype(np.float32),
-        *r.exponential(size=(2, 70, 3)).astype(np.float32),
-    ]
-    whole = bootstrap(parts, draws(70, 99, 0), ratios, 0.05)["mean"]
-    left = np.stack([[p.sum(0) - p[i] for p in parts] for i in range(70)]).astype(float)
-    d = [
-        v.mean(0) - v
-        for v in (
-            left[:, 1] / left[:, 0],
-            left[:, 2] / left[:, 0],
-            (left[:, 2] - left[:, 1]) / left[:, 0],
-        )
-    ]
-    wanted = [(x**3).sum(0) / (6 * (x**2).sum(0) ** 1.5) for x in d]
-    monkeypatch.setattr(resample, "ROWS", 32)
-    seen = []
-    monkeypatch.setattr(
-        resample, "summarise", lambda *given: seen.append(given[2]) or summarise(*given)
-    )
-    cut = bootstrap(parts, draws(70, 99, 0), ratios, 0.05)["mean"]
-    np.testing.assert_allclose(seen[0], wanted, rtol=1e-3)
-    np.testing.assert_allclose(cut.change.ci_low, whole.change.ci_low, rtol=1e-6)
-
-
-def test_pairs_share_their_draws():
-    base = np.random.default_rng(0).normal(0, 1, 500)
-    found = bootstrap([np.ones(500), base, base + 0.5], draws(500, 500, 0), ratios, 0.05)["mean"]
-    assert found.change.std_error < 1e-6 < found.original.std_error
-    assert (found.p_two_sided, found.p_one_tailed) == (pytest.approx(2 / 501), 0.0)
-    assert paired(found, ()).change.value == pytest.approx(0.5)
-
-
-def test_influences_sum_to_zero_and_area_agrees():
-    r = np.random.default_rng(0)
-    label = r.integers(0, 2, 200).astype(float)
-    score = np.round(r.random(200) + 0.3 * label, 1)
-    area, influence = placements(score, label)
-    np.testing.assert_allclose(area, roc_auc_score(label, score))
-    assert abs(influence.sum()) < 1e-12
-    assert np.isnan(placements(score, np.ones(200))[0])
 
 
 def judged(score, label, patient, group=None):

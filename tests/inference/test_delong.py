@@ -1,4 +1,6 @@
-"""AUROC, DeLong's covariance and the AUROC bootstrap against quadratic references and scikit-learn."""
+"""AUROC, DeLong's covariance and the AUROC bootstrap against quadratic references and
+scikit-learn.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,15 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.inference.auroc import bootstrap_auroc, weighted_auroc
-from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
+from fairrecon_jax.inference.bootstrap import bootstrap_auroc
+from fairrecon_jax.inference.delong import (
+    auroc,
+    clustered_error,
+    delong_change,
+    paired_influences,
+    placements,
+    weighted_auroc,
+)
 from tests.support.golden_sample import sample
 
 KEY = jax.random.key(5)
@@ -114,6 +123,33 @@ def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
         )
     assert np.isnan(weighted_auroc(first, np.ones(SIZE), weight)).all()
     assert np.isnan(weighted_auroc(np.zeros(0), np.zeros(0), np.zeros((2, 0)))).all()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_placements_give_the_auroc_and_influences_that_sum_to_zero(ties):
+    metrics = pytest.importorskip("sklearn.metrics")
+    score, _, label = draw(9, ties)
+    area, influence = placements(score, label)
+    assert area == pytest.approx(metrics.roc_auc_score(label, score), abs=1e-12)
+    assert abs(influence.sum()) < 1e-12
+    undefined, zeros = placements(score, np.ones(SIZE))
+    assert np.isnan(undefined)
+    assert not zeros.any()
+
+
+def test_an_error_of_single_images_is_delongs_and_copies_of_a_patient_add_nothing():
+    first, _, label = draw(10)
+    area, influence = placements(first, label)
+    _, covariance = quadratic((first, first), label)
+    found = clustered_error(influence, np.arange(SIZE), area)
+    assert found == pytest.approx(np.sqrt(covariance[0, 0]), rel=0.01)
+    three = placements(np.repeat(first, 3), np.repeat(label, 3))[1]
+    again = clustered_error(three, np.repeat(np.arange(SIZE), 3), area)
+    assert again == pytest.approx(found, rel=1e-9)
+    by_hand = clustered_error(np.array([0.1, 0.2, -0.3]), np.array([0, 0, 1]), 0.7)
+    assert by_hand == pytest.approx(np.sqrt(2 * (0.3**2 + 0.3**2)))
+    assert np.isnan(clustered_error(influence, np.zeros(SIZE), area))
+    assert np.isnan(clustered_error(influence, np.arange(SIZE), np.nan))
 
 
 def test_bootstrap_error_agrees_with_delong():

@@ -10,9 +10,13 @@ import pytest
 from scipy.stats import permutation_test
 
 from fairrecon_jax import metrics
-from fairrecon_jax.inference import bootstrap, gaps
-from fairrecon_jax.inference.auroc import ROWS, bootstrap_auroc, weighted_auroc
-from fairrecon_jax.inference.bootstrap import bootstrap_decisions, bootstrap_means
+from fairrecon_jax.inference import resampling
+from fairrecon_jax.inference.bootstrap import (
+    bootstrap_auroc,
+    bootstrap_decisions,
+    bootstrap_means,
+)
+from fairrecon_jax.inference.delong import ROWS, weighted_auroc
 from fairrecon_jax.inference.permutation import permutation_null, permutation_null_means
 
 KEY = jax.random.key(13)
@@ -188,28 +192,28 @@ def test_unknown_groups_count_for_everyone_only():
 
 def test_fewer_replicates_are_the_first_of_many():
     table = np.random.default_rng(0).normal(size=(PATIENTS, 2))
-    many = np.asarray(bootstrap.resample_units(table, KEY, replicates=2 * bootstrap.BLOCK + 5))
+    many = np.asarray(resampling.resample_units(table, KEY, replicates=2 * resampling.BLOCK + 5))
     np.testing.assert_array_equal(
-        bootstrap.resample_units(table, KEY, replicates=bootstrap.BLOCK + 3),
-        many[: bootstrap.BLOCK + 3],
+        resampling.resample_units(table, KEY, replicates=resampling.BLOCK + 3),
+        many[: resampling.BLOCK + 3],
     )
-    assert many.shape == (2 * bootstrap.BLOCK + 5, 2)
+    assert many.shape == (2 * resampling.BLOCK + 5, 2)
     first, second, other = (
-        bootstrap.unit_weights(k, b, PATIENTS)
+        resampling.unit_weights(k, b, PATIENTS)
         for k, b in ((KEY, 0), (KEY, 1), (jax.random.key(14), 0))
     )
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
-    np.testing.assert_array_equal(first, bootstrap.unit_weights(KEY, 0, PATIENTS))
+    np.testing.assert_array_equal(first, resampling.unit_weights(KEY, 0, PATIENTS))
 
 
 def test_problems_of_a_batch_are_drawn_on_their_own():
     cells = np.stack([np.full((2, 2), 10), np.full((2, 2), 10), np.zeros((2, 2), int)])
-    drawn = bootstrap.resample_images(cells, KEY, replicates=20)
+    drawn = resampling.resample_images(cells, KEY, replicates=20)
     assert not np.array_equal(drawn[:, 0], drawn[:, 1])
     assert np.all(drawn[:, 2] == 0)
     np.testing.assert_array_equal(
-        bootstrap.resample_images(cells[:1], KEY, replicates=20)[:, 0], drawn[:, 0]
+        resampling.resample_images(cells[:1], KEY, replicates=20)[:, 0], drawn[:, 0]
     )
 
 
@@ -313,16 +317,3 @@ def test_floors_refuse_what_cannot_be_permuted():
             call(np.full_like(group, GROUPS))
     with pytest.raises(ValueError, match=r"the last axis must hold 60 images, got shape \(59,\)"):
         permutation_null_means(value[0, :-1], group, patient, KEY, groups=GROUPS)
-
-
-def test_gaps_ignore_the_order_of_groups_and_broadcast():
-    rate = np.random.default_rng(0).random((2, 2, GROUPS))
-    rate[0, 1, 2] = np.nan
-    for function in (gaps.eodd, gaps.eop, lambda x: gaps.eodd(x, "mean")):
-        np.testing.assert_array_equal(function(rate), function(rate[..., TURN]))
-        np.testing.assert_array_equal(function(rate), [function(row) for row in rate])
-    assert np.all(np.asarray(gaps.eodd(rate, "mean")) <= np.asarray(gaps.eodd(rate)) + 1e-15)
-    found = gaps.mean_gaps(np.array([2.0, 4.0, 0.0]), np.array([1.0, 3.0, 0.0]))
-    np.testing.assert_allclose(found["mean"], [0.5, 0.75, np.nan])
-    assert float(found["delta"]) == 0.25
-    assert float(found["ser"]) == 2

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study.cohort import draw_phantom, prepare_cohort
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.checkpoints import save_variables
-from fairrecon_jax.types import DegradationSpec, InputError
+from fairrecon_jax.types import InputError
 from tests.support import tiny_study
 from tests.support.study_fakes import opened
 
@@ -41,7 +42,7 @@ def test_the_specification_has_the_studys_levels(tmp_path):
     config = tiny_study.get_config()
     config.degradation.levels = (8, 16)
     spec = opened(tmp_path, pd.DataFrame({"sex": ["F"]}), config=config).spec
-    assert spec.degradation == DegradationSpec("mri_radial", (8.0, 16.0), 8.0)
+    assert spec.degradation == describe("mri_radial", (8.0, 16.0), 8.0)
     assert spec.title == "Phantom brains in the layout of Brains"
 
 

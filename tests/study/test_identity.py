@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,12 +39,12 @@ def configuration(root: Path) -> ConfigDict:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(tree, work directory) of a study that is done."""
     folder = tmp_path_factory.mktemp("identity")
     write_phantom("brain", folder / "tree", BrainPhantomOptions(patients=24, size=32, slices=8))
     run(configuration(folder / "tree"), folder / "work")
-    yield folder / "tree", folder / "work"
+    return folder / "tree", folder / "work"
 
 
 def stale(config: ConfigDict, workdir: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""From a configuration to a study: what a file makes, what is filled in, what earlier names mean."""
+"""From a configuration to a study: what files make, what is filled in, what earlier names mean."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.defaults import study as start
 from fairrecon_jax.keys import identity
+from fairrecon_jax.physics import describe
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study.blocks import SplitsConfig
-from fairrecon_jax.study.config import PhantomConfig, ReportConfig, StudyConfig
+from fairrecon_jax.study.config import ReportConfig, StudyConfig
 from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.types import DegradationSpec
 from tests.support import tiny_study
 from tests.support.study_fakes import SPEC, configured, quickstart_xray, refusal
 
@@ -54,7 +54,7 @@ def test_the_tiny_study_field_by_field():
     assert (study.cohort.name, study.cohort.image_size) == ("ucsf_pdgm", 32)
     assert (study.cohort.tasks, study.cohort.attributes) == (("tumor",), ("sex",))
     assert study.phantom is not None
-    assert (study.phantom.kind, study.phantom.options.patients) == ("brain", 24)
+    assert (study.phantom.kind, study.phantom.patients) == ("brain", 24)
     assert study.splits == SplitsConfig(0, (0.4, 0.3, 0.3), 0.0)
     assert study.degradation.levels == (8.0,)
     assert study.degradation.physics.size == 32
@@ -71,13 +71,14 @@ def test_what_is_left_out_has_the_defaults_of_the_dataclasses():
         {
             "cohort": {"name": "lgg_mri"},
             "degradation": {"kind": "mri_radial", "levels": 8},
+            "reconstructors": {"identity": {"kind": "identity"}},
         }
     )
     assert study.degradation.headline_level == 8.0, "the only level"
     assert (study.seed, study.root, study.phantom) == (0, None, None)
     assert study.cohort.image_size == 256
     assert study.splits == SplitsConfig(0, (0.7, 0.1, 0.2), 0.0)
-    assert list(study.reconstructors) == ["identity"]
+    assert study.reconstructors["identity"].levels == (8.0,)
     assert (study.diagnosers, study.mitigations) == ({}, {})
     assert study.tandem.batch_size == 32
     assert (study.assess, study.report) == (AssessOptions(), ReportConfig(3, ReportOptions()))
@@ -92,7 +93,7 @@ def test_a_root_stands_in_for_the_phantom():
 
 def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_from():
     phantom = parse(configured(degradation__levels=(8, 16))).spec(SPEC)
-    assert phantom.degradation == DegradationSpec("mri_radial", (8.0, 16.0), 8.0)
+    assert phantom.degradation == describe("mri_radial", (8.0, 16.0), 8.0)
     assert (phantom.title, phantom.citation) == (
         "Phantom brains in the layout of Brains",
         "Drawn by fairrecon_jax; no patient data.",
@@ -107,12 +108,10 @@ def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_
 
 
 def test_the_depth_of_a_phantom():
-    options = parse(tiny_study.get_config()).phantom
-    assert options is not None
-    assert options.depth == 8
-    radiographs = parse(quickstart_xray()).phantom
-    assert isinstance(radiographs, PhantomConfig)
-    assert radiographs.depth is None
+    brains, radiographs = parse(tiny_study.get_config()).phantom, parse(quickstart_xray()).phantom
+    assert brains is not None
+    assert radiographs is not None
+    assert (brains.depth, radiographs.depth) == (8, None)
 
 
 # -- trainings

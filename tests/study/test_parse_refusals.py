@@ -55,6 +55,10 @@ def test_a_block_is_a_block_and_has_its_fields_alone(block):
     message = refusal(configured(**{f"{block}__colour": "red"}))
     if block in ("diagnosers", "mitigations", "reconstructors"):
         assert message == f"config.{block}.colour is a block of fields, got 'red'"
+    elif block in ("degradation", "phantom"):
+        kind = {"degradation": "degradation 'mri_radial' has no field 'colour'; its fields are "}
+        words = kind.get(block, "brain phantoms have no option 'colour'; they take ")
+        assert message.startswith(f"config.{block}: {words}")
     else:
         assert message.startswith(f"config.{block} has no field colour; it takes ")
 
@@ -118,7 +122,7 @@ REFUSED = [
     ("cohort__slices", "some", "config.cohort: slices must be one of ('all',) or (first, last)"),
     # the phantom
     ("phantom__kind", "ct", "config.phantom: phantom kind is 'ct'; choose one of xray, brain"),
-    ("phantom__kind", "xray", "config.phantom: slices is a knob of brain phantoms; xray "),
+    ("phantom__kind", "xray", "config.phantom: slices is an option of brain phantoms; xra"),
     ("phantom__patients", -1, "config.phantom: patients is -1; it must be a whole number of at "),
     ("phantom__patients", "many", "config.phantom: patients takes int, got 'many'"),
     ("phantom__slices", 4, "config.phantom: slices is 4; it must be a whole number of at least 8"),
@@ -136,7 +140,13 @@ REFUSED = [
     ("splits__diagnosis_fraction", 1.0, "config.splits: diagnosis_fraction must lie in [0, 1)"),
     ("splits__diagnosis_fraction", "a", "config.splits: diagnosis_fraction must be a number, got"),
     # the degradation
-    ("degradation__kind", "ct", "config.degradation: kind takes Literal["),
+    ("degradation__kind", "ct", "config.degradation: unknown degradation 'ct'; choose one of "),
+    ("degradation__kind", 5, "config.degradation: unknown degradation 5; choose one of "),
+    (
+        "degradation__magnitude",
+        "x",
+        "config.degradation: degradation 'mri_radial': field 'magnitude' takes Literal['magnitude'",
+    ),
     ("degradation__size", 16, "config.degradation has no field size; config.cohort.image_size is"),
     ("degradation__levels", (), "config.degradation.levels is empty: give at least one level"),
     ("degradation__levels", "x", "config.degradation.levels takes a list of numbers, got 'x'"),
@@ -165,6 +175,8 @@ REFUSED = [
     # the fused step
     ("tandem__batch_size", 0, "config.tandem: batch_size must be at least 1, got 0"),
     ("tandem__batch_size", 16.0, "config.tandem: batch_size takes int, got 16.0"),
+    ("tandem__image_metrics", ("psnr", "x"), "config.tandem: no image metric 'x'; choose among "),
+    ("tandem__image_metrics", "psnr", "config.tandem: image_metrics takes tuple[str, ...], got "),
     # the assessment
     ("assess__replicates", 0, "config.assess: AssessOptions.replicates must be at least 1, got 0"),
     ("assess__conventions", ("best",), "config.assess: conventions takes tuple[Literal["),

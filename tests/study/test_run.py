@@ -91,7 +91,7 @@ def test_what_is_made_from_a_stage_is_made_again_only_where_it_comes_out_otherwi
     assert chain.run() == made
     out = capsys.readouterr().out
     assert "0 of 3 stages are done; left: a one, a two, b\n" in out, "the worst is said at first"
-    assert "[1/3] a one (about 0.0 s for 3 of the 3 stages left)\n" in out
+    assert "[1/3] a one (3 stages left, about 0.0 s)\n" in out
     assert chain.run() == []
 
 
@@ -298,7 +298,7 @@ def test_the_time_that_is_left_is_that_of_stages_of_the_same_kind(tmp_path):
         made.record(tmp_path).write_text(json.dumps({"digest": "other", "seconds": seconds}))
     left = [stages[1], stages[3], stages[5]]
     assert _remaining(left, stages, tmp_path) == (
-        "about 1 min 44 s for 2 of the 3 stages left, 1 kind not timed yet"
+        "3 stages left, about 1 min 44 s for 2 of them, 1 kind not timed yet"
     )
-    assert _remaining(left[:2], stages, tmp_path) == "about 1 min 44 s for 2 of the 2 stages left"
+    assert _remaining(left[:2], stages, tmp_path) == "2 stages left, about 1 min 44 s"
     assert _remaining(left[2:], stages, tmp_path) == "1 stage left, 1 kind not timed yet"

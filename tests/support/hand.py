@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.assessment import AssessOptions, assess
 from fairrecon_jax.physics import describe
 from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SIZE = 60
-CELLS = (("Female", 0), ("Female", 1), ("Male", 0), ("Male", 1))
+STRATA = (("Female", 0), ("Female", 1), ("Male", 0), ("Male", 1))
 Pairs = tuple[tuple[int, int], ...]
 """Positive decisions (before, after) of women without, women with, men without and men with the
 finding.
@@ -31,7 +31,12 @@ SCENARIOS: dict[str, Pairs] = {
     "few": ((6, 6), (54, 30), (6, 6), (60, 60)),
 }
 KNOWN = {"few": (0, SIZE, SIZE, 5)}
-"""How many labels of each cell are known; all where not named."""
+"""How many labels of each stratum are known; all where not named."""
+
+
+NAMES = tuple(SCENARIOS)
+CHANGE = {"attribute": "sex", "version": "change", "convention": "worst_case_estimable"}
+ALL = ("worst_case", "mean", "worst_case_estimable")
 
 
 def spec(
@@ -59,13 +64,13 @@ def table(names: Sequence[str], scenarios: Mapping[str, Pairs] = SCENARIOS) -> p
             "example_id": people,
             "patient_id": people,
             "split": "test",
-            "sex": [CELLS[c][0] for c in place],
+            "sex": [STRATA[c][0] for c in place],
         }
     )
     frame = frame.assign(level=1e4, reconstructor="unet", mitigation="none", seed=0, cohort="hand")
     for name in names:
         known = np.array(KNOWN.get(name, (SIZE,) * 4))[place]
-        frame[f"{name}__label"] = np.where(number < known, [CELLS[c][1] for c in place], np.nan)
+        frame[f"{name}__label"] = np.where(number < known, [STRATA[c][1] for c in place], np.nan)
         for version, yes in zip(("original", "reconstructed"), np.array(scenarios[name]).T):
             frame[f"{name}__{version}"] = np.where(number < yes[place], 0.8, 0.2)
     return frame
@@ -86,3 +91,18 @@ def options(**changes) -> AssessOptions:
 def numeric(long: pd.DataFrame, drop: Sequence[str] = ()) -> pd.DataFrame:
     """The columns of numbers of a long table, without the given ones."""
     return long.select_dtypes("number").drop(columns=list(drop)).reset_index(drop=True)
+
+
+SPEC = spec(NAMES)
+
+
+def judge(
+    predictions: pd.DataFrame, cohort: CohortSpec = SPEC, **changes
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Performance and fairness of predictions under all conventions."""
+    return assess(predictions, cohort, options(conventions=ALL, **changes))
+
+
+def assert_same(first: pd.DataFrame, second: pd.DataFrame, drop: Sequence[str] = (), **close):
+    """Two long tables hold the same numbers, without the columns of `drop`."""
+    pd.testing.assert_frame_equal(*(numeric(long, drop) for long in (first, second)), **close)

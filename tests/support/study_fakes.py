@@ -15,11 +15,12 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import Splits
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.run import Only, run
 from fairrecon_jax.study.stages import Stage
-from fairrecon_jax.types import Attribute, CohortSpec, ConfigError, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, ConfigError, Task
 from tests.support import tiny_study
 
 SPEC = CohortSpec(
@@ -28,7 +29,7 @@ SPEC = CohortSpec(
     "mri",
     (Task("grade", "classification"), Task("tumor", "segmentation")),
     (Attribute("sex", ("F", "M")),),
-    DegradationSpec("mri_radial", (4.0, 8.0), 4.0),
+    describe("mri_radial", (4.0, 8.0), 4.0),
     "Someone.",
 )
 

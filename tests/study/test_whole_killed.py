@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from fairrecon_jax.study import run as study
-from fairrecon_jax.study.run import plan
-from fairrecon_jax.study.workdir import Workspace
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.run import run
 from tests.support import tiny_study
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, signal, sys
-from fairrecon_jax.study import run as study
+from fairrecon_jax.study.run import run
 from tests.support import tiny_study
 place, when = sys.argv[2].split(":")
 real, seen = os.replace, []
@@ -34,13 +34,13 @@ def replace(source, target, **more):
     return real(source, target, **more)
 
 os.replace = replace
-study.run(tiny_study.get_config().lock(), sys.argv[1])
+run(tiny_study.get_config().lock(), sys.argv[1])
 """
 
 
 def killed(workdir: Path, place: str) -> None:
-    """Runs the study until it is about to put the n-th file whose path holds a word in its place."""
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
+    """Runs the study until it is about to put in place the n-th file whose path holds a word."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(workdir), place],
         env=environment,
@@ -51,23 +51,32 @@ def killed(workdir: Path, place: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
+def undone(workdir: Path) -> list[str]:
+    """Titles of the stages that are not up to date."""
+    stages = plan(Context(tiny_study.get_config(), workdir))
+    return [stage.title for stage in stages if not stage.is_done(workdir / "stages")]
+
+
 @pytest.mark.slow
 def test_a_study_killed_while_it_predicts_and_reports_ends_in_the_same_results(tmp_path, capsys):
     config, workdir = tiny_study.get_config().lock(), tmp_path / "work"
     killed(workdir, "predictions/unet:1")
-    names = [piece.name for piece in plan(Workspace(config, workdir)) if not piece.done(workdir)]
-    assert names == ["predict unet at 8", "assess", "report"]
+    assert not any(
+        (workdir / "stages" / f"{n}.json").exists() for n in ("predict__unet__8", "assess")
+    )
+    assert undone(workdir) == ["predict unet at 8", "assess", "report"]
     killed(workdir, "report/:3")
+    assert undone(workdir) == ["report"]
     assert not (workdir / "report" / "index.html").exists()
-    page = study.run(config, workdir)
+    page = run(config, workdir)
     assert "left: report\n" in capsys.readouterr().out
     results = [
         (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
     ]
     figures = {path.name for path in (workdir / "report" / "figures").iterdir()}
-    for name in ("pieces", "predictions", "results", "report"):
+    for name in ("stages", "predictions", "results", "report"):
         shutil.rmtree(workdir / name)
-    assert study.run(config, workdir) == page
+    assert run(config, workdir) == page
     assert [
         (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
     ] == results

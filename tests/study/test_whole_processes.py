@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.assessment import read_predictions
-from fairrecon_jax.study import run as study
-from fairrecon_jax.study.run import plan
-from fairrecon_jax.study.workdir import Workspace
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.run import run
 from tests.support import tiny_study
 from tests.support.processes import run_processes
 
-HERE = Path(__file__).parent
-COMMAND = ["-m", "fairrecon_jax.cli", "study", f"--config={HERE / 'tiny_study.py'}"]
+CONFIG = Path(tiny_study.__file__)
+COMMAND = ["-m", "fairrecon_jax.cli.main", "study", f"--config={CONFIG}"]
 
 
 def files(folder: Path) -> set[str]:
@@ -38,15 +38,15 @@ def test_two_processes_make_the_study_that_one_makes(
     config = tiny_study.get_config().lock()
     shutil.copytree(two, one)
     shutil.rmtree(one / "predictions")
-    assert study.run(config, one) == one / "report" / "index.html"
+    assert run(config, one) == one / "report" / "index.html"
     assert "left: nothing" in capsys.readouterr().out
-    study.run(config, one, only="predict")
+    run(config, one, only="predict")
     for name in ("identity__8", "unet__8"):
         (shared, spec), (alone, _) = (
             read_predictions(folder / "predictions" / f"{name}.parquet") for folder in (two, one)
         )
         assert list(shared.columns) == list(alone.columns)
-        assert len(shared) == len(Workspace(config, one).evaluated_rows())
+        assert len(shared) == len(Context(config, one).evaluated_rows())
         for column in alone:
             if alone[column].dtype.kind == "f" and not column.endswith(("__label", "_pixels")):
                 np.testing.assert_allclose(
@@ -55,8 +55,8 @@ def test_two_processes_make_the_study_that_one_makes(
             else:
                 np.testing.assert_array_equal(shared[column], alone[column], err_msg=column)
         assert [task.name for task in spec.tasks] == ["tumor"]
-    assert {piece.record(two).stem for piece in plan(Workspace(config, two))} == {
-        path.stem for path in (two / "pieces").iterdir()
+    assert {stage.stem for stage in plan(Context(config, two))} == {
+        path.stem for path in (two / "stages").iterdir()
     }
     assert {name for name in files(two) if ".partial" in name or ".tmp" in name} == set()
 

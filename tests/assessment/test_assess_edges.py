@@ -1,0 +1,249 @@
+"""What an assessment leaves out and says so: unknown labels, incomplete pairs, diagnosers at
+chance, small groups, identical images; and what it keeps apart: seeds, mitigations, intersections.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from fairrecon_jax.assessment import assess
+from tests.support import predictions_fake as fake
+from tests.support.find import AT, evaluated, one, rows
+
+
+def test_unknown_labels_and_groups_are_left_out(harmed, quick):
+    table = harmed[0].copy()
+    blank = table["example_id"].isin(table["example_id"].unique()[-60:])
+    table.loc[blank, "edema__label"] = np.nan
+    performance, fairness = assess(table, fake.XRAY, quick())
+    part = evaluated(table).dropna(subset=["y"])
+    row = one(
+        performance, **AT, task="edema", attribute="", metric="auroc", version="reconstructed"
+    )
+    assert row["n"] == len(part)
+    np.testing.assert_allclose(row["value"], roc_auc_score(part["y"], part["r"]))
+    row = one(
+        fairness,
+        **AT,
+        task="edema",
+        attribute="sex",
+        metric="eodd",
+        version="change",
+        convention="worst_case",
+    )
+    assert row["n"] == part["sex"].notna().sum()
+    assert row["n_patients"] == part["sex"].notna().sum()
+
+
+def test_incomplete_pairs_are_left_out(harmed, quick):
+    table = harmed[0].copy()
+    lost = (table["level"] == 1e4) & table["example_id"].isin(table["example_id"].unique()[-40:])
+    table.loc[lost, "edema__reconstructed"] = np.nan
+    performance, _ = assess(
+        table,
+        fake.XRAY,
+        quick(threshold_rule="fixed", threshold_value=0.5, conventions=("worst_case",)),
+    )
+    for level, count in ((1e4, 260), (1e5, 300)):
+        row = one(
+            performance,
+            **{**AT, "level": level},
+            task="edema",
+            attribute="",
+            metric="auroc",
+            version="original",
+        )
+        part = evaluated(table, level=level).dropna(subset=["r"])
+        assert row["n"] == len(part) == count
+        np.testing.assert_allclose(row["value"], roc_auc_score(part["y"], part["o"]))
+
+
+def test_a_diagnoser_at_chance_gets_no_verdict(harmed, quick):
+    table = harmed[0].copy()
+    names = table["example_id"].unique()
+    noise = dict(zip(names, np.random.default_rng(5).random(len(names))))
+    table["edema__original"] = table["example_id"].map(noise)
+    performance, fairness = assess(table, fake.XRAY, quick())
+    changes = rows(
+        fairness, task="edema", metric=["eodd", "eop"], version="change", convention="worst_case"
+    )
+    assert set(changes["verdict"]) == {"at chance"}
+    assert changes["reason"].str.contains("holds 0.5").all()
+    assert changes["p_value"].isna().all()
+    assert (rows(fairness, task="edema", metric="gap_sensitivity")["verdict"] == "at chance").all()
+    everyone = rows(
+        performance,
+        task="edema",
+        attribute="",
+        version="change",
+        metric=["auroc", "sensitivity", "specificity", "brier"],
+    )
+    assert set(everyone["verdict"]) == {"at chance"}
+    other = rows(
+        fairness,
+        task="effusion",
+        metric="eodd",
+        version="change",
+        convention="worst_case",
+        attribute="sex",
+        level=1e4,
+    )
+    assert set(other["verdict"]) == {"widened"}
+
+
+def test_too_few_patients_are_not_estimable(harmed, quick):
+    table = harmed[0].copy()
+    patients = table.loc[
+        (table["sex"] == "Female") & (table["split"] == "test"), "patient_id"
+    ].unique()
+    table.loc[table["patient_id"].isin(patients[25:]), "sex"] = None
+    _, fairness = assess(
+        table, fake.XRAY, quick(conventions=("worst_case", "worst_case_estimable"))
+    )
+    row = one(
+        fairness,
+        **AT,
+        task="edema",
+        attribute="sex",
+        metric="eodd",
+        version="change",
+        convention="worst_case",
+    )
+    assert row["verdict"] == "not estimable"
+    assert "Female" in row["reason"]
+    assert "too few patients" in row["reason"]
+    assert np.isfinite(row["value"])
+    assert np.isnan(
+        one(
+            fairness,
+            **AT,
+            task="edema",
+            attribute="sex",
+            metric="eodd",
+            version="change",
+            convention="worst_case_estimable",
+        )["value"]
+    )
+    stratum = one(
+        fairness, **AT, task="edema", attribute="sex", metric="gap_sensitivity", group="Female"
+    )
+    assert (stratum["verdict"], np.isnan(stratum["p_value"])) == ("not estimable", True)
+    assert "too few patients" in stratum["reason"]
+
+
+def test_intersections_are_attributes(harmed, quick):
+    crossed = {
+        "intersections": (("sex", "age_group"),),
+        "threshold_rule": "per_version",
+        "conventions": ("worst_case",),
+    }
+    performance, fairness = assess(harmed[0], fake.XRAY, quick(**crossed))
+    assert set(rows(performance, attribute="sex x age_group")["group"]) == {
+        f"{s} x {a}" for s in ("Female", "Male") for a in ("young", "old")
+    }
+    row = one(
+        fairness,
+        **AT,
+        task="edema",
+        attribute="sex x age_group",
+        metric="eodd",
+        version="change",
+        convention="worst_case",
+    )
+    assert row["reference_group"] == "Female x young"
+    with pytest.raises(ValueError, match=r"cannot cross \('sex', 'site'\)"):
+        assess(harmed[0], fake.XRAY, quick(intersections=(("sex", "site"),)))
+
+
+def test_mitigations_and_seeds_are_cells_of_their_own(quick):
+    table = fake.xray(harm=1.5, cells=[(1e4, "unet")])
+    mitigated = fake.xray(harm=0.0, cells=[(1e4, "unet")]).assign(mitigation="reweighting")
+    _, fairness = assess(pd.concat([table, mitigated]), fake.XRAY, quick())
+    changes = rows(
+        fairness,
+        task="edema",
+        attribute="sex",
+        metric="eodd",
+        version="change",
+        convention="worst_case",
+    ).set_index("mitigation")
+    assert changes["verdict"].to_dict() == {"none": "widened", "reweighting": "within chance"}
+    assert changes.loc["reweighting", "family"] == "eodd, level 10000, mitigation reweighting"
+    both = pd.concat([fake.xray(harm=1.5), fake.xray(harm=1.5).assign(seed=1)])
+    _, fairness = assess(both, fake.XRAY, quick())
+    assert set(fairness["seed"]) == {0, 1}
+    assert not fairness.duplicated(
+        [
+            "seed",
+            "task",
+            "attribute",
+            "group",
+            "label_stratum",
+            "level",
+            "metric",
+            "convention",
+            "version",
+        ]
+    ).any()
+
+
+def test_resampling_images_of_one_patient_is_too_narrow(quick):
+    single = fake.xray(patients=450, images=1)
+    parts = [single.assign(example_id=single["example_id"] + f"/{i}") for i in range(4)]
+    table = pd.concat(parts)
+    width = {}
+    for resample in ("patient", "image"):
+        performance, _ = assess(
+            table,
+            fake.XRAY,
+            quick(resample=resample, threshold_rule="per_version", conventions=("worst_case",)),
+        )
+        row = one(
+            performance, **AT, task="edema", attribute="", metric="sensitivity", version="original"
+        )
+        width[resample] = row["std_error"]
+    assert width["patient"] > 1.6 * width["image"]  # four copies of each image: a factor of two
+    assert (
+        one(performance, **AT, task="edema", attribute="", metric="auroc", version="original")[
+            "std_error"
+        ]
+        > 1.6 * 0.01
+    )
+
+
+def test_image_quality(harmed):
+    table, performance, fairness = harmed
+    part = evaluated(table)
+    row = one(performance, **AT, metric="psnr", attribute="")
+    assert (row["version"], row["unit"], row["task"], row["n"]) == (
+        "reconstructed",
+        "image",
+        "",
+        300,
+    )
+    np.testing.assert_allclose(row["value"], part["psnr"].mean(), rtol=1e-6)
+    np.testing.assert_allclose(row["std_error"], part["psnr"].std() / np.sqrt(300), rtol=0.3)
+    means = part.groupby("sex")["psnr"].mean()
+    np.testing.assert_allclose(
+        one(performance, **AT, metric="psnr", attribute="sex", group="Female")["value"],
+        means["Female"],
+        rtol=1e-6,
+    )
+    gap = one(fairness, **AT, metric="gap_psnr", attribute="sex", convention="worst_case")
+    np.testing.assert_allclose(gap["value"], means.max() - means.min(), atol=1e-4)
+    assert 0 < gap["permutation_null"] < 1
+    lpips = one(performance, **AT, metric="lpips")
+    assert np.isnan(lpips["value"])
+    assert "no column 'lpips'" in lpips["reason"]
+
+
+def test_identical_images_are_left_out_of_psnr_and_counted(harmed, quick):
+    table = harmed[0].copy()
+    test_rows = np.flatnonzero((table["split"] == "test") & (table["level"] == 1e4))
+    table.loc[table.index[test_rows[:7]], "psnr"] = np.inf
+    performance, _ = assess(table, fake.XRAY, quick())
+    row = one(performance, **AT, metric="psnr", attribute="")
+    assert row["n"] == 293
+    assert "7 images equal their originals" in row["reason"]
+    assert np.isfinite(row["value"])

@@ -8,17 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import select
+from fairrecon_jax.report import long_tables, select
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.types import Task
 from tests.support import report_fake as fake
+from tests.support.report_findings import findings_of, no_findings
 
 
 @pytest.fixture(scope="module")
 def mri() -> Findings:
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("irsde", "identity", "unet"))
-    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    return findings_of(fake.mri_spec(), ("irsde", "identity", "unet"))
 
 
 def test_missing_columns_are_named(mri):
@@ -27,9 +26,9 @@ def test_missing_columns_are_named(mri):
 
 
 def test_cleaning_gives_one_type_to_every_column():
-    raw = pd.DataFrame([{c: None for c in (*select.TEXT, *select.NUMBERS)}])
+    raw = pd.DataFrame([{c: None for c in (*long_tables.TEXT, *long_tables.NUMBERS)}])
     raw.loc[0, ["version", "value", "n"]] = ["change", 0.25, "7"]
-    row = select.clean(raw, "performance").iloc[0]
+    row = long_tables.clean(raw, "performance").iloc[0]
     assert row["task"] == ""
     assert row["mitigation"] == "none"
     assert row["change"] == 0.25
@@ -123,7 +122,7 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
     second = rows.assign(
         seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"]
     )
-    merged = select.merge_seeds(pd.concat([rows, second], ignore_index=True))
+    merged = long_tables.merge_seeds(pd.concat([rows, second], ignore_index=True))
     assert len(merged) == 2
     assert merged["change"].tolist() == pytest.approx([0.2, 0.2])
     assert merged["ci_high"].tolist() == pytest.approx([0.6, 0.3])
@@ -147,7 +146,7 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
         label_stratum=["", "positive"],
         verdict=["within chance", "widened"],
     )
-    merged = select.merge_seeds(
+    merged = long_tables.merge_seeds(
         pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True)
     )
     assert merged[["verdict", "group", "label_stratum", "reason"]].to_numpy().tolist() == [
@@ -159,12 +158,12 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
 def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
     rows = mri.performance
     assert len(
-        select.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))
+        long_tables.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))
     ) == len(rows)
 
 
 def test_one_seed_is_left_alone(mri):
-    assert select.merge_seeds(mri.performance) is mri.performance
+    assert long_tables.merge_seeds(mri.performance) is mri.performance
 
 
 def test_intersections_are_recognised(mri):
@@ -212,9 +211,7 @@ def test_titles_fall_back_to_names(mri):
 
 
 def test_empty_tables_have_an_order_too():
-    spec = fake.mri_spec()
-    empty = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
-    found = Findings.of(spec, empty, empty)
+    found = no_findings(fake.mri_spec())
     assert found.levels == []
     assert found.reconstructors == []
     assert found.mitigations == ["none"]

@@ -1,13 +1,14 @@
 # make quickstart   the phantom studies at reduced size, ends by printing where the reports are
 # make test         lint, types, tests and an install-only import
-# Both make their own environment in .venv from a bare Python 3.11 or newer.
+# make docs         the site of docs/ and notebooks/ into site/; fails at every warning
+# All make their own environment in .venv from a bare Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test lint docs clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'fairrecon_jax needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
@@ -17,6 +18,10 @@ $(VENV)/.installed: setup.py
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .[test]
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .[docs]
 	touch $@
 
 quickstart: $(VENV)/.installed
@@ -31,5 +36,9 @@ test: lint
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
 	$(PYTHON) .ci/import_check.py
 
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

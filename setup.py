@@ -29,7 +29,7 @@ REQUIRED = [
     "matplotlib>=3.8,<4",
     "Jinja2>=3.1,<4",
 ]
-BENCH = ["torch>=2.2,<3", "scikit-image>=0.22", "fairlearn>=0.12"]
+BENCH = ["torch>=2.2,<3", "pytorch-msssim>=1,<2", "scikit-image>=0.22", "fairlearn>=0.12"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -49,6 +49,14 @@ TEST = [
     "types-tqdm",
 ]
 
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5,<10",
+    "mkdocstrings>=1,<2",
+    "mkdocstrings-python>=2,<3",
+    "mkdocs-jupyter>=0.26,<1",
+]
+
 setup(
     name="fairrecon_jax",
     version="0.1.0",
@@ -61,6 +69,11 @@ setup(
     packages=find_packages(include=["fairrecon_jax", "fairrecon_jax.*"]),
     package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},
     install_requires=REQUIRED,
-    extras_require={"test": TEST, "bench": BENCH, "tensorboard": ["tensorboardX>=2.6,<3"]},
+    extras_require={
+        "test": TEST,
+        "bench": BENCH,
+        "docs": DOCS,
+        "tensorboard": ["tensorboardX>=2.6,<3"],
+    },
     entry_points={"console_scripts": ["fairrecon=fairrecon_jax.cli.main:main"]},
 )

@@ -5,13 +5,32 @@ and three accelerations.
     --workdir=runs/lgg
 
 With 40 patients the split is 50/20/30 by patient. The U-Net's width 16 and the step counts suit a
-2-core CPU; expected there: see the README's table. With the full set of 110 patients use
+2-core CPU; expected there: see docs/results.md. With the full set of 110 patients use
 `--config.splits.fractions="(0.7, 0.1, 0.2)"`.
 """
 
 from ml_collections import ConfigDict
 
 from fairrecon_jax.defaults import mitigation, study, training
+
+
+def irsde() -> ConfigDict:
+    """The diffusion model."""
+    block = ConfigDict(
+        {
+            "kind": "irsde",
+            "width": 16,
+            "depth": 3,
+            "attention": False,
+            "patch": 2,
+            "precondition": (0.06, 0.02),
+        }
+    )
+    block.train = training(steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr")
+    block.train.update(ema=0.995, warmup_steps=100)
+    block.train.eval_batches = 2  # of 32 examples: a validation draws samples
+    block.levels = (8.0,)  # () for all
+    return block
 
 
 def get_config() -> ConfigDict:
@@ -26,34 +45,15 @@ def get_config() -> ConfigDict:
     c.degradation.headline_level = 8.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
-    c.reconstructors.unet.train = training(
-        steps=1000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3)
     c.reconstructors.pix2pix = ConfigDict(
         {"kind": "pix2pix", "width": 32, "downsamplings": 7, "disc_width": 32, "lambda_l1": 1000.0}
     )
-    c.reconstructors.pix2pix.train = training(
-        steps=1500, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.pix2pix.train = training(steps=1500, batch_size=8, learning_rate=2e-3)
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (8.0,)  # () for all
 
-    c.reconstructors.irsde = ConfigDict(
-        {
-            "kind": "irsde",
-            "width": 16,
-            "depth": 3,
-            "attention": False,
-            "patch": 2,
-            "precondition": (0.06, 0.02),
-        }
-    )
-    c.reconstructors.irsde.train = training(
-        steps=3000, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
-    )
-    c.reconstructors.irsde.train.update(ema=0.995, warmup_steps=100)
-    c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
-    c.reconstructors.irsde.levels = (8.0,)  # () for all
+    c.reconstructors.irsde = irsde()
     c.reconstructors.irsde_ode2_10 = ConfigDict(
         {"weights_of": "irsde", "preset": "ode2_10"}
     )  # 10 evaluations instead of 100
@@ -68,9 +68,7 @@ def get_config() -> ConfigDict:
             "gain": 0.2,
         }
     )
-    c.diagnosers.tumor.train = training(
-        steps=800, batch_size=8, learning_rate=1e-3, selection="dice", mode="max"
-    )
+    c.diagnosers.tumor.train = training(800, 8, 1e-3, selection="dice")
 
     c.diagnosers.grade = ConfigDict(
         {

@@ -44,15 +44,11 @@ def get_config() -> ConfigDict:
     c.degradation.headline_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 16, "depth": 4})
-    c.reconstructors.unet.train = training(
-        steps=800, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.unet.train = training(steps=800, batch_size=8, learning_rate=1e-3)
     c.reconstructors.pix2pix = ConfigDict(
         {"kind": "pix2pix", "width": 32, "downsamplings": 7, "disc_width": 32, "lambda_l1": 1000.0}
     )
-    c.reconstructors.pix2pix.train = training(
-        steps=750, batch_size=8, learning_rate=2e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.pix2pix.train = training(steps=750, batch_size=8, learning_rate=2e-3)
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (1e4,)  # () for all
 
@@ -73,7 +69,7 @@ def get_config() -> ConfigDict:
         {"flip": True, "shift": 0.05}
     )  # few patients, many steps
     c.reconstructors.irsde.train = training(
-        steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr", mode="max"
+        steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr"
     )
     c.reconstructors.irsde.train.update(ema=0.997, warmup_steps=200, clip_norm=1.0)
     c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples

@@ -32,15 +32,11 @@ def get_config() -> ConfigDict:
     c.degradation.headline_level = 1e4
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 3})
-    c.reconstructors.unet.train = training(
-        steps=300, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.unet.train = training(steps=300, batch_size=16, learning_rate=2e-3)
     c.reconstructors.pix2pix = ConfigDict(
         {"kind": "pix2pix", "width": 16, "downsamplings": 4, "disc_width": 16, "lambda_l1": 1000.0}
     )
-    c.reconstructors.pix2pix.train = training(
-        steps=300, batch_size=16, learning_rate=5e-3, selection="psnr", mode="max"
-    )
+    c.reconstructors.pix2pix.train = training(steps=300, batch_size=16, learning_rate=5e-3)
     c.reconstructors.pix2pix.train.b1 = 0.5
 
     c.reconstructors.irsde = ConfigDict(
@@ -55,7 +51,7 @@ def get_config() -> ConfigDict:
     )
     c.reconstructors.irsde.preset = "ode2_10"  # 10 evaluations of the network instead of 100
     c.reconstructors.irsde.train = training(
-        steps=400, batch_size=16, learning_rate=2e-3, selection="psnr", mode="max"
+        steps=400, batch_size=16, learning_rate=2e-3, selection="psnr"
     )
     c.reconstructors.irsde.train.update(
         ema=0.98, warmup_steps=50, eval_batches=2

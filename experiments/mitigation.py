@@ -17,7 +17,6 @@ the number of patients of `experiments.planted` its studies are continued.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,10 +28,13 @@ from ml_collections import ConfigDict
 from configs.quickstart_xray import get_config
 from experiments.seeds import over_seeds
 from fairrecon_jax.assessment import compare, read_predictions
-from fairrecon_jax.cli.main import quiet
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.keys import digest
 from fairrecon_jax.runtime.atomic import write_atomic
-from fairrecon_jax.study import config as settings
+from fairrecon_jax.runtime.progress import quiet
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.stages import StageFilter
 from fairrecon_jax.types import CohortSpec
 
 KINDS = {
@@ -109,7 +111,7 @@ def shrink(c: ConfigDict) -> None:
     for block in (*c.reconstructors.values(), *c.diagnosers.values(), *c.mitigations.values()):
         if "train" in block:
             block.train.update(
-                steps=2, batch_size=8, eval_every=2, eval_batch_size=8, checkpoint_every=2
+                steps=2, warmup_steps=0, batch_size=8, eval_every=2, eval_batch_size=8
             )
 
 
@@ -137,7 +139,8 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
     kept in `outcome.csv`.
     """
     kept, stamped = workdir / "outcome.csv", workdir / "outcome.digest"
-    stamp = settings.digest(config)
+    context = Context(config, workdir)
+    stamp = digest(context.study)
     if kept.exists() and stamped.exists() and stamped.read_text(encoding="utf-8") == stamp:
         return pd.read_csv(kept, keep_default_na=False, na_values=[""])
     found = pd.read_csv(
@@ -147,7 +150,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
         low_memory=False,
     )
     table, spec = read_predictions(workdir / "predictions.parquet")
-    null = compare(shuffled(table, spec, seed), spec, settings.assess_options(config))
+    null = compare(shuffled(table, spec, seed), spec, context.study.assess)
     keys = ["mitigation", "reconstructor", "level", "task", "attribute"]
     rows = _gaps(found)[[*keys, "original", "reconstructed", "verdict"]]
     rows = rows.merge(_gaps(null)[[*keys, "verdict"]], on=keys, suffixes=("", "_null"))
@@ -161,7 +164,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
         )
     rows = rows.assign(
         seed=seed,
-        seconds=[_seconds(workdir, r.mitigation, r.reconstructor) for r in rows.itertuples()],
+        seconds=[_seconds(context, r.mitigation, r.reconstructor) for r in rows.itertuples()],
     )
     write_atomic(kept, rows.to_csv(index=False))
     write_atomic(stamped, stamp)
@@ -173,15 +176,11 @@ def _gaps(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["metric"].isin(GAPS) & (table["version"] == "change")]
 
 
-def _seconds(workdir: Path, mitigation_name: str, reconstructor: str) -> float:
+def _seconds(context: Context, mitigation_name: str, reconstructor: str) -> float:
     """How long the fine-tunings of one mitigation took."""
-    stem = f"mitigate_{reconstructor}_with_{mitigation_name}"
-    files = [
-        path
-        for end in ("_at_*.json", "@*_at_*.json")
-        for path in (workdir / "pieces").glob(stem + end)
-    ]
-    return float(sum(json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in files))
+    tuned = StageFilter(("mitigate",), True, model=reconstructor, mitigation=mitigation_name)
+    records = [stage.recorded(context.workdir.stages) for stage in plan(context) if tuned(stage)]
+    return float(sum(record["seconds"] for record in records))
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -23,8 +23,8 @@ from configs.quickstart_xray import get_config
 from experiments.mitigation import CONTRAST, shrink, shuffled
 from experiments.seeds import over_seeds
 from fairrecon_jax.assessment import assess, read_predictions, read_results
-from fairrecon_jax.cli.main import quiet
-from fairrecon_jax.study import config as settings
+from fairrecon_jax.runtime.progress import quiet
+from fairrecon_jax.study.parse import parse
 
 HARMED = "Female"
 RECONSTRUCTOR = "unet"
@@ -84,7 +84,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
     ]
     rows = judged(read_results(workdir, "fairness"))[columns]
     table, spec = read_predictions(workdir / "predictions.parquet")
-    options = settings.assess_options(config)
+    options = parse(config).assess
     table = table[table["reconstructor"] == RECONSTRUCTOR]
     false = dict.fromkeys(METRICS, 0)
     for draw in range(shuffles):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import logging
 
-from fairrecon_jax.cli.main import quiet
-from fairrecon_jax.study import run as study
+from fairrecon_jax.runtime.progress import duration, quiet
+from fairrecon_jax.study.run import run
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
         print(f"\n== study {number} of 2: phantom {name} ==", flush=True)
         config = importlib.import_module(f"configs.quickstart_{name}").get_config()
         config.lock()
-        pages.append(study.run(config, workdir / name))
-    print(f"\nDone in {study.duration(time.monotonic() - started)}. Open in a browser:")
+        pages.append(run(config, workdir / name))
+    print(f"\nDone in {duration(time.monotonic() - started)}. Open in a browser:")
     for page in pages:
         print(f"  {page}")
 

@@ -25,16 +25,17 @@ from ml_collections import config_flags
 
 from experiments.tables import markdown
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.cli.main import config_of, quiet, workdir_of
+from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diffusion import PRESETS
 from fairrecon_jax.reconstructors import Identity, IrsdeReconstructor
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.devices import pad_batch
-from fairrecon_jax.study import config as settings
-from fairrecon_jax.study.workdir import Workspace
-from fairrecon_jax.tandem import Tandem, compile_step, predict
-from fairrecon_jax.types import Array, Key, Variables
+from fairrecon_jax.runtime.progress import quiet
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.predict import predict, tandem_inputs
+from fairrecon_jax.tandem import Tandem, TandemInputs, compile_step
+from fairrecon_jax.types import Array, Cell, InputError, Key, Variables
 
 GAPS = ("eodd", "delta_dice")
 LEAD = "paper"
@@ -69,60 +70,55 @@ class Bench:
     """One trained model at one level of a study, and the rows it is compared on.
 
     Args:
-      workspace: the study.
+      context: the study.
       model: name of the trained diffusion reconstructor.
       level: of the degradation.
       limit: at most so many test images, evenly spread over all of them, 0 = all.
 
     Raises:
-      ValueError: the reconstructor is none of diffusion.
+      InputError: there is no such reconstructor, or it is none of diffusion.
     """
 
-    def __init__(self, workspace: Workspace, model: str, level: float, limit: int = 0) -> None:
-        self.workspace, self.level, self.model = (
-            workspace,
-            level,
-            settings.reconstructor(workspace.config, model),
-        )
+    def __init__(self, context: Context, model: str, level: float, limit: int = 0) -> None:
+        named = context.study.reconstructors
+        if model not in named:
+            raise InputError(f"config.reconstructors has no {model!r}; it has {', '.join(named)}")
+        self.context, self.level, self.model = context, level, named[model].model
         if not isinstance(self.model, IrsdeReconstructor):
-            raise ValueError(
+            raise InputError(
                 f"config.reconstructors.{model} is no diffusion model: samplers are "
                 "compared on kind 'irsde'"
             )
-        self.shared = workspace.shared(model, level)
-        rows = workspace.evaluated_rows()
-        test = np.intersect1d(rows, workspace.rows("test"))
+        self.inputs = tandem_inputs(context, Cell(model, level, seed=context.study.seed))
+        rows = context.evaluated_rows()
+        test = np.intersect1d(rows, context.rows("test"))
         self.test = (
             test[np.linspace(0, len(test) - 1, limit).round().astype(int)]
             if 0 < limit < len(test)
             else test
         )
-        self.readers = workspace.tandem(model)[0].diagnosers
-        validation = np.intersect1d(rows, workspace.rows("val"))
-        self.validation = self._rows(Identity(), {**self.shared, "reconstructor": {}}, validation)[
-            0
-        ].assign(split="val")
+        self.diagnosers = context.tandem(model)[0].diagnosers
+        validation = np.intersect1d(rows, context.rows("val"))
+        plain = self.inputs._replace(reconstructor={})
+        self.validation = self._rows(Identity(), plain, validation)[0].assign(split="val")
 
     def measure(self, preset: str, samples: int, seed: int = 0) -> dict[str, Any]:
         """One row of the table: a preset, the mean of so many samples, one seed of the sampling
         noise.
         """
-        plain = {"method": None, "steps": None, "order": None, "rho": None}
-        model = dataclasses.replace(self.model, preset=preset, samples=samples, **plain)
-        test, seconds = self._rows(Reseeded(model, seed), self.shared, self.test)
-        cell = {
-            "cohort": self.workspace.spec.name,
+        model = dataclasses.replace(self.model, sampler=PRESETS[preset], samples=samples)
+        test, seconds = self._rows(Reseeded(model, seed), self.inputs, self.test)
+        columns = {
+            "cohort": self.context.spec.name,
             "level": self.level,
             "reconstructor": preset,
             "mitigation": "none",
             "seed": 0,
         }
         table = pd.concat([test.assign(split="test"), self.validation], ignore_index=True).assign(
-            **cell
+            **columns
         )
-        performance, fairness = assess(
-            table, self.workspace.spec, settings.assess_options(self.workspace.config)
-        )
+        performance, fairness = assess(table, self.context.spec, self.context.study.assess)
         row = {
             "preset": preset,
             "samples": samples,
@@ -138,18 +134,19 @@ class Bench:
         }
 
     def _rows(
-        self, model: Any, shared: dict[str, Any], rows: np.ndarray
+        self, model: Any, inputs: TandemInputs, rows: np.ndarray
     ) -> tuple[pd.DataFrame, float]:
         """Predictions of some rows, and seconds per image without compiling."""
-        workspace, size = self.workspace, self.workspace.config.tandem.batch_size
-        tandem = Tandem(settings.degradation(workspace.config), model, self.readers, workspace.spec)
+        context, size = self.context, self.context.study.tandem.batch_size
+        physics = context.study.degradation.physics
+        tandem = Tandem(physics, model, self.diagnosers, context.spec)
         step = compile_step(tandem)
-        jax.block_until_ready(step(shared, pad_batch(read_rows(workspace.cohort, rows[:1]), size)))
+        jax.block_until_ready(step(inputs, pad_batch(read_rows(context.cohort, rows[:1]), size)))
         started = time.perf_counter()
         table = predict(
             step,
-            shared,
-            workspace.cohort,
+            inputs,
+            context.cohort,
             rows,
             size,
             label=f"{model.name} {getattr(model, 'seed', '')}",
@@ -281,25 +278,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         values(sys.argv)
         quiet(logging.ERROR)
-        workspace = Workspace(config_of(values), workdir_of(values))
+        context = Context(config_of(values), workdir_of(values))
         unknown = [name for name in values.presets if name not in PRESETS]
         if unknown:
-            raise ValueError(f"no presets {', '.join(unknown)}; there are {', '.join(PRESETS)}")
+            raise InputError(f"no presets {', '.join(unknown)}; there are {', '.join(PRESETS)}")
         samples = list(map(int, values.samples))
         if min(samples, default=0) < 1:
-            raise ValueError(
+            raise InputError(
                 f"samples must be whole numbers of at least 1, got {', '.join(values.samples)}"
             )
-        level = (
-            values.level
-            if values.level is not None
-            else float(workspace.config.degradation.headline_level)
-        )
-        bench = Bench(workspace, values.model, level, values.limit)
-        folder = workspace.workdir / "samplers"
+        level = values.level
+        if level is None:
+            level = context.study.degradation.headline_level
+        bench = Bench(context, values.model, level, values.limit)
+        folder = context.workdir.root / "samplers"
         table = compare(bench, values.presets, samples, values.seeds, folder)
         print(f"{markdown(summary(table))}\nwrote {folder / 'table.csv'} and {folder / 'table.md'}")
-    except (ValueError, FileNotFoundError, flags.Error) as error:
+    except (InputError, FileNotFoundError, flags.Error) as error:
         print(f"samplers: {error}", file=sys.stderr)
         return 2
     finally:

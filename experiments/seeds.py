@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from experiments.tables import markdown
 from fairrecon_jax.runtime.atomic import write_atomic
-from fairrecon_jax.study import run as study
+from fairrecon_jax.study.run import run
 
 
 def over_seeds(
@@ -38,7 +38,7 @@ def over_seeds(
     found = []
     for seed in range(seeds):
         config, workdir = configuration(seed), out / f"seed{seed}"
-        study.run(config, workdir)
+        run(config, workdir)
         found.append(rows_of(workdir, config, seed))
         rows = pd.concat(found, ignore_index=True)
         write_atomic(out / f"{name}_rows.csv", rows.to_csv(index=False))

@@ -1,82 +1,80 @@
-"""The fields of a study configuration and their defaults; the files in `configs/` start from these
-and choose.
+"""Starting points of configurations; the files in `configs/` begin with these and choose.
 
-Choices only: derived numbers are computed where they are used. Every field is commented.
+The defaults themselves stand in the dataclasses: `training` lists those of `TrainConfig`, `study`
+those of the blocks of `fairrecon_jax.study.config`. A field that is None follows from the others.
 """
 
+from __future__ import annotations
+
+import dataclasses
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.report.options import ReportOptions
+from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
+from fairrecon_jax.training.config import Mode, TrainConfig
+
 
 def training(
-    steps: int, batch_size: int, learning_rate: float, selection: str = "loss", mode: str = "min"
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    selection: str | None = None,
+    mode: Mode | None = None,
 ) -> ConfigDict:
-    """One training's settings; the fields of `fairrecon_jax.training.config.TrainConfig`."""
-    c = ConfigDict()
-    c.steps = steps  # updates
-    c.batch_size = batch_size  # examples per update over all devices of all processes
-    c.learning_rate = learning_rate  # peak rate
-    c.schedule = "cosine"  # "constant" or "cosine" (to 0 at the last step)
-    c.warmup_steps = 0  # linear from 0 to the peak rate
-    c.optimizer = "adam"  # "adam" or "adamw"
-    c.b1 = 0.9  # Adam's first-moment decay
-    c.weight_decay = 0.0  # with "adamw"
-    c.ema = 0.0  # decay of the averaged parameters, 0 = none
-    c.precision = "float32"  # or "bfloat16" (parameters stay float32)
-    c.eval_every = max(steps // 8, 1)  # updates between validations
-    c.eval_batch_size = 32  # examples per validation call
-    c.selection = selection  # validation metric that picks the best checkpoint
-    c.selection_mode = mode  # is a low or a high metric better
-    c.patience = 0  # validations without a better one before stopping early, 0 = never
-    c.checkpoint_every = max(steps // 4, 1)  # updates between checkpoints
-    c.keep = 1  # checkpoints kept besides the best
-    c.seed = 0  # weights, shuffling and training noise
-    c.workers = 0  # loader processes; the stream does not depend on it
-    return c
+    """One training's block: the fields of `TrainConfig`, with its defaults.
+
+    Args:
+      steps: updates.
+      batch_size: examples per update over all devices of all processes.
+      learning_rate: peak rate.
+      selection: validation metric that picks the best checkpoint; None = the model's own.
+      mode: whether a high ("max") or a low ("min") metric is better; None = the metric's own.
+
+    Example:
+      >>> training(800, 8, 1e-3).schedule
+      'cosine'
+    """
+    return _block(
+        TrainConfig(steps, batch_size, learning_rate, selection=selection, selection_mode=mode)
+    )
 
 
 def mitigation(
     kind: str, steps: int, batch_size: int, learning_rate: float, **fields: Any
 ) -> ConfigDict:
-    """One mitigation's settings: a kind of `fairrecon_jax.mitigation.MITIGATIONS`, its fields, and
-    those of `finetuning.Plan`.
+    """One mitigation's block: a kind of `fairrecon_jax.mitigation.MITIGATIONS`, its fields, and
+    those of `study.blocks.MitigationPlan`.
+
+    Its training keeps the last weights: the best image is not the fairest one.
     """
-    c = ConfigDict({"kind": kind, **fields})
-    c.train = training(
-        steps, batch_size, learning_rate, selection=""
-    )  # the last weights: the best image is not the fairest one
-    return c
+    block = ConfigDict({"kind": kind, **fields})
+    block.train = training(steps, batch_size, learning_rate, selection="")
+    return block
 
 
 def study() -> ConfigDict:
-    """What every study has, without cohort, models and levels."""
+    """What every study has, without cohort, models and levels; fields to choose are commented in
+    the files of `configs/`.
+    """
     c = ConfigDict()
-    c.seed = 0  # measurement noise and sampling at evaluation
-    c.cohort = ConfigDict()
-    c.cohort.root = ""  # folder with the downloaded tree
-    c.phantom = ConfigDict(
-        {"kind": ""}
-    )  # "xray" or "brain" writes a phantom tree where root is empty
-    c.splits = ConfigDict()
-    c.splits.seed = 0  # which split
-    c.splits.fractions = (0.7, 0.1, 0.2)  # train, validation, test patients
-    c.splits.diagnosis_fraction = (
-        0.0  # share of the training patients kept apart for the diagnosers, 0 = shared
-    )
+    c.seed = 0
+    c.cohort = ConfigDict({"root": ""})
+    c.phantom = ConfigDict({"kind": ""})
+    c.splits = _block(SplitsConfig())
     c.degradation = ConfigDict()
-    c.reconstructors = ConfigDict(
-        {"identity": {"kind": "identity"}}
-    )  # the degraded image goes straight to the diagnosis
+    c.reconstructors = ConfigDict({"identity": {"kind": "identity"}})
     c.diagnosers = ConfigDict()
-    # by name, e.g. mitigation("equalised_odds", 500, 16, 1e-4, weights=(0.1, 1.0)); none by default
     c.mitigations = ConfigDict()
-    c.tandem = ConfigDict()
-    c.tandem.batch_size = 32  # examples per fused call over all devices of all processes
-    c.assess = ConfigDict()
-    c.assess.replicates = 1000  # bootstrap replicates
-    c.assess.seed = 0  # of the bootstrap and the tests
-    c.report = ConfigDict()
-    c.report.examples = 3  # test patients shown
-    c.report.identifiers = False  # print patient identifiers
+    c.tandem = _block(TandemConfig())
+    c.assess = _block(AssessOptions())
+    c.report = ConfigDict({"examples": 3, **_block(ReportOptions())})
     return c
+
+
+def _block(options: Any) -> ConfigDict:
+    """The fields of a dataclass as a block."""
+    fields = dataclasses.fields(options)
+    return ConfigDict({field.name: getattr(options, field.name) for field in fields})

@@ -1,10 +1,15 @@
-"""One key per example, and the digest of a name that it is made from: noise does not depend on
-batch, order or device.
+"""Names as numbers: the digest of an example that keys its noise, and the identity of a result,
+which is all that its numbers depend on.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,3 +47,67 @@ def example_keys(key: Key, example_id: Array) -> Key:
         return jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
 
     return jax.vmap(one)(jnp.asarray(example_id))
+
+
+def free(default: Any) -> Any:
+    """A dataclass field that changes no number: a path, a number of workers, how often something is
+    saved or shown.
+
+    Args:
+      default: of the field.
+
+    Returns:
+      A `dataclasses.field` that `identity` leaves out.
+    """
+    return dataclasses.field(default=default, metadata={"identity": False})
+
+
+def identity(value: Any, everything: bool = False) -> Any:
+    """All of a value that a result may depend on, as JSON.
+
+    A dataclass gives its class name and its fields, less those declared `free`; mappings, lists and
+    tuples give their parts, arrays a digest of their values. Two equal identities are the same
+    choice, whatever object or file held it.
+
+    Args:
+      value: built of dataclasses, mappings with text keys, sequences, arrays, paths and scalars.
+      everything: with the fields that are `free`, for a record that people read.
+
+    Returns:
+      Dictionaries, lists and scalars.
+
+    Raises:
+      TypeError: a part is none of these; nothing is guessed from its `repr`.
+
+    Example:
+      >>> from fairrecon_jax.training import TrainConfig
+      >>> fast = TrainConfig(steps=10, batch_size=2, workers=8)
+      >>> identity(fast) == identity(TrainConfig(steps=10, batch_size=2))
+      True
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, (np.ndarray, jax.Array)):
+        array = np.asarray(value)
+        digested = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+        return f"{array.dtype}{list(array.shape)} {digested}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        kept = [f.name for f in fields if everything or f.metadata.get("identity", True)]
+        parts = {name: identity(getattr(value, name), everything) for name in kept}
+        return {"kind": type(value).__name__, **parts}
+    if isinstance(value, Mapping):
+        return {str(name): identity(part, everything) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [identity(part, everything) for part in value]
+    raise TypeError(f"a {type(value).__name__} has no declared identity: {value!r}")
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of the identity of some values, 16 hexadecimal digits, the same on every machine."""
+    text = json.dumps([identity(part) for part in parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,12 +5,25 @@ know.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
+FLAT: Mapping[str, Any] = {"flat": True}
+"""Metadata of a dataclass field whose object a configuration gives by the parameters of the field's
+`default_factory`, written beside the dataclass's own fields.
+
+Example:
+  >>> @dataclasses.dataclass(frozen=True)
+  ... class Model:
+  ...     width: int = 64
+  ...     sde: SDE = dataclasses.field(default_factory=SDE, metadata=FLAT)
+  >>> build({"model": Model}, "model", "model", {"width": 8, "T": 50}) == Model(8, SDE(T=50))
+  True
+"""
 
 
 def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[[_Class], _Class]]:
@@ -42,7 +55,8 @@ def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[
 def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[str, Any]) -> Any:
     """Makes `registry[kind](**fields)`.
 
-    Lists become tuples, so that the result is hashable. Values must fit the types of the fields.
+    Lists become tuples, so that the result is hashable. Values must fit the types of the fields. A
+    field marked `FLAT` is made by its `default_factory` from those of its parameters that are given.
 
     Args:
       registry: dataclass types by name.
@@ -60,35 +74,54 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     """
     if kind not in registry:
         raise ValueError(f"unknown {what} {kind!r}; choose one of {', '.join(sorted(registry))}")
-    known = {f.name: f for f in dataclasses.fields(registry[kind]) if f.init}
-    unknown = sorted(set(fields) - set(known))
-    if unknown:
+    where, own, parts = f"{what} {kind!r}", _own_fields(registry[kind]), _parts(registry[kind])
+    owner: dict[str, Callable[..., Any]] = {name: registry[kind] for name in own}
+    for part in parts.values():
+        owner |= {name: part for name in inspect.signature(part).parameters}
+    if unknown := sorted(set(fields) - set(owner)):
         raise ValueError(
-            f"{what} {kind!r} has no field {', '.join(map(repr, unknown))}; its fields "
-            f"are {', '.join(known)}"
+            f"{where} has no field {', '.join(map(repr, unknown))}; its fields are "
+            f"{', '.join(owner)}"
         )
-    missing = [
-        n
-        for n, f in known.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    missing = [n for n in missing if n not in fields]
-    if missing:
-        raise ValueError(f"{what} {kind!r} needs the field {', '.join(map(repr, missing))}")
+    if missing := [name for name, optional in own.items() if not optional and name not in fields]:
+        raise ValueError(f"{where} needs the field {', '.join(map(repr, missing))}")
     values = {name: _frozen(value) for name, value in fields.items()}
-    for name, wanted in misfits(registry[kind], values).items():
-        raise TypeError(f"{what} {kind!r}: field {name!r} takes {wanted}, got {values[name]!r}")
+    for name, value in values.items():
+        for wanted in misfits(owner[name], {name: value}).values():
+            raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}")
     for name, value in values.items():
         lowest = 1 if name.endswith("width") else 0
         if isinstance(value, int) and value < lowest:
-            raise ValueError(
-                f"{what} {kind!r}: field {name!r} must be at least {lowest}, got {value}"
-            )
-    return registry[kind](**values)
+            raise ValueError(f"{where}: field {name!r} must be at least {lowest}, got {value}")
+    given = {name: value for name, value in values.items() if name in own}
+    for name, part in parts.items():
+        inner = {n: value for n, value in values.items() if owner[n] is part}
+        given |= {name: part(**inner)} if inner else {}
+    return registry[kind](**given)
 
 
-def misfits(factory: type, values: Mapping[str, Any]) -> dict[str, str]:
-    """The fields whose value does not fit their type: by name, the type in words."""
+def _own_fields(factory: type) -> dict[str, bool]:
+    """The fields of a dataclass that a configuration gives as they are: whether each may be left
+    out.
+    """
+    return {
+        f.name: not (f.default is f.default_factory is dataclasses.MISSING)
+        for f in dataclasses.fields(factory)
+        if f.init and not f.metadata.get("flat")
+    }
+
+
+def _parts(factory: type) -> dict[str, Callable[..., Any]]:
+    """The factories of the fields marked `FLAT`."""
+    return {
+        f.name: f.default_factory
+        for f in dataclasses.fields(factory)
+        if f.metadata.get("flat") and f.default_factory is not dataclasses.MISSING
+    }
+
+
+def misfits(factory: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """The fields or parameters whose value does not fit their type: by name, the type in words."""
     hints = typing.get_type_hints(factory)
     wrong = {name: hints[name] for name, value in values.items() if not _fits(value, hints[name])}
     return {

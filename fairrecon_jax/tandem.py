@@ -10,33 +10,41 @@ or on the number of devices.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import pandas as pd
 
-from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.keys import example_keys
-from fairrecon_jax.metrics.image import nrmse, psnr, ssim
+from fairrecon_jax.metrics import IMAGE_METRICS
+from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 from fairrecon_jax.metrics.segmentation import dice
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.reconstructors import Reconstructor
-from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows
-from fairrecon_jax.runtime.progress import progress
 from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
 
 MASK_THRESHOLD = 0.5
-IMAGE_METRICS: dict[str, Callable[..., Array]] = {"psnr": psnr, "ssim": ssim, "nrmse": nrmse}
-DEGRADE, SAMPLE = (
-    0,
-    1,
-)  # streams of the study key: measurement noise, and whatever the reconstructor draws
+DEGRADE, SAMPLE = 0, 1
+"""Streams of the study key: measurement noise, and whatever the reconstructor draws."""
+
+
+class TandemInputs(NamedTuple):
+    """Everything that changes from one cell of a study to the next: the traced arguments of `step`.
+
+    Attributes:
+      operator: of the level, from `Degradation.operator`.
+      reconstructor: weights.
+      diagnosers: weights of each, in the order of `Tandem.diagnosers`.
+      key: scalar typed key of the study.
+    """
+
+    operator: Mapping[str, Array]
+    reconstructor: Variables
+    diagnosers: tuple[Variables, ...]
+    key: Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,85 +56,82 @@ class Tandem:
       reconstructor: its weights are given to each call.
       diagnosers: read original and reconstruction alike; their weights are given to each call.
       spec: names the tasks behind label columns and mask channels.
+      image_metrics: names in `metrics.IMAGE_METRICS`.
     """
 
     degradation: Degradation
     reconstructor: Reconstructor
     diagnosers: tuple[Diagnoser, ...]
     spec: CohortSpec
+    image_metrics: tuple[str, ...] = DEFAULT
 
     def __post_init__(self) -> None:
+        check_computable(self.image_metrics)
         check_apart((type(diagnoser).__name__, diagnoser) for diagnoser in self.diagnosers)
 
-    def shared(
+    def inputs(
         self, level: float, reconstructor: Variables, diagnosers: Iterable[Variables], key: Key
-    ) -> dict[str, Any]:
-        """Collects the traced arguments of `step`: the operator of `level`, all weights and the
-        key.
-        """
+    ) -> TandemInputs:
+        """The traced arguments of `step` for one level, one set of weights and one key."""
         operator = self.degradation.operator(level)
-        return {
-            "operator": operator,
-            "reconstructor": reconstructor,
-            "diagnosers": tuple(diagnosers),
-            "key": key,
-        }
+        return TandemInputs(operator, reconstructor, tuple(diagnosers), key)
 
-    def reconstruct(self, shared: dict[str, Any], batch: Batch) -> tuple[Array, Array]:
+    def reconstruct(self, inputs: TandemInputs, batch: Batch) -> tuple[Array, Array]:
         """Degrades and reconstructs a batch.
 
         Args:
-          shared: from `shared`.
+          inputs: from `inputs`, the method.
           batch: `types.Batch` of B examples.
 
         Returns:
           (degraded, reconstruction), each [B, H, W, 1] float32 in [0, 1].
         """
-        image, example_id, key = batch["image"], batch["example_id"], shared["key"]
+        image, example_id, key = batch["image"], batch["example_id"], inputs.key
         degraded = self.degradation(
-            shared["operator"], image, example_id, jax.random.fold_in(key, DEGRADE)
+            inputs.operator, image, example_id, jax.random.fold_in(key, DEGRADE)
         )
         keys = example_keys(jax.random.fold_in(key, SAMPLE), example_id)
-        return degraded, self.reconstructor.reconstruct(shared["reconstructor"], degraded, keys)
+        return degraded, self.reconstructor.reconstruct(inputs.reconstructor, degraded, keys)
 
-    def diagnose(self, shared: dict[str, Any], images: Array) -> dict[str, Array]:
+    def diagnose(self, weights: Sequence[Variables], images: Array) -> dict[str, Array]:
         """Runs every frozen diagnoser.
 
         Args:
-          shared: from `shared`.
+          weights: of the diagnosers, in their order.
           images: [B, H, W, 1] in [0, 1].
 
         Returns:
           By task name, a score [B] in [0, 1] (classification) or a mask probability [B, H, W]
             (segmentation).
         """
-        found: dict[str, Array] = {}
-        for diagnoser, variables in zip(self.diagnosers, shared["diagnosers"], strict=True):
+        by_task: dict[str, Array] = {}
+        for diagnoser, variables in zip(self.diagnosers, weights, strict=True):
             scores = diagnoser.predict(variables, images)
-            found.update({task: scores[..., column] for column, task in enumerate(diagnoser.tasks)})
-        return found
+            by_task |= {task: scores[..., column] for column, task in enumerate(diagnoser.tasks)}
+        return by_task
 
-    def step(self, shared: dict[str, Any], batch: Batch) -> dict[str, Array]:
+    def step(self, inputs: TandemInputs, batch: Batch) -> dict[str, Array]:
         """The tandem step.
 
         Args:
-          shared: from `shared`.
+          inputs: from `inputs`, the method.
           batch: `types.Batch` of B examples.
 
         Returns:
           Columns [B] of the predictions table: `<task>__label`, `__original`, `__reconstructed`
             (scores, or truth pixels and Dice);
-          for segmentation also `__original_pixels` and `__reconstructed_pixels`, and psnr, ssim,
-            nrmse of the reconstruction.
+          for segmentation also `__original_pixels` and `__reconstructed_pixels`; and the image
+            metrics of the reconstruction.
         """
         image = batch["image"]
-        _, reconstruction = self.reconstruct(shared, batch)
-        both = self.diagnose(shared, jnp.concatenate([image, reconstruction]))
+        _, reconstruction = self.reconstruct(inputs, batch)
+        both = self.diagnose(inputs.diagnosers, jnp.concatenate([image, reconstruction]))
         original = {task: value[: len(image)] for task, value in both.items()}
         reconstructed = {task: value[len(image) :] for task, value in both.items()}
-        rows: dict[str, Array] = {
-            name: metric(image, reconstruction) for name, metric in IMAGE_METRICS.items()
-        }
+        rows: dict[str, Array] = {}
+        for name in self.image_metrics:
+            if (compute := IMAGE_METRICS[name].compute) is not None:
+                rows[name] = compute(image, reconstruction)
         for column, task in enumerate(self.spec.classification_tasks):
             if task.name in both:
                 rows[f"{task.name}__label"] = batch["labels"][:, column]
@@ -149,75 +154,8 @@ class Tandem:
 
 def compile_step(
     tandem: Tandem, devices: int | None = None
-) -> Callable[[dict[str, Any], Batch], dict[str, Array]]:
+) -> Callable[[TandemInputs, Batch], dict[str, Array]]:
     """Compiles `tandem.step` and maps it over devices; keep the result for all levels and weights
     of one reconstructor.
     """
     return map_rows(tandem.step, devices)
-
-
-def batches(cohort: Cohort, rows: np.ndarray, batch_size: int, label: str) -> Iterator[Batch]:
-    """`eval_batches` with a progress bar that counts the images of all processes."""
-    bar = progress(label, len(rows), unit="image")
-    for start, batch in zip(
-        range(0, len(rows), batch_size), eval_batches(cohort, rows, batch_size), strict=True
-    ):
-        yield batch
-        bar.advance(min(batch_size, len(rows) - start))
-    bar.close()
-
-
-def predict(
-    step: Callable[[dict[str, Any], Batch], dict[str, Array]],
-    shared: dict[str, Any],
-    cohort: Cohort,
-    rows: np.ndarray,
-    batch_size: int,
-    devices: int | None = None,
-    label: str = "predict",
-) -> pd.DataFrame:
-    """Runs the compiled step over rows of a cohort; the last batch is padded and its padding
-    masked, nothing is dropped.
-
-    In a run of several processes each computes its share of every batch, and every process gets the
-    whole table.
-
-    Args:
-      step: from `compile_step`.
-      shared: from `Tandem.shared`.
-      cohort: whose `table` gives names, patients and attributes.
-      rows: row numbers of the cohort, any order.
-      batch_size: examples per call over all devices of all processes.
-      devices: how many local devices `step` was compiled for; all local ones if None.
-      label: what the progress bar says.
-
-    Returns:
-      One row per entry of `rows`, in that order: example_id, patient_id, the attributes by name,
-        then the columns of `Tandem.step`.
-
-    Raises:
-      ValueError: `batch_size` is not a multiple of the device count.
-      TimeoutError: a process of the run has not computed its share in time.
-    """
-    count = jax.process_count() * (devices or jax.local_device_count())
-    if batch_size % count:
-        raise ValueError(
-            f"tandem batch_size {batch_size} is not a multiple of the {count} devices; "
-            "choose one that is"
-        )
-    parts: list[dict[str, np.ndarray]] = []
-    for batch in batches(cohort, rows, batch_size, label):
-        found = jax.device_get(step(shared, batch))
-        parts.append(
-            {name: np.asarray(value) for name, value in found.items()}
-            | {"index": np.asarray(batch["index"])}
-        )
-    joined = processes.all_gather(
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
-        f"predict its share of {label}",
-    )
-    kept = joined["index"] >= 0
-    values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
-    columns = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]
-    table = cohort.table.iloc[rows][columns].reset_index(drop=True)
-    return pd.concat([table, values.loc[rows].reset_index(drop=True)], axis=1)

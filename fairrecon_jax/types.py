@@ -30,16 +30,28 @@ Batch = Mapping[str, Array]
 """Arrays of B examples, in this fixed set of fields:
 
 image       [B, H, W, 1] float32 in [0, 1], the original image
-mask        [B, H, W, S] float32 in {0, 1}, one channel per segmentation task of the spec (S may be 0)
-labels      [B, T] float32 in {0, 1}, NaN = unknown, one column per classification task of the spec (T may be 0)
+mask        [B, H, W, S] float32 in {0, 1}, one channel per segmentation task of the spec (or S = 0)
+labels      [B, T] float32 in {0, 1}, NaN = unknown, one column per classification task (or T = 0)
 attributes  [B, A] int32 group index, -1 = unknown, one column per attribute of the spec
-example_id  [B, 2] uint32, the 64-bit digest of the example's name (`example_digest`): keys all per-example randomness
+example_id  [B, 2] uint32, the 64-bit digest of the example's name (`example_digest`): keys all
+            per-example randomness
 index       [B] int32 row of the cohort table, -1 for padding
 weight      [B] float32, 0 for padding, else the example's sampling weight
 """
 
 Precision = Literal["float32", "bfloat16"]
 """The type a network computes in."""
+
+
+class InputError(ValueError):
+    """Something that a user gave is not usable: a file, a table, a tree, a field. The message names
+    it and says what to do; the console script prints it in one line.
+    """
+
+
+class ConfigError(InputError):
+    """A field of a configuration is refused; the message begins with its name."""
+
 
 TaskKind = Literal["classification", "segmentation"]
 Aggregation = Literal["none", "median", "mean"]
@@ -90,28 +102,33 @@ class Attribute:
 
 @dataclasses.dataclass(frozen=True)
 class DegradationSpec:
-    """Which degradation a cohort is studied under.
+    """Which degradation a cohort is studied under, in the words of its kind.
 
     Attributes:
-      kind: "mri_radial" (levels are acceleration factors, higher is worse), "xray_low_dose" (levels
-        are photon counts, lower is worse) or "unnamed" (predictions from elsewhere that do not say:
-        one level, whose number means nothing).
+      kind: a kind of `fairrecon_jax.physics`, or "unnamed" (predictions from elsewhere that do not
+        say: one level, whose number means nothing).
       levels: the levels of the study, mildest first.
       headline_level: the level at which group gaps are the headline.
+      title: the degradation as a reader sees it, as it stands within a sentence.
+      unit: what a level counts, as an axis label.
+      symbol: what stands behind a level in a short text, e.g. "×" or " photons".
+      worse: whether a "higher" or a "lower" level degrades more.
+      modality: images it is made for: "mri", "xray" or "any".
     """
 
-    kind: Literal["mri_radial", "xray_low_dose", "unnamed"]
+    kind: str
     levels: tuple[float, ...]
     headline_level: float
+    title: str = "degradation"
+    unit: str = "a level"
+    symbol: str = ""
+    worse: Literal["higher", "lower"] = "higher"
+    modality: Literal["mri", "xray", "any"] = "any"
 
     @property
-    def unit(self) -> str:
-        """The physical meaning of a level, as an axis label."""
-        return {
-            "mri_radial": "acceleration factor",
-            "xray_low_dose": "photon count",
-            "unnamed": "a level",
-        }[self.kind]
+    def is_named(self) -> bool:
+        """Whether it is known what a level means."""
+        return self.kind != "unnamed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,3 +185,56 @@ class CohortSpec:
             return cls(**raw)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a cohort specification: {error}") from error
+
+
+NO_MITIGATION = "none"
+
+
+def level_name(level: float) -> str:
+    """The text of a level in names of folders and columns, e.g. 8.0 -> "8", 1e5 -> "100000"."""
+    return f"{level:.15g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One cell of a study's grid: a reconstructor at a level, with or without a mitigation.
+
+    Attributes:
+      reconstructor: name in the configuration.
+      level: of the degradation.
+      mitigation: name in the configuration, "none" without one.
+      weight: of the mitigation's term, where several are tried; else None.
+      seed: of the evaluation's noise.
+    """
+
+    reconstructor: str
+    level: float
+    mitigation: str = NO_MITIGATION
+    weight: float | None = None
+    seed: int = 0
+
+    @property
+    def is_mitigated(self) -> bool:
+        """Whether a mitigation takes part."""
+        return self.mitigation != NO_MITIGATION
+
+    @property
+    def variant(self) -> str:
+        """The mitigation as tables name it: "none", "eodd", or "eodd@0.1" where it is one of
+        several weights.
+        """
+        if self.weight is None:
+            return self.mitigation
+        return f"{self.mitigation}@{level_name(self.weight)}"
+
+    @property
+    def title(self) -> str:
+        """The cell in words, e.g. "unet with eodd@0.1 at 8"."""
+        method = f" with {self.variant}" if self.is_mitigated else ""
+        return f"{self.reconstructor}{method} at {level_name(self.level)}"
+
+    @property
+    def stem(self) -> str:
+        """The cell as the stem of file names, e.g. "unet__8__eodd@0.1"."""
+        method = f"__{self.variant}" if self.is_mitigated else ""
+        return f"{self.reconstructor}__{level_name(self.level)}{method}"

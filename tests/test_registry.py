@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.models import UNet, apply_network, init_network, weighted_mean
-from fairrecon_jax.registry import build, registrar
+from fairrecon_jax.registry import FLAT, build, registrar
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def test_lists_become_tuples_and_the_result_hashes():
     [
         (
             {"names": (), "widht": 3},
-            r"gadget 'thing' has no field 'widht'; its fields are names, width, rate, label, flag, limit, norm",
+            "gadget 'thing' has no field 'widht'; its fields are names, width, rate, label, flag",
         ),
         ({}, r"gadget 'thing' needs the field 'names'"),
     ],
@@ -124,3 +125,37 @@ def test_a_registry_keeps_a_name_for_one_class():
     assert register("a")(First) is First
     with pytest.raises(ValueError, match=r"thing 'a' is already .*First"):
         register("a")(int)
+
+
+def fraction(numerator: int = 1, denominator: int = 2) -> Fraction:
+    return Fraction(numerator, denominator)
+
+
+@dataclass(frozen=True)
+class Holder:
+    name: str = "a"
+    share: Fraction = field(default_factory=fraction, metadata=FLAT)
+
+
+def hold(**fields):
+    return build({"holder": Holder}, "holder", "gadget", fields)
+
+
+def test_an_object_is_built_from_the_parameters_of_its_factory():
+    assert hold() == Holder("a", Fraction(1, 2))
+    assert hold(name="b", denominator=7) == Holder("b", Fraction(1, 7))
+    assert hold(numerator=3, denominator=4).share == Fraction(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"share": Fraction(1)}, ValueError, "its fields are name, numerator, denominator"),
+        ({"numerator": 0.5}, TypeError, "gadget 'holder': field 'numerator' takes int, got 0.5"),
+        ({"denominator": -1}, ValueError, "field 'denominator' must be at least 0, got -1"),
+        ({"denominator": 0}, ZeroDivisionError, "1, 0"),
+    ],
+)
+def test_parameters_of_a_factory_are_checked_like_fields(fields, error, message):
+    with pytest.raises(error, match=message):
+        hold(**fields)

@@ -1,8 +1,7 @@
-import dataclasses
-
 import pytest
 
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, Cell, CohortSpec, Task, level_name
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def spec() -> CohortSpec:
             Attribute("sex", ("Female", "Male")),
             Attribute("age", ("young", "old"), per="image", reference="old"),
         ),
-        DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
+        describe("mri_radial", (4.0, 8.0), 8.0),
     )
 
 
@@ -39,7 +38,7 @@ def test_reference_group_is_the_first_unless_named(spec):
 
 def test_units_name_the_physics(spec):
     assert spec.degradation.unit == "acceleration factor"
-    assert dataclasses.replace(spec.degradation, kind="xray_low_dose").unit == "photon count"
+    assert describe("xray_low_dose", (1e4,), 1e4).unit == "photon count"
 
 
 @pytest.mark.parametrize(
@@ -52,3 +51,44 @@ def test_units_name_the_physics(spec):
 def test_json_that_is_no_specification_is_refused(text):
     with pytest.raises(ValueError, match="not a cohort specification"):
         CohortSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("level", "name"),
+    [
+        (8, "8"),
+        (8.0, "8"),
+        (1e5, "100000"),
+        (0.1, "0.1"),
+        (0.1 + 0.2, "0.3"),
+        (1e-5, "1e-05"),
+        (12345678.5, "12345678.5"),
+    ],
+)
+def test_a_level_as_it_stands_in_names(level, name):
+    assert level_name(level) == name
+
+
+@pytest.mark.parametrize(
+    ("cell", "variant", "title", "stem"),
+    [
+        (Cell("unet", 8.0), "none", "unet at 8", "unet__8"),
+        (Cell("unet", 1e5, seed=3), "none", "unet at 100000", "unet__100000"),
+        (Cell("unet", 8.0, "eodd"), "eodd", "unet with eodd at 8", "unet__8__eodd"),
+        (
+            Cell("unet", 8.0, "eodd", 0.1),
+            "eodd@0.1",
+            "unet with eodd@0.1 at 8",
+            "unet__8__eodd@0.1",
+        ),
+        (
+            Cell("unet", 0.5, "eodd", 10.0),
+            "eodd@10",
+            "unet with eodd@10 at 0.5",
+            "unet__0.5__eodd@10",
+        ),
+    ],
+)
+def test_a_cell_in_tables_in_words_and_as_a_file(cell, variant, title, stem):
+    assert (cell.variant, cell.title, cell.stem) == (variant, title, stem)
+    assert cell.is_mitigated is (variant != "none")

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from experiments.benchmarks.harness import Comparison, benchmark
+from fairrecon_jax.diffusion import PRESETS
 from fairrecon_jax.reconstructors import IrsdeReconstructor
 
 SIZE, BATCH, WIDTH, DEPTH = 64, 4, 16, 3
@@ -74,7 +75,7 @@ def _torch_network() -> Any:
 
 
 def _torch_step() -> Callable[[], float]:
-    """The same step: time and noise drawn anew, the reverse mean against the optimal reverse state."""
+    """The same step: time and noise drawn anew, reverse mean against optimal reverse state."""
     import torch
 
     network, sde = _torch_network(), MODEL.sde
@@ -140,7 +141,7 @@ def _torch_evaluation() -> Callable[[], Any]:
 
 
 def _sampling(preset: str) -> Callable[[], jax.Array]:
-    model, batch = IrsdeReconstructor(width=WIDTH, depth=DEPTH, preset=preset), _batch()
+    model, batch = IrsdeReconstructor(width=WIDTH, depth=DEPTH, sampler=PRESETS[preset]), _batch()
     variables, keys = (
         MODEL.init(jax.random.key(0), batch),
         jax.random.split(jax.random.key(1), BATCH),

@@ -1,4 +1,4 @@
-"""Low-dose X-ray simulation against scikit-image, and Poisson counts against `jax.random.poisson`."""
+"""Low-dose X-ray against scikit-image, and Poisson counts against `jax.random.poisson`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _images() -> np.ndarray:
 
 
 def _ours() -> Callable[[], jax.Array]:
-    degradation = physics.Degradation("xray_low_dose", SIZE)
+    degradation = physics.LowDoseXray(SIZE)
     operators = degradation.operators(LEVELS)
     images = jnp.asarray(_images())[..., None]
     identities = np.stack([example_digest(f"image{index}") for index in range(BATCH)])

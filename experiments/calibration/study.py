@@ -13,9 +13,9 @@ import pandas as pd
 
 from experiments.calibration.cells import CELLS, Cell
 from experiments.calibration.simulate import Tables, parameters, simulate
-from fairrecon_jax.inference.resampling import resample_images
 from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
 from fairrecon_jax.inference.published import published_summary
+from fairrecon_jax.inference.resampling import resample_images
 from fairrecon_jax.inference.signflip import sign_flip
 from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import Array, Key

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
-from fairrecon_jax.types import CohortSpec, Task
+from fairrecon_jax.types import CohortSpec, InputError, Task
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
@@ -112,12 +112,12 @@ def studies(
       Studies in order of seed.
 
     Raises:
-      ValueError: a column is missing or holds an unknown group, a row is duplicated, a patient is
+      InputError: a column is missing or holds an unknown group, a row is duplicated, a patient is
         in two splits, or an example has two values of what describes it.
     """
     missing = [c for c in (*REQUIRED, *(a.name for a in spec.attributes)) if c not in table.columns]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"the predictions table lacks the columns {missing}; it has {list(table.columns)}"
         )
     table = table.assign(
@@ -128,12 +128,12 @@ def studies(
     )
     table = table[table["split"].isin(["val", "test"])]
     if not (table["split"] == "test").any():
-        raise ValueError(
+        raise InputError(
             "the predictions table holds no row of split 'test'; nothing can be evaluated"
         )
     cohorts = sorted(table["cohort"].dropna().unique()) if "cohort" in table else []
     if len(cohorts) > 1:
-        raise ValueError(
+        raise InputError(
             f"one predictions table holds one cohort, got {cohorts}; assess each by itself"
         )
     return [
@@ -159,13 +159,13 @@ def _arrange(
     split = table["split"].to_numpy()[first]
     shared = np.intersect1d(patient[split == "val"], patient[split == "test"])
     if shared.size:
-        raise ValueError(
+        raise InputError(
             f"{shared.size} patients are in 'val' and in 'test', e.g. "
             f"{patient_names[shared[0]]!r}; split by patient"
         )
     columns = {}
     for column in table.columns:
-        if "__" in column or column in ("psnr", "ssim", "nrmse", "lpips"):
+        if "__" in column or column in metrics.IMAGE_METRICS:
             columns[column] = np.full((len(cells), len(names)), np.nan)
             columns[column][k, n] = table[column].to_numpy(float, na_value=np.nan)
     groupings = _groupings(table.iloc[first], spec, intersections)
@@ -198,7 +198,7 @@ def _refuse_duplicates(table: pd.DataFrame, key: np.ndarray, seed: int) -> None:
     if repeated.any():
         row = table.iloc[int(np.flatnonzero(repeated)[0])]
         where = f"level {row['level']}, {row['reconstructor']}, {row['mitigation']}, seed {seed}"
-        raise ValueError(
+        raise InputError(
             f"example {row['example_id']!r} occurs twice at {where} ({int(repeated.sum())} "
             "duplicate rows); keep one of each"
         )
@@ -213,7 +213,7 @@ def _refuse_contradictions(
     wrong = codes != codes[first][n]
     if wrong.any():
         row = table.iloc[int(np.flatnonzero(wrong)[0])]
-        raise ValueError(
+        raise InputError(
             f"example {row['example_id']!r} has different values of {column!r} in "
             "different rows; it must be the same in all cells"
         )
@@ -235,7 +235,7 @@ def _groupings(
             (code < 0) & examples[attribute.name].notna().to_numpy()
         ].unique()
         if len(unknown):
-            raise ValueError(
+            raise InputError(
                 f"column {attribute.name!r} holds {list(unknown)[:5]}, which are not "
                 f"among its groups {attribute.groups}"
             )
@@ -245,7 +245,7 @@ def _groupings(
     by_name = {g.name: g for g in groupings[1:]}
     for names in intersections:
         if not set(names) <= set(by_name):
-            raise ValueError(f"cannot cross {names}: the attributes are {sorted(by_name)}")
+            raise InputError(f"cannot cross {names}: the attributes are {sorted(by_name)}")
         parts = [by_name[name] for name in names]
         crossed = metrics.intersect([p.code for p in parts], [p.groups for p in parts])
         groupings.append(
@@ -276,13 +276,13 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
       `JudgedUnits`.
 
     Raises:
-      ValueError: the task's columns are missing, or the original predictions of an example differ
+      InputError: the task's columns are missing, or the original predictions of an example differ
         between cells.
     """
     stem = f"{task.name}__"
     for part in ("label", "reconstructed"):
         if stem + part not in study.columns:
-            raise ValueError(f"the predictions table lacks the column {stem + part!r}")
+            raise InputError(f"the predictions table lacks the column {stem + part!r}")
     label = _first_known(study.columns[stem + "label"][:, rows])
     reconstructed = study.columns[stem + "reconstructed"][:, rows]
     original = study.columns.get(
@@ -333,7 +333,7 @@ def _refuse_different_originals(original: np.ndarray, column: str) -> None:
     # zeros first: inf - inf of an example without any prediction would warn
     spread = np.where(some, high, 0) - np.where(some, low, 0)
     if spread.size and spread.mean() > SAME_SCORE:
-        raise ValueError(
+        raise InputError(
             f"{column!r} differs between levels, reconstructors or mitigations for the "
             f"same example (by {spread.mean():.3g} on average); "
             "the diagnosis of the original image must be the same in every cell of one seed"

@@ -11,13 +11,12 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.continuous import Means, average, permutation_nulls
 from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, paired, version_rows
 from fairrecon_jax.inference.permutation import PermutationNull
-
-IMAGE_METRICS = ("psnr", "ssim", "nrmse", "lpips")
+from fairrecon_jax.metrics import IMAGE_METRICS
 
 
 def add_image_quality(context: Context) -> None:
-    """Adds PSNR, SSIM, NRMSE and LPIPS of the reconstructions, overall and per group, and the gap
-    of each between groups.
+    """Adds every image metric of the reconstructions, overall and per group, and its gap between
+    groups.
 
     These compare a reconstruction with its original, so they have one version. Infinite PSNR
     (identical images) is left out and counted.
@@ -43,9 +42,9 @@ def add_image_quality(context: Context) -> None:
 
 
 def _without_column(context: Context, metric: str) -> None:
-    """LPIPS is reported as missing; other metrics that a table does not have are left out."""
-    for cell in context.study.cells if metric == "lpips" else ():
-        reason = "not computed: the predictions table has no column 'lpips'"
+    """A metric that a table lacks is left out, or reported as missing where its kind says why."""
+    reason = IMAGE_METRICS[metric].absent
+    for cell in context.study.cells if reason else ():
         row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": reason}
         context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from fairrecon_jax.inference.did import LABEL_WEIGHTS
 from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
+from fairrecon_jax.types import InputError
 
 ThresholdRule = Literal[
     "balanced", "fixed", "sensitivity", "specificity", "per_version", "published"
@@ -129,17 +130,17 @@ class AssessOptions:
         """`threshold_value` of one task.
 
         Raises:
-          ValueError: the values are given by task and this one is missing.
+          InputError: the values are given by task and this one is missing.
         """
         if isinstance(self.threshold_value, Mapping):
             if task not in self.threshold_value:
-                raise ValueError(
+                raise InputError(
                     f"AssessOptions.threshold_value has no entry for task {task!r}, only "
                     f"{sorted(self.threshold_value)}"
                 )
             return float(self.threshold_value[task])
         if self.threshold_value is None:
-            raise ValueError(
+            raise InputError(
                 f"AssessOptions.threshold_value is not set, but task {task!r} needs it"
             )
         return float(self.threshold_value)

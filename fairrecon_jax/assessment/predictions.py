@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fairrecon_jax.runtime.atomic import write_atomic
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, InputError
 
 SPEC_KEY = b"cohort_spec"
 CELL = ("seed", "level", "reconstructor", "mitigation")
@@ -29,10 +29,10 @@ def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: C
       spec: stored as JSON in the schema metadata under `cohort_spec`.
 
     Raises:
-      ValueError: `example_id` is missing.
+      InputError: `example_id` is missing.
     """
     if "example_id" not in table.columns:
-        raise ValueError(
+        raise InputError(
             f"a predictions table needs the column 'example_id', got {list(table.columns)}"
         )
     ordered = table.sort_values(
@@ -58,7 +58,7 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not parquet or carries no specification; the message says how to read
+      InputError: the file is not parquet or carries no specification; the message says how to read
         such a table.
     """
     source = Path(path)
@@ -67,10 +67,10 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
     try:
         arrow = pq.read_table(source)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{source} is not a parquet file: {error}") from error
+        raise InputError(f"{source} is not a parquet file: {error}") from error
     metadata = arrow.schema.metadata or {}
     if SPEC_KEY not in metadata:
-        raise ValueError(
+        raise InputError(
             f"{source} carries no cohort specification; read foreign tables with "
             "fairrecon_jax.external.read_table"
         )

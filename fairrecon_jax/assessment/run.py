@@ -20,7 +20,7 @@ from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.separation import separation
-from fairrecon_jax.types import CohortSpec, Task
+from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
 def assess(
@@ -39,7 +39,7 @@ def assess(
       (performance, fairness), long tables with the columns `rows.COLUMNS`.
 
     Raises:
-      ValueError: the table contradicts itself or the specification, or a threshold cannot be
+      InputError: the table contradicts itself or the specification, or a threshold cannot be
         fitted; the message names the column or task.
     """
     options = options or AssessOptions()
@@ -48,7 +48,7 @@ def assess(
         context = Context(study, options, spec.modality)
         present = present_tasks(spec, study)
         if spec.tasks and not present:
-            raise ValueError(
+            raise InputError(
                 "the predictions table holds no column '<task>__reconstructed' for any "
                 f"of {[t.name for t in spec.tasks]}"
             )

@@ -13,7 +13,7 @@ import numpy as np
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Study, units
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
-from fairrecon_jax.types import Task
+from fairrecon_jax.types import InputError, Task
 
 _balanced = jax.jit(metrics.balanced_threshold)
 _at_sensitivity = jax.jit(metrics.threshold_at_sensitivity)
@@ -48,7 +48,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
         no negatives with a score.
 
     Raises:
-      ValueError: the rule needs validation patients (or their originals) and there are none.
+      InputError: the rule needs validation patients (or their originals) and there are none.
     """
     rule, cells = options.threshold_rule, len(study.cells)
     if rule == "fixed":
@@ -56,7 +56,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
         return Thresholds(value, value, "fixed")
     rows = study.test if rule == "published" else study.validation
     if not rows.any():
-        raise ValueError(
+        raise InputError(
             f"threshold rule {rule!r} needs validation patients, and no row has split "
             "'val'; test patients are not used for fitting. "
             "Give validation rows, or thresholds with threshold_rule='fixed'"
@@ -64,7 +64,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     fitted_on = units(study, task, rows)
     if rule in SHARED_RULES:
         if not fitted_on.paired:
-            raise ValueError(
+            raise InputError(
                 f"task {task.name!r} has no predictions on original validation images; "
                 "give a threshold with 'fixed'"
             )

@@ -29,6 +29,7 @@ from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.types import InputError
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -66,15 +67,16 @@ def prepare(
 
     Raises:
       FileNotFoundError: the tree or one of its tables is not there.
-      ValueError: a table lacks a column, nothing is usable, or the folder was prepared from another
+      InputError: a table lacks a column, nothing is usable, or the folder was prepared from another
         tree or before the tree changed.
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
         aside = place.parent.parent / f".{config.stored_name}.partial"
+        # Left by a killed run: nobody else writes here while the lock is held.
         shutil.rmtree(aside, ignore_errors=True)
         if place.is_dir():
-            _check_origin(builder, config, tree, place)
+            check_origin(config, tree, place)
             return place
         notes = Notes()
         stamps = _stamps(tree)
@@ -84,6 +86,7 @@ def prepare(
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place.parent, ignore_errors=True)
+        # TFDS wrote <configuration>/<version>: both move in one step.
         os.replace(written.parent, place.parent)
         shutil.rmtree(aside)
     return place
@@ -104,7 +107,7 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
 
     Raises:
       FileNotFoundError: the cohort was not prepared with this size, views, slices and source.
-      ValueError: a task or attribute that the cohort does not have.
+      InputError: a task or attribute that the cohort does not have.
     """
     builder, place = find(config.name), folder_of(config, data_dir)
     if not (place / TABLE).is_file():
@@ -127,25 +130,34 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_origin(
-    builder: type[CohortBuilder], config: CohortConfig, tree: Path, place: Path
-) -> None:
-    """Refuses to hand out a folder that was prepared from another tree or before it changed; a tree
-    that is gone is not compared.
+def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
+    """Refuses a folder that was prepared from another tree or before the tree changed.
+
+    A copy of the tree elsewhere is the same tree; one that is gone is not compared.
+
+    Args:
+      config: the cohort.
+      tree: its root now.
+      place: the prepared folder, see `folder_of`.
+
+    Raises:
+      InputError: the contents differ; the message names both places.
     """
     if not tree.is_dir():
         return
+    builder = find(config.name)
     origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
+    # Sizes and times first; the fingerprint reads every table of the tree again.
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
     if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
         return
     if stamps["root"] == origin["root"]:
-        raise ValueError(
+        raise InputError(
             f"{tree} has changed since {place} was prepared from it: delete {place} to "
             "read it again"
         )
-    raise ValueError(
+    raise InputError(
         f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
         "set the field source to tell the two apart, or delete the folder"
     )
@@ -183,10 +195,11 @@ def _write(
     stream = builder.samples(
         tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers
     )
+    # TFDS fails without a reason on a data set of no examples.
     first = next(stream, None)
     if first is None:
         reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
-        raise ValueError(f"no file of {tree} could be used: {reasons}")
+        raise InputError(f"no file of {tree} could be used: {reasons}")
     with _quiet_tfds():
         writer = builder(
             config, str(aside), chain((first,), stream, _ordering(config.name, progress))
@@ -212,6 +225,7 @@ def _finish(
     """Reads the records back in their order on disk and writes table, exclusions and origin beside
     them.
     """
+    # TFDS orders examples by a hash of their names: the table follows the records, not the tree.
     records = open_records(written)
     rows = [
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}

@@ -28,10 +28,11 @@ from fairrecon_jax.data.policies import (
     evaluated,
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
-from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import CohortSpec, DegradationSpec, InputError, Task
 
-MRI_LEVELS = DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0)
-XRAY_LEVELS = DegradationSpec("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
+MRI_LEVELS = describe("mri_radial", (4.0, 8.0, 16.0), 8.0)
+XRAY_LEVELS = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
       attribute_names: of "sex", "age", "race".
       default_age_cut: years or "train median".
       default_slices: slices that count in evaluation.
+      depth: slices of every volume; None where they differ, or there are none.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -82,8 +84,10 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     attribute_names: ClassVar[tuple[str, ...]]
     default_age_cut: ClassVar[float | str] = TRAIN_MEDIAN
     default_slices: ClassVar[str | tuple[float, float]] = "all"
+    depth: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        # TFDS would enter every subclass in its global list.
         super().__init_subclass__(skip_registration=True, **kwargs)
 
     def __init__(self, config: CohortConfig, data_dir: str, samples: Iterator[Sample]) -> None:
@@ -173,14 +177,14 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
         Raises:
           FileNotFoundError: `root` is not a folder.
-          ValueError: nothing usable is found.
+          InputError: nothing usable is found.
         """
         if not root.is_dir():
             raise FileNotFoundError(f"no data folder {root}")
         kept = limit(unique(cls.scan(root, config, notes, progress), notes), config.patients)
         if not kept:
             reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
-            raise ValueError(
+            raise InputError(
                 f"nothing usable for {cls.cohort} under {root}"
                 + (f" ({reasons})" if reasons else "")
             )
@@ -202,6 +206,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             waiting: deque[Future[list[Sample]]] = deque()
             for record in records:
                 waiting.append(pool.submit(cls.load, root, record, config, notes))
+                # Results are taken in the order of the records: threads change no cohort.
                 if len(waiting) > 2 * threads:
                     yield from waiting.popleft().result()
             while waiting:
@@ -209,7 +214,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     def check(cls, config: CohortConfig) -> None:
-        """Raises ValueError where the configuration asks for a task or attribute that the cohort
+        """Raises InputError where the configuration asks for a task or attribute that the cohort
         does not have.
         """
         cls.outline(config)
@@ -220,7 +225,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         """The specification without attributes, whose groups follow from the data.
 
         Raises:
-          ValueError: a task that the cohort does not have.
+          InputError: a task that the cohort does not have.
         """
         tasks = choose_tasks(cls.cohort, cls.tasks, cls.extra_tasks, config)
         return CohortSpec(
@@ -242,7 +247,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
           The cohort's table (attributes, labels, then recorded columns) and its specification.
 
         Raises:
-          ValueError: a task or attribute that the cohort does not have.
+          InputError: a task or attribute that the cohort does not have.
         """
         outline = cls.outline(config)
         labels = cls.labels(raw, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -42,8 +43,8 @@ class CohortConfig:
       tasks: task names in order, empty for the cohort's default.
       attributes: attribute names in order, empty for all the cohort has.
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
-      source: a word that tells two trees of the same layout apart in one data folder, e.g.
-        "phantom".
+      source: a word that tells two trees of the same layout apart in one folder of prepared
+        cohorts, e.g. "phantom".
     """
 
     name: str
@@ -73,9 +74,10 @@ class CohortConfig:
             raise ValueError(f"uncertainty must be one of {UNCERTAINTY}, got {self.uncertainty!r}")
         if self.race not in RACE:
             raise ValueError(f"race must be one of {RACE}, got {self.race!r}")
-        if isinstance(self.age_cut, str) and self.age_cut not in ("default", TRAIN_MEDIAN):
+        named = self.age_cut in ("default", TRAIN_MEDIAN)
+        if not named and (isinstance(self.age_cut, str) or not 0 < self.age_cut < math.inf):
             raise ValueError(
-                f"age_cut must be a number of years, 'default' or {TRAIN_MEDIAN!r}, got "
+                f"age_cut must be a number of years above 0, 'default' or {TRAIN_MEDIAN!r}, got "
                 f"{self.age_cut!r}"
             )
         if self.patients < 0:
@@ -86,6 +88,25 @@ class CohortConfig:
             )
         _check_range("slices", self.slices, ("all",))
         _check_range("evaluate_slices", self.evaluate_slices, ("all", "default"))
+
+    def check_depth(self, depth: int) -> None:
+        """Refuses slices that a volume does not have.
+
+        Args:
+          depth: slices of a volume.
+
+        Raises:
+          ValueError: the last slice, counted from 0, is not one of them; the message names the
+            field.
+        """
+        for field in ("slices", "evaluate_slices"):
+            value = getattr(self, field)
+            if isinstance(value, str) or (field == "evaluate_slices" and are_fractions(value)):
+                continue
+            if value[1] >= depth:
+                raise ValueError(
+                    f"{field} must lie in 0..{depth - 1}, a volume has {depth} slices, got {value}"
+                )
 
     @property
     def stored_name(self) -> str:
@@ -102,6 +123,11 @@ class CohortConfig:
         return f"{self.image_size}px{views}{slices}{patients}" + (
             f"-{self.source}" if self.source else ""
         )
+
+
+def are_fractions(limits: tuple[float, float]) -> bool:
+    """Whether limits of slices are fractions of the volume: floats of at most 1."""
+    return all(isinstance(limit, float) for limit in limits) and limits[1] <= 1
 
 
 def _check_range(field: str, value: Any, words: tuple[str, ...]) -> None:
@@ -125,6 +151,7 @@ class RecordSource:
         self._source: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
+        # Open files do not travel: another process opens its own.
         return {**self.__dict__, "_source": None}
 
     def __len__(self) -> int:

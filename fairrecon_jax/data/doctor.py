@@ -18,7 +18,7 @@ from fairrecon_jax.data.notes import KEPT, KINDS, Notes
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import read_splits
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, InputError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -34,8 +34,8 @@ _ERRORS = {
     "unknown_label",
     "mask_values",
 }
-_PLAIN = {"view"}
-_WORDS = {
+_HARMLESS = {"view"}
+_MEANINGS = {
     "table": "a table or folder is missing or malformed",
     "splits": "the splits file is not usable",
     "leaking_lists": "patients that are in several official lists",
@@ -52,8 +52,8 @@ class Finding:
     """One kind of problem.
 
     Attributes:
-      severity: "error" (mend it before training), "warning" (know it) or "note".
-      kind: a word of `notes.KINDS` or of the doctor.
+      severity: "error" (to be fixed before training), "warning" (to be known) or "note".
+      kind: a key of `notes.KINDS` or `_MEANINGS`.
       count: how often.
       examples: some files or names with the reason.
       meaning: the kind in words.
@@ -89,7 +89,7 @@ class DoctorReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing has to be mended."""
+        """Whether there is no error."""
         return not any(finding.severity == "error" for finding in self.findings)
 
     def count(self, kind: str) -> int:
@@ -119,16 +119,16 @@ class DoctorReport:
         errors = sum(finding.severity == "error" for finding in self.findings)
         lines += [
             "",
-            "Nothing has to be mended."
+            "No errors."
             if self.ok
-            else f"{errors} kind(s) of error: mend them, or train knowing what is left out.",
+            else f"{errors} kind(s) of error: fix them, or train knowing what is left out.",
         ]
         return "\n".join(lines)
 
 
 def _wide(counts: pd.DataFrame) -> str:
     """Counts for a terminal: one line per group and attribute, in blocks of four tasks."""
-    cells = (
+    entries = (
         counts["positive"].astype(str)
         + "/"
         + counts["negative"].astype(str)
@@ -136,8 +136,8 @@ def _wide(counts: pd.DataFrame) -> str:
         + counts["unknown"].astype(str)
     )
     who = (counts["attribute"] + " " + counts["group"]).str.strip().replace("", "all")
-    long = pd.DataFrame({"group": who, "task": counts["task"], "cell": cells})
-    wide = long.pivot(index="group", columns="task", values="cell").loc[
+    long = pd.DataFrame({"group": who, "task": counts["task"], "entry": entries})
+    wide = long.pivot(index="group", columns="task", values="entry").loc[
         who.unique(), counts["task"].unique()
     ]
     sizes = (
@@ -172,53 +172,60 @@ def examine(
       The report; a tree that cannot be read at all is a report with an error, not an exception.
 
     Raises:
-      ValueError: no such cohort, or the configuration is of another cohort.
+      InputError: no such cohort, or the configuration is of another cohort.
     """
     builder, tree = find(name), Path(root)
     chosen = config or CohortConfig(name)
     if chosen.name != name:
-        raise ValueError(f"the configuration is of {chosen.name!r}, not of {name!r}")
-    notes, found = Notes(), _Found(examples)
+        raise InputError(f"the configuration is of {chosen.name!r}, not of {name!r}")
+    notes, findings = Notes(), _Findings(examples)
     try:
         records = builder.records(tree, chosen, notes, progress)
-        found.lists(builder.lists(tree))
+        findings.lists(builder.lists(tree))
     except (FileNotFoundError, ValueError) as error:
-        found.add("error", "table", [str(error)])
-        found.notes(notes, builder.modality)
-        return DoctorReport(name, str(tree), found.sorted(), pd.DataFrame(), 0, 0)
-    rows = found.read(
+        findings.add("error", "table", [str(error)])
+        findings.notes(notes, builder.modality)
+        return DoctorReport(name, str(tree), findings.sorted(), pd.DataFrame(), 0, 0)
+    rows = findings.read(
         builder.samples(
             tree, track(records, f"examine {name}", "file", shown=progress), chosen, notes
         )
     )
-    found.notes(notes, builder.modality)
+    findings.notes(notes, builder.modality)
     if splits_path is not None:
-        _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, found)
+        _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, findings)
     counts = (
-        _groups_and_labels(builder, pd.DataFrame(rows), chosen, found) if rows else pd.DataFrame()
+        _groups_and_labels(builder, pd.DataFrame(rows), chosen, findings)
+        if rows
+        else pd.DataFrame()
     )
     return DoctorReport(
-        name, str(tree), found.sorted(), counts, len(rows), len({row["patient_id"] for row in rows})
+        name,
+        str(tree),
+        findings.sorted(),
+        counts,
+        len(rows),
+        len({row["patient_id"] for row in rows}),
     )
 
 
-class _Found:
+class _Findings:
     """Collects findings; one per kind and severity."""
 
     def __init__(self, examples: int) -> None:
         self._examples = examples
-        self._found: dict[tuple[Severity, str], list[str]] = defaultdict(list)
+        self._texts: dict[tuple[Severity, str], list[str]] = defaultdict(list)
 
     def add(self, severity: Severity, kind: str, texts: Iterable[str]) -> None:
         """Adds occurrences of one kind."""
         texts = list(texts)
         if texts:
-            self._found[severity, kind] += texts
+            self._texts[severity, kind] += texts
 
     def notes(self, notes: Notes, modality: str) -> None:
         """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
         for note in notes:
-            harmless = note.kind in _PLAIN or (note.kind == "constant" and modality == "mri")
+            harmless = note.kind in _HARMLESS or (note.kind == "constant" and modality == "mri")
             severity: Severity = (
                 "note" if harmless else "error" if note.kind in _ERRORS else "warning"
             )
@@ -257,6 +264,7 @@ class _Found:
                 self.add("error", "leaking_images", [names])
             elif len(same) > 1:
                 self.add("warning", "repeated_images", [names])
+        # The shape most images have; of equally frequent ones the first.
         usual = max(shapes, key=lambda shape: len(shapes[shape]), default=())
         odd = [
             f"{name}: {shape}, most are {usual}"
@@ -270,7 +278,7 @@ class _Found:
     def sorted(self) -> tuple[Finding, ...]:
         """All findings, gravest and most frequent first."""
         order = sorted(
-            self._found.items(),
+            self._texts.items(),
             key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]),
         )
         return tuple(
@@ -279,20 +287,20 @@ class _Found:
                 kind,
                 len(texts),
                 tuple(texts[: self._examples]),
-                _WORDS.get(kind) or KINDS[kind],
+                _MEANINGS.get(kind) or KINDS[kind],
             )
             for (severity, kind), texts in order
         )
 
 
-def _check_splits(path: Path, patients: set[str], found: _Found) -> None:
+def _check_splits(path: Path, patients: set[str], findings: _Findings) -> None:
     """A splits file that cannot be trusted, or that does not know the tree's patients."""
     try:
         stray = patients - set(read_splits(path).patients)
     except (FileNotFoundError, ValueError) as error:
-        found.add("error", "splits", [str(error)])
+        findings.add("error", "splits", [str(error)])
         return
-    found.add(
+    findings.add(
         "error",
         "splits",
         [f"{path}: patient {patient} of the tree is in no part" for patient in sorted(stray)],
@@ -300,30 +308,31 @@ def _check_splits(path: Path, patients: set[str], found: _Found) -> None:
 
 
 def _groups_and_labels(
-    builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, found: _Found
+    builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, findings: _Findings
 ) -> pd.DataFrame:
     """Counts per group and label; notes groups and classes that are too small."""
     try:
         table, spec = builder.describe(raw, config, None)
     except ValueError as error:
-        found.add("error", "table", [str(error)])
+        findings.add("error", "table", [str(error)])
         return pd.DataFrame()
     counts = count_groups(table, spec)
     patients = counts.drop_duplicates(["attribute", "group"]).query(
         "attribute != '' and group != 'unknown'"
     )
     small = patients[patients["patients"] < SMALL_GROUP]
-    found.add(
+    findings.add(
         "warning",
         "small_group",
         [f"{row.attribute} {row.group}: {row.patients} patients" for row in small.itertuples()],
     )
-    findings = [task.name for task in spec.classification_tasks]
+    classified = [task.name for task in spec.classification_tasks]
+    # Every patient may have a tumour to segment: only a classification needs negative patients.
     lacking = (counts["positive"] == 0) | (
-        (counts["negative"] == 0) & counts["task"].isin(findings)
+        (counts["negative"] == 0) & counts["task"].isin(classified)
     )
     everybody = counts[(counts["attribute"] == "") & lacking]
-    found.add(
+    findings.add(
         "warning",
         "one_class",
         [
@@ -344,8 +353,8 @@ def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
 
     Returns:
       One row per attribute group and task (attribute and group "" = everybody, group "unknown" =
-        not known); a patient is positive if one
-      of its images is, negative if none is and one is known.
+        not known); a patient is positive if one of its images is, negative if none is and one is
+        known.
     """
     groups: list[tuple[str, str, pd.DataFrame]] = [("", "", table)]
     for attribute in spec.attributes:
@@ -361,6 +370,7 @@ def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
         for task in spec.tasks:
             largest = grouped[task.name].max()
             seen = Counter(
+                # NaN alone differs from itself.
                 "unknown" if value != value else "positive" if value > 0 else "negative"
                 for value in largest
             )

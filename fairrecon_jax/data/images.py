@@ -43,6 +43,7 @@ def read_grey(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            # These modes hold 16 bits and more, which converting to L would clip at 255.
             deep = image.mode.startswith(("I", "F"))
             return np.asarray(image if deep else image.convert("L"), dtype=np.float32)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -77,6 +78,7 @@ def read_volume(path: Path) -> np.ndarray:
         )  # type: ignore[attr-defined]
     except Exception as error:
         raise UnreadableImage(f"{path}: {type(error).__name__}: {error}") from error
+    # Some exports append axes of length 1.
     while volume.ndim > 3 and volume.shape[-1] == 1:
         volume = volume[..., 0]
     if volume.ndim != 3:

@@ -71,6 +71,7 @@ class _Draw:
         count = len(self.rows)
         order, offset = _epoch(self.seed, position // count, count)
         slot = int(order[position % count])
+        # The bound is for rounding: the last edge may come out below 1.
         if self.cumulative is not None:
             slot = min(
                 int(np.searchsorted(self.cumulative, (slot + offset) / count, side="right")),
@@ -115,9 +116,8 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
         ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
         stream = self._batches.slice(slice(self._position, None)).to_iter_dataset(ahead)
         if self._workers:
-            if (
-                not flags.FLAGS.is_parsed()
-            ):  # grain's worker processes read absl flags, which only an absl program has parsed
+            # Grain's worker processes read absl flags, which only an absl program has parsed.
+            if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             stream = stream.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2)
@@ -240,9 +240,11 @@ def eval_batches(
     share = batch_size // processes
     for start in range(0, len(rows), batch_size):
         first = start + jax.process_index() * share
-        mine = rows[first : min(first + share, start + batch_size)]
-        batch = pad_batch(read_rows(cohort, mine if len(mine) else rows[-1:]), share)
-        if not len(mine):
+        local = rows[first : min(first + share, start + batch_size)]
+        # A process without rows left takes part in the step all the same, with examples of weight
+        # 0.
+        batch = pad_batch(read_rows(cohort, local if len(local) else rows[-1:]), share)
+        if not len(local):
             batch["weight"], batch["index"] = (
                 np.zeros_like(batch["weight"]),
                 np.full_like(batch["index"], -1),

@@ -14,7 +14,7 @@ SKIPPED = "skipped"
 KEPT = "kept"
 
 KINDS = {
-    "missing_file": "a file named by a table is not there",
+    "missing_file": "a file named by a table does not exist",
     "missing_mask": "an image has no mask file",
     "unreadable": "a file cannot be read as an image (truncated or not an image)",
     "constant": "an image holds one single value",
@@ -31,9 +31,9 @@ KINDS = {
     "missing_sex": "a patient without sex",
     "missing_age": "an image without a plausible age",
     "missing_race": "a patient without race, or who refused to say",
-    "missing_table": "an optional table is not there",
+    "missing_table": "an optional table is absent",
     "conflict": "rows of one patient disagree",
-    "view": "an image of a view that was not asked for",
+    "view": "images of a view that the configuration leaves out",
 }
 """Every kind of note with its meaning."""
 
@@ -73,6 +73,7 @@ class Notes:
     def _add(self, note: Note) -> None:
         if note.kind not in KINDS:
             raise ValueError(f"unknown kind of note {note.kind!r}; known: {', '.join(KINDS)}")
+        # Reading threads share the list: one append, which the interpreter does not interrupt.
         self._notes.append(note)
 
     def __iter__(self) -> Iterator[Note]:

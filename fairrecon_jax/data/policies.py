@@ -10,8 +10,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.types import Attribute, Task
+from fairrecon_jax.data.cohort import CohortConfig, are_fractions
+from fairrecon_jax.types import Attribute, InputError, Task
 
 SEXES = ("female", "male")
 RACES = (
@@ -28,6 +28,7 @@ _SEX_WORDS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 _REFUSED = re.compile(
     r"unknown|refused|declined|not (reported|available|recorded)|^n/?a$|^nan$|^none$"
 )
+# The first match counts; the word boundary keeps Caucasian out of Asian.
 _RACE_WORDS = (
     (re.compile(r"white|caucasian"), "White"),
     (re.compile(r"black|african[ -]american"), "Black"),
@@ -106,6 +107,7 @@ def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
         .dropna()
         .drop_duplicates()
     )
+    # A patient who still has two rows has two groups: neither is kept.
     single = known.drop_duplicates("patient", keep=False).set_index("patient")["group"]
     values = patients.map(single).astype(object)
     return values.where(values.notna(), None)
@@ -122,12 +124,12 @@ def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
       Years.
 
     Raises:
-      ValueError: no age is known among these rows.
+      InputError: no age is known among these rows.
     """
     chosen = raw if rows is None else raw.iloc[rows]
     median = float(chosen.groupby("patient_id")["age_years"].median().median())
     if not np.isfinite(median):
-        raise ValueError(
+        raise InputError(
             "no patient of the training part has an age: give age_cut a number or leave "
             "'age' out of attributes"
         )
@@ -195,7 +197,8 @@ def evaluated(
     if "slice" not in raw or isinstance(limits, str):
         return np.ones(len(raw), bool)
     position = raw["slice"].to_numpy(float)
-    if all(isinstance(limit, float) for limit in limits) and limits[1] <= 1:
+    if are_fractions(limits):
+        # A volume of one slice has its position at 0.
         position = position / np.maximum(raw["slices"].to_numpy(float) - 1, 1)
     return (position >= limits[0]) & (position <= limits[1])
 
@@ -206,20 +209,20 @@ def choose_tasks(
     """The tasks a configuration asks for; `tasks` where it asks for none.
 
     Raises:
-      ValueError: a task that the cohort does not have.
+      InputError: a task that the cohort does not have.
     """
     known = {task.name: task for task in (*tasks, *extra)}
     unknown = [name for name in config.tasks if name not in known]
     if unknown:
-        raise ValueError(f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
+        raise InputError(f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
     return tuple(known[name] for name in config.tasks) or tasks
 
 
 def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) -> None:
-    """Raises ValueError where a configuration asks for an attribute that the cohort does not have."""
+    """Raises InputError where a configuration has an attribute that the cohort does not have."""
     unknown = [name for name in config.attributes if name not in names]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}"
         )
 
@@ -231,7 +234,7 @@ def choose_attributes(
     race is known.
 
     Raises:
-      ValueError: an attribute that the cohort does not have, or race asked for where nobody's is
+      InputError: an attribute that the cohort does not have, or race asked for where nobody's is
         known.
     """
     check_attributes(cohort, names, config)
@@ -241,7 +244,7 @@ def choose_attributes(
         else set()
     )
     if empty & set(config.attributes):
-        raise ValueError(f"race of no patient of this {cohort} is known: exclusions.csv says why")
+        raise InputError(f"race of no patient of this {cohort} is known: exclusions.csv says why")
     return tuple(name for name in (config.attributes or names) if name not in empty)
 
 

@@ -37,17 +37,17 @@ class SourceRecord:
 
 def unique(records: list[SourceRecord], notes: Notes) -> list[SourceRecord]:
     """The first record of each name; the others are noted."""
-    found: dict[str, SourceRecord] = {}
+    by_name: dict[str, SourceRecord] = {}
     for record in records:
-        if record.name in found:
+        if record.name in by_name:
             notes.skip(
                 record.files[0],
                 "duplicate",
-                f"{record.name} is already there as {found[record.name].files[0]}",
+                f"{record.name} is already there as {by_name[record.name].files[0]}",
             )
         else:
-            found[record.name] = record
-    return list(found.values())
+            by_name[record.name] = record
+    return list(by_name.values())
 
 
 def limit(records: list[SourceRecord], patients: int) -> list[SourceRecord]:
@@ -59,6 +59,7 @@ def limit(records: list[SourceRecord], patients: int) -> list[SourceRecord]:
     names = sorted(
         {record.patient_id for record in records}, key=lambda name: tuple(example_digest(name))
     )
+    # In the order of the digests: a larger number keeps the patients of a smaller one.
     chosen = set(names[:patients])
     return [record for record in records if record.patient_id in chosen]
 
@@ -102,8 +103,8 @@ def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Not
                     f"patient {record.patient_id}: {name} is {entries[0]!r}",
                 )
             for group, entry in known:
-                there, other = first.setdefault((name, record.patient_id), (group, entry))
-                if there != group:
+                earlier, other = first.setdefault((name, record.patient_id), (group, entry))
+                if earlier != group:
                     reason = (
                         f"patient {record.patient_id}: {name} is {entry!r} here and {other!r} "
                         "elsewhere; it counts as unknown"
@@ -112,7 +113,7 @@ def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Not
 
 
 def fingerprint(root: Path, records: list[SourceRecord]) -> str:
-    """SHA-256 over the records' names, patients and recorded values, and the sizes of their files."""
+    """SHA-256 of the records' names, patients and recorded values, and the sizes of their files."""
     digest = hashlib.sha256()
     for record in sorted(records, key=lambda record: record.name):
         digest.update(
@@ -124,7 +125,7 @@ def fingerprint(root: Path, records: list[SourceRecord]) -> str:
 
 def table_stamps(root: Path) -> dict[str, list[int]]:
     """Size and time of change of the tables in `root` and one folder below: a quick sign that a
-    tree is as it was.
+    tree has not changed.
     """
     paths = [
         path
@@ -140,7 +141,7 @@ def table_stamps(root: Path) -> dict[str, list[int]]:
 
 def file_stamp(root: Path) -> list[int]:
     """Number and summed bytes of the files below `root`, links followed: a quick sign that no file
-    came, went or was mended.
+    was added, removed or replaced.
     """
     sizes = [
         _bytes(os.path.join(folder, name))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.runtime.atomic import write_atomic
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, InputError
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = (
     "train_reconstruction",
@@ -58,17 +58,17 @@ class Splits:
           [n] int64, ascending.
 
         Raises:
-          ValueError: an unknown part, or a patient of the table that is in no part.
+          InputError: an unknown part, or a patient of the table that is in no part.
         """
         unknown = [name for name in names if name not in PARTS]
         if unknown or not names:
-            raise ValueError(
+            raise InputError(
                 f"unknown part {', '.join(unknown) or '(none given)'}; there are {', '.join(PARTS)}"
             )
         part = table["patient_id"].map(self.patients)
         if part.isna().any():
             stray = table.loc[part.isna(), "patient_id"].unique()
-            raise ValueError(
+            raise InputError(
                 f"{len(stray)} patients of the table are in no part, e.g. {stray[0]}: "
                 "make the splits from this cohort"
             )
@@ -77,8 +77,8 @@ class Splits:
 
     def counts(self) -> dict[str, int]:
         """Number of patients per part that has any."""
-        found = Counter(self.patients.values())
-        return {name: found[name] for name in PARTS if found[name]}
+        counts = Counter(self.patients.values())
+        return {name: counts[name] for name in PARTS if counts[name]}
 
 
 def _meaning(name: str) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ def make_splits(
 ) -> Splits:
     """Assigns every patient to one part, so that findings and groups keep their shares.
 
-    Iterative stratification: the rarest trait among the patients left is dealt out first, each
-    patient to the part that lacks most of it; part sizes are exact.
+    Iterative stratification: patients with the rarest remaining trait are assigned first, each to
+    the part that lacks most of it; part sizes are exact.
 
     Args:
       table: a cohort's table; a patient has a finding if one of its examples has it.
@@ -110,7 +110,7 @@ def make_splits(
       Splits; the same table and seed give the same splits whatever the order of rows.
 
     Raises:
-      ValueError: fractions out of range, or too few patients for the parts.
+      InputError: fractions out of range, or too few patients for the parts.
 
     Reference:
       K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD
@@ -134,9 +134,9 @@ def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple
     """The fractions as floats.
 
     Raises:
-      ValueError: they or the diagnosis fraction are out of range.
+      InputError: they or the diagnosis fraction are out of range.
     """
-    wrong = ValueError(
+    wrong = InputError(
         "fractions must be three non-negative numbers with sum 1 (train, val, test), got "
         f"{fractions}"
     )
@@ -144,10 +144,11 @@ def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple
         shares = tuple(float(value) for value in fractions)
     except (TypeError, ValueError) as error:
         raise wrong from error
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    # NaN is neither at least 0 nor close to 1.
+    if len(shares) != 3 or not all(s >= 0 for s in shares) or not abs(sum(shares) - 1) <= 1e-6:
         raise wrong
     if not 0 <= diagnosis_fraction < 1:
-        raise ValueError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")
+        raise InputError(f"diagnosis_fraction must lie in [0, 1), got {diagnosis_fraction}")
     return shares
 
 
@@ -176,14 +177,16 @@ def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
     least one.
     """
     exact = count * np.asarray(shares, float)
+    # 10 patients times 0.7 must be 7, whatever the rounding.
     sizes = np.floor(exact + 1e-9).astype(int)
     for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
         sizes[part] += 1
+    # A small part takes its one patient from the largest.
     for part in np.flatnonzero((sizes == 0) & (np.asarray(shares) > 0)):
         sizes[part] += 1
         sizes[np.argmax(sizes)] -= 1
     if (sizes[np.asarray(shares) > 0] < 1).any():
-        raise ValueError(f"{count} patients are too few for parts with shares {tuple(shares)}")
+        raise InputError(f"{count} patients are too few for parts with shares {tuple(shares)}")
     return sizes
 
 
@@ -203,10 +206,12 @@ def _stratify(
         pending.discard(kind)
         for row in order[traits[order, kind] & (part[order] < 0)]:
             wish = np.where(room > 0, lacking[:, kind], -np.inf)
+            # Of the parts that lack equally many, the one with the most room.
             best = np.flatnonzero(wish >= wish.max() - 1e-9)
             part[row] = best[np.argmax(room[best])]
             room[part[row]] -= 1
             lacking[part[row]] -= traits[row]
+    # Patients without any trait fill what room is left.
     for row in order[part[order] < 0]:
         part[row] = np.argmax(room)
         room[part[row]] -= 1
@@ -235,14 +240,14 @@ def write_splits(path: str | Path, splits: Splits) -> None:
     """Writes the splits once, as JSON with the patients of each part, counts and hash.
 
     Raises:
-      FileExistsError: other splits are already there.
+      FileExistsError: the file holds other splits.
     """
     target = Path(path)
     if target.exists():
-        there = read_splits(target)
-        if there.digest != splits.digest:
+        existing = read_splits(target)
+        if existing.digest != splits.digest:
             raise FileExistsError(
-                f"{target} holds other splits (seed {there.seed}, {there.digest[:12]}); "
+                f"{target} holds other splits (seed {existing.seed}, {existing.digest[:12]}); "
                 "they are written once"
             )
         return
@@ -269,33 +274,33 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not such a file, a patient in two parts, a changed hash, or another seed.
+      InputError: not such a file, a patient in two parts, a changed hash, or another seed.
     """
     target = Path(path)
     try:
         content = json.loads(target.read_text(encoding="utf-8"))
         parts, recorded = content["parts"], content["sha256"]
-        found, fractions, diagnosis = (
+        written, fractions, diagnosis = (
             int(content["seed"]),
             tuple(content["fractions"]),
             float(content["diagnosis_fraction"]),
         )
         listed = [(str(patient), part) for part, patients in parts.items() for patient in patients]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{target} is not a splits file: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{target} is not a splits file: {error!r}") from error
     patients = dict(listed)
     if len(patients) != len(listed):
         twice = next(
             name for name, times in Counter(name for name, _ in listed).items() if times > 1
         )
-        raise ValueError(f"{target}: patient {twice} is in more than one part")
+        raise InputError(f"{target}: patient {twice} is in more than one part")
     if set(parts) - set(PARTS):
-        raise ValueError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
-    if _digest(found, fractions, patients, diagnosis) != recorded:
-        raise ValueError(f"{target} was changed after it was written: its hash does not match")
-    if seed is not None and seed != found:
-        raise ValueError(
-            f"{target} was made with seed {found}, not {seed}: use another work directory "
+        raise InputError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
+    if _digest(written, fractions, patients, diagnosis) != recorded:
+        raise InputError(f"{target} was changed after it was written: its hash does not match")
+    if seed is not None and seed != written:
+        raise InputError(
+            f"{target} was made with seed {written}, not {seed}: use another work directory "
             "for another seed"
         )
-    return _sealed(found, fractions, patients, diagnosis)
+    return _sealed(written, fractions, patients, diagnosis)

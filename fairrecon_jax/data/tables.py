@@ -9,39 +9,43 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairrecon_jax.types import InputError
+
 OLDEST = 120
 
 
 def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """A CSV file with every cell as text ("" = blank); columns without a name are left out.
+    """A CSV file with every value as text ("" = blank); columns without a name are left out.
 
     Args:
       path: the file.
-      needed: column names that must be there.
+      needed: names of required columns.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not a table, or a column is missing or there twice; the message names file and
+      InputError: not a table, or a column is missing or repeated; the message names file and
         columns.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table {path}")
     try:
+        # Spreadsheet programs start a file with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as handle:
             lines = [line for line in csv.reader(handle) if line]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV table: {error}") from error
+        raise InputError(f"{path}: not a readable CSV table: {error}") from error
     if not lines:
-        raise ValueError(f"{path}: an empty table")
+        raise InputError(f"{path}: an empty table")
     header, rows = [name.strip() for name in lines[0]], lines[1:]
     for count, row in enumerate(rows, start=2):
+        # Commas at the end of a row are harmless, values behind the last column are not.
         if len(row) < len(header) or any(row[len(header) :]):
-            raise ValueError(
-                f"{path}: row {count} has {len(row)} cells, the header has {len(header)}"
+            raise InputError(
+                f"{path}: row {count} has {len(row)} values, the header has {len(header)}"
             )
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
-        raise ValueError(f"{path}: several columns are named {', '.join(repeated)}")
+        raise InputError(f"{path}: several columns are named {', '.join(repeated)}")
     table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
     table = table.loc[:, [bool(name) for name in header]]
     require_columns(path, table, needed)
@@ -49,10 +53,10 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
 
 
 def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> None:
-    """Raises ValueError naming the columns that a table lacks."""
+    """Raises InputError naming the columns that a table lacks."""
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
         )
 
@@ -67,7 +71,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def number(text: object) -> float:
-    """A cell as a number; NaN where it is blank or not a number."""
+    """A value as a number; NaN where it is blank, no number or not finite."""
     try:
         value = float(str(text).strip())
     except ValueError:

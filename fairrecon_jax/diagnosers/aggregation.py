@@ -40,6 +40,7 @@ def aggregate(
     order = np.argsort(position, kind="stable")
     parts = np.split(values[order], np.cumsum(np.bincount(position))[:-1]) if len(names) else []
     with warnings.catch_warnings():
+        # NumPy warns of a patient without any value, whose result is NaN as documented.
         warnings.simplefilter("ignore", RuntimeWarning)
         reduced = [reducers[how](part, axis=0) for part in parts]
     return names, np.array(reduced).reshape(len(names), *values.shape[1:])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -109,6 +110,11 @@ class Classifier:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
 
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Lower "loss"."""
+        return {"loss": "min"}
+
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's number of channels."""
         return init_network(self.network, NETWORK, key, self._prepared(batch["image"][:1]))
@@ -138,6 +144,7 @@ class Classifier:
             self.network, NETWORK, variables, self._prepared(image), train=train
         )
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        # Every known label counts alike, however many an example has.
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
@@ -164,7 +171,7 @@ class Classifier:
         return features(self.network, NETWORK, variables, self._prepared(image))
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
-        """Output of the last convolutional block, [B, h, w, C], of images [B, H, W, 1] in [0, 1]."""
+        """Output of the last convolutional block [B, h, w, C] for images [B, H, W, 1] in [0, 1]."""
         return features(self.network, NETWORK, variables, self._prepared(image), sown="maps")
 
     def head(self, variables: Variables, maps: Array) -> jax.Array:
@@ -201,6 +208,7 @@ def masked_cross_entropy(
         finite gradients whatever is unknown.
     """
     known = ~jnp.isnan(labels)
+    # NaN is replaced before the product: its gradient would be NaN even behind a mask.
     y = jnp.where(known, labels, 0.0)
     w = jnp.asarray(positive_weight or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
     losses = w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits)

@@ -1,4 +1,4 @@
-"""Where in an image a classifier finds what speaks for its answer."""
+"""Class activation maps: which places of an image a classifier's scores rest on."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
       maps: [B, h, w, C], output of the last convolutional block.
 
     Returns:
-      [B, T, h, w] float32, at least 0; 0 everywhere where nothing speaks for the score.
+      [B, T, h, w] float32, at least 0; 0 everywhere where no place raises the score.
 
     Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", ICCV 2017.
     """
     scores, pull = jax.vjp(head, maps)
     size, tasks = scores.shape
+    # One vector-Jacobian product per task gives every example the slopes of its own score.
     each = jnp.broadcast_to(jnp.eye(tasks, dtype=scores.dtype)[:, None], (tasks, size, tasks))
     (slopes,) = jax.vmap(pull)(each)
     weights = jnp.mean(jnp.asarray(slopes, jnp.float32), axis=(2, 3))

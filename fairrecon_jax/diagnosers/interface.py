@@ -1,4 +1,4 @@
-"""What a diagnoser is, the registry of their kinds, and how one is built for the tasks of a cohort."""
+"""What a diagnoser is, the registry of their kinds, and how one is built for a cohort's tasks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Diagnoser(Trainable, Protocol):
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """A diagnoser that tells what it knows just before its answer."""
+    """A diagnoser that gives the features its last layer reads."""
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
         """Features [B, F] float32 of images [B, H, W, 1] in [0, 1], differentiable in the image."""
@@ -44,7 +44,7 @@ class HasFeatures(Protocol):
 
 @runtime_checkable
 class HasFeatureMaps(Protocol):
-    """A diagnoser whose answer is a function of maps that still know where in the image they are."""
+    """A diagnoser whose scores are a function of feature maps that keep their place in the image."""
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
         """Maps [B, h, w, C] of images [B, H, W, 1] in [0, 1]."""
@@ -82,23 +82,23 @@ def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tu
 
 
 def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
-    """Refuses diagnosers that read the same task: of two answers one would be lost.
+    """Refuses diagnosers that share a task: predictions have one column per task.
 
     Args:
-      diagnosers: (name, diagnoser) of those that head the same images.
+      diagnosers: (name, diagnoser) of those that see the same images.
 
     Raises:
-      ValueError: a task is read twice; the message names it and who reads it.
+      ValueError: two have the same task; the message names it and both of them.
     """
-    readers: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for name, diagnoser in diagnosers:
         for task in diagnoser.tasks:
-            if task in readers:
+            if task in owners:
                 raise ValueError(
-                    f"task {task!r} is read by the diagnosers {readers[task]} and {name}: "
+                    f"task {task!r} is read by the diagnosers {owners[task]} and {name}: "
                     "give each its own tasks"
                 )
-            readers[task] = name
+            owners[task] = name
 
 
 def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields: Any) -> Diagnoser:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -93,6 +94,11 @@ class Segmenter:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
 
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Lower "loss", higher "dice"."""
+        return {"loss": "min", "dice": "max"}
+
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size."""
         return init_network(self.network, NETWORK, key, batch["image"][:1])
@@ -142,6 +148,7 @@ class Segmenter:
         truth = self._truth(batch)
         probability = self.predict(variables, batch["image"])
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
+        # dice_score is NaN where both masks are empty, which would survive a weight of 0.
         dice = jnp.where(present > 0, dice_score(probability >= self.threshold, truth > 0), 0.0)
         count = jnp.sum(present, axis=1)
         return {

@@ -82,6 +82,7 @@ class Precondition:
           [B, H, W, C] float32.
         """
         sde = self.sde
+        # sg_0 = 0: no noise is estimated at time 0.
         of_state, of_output = (
             np.divide(part, sde.sg, out=np.zeros(sde.T + 1), where=sde.sg > 0)
             for part in (1 - sde.a * self.skip, sde.a * self.scale)

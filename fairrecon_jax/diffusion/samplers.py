@@ -3,32 +3,37 @@ of them.
 
 Every step from time t to s < t is
 
-  x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,   X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
+  x_s = mu + p (x_t - mu) + q (X_t - mu) + w (X_t - X_prev) + n z,
+  X_t = mu + (x_t - mu - sg_t e(x_t, t)) / a_t,
 
 with X_prev the clean estimate of the step before and z standard normal. With l_t = ln(a_t / sg_t),
 h = l_s - l_t and h' the h before:
 
-  ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),  order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
-  sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),  order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
+  ode        p = sg_s / sg_t,  q = a_s (1 - e^-h),
+             order 2 adds w = a_s (1 - (1 - e^-h) / h) h / h'
+  sde        p = (sg_s / sg_t) e^-h,  q = a_s (1 - e^-2h),  n = sg_s sqrt(1 - e^-2h),
+             order 2 adds w = a_s (1 - (1 - e^-2h) / (2h)) h / h'
   posterior  the law of x_s given x_t and x_0 = X_t (equal to `sde` of order 1)
-  euler_sde  p = 1 + d - c,  q = c a_t,  n = lam sqrt(2 d),  d = Th_t - Th_s,  c = 2 lam^2 d / sg_t^2 (the paper's, with unit steps)
+  euler_sde  p = 1 + d - c,  q = c a_t,  n = lam sqrt(2 d),  d = Th_t - Th_s,
+             c = 2 lam^2 d / sg_t^2 (the paper's, with unit steps)
   euler_ode  the same with c = lam^2 d / sg_t^2 and n = 0
 
 First and last step are of order 1; the last step of `ode`, `sde` and `posterior` returns X_t.
 
 References:
-  Luo et al., ICML 2023 (Euler); Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based
-    on ODE and SDE Solvers", ICLR 2025,
-  arXiv 2502.07856 (exponential integrators).
+  Luo et al., ICML 2023 (Euler).
+  Li et al., "MaRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers", ICLR
+    2025, arXiv 2502.07856 (exponential integrators).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +123,37 @@ PRESETS: dict[str, Sampler] = {
 """Samplers by name. "paper" is the published one; "ode2_5" is for validation while training."""
 
 
+def make_sampler(
+    preset: str = "paper",
+    method: str | None = None,
+    steps: int | None = None,
+    order: int | None = None,
+    rho: float | None = None,
+) -> Sampler:
+    """A preset, with the given fields in place of its own.
+
+    Args:
+      preset: a name in `PRESETS`.
+      method: see `Sampler`, like those that follow; None keeps the preset's.
+      steps: number of steps.
+      order: 1 or 2.
+      rho: spacing of the steps.
+
+    Raises:
+      ValueError: there is no such preset, or the fields do not go together.
+
+    Example:
+      >>> make_sampler("ode2_15", steps=12)
+      Sampler(method='ode', steps=12, order=2, rho=1.5)
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown sampling preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    chosen: dict[str, Any] = {"method": method, "steps": steps, "order": order, "rho": rho}
+    return dataclasses.replace(
+        PRESETS[preset], **{name: value for name, value in chosen.items() if value is not None}
+    )
+
+
 def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
     """The coefficients of every step.
 
@@ -174,8 +210,10 @@ def _exponential(sde: SDE, t: int, s: int, noisy: bool, before: float | None) ->
     `before` is the h before).
     """
     h, rate = _log_ratio(sde, s) - _log_ratio(sde, t), 2 if noisy else 1
+    # 1 - e^-x without cancellation at short steps.
     gained = -math.expm1(-rate * h)
     p = sde.sg[s] / sde.sg[t] * (math.exp(-h) if noisy else 1.0)
+    # The last step has h infinite, and nothing to be linear in: it is of order 1.
     second = before is not None and math.isfinite(h)
     w = sde.a[s] * (1 - gained / (rate * h)) * h / before if second and before is not None else 0.0
     return Coefficients(p, sde.a[s] * gained, w, sde.sg[s] * math.sqrt(gained) if noisy else 0.0)
@@ -214,6 +252,7 @@ def sample(
     Returns:
       Samples [B, H, W, C] float32, not clipped.
     """
+    # Known when the program is compiled: a deterministic sampler draws nothing.
     mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())
 
     def step(
@@ -228,6 +267,8 @@ def sample(
             x = x + n * _normal(keys, number, mu.shape[1:])
         return (x, clean), None
 
+    # Stream 0 of each key gave the start; step i draws from stream i. There is no X before the
+    # first, whose w is 0.
     start = initial_state(mu, keys, lam), jnp.zeros_like(mu)
     rows = jnp.arange(1, len(table) + 1), tuple(jnp.asarray(table.T, jnp.float32))
     return jax.lax.scan(step, start, rows)[0][0]

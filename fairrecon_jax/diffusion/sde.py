@@ -62,7 +62,6 @@ class SDE:
             raise ValueError(f"eps must lie between 0 and 1, got {self.eps}")
 
     # -- tables
-    # ----------------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def theta(self) -> np.ndarray:
@@ -73,6 +72,7 @@ class SDE:
             return np.linspace(1e-4, 0.02, self.T + 1)
         if self.schedule == "constant":
             return np.ones(self.T + 1)
+        # As published: a cosine of T + 2 steps, without its ends.
         count = self.T + 2
         angle = (np.linspace(0, count, count + 1) / count + 0.008) / 1.008 * math.pi / 2
         left = np.cos(angle) ** 2
@@ -96,6 +96,7 @@ class SDE:
     @functools.cached_property
     def sg(self) -> np.ndarray:
         """[T + 1] float64, sg_t = lam sqrt(1 - a_t^2): from 0 up to almost lam."""
+        # 1 - a^2 would cancel near t = 0.
         return self.lam * np.sqrt(-np.expm1(-2 * self.Th))
 
     @functools.cached_property
@@ -104,6 +105,7 @@ class SDE:
         state; index 0 is not used.
         """
         step, total, before = self.theta * self.dt, self.Th, np.concatenate([[0.0], self.Th[:-1]])
+        # Index 0 is never read; 1 spares it a division by 0.
         total = np.where(np.arange(self.T + 1) > 0, total, 1.0)
         below = -np.expm1(-2 * total)
         of_state = np.exp(-step) * -np.expm1(-2 * before) / below
@@ -111,7 +113,6 @@ class SDE:
         return of_state, of_image
 
     # -- the process
-    # -----------------------------------------------------------------------------------------------------------
 
     def forward(self, image: Array, mu: Array, t: Array, noise: Array) -> jax.Array:
         """The state at time t: x_t = mu + a_t (x_0 - mu) + sg_t e.
@@ -162,6 +163,7 @@ class SDE:
           [B, H, W, C] float32, an estimate of x_{t-1}.
         """
         step = self.theta * self.dt
+        # sg_0 = 0: no step starts at time 0.
         pull = np.divide(
             2 * self.lam**2 * step, self.sg, out=np.zeros(self.T + 1), where=self.sg > 0
         )

@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.types import InputError
+
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
 ENTRY = re.compile(
     rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$",
@@ -20,7 +22,7 @@ def number(entry: object) -> float:
     The text is matched, never evaluated: a file of predictions may come from anybody.
 
     Raises:
-      ValueError: the entry is something else.
+      InputError: the entry is something else.
     """
     if entry is None or (isinstance(entry, str) and not entry.strip()):
         return float("nan")
@@ -28,7 +30,7 @@ def number(entry: object) -> float:
         return float(entry)
     match = ENTRY.match(str(entry))
     if not match:
-        raise ValueError(f"{str(entry)[:60]!r} is not a number")
+        raise InputError(f"{str(entry)[:60]!r} is not a number")
     return float(match.group(1) or match.group(2))
 
 
@@ -55,13 +57,13 @@ def texts(entries: pd.Series) -> pd.Series:
 def check(valid: pd.Series, where: str, message: str) -> None:
     """Raises for the first row that is not valid, by its number."""
     if not valid.all():
-        raise ValueError(f"{where}, row {int(np.flatnonzero(~valid)[0]) + 1}: {message}")
+        raise InputError(f"{where}, row {int(np.flatnonzero(~valid)[0]) + 1}: {message}")
 
 
 def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
     """A column by name; where it is missing, the error names the key that asks for it."""
     if column not in list(frame.columns):
-        raise ValueError(
+        raise InputError(
             f"the table has no column {column!r}, which the mapping names for {what}; its "
             f"columns are {list(frame.columns)[:30]}"
         )
@@ -82,5 +84,5 @@ def parsed(entries: pd.Series, where: str) -> pd.Series:
         try:
             values[i] = number(entry)
         except ValueError as error:
-            raise ValueError(f"{where}, row {i + 1}: {error}") from error
+            raise InputError(f"{where}, row {i + 1}: {error}") from error
     return pd.Series(values, index=entries.index)

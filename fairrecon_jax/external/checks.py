@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairrecon_jax.types import Attribute, Task
+from fairrecon_jax.types import Attribute, InputError, Task
 
 
 class Log:
@@ -43,7 +43,7 @@ def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
       named: the split as the table names it, missing where it does not.
 
     Raises:
-      ValueError: some are; the message counts them and shows one with the table's names.
+      InputError: some are; the message counts them and shows one with the table's names.
     """
     # two other splits (train, pretrain) may share patients: nothing is assessed on either
     names = split.where(split.notna(), named.map("other: {}".format, na_action="ignore"))
@@ -51,7 +51,7 @@ def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
         where = sorted(named[patients == crossing[0]].dropna().unique())
-        raise ValueError(
+        raise InputError(
             f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in "
             f"{where}; split by patient"
         )
@@ -93,12 +93,12 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     twice = table.duplicated(key)
     if twice.any():
         first = table[twice].iloc[0]
-        raise ValueError(
+        raise InputError(
             f"{int(twice.sum())} rows repeat an example with other values, e.g. "
             f"{first['example_id']!r}; keep one row of each"
         )
     if not (table["split"] == "test").any():
-        raise ValueError("no test row is left to assess; check the mapping's 'split'")
+        raise InputError("no test row is left to assess; check the mapping's 'split'")
     return table
 
 
@@ -117,7 +117,7 @@ def usable_tasks(table: pd.DataFrame, tasks: list[Task], log: Log) -> tuple[Task
         else:
             kept.append(task)
     if not kept:
-        raise ValueError(
+        raise InputError(
             f"no task can be assessed: the test labels of {[t.name for t in tasks]} are "
             "constant or missing"
         )

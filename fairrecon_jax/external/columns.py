@@ -11,7 +11,7 @@ import pandas as pd
 from fairrecon_jax.external.cells import column_of, numbers, text
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.mapping import check_keys, entries, fields_of, one_of
-from fairrecon_jax.types import Attribute, Task
+from fairrecon_jax.types import Attribute, InputError, Task
 
 TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
@@ -32,14 +32,14 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
       ("val", "test" or None for other splits, the split as the table names it).
 
     Raises:
-      ValueError: the entry has unknown keys, no column, or one name for both splits.
+      InputError: the entry has unknown keys, no column, or one name for both splits.
     """
     if entry is None:
         return pd.Series(["test"] * len(frame)), pd.Series(["test"] * len(frame))
     fields = dict(entry) if isinstance(entry, Mapping) else {"column": entry}
     check_keys("mapping 'split'", fields, frozenset(("column", "val", "test")))
     if "column" not in fields:
-        raise ValueError(f"mapping 'split' needs 'column', got {fields}")
+        raise InputError(f"mapping 'split' needs 'column', got {fields}")
     named = _group_names(column_of(frame, fields["column"], "split"))
     split = pd.Series([None] * len(frame), dtype=object)
     # names given in the mapping come last and so overwrite the usual ones
@@ -48,7 +48,7 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
         spellings = [text(v) for v in (given if isinstance(given, list | tuple) else [given])]
         member = named.isin(spellings) if name in fields else named.str.lower().isin(spellings)
         if fields.keys() >= SPLITS.keys() and len(twice := named[member & split.notna()]):
-            raise ValueError(
+            raise InputError(
                 f"mapping 'split' takes {twice.iloc[0]!r} for val and for test; name it once"
             )
         split[member.to_numpy()] = name
@@ -74,7 +74,7 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
       The task.
 
     Raises:
-      ValueError: the entry or a value cannot be used.
+      InputError: the entry or a value cannot be used.
     """
     entry = fields_of(f"tasks.{name}", given, TASK_KEYS)
     kind = one_of(f"tasks.{name}.kind", entry.get("kind", "classification"), Task, "kind")
@@ -83,7 +83,7 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
     required = ("label", "reconstructed") if kind == "classification" else ("reconstructed",)
     missing = [key for key in required if key not in entry]
     if missing:
-        raise ValueError(f"tasks.{name} lacks {missing}: name the columns that hold them")
+        raise InputError(f"tasks.{name} lacks {missing}: name the columns that hold them")
     label = (
         numbers(frame, entry["label"], f"tasks.{name}.label")
         if "label" in entry
@@ -107,7 +107,7 @@ def _binary_label(label: pd.Series, task: str, column: object, log: Log) -> pd.S
     """0, 1 or NaN; uncertain labels (-1, as CheXpert writes them) become unknown and are counted.
 
     Raises:
-      ValueError: any other value.
+      InputError: any other value.
     """
     uncertain = label == -1
     log.add(f"uncertain labels (-1) of {task} count as unknown", int(uncertain.sum()))
@@ -115,7 +115,7 @@ def _binary_label(label: pd.Series, task: str, column: object, log: Log) -> pd.S
     invalid = label.notna() & ~label.isin([0, 1])
     if invalid.any():
         row = int(np.flatnonzero(invalid)[0])
-        raise ValueError(
+        raise InputError(
             f"column {column!r}, row {row + 1}: label {label.iloc[row]:g} of "
             f"task {task!r} is not 0, 1, -1 or blank"
         )
@@ -127,7 +127,7 @@ def _check_scores(values: pd.Series, column: object) -> None:
     outside = values.notna() & ((values < 0) | (values > 1))
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
-        raise ValueError(
+        raise InputError(
             f"column {column!r} holds {int(outside.sum())} scores outside "
             f"[0, 1] (row {row + 1}: {values.iloc[row]:g}); "
             "give probabilities (of logits, their sigmoid)"
@@ -147,7 +147,7 @@ def read_attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: A
       The attribute.
 
     Raises:
-      ValueError: the entry or a value cannot be used.
+      InputError: the entry or a value cannot be used.
     """
     fields = (
         fields_of(f"attributes.{name}", entry, ATTRIBUTE_KEYS)
@@ -163,7 +163,7 @@ def read_attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: A
         derivation = f"as in column {column}"
     reference = str(fields.get("reference", ""))
     if reference not in ("", *groups):
-        raise ValueError(
+        raise InputError(
             f"attributes.{name}.reference must be among its groups {groups}, got {reference!r}"
         )
     return Attribute(name, groups, str(fields.get("derivation", derivation)), per, reference)
@@ -174,7 +174,7 @@ def _cut_at(
 ) -> tuple[list[str | None], tuple[str, ...], str]:
     """A number such as age in two groups: group names, the groups, and how they were derived."""
     if "groups" in fields or not isinstance(fields["cut"], int | float):
-        raise ValueError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
+        raise InputError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
     cut, values = float(fields["cut"]), numbers(frame, column, f"attributes.{name}")
     groups = (f"under {cut:g}", f"{cut:g} or older")
     names = [None if np.isnan(value) else groups[int(value >= cut)] for value in values]
@@ -194,7 +194,7 @@ def _grouped(
     }
     group_of = dict(pairs)
     if len(group_of) < len(pairs):
-        raise ValueError(f"attributes.{name}.groups puts one value into two groups: {by_group}")
+        raise InputError(f"attributes.{name}.groups puts one value into two groups: {by_group}")
     groups = tuple(by_group) if group_of else tuple(sorted(names.dropna().unique()))
     mapped = (names.map(group_of) if group_of else names).astype(object)
     return mapped.where(lambda s: s.notna(), None), groups

@@ -35,12 +35,14 @@ import pandas as pd
 import yaml
 
 from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.metrics import IMAGE_METRICS
+from fairrecon_jax.types import InputError
 
 KEYS = frozenset(
-    "name title modality citation example patient split level reconstructor mitigation "
+    "name title modality degradation citation example patient split level reconstructor mitigation "
     "seed tasks attributes image_metrics options".split()
 )
-METRICS = frozenset(("psnr", "ssim", "nrmse", "lpips"))
+METRICS = frozenset(IMAGE_METRICS)
 RESERVED = METRICS | frozenset(
     "example_id patient_id split level reconstructor mitigation seed cohort".split()
 )
@@ -65,14 +67,14 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not YAML, or holds no keys.
+      InputError: the file is not YAML, or holds no keys.
     """
     if mapping is None:
         return {}
     if isinstance(mapping, Mapping):
         return dict(mapping)
     if not isinstance(mapping, str | os.PathLike):
-        raise ValueError(
+        raise InputError(
             f"a mapping is a dictionary or the path of a YAML file, got {type(mapping).__name__}"
         )
     source = Path(mapping)
@@ -81,9 +83,9 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
     try:
         loaded = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(f"{source} must hold keys and values, got {type(loaded).__name__}")
+        raise InputError(f"{source} must hold keys and values, got {type(loaded).__name__}")
     return loaded
 
 
@@ -91,7 +93,7 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     """The mapping of the published code's CSV, recognised by its columns."""
     findings = [c for c in frame.columns if f"{c}_recon" in frame.columns]
     if not findings:
-        raise ValueError(
+        raise InputError(
             "this is not the published code's CSV (no columns <Finding>, "
             "<Finding>_class, <Finding>_recon) and no mapping with "
             f"'tasks' was given; its columns are {list(frame.columns)[:20]}"
@@ -101,7 +103,7 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     for finding in findings:
         name = re.sub(r"\W+", "_", finding.strip().lower())
         if name in tasks:
-            raise ValueError(
+            raise InputError(
                 f"the columns {tasks[name]['label']!r} and {finding!r} are both called "
                 f"{name!r}; rename one or give a mapping"
             )
@@ -137,7 +139,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     """The mapping's `options` as `AssessOptions`.
 
     Raises:
-      ValueError: an option is unknown or out of range; the message names it.
+      InputError: an option is unknown or out of range; the message names it.
     """
     given = entries("mapping 'options'", mapping.get("options"))
     lists = {
@@ -147,8 +149,8 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     }
     try:
         return AssessOptions(**{**given, **lists})
-    except TypeError as error:
-        raise ValueError(
+    except (TypeError, ValueError) as error:
+        raise InputError(
             f"mapping 'options': {error}; the options are those of AssessOptions"
         ) from error
 
@@ -157,13 +159,13 @@ def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> N
     """Raises for keys that nothing reads."""
     unknown = sorted(set(given) - known, key=str)
     if unknown:
-        raise ValueError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
+        raise InputError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
 
 
 def fields_of(where: str, entry: Any, known: frozenset[str]) -> dict[str, Any]:
     """An entry of the mapping with checked keys."""
     if not isinstance(entry, Mapping):
-        raise ValueError(f"{where} must hold keys among {sorted(known)}, got {entry!r}")
+        raise InputError(f"{where} must hold keys among {sorted(known)}, got {entry!r}")
     check_keys(where, entry, known)
     return dict(entry)
 
@@ -173,10 +175,10 @@ def entries(where: str, given: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ValueError(f"{where} must hold 'name: entry' pairs, got {given!r}")
+        raise InputError(f"{where} must hold 'name: entry' pairs, got {given!r}")
     unnamed = [name for name in given if not isinstance(name, str) or not name.strip()]
     if unnamed:
-        raise ValueError(
+        raise InputError(
             f"{where} has the name {unnamed[0]!r}; names are text, in quotes where YAML "
             "reads something else"
         )
@@ -191,7 +193,7 @@ def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None
     ):
         for name in names:
             if name in taken or (kind == "attributes" and "__" in name):
-                raise ValueError(
+                raise InputError(
                     f"{kind}.{name}: this name is taken; choose one without '__' that is "
                     f"not among {sorted(taken)}"
                 )
@@ -205,5 +207,5 @@ def one_of(where: str, value: Any, owner: type, field: str) -> Any:
     """
     known = get_args(get_type_hints(owner)[field])
     if value not in known:
-        raise ValueError(f"{where} must be {' or '.join(map(repr, known))}, got {value!r}")
+        raise InputError(f"{where} must be {' or '.join(map(repr, known))}, got {value!r}")
     return value

@@ -34,7 +34,8 @@ from fairrecon_jax.external.mapping import (
     one_of,
     published,
 )
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import DEGRADATIONS, describe
+from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, InputError, Task
 
 
 def read_table(
@@ -56,7 +57,7 @@ def read_table(
 
     Raises:
       FileNotFoundError: the table or the mapping does not exist.
-      ValueError: the mapping or the table cannot be used; the message names the file, the column,
+      InputError: the mapping or the table cannot be used; the message names the file, the column,
         the row and what to do.
     """
     source = Path(path)
@@ -68,8 +69,8 @@ def read_table(
     log = Log()
     try:
         table, spec = _as_predictions(frame, chosen, source, log)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     return log.attach(table), spec
 
 
@@ -123,12 +124,12 @@ def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
         pd.errors.EmptyDataError,
         UnicodeDecodeError,
     ) as error:
-        raise ValueError(
+        raise InputError(
             f"{source} cannot be read as {'parquet' if parquet else 'CSV'}: "
             f"{' '.join(str(error).split())}"
         ) from error
     if frame.empty:
-        raise ValueError(f"{source} holds no rows")
+        raise InputError(f"{source} holds no rows")
     return frame, has_spec
 
 
@@ -140,7 +141,7 @@ def _column_or_constant(
     if not isinstance(entry, Mapping):
         return column_of(frame, entry, what), f"column {entry!r}"
     if set(entry) != {"value"}:
-        raise ValueError(
+        raise InputError(
             f"mapping {what!r} must be a column name or {{value: constant}}, got {dict(entry)}"
         )
     return pd.Series([entry["value"]] * len(frame)), f"mapping {what!r}"
@@ -181,7 +182,7 @@ def _identified(
     if "example" in chosen:
         table["example_id"] = _required_text(frame, chosen, "example")
     elif varying:
-        raise ValueError(
+        raise InputError(
             f"mapping needs 'example' (the image's name) because {varying} are columns: "
             "rows of one image must be matched"
         )
@@ -213,16 +214,24 @@ def _spec(
     """The specification of the table; a level that nobody named has a kind of its own."""
     modality = one_of("mapping 'modality'", chosen.get("modality", "xray"), CohortSpec, "modality")
     has_level = "level" in chosen
-    if has_level and "modality" not in chosen:
-        raise ValueError(
+    if has_level and not {"modality", "degradation"} & set(chosen):
+        raise InputError(
             "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
-            "(photon counts, lower is worse) or "
-            "'mri' (acceleration factors, higher is worse)"
+            "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); for "
+            f"other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
         )
-    kind: Any = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality] if has_level else "unnamed"
-    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=modality == "xray"))
+    usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
+    kind = str(chosen.get("degradation", usual))
+    if kind not in DEGRADATIONS:
+        raise InputError(
+            f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
+        )
+    worst_last = DEGRADATIONS[kind].worse == "lower"
+    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
     name = str(chosen.get("name") or source.stem)
-    degradation = DegradationSpec(kind, levels, levels[len(levels) // 2])
+    headline = levels[len(levels) // 2]
+    unnamed = DegradationSpec("unnamed", levels, headline)
+    degradation = describe(kind, levels, headline) if has_level else unnamed
     return CohortSpec(
         name,
         str(chosen.get("title") or name),

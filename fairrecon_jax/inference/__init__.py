@@ -44,8 +44,6 @@ __all__ = [
     "bootstrap_auroc",
     "bootstrap_decisions",
     "bootstrap_means",
-    "permutation_null",
-    "permutation_null_means",
     "delong_change",
     "did_test",
     "did_test_auroc",
@@ -54,6 +52,8 @@ __all__ = [
     "holm",
     "judge",
     "minimum_detectable_change",
+    "permutation_null",
+    "permutation_null_means",
     "published_test",
     "select",
 ]

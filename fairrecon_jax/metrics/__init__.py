@@ -32,15 +32,18 @@ from fairrecon_jax.metrics.groups import (
     signed_difference,
 )
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
+from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 
 __all__ = [
     "CONVENTIONS",
+    "IMAGE_METRICS",
     "CalibrationError",
     "Confusion",
     "Convention",
     "EmptyMask",
     "Gap",
+    "ImageMetric",
     "Intersection",
     "auroc",
     "balanced_threshold",

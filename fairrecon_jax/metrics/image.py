@@ -6,15 +6,22 @@ and can be jitted, vmapped and differentiated.
 
 from __future__ import annotations
 
-import functools
 from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 
+from fairrecon_jax.metrics.image_metric import ImageMetric, enter_without_function, register
+from fairrecon_jax.metrics.windows import (
+    check_pair,
+    gaussian_window,
+    structural_similarity_maps,
+)
 from fairrecon_jax.types import Array
 
 Window = Literal["uniform", "gaussian"]
+WINDOWS = {"uniform": np.full(7, 1 / 7), "gaussian": gaussian_window()}
+"""The one-dimensional weights of separable windows."""
 _PIXELS = (-3, -2, -1)
 
 
@@ -31,10 +38,11 @@ def mean_squared_error(original: Array, image: Array) -> jnp.ndarray:
     Raises:
       ValueError: the shapes differ.
     """
-    _same_shape(original, image)
+    check_pair(original, image, 1, "MSE")
     return jnp.mean(jnp.square(jnp.asarray(original) - jnp.asarray(image)), axis=_PIXELS)
 
 
+@register("PSNR (dB)", "higher", 2)
 def psnr(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     """Peak signal-to-noise ratio: 10 log10(data_range^2 / MSE). 0 dB means an error as large as the
     range; identical images give +inf.
@@ -56,29 +64,7 @@ def psnr(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     return 10.0 * jnp.log10(data_range**2 / mean_squared_error(original, image))
 
 
-def nrmse(original: Array, image: Array) -> jnp.ndarray:
-    """Root mean squared error over the original's root mean square: sqrt(mean((x - y)^2) /
-    mean(x^2)). 0 means identical.
-
-    An original that is zero everywhere has no scale: NaN.
-
-    Args:
-      original: [..., H, W, C] float.
-      image: [..., H, W, C] float, same shape.
-
-    Returns:
-      [...] float, unitless, >= 0.
-
-    Raises:
-      ValueError: the shapes differ.
-
-    Reference: scikit-image `normalized_root_mse` with normalization="euclidean".
-    """
-    error = mean_squared_error(original, image)
-    power = jnp.mean(jnp.square(jnp.asarray(original)), axis=_PIXELS)
-    return jnp.where(power > 0, jnp.sqrt(error / jnp.where(power > 0, power, 1.0)), jnp.nan)
-
-
+@register("SSIM", "higher", 3)
 def ssim(
     original: Array,
     image: Array,
@@ -109,59 +95,46 @@ def ssim(
     Reference: Wang et al. 2004, doi:10.1109/TIP.2003.819861; scikit-image `structural_similarity`
     (parity is tested).
     """
-    _same_shape(original, image)
-    weights = _window(window)
-    if min(original.shape[-3:-1]) < len(weights):
-        raise ValueError(
-            f"SSIM needs images of at least {len(weights)} x {len(weights)} pixels, got "
-            f"{original.shape[-3:-1]}"
-        )
-    x, y = jnp.asarray(original), jnp.asarray(image)
-    count = len(weights) ** 2
-    norm = count / (count - 1) if sample_covariance else 1.0
-    shift = jnp.mean(
-        x, axis=_PIXELS, keepdims=True
-    )  # (co)variances do not depend on it, their rounding does
-    u, v = x - shift, y - shift
-    mean_u, mean_v = _filter(u, weights), _filter(v, weights)
-    var_x = norm * (_filter(u * u, weights) - mean_u * mean_u)
-    var_y = norm * (_filter(v * v, weights) - mean_v * mean_v)
-    cov = norm * (_filter(u * v, weights) - mean_u * mean_v)
-    mean_x, mean_y = mean_u + shift, mean_v + shift
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    similarity = (
-        (2 * mean_x * mean_y + c1)
-        * (2 * cov + c2)
-        / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    weights = WINDOWS.get(window)
+    if weights is None:
+        raise ValueError(f"window must be 'uniform' or 'gaussian', got {window!r}")
+    check_pair(original, image, len(weights), "SSIM")
+    maps = structural_similarity_maps(
+        jnp.asarray(original), jnp.asarray(image), weights, data_range, sample_covariance
     )
-    return jnp.mean(similarity, axis=_PIXELS)
+    return jnp.mean(maps.luminance * maps.contrast, axis=_PIXELS)
 
 
-def _window(window: Window) -> np.ndarray:
-    """The one-dimensional weights of a separable window, summing to 1."""
-    if window == "uniform":
-        return np.full(7, 1 / 7)
-    if window == "gaussian":
-        weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
-        return weights / weights.sum()
-    raise ValueError(f"window must be 'uniform' or 'gaussian', got {window!r}")
+@register("NRMSE", "lower", 3)
+def nrmse(original: Array, image: Array) -> jnp.ndarray:
+    """Root mean squared error over the original's root mean square: sqrt(mean((x - y)^2) /
+    mean(x^2)). 0 means identical.
+
+    An original that is zero everywhere has no scale: NaN.
+
+    Args:
+      original: [..., H, W, C] float.
+      image: [..., H, W, C] float, same shape.
+
+    Returns:
+      [...] float, unitless, >= 0.
+
+    Raises:
+      ValueError: the shapes differ.
+
+    Reference: scikit-image `normalized_root_mse` with normalization="euclidean".
+    """
+    error = mean_squared_error(original, image)
+    power = jnp.mean(jnp.square(jnp.asarray(original)), axis=_PIXELS)
+    return jnp.where(power > 0, jnp.sqrt(error / jnp.where(power > 0, power, 1.0)), jnp.nan)
 
 
-def _filter(image: jnp.ndarray, weights: np.ndarray) -> jnp.ndarray:
-    """Correlates the two pixel axes of [..., H, W, C] with separable weights where they fit inside."""
-    size = len(weights)
-    height, width = image.shape[-3] - size + 1, image.shape[-2] - size + 1
-    rows = functools.reduce(
-        jnp.add, [float(w) * image[..., k : k + height, :, :] for k, w in enumerate(weights)]
+enter_without_function(
+    ImageMetric(
+        "lpips",
+        "LPIPS",
+        "lower",
+        3,
+        absent="not computed: the predictions table has no column 'lpips'",
     )
-    return functools.reduce(
-        jnp.add, [float(w) * rows[..., :, k : k + width, :] for k, w in enumerate(weights)]
-    )
-
-
-def _same_shape(original: Array, image: Array) -> None:
-    if original.shape != image.shape or original.ndim < 3:
-        raise ValueError(
-            f"both images must be [..., H, W, C] of one shape, got {original.shape} and "
-            f"{image.shape}"
-        )
+)

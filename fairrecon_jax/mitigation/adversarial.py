@@ -35,14 +35,14 @@ class Adversarial(Mitigation):
     reconstructor.
 
     Prediction loss, averaged over attributes: cross-entropy over the groups divided by log of their
-    number (1 = knows nothing of balanced groups), or 1 - corr^2 of the prediction and the indicator
+    number (1 = chance, for balanced groups), or 1 - corr^2 of the prediction and the indicator
     of each group (the reconstructor then gets + weight * corr^2). Patients whose attribute is
     unknown take no part in that attribute.
 
     Attributes:
       weight: lambda.
       attributes: names; () for all.
-      tasks: whose diagnosers' features are looked at; () for all.
+      tasks: whose diagnosers' features the adversary sees; () for all.
       loss: "cross_entropy" or "correlation".
       hidden: width of the adversary's hidden layer.
       learning_rate: of the adversary's own Adam.
@@ -64,7 +64,7 @@ class Adversarial(Mitigation):
         check_choice("adversarial", "loss", self.loss, ("cross_entropy", "correlation"))
 
     def objective(self, context: MitigationContext) -> Objective:
-        """The game.
+        """The term.
 
         Raises:
           ValueError: an attribute or task is unknown, or a diagnoser has no features.
@@ -109,20 +109,20 @@ class AdversarialTerm:
     groups: Groups
 
     def __post_init__(self) -> None:
-        blind = [
-            r.diagnoser.name for r in self._readers if not isinstance(r.diagnoser, HasFeatures)
+        without = [
+            r.diagnoser.name for r in self._chosen if not isinstance(r.diagnoser, HasFeatures)
         ]
-        if blind:
+        if without:
             raise ValueError(
                 "the adversarial objective needs diagnosers with a method "
-                f"features(variables, image); {blind} have none"
+                f"features(variables, image); {without} have none"
             )
         if not self.readout.tasks or not self.groups.total:
             raise ValueError("the adversarial objective needs a task and an attribute")
 
     @property
-    def _readers(self) -> list[FrozenDiagnoser]:
-        """The diagnosers that read a chosen task."""
+    def _chosen(self) -> list[FrozenDiagnoser]:
+        """The diagnosers of the chosen tasks."""
         chosen = {task.name for task in self.readout.tasks}
         return [
             diagnoser
@@ -148,7 +148,7 @@ class AdversarialTerm:
     def __call__(
         self, clean: Array, batch: Batch, state: Any, key: Key
     ) -> tuple[Array, Any, dict[str, Array]]:
-        """See `Objective`; the reconstructor meets the adversary after its step."""
+        """See `Objective`; the reconstructor's term is that of the adversary after its step."""
         features = self._features(state["frozen"], clean)
         loss, gradient = jax.value_and_grad(self.prediction_loss)(
             state["adversary"], lax.stop_gradient(features), batch
@@ -157,8 +157,8 @@ class AdversarialTerm:
             lax.pmean(gradient, AXIS), state["optimizer"], state["adversary"]
         )
         adversary = lax.stop_gradient(optax.apply_updates(state["adversary"], updates))
-        found = self.prediction_loss(adversary, features, batch)
-        advantage = 1.0 - found if self.options.loss == "correlation" else -found
+        prediction = self.prediction_loss(adversary, features, batch)
+        advantage = 1.0 - prediction if self.options.loss == "correlation" else -prediction
         new = {"frozen": state["frozen"], "adversary": adversary, "optimizer": optimizer}
         return (
             self.options.weight * advantage,
@@ -190,11 +190,11 @@ class AdversarialTerm:
         )
 
     def _features(self, frozen: tuple[Any, ...], image: Array) -> jax.Array:
-        """Features of all diagnosers that read a chosen task, [B, F]."""
+        """Features of the diagnosers of the chosen tasks, [B, F]."""
         parts = [
             diagnoser.diagnoser.features(lax.stop_gradient(variables), image)
             for diagnoser, variables in zip(self.readout.context.diagnosers, frozen, strict=True)
-            if any(diagnoser is chosen for chosen in self._readers)
+            if any(diagnoser is chosen for chosen in self._chosen)
             and isinstance(diagnoser.diagnoser, HasFeatures)
         ]
         return jnp.concatenate(parts, 1)
@@ -208,6 +208,7 @@ def standardised(features: Array, weight: Array) -> jax.Array:
       features: [B, F].
       weight: [B].
     """
+    # Otherwise the reconstructor could win by scaling its features.
     fixed = lax.stop_gradient(features)
     total, mass = everywhere((weight @ fixed, jnp.sum(weight)))
     mean = total / jnp.maximum(mass, 1e-6)
@@ -224,6 +225,7 @@ def entropy_loss(logits: Array, members: Array, weight: Array) -> jax.Array:
       members: [B, G] float {0, 1}, all 0 where unknown.
       weight: [B].
     """
+    # Below, max(G, 2): log 1 of an attribute with one group would divide by 0.
     entropy = -jnp.sum(members * jax.nn.log_softmax(logits, axis=1), axis=1)
     return mean_everywhere(entropy, weight * jnp.sum(members, axis=1)) / jnp.log(
         float(max(members.shape[1], 2))
@@ -249,5 +251,6 @@ def correlation_loss(output: Array, members: Array, weight: Array) -> jax.Array:
     covariance, var_a, var_b = (
         everywhere(jnp.sum(mass * x * y, axis=0)) / total for x, y in ((a, b), (a, a), (b, b))
     )
+    # An indicator that is constant has no correlation.
     square = jnp.where(var_b > 1e-6, covariance**2 / jnp.maximum(var_a * var_b, 1e-12), 0.0)
     return 1.0 - jnp.mean(square)

@@ -1,5 +1,5 @@
-"""Equalised odds: a term for diagnoses that fail and for groups that are failed unequally, read by
-frozen diagnosers in the estimate.
+"""Equalised odds: a penalty on the task loss and on error rates that differ between groups, as
+frozen diagnosers measure them on the estimate.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ class EqualisedOdds(Mitigation):
     term of a classification task and an attribute: EODD^2, EODD = max over labels y of the spread
     over groups of the soft rate of decisions sigmoid((score - tau) / T) among label y. Of a
     segmentation task: (SER - 1)^2 or log^2 SER, SER = max(1 - Dice_g) / min(1 - Dice_g) of soft
-    Dice. Rates are pooled over recent batches (see `pooling.pool`); cells with too little behind
-    them leave the spread.
+    Dice. Rates are pooled over recent batches (see `pooling.pool`); strata (group and label) with
+    too few examples are left out of the spread.
 
     Attributes:
       weight: lambda.
       attributes: names; () for all.
-      tasks: names; () for all that a frozen diagnoser reads.
+      tasks: names; () for all that the frozen diagnosers have.
       temperature: T of the soft decision.
       threshold: tau, on the scale of probabilities.
       track_threshold: move tau, per task, to where soft sensitivity and soft specificity agree.
       threshold_rate: step of the tracked threshold per unit of their difference.
       decay: of the pooled sums from step to step.
-      min_count: smallest pooled number of examples of a cell that enters a spread.
+      min_count: smallest pooled number of examples of a stratum that enters a spread.
       combine: "max" over attributes and tasks, or "logsumexp".
       sharpness: of "logsumexp".
       ratio: segmentation term, "linear" for (SER - 1)^2 or "log" for log^2 SER.
@@ -109,7 +109,7 @@ class EqualisedOdds(Mitigation):
         """The term.
 
         Raises:
-          ValueError: an attribute or task is unknown, or no diagnoser reads it.
+          ValueError: an attribute or task is unknown, or no diagnoser has it.
         """
         return EqualisedOddsTerm(
             self, Readout(context, self.tasks), Groups(context, self.attributes)
@@ -215,6 +215,7 @@ class EqualisedOddsTerm:
         """
         positive, count = sums
         share = positive / jnp.maximum(count, 1e-6)
+        # A higher threshold lowers sensitivity and raises specificity: tau moves towards equality.
         moved = tau + self.options.threshold_rate * (share[:, 1] - (1.0 - share[:, 0]))
         return lax.stop_gradient(
             jnp.where(jnp.all(count > 0, 1), jnp.clip(moved, *THRESHOLDS), tau)
@@ -230,6 +231,7 @@ class EqualisedOddsTerm:
         )
         total, images = everywhere(sums)
         dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
+        # In logarithms the ratio of the extremes is their spread.
         error = jnp.log(jnp.maximum(1.0 - dice, SMALLEST_ERROR))
         ratios = [
             jnp.exp(spread(error[part], count[part] >= self.options.min_count, 0))

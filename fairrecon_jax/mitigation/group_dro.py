@@ -37,7 +37,7 @@ class GroupDro(Mitigation):
     Attributes:
       weight: lambda.
       attributes: names; () for all.
-      tasks: names; () for all that a frozen diagnoser reads.
+      tasks: names; () for all that the frozen diagnosers have.
       reconstruction: factor of the reconstruction loss.
       task: factor of the task loss.
       step: eta of the exponentiated gradient.
@@ -69,7 +69,7 @@ class GroupDro(Mitigation):
         """The term.
 
         Raises:
-          ValueError: an attribute or task is unknown, or no diagnoser reads it.
+          ValueError: an attribute or task is unknown, or no diagnoser has it.
         """
         return GroupDroTerm(self, Readout(context, self.tasks), Groups(context, self.attributes))
 
@@ -119,6 +119,7 @@ class GroupDroTerm:
         task_part, task_scale = self._by_group(task, has, members, weight, state["task_scale"])
         loss = options.reconstruction * image_part + options.task * task_part
         present = everywhere(jnp.sum(members, 0)) > 0
+        # The weights follow the losses; the reconstructor gets no gradient through them.
         q = state["q"] * jnp.exp(options.step * lax.stop_gradient(jnp.where(present, loss, 0.0)))
         q = q / jnp.sum(q)
         term = options.weight * jnp.sum(jnp.where(present, q * loss, 0.0))
@@ -152,5 +153,6 @@ class GroupDroTerm:
         group, count, total, mass = sums
         everyone = lax.stop_gradient(total / jnp.where(mass > 0, mass, 1.0))
         relative, new = rescale(everyone, scale, self.options.warmup)
+        # The inner `where` keeps 0 / 0 out of the gradient.
         factor = jnp.where(everyone > 0, relative / jnp.where(everyone > 0, everyone, 1.0), 0.0)
         return jnp.where(count > 0, group / jnp.where(count > 0, count, 1.0), 0.0) * factor, new

@@ -1,5 +1,5 @@
-"""What a mitigation is, the registry of their kinds, and what it acts on: a cohort's words and its
-frozen diagnosers.
+"""What a mitigation is, the registry of their kinds, and what it acts on: a cohort's
+specification and its frozen diagnosers.
 
 A new mitigation is one file: a frozen dataclass of plain fields derived from `Mitigation`,
 decorated with `register("name")` and imported in this package's `__init__`.
@@ -17,7 +17,7 @@ from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.mitigation.sampling import Sampling
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Objective
-from fairrecon_jax.types import Attribute, CohortSpec, Task, Variables
+from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task, Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,30 +55,30 @@ class MitigationContext:
         """The attributes of those names in the specification's order; all if none is named.
 
         Raises:
-          ValueError: an attribute is unknown, or there is none; the message lists those there are.
+          InputError: an attribute is unknown, or there is none; the message lists those there are.
         """
         known = [a.name for a in self.spec.attributes]
         wrong = [name for name in names if name not in known]
         if wrong or not known:
             asked = ", ".join(map(repr, wrong)) or "a mitigation"
-            raise ValueError(
+            raise InputError(
                 f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
                 f"{', '.join(known) or 'none'}"
             )
         return tuple(a for a in self.spec.attributes if not names or a.name in names)
 
     def tasks(self, names: Sequence[str]) -> tuple[Task, ...]:
-        """The tasks of those names that a frozen diagnoser reads, in the specification's order; all
-        of these if none is named.
+        """The tasks of those names that the frozen diagnosers have, in the specification's order;
+        all if none is named.
 
         Raises:
-          ValueError: a task is unknown or nobody reads it; the message lists those that are read.
+          InputError: a task is unknown or no diagnoser has it; the message lists those there are.
         """
         read = {task for diagnoser in self.diagnosers for task in diagnoser.diagnoser.tasks}
         wrong = [name for name in names if name not in read]
         if wrong or not read:
             asked = ", ".join(map(repr, wrong)) or "any task"
-            raise ValueError(
+            raise InputError(
                 f"no frozen diagnoser reads {asked}; tasks that are read: "
                 f"{', '.join(sorted(read)) or 'none'}"
             )
@@ -92,8 +92,8 @@ class MitigationContext:
 
 
 class Mitigation:
-    """A way of fine-tuning a reconstructor: by what it sees (sampling), or by what it is told
-    (objective).
+    """A way of fine-tuning a reconstructor: by the examples it sees (sampling) or by a term of its
+    loss (objective).
     """
 
     def sampling(
@@ -102,7 +102,7 @@ class Mitigation:
         """Sampling weights of training rows, None if rows are drawn equally.
 
         Args:
-          context: the cohort's words.
+          context: the cohort.
           attributes: [N, A] int32 group index, -1 = unknown, columns as the specification's
             attributes.
           outcomes: [N, T] in {0, 1, NaN}, columns as the specification's tasks (a region is an

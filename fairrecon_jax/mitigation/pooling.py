@@ -1,5 +1,5 @@
-"""Numbers that remember: rates pooled over recent batches, a scale that is measured once, and
-maxima with a gradient everywhere.
+"""Running statistics of a term: rates pooled over recent batches, a scale that is measured once,
+and maxima with a gradient everywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pool(
 ) -> tuple[jax.Array, jax.Array, Pool]:
     """Rates over recent batches, to which the present one adds its part and its gradient.
 
-    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. A cell that the batch does
+    N = decay N' + n, D = decay D' + d, W = decay W' + 1; rate = N / D. An entry that the batch does
     not hold (d = 0) keeps its rate, instead of one of 0 or 1. Past batches came from nearly the
     same network, so that their derivative is that of the present one: the gradient of the rate is W
     (dn/dx) / D, of the size that the rate of one batch of average composition would have.
@@ -49,7 +49,9 @@ def pool(
     n = decay * kept["numerator"] + numerator
     d = decay * kept["denominator"] + lax.stop_gradient(denominator)
     batches = decay * kept["batches"] + 1.0
+    # The inner `where` keeps 0 / 0, and with it NaN, out of the gradient.
     rate = jnp.where(d > 0, n / jnp.where(d > 0, d, 1.0), 0.0)
+    # Below, the value is the rate and its gradient W times the rate's.
     fixed = lax.stop_gradient(rate)
     return (
         fixed + batches * (rate - fixed),
@@ -104,6 +106,7 @@ def spread(values: Array, included: Array, axis: int) -> jax.Array:
     """
     enough = jnp.sum(included, axis, keepdims=True) >= 2
     inside = included & enough
+    # What is left out cannot win; where too few are in, both extremes are 0.
     high = largest(jnp.where(inside, values, jnp.where(enough, -jnp.inf, 0.0)), axis)
     low = -largest(jnp.where(inside, -jnp.asarray(values), jnp.where(enough, -jnp.inf, 0.0)), axis)
     return high - low

@@ -1,4 +1,4 @@
-"""What frozen diagnosers read in an estimate of the original image, and sums of it over the groups
+"""The output of frozen diagnosers on estimates of the original image, and its sums over the groups
 of all devices.
 """
 
@@ -22,7 +22,7 @@ EDGE = 1e-7  # probabilities are kept this far from 0 and 1 in the cross-entropy
 
 
 class Readings(NamedTuple):
-    """What was read in B estimates.
+    """The output of the diagnosers on B estimates, beside the truth.
 
     Attributes:
       scores: [B, T] probabilities of the chosen classification tasks.
@@ -44,6 +44,7 @@ class Readings(NamedTuple):
         Returns:
           ([B, T + S] masked binary cross-entropy, then 1 - soft Dice; [B, T + S] float {0, 1}).
         """
+        # Diagnosers give probabilities, and log 0 has no gradient to come back by.
         p = jnp.clip(self.scores, EDGE, 1.0 - EDGE)
         entropy = -(self.labels * jnp.log(p) + (1.0 - self.labels) * jnp.log1p(-p))
         return jnp.concatenate([entropy, 1.0 - self.dice], 1), jnp.concatenate(
@@ -53,11 +54,11 @@ class Readings(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Readout:
-    """Reads the chosen tasks with the frozen diagnosers of a context.
+    """Applies the frozen diagnosers of a context and picks the chosen tasks.
 
     Attributes:
       context: cohort and diagnosers.
-      chosen: names of tasks; () for all that are read.
+      chosen: names of tasks; () for all that the diagnosers have.
     """
 
     context: MitigationContext
@@ -66,8 +67,8 @@ class Readout:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The chosen tasks: classification first, then segmentation."""
-        found = self.context.tasks(self.chosen)
-        return tuple(sorted(found, key=lambda task: task.kind != "classification"))
+        tasks = self.context.tasks(self.chosen)
+        return tuple(sorted(tasks, key=lambda task: task.kind != "classification"))
 
     def count(self, kind: str) -> int:
         """Number of chosen tasks of a kind."""
@@ -89,12 +90,13 @@ class Readout:
           clean: [B, H, W, 1] in [0, 1], with a gradient.
           batch: labels and masks of the same examples.
         """
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         wanted = {task.name for task in self.tasks}
         for diagnoser, variables in zip(self.context.diagnosers, frozen, strict=True):
             if wanted & set(diagnoser.diagnoser.tasks):
+                # No gradient reaches a diagnoser's weights, only the image.
                 scores = diagnoser.diagnoser.predict(lax.stop_gradient(variables), clean)
-                found |= {
+                outputs |= {
                     task: scores[..., column]
                     for column, task in enumerate(diagnoser.diagnoser.tasks)
                 }
@@ -104,10 +106,10 @@ class Readout:
         size = clean.shape[0]
         labels = jnp.asarray(batch["labels"])[:, np.array(columns, int)]
         truth = jnp.asarray(batch["mask"])[..., np.array(channels, int)]
-        read = [found[spec.classification_tasks[i].name] for i in columns]
-        masks = [found[spec.segmentation_tasks[i].name] for i in channels]
+        read_scores = [outputs[spec.classification_tasks[i].name] for i in columns]
+        masks = [outputs[spec.segmentation_tasks[i].name] for i in channels]
         return Readings(
-            jnp.stack(read, 1) if read else jnp.zeros((size, 0)),
+            jnp.stack(read_scores, 1) if read_scores else jnp.zeros((size, 0)),
             jnp.nan_to_num(labels),
             (~jnp.isnan(labels)).astype(jnp.float32),
             soft_dice(jnp.stack(masks, -1), truth, SMOOTH) if masks else jnp.zeros((size, 0)),

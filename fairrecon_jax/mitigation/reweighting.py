@@ -11,6 +11,7 @@ import numpy as np
 
 from fairrecon_jax.mitigation.interface import Mitigation, MitigationContext, check_choice, register
 from fairrecon_jax.mitigation.sampling import Sampling, sample
+from fairrecon_jax.types import InputError
 
 OUTCOME = ("absent", "present")
 
@@ -52,7 +53,7 @@ class Reweighting(Mitigation):
         """See `Mitigation`.
 
         Raises:
-          ValueError: an attribute or the outcome is not in the specification, or no row is left.
+          InputError: an attribute or the outcome is not in the specification, or no row is left.
         """
         chosen = context.attributes(self.attributes)
         columns = [np.asarray(attributes)[:, context.column(a)] for a in chosen]
@@ -60,7 +61,7 @@ class Reweighting(Mitigation):
         if self.outcome:
             tasks = [t.name for t in context.spec.tasks]
             if self.outcome not in tasks:
-                raise ValueError(
+                raise InputError(
                     f"mitigation 'reweighting': outcome {self.outcome!r} is no task; "
                     f"these are: {', '.join(tasks)}"
                 )

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fairrecon_jax.types import InputError
+
 Unknown = Literal["group", "leave_out"]
 """What an unknown attribute is: "group" (one more group of that attribute) or "leave_out" (the row
 is never drawn).
@@ -25,13 +27,13 @@ class Sampling:
     Attributes:
       weights: [N] float64, at least 0, mean 1 over the rows that are drawn.
       effective: effective number of examples, (sum w)^2 / sum w^2.
-      cells: one record per joint group: its groups by name, rows, share of the rows, share of what
+      strata: one record per joint group: its groups by name, rows, share of the rows, share of what
         is drawn.
     """
 
     weights: np.ndarray
     effective: float
-    cells: tuple[dict[str, Any], ...]
+    strata: tuple[dict[str, Any], ...]
 
     def summary(self) -> dict[str, Any]:
         """What is worth recording, as JSON."""
@@ -41,11 +43,11 @@ class Sampling:
             "drawn_rows": len(drawn),
             "effective_rows": round(self.effective, 1),
             "largest_over_mean_weight": round(float(drawn.max() / drawn.mean()), 3),
-            "cells": list(self.cells),
+            "cells": list(self.strata),
         }
 
 
-def joint_cells(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
+def joint_strata(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
     """Number of the joint group of each row.
 
     Args:
@@ -56,14 +58,15 @@ def joint_cells(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
       [N] int, 0 .. K - 1 in lexical order of the columns; -1 for rows that are left out.
 
     Raises:
-      ValueError: `columns` is not a table with at least one column, or no row is left.
+      ValueError: `columns` is not a table with at least one column.
+      InputError: no row is left.
     """
     columns = np.asarray(columns)
     if columns.ndim != 2 or not columns.shape[1]:
         raise ValueError(f"joint groups need columns [N, C] with C >= 1, got shape {columns.shape}")
     kept = (columns >= 0).all(1) if unknown == "leave_out" else np.ones(len(columns), bool)
     if not kept.any():
-        raise ValueError("no row has all of the chosen attributes: nothing is left to draw")
+        raise InputError("no row has all of the chosen attributes: nothing is left to draw")
     code = np.full(len(columns), -1)
     code[kept] = np.unique(columns[kept], axis=0, return_inverse=True)[1].reshape(-1)
     return code
@@ -83,6 +86,7 @@ def inverse_frequency(code: np.ndarray) -> np.ndarray:
     kept = code >= 0
     count = np.bincount(code[kept]).astype(np.float64)
     weights = np.zeros(len(code))
+    # A group of the numbering may have no row left: it takes no share.
     weights[kept] = kept.sum() / (np.count_nonzero(count) * count[code[kept]])
     return weights
 
@@ -135,11 +139,11 @@ def sample(
     Returns:
       `Sampling`.
     """
-    code = joint_cells(columns, unknown)
+    code = joint_strata(columns, unknown)
     weights = capped(inverse_frequency(code), cap, to)
-    cells = []
-    for cell in range(code.max() + 1):
-        inside = code == cell
+    strata = []
+    for number in range(code.max() + 1):
+        inside = code == number
         groups = columns[np.argmax(inside)]
         words = {
             title: "unknown" if g < 0 else str(named[g])
@@ -149,5 +153,5 @@ def sample(
             "share": round(float(inside.mean()), 5),
             "drawn_share": round(float(weights[inside].sum() / weights.sum()), 5),
         }
-        cells.append({**words, "rows": int(inside.sum()), **shares})
-    return Sampling(weights, effective_size(weights), tuple(cells))
+        strata.append({**words, "rows": int(inside.sum()), **shares})
+    return Sampling(weights, effective_size(weights), tuple(strata))

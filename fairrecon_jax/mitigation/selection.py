@@ -1,4 +1,4 @@
-"""Which weight of a mitigation's term is kept: a stated rule on the numbers of validation patients."""
+"""Which weight of a mitigation's term is kept: a stated rule on validation patients."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
       Index mitigation; columns gap (mean over tasks and attributes of EODD and SER - 1), psnr,
-        score (mean over tasks of AUROC and Dice).
-      PSNR and score are over what the unmitigated model has, NaN for a candidate that lacks part of
-        it. A gap that is undefined for one of
-      the others leaves the mean of all.
+        score (mean over tasks of AUROC and Dice). PSNR and score are over what the unmitigated
+        model has, NaN for a candidate that lacks part of it. A gap that is undefined for one of the
+        others is left out of the mean of all.
     """
     value = points["value"] - points["metric"].map(NO_GAP).fillna(0.0)
     wide = points.assign(value=value).pivot_table(
@@ -75,46 +74,49 @@ def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -
     names = list(points["mitigation"].unique())
     if UNMITIGATED not in names or len(names) < 2:
         raise ValueError(f"a choice needs the unmitigated model and a candidate, got {names}")
-    found = summarise(points)
-    base, rest = found.loc[UNMITIGATED], found.drop(index=UNMITIGATED)
+    summary = summarise(points)
+    base, rest = summary.loc[UNMITIGATED], summary.drop(index=UNMITIGATED)
+    # Comparisons with NaN are false: what is undefined is ruled out by itself.
     lost = base - rest
     limit = pd.Series({"psnr": psnr_tolerance, "score": task_tolerance})
-    blind = (rest[limit.index].isna() & base[limit.index].notna()).any(axis=1)
-    fine = ~(lost[limit.index] > limit).any(axis=1) & ~blind & rest["gap"].notna()
+    undefined = (rest[limit.index].isna() & base[limit.index].notna()).any(axis=1)
+    admissible = ~(lost[limit.index] > limit).any(axis=1) & ~undefined & rest["gap"].notna()
     without = (
-        f"; PSNR or task score of {', '.join(blind.index[blind])} is undefined, which rules it out"
-        if blind.any()
+        f"; PSNR or task score of {', '.join(undefined.index[undefined])} is undefined, "
+        "which rules it out"
+        if undefined.any()
         else ""
     )
     records = tuple(
         {
             "mitigation": str(name),
-            **{k: round(float(row[k]), 5) for k in found.columns},
-            "admissible": bool(fine.get(name, False)),
+            **{k: round(float(row[k]), 5) for k in summary.columns},
+            "admissible": bool(admissible.get(name, False)),
         }
-        for name, row in found.iterrows()
+        for name, row in summary.iterrows()
     )
     limits = f"{psnr_tolerance:g} dB PSNR and {task_tolerance:g} task score"
-    if not fine.any():
+    if not admissible.any():
         return Choice(
             UNMITIGATED,
             f"no weight keeps validation within {limits} of the unmitigated model, which "
             f"stays{without}",
             records,
         )
-    name = str(rest.loc[fine, "gap"].idxmin())
+    name = str(rest.loc[admissible, "gap"].idxmin())
     row = rest.index.get_loc(name)
+    unmitigated = summary["gap"].to_numpy()[summary.index.get_loc(UNMITIGATED)]
     gap, psnr, score = (
         rest["gap"].to_numpy()[row],
         lost["psnr"].to_numpy()[row],
         lost["score"].to_numpy()[row],
     )
     gaps, price = (
-        f"{gap:.3f}; unmitigated {found['gap'].to_numpy()[found.index.get_loc(UNMITIGATED)]:.3f}",
+        f"{gap:.3f}; unmitigated {unmitigated:.3f}",
         f"{psnr:.2f} dB and {score:.3f}",
     )
     text = (
-        f"{name} has the smallest mean validation gap ({gaps}) of {int(fine.sum())} of "
+        f"{name} has the smallest mean validation gap ({gaps}) of {int(admissible.sum())} of "
         f"{len(rest)} weights that lose no more than {limits} "
         f"(it loses {price}){without}"
     )

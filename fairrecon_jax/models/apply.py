@@ -58,6 +58,7 @@ def _draw(
 ) -> dict[LeafPath, jax.Array]:
     """Start values by path."""
     kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
+    # Without the barrier XLA would draw anew for every slice of the values.
     values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
     constants = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0}
     fresh, start = {}, 0
@@ -79,9 +80,8 @@ def _draw(
 def _deviation(path: LeafPath, shape: tuple[int, ...]) -> float:
     """The standard deviation of a kernel's start values."""
     transposed = path[-2].startswith("upconv")
-    fan_in = math.prod(shape[:-1]) / (
-        4 if transposed else 1
-    )  # all transposed convolutions have stride 2
+    # Of a transposed convolution of stride 2 an output sees a quarter of the kernel.
+    fan_in = math.prod(shape[:-1]) / (4 if transposed else 1)
     return math.sqrt((1.0 if transposed or "head" in path else 2.0) / fan_in)
 
 
@@ -101,18 +101,18 @@ def apply_network(
       The output, and the statistics of all networks, this one's updated where `train`.
     """
     statistics = variables["batch_stats"]
-    own = statistics.get(name, {})
-    collections = {"params": variables["params"][name], "batch_stats": own}
+    previous = statistics.get(name, {})
+    collections = {"params": variables["params"][name], "batch_stats": previous}
     output, updates = network.apply(
         collections, *inputs, train=train, mutable=["batch_stats"] if train else []
     )
-    return output, {**statistics, name: updates.get("batch_stats", own)}
+    return output, {**statistics, name: updates.get("batch_stats", previous)}
 
 
 def features(
     network: nn.Module, name: str, variables: Variables, *inputs: Array, sown: str = "features"
 ) -> jax.Array:
-    """What a frozen network knows on the way to its answer: an array that it sows.
+    """An intermediate array of a frozen network, which the network sows.
 
     Args:
       network: module called as `network(*inputs, train=...)` that sows one array of that name into
@@ -134,17 +134,17 @@ def features(
         "batch_stats": variables["batch_stats"].get(name, {}),
     }
     _, kept = network.apply(collections, *inputs, train=False, mutable=["intermediates"])
-    found = [
+    arrays = [
         array
-        for path, arrays in flatten_dict(kept.get("intermediates", {})).items()
+        for path, sown_arrays in flatten_dict(kept.get("intermediates", {})).items()
         if path[-1] == sown
-        for array in arrays
+        for array in sown_arrays
     ]
-    if len(found) != 1:
+    if len(arrays) != 1:
         raise ValueError(
-            f"{type(network).__name__} sows {len(found)} arrays of {sown}, one is needed"
+            f"{type(network).__name__} sows {len(arrays)} arrays of {sown}, one is needed"
         )
-    return jnp.asarray(found[0])
+    return jnp.asarray(arrays[0])
 
 
 def weighted_mean(values: Array, weight: Array, axis_name: str | None = None) -> jax.Array:
@@ -162,5 +162,6 @@ def weighted_mean(values: Array, weight: Array, axis_name: str | None = None) ->
     total = jnp.sum(weight)
     if axis_name is not None:
         total = jax.lax.pmean(total, axis_name)
+    # Padding may be NaN, and NaN times a weight of 0 is NaN.
     kept = jnp.where(weight > 0, values, 0.0)
     return jnp.sum(kept * weight) / jnp.where(total > 0, total, 1.0)

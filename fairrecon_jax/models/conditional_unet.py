@@ -86,6 +86,7 @@ class ConditionalUNet(nn.Module):
         x = self._block(features, "middle_block2")(x, time)
         for level in reversed(range(self.depth)):
             features = self.width * 2 ** (level + 1)
+            # The skips come back in reverse: block 2 of the way down first.
             for i in (1, 2):
                 x = self._block(features, f"up{level}_block{i}")(
                     jnp.concatenate([x, skips.pop()], axis=-1), time
@@ -131,6 +132,7 @@ class TimeEmbedding(nn.Module):
     def __call__(self, t: Array) -> jax.Array:
         """[B] -> [B, 4 width]."""
         half = self.width // 2
+        # Width 2 has a single rate, 1.
         rates = jnp.exp(jnp.arange(half) * (-math.log(10000) / max(half - 1, 1)))
         angle = jnp.asarray(t, jnp.float32)[:, None] * rates[None, :]
         y = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
@@ -189,6 +191,8 @@ class LinearAttention(nn.Module):
         parts = jnp.split(y.reshape(batch, height * width, -1), 3, axis=-1)
         q, k, v = (part.reshape(batch, height * width, HEADS, HEAD_WIDTH) for part in parts)
         q, k, v = (
+            # As published: q over channels, k and v over pixels, which makes the sum over them a
+            # mean.
             nn.softmax(q, axis=-1) * HEAD_WIDTH**-0.5,
             nn.softmax(k, axis=1),
             v / (height * width),
@@ -211,6 +215,7 @@ class ChannelNorm(nn.Module):
     def __call__(self, x: Array) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, C], computed in float32 and given back in the input's type."""
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        # The variance of bfloat16 values would lose what distinguishes them.
         y = x.astype(jnp.float32)
         centred = y - jnp.mean(y, axis=-1, keepdims=True)
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)

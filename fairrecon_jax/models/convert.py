@@ -3,7 +3,7 @@ published.
 
 A further network takes one line in `LAYOUTS`: its class, and a function `(network, state) ->
 Layout` that says which key holds which parameter. `convert` does the rest: transposes, compares
-shapes and names every key that is missing, left over or of another shape.
+shapes and names every key that is missing, unexpected or of another shape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fairrecon_jax.models.keys import (
 from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.unet import UNet
-from fairrecon_jax.types import Key
+from fairrecon_jax.types import InputError, Key
 
 State = Mapping[str, np.ndarray]
 
@@ -84,8 +84,8 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
       Arrays by key.
 
     Raises:
-      ValueError: the ending is unknown, the file is damaged, or it holds no dictionary of tensors.
-      ImportError: PyTorch is needed and not installed.
+      InputError: the ending is unknown, the file is damaged, it holds no dictionary of tensors, or
+        PyTorch is needed and not installed.
       FileNotFoundError: there is no such file.
     """
     path = Path(path)
@@ -98,16 +98,16 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         try:
             state: Any = load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     elif path.suffix in (".pth", ".pt", ".bin"):
         state = _torch_load(path)
     else:
-        raise ValueError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
+        raise InputError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
     for wrapper in ("state_dict", "model_state_dict", "model", "params"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
-        raise ValueError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
+        raise InputError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
     return {_PREFIXES.sub("", key): np.asarray(value) for key, value in state.items()}
 
 
@@ -116,7 +116,7 @@ def _torch_load(path: Path) -> Any:
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        raise ImportError(
+        raise InputError(
             f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
             ".safetensors"
         ) from error
@@ -124,7 +124,7 @@ def _torch_load(path: Path) -> Any:
         return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         cause = str(error).strip().splitlines()[0]
-        raise ValueError(
+        raise InputError(
             f"{path} cannot be read as PyTorch weights; save the model's state_dict() "
             f"with torch.save: {cause}"
         ) from error
@@ -160,11 +160,12 @@ def convert(
         statistics.
 
     Raises:
-      ValueError: keys are missing or left over, or a shape is wrong; the message names each.
+      InputError: keys are missing or unexpected, or a shape is wrong; the message names each.
       TypeError: the network's type is unknown.
     """
     state, stem, swap, size = _layout(network, state)
     inputs = _inputs(network, size, channels)
+    # Shapes alone: nothing is computed.
     wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))))
     converted: dict[LeafPath, jax.Array] = {}
     if fresh_head is not None:
@@ -180,16 +181,16 @@ def convert(
             converted[path] = jnp.asarray(
                 _leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path))
             )
-        except ValueError as error:
+        except InputError as error:
             problems.append(str(error))
     problems += [
-        f"left over {key!r}"
+        f"unexpected {key!r}"
         for key in sorted(set(state) - used)
         if not _ignored(key, fresh_head is not None)
     ]
     if problems:
         more = f"; and {len(problems) - 50} more" if len(problems) > 50 else ""
-        raise ValueError(
+        raise InputError(
             f"the state dict does not fit {type(network).__name__}: "
             f"{'; '.join(problems[:50])}{more}"
         )
@@ -197,18 +198,18 @@ def convert(
 
 
 def _unet(network: UNet, state: State) -> Layout:
-    found = [
+    layouts = [
         value
         for start, value in UNET_LAYOUTS.items()
         if any(key.startswith(start) for key in state)
     ]
-    if not found:
+    if not layouts:
         starts = " or ".join(map(repr, UNET_LAYOUTS))
-        raise ValueError(
+        raise InputError(
             f"no known U-Net layout: no key starts with {starts}; the first one is "
             f"{min(state, default=None)!r}"
         )
-    (name, swap), depth, normalised = found[0], network.depth, network.norm is not None
+    (name, swap), depth, normalised = layouts[0], network.depth, network.norm is not None
     return Layout(
         state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1)
     )
@@ -221,6 +222,7 @@ def _conditional_unet(network: ConditionalUNet, state: State) -> Layout:
 
 
 def _resnet(network: ResNet, state: State) -> Layout:
+    # The paper's classifiers keep their network under one more name.
     wrapped = any(key.startswith("classifier.conv1") for key in state)
     plain = {
         key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()
@@ -230,6 +232,7 @@ def _resnet(network: ResNet, state: State) -> Layout:
 
 def _densenet(network: DenseNet, state: State) -> Layout:
     plain = {
+        # Old torchvision files write norm.1 for norm1.
         re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value
         for key, value in state.items()
     }
@@ -259,7 +262,7 @@ LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
     PatchDiscriminator: _discriminator,
 }
 """How each network's weights are published: `(network, state) -> Layout`, which may raise
-ValueError.
+InputError.
 """
 
 
@@ -306,36 +309,40 @@ def _normalised_bias(network: nn.Module, path: LeafPath) -> bool:
 
 
 def _ignored(key: str, head: bool) -> bool:
-    """Whether a key that nothing asked for is harmless."""
+    """Whether an unexpected key is harmless."""
     return key.endswith(("num_batches_tracked", "op_threshs")) or (head and key.startswith(_HEADS))
 
 
 def _leaf(
     state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: bool, optional: bool
 ) -> np.ndarray:
-    """One parameter in Flax's arrangement.
+    """One parameter in Flax's layout.
 
     Raises:
-      ValueError: the key is missing or its shape is wrong.
+      InputError: the key is missing or its shape is wrong.
     """
     if key not in state:
         if optional:
             return np.zeros(shape, np.float32)
-        raise ValueError(f"missing {key!r}")
+        raise InputError(f"missing {key!r}")
     value = np.asarray(state[key], np.float32)
     if path[-1] == "kernel" and value.ndim == 4:
+        # PyTorch has [out, in, H, W], and [in, out, H, W] in transposed convolutions; Flax [H, W,
+        # in, out].
         value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
     elif path[-1] == "kernel":
         value = value.T
     elif path[-1] == "scale" and value.ndim == 4:
         value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
+        # Three colour channels serve a grey image by their mean.
         value = value.mean(axis=2, keepdims=True)
     if value.shape != shape:
-        raise ValueError(
+        raise InputError(
             f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} "
             f"where {'/'.join(path)} is {shape}"
         )
     if swap and path[1].startswith("up") and path[-2:] == ("conv1", "kernel"):
+        # The two halves of the inputs change places.
         value = np.concatenate(np.split(value, 2, axis=2)[::-1], axis=2)
     return value

@@ -93,6 +93,7 @@ def _backward(
     stride: int, padding: Padding, saved: tuple[jax.Array, jax.Array], dy: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
+    # `convolve.fun` is the convolution without this rule, whose transposes are XLA's own gradients.
     (dx,) = jax.linear_transpose(lambda x: convolve.fun(x, kernel, stride, padding), x)(dy)
 
     def plain(x: jax.Array, dy: jax.Array) -> jax.Array:
@@ -102,10 +103,12 @@ def _backward(
         return gradient
 
     size, many = kernel.shape[0], min(kernel.shape[2:]) >= MANY_CHANNELS
+    # One pixel of kernel: the gradient is a single matrix product.
     if size == 1 and padding == ((0, 0), (0, 0)):
         return dx, _contract(x[:, ::stride, ::stride], dy)[None, None]
     if size == 3 and stride == 1 and many and max(padding[0] + padding[1]) < size:
         by_products = functools.partial(_weight_gradient_by_products, size=size, padding=padding)
+        # Accelerators have fast programs of their own for it.
         return dx, jax.lax.platform_dependent(x, dy, cpu=by_products, default=plain)
     return dx, plain(x, dy)
 
@@ -117,6 +120,7 @@ def _weight_gradient_by_products(
     rows times as many of dy by columns.
     """
     height, (left, right), last = dy.shape[1], padding[1], size - 1
+    # Shifts are taken along rows of x and along columns of dy: 2 K copies instead of K^2 of one.
     rows = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0)))
     rows = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
     columns = jnp.pad(dy, ((0, 0), (0, 0), (last - left, last - right), (0, 0)))

@@ -99,6 +99,7 @@ def check_size(blocks: int, height: int, width: int) -> None:
     Raises:
       ValueError: nothing is; the message says what to choose.
     """
+    # The transitions need 2^(blocks - 1) pixels; n are left of 2n - 1 rounding up, twice.
     smallest = 2 ** (blocks + 1) - 3
     if min(height, width) < smallest:
         raise ValueError(

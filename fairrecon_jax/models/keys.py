@@ -67,6 +67,7 @@ def unet_key(path: ModulePath, layout: str, depth: int, normalised: bool) -> str
     if not part:
         return stem
     if layout == "double_conv":
+        # Positions in a sequence: without a normalisation the second convolution comes one earlier.
         position = {"conv1": 0, "norm1": 1, "conv2": 3 if normalised else 2, "norm2": 4}[part]
         return f"{stem}.double_conv.{position}"
     return f"{stem}{part}" if layout == "encoder" else f"{stem}.{part}"
@@ -120,13 +121,14 @@ def generator_key(path: ModulePath, downsamplings: int) -> str:
       path: module path.
       downsamplings: the network's number of halvings.
     """
-    found = re.fullmatch(r"(down_norm|up_norm|down|upconv)(\d+)", path[0])
-    assert found is not None, path
-    kind, level = found.group(1), int(found.group(2))
+    match = re.fullmatch(r"(down_norm|up_norm|down|upconv)(\d+)", path[0])
+    assert match is not None, path
+    kind, level = match.group(1), int(match.group(2))
     if level == 0:
         return f"model.model.{0 if kind == 'down' else 3}"
     inner = {"down": 1, "upconv": 3, "up_norm": 4}
     middle = {"down": 1, "down_norm": 2, "upconv": 5, "up_norm": 6}
+    # The innermost block has no norm on its way down, which shifts the places behind it.
     place = (inner if level == downsamplings - 1 else middle)[kind]
     return "model.model.1" + ".model.3" * (level - 1) + f".model.{place}"
 
@@ -141,10 +143,10 @@ def discriminator_key(path: ModulePath, layers: int) -> str:
     """
     if path[0] == "conv_out":
         return f"model.{3 * layers + 2}"
-    found = re.fullmatch(r"(conv|norm)(\d+)", path[0])
-    assert found is not None, path
-    layer = int(found.group(2))
-    return f"model.{3 * layer - 1 + (found.group(1) == 'norm') if layer else 0}"
+    match = re.fullmatch(r"(conv|norm)(\d+)", path[0])
+    assert match is not None, path
+    layer = int(match.group(2))
+    return f"model.{3 * layer - 1 + (match.group(1) == 'norm') if layer else 0}"
 
 
 def conditional_unet_key(path: ModulePath, depth: int) -> str:
@@ -183,6 +185,7 @@ def conditional_unet_key(path: ModulePath, depth: int) -> str:
             "block1": "0",
             "block2": "1",
             "attention": "2",
+            # Behind an upsampling, the convolution is the second of a pair.
             "conv": "3.1" if way == "up" and level > 0 else "3",
         }[stage.group(3)]
         stem = f"{way}s.{level if way == 'down' else depth - 1 - level}.{place}"

@@ -51,6 +51,8 @@ def _max_pool_2x2_forward(x: Array) -> tuple[jax.Array, jax.Array]:
     largest, place = windows[:, :, 0, :, 0], jnp.zeros((), jnp.uint8)
     for number in range(1, 4):
         entry = windows[:, :, number // 2, :, number % 2]
+        # Entries are compared with each other; a recomputed maximum may round differently, see
+        # above.
         place = jnp.where(entry > largest, jnp.uint8(number), place)
         largest = jnp.maximum(entry, largest)
     return largest, place
@@ -80,6 +82,7 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
     for axis in (1, 2):
         size = x.shape[axis]
         out = (size + 1) // 2
+        # The border never wins: every window holds a pixel of the image.
         low = jnp.finfo(x.dtype).min
         padding = [(0, 0)] * 4
         padding[axis] = (1, 2 * out - size)
@@ -157,6 +160,7 @@ class UpConv4x4(nn.Module):
             self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        # One product per pixel with all sixteen taps; where windows overlap, products are added.
         flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * self.features)
         products = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ()))).reshape(
             batch, height, width, 4, 4, self.features

@@ -79,6 +79,7 @@ class Pix2PixGenerator(nn.Module):
             x = batch_norm(self.axis_name, self.dtype, f"up_norm{level}")(
                 x, use_running_average=not train
             )
+            # The innermost doubling has none, as published.
             if train and self.dropout and 4 <= level < last:
                 x = dropped(x, self.dropout, keys)
             x = jnp.concatenate([skips[level - 1], x], axis=-1)

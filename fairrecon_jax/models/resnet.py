@@ -1,4 +1,4 @@
-"""ResNet-18, 34 and 50 in the layout of the published ImageNet weights, with a configurable head."""
+"""ResNet-18, 34 and 50 in the layout of the published ImageNet weights, with a head of choice."""
 
 from __future__ import annotations
 
@@ -115,6 +115,7 @@ class ResNet(nn.Module):
         x = max_pool_3x3_stride_2(x)
         for stage, count in enumerate(STAGES[self.depth]):
             for block in range(count):
+                # The first stage is halved by the pooling already.
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = ResNetBlock(
                     self.width * 2**stage,
@@ -157,6 +158,7 @@ class Head(nn.Module):
                     name=f"dense{i}",
                 )(x)
             )
+        # The last layer is float32: scores near each other stay apart.
         x = jnp.asarray(x, jnp.float32)
         self.sow("intermediates", "features", x)
         return nn.Dense(self.outputs, dtype=jnp.float32, name=f"dense{len(self.hidden)}")(x)

@@ -127,6 +127,7 @@ def reflect_to_multiple(x: Array, multiple: int) -> jax.Array:
     Raises:
       ValueError: more pixels are missing than the image can reflect.
     """
+    # A reflection can give at most size - 1 pixels.
     missing = [-size % multiple for size in x.shape[1:3]]
     if any(m >= size for m, size in zip(missing, x.shape[1:3], strict=True)):
         raise ValueError(

@@ -2,15 +2,24 @@
 and UCSF-PDGM.
 """
 
-from fairrecon_jax.phantoms.options import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms.options import (
+    FINDINGS,
+    BrainPhantomOptions,
+    PhantomOptions,
+    XrayPhantomOptions,
+    phantom_options,
+)
 from fairrecon_jax.phantoms.presets import planted_gap
 from fairrecon_jax.phantoms.write import GROUND_TRUTH, check_phantom, write_phantom
 
 __all__ = [
     "FINDINGS",
     "GROUND_TRUTH",
+    "BrainPhantomOptions",
     "PhantomOptions",
+    "XrayPhantomOptions",
     "check_phantom",
+    "phantom_options",
     "planted_gap",
     "write_phantom",
 ]

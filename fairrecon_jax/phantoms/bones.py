@@ -16,8 +16,15 @@ RIBS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Break:
-    """A broken rib: which, where along it (radians from the spine), how far the ends are apart and
-    displaced, in cm.
+    """A broken rib.
+
+    Attributes:
+      side: 0 right, 1 left.
+      rib: 0 is the first.
+      at: radians along the rib, from the spine.
+      gap: cm between the ends.
+      displaced: cm by which the outer end lies lower.
+      callus: attenuation of new bone round the break, 0 for none.
     """
 
     side: int
@@ -36,9 +43,12 @@ def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.nda
     drop = thorax.rib_drop * (0.62 + 0.075 * min(rib, 8))
     y = (
         start
+        # Nearly level at the back, steep at the side; the back arcs below the first rise before
+        # they fall.
         + drop * (1.0 - np.cos(angle)) / 2.0
         - 1.1 * np.sin(angle) ** 2 * np.exp(-((angle / 1.1) ** 2)) * min(rib + 1, 4) / 4.0
     )
+    # The ring is as wide as the chest wall half-way down the rib, 0.25 cm outside the pleura.
     girth_y = start + 0.5 * drop
     wall = float(thorax.wall(np.array(girth_y), side)) + 0.25
     front = smoothstep(1.2, 2.6, angle)
@@ -54,6 +64,7 @@ def _ribbon(points: np.ndarray, width: np.ndarray) -> np.ndarray:
     step = np.empty_like(points)
     step[1:-1] = points[2:] - points[:-2]
     step[0], step[-1] = points[1] - points[0], points[-1] - points[-2]
+    # Points that coincide have no direction: the ribbon has no width there.
     half = width / (2.0 * np.maximum(np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2), 1e-9))
     normal = np.empty_like(points)
     normal[:, 0], normal[:, 1] = -step[:, 1] * half, step[:, 0] * half
@@ -78,7 +89,7 @@ def _bone(
 def _pieces(angle: np.ndarray, broken: Break | None) -> list[tuple[np.ndarray, bool]]:
     if broken is None:
         return [(angle, False)]
-    half = broken.gap / 2 / 11.0
+    half = broken.gap / 2 / 11.0  # a radian along a rib is about 11 cm
     return [(angle[angle < broken.at - half], False), (angle[angle > broken.at + half], True)]
 
 
@@ -109,6 +120,7 @@ def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
                 knot = rib_centre(
                     thorax, side, rib, np.linspace(fracture.at - 0.05, fracture.at + 0.05, 5)
                 )
+                # The arcs overlap from 1.62 to 1.66: the callus is drawn with one of them.
                 plate = back if fracture.at < 1.64 else front
                 plate.line(knot, fracture.callus, 1.5)
     return thorax.bone * (back.map(0.05) + front.map(0.07))
@@ -160,6 +172,7 @@ def spine_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     W].
     """
     gap = thorax.rib_gap * 1.04
+    # One vertebra per turn of the phase: 0.5 is the middle of a disc, 0.35 and 0.65 its end plates.
     phase = np.mod((y - thorax.apex) / gap, 1.0)
     half = 1.75 + 0.25 * smoothstep(-10, 15, y) - 0.12 * np.cos(2 * np.pi * phase)
     body = edge(half - np.abs(x), 0.35)

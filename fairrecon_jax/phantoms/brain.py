@@ -28,7 +28,7 @@ _FIELDS = {
     "fold": 23.0,
     "texture": 13.0,
     "shell": 55.0,
-    "meat": 26.0,
+    "muscle": 26.0,
     "patchy": 22.0,
     "spots": 14.0,
 }
@@ -109,6 +109,7 @@ def cerebrum_depth(head: Head, v: Coordinates) -> np.ndarray:
         * head.breadth
         * (1.0 - 0.10 * smoothstep(0.0, 85.0, -y) - 0.03 * smoothstep(20.0, 85.0, y))
     )
+    # Round above; the fourth power makes it flat below.
     height = np.where(z > 0, (z / (66.0 * s)) ** 2, (z / (38.0 * s)) ** 4)
     egg = (1.0 - np.sqrt((x / across) ** 2 + (y / (84.0 * s)) ** 2 + height)) * (67.0 * s)
     lobes = ball(
@@ -184,8 +185,10 @@ def distance_to_fluid(
     s, gap = head.scale, 0.15 + 1.3 * head.atrophy
     side = np.abs(x)
     sulci = (
+        # A wave's slope at its zeros is 2 pi / wavelength: dividing by it turns the field into mm.
         np.abs(fold) * (_FIELDS["fold"] / (2 * np.pi))
         - gap * (1.0 - smoothstep(8.0, 20.0, depth))
+        # 30 mm put a sulcus or fissure out of reach where it has ended.
         + 30.0 * smoothstep(14.0, 21.0, depth)
     )
     outside_callosum = smoothstep(
@@ -242,11 +245,13 @@ def build_block(
     brain = edge(hull, soft)
     cerebral = edge(depth - hind + 1.5, soft)
     to_fluid = distance_to_fluid(head, v, depth, fields["fold"])
+    # Cortex lines sulci and the hull alike: the nearer of both surfaces counts.
     grey = edge(_CORTEX_MM - np.minimum(to_fluid, depth - 0.3), soft) * cerebral
     folia = 0.5 + 0.5 * np.cos((2 * np.pi / 5.5) * (cerebellum + 0.5 * np.abs(v[2] + 40.0)))
     grey = np.maximum(grey, edge(cerebellum - stem, soft) * (1.0 - cerebral) * (0.4 + 0.45 * folia))
     grey = np.maximum(grey, nuclei_map(head, v, soft))
     ventricle = ventricle_depth(head, v)
+    # A sulcus narrower than the edge fills only a part of it.
     thin = min(1.0, 2.0 * (0.8 + 1.3 * head.atrophy) / soft)
     fluid = np.maximum(edge(-to_fluid, soft) * cerebral * thin, edge(ventricle, soft))
     white = brain * (1.0 - grey) * (1.0 - fluid)
@@ -267,6 +272,7 @@ def head_shell(
     """
     x, y, z = v
     s = head.scale
+    # The vault reaches further down than the cerebrum, to the base of the skull.
     down = np.where(z > 0, np.float32(66.0 * s), np.float32(112.0 * s))
     vault = (
         1.0
@@ -286,7 +292,7 @@ def head_shell(
     image = image * (1.0 - marrow) + MARROW * marrow
     base = edge(room - outside, soft)
     deep = smoothstep(room + 2.0, room + 6.0, -hull) * smoothstep(14.0 * s, 24.0 * s, -z)
-    floor = (MUSCLE + 13.0 * fields["meat"] + 8.0 * fields["texture"]).clip(
+    floor = (MUSCLE + 13.0 * fields["muscle"] + 8.0 * fields["texture"]).clip(
         10.0, 120.0
     ) * deep + FLUID * (1.0 - deep)
     image = image * (1.0 - base) + floor * base
@@ -294,6 +300,7 @@ def head_shell(
     orbit = edge(ball(side, (30.0 * s, -62.0 * s, -38.0 * s), (16.0, 22.0, 15.0)), soft) * (
         1.0 - edge(hull + 4.0, soft)
     )
+    # Fat of the orbit, the eye in it, and the air of the sinuses, which is never negative.
     image = image * (1.0 - orbit) + 165.0 * orbit
     eye = edge(ball(side, (31.0 * s, -70.0 * s, -38.0 * s), (12.0, 12.0, 12.0)), soft)
     image = image * (1.0 - eye) + 22.0 * eye

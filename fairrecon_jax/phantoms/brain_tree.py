@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.phantoms.flair import draw_exam
-from fairrecon_jax.phantoms.options import PhantomOptions
+from fairrecon_jax.phantoms.options import BrainPhantomOptions
 from fairrecon_jax.phantoms.population import Glioma, Person, draw_glioma, draw_person, stream
 from fairrecon_jax.phantoms.writing import map_patients, write_csv, write_nifti
 from fairrecon_jax.phantoms.xray_tree import person_truth
@@ -51,21 +51,21 @@ Row = list[Any]
 @dataclasses.dataclass(frozen=True)
 class _Job:
     stage: Path
-    options: PhantomOptions
+    options: BrainPhantomOptions
     number: int
 
 
-def write_brain(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
+def write_brain(stage: Path, options: BrainPhantomOptions) -> list[dict[str, Any]]:
     """Writes volumes, masks and the metadata table under `stage`.
 
     Args:
       stage: an empty folder.
-      options: resolved for "brain".
+      options: of the cohort.
 
     Returns:
       The truth of every patient, in the order of their numbers.
     """
-    first = options.first_id or 4
+    first = options.first_id
     taken = set(FOLLOW_UPS_V3.values()) if options.release == "v3" else set()
     numbers: list[int] = []
     number = first
@@ -81,7 +81,7 @@ def write_brain(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
     return [truth for _, truth in done]
 
 
-def _exam_ids(options: PhantomOptions, number: int, glioma: Glioma) -> list[tuple[int, str]]:
+def _exam_ids(options: BrainPhantomOptions, number: int, glioma: Glioma) -> list[tuple[int, str]]:
     """(number, suffix) of a patient's exams."""
     ids = [(number, "")]
     if glioma.follow_up and options.release == "v5":
@@ -93,7 +93,7 @@ def _exam_ids(options: PhantomOptions, number: int, glioma: Glioma) -> list[tupl
 
 def _write_patient(job: _Job) -> tuple[list[Row], dict[str, Any]]:
     options = job.options
-    person = draw_person(options, "brain", job.number)
+    person = draw_person(options, job.number)
     glioma = draw_glioma(options, person)
     rows, exams = [], []
     for exam, (number, suffix) in enumerate(_exam_ids(options, job.number, glioma)):
@@ -115,8 +115,8 @@ def _write_patient(job: _Job) -> tuple[list[Row], dict[str, Any]]:
     return rows, truth
 
 
-def _row(options: PhantomOptions, name: str, person: Person, glioma: Glioma) -> Row:
-    rng = stream(options, "brain", person.number, "spelling")
+def _row(options: BrainPhantomOptions, name: str, person: Person, glioma: Glioma) -> Row:
+    rng = stream(options, person.number, "spelling")
     u = rng.random(8)
     grade = glioma.written_grade
     diagnosis = (

@@ -60,6 +60,8 @@ class Chest:
 
     def attenuation(self) -> np.ndarray:
         """Line integral of the attenuation along the beam, without bone."""
+        # Vessel trees are drawn in the plane of the film and know no border of the lung: they fade
+        # out where little lung is crossed.
         lung = self.air[0] + self.air[1]
         tissue = (
             self.body
@@ -77,6 +79,7 @@ def build_chest(thorax: Thorax, rng: np.random.Generator) -> Chest:
       rng: the patient's vessels and lung texture.
     """
     x, y = thorax.frame.grid()
+    # Heart and great vessels lie one behind the other in part: the thicker of the two counts.
     middle = np.maximum(heart_thickness(thorax, x, y), vessels_thickness(thorax, x, y))
     parts = [lung_region(thorax, x, y, side) for side in (0, 1)]
     air = [np.maximum(region * thickness - middle, 0.0) * region for region, thickness in parts]
@@ -183,6 +186,7 @@ def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
         radius = np.array([0.36, 0.4, 0.42, 0.42, 0.5, 0.66, 0.74, 0.5]) * (
             1.0 + 0.12 * rng.standard_normal(8)
         )
+        # Every branch of one generation at once: [branches, steps, 2].
         for generation in range(6):
             steps = 9
             length = 2.6 * 0.84**generation * (0.7 + 0.6 * rng.random(len(place)))
@@ -207,10 +211,13 @@ def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
             heading = np.repeat(bend[:, -1], 2) + fork
             radius = np.repeat(radius, 2) * (0.62 + 0.22 * rng.random(len(place)))
     where, r = np.concatenate(points), np.concatenate(radii)
+    # The volume of a piece over the area of a pixel: a thickness in cm.
     mass = np.pi * r**2 * where[:, 2] / thorax.frame.pixel**2
     total = np.zeros((thorax.frame.size, thorax.frame.size), np.float32)
+    # Three classes of radius, each blurred by its own, instead of one blur per piece.
     for low, high in ((0.0, 0.09), (0.09, 0.18), (0.18, 9.0)):
         chosen = (r >= low) & (r < high)
+        # The projected disc of radius r has standard deviation r / 2 along an axis.
         sigma = float(np.sqrt(np.mean((0.5 * r[chosen]) ** 2) + 0.04**2)) if chosen.any() else 0.1
         total += ndimage.gaussian_filter(
             splat(thorax.frame, where[chosen, :2], mass[chosen]),

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 
 def edge(signed: np.ndarray, width: float) -> np.ndarray:
-    """1 where `signed` is well above 0, 0 well below, a straight ramp of the given width between."""
+    """1 where `signed` is well above 0, 0 well below, a linear ramp of the given width between."""
     return np.clip(0.5 + signed / width, 0.0, 1.0)
 
 
@@ -34,6 +34,7 @@ def ellipse_radius(
     `degrees` (towards +y).
     """
     angle = np.deg2rad(degrees)
+    # NumPy scalars of float64 would promote float32 maps.
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
     return ((c * dx + s * dy) / np.float32(axes[0])) ** 2 + (
@@ -98,6 +99,7 @@ class Plate:
         self._draw = ImageDraw.Draw(self._image)
 
     def _points(self, points: np.ndarray) -> list[float]:
+        # Pillow's integer coordinates lie in the middle of a pixel, the frame's at its corner.
         return (self.frame.pixels(points, self.oversample) - 0.5).ravel().tolist()
 
     def polygon(self, points: np.ndarray, value: float) -> None:
@@ -168,6 +170,7 @@ def texture(
     """
     angle, phase = rng.random((2, waves)) * 2 * np.pi
     number = (2 * np.pi / wavelength) * (0.6 + 0.8 * rng.random(waves))
+    # The waves turn and move with the patient, not with the film.
     angle = angle + np.deg2rad(frame.degrees)
     kx, ky = number * np.cos(angle), number * np.sin(angle)
     axis = (np.arange(frame.size) + 0.5) * frame.pixel - frame.field / 2
@@ -182,12 +185,14 @@ def soft_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """A Gaussian blur of a large standard deviation (pixels) of a square image, done on a reduced
     grid.
     """
+    # Three grid points per standard deviation are enough to interpolate between.
     step = max(1, int(sigma // 3))
     if step == 1:
         return ndimage.gaussian_filter(image, sigma, mode="nearest")
     side = image.shape[0]
     extra = -side % step
     padded = np.pad(image, ((0, extra), (0, extra)), mode="edge")
+    # The padding fills the last bin, so that all of them hold step^2 pixels.
     starts = np.arange(0, side + extra, step)
     small = np.add.reduceat(np.add.reduceat(padded, starts, axis=0), starts, axis=1) / step**2
     small = ndimage.gaussian_filter(small, sigma / step, mode="nearest")
@@ -200,6 +205,7 @@ def between(small: np.ndarray, at: np.ndarray) -> np.ndarray:
     """
     last = small.shape[0] - 1
     at = np.clip(at, 0, last)
+    # The last interval is closed on both sides; a grid of one point has none.
     low = np.minimum(at.astype(int), max(last - 1, 0))
     part = (at - low).astype(np.float32)
     high = np.minimum(low + 1, last)

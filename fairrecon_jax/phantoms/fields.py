@@ -1,4 +1,4 @@
-"""Smooth random fields and simple solids in three dimensions, evaluated on any block of a volume."""
+"""Smooth random fields and simple solids in three dimensions, evaluated on blocks of a volume."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def ball(
     v: Coordinates, centre: tuple[float, float, float], semi: tuple[float, float, float]
 ) -> np.ndarray:
     """Approximate signed depth in mm inside an ellipsoid: (1 - r) times the mean semi-axis."""
+    # The distance to an ellipsoid has no closed form; this one is exact for a ball.
     r2 = sum(((a - float(c)) * (1.0 / float(s))) ** 2 for a, c, s in zip(v, centre, semi))
     return (1.0 - np.sqrt(r2)) * (sum(semi) / 3.0)
 
@@ -76,6 +77,7 @@ def tube(
     x, y, z = np.broadcast_arrays(np.abs(v[0]), v[1], v[2])
     depth = np.full(x.shape, -margin, np.float32)
     for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:]):
+        # Only voxels within reach of the segment: a block has a hundred times as many.
         reach = max(ra, rb) + margin
         low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
         if z.max() < low[2] or z.min() > high[2]:
@@ -90,6 +92,7 @@ def tube(
         )
         p = np.stack([x[near], y[near], z[near]], axis=1) - a.astype(np.float32)
         d = (b - a).astype(np.float32)
+        # The nearest point of the segment, as its share of the length.
         t = np.clip((p * d).sum(1) / float((d * d).sum()), 0.0, 1.0)
         off = (p - t[:, None] * d) * np.array([flat, 1.0, 1.0], np.float32)
         depth[near] = np.maximum(depth[near], ra + (rb - ra) * t - np.sqrt((off**2).sum(1)))

@@ -47,6 +47,7 @@ def reshape(thorax: Thorax, drawn: tuple[str, ...], contrast: float, streams: St
       contrast: the patient's lesion contrast.
       streams: random numbers per finding.
     """
+    # A heart is larger than normal only where cardiomegaly is drawn.
     thorax = dataclasses.replace(thorax, ratio=min(thorax.ratio, 0.49))
     if "Cardiomegaly" in drawn:
         excess = 0.07 + 0.08 * streams("Cardiomegaly").random()
@@ -108,14 +109,16 @@ def paint(
     chest: Chest, drawn: tuple[str, ...], contrast: float, streams: Streams
 ) -> dict[str, Geometry]:
     """Paints the findings into the chest's maps and returns where each of them is."""
-    found: dict[str, Geometry] = {}
+    geometry: dict[str, Geometry] = {}
     for finding in FINDINGS:
         if finding not in drawn:
             continue
         if finding == "Atelectasis":
             rng = streams(finding)
+            # The stream's first number, as in `collapsed_side`: the plates lie in the lung that
+            # shrank.
             side = int(rng.random() < 0.5)
-            found[finding] = opacities.paint_atelectasis(chest, rng, contrast, side)
+            geometry[finding] = opacities.paint_atelectasis(chest, rng, contrast, side)
         elif finding in PAINTERS:
-            found[finding] = PAINTERS[finding](chest, streams(finding), contrast)
-    return found
+            geometry[finding] = PAINTERS[finding](chest, streams(finding), contrast)
+    return geometry

@@ -1,4 +1,4 @@
-"""One FLAIR exam: head, tumour, coil sensitivity, Rician noise, and the integers a scanner writes."""
+"""One FLAIR exam: head, tumour, coil sensitivity, Rician noise, and a scanner's integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from fairrecon_jax.phantoms.brain import Head, build_block, sample_head
-from fairrecon_jax.phantoms.options import PhantomOptions
+from fairrecon_jax.phantoms.options import BrainPhantomOptions
 from fairrecon_jax.phantoms.population import Glioma, Person, stream
 from fairrecon_jax.phantoms.tumour import (
     Tumour,
@@ -24,21 +24,21 @@ _SLICES_AT_ONCE = 6
 
 
 def draw_exam(
-    options: PhantomOptions, person: Person, glioma: Glioma, exam: int
+    options: BrainPhantomOptions, person: Person, glioma: Glioma, exam: int
 ) -> tuple[np.ndarray, float, np.ndarray, dict[str, Any]]:
     """Draws exam 0 (first) or 1 (follow-up, the tumour has grown by a tenth).
 
     Returns:
       (stored int16 [X, Y, Z], scl_slope, mask uint8 [X, Y, Z], geometry, JSON-ready).
     """
-    anatomy = stream(options, "brain", person.number, "anatomy")
+    anatomy = stream(options, person.number, "anatomy")
     lesion, film = (
-        stream(options, "brain", person.number, "lesion"),
-        stream(options, "brain", person.number, "film", exam),
+        stream(options, person.number, "lesion"),
+        stream(options, person.number, "film", exam),
     )
     head = sample_head(anatomy, person.sex, person.age)
     tumour = sample_tumour(lesion, head, glioma, growth=1.0 + 0.1 * exam)
-    spacing, axes = axes_mm(options.size or 240, options.slices)
+    spacing, axes = axes_mm(options.size, options.slices)
     turn = math.radians(head.tilt + float(np.clip(film.standard_normal(), -2, 2)))
     image, brain, mask = render(head, tumour, person.contrast, axes, turn)
     if options.skull_stripped:
@@ -46,6 +46,7 @@ def draw_exam(
     image = acquire(image, axes, film)
     if options.skull_stripped:
         image = image * (brain > 0.5)
+    # Scanners store integers with a slope and a gain of their own: readers must rescale.
     slope = round(0.4 + 0.8 * float(film.random()), 4)
     gain = 3.0 + 2.0 * float(film.random())
     stored = np.clip(np.round(image * (gain / slope)), 0, 32767).astype(np.int16)
@@ -59,7 +60,7 @@ def draw_exam(
 
 
 def axes_mm(size: int, slices: int) -> tuple[tuple[float, float, float], Axes]:
-    """Voxel size and the voxel centres along each axis for a field of view of 240 x 240 x 155 mm."""
+    """Voxel size and the voxel centres along each axis of a field of view of 240 x 240 x 155 mm."""
     spacing = (240.0 / size, 240.0 / size, 155.0 / slices)
     x, y, z = (
         ((np.arange(n) + 0.5) * d - n * d / 2).astype(np.float32)
@@ -110,6 +111,7 @@ def acquire(image: np.ndarray, axes: Axes, rng: np.random.Generator) -> np.ndarr
     field = 0.08 * (n[0] * x[:, None, None] + n[1] * y[None, :, None] + n[2] * z[None, None, :])
     field = field + (0.10 + 0.05 * n[3]) * (x[:, None, None] ** 2 + y[None, :, None] ** 2)
     sd = np.float32(2.7 + 0.4 * n[4])
+    # The magnitude of a complex image: Rician, and not 0 in air.
     real = image * np.exp(field).astype(np.float32)
     real += sd * rng.standard_normal(image.shape, dtype=np.float32)
     other = sd * rng.standard_normal(image.shape, dtype=np.float32)

@@ -64,6 +64,7 @@ def lateral_attenuation(thorax: Thorax) -> np.ndarray:
         4.0
         * np.maximum(1.0 - ellipse_radius(x, y, (0.5, thorax.apex + 7.0), (2.6, 2.2)), 0.0) ** 0.5
     )
+    # Heart and arch take the place of lung; 0.76 is what lung lacks of tissue's density.
     air = np.maximum(air - np.maximum(heart, arch), 0.0)
     trachea = (
         1.6

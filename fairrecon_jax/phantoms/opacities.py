@@ -67,6 +67,7 @@ def fill(chest: Chest, side: int, share: np.ndarray) -> float:
     """Replaces a share of the lung along the beam by fluid; returns the greatest attenuation
     gained.
     """
+    # Contrast above 1 may take more than the lung's air, up to a fifth.
     gained = _FILL * chest.air[side] * np.clip(share, 0.0, 1.2)
     chest.extra += gained
     return round(float(gained.max()), 4)
@@ -163,7 +164,7 @@ def paint_pneumonia(chest: Chest, rng: np.random.Generator, contrast: float) -> 
 
 
 def paint_opacity(chest: Chest, rng: np.random.Generator, contrast: float) -> dict[str, Any]:
-    """One large hazy (ground-glass) opacity without sharp edges; vessels stay visible through it."""
+    """One large hazy (ground-glass) opacity without sharp edges; vessels stay visible in it."""
     side, x, y = place(chest.thorax, rng, (0.2, 0.8), (0.3, 0.6))
     axes = (4.2 + 1.4 * rng.random(), 4.2 + 1.4 * rng.random())
     haze = np.exp(-1.3 * ellipse_radius(chest.x, chest.y, (x, y), axes) ** 1.4)
@@ -195,6 +196,7 @@ def paint_edema(chest: Chest, rng: np.random.Generator, contrast: float) -> dict
     chest.extra += (contrast * plate.map(0.03) * (chest.region[0] + chest.region[1])).astype(
         np.float32
     )
+    # Vessels lose their sharp borders first, and widen.
     swollen = ndimage.gaussian_filter(chest.vessels, 0.16 / thorax.frame.pixel, truncate=3.0)
     chest.vessels += np.float32(0.9 * min(contrast, 1.5)) * swollen
     return {"side": "both", "gained": gained}

@@ -27,6 +27,7 @@ def paint_effusion(chest: Chest, rng: np.random.Generator, contrast: float) -> d
         q = np.clip(across / np.maximum(thorax.wall(chest.y, side), 1.0), 0.0, 1.0)
         top = thorax.angle[side] - height * (0.50 + 0.50 * q**2.5)
         depth = chest.y - top
+        # Hardly more than all of the lung: contrast above 1 makes no denser fluid.
         share = 0.95 * smoothstep(-0.5, 2.6, depth) * min(contrast, 1.05)
         gained = max(gained, fill(chest, side, share))
         chest.vessels *= 1.0 - 0.9 * smoothstep(0.0, 2.0, depth) * chest.region[side] * min(
@@ -48,6 +49,7 @@ def paint_pneumothorax(chest: Chest, rng: np.random.Generator, contrast: float) 
     side = int(rng.random() < 0.5)
     keep = 0.88 - 0.12 * rng.random()
     anchor_x, anchor_y = SIGN[side] * 3.0, thorax.dome[side] - 1.0
+    # A pixel of the shrunken lung shows what lay further from the anchor in the full one.
     x = anchor_x + (chest.x - anchor_x) / keep
     y = anchor_y + (chest.y - anchor_y) / keep
     inside = edge(pleural_depth(thorax, x, y, side), max(0.15, thorax.frame.pixel))
@@ -57,6 +59,7 @@ def paint_pneumothorax(chest: Chest, rng: np.random.Generator, contrast: float) 
     chest.density += np.float32(0.05 * strength) * chest.region[side] * inside
     chest.vessels *= 1.0 - min(strength, 1.0) * rim
     pleura = 4.0 * inside * (1.0 - inside) * chest.region[side]
+    # A line of 0.12 cm keeps its integral where a pixel is wider.
     width = max(thorax.frame.pixel, 0.12)
     chest.extra += (MU_TISSUE * 0.85 * contrast * pleura * (0.12 / width)).astype(np.float32)
     area = float(rim.sum()) * thorax.frame.pixel**2

@@ -1,5 +1,5 @@
 """Who the patients are: demographics, contrast and findings of patient n, a function of (seed, n)
-and the knobs alone.
+and the options alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fairrecon_jax.phantoms.options import FINDINGS, GRADES, RACES, SEXES, Kind, PhantomOptions
+from fairrecon_jax.phantoms.options import (
+    FINDINGS,
+    GRADES,
+    RACES,
+    SEXES,
+    BrainPhantomOptions,
+    PhantomOptions,
+    XrayPhantomOptions,
+)
 
 Purpose = Literal["person", "studies", "labels", "anatomy", "lesion", "film", "spelling"]
 _PURPOSES = ("person", "studies", "labels", "anatomy", "lesion", "film", "spelling")
@@ -28,8 +36,8 @@ class Person:
       age: years at the first image.
       age_group: "younger" or "older".
       race: one of the six groups (radiographs), "" for brains.
-      contrast: multiplier of the contrast of this patient's lesions (group multipliers times own
-        spread).
+      contrast: multiplier of the contrast of this patient's lesions (group multipliers times the
+        patient's own).
       planted: the group multipliers alone.
       missing: names of the attributes that are not recorded.
     """
@@ -85,17 +93,19 @@ class Glioma:
 
 
 def stream(
-    options: PhantomOptions, kind: Kind, patient: int, purpose: Purpose, item: int = 0
+    options: PhantomOptions, patient: int, purpose: Purpose, item: int = 0
 ) -> np.random.Generator:
     """The random numbers for one purpose of one patient: independent of every other patient and
     purpose.
     """
     return np.random.default_rng(
-        [options.seed, int(kind == "brain"), patient, _PURPOSES.index(purpose), item]
+        # NumPy hashes the words, so that neighbouring patients and purposes are independent.
+        [options.seed, int(options.kind == "brain"), patient, _PURPOSES.index(purpose), item]
     )
 
 
 def _choose(draw: float, names: tuple[Any, ...], shares: Mapping[Any, float]) -> Any:
+    # Shares sum to 1 only up to rounding: the last edge scales the draw, and bounds the index.
     edges = np.cumsum([shares.get(name, 0.0) for name in names])
     return names[min(int(np.searchsorted(edges, draw * edges[-1], side="right")), len(names) - 1)]
 
@@ -108,20 +118,24 @@ def _share(options: PhantomOptions, person: Person, finding: str, overall: float
     return overall
 
 
-def draw_person(options: PhantomOptions, kind: Kind, number: int) -> Person:
-    """Draws the demographics and lesion contrast of patient `number`; `options` must be resolved."""
-    rng = stream(options, kind, number, "person")
+def draw_person(options: PhantomOptions, number: int) -> Person:
+    """Draws the demographics and lesion contrast of patient `number`."""
+    rng = stream(options, number, "person")
+    # Always the same numbers in the same order: an option changes what it names and no other trait.
     uniform = rng.random(5)
     age = int(np.clip(round(options.age_mean + options.age_sd * rng.standard_normal()), 18, 90))
     spread = float(np.exp(options.contrast_spread * np.clip(rng.standard_normal(), -2, 2)))
     sex = _choose(uniform[0], SEXES, options.sex_shares)
-    race = _choose(uniform[1], RACES, options.race_shares) if kind == "xray" else ""
+    race = ""
+    if isinstance(options, XrayPhantomOptions):
+        race = _choose(uniform[1], RACES, options.race_shares)
     group_of = {"sex": sex, "age": options.age_group(age), "race": race}
     planted = 1.0
     for attribute, factors in options.lesion_contrast.items():
         planted *= factors.get(group_of[attribute], 1.0)
-    attributes = ("sex", "age", "race") if kind == "xray" else ("sex", "age")
-    missing = tuple(a for a, u in zip(attributes, uniform[2:]) if u < options.missing_demographics)
+    missing = tuple(
+        a for a, u in zip(options.groups, uniform[2:]) if u < options.missing_demographics
+    )
     return Person(
         number,
         sex,
@@ -134,11 +148,11 @@ def draw_person(options: PhantomOptions, kind: Kind, number: int) -> Person:
     )
 
 
-def draw_studies(options: PhantomOptions, person: Person) -> tuple[Study, ...]:
+def draw_studies(options: XrayPhantomOptions, person: Person) -> tuple[Study, ...]:
     """Draws the radiographic studies of a patient; a finding of one study stays in the next with
     probability 0.7.
     """
-    rng = stream(options, "xray", person.number, "studies")
+    rng = stream(options, person.number, "studies")
     low, high = options.images_per_patient
     count = low + int(rng.random() * (high - low + 1))
     shares = np.array(
@@ -147,6 +161,7 @@ def draw_studies(options: PhantomOptions, person: Person) -> tuple[Study, ...]:
     present = np.zeros(len(FINDINGS), bool)
     studies = []
     for number in range(1, count + 1):
+        # As many numbers in every study: a prevalence moves no other finding.
         fresh = rng.random(len(FINDINGS)) < shares
         kept = rng.random(len(FINDINGS)) < _PERSISTENCE
         present = np.where(kept, present, fresh) if number > 1 else fresh
@@ -180,9 +195,9 @@ def true_labels(drawn: tuple[str, ...], hierarchy: bool) -> dict[str, bool]:
 
 
 def _written_labels(
-    options: PhantomOptions, patient: int, study: int, labels: Mapping[str, bool]
+    options: XrayPhantomOptions, patient: int, study: int, labels: Mapping[str, bool]
 ) -> dict[str, float | None]:
-    rng = stream(options, "xray", patient, "labels", study)
+    rng = stream(options, patient, "labels", study)
     flip, doubt, blank = rng.random((3, len(FINDINGS)))
     written: dict[str, float | None] = {}
     for i, finding in enumerate(FINDINGS):
@@ -196,13 +211,14 @@ def _written_labels(
     return written
 
 
-def draw_glioma(options: PhantomOptions, person: Person) -> Glioma:
+def draw_glioma(options: BrainPhantomOptions, person: Person) -> Glioma:
     """Draws grade and type of a patient's tumour; glioblastoma implies grade 4."""
-    rng = stream(options, "brain", person.number, "studies")
+    rng = stream(options, person.number, "studies")
     which, kind, noise_grade, noise_kind, follow = rng.random(5)
     overall = options.grade_shares.get(4, 0.0)
     four = _share(options, person, "Grade 4", overall)
     rest = 1.0 - overall
+    # Where all are of grade 4 overall, a group with fewer has grades 2 and 3 in equal parts.
     lower = {g: options.grade_shares.get(g, 0.0) / rest if rest > 0 else 0.5 for g in (2, 3)}
     grade = _choose(which, GRADES, {g: (1 - four) * s for g, s in lower.items()} | {4: four})
     glioblastoma = grade == 4 and kind < _share(

@@ -4,22 +4,23 @@ original images less.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fairrecon_jax.phantoms.options import Kind, PhantomOptions
+from fairrecon_jax.phantoms.options import PhantomOptions, phantom_options
 
-_XRAY_GAP: Mapping[str, Any] = {
-    "prevalence": {"Pleural Effusion": 0.35, "Pneumothorax": 0.35, "Consolidation": 0.35},
-    "hierarchy": False,
-    "contrast_mean": 1.2,
+_GAPS: Mapping[str, Mapping[str, Any]] = {
+    "xray": {
+        "prevalence": {"Pleural Effusion": 0.35, "Pneumothorax": 0.35, "Consolidation": 0.35},
+        "hierarchy": False,
+        "contrast_mean": 1.2,
+    },
+    "brain": {"grade_shares": {2: 0.3, 3: 0.2, 4: 0.5}, "contrast_mean": 0.7},
 }
-_BRAIN_GAP: Mapping[str, Any] = {"grade_shares": {2: 0.3, 3: 0.2, 4: 0.5}, "contrast_mean": 0.7}
 
 
 def planted_gap(
-    kind: Kind,
+    kind: str,
     multiplier: float = 0.5,
     attribute: str = "sex",
     group: str = "Female",
@@ -45,15 +46,14 @@ def planted_gap(
       changes: any other option, replacing the preset's.
 
     Raises:
-      ValueError: an attribute or group that the kind does not know, or an option out of range.
-      TypeError: `changes` names no option.
+      ValueError: an attribute, group or option that the kind does not have, or an option out of
+        range.
+      TypeError: an option of the wrong type.
     """
-    base = PhantomOptions(
-        sex_shares={"Female": 0.5, "Male": 0.5},
-        lesion_contrast={attribute: {group: multiplier}},
-        contrast_spread=0.1,
-        **(_XRAY_GAP if kind == "xray" else _BRAIN_GAP),
-    )
-    options = dataclasses.replace(base, **changes)
-    options.resolved(kind)
-    return options
+    planted = {
+        "sex_shares": {"Female": 0.5, "Male": 0.5},
+        "lesion_contrast": {attribute: {group: multiplier}},
+        "contrast_spread": 0.1,
+        **_GAPS.get(kind, {}),
+    }
+    return phantom_options(kind, **(planted | changes))

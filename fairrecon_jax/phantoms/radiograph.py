@@ -16,7 +16,7 @@ from fairrecon_jax.phantoms.drawing import Frame, Plate, smoothstep, soft_blur
 from fairrecon_jax.phantoms.findings import broken_ribs, paint, reshape
 from fairrecon_jax.phantoms.lateral import lateral_attenuation
 from fairrecon_jax.phantoms.opacities import SIDES
-from fairrecon_jax.phantoms.options import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms.options import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, stream
 from fairrecon_jax.phantoms.thorax import Thorax, sample_thorax
 
@@ -39,23 +39,27 @@ def expose(attenuation: np.ndarray, frame: Frame, rng: np.random.Generator) -> n
     n = np.clip(rng.standard_normal(4), -2, 2)
     primary = np.exp(-attenuation)
     signal = primary + (0.32 + 0.05 * n[0]) * soft_blur(primary, 3.5 / frame.pixel)
+    # Quanta per pixel grow with its area; 0.12 cm is the pixel the numbers were chosen at.
     counts = 9e4 * np.exp(0.25 * n[1]) * (frame.pixel / 0.12) ** 2
     quanta = ndimage.gaussian_filter(rng.standard_normal(signal.shape).astype(np.float32), 0.45)
+    # 20 quanta keep the noise finite behind dense bone.
     signal = signal * (1.0 + 1.6 * quanta / np.sqrt(counts * signal + 20.0))
     density = -np.log(np.maximum(signal, 1e-4))
     density = density + 0.45 * (density - soft_blur(density, 1.2 / frame.pixel))
     edge = frame.size // 8
+    # The window comes from tissue: neither the film's margin nor air round the patient counts.
     core = density[edge:-edge, edge:-edge]
     dark, bright = np.percentile(core[attenuation[edge:-edge, edge:-edge] > 1.0], (4, 90))
     u = (density - dark) / (bright - dark)
     shown = 0.26 + 0.03 * n[2] + (0.60 + 0.02 * n[3]) * u
+    # Toe and shoulder: both ends of the display curve flatten instead of clipping.
     film = np.where(shown < 0.25, 0.25 * np.exp((shown - 0.25) / 0.25 * 0.8), shown)
     film = np.where(film > 0.80, 0.80 + 0.18 * np.tanh((film - 0.80) / 0.18), film)
     return np.clip(np.round(255.0 * film), 0, 255).astype(np.uint8)
 
 
 def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
-    """The radiographer's lead letter L beside the patient's left shoulder, as attenuation [H, W]."""
+    """The radiographer's lead letter L beside the left shoulder, as attenuation [H, W]."""
     plate = Plate(frame, oversample=1)
     u = rng.random(3)
     at = np.array([frame.field * (0.40 + 0.04 * u[0]), -frame.field * (0.40 + 0.05 * u[1])])
@@ -64,7 +68,7 @@ def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_frontal(
-    options: PhantomOptions, person: Person, study: Study
+    options: XrayPhantomOptions, person: Person, study: Study
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws the frontal film of a study.
 
@@ -75,15 +79,15 @@ def draw_frontal(
     lesion = functools.partial(_lesion_stream, options, person)
     breaks = broken_ribs(study.drawn, person.contrast, lesion)
     chest = build_chest(thorax, anatomy)
-    found = paint(chest, study.drawn, person.contrast, lesion)
+    lesions = paint(chest, study.drawn, person.contrast, lesion)
     bones = rib_map(thorax, breaks) + shoulder_map(thorax) + spine_map(thorax, chest.x, chest.y)
     total = (
         chest.attenuation() + bones * smoothstep(0.0, 3.0, chest.body) + marker(thorax.frame, film)
     )
-    return expose(total, thorax.frame, film), describe(thorax, breaks, found)
+    return expose(total, thorax.frame, film), describe(thorax, breaks, lesions)
 
 
-def draw_lateral(options: PhantomOptions, person: Person, study: Study) -> np.ndarray:
+def draw_lateral(options: XrayPhantomOptions, person: Person, study: Study) -> np.ndarray:
     """Draws the side view of a study (heart size alone of the findings shows in it), uint8 [size,
     size].
     """
@@ -91,27 +95,27 @@ def draw_lateral(options: PhantomOptions, person: Person, study: Study) -> np.nd
     return expose(lateral_attenuation(thorax), thorax.frame, film)
 
 
-def _lesion_stream(options: PhantomOptions, person: Person, finding: str) -> np.random.Generator:
-    return stream(options, "xray", person.number, "lesion", FINDINGS.index(finding))
+def _lesion_stream(
+    options: XrayPhantomOptions, person: Person, finding: str
+) -> np.random.Generator:
+    return stream(options, person.number, "lesion", FINDINGS.index(finding))
 
 
 def _pose(
-    options: PhantomOptions, person: Person, study: Study
+    options: XrayPhantomOptions, person: Person, study: Study
 ) -> tuple[Thorax, np.random.Generator, np.random.Generator]:
     anatomy, film = (
-        stream(options, "xray", person.number, "anatomy"),
-        stream(options, "xray", person.number, "film", study.number),
+        stream(options, person.number, "anatomy"),
+        stream(options, person.number, "film", study.number),
     )
-    thorax = sample_thorax(
-        anatomy, film, person.sex, study.age, study.projection, options.size or 320
-    )
+    thorax = sample_thorax(anatomy, film, person.sex, study.age, study.projection, options.size)
     thorax = reshape(
         thorax, study.drawn, person.contrast, functools.partial(_lesion_stream, options, person)
     )
     return thorax, anatomy, film
 
 
-def describe(thorax: Thorax, breaks: tuple[Break, ...], found: dict[str, Any]) -> dict[str, Any]:
+def describe(thorax: Thorax, breaks: tuple[Break, ...], lesions: dict[str, Any]) -> dict[str, Any]:
     """The geometry of a film as JSON: sizes in cm, and how to go from cm to pixels."""
     frame = thorax.frame
     return {
@@ -125,5 +129,5 @@ def describe(thorax: Thorax, breaks: tuple[Break, ...], found: dict[str, Any]) -
             {"side": SIDES[b.side], "rib": b.rib + 1, "displaced_cm": round(float(b.displaced), 2)}
             for b in breaks
         ],
-        "findings": found,
+        "findings": lesions,
     }

@@ -99,6 +99,7 @@ class Thorax:
         outside = np.clip((x - middle) / (self.half_width - 0.6 - middle), 0.0, 1.0)
         inside = np.clip((middle - x) / middle, 0.0, 1.0)
         square = outside * outside
+        # 0.999 keeps the argument of the root away from 0, where its slope is infinite.
         drop = 0.75 * outside * np.sqrt(outside) + 0.25 * (
             1.0 - np.sqrt(1.0 - 0.999 * square * square)
         )
@@ -128,6 +129,8 @@ def sample_thorax(
         min(max((age - 40.0) / 45.0, 0.0), 1.0),
         projection == "AP",
     )
+    # All are drawn, used or not, so that no trait shifts the randomness of another; clipped, so
+    # that no organ leaves its place.
     n = [float(v) for v in np.clip(rng.standard_normal(18), -2.2, 2.2)]
     p = [float(v) for v in np.clip(pose.standard_normal(6), -2.2, 2.2)]
     stature = (0.915 if woman else 1.0) * (1.0 + 0.035 * n[0])
@@ -204,6 +207,7 @@ def pleural_depth(thorax: Thorax, x: np.ndarray, y: np.ndarray, side: int) -> np
     return np.where(
         (to_wall < 0) | (to_top < 0),
         np.minimum(to_wall, to_top),
+        # Harmonic, so that wall and apex meet without a corner; both are 0 in the corner itself.
         to_wall * to_top / (to_wall + to_top + 1e-6),
     )
 
@@ -219,7 +223,9 @@ def heart_ellipses(
     large = max(thorax.ratio - 0.47, 0.0)
     degrees = thorax.heart_tilt - 90.0 * large
     tilt, slender = math.radians(degrees), thorax.heart_height - 0.5 * large
+    # Half the extent in x, per unit of the long axis, of an ellipse turned by the tilt.
     extent = math.hypot(math.cos(tilt), slender * math.sin(tilt))
+    # At most 0.98 of the width, so that the atrium and not the ventricle makes the right border.
     long_axis = min(0.56 * width, 0.49 * width / extent)
     reach = extent * long_axis
     drop = math.hypot(math.sin(tilt), slender * math.cos(tilt)) * long_axis
@@ -242,6 +248,7 @@ def heart_ellipses(
 def heart_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the heart in cm."""
     (centre, axes, degrees), (right_centre, right_axes, right_degrees) = heart_ellipses(thorax)
+    # Powers of both are added before the root, which joins the outlines without a crease.
     ventricle = power(1.0 - ellipse_radius(x, y, centre, axes, degrees), 2.16)
     atrium = power(1.0 - ellipse_radius(x, y, right_centre, right_axes, right_degrees), 2.16)
     return 14.5 * power(ventricle + atrium, 1.0 / 6.0)
@@ -270,6 +277,7 @@ def vessels_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarra
     """Thickness of the upper mediastinum in cm: great vessels, aortic knob, pulmonary trunk,
     descending aorta.
     """
+    # An unturned film has one y a row: its borders are computed once a row.
     column_y = y[:, :1] if np.ptp(y[0]) == 0 else y
     right, left = mediastinal_borders(thorax, column_y)
     heart_y = heart_ellipses(thorax)[0][0][1]

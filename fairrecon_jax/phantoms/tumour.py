@@ -64,6 +64,7 @@ def sample_tumour(
     centre = (side * s * (24.0 + 16.0 * u[1]), s * (-42.0 + 80.0 * u[2]), s * (4.0 + 28.0 * u[3]))
     stretch = (1.0 + 0.1 * n[0], 1.0 + 0.15 * n[1], 1.0 + 0.1 * n[2])
     size = growth * (1.0 + 0.15 * n[3])
+    # core, rim, necrosis, spread, ragged, patchy and bright, see `Tumour`.
     if glioma.glioblastoma:
         look = (17.0, 4.5 + 2.0 * u[4], 0.75, 12.0 + 7.0 * u[5], 0.20, 0.10, (192.0, 168.0, 66.0))
     elif glioma.grade == 4:
@@ -114,6 +115,7 @@ def draw_tumour(
     mask = np.zeros(block.image.shape, np.uint8)
     off = [(a - c) / t for a, c, t in zip(v, tumour.centre, tumour.stretch)]
     distance = np.sqrt(off[0] ** 2 + off[1] ** 2 + off[2] ** 2)
+    # The block lies beyond all that the ragged outline and the oedema reach.
     if distance.min() > 2.0 * tumour.core + 2.0 * tumour.spread:
         return mask
     uneven, fingers, inner = (tumour.fields[name](axes) for name in ("uneven", "fingers", "inner"))
@@ -121,6 +123,7 @@ def draw_tumour(
     core = edge(depth, 1.5 * soft) * block.brain * (1.0 - block.fluid)
     oedema = core
     if tumour.spread > 0:
+        # Oedema follows white matter and stops at the midline.
         same_side = smoothstep(-1.0, 4.0, np.sign(tumour.centre[0]) * block.x)
         reach = edge(depth + tumour.spread * (0.9 + 0.22 * fingers), 3.0 + soft)
         oedema = np.maximum(core, reach * block.white * same_side)
@@ -138,6 +141,7 @@ def draw_tumour(
     block.image += contrast * oedema * (target - block.image)
     mask[oedema > 0.5] = OEDEMA
     mask[(rim > 0.5) & (oedema > 0.5)] = ENHANCING
+    # Painted in this order: necrosis lies inside the rim, the rim inside the oedema.
     mask[(dead > 0.5) & (oedema > 0.5)] = NECROTIC
     return mask
 

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.phantoms.brain_tree import write_brain
-from fairrecon_jax.phantoms.options import Kind, PhantomOptions
+from fairrecon_jax.phantoms.options import (
+    BrainPhantomOptions,
+    PhantomOptions,
+    XrayPhantomOptions,
+    phantom_options,
+)
 from fairrecon_jax.phantoms.writing import new_tree, write_json
 from fairrecon_jax.phantoms.xray_tree import write_xray
+from fairrecon_jax.types import InputError
 
 GROUND_TRUTH = "ground_truth.json"
 
+_WRITERS: Mapping[str, Callable[[Path, Any], list[dict[str, Any]]]] = {
+    "xray": write_xray,
+    "brain": write_brain,
+}
 
-def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None) -> dict[str, Any]:
+RECORDED = (
+    *("patients", "seed", "size", "sex_shares", "age_mean", "age_sd", "age_cut"),
+    *("lesion_contrast", "contrast_mean", "contrast_spread", "prevalence_by_group"),
+    *("label_noise", "missing_demographics", "race_shares", "prevalence", "hierarchy"),
+    *("uncertain_rate", "blank_rate", "images_per_patient", "lateral_share", "valid_patients"),
+    *("slices", "grade_shares", "glioblastoma_share", "follow_up_share", "release", "first_id"),
+    "skull_stripped",
+)
+"""The options in ground_truth.json: those of every kind, whatever the tree, without `workers`, on
+which no file depends.
+"""
+
+
+def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) -> dict[str, Any]:
     """Writes a cohort of phantoms in the layout of a real data set: CheXpert for "xray", UCSF-PDGM
     for "brain".
 
@@ -26,51 +50,67 @@ def write_phantom(kind: Kind, root: Path, options: PhantomOptions | None = None)
     Args:
       kind: "xray" or "brain".
       root: the folder to make; it must not exist or be empty.
-      options: the knobs; the defaults if None.
+      options: of this kind; its defaults if None.
 
     Returns:
       What was written to ground_truth.json: {"kind", "options", "patients": [truth of each
         patient]}.
 
     Raises:
-      ValueError: unknown kind, or an option that this kind does not have or cannot take.
+      InputError: there is no such kind, or the options are of another kind.
       FileExistsError: `root` holds something already.
     """
-    options = (options or PhantomOptions()).resolved(kind)
+    options = _options_of(kind, options)
     with new_tree(Path(root)) as stage:
-        patients = write_xray(stage, options) if kind == "xray" else write_brain(stage, options)
-        truth = {"kind": kind, "options": _knobs(options), "patients": patients}
+        patients = _WRITERS[kind](stage, options)
+        truth = {"kind": kind, "options": _recorded(options), "patients": patients}
         write_json(stage / GROUND_TRUTH, truth)
     return truth
 
 
-def check_phantom(kind: Kind, root: Path, options: PhantomOptions) -> None:
+def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
     """Refuses a tree that `write_phantom` would not write with these arguments.
 
     Raises:
-      ValueError: it is no phantom tree, or was drawn with other options; the message names them.
+      InputError: it is no phantom tree, or was drawn with other options; the message names them.
     """
     path = root / GROUND_TRUTH
     if not path.is_file():
-        raise ValueError(
+        raise InputError(
             f"{root} is not a phantom tree (it has no {GROUND_TRUTH}): remove it or use "
             "another workdir"
         )
     truth = json.loads(path.read_text(encoding="utf-8"))
-    there = {"kind": truth["kind"], **truth["options"]}
-    wanted = json.loads(json.dumps({"kind": kind, **_knobs(options.resolved(kind))}))
+    recorded = {"kind": truth["kind"], **truth["options"]}
+    # Through JSON, where tuples are lists and grades are text, as in the file.
+    wanted = json.loads(json.dumps({"kind": kind, **_recorded(_options_of(kind, options))}))
     changes = [
-        f"{name} was {there[name]!r}, now {value!r}"
+        f"{name} was {recorded[name]!r}, now {value!r}"
         for name, value in wanted.items()
-        if there.get(name, value) != value
+        if recorded.get(name, value) != value
     ]
     if changes:
-        raise ValueError(
+        raise InputError(
             f"{root} was drawn with other options: {'; '.join(changes)}. Use another "
             "workdir, or remove this one"
         )
 
 
-def _knobs(options: PhantomOptions) -> dict[str, Any]:
-    """The options that the tree depends on."""
-    return {name: value for name, value in dataclasses.asdict(options).items() if name != "workers"}
+def _options_of(kind: str, options: PhantomOptions | None) -> PhantomOptions:
+    """The options, or the defaults of `kind`; refuses options of another kind."""
+    defaults = phantom_options(kind)
+    if options is not None and options.kind != kind:
+        raise ValueError(
+            f"{kind} phantoms take {type(defaults).__name__}, got {type(options).__name__}"
+        )
+    return options or defaults
+
+
+def _recorded(options: PhantomOptions) -> dict[str, Any]:
+    """The options as ground_truth.json has them; those of the other kind have their defaults."""
+    defaults = {
+        **dataclasses.asdict(XrayPhantomOptions()),
+        **dataclasses.asdict(BrainPhantomOptions()),
+    }
+    values = {**defaults, **dataclasses.asdict(options)}
+    return {name: values[name] for name in RECORDED}

@@ -27,8 +27,8 @@ from fairrecon_jax.runtime.progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_NIFTI_HEADER_BYTES = 352
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
+_NIFTI_HEADER_BYTES = 352  # 348 of the header, 4 of the empty extension
 
 
 @contextlib.contextmanager
@@ -54,6 +54,7 @@ def new_tree(root: Path) -> Iterator[Path]:
     stem = f".{root.name}.partial-{socket.gethostname()}"
     stage = root.parent / f"{stem}-{os.getpid()}"
     for path in root.parent.iterdir():
+        # The host is part of the name: process numbers of another machine on this disk say nothing.
         start, _, process = path.name.rpartition("-")
         if path == stage or (start == stem and process.isdecimal() and not _runs(int(process))):
             shutil.rmtree(path, ignore_errors=True)
@@ -83,6 +84,7 @@ def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title
     if workers == 1 or len(tasks) < 2:
         return [work(task) for task in track(tasks, title, "patient")]
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context()) as pool:
+        # Small enough that all workers end together.
         chunk = max(1, min(16, len(tasks) // (4 * workers)))
         return list(track(pool.map(work, tasks, chunksize=chunk), title, "patient", len(tasks)))
 
@@ -127,6 +129,7 @@ def write_xlsx(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
     raw = io.BytesIO()
     book.save(raw)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        # The workbook is packed again, without the times that it was made at.
         for name in sorted(source.namelist()):
             data = source.read(name)
             if name == "docProps/core.xml":

@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.phantoms.options import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms.options import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, draw_person, draw_studies, stream
 from fairrecon_jax.phantoms.radiograph import draw_frontal, draw_lateral
 from fairrecon_jax.phantoms.writing import map_patients, write_csv, write_jpeg, write_xlsx
+from fairrecon_jax.types import InputError
 
 FOLDER = "CheXpert-v1.0-small"
 COLUMNS = (
@@ -24,7 +25,7 @@ COLUMNS = (
 )
 DEMO = "CHEXPERT DEMO.xlsx"
 DEMO_COLUMNS = ("PATIENT", "GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
-FIRST_VALID = 64541
+FIRST_VALID = 64541  # as in CheXpert
 
 _SPELLINGS = {
     "White": ("White", "White", "White, non-Hispanic", "White or Caucasian", "White, Hispanic"),
@@ -50,25 +51,25 @@ Row = list[Any]
 @dataclasses.dataclass(frozen=True)
 class _Job:
     stage: Path
-    options: PhantomOptions
+    options: XrayPhantomOptions
     number: int
     part: str
 
 
-def write_xray(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
+def write_xray(stage: Path, options: XrayPhantomOptions) -> list[dict[str, Any]]:
     """Writes images, train.csv, valid.csv and the demographics workbook under `stage`.
 
     Args:
       stage: an empty folder.
-      options: resolved for "xray".
+      options: of the cohort.
 
     Returns:
       The truth of every patient, in the order of their numbers.
     """
-    first = options.first_id or 1
+    first = options.first_id
     jobs = [_Job(stage, options, first + i, "train") for i in range(options.patients)]
     if jobs[-1].number >= FIRST_VALID and options.valid_patients:
-        raise ValueError(
+        raise InputError(
             f"first_id + patients reaches {jobs[-1].number}, but validation patients "
             f"start at {FIRST_VALID}: "
             "set valid_patients=0 or lower first_id"
@@ -83,7 +84,7 @@ def write_xray(stage: Path, options: PhantomOptions) -> list[dict[str, Any]]:
 
 
 def _write_patient(job: _Job) -> tuple[list[Row], Row, dict[str, Any]]:
-    person = draw_person(job.options, "xray", job.number)
+    person = draw_person(job.options, job.number)
     rows: list[Row] = []
     truths = []
     for study in draw_studies(job.options, person):
@@ -131,8 +132,10 @@ def person_truth(person: Person) -> dict[str, Any]:
 
 def _row(path: str, person: Person, study: Study, view: str) -> Row:
     sex = "Unknown" if "sex" in person.missing else person.sex
+    # CheXpert's tables write a missing age as 0.
     age = 0 if "age" in person.missing else study.age
     written = [study.written[f] for f in FINDINGS]
+    # No Finding is 1 or blank, never 0.
     nothing = 1.0 if all(v in (0.0, None) for v in written) else None
     return [
         path,
@@ -146,11 +149,9 @@ def _row(path: str, person: Person, study: Study, view: str) -> Row:
     ]
 
 
-def _demo_row(options: PhantomOptions, person: Person) -> Row:
+def _demo_row(options: XrayPhantomOptions, person: Person) -> Row:
     spellings = _UNKNOWN_RACE if "race" in person.missing else _SPELLINGS[person.race]
-    spelling = spellings[
-        int(stream(options, "xray", person.number, "spelling").integers(len(spellings)))
-    ]
+    spelling = spellings[int(stream(options, person.number, "spelling").integers(len(spellings)))]
     if spelling is None or "race" in person.missing:
         ethnicity = "Unknown"
     else:

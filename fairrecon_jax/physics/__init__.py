@@ -1,7 +1,10 @@
-"""Image degradation: radially undersampled MRI and low-dose X-ray."""
+"""Image degradations: one file per kind behind one protocol, and the operators they are made of."""
 
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.physics.cartesian import CartesianMRI
+from fairrecon_jax.physics.gaussian import GaussianNoise
 from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
+from fairrecon_jax.physics.interface import DEGRADATIONS, Degradation, describe, make_degradation
+from fairrecon_jax.physics.low_dose import LowDoseXray
 from fairrecon_jax.physics.mri import (
     achieved_acceleration,
     radial_mask,
@@ -9,15 +12,24 @@ from fairrecon_jax.physics.mri import (
     zero_filled,
 )
 from fairrecon_jax.physics.photons import PhotonNoise
-from fairrecon_jax.physics.xray import filtered_back_projection, low_dose, radon
+from fairrecon_jax.physics.radial import RadialMRI
+from fairrecon_jax.physics.sparse_view import SparseViewXray
+from fairrecon_jax.physics.xray import filtered_back_projection, radon
 
 __all__ = [
+    "DEGRADATIONS",
+    "CartesianMRI",
     "Degradation",
+    "GaussianNoise",
+    "LowDoseXray",
     "ParallelBeam",
     "PhotonNoise",
+    "RadialMRI",
+    "SparseViewXray",
     "achieved_acceleration",
+    "describe",
     "filtered_back_projection",
-    "low_dose",
+    "make_degradation",
     "parallel_beam",
     "radial_mask",
     "radon",

@@ -1,8 +1,10 @@
-"""The degraded image as it is: separates the harm done by the dose from the harm done by a model."""
+"""The degraded image as it is: separates what the degradation does from what a model does."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,11 @@ class Identity:
     def phases(self) -> tuple[Phase, ...]:
         """No phases."""
         return ()
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr", lower "mse"."""
+        return {"psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Variables without any network."""

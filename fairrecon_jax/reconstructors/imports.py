@@ -21,7 +21,7 @@ from fairrecon_jax.models.convert import State, convert, read_state
 from fairrecon_jax.reconstructors import irsde, mse, pix2pix
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like
-from fairrecon_jax.types import Variables
+from fairrecon_jax.types import InputError, Variables
 
 Converter = Callable[[Any, State], dict[str, Variables]]
 
@@ -31,17 +31,17 @@ def _mse(reconstructor: mse.MseReconstructor, state: State) -> dict[str, Variabl
 
 
 def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:
-    """The generator, whose keys start with "model.model.", and the discriminator if it is there
-    too.
+    """The generator, whose keys start with "model.model.", and the discriminator if the files
+    hold one.
     """
     judge = {key: value for key, value in state.items() if not key.startswith("model.model.")}
-    found = {
+    networks = {
         pix2pix.GENERATOR: convert(
             reconstructor.generator,
             {key: value for key, value in state.items() if key not in judge},
         )
     }
-    return found | (
+    return networks | (
         {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {}
     )
 
@@ -52,7 +52,7 @@ def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, V
 
 
 CONVERTERS: dict[str, Converter] = {"irsde": _irsde, "mse": _mse, "pix2pix": _pix2pix}
-"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; ValueError
+"""By kind of reconstructor: its networks' variables by name from a PyTorch state dict; InputError
 names the keys that do not fit.
 """
 
@@ -72,17 +72,16 @@ def import_variables(
 
     Returns:
       (variables, facts as JSON: "files" with the SHA-256 of each by name, "drawn" with the names of
-        the networks that were not there).
+        the networks that no file holds).
 
     Raises:
-      ValueError: no weights can be imported for the kind, two files hold the same key, or the
-        weights do not fit; keys are named.
+      InputError: no weights can be imported for the kind, two files hold the same key, the weights
+        do not fit (keys are named), or a file needs PyTorch, which is not installed.
       FileNotFoundError: a file is missing.
-      ImportError: a file needs PyTorch, which is not installed.
     """
     kind = next((kind for kind, cls in RECONSTRUCTORS.items() if type(reconstructor) is cls), "")
     if kind not in CONVERTERS:
-        raise ValueError(
+        raise InputError(
             f"weights cannot be imported for {reconstructor.name!r} of kind {kind!r}: "
             f"only for {', '.join(CONVERTERS)}"
         )
@@ -92,16 +91,16 @@ def import_variables(
     for path in paths:
         part = read_state(path)
         if twice := sorted(set(state) & set(part)):
-            raise ValueError(
+            raise InputError(
                 f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of "
                 "the files too"
             )
         state |= part
     try:
-        found = CONVERTERS[kind](reconstructor, state)
-    except ValueError as error:
-        raise ValueError(f"{', '.join(map(str, paths))}: {error}") from error
-    variables, drawn = _complete(reconstructor, found, size)
+        networks = CONVERTERS[kind](reconstructor, state)
+    except InputError as error:
+        raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
+    variables, drawn = _complete(reconstructor, networks, size)
     return variables, {
         "files": {Path(path).name: _sha256(Path(path)) for path in paths},
         "drawn": drawn,
@@ -109,22 +108,22 @@ def import_variables(
 
 
 def _complete(
-    reconstructor: Reconstructor, found: Mapping[str, Variables], size: int
+    reconstructor: Reconstructor, networks: Mapping[str, Variables], size: int
 ) -> tuple[Variables, list[str]]:
     """Variables of all networks, and the names of those that had to be drawn."""
     image = jnp.zeros((1, size, size, 1))
     batch = {"image": image, "degraded": image}
     expected = jax.eval_shape(reconstructor.init, jax.random.key(0), batch)
-    drawn = sorted(set(expected["params"]) - set(found))
+    drawn = sorted(set(expected["params"]) - set(networks))
     variables = (
         jax.jit(reconstructor.init)(jax.random.key(0), batch)
         if drawn
         else {"params": {}, "batch_stats": {}}
     )
     for collection, trees in variables.items():
-        for network, own in found.items():
+        for network, imported in networks.items():
             if network in expected[collection]:
-                trees[network] = own[collection]
+                trees[network] = imported[collection]
     check_like(variables, expected)
     return variables, drawn
 

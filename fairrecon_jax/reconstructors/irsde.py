@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,21 +14,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.diffusion import PRESETS, SDE, Precondition, Sampler, sample, step_table
-from fairrecon_jax.diffusion.sde import Schedule, at
+from fairrecon_jax.diffusion import SDE, Precondition, Sampler, make_sampler, sample, step_table
+from fairrecon_jax.diffusion.sde import at
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.registry import FLAT
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
 
 NETWORK = "noise"
 GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
-MATCH, CLEAN, SAMPLE = range(
-    3
-)  # streams of a key: the matching loss, the clean estimate for an objective, sampling
+# Streams of a key: the matching loss, the clean estimate for an objective, sampling.
+MATCH, CLEAN, SAMPLE = range(3)
+
+
+def _eval_sampler(eval_preset: str = "ode2_10") -> Sampler:
+    """The sampler of a validation: ten evaluations of the network instead of a hundred."""
+    return make_sampler(eval_preset)
 
 
 @register("irsde")
@@ -53,22 +59,17 @@ class IrsdeReconstructor:
       precondition: None (paper): the network takes x_t - mu and gives the noise. Otherwise the
         deviations (sd, fine) of x_0 - mu with which its input and output are scaled to unit size at
         every time, see `diffusion.Precondition`.
-      schedule: see `SDE`.
-      T: see `SDE`.
-      lam: see `SDE`.
-      eps: see `SDE`.
+      sde: the equation; in a configuration its fields schedule, T, lam and eps.
       loss_norm: "l1" (paper) or "l2".
       time_power: p of the density t^(p - 1) that training draws times from; 1 (paper) is uniform.
         Above it more of them are late, where x_t no longer tells x_0 and the network has to read it
         off the degraded image.
       objective_max_t: latest time at which a mitigation objective sees the clean estimate, see
         `loss`; T / 2 if None.
-      preset: a sampler of `diffusion.PRESETS`; "paper" is Euler's method with 100 steps.
-      method: replaces the preset's method where it is not None.
-      steps: replaces the preset's number of steps where it is not None.
-      order: replaces the preset's order where it is not None.
-      rho: replaces the preset's spacing where it is not None.
-      eval_preset: the sampler of `evaluate`.
+      sampler: of `reconstruct`; in a configuration preset ("paper", Euler's method with 100 steps),
+        and method, steps, order and rho, which replace those of the preset: see
+        `diffusion.make_sampler`.
+      eval_sampler: of `evaluate`; in a configuration eval_preset, a name in `diffusion.PRESETS`.
       samples: the reconstruction is the mean of so many samples.
       clip: clip every clean estimate to [0, 1] while sampling.
       chunk: trajectories sampled at a time.
@@ -82,19 +83,12 @@ class IrsdeReconstructor:
     attention: bool = True
     patch: int = 1
     precondition: tuple[float, float] | None = None
-    schedule: Schedule = "cosine"
-    T: int = 100
-    lam: float = 10 / 255
-    eps: float = 0.005
+    sde: SDE = dataclasses.field(default_factory=SDE, metadata=FLAT)
     loss_norm: Literal["l1", "l2"] = "l1"
     time_power: float = 1.0
     objective_max_t: int | None = None
-    preset: str = "paper"
-    method: str | None = None
-    steps: int | None = None
-    order: int | None = None
-    rho: float | None = None
-    eval_preset: str = "ode2_10"
+    sampler: Sampler = dataclasses.field(default_factory=make_sampler, metadata=FLAT)
+    eval_sampler: Sampler = dataclasses.field(default_factory=_eval_sampler, metadata=FLAT)
     samples: int = 1
     clip: bool = False
     chunk: int = 32
@@ -103,12 +97,6 @@ class IrsdeReconstructor:
     name: str = "irsde"
 
     # -- parts
-    # -----------------------------------------------------------------------------------------------------------------
-
-    @property
-    def sde(self) -> SDE:
-        """The equation."""
-        return SDE(self.schedule, self.T, self.lam, self.eps)
 
     @property
     def scaling(self) -> Precondition | None:
@@ -123,26 +111,13 @@ class IrsdeReconstructor:
         )
 
     @property
-    def sampler(self) -> Sampler:
-        """The sampler of `reconstruct`: the preset with the fields that replace parts of it.
-
-        Raises:
-          ValueError: the preset is unknown, or the method, steps, order and rho do not go together.
-        """
-        chosen = {name: getattr(self, name) for name in ("method", "steps", "order", "rho")}
-        return dataclasses.replace(
-            _preset(self.preset),
-            **{name: value for name, value in chosen.items() if value is not None},
-        )
-
-    @property
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
 
     def check(self, size: int) -> None:
-        """Builds the equation and both samplers, so that an impossible choice is named before
-        anything is compiled.
+        """Builds the tables of both samplers, so that an impossible choice is named before anything
+        is compiled.
 
         Args:
           size: height and width of the images in pixels.
@@ -165,12 +140,14 @@ class IrsdeReconstructor:
         _ = self.scaling  # refuses what is no deviation
         if not self.time_power > 0:
             raise ValueError(f"irsde: time_power must be above 0, got {self.time_power}")
-        if not 1 <= self._objective_max_t <= self.T:
+        if not 1 <= self._objective_max_t <= self.sde.T:
             raise ValueError(
-                f"irsde: objective_max_t must lie in 1 .. T = {self.T}, got {self.objective_max_t}"
+                f"irsde: objective_max_t must lie in 1 .. T = {self.sde.T}, got "
+                f"{self.objective_max_t}"
             )
-        for sampler in (self.sampler, _preset(self.eval_preset)):
+        for sampler in (self.sampler, self.eval_sampler):
             step_table(self.sde, sampler)
+        # A reflection can give at most size - 1 pixels.
         multiple = self.patch * 2**self.depth
         if -size % multiple >= size:
             raise ValueError(
@@ -181,7 +158,11 @@ class IrsdeReconstructor:
             )
 
     # -- training
-    # --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Lower matching "loss", higher "psnr" and lower "mse" of a sample."""
+        return {"loss": "min", "psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a
@@ -232,11 +213,11 @@ class IrsdeReconstructor:
         self, variables: Variables, batch: Batch, key: Key
     ) -> dict[str, tuple[Array, Array]]:
         """Per-example "loss" (the matching loss), and "mse" and "psnr" of one sample of
-        `eval_preset`; see `image_errors`.
+        `eval_sampler`; see `image_errors`.
         """
         errors = self._matching(variables, batch, jax.random.fold_in(key, MATCH))
         keys = example_keys(jax.random.fold_in(key, SAMPLE), batch["example_id"])
-        estimate = self._sample(variables, batch["degraded"], keys, _preset(self.eval_preset))
+        estimate = self._sample(variables, batch["degraded"], keys, self.eval_sampler)
         return {
             "loss": (errors, batch["weight"]),
             **image_errors(estimate, batch["image"], batch["weight"]),
@@ -246,12 +227,14 @@ class IrsdeReconstructor:
         """The matching loss of each example [B]; with `precondition` in units of the network's
         output, so that every time counts alike.
         """
-        t, _, x, mu = self._noisy(batch, key, self.T, self.time_power)
+        t, _, x, mu = self._noisy(batch, key, self.sde.T, self.time_power)
         reached = self.sde.reverse_mean(x, mu, t, self.noise_estimate(variables, mu, x, t))
         difference = reached - self.sde.optimal_reverse(
             x, jnp.asarray(batch["image"], jnp.float32), mu, t
         )
         if self.scaling is not None:
+            # Otherwise late times, whose reverse step moves most per unit of output, would rule the
+            # loss.
             difference = difference / at(self.scaling.gain, t)
         return jnp.mean(
             jnp.abs(difference) if self.loss_norm == "l1" else difference**2, axis=(1, 2, 3)
@@ -263,8 +246,8 @@ class IrsdeReconstructor:
         """(t [B], e, x_t, mu), t in 1 .. latest of density t^(power - 1)."""
         image, mu = (jnp.asarray(batch[name], jnp.float32) for name in ("image", "degraded"))
 
-        def draw(own: Key) -> tuple[jax.Array, jax.Array]:
-            of_time, of_noise = jax.random.split(own)
+        def draw(example: Key) -> tuple[jax.Array, jax.Array]:
+            of_time, of_noise = jax.random.split(example)
             return draw_time(of_time, latest, power), jax.random.normal(of_noise, image.shape[1:])
 
         t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
@@ -287,6 +270,8 @@ class IrsdeReconstructor:
         """
         if self.scaling is None:
             return self._apply(variables, x, mu, t)
+        # The sampler gives float times. The network subtracts mu itself, so it gets mu plus the
+        # scaled difference.
         now = t.astype(jnp.int32)
         return self.scaling.noise(
             x, mu, now, self._apply(variables, mu + (x - mu) / at(self.scaling.size, now), mu, t)
@@ -297,10 +282,9 @@ class IrsdeReconstructor:
 
     @property
     def _objective_max_t(self) -> int:
-        return max(self.T // 2, 1) if self.objective_max_t is None else self.objective_max_t
+        return max(self.sde.T // 2, 1) if self.objective_max_t is None else self.objective_max_t
 
     # -- sampling
-    # --------------------------------------------------------------------------------------------------------------
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
         """The mean of `samples` samples, clipped to [0, 1].
@@ -327,6 +311,7 @@ class IrsdeReconstructor:
         count = len(mu)
         parts = -(-count // self.chunk)
         size = -(-count // parts)
+        # Equal parts: one compiled program samples all of them.
         rows = np.arange(parts * size).reshape(parts, size) % count
         run = functools.partial(self._sample_part, variables, step_table(self.sde, sampler))
         if parts == 1:
@@ -343,7 +328,7 @@ class IrsdeReconstructor:
             mu,
             keys,
             table,
-            self.lam,
+            self.sde.lam,
             self.clip,
         )
 
@@ -353,6 +338,7 @@ def draw_time(key: Key, latest: int, power: float) -> jax.Array:
     if power == 1:
         return jax.random.randint(key, (), 1, latest + 1)
     share = jax.random.uniform(key) ** (1 / power)
+    # A share of exactly 0 would give time 0.
     return jnp.clip(jnp.ceil(share * latest), 1, latest).astype(jnp.int32)
 
 
@@ -364,14 +350,3 @@ def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
     if names[-1] != "kernel":
         return leaf
     return jnp.zeros_like(leaf) if "head" in names else leaf * GAIN**0.5
-
-
-def _preset(name: str) -> Sampler:
-    """A sampler by name.
-
-    Raises:
-      ValueError: there is none of this name.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"unknown sampling preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

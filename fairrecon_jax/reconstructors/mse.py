@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,11 @@ class MseReconstructor:
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""
         return (Phase(NETWORK, self.loss),)
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr", lower "mse"."""
+        return {"psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size."""

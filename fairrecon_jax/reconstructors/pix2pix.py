@@ -4,6 +4,7 @@ is trained beside it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,8 +56,7 @@ class Pix2PixReconstructor:
       name: name in tables.
 
     Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
-    Networks", CVPR 2017; Mao et al.,
-      "Least Squares Generative Adversarial Networks", ICCV 2017.
+    Networks", CVPR 2017; Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017.
     """
 
     width: int = 64
@@ -112,6 +112,11 @@ class Pix2PixReconstructor:
                 "disc_layers"
             )
 
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr", lower "mse"."""
+        return {"psnr": "max", "mse": "min"}
+
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables of both networks: kernels normal with standard deviation 0.02, as
         published.
@@ -145,6 +150,7 @@ class Pix2PixReconstructor:
         on_fake, statistics = self._judge(
             variables, batch, jax.lax.stop_gradient(fake), False, train
         )
+        # The running averages move with both calls, one after the other.
         seen = {**variables, "batch_stats": statistics}
         on_real, statistics = self._judge(seen, batch, jnp.asarray(batch["image"]), True, train)
         return 0.5 * (on_real + on_fake), PhaseOutput(
@@ -229,4 +235,5 @@ def gan_loss(kind: GanLoss, logits: jax.Array, real: bool) -> jax.Array:
     """
     if kind == "lsgan":
         return (logits - float(real)) ** 2
+    # softplus is finite at any logit, where the logarithm of a sigmoid is not.
     return jax.nn.softplus(-logits if real else logits)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fairrecon_jax.metrics.fairness import ALIASES
+from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, canonical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,11 @@ class ReportOptions:
             raise ValueError(
                 f"ReportOptions.max_examples must not be negative, got {self.max_examples}"
             )
-        object.__setattr__(self, "convention", ALIASES.get(self.convention, self.convention))
+        if self.convention not in (*CONVENTIONS, *ALIASES):
+            raise ValueError(
+                f"ReportOptions.convention must be one of {CONVENTIONS}, got {self.convention!r}"
+            )
+        object.__setattr__(self, "convention", canonical(self.convention))
 
 
 @dataclasses.dataclass(frozen=True)

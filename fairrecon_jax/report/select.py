@@ -82,10 +82,7 @@ class Findings:
         """
         present = {float(v) for v in self._present("level")}
         known = [float(v) for v in self.spec.degradation.levels if float(v) in present]
-        # the fewer photons the worse, the larger an acceleration the worse
-        return known + sorted(
-            present - set(known), reverse=self.spec.degradation.kind == "xray_low_dose"
-        )
+        return known + sorted(present - set(known), reverse=self.spec.degradation.worse == "lower")
 
     @functools.cached_property
     def reconstructors(self) -> list[str]:

@@ -17,6 +17,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from fairrecon_jax.types import InputError
+
 PATIENCE = 48.0  # hours that processes wait for process 0; the limit of the job comes first
 _turns = (
     itertools.count()
@@ -45,7 +47,7 @@ def start() -> None:
         try:
             count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
         except KeyError as missing:
-            raise ValueError(
+            raise InputError(
                 f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it "
                 "too, or none of them"
             ) from missing

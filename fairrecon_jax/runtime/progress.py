@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TextIO, TypeVar
 
+from absl import logging
 from tqdm import tqdm
 
 from fairrecon_jax.runtime import processes
@@ -178,3 +179,9 @@ def say(text: str) -> None:
     """A line on standard output, from process 0 of a run."""
     if processes.is_primary():
         print(text, flush=True)
+
+
+def quiet(verbosity: int) -> None:
+    """Sets what absl's logger lets through (the checkpoint and data set libraries are talkative)."""
+    logging.set_verbosity(verbosity)
+    logging.set_stderrthreshold(verbosity)

@@ -9,6 +9,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.types import ConfigError
+
 WORD = re.compile(r"--?(no)?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 NAMED = ("reconstructors", "diagnosers", "mitigations")  # hold blocks by name
 
@@ -43,7 +45,7 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
       fields: text by dotted name.
 
     Raises:
-      ValueError: there is no such block or field, or it is a block and the text no dictionary; the
+      ConfigError: there is no such block or field, or it is a block and the text no dictionary; the
         message says what there is.
     """
     for path, text in fields.items():
@@ -54,11 +56,11 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
         if not isinstance(block, ConfigDict) or (
             last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
         ):
-            raise ValueError(f"config has no field {path}; {_there(config, outer)}")
+            raise ConfigError(f"config has no field {path}; {_there(config, outer)}")
         there, value = block.get(last), literal(text)
         if isinstance(there, ConfigDict):
             if not isinstance(value, dict):
-                raise ValueError(
+                raise ConfigError(
                     f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}"
                 )
             value = ConfigDict(value)

@@ -1,173 +1,204 @@
-"""One piece of a study: its name, what it needs, what makes it, and the record that says it is
-done.
+"""One stage of a study: its name, what its result depends on, what makes it, and the record that
+says it is done.
 
-A name reads "<verb> <model> with <mitigation> at <level>", each part but the verb where the piece
-has it.
+A record holds the digest of the stage's declared inputs, the output it made, and the outputs of the
+stages it was made from. A stage is up to date when all three still agree: so a stage that is made
+again and comes out the same leaves what depends on it up to date, and one that comes out otherwise,
+or was interrupted, does not.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairrecon_jax import keys
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.types import Cell
 
 COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
-"""The command that makes a piece, by verb, where it is not called like the verb."""
-KEPT = ("phantom", "cohort", "train", "import", "mitigate")
-"""Verbs of pieces that are written once: made again they leave what is there, and refuse what was
-made with other choices.
-"""
+"""The command that makes a stage, by verb, where it is not called like the verb."""
 
 
-def parts(name: str) -> tuple[str, str, str, str]:
-    """(verb, model, mitigation, level) of a piece's name, "" where it has none."""
-    head, _, level = name.partition(" at ")
-    head, _, mitigation = head.partition(" with ")
-    verb, _, model = head.partition(" ")
-    return verb, model, mitigation, level
+def read_record(path: Path) -> dict[str, Any]:
+    """What the record of a stage says, {} where there is none or it was spoilt."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    whole = isinstance(content, dict) and isinstance(content.get("seconds"), int | float)
+    return content if whole else {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+    """One stage of a study.
+
+    Attributes:
+      verb: what is done: "phantom", "cohort", "train", "import", "mitigate", "predict", "choose",
+        "assess" or "report".
+      run: does it.
+      inputs: everything its result depends on beside the stages it needs, see `keys.identity`.
+      model: the diagnoser that is trained, "" for other stages.
+      cell: the cell of the grid that it belongs to, None for others.
+      together: whether all processes of a run take part, and not process 0 alone.
+      needs: the stages it is made from.
+      output: the digest of what it made; None where every run makes something new.
+    """
+
+    verb: str
+    run: Callable[[], Any]
+    inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    model: str = ""
+    cell: Cell | None = None
+    together: bool = False
+    needs: tuple[Stage, ...] = ()
+    output: Callable[[], str] | None = None
+
+    @property
+    def title(self) -> str:
+        """The stage in words, unique in a study, e.g. "train unet at 8"."""
+        return " ".join(filter(None, (self.verb, self.cell.title if self.cell else self.model)))
+
+    @property
+    def stem(self) -> str:
+        """The stage as the stem of a file name, unique in a study."""
+        return "__".join(filter(None, (self.verb, self.cell.stem if self.cell else self.model)))
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Stages of one kind take about equally long."""
+        cell = self.cell
+        tried = cell.mitigation if cell and self.verb != "predict" else ""
+        return self.verb, cell.reconstructor if cell else self.model, tried
+
+    @property
+    def command(self) -> str:
+        """The command that makes it."""
+        if self.cell is not None and self.cell.is_mitigated:
+            return "mitigate"
+        return COMMANDS.get(self.verb, self.verb)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of the declared inputs."""
+        return keys.digest(self.verb, self.inputs)
+
+    def record(self, folder: Path) -> Path:
+        """The file that says the stage is done."""
+        return folder / f"{self.stem}.json"
+
+    def recorded(self, folder: Path) -> dict[str, Any]:
+        """What the record says, {} where there is none or it was spoilt."""
+        return read_record(self.record(folder))
+
+    def is_done(self, folder: Path) -> bool:
+        """Whether the stage was made from what its inputs and the stages it needs are now."""
+        content = self.recorded(folder)
+        return content.get("digest") == self.digest and content.get("made_from") == {
+            need.title: need.recorded(folder).get("output") for need in self.needs
+        }
+
+    def make(self, folder: Path) -> None:
+        """Makes it and writes the record; every process of a run calls this.
+
+        The record goes before anything is overwritten, so that a stage is never done on what was
+        there before.
+        """
+
+        def begin() -> None:
+            self.record(folder).unlink(missing_ok=True)
+
+        def finish() -> None:
+            output = self.output() if self.output else uuid.uuid4().hex
+            # A finished training that is asked for again is only read: its time stays what it was.
+            earlier = before["seconds"] if before.get("output") == output else 0.0
+            content = {
+                "title": self.title,
+                "digest": self.digest,
+                "made_from": {n.title: n.recorded(folder).get("output") for n in self.needs},
+                "output": output,
+                "seconds": max(seconds, earlier),
+            }
+            write_atomic(self.record(folder), json.dumps(content, indent=1))
+
+        before, started = self.recorded(folder), time.monotonic()
+        processes.on_primary(begin, f"begin {self.title!r}")
+        if self.together:
+            self.run()
+        else:
+            processes.on_primary(self.run, f"make {self.title!r}")
+        seconds = round(time.monotonic() - started, 1)
+        processes.on_primary(finish, f"finish {self.title!r}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """Picks pieces by the parts of their names, each compared for equality.
+class StageFilter:
+    """Picks stages by their fields, each compared for equality.
 
     Attributes:
-      verbs: of the pieces.
+      verbs: of the stages.
       mitigated: whether those with a mitigation are meant, or those without.
-      model: "" for all.
+      model: reconstructor or diagnoser, "" for all.
       mitigation: in the configuration, with whatever weight; "" for all.
-      level: as it stands in names; "" for all.
+      level: None for all.
     """
 
     verbs: tuple[str, ...]
     mitigated: bool = False
     model: str = ""
     mitigation: str = ""
-    level: str = ""
+    level: float | None = None
 
-    def __call__(self, name: str) -> bool:
-        """Whether the piece of this name is one of them."""
-        verb, model, column, level = parts(name)
-        pairs = (
-            (self.model, model),
-            (self.mitigation, column.partition("@")[0]),
-            (self.level, level),
-        )
+    def __call__(self, stage: Stage) -> bool:
+        """Whether the stage is one of them."""
+        cell = stage.cell
+        model = cell.reconstructor if cell else stage.model
+        tried = cell.mitigation if cell and cell.is_mitigated else ""
         return (
-            verb in self.verbs
-            and bool(column) == self.mitigated
-            and all(want in ("", has) for want, has in pairs)
+            stage.verb in self.verbs
+            and bool(tried) == self.mitigated
+            and self.model in ("", model)
+            and self.mitigation in ("", tried)
+            and (self.level is None or (cell is not None and cell.level == self.level))
         )
 
     def __str__(self) -> str:
-        words = (("", self.model), ("with ", self.mitigation), ("at ", self.level))
+        level = "" if self.level is None else f"{self.level:g}"
+        words = (("", self.model), ("with ", self.mitigation), ("at ", level))
         return " ".join(["/".join(self.verbs), *(before + word for before, word in words if word)])
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One piece of a study.
+def dependents(chosen: Iterable[Stage], stages: Sequence[Stage]) -> list[Stage]:
+    """The chosen stages and all that are made from them, directly or not.
 
-    Attributes:
-      name: unique in the study, e.g. "train unet at 8".
-      kind: pieces of one kind take about equally long.
-      digest: of everything the result depends on.
-      run: makes it.
-      together: whether all processes of a run make it, and not process 0 alone.
-      needs: names of the pieces it is made from.
+    Args:
+      chosen: some of the stages.
+      stages: all, in the order in which they are made.
     """
-
-    name: str
-    kind: str
-    digest: str
-    run: Callable[[], Any]
-    together: bool = False
-    needs: tuple[str, ...] = ()
-
-    @property
-    def verb(self) -> str:
-        """The first word of the name."""
-        return parts(self.name)[0]
-
-    @property
-    def command(self) -> str:
-        """The command that makes it."""
-        return "mitigate" if parts(self.name)[2] else COMMANDS.get(self.verb, self.verb)
-
-    def record(self, workdir: Path) -> Path:
-        """The file that says the piece is done."""
-        return workdir / "pieces" / f"{self.name.replace(' ', '_')}.json"
-
-    def done(self, workdir: Path) -> dict[str, Any] | None:
-        """The piece's record if it is done and nothing it depends on has changed, else None."""
-        found = self.recorded(workdir)
-        return found if found.get("digest") == self.digest else None
-
-    def recorded(self, workdir: Path) -> dict[str, Any]:
-        """What the record says, {} where there is none or it was spoilt."""
-        try:
-            found = json.loads(self.record(workdir).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return (
-            found
-            if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float))
-            else {}
-        )
-
-    def make(self, workdir: Path, dependants: Sequence[Piece] = ()) -> None:
-        """Makes it and writes the record; every process of a run calls this.
-
-        The records of the piece and of its dependants go before anything is overwritten, so that a
-        piece is never done on what was there before. A piece that is written once and is done
-        already changes nothing, and its dependants stay done.
-        """
-
-        def forget() -> None:
-            for piece in (self, *dependants):
-                piece.record(workdir).unlink(missing_ok=True)
-
-        def finish() -> None:
-            if self.verb in KEPT and self.done(workdir) is None:
-                forget()
-            write_atomic(
-                self.record(workdir), json.dumps({"digest": self.digest, "seconds": seconds})
-            )
-
-        started = time.monotonic()
-        if self.verb not in KEPT:
-            processes.on_primary(forget, f"begin {self.name!r}")
-        if self.together:
-            self.run()
-        else:
-            processes.on_primary(self.run, f"make {self.name!r}")
-        seconds = round(time.monotonic() - started, 1)
-        processes.on_primary(finish, f"finish {self.name!r}")
+    titles = {stage.title for stage in chosen}
+    for stage in stages:
+        if titles.intersection(need.title for need in stage.needs):
+            titles.add(stage.title)
+    return [stage for stage in stages if stage.title in titles]
 
 
-def needing(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:
-    """The named pieces and all that are made from them, directly or not; `pieces` are in the order
-    they are made.
+def dependencies(chosen: Iterable[Stage], stages: Sequence[Stage]) -> list[Stage]:
+    """The chosen stages and all that they are made from, directly or not.
+
+    Args:
+      chosen: some of the stages.
+      stages: all, in the order in which they are made.
     """
-    found = set(names)
-    for piece in pieces:
-        if found.intersection(piece.needs):
-            found.add(piece.name)
-    return [piece for piece in pieces if piece.name in found]
-
-
-def needed(names: Iterable[str], pieces: Sequence[Piece]) -> list[Piece]:
-    """The named pieces and all that they are made from, directly or not; `pieces` are in the order
-    they are made.
-    """
-    found = set(names)
-    for piece in reversed(pieces):
-        if piece.name in found:
-            found.update(piece.needs)
-    return [piece for piece in pieces if piece.name in found]
+    titles = {stage.title for stage in chosen}
+    for stage in reversed(stages):
+        if stage.title in titles:
+            titles.update(need.title for need in stage.needs)
+    return [stage for stage in stages if stage.title in titles]

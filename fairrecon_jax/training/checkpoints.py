@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as keeping
 
 from fairrecon_jax.runtime import processes
-from fairrecon_jax.types import Variables
+from fairrecon_jax.types import InputError, Variables
 
 
 def to_host(tree: Any) -> Any:
@@ -204,7 +204,7 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
 
     Raises:
       FileNotFoundError: there are no weights at `path`.
-      ValueError: the weights do not have the digest that was recorded for them.
+      InputError: the weights do not have the digest that was recorded for them.
     """
     path = Path(path).absolute()
     if not (path / "variables").is_dir():
@@ -222,7 +222,7 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
     reader.close()
     meta = json.loads((path / "meta" / "metadata").read_text(encoding="utf-8"))
     if digest(variables) != meta["digest"]:
-        raise ValueError(
+        raise InputError(
             f"the weights at {path} are not those that were saved there (their digest "
             "differs): copy or train them again"
         )

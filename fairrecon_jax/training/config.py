@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
+from fairrecon_jax.keys import free
 from fairrecon_jax.types import Precision
 
-FREE_FIELDS = ("workers", "checkpoint_every", "keep", "log_every", "tensorboard")
-"""Fields that may change when a run continues: none of them changes a parameter."""
+Mode = Literal["max", "min"]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The choices of one training run.
+    """The choices of one training run; the same in a notebook and in a configuration.
+
+    Fields that are None follow from the others, see `resolve`: overriding `steps` keeps them right.
+    `workers`, `checkpoint_every`, `keep`, `log_every` and `tensorboard` change no number and may
+    differ when a run continues.
 
     Attributes:
       steps: optimiser steps in all.
@@ -28,25 +33,30 @@ class TrainConfig:
       ema: decay of the moving average of the parameters (bias corrected); 0 = none. Where it is on,
         the averages are judged and returned.
       precision: "float32", or "bfloat16" computation on float32 parameters.
-      eval_every: steps between evaluations on the validation source; 0 = never.
+      eval_every: steps between evaluations on the validation source; 0 = never, None = an eighth of
+        `steps`.
       eval_batch_size: examples an evaluation batch; 0 = batch_size.
       eval_batches: evaluate on at most so many batches, from the start; 0 = on everything.
       selection: name of the validation metric that picks the best variables; "" = the last ones are
-        returned.
-      selection_mode: "max" or "min".
+        returned, None = the first of the model's `validation_metrics`.
+      selection_mode: "max" or "min"; None = the metric's own direction.
       patience: stop after so many evaluations in a row without a better one; 0 = never.
-      checkpoint_every: steps between checkpoints.
+      checkpoint_every: steps between checkpoints; None = a quarter of `steps`.
       keep: latest checkpoints kept, beside the best.
       log_every: steps whose mean makes one line of metrics.
       seed: of initial parameters, order of examples and all noise.
       workers: reading processes of the loader; 0 = threads of this one.
       tensorboard: write TensorBoard events too (needs the extra "tensorboard").
+
+    Example:
+      >>> TrainConfig(steps=800, batch_size=8).checkpoint_steps
+      200
     """
 
     steps: int
     batch_size: int
     learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: int = 0
     optimizer: Literal["adam", "adamw"] = "adam"
     b1: float = 0.9
@@ -54,28 +64,28 @@ class TrainConfig:
     clip_norm: float = 0.0
     ema: float = 0.0
     precision: Precision = "float32"
-    eval_every: int = 0
-    eval_batch_size: int = 0
+    eval_every: int | None = None
+    eval_batch_size: int = 32
     eval_batches: int = 0
-    selection: str = ""
-    selection_mode: Literal["max", "min"] = "max"
+    selection: str | None = None
+    selection_mode: Mode | None = None
     patience: int = 0
-    checkpoint_every: int = 500
-    keep: int = 2
-    log_every: int = 50
+    checkpoint_every: int | None = free(None)
+    keep: int = free(1)
+    log_every: int = free(50)
     seed: int = 0
-    workers: int = 0
-    tensorboard: bool = False
+    workers: int = free(0)
+    tensorboard: bool = free(False)
 
     def __post_init__(self) -> None:
         for field, lowest in _LOWEST.items():
-            if getattr(self, field) < lowest:
-                raise ValueError(f"{field} must be at least {lowest}, got {getattr(self, field)}")
+            value = getattr(self, field)
+            if value is not None and not value >= lowest:  # NaN is not at least anything
+                raise ValueError(f"{field} must be at least {lowest}, got {value}")
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
-                raise ValueError(
-                    f"{field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}"
-                )
+                words = ", ".join(map(str, choices))
+                raise ValueError(f"{field} must be one of {words}, got {getattr(self, field)!r}")
         for field in ("ema", "b1"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
@@ -83,18 +93,51 @@ class TrainConfig:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})"
             )
-        if self.patience and not self.selection:
+        if self.patience and self.selection == "":
             raise ValueError("patience needs a selection metric")
-        if self.selection and not self.eval_every:
+        if self.selection and self.eval_every == 0:
             raise ValueError(
-                f"selection {self.selection!r} needs eval_every > 0: without evaluations "
-                "nothing can be selected"
+                f"selection {self.selection!r} needs eval_every > 0: without evaluations nothing "
+                "can be selected"
             )
 
     @property
     def eval_size(self) -> int:
         """Examples an evaluation batch."""
         return self.eval_batch_size or self.batch_size
+
+    @property
+    def eval_steps(self) -> int:
+        """Steps between evaluations, 0 = never."""
+        return max(self.steps // 8, 1) if self.eval_every is None else self.eval_every
+
+    @property
+    def checkpoint_steps(self) -> int:
+        """Steps between checkpoints."""
+        return self.checkpoint_every or max(self.steps // 4, 1)
+
+    def resolve(self, metrics: Mapping[str, Mode]) -> TrainConfig:
+        """The same choices with every field that decides a number written out.
+
+        Args:
+          metrics: the model's validation metrics with the direction of a better one; the first is
+            the default of `selection`.
+
+        Returns:
+          A configuration whose `eval_every`, `selection` and `selection_mode` are not None.
+
+        Raises:
+          ValueError: `selection` is none of the metrics; the message lists them.
+        """
+        name = self.selection
+        if name is None:
+            name = next(iter(metrics), "") if self.eval_steps else ""
+        elif name and name not in metrics:
+            raise ValueError(f"selection {name!r} is none of {', '.join(metrics) or 'no metrics'}")
+        mode = self.selection_mode or metrics.get(name, "max")
+        return dataclasses.replace(
+            self, selection=name, selection_mode=mode, eval_every=self.eval_steps
+        )
 
 
 _LOWEST = {
@@ -114,9 +157,9 @@ _LOWEST = {
     "seed": 0,
     "workers": 0,
 }
-_CHOICES = {
+_CHOICES: dict[str, tuple[str | None, ...]] = {
     "schedule": ("constant", "cosine"),
     "optimizer": ("adam", "adamw"),
     "precision": ("float32", "bfloat16"),
-    "selection_mode": ("max", "min"),
+    "selection_mode": ("max", "min", None),
 }

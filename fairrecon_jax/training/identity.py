@@ -4,53 +4,55 @@ continues there.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fairrecon_jax.keys import digest, identity
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.types import InputError
 
 
-def check_run_identity(workdir: Path, choices: Mapping[str, Any], free: Iterable[str] = ()) -> str:
-    """Writes the choices of a run to `workdir/run.json`, or checks that they are those written
+def flatten(choices: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested JSON by dotted name, e.g. {"config": {"steps": 2}} -> {"config.steps": 2}."""
+    if not isinstance(choices, Mapping):
+        return {prefix: choices}
+    flat: dict[str, Any] = {}
+    for name, value in choices.items():
+        flat |= flatten(value, f"{prefix}.{name}" if prefix else name)
+    return flat
+
+
+def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
+    """Writes the identity of a run to `workdir/run.json`, or checks that it is the one written
     there.
 
     Args:
       workdir: the run's directory; made if absent.
-      choices: JSON by dotted field name, e.g. {"config.steps": 100}.
-      free: fields that may differ from what is written.
+      choices: everything the run's result depends on, see `keys.identity`.
 
     Returns:
-      The SHA-256 of the choices that are not free, 16 hexadecimal digits.
+      The digest of the choices.
 
     Raises:
-      ValueError: a field differs from the one written there; the message names each with both
+      InputError: a choice differs from the one written there; the message names each with both
         values.
     """
-    free = set(free)
-    choices = json.loads(json.dumps(dict(choices), sort_keys=True, default=str))
+    wanted = flatten(json.loads(json.dumps(identity(choices))))
     path = workdir / "run.json"
     if path.exists():
         written = json.loads(path.read_text(encoding="utf-8"))
-        names = [
-            name
-            for name in sorted({*written, *choices} - free)
-            if written.get(name) != choices.get(name)
-        ]
+        names = [n for n in sorted({*written, *wanted}) if written.get(n) != wanted.get(n)]
         if names:
-            changes = "; ".join(
-                f"{name} was {written.get(name)!r}, now {choices.get(name)!r}" for name in names
-            )
-            raise ValueError(
-                f"{workdir} holds a run with other choices: {changes}. Use another "
-                "workdir, or remove this one"
+            changes = "; ".join(f"{n} was {written.get(n)!r}, now {wanted.get(n)!r}" for n in names)
+            raise InputError(
+                f"{workdir} holds a run with other choices: {changes}. Use another workdir, or "
+                "remove this one"
             )
     else:
-        write_atomic(path, json.dumps(choices, indent=1))
-    fixed = {name: value for name, value in choices.items() if name not in free}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+        write_atomic(path, json.dumps(wanted, indent=1))
+    return digest(wanted)
 
 
 def release(workdir: Path) -> None:

@@ -5,7 +5,6 @@ at any moment and continues exactly.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +16,13 @@ from absl import logging
 
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.training.checkpoints import digest, load_variables, save_variables
-from fairrecon_jax.training.config import FREE_FIELDS, TrainConfig
+from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.evaluation import Source
 from fairrecon_jax.training.identity import check_run_identity, release
 from fairrecon_jax.training.run import Job, Run, TrainingDiverged
 from fairrecon_jax.training.step import Prepare
 from fairrecon_jax.training.trainable import Objective, Trainable
-from fairrecon_jax.types import Variables
+from fairrecon_jax.types import InputError, Variables
 
 __all__ = ["TrainingDiverged", "fit"]
 
@@ -61,8 +60,8 @@ def fit(
       objective: a term for the loss of phases with a clean estimate.
       initial: variables to start from instead of `trainable.init`.
       weights: sampling weights, one per training row (see `train_batches`).
-      choices: whatever else the result depends on (cohort, split, level), as JSON: kept in
-        `run.json` and compared on continuing, like the config, the rows, and the plain fields of a
+      choices: whatever else the result depends on (cohort, split, level): its `keys.identity` is
+        kept in `run.json` and compared on continuing, like that of the config, the rows, and a
         trainable or objective that is a dataclass.
       devices: local devices to use; all if None.
       augment: changes every training batch before `prepare` sees it, and no validation batch.
@@ -71,7 +70,7 @@ def fit(
       {"params", "batch_stats"} as numpy arrays; the averaged parameters where `config.ema` is on.
 
     Raises:
-      ValueError: the batch does not divide over the devices, the workdir holds other choices, there
+      InputError: the batch does not divide over the devices, the workdir holds other choices, there
         is no validation example or none has the selection metric, or the trainable does not give
         it.
       TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names
@@ -79,6 +78,7 @@ def fit(
       SystemExit: 143 after SIGTERM, with the state saved.
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()
+    config = _resolved(config, trainable)
     _check_sizes(config, count)
     job = Job(
         trainable,
@@ -93,11 +93,8 @@ def fit(
         count,
         augment,
     )
-    everything = {
-        **_choices(job),
-        **{f"choices.{name}": value for name, value in (choices or {}).items()},
-    }
-    run_digest = check_run_identity(workdir, everything, [f"config.{name}" for name in FREE_FIELDS])
+    everything = {**_choices(job), "choices": choices or {}}
+    run_digest = check_run_identity(workdir, everything)
     final = workdir / "final"
     if final.exists():
         logging.info("%s is finished: reading %s", trainable.name, final)
@@ -105,7 +102,7 @@ def fit(
         try:
             with Run(job) as run:
                 variables, record = run.finish()
-        except ValueError:
+        except InputError:
             if not any((workdir / "checkpoints").glob("[0-9]*")):
                 release(workdir)
             raise
@@ -118,7 +115,7 @@ def fit(
         save_variables(
             final,
             variables,
-            {"name": trainable.name, "run": run_digest, "choices": everything, **facts},
+            {"name": trainable.name, "run": run_digest, **facts},
         )
     if processes.is_primary():
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
@@ -130,55 +127,36 @@ def _check_sizes(config: TrainConfig, devices: int) -> None:
     total = devices * jax.process_count()
     for name, size in (("batch_size", config.batch_size), ("eval_batch_size", config.eval_size)):
         if size % total:
-            raise ValueError(
+            raise InputError(
                 f"{name} {size} does not divide over {total} devices: use a multiple of "
                 f"{total}, or fewer devices"
             )
 
 
+def _resolved(config: TrainConfig, trainable: Trainable) -> TrainConfig:
+    """The choices written out for a trainable."""
+    try:
+        return config.resolve(trainable.validation_metrics)
+    except ValueError as error:
+        raise InputError(f"{trainable.name}: {error}") from error
+
+
 def _choices(job: Job) -> dict[str, Any]:
-    """What the result depends on, by dotted name."""
+    """What the result depends on."""
 
-    def rows(source: Source | None) -> str:
-        if source is None:
-            return "none"
-        numbers = np.asarray(source[1], dtype=np.int64)
-        return f"{len(numbers)} rows {hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}"
+    def rows(source: Source | None) -> Any:
+        return None if source is None else np.asarray(source[1], dtype=np.int64)
 
-    weights = (
-        None
-        if job.weights is None
-        else hashlib.sha256(np.asarray(job.weights, np.float64).tobytes()).hexdigest()[:16]
-    )
+    def declared(thing: Any) -> Any:
+        """A dataclass by its fields, anything else by its class."""
+        return thing if thing is None or dataclasses.is_dataclass(thing) else type(thing).__name__
+
     return {
-        "trainable": job.trainable.name,
-        **_plain_fields("trainable", job.trainable),
-        **{f"config.{name}": value for name, value in dataclasses.asdict(job.config).items()},
+        "trainable": declared(job.trainable),
+        "config": job.config,
         "train_source": rows(job.train_source),
         "val_source": rows(job.val_source),
-        "objective": None if job.objective is None else type(job.objective).__name__,
-        **_plain_fields("objective", job.objective),
+        "objective": declared(job.objective),
         "initial": None if job.initial is None else digest(job.initial)[:16],
-        "weights": weights,
+        "weights": job.weights,
     }
-
-
-def _plain_fields(prefix: str, thing: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are words, numbers or tuples of them, by dotted name, those of
-    its dataclasses too; {} for others.
-    """
-
-    def plain(value: Any) -> bool:
-        return (
-            value is None
-            or isinstance(value, (str, int, float))
-            or (isinstance(value, tuple) and all(map(plain, value)))
-        )
-
-    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
-        return {}
-    values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    found = {f"{prefix}.{name}": value for name, value in values.items() if plain(value)}
-    for name, value in values.items():
-        found |= _plain_fields(f"{prefix}.{name}", value)
-    return found

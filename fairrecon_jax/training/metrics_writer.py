@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.types import InputError
 
 
 class MetricsWriter:
@@ -31,7 +32,7 @@ class MetricsWriter:
           tensorboard: also write TensorBoard events under `folder/tensorboard`.
 
         Raises:
-          ModuleNotFoundError: `tensorboard` without the package tensorboardX.
+          InputError: `tensorboard` without the package tensorboardX.
         """
         self.path = folder / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
@@ -113,7 +114,7 @@ def _open_board(folder: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise InputError(
             "TensorBoard events need the package tensorboardX: pip install "
             "'fairrecon_jax[tensorboard]'"
         ) from error

@@ -31,7 +31,7 @@ from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter
 from fairrecon_jax.training.state import TrainState
 from fairrecon_jax.training.step import Prepare, eval_step, train_step
 from fairrecon_jax.training.trainable import Objective, Trainable
-from fairrecon_jax.types import Variables
+from fairrecon_jax.types import InputError, Variables
 
 
 class TrainingDiverged(ArithmeticError):
@@ -162,10 +162,10 @@ class Run:
         that the trainable gives.
         """
         job, config = self._job, self._config
-        if not config.eval_every or job.val_source is None:
+        if not config.eval_steps or job.val_source is None:
             return
         if not len(job.val_source[1]):
-            raise ValueError(
+            raise InputError(
                 f"{job.trainable.name}: there is no validation example; add some, or set "
                 "selection='' and eval_every=0"
             )
@@ -178,7 +178,7 @@ class Run:
 
         known = sorted(jax.eval_shape(names, template.variables, example))
         if config.selection not in known:
-            raise ValueError(
+            raise InputError(
                 f"selection {config.selection!r} is not a metric of {job.trainable.name}: "
                 f"it gives {', '.join(known)}"
             )
@@ -186,10 +186,10 @@ class Run:
     def _between_steps(self, state: TrainState, record: Record, stopping: bool) -> None:
         """What is due after a step: a line of the log, an evaluation, a checkpoint."""
         config = self._config
-        saving = stopping or record.step % config.checkpoint_every == 0
+        saving = stopping or record.step % config.checkpoint_steps == 0
         if self._due(record.step, config.log_every):
             self._log(record)
-        if self._job.val_source is not None and self._due(record.step, config.eval_every):
+        if self._job.val_source is not None and self._due(record.step, config.eval_steps):
             saving |= self._judge(record, state)
         if saving:
             self._save(state, record)
@@ -269,7 +269,7 @@ class Run:
         if not config.selection:
             return False
         if config.selection not in metrics:
-            raise ValueError(
+            raise InputError(
                 f"{self._job.trainable.name}: no validation example has the selection "
                 f"metric {config.selection!r}"
             )

@@ -7,8 +7,8 @@ Reconstructors and diagnosers implement `Trainable`; the loop knows nothing else
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from fairrecon_jax.types import Array, Batch, Key, Variables
 
@@ -62,6 +62,13 @@ class Trainable(Protocol):
     def phases(self) -> tuple[Phase, ...]:
         """The updates of one step, in order; each phase sees the parameters that earlier phases of
         the step have updated.
+        """
+        ...
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """The names that `evaluate` gives, each with the direction of a better model; the first
+        picks the best variables unless a training says otherwise.
         """
         ...
 

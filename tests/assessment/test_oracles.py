@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 from fairrecon_jax.assessment import AssessOptions, points
 from fairrecon_jax.assessment.arrays import studies
 from fairrecon_jax.assessment.thresholds import fit
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 from tests.support.roc_oracle import balanced, curve
 
 SPEC = CohortSpec(
@@ -25,7 +26,7 @@ SPEC = CohortSpec(
     "xray",
     (Task("finding", "classification"), Task("region", "segmentation", "mean")),
     (Attribute("sex", ("Female", "Male")), Attribute("race", ("a", "b", "c"))),
-    DegradationSpec("xray_low_dose", (1e5, 1e4), 1e4),
+    describe("xray_low_dose", (1e5, 1e4), 1e4),
 )
 LEVELS = (1e4, 1e5)
 SEEDS = (0, 1, 2)

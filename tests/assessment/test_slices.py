@@ -8,7 +8,8 @@ import pytest
 
 from fairrecon_jax.assessment import assess
 from fairrecon_jax.assessment.arrays import studies, units
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 from tests.support import hand
 from tests.support.find import one
 
@@ -23,7 +24,7 @@ MIXED = CohortSpec(
         Task("tumour", "segmentation", "mean"),
     ),
     (Attribute("sex", ("Female", "Male")),),
-    DegradationSpec("mri_radial", (4.0,), 4.0),
+    describe("mri_radial", (4.0,), 4.0),
 )
 
 

@@ -3,11 +3,16 @@
 import json
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from fairrecon_jax.cli import main as cli
 from fairrecon_jax.cli.commands import COMMANDS
-from fairrecon_jax.training.run import TrainingDiverged
+from tests.support import tiny_study
+
+TINY = tiny_study.__file__
 
 
 def test_overview_lists_every_command(capsys):
@@ -52,10 +57,25 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
         ),
         (["doctor", "--config=configs/lgg_mri.py"], "config.cohort.root is empty"),
         (["phantom", "--kind=foot"], "foot"),
-        (["phantom", "--kind=xray", "--patients=-3", "--root=nowhere"], "patients"),
+        (
+            ["phantom", "--kind=xray", "--patients=-3", "--root=nowhere"],
+            "patients is -3; it must be a whole number of at least 1",
+        ),
+        (
+            ["import-weights", "--config=configs/quickstart_xray.py"],
+            "give --model=NAME (in config.reconstructors) and --weights=FILE",
+        ),
+        (
+            ["reconstruct", "--config=configs/quickstart_xray.py", "--model=gan"],
+            "the study has no gan at any level; it has identity at 10000, ",
+        ),
+        (
+            ["assess", "--predictions=nowhere.csv"],
+            "no predictions table at nowhere.csv",
+        ),
         (
             ["train", "--config=configs/quickstart_xray.py", "--model=gan"],
-            "no piece of the study is called 'train gan'",
+            "no stage of the study is called 'train gan'",
         ),
     ],
 )
@@ -67,39 +87,6 @@ def test_a_wrong_call_gives_one_line_and_code_2(words, message, capsys, tmp_path
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("def get_config(:\n", "my.py, line 1: invalid syntax"),
-        ("x = 1\n", "my.py has no function get_config()"),
-        ("def get_config():\n    return {}\n", "my.py: get_config() must return a ConfigDict"),
-        ("def get_config():\n    return {}['a']\n", "my.py, line 2: KeyError: 'a'"),
-        (
-            "from fairrecon_jax.defaults import study\ndef get_config():\n    c = "
-            "study()\n    c.foo.bar = 1\n    return c\n",
-            "my.py, line 4: AttributeError: \"'foo'\"",
-        ),
-        (
-            "from ml_collections import ConfigDict as C\ndef get_config():\n    return "
-            "C({'seed': 0})\n",
-            "configuration has no cohort.root",
-        ),
-    ],
-)
-def test_a_broken_configuration_file_is_named_in_one_line(
-    text, message, capsys, tmp_path, monkeypatch
-):
-    monkeypatch.delitem(
-        sys.modules, "config_config", raising=False
-    )  # a program loads one configuration in its life
-    file = tmp_path / "my.py"
-    file.write_text(text)
-    assert cli.main(["study", f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
-    err = capsys.readouterr().err.strip()
-    assert message in err
-    assert len(err.splitlines()) == 1
-
-
 def test_a_work_directory_that_cannot_be_made_is_named(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -108,27 +95,6 @@ def test_a_work_directory_that_cannot_be_made_is_named(capsys, tmp_path):
         assert err.startswith(f"fairrecon study: {tmp_path / 'file'}")
         assert "may you write there" in err
         assert len(err.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
-        (TrainingDiverged("unet: loss is nan at step 3"), 2, "unet: loss is nan at step 3"),
-        (ValueError("one\n  two"), 2, "one two"),
-    ],
-)
-def test_what_ends_a_command_is_said_in_one_line(
-    error, code, message, capsys, monkeypatch, tmp_path
-):
-    def broken(*_, **__):
-        raise error
-
-    monkeypatch.setattr("fairrecon_jax.study.run", broken)
-    assert (
-        cli.main(["study", "--config=configs/quickstart_xray.py", f"--workdir={tmp_path}"]) == code
-    )
-    assert capsys.readouterr().err == f"fairrecon study: {message}\n"
 
 
 def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):
@@ -149,7 +115,7 @@ def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):
 
 
 def test_phantoms_of_a_configuration_are_of_its_kind_with_the_flags_knobs(capsys, tmp_path):
-    flags = ["phantom", "--config=tests/tiny_study.py", f"--root={tmp_path / 'tree'}"]
+    flags = ["phantom", f"--config={TINY}", f"--root={tmp_path / 'tree'}"]
     assert cli.main([*flags, "--kind=xray"]) == 2
     assert (
         "--kind=xray contradicts config.phantom.kind, which is 'brain'" in capsys.readouterr().err
@@ -168,7 +134,7 @@ def test_phantoms_of_a_configuration_are_of_its_kind_with_the_flags_knobs(capsys
     "command",
     [["reconstruct"], ["phantom"], ["mitigate", "--mitigation=x"], ["predict"], ["doctor"]],
 )
-def test_a_configuration_without_the_blocks_of_a_study_is_refused_by_every_command(
+def test_a_configuration_that_lacks_a_field_is_refused_by_every_command(
     command, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.delitem(sys.modules, "config_config", raising=False)
@@ -178,43 +144,44 @@ def test_a_configuration_without_the_blocks_of_a_study_is_refused_by_every_comma
         "C({'cohort': {'root': '', 'name': 'lgg_mri'}})\n"
     )
     assert cli.main([*command, f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
-    assert (
-        "the configuration has no seed: start from fairrecon_jax.defaults.study()"
-        in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"fairrecon {command[0]}: config.degradation.kind is not given\n"
     )
+    assert not (tmp_path / "work").exists()
 
 
-def test_a_single_command_refuses_batches_too(capsys, tmp_path):
-    words = [
-        "--config=tests/tiny_study.py",
-        f"--workdir={tmp_path}",
-        "--config.tandem.batch_size=0",
-    ]
-    for command in ("predict", "reconstruct"):
-        assert cli.main([command, *words]) == 2
-        assert (
-            "config.tandem.batch_size is 0: it must be a multiple of the number of devices"
-            in capsys.readouterr().err
-        )
+@pytest.mark.parametrize("command", ["predict", "reconstruct", "study"])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "config.tandem: batch_size must be at least 1, got 0"),
+        (
+            30,
+            "config.tandem.batch_size is 30: it must be a multiple of the number of devices, 4",
+        ),
+    ],
+)
+def test_a_single_command_refuses_batches_too(command, size, message, capsys, tmp_path):
+    words = [f"--config={TINY}", f"--workdir={tmp_path}", f"--config.tandem.batch_size={size}"]
+    assert cli.main([command, *words]) == 2
+    assert capsys.readouterr().err == f"fairrecon {command}: {message}\n"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["predict", "--level=8"], "phantom is not up to date: run `fairrecon prepare` first"),
-        (["predict", "--model=une"], "no piece of the study is called 'predict une'"),
+        (["mitigate"], "no stage of the study is called 'mitigate/predict/choose'"),
+        (["predict", "--model=une"], "no stage of the study is called 'predict une'"),
         (
             ["train", "--model=unet", "--level=1"],
-            "no piece of the study is called 'train unet at 1'",
+            "no stage of the study is called 'train unet at 1'",
         ),
         (["assess"], "phantom is not up to date: run `fairrecon prepare` first"),
     ],
 )
 def test_a_single_command_needs_what_comes_before_it(words, message, capsys, tmp_path):
-    assert (
-        cli.main([words[0], "--config=tests/tiny_study.py", *words[1:], f"--workdir={tmp_path}"])
-        == 2
-    )
+    assert cli.main([words[0], f"--config={TINY}", *words[1:], f"--workdir={tmp_path}"]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "config.json").exists()
 
@@ -232,3 +199,64 @@ def test_using_a_model_before_training_says_what_to_do(capsys, tmp_path):
     capsys.readouterr()
     assert cli.main(["reconstruct", *flags]) == 2
     assert "train the model first" in capsys.readouterr().err
+
+
+def test_images_are_written_where_the_command_says(capsys, tmp_path):
+    words = [
+        f"--config={TINY}",
+        f"--workdir={tmp_path}",
+        "--config.phantom.patients=10",
+        "--config.diagnosers={}",
+    ]
+    assert cli.main(["prepare", *words]) == 0
+    assert cli.main(["reconstruct", *words, "--model=identity", "--level=8", "--part=val"]) == 0
+    folder = tmp_path / "reconstructions" / "identity" / "8"
+    assert f"wrote {folder}\n" in capsys.readouterr().out
+    splits = json.loads((tmp_path / "splits.json").read_text())["parts"]
+    written = sorted(path.name for path in (folder / "degraded").iterdir())
+    assert {name.split("__")[0] for name in written} == set(splits["val"])
+    with Image.open(folder / "reconstructed" / written[0]) as picture:
+        assert np.asarray(picture).dtype == np.uint16
+
+
+def test_a_table_from_elsewhere_is_assessed_without_a_configuration(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 300)
+    table = pd.DataFrame(
+        {
+            "patient": [f"p{i}" for i in range(300)],
+            "sex": rng.choice(["F", "M"], 300),
+            "split": np.where(np.arange(300) < 150, "val", "test"),
+            "label": label,
+            "before": label * 0.4 + rng.random(300) * 0.6,
+            "after": label * 0.3 + rng.random(300) * 0.7,
+        }
+    )
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "columns.yaml").write_text(
+        "patient: patient\nsplit: split\n"
+        "tasks: {finding: {label: label, original: before, reconstructed: after}}\n"
+        "attributes: {sex: sex}\noptions: {replicates: 20, flips: 19, null_draws: 10}\n"
+    )
+    words = ["assess", f"--predictions={tmp_path / 'table.csv'}", f"--workdir={tmp_path / 'mine'}"]
+    assert cli.main([*words, f"--mapping={tmp_path / 'columns.yaml'}"]) == 0
+    assert f"report: {tmp_path / 'mine' / 'report' / 'index.html'}\n" in capsys.readouterr().out
+    assert (tmp_path / "mine" / "results" / "fairness.csv").is_file()
+    for text, message in (
+        ("tasks: {finding: {label: lable, reconstructed: after}}\n", "lable"),
+        ("tasks: {finding: {label: label}}\n", "tasks.finding lacks ['reconstructed']"),
+        ("patient: [\n", "is not YAML"),
+        (
+            "tasks: {finding: {label: label, original: before, reconstructed: after}}\n",
+            "threshold rule 'balanced' needs validation patients, and no row has split 'val'",
+        ),
+        (
+            "tasks: {finding: {label: label, reconstructed: after}}\noptions: {alpha: 2}\n",
+            "mapping 'options': AssessOptions.alpha must lie between 0 and 1, got 2",
+        ),
+    ):
+        (tmp_path / "columns.yaml").write_text(text)
+        assert cli.main([*words, f"--mapping={tmp_path / 'columns.yaml'}"]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert len(err.splitlines()) == 1

@@ -1,116 +1,112 @@
-"""Every kind of error as the one line the console script makes of it, and which errors stay whole."""
+"""Which errors the console script says in one line and which keep their traceback; what it says of
+them, and what it leaves as it was.
+"""
 
 from __future__ import annotations
 
-import types
+import dataclasses
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from absl import flags, logging
+from ml_collections import config_flags
 
 from fairrecon_jax.cli import main as cli
+from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.runtime import processes
-
-CONFIG = "configs/mine.py"
-
-
-def raised(source: str, file: str) -> BaseException:
-    """The error that running a text gives, as if it stood in a file."""
-    try:
-        exec(compile(source, file, "exec"), {})
-    except Exception as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("config.cohort:\n   no such  task"), "config.cohort: no such task"),
-        (KeyError("splitz"), "the configuration has no field 'splitz'"),
-        (
-            FileNotFoundError(2, "No such file or directory", "/data/a.csv"),
-            "/data/a.csv: No such file or directory; is the path right, ",
-        ),
-        (
-            PermissionError(13, "Permission denied", "/root/x"),
-            "/root/x: Permission denied; is the path right, may you write there, ",
-        ),
-        (OSError("disk\nfull"), "disk full"),
-        (ImportError("No module named 'torch'"), "No module named 'torch'"),
-        (
-            SyntaxError("invalid syntax", ("my.py", 3, 1, "def f(", 3, 2)),
-            "my.py, line 3: invalid syntax",
-        ),
-        (
-            AttributeError("module 'my' has no attribute 'get_config'"),
-            f"{CONFIG} has no function get_config()",
-        ),
-        (
-            AttributeError("'NoneType' object has no attribute 'x'"),
-            "'NoneType' object has no attribute 'x'",
-        ),
-        (flags.Error("flag --konfig: unknown"), "flag --konfig: unknown"),
-        (
-            flags.Error(
-                "bad\nTraceback (most recent call last):\n  File x\nZeroDivisionError: "
-                "division by zero"
-            ),
-            f"{CONFIG}: ZeroDivisionError",
-        ),
-        (TypeError("f() takes 0\targuments"), "f() takes 0 arguments"),
-    ],
-)
-def test_each_kind_of_error_in_one_line(error, line):
-    made = cli._line(error, CONFIG)
-    assert made.startswith(line)
-    assert len(made.splitlines()) == 1
-
-
-def test_what_the_configuration_file_raises_is_given_with_its_line():
-    error = raised("a = 1\nb = {}\nb['c']\n", CONFIG)
-    assert cli._line(error, CONFIG) == f"{CONFIG}, line 3: KeyError: 'c'"
-    assert cli._line(error, "configs/other.py") == "the configuration has no field 'c'"
-
-
-def test_of_several_lines_of_the_file_the_innermost_is_given():
-    error = raised("def get_config():\n    return 1 / 0\n\nget_config()\n", CONFIG)
-    assert cli._line(error, CONFIG) == f"{CONFIG}, line 2: ZeroDivisionError: division by zero"
-
-
-def test_errors_of_a_configuration_are_told_from_errors_of_the_package():
-    package = cli.__file__.replace("cli.py", "")
-    assert cli._inside_package(raised("1 / 0", package + "tandem.py"))
-    assert cli._inside_package(raised("1 / 0", package + "training/loop.py"))
-    for outside in (CONFIG, package + "cli.py", package + "defaults.py"):
-        assert not cli._inside_package(raised("1 / 0", outside))
-    assert not cli._inside_package(ValueError("never raised"))
+from fairrecon_jax.runtime.progress import quiet
+from fairrecon_jax.training.run import TrainingDiverged
+from fairrecon_jax.types import ConfigError, InputError
 
 
 def run(monkeypatch, error: BaseException, *words: str) -> int:
     """The doctor command where it raises."""
 
-    def broken(values):
+    def broken(values) -> None:
         raise error
 
-    made = types.SimpleNamespace(**{**vars(COMMANDS["doctor"]), "run": broken})
-    monkeypatch.setitem(COMMANDS, "doctor", made)
+    monkeypatch.setitem(COMMANDS, "doctor", dataclasses.replace(COMMANDS["doctor"], run=broken))
     return cli.main(["doctor", "--config=configs/lgg_mri.py", *words])
 
 
-def test_an_error_of_the_program_itself_stays_whole(monkeypatch):
-    inside = raised("{}['a']", cli.__file__.replace("cli.py", "tandem.py"))
-    with pytest.raises(KeyError):
-        run(monkeypatch, inside)
-    with pytest.raises(ZeroDivisionError):
-        run(monkeypatch, ZeroDivisionError("no"))
+# -- errors of a command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("one\n  two"), 2, "one two"),
+        (ConfigError("config.cohort:\n   no such  task"), 2, "config.cohort: no such task"),
+        (TrainingDiverged("unet: loss is nan at step 3"), 2, "unet: loss is nan at step 3"),
+        (OSError("disk\nfull"), 2, "disk full"),
+        (TimeoutError("waited 48 h for process 0"), 2, "waited 48 h for process 0"),
+        (
+            FileNotFoundError(2, "No such file or directory", "/data/a.csv"),
+            2,
+            "/data/a.csv: No such file or directory; is the path right, may you write there, has "
+            "the disk room?",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            2,
+            "/root/x: Permission denied; is the path right, may you write there, has the disk "
+            "room?",
+        ),
+        (flags.Error("flag --konfig: unknown"), 2, "flag --konfig: unknown"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_one_line(monkeypatch, capsys, error, code, line):
+    assert run(monkeypatch, error) == code
+    assert capsys.readouterr().err == f"fairrecon doctor: {line}\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("shapes differ"),
+        KeyError("a"),
+        TypeError("f() takes 0 arguments"),
+        AttributeError("'NoneType' object has no attribute 'x'"),
+        RuntimeError("no"),
+        ImportError("No module named 'x'"),
+        AssertionError(),
+        ZeroDivisionError("no"),
+    ],
+)
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch, capsys, error):
+    with pytest.raises(type(error)) as raised:
+        run(monkeypatch, error)
+    assert raised.value is error
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_of_numpy_inside_a_command_keeps_its_traceback(monkeypatch):
+    def broken(values) -> None:
+        np.zeros(3) + np.zeros(4)
+
+    monkeypatch.setitem(COMMANDS, "doctor", dataclasses.replace(COMMANDS["doctor"], run=broken))
+    with pytest.raises(ValueError, match="could not be broadcast") as raised:
+        cli.main(["doctor", "--config=configs/lgg_mri.py"])
+    assert not isinstance(raised.value, InputError)
+    assert raised.traceback[-1].name == "broken"
 
 
 def test_verbose_keeps_the_traceback_of_a_refusal(monkeypatch, capsys):
-    assert run(monkeypatch, ValueError("refused")) == 2
+    assert run(monkeypatch, InputError("refused")) == 2
     assert capsys.readouterr().err == "fairrecon doctor: refused\n"
-    with pytest.raises(ValueError, match="refused"):
-        run(monkeypatch, ValueError("refused"), "--verbose")
+    before = logging.get_verbosity()
+    try:
+        with pytest.raises(InputError, match="refused"):
+            run(monkeypatch, InputError("refused"), "--verbose")
+    finally:
+        quiet(before)
+
+
+# -- several processes
 
 
 def test_a_process_whose_leader_failed_says_nothing_more(monkeypatch, capsys):
@@ -118,21 +114,135 @@ def test_a_process_whose_leader_failed_says_nothing_more(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [(ConfigError("a field"), False), (InputError("a file"), True)]
+)
+def test_a_field_that_every_process_refuses_is_said_by_the_first(monkeypatch, capsys, error, said):
+    monkeypatch.setitem(COMMANDS, "doctor", dataclasses.replace(COMMANDS["doctor"], together=True))
+    monkeypatch.setattr(processes, "is_primary", lambda: False)
+    assert run(monkeypatch, error) == 2
+    assert bool(capsys.readouterr().err) is said
+
+
+# -- configuration files
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def get_config(:\n", ", line 1: invalid syntax"),
+        ("x = 1\n", " has no function get_config()"),
+        (
+            "def get_config():\n    return {}\n",
+            ": get_config() must return a ConfigDict, see configs/ for examples",
+        ),
+        ("def get_config():\n    return {}['a']\n", ", line 2: KeyError: 'a'"),
+        ("1 / 0\n", ", line 1: ZeroDivisionError: division by zero"),
+        (
+            "def get_config():\n    return len(3)\n",
+            ", line 2: TypeError: object of type 'int' has ",
+        ),
+        (
+            "import numpy as np\ndef get_config():\n    return np.zeros(3) + np.zeros(4)\n",
+            ", line 3: ValueError: operands could not be broadcast together with shapes (3,) (4,)",
+        ),
+        (
+            "def get_config():\n    open('/nowhere/a.csv')\n",
+            ", line 2: FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/a.csv'",
+        ),
+        ("import nothing_here\n", ", line 1: ModuleNotFoundError: No module named 'nothing_here'"),
+        (
+            "from fairrecon_jax.types import InputError\ndef get_config():\n"
+            "    raise InputError('mine')\n",
+            ", line 3: InputError: mine",
+        ),
+        (
+            "from fairrecon_jax.defaults import training\ndef get_config():\n"
+            "    return training(0, 8, 1e-3)\n",
+            ", line 3: ValueError: steps must be at least 1, got 0",
+        ),
+        (
+            "from fairrecon_jax.defaults import study\ndef get_config():\n    c = study()\n"
+            "    c.foo.bar = 1\n    return c\n",
+            ", line 4: AttributeError: \"'foo'\"",
+        ),
+        (
+            "def one():\n    return 1 / 0\n\ndef get_config():\n    return one()\n",
+            ", line 2: ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_what_a_configuration_file_raises_is_said_with_its_line(
+    text, line, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.delitem(
+        sys.modules, "config_config", raising=False
+    )  # a program loads one configuration in its life
+    file = tmp_path / "my.py"
+    file.write_text(text)
+    assert cli.main(["study", f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"fairrecon study: {file}{line}")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("form", ["--config={}", "-config={}", "--config {}"])
+def test_the_line_is_found_however_the_file_is_given(form, capsys, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("my.py").write_text("def get_config():\n    return {}['a']\n")
+    assert cli.main(["study", *form.format("my.py").split()]) == 2
+    assert capsys.readouterr().err == "fairrecon study: my.py, line 2: KeyError: 'a'\n"
+
+
+def test_a_configuration_that_is_not_there_is_named(capsys, tmp_path):
+    assert cli.main(["study", f"--config={tmp_path / 'nowhere.py'}"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("fairrecon study: the configuration cannot be loaded: [Errno 2] No such")
+    assert "nowhere.py" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_error_is_told_by_the_innermost_line_of_the_file_that_caused_it():
+    def raised(source: str, file: str) -> BaseException:
+        try:
+            exec(compile(source, file, "exec"), {})
+        except Exception as error:
+            return error
+        raise AssertionError("nothing was raised")
+
+    error = raised("try:\n    {}['a']\nexcept KeyError as e:\n    raise ValueError() from e\n", "a")
+    assert cli._config_line(error, "a") == "a, line 2: KeyError: 'a'"
+    assert cli._raised(error, "b") is None
+    assert cli._raised(error, "") is None
+    assert (
+        cli._config_line(SyntaxError("bad", ("b.py", 3, 1, "", 3, 2)), "a") == "b.py, line 3: bad"
+    )
+    assert cli._config_line(InputError("one\ntwo"), "a") == "one two"
+
+
+# -- what is left as it was
+
+
 def test_the_command_line_of_the_process_is_put_back(monkeypatch):
     monkeypatch.setattr(cli.sys, "argv", ["before", "all"])
-    run(monkeypatch, ValueError("refused"))
+    run(monkeypatch, InputError("refused"))
+    assert cli.sys.argv == ["before", "all"]
+    with pytest.raises(ValueError):
+        run(monkeypatch, ValueError("a fault"))
     assert cli.sys.argv == ["before", "all"]
 
 
 def test_the_work_directory_is_named_after_the_configuration_unless_given():
     values = flags.FlagValues()
-    cli.config_flags.DEFINE_config_file("config", None, "c", flag_values=values)
+    config_flags.DEFINE_config_file("config", None, "c", flag_values=values)
     flags.DEFINE_string("workdir", "", "w", flag_values=values)
     values(["x", "--config=configs/quickstart_xray.py"])
-    assert cli.workdir_of(values).as_posix() == "runs/quickstart_xray"
+    assert workdir_of(values).as_posix() == "runs/quickstart_xray"
     values(["x", "--config=configs/quickstart_xray.py", "--workdir=there/it/is"])
-    assert cli.workdir_of(values).as_posix() == "there/it/is"
-    assert cli.config_of(values).cohort.name == "chexpert"
+    assert workdir_of(values).as_posix() == "there/it/is"
+    assert config_of(values).cohort.name == "chexpert"
 
 
 def test_flags_are_listed_with_defaults_where_they_have_any():
@@ -148,9 +258,9 @@ def test_flags_are_listed_with_defaults_where_they_have_any():
 def test_quiet_holds_back_what_is_less_than_asked_for():
     before = logging.get_verbosity()
     try:
-        cli.quiet(logging.ERROR)
+        quiet(logging.ERROR)
         assert not logging.level_info()
         assert not logging.level_warning()
         assert logging.level_error()
     finally:
-        cli.quiet(before)
+        quiet(before)

@@ -158,7 +158,7 @@ def test_without_demographics_race_is_left_out_and_said(tmp_path):
     assert [attribute.name for attribute in cohort.spec.attributes] == ["sex", "age"]
     path = prepare(CohortConfig("chexpert", image_size=16), root, tmp_path / "out")
     assert (
-        "CHEXPERT DEMO.xlsx,not there: race of every patient is unknown,missing_table,kept"
+        "CHEXPERT DEMO.xlsx,absent: race of every patient is unknown,missing_table,kept"
         in (path / "exclusions.csv").read_text()
     )
     with pytest.raises(ValueError, match="race of no patient"):
@@ -251,7 +251,7 @@ def test_damaged_demographics_are_an_error_with_their_name(tree, damage):
 
 def test_demographics_without_a_column_are_an_error(tree, monkeypatch):
     monkeypatch.setattr(
-        "trees.DEMO_COLUMNS", ("PATIENT", "GENDER", "AGE_AT_CXR", "RACE", "ETHNICITY")
+        "tests.support.trees.DEMO_COLUMNS", ("PATIENT", "GENDER", "AGE_AT_CXR", "RACE", "ETHNICITY")
     )
     write_demo(tree / "CHEXPERT DEMO.xlsx", PEOPLE)
     with pytest.raises(ValueError, match=r"CHEXPERT DEMO\.xlsx: no column PRIMARY_RACE"):

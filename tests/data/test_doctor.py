@@ -28,7 +28,7 @@ def report(name, root, **fields):
     )
 
 
-def found(result, kind):
+def finding_of(result, kind):
     return next(finding for finding in result.findings if finding.kind == kind)
 
 
@@ -57,7 +57,7 @@ def test_a_healthy_tree_is_ok(tmp_path):
     assert (result.images, result.patients) == (44, 44)
     text = result.text()
     assert "44 usable images of 44 patients" in text
-    assert text.endswith("Nothing has to be mended.")
+    assert text.endswith("No errors.")
 
 
 def test_counts_per_group_and_label(tmp_path):
@@ -68,7 +68,7 @@ def test_counts_per_group_and_label(tmp_path):
     ].tolist() == [44, 44, 22, 22, 0]
     assert counts.loc[("sex", "female"), "patients"] == 22
     assert counts.loc[("age", "under 30"), "patients"] == 9
-    small = found(result, "small_group")
+    small = finding_of(result, "small_group")
     assert small.examples == ("age under 30: 9 patients",)
     assert small.severity == "warning"
     lines = [line.split() for line in result.text().splitlines()]
@@ -114,12 +114,12 @@ def test_nih_tree_with_everything_wrong(tmp_path):
         "one_class": "warning",
     }
     for kind, severity in expected.items():
-        finding = found(result, kind)
+        finding = finding_of(result, kind)
         assert finding.severity == severity, kind
         assert finding.count == (13 if kind == "one_class" else 1), (kind, finding)
-    assert found(result, "leaking_images").examples == ("00000001_000 = 00000098_000",)
-    assert "00000005" in found(result, "leaking_lists").examples[0]
-    assert "00000003_000.png" in found(result, "unreadable").examples[0]
+    assert finding_of(result, "leaking_images").examples == ("00000001_000 = 00000098_000",)
+    assert "00000005" in finding_of(result, "leaking_lists").examples[0]
+    assert "00000003_000.png" in finding_of(result, "unreadable").examples[0]
     severities = [finding.severity for finding in result.findings]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     text = result.text()
@@ -133,8 +133,8 @@ def test_examples_are_limited_and_the_rest_is_counted(tmp_path):
     for n in range(1, 9):
         (root / f"images/{n:08d}_000.png").unlink()
     result = report("nih_chestxray14", root, examples=3)
-    assert found(result, "missing_file").count == 8
-    assert len(found(result, "missing_file").examples) == 3
+    assert finding_of(result, "missing_file").count == 8
+    assert len(finding_of(result, "missing_file").examples) == 3
     assert "... and 5 more" in result.text()
     assert result.count("missing_file") == 8
     assert result.count("unreadable") == 0
@@ -144,17 +144,17 @@ def test_repeated_image_within_a_patient_is_a_warning(tmp_path):
     root = write_nih(tmp_path, [nih_row(1, 0), nih_row(1, 1), nih_row(2)])
     shutil.copy(root / "images/00000001_000.png", root / "images/00000001_001.png")
     result = report("nih_chestxray14", root)
-    assert found(result, "repeated_images").examples == ("00000001_000 = 00000001_001",)
+    assert finding_of(result, "repeated_images").examples == ("00000001_000 = 00000001_001",)
     assert result.ok
 
 
 def test_trees_that_cannot_be_read_at_all_are_reports_too(tmp_path):
     result = report("chexpert", tmp_path)
     assert not result.ok
-    assert "train.csv" in found(result, "table").examples[0]
+    assert "train.csv" in finding_of(result, "table").examples[0]
     assert "train.csv" in result.text()
     result = report("lgg_mri", tmp_path / "nowhere")
-    assert "no data folder" in found(result, "table").examples[0]
+    assert "no data folder" in finding_of(result, "table").examples[0]
     with pytest.raises(ValueError, match="no cohort 'x'"):
         examine("x", tmp_path)
     with pytest.raises(ValueError, match="the configuration is of 'lgg_mri', not of 'chexpert'"):
@@ -169,11 +169,11 @@ def test_chexpert_patients_in_train_and_valid_leak(tmp_path):
         root / "CheXpert-v1.0-small/valid.csv", header, [chexpert_row(3), chexpert_row(64541)]
     )
     result = report("chexpert", root)
-    assert found(result, "leaking_lists").examples == (
+    assert finding_of(result, "leaking_lists").examples == (
         "patient patient00003 is in train and in valid",
     )
-    assert found(result, "missing_table").severity == "warning"
-    assert "CHEXPERT DEMO.xlsx" in found(result, "missing_table").examples[0]
+    assert finding_of(result, "missing_table").severity == "warning"
+    assert "CHEXPERT DEMO.xlsx" in finding_of(result, "missing_table").examples[0]
 
 
 def test_brain_tree_with_mask_trouble(tmp_path):
@@ -185,10 +185,10 @@ def test_brain_tree_with_mask_trouble(tmp_path):
     )
     (folder / "UCSF-PDGM-0006_nifti/UCSF-PDGM-0006_FLAIR.nii.gz").write_bytes(b"\x1f\x8b broken")
     result = report("ucsf_pdgm", root)
-    assert found(result, "mask_shape").severity == "error"
-    assert "(24, 24, 9)" in found(result, "mask_shape").examples[0]
-    assert "UCSF-PDGM-0006_FLAIR.nii.gz" in found(result, "unreadable").examples[0]
-    assert found(result, "constant").severity == "note", (
+    assert finding_of(result, "mask_shape").severity == "error"
+    assert "(24, 24, 9)" in finding_of(result, "mask_shape").examples[0]
+    assert "UCSF-PDGM-0006_FLAIR.nii.gz" in finding_of(result, "unreadable").examples[0]
+    assert finding_of(result, "constant").severity == "note", (
         "empty slices at the ends of a volume are no error"
     )
     assert (result.images, result.patients) == (6, 1)
@@ -203,15 +203,15 @@ def test_background_that_is_not_finite_is_a_warning_and_hardly_any_finite_voxel_
             root / f"UCSF-PDGM-v3/UCSF-PDGM-{name}_nifti/UCSF-PDGM-{name}_FLAIR.nii.gz", volume
         )
     result = report("ucsf_pdgm", root)
-    assert found(result, "not_finite").severity == "warning"
+    assert finding_of(result, "not_finite").severity == "warning"
     assert (
         "UCSF-PDGM-0005_FLAIR.nii.gz: 3840 of 4608 voxels are not finite"
-        in found(result, "not_finite").examples[0]
+        in finding_of(result, "not_finite").examples[0]
     )
-    assert found(result, "unreadable").severity == "error"
+    assert finding_of(result, "unreadable").severity == "error"
     assert (
         "UCSF-PDGM-0006_FLAIR.nii.gz: 4416 of 4608 voxels are not finite"
-        in found(result, "unreadable").examples[0]
+        in finding_of(result, "unreadable").examples[0]
     )
     assert (result.images, result.patients) == (14, 2), (
         "two of the eight slices of the first exam are empty"
@@ -228,12 +228,12 @@ def test_copied_patient_leaks(tmp_path):
         source = root / f"TCGA_CS_0001_19960909/TCGA_CS_0001_19960909_{n}.tif"
         shutil.copy(source, root / f"TCGA_CS_0002_19960909/TCGA_CS_0002_19960909_{n}.tif")
     result = report("lgg_mri", root)
-    assert found(result, "leaking_images").count == 3
+    assert finding_of(result, "leaking_images").count == 3
     assert (
         "TCGA_CS_0001_19960909/1 = TCGA_CS_0002_19960909/1"
-        in found(result, "leaking_images").examples
+        in finding_of(result, "leaking_images").examples
     )
-    assert found(result, "missing_race").count == 1
+    assert finding_of(result, "missing_race").count == 1
 
 
 def test_splits_file_is_checked_along(tmp_path):
@@ -248,10 +248,10 @@ def test_splits_file_is_checked_along(tmp_path):
     content["parts"]["test"].append(content["parts"]["train"][0])
     path.write_text(json.dumps(content))
     result = report("nih_chestxray14", root, tasks=("hernia",), splits_path=path)
-    assert "is in more than one part" in found(result, "splits").examples[0]
+    assert "is in more than one part" in finding_of(result, "splits").examples[0]
     write_splits(tmp_path / "few.json", make_splits(cohort.table.iloc[:20], cohort.spec))
     result = report("nih_chestxray14", root, tasks=("hernia",), splits_path=tmp_path / "few.json")
-    assert found(result, "splits").count == 24
+    assert finding_of(result, "splits").count == 24
     assert not result.ok
 
 
@@ -269,4 +269,4 @@ def test_real_samples_have_no_errors(samples):
     result = report("lgg_mri", samples / "kaggle_3m", slices=(8, 8))
     assert result.ok
     assert result.patients == 40
-    assert found(result, "missing_sex").count == 1
+    assert finding_of(result, "missing_sex").count == 1

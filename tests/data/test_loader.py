@@ -91,11 +91,11 @@ def test_the_stream_goes_on_from_every_position(weights: Any) -> None:
 def test_workers_give_the_same_stream_from_any_position() -> None:
     here = train_batches(COHORT, ROWS, 4, 0)
     expected = indices(here, 9)
-    there = train_batches(COHORT, ROWS, 4, 0, workers=2)
-    there.set_state({**there.get_state(), "position": 3})
-    assert indices(there, 4) == expected[3:7]
-    state = there.get_state()
-    there.close()
+    resumed = train_batches(COHORT, ROWS, 4, 0, workers=2)
+    resumed.set_state({**resumed.get_state(), "position": 3})
+    assert indices(resumed, 4) == expected[3:7]
+    state = resumed.get_state()
+    resumed.close()
     assert state["position"] == 7
     here.set_state(state)
     assert indices(here, 2) == expected[7:]

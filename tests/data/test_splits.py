@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.data.splits import Splits, make_splits, patient_traits, read_splits, write_splits
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SPEC = CohortSpec(
     "toy",
@@ -17,7 +18,7 @@ SPEC = CohortSpec(
         Task("area", "segmentation", "mean"),
     ),
     (Attribute("sex", ("female", "male")), Attribute("race", ("White", "Black", "Asian"))),
-    DegradationSpec("xray_low_dose", (1e4,), 1e4),
+    describe("xray_low_dose", (1e4,), 1e4),
 )
 
 

@@ -17,11 +17,11 @@ def test_agrees_with_pandas(how, columns):
     values = random.random((40, columns) if columns else 40)
     values[random.random(values.shape) < 0.2] = np.nan
     values[patients == "p3"] = np.nan
-    names, found = aggregate(values, patients, how)
+    names, actual = aggregate(values, patients, how)
     expected = getattr(pd.DataFrame(values).groupby(patients), how)()
     assert list(names) == list(expected.index)
-    np.testing.assert_allclose(found, expected.to_numpy().reshape(found.shape), rtol=1e-12)
-    assert np.isnan(found[list(names).index("p3")]).all()
+    np.testing.assert_allclose(actual, expected.to_numpy().reshape(actual.shape), rtol=1e-12)
+    assert np.isnan(actual[list(names).index("p3")]).all()
 
 
 def test_none_keeps_every_row():

@@ -21,8 +21,9 @@ from fairrecon_jax.diagnosers import (
     soft_dice,
 )
 from fairrecon_jax.models.resnet import STAGES
+from fairrecon_jax.physics import describe
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 KEY = jax.random.key(0)
 SPEC = CohortSpec(
@@ -36,7 +37,7 @@ SPEC = CohortSpec(
         Task("oedema", "segmentation"),
     ),
     (Attribute("sex", ("female", "male")),),
-    DegradationSpec("mri_radial", (4.0,), 4.0),
+    describe("mri_radial", (4.0,), 4.0),
 )
 LABELS = np.array([[0, 1], [1, np.nan], [np.nan, np.nan], [1, 0]], np.float32)
 
@@ -273,10 +274,10 @@ def test_dice_of_masks_and_its_empty_rules():
     random = np.random.default_rng(0)
     predicted, truth = random.random((4, 6, 6, 1)) > 0.4, random.random((4, 6, 6, 1)) > 0.6
     predicted[1] = truth[2] = predicted[3] = truth[3] = False
-    found = np.asarray(dice_score(predicted, truth)).ravel()
-    assert found[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
-    assert found[1] == found[2] == 0
-    assert np.isnan(found[3])
+    actual = np.asarray(dice_score(predicted, truth)).ravel()
+    assert actual[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
+    assert actual[1] == actual[2] == 0
+    assert np.isnan(actual[3])
 
 
 def test_soft_dice_of_certain_masks_is_dice():

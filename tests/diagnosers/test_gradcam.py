@@ -25,16 +25,16 @@ def test_a_hand_computed_network():
 
     # means (1, 1), four places: d s_1 / d A_1 = 2 * 1 / 4, d s_1 / d A_2 = -3 / 4, d s_2 / d A_1 =
     # -1 / 4
-    found = grad_cam(head, MAPS)
-    np.testing.assert_allclose(found[0, 0], [[0.5, 0.25], [0.0, 0.5]], rtol=1e-6)
-    np.testing.assert_array_equal(found[0, 1], np.zeros((2, 2)))
+    actual = grad_cam(head, MAPS)
+    np.testing.assert_allclose(actual[0, 0], [[0.5, 0.25], [0.0, 0.5]], rtol=1e-6)
+    np.testing.assert_array_equal(actual[0, 1], np.zeros((2, 2)))
 
 
 def test_a_slope_that_differs_between_places_is_averaged():
     """s = sum_ij m_ij A_1ij has slopes m: every place gets their mean."""
     mask = jnp.array([[4.0, 0.0], [0.0, 0.0]])
-    found = grad_cam(lambda maps: jnp.sum(mask[None] * maps[..., 0], (1, 2))[:, None], MAPS)
-    np.testing.assert_allclose(found[0, 0], MAPS[0, ..., 0], rtol=1e-6)
+    actual = grad_cam(lambda maps: jnp.sum(mask[None] * maps[..., 0], (1, 2))[:, None], MAPS)
+    np.testing.assert_allclose(actual[0, 0], MAPS[0, ..., 0], rtol=1e-6)
 
 
 def test_a_linear_head_gives_the_class_activation_map():
@@ -44,9 +44,9 @@ def test_a_linear_head_gives_the_class_activation_map():
     rng = np.random.default_rng(0)
     maps, weight, bias = rng.normal(size=(3, 4, 5, 6)), rng.normal(size=(6, 2)), rng.normal(size=2)
     with jax.enable_x64():
-        found = grad_cam(lambda a: jnp.mean(a, (1, 2)) @ weight + bias[None], jnp.asarray(maps))
+        actual = grad_cam(lambda a: jnp.mean(a, (1, 2)) @ weight + bias[None], jnp.asarray(maps))
     activation = np.einsum("bhwc,ct->bthw", maps, weight) / 20
-    np.testing.assert_allclose(found, np.maximum(activation, 0), atol=1e-6)
+    np.testing.assert_allclose(actual, np.maximum(activation, 0), atol=1e-6)
     np.testing.assert_allclose(activation.sum((2, 3)), maps.mean((1, 2)) @ weight, atol=1e-10)
 
 
@@ -99,5 +99,5 @@ def test_maps_are_stretched_over_the_image():
     )
     corner = np.zeros((1, 4, 4), np.float32)
     corner[0, 0, 3] = 1.0
-    found = np.asarray(enlarged(corner, (16, 16)))[0]
-    assert np.unravel_index(found.argmax(), found.shape) in {(0, 15), (0, 14), (1, 15), (1, 14)}
+    actual = np.asarray(enlarged(corner, (16, 16)))[0]
+    assert np.unravel_index(actual.argmax(), actual.shape) in {(0, 15), (0, 14), (1, 15), (1, 14)}

@@ -1,4 +1,4 @@
-"""Scaling of a noise network: sizes by simulation, the clean estimate by the linear model, limits."""
+"""Scaling of a noise network: sizes by simulation, clean estimates by the linear model, limits."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_input_and_wanted_output_have_unit_size(t):
 def test_the_wanted_output_gives_the_true_noise_and_no_other_does(t):
     lacking, state, noise = (v[:1000].reshape(1, 10, 100, 1) for v in draw(t))
     wanted = (lacking - SCALING.skip[t] * state) / SCALING.scale[t]
-    found = SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted)
-    np.testing.assert_allclose(found, noise, atol=2e-3 * max(1, SCALING.sd / SCALING.sde.sg[t]))
+    actual = SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted)
+    np.testing.assert_allclose(actual, noise, atol=2e-3 * max(1, SCALING.sd / SCALING.sde.sg[t]))
     assert (
         np.abs(
             SCALING.noise(state, np.zeros_like(state), np.array([t]), wanted + 0.1) - noise

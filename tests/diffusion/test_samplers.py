@@ -40,8 +40,8 @@ TABLE = [
 def test_errors_on_gaussian_originals(method, order, error, printed):
     """In grey values of 255, to the digits printed here."""
     for steps, expected in zip(STEPS, printed, strict=True):
-        found = TO_GREY * error(GREY, Sampler(method, steps, order))
-        assert f"{found:.{len(expected.split('.')[1])}f}" == expected
+        actual = TO_GREY * error(GREY, Sampler(method, steps, order))
+        assert f"{actual:.{len(expected.split('.')[1])}f}" == expected
 
 
 def test_unequal_spacing_on_gaussian_originals():

@@ -70,7 +70,7 @@ def test_optimal_reverse_state_is_the_conditional_mean():
     float64.
     """
     sde, x0, mu, xt = SDE(), images(5, 0), images(5, 1), images(5, 2)
-    found = np.asarray(sde.optimal_reverse(xt, x0, mu, TIMES))
+    actual = np.asarray(sde.optimal_reverse(xt, x0, mu, TIMES))
     for i, t in enumerate(TIMES):
         step = sde.a[t] / sde.a[t - 1]
         mean_before, mean_now = (
@@ -79,7 +79,7 @@ def test_optimal_reverse_state_is_the_conditional_mean():
         )
         covariance, variance = step * sde.sg[t - 1] ** 2, sde.sg[t] ** 2
         np.testing.assert_allclose(
-            found[i], mean_before + covariance / variance * (xt[i] - mean_now), atol=2e-6
+            actual[i], mean_before + covariance / variance * (xt[i] - mean_now), atol=2e-6
         )
 
 

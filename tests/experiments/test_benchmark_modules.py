@@ -38,19 +38,24 @@ def torch_size(network) -> int:
 
 
 # -- inference
-# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def cohort(monkeypatch):
     """The benchmark's cohort with 240 images of 90 patients and one diagnosis."""
-    made = inference.cohort(240, 90, 1)
+    cohort_rows = inference.cohort(240, 90, 1)
     set_all(
         monkeypatch,
         inference,
-        {"cohort": lambda: made, "REPLICATES": 20, "TASKS": 1, "PATIENTS": 90, "IMAGES": 240},
+        {
+            "cohort": lambda: cohort_rows,
+            "REPLICATES": 20,
+            "TASKS": 1,
+            "PATIENTS": 90,
+            "IMAGES": 240,
+        },
     )
-    return made
+    return cohort_rows
 
 
 def test_the_cohort_has_the_shapes_that_the_bootstrap_takes():
@@ -90,11 +95,11 @@ def test_the_gap_of_the_peer_by_hand():
 
 
 def test_both_sides_measure_the_same_gap(cohort):
-    found = bootstrap_decisions(
+    actual = bootstrap_decisions(
         *cohort, inference.KEY, groups=inference.GROUPS, replicates=20, resample="image"
     )["eodd"]
     table = inference.frame(cohort)
-    for column, side in (("original", found.original), ("reconstructed", found.reconstructed)):
+    for column, side in (("original", actual.original), ("reconstructed", actual.reconstructed)):
         assert float(side.value[0, 0]) == pytest.approx(
             inference.pandas_gap(table, column), abs=1e-6
         )
@@ -136,7 +141,6 @@ def test_bootstraps_run_and_say_by_how_much_the_peer_is_to_be_multiplied(cohort,
 
 
 # -- networks
-# --------------------------------------------------------------------------------------------------------------------
 
 
 def falls(once, steps: int = 12) -> bool:

@@ -40,9 +40,9 @@ def tables(truth, cohorts=200, design=DESIGN):
     )
 
 
-def rates(found):
+def rates(cohorts):
     """[2 versions, L, G] rates of positive decisions over all cohorts."""
-    cells = np.asarray(found.cells).sum(0)
+    cells = np.asarray(cohorts.cells).sum(0)
     images = cells.sum((-2, -1))
     return np.stack([cells[..., 1, :].sum(-1) / images, cells[..., 1].sum(-1) / images])
 
@@ -72,10 +72,10 @@ def test_rates_follow_the_planted_truth():
     np.testing.assert_allclose(
         rates(tables(NULL)), np.tile([[[1 - high], [high]]], (2, 1, 2)), atol=0.03
     )
-    found = rates(tables(HARM))
-    np.testing.assert_allclose(found[1, :, 0], found[0, :, 0], atol=0.03)
-    assert found[1, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 1), abs=0.03)
-    assert found[1, 0, 1] == pytest.approx(norm.cdf(-SEPARATION / 2 + 0.5), abs=0.03)
+    actual = rates(tables(HARM))
+    np.testing.assert_allclose(actual[1, :, 0], actual[0, :, 0], atol=0.03)
+    assert actual[1, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 1), abs=0.03)
+    assert actual[1, 0, 1] == pytest.approx(norm.cdf(-SEPARATION / 2 + 0.5), abs=0.03)
     gap = rates(tables(Truth("gap", "unchanged", gap=0.5)))
     assert gap[0, 1, 1] == pytest.approx(norm.cdf(SEPARATION / 2 - 0.5), abs=0.03)
     np.testing.assert_allclose(gap[0], gap[1], atol=0.02)
@@ -84,8 +84,8 @@ def test_rates_follow_the_planted_truth():
 
 
 def test_prevalence_sizes_and_tables_agree():
-    found = tables(NULL, cohorts=40)
-    n, s, cells = (np.asarray(a) for a in (found.n, found.s, found.cells))
+    actual = tables(NULL, cohorts=40)
+    n, s, cells = (np.asarray(a) for a in (actual.n, actual.s, actual.cells))
     assert n.shape == (100, 40, 2, 2)
     assert n.sum((0, 2, 3)).mean() == pytest.approx(150, abs=4)
     assert n[:, :, 1].sum() / n.sum() == pytest.approx(0.3, abs=0.02)
@@ -96,15 +96,15 @@ def test_prevalence_sizes_and_tables_agree():
 
 
 def test_noisier_group_changes_more_without_moving_its_rate():
-    found = np.asarray(tables(Truth("noisy", "unchanged", shared_harmed=0.4)).cells).sum((0, 1))
-    changed = (found[:, 0, 1] + found[:, 1, 0]) / found.sum((-2, -1))
+    actual = np.asarray(tables(Truth("noisy", "unchanged", shared_harmed=0.4)).cells).sum((0, 1))
+    changed = (actual[:, 0, 1] + actual[:, 1, 0]) / actual.sum((-2, -1))
     assert changed[1] > 1.3 * changed[0]
 
 
 def test_images_of_a_patient_are_correlated():
     design = dataclasses.replace(DESIGN, sizes=(300, 300), images=4)
-    found = tables(NULL, 10, design)
-    s, n = np.asarray(found.s)[:, :, 1].sum(-1), np.asarray(found.n)[:, :, 1].sum(-1)
+    actual = tables(NULL, 10, design)
+    s, n = np.asarray(actual.s)[:, :, 1].sum(-1), np.asarray(actual.n)[:, :, 1].sum(-1)
     several = n >= 3
     independent = (
         (s[several] / n[several]).var()
@@ -116,15 +116,18 @@ def test_images_of_a_patient_are_correlated():
 
 def test_the_study_runs_the_packages_own_test():
     design = dataclasses.replace(DESIGN, images=1)
-    found = tables(HARM, 3, design)
-    outcomes = assess_tables(found, KEY, 1)
-    cells = np.asarray(found.cells)[0].astype(int)
+    actual = tables(HARM, 3, design)
+    outcomes = assess_tables(actual, KEY, 1)
+    cells = np.asarray(actual.cells)[0].astype(int)
     rows = [(y, g, o, r) for (y, g, o, r), count in np.ndenumerate(cells) for _ in range(count)]
     y, g, o, r = (np.array(column, float) for column in zip(*rows))
     direct = did_test(o, r, y, g.astype(int), np.arange(len(o)), KEY, groups=2, flips=199)
     options = dict(flips=19, alpha=0.05, pooled=(True,), label_weights=(LABEL_WEIGHTS,))
     flip = sign_flip(
-        ((found.s, found.n, found.n.sum(0) >= 20),), np.zeros((100, 2), np.uint32), KEY, **options
+        ((actual.s, actual.n, actual.n.sum(0) >= 20),),
+        np.zeros((100, 2), np.uint32),
+        KEY,
+        **options,
     )[0]
     assert float(flip.statistic[0]) == pytest.approx(float(direct.statistic), rel=1e-3)
     assert abs(outcomes.p[0, 0] - direct.p_value) < 0.1
@@ -225,9 +228,9 @@ def test_files_are_written(tmp_path):
 def test_command_line(tmp_path, capsys):
     only = "2 groups, 300 patients / no gap"
     assert command.main([f"--out={tmp_path}", "--cohorts=4", f"--only={only}"]) == 0
-    found = pd.read_csv(tmp_path / "calibration.csv")
-    assert list(found["truth"]) == ["no gap"]
-    assert found["cohorts"][0] == 4
+    actual = pd.read_csv(tmp_path / "calibration.csv")
+    assert list(actual["truth"]) == ["no gap"]
+    assert actual["cohorts"][0] == 4
     assert "1 cells" in capsys.readouterr().out
     assert command.main([f"--out={tmp_path}", "--only=nothing"]) == 2
     assert "'nothing'" in capsys.readouterr().err

@@ -32,16 +32,16 @@ def means(design: Design, truth: Truth) -> np.ndarray:
     """[2 versions, 2 labels, 2 groups] means of the scores: half of the separation on either side,
     gap, loss and false alarms.
     """
-    made = np.zeros((2, 2, 2))
+    shifts = np.zeros((2, 2, 2))
     for label in (0, 1):
         for group in (0, 1):
             here = group == design.harmed
             loss = truth.common + here * truth.harmed * design.harm
-            made[0, label, group] = SEPARATION * (label - 0.5) - here * truth.gap
-            made[1, label, group] = made[0, label, group] + (
+            shifts[0, label, group] = SEPARATION * (label - 0.5) - here * truth.gap
+            shifts[1, label, group] = shifts[0, label, group] + (
                 -loss if label else truth.false_alarms * loss
             )
-    return made
+    return shifts
 
 
 def drawn(design: Design, truth: Truth) -> np.ndarray:
@@ -91,15 +91,14 @@ def test_images_have_the_finding_at_the_prevalence_and_patients_one_to_four_imag
 
 
 def test_no_common_loss_is_a_difference_between_groups():
-    found = drawn(SINGLE, TRUTHS[1])[:, 1]
-    changed = (found[..., 1, 0] - found[..., 0, 1]).sum(0) / found.sum((0, -2, -1))
-    error = np.sqrt(np.sum(changed * (1 - changed) / found.sum((0, -2, -1))))
+    actual = drawn(SINGLE, TRUTHS[1])[:, 1]
+    changed = (actual[..., 1, 0] - actual[..., 0, 1]).sum(0) / actual.sum((0, -2, -1))
+    error = np.sqrt(np.sum(changed * (1 - changed) / actual.sum((0, -2, -1))))
     assert changed.min() > 0.05
     assert abs(changed[0] - changed[1]) <= ERRORS * error
 
 
 # -- summaries
-# -------------------------------------------------------------------------------------------------------------------
 
 
 def outcomes(p=(), judged=(), changed=(), published=(), paper=(), change=()) -> Outcomes:
@@ -143,7 +142,7 @@ def test_one_row_of_the_table_by_hand():
             [np.nan, np.nan, 0.02, 0.9, np.nan],
         ]
     )
-    found = outcomes(
+    actual = outcomes(
         p,
         [True, True, False, True],
         [[1, 10], [2, 30], [4, 20], [9, 40]],
@@ -151,7 +150,7 @@ def test_one_row_of_the_table_by_hand():
         [1.0] * 4,
         [0.0] * 4,
     )
-    row = summarise(Cell(SEVERAL, TRUTHS[2]), found, None, 1.26)
+    row = summarise(Cell(SEVERAL, TRUTHS[2]), actual, None, 1.26)
     assert (
         row["design"],
         row["truth"],
@@ -172,7 +171,7 @@ def test_one_row_of_the_table_by_hand():
     assert (row["published"], row["paper"], row["seconds"]) == (0.25, 0.0, 1.3)
     assert np.isnan(row["published_size_adjusted"])
     assert np.isnan(row["published_change_size_adjusted"])
-    assert list(row) == list(summarise(Cell(SEVERAL, TRUTHS[2]), found, found, 0.0)), (
+    assert list(row) == list(summarise(Cell(SEVERAL, TRUTHS[2]), actual, actual, 0.0)), (
         "with and without a null cell: the same columns"
     )
 
@@ -217,7 +216,6 @@ def test_a_planted_cell_is_adjusted_by_the_null_of_its_own_design_and_gap(monkey
 
 
 # -- demands
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def row(**fields) -> pd.DataFrame:

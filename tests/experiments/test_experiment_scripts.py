@@ -12,14 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from ml_collections import ConfigDict
 
 from experiments import mitigation, planted, quickstart, samplers
 from experiments.tables import markdown
-from fairrecon_jax.study import config as settings
+from fairrecon_jax.keys import digest
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.tandem import TandemInputs
 
 # -- tables
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_markdown_table_by_hand():
@@ -39,7 +41,6 @@ def test_a_markdown_table_by_hand():
 
 
 # -- samplers
-# --------------------------------------------------------------------------------------------------------------------
 
 
 class Echo:
@@ -116,25 +117,27 @@ def test_a_comparison_repeats_the_first_preset_and_writes_after_every_measuremen
 
 
 def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
+    model = samplers.IrsdeReconstructor(width=4, depth=1)
     fake = types.SimpleNamespace(
-        config=None,
-        shared=lambda *_: {"reconstructor": 1},
+        study=types.SimpleNamespace(
+            seed=0, reconstructors={"irsde": types.SimpleNamespace(model=model)}
+        ),
         tandem=lambda _: [types.SimpleNamespace(diagnosers=())],
     )
     fake.evaluated_rows = lambda: np.arange(0, 40, 2)
     fake.rows = lambda part: np.arange(20, 41) if part == "test" else np.arange(20)
-    model = samplers.IrsdeReconstructor(width=4, depth=1)
-    monkeypatch.setattr(samplers.settings, "reconstructor", lambda config, name: model)
+    inputs = TandemInputs({}, {}, (), None)
+    monkeypatch.setattr(samplers, "tandem_inputs", lambda context, cell: inputs)
     monkeypatch.setattr(
         samplers.Bench,
         "_rows",
-        lambda self, model, shared, rows: (pd.DataFrame({"row": rows}), 0.0),
+        lambda self, model, inputs, rows: (pd.DataFrame({"row": rows}), 0.0),
     )
-    made = samplers.Bench(fake, "irsde", 8.0, limit=5)
-    assert made.test.tolist() == [20, 24, 28, 34, 38], (
+    bench = samplers.Bench(fake, "irsde", 8.0, limit=5)
+    assert bench.test.tolist() == [20, 24, 28, 34, 38], (
         "evaluated test rows, the first and the last among them"
     )
-    assert (made.validation["row"].tolist(), set(made.validation["split"])) == (
+    assert (bench.validation["row"].tolist(), set(bench.validation["split"])) == (
         list(range(0, 20, 2)),
         {"val"},
     )
@@ -143,7 +146,6 @@ def test_test_images_are_spread_evenly_where_they_are_limited(monkeypatch):
 
 
 # -- planted and mitigated studies
-# -----------------------------------------------------------------------------------------------
 
 
 def asked_for(monkeypatch, module, *words) -> tuple:
@@ -237,7 +239,7 @@ def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(mon
     )
     predictions = pd.DataFrame({"reconstructor": ["unet", "identity", "unet"]})
     monkeypatch.setattr(planted, "read_predictions", lambda path: (predictions, None))
-    monkeypatch.setattr(planted.settings, "assess_options", lambda config: None)
+    monkeypatch.setattr(planted, "parse", lambda config: types.SimpleNamespace(assess=None))
     seen = []
     monkeypatch.setattr(
         planted, "shuffled", lambda table, spec, draw: seen.append((len(table), draw)) or draw
@@ -250,49 +252,45 @@ def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(mon
     assert rows["verdict"].tolist() == ["widened", within, "widened", within]
 
 
+def recorded(context: Context, seconds: dict[tuple[str, float | None], float]) -> None:
+    """Writes the records of fine-tunings that took so long, by mitigation and weight."""
+    context.workdir.stages.mkdir(parents=True)
+    for stage in plan(context):
+        cell = stage.cell
+        if stage.verb == "mitigate" and (cell.mitigation, cell.weight) in seconds:
+            took = seconds[cell.mitigation, cell.weight]
+            stage.record(context.workdir.stages).write_text(json.dumps({"seconds": took}))
+
+
 def test_run_times_are_those_of_all_trainings_of_one_mitigation(tmp_path):
-    (tmp_path / "pieces").mkdir()
-    times = {
-        "mitigate_unet_with_eodd@0.1_at_10000": 3.0,
-        "mitigate_unet_with_eodd@1_at_10000": 4.5,
-        "mitigate_unet_with_group_dro_at_10000": 9.0,
-    }
-    times |= {"predict_unet_with_eodd@1_at_10000": 100.0, "mitigate_irsde_with_eodd_at_10000": 50.0}
-    for name, seconds in times.items():
-        (tmp_path / "pieces" / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
-    assert mitigation._seconds(tmp_path, "eodd", "unet") == 7.5
-    assert mitigation._seconds(tmp_path, "reweighting", "unet") == 0.0
-
-
-def test_a_scaled_term_has_its_own_run_time(tmp_path):
-    (tmp_path / "pieces").mkdir()
-    for name, seconds in (("eodd", 3.0), ("eodd_x1000", 40.0)):
-        (tmp_path / "pieces" / f"mitigate_pix2pix_with_{name}_at_10000.json").write_text(
-            json.dumps({"seconds": seconds})
-        )
-    assert mitigation._seconds(tmp_path, "eodd_x1000", "pix2pix") == 40.0
-    assert mitigation._seconds(tmp_path, "eodd", "pix2pix") == 3.0
+    config = mitigation.configuration(0, True, 7, 90, (0.1, 1.0), tiny=True)
+    context = Context(config, tmp_path)
+    times = {("eodd", 0.1): 3.0, ("eodd", 1.0): 4.5, ("group_dro", None): 9.0}
+    recorded(context, times | {("eodd_x1000", None): 40.0, ("adversarial", None): 1.0})
+    assert mitigation._seconds(context, "eodd", "unet") == 7.5
+    assert mitigation._seconds(context, "eodd_x1000", "pix2pix") == 40.0
+    assert mitigation._seconds(context, "eodd_x1000", "unet") == 0.0
 
 
 def test_what_a_seed_found_is_read_again_only_under_the_same_configuration(tmp_path):
-    config = ConfigDict({"seed": 1})
+    config = mitigation.configuration(0, False, 7, 90, (0.5,), tiny=True)
     (tmp_path / "outcome.csv").write_text("mitigation,verdict\nnone,helped\n")
-    (tmp_path / "outcome.digest").write_text(settings.digest(config))
+    (tmp_path / "outcome.digest").write_text(digest(parse(config)))
     assert mitigation.seed_rows(tmp_path, config, 1).to_dict("records") == [
         {"mitigation": "none", "verdict": "helped"}
     ]
+    other = mitigation.configuration(1, False, 7, 90, (0.5,), tiny=True)
     with pytest.raises(FileNotFoundError, match=r"mitigation\.csv"):
-        mitigation.seed_rows(tmp_path, ConfigDict({"seed": 2}), 1)
+        mitigation.seed_rows(tmp_path, other, 1)
 
 
 def test_only_headline_changes_enter_the_mitigations_table():
     rows = [(m, v) for m in ("eodd", "eop", "ser", "psnr") for v in ("original", "change")]
-    found = mitigation._gaps(pd.DataFrame(rows, columns=["metric", "version"]))
-    assert found.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
+    actual = mitigation._gaps(pd.DataFrame(rows, columns=["metric", "version"]))
+    assert actual.to_numpy().tolist() == [["eodd", "change"], ["ser", "change"]]
 
 
 # -- quickstart
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(
@@ -304,7 +302,7 @@ def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(
         ran.append((config.phantom.kind, config.is_locked, workdir.name))
         return workdir / "report" / "index.html"
 
-    monkeypatch.setattr(quickstart.study, "run", run)
+    monkeypatch.setattr(quickstart, "run", run)
     monkeypatch.setattr(quickstart, "quiet", lambda _: None)
     monkeypatch.setattr("sys.argv", ["quickstart", f"--workdir={tmp_path}"])
     quickstart.main()

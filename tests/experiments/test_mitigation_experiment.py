@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from experiments.mitigation import configuration, shuffled, summary
-from fairrecon_jax.study import mitigate as finetuning
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec
+from fairrecon_jax.physics import describe
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.types import Attribute, CohortSpec
 
 SPEC = CohortSpec(
     "c",
@@ -13,7 +14,7 @@ SPEC = CohortSpec(
     "xray",
     (),
     (Attribute("sex", ("F", "M")),),
-    DegradationSpec("xray_low_dose", (1e4,), 1e4),
+    describe("xray_low_dose", (1e4,), 1e4),
 )
 
 
@@ -24,8 +25,7 @@ def test_every_seed_is_a_valid_study_of_its_own():
         (False, ["eodd"]),
     ):
         config = configuration(3, everything, 10, 50, (0.1, 1.0, 2.0), tiny=True)
-        finetuning.check(config)
-        assert sorted(config.mitigations) == sorted(names)
+        assert sorted(parse(config).mitigations) == sorted(names)
         for name in heavier if everything else ():
             assert (config.mitigations[name].weight, config.mitigations[name].reconstructors) == (
                 1000.0,
@@ -38,8 +38,7 @@ def test_every_seed_is_a_valid_study_of_its_own():
 
 def test_the_diffusion_model_can_be_left_out():
     config = configuration(1, True, 10, 50, (0.1,), tiny=True, sde=False)
-    finetuning.check(config)
-    assert sorted(config.reconstructors) == ["identity", "pix2pix", "unet"]
+    assert sorted(parse(config).reconstructors) == ["identity", "pix2pix", "unet"]
 
 
 def test_shuffling_moves_whole_patients_within_their_part():

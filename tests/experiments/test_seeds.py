@@ -10,7 +10,7 @@ from experiments.tables import markdown
 def test_tables_are_written_after_every_seed_and_hold_all_before(tmp_path, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(
-        seeds.study, "run", lambda config, workdir: ran.append((config.seed, workdir.name))
+        seeds, "run", lambda config, workdir: ran.append((config.seed, workdir.name))
     )
 
     def rows_of(workdir, config, seed):

@@ -7,8 +7,9 @@ import yaml
 
 from fairrecon_jax.assessment import AssessOptions, assess, write_predictions
 from fairrecon_jax.external.cells import number
+from fairrecon_jax.physics import describe
 from fairrecon_jax.study.table import assess_table, options_of, read_table
-from fairrecon_jax.types import CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import CohortSpec, Task
 from tests.support.foreign_tables import MAPPING, frame, reasons, saved
 
 QUICK = AssessOptions(
@@ -23,7 +24,7 @@ def test_a_mapping_is_applied(tmp_path, name):
     source = frame()
     table, spec = read_table(saved(tmp_path, source, name), mapping)
     assert [t.name for t in spec.tasks] == ["effusion"]
-    assert spec.degradation == DegradationSpec("mri_radial", (8.0,), 8.0)
+    assert spec.degradation == describe("mri_radial", (8.0,), 8.0)
     assert [a.groups for a in spec.attributes] == [("Female", "Male"), ("under 62", "62 or older")]
     assert table["split"].value_counts().to_dict() == {"test": 160, "val": 80}
     assert (table["sex"] == source["Sex"].str.upper().map({"F": "Female", "M": "Male"})).all()
@@ -175,7 +176,7 @@ def test_our_own_table_needs_no_mapping(tmp_path):
         "mri",
         (Task("a", "classification"),),
         (),
-        DegradationSpec("mri_radial", (8.0,), 8.0),
+        describe("mri_radial", (8.0,), 8.0),
     )
     write_predictions(tmp_path / "own.parquet", pd.DataFrame({"example_id": ["b", "a"]}), spec)
     table, found = read_table(tmp_path / "own.parquet")

@@ -94,12 +94,12 @@ def test_an_unknown_image_is_an_absent_image():
 
 def test_one_group_alone_leaves_the_overall_test():
     o, r, y, g, patient = cohort(4)
-    found = did_test(o, r, y, np.zeros_like(g), patient, KEY, **OPTIONS)
-    assert np.isnan(found.p_value)
-    assert [REASONS[code].split()[1] for code in found.reason.ravel()] == ["second", "images"] * 2
+    actual = did_test(o, r, y, np.zeros_like(g), patient, KEY, **OPTIONS)
+    assert np.isnan(actual.p_value)
+    assert [REASONS[code].split()[1] for code in actual.reason.ravel()] == ["second", "images"] * 2
     both = did_test(o, r, y, g, patient, KEY, **OPTIONS)
     assert_fields(
-        found, both, ("overall_p", "overall_low", "overall_high", "overall_change"), rtol=1e-10
+        actual, both, ("overall_p", "overall_low", "overall_high", "overall_change"), rtol=1e-10
     )
 
 
@@ -110,44 +110,44 @@ def test_nothing_known_is_nothing_tested(column):
         for i, a in enumerate(cohort())
     ]
     data[3] = data[3].astype(int)
-    found = did_test(*data, KEY, **OPTIONS)
-    assert found.statistic == 0
-    assert np.isnan(found.p_value)
+    actual = did_test(*data, KEY, **OPTIONS)
+    assert actual.statistic == 0
+    assert np.isnan(actual.p_value)
     assert np.isnan(
         [
-            found.change,
-            found.deviation,
-            found.rate_original,
-            found.probit_change,
-            found.ci_low,
-            found.cell_p,
+            actual.change,
+            actual.deviation,
+            actual.rate_original,
+            actual.probit_change,
+            actual.ci_low,
+            actual.cell_p,
         ]
     ).all()
-    assert (found.reason == REASONS.index("no images")).all()
-    assert np.isnan(found.overall_p) != (column == 3)  # unknown groups still count for everyone
+    assert (actual.reason == REASONS.index("no images")).all()
+    assert np.isnan(actual.overall_p) != (column == 3)  # unknown groups still count for everyone
 
 
 def test_two_groups_of_one_size_give_welchs_statistic():
-    """T = t^2 n / (n - 1): the shrinkage moves variance between groups of one size and adds none."""
+    """T = t^2 n / (n - 1): shrinkage moves variance between groups of one size and adds none."""
     r = np.random.default_rng(5)
     n, group = 30, np.arange(60) % 2
     change = r.normal(0.2 * group, 0.5 + group)
-    found = did_test_continuous(np.zeros(60), change, group, np.arange(60), KEY, **OPTIONS)
+    actual = did_test_continuous(np.zeros(60), change, group, np.arange(60), KEY, **OPTIONS)
     welch = ttest_ind(change[group == 0], change[group == 1], equal_var=False)
-    assert float(found.statistic) == pytest.approx(welch.statistic**2 * n / (n - 1), rel=1e-10)
-    assert float(found.p_value) == pytest.approx(welch.pvalue, abs=0.05)
+    assert float(actual.statistic) == pytest.approx(welch.statistic**2 * n / (n - 1), rel=1e-10)
+    assert float(actual.p_value) == pytest.approx(welch.pvalue, abs=0.05)
 
 
 def test_overall_p_is_that_of_scipys_sign_flips():
     change = np.random.default_rng(6).normal(0.5, 1, 10)
     value = np.pad(change, (0, 50), constant_values=np.nan)  # ten patients are known
-    found = did_test_continuous(
+    actual = did_test_continuous(
         np.zeros(60), value, np.zeros(60, int), np.arange(60), KEY, **OPTIONS
     )
     options = dict(permutation_type="samples", alternative="greater", n_resamples=np.inf)
     exact = permutation_test((change,), lambda x, axis=-1: np.abs(np.mean(x, axis)), **options)
-    assert float(found.overall_p) == pytest.approx(exact.pvalue, abs=0.04)
-    np.testing.assert_allclose(found.overall_change, change.mean())
+    assert float(actual.overall_p) == pytest.approx(exact.pvalue, abs=0.04)
+    np.testing.assert_allclose(actual.overall_change, change.mean())
 
 
 def test_a_common_shift_moves_the_change_and_no_difference():
@@ -266,9 +266,9 @@ def test_delong_at_the_edge_of_what_is_defined():
 @pytest.mark.parametrize("form", ["mean", "max"])
 def test_published_gaps_agree_with_fairlearn(form):
     o, r, y, g, _ = cohort(6)
-    found = published_test(o, r, y, g, KEY, groups=2, replicates=20, form=form)
+    actual = published_test(o, r, y, g, KEY, groups=2, replicates=20, form=form)
     agg = {"mean": "mean", "max": "worst_case"}[form]
-    for value, decision in ((found.original, o), (found.reconstructed, r)):
+    for value, decision in ((actual.original, o), (actual.reconstructed, r)):
         assert float(value) == pytest.approx(
             equalized_odds_difference(y, decision, sensitive_features=g, agg=agg), abs=1e-10
         )

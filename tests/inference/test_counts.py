@@ -21,25 +21,25 @@ def draw(seed=0, images=60):
 
 def test_image_counts_match_a_loop():
     o, r, y, g, _ = draw()
-    found = np.asarray(counts.image_counts(o, r, y, g, groups=3))
+    actual = np.asarray(counts.image_counts(o, r, y, g, groups=3))
     expected = np.zeros((3, 2, 3, 2, 2))
     for k in range(3):
         for i in range(o.shape[1]):
             if g[k, i] >= 0 and np.isfinite(o[k, i] + r[k, i] + y[k, i]):
                 expected[k, int(y[k, i]), g[k, i], int(o[k, i]), int(r[k, i])] += 1
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_patient_counts_match_a_loop_and_sum_to_the_image_counts():
     o, r, y, g, patient = draw(1)
     patient[4] = -1
-    found = np.asarray(counts.patient_counts(o, r, y, g, patient, patients=9, groups=3))
+    actual = np.asarray(counts.patient_counts(o, r, y, g, patient, patients=9, groups=3))
     expected = np.zeros((9, 3, 2, 3, 3))
     for k in range(3):
         for i in range(o.shape[1]):
             if g[k, i] >= 0 and patient[i] >= 0 and np.isfinite(o[k, i] + r[k, i] + y[k, i]):
                 expected[patient[i], k, int(y[k, i]), g[k, i]] += 1, o[k, i], r[k, i]
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(actual, expected)
     patient[4] = 0
     total = np.asarray(counts.patient_counts(o, r, y, g, patient, patients=9, groups=3)).sum(0)
     cells = np.asarray(counts.image_counts(o, r, y, g, groups=3))

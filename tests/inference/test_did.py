@@ -123,21 +123,21 @@ def test_matches_plain_float64(seed, weights):
 
 def test_a_missed_finding_weighs_twice_a_false_alarm_by_default():
     data = simulate(2, harm=0.2)
-    found = {
+    actual = {
         w: did_test(*data, KEY, groups=3, flips=199, label_weights=w)
         for w in (None, (0.5, 1.0), (1.0, 1.0), (1.0, 2.0))
     }
     alone = [did_test(*data, KEY, groups=3, flips=199, labels=(y,)) for y in (0, 1)]
-    assert found[None].statistic == found[0.5, 1.0].statistic
-    assert found[None].statistic == pytest.approx(
+    assert actual[None].statistic == actual[0.5, 1.0].statistic
+    assert actual[None].statistic == pytest.approx(
         0.5 * alone[0].statistic + alone[1].statistic, rel=1e-5
     )
-    assert found[1.0, 1.0].statistic == pytest.approx(
+    assert actual[1.0, 1.0].statistic == pytest.approx(
         alone[0].statistic + alone[1].statistic, rel=1e-5
     )
-    assert found[1.0, 2.0].p_value == found[None].p_value
+    assert actual[1.0, 2.0].p_value == actual[None].p_value
     for name in ("deviation", "std_error", "ci_low", "ci_high", "cell_p", "critical"):
-        np.testing.assert_array_equal(getattr(found[None], name), getattr(found[1.0, 1.0], name))
+        np.testing.assert_array_equal(getattr(actual[None], name), getattr(actual[1.0, 1.0], name))
 
 
 def test_a_label_alone_has_the_same_p_whatever_its_weight():

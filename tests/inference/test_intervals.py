@@ -71,11 +71,11 @@ def test_paired_changes_agree_with_scipy(method):
     )
     ours = summarise((np.mean(first), np.var(second)), drawn, accelerations, 0.05, method)
     for name in parts:
-        found = getattr(ours, name)
+        actual = getattr(ours, name)
         np.testing.assert_allclose(
-            [found.ci_low, found.ci_high], theirs[name].confidence_interval, rtol=1e-10
+            [actual.ci_low, actual.ci_high], theirs[name].confidence_interval, rtol=1e-10
         )
-        assert float(found.std_error) == pytest.approx(
+        assert float(actual.std_error) == pytest.approx(
             float(theirs[name].standard_error), rel=1e-10
         )
 
@@ -84,8 +84,8 @@ def test_paired_changes_agree_with_scipy(method):
 def test_quantiles_agree_with_numpy(level):
     ranked = np.sort(replicates(), axis=0).T
     for size in (1, 2, 120, 199):
-        found = quantile(ranked, np.full(3, level), np.full(3, size))
-        np.testing.assert_allclose(found, np.quantile(ranked[:, :size], level, axis=1), atol=1e-12)
+        actual = quantile(ranked, np.full(3, level), np.full(3, size))
+        np.testing.assert_allclose(actual, np.quantile(ranked[:, :size], level, axis=1), atol=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -160,12 +160,12 @@ def test_swapped_versions_mirror_the_change(method):
 
 def test_p_values_at_their_limits():
     drawn = np.array([1.0, 2.0, 3.0, np.nan])
-    found = summarise(
+    actual = summarise(
         (np.zeros(1), np.ones(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile"
     )
-    assert found.replicates.tolist() == [3]
-    assert found.p_one_tailed.tolist() == [0]
-    assert found.p_two_sided.tolist() == [2 / 4]  # never 0
+    assert actual.replicates.tolist() == [3]
+    assert actual.p_one_tailed.tolist() == [0]
+    assert actual.p_two_sided.tolist() == [2 / 4]  # never 0
     still = summarise(
         (np.zeros(1), np.zeros(1)), (np.zeros((4, 1)), drawn[:, None]), None, 0.05, "percentile"
     )
@@ -181,16 +181,16 @@ def test_p_values_at_their_limits():
 
 
 def test_points_and_replicates_broadcast():
-    found = summarise(
+    actual = summarise(
         (np.float64(0.1), np.arange(3.0)),
         (replicates(8, (30, 1)), replicates(9, (30, 3))),
         None,
         0.1,
         "bca",
     )
-    for leaf in jax.tree.leaves(found):
+    for leaf in jax.tree.leaves(actual):
         assert np.shape(leaf) == (3,)
-    np.testing.assert_allclose(found.change.value, np.arange(3) - 0.1)
+    np.testing.assert_allclose(actual.change.value, np.arange(3) - 0.1)
 
 
 def test_jackknife_weights_are_copies_and_unknown_rows_are_absent():

@@ -17,16 +17,16 @@ KEY = jax.random.key(0)
 def test_reference_floor(name, null):
     sex, race, y, s, _ = sample()
     group = {"sex": sex, "race": race}[name]
-    found = permutation_null(
+    actual = permutation_null(
         (s >= THRESHOLD).astype(float), y, group, np.arange(400), KEY, groups=3, permutations=2000
     )
-    assert found["eodd"].mean == pytest.approx(
+    assert actual["eodd"].mean == pytest.approx(
         null, abs=0.012
     )  # the reference is itself a mean over permutations, to two digits
-    assert found["eodd"].observed == pytest.approx(
+    assert actual["eodd"].observed == pytest.approx(
         {"sex": 0.057591093117, "race": 0.323529411765}[name], abs=1e-6
     )
-    assert found["eodd"].upper > found["eodd"].mean
+    assert actual["eodd"].upper > actual["eodd"].mean
 
 
 def test_floor_matches_permuting_by_hand():
@@ -37,7 +37,7 @@ def test_floor_matches_permuting_by_hand():
         np.ones(size),
         np.arange(size) % 3,
     )
-    found = permutation_null(
+    actual = permutation_null(
         decision, label, group, np.arange(size), KEY, groups=3, permutations=2000
     )["eop"]
     by_hand = []
@@ -45,8 +45,8 @@ def test_floor_matches_permuting_by_hand():
         shuffled = rng.permutation(group)
         rates = [decision[shuffled == g].mean() for g in range(3)]
         by_hand.append(max(rates) - min(rates))
-    assert found.mean == pytest.approx(np.mean(by_hand), rel=0.05)
-    assert found.upper == pytest.approx(np.quantile(by_hand, 0.95), abs=0.035)
+    assert actual.mean == pytest.approx(np.mean(by_hand), rel=0.05)
+    assert actual.upper == pytest.approx(np.quantile(by_hand, 0.95), abs=0.035)
 
 
 def test_patients_move_as_one():
@@ -79,31 +79,31 @@ def test_a_true_gap_has_a_small_p_and_no_gap_does_not():
     rng = np.random.default_rng(3)
     real = (rng.random(200) < 0.3 + 0.4 * group).astype(float)
     none = (rng.random(200) < 0.5).astype(float)
-    found = permutation_null(
+    actual = permutation_null(
         np.stack([real, none]), label, group, np.arange(200), KEY, groups=2, permutations=500
     )["eop"]
-    assert found.p_value[0] < 0.01
-    assert found.p_value[1] > 0.05
-    assert found.mean.shape == (2,)
+    assert actual.p_value[0] < 0.01
+    assert actual.p_value[1] > 0.05
+    assert actual.mean.shape == (2,)
 
 
 def test_means_floor_and_seed():
     sex, _, _, _, dice = sample()
-    found = permutation_null_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
-    assert found["delta"].observed == pytest.approx(0.043622808715, abs=1e-6)
-    assert found["ser"].observed == pytest.approx(1.175292100206, abs=1e-5)
-    assert found["delta"].mean < 0.02
-    assert found["delta"].p_value < 0.01
+    actual = permutation_null_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
+    assert actual["delta"].observed == pytest.approx(0.043622808715, abs=1e-6)
+    assert actual["ser"].observed == pytest.approx(1.175292100206, abs=1e-5)
+    assert actual["delta"].mean < 0.02
+    assert actual["delta"].p_value < 0.01
     again = permutation_null_means(dice, sex, np.arange(400), KEY, groups=2, permutations=500)
-    assert again["delta"].mean == found["delta"].mean
+    assert again["delta"].mean == actual["delta"].mean
 
 
 def test_undefined_where_a_single_group_is_known():
-    found = permutation_null(
+    actual = permutation_null(
         np.ones(4), np.ones(4), np.zeros(4, int), np.arange(4), KEY, groups=2, permutations=20
     )["eodd"]
-    assert np.isnan(found.mean)
-    assert np.isnan(found.p_value)
+    assert np.isnan(actual.mean)
+    assert np.isnan(actual.p_value)
 
 
 def test_refusals():
@@ -123,15 +123,17 @@ def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
     size, group = 124, np.repeat([0, 1, 2], [60, 60, 4])
     decision, label = rng.integers(0, 2, (2, size)).astype(float)
     mask = np.array([[True, True, False], [True, True, False]])
-    found = permutation_null(
+    actual = permutation_null(
         decision, label, group, np.arange(size), KEY, groups=3, permutations=400, mask=mask
     )
-    assert found["eodd_estimable"].mean < found["eodd"].mean
+    assert actual["eodd_estimable"].mean < actual["eodd"].mean
     rates = np.array(
         [[decision[(label == y) & (group == g)].mean() for g in (0, 1)] for y in (0, 1)]
     )
-    assert found["eodd_estimable"].observed == pytest.approx(np.abs(np.diff(rates)).max(), abs=1e-6)
-    assert found["eop_estimable"].observed == pytest.approx(
+    assert actual["eodd_estimable"].observed == pytest.approx(
+        np.abs(np.diff(rates)).max(), abs=1e-6
+    )
+    assert actual["eop_estimable"].observed == pytest.approx(
         abs(rates[1, 1] - rates[1, 0]), abs=1e-6
     )
     whole = permutation_null(

@@ -42,7 +42,7 @@ def test_reference_numbers_of_both_forms():
 
 def test_distribution_matches_resampling_images_by_hand():
     o, r, y, sex, _ = draw(1)
-    found = published_test(o, r, y, sex, KEY, groups=2, replicates=2000)
+    actual = published_test(o, r, y, sex, KEY, groups=2, replicates=2000)
     rng = np.random.default_rng(0)
 
     def gap(d, y, g):
@@ -54,13 +54,13 @@ def test_distribution_matches_resampling_images_by_hand():
         rows = rng.integers(0, len(o), len(o))
         by_hand.append(gap(r[rows], y[rows], sex[rows]) - gap(o[rows], y[rows], sex[rows]))
     by_hand = np.array(by_hand)
-    assert found.std_error == pytest.approx(by_hand.std(), rel=0.1)
-    side = (by_hand <= 0) if found.change > 0 else (by_hand >= 0)
-    assert found.p_one_tailed == pytest.approx(side.mean(), abs=0.05)
+    assert actual.std_error == pytest.approx(by_hand.std(), rel=0.1)
+    side = (by_hand <= 0) if actual.change > 0 else (by_hand >= 0)
+    assert actual.p_one_tailed == pytest.approx(side.mean(), abs=0.05)
     np.testing.assert_allclose(
-        [found.ci_low, found.ci_high], np.quantile(by_hand, [0.025, 0.975]), atol=0.02
+        [actual.ci_low, actual.ci_high], np.quantile(by_hand, [0.025, 0.975]), atol=0.02
     )
-    assert found.p_two_sided == pytest.approx(min(1, 2 * float(found.p_one_tailed)), abs=1e-6)
+    assert actual.p_two_sided == pytest.approx(min(1, 2 * float(actual.p_one_tailed)), abs=1e-6)
 
 
 def test_an_empty_cell_reads_as_the_published_constant():

@@ -51,21 +51,21 @@ def verdict(before, after, **options):
     ],
 )
 def test_known_answers(before, after, expected, group, direction):
-    found = verdict(before, after)
-    assert found.verdict == expected
-    assert (found.group, found.direction) == (group, direction)
+    actual = verdict(before, after)
+    assert actual.verdict == expected
+    assert (actual.group, actual.direction) == (group, direction)
     if group:
-        assert found.label == "sensitivity"
-        assert "sensitivity of" in found.reason
-        assert "largest gap" in found.reason
+        assert actual.label == "sensitivity"
+        assert "sensitivity of" in actual.reason
+        assert "largest gap" in actual.reason
 
 
 @pytest.mark.parametrize("sizes", [(SIZE, SIZE // 4), (SIZE // 4, SIZE)])
 def test_of_two_groups_that_both_lose_the_one_that_lost_more_is_named(sizes):
     """Whichever is the noisier."""
     result = did_test(*cohort((0.95, 0.95), (0.3, 0.65), sizes), KEY, groups=2, flips=999)
-    found = judge(result, NAMES)
-    assert (found.verdict, found.group, found.direction) == ("widened", "women", "down")
+    actual = judge(result, NAMES)
+    assert (actual.verdict, actual.group, actual.direction) == ("widened", "women", "down")
 
 
 def test_shifted_where_rates_move_inside_the_largest_gap():
@@ -75,18 +75,18 @@ def test_shifted_where_rates_move_inside_the_largest_gap():
     joined = [np.concatenate([a, b[keep]]) for a, b in zip((o, r, y), extra[:3])]
     group = np.concatenate([g, np.full(keep.sum(), 2)])
     result = did_test(*joined, group, np.arange(len(group)), KEY, groups=3, flips=999)
-    found = judge(result, ("a", "b", "c"))
-    assert found.verdict == "shifted"
-    assert found.group == "c"
-    assert found.direction == "up"
+    actual = judge(result, ("a", "b", "c"))
+    assert actual.verdict == "shifted"
+    assert actual.group == "c"
+    assert actual.direction == "up"
 
 
 def test_not_estimable_and_unjudged_cells_are_named():
     o, r, y, g, who = cohort((0.8, 0.8), (0.8, 0.6), sizes=(SIZE, 20))
-    found = judge(did_test(o, r, y, g, who, KEY, groups=2, flips=199), NAMES)
-    assert found.verdict == "not estimable"
-    assert any(text.startswith("men: sensitivity: too few patients") for text in found.unjudged)
-    assert len(found.unjudged) == 4
+    actual = judge(did_test(o, r, y, g, who, KEY, groups=2, flips=199), NAMES)
+    assert actual.verdict == "not estimable"
+    assert any(text.startswith("men: sensitivity: too few patients") for text in actual.unjudged)
+    assert len(actual.unjudged) == 4
 
 
 def test_at_chance_and_adjusted_p():

@@ -27,7 +27,9 @@ def double():
         yield
 
 
-def made(before, after, variance=1e-4, p=0.001, estimable=True, patients=400.0, critical=2.5):
+def decision_change(
+    before, after, variance=1e-4, p=0.001, estimable=True, patients=400.0, critical=2.5
+):
     """A result with given rates [L, G]; a cell that is not estimable has too few patients."""
     before, after = np.atleast_2d(np.array(before, float)), np.atleast_2d(np.array(after, float))
     inside = np.broadcast_to(estimable, before.shape)
@@ -76,7 +78,10 @@ WIDENED = ([FPR, (0.8, 0.8, 0.8)], [FPR, (0.8, 0.8, 0.6)])
 
 
 def test_time_turned_round_turns_the_verdict():
-    forward, backward = judge(made(*WIDENED), NAMES), judge(made(*WIDENED[::-1]), NAMES)
+    forward, backward = (
+        judge(decision_change(*WIDENED), NAMES),
+        judge(decision_change(*WIDENED[::-1]), NAMES),
+    )
     assert (forward.verdict, forward.group, forward.label, forward.direction) == (
         "widened",
         "c",
@@ -99,26 +104,28 @@ def test_time_turned_round_turns_the_verdict():
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_the_named_group_follows_its_name(order):
     order = list(order)
-    found = judge(made(*(np.array(rate)[:, order] for rate in WIDENED)), [NAMES[i] for i in order])
-    assert (found.verdict, found.group, found.direction) == ("widened", "c", "down")
+    actual = judge(
+        decision_change(*(np.array(rate)[:, order] for rate in WIDENED)), [NAMES[i] for i in order]
+    )
+    assert (actual.verdict, actual.group, actual.direction) == ("widened", "c", "down")
 
 
 @pytest.mark.parametrize("p", [0.05, 0.0500001, float("nan")])
 def test_a_p_at_alpha_counts_and_one_above_does_not(p):
     expected = "widened" if p == 0.05 else "within chance"
-    assert judge(made(*WIDENED, p=p), NAMES).verdict == expected
-    assert judge(made(*WIDENED, p=0.9), NAMES, p_adjusted=p).verdict == expected
+    assert judge(decision_change(*WIDENED, p=p), NAMES).verdict == expected
+    assert judge(decision_change(*WIDENED, p=0.9), NAMES, p_adjusted=p).verdict == expected
 
 
 def test_within_chance_tells_the_limit_only_where_there_is_one():
-    found = made(*WIDENED, p=0.31)
-    assert judge(found, NAMES).reason == "p = 0.31"
+    actual = decision_change(*WIDENED, p=0.31)
+    assert judge(actual, NAMES).reason == "p = 0.31"
     assert (
-        judge(found, NAMES, detectable=0.1234).reason
+        judge(actual, NAMES, detectable=0.1234).reason
         == "p = 0.31; a change of 0.123 would be found 4 times in 5"
     )
     for nothing in (float("inf"), float("nan")):
-        assert judge(found, NAMES, detectable=nothing).reason == "p = 0.31"
+        assert judge(actual, NAMES, detectable=nothing).reason == "p = 0.31"
 
 
 @pytest.mark.parametrize(
@@ -126,33 +133,36 @@ def test_within_chance_tells_the_limit_only_where_there_is_one():
     [((0.5, 0.7), True), ((0.3, 0.5), True), ((0.501, 0.7), False), ((0.2, 0.4), False)],
 )
 def test_a_diagnosis_at_chance_comes_before_everything_else(interval, chance):
-    for result in (made(*WIDENED), made(*WIDENED, estimable=False)):
-        found = judge(result, NAMES, auroc_interval=interval)
-        assert (found.verdict == "at chance") is chance
-        assert (f"[{interval[0]:.3f}, {interval[1]:.3f}] holds 0.5" in found.reason) is chance
+    for result in (decision_change(*WIDENED), decision_change(*WIDENED, estimable=False)):
+        actual = judge(result, NAMES, auroc_interval=interval)
+        assert (actual.verdict == "at chance") is chance
+        assert (f"[{interval[0]:.3f}, {interval[1]:.3f}] holds 0.5" in actual.reason) is chance
 
 
 def test_sides_swap_clearly_or_not_at_all():
     before, after = [FPR[:2], (0.9, 0.7)], [FPR[:2], (0.6, 0.85)]
-    clear = judge(made(before, after), NAMES[:2])
+    clear = judge(decision_change(before, after), NAMES[:2])
     assert (clear.verdict, clear.group, clear.direction) == ("reversed", "a", "down")
     assert "its sides swapped (-0.250)" in clear.reason
     few = judge(
-        made(before, after, variance=1e-3, patients=12.0), NAMES[:2]
+        decision_change(before, after, variance=1e-3, patients=12.0), NAMES[:2]
     )  # the gap before could be a gap of sampling
     assert few.verdict == "shifted"
     assert "not a clear change of the largest gap" in few.reason
-    dice = judge(made(before[1], after[1]), NAMES[:2], **DICE)  # no binomial error outside rates
+    dice = judge(
+        decision_change(before[1], after[1]), NAMES[:2], **DICE
+    )  # no binomial error outside rates
     assert dice.verdict != "reversed"
     assert "probit" not in dice.reason
 
 
 def test_of_several_labels_the_stronger_evidence_is_named():
-    found = judge(
-        made([(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)], [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)]), NAMES
+    actual = judge(
+        decision_change([(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)], [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)]),
+        NAMES,
     )
-    assert (found.group, found.label, found.direction) == ("b", "false-positive rate", "up")
-    noisy = made(
+    assert (actual.group, actual.label, actual.direction) == ("b", "false-positive rate", "up")
+    noisy = decision_change(
         [(0.1, 0.1, 0.1), (0.8, 0.8, 0.8)],
         [(0.1, 0.4, 0.1), (0.8, 0.8, 0.7)],
         variance=[[0.04] * 3, [1e-4] * 3],
@@ -161,7 +171,7 @@ def test_of_several_labels_the_stronger_evidence_is_named():
 
 
 def test_every_reason_is_told_in_words():
-    result = made(
+    result = decision_change(
         *WIDENED,
         estimable=[[False, False, False], [True, True, False]],
         patients=[[0, 3, 40], [400, 400, 7]],
@@ -173,7 +183,7 @@ def test_every_reason_is_told_in_words():
         f"c: false-positive rate: {REASONS[3]} (40 patients)",
         f"c: sensitivity: {REASONS[2]} (7 patients)",
     )
-    nothing = judge(made(*WIDENED, estimable=False), NAMES)
+    nothing = judge(decision_change(*WIDENED, estimable=False), NAMES)
     assert (nothing.verdict, nothing.group, len(nothing.unjudged)) == ("not estimable", "", 6)
 
 
@@ -181,28 +191,28 @@ def test_names_in_the_wrong_number_are_refused():
     with pytest.raises(
         ValueError, match=r"result holds \(2, 3\) labels x groups, but 2 x 2 names were given"
     ):
-        judge(made(*WIDENED), NAMES[:2])
+        judge(decision_change(*WIDENED), NAMES[:2])
     with pytest.raises(ValueError, match=r"but 1 x 3 names"):
-        judge(made(*WIDENED), NAMES, quantities=("Dice",))
+        judge(decision_change(*WIDENED), NAMES, quantities=("Dice",))
 
 
 @pytest.mark.parametrize("loss", [0.3, 1.2])
 def test_agreement_on_the_probit_scale_is_cochrans_q(loss):
     before = np.array([FPR, (0.95, 0.8, 0.6)])
     after = norm.cdf(norm.ppf(before) - np.array([[0, 0, 0], [0.6, 0.6, loss]]))
-    result = made(before, after, variance=4e-4)
+    result = decision_change(before, after, variance=4e-4)
     slope = norm.pdf(norm.ppf((before + after) / 2)) ** 2 / 4e-4
     centre = (slope * result.probit_change).sum(-1, keepdims=True) / slope.sum(-1, keepdims=True)
     q = (slope * (result.probit_change - centre) ** 2).sum()
     for alpha in (0.9, 0.5, 0.05, 1e-6):
         assert latent_alike(result, alpha) == (q <= chi2.ppf(1 - alpha, 4))
     assert not latent_alike(
-        made(before, after, estimable=[[False] * 3, [False, True, False]])
+        decision_change(before, after, estimable=[[False] * 3, [False, True, False]])
     )  # nothing left to agree
 
 
 def test_selection_takes_one_problem_of_any_leading_shape():
-    parts = [made(*WIDENED, p=0.001 * k) for k in range(6)]
+    parts = [decision_change(*WIDENED, p=0.001 * k) for k in range(6)]
     batch = DidResult(*(np.stack(field).reshape(2, 3, *field[0].shape) for field in zip(*parts)))
     for i, j in np.ndindex(2, 3):
         for a, b in zip(select(batch, (i, j)), parts[3 * i + j]):
@@ -211,7 +221,7 @@ def test_selection_takes_one_problem_of_any_leading_shape():
 
 @pytest.mark.parametrize("power", [0.6, 0.8, 0.95])
 def test_detectable_changes_solve_their_equation(power):
-    result = made(*WIDENED, variance=[[1e-4, 2e-4, 4e-4]] * 2)
+    result = decision_change(*WIDENED, variance=[[1e-4, 2e-4, 4e-4]] * 2)
     share = 1 - result.std_error**2 / result.variance
     plain = minimum_detectable_change(result, power, is_rate=False).cell
     np.testing.assert_allclose(
@@ -232,11 +242,13 @@ def test_detectable_changes_solve_their_equation(power):
 
 
 def test_what_no_change_could_show_is_infinite_and_what_is_not_tested_unknown():
-    tiny = made(*WIDENED, variance=0.3, estimable=[[True] * 3, [True, True, False]], patients=2.0)
-    found = minimum_detectable_change(tiny)
-    assert np.isinf(found.cell[0]).all()
-    assert np.isnan(found.cell[1, 2])
-    assert np.isinf(found.largest)
+    tiny = decision_change(
+        *WIDENED, variance=0.3, estimable=[[True] * 3, [True, True, False]], patients=2.0
+    )
+    actual = minimum_detectable_change(tiny)
+    assert np.isinf(actual.cell[0]).all()
+    assert np.isnan(actual.cell[1, 2])
+    assert np.isinf(actual.largest)
     assert np.isfinite(minimum_detectable_change(tiny, is_rate=False).largest)
     for power in (0.5, 1.0, float("nan")):
         with pytest.raises(ValueError, match=rf"power must lie in \(0.5, 1\), got {power}"):
@@ -244,7 +256,9 @@ def test_what_no_change_could_show_is_infinite_and_what_is_not_tested_unknown():
 
 
 def test_equivalence_grows_with_the_margin_and_skips_groups_without_images():
-    result = made(*WIDENED, estimable=[[True, True, False]] * 2, patients=[[400, 400, 0]] * 2)
+    result = decision_change(
+        *WIDENED, estimable=[[True, True, False]] * 2, patients=[[400, 400, 0]] * 2
+    )
     reach = np.nanmax(np.abs([result.ci_low, result.ci_high]))
     assert [bool(equivalent(result, reach * k)) for k in (0.5, 0.99, 1.01, 3)] == [
         False,
@@ -255,7 +269,7 @@ def test_equivalence_grows_with_the_margin_and_skips_groups_without_images():
     assert not equivalent(
         result._replace(n_images=np.full((2, 3), 9.0)), 3 * reach
     )  # images that could not be judged
-    assert not equivalent(made(*WIDENED, estimable=False, patients=0.0), 1.0)
+    assert not equivalent(decision_change(*WIDENED, estimable=False, patients=0.0), 1.0)
     for margin in (0, -0.1, float("nan")):
         with pytest.raises(ValueError, match=f"margin must be positive, got {margin}"):
             equivalent(result, margin)

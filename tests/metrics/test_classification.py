@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fairrecon_jax import metrics
 from tests.support import golden_sample
+from tests.support.metric_samples import random_scores
 
 
 @pytest.fixture(autouse=True)
@@ -16,24 +17,15 @@ def double():
         yield
 
 
-def sample(seed, n=300):
-    r = np.random.default_rng(seed)
-    y = r.integers(0, 2, n).astype(float)
-    score = np.round(np.clip(0.5 + 0.2 * (y - 0.5) + r.normal(0, 0.2, n), 0, 1), 2)  # many ties
-    y[r.random(n) < 0.1] = np.nan
-    return score, y, r.integers(0, 4, n).astype(float)
-
-
 def test_stored_numbers():
     _, _, y, s, _ = golden_sample.sample()
-    y = y.astype(float)
     np.testing.assert_allclose(metrics.auroc(s, y), 0.8872971824295608, atol=1e-14)
     assert float(metrics.balanced_threshold(s, y)) == 0.5698025243586015
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_auroc_and_brier_agree_with_scikit_learn(seed):
-    score, y, weight = sample(seed)
+    score, y, weight = random_scores(seed)
     known = ~np.isnan(y)
     np.testing.assert_allclose(
         metrics.auroc(score, y), roc_auc_score(y[known], score[known]), atol=1e-10
@@ -55,7 +47,7 @@ def test_auroc_and_brier_agree_with_scikit_learn(seed):
 
 
 def test_masked_nan_scores_do_not_leak():
-    score, y, _ = sample(0)
+    score, y, _ = random_scores(0)
     with_hole = np.where(np.isnan(y), np.nan, score)
     for function in (metrics.auroc, metrics.brier, metrics.balanced_threshold):
         assert float(function(with_hole, y)) == float(function(score, y))
@@ -74,7 +66,7 @@ def test_absent_classes_are_nan():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_thresholds_agree_with_a_search_over_the_roc_curve(seed):
-    score, y, _ = sample(seed)
+    score, y, _ = random_scores(seed)
     known = ~np.isnan(y)
     fpr, tpr, cut = roc_curve(y[known], score[known], drop_intermediate=False)
     fpr, tpr, cut = fpr[:0:-1], tpr[:0:-1], cut[:0:-1]  # ascending, without the infinite one
@@ -109,7 +101,7 @@ def test_calibration_error_by_hand():
 
 
 def test_vmap_over_tasks_and_replicates():
-    score, y, _ = sample(1)
+    score, y, _ = random_scores(1)
     weights = (
         np.random.default_rng(0).multinomial(len(y), np.full(len(y), 1 / len(y)), 3).astype(float)
     )

@@ -7,8 +7,8 @@ import pytest
 from fairlearn.metrics import equal_opportunity_difference, equalized_odds_difference
 
 from fairrecon_jax import metrics
-from tests.support.golden_sample import sample
-from tests.support.random_decisions import random_decisions
+from tests.support import golden_sample
+from tests.support.metric_samples import random_decisions
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ GOLDEN = {
 
 @pytest.mark.parametrize("attribute", GOLDEN)
 def test_stored_rate_gaps(attribute):
-    sex, race, y, s, _ = sample()
-    y = y.astype(float)
+    sex, race, y, s, _ = golden_sample.sample()
+    y = y.astype(float)  # integers would make the metrics float32
     both = metrics.intersect([sex, race], [("F", "M"), ("A", "B", "C")])
     group, count = {"sex": (sex, 2), "race": (race, 3), "both": (both.group, 6)}[attribute]
     tau = metrics.balanced_threshold(s, y)
@@ -37,7 +37,7 @@ def test_stored_rate_gaps(attribute):
 
 
 def test_stored_dice_gaps():
-    sex, _, _, _, dice = sample()
+    sex, _, _, _, dice = golden_sample.sample()
     means = jnp.stack([dice[sex == g].mean() for g in (0, 1)])
     np.testing.assert_allclose(metrics.ser(means).value, 1.175292100206, atol=6e-13)
     np.testing.assert_allclose(metrics.delta_dice(means).value, 0.043622808715, atol=6e-13)

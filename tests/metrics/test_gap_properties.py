@@ -17,7 +17,7 @@ from fairlearn.metrics import (
 
 from fairrecon_jax import metrics
 from fairrecon_jax.metrics import fairness
-from tests.support.random_decisions import random_decisions
+from tests.support.metric_samples import random_decisions
 
 
 @pytest.fixture(autouse=True)
@@ -166,13 +166,13 @@ def test_a_single_cell_can_be_masked():
 def test_one_group_and_no_group():
     counts = table(6)
     for few in (counts.at[1:].set(0), jnp.zeros_like(counts)):
-        for found in (eodd(few), eodd(few, convention="mean"), eop(few)):
-            assert np.isnan(found.value)
-            assert (int(found.high), int(found.low)) == (-1, -1)
+        for actual in (eodd(few), eodd(few, convention="mean"), eop(few)):
+            assert np.isnan(actual.value)
+            assert (int(actual.high), int(actual.low)) == (-1, -1)
     alone = jnp.array([jnp.nan, 0.3, jnp.nan, jnp.nan])
-    for found in (value_gap(alone), ser(alone), metrics.delta_dice(jnp.full(4, jnp.nan))):
-        assert np.isnan(found.value)
-        assert (int(found.high), int(found.low), int(found.label)) == (-1, -1, -1)
+    for actual in (value_gap(alone), ser(alone), metrics.delta_dice(jnp.full(4, jnp.nan))):
+        assert np.isnan(actual.value)
+        assert (int(actual.high), int(actual.low), int(actual.label)) == (-1, -1, -1)
 
 
 def test_the_cells_at_the_limit_are_estimable():
@@ -186,13 +186,13 @@ def test_the_cells_at_the_limit_are_estimable():
 def test_gaps_of_counts_and_of_sums_agree(seed):
     counts = table(seed)
     images, positives = counts.sum(-1).T, counts[..., 1].T
-    found = fairness.decision_gaps(images, positives)
+    actual = fairness.decision_gaps(images, positives)
     for name, value in (
         ("eodd", eodd(counts)),
         ("eodd_mean", eodd(counts, convention="mean")),
         ("eop", eop(counts)),
     ):
-        np.testing.assert_allclose(found[name], value.value, atol=1e-12)
+        np.testing.assert_allclose(actual[name], value.value, atol=1e-12)
     values = jnp.asarray(np.random.default_rng(seed).random(5)).at[2].set(jnp.nan)
     np.testing.assert_allclose(fairness.spread(values), value_gap(values).value, atol=1e-12)
     np.testing.assert_allclose(fairness.skewed_error_ratio(values), ser(values).value, atol=1e-12)
@@ -200,12 +200,12 @@ def test_gaps_of_counts_and_of_sums_agree(seed):
 
 def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
     values = jnp.array([0.9, 0.55, jnp.nan, 0.7])
-    found = value_gap(values)
-    np.testing.assert_allclose(value_gap(values + 3).value, found.value, atol=1e-12)
-    np.testing.assert_allclose(value_gap(-2 * values).value, 2 * found.value, atol=1e-12)
+    actual = value_gap(values)
+    np.testing.assert_allclose(value_gap(values + 3).value, actual.value, atol=1e-12)
+    np.testing.assert_allclose(value_gap(-2 * values).value, 2 * actual.value, atol=1e-12)
     assert (int(value_gap(-values).high), int(value_gap(-values).low)) == (
-        int(found.low),
-        int(found.high),
+        int(actual.low),
+        int(actual.high),
     )
     np.testing.assert_allclose(ser(1 - (1 - values) / 7).value, ser(values).value, atol=1e-12)
     assert float(ser(jnp.full(3, 0.4)).value) == 1
@@ -268,8 +268,7 @@ def test_an_intersection_never_hides_the_gap_of_an_attribute():
 @pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
 def test_value_gaps_refuse_what_they_cannot_mean(function):
     with pytest.raises(
-        ValueError,
-        match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'",
+        ValueError, match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'"
     ):
         function(jnp.array([0.1, 0.2]), convention="worst")
     with pytest.raises(
@@ -281,11 +280,11 @@ def test_value_gaps_refuse_what_they_cannot_mean(function):
 def test_a_gap_keeps_its_words_through_transformations_and_compiles_once():
     counts = jnp.stack([table(seed) for seed in range(3)])
     compiled = jax.jit(jax.vmap(lambda c: eodd(c, convention="mean")))
-    found = compiled(counts)
-    assert found.convention == "mean"
-    assert found.direction == "lower is fairer, 0 is no gap"
+    actual = compiled(counts)
+    assert actual.convention == "mean"
+    assert actual.direction == "lower is fairer, 0 is no gap"
     compiled(counts + 1)
     assert compiled._cache_size() == 1
-    leaves, tree = jax.tree.flatten(found)
+    leaves, tree = jax.tree.flatten(actual)
     assert len(leaves) == 6
     assert jax.tree.unflatten(tree, leaves).convention == "mean"

@@ -7,14 +7,7 @@ import pytest
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from fairrecon_jax import metrics
-
-
-def pair(seed=0, shape=(3, 40, 32, 1)):
-    r = np.random.default_rng(seed)
-    smooth = np.cumsum(np.cumsum(r.normal(0, 1, shape), 1), 2)
-    original = (smooth - smooth.min()) / np.ptp(smooth)
-    return original, np.clip(original + r.normal(0, 0.1, shape), 0, 1)
-
+from tests.support.metric_samples import image_pair
 
 SSIM = {
     ("uniform", True): {},
@@ -27,7 +20,7 @@ SSIM = {
 @pytest.mark.parametrize(("window", "sample"), SSIM)
 @pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-10), (False, 2e-6)])
 def test_ssim_agrees_with_scikit_image(window, sample, double, tolerance):
-    original, image = pair()
+    original, image = image_pair()
     with jax.enable_x64(double):
         got = metrics.ssim(
             jnp.asarray(original), jnp.asarray(image), window, sample_covariance=sample
@@ -42,7 +35,7 @@ def test_ssim_agrees_with_scikit_image(window, sample, double, tolerance):
 
 @pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-10), (False, 1e-5)])
 def test_psnr_and_nrmse_agree_with_scikit_image(double, tolerance):
-    original, image = pair(1)
+    original, image = image_pair(1)
     with jax.enable_x64(double):
         a, b = jnp.asarray(original), jnp.asarray(image)
         decibels, error = metrics.psnr(a, b), metrics.nrmse(a, b)
@@ -57,7 +50,7 @@ def test_psnr_and_nrmse_agree_with_scikit_image(double, tolerance):
 
 
 def test_identical_images():
-    original, _ = pair()
+    original, _ = image_pair()
     image = jnp.asarray(original)
     assert jnp.all(jnp.isinf(metrics.psnr(image, image)))
     np.testing.assert_allclose(metrics.ssim(image, image), 1, atol=1e-6)
@@ -66,14 +59,14 @@ def test_identical_images():
 
 
 def test_psnr_does_not_depend_on_the_batch():
-    original, image = pair()
+    original, image = image_pair()
     a, b = jnp.asarray(original), jnp.asarray(image)
     np.testing.assert_array_equal(metrics.psnr(a, b)[1], metrics.psnr(a[1], b[1]))
     assert metrics.psnr(a[None], b[None]).shape == (1, 3)
 
 
 def test_gradients_are_finite():
-    original, image = pair()
+    original, image = image_pair()
     a, b = jnp.asarray(original), jnp.asarray(image)
     for function in (metrics.psnr, metrics.ssim, metrics.nrmse):
         assert jnp.all(jnp.isfinite(jax.jit(jax.grad(lambda y, f=function: f(a, y).sum()))(b)))

@@ -1,4 +1,4 @@
-"""Images and regions: symmetries, scales and limits; Dice and means against scikit-learn and NumPy."""
+"""Images and regions: symmetries, scales, limits; Dice and means against scikit-learn and NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from sklearn.metrics import f1_score, jaccard_score
 
 from fairrecon_jax import metrics
-from tests.metrics.test_image import pair
+from tests.support.metric_samples import image_pair
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +52,14 @@ def regions(seed=0, shape=(3, 6, 5, 2)):
 
 
 def test_turning_both_images_changes_nothing():
-    a, b = pair(2, SHAPE)
+    a, b = image_pair(2, SHAPE)
     value = compiled(a, b, 1.0)
     for turn in (lambda x: x[:, ::-1], lambda x: x[:, :, ::-1], lambda x: np.swapaxes(x, 1, 2)):
         np.testing.assert_allclose(compiled(turn(a), turn(b), 1.0), value, rtol=1e-10)
 
 
 def test_batches_equal_loops_and_compile_once():
-    a, b = pair(3, SHAPE)
+    a, b = image_pair(3, SHAPE)
     together, single = compiled(a, b, 1.0), jax.jit(stacked)
     assert together.shape == (len(NAMES), 2)
     np.testing.assert_allclose(together.T, [single(x, y) for x, y in zip(a, b)], rtol=1e-10)
@@ -78,17 +78,17 @@ def test_wrong_shapes_and_missing_axes_are_refused(name):
 
 
 def test_squared_error_agrees_with_scikit_image_and_is_symmetric():
-    a, b = pair(4, SHAPE)
-    found = numbers(a, b)["mse"]
-    np.testing.assert_allclose(found, [mean_squared_error(x, y) for x, y in zip(a, b)], atol=1e-12)
-    np.testing.assert_array_equal(found, numbers(b, a)["mse"])
+    a, b = image_pair(4, SHAPE)
+    actual = numbers(a, b)["mse"]
+    np.testing.assert_allclose(actual, [mean_squared_error(x, y) for x, y in zip(a, b)], atol=1e-12)
+    np.testing.assert_array_equal(actual, numbers(b, a)["mse"])
 
 
 def test_psnr_in_decibels():
     a = np.full(SHAPE, 0.5)
     np.testing.assert_allclose(numbers(a, a + 0.1)["psnr"], 20)
     np.testing.assert_allclose(numbers(a, a + 1)["psnr"], 0, atol=1e-12)
-    x, y = pair(5, SHAPE)
+    x, y = image_pair(5, SHAPE)
     np.testing.assert_allclose(
         numbers(x, x + 10 * (y - x))["psnr"], numbers(x, y)["psnr"] - 20, atol=1e-10
     )
@@ -97,7 +97,7 @@ def test_psnr_in_decibels():
 
 
 def test_nrmse_has_no_unit_and_is_one_for_a_black_image():
-    a, b = pair(6, SHAPE)
+    a, b = image_pair(6, SHAPE)
     np.testing.assert_allclose(numbers(30 * a, 30 * b)["nrmse"], numbers(a, b)["nrmse"], rtol=1e-12)
     np.testing.assert_allclose(numbers(a, np.zeros_like(a))["nrmse"], 1, rtol=1e-12)
     np.testing.assert_allclose(numbers(a, 1.25 * a)["nrmse"], 0.25, rtol=1e-10)
@@ -105,7 +105,7 @@ def test_nrmse_has_no_unit_and_is_one_for_a_black_image():
 
 @pytest.mark.parametrize("window", ["uniform", "gaussian"])
 def test_ssim_is_symmetric_scale_free_and_bounded(window):
-    a, b = pair(7, SHAPE)
+    a, b = image_pair(7, SHAPE)
     value = numbers(a, b)[window]
     np.testing.assert_allclose(numbers(b, a)[window], value, atol=1e-10)
     np.testing.assert_allclose(numbers(255 * a, 255 * b, 255.0)[window], value, atol=1e-10)
@@ -122,13 +122,13 @@ def test_ssim_of_flat_images_is_the_luminance_term(window):
 
 
 def test_ssim_averages_channels_as_scikit_image_does():
-    a, b = pair(8, (16, 16, 2))
-    found = jax.jit(metrics.ssim)(a, b)
+    a, b = image_pair(8, (16, 16, 2))
+    actual = jax.jit(metrics.ssim)(a, b)
     np.testing.assert_allclose(
-        found, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10
+        actual, structural_similarity(a, b, data_range=1, channel_axis=-1), atol=1e-10
     )
     alone = numbers(*(np.moveaxis(x, -1, 0)[..., None] for x in (a, b)))["uniform"]
-    np.testing.assert_allclose(found, alone.mean(), atol=1e-10)
+    np.testing.assert_allclose(actual, alone.mean(), atol=1e-10)
 
 
 def test_ssim_needs_one_whole_window():
@@ -145,12 +145,12 @@ def test_ssim_needs_one_whole_window():
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
 def test_dice_agrees_with_scikit_learn(threshold):
     predicted, truth = regions()
-    found = np.asarray(metrics.dice(predicted, truth, threshold))
-    for i, s in np.ndindex(found.shape):
+    actual = np.asarray(metrics.dice(predicted, truth, threshold))
+    for i, s in np.ndindex(actual.shape):
         real, said = truth[i, ..., s].ravel(), predicted[i, ..., s].ravel() >= threshold
-        assert found[i, s] == pytest.approx(f1_score(real, said), abs=1e-12)
+        assert actual[i, s] == pytest.approx(f1_score(real, said), abs=1e-12)
         overlap = jaccard_score(real, said)
-        assert found[i, s] == pytest.approx(2 * overlap / (1 + overlap), abs=1e-12)
+        assert actual[i, s] == pytest.approx(2 * overlap / (1 + overlap), abs=1e-12)
 
 
 def test_dice_does_not_care_where_pixels_are_and_which_mask_is_which():

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 
 from fairrecon_jax import metrics
 from fairrecon_jax.metrics.classification import class_weights, divide, threshold_curve
-from tests.metrics.test_classification import sample
+from tests.support.metric_samples import random_scores
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def numbers(score, label, weight, wanted=0.7):
 
 def weighted(seed):
     """Scores, labels and weights that sum to N, so that their copies are as many."""
-    score, label, _ = sample(seed, N)
+    score, label, _ = random_scores(seed, N)
     return score, label, np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N)).astype(float)
 
 
@@ -80,9 +80,9 @@ def test_rows_masks_and_repeats():
         "scaled weights": (score, y, 7 * weight),
     }
     for change, data in others.items():
-        found = numbers(*data)
+        actual = numbers(*data)
         for name in NAMES:
-            assert found[name] == pytest.approx(whole[name], abs=1e-12), (change, name)
+            assert actual[name] == pytest.approx(whole[name], abs=1e-12), (change, name)
 
 
 def test_nothing_known_is_nan():
@@ -130,15 +130,17 @@ def test_thresholds_move_with_a_monotone_scale():
 @pytest.mark.parametrize("wanted", [0.0, 0.31, 0.75, 1.0])
 def test_thresholds_keep_their_promise_and_are_the_extreme_ones(wanted):
     score, y, weight = weighted(8)
-    found = numbers(score, y, weight, wanted)
+    actual = numbers(score, y, weight, wanted)
     seen = np.unique(score[~np.isnan(y) & (weight > 0)])
     share = {
         c: np.array([weight[(y == c) & (score >= t)].sum() / weight[y == c].sum() for t in seen])
         for c in (0, 1)
     }
-    assert found["at_sensitivity"] == seen[share[1] >= wanted].max()
+    assert actual["at_sensitivity"] == seen[share[1] >= wanted].max()
     enough = 1 - share[0] >= wanted
-    np.testing.assert_equal(found["at_specificity"], seen[enough].min() if enough.any() else np.nan)
+    np.testing.assert_equal(
+        actual["at_specificity"], seen[enough].min() if enough.any() else np.nan
+    )
 
 
 def padded(score, label):
@@ -184,9 +186,9 @@ def test_threshold_curve_falls_and_rises():
 def test_confusion_agrees_with_scikit_learn(seed):
     score, y, weight = weighted(seed)
     known, decision = ~np.isnan(y), score >= 0.5
-    found = compiled(score, y, weight, 0.7)[1]
+    actual = compiled(score, y, weight, 0.7)[1]
     (tn, fp), (fn, tp) = confusion_matrix(y[known], decision[known], sample_weight=weight[known])
-    np.testing.assert_allclose(list(found), [tp, fn, fp, tn])
+    np.testing.assert_allclose(list(actual), [tp, fn, fp, tn])
     args, options = (y[known], decision[known]), dict(sample_weight=weight[known])
     values = numbers(score, y, weight)
     assert values["sensitivity"] == pytest.approx(recall_score(*args, **options), abs=1e-10)
@@ -195,7 +197,7 @@ def test_confusion_agrees_with_scikit_learn(seed):
     )
     below = np.where(score >= 0.5, 0.4, 0.6)  # every decision and every label turned
     turned = compiled(below, 1 - y, weight, 0.7)[1]
-    np.testing.assert_array_equal(np.stack(turned), np.stack(found)[::-1])
+    np.testing.assert_array_equal(np.stack(turned), np.stack(actual)[::-1])
 
 
 def test_decisions_include_the_threshold():
@@ -212,13 +214,13 @@ def test_reliability_curve_agrees_with_scikit_learn(bins):
         score + np.random.default_rng(1).uniform(1e-4, 9e-3, score.size), 0, 1
     )  # none on an edge, where the two differ
     known = ~np.isnan(y)
-    found = error_in_bins(score, y, np.ones(N), bins=bins)
+    actual = error_in_bins(score, y, np.ones(N), bins=bins)
     frequency, mean = calibration_curve(y[known], score[known], n_bins=bins)
-    some = np.asarray(found.weight) > 0
-    np.testing.assert_allclose(np.asarray(found.frequency)[some], frequency, atol=1e-10)
-    np.testing.assert_allclose(np.asarray(found.score)[some], mean, atol=1e-10)
-    share = np.asarray(found.weight)[some] / known.sum()
-    np.testing.assert_allclose(found.value, (share * np.abs(frequency - mean)).sum(), atol=1e-10)
+    some = np.asarray(actual.weight) > 0
+    np.testing.assert_allclose(np.asarray(actual.frequency)[some], frequency, atol=1e-10)
+    np.testing.assert_allclose(np.asarray(actual.score)[some], mean, atol=1e-10)
+    share = np.asarray(actual.weight)[some] / known.sum()
+    np.testing.assert_allclose(actual.value, (share * np.abs(frequency - mean)).sum(), atol=1e-10)
 
 
 def test_calibration_bins_close_on_the_left_and_refine_upwards():

@@ -65,8 +65,8 @@ def test_several_attributes_take_part_and_unknown_groups_do_not():
     run = on_devices(
         lambda _, part: entropy_loss(part["logits"], part["members"], part["weight"]), 4
     )
-    found = run(0, {"logits": logits, "members": members[:, 2:], "weight": BATCH["weight"]})
-    assert float(found) == pytest.approx(exact / np.log(3), rel=1e-5)
+    actual = run(0, {"logits": logits, "members": members[:, 2:], "weight": BATCH["weight"]})
+    assert float(actual) == pytest.approx(exact / np.log(3), rel=1e-5)
 
 
 def test_the_correlation_is_numpys():

@@ -70,15 +70,15 @@ def test_the_gradient_is_that_of_finite_differences_and_not_zero(diagnosers, opt
         }
         gradient, value = gradient_of(objective)
         clean = whole["image"].clip(0.05, 0.95)
-        found = np.asarray(gradient(clean, state, whole))
+        actual = np.asarray(gradient(clean, state, whole))
         direction = np.random.default_rng(1).standard_normal(clean.shape)
         step = 1e-6
         slope = (
             value(clean + step * direction, state, whole)
             - value(clean - step * direction, state, whole)
         ) / (2 * step)
-    assert np.sum(found * direction) == pytest.approx(float(slope), rel=1e-6)
-    assert np.abs(found).max() > 1e-4
+    assert np.sum(actual * direction) == pytest.approx(float(slope), rel=1e-6)
+    assert np.abs(actual).max() > 1e-4
 
 
 def test_the_gradient_of_a_pooled_rate_is_as_large_as_that_of_a_batch():

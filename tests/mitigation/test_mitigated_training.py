@@ -25,7 +25,17 @@ from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.metrics_writer import read_metrics
 from tests.support.mitigation_fakes import Ghost, Rows, context, dim
 
-CONFIG = TrainConfig(steps=8, batch_size=8, learning_rate=0.01, checkpoint_every=1, log_every=1)
+CONFIG = TrainConfig(
+    steps=8,
+    batch_size=8,
+    learning_rate=0.01,
+    schedule="constant",
+    eval_every=0,
+    eval_batch_size=0,
+    checkpoint_every=1,
+    keep=2,
+    log_every=1,
+)
 
 
 def run(workdir, options, cohort=None, devices=1, config=CONFIG):
@@ -48,9 +58,9 @@ def run(workdir, options, cohort=None, devices=1, config=CONFIG):
 def test_the_registry_builds_every_kind():
     assert set(MITIGATIONS) == {"reweighting", "equalised_odds", "adversarial", "group_dro"}
     for kind in MITIGATIONS:
-        made = make_mitigation(kind, attributes=["sex"])
-        assert isinstance(made, Mitigation)
-        assert hash(made)
+        built = make_mitigation(kind, attributes=["sex"])
+        assert isinstance(built, Mitigation)
+        assert hash(built)
 
 
 OPTIONS = [EqualisedOdds(), GroupDro(), Adversarial(tasks=("oedema",))]

@@ -81,21 +81,21 @@ def test_the_gradient_of_a_pooled_rate_by_hand():
 
 
 def test_a_scale_by_hand():
-    kept, found = fresh_scale(), []
+    kept, scaled_values = fresh_scale(), []
     for value in (4.0, 2.0, 3.0, 12.0, 1.5):
         scaled, kept = rescale(jnp.array(value), kept, 3)
-        found.append(float(scaled))
-    np.testing.assert_allclose(found, [1, 2 / 3, 1, 4, 0.5], rtol=1e-6)
+        scaled_values.append(float(scaled))
+    np.testing.assert_allclose(scaled_values, [1, 2 / 3, 1, 4, 0.5], rtol=1e-6)
     assert (int(kept["steps"]), float(kept["mean"])) == (3, pytest.approx(3.0))
 
 
 def test_a_term_that_nothing_measures_does_not_count():
     """The divisor is the mean of 4, 2 and 3, whatever zeros stand between them."""
-    kept, found = fresh_scale(), []
+    kept, scaled_values = fresh_scale(), []
     for value in (0.0, 4.0, 0.0, 2.0, 3.0, 0.0, 12.0):
         scaled, kept = rescale(jnp.array(value), kept, 3)
-        found.append(float(scaled))
-    np.testing.assert_allclose(found, [0, 1, 0, 2 / 3, 1, 0, 4], rtol=1e-6)
+        scaled_values.append(float(scaled))
+    np.testing.assert_allclose(scaled_values, [0, 1, 0, 2 / 3, 1, 0, 4], rtol=1e-6)
     assert (int(kept["steps"]), float(kept["mean"])) == (3, pytest.approx(3.0))
     slope = jax.grad(lambda x: rescale(x, fresh_scale(), 5)[0])(jnp.array(0.0))
     assert float(slope) == 0

@@ -10,7 +10,7 @@ from fairrecon_jax.mitigation.selection import select, summarise
 def numbers(**candidates) -> pd.DataFrame:
     rows = []
     for name, (eodd, ser, psnr, auroc) in candidates.items():
-        found = [
+        actual = [
             ("eodd", "a", "sex", eodd),
             ("ser", "b", "sex", ser),
             ("psnr", "", "", psnr),
@@ -18,7 +18,7 @@ def numbers(**candidates) -> pd.DataFrame:
         ]
         rows += [
             {"mitigation": name, "metric": m, "task": t, "attribute": a, "value": v}
-            for m, t, a, v in found
+            for m, t, a, v in actual
         ]
     return pd.DataFrame(rows)
 

@@ -50,8 +50,8 @@ def test_parity_with_pytorch(width, depth):
     with torch.no_grad():
         inputs = [torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (X, COND)]
         expected = module(*inputs, torch.from_numpy(T)).numpy().transpose(0, 2, 3, 1)
-    found = jax.jit(network.apply)({"params": variables["params"]}, X, COND, T)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+    actual = jax.jit(network.apply)({"params": variables["params"]}, X, COND, T)
+    np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
 
 
 def test_missing_left_over_and_misshapen_keys_are_named():
@@ -60,7 +60,7 @@ def test_missing_left_over_and_misshapen_keys_are_named():
     state["downs.0.2.fn.norm.g"] = np.zeros((1, 5, 1, 1))
     with pytest.raises(ValueError, match=r"missing 'ups\.0\.0\.block1\.proj\.weight'") as error:
         convert(ConditionalUNet(1, 4, 2), state)
-    assert "left over 'ups.0.0.block1.projX.weight'" in str(error.value)
+    assert "unexpected 'ups.0.0.block1.projX.weight'" in str(error.value)
     assert "'downs.0.2.fn.norm.g' has shape (1, 5, 1, 1)" in str(error.value)
     assert "down0_attention/norm/scale is (4,)" in str(error.value)
 
@@ -75,9 +75,9 @@ def test_pads_by_reflection_and_cuts_back(attention, patch):
     whole = run(
         variables, np.pad(x, widths, mode="reflect"), np.pad(cond, widths, mode="reflect"), T
     )
-    found = run(variables, x, cond, T)
-    assert found.shape == (2, 13, 18, 1)
-    np.testing.assert_allclose(found, whole[:, :13, :18], atol=1e-4)
+    actual = run(variables, x, cond, T)
+    assert actual.shape == (2, 13, 18, 1)
+    np.testing.assert_allclose(actual, whole[:, :13, :18], atol=1e-4)
     with pytest.raises(ValueError, match="too small to be extended"):
         jax.eval_shape(network.apply, variables, x[:, :1], cond[:, :1], T)
 
@@ -109,7 +109,7 @@ def test_attention_is_the_quadratic_sum_and_blind_to_position():
     """
     network, x = LinearAttention(), jax.random.normal(jax.random.key(0), (1, 4, 6, 8))
     params = network.init(jax.random.key(1), x)["params"]
-    found = network.apply({"params": params}, x).reshape(24, 8)
+    actual = network.apply({"params": params}, x).reshape(24, 8)
     flat = np.asarray(x, np.float64).reshape(24, 8)
     normal = (flat - flat.mean(1, keepdims=True)) / np.sqrt(flat.var(1, keepdims=True) + 1e-5)
     q, k, v = np.moveaxis(
@@ -125,9 +125,9 @@ def test_attention_is_the_quadratic_sum_and_blind_to_position():
         @ np.asarray(params["to_out"]["kernel"], np.float64)[0, 0]
     )
     y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(found, y, atol=2e-3)  # the last norm divides by a small deviation
+    np.testing.assert_allclose(actual, y, atol=2e-3)  # the last norm divides by a small deviation
     flipped = network.apply({"params": params}, x[:, ::-1])[:, ::-1].reshape(24, 8)
-    np.testing.assert_allclose(flipped, found, atol=1e-4)
+    np.testing.assert_allclose(flipped, actual, atol=1e-4)
 
 
 def test_blocks_become_channels_and_back():

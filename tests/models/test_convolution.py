@@ -136,7 +136,7 @@ def test_under_mapping_and_checkpointing(name, mapped):
         gradient, y = jax.grad(recomputed, has_aux=True)(variables, x)
         return jax.lax.pmean(gradient, "batch"), y
 
-    found = mapped(
+    actual = mapped(
         functools.partial(step, layer), axis_name="batch", in_axes=(None, 0), out_axes=(None, 0)
     )(variables, x)
 
@@ -144,7 +144,7 @@ def test_under_mapping_and_checkpointing(name, mapped):
         losses, y = zip(*(loss(flax_conv(fields), variables, part) for part in x), strict=True)
         return sum(losses) / len(losses), jnp.stack(y)
 
-    assert_close(found, jax.jit(jax.grad(whole, has_aux=True))(variables), 2e-6)
+    assert_close(actual, jax.jit(jax.grad(whole, has_aux=True))(variables), 2e-6)
 
 
 def test_many_channels_are_multiplied_on_cpus_only():

@@ -1,4 +1,4 @@
-"""The paper's networks at the paper's size give what PyTorch networks with the same weights give."""
+"""The networks at the size of the paper agree with PyTorch networks of the same weights."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_parity_with_pytorch_in_evaluation(name):
             *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in inputs),
             *map(torch.from_numpy, time),
         )
-    found = jax.jit(lambda v, *given: network.apply(v, *given, train=False))(
+    actual = jax.jit(lambda v, *given: network.apply(v, *given, train=False))(
         variables, *inputs, *time
     )
     expected = expected.numpy().transpose(0, 2, 3, 1)
     assert expected.std() > 1e-3
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+    np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)

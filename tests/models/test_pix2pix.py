@@ -122,10 +122,12 @@ def test_parity_with_pytorch(kind, width, depth):
                 .numpy()
                 .transpose(0, 2, 3, 1)
             )
-        found, updated = jax.jit(
+        actual, updated = jax.jit(
             lambda v, x, t=train: network.apply(v, x, train=t, mutable=["batch_stats"])
         )(variables, x)
-        np.testing.assert_allclose(found, expected, atol=TOLERANCE * np.abs(expected).max(), rtol=0)
+        np.testing.assert_allclose(
+            actual, expected, atol=TOLERANCE * np.abs(expected).max(), rtol=0
+        )
     if len(modes) == 2:
         state = {key: value.numpy() for key, value in module.state_dict().items()}
         after = convert(network, state, channels)["batch_stats"]
@@ -154,9 +156,9 @@ def test_gradients_agree_with_pytorch(kind, depth):
         )
         return jnp.sum(y**2)
 
-    found, by_image = jax.jit(jax.grad(loss, (0, 1)))(variables["params"], x)
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    actual, by_image = jax.jit(jax.grad(loss, (0, 1)))(variables["params"], x)
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(float(jnp.abs(b).max()), 1.0))
     theirs = torch_x.grad.numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(by_image, theirs, atol=1e-4 * np.abs(theirs).max())
@@ -168,7 +170,7 @@ def test_keys_that_are_missing_left_over_or_misshapen_are_named():
         key: value.numpy() for key, value in networks.TorchGenerator(4, 4).state_dict().items()
     }
     with pytest.raises(
-        ValueError, match=r"left over 'model\.model\.1\.model\.3\.model\.3\.model\.4\.weight'"
+        ValueError, match=r"unexpected 'model\.model\.1\.model\.3\.model\.3\.model\.4\.weight'"
     ):
         convert(Pix2PixGenerator(1, 4, 3), state)
     missing = {key: value for key, value in state.items() if key != "model.model.1.model.5.weight"}
@@ -176,7 +178,8 @@ def test_keys_that_are_missing_left_over_or_misshapen_are_named():
         convert(Pix2PixGenerator(1, 4, 4), missing)
     with pytest.raises(
         ValueError,
-        match=r"'model\.model\.0\.weight' has shape \(4, 1, 4, 4\), .* where params/down0/kernel is \(4, 4, 1, 8\)",
+        match=r"'model\.model\.0\.weight' has shape \(4, 1, 4, 4\), .* "
+        r"where params/down0/kernel is \(4, 4, 1, 8\)",
     ):
         convert(Pix2PixGenerator(1, 8, 4), state)
 

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from fairrecon_jax.phantoms import PhantomOptions
+from fairrecon_jax.phantoms import BrainPhantomOptions
 from fairrecon_jax.phantoms.brain import FLUID, GREY, WHITE, build_block, sample_head
 from fairrecon_jax.phantoms.fields import ball, draw_field, tube
 from fairrecon_jax.phantoms.flair import acquire, axes_mm, draw_exam, render
@@ -25,7 +25,7 @@ GBM, FOUR, THREE, TWO = (
     Glioma(g, t, g, t, False) for g, t in ((4, True), (4, False), (3, False), (2, False))
 )
 SPACING, AXES = axes_mm(64, 16)
-OPTIONS = PhantomOptions(size=64, slices=16).resolved("brain")
+OPTIONS = BrainPhantomOptions(size=64, slices=16)
 
 
 def head_of(seed=0, sex="Male", age=55.0):
@@ -155,10 +155,10 @@ def test_the_head_is_skin_fat_bright_and_bone_dark():
 
 @pytest.mark.parametrize(("glioma", "values"), [(GBM, {1, 2, 4}), (FOUR, {1, 2, 4}), (TWO, {2})])
 def test_mask_values_follow_grade_and_type(glioma, values):
-    found = set()
+    actual = set()
     for seed in range(3):
-        found |= set(np.unique(drawn(glioma, seed)[2]))
-    assert found == values | {0}
+        actual |= set(np.unique(drawn(glioma, seed)[2]))
+    assert actual == values | {0}
 
 
 def test_grade_three_has_no_necrosis_and_enhances_at_most_a_little():

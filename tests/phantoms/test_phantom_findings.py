@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.chest import build_chest
 from fairrecon_jax.phantoms.drawing import ellipse_radius
 from fairrecon_jax.phantoms.findings import PAINTERS, broken_ribs, collapsed_side, paint, reshape
@@ -15,7 +15,7 @@ from fairrecon_jax.phantoms.radiograph import draw_frontal, draw_lateral, expose
 from fairrecon_jax.phantoms.thorax import SIGN, lung_region, sample_thorax
 from tests.support.phantom_fakes import person_of, study_of
 
-OPTIONS = PhantomOptions(size=96).resolved("xray")
+OPTIONS = XrayPhantomOptions(size=96)
 OPACITIES = (
     "Lung Lesion",
     "Consolidation",
@@ -43,19 +43,19 @@ def painted(finding, contrast=1.0, seed=0, size=96):
     healthy = thorax_of(seed, size)
     thorax = reshape(healthy, (finding,), contrast, streams(seed))
     plain, chest = (build_chest(thorax, np.random.default_rng(seed)) for _ in range(2))
-    found = paint(chest, (finding,), contrast, streams(seed))
-    return chest.attenuation() - plain.attenuation(), chest, found
+    actual = paint(chest, (finding,), contrast, streams(seed))
+    return chest.attenuation() - plain.attenuation(), chest, actual
 
 
 @pytest.mark.parametrize("finding", OPACITIES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_opacities_add_attenuation_in_the_lung_alone(finding, seed):
-    change, chest, found = painted(finding, seed=seed)
+    change, chest, actual = painted(finding, seed=seed)
     lungs = np.maximum(*chest.region)
     assert change.max() > 0.1
     assert change[lungs > 0.5].sum() > 0
     assert np.abs(change[lungs < 1e-3]).max() < 1e-3
-    assert set(found) == {finding}
+    assert set(actual) == {finding}
 
 
 @pytest.mark.parametrize("finding", OPACITIES)
@@ -68,8 +68,8 @@ def test_half_the_contrast_is_half_the_change(finding):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_nodule_is_round_and_where_the_truth_says(seed):
-    change, chest, found = painted("Lung Lesion", seed=seed, size=192)
-    truth = found["Lung Lesion"]
+    change, chest, actual = painted("Lung Lesion", seed=seed, size=192)
+    truth = actual["Lung Lesion"]
     x, y = truth["centre_cm"]
     inside = ellipse_radius(chest.x, chest.y, (x, y), (truth["radius_cm"],) * 2)
     assert change[inside < 0.5].mean() > 10 * max(change[inside > 2.2].max(), 0.01) / 2
@@ -96,8 +96,8 @@ def test_places_lie_in_the_lung(seed):
 
 
 def test_an_effusion_fills_the_angle_and_leaves_the_apex():
-    change, chest, found = painted("Pleural Effusion", seed=1)
-    side = 1 if found["Pleural Effusion"]["side"] == "left" else 0
+    change, chest, actual = painted("Pleural Effusion", seed=1)
+    side = 1 if actual["Pleural Effusion"]["side"] == "left" else 0
     low = (chest.region[side] > 0.5) & (chest.y > chest.thorax.dome[side])
     high = (chest.region[side] > 0.5) & (chest.y < 0)
     assert change[low].mean() > 0.2
@@ -105,8 +105,8 @@ def test_an_effusion_fills_the_angle_and_leaves_the_apex():
 
 
 def test_the_meniscus_climbs_towards_the_wall():
-    change, chest, found = painted("Pleural Effusion", seed=1, size=192)
-    side = 1 if found["Pleural Effusion"]["side"] == "left" else 0
+    change, chest, actual = painted("Pleural Effusion", seed=1, size=192)
+    side = 1 if actual["Pleural Effusion"]["side"] == "left" else 0
     across = SIGN[side] * chest.x
     top = lambda low, high: chest.y[(across > low) & (across < high) & (change > 0.15)].min()  # noqa: E731
     wall = chest.thorax.half_width
@@ -115,8 +115,8 @@ def test_the_meniscus_climbs_towards_the_wall():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_pneumothorax_is_a_lucent_rim_without_vessels(seed):
-    change, chest, found = painted("Pneumothorax", seed=seed)
-    truth = found["Pneumothorax"]
+    change, chest, actual = painted("Pneumothorax", seed=seed)
+    truth = actual["Pneumothorax"]
     side = 1 if truth["side"] == "left" else 0
     rim = (change < -0.08) & (chest.region[side] > 0.5)
     assert rim.sum() * chest.thorax.frame.pixel**2 > 0.15 * truth["area_cm2"]
@@ -136,8 +136,8 @@ def test_the_pleural_line_is_brighter_than_both_sides():
 
 
 def test_consolidation_has_darker_bronchi_inside():
-    change, chest, found = painted("Consolidation", seed=2, size=192)
-    truth = found["Consolidation"]
+    change, chest, actual = painted("Consolidation", seed=2, size=192)
+    truth = actual["Consolidation"]
     core = ellipse_radius(chest.x, chest.y, tuple(truth["centre_cm"]), (2.0, 2.0)) < 1.0
     assert change[core].min() < 0.75 * change[core].max()
 
@@ -180,8 +180,8 @@ def test_atelectasis_raises_its_dome_and_pulls_the_mediastinum():
 
 def test_the_bands_lie_in_the_lung_whose_dome_is_raised():
     for seed in range(4):
-        _, _, found = painted("Atelectasis", seed=seed, size=48)
-        assert found["Atelectasis"]["side"] == ("right", "left")[collapsed_side(streams(seed))]
+        _, _, actual = painted("Atelectasis", seed=seed, size=48)
+        assert actual["Atelectasis"]["side"] == ("right", "left")[collapsed_side(streams(seed))]
 
 
 def test_fractures_are_neighbouring_ribs_on_one_side():

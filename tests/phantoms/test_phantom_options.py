@@ -5,25 +5,40 @@ import math
 
 import pytest
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
-from fairrecon_jax.phantoms.options import DEFAULT_PREVALENCE, RACES
+from fairrecon_jax.phantoms import (
+    FINDINGS,
+    BrainPhantomOptions,
+    PhantomOptions,
+    XrayPhantomOptions,
+    phantom_options,
+)
+from fairrecon_jax.phantoms.options import DEFAULT_PREVALENCE, OPTIONS, RACES
 
 
-def test_the_defaults_are_valid_for_both_kinds():
-    xray, brain = PhantomOptions().resolved("xray"), PhantomOptions().resolved("brain")
+def class_of(field: str) -> type[PhantomOptions]:
+    """The first class of options that has a field."""
+    return next(c for c in OPTIONS.values() if field in {f.name for f in dataclasses.fields(c)})
+
+
+def test_each_kind_has_its_own_defaults():
+    xray, brain = XrayPhantomOptions(), BrainPhantomOptions()
     assert (xray.size, xray.age_cut, xray.first_id) == (320, 62.0, 1)
     assert (brain.size, brain.age_cut, brain.first_id) == (240, 58.0, 4)
     assert brain.slices == 155
+    assert not hasattr(xray, "slices")
+    assert not hasattr(brain, "race_shares")
 
 
-def test_resolving_keeps_what_was_chosen():
-    options = PhantomOptions(size=64, age_cut=50.0, first_id=7).resolved("xray")
-    assert (options.size, options.age_cut, options.first_id) == (64, 50.0, 7)
+def test_plain_fields_make_the_options_of_their_kind():
+    assert phantom_options("xray", patients=3) == XrayPhantomOptions(patients=3)
+    assert phantom_options("brain", slices=24) == BrainPhantomOptions(slices=24)
 
 
-def test_resolving_twice_changes_nothing():
-    once = PhantomOptions(patients=3).resolved("brain")
-    assert once.resolved("brain") == once
+def test_a_value_of_the_wrong_type_is_named():
+    with pytest.raises(TypeError, match="patients takes int, got 'many'"):
+        phantom_options("brain", patients="many")
+    with pytest.raises(TypeError, match="hierarchy takes bool, got 1"):
+        phantom_options("xray", hierarchy=1)
 
 
 def test_every_default_prevalence_names_a_finding():
@@ -34,7 +49,7 @@ def test_every_default_prevalence_names_a_finding():
 
 
 def test_default_race_shares_cover_the_six_groups():
-    shares = PhantomOptions().race_shares
+    shares = XrayPhantomOptions().race_shares
     assert tuple(shares) == RACES
     assert math.isclose(sum(shares.values()), 1.0)
 
@@ -74,9 +89,9 @@ def test_default_race_shares_cover_the_six_groups():
         ),
     ],
 )
-def test_a_bad_knob_is_named(field, value, message):
+def test_a_value_out_of_range_is_named(field, value, message):
     with pytest.raises(ValueError, match=message):
-        PhantomOptions(**{field: value})
+        class_of(field)(**{field: value})
 
 
 @pytest.mark.parametrize(
@@ -94,7 +109,7 @@ def test_a_bad_knob_is_named(field, value, message):
 @pytest.mark.parametrize("value", [-0.01, 1.01, math.nan])
 def test_rates_lie_between_zero_and_one(field, value):
     with pytest.raises(ValueError, match=f"{field} is {value}; a share lies between 0 and 1"):
-        PhantomOptions(**{field: value})
+        class_of(field)(**{field: value})
 
 
 @pytest.mark.parametrize(
@@ -116,36 +131,36 @@ def test_rates_lie_between_zero_and_one(field, value):
 )
 def test_shares_must_name_groups_and_sum_to_one(field, value, message):
     with pytest.raises(ValueError, match=message):
-        PhantomOptions(**{field: value})
+        class_of(field)(**{field: value})
 
 
 def test_a_share_of_one_group_alone_is_allowed():
-    assert PhantomOptions(sex_shares={"Female": 1.0}).sex_shares == {"Female": 1.0}
+    assert XrayPhantomOptions(sex_shares={"Female": 1.0}).sex_shares == {"Female": 1.0}
 
 
 def test_grades_may_come_as_text_from_a_config_file():
-    assert PhantomOptions(grade_shares={"2": 0.5, "4": 0.5}).grade_shares == {2: 0.5, 4: 0.5}
+    assert BrainPhantomOptions(grade_shares={"2": 0.5, "4": 0.5}).grade_shares == {2: 0.5, 4: 0.5}
 
 
 def test_unknown_kind():
     with pytest.raises(ValueError, match="phantom kind is 'ct'; choose one of xray, brain"):
-        PhantomOptions().resolved("ct")
+        phantom_options("ct")
 
 
 @pytest.mark.parametrize(
     ("kind", "changes", "name"),
     [
-        ("xray", {"slices": 24}, "slices is a knob of brain phantoms"),
-        ("xray", {"grade_shares": {4: 1.0}}, "grade_shares is a knob of brain phantoms"),
-        ("xray", {"skull_stripped": True}, "skull_stripped is a knob of brain"),
-        ("brain", {"prevalence": {"Edema": 0.5}}, "prevalence is a knob of xray phantoms"),
-        ("brain", {"lateral_share": 0.5}, "lateral_share is a knob of xray"),
-        ("brain", {"race_shares": {"White": 1.0}}, "race_shares is a knob of xray"),
+        ("xray", {"slices": 24}, "slices is an option of brain phantoms"),
+        ("xray", {"grade_shares": {4: 1.0}}, "grade_shares is an option of brain phantoms"),
+        ("xray", {"skull_stripped": True}, "skull_stripped is an option of brain"),
+        ("brain", {"prevalence": {"Edema": 0.5}}, "prevalence is an option of xray phantoms"),
+        ("brain", {"lateral_share": 0.5}, "lateral_share is an option of xray"),
+        ("brain", {"race_shares": {"White": 1.0}}, "race_shares is an option of xray"),
     ],
 )
-def test_a_knob_of_the_other_kind_is_refused(kind, changes, name):
+def test_an_option_of_the_other_kind_is_refused(kind, changes, name):
     with pytest.raises(ValueError, match=name):
-        PhantomOptions(**changes).resolved(kind)
+        phantom_options(kind, **changes)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +178,7 @@ def test_a_knob_of_the_other_kind_is_refused(kind, changes, name):
 )
 def test_the_planted_gap_must_name_groups(kind, gap, message):
     with pytest.raises(ValueError, match=message):
-        PhantomOptions(lesion_contrast=gap).resolved(kind)
+        phantom_options(kind, lesion_contrast=gap)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +200,20 @@ def test_the_planted_gap_must_name_groups(kind, gap, message):
 )
 def test_prevalence_by_group_is_checked(kind, by_group, message):
     with pytest.raises(ValueError, match=message):
-        PhantomOptions(prevalence_by_group=by_group).resolved(kind)
+        phantom_options(kind, prevalence_by_group=by_group)
 
 
 def test_age_groups_follow_the_cut():
-    options = PhantomOptions(age_cut=50.0)
+    options = XrayPhantomOptions(age_cut=50.0)
     assert options.age_group(49) == "younger"
     assert options.age_group(50) == "older"
-    with pytest.raises(ValueError, match="age_cut is None"):
-        PhantomOptions().age_group(50)
+
+
+def test_an_unknown_option_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="brain phantoms have no option 'colour'; they take size"):
+        phantom_options("brain", colour="red")
 
 
 def test_options_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PhantomOptions().patients = 3
+        XrayPhantomOptions().patients = 3

@@ -5,7 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import (
+    FINDINGS,
+    BrainPhantomOptions,
+    XrayPhantomOptions,
+    phantom_options,
+)
 from fairrecon_jax.phantoms.population import (
     draw_glioma,
     draw_person,
@@ -22,9 +27,9 @@ def within(count: float, total: int, share: float) -> bool:
     return abs(count - total * share) <= 4 * np.sqrt(total * share * (1 - share)) + 1e-9
 
 
-def people(kind="xray", n=N, **knobs):
-    options = PhantomOptions(**knobs).resolved(kind)
-    return options, [draw_person(options, kind, i) for i in range(1, n + 1)]
+def people(kind="xray", n=N, **fields):
+    options = phantom_options(kind, **fields)
+    return options, [draw_person(options, i) for i in range(1, n + 1)]
 
 
 def test_sex_and_race_shares_hold():
@@ -110,34 +115,30 @@ def test_a_gap_does_not_change_who_the_patients_are():
 
 def test_a_patient_depends_on_seed_and_number_alone():
     few, many = (
-        PhantomOptions(patients=3).resolved("xray"),
-        PhantomOptions(patients=999, workers=4).resolved("xray"),
+        XrayPhantomOptions(patients=3),
+        XrayPhantomOptions(patients=999, workers=4),
     )
-    other = PhantomOptions(patients=3, seed=1).resolved("xray")
-    assert draw_person(few, "xray", 2) == draw_person(many, "xray", 2)
-    assert draw_studies(few, draw_person(few, "xray", 2)) == draw_studies(
-        many, draw_person(many, "xray", 2)
-    )
-    assert [draw_person(few, "xray", n) for n in range(9)] != [
-        draw_person(other, "xray", n) for n in range(9)
-    ]
+    other = XrayPhantomOptions(patients=3, seed=1)
+    assert draw_person(few, 2) == draw_person(many, 2)
+    assert draw_studies(few, draw_person(few, 2)) == draw_studies(many, draw_person(many, 2))
+    assert [draw_person(few, n) for n in range(9)] != [draw_person(other, n) for n in range(9)]
 
 
 def test_streams_differ_by_kind_patient_purpose_and_item():
-    options = PhantomOptions().resolved("xray")
+    options = XrayPhantomOptions()
     first = [
-        stream(options, "xray", 1, "film").random(),
-        stream(options, "brain", 1, "film").random(),
-        stream(options, "xray", 2, "film").random(),
-        stream(options, "xray", 1, "lesion").random(),
-        stream(options, "xray", 1, "film", 1).random(),
+        stream(options, 1, "film").random(),
+        stream(BrainPhantomOptions(), 1, "film").random(),
+        stream(options, 2, "film").random(),
+        stream(options, 1, "lesion").random(),
+        stream(options, 1, "film", 1).random(),
     ]
     assert len(set(first)) == 5
-    assert stream(options, "xray", 1, "film").random() == first[0]
+    assert stream(options, 1, "film").random() == first[0]
 
 
-def studies_of(n=N, **knobs):
-    options, everyone = people(n=n, **knobs)
+def studies_of(n=N, **fields):
+    options, everyone = people(n=n, **fields)
     return everyone, [draw_studies(options, p) for p in everyone]
 
 
@@ -237,8 +238,8 @@ def test_uncertain_and_blank_labels_have_their_rates():
     assert all(w is not None for w, truth in cells if truth), "a positive label is never blank"
 
 
-def gliomas(n=N, **knobs):
-    options, everyone = people("brain", n=n, **knobs)
+def gliomas(n=N, **fields):
+    options, everyone = people("brain", n=n, **fields)
     return everyone, [draw_glioma(options, p) for p in everyone]
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+from fairrecon_jax.phantoms import FINDINGS, BrainPhantomOptions, XrayPhantomOptions
 from fairrecon_jax.phantoms.brain_tree import COLUMNS as BRAIN_COLUMNS
 from fairrecon_jax.phantoms.brain_tree import GLIOBLASTOMA, _exam_ids
 from fairrecon_jax.phantoms.brain_tree import _row as brain_row
@@ -14,10 +14,10 @@ from fairrecon_jax.phantoms.population import Glioma
 from fairrecon_jax.phantoms.radiograph import describe
 from fairrecon_jax.phantoms.xray_tree import COLUMNS, _demo_row, person_truth
 from fairrecon_jax.phantoms.xray_tree import _row as xray_row
-from tests.support.phantom_fakes import person_of, study_of
+from tests.support.phantom_fakes import person_of, study_of, thorax_of
 
-XRAY = PhantomOptions().resolved("xray")
-BRAIN = PhantomOptions().resolved("brain")
+XRAY = XrayPhantomOptions()
+BRAIN = BrainPhantomOptions()
 
 
 def xray_cells(person, study, view="Frontal"):
@@ -158,8 +158,6 @@ def test_ids_of_exams(release, number, follow_up, ids):
 
 
 def test_geometry_is_rounded_and_plain():
-    from tests.phantoms.test_phantom_thorax import thorax_of
-
     text = describe(thorax_of(), (), {})
     assert text["fractures"] == []
     assert all(

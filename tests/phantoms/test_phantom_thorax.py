@@ -22,15 +22,9 @@ from fairrecon_jax.phantoms.thorax import (
     lung_region,
     mediastinal_borders,
     pleural_depth,
-    sample_thorax,
     vessels_thickness,
 )
-
-
-def thorax_of(seed=0, sex="Male", age=50.0, projection="PA", size=96):
-    return sample_thorax(
-        np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size
-    )
+from tests.support.phantom_fakes import thorax_of
 
 
 def mean_of(field, n=40, **who):

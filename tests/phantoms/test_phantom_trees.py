@@ -12,14 +12,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions, write_phantom
+from fairrecon_jax.phantoms import (
+    FINDINGS,
+    BrainPhantomOptions,
+    XrayPhantomOptions,
+    write_phantom,
+)
 from fairrecon_jax.phantoms.brain_tree import COLUMNS as BRAIN_COLUMNS
 from fairrecon_jax.phantoms.brain_tree import FOLLOW_UPS_V3
+from fairrecon_jax.phantoms.options import OPTIONS
+from fairrecon_jax.phantoms.write import RECORDED
 from fairrecon_jax.phantoms.xray_tree import FIRST_VALID
 from tests.support.phantom_fakes import BRAIN, XRAY, digests
 
-SMALL = PhantomOptions(patients=3, size=32, seed=5)
-SMALL_BRAIN = PhantomOptions(patients=2, size=32, slices=8, seed=5)
+SMALL = XrayPhantomOptions(patients=3, size=32, seed=5)
+SMALL_BRAIN = BrainPhantomOptions(patients=2, size=32, slices=8, seed=5)
 
 
 def table(root, name="train"):
@@ -93,7 +100,7 @@ def test_demographics_workbook(xray_tree):
 
 def test_races_are_spelt_in_many_ways_and_the_unknown_ones_say_so(tmp_path):
     root = tmp_path / "many"
-    options = PhantomOptions(
+    options = XrayPhantomOptions(
         patients=60,
         size=32,
         missing_demographics=0.3,
@@ -115,7 +122,7 @@ def test_races_are_spelt_in_many_ways_and_the_unknown_ones_say_so(tmp_path):
 def test_the_truth_matches_the_table_where_nothing_was_changed(tmp_path):
     root = tmp_path / "clean"
     truth = write_phantom(
-        "xray", root, PhantomOptions(patients=6, size=32, prevalence={f: 0.4 for f in FINDINGS})
+        "xray", root, XrayPhantomOptions(patients=6, size=32, prevalence={f: 0.4 for f in FINDINGS})
     )
     rows = table(root).set_index("Path")
     for patient in truth["patients"][:6]:
@@ -153,7 +160,7 @@ def test_cardiomegaly_labels_follow_the_geometry(tmp_path):
     truth = write_phantom(
         "xray",
         tmp_path / "hearts",
-        PhantomOptions(patients=12, size=32, prevalence={"Cardiomegaly": 0.5}),
+        XrayPhantomOptions(patients=12, size=32, prevalence={"Cardiomegaly": 0.5}),
     )
     ratio = {0: [], 1: []}
     for patient in truth["patients"]:
@@ -290,7 +297,9 @@ def test_a_full_folder_is_refused(tmp_path, xray_tree):
 
 @pytest.mark.parametrize(("kind", "options"), [("ct", SMALL), ("xray", SMALL_BRAIN)])
 def test_bad_options_write_nothing(tmp_path, kind, options):
-    with pytest.raises(ValueError, match=r"phantom kind is|slices is a knob"):
+    with pytest.raises(
+        ValueError, match=r"phantom kind is|xray phantoms take XrayPhantomOptions, got Brain"
+    ):
         write_phantom(kind, tmp_path / "x", options)
     assert os.listdir(tmp_path) == []
 
@@ -304,8 +313,14 @@ def test_what_is_returned_is_what_was_written(tmp_path):
 
 
 def test_the_defaults_are_used_without_options(tmp_path, monkeypatch):
-    monkeypatch.setattr("fairrecon_jax.phantoms.write.PhantomOptions", lambda: SMALL)
+    monkeypatch.setattr("fairrecon_jax.phantoms.write.phantom_options", lambda kind: SMALL)
     assert (
         len(write_phantom("xray", tmp_path / "x")["patients"])
         == SMALL.patients + SMALL.valid_patients
     )
+
+
+def test_the_truth_lists_every_option_but_the_workers():
+    options = set().union(*(dict(vars(cls())) for cls in OPTIONS.values()))
+    assert set(RECORDED) == options - {"workers"}
+    assert len(RECORDED) == len(set(RECORDED))

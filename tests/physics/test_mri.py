@@ -52,12 +52,12 @@ def test_closest_ray_counts_at_256(acceleration, rays):
 @pytest.mark.parametrize("size", [64, 96, 128])
 @pytest.mark.parametrize("acceleration", [2.5, 4.0, 8.0, 16.0])
 def test_search_beats_every_other_count_of_rays(size, acceleration):
-    found = mri.rays_for_acceleration(acceleration, size)
+    actual = mri.rays_for_acceleration(acceleration, size)
     errors = {
         rays: abs(mri.achieved_acceleration(mri.radial_mask(rays, size)) - acceleration)
         for rays in range(1, 4 * size, 1)
     }
-    assert errors[found] == min(errors.values())
+    assert errors[actual] == min(errors.values())
 
 
 def test_mask_by_hand():

@@ -17,8 +17,12 @@ from ml_collections import ConfigDict
 from fairrecon_jax.cli import main as cli
 from fairrecon_jax.reconstructors import Identity, make_reconstructor
 from fairrecon_jax.reconstructors.imports import CONVERTERS, import_variables
-from fairrecon_jax.study import run as study
-from fairrecon_jax.study.workdir import Workspace
+from fairrecon_jax.study.check import check
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.stages import Stage
+from fairrecon_jax.study.train import train_reconstructor
+from fairrecon_jax.types import Cell, ConfigError, InputError
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -125,31 +129,32 @@ def test_a_generator_alone_reconstructs_and_its_discriminator_is_drawn(files):
 def test_what_does_not_fit_is_named_with_its_file(files, tmp_path):
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
     with pytest.raises(
-        ValueError,
-        match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: .*missing 'model\.model\.0\.weight'",
+        InputError,
+        match=r"net_D\.pt: the state dict does not fit Pix2PixGenerator: "
+        r".*missing 'model\.model\.0\.weight'",
     ):
         import_variables(reconstructor, files[1:], SIZE)
     with pytest.raises(
-        ValueError, match=r"net_G\.pth: .*'model\.model\.0\.weight' has shape \(2, 1, 4, 4\)"
+        InputError, match=r"net_G\.pth: .*'model\.model\.0\.weight' has shape \(2, 1, 4, 4\)"
     ):
         import_variables(make_reconstructor("pix2pix", **FIELDS | {"width": 4}), files[:1], SIZE)
     with pytest.raises(
-        ValueError,
+        InputError,
         match=r"net_D\.pt: 'model\.0\.bias' and \d+ more keys are in another of the files too",
     ):
         import_variables(reconstructor, (*files, files[1]), SIZE)
     with pytest.raises(ValueError, match="30x30 pixels cannot be halved 2 times"):
         import_variables(reconstructor, files, 30)
     with pytest.raises(
-        ValueError, match=f"for 'identity' of kind 'identity': only for {', '.join(CONVERTERS)}"
+        InputError, match=f"for 'identity' of kind 'identity': only for {', '.join(CONVERTERS)}"
     ):
         import_variables(Identity(), files, SIZE)
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match=r"broken\.pth cannot be read as PyTorch weights"):
+    with pytest.raises(InputError, match=r"broken\.pth cannot be read as PyTorch weights"):
         import_variables(reconstructor, [broken], SIZE)
     (tmp_path / "broken.safetensors").write_bytes(b"no weights at all")
-    with pytest.raises(ValueError, match=r"broken\.safetensors cannot be read as safetensors"):
+    with pytest.raises(InputError, match=r"broken\.safetensors cannot be read as safetensors"):
         import_variables(reconstructor, [tmp_path / "broken.safetensors"], SIZE)
 
 
@@ -170,15 +175,22 @@ def configuration(**block) -> ConfigDict:
     return config
 
 
-def names(config: ConfigDict, workdir: Path) -> list[str]:
-    return [
-        piece.name for piece in study.plan(Workspace(config, workdir)) if "pix2pix" in piece.name
-    ]
+def stages(config: ConfigDict, workdir: Path) -> list[Stage]:
+    """The stages of the network."""
+    made = plan(Context(config, workdir))
+    return [stage for stage in made if stage.cell and stage.cell.reconstructor == "pix2pix"]
+
+
+def titles(config: ConfigDict, workdir: Path) -> list[str]:
+    return [stage.title for stage in stages(config, workdir)]
 
 
 def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tmp_path, capsys):
     workdir = tmp_path / "work"
-    assert names(configuration(), workdir) == ["train pix2pix at 10000", "predict pix2pix at 10000"]
+    assert titles(configuration(), workdir) == [
+        "train pix2pix at 10000",
+        "predict pix2pix at 10000",
+    ]
     fields = [
         f"--config.reconstructors.pix2pix.{field}={value}"
         for field, value in FIELDS.items()
@@ -200,19 +212,19 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     assert cli.main(words) == 0
     folder = workdir / "reconstructors" / "pix2pix" / "10000"
     assert f"wrote {folder}" in capsys.readouterr().out
-    workspace = Workspace(configuration(), workdir)
+    context = Context(configuration(), workdir)
     image = np.random.default_rng(0).random((1, SIZE, SIZE, 1), np.float32)
     reconstructor = make_reconstructor("pix2pix", **FIELDS)
-    found = jax.jit(reconstructor.reconstruct)(
-        jax.tree.map(jnp.asarray, workspace.weights(folder)), image, None
+    actual = jax.jit(reconstructor.reconstruct)(
+        jax.tree.map(jnp.asarray, context.weights(folder)), image, None
     )
-    np.testing.assert_allclose(found, torch_output(image), atol=1e-5)
-    assert names(configuration(), workdir) == [
+    np.testing.assert_allclose(actual, torch_output(image), atol=1e-5)
+    assert titles(configuration(), workdir) == [
         "import pix2pix at 10000",
         "predict pix2pix at 10000",
     ]
-    with pytest.raises(ValueError, match="holds imported weights: remove it to train"):
-        workspace.train_reconstructor("pix2pix", 1e4)
+    with pytest.raises(InputError, match="holds imported weights: remove it to train"):
+        train_reconstructor(context, Cell("pix2pix", 1e4))
     (folder / "run.json").write_text("{}")
     assert cli.main(words) == 2
     assert "holds a training run" in capsys.readouterr().err
@@ -223,31 +235,30 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     ]
 
 
-def test_a_field_of_the_configuration_makes_the_import_a_piece(files, tmp_path):
+def test_a_field_of_the_configuration_makes_the_import_a_stage(files, tmp_path):
     config = configuration(weights=str(files[0].with_name("net_{level}.pth")))
+    context = Context(config, tmp_path / "work")
     with pytest.raises(
-        ValueError,
+        ConfigError,
         match=r"config\.reconstructors\.pix2pix\.weights: there is no file .*net_10000\.pth",
     ):
-        study.check(Workspace(config, tmp_path / "work"))
+        check(context)
     files[0].rename(files[0].with_name("net_10000.pth"))
-    study.check(Workspace(config, tmp_path / "work"))
-    piece = next(
-        piece
-        for piece in study.plan(Workspace(config, tmp_path / "work"))
-        if piece.kind == "import"
-    )
-    assert piece.name == "import pix2pix at 10000"
-    piece.run()
-    folder = Workspace(config, tmp_path / "work").folder("pix2pix", 1e4)
-    assert "generator" in Workspace(config, tmp_path / "work").weights(folder)["params"]
+    check(context)
+    first = stages(config, tmp_path / "work")[0]
+    assert (first.title, first.verb) == ("import pix2pix at 10000", "import")
+    first.run()
+    folder = context.workdir.model(Cell("pix2pix", 1e4))
+    assert "generator" in context.weights(folder)["params"]
+    assert first.output is not None
+    output = first.output()
+    assert len(output) == 16
     torch.save(Generator().state_dict(), files[0].with_name("net_10000.pth"))
-    again = next(
-        piece
-        for piece in study.plan(Workspace(config, tmp_path / "work"))
-        if piece.kind == "import"
-    )
-    assert again.digest != piece.digest
+    again = stages(config, tmp_path / "work")[0]
+    assert again.digest != first.digest, "another file"
+    again.run()
+    assert again.output is not None
+    assert again.output() == output, "of the same weights"
 
 
 def test_the_u_net_of_the_paper_is_imported_too(tmp_path):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fairrecon_jax.diffusion import PRESETS, SDE, Sampler
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor, make_reconstructor
 from fairrecon_jax.reconstructors.irsde import CLEAN, MATCH, SAMPLE, draw_time
@@ -20,6 +21,7 @@ from fairrecon_jax.training.step import OBJECTIVE
 from fairrecon_jax.types import Batch
 
 SIZE = 8
+FAST = PRESETS["ode2_5"]
 KEY = jax.random.key(0)
 
 
@@ -39,7 +41,7 @@ def make_batch(count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
 
 def tiny(**fields) -> IrsdeReconstructor:
     return IrsdeReconstructor(
-        **{"width": 4, "depth": 1, "attention": False, "preset": "ode2_5", "bn_axis": None} | fields
+        **{"width": 4, "depth": 1, "attention": False, "sampler": FAST, "bn_axis": None} | fields
     )
 
 
@@ -58,17 +60,23 @@ def rows(batch: Batch, which) -> dict[str, np.ndarray]:
 
 
 def test_factory_builds_the_papers_network():
-    made = make_reconstructor("irsde")
-    assert isinstance(made, Reconstructor)
-    assert (made.width, made.depth, made.attention, made.sampler.method, made.sampler.steps) == (
+    paper = make_reconstructor("irsde")
+    assert isinstance(paper, Reconstructor)
+    assert (
+        paper.width,
+        paper.depth,
+        paper.attention,
+        paper.sampler.method,
+        paper.sampler.steps,
+    ) == (
         64,
         4,
         True,
         "euler_sde",
         100,
     )
-    assert made == IrsdeReconstructor()
-    assert hash(made)
+    assert paper == IrsdeReconstructor()
+    assert hash(paper)
     with pytest.raises(ValueError, match="'irsde' has no field 'lambda'"):
         make_reconstructor("irsde", **{"lambda": 3})
 
@@ -92,13 +100,13 @@ def test_loss_equals_the_formula_in_float64(norm, precondition):
         for table, index in ((sde.a, t), (sde.sg, t), (sde.a, t - 1), (sde.theta, t))
     )
     x = mu + a * (x0 - mu) + sg * noise
-    found = np.asarray(
+    actual = np.asarray(
         jax.jit(reconstructor.noise_estimate)(
             variables, *(v.astype(np.float32) for v in (mu, x)), t
         ),
         np.float64,
     )
-    drift = theta * (mu - x) + 2 * sde.lam**2 * theta * found / sg
+    drift = theta * (mu - x) + 2 * sde.lam**2 * theta * actual / sg
     step = np.exp(-theta * sde.dt)
     best = (
         mu
@@ -199,8 +207,8 @@ def test_without_an_objective_the_clean_estimate_costs_nothing():
 
 
 def test_a_fresh_preconditioned_network_knows_gaussian_originals():
-    """Its estimate is the best linear one for x_0 - mu ~ N(0, sd^2): samples have that deviation."""
-    reconstructor = tiny(precondition=(0.05, 0.05), preset="paper")
+    """Its estimate is the best linear one of x_0 - mu ~ N(0, sd^2): samples have that deviation."""
+    reconstructor = tiny(precondition=(0.05, 0.05), sampler=PRESETS["paper"])
     batch = make_batch(8) | {
         "degraded": np.full((8, 32, 32, 1), 0.5, np.float32),
         "image": np.full((8, 32, 32, 1), 0.5, np.float32),
@@ -243,7 +251,7 @@ def test_training_lowers_the_loss():
 
 @functools.lru_cache(maxsize=1)
 def trained():
-    reconstructor, batch = tiny(samples=3, preset="sde2_20"), make_batch(5)
+    reconstructor, batch = tiny(samples=3, sampler=PRESETS["sde2_20"]), make_batch(5)
     return (
         reconstructor,
         batch,
@@ -254,7 +262,7 @@ def trained():
 
 def test_reconstruction_is_the_mean_of_its_samples():
     reconstructor, batch, variables, keys = trained()
-    found = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
+    actual = jax.jit(reconstructor.reconstruct)(variables, batch["degraded"], keys)
     single = dataclasses.replace(reconstructor, samples=1)
     drawn = []
     for i in range(3):
@@ -264,7 +272,7 @@ def test_reconstruction_is_the_mean_of_its_samples():
                 variables, batch["degraded"], streams, single.sampler
             )
         )
-    np.testing.assert_allclose(found, np.clip(np.mean(drawn, axis=0), 0, 1), atol=1e-5)
+    np.testing.assert_allclose(actual, np.clip(np.mean(drawn, axis=0), 0, 1), atol=1e-5)
     assert float(jnp.abs(drawn[0] - drawn[1]).max()) > 1e-3
     one = jax.jit(single.reconstruct)(variables, batch["degraded"], keys)
     np.testing.assert_allclose(one, np.clip(drawn[0], 0, 1), atol=1e-5)
@@ -298,24 +306,47 @@ def test_working_memory_is_bounded_by_the_chunk(attention):
     assert 0.4 * bound < used < bound + 4 * image.size * 4
 
 
-def test_fields_replace_parts_of_the_preset():
-    sampler = tiny(preset="ode2_15", steps=12, rho=1.0).sampler
-    assert (sampler.method, sampler.steps, sampler.order, sampler.rho) == ("ode", 12, 2, 1.0)
+def test_plain_fields_give_the_equation_and_the_samplers():
+    built = make_reconstructor(
+        "irsde", width=4, T=50, eps=0.01, preset="ode2_15", steps=12, rho=1, eval_preset="ode2_5"
+    )
+    assert built == IrsdeReconstructor(
+        width=4,
+        sde=SDE(T=50, eps=0.01),
+        sampler=Sampler("ode", 12, 2, 1.0),
+        eval_sampler=Sampler("ode", 5, 2),
+    )
+    assert make_reconstructor("irsde", lam=0.1).sampler == Sampler("euler_sde", 100)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"preset": "fast"},
+            "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10",
+        ),
+        ({"eval_preset": "fast"}, "unknown sampling preset 'fast'"),
+        ({"method": "heun"}, "unknown sampling method 'heun'"),
+        ({"preset": "ode2_10", "method": "euler_ode"}, "euler_ode has no order 2"),
+        ({"lam": 0.0}, "lam must be positive"),
+        ({"steps": -1}, "reconstructor 'irsde': field 'steps' must be at least 0, got -1"),
+        ({"sde": SDE()}, "'irsde' has no field 'sde'; its fields are width, .*, schedule, T, lam"),
+    ],
+)
+def test_plain_fields_that_fit_nothing_are_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        make_reconstructor("irsde", **fields)
+    with pytest.raises(TypeError, match="field 'T' takes int, got 'many'"):
+        make_reconstructor("irsde", T="many")
 
 
 @pytest.mark.parametrize(
     ("fields", "size", "message"),
     [
-        (
-            {"preset": "fast"},
-            64,
-            "unknown sampling preset 'fast'; choose one of paper, ode2_5, ode2_10",
-        ),
-        ({"eval_preset": "fast"}, 64, "unknown sampling preset 'fast'"),
-        ({"method": "heun"}, 64, "unknown sampling method 'heun'"),
-        ({"preset": "ode2_10", "method": "euler_ode"}, 64, "euler_ode has no order 2"),
-        ({"steps": 200}, 64, "200 steps with rho 1 do not fit on 100 times"),
-        ({"T": 4}, 64, "5 steps .* do not fit on 4 times"),
+        ({"sampler": Sampler(steps=200)}, 64, "200 steps with rho 1 do not fit on 100 times"),
+        ({"eval_sampler": Sampler(steps=300)}, 64, "300 steps with rho 1 do not fit on 100"),
+        ({"sde": SDE(T=4)}, 64, "5 steps .* do not fit on 4 times"),
         (
             {"depth": 6},
             30,
@@ -327,7 +358,6 @@ def test_fields_replace_parts_of_the_preset():
         ({"precondition": (0.1, 0.2)}, 64, "0 < fine <= sd"),
         ({"precondition": (0.1,)}, 64, "two deviations"),
         ({"objective_max_t": 101}, 64, "objective_max_t must lie in 1 .. T = 100, got 101"),
-        ({"lam": 0.0}, 64, "lam must be positive"),
     ],
 )
 def test_impossible_choices_are_named(fields, size, message):
@@ -358,10 +388,10 @@ def test_times_follow_their_law(power):
     keys = jax.random.split(KEY, 40_000)
     t = np.asarray(jax.jit(jax.vmap(lambda key: draw_time(key, 20, power)))(keys))
     expected = np.diff((np.arange(21) / 20) ** power) * len(t)
-    found = np.bincount(t, minlength=21)
-    assert found[0] == 0
-    assert len(found) == 21
-    assert (np.abs(found[1:] - expected) < 5 * np.sqrt(expected) + 1).all()
+    actual = np.bincount(t, minlength=21)
+    assert actual[0] == 0
+    assert len(actual) == 21
+    assert (np.abs(actual[1:] - expected) < 5 * np.sqrt(expected) + 1).all()
 
 
 def test_a_time_power_of_zero_is_refused():

@@ -10,16 +10,17 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.physics.degrade import Degradation
+from fairrecon_jax.diffusion import PRESETS
+from fairrecon_jax.physics import describe, make_degradation
 from fairrecon_jax.reconstructors import IrsdeReconstructor
 from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.tandem import Tandem, compile_step
-from fairrecon_jax.types import CohortSpec, DegradationSpec
+from fairrecon_jax.types import CohortSpec
 
 SIZE, COUNT = 16, 8
-SPEC = CohortSpec("toy", "Toy", "mri", (), (), DegradationSpec("mri_radial", (4.0, 8.0), 8.0))
+SPEC = CohortSpec("toy", "Toy", "mri", (), (), describe("mri_radial", (4.0, 8.0), 8.0))
 MODEL = IrsdeReconstructor(
-    4, 1, False, precondition=(0.1, 0.05), preset="sde2_20", samples=2, chunk=3
+    4, 1, False, precondition=(0.1, 0.05), sampler=PRESETS["sde2_20"], samples=2, chunk=3
 )
 
 
@@ -57,17 +58,17 @@ def weights(batch, seed: int):
     return jax.tree_util.tree_map_with_path(stir, MODEL.init(jax.random.key(seed), batch))
 
 
-TANDEM = Tandem(Degradation("mri_radial", SIZE), MODEL, (Nothing(),), SPEC)
+TANDEM = Tandem(make_degradation("mri_radial", size=SIZE), MODEL, (Nothing(),), SPEC)
 
 
 def run(batch, size: int, devices: int = 1) -> np.ndarray:
     shared = TANDEM.shared(8.0, weights(batch, 0), ({},), jax.random.key(3))
-    step, found = compile_step(TANDEM, devices), []
+    step, parts = compile_step(TANDEM, devices), []
     for start in range(0, COUNT, size):
         part = {name: value[start : start + size] for name, value in batch.items()}
         kept = len(part["index"])
-        found.append(np.asarray(step(shared, pad_batch(part, size))["psnr"])[:kept])
-    return np.concatenate(found)
+        parts.append(np.asarray(step(shared, pad_batch(part, size))["psnr"])[:kept])
+    return np.concatenate(parts)
 
 
 def test_batch_size_padding_and_devices_do_not_matter(batch):

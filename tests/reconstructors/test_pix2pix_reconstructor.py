@@ -87,10 +87,10 @@ def phase_step(
 
 
 def test_the_registry_builds_it():
-    made = make_reconstructor("pix2pix", width=8, gan="lsgan", lambda_l1=1000)
-    assert isinstance(made, Reconstructor)
-    assert (made.width, made.gan, made.lambda_l1, hash(made)) == (8, "lsgan", 1000, hash(made))
-    assert [phase.network for phase in made.phases] == ["discriminator", "generator"]
+    built = make_reconstructor("pix2pix", width=8, gan="lsgan", lambda_l1=1000)
+    assert isinstance(built, Reconstructor)
+    assert (built.width, built.gan, built.lambda_l1, hash(built)) == (8, "lsgan", 1000, hash(built))
+    assert [phase.network for phase in built.phases] == ["discriminator", "generator"]
     with pytest.raises(TypeError, match="field 'gan' takes Literal"):
         make_reconstructor("pix2pix", gan="wasserstein")
 
@@ -224,8 +224,8 @@ def test_the_discriminator_averages_its_statistics_over_outputs_and_then_origina
             means.append(alone["discriminator"]["norm1"]["mean"])
         return output.statistics["discriminator"]["norm1"]["mean"], means
 
-    found, (on_fake, on_real) = run(variables, batch)
-    np.testing.assert_allclose(found, 0.9 * on_fake + on_real, rtol=1e-5, atol=1e-6)
+    actual, (on_fake, on_real) = run(variables, batch)
+    np.testing.assert_allclose(actual, 0.9 * on_fake + on_real, rtol=1e-5, atol=1e-6)
 
 
 def test_one_and_two_devices_agree():

@@ -1,4 +1,4 @@
-"""Reconstructors: the factory, the identity, and the U-Net's loss, evaluation and reconstruction."""
+"""Reconstructors: the factory, the identity, and the U-Net's loss, validation and images."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ KEY = jax.random.key(0)
 
 def test_factory_builds_what_the_registry_names():
     assert {"identity", "mse"} <= set(RECONSTRUCTORS)
-    made = make_reconstructor("mse", width=8, depth=2, norm="batch")
-    assert made == MseReconstructor(8, 2, "batch")
-    for reconstructor in (made, make_reconstructor("identity")):
+    built = make_reconstructor("mse", width=8, depth=2, norm="batch")
+    assert built == MseReconstructor(8, 2, "batch")
+    for reconstructor in (built, make_reconstructor("identity")):
         assert isinstance(reconstructor, Reconstructor)
         assert isinstance(reconstructor, Trainable)
         assert hash(reconstructor)
@@ -92,15 +92,15 @@ def test_identity_passes_on_and_has_nothing_to_train():
 def test_evaluation_agrees_with_scikit_image():
     metrics = pytest.importorskip("skimage.metrics")
     batch = make_batch()
-    found = Identity().evaluate({}, batch, KEY)
+    actual = Identity().evaluate({}, batch, KEY)
     for i in range(4):
         mse = metrics.mean_squared_error(batch["image"][i], batch["degraded"][i])
         psnr = metrics.peak_signal_noise_ratio(
             batch["image"][i], batch["degraded"][i], data_range=1
         )
-        assert float(found["mse"][0][i]) == pytest.approx(mse, rel=1e-5)
-        assert float(found["psnr"][0][i]) == pytest.approx(psnr, rel=1e-5)
-    np.testing.assert_array_equal(found["psnr"][1], batch["weight"])
+        assert float(actual["mse"][0][i]) == pytest.approx(mse, rel=1e-5)
+        assert float(actual["psnr"][0][i]) == pytest.approx(psnr, rel=1e-5)
+    np.testing.assert_array_equal(actual["psnr"][1], batch["weight"])
 
 
 def test_an_exact_estimate_has_a_finite_psnr():
@@ -145,7 +145,7 @@ def test_residual_form_with_a_silent_network_is_the_identity():
 
 @pytest.mark.parametrize("norm", [None, "batch"])
 def test_training_lowers_the_loss_and_keeps_the_structure(norm):
-    """A few steps on the one-device path, which raises where a value is not reduced over the axis."""
+    """On the one-device path, which raises where a value is not reduced over the axis."""
     batch, reconstructor = make_batch(), tiny(norm=norm, bn_axis="batch", residual=True)
     variables = reconstructor.init(KEY, batch)
     (phase,) = reconstructor.phases

@@ -6,11 +6,12 @@ import itertools
 
 import pytest
 
+from fairrecon_jax.physics import describe
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import DegradationSpec
 
-MRI = DegradationSpec("mri_radial", (4.0, 8.0), 8.0)
-XRAY = DegradationSpec("xray_low_dose", (1e5, 3e3), 1e5)
+MRI = describe("mri_radial", (4.0, 8.0), 8.0)
+XRAY = describe("xray_low_dose", (1e5, 3e3), 1e5)
 
 
 def test_known_reconstructors_keep_their_colour_whatever_else_is_shown():

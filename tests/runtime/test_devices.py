@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +9,9 @@ import pytest
 
 from fairrecon_jax.keys import example_digest, example_keys
 from fairrecon_jax.runtime import processes
-from fairrecon_jax.runtime.devices import AXIS, map_rows, map_step, pad_batch, replicate, shard
+from fairrecon_jax.runtime.devices import map_rows, map_step, pad_batch, replicate, shard
+from tests.support.device_steps import batch, step
 from tests.support.processes import run_processes
-
-
-def batch(count: int) -> dict[str, np.ndarray]:
-    ids = np.stack([example_digest(f"patient{i}") for i in range(count)])
-    values = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
-    return {
-        "value": values,
-        "example_id": ids,
-        "index": np.arange(count, dtype=np.int32),
-        "weight": np.ones(count, np.float32),
-    }
 
 
 def test_digests_are_stable_and_differ() -> None:
@@ -63,18 +52,6 @@ def test_sharding_splits_and_refuses_a_remainder() -> None:
     assert shard(batch(8), 4)["value"].shape == (4, 2, 3)
     with pytest.raises(ValueError, match="6 examples does not divide over 4 devices"):
         shard(batch(6), 4)
-
-
-def step(state: Any, rows: Any) -> Any:
-    noise = jax.vmap(lambda key: jax.random.normal(key, (3,)))(
-        example_keys(state["key"], rows["example_id"])
-    )
-    mean = jax.lax.pmean(jnp.mean(rows["value"] + noise), AXIS)
-    count = jax.lax.psum(rows["value"].shape[0], AXIS)
-    return {"key": state["key"], "sum": state["sum"] + mean}, {
-        "mean": mean,
-        "count": jnp.float32(count),
-    }
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -147,9 +124,9 @@ from fairrecon_jax.keys import example_digest, example_keys
 from fairrecon_jax.runtime import processes
 processes.start()
 import jax, jax.numpy as jnp, numpy as np
-from tests.runtime import test_devices as shared
-mine = slice(4 * jax.process_index(), 4 * jax.process_index() + 4)
-rows = {name: value[mine] for name, value in shared.batch(8).items()}
+from tests.support import device_steps as shared
+local = slice(4 * jax.process_index(), 4 * jax.process_index() + 4)
+rows = {name: value[local] for name, value in shared.batch(8).items()}
 state = replicate({"key": jax.random.key(3), "sum": jnp.zeros(())})
 mapped = map_step(shared.step)
 for _ in range(2):
@@ -160,7 +137,8 @@ joined = processes.all_gather({"value": rows["value"], "index": rows["index"]})
 np.testing.assert_array_equal(joined["value"], shared.batch(8)["value"])
 np.testing.assert_array_equal(joined["index"], np.arange(8, dtype=np.int32))
 assert joined["index"].dtype == np.int32
-print(jax.process_count(), float(metrics["mean"]), float(metrics["count"]), float(state["sum"]), processes.is_primary())
+sums = float(metrics["mean"]), float(metrics["count"]), float(state["sum"])
+print(jax.process_count(), *sums, processes.is_primary())
 """
 
 

@@ -25,9 +25,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module.time, "monotonic", made)
-    return made
+    instance = Clock()
+    monkeypatch.setattr(module.time, "monotonic", instance)
+    return instance
 
 
 def step(clock: Clock, lines: Lines, seconds: float, steps: int = 1) -> None:

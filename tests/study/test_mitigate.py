@@ -1,241 +1,161 @@
-"""A whole study with mitigations at a tiny size: what is made, on whom, in which order, and again
-after it was lost.
-"""
+"""Mitigation in a study: on which rows and outcomes, and which of the weights is chosen."""
 
-import importlib
+from __future__ import annotations
+
+import dataclasses
 import json
-import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from ml_collections import ConfigDict
 
-from fairrecon_jax.assessment import COLUMNS, read_predictions
-from fairrecon_jax.cli import main as cli
+from fairrecon_jax.assessment import read_predictions, write_predictions
 from fairrecon_jax.defaults import mitigation
-from fairrecon_jax.models.resnet import STAGES
-from fairrecon_jax.study import config as settings
-from fairrecon_jax.study import mitigate as finetuning
-from fairrecon_jax.study import run as study
-from fairrecon_jax.study.workdir import Workspace
-from fairrecon_jax.training.checkpoints import load_variables
-
-FEW = {"eval_every": 2, "eval_batch_size": 8, "checkpoint_every": 1, "log_every": 1}
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.mitigate import choose, outcomes, sweep_points, sweeps, training_rows
+from fairrecon_jax.types import Cell
+from tests.support.study_fakes import SPEC, configured, opened
 
 
-def few(steps: int = 3) -> ConfigDict:
-    """A training of a few steps."""
-    block = mitigation("reweighting", steps, 8, 1e-3).train
-    block.update(**{key: value for key, value in FEW.items() if key in block})
-    return block
+@pytest.mark.parametrize(("fraction", "patients"), [(1.0, 10), (0.5, 5), (0.41, 5), (0.01, 1)])
+def test_a_share_of_the_patients_is_fine_tuned_on_with_all_their_rows(tmp_path, fraction, patients):
+    table = pd.DataFrame({"patient_id": [f"p{i // 3:02}" for i in range(36)]})
+    parts = {f"p{i:02}": "test" if i < 2 else "train_reconstruction" for i in range(12)}
+    context = opened(tmp_path, table, parts)
+    rows = np.arange(6, 36)
+    found = training_rows(context, fraction)
+    assert len(found) == 3 * patients
+    assert set(found) <= set(rows)
+    assert table["patient_id"].iloc[found].nunique() == patients
+    np.testing.assert_array_equal(training_rows(context, 1.0), rows)
+    larger = training_rows(context, min(fraction + 0.3, 1.0))
+    assert set(found) <= set(larger), "a larger share adds patients and drops none"
+    if fraction == 0.5:
+        other = opened(tmp_path, table, parts, configured(splits__seed=1))
+        assert set(training_rows(other, fraction)) != set(found)
 
 
-def tiny() -> ConfigDict:
-    """The quickstart's radiographs at 32 px, with two mitigations, one of them with two weights."""
-    config = importlib.import_module("configs.quickstart_xray").get_config()
-    config.phantom.update(patients=70, size=32, workers=1)
-    config.cohort.update(
-        image_size=32, tasks=("cardiomegaly", "pleural_effusion"), attributes=("sex",)
+def test_outcomes_are_labels_and_whether_there_is_a_region(tmp_path):
+    table = pd.DataFrame({"grade": [1.0, np.nan, 0.0], "tumor": [0.0, 12.0, 3.0]})
+    np.testing.assert_array_equal(outcomes(opened(tmp_path, table)), [[1, 0], [np.nan, 1], [0, 1]])
+    nothing = dataclasses.replace(SPEC, tasks=())
+    assert outcomes(opened(tmp_path, table, spec=nothing)).shape == (3, 0)
+
+
+# -- the choice of a weight
+
+PLAIN = Cell("unet", 8.0)
+WEIGHTS = {"eodd@0.1": 0.2, "eodd@1": 0.05, "eodd@10": 0.0}
+"""By variant, the share of women whose finding is missed."""
+
+
+def sweep(workdir: Path, psnr_tolerance: float = 1.0) -> Context:
+    """Predictions of a reconstruction and of three weights: the larger the smaller the gap; the
+    largest costs 3 dB.
+    """
+    config = configured(cohort__tasks=("grade",), diagnosers__tumor__train__selection=None)
+    config.diagnosers.tumor.kind = "classifier"
+    del config.diagnosers.tumor["depth"]
+    config.mitigations.eodd = mitigation(
+        "equalised_odds",
+        2,
+        8,
+        1e-3,
+        weights=(0.1, 1.0, 10.0),
+        task_tolerance=1.0,
+        psnr_tolerance=psnr_tolerance,
     )
-    for name in ("pix2pix", "irsde"):
-        del config.reconstructors[name]
-    config.reconstructors.unet.update(width=8, depth=1)
-    config.diagnosers.findings.update(width=8)
-    for block in (config.reconstructors.unet, config.diagnosers.findings):
-        block.train = few()
-    config.mitigations.eodd = ConfigDict(
-        {
-            "kind": "equalised_odds",
-            "weights": (0.1, 3.0),
-            "psnr_tolerance": 99.0,
-            "task_tolerance": 1.0,
-        }
-    )
-    config.mitigations.reweighting = ConfigDict(
-        {"kind": "reweighting", "outcome": "cardiomegaly", "fraction": 0.5}
-    )
-    for block in config.mitigations.values():
-        block.train = few()
-    config.tandem.batch_size = 16
-    config.assess.update(replicates=20, flips=19, null_draws=10, auroc_gaps=False)
-    config.report.examples = 0
-    return config.lock()
+    spec = dataclasses.replace(SPEC, tasks=SPEC.tasks[:1])
+    context = opened(workdir, pd.DataFrame({"sex": ["F"]}), config=config, spec=spec)
+    one = context.study.mitigations["eodd"]
+    for cell in (PLAIN, *one.variants("unet", 8.0, 0)):
+        missed = WEIGHTS.get(cell.variant, 0.3)
+        psnr = 27.0 if cell.variant == "eodd@10" else 30.0
+        write_predictions(
+            context.workdir.prediction(cell), predictions(cell, missed, psnr), context.spec
+        )
+    return context
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The study, run once on networks with one block a stage."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(STAGES, 18, (1, 1, 1, 1))
-        config, workdir = tiny(), tmp_path_factory.mktemp("mitigated")
-        study.run(config, workdir)
-        yield config, workdir
+def predictions(cell: Cell, missed: float, psnr: float) -> pd.DataFrame:
+    """120 men and 120 women a part, half of them with the finding, perfectly told on the originals;
+    on the reconstructions a share of the women's findings is missed.
+    """
+    count = 240
+    label = np.arange(count) % 2
+    female = np.arange(count) < count // 2
+    found = label * 0.9 + (1 - label) * 0.1
+    positive = np.flatnonzero(female & (label == 1))
+    worse = found.copy()
+    worse[positive[: round(missed * len(positive))]] = 0.05
+    parts = []
+    for part in ("val", "test"):
+        parts.append(
+            pd.DataFrame(
+                {
+                    "example_id": [f"{part}{i}" for i in range(count)],
+                    "patient_id": [f"{part}{i}" for i in range(count)],
+                    "split": part,
+                    "sex": np.where(female, "F", "M"),
+                    "grade__label": label.astype(float),
+                    "grade__original": found,
+                    "grade__reconstructed": worse,
+                    "psnr": psnr,
+                    "ssim": 0.9,
+                    "nrmse": 0.1,
+                    "cohort": "c",
+                    "level": cell.level,
+                    "reconstructor": cell.reconstructor,
+                    "mitigation": cell.variant,
+                    "seed": 0,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
-@pytest.mark.slow
-def test_every_mitigation_is_trained_predicted_and_assessed(done):
-    _, workdir = done
-    table, _ = read_predictions(workdir / "predictions.parquet")
-    assert table.groupby("mitigation")["reconstructor"].unique().map(sorted).to_dict() == {
-        "none": ["identity", "unet"],
-        "eodd": ["unet"],
-        "reweighting": ["unet"],
+def test_the_points_of_a_sweep_are_of_every_weight_and_of_both_parts(tmp_path):
+    found = sweep_points(sweep(tmp_path), Cell("unet", 8.0, "eodd"))
+    assert set(found["sweep"]) == {"eodd"}
+    assert set(found["part"]) == {"val", "test"}
+    assert dict(zip(found["mitigation"], found["weight"], strict=True)) == {
+        "none": 0.0,
+        "eodd@0.1": 0.1,
+        "eodd@1": 1.0,
+        "eodd@10": 10.0,
     }
-    for weight in ("0.1", "3"):
-        folder = workdir / "mitigated" / f"eodd@{weight}" / "unet" / "10000"
-        choices = json.loads((folder / "run.json").read_text())
-        assert choices["objective.options.weight"] == float(weight)
-        assert choices["choices.mitigation"]["weight"] == float(weight)
-        assert choices["initial"]
-    plain, mitigated = (
-        load_variables(workdir / p / "final")[0]
-        for p in ("reconstructors/unet/10000", "mitigated/eodd@3/unet/10000")
-    )
-    kernels = [v["params"]["unet"]["down0"]["conv1"]["kernel"] for v in (plain, mitigated)]
-    assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.02
-    comparison = pd.read_csv(workdir / "results" / "mitigation.csv", keep_default_na=False)
-    assert tuple(comparison.columns) == COLUMNS
-    assert set(comparison["mitigation"]) == {"eodd", "reweighting"}
-    assert set(comparison["version"]) == {"unmitigated", "mitigated", "change"}
-    assert {"psnr", "auroc", "eodd"} <= set(comparison["metric"])
-    sampling = json.loads(
-        (workdir / "mitigated" / "reweighting" / "unet" / "10000" / "sampling.json").read_text()
-    )
-    assert 1 < sampling["effective_rows"] <= sampling["rows"]
-    assert {cell["cardiomegaly"] for cell in sampling["cells"]} >= {"absent", "present"}
 
 
-@pytest.mark.slow
-def test_the_chosen_weight_is_that_of_the_smallest_validation_gap(done):
-    _, workdir = done
-    chosen = json.loads(
-        (workdir / "mitigated" / "eodd" / "unet" / "10000" / "chosen.json").read_text()
-    )
-    gaps = {c["mitigation"]: c["gap"] for c in chosen["candidates"] if c["mitigation"] != "none"}
-    assert set(gaps) == {"eodd@0.1", "eodd@3"}
-    assert gaps[chosen["chosen"]] == min(gaps.values())
-    sweep = pd.read_csv(workdir / "results" / "mitigation_sweep.csv", keep_default_na=False)
-    assert set(sweep["part"]) == {"val", "test"}
-    assert sorted(set(sweep["weight"])) == [0.0, 0.1, 3.0]
-    ours, theirs = (
-        read_predictions(workdir / "predictions" / f"unet__10000__{m}.parquet")[0]
-        for m in ("eodd", chosen["chosen"])
-    )
+def test_the_smallest_gap_within_the_tolerances_is_chosen_and_handed_out(tmp_path):
+    swept, cell = sweep(tmp_path), Cell("unet", 8.0, "eodd")
+    assert choose(swept, cell).mitigation == "eodd@1", "the largest weight costs 3 dB"
+    folder = swept.workdir.model(cell)
+    record = json.loads((folder / "chosen.json").read_text())
+    assert record["chosen"] == "eodd@1"
+    assert {one["mitigation"] for one in record["candidates"]} == {"none", *WEIGHTS}
+    ours, spec = read_predictions(swept.workdir.prediction(cell))
+    theirs, _ = read_predictions(swept.workdir.prediction(Cell("unet", 8.0, "eodd", 1.0)))
+    assert set(ours["mitigation"]) == {"eodd"}
     pd.testing.assert_frame_equal(
         ours.drop(columns="mitigation"), theirs.drop(columns="mitigation")
     )
+    assert spec == swept.spec
+    told = sweeps(swept)
+    assert told is not None
+    assert set(told["chosen"]) == {"eodd@1"}
+    assert set(told["mitigation"]) == {"none", *WEIGHTS}
+    assert len(told) == len(sweep_points(swept, cell))
 
 
-@pytest.mark.slow
-def test_no_patient_crosses_from_training_to_validation_or_test(done):
-    config, workdir = done
-    workspace = Workspace(config, workdir)
-    patients = workspace.cohort.table["patient_id"]
-    others = set(patients.iloc[workspace.rows("val", "test")])
-    everyone = set(patients.iloc[workspace.rows("train_reconstruction")])
-    half = set(patients.iloc[finetuning.training_rows(workspace, 0.5)])
-    assert not (everyone & others)
-    assert half < everyone
-    assert len(half) == -(-len(everyone) // 2)
-    assert set(patients.iloc[finetuning.training_rows(workspace, 1.0)]) == everyone
-
-
-@pytest.mark.slow
-def test_a_lost_fine_tuning_comes_back_the_same(done, capsys):
-    config, workdir = done
-    folder = workdir / "mitigated" / "eodd@3" / "unet" / "10000"
-    before = load_variables(folder / "final")[0]
-    shutil.rmtree(folder)
-    (workdir / "pieces" / "mitigate_unet_with_eodd@3_at_10000.json").unlink()
-    study.run(config, workdir)
-    left = (
-        "mitigate unet with eodd@3 at 10000",
-        "predict unet with eodd@3 at 10000",
-        "choose unet with eodd at 10000",
-        "assess",
-        "report",
-    )
-    assert f"left: {', '.join(left)}\n" in capsys.readouterr().out
-    for a, b in zip(
-        *(
-            v["params"]["unet"]["head"].values()
-            for v in (before, load_variables(folder / "final")[0])
-        ),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_pieces_depend_on_what_they_are_made_from(tmp_path):
-    def digests(change) -> dict[str, str]:
-        config = tiny()
-        change(config)
-        return {piece.name: piece.digest for piece in study.plan(Workspace(config, tmp_path))}
-
-    def changed(change) -> set[str]:
-        return {
-            name
-            for name, value in digests(change).items()
-            if value != digests(lambda c: None)[name]
-        }
-
-    names = list(digests(lambda c: None))
-    assert names.index("mitigate unet with eodd@3 at 10000") < names.index(
-        "predict unet with eodd@3 at 10000"
-    )
+def test_a_tolerance_decides(tmp_path):
     assert (
-        names.index("choose unet with eodd at 10000")
-        < names.index("mitigate unet with reweighting at 10000")
-        < names.index("assess")
+        choose(sweep(tmp_path, psnr_tolerance=5.0), Cell("unet", 8.0, "eodd")).mitigation
+        == "eodd@10"
     )
-    last, eodd = {"assess", "report"}, {n for n in names if " eodd" in n}
-    assert changed(lambda c: c.mitigations.eodd.update(psnr_tolerance=0.5)) == {
-        "choose unet with eodd at 10000",
-        *last,
-    }
-    assert changed(lambda c: c.mitigations.eodd.train.update(steps=9)) == eodd | last
-    assert (
-        changed(lambda c: c.mitigations.reweighting.update(fraction=0.7))
-        == {n for n in names if "reweighting" in n} | last
-    )
-    assert changed(lambda c: c.diagnosers.findings.update(width=9)) >= eodd
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("mitigations.eodd.kind", "eod", "unknown mitigation 'eod'"),
-        (
-            "mitigations.eodd.weights",
-            (1.0, -1.0),
-            r"config.mitigations.eodd: .*weight must be a positive number",
-        ),
-        ("mitigations.reweighting.fraction", 0.0, "config.mitigations.reweighting: fraction"),
-        ("mitigations.eodd.psnr_tolerance", -1.0, "psnr_tolerance"),
-        ("mitigations.eodd.train.schedule", "step", "config.mitigations.eodd.train: schedule"),
-    ],
-)
-def test_a_refused_field_is_named(field, value, message):
-    config = tiny()
-    config.update_from_flattened_dict({field: value})
-    with pytest.raises(ValueError, match=message):
-        finetuning.check(config)
-
-
-def test_a_reconstructor_or_level_that_is_not_studied_is_named():
-    config = tiny().unlock()
-    config.mitigations.eodd.reconstructors = ("identity",)
-    with pytest.raises(
-        ValueError, match=r"\['identity'\] is not among the trained reconstructors \('unet',\)"
-    ):
-        settings.mitigation_plan(config, "eodd")
-    config.mitigations["a@b"] = config.mitigations.reweighting
-    with pytest.raises(ValueError, match="'a@b' must be a word"):
-        settings.mitigation_plan(config, "a@b")
-
-
-def test_the_command_names_what_there_is(capsys, tmp_path):
-    words = ["mitigate", "--config=configs/quickstart_xray.py", f"--workdir={tmp_path}"]
-    assert cli.main([*words, "--mitigation=odds"]) == 2
-    assert "config.mitigations has no 'odds'; it has eodd" in capsys.readouterr().err
+def test_a_study_without_weights_to_try_has_no_sweep(tmp_path):
+    config = configured()
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3)
+    assert sweeps(opened(tmp_path, pd.DataFrame({"sex": ["F"]}), config=config)) is None

@@ -10,8 +10,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.cli import main as cli
-from fairrecon_jax.study import config as settings
-from fairrecon_jax.study.overrides import override, separate
+from fairrecon_jax.study.overrides import literal, override, separate
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.training.augment import Augmentation
+from fairrecon_jax.types import ConfigError
 from tests.support import tiny_study
 
 
@@ -42,7 +44,7 @@ def test_a_field_keeps_the_kind_of_value_it_has():
     config = changed(
         seed="3",
         cohort__root="2020",
-        degradation__fairness_level="8",
+        degradation__headline_level="8",
         degradation__levels="8.0",
         report__identifiers="True",
     )
@@ -62,40 +64,51 @@ def test_a_field_keeps_the_kind_of_value_it_has():
 @pytest.mark.parametrize(
     ("fields", "made"),
     [
-        (
-            {"assess__label_weights": "(1, 3)"},
-            lambda c: settings.assess_options(c).label_weights == (1, 3),
-        ),
+        ({"assess__label_weights": "(1, 3)"}, lambda s: s.assess.label_weights == (1, 3)),
         (
             {"assess__threshold_rule": "fixed", "assess__threshold_value": "0.5"},
-            lambda c: settings.assess_options(c).threshold_value == 0.5,
+            lambda s: s.assess.threshold_value == 0.5,
         ),
-        ({"cohort__age_cut": "60.5"}, lambda c: settings.cohort_config(c).age_cut == 60.5),
-        (
-            {"cohort__age_cut": "train median"},
-            lambda c: settings.cohort_config(c).age_cut == "train median",
-        ),
-        ({"cohort__slices": "(10,20)"}, lambda c: settings.cohort_config(c).slices == (10, 20)),
-        (
-            {"cohort__evaluate_slices": "(2, 5)"},
-            lambda c: settings.cohort_config(c).evaluate_slices == (2, 5),
-        ),
+        ({"cohort__age_cut": "60.5"}, lambda s: s.cohort.age_cut == 60.5),
+        ({"cohort__age_cut": "train median"}, lambda s: s.cohort.age_cut == "train median"),
+        ({"cohort__slices": "(1,6)"}, lambda s: s.cohort.slices == (1, 6)),
+        ({"cohort__evaluate_slices": "(2, 5)"}, lambda s: s.cohort.evaluate_slices == (2, 5)),
         (
             {"reconstructors__unet__levels": "8"},
-            lambda c: settings.reconstructor_levels(c, "unet") == (8.0,),
+            lambda s: s.reconstructors["unet"].levels == (8.0,),
         ),
         (
             {"reconstructors__unet__augment": "{'flip': True}"},
-            lambda c: settings.augmentation(c, "unet").flip,
+            lambda s: s.reconstructors["unet"].augment == Augmentation(flip=True),
         ),
         (
             {"reconstructors__unet__train__clip_norm": "1"},
-            lambda c: settings.train_config(c.reconstructors.unet, "x").clip_norm == 1,
+            lambda s: s.reconstructors["unet"].train.clip_norm == 1,
         ),
+        (
+            {"reconstructors__unet__train__eval_every": "5"},
+            lambda s: s.reconstructors["unet"].train.eval_every == 5,
+        ),
+        ({"diagnosers__tumor__tasks": "tumor"}, lambda s: s.diagnosers["tumor"].name == "tumor"),
     ],
 )
 def test_fields_that_the_file_does_not_give_can_be_set(fields, made):
-    assert made(changed(**fields))
+    assert made(parse(changed(**fields)))
+
+
+@pytest.mark.parametrize("old", ["fairness_level", "headline_level"])
+def test_an_earlier_name_of_a_field_can_be_set_too(old, recwarn):
+    config = changed(degradation__levels="(4, 8)", **{f"degradation__{old}": "8"})
+    assert parse(config).degradation.headline_level == 8.0
+    assert len(recwarn) == (old == "fairness_level")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("(4, 8)", (4, 8)), (" 1e4", 1e4), ("None", None), ("all", "all"), ("a b", "a b")],
+)
+def test_a_literal_is_its_value_and_other_text_is_text(text, value):
+    assert literal(text) == value
 
 
 @pytest.mark.parametrize(
@@ -112,7 +125,7 @@ def test_fields_that_the_file_does_not_give_can_be_set(fields, made):
 def test_a_field_of_several_types_takes_each(name, path, text, value):
     config = importlib.import_module(f"configs.{name}").get_config()
     override(config, {f"cohort.{path}": text})
-    assert getattr(settings.cohort_config(config), path) == value
+    assert getattr(parse(config).cohort, path) == value
 
 
 @pytest.mark.parametrize(
@@ -145,7 +158,7 @@ def test_a_field_of_several_types_takes_each(name, path, text, value):
     ],
 )
 def test_a_field_that_there_cannot_be_is_answered_with_those_there_are(path, text, message):
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ConfigError) as refused:
         override(tiny_study.get_config(), {path: text})
     assert str(refused.value).startswith(message)
 

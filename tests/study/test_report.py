@@ -1,69 +1,78 @@
-"""What a study hands to the example panels: Grad-CAM maps of its classifiers, its images at every
-level.
-"""
+"""The record of how a study was made, as its report prints it."""
 
 from __future__ import annotations
 
-import types
+import json
+import os
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
+import pandas as pd
 import pytest
-from ml_collections import ConfigDict
 
-from fairrecon_jax.diagnosers import Classifier
-from fairrecon_jax.physics.degrade import Degradation
-from fairrecon_jax.study import report as panels
-from fairrecon_jax.tandem import DEGRADE, Tandem
-from tests.support import report_fake as fake
+from fairrecon_jax.data.api import folder_of
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.report import provenance, write_report
+from tests.support.study_fakes import configured, opened
 
 
-class Blind:
-    """A diagnoser without maps."""
-
-    tasks = ("tumour",)
-
-
-def test_classifiers_give_a_map_per_task_at_the_size_of_the_image():
-    model = Classifier(("grade", "type"), (0, 1), "resnet18", width=4)
-    image = jax.random.uniform(jax.random.key(0), (2, 40, 40, 1))
-    variables = model.init(jax.random.key(1), {"image": image})
-    tandem = Tandem(None, None, (Blind(), model), fake.mri_spec())
-    found = panels.attention(tandem, {"diagnosers": ({}, variables)}, image)
-    assert set(found) == {"grade", "type"}
-    assert found["grade"].shape == (2, 40, 40)
-    assert all(bool(jnp.all(m >= 0)) for m in found.values())
-
-
-def test_every_level_has_the_noise_of_the_predictions():
-    config = ConfigDict({"seed": 3, "cohort": {"image_size": 16}})
-    config.degradation = {"kind": "xray_low_dose", "levels": (1e5, 1e4, 3e3), "headline_level": 1e4}
-    image = np.random.default_rng(0).uniform(size=(2, 16, 16, 1)).astype(np.float32)
-    batch = {"image": image, "example_id": np.array([[1, 2], [3, 4]], np.uint32)}
-    ladder = panels.degraded_ladder(
-        types.SimpleNamespace(config=config, spec=fake.xray_spec(1)), batch
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """An opened study whose cohort left out one file."""
+    config = configured(
+        seed=3, assess__seed=5, tandem__batch_size=8, reconstructors__unet__train__workers=2
     )
-    assert list(ladder) == [1e5, 1e4, 3e3]
-    degradation = Degradation("xray_low_dose", size=16)
-    key = jax.random.fold_in(jax.random.key(3), DEGRADE)
-    single = degradation(degradation.operator(1e4), image, batch["example_id"], key)
-    np.testing.assert_allclose(
-        ladder[1e4], single[..., 0], atol=1e-5
-    )  # one program or two: rounding
+    made = opened(tmp_path, pd.DataFrame({"sex": ["F"]}), config=config)
+    folder = folder_of(made.study.cohort, made.workdir.cohort)
+    folder.mkdir(parents=True)
+    lines = ("file,reason,kind,action", "a.nii,blank,constant,skip", "NA,,none,keep")
+    (folder / "exclusions.csv").write_text("\n".join(lines))
+    return made
 
 
-@pytest.mark.parametrize(
-    ("after", "tasks", "thresholds", "expected"),
-    [
-        ({"unet": {"a": 0.5, "b": 0.1}, "irsde": {"a": 0.2, "b": 0.5}}, ("a", "b"), {}, "b"),
-        ({"unet": {"a": 0.5, "b": 0.1}}, ("a",), {}, "a"),
-        ({"unet": {"a": 0.5, "b": 0.1}}, (), {}, ""),
-        ({}, ("a", "b"), {}, "a"),
-        ({"unet": {"a": 0.4, "b": 0.1}}, ("a", "b"), {"a": 0.5, "b": 0.7}, "a"),
-        ({"unet": {"a": 0.4, "b": 0.1}}, ("a", "b"), {"a": 0.5, "b": 0.6}, "b"),
-        ({"unet": {"a": 0.9, "b": 0.1}}, ("a", "b"), {"a": 0.8, "b": 0.7}, "a"),
-    ],
-)
-def test_the_task_whose_score_moved_most(after, tasks, thresholds, expected):
-    assert panels.most_moved({"a": 0.5, "b": 0.6}, after, tasks, thresholds) == expected
+def record(context: Context, stem: str, text: str, age: int) -> None:
+    """Writes a record that is some seconds old."""
+    path = context.workdir.stages / f"{stem}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (1e9 - age, 1e9 - age))
+
+
+def test_how_the_study_was_made(context):
+    found = provenance(context)
+    assert found["seeds"] == {"study": 3, "splits": 0, "assessment": 5}
+    assert found["split_hash"] == "digest"
+    assert found["exclusions"] == [
+        {"file": "a.nii", "reason": "blank", "kind": "constant", "action": "skip"},
+        {"file": "NA", "reason": "", "kind": "none", "action": "keep"},
+    ]
+    assert found["versions"]["jax"] == jax.__version__
+    assert {"Python", "flax", "numpy", "fairrecon_jax"} <= set(found["versions"])
+    assert found["device"] == "4 x cpu"
+
+
+def test_the_configuration_is_what_a_number_depends_on(context):
+    config = provenance(context)["config"]
+    assert config["cohort"]["image_size"] == 32
+    assert config["reconstructors"]["unet"]["train"]["steps"] == 2
+    assert "root" not in config, "a path tells where a patient's images lie"
+    assert "workers" not in config["reconstructors"]["unet"]["train"]
+    json.dumps(config)
+
+
+def test_run_times_stand_in_the_order_in_which_the_stages_were_made(context):
+    for age, title in enumerate(("report", "train unet at 8", "cohort")):
+        text = json.dumps({"title": title, "seconds": float(age)})
+        record(context, title.replace(" ", "__"), text, age)
+    record(context, "spoilt", "{", 9)
+    record(context, "untitled", '{"seconds": 3.0}', 9)
+    assert list(provenance(context)["run_times"].items()) == [
+        ("cohort", 2.0),
+        ("train unet at 8", 1.0),
+        ("report", 0.0),
+    ]
+
+
+def test_a_study_without_results_has_no_report(context):
+    with pytest.raises(FileNotFoundError, match=r"performance\.csv: run `fairrecon assess` first"):
+        write_report(context)

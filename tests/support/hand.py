@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import AssessOptions, assess
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SIZE = 60
 STRATA = (("Female", 0), ("Female", 1), ("Male", 0), ("Male", 1))
@@ -49,7 +50,7 @@ def spec(
         modality,
         tasks,
         (Attribute("sex", groups),),
-        DegradationSpec("xray_low_dose", (1e4,), 1e4),
+        describe("xray_low_dose", (1e4,), 1e4),
     )
 
 

@@ -1,4 +1,4 @@
-"""Frozen diagnosers simple enough to check by hand, and batches whose groups they treat unequally."""
+"""Frozen diagnosers simple enough to check by hand, and batches whose groups they treat unlike."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.mitigation import FrozenDiagnoser, MitigationContext
+from fairrecon_jax.physics import describe
 from fairrecon_jax.runtime.devices import AXIS, shard
 from fairrecon_jax.training import Phase, PhaseOutput
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SPEC = CohortSpec(
     "small",
@@ -26,13 +27,13 @@ SPEC = CohortSpec(
         Task("effusion", "classification"),
     ),
     (Attribute("sex", ("Female", "Male")), Attribute("race", ("a", "b", "c"))),
-    DegradationSpec("xray_low_dose", (1e4,), 1e4),
+    describe("xray_low_dose", (1e4,), 1e4),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Bright:
-    """Score of task t = sigmoid(gain * (mean of column block t - 0.5)); features: the block means."""
+    """Score of task t: sigmoid(gain * (mean of column block t - 0.5)); features: the means."""
 
     tasks: tuple[str, ...] = ("oedema", "effusion")
     name: str = "bright"
@@ -104,6 +105,10 @@ class Ghost:
     @property
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("net", self.loss), Phase("critic", self.critic_loss))
+
+    @property
+    def validation_metrics(self) -> dict[str, str]:
+        return {"error": "min"}
 
     def evaluate(self, variables: Any, whole: Any, key: Any) -> Any:
         errors = jnp.mean((self.clean(variables, whole, key) - whole["image"]) ** 2, axis=(1, 2, 3))

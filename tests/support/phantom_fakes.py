@@ -8,8 +8,11 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from fairrecon_jax.phantoms import FINDINGS, PhantomOptions
+import numpy as np
+
+from fairrecon_jax.phantoms import FINDINGS, BrainPhantomOptions, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import Person, Study, draw_person, true_labels
+from fairrecon_jax.phantoms.thorax import Thorax, sample_thorax
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -39,11 +42,18 @@ def study_of(
 
 def person_of(number: int = 1, **changes) -> Person:
     """Patient `number` of seed 0 with some fields replaced."""
-    person = draw_person(PhantomOptions().resolved("xray"), "xray", number)
+    person = draw_person(XrayPhantomOptions(), number)
     return dataclasses.replace(person, **{"contrast": 1.0, **changes})
 
 
-XRAY = PhantomOptions(
+def thorax_of(seed=0, sex="Male", age=50.0, projection="PA", size=96) -> Thorax:
+    """The chest of one seed."""
+    return sample_thorax(
+        np.random.default_rng(seed), np.random.default_rng(1000 + seed), sex, age, projection, size
+    )
+
+
+XRAY = XrayPhantomOptions(
     patients=10,
     seed=5,
     size=48,
@@ -54,7 +64,7 @@ XRAY = PhantomOptions(
     blank_rate=0.3,
     prevalence={f: 0.2 for f in FINDINGS},
 )
-BRAIN = PhantomOptions(
+BRAIN = BrainPhantomOptions(
     patients=4,
     seed=5,
     size=40,

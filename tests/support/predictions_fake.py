@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 SEX = Attribute("sex", ("Female", "Male"))
 AGE = Attribute("age_group", ("young", "old"), per="image")
@@ -17,7 +18,7 @@ XRAY = CohortSpec(
     "xray",
     (Task("effusion", "classification"), Task("edema", "classification")),
     (SEX, AGE),
-    DegradationSpec("xray_low_dose", (1e5, 1e4), 1e4),
+    describe("xray_low_dose", (1e5, 1e4), 1e4),
 )
 BRAIN = CohortSpec(
     "brain",
@@ -29,7 +30,7 @@ BRAIN = CohortSpec(
         Task("tumour", "segmentation", "mean"),
     ),
     (SEX, AGE),
-    DegradationSpec("mri_radial", (4.0, 8.0), 8.0),
+    describe("mri_radial", (4.0, 8.0), 8.0),
 )
 
 

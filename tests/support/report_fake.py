@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.physics import describe
 from fairrecon_jax.report.long_tables import NUMBERS, TEXT
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, Task
+from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum",
@@ -42,7 +43,7 @@ def xray_spec(tasks: int = 15) -> CohortSpec:
     findings = tuple(
         Task(t.lower().replace(" ", "_"), "classification", "none", t) for t in FINDINGS[:tasks]
     )
-    degradation = DegradationSpec("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
+    degradation = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
     return CohortSpec(
         "chexpert",
         "CheXpert phantoms",
@@ -70,7 +71,7 @@ def mri_spec() -> CohortSpec:
         "mri",
         tasks,
         (SEX, age),
-        DegradationSpec("mri_radial", (4.0, 8.0, 16.0), 8.0),
+        describe("mri_radial", (4.0, 8.0, 16.0), 8.0),
     )
 
 

@@ -50,7 +50,7 @@ def degrade(batch: Any, key: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class FakeReconstructor:
-    """clean = scale * degraded + shift, squared error; a running mean stands for batch statistics."""
+    """clean = scale * degraded + shift, squared error; a running mean as batch statistics."""
 
     name: str = "fake"
     axis: str | None = AXIS
@@ -77,6 +77,10 @@ class FakeReconstructor:
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("net", self.loss),)
 
+    @property
+    def validation_metrics(self) -> dict[str, str]:
+        return {"error": "min"}
+
     def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
         net = variables["params"]["net"]
         clean = net["scale"] * batch["degraded"] + net["shift"]
@@ -90,7 +94,7 @@ class FakeReconstructor:
 
 @dataclasses.dataclass(frozen=True)
 class FakeGan(FakeReconstructor):
-    """Two networks, each updated by its own phase; the second phase sees what the first has left."""
+    """Two networks, each updated by its own phase; the second sees what the first has left."""
 
     name: str = "fake_gan"
 

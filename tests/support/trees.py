@@ -1,4 +1,4 @@
-"""Writes tiny data trees in the true layouts, a few files each, to be read and broken by the tests."""
+"""Writes tiny data trees in the true layouts, a few files each, for tests to read and break."""
 
 import csv
 from pathlib import Path
@@ -46,7 +46,6 @@ def write_csv(path: Path, columns: list[str] | tuple[str, ...], rows: list[dict]
 
 
 # --- CheXpert
-# -------------------------------------------------------------------------------------------------------------------------
 
 
 def chexpert_row(
@@ -100,7 +99,6 @@ def write_chexpert(
 
 
 # --- UCSF-PDGM
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def ucsf_row(identifier: str, **values) -> dict:
@@ -180,7 +178,6 @@ def write_ucsf(
 
 
 # --- NIH ChestX-ray14
-# -----------------------------------------------------------------------------------------------------------------
 
 
 def nih_row(patient: int, follow_up: int = 0, **values) -> dict:
@@ -208,7 +205,6 @@ def write_nih(
 
 
 # --- LGG
-# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def lgg_row(patient: str, **values) -> dict:

@@ -1,4 +1,4 @@
-"""Augmentation: what it keeps, what it draws from, and where a study's reconstructor takes it from."""
+"""Augmentation: what it keeps, what it draws from, and where a study takes it from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from configs.nih_chestxray14 import get_config
-from fairrecon_jax.study import config as settings
+from fairrecon_jax.keys import identity
+from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.augment import Augmentation
 
 KEY = jax.random.key(0)
@@ -78,18 +79,16 @@ def test_a_batch_keeps_its_other_fields():
 
 def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
     config = get_config()
-    assert settings.augmentation(config, "unet") == Augmentation()
-    assert settings.augmentation(config, "irsde") == Augmentation(flip=True, shift=0.05)
+    study = parse(config)
+    assert study.reconstructors["unet"].augment == Augmentation()
+    assert study.reconstructors["irsde"].augment == Augmentation(flip=True, shift=0.05)
     config.reconstructors.irsde.augment.turn = 0.1
     with pytest.raises(
         ValueError,
         match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift",
     ):
-        settings.augmentation(config, "irsde")
+        parse(config)
 
 
 def test_weights_depend_on_the_augmentation():
-    block = get_config().reconstructors.irsde
-    before = settings.model_choices(block)
-    block.augment.shift = 0.1
-    assert settings.model_choices(block) != before
+    assert identity(Augmentation(shift=0.1)) != identity(Augmentation())

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from fairrecon_jax.keys import free
 from fairrecon_jax.training.identity import check_run_identity
+from fairrecon_jax.types import InputError
 
 
 def test_the_same_choices_are_let_in_again(tmp_path: Path) -> None:
@@ -24,11 +27,16 @@ def test_changed_fields_are_named_with_both_values(tmp_path: Path) -> None:
         check_run_identity(tmp_path, {"config.steps": 10, "config.seed": 1, "same": 0, "more": 3})
 
 
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """One field that counts and one that does not."""
+
+    steps: int
+    workers: int = free(0)
+
+
 def test_free_fields_may_change_and_do_not_enter_the_digest(tmp_path: Path) -> None:
-    first = check_run_identity(
-        tmp_path, {"config.steps": 10, "config.workers": 0}, ["config.workers"]
-    )
-    assert (
-        check_run_identity(tmp_path, {"config.steps": 10, "config.workers": 4}, ["config.workers"])
-        == first
-    )
+    first = check_run_identity(tmp_path, {"config": Choices(10)})
+    assert check_run_identity(tmp_path, {"config": Choices(10, workers=4)}) == first
+    with pytest.raises(InputError, match=r"config\.steps was 10, now 11"):
+        check_run_identity(tmp_path, {"config": Choices(11)})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter, read_metrics
+from fairrecon_jax.types import InputError
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
 
 def test_tensorboard_asks_for_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ModuleNotFoundError, match=r"fairrecon_jax\[tensorboard\]"):
+    with pytest.raises(InputError, match=r"fairrecon_jax\[tensorboard\]"):
         MetricsWriter(tmp_path, tensorboard=True)
 
 

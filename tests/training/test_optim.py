@@ -27,7 +27,8 @@ def test_cosine_follows_its_formula(warmup: int, steps: int) -> None:
 
 
 def test_constant_stays_after_the_warm_up() -> None:
-    rate = learning_rate(TrainConfig(steps=9, batch_size=1, learning_rate=0.5, warmup_steps=4))
+    config = TrainConfig(9, 1, learning_rate=0.5, schedule="constant", warmup_steps=4)
+    rate = learning_rate(config)
     assert [float(rate(step)) for step in range(7)] == pytest.approx(
         [0, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
     )
@@ -38,7 +39,13 @@ def test_updates_are_those_of_torch(kind: str, decay: float) -> None:
     torch = pytest.importorskip("torch")
     ours = optimizer(
         TrainConfig(
-            steps=20, batch_size=1, learning_rate=0.05, optimizer=kind, b1=0.5, weight_decay=decay
+            steps=20,
+            batch_size=1,
+            learning_rate=0.05,
+            schedule="constant",
+            optimizer=kind,
+            b1=0.5,
+            weight_decay=decay,
         )
     )
     start = np.array([1.0, -2.0, 3.0], np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support import resumable
 from tests.support.processes import run_processes
 from tests.support.resumable import CONFIG, run
 
@@ -17,7 +18,7 @@ HERE = Path(__file__).parent
 
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     run(tmp_path / "one")
-    told = run_processes([str(HERE / "resumable.py"), str(tmp_path / "two"), "0"], path=[HERE])
+    told = run_processes([resumable.__file__, str(tmp_path / "two"), "0"])
     assert [process.code for process in told] == [0, 0], told
     assert ["step 60/60" in process.err for process in told] == [True, False]
     one, two = (load_variables(tmp_path / name / "final")[0] for name in ("one", "two"))

@@ -16,6 +16,7 @@ import pytest
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
+from tests.support import resumable
 from tests.support.resumable import CONFIG, run
 
 HERE = Path(__file__).parent
@@ -31,24 +32,24 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launch(workdir: Path, pause: float, checkpoint_every: int = 5) -> subprocess.Popen[str]:
     command = [
         sys.executable,
-        str(HERE / "resumable.py"),
+        resumable.__file__,
         str(workdir),
         str(pause),
         str(checkpoint_every),
     ]
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}",
+        "PYTHONPATH": str(HERE.parents[1]),
         "XLA_FLAGS": "",
     }
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def lines(workdir: Path) -> list[dict[str, Any]]:
-    found = read_metrics(workdir / "metrics.jsonl")
+    actual = read_metrics(workdir / "metrics.jsonl")
     return [
         {name: value for name, value in line.items() if name != "steps_per_second"}
-        for line in found
+        for line in actual
     ]
 
 

@@ -44,7 +44,7 @@ def run(
     return now, metrics
 
 
-CONFIG = TrainConfig(steps=9, batch_size=8, learning_rate=0.05, ema=0.9)
+CONFIG = TrainConfig(steps=9, batch_size=8, learning_rate=0.05, schedule="constant", ema=0.9)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
     Drawing,
@@ -32,7 +33,6 @@ from fairrecon_jax.report.figures.levels import (
 from fairrecon_jax.report.select import Findings, known, one, task_metric
 from fairrecon_jax.types import Task
 
-IMAGE_METRICS = ("psnr", "ssim", "nrmse", "lpips")
 TaskMean = tuple[pd.DataFrame, float, list[str]]
 """Mean scores per method and level, their mean on originals, and the tasks behind them."""
 
@@ -139,7 +139,7 @@ def mean_scores(rows: pd.DataFrame) -> TaskMean:
 
 
 def image_quality(findings: Findings) -> Drawing | None:
-    """PSNR, SSIM, NRMSE and LPIPS against the level; a metric without values says why."""
+    """Every image metric against the level; one without values says why."""
     rows = findings.pick(
         "performance", metric=list(IMAGE_METRICS), task="", attribute="", version="reconstructed"
     )
@@ -156,9 +156,7 @@ def image_quality(findings: Findings) -> Drawing | None:
             else:
                 reasons = [*(r for r in values["reason"].unique() if r), "no value in the table"]
                 hatched(axes, f"not computed: {reasons[0].removeprefix('not computed: ')}")
-            axes.set_title(
-                style.metric_name(metric) + {"nrmse": " ↓", "lpips": " ↓"}.get(metric, " ↑")
-            )
+            axes.set_title(f"{style.metric_name(metric)} {IMAGE_METRICS[metric].arrow}")
         legend(figure, findings, rows.dropna(subset=["value"]), lines=True)
     caption = (
         "Likeness of the reconstruction to the original image. ↑: higher is better, ↓: "

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import DegradationSpec
 
 INK = "#222222"
@@ -44,8 +45,8 @@ SAMPLER = re.compile(r"(ode|sde)(\d*)_(\d+)")
 METRICS = {
     "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity",
     "brier": "Brier score", "calibration_error": "calibration error",
-    "threshold": "decision threshold", "psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE",
-    "lpips": "LPIPS", "eodd": "EODD", "eop": "EOP", "ser": "SER", "delta_dice": "Delta-Dice",
+    "threshold": "decision threshold", "eodd": "EODD", "eop": "EOP", "ser": "SER",
+    "delta_dice": "Delta-Dice",
 }  # fmt: skip
 
 
@@ -132,24 +133,26 @@ def metric_name(metric: str) -> str:
     """The name of a metric as a reader sees it."""
     if metric.startswith("gap_"):
         return f"gap in {metric_name(metric[4:])}"
+    if metric in IMAGE_METRICS:
+        return IMAGE_METRICS[metric].title
     return METRICS.get(metric, metric.replace("_", " "))
 
 
 def level_name(level: float, degradation: DegradationSpec) -> str:
     """A level short enough for a tick: "8×" for an acceleration, "10,000" for a photon count."""
-    if degradation.kind == "unnamed":
+    if not degradation.is_named:
         return "not named"
     if not math.isfinite(level):
         return "any level"
-    if degradation.kind == "mri_radial":
-        return f"{level:g}×"
-    return f"{level:,.0f}" if level >= 1 else f"{level:g}"
+    number = f"{level:,.0f}" if level >= 1000 else f"{level:g}"
+    return number + ("" if degradation.symbol.startswith(" ") else degradation.symbol)
 
 
 def level_short(level: float, degradation: DegradationSpec) -> str:
     """A level short enough for a heading, yet with its unit: "8×", "10,000 photons"."""
     words = level_name(level, degradation)
-    return f"{words} photons" if degradation.kind == "xray_low_dose" else words
+    known = degradation.is_named and math.isfinite(level)
+    return words + (degradation.symbol if known and degradation.symbol.startswith(" ") else "")
 
 
 def level_phrase(level: float, degradation: DegradationSpec) -> str:

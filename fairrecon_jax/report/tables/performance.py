@@ -6,13 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings, each, one, task_metric
 from fairrecon_jax.report.tables.entries import Missing, fixed, p_value, with_interval
 from fairrecon_jax.report.tables.table import Table
 
-IMAGE_METRICS = (("psnr", 2), ("ssim", 3), ("nrmse", 3), ("lpips", 3))
-"""Image metrics with their number of decimals."""
 NOT_COMPUTED = "not computed in this study"
 
 
@@ -24,7 +23,7 @@ def by_level(findings: Findings) -> Table | None:
         "performance",
         attribute="",
         version=["original", "reconstructed"],
-        metric=["auroc", "dice", *[m for m, _ in IMAGE_METRICS]],
+        metric=["auroc", "dice", *IMAGE_METRICS],
     )
     methods = findings.methods(rows[rows["version"] == "reconstructed"])
     if not methods:
@@ -36,11 +35,12 @@ def by_level(findings: Findings) -> Table | None:
         if not scores.empty:
             title = f"{findings.task_title(task.name)} ({style.metric_name(metric)})"
             records.append([title, *entries_of(findings, scores, methods, 3)])
-    for metric, digits in IMAGE_METRICS:
+    for metric, described in IMAGE_METRICS.items():
         scores = rows[(rows["task"] == "") & (rows["metric"] == metric)]
         if not scores.empty:
-            title = style.metric_name(metric)
-            records.append([title, *entries_of(findings, scores, methods, digits)])
+            records.append(
+                [described.title, *entries_of(findings, scores, methods, described.digits)]
+            )
     names = [findings.method_name(r, m) for r, m in methods]
     columns = ["", *["original", *names] * len(findings.levels)]
     levels = [style.level_phrase(v, findings.spec.degradation) for v in findings.levels]
@@ -85,7 +85,7 @@ def image_gaps(findings: Findings) -> Table | None:
     """Gaps of the image metrics between groups, per level, attribute and method without
     mitigation.
     """
-    metrics = [f"gap_{m}" for m, _ in IMAGE_METRICS]
+    metrics = [f"gap_{m}" for m in IMAGE_METRICS]
     rows = findings.plain(
         findings.pick("fairness", metric=metrics, task="", version="reconstructed")
     )

@@ -129,11 +129,11 @@ class Chexpert(CohortBuilder):
         """Patients of train.csv and, where it is, valid.csv."""
         folder = _table_path(root).parent
         paths = [path for path in (folder / "train.csv", folder / "valid.csv") if path.is_file()]
-        found = {
+        by_table = {
             path.stem: read_table(path, ("Path",))["Path"].str.extract(r"(patient\d+)")[0].dropna()
             for path in paths
         }
-        return {name: set(patients) for name, patients in found.items()}
+        return {name: set(patients) for name, patients in by_table.items()}
 
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
@@ -154,15 +154,15 @@ class Chexpert(CohortBuilder):
 
 
 def _table_path(root: Path) -> Path:
-    found = [
+    tables = [
         path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()
     ]
-    if len(found) != 1:
+    if len(tables) != 1:
         raise FileNotFoundError(
             f"expected one train.csv in {root} or one folder below, found "
-            f"{[str(path) for path in found] or 'none'}"
+            f"{[str(path) for path in tables] or 'none'}"
         )
-    return found[0]
+    return tables[0]
 
 
 def _record(

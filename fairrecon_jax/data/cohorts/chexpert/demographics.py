@@ -11,6 +11,7 @@ import pandas as pd
 from fairrecon_jax.data import policies
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import require_columns, rows_of
+from fairrecon_jax.types import InputError
 
 FILE = "CHEXPERT DEMO.xlsx"
 GROUPS: dict[str, Callable[[str], str | None]] = {
@@ -33,16 +34,16 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
       patient -> (GENDER, PRIMARY_RACE); empty where the file is absent.
 
     Raises:
-      ValueError: the file is not a workbook or lacks a column.
+      InputError: the file is not a workbook or lacks a column.
     """
     path = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
     if path is None:
-        notes.keep(FILE, "missing_table", "not there: race of every patient is unknown")
+        notes.keep(FILE, "missing_table", "absent: race of every patient is unknown")
         return {}
     try:
         table = pd.read_excel(path, sheet_name=0, dtype=str, keep_default_na=False)
     except Exception as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: not a readable workbook: {type(error).__name__}: {error}"
         ) from error
     require_columns(path, table, NEEDED)

@@ -64,6 +64,7 @@ class LggMri(CohortBuilder):
         Task("tumor", "segmentation", "mean", "Tumour"),
     )
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age", "race")
+    # The paper's slices 60 to 130 of 155, as fractions of any volume.
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
 
     @classmethod

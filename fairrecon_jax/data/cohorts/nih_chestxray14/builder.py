@@ -18,7 +18,7 @@ from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import Task
+from fairrecon_jax.types import InputError, Task
 
 FINDINGS = (
     "Atelectasis",
@@ -85,7 +85,7 @@ class NihChestxray14(CohortBuilder):
     ) -> list[SourceRecord]:
         """One record per row of the table; images that no row names are noted."""
         if "frontal" not in config.views:
-            raise ValueError(f"{cls.cohort} holds frontal views only, views is {config.views}")
+            raise InputError(f"{cls.cohort} holds frontal views only, views is {config.views}")
         path = _table_path(root)
         table = read_table(path, NEEDED)
         files = _files(root, notes, progress)
@@ -144,18 +144,19 @@ def parse_age(text: str) -> float:
     match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?)\s*([YMD]?)\s*", text, flags=re.IGNORECASE)
     if not match:
         return float("nan")
+    # Some ages carry their unit: years, months or days.
     years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
     return plausible_age(years)
 
 
 def _table_path(root: Path) -> Path:
-    found = sorted(root.glob("Data_Entry_2017*.csv"))
-    if len(found) != 1:
+    tables = sorted(root.glob("Data_Entry_2017*.csv"))
+    if len(tables) != 1:
         raise FileNotFoundError(
             f"expected one Data_Entry_2017*.csv in {root}, found "
-            f"{[path.name for path in found] or 'none'}"
+            f"{[path.name for path in tables] or 'none'}"
         )
-    return found[0]
+    return tables[0]
 
 
 def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
@@ -182,7 +183,7 @@ def _official(root: Path) -> dict[str, str]:
             try:
                 names = (root / file).read_text(encoding="utf-8").split()
             except UnicodeDecodeError as error:
-                raise ValueError(f"{root / file}: not a readable list: {error}") from error
+                raise InputError(f"{root / file}: not a readable list: {error}") from error
             for name in names:
                 official[name] = f"{official[name]}|{word}" if name in official else word
     return official
@@ -205,30 +206,30 @@ def _record(
             f"image {name} belongs to another patient than Patient ID {patient!r}; the "
             "file name counts",
         )
-    found = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
-    if not found:
+    findings = [text.strip() for text in row["Finding Labels"].split("|") if text.strip()]
+    if not findings:
         notes.keep(place, "missing_label", f"{name} has no finding labels")
-    strange = [text for text in found if text not in FINDINGS and text != NO_FINDING]
+    strange = [text for text in findings if text not in FINDINGS and text != NO_FINDING]
     if strange:
         notes.keep(
             place,
             "unknown_label",
             f"{name}: unknown findings {strange}; all findings of this image are unknown",
         )
-    if NO_FINDING in found and len(found) > 1:
+    if NO_FINDING in findings and len(findings) > 1:
         notes.keep(
             place,
             "conflict",
             f"{name}: {NO_FINDING!r} together with findings; all findings of this image "
             "are unknown",
         )
-    usable = not strange and (NO_FINDING not in found or len(found) == 1)
+    usable = not strange and (NO_FINDING not in findings or len(findings) == 1)
     columns = {
         "sex_recorded": row["Patient Gender"].strip(),
         "age_years": parse_age(row["Patient Age"]),
         "view": "frontal",
         "projection": row["View Position"].strip(),
-        "findings": "|".join(found) if usable else "",
+        "findings": "|".join(findings) if usable else "",
         "official_list": official.get(name, ""),
     }
     return SourceRecord(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)

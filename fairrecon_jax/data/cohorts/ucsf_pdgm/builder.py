@@ -71,7 +71,9 @@ class UcsfPdgm(CohortBuilder):
     )
     attribute_names: ClassVar[tuple[str, ...]] = ("sex", "age")
     default_age_cut: ClassVar[float | str] = 58.0
+    # The paper's slices 60 to 130 of 155, as fractions of any volume.
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
+    depth: ClassVar[int | None] = 155
 
     @classmethod
     def scan(
@@ -167,21 +169,22 @@ _UNKNOWN: dict[str, Any] = {
 
 def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, str]:
     """Files of one kind by exam; mirrors that nest name.nii/name.nii are found too."""
-    found: dict[Exam, str] = {}
+    files: dict[Exam, str] = {}
     for path in sorted(
         track(root.rglob(f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)
     ):
         file = path.relative_to(root).as_posix()
         exam = parse_exam(path.name)
+        # A folder may have the name of the volume inside it.
         if not path.is_file():
             continue
         if exam is None:
             notes.skip(file, "unknown_name", f"not UCSF-PDGM-<number>[_FU<days>d]_{kind}.nii")
-        elif exam in found:
-            notes.skip(file, "duplicate", f"{exam.name} is already there as {found[exam]}")
+        elif exam in files:
+            notes.skip(file, "duplicate", f"{exam.name} is already there as {files[exam]}")
         else:
-            found[exam] = file
-    return found
+            files[exam] = file
+    return files
 
 
 def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
@@ -191,18 +194,18 @@ def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
         raise FileNotFoundError(f"no UCSF-PDGM-metadata*.csv below {root}")
     rows: dict[Exam, dict[str, Any]] = {}
     for path in paths:
-        own: dict[Exam, dict[str, Any]] = {}
+        in_table: dict[Exam, dict[str, Any]] = {}
         for line, row in enumerate(rows_of(read_table(path, NEEDED)), start=2):
             place, exam = f"{path.relative_to(root).as_posix()}#{line}", parse_exam(row["ID"])
             if exam is None:
                 notes.skip(
                     place, "unknown_name", f"ID {row['ID']!r} is not UCSF-PDGM-<number>[_FU<days>d]"
                 )
-            elif exam in own:
+            elif exam in in_table:
                 notes.skip(place, "duplicate", f"a second row for {exam.name}; the first counts")
             else:
-                own[exam] = _columns(row, place, exam, notes)
-        rows |= own
+                in_table[exam] = _columns(row, place, exam, notes)
+        rows |= in_table
     return rows
 
 

@@ -1,0 +1,264 @@
+"""What the commands do, each a few lines around the function that does the work."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+
+from fairrecon_jax.cli.command import config_of, workdir_of
+from fairrecon_jax.data.doctor import examine
+from fairrecon_jax.phantoms import phantom_options, write_phantom
+from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.progress import say
+from fairrecon_jax.study.check import check, check_batches
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.grid import unmitigated
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.predict import write_images
+from fairrecon_jax.study.run import run
+from fairrecon_jax.study.stages import StageFilter
+from fairrecon_jax.study.table import assess_table
+from fairrecon_jax.study.train import import_weights as import_files
+from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
+
+
+def phantom(values: Any) -> None:
+    """Draws a phantom tree."""
+    kind, options = values.kind, None
+    if values.config is not None:
+        options = parse(config_of(values)).phantom
+        if options is not None and kind not in (None, options.kind):
+            raise ConfigError(
+                f"--kind={kind} contradicts config.phantom.kind, which is {options.kind!r}"
+            )
+    options = options or phantom_options(kind or "xray")
+    given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        options = dataclasses.replace(options, **chosen)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    truth = write_phantom(options.kind, Path(values.root), options)
+    say(
+        f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
+        f"{Path(values.root) / 'ground_truth.json'}"
+    )
+
+
+def doctor(values: Any) -> None:
+    """Examines a tree."""
+    context = Context(config_of(values), workdir_of(values))
+    splits = context.workdir.splits
+    report = examine(
+        context.study.cohort.name,
+        context.tree,
+        context.study.cohort,
+        splits_path=splits if splits.exists() else None,
+    )
+    say(report.text())
+    if not report.ok:
+        raise InputError("the tree has errors, listed above")
+
+
+def prepare(values: Any) -> None:
+    """Makes the prepared cohort and the splits."""
+    config, workdir = config_of(values), workdir_of(values)
+    run(config, workdir, only=StageFilter(("phantom", "cohort")))
+    context = Context(config, workdir)
+    say(
+        f"{len(context.cohort.table)} examples in {context.workdir.cohort}; splits "
+        f"{context.splits.counts()}"
+    )
+
+
+def train(values: Any) -> None:
+    """Trains models."""
+    _grid("train", values)
+
+
+def predict(values: Any) -> None:
+    """Runs the tandem step."""
+    _grid("predict", values)
+
+
+def _grid(verb: str, values: Any) -> None:
+    """Makes the stages of one verb that --model and --level name."""
+    only = StageFilter((verb,), model=values.model, level=_level(values.level))
+    run(config_of(values), workdir_of(values), only=only)
+
+
+def mitigate(values: Any) -> None:
+    """Fine-tunes, predicts and chooses."""
+    study = parse(config_of(values))
+    if values.mitigation and values.mitigation not in study.mitigations:
+        raise InputError(
+            f"config.mitigations has no {values.mitigation!r}; it has "
+            f"{', '.join(sorted(study.mitigations)) or 'none'}"
+        )
+    only = StageFilter(
+        ("mitigate", "predict", "choose"),
+        mitigated=True,
+        model=values.reconstructor,
+        mitigation=values.mitigation,
+        level=_level(values.level),
+    )
+    run(study, workdir_of(values), only=only)
+
+
+def study(values: Any) -> None:
+    """Makes everything."""
+    run(config_of(values), workdir_of(values))
+
+
+def import_weights(values: Any) -> None:
+    """Freezes PyTorch weights in place of a training."""
+    context = Context(config_of(values), workdir_of(values))
+    check(context)
+    if not values.model or not values.weights:
+        raise InputError("give --model=NAME (in config.reconstructors) and --weights=FILE")
+    cells = _cells(values, context)
+    output = Path(values.output) if values.output else None
+    if output is not None and len(cells) > 1:
+        raise InputError(
+            "--output takes the weights of one level, --level says which of "
+            f"{', '.join(level_name(cell.level) for cell in cells)}"
+        )
+    for cell in cells:
+        files = [file.replace("{level}", level_name(cell.level)) for file in values.weights]
+        say(f"wrote {import_files(context, cell, files, output)}")
+
+
+def reconstruct(values: Any) -> None:
+    """Writes images."""
+    context = Context(config_of(values), workdir_of(values))
+    check(context)
+    check_batches(context.study, jax.device_count(), training=False)
+    for cell in _cells(values, context):
+        write_images(context, cell, values.part)
+        say(f"wrote {context.workdir.reconstructions(cell)}")
+
+
+def assess(values: Any) -> None:
+    """Assesses a study's predictions, or anyone's."""
+    if not values.predictions:
+        run(config_of(values), workdir_of(values), only="assess")
+        return
+    workdir = Path(values.workdir or "runs/assess")
+    page = processes.on_primary(
+        lambda: assess_table(values.predictions, values.mapping or None, workdir),
+        "assess the table",
+    )
+    say(f"report: {page}")
+
+
+def report(values: Any) -> None:
+    """Writes the report."""
+    run(config_of(values), workdir_of(values), only="report")
+
+
+def _level(text: str) -> float | None:
+    """The number that --level gives."""
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise InputError(f"--level takes a number, got {text!r}") from error
+
+
+def _cells(values: Any, context: Context) -> list[Cell]:
+    """The cells of the grid that --model and --level name."""
+    grid, level = unmitigated(context.study), _level(values.level)
+    cells = [
+        cell
+        for cell in grid
+        if values.model in ("", cell.reconstructor) and level in (None, cell.level)
+    ]
+    if not cells:
+        where = "any level" if level is None else level_name(level)
+        raise InputError(
+            f"the study has no {values.model or 'reconstructor'} at {where}; it has "
+            f"{', '.join(cell.title for cell in grid)}"
+        )
+    return cells
+
+
+def phantom_flags(values: flags.FlagValues) -> None:
+    """Flags of `phantom`."""
+    flags.DEFINE_enum(
+        "kind",
+        None,
+        ["xray", "brain"],
+        "what to draw; config.phantom.kind, or xray, if not given",
+        flag_values=values,
+    )
+    flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
+    for name, text in (
+        ("patients", "number of patients"),
+        ("size", "pixels"),
+        ("seed", "seed"),
+        ("workers", "drawing processes"),
+    ):
+        flags.DEFINE_integer(
+            name, None, f"{text}; config.phantom.{name} if not given", flag_values=values
+        )
+
+
+def model_flags(values: flags.FlagValues) -> None:
+    """Flags that pick models."""
+    flags.DEFINE_string(
+        "model",
+        "",
+        "name in config.reconstructors or config.diagnosers; all if empty",
+        flag_values=values,
+    )
+    flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
+
+
+def mitigate_flags(values: flags.FlagValues) -> None:
+    """Flags of `mitigate`."""
+    flags.DEFINE_string(
+        "mitigation", "", "name in config.mitigations; all if empty", flag_values=values
+    )
+    flags.DEFINE_string(
+        "reconstructor",
+        "",
+        "name in config.reconstructors; all that the mitigation names if empty",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "level", "", "one level; all that the mitigation names if empty", flag_values=values
+    )
+
+
+def import_flags(values: flags.FlagValues) -> None:
+    """Flags of `import-weights`."""
+    model_flags(values)
+    flags.DEFINE_list(
+        "weights",
+        [],
+        "files (.pth, .pt, .bin, .safetensors); {level} stands for the level",
+        flag_values=values,
+    )
+    flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)
+
+
+def reconstruct_flags(values: flags.FlagValues) -> None:
+    """Flags of `reconstruct`."""
+    model_flags(values)
+    flags.DEFINE_enum(
+        "part", "test", ["train", "val", "test"], "part of the split", flag_values=values
+    )
+
+
+def assess_flags(values: flags.FlagValues) -> None:
+    """Flags of `assess`."""
+    flags.DEFINE_string(
+        "predictions",
+        "",
+        "a table from anywhere (CSV or parquet) instead of a study's",
+        flag_values=values,
+    )
+    flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)

@@ -1,0 +1,63 @@
+"""What a command of the console script is, and the two flags that most of them share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from fairrecon_jax.types import ConfigError
+
+PROGRAM = "fairrecon"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+      summary: one line for the overview.
+      text: what it reads and writes, with an example.
+      run: does it, given the parsed flags.
+      extra: defines flags beside --config and --workdir.
+      together: whether all processes of a run take part, and not process 0 alone.
+    """
+
+    summary: str
+    text: str
+    run: Callable[[Any], None]
+    extra: Callable[[flags.FlagValues], None] = lambda values: None
+    together: bool = True
+
+
+def config_of(values: Any) -> ConfigDict:
+    """The configuration given by --config.
+
+    Raises:
+      ConfigError: none is given, the file cannot be loaded, or it gives something else.
+    """
+    if values.config is None:
+        raise ConfigError("give a configuration, e.g. --config=configs/nih_chestxray14.py")
+    file = config_flags.get_config_filename(values["config"])
+    try:
+        values.config.is_locked  # noqa: B018  (a file that failed to load raises on first access)
+    except OSError as error:
+        cause = str(error.__cause__).strip().splitlines()[-1].strip()
+        raise ConfigError(f"the configuration cannot be loaded: {cause}") from error
+    except AttributeError as error:
+        raise ConfigError(
+            f"{file}: get_config() must return a ConfigDict, see configs/ for examples"
+        ) from error
+    return values.config
+
+
+def workdir_of(values: Any) -> Path:
+    """--workdir, or runs/<name of the configuration file>."""
+    if values.workdir:
+        return Path(values.workdir)
+    name = config_flags.get_config_filename(values["config"])
+    return Path("runs") / Path(str(name)).stem

@@ -1,0 +1,90 @@
+"""The registry of image metrics: what the tandem step computes, and how tables, figures and outside
+tables name it.
+
+A new image metric is one file: a function of originals and images, decorated with `register`, and
+imported in this package's `__init__`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+from fairrecon_jax.types import Array
+
+Compare = Callable[[Array, Array], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageMetric:
+    """How close a reconstruction is to the original, in one number per image.
+
+    Attributes:
+      name: column in tables of predictions.
+      title: the name as a reader sees it, with its unit.
+      better: whether a "higher" or a "lower" value is closer.
+      digits: decimals in tables.
+      compute: of originals and reconstructions [B, H, W, 1] in [0, 1] the values [B]; None where
+        the values can only come with a table.
+      absent: why a table may lack it, said where it does; "" where nothing need be said.
+    """
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    digits: int
+    compute: Compare | None = None
+    absent: str = ""
+
+    @property
+    def arrow(self) -> str:
+        """The direction of a better value as a sign."""
+        return "↑" if self.better == "higher" else "↓"
+
+
+IMAGE_METRICS: dict[str, ImageMetric] = {}
+"""Image metrics by name, in the order of tables and figures."""
+
+DEFAULT = ("psnr", "ssim", "nrmse")
+"""What the tandem step computes unless told otherwise."""
+
+
+def register(
+    title: str, better: Literal["higher", "lower"], digits: int
+) -> Callable[[Compare], Compare]:
+    """Function decorator that enters a metric into `IMAGE_METRICS` under its own name.
+
+    Args:
+      title: see `ImageMetric`.
+      better: see `ImageMetric`.
+      digits: see `ImageMetric`.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+
+    def enter(compute: Compare) -> Compare:
+        name = compute.__name__
+        if name in IMAGE_METRICS:
+            raise ValueError(f"image metric {name!r} is already registered")
+        IMAGE_METRICS[name] = ImageMetric(name, title, better, digits, compute)
+        return compute
+
+    return enter
+
+
+def enter_without_function(metric: ImageMetric) -> None:
+    """Enters a metric whose values come with tables only."""
+    IMAGE_METRICS[metric.name] = metric
+
+
+def check_computable(names: tuple[str, ...]) -> None:
+    """Refuses names of metrics that the tandem step cannot compute.
+
+    Raises:
+      ValueError: the message lists those that it can.
+    """
+    known = [name for name, metric in IMAGE_METRICS.items() if metric.compute is not None]
+    if wrong := [name for name in names if name not in known]:
+        raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")

@@ -1,0 +1,64 @@
+"""The results of a study: tables of performance, fairness and mitigation from its predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import pandas as pd
+from absl import logging
+
+from fairrecon_jax.assessment import assess, compare, read_results, write_results
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.mitigate import sweeps
+from fairrecon_jax.study.predict import merge_predictions
+
+TABLES = ("performance", "fairness", "mitigation", "mitigation_sweep")
+
+
+def write_tables(context: Context) -> None:
+    """Writes `results/` from the predictions; tables that this study does not have go."""
+    started, study = time.monotonic(), context.study
+    merged = merge_predictions(context)
+    performance, fairness = assess(merged, context.spec, study.assess)
+    tables = {"performance": performance, "fairness": fairness}
+    if study.mitigations:
+        tables["mitigation"] = compare(merged, context.spec, study.assess)
+    points = sweeps(context)
+    if points is not None:
+        tables["mitigation_sweep"] = points
+    for name in set(TABLES) - set(tables):
+        context.workdir.result(name).unlink(missing_ok=True)
+    write_results(context.workdir.root, **tables)
+    seconds = time.monotonic() - started
+    logging.info("assessed %d + %d rows in %.1f s", len(performance), len(fairness), seconds)
+
+
+def tables_output(context: Context) -> str:
+    """The digest of the tables."""
+    total = hashlib.sha256()
+    for name in TABLES:
+        path = context.workdir.result(name)
+        total.update(path.read_bytes() if path.exists() else b"")
+    return total.hexdigest()[:16]
+
+
+def read_tables(context: Context) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The performance and fairness tables, as written."""
+    performance, fairness = (
+        read_results(context.workdir.root, name) for name in ("performance", "fairness")
+    )
+    return performance, fairness
+
+
+def read_comparisons(context: Context) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """The tables of mitigated against unmitigated reconstructions and of the sweeps, None where
+    they were not written.
+    """
+
+    def read(name: str) -> pd.DataFrame | None:
+        path = context.workdir.result(name)
+        wanted = bool(context.study.mitigations) and path.exists()
+        return pd.read_csv(path, low_memory=False) if wanted else None
+
+    return read("mitigation"), read("mitigation_sweep")

@@ -1,0 +1,72 @@
+"""What a configuration cannot know: whether folders, files and devices are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairrecon_jax.study.cohort import check_tree
+from fairrecon_jax.study.config import (
+    DiagnoserConfig,
+    MitigationConfig,
+    ReconstructorConfig,
+    StudyConfig,
+)
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.types import ConfigError, level_name
+
+Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
+
+
+def check(context: Context) -> None:
+    """Looks for the tree and the files of weights that a study names.
+
+    Raises:
+      ConfigError: one is not there; the message names its field.
+      InputError: the cohort was prepared from another tree.
+    """
+    study = context.study
+    if study.phantom is None:
+        if not context.tree.is_dir():
+            raise ConfigError(
+                f"config.cohort.root {str(study.root)!r} is not a folder: give the folder of the "
+                "downloaded cohort"
+            )
+        check_tree(context)
+    for one in study.reconstructors.values():
+        for level in one.levels:
+            for file in one.files(level_name(level)):
+                if not file.is_file():
+                    raise ConfigError(
+                        f"config.reconstructors.{one.name}.weights: there is no file {file}"
+                    )
+
+
+def check_batches(study: StudyConfig, devices: int, training: bool = True) -> None:
+    """Refuses batches that do not divide over all devices of all processes.
+
+    Args:
+      study: the study.
+      devices: how many there are.
+      training: whether the batches of trainings are looked at too.
+
+    Raises:
+      ConfigError: the message names the field.
+    """
+    sizes = {"tandem.batch_size": study.tandem.batch_size}
+    groups: dict[str, Mapping[str, Trained]] = {
+        "diagnosers": study.diagnosers,
+        "reconstructors": study.reconstructors,
+        "mitigations": study.mitigations,
+    }
+    for group, blocks in groups.items() if training else ():
+        for name, block in blocks.items():
+            if block.train is not None:
+                where = f"{group}.{name}.train"
+                sizes[f"{where}.batch_size"] = block.train.batch_size
+                sizes[f"{where}.eval_batch_size"] = block.train.eval_size
+    for field, size in sizes.items():
+        if size % devices:
+            raise ConfigError(
+                f"config.{field} is {size}: it must be a multiple of the number of devices, "
+                f"{devices}"
+            )

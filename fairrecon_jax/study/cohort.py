@@ -1,0 +1,57 @@
+"""The first stages of a study: its phantom tree, and the prepared cohort with its splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from fairrecon_jax.data.api import ORIGIN, check_origin, folder_of, prepare
+from fairrecon_jax.keys import digest
+from fairrecon_jax.phantoms import GROUND_TRUTH, check_phantom, write_phantom
+from fairrecon_jax.study.context import Context
+
+
+def draw_phantom(context: Context) -> None:
+    """Writes the phantom tree, if it is not there yet.
+
+    Raises:
+      InputError: the tree that is there was drawn with other options.
+    """
+    phantom = context.study.phantom
+    if phantom is None:
+        return
+    if context.workdir.phantom.exists():
+        check_phantom(phantom.kind, context.workdir.phantom, phantom)
+    else:
+        write_phantom(phantom.kind, context.workdir.phantom, phantom)
+
+
+def phantom_output(context: Context) -> str:
+    """The digest of the drawn truth."""
+    truth = (context.workdir.phantom / GROUND_TRUTH).read_bytes()
+    return hashlib.sha256(truth).hexdigest()[:16]
+
+
+def prepare_cohort(context: Context) -> None:
+    """Reads the tree into the prepared cohort and writes the splits, once."""
+    prepare(context.study.cohort, str(context.tree), str(context.workdir.cohort))
+    context.splits  # noqa: B018  (written on first use)
+
+
+def cohort_output(context: Context) -> str:
+    """The digest of what the tree held and of the splits."""
+    folder = folder_of(context.study.cohort, context.workdir.cohort)
+    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    return digest(origin["fingerprint"], context.splits.digest)
+
+
+def check_tree(context: Context) -> None:
+    """Refuses a study whose tree is now another one than the one its cohort was prepared from; a
+    copy elsewhere is the same tree.
+
+    Raises:
+      InputError: the message names both.
+    """
+    folder = folder_of(context.study.cohort, context.workdir.cohort)
+    if context.study.root is not None and folder.is_dir():
+        check_origin(context.study.cohort, context.study.root, folder)

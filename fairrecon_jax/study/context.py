@@ -1,0 +1,129 @@
+"""An opened study: its configuration, its work directory, and what several stages share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from fairrecon_jax.data.api import open_cohort
+from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
+from fairrecon_jax.study.config import StudyConfig
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.workdir import Workdir
+from fairrecon_jax.tandem import Tandem, compile_step
+from fairrecon_jax.training.checkpoints import load_variables
+from fairrecon_jax.types import CohortSpec, InputError, Variables
+
+
+class Context:
+    """One study and its work directory; the stages are functions of it.
+
+    Args:
+      study: from `parse`, or a configuration to parse.
+      workdir: the folder that holds everything the study makes.
+    """
+
+    def __init__(self, study: StudyConfig | ConfigDict, workdir: str | Path) -> None:
+        self.study = study if isinstance(study, StudyConfig) else parse(study)
+        self.workdir = Workdir(Path(workdir))
+        self._steps: dict[str, tuple[Tandem, Callable[..., Any]]] = {}
+
+    def __repr__(self) -> str:
+        return f"Context({self.study.cohort.name} in {self.workdir.root})"
+
+    @property
+    def tree(self) -> Path:
+        """The cohort's tree: the folder of the configuration, or the phantom of the work directory.
+
+        Raises:
+          InputError: there is neither.
+        """
+        if self.study.root is not None:
+            return self.study.root
+        if self.study.phantom is not None:
+            return self.workdir.phantom
+        raise InputError(
+            "config.cohort.root is empty: give the folder of the downloaded cohort, "
+            "--config.cohort.root=DIR"
+        )
+
+    @functools.cached_property
+    def splits(self) -> Splits:
+        """The patient splits: read from `splits.json`, or made and written once.
+
+        Raises:
+          InputError: the splits that are there were made with other choices.
+        """
+        path, wanted = self.workdir.splits, self.study.splits
+        shares = wanted.fractions, wanted.diagnosis_fraction
+        if path.exists():
+            splits = read_splits(path, seed=wanted.seed)
+            written = splits.fractions, splits.diagnosis_fraction
+            if written != shares:
+                raise InputError(
+                    f"{path} was made with fractions and diagnosis_fraction {written[0]} and "
+                    f"{written[1]}, not {shares[0]} and {shares[1]}: use another work directory, "
+                    "or remove this one"
+                )
+            return splits
+        cohort = open_cohort(self.study.cohort, str(self.workdir.cohort), None)
+        splits = make_splits(
+            cohort.table, cohort.spec, shares[0], wanted.seed, wanted.diagnosis_fraction
+        )
+        write_splits(path, splits)
+        return splits
+
+    @functools.cached_property
+    def cohort(self) -> Cohort:
+        """The prepared cohort with its policies applied."""
+        return open_cohort(self.study.cohort, str(self.workdir.cohort), self.splits)
+
+    @functools.cached_property
+    def spec(self) -> CohortSpec:
+        """The cohort's specification at the study's levels."""
+        return self.study.spec(self.cohort.spec)
+
+    def rows(self, *parts: str) -> np.ndarray:
+        """Row numbers of the cohort in the named parts of the split."""
+        return self.splits.rows(self.cohort.table, *parts)
+
+    def evaluated_rows(self) -> np.ndarray:
+        """Validation and test rows that are assessed (for volumes, the slices that the cohort's
+        policy names).
+        """
+        rows = np.sort(self.rows("val", "test"))
+        if "evaluate" in self.cohort.table:
+            rows = rows[self.cohort.table["evaluate"].to_numpy(bool)[rows]]
+        return rows
+
+    def weights(self, folder: Path) -> Variables:
+        """Frozen weights of a model's folder.
+
+        Raises:
+          FileNotFoundError: the model has not been trained; the message says how to.
+        """
+        if not (folder / "final").exists():
+            raise FileNotFoundError(
+                f"no weights in {folder}: train the model first (`fairrecon train`, or "
+                "`fairrecon study` for all)"
+            )
+        return load_variables(folder / "final")[0]
+
+    def tandem(self, name: str) -> tuple[Tandem, Callable[..., Any]]:
+        """The fused program of one reconstructor, compiled on first use and kept for all levels."""
+        if name not in self._steps:
+            tandem = Tandem(
+                self.study.degradation.physics,
+                self.study.reconstructors[name].model,
+                tuple(diagnoser.model for diagnoser in self.study.diagnosers.values()),
+                self.spec,
+                self.study.tandem.image_metrics,
+            )
+            self._steps[name] = tandem, compile_step(tandem)
+        return self._steps[name]

@@ -1,0 +1,29 @@
+"""The cells of a study: reconstructors x levels, then mitigations where they are tried."""
+
+from __future__ import annotations
+
+from fairrecon_jax.study.config import StudyConfig
+from fairrecon_jax.types import Cell
+
+
+def unmitigated(study: StudyConfig) -> list[Cell]:
+    """All reconstructors at their levels, a reconstructor's levels together so that its program is
+    compiled once; those that use another's weights come last.
+    """
+    by_source = sorted(study.reconstructors.values(), key=lambda one: one.weights_of != one.name)
+    return [Cell(one.name, level, seed=study.seed) for one in by_source for level in one.levels]
+
+
+def mitigated(study: StudyConfig) -> list[Cell]:
+    """Each mitigation where it is tried, whatever weight is chosen in the end."""
+    return [
+        Cell(reconstructor, level, one.name, seed=study.seed)
+        for one in study.mitigations.values()
+        for reconstructor in one.plan.reconstructors
+        for level in one.plan.levels
+    ]
+
+
+def cells(study: StudyConfig) -> list[Cell]:
+    """All cells that are assessed."""
+    return unmitigated(study) + mitigated(study)

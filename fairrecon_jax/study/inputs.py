@@ -1,0 +1,120 @@
+"""What the result of each stage depends on, declared once: the digests of the stages and the
+identities of the trainings are made of these.
+
+The output of a stage that another one is made from is no input here: the record of the stage holds
+it (see `stages`). Neither is where a tree or a work directory lies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairrecon_jax.study.config import MitigationConfig, StudyConfig
+from fairrecon_jax.types import Cell
+
+
+def prepared(study: StudyConfig) -> dict[str, Any]:
+    """The images: which files, at which size."""
+    cohort = study.cohort
+    return {
+        "name": cohort.name,
+        "image_size": cohort.image_size,
+        "views": cohort.views,
+        "slices": cohort.slices,
+        "patients": cohort.patients,
+        "source": cohort.source,
+    }
+
+
+def labels(study: StudyConfig) -> dict[str, Any]:
+    """The labels and regions that diagnosers learn and are judged by."""
+    return {"tasks": study.cohort.tasks, "uncertainty": study.cohort.uncertainty}
+
+
+def groups(study: StudyConfig) -> dict[str, Any]:
+    """The groups that are compared."""
+    cohort = study.cohort
+    return {"attributes": cohort.attributes, "age_cut": cohort.age_cut, "race": cohort.race}
+
+
+def cohort(study: StudyConfig) -> dict[str, Any]:
+    """The prepared cohort and its splits."""
+    return {**prepared(study), "splits": study.splits}
+
+
+def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
+    """A diagnoser's training."""
+    one = study.diagnosers[name]
+    train = one.train.resolve(one.model.validation_metrics)
+    return {"model": one.model, "train": train, **prepared(study), **labels(study)}
+
+
+def reconstructor(study: StudyConfig, name: str, level: float) -> dict[str, Any]:
+    """A reconstructor's training at one level."""
+    one = study.reconstructors[name]
+    train = one.train and one.train.resolve(one.model.validation_metrics)
+    return {
+        "model": one.model,
+        "train": train,
+        "augment": one.augment,
+        "degradation": study.degradation.physics,
+        "level": level,
+        **prepared(study),
+    }
+
+
+def mitigation(study: StudyConfig, one: MitigationConfig, cell: Cell) -> dict[str, Any]:
+    """The fine-tuning of one cell."""
+    base = study.reconstructors[cell.reconstructor]
+    return {
+        "method": one.methods[cell.weight],
+        "fraction": one.plan.fraction,
+        "fine_tuning": one.train.resolve(base.model.validation_metrics),
+        "model": base.model,
+        "augment": base.augment,
+        "degradation": study.degradation.physics,
+        "level": cell.level,
+        **prepared(study),
+        **labels(study),
+        **groups(study),
+    }
+
+
+def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
+    """The predictions of one cell."""
+    return {
+        "cell": cell,
+        "model": study.reconstructors[cell.reconstructor].model,
+        "diagnosers": {name: one.model for name, one in study.diagnosers.items()},
+        "degradation": study.degradation.physics,
+        "tandem": study.tandem,
+        "evaluate_slices": study.cohort.evaluate_slices,
+        **prepared(study),
+        **labels(study),
+        **groups(study),
+    }
+
+
+def choice(study: StudyConfig, one: MitigationConfig) -> dict[str, Any]:
+    """The choice among the weights of a mitigation."""
+    plan = one.plan
+    return {
+        "assess": study.assess,
+        "psnr_tolerance": plan.psnr_tolerance,
+        "task_tolerance": plan.task_tolerance,
+    }
+
+
+def assessment(study: StudyConfig) -> dict[str, Any]:
+    """The tables of results."""
+    degradation = study.degradation
+    return {
+        "assess": study.assess,
+        "levels": degradation.levels,
+        "headline_level": degradation.headline_level,
+    }
+
+
+def report(study: StudyConfig) -> dict[str, Any]:
+    """The report, which prints every choice of the study and shows its headline level."""
+    return {"study": study}

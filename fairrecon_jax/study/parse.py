@@ -1,0 +1,221 @@
+"""From a configuration file to a `StudyConfig`, once; this is the check, and every error names the
+field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.data.builder import CohortBuilder
+from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.splits import check_shares
+from fairrecon_jax.phantoms import PhantomOptions, phantom_options
+from fairrecon_jax.physics import make_degradation
+from fairrecon_jax.report.options import ReportOptions
+from fairrecon_jax.study import models
+from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
+from fairrecon_jax.study.config import (
+    DegradationConfig,
+    DiagnoserConfig,
+    ReportConfig,
+    StudyConfig,
+)
+from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
+from fairrecon_jax.types import CohortSpec, ConfigError
+
+PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
+GRID = ("levels", "headline_level")
+"""Fields of `config.degradation` that say where, not how, images are degraded."""
+
+
+def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
+    """Checks a configuration and makes the typed objects of it.
+
+    Args:
+      config: as the files in `configs/` make it; what it leaves out has the defaults of the
+        dataclasses.
+
+    Returns:
+      The study.
+
+    Raises:
+      ConfigError: a block, a field or a value is refused; the message names the field.
+
+    Example:
+      >>> from configs.quickstart_brain import get_config
+      >>> parse(get_config()).degradation.levels
+      (8.0,)
+    """
+    blocks = renamed(plain(config))
+    _check_blocks(blocks)
+    cohort = _cohort(blocks["cohort"])
+    builder = find(cohort.name)
+    root = blocks["cohort"].get("root", "")
+    phantom = None if root else _phantom(blocks["phantom"], cohort.name)
+    if depth := builder.depth if phantom is None else phantom.depth:
+        with naming("cohort"):
+            cohort.check_depth(depth)
+    degradation = _degradation(blocks["degradation"], cohort.image_size)
+    assess = build(AssessOptions, "assess", blocks["assess"])
+    _check_seed(assess.seed, "assess.seed")
+    _check_intersections(assess, cohort, builder)
+    reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
+    outline = builder.outline(cohort)
+    diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
+    _check_thresholds(assess, outline, diagnosers)
+    return StudyConfig(
+        seed=_check_seed(blocks["seed"], "seed"),
+        cohort=cohort,
+        root=Path(root) if root else None,
+        phantom=phantom,
+        splits=_splits(blocks["splits"]),
+        degradation=degradation,
+        reconstructors=reconstructors,
+        diagnosers=diagnosers,
+        mitigations=models.mitigations(
+            blocks["mitigations"],
+            degradation,
+            reconstructors,
+            diagnosers,
+            cohort.attributes or builder.attribute_names,
+            tuple(task.name for task in outline.tasks),
+        ),
+        tandem=build(TandemConfig, "tandem", blocks["tandem"]),
+        assess=assess,
+        report=_report(blocks["report"]),
+    )
+
+
+def _check_blocks(blocks: dict[str, Any]) -> None:
+    """Fills in blocks that are left out, and refuses those that no study has."""
+    known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
+    if unknown := sorted(set(blocks) - set(known)):
+        raise ConfigError(
+            f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        )
+    blocks.setdefault("seed", 0)
+    for name in known:
+        if name != "seed" and not isinstance(blocks.setdefault(name, {}), dict):
+            raise ConfigError(f"config.{name} is a block of fields, got {blocks[name]!r}")
+    for path in ("cohort.name", "degradation.kind", "degradation.levels"):
+        block, field = path.split(".")
+        if field not in blocks[block]:
+            raise ConfigError(f"config.{path} is not given")
+    if not blocks["reconstructors"]:
+        raise ConfigError(
+            "config.reconstructors is empty: name at least one, e.g. of kind identity"
+        )
+
+
+def _check_seed(seed: Any, where: str) -> int:
+    """A seed as every generator of the study takes it."""
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise ConfigError(f"config.{where} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    return seed
+
+
+def _cohort(block: Mapping[str, Any]) -> CohortConfig:
+    """The cohort and its policies."""
+    if not isinstance(block.get("root", ""), str | Path):
+        raise ConfigError(f"config.cohort.root takes a folder, got {block['root']!r}")
+    cohort = build(CohortConfig, "cohort", without(block, "root"))
+    for field in ("tasks", "attributes"):
+        differ(getattr(cohort, field), f"cohort.{field}")
+    with naming("cohort"):
+        find(cohort.name).check(cohort)
+    return cohort
+
+
+def _check_intersections(
+    assess: AssessOptions, cohort: CohortConfig, builder: type[CohortBuilder]
+) -> None:
+    """Refuses intersections of attributes that the study does not have."""
+    known: Sequence[str] = cohort.attributes or builder.attribute_names
+    for names in assess.intersections:
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(
+                f"config.assess.intersections: the study has no attribute {unknown[0]!r}; it has "
+                f"{', '.join(known)}"
+            )
+
+
+def _check_thresholds(
+    assess: AssessOptions, spec: CohortSpec, diagnosers: Mapping[str, DiagnoserConfig]
+) -> None:
+    """Refuses thresholds by task that leave out a finding that is diagnosed."""
+    if not isinstance(assess.threshold_value, Mapping):
+        return
+    read = {task for one in diagnosers.values() for task in one.model.tasks}
+    with naming("assess"):
+        for task in spec.classification_tasks:
+            if task.name in read:
+                assess.value_for(task.name)
+
+
+def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
+    """The phantom to draw, None where the block names no kind."""
+    if not block.get("kind", ""):
+        return None
+    options = made(phantom_options, "phantom", **block)
+    if PHANTOM_TREES[options.kind] != cohort:
+        raise ConfigError(
+            f"config.phantom.kind {options.kind!r} draws the tree of "
+            f"{PHANTOM_TREES[options.kind]}, but config.cohort.name is {cohort!r}"
+        )
+    return options
+
+
+def _splits(block: Mapping[str, Any]) -> SplitsConfig:
+    """The split of the patients."""
+    fraction = block.get("diagnosis_fraction", 0.0)
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
+        raise ConfigError(f"config.splits: diagnosis_fraction must be a number, got {fraction!r}")
+    with naming("splits"):
+        shares = check_shares(block.get("fractions", SplitsConfig.fractions), fraction)
+    if min(shares) <= 0:
+        raise ConfigError(
+            "config.splits: a study trains, selects and tests: all three fractions must be above "
+            f"0, got {shares}"
+        )
+    splits = build(SplitsConfig, "splits", {**block, "fractions": shares})
+    _check_seed(splits.seed, "splits.seed")
+    return splits
+
+
+def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
+    """The physics at the cohort's image size, and the levels."""
+    if "size" in block:
+        raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
+    physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
+    levels = numbers(block["levels"], "degradation.levels")
+    if not levels:
+        raise ConfigError("config.degradation.levels is empty: give at least one level")
+    headline = block.get("headline_level", levels[0] if len(levels) == 1 else None)
+    if headline is None:
+        raise ConfigError("config.degradation.headline_level is not given: name one of the levels")
+    chosen = numbers(headline, "degradation.headline_level")
+    if len(chosen) != 1 or chosen[0] not in levels:
+        raise ConfigError(
+            f"config.degradation.headline_level {headline} is not one of the levels {levels}"
+        )
+    with naming("degradation"):
+        for level in levels:
+            physics.operator(level)
+    return DegradationConfig(physics, levels, chosen[0])
+
+
+def _report(block: Mapping[str, Any]) -> ReportConfig:
+    """The report's choices."""
+    examples = block.get("examples", ReportConfig.examples)
+    if type(examples) is not int or examples < 0:
+        raise ConfigError(
+            f"config.report: examples must be a whole number of at least 0, got {examples!r}"
+        )
+    return ReportConfig(examples, build(ReportOptions, "report", without(block, "examples")))

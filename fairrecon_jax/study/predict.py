@@ -1,0 +1,168 @@
+"""Running the tandem step over a cohort: predictions of the cells of a study, and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fairrecon_jax.assessment import read_predictions, write_predictions
+from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.loader import eval_batches
+from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.devices import map_rows
+from fairrecon_jax.runtime.progress import progress
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.grid import cells
+from fairrecon_jax.tandem import TandemInputs
+from fairrecon_jax.types import Array, Batch, Cell, InputError, Variables
+
+
+def batches(cohort: Cohort, rows: np.ndarray, batch_size: int, label: str) -> Iterator[Batch]:
+    """`eval_batches` with a progress bar that counts the images of all processes."""
+    bar = progress(label, len(rows), unit="image")
+    starts = range(0, len(rows), batch_size)
+    for start, batch in zip(starts, eval_batches(cohort, rows, batch_size), strict=True):
+        yield batch
+        bar.advance(min(batch_size, len(rows) - start))
+    bar.close()
+
+
+def predict(
+    step: Callable[[TandemInputs, Batch], dict[str, Array]],
+    inputs: TandemInputs,
+    cohort: Cohort,
+    rows: np.ndarray,
+    batch_size: int,
+    devices: int | None = None,
+    label: str = "predict",
+) -> pd.DataFrame:
+    """Runs the compiled step over rows of a cohort; the last batch is padded and its padding
+    masked, nothing is dropped.
+
+    In a run of several processes each computes its share of every batch, and every process gets the
+    whole table.
+
+    Args:
+      step: from `compile_step`.
+      inputs: from `Tandem.inputs`.
+      cohort: whose `table` gives names, patients and attributes.
+      rows: row numbers of the cohort, any order.
+      batch_size: examples per call over all devices of all processes.
+      devices: how many local devices `step` was compiled for; all local ones if None.
+      label: what the progress bar says.
+
+    Returns:
+      One row per entry of `rows`, in that order: example_id, patient_id, the attributes by name,
+        then the columns of `Tandem.step`.
+
+    Raises:
+      InputError: `batch_size` is not a multiple of the device count.
+      TimeoutError: a process of the run has not computed its share in time.
+    """
+    count = jax.process_count() * (devices or jax.local_device_count())
+    if batch_size % count:
+        raise InputError(
+            f"tandem batch_size {batch_size} is not a multiple of the {count} devices; choose one "
+            "that is"
+        )
+    parts: list[dict[str, np.ndarray]] = []
+    for batch in batches(cohort, rows, batch_size, label):
+        columns = jax.device_get(step(inputs, batch))
+        part = {name: np.asarray(value) for name, value in columns.items()}
+        parts.append(part | {"index": np.asarray(batch["index"])})
+    stacked = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = processes.all_gather(stacked, f"predict its share of {label}")
+    kept = joined["index"] >= 0
+    values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
+    names = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]
+    table = cohort.table.iloc[rows][names].reset_index(drop=True)
+    return pd.concat([table, values.loc[rows].reset_index(drop=True)], axis=1)
+
+
+def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
+    """Weights, operator and key of one cell."""
+    study = context.study
+    reconstructor = study.reconstructors[cell.reconstructor]
+    frozen = [context.weights(context.workdir.diagnoser(name)) for name in study.diagnosers]
+    own: Variables = {"params": {}, "batch_stats": {}}
+    if reconstructor.has_weights:
+        own = context.weights(context.workdir.model(weights_cell(context, cell)))
+    tandem, _ = context.tandem(cell.reconstructor)
+    return tandem.inputs(cell.level, own, frozen, jax.random.key(study.seed))
+
+
+def weights_cell(context: Context, cell: Cell) -> Cell:
+    """The cell whose training makes the weights of one."""
+    if cell.is_mitigated:
+        return cell
+    source = context.study.reconstructors[cell.reconstructor].weights_of
+    return Cell(source, cell.level, seed=cell.seed)
+
+
+def predict_cell(context: Context, cell: Cell) -> None:
+    """Writes the predictions of one cell of the grid: validation and test, original and
+    reconstruction; all processes take part.
+    """
+    study, rows = context.study, context.evaluated_rows()
+    _, step = context.tandem(cell.reconstructor)
+    table = predict(
+        step,
+        tandem_inputs(context, cell),
+        context.cohort,
+        rows,
+        study.tandem.batch_size,
+        label=f"predict {cell.title}",
+    )
+    parts = context.cohort.table.iloc[rows]["patient_id"].map(context.splits.patients).to_numpy()
+    table.insert(2, "split", parts)
+    columns: dict[str, Any] = {
+        "cohort": context.spec.name,
+        "level": cell.level,
+        "reconstructor": cell.reconstructor,
+        "mitigation": cell.variant,
+        "seed": study.seed,
+    }
+    path = context.workdir.prediction(cell)
+    write_predictions(path, table.assign(**columns), context.spec)
+
+
+def merge_predictions(context: Context) -> pd.DataFrame:
+    """Stacks the predictions of all cells that are assessed into `predictions.parquet`."""
+    paths = [context.workdir.prediction(cell) for cell in cells(context.study)]
+    table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
+    write_predictions(context.workdir.predictions, table, context.spec)
+    return table
+
+
+def write_images(context: Context, cell: Cell, part: str = "test") -> None:
+    """Writes degraded and reconstructed images of one part of the split as 16-bit PNG files, each
+    process those of its share.
+
+    `degraded/` and `reconstructed/` of the cell's folder receive one file per example, named after
+    the example.
+
+    Args:
+      context: the study.
+      cell: reconstructor and level.
+      part: "train", "val" or "test".
+    """
+    tandem, _ = context.tandem(cell.reconstructor)
+    step, inputs = map_rows(tandem.reconstruct), tandem_inputs(context, cell)
+    folder, rows = context.workdir.reconstructions(cell), context.rows(part)
+    names = context.cohort.table["example_id"]
+    for version in ("degraded", "reconstructed"):
+        (folder / version).mkdir(parents=True, exist_ok=True)
+    for batch in batches(context.cohort, rows, context.study.tandem.batch_size, cell.title):
+        pair = jax.device_get(step(inputs, batch))
+        for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
+            file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
+            for version, images in zip(("degraded", "reconstructed"), pair, strict=True):
+                scaled = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max)
+                aside = folder / version / f".{file}.partial"
+                Image.fromarray(scaled.astype(np.uint16)).save(aside, format="PNG")
+                aside.replace(folder / version / file)

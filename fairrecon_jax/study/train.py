@@ -1,0 +1,128 @@
+"""Training a study's diagnosers and reconstructors, or importing weights instead."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fairrecon_jax.reconstructors.imports import import_variables
+from fairrecon_jax.study import inputs
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.tandem import DEGRADE
+from fairrecon_jax.training.checkpoints import save_variables
+from fairrecon_jax.training.loop import fit
+from fairrecon_jax.types import Batch, Cell, InputError, Key
+
+
+def train_diagnoser(context: Context, name: str) -> None:
+    """Trains one diagnoser on original images and freezes its best weights."""
+    one = context.study.diagnosers[name]
+    fit(
+        one.model,
+        (context.cohort, context.rows("train_diagnosis")),
+        (context.cohort, context.rows("val")),
+        one.train,
+        context.workdir.diagnoser(name),
+        choices=run_choices(context, inputs.diagnoser(context.study, name)),
+    )
+
+
+def train_reconstructor(context: Context, cell: Cell) -> None:
+    """Trains one reconstructor at one level and freezes its best weights.
+
+    Raises:
+      InputError: imported weights lie there, or the reconstructor has no training.
+    """
+    one, folder = context.study.reconstructors[cell.reconstructor], context.workdir.model(cell)
+    if imported(context, cell):
+        raise InputError(f"{folder} holds imported weights: remove it to train")
+    if one.train is None:
+        raise InputError(f"config.reconstructors.{one.name} has no block train")
+    fit(
+        one.model,
+        (context.cohort, context.rows("train_reconstruction")),
+        (context.cohort, context.rows("val")),
+        one.train,
+        folder,
+        prepare=degrader(context, cell.level),
+        augment=one.augment.batch,
+        choices=run_choices(
+            context, inputs.reconstructor(context.study, cell.reconstructor, cell.level)
+        ),
+    )
+
+
+def run_choices(context: Context, declared: dict[str, Any]) -> dict[str, Any]:
+    """A stage's declared inputs as the choices of its training: with the splits, and without what
+    the training knows itself.
+    """
+    known = ("model", "train", "fine_tuning")
+    choices = {name: value for name, value in declared.items() if name not in known}
+    return {**choices, "splits": context.splits.digest}
+
+
+def degrader(context: Context, level: float) -> Callable[[Batch, Key], Batch]:
+    """The function that adds "degraded" to a training batch, with noise by key and example."""
+    physics = context.study.degradation.physics
+    operator = physics.operator(level)
+
+    def degrade(batch: Batch, key: Key) -> Batch:
+        key = jax.random.fold_in(key, DEGRADE)
+        return {**batch, "degraded": physics(operator, batch["image"], batch["example_id"], key)}
+
+    return degrade
+
+
+def import_weights(
+    context: Context, cell: Cell, paths: Sequence[str | Path], output: Path | None = None
+) -> Path:
+    """Freezes PyTorch weights as those of one reconstructor at one level, in place of a training.
+
+    Args:
+      context: the study.
+      cell: reconstructor and level.
+      paths: files of weights; see `reconstructors.imports`.
+      output: folder to write instead of the study's.
+
+    Returns:
+      The folder, whose `final` holds the weights.
+
+    Raises:
+      InputError: the reconstructor has been trained here, or the weights do not fit it.
+    """
+    folder = output or context.workdir.model(cell)
+    if (folder / "run.json").exists():
+        raise InputError(
+            f"{folder} holds a training run: remove it to put imported weights there, or choose "
+            "another folder"
+        )
+    model, size = context.study.reconstructors[cell.reconstructor].model, context.study.cohort
+    variables, facts = import_variables(model, paths, size.image_size)
+    meta = {"name": cell.reconstructor, "imported": facts}
+    save_variables(folder / "final", variables, meta)
+    return folder
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    """What is known of the frozen weights of a model's folder, {} where there are none."""
+    path = folder / "final" / "meta" / "metadata"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def imported(context: Context, cell: Cell) -> str:
+    """The digest of imported weights of one reconstructor at one level, "" where there are none."""
+    meta = saved(context.workdir.model(cell))
+    return meta["digest"] if "imported" in meta else ""
+
+
+def content(path: Path) -> str:
+    """The SHA-256 of a file, "" where it is missing."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

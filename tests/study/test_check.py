@@ -1,0 +1,118 @@
+"""What is looked for before a study begins: its tree, its files of weights, its devices."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.phantoms import BrainPhantomOptions, write_phantom
+from fairrecon_jax.study.check import check, check_batches
+from fairrecon_jax.study.cohort import prepare_cohort
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.run import run
+from fairrecon_jax.types import ConfigError, InputError
+from tests.support import tiny_study
+from tests.support.study_fakes import configured
+
+
+def test_a_root_that_is_missing_is_named(tmp_path):
+    config = importlib.import_module("configs.lgg_mri").get_config()
+    work = tmp_path / "work"
+    with pytest.raises(InputError, match=r"^config\.cohort\.root is empty: give the folder of the"):
+        run(config, work)
+    config.cohort.root = str(tmp_path / "nowhere")
+    with pytest.raises(
+        ConfigError, match=r"^config\.cohort\.root '.*nowhere' is not a folder: give the folder of"
+    ):
+        run(config, work)
+    (tmp_path / "file").write_text("")
+    config.cohort.root = str(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"file' is not a folder"):
+        check(Context(config, work))
+    config.cohort.root = str(tmp_path)
+    check(Context(config, work))
+    assert not work.exists()
+
+
+def test_a_tree_that_has_changed_is_refused_and_a_copy_of_it_is_not(tmp_path):
+    root = tmp_path / "tree"
+    write_phantom("brain", root, BrainPhantomOptions(patients=10, size=32, slices=8))
+    context = Context(configured(cohort__root=str(root)), tmp_path / "work")
+    prepare_cohort(context)
+    check(context)
+    root.rename(tmp_path / "copy")
+    moved = configured(cohort__root=str(tmp_path / "copy"))
+    check(Context(moved, tmp_path / "work"))
+    write_phantom("brain", root, BrainPhantomOptions(patients=10, size=32, slices=8, seed=1))
+    with pytest.raises(InputError, match=r"work.* was prepared from .*tree.*|has changed since"):
+        check(context)
+
+
+def test_a_phantom_needs_no_tree(tmp_path):
+    check(Context(tiny_study.get_config(), tmp_path))
+
+
+def test_files_of_weights_that_are_missing_are_named(tmp_path):
+    config = configured(
+        reconstructors__unet__weights=str(tmp_path / "net_{level}.pth"),
+        degradation__levels=(4.0, 8.0),
+    )
+    (tmp_path / "net_4.pth").write_bytes(b"")
+    with pytest.raises(
+        ConfigError,
+        match=r"^config\.reconstructors\.unet\.weights: there is no file .*net_8\.pth$",
+    ):
+        check(Context(config, tmp_path / "work"))
+    (tmp_path / "net_8.pth").write_bytes(b"")
+    check(Context(config, tmp_path / "work"))
+
+
+# -- batches
+
+
+def test_batches_must_divide_over_the_devices():
+    config = tiny_study.get_config()
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3, weight=1.0)
+    study = parse(config)
+    for devices in (1, 2, 8):
+        check_batches(study, devices)
+    with pytest.raises(ConfigError) as refused:
+        check_batches(study, 3)
+    assert str(refused.value) == (
+        "config.tandem.batch_size is 16: it must be a multiple of the number of devices, 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "size", "training"),
+    [
+        ("tandem__batch_size", 30, False),
+        ("diagnosers__tumor__train__batch_size", 6, True),
+        ("reconstructors__unet__train__batch_size", 2, True),
+        ("reconstructors__unet__train__eval_batch_size", 10, True),
+        ("mitigations__eodd__train__batch_size", 7, True),
+    ],
+)
+def test_the_batch_that_does_not_divide_is_named(field, size, training):
+    config = tiny_study.get_config()
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3, weight=1.0)
+    study = parse(configured(config, **{field: size}))
+    with pytest.raises(ConfigError) as refused:
+        check_batches(study, 4)
+    assert str(refused.value) == (
+        f"config.{field.replace('__', '.')} is {size}: it must be a multiple of the number of "
+        "devices, 4"
+    )
+    if training:
+        check_batches(study, 4, training=False)
+
+
+def test_an_evaluation_batch_of_0_is_that_of_the_training():
+    config = configured(
+        reconstructors__unet__train__eval_batch_size=0,
+        reconstructors__unet__train__batch_size=12,
+    )
+    check_batches(parse(config), 4)

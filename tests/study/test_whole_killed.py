@@ -1,0 +1,83 @@
+"""A study killed with SIGKILL while it predicts and while it reports ends as one that was left
+alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.run import run
+from tests.support import tiny_study
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import os, signal, sys
+from fairrecon_jax.study.run import run
+from tests.support import tiny_study
+place, when = sys.argv[2].split(":")
+real, seen = os.replace, []
+
+def replace(source, target, **more):
+    if place in str(target):
+        seen.append(target)
+        if len(seen) == int(when):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return real(source, target, **more)
+
+os.replace = replace
+run(tiny_study.get_config().lock(), sys.argv[1])
+"""
+
+
+def killed(workdir: Path, place: str) -> None:
+    """Runs the study until it is about to put in place the n-th file whose path holds a word."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(workdir), place],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+def undone(workdir: Path) -> list[str]:
+    """Titles of the stages that are not up to date."""
+    stages = plan(Context(tiny_study.get_config(), workdir))
+    return [stage.title for stage in stages if not stage.is_done(workdir / "stages")]
+
+
+@pytest.mark.slow
+def test_a_study_killed_while_it_predicts_and_reports_ends_in_the_same_results(tmp_path, capsys):
+    config, workdir = tiny_study.get_config().lock(), tmp_path / "work"
+    killed(workdir, "predictions/unet:1")
+    assert not any(
+        (workdir / "stages" / f"{n}.json").exists() for n in ("predict__unet__8", "assess")
+    )
+    assert undone(workdir) == ["predict unet at 8", "assess", "report"]
+    killed(workdir, "report/:3")
+    assert undone(workdir) == ["report"]
+    assert not (workdir / "report" / "index.html").exists()
+    page = run(config, workdir)
+    assert "left: report\n" in capsys.readouterr().out
+    results = [
+        (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
+    ]
+    figures = {path.name for path in (workdir / "report" / "figures").iterdir()}
+    for name in ("stages", "predictions", "results", "report"):
+        shutil.rmtree(workdir / name)
+    assert run(config, workdir) == page
+    assert [
+        (workdir / "results" / f"{name}.csv").read_bytes() for name in ("performance", "fairness")
+    ] == results
+    assert {path.name for path in (workdir / "report" / "figures").iterdir()} == figures

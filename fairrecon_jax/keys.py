@@ -44,6 +44,7 @@ def example_keys(key: Key, example_id: Array) -> Key:
     """
 
     def one(words: Array) -> Key:
+        # fold_in takes 32 bits at a time; two words make collisions within a cohort unlikely.
         return jax.random.fold_in(jax.random.fold_in(key, words[0]), words[1])
 
     return jax.vmap(one)(jnp.asarray(example_id))
@@ -99,6 +100,7 @@ def identity(value: Any, everything: bool = False) -> Any:
         fields = dataclasses.fields(value)
         kept = [f.name for f in fields if everything or f.metadata.get("identity", True)]
         parts = {name: identity(getattr(value, name), everything) for name in kept}
+        # Two classes with the same fields are different choices.
         return {"kind": type(value).__name__, **parts}
     if isinstance(value, Mapping):
         return {str(name): identity(part, everything) for name, part in value.items()}

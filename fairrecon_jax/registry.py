@@ -56,7 +56,7 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     """Makes `registry[kind](**fields)`.
 
     Lists become tuples, so that the result is hashable. Values must fit the types of the fields. A
-    field marked `FLAT` is made by its `default_factory` from those of its parameters that are given.
+    field marked `FLAT` is made by its `default_factory` from the given ones of its parameters.
 
     Args:
       registry: dataclass types by name.
@@ -74,8 +74,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     """
     if kind not in registry:
         raise ValueError(f"unknown {what} {kind!r}; choose one of {', '.join(sorted(registry))}")
-    where, own, parts = f"{what} {kind!r}", _own_fields(registry[kind]), _parts(registry[kind])
-    owner: dict[str, Callable[..., Any]] = {name: registry[kind] for name in own}
+    where, plain, parts = f"{what} {kind!r}", _plain_fields(registry[kind]), _parts(registry[kind])
+    owner: dict[str, Callable[..., Any]] = {name: registry[kind] for name in plain}
     for part in parts.values():
         owner |= {name: part for name in inspect.signature(part).parameters}
     if unknown := sorted(set(fields) - set(owner)):
@@ -83,24 +83,25 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
             f"{where} has no field {', '.join(map(repr, unknown))}; its fields are "
             f"{', '.join(owner)}"
         )
-    if missing := [name for name, optional in own.items() if not optional and name not in fields]:
+    if missing := [name for name, optional in plain.items() if not optional and name not in fields]:
         raise ValueError(f"{where} needs the field {', '.join(map(repr, missing))}")
     values = {name: _frozen(value) for name, value in fields.items()}
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
             raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}")
     for name, value in values.items():
+        # Counts and sizes are never negative; a network of width 0 has no parameters.
         lowest = 1 if name.endswith("width") else 0
         if isinstance(value, int) and value < lowest:
             raise ValueError(f"{where}: field {name!r} must be at least {lowest}, got {value}")
-    given = {name: value for name, value in values.items() if name in own}
+    given = {name: value for name, value in values.items() if name in plain}
     for name, part in parts.items():
         inner = {n: value for n, value in values.items() if owner[n] is part}
         given |= {name: part(**inner)} if inner else {}
     return registry[kind](**given)
 
 
-def _own_fields(factory: type) -> dict[str, bool]:
+def _plain_fields(factory: type) -> dict[str, bool]:
     """The fields of a dataclass that a configuration gives as they are: whether each may be left
     out.
     """
@@ -153,6 +154,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return (
             isinstance(value, tuple) and len(parts) == len(value) and all(map(_fits, value, parts))
         )
+    # In Python a truth value is an int, which is never meant here.
     if isinstance(value, bool):
         return hint in (bool, Any)
     if origin is not None:

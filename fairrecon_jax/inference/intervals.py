@@ -21,7 +21,7 @@ Method = Literal["bca", "percentile"]
 
 
 class Estimate(NamedTuple):
-    """A value with its bootstrap uncertainty; all fields have the same shape, NaN where undefined."""
+    """A value with its bootstrap uncertainty; all fields of one shape, NaN where undefined."""
 
     value: Array
     std_error: Array

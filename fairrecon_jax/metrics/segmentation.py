@@ -1,4 +1,4 @@
-"""Overlap of a predicted and a true region: Dice, with the rule for empty masks said in every call."""
+"""Overlap of a predicted and a true region: Dice, with the rule for empty masks in every call."""
 
 from __future__ import annotations
 

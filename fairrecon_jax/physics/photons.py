@@ -55,7 +55,8 @@ class PhotonNoise:
 
         published: p' = Poisson(w p k) / k with k = photons / max(w p); w also scales the result
         where it lies on the angle axis.
-        physical:  n = Poisson(photons w exp(-d p / max p)); p' = -ln(max(n, 1) / (photons w)) max p / d, d the peak attenuation.
+        physical: n = Poisson(photons w exp(-d p / max p));
+        p' = -ln(max(n, 1) / (photons w)) max p / d, d the peak attenuation.
 
         Args:
           sinogram: [detectors, angles] float32 line integrals, not negative.

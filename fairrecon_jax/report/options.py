@@ -56,8 +56,7 @@ class ExamplePanel:
       level: the degradation level of the degraded image.
       original: [H, W] or [H, W, 1] float in [0, 1].
       degraded: same shape as `original`.
-      reconstructions: reconstructor name -> image of the same shape; a mitigated one is named
-        "reconstructor + mitigation".
+      reconstructions: reconstructor name -> image of the same shape.
       truth: binary mask [H, W], or None.
       mask_original: the mask predicted on the original, or None.
       masks_reconstructed: reconstructor name -> mask predicted on its reconstruction.

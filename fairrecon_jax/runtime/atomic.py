@@ -27,6 +27,7 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        # mkstemp makes files that only their owner may read.
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:

@@ -27,6 +27,7 @@ def pad_batch(batch: Batch, size: int) -> dict[str, np.ndarray]:
     count = len(batch["index"])
     if not 0 < count <= size:
         raise ValueError(f"cannot pad a batch of {count} examples to {size}")
+    # A repeated example is finite and of the right shape, which zeros might not be to a loss.
     rows = np.minimum(np.arange(size), count - 1)
     padded = {name: np.asarray(value)[rows] for name, value in batch.items()}
     padded["weight"] = np.where(np.arange(size) < count, padded["weight"], 0).astype(np.float32)
@@ -101,12 +102,12 @@ def map_step(
     chosen = _devices(devices or jax.local_device_count())
     donated = (0,) if donate else ()
     if len(chosen) == 1 and jax.process_count() == 1:
+        # out_axes=None raises where a value was not reduced over the axis.
         mapped = jax.vmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
         compiled = jax.jit(mapped, donate_argnums=donated)
     else:
-        everywhere = (
-            None if jax.process_count() > 1 else chosen
-        )  # None = all devices of all processes
+        # None means all devices of all processes.
+        everywhere = None if jax.process_count() > 1 else chosen
         compiled = jax.pmap(
             step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=donated, devices=everywhere
         )

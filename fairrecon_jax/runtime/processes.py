@@ -20,9 +20,8 @@ from jax.experimental import multihost_utils
 from fairrecon_jax.types import InputError
 
 PATIENCE = 48.0  # hours that processes wait for process 0; the limit of the job comes first
-_turns = (
-    itertools.count()
-)  # numbers the calls of `on_primary`, which all processes make in the same order
+# Numbers the calls of `on_primary` and `all_gather`, which all processes make in the same order.
+_turns = itertools.count()
 
 
 class PrimaryFailed(RuntimeError):
@@ -78,16 +77,15 @@ def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:
     per_node = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE") or environment.get(
         "SLURM_STEP_TASKS_PER_NODE", "1"
     )
-    tasks = max(
-        int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(",")
-    )  # "2(x3),1": three nodes with two, one with one
+    # Slurm writes "2(x3),1" for three nodes with two tasks and one with one.
+    tasks = max(int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(","))
     named = environment.get("CUDA_VISIBLE_DEVICES") or environment.get("ROCR_VISIBLE_DEVICES")
     seen = len(named.split(",")) if named else int(environment.get("SLURM_GPUS_ON_NODE", "1"))
     return list(range(seen)) if tasks == 1 or (named and seen == 1) else None
 
 
 def is_primary() -> bool:
-    """Whether this process does and writes what only one process may; does not touch the devices."""
+    """Whether this is process 0, which alone writes and prints; does not touch the devices."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
@@ -113,16 +111,16 @@ def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) 
     turn = next(_turns)
     if is_primary():
         try:
-            found = function()
+            result = function()
         except BaseException as error:
-            _tell(turn, {"failed": f"{type(error).__name__}: {error}"})
+            _publish(turn, {"failed": f"{type(error).__name__}: {error}"})
             raise
-        _tell(turn, {"found": found})
-        return found
-    answer = _hear(turn, 0, what, hours)
+        _publish(turn, {"result": result})
+        return result
+    answer = _receive(turn, 0, what, hours)
     if "failed" in answer:
         raise PrimaryFailed(f"process 0 could not {what}: {answer['failed']}")
-    return answer["found"]
+    return answer["result"]
 
 
 def all_gather(
@@ -147,9 +145,9 @@ def all_gather(
     if not jax.distributed.is_initialized():
         return dict(columns)
     turn = next(_turns)
-    _tell(turn, {})
+    _publish(turn, {})
     for process in range(jax.process_count()):
-        _hear(turn, process, what, hours)  # the exchange itself waits for seconds only
+        _receive(turn, process, what, hours)  # the exchange itself waits for seconds only
     return {
         name: np.asarray(value)
         for name, value in multihost_utils.process_allgather(dict(columns), tiled=True).items()
@@ -157,23 +155,22 @@ def all_gather(
 
 
 def _service() -> Any:
-    """The run's store of words by name, which every process reaches."""
-    from orbax.checkpoint import (
-        multihost,
-    )  # slow to import, and only runs of several processes need it
+    """The run's key-value store, which every process reaches."""
+    # Slow to import, and needed by runs of several processes only.
+    from orbax.checkpoint import multihost
 
     return multihost.get_jax_distributed_client()
 
 
-def _tell(turn: int, answer: dict[str, Any]) -> None:
-    """Leaves word for the other processes."""
+def _publish(turn: int, answer: dict[str, Any]) -> None:
+    """Publishes this process's answer."""
     _service().key_value_set(
         f"fairrecon/{turn}/{jax.process_index()}", json.dumps(answer, default=str)
     )
 
 
-def _hear(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
-    """The word of another process, asked for in short turns, so that signals are heard."""
+def _receive(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
+    """The answer of another process, asked for in short turns, so that signals are handled."""
     end = time.monotonic() + 3600 * hours
     while (left := end - time.monotonic()) > 0:
         try:
@@ -183,6 +180,7 @@ def _hear(turn: int, process: int, what: str, hours: float) -> dict[str, Any]:
                 )
             )
         except jax.errors.JaxRuntimeError as error:
+            # The store has no error of its own for a wait that ends.
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise
     here = f"process {jax.process_index()} waited {hours:g} h for process {process} to {what}"

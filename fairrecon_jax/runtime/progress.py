@@ -1,5 +1,5 @@
-"""How far a long piece of work is: a bar on a terminal, a line now and then elsewhere; only process
-0 of a run speaks.
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere; only process 0 of a
+run prints.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """What the work tells."""
+    """What long work reports to."""
 
     def advance(self, steps: int) -> None:
-        """So many steps are done since the last call."""
+        """Counts steps done since the last call."""
         ...
 
     def show(self, **values: float) -> None:
@@ -109,7 +109,7 @@ class Lines:
 
 
 class Silence:
-    """Tells nothing: for processes that are not the primary one."""
+    """Shows nothing: for processes other than process 0."""
 
     def advance(self, steps: int) -> None:
         """Nothing."""
@@ -182,6 +182,6 @@ def say(text: str) -> None:
 
 
 def quiet(verbosity: int) -> None:
-    """Sets what absl's logger lets through (the checkpoint and data set libraries are talkative)."""
+    """Sets what absl's logger lets through (checkpoint and data set libraries log a lot)."""
     logging.set_verbosity(verbosity)
     logging.set_stderrthreshold(verbosity)

@@ -13,7 +13,7 @@ from fairrecon_jax.types import Array, Batch, Key
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for each example; the default changes nothing.
+    """Random flips, shifts and gains of training images; the default changes nothing.
 
     Attributes:
       flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the
@@ -54,6 +54,7 @@ class Augmentation:
 
     def _one(self, image: jax.Array, mask: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
         """Augments one image [H, W, 1] and its mask [H, W, S]."""
+        # Split for all three whatever is on: switching one on moves no other draw.
         flip_key, shift_key, gain_key = jax.random.split(key, 3)
         if self.flip:
             mirrored = jax.random.bernoulli(flip_key)
@@ -63,6 +64,7 @@ class Augmentation:
             offset = jnp.round(
                 jax.random.uniform(shift_key, (2,), minval=-1.0, maxval=1.0) * self.shift * size
             ).astype(jnp.int32)
+            # Clipped indices repeat the border.
             rows, columns = (
                 jnp.clip(jnp.arange(n) + offset[i], 0, n - 1) for i, n in enumerate(image.shape[:2])
             )

@@ -101,7 +101,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        # or the checkpoint before would be cleared up by the new best
+        # A new best may remove the checkpoint before, which must be whole by then.
         self._manager.wait_until_finished()
         self._best.step = best
         items = ocp.args.Composite(
@@ -125,8 +125,8 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(template), meta=ocp.args.JsonRestore()
         )
-        found = self._manager.restore(step, args=items)
-        return from_host(found["state"], like), found["meta"]
+        restored = self._manager.restore(step, args=items)
+        return from_host(restored["state"], like), restored["meta"]
 
     def should_stop(self, step: int) -> bool:
         """True where the cluster announced the end of a multi-process run; all processes agree on
@@ -164,8 +164,8 @@ def digest(variables: Variables) -> str:
 
 
 def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, Any]) -> None:
-    """Writes final weights and what is to be known of them, aside and then renamed; an older set at
-    `path` is replaced.
+    """Writes final weights and their metadata, aside and then renamed; older weights at `path` are
+    replaced.
 
     Args:
       path: the folder to make; in a multi-process run every process calls this with the same

@@ -34,5 +34,6 @@ def evaluate(
     for batch in islice(eval_batches(*source, batch_size), batches or None):
         _, sums = step(variables, batch)
         for name, pair in sums.items():
+            # float64 on the host: a float32 sum over a cohort would lose digits.
             totals[name] = totals.get(name, np.zeros(2)) + np.asarray(pair, dtype=np.float64)
     return {name: float(total / weight) for name, (total, weight) in totals.items() if weight}

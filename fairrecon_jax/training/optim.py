@@ -46,6 +46,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     if config.optimizer == "adam" and config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))
+    # L2 goes through the moments, decoupled decay past them.
     parts.append(optax.scale_by_adam(b1=config.b1))
     if config.optimizer == "adamw" and config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))

@@ -86,6 +86,7 @@ class Run:
             job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment
         )
         self._step = map_step(step, job.devices)
+        # One key for all evaluations: they differ by the weights alone.
         eval_key = jax.random.fold_in(jax.random.key(config.seed), states.EVALUATION)
         self._eval_step = map_step(
             eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False
@@ -120,6 +121,7 @@ class Run:
                 state, metrics = self._step(state, next(self._batches))
                 record.step += 1
                 record.pending.append(metrics)
+                # The newest step stays in flight: the host reads the next batch meanwhile.
                 self._settle(record, in_flight=1)
                 stopping = stop.is_set() or self._checkpoints.should_stop(record.step)
                 self._between_steps(state, record, stopping)

@@ -1,4 +1,4 @@
-"""The train state: everything that changes from step to step, and so everything a checkpoint holds."""
+"""The train state: everything that changes from step to step, all that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def create(
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state={network: optimizer.init(params[network]) for network in dict.fromkeys(networks)},
+        # A copy: the step donates the buffers of the state, each of which may appear once.
         ema=jax.tree.map(jnp.copy, params) if ema else {},
         objective=objective,
     )
@@ -137,5 +138,6 @@ def update_average(average: Any, params: Any, decay: float, count: Array) -> Any
     Reference:
       Kingma and Ba 2015, section 3 (initialisation bias correction).
     """
+    # 1 - d^t without cancellation for d near 1.
     weight = (1 - decay) / -jnp.expm1(count.astype(jnp.float32) * math.log(decay))
     return jax.tree.map(lambda a, p: a + weight * (p - a), average, params)

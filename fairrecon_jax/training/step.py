@@ -80,14 +80,15 @@ def _update(
     """
 
     def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
-        everyone, seen = {**state.params, phase.network: params}, batch
+        networks, seen = {**state.params, phase.network: params}, batch
         if cast:
-            everyone, seen = _cast(everyone, batch)
+            networks, seen = _cast(networks, batch)
         value, out = phase.loss(
-            {"params": everyone, "batch_stats": state.batch_stats}, seen, key, True
+            {"params": networks, "batch_stats": state.batch_stats}, seen, key, True
         )
         value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
         if objective is not None and out.clean is not None:
+            # Frozen diagnosers and their thresholds are in float32.
             clean = out.clean.astype(jnp.float32)
             extra, kept, more = objective(
                 clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE)
@@ -99,6 +100,8 @@ def _update(
     (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
         state.params[phase.network]
     )
+    # Equal shards, and weights divided by their mean over devices: the mean of gradients is that of
+    # the whole batch.
     grads, statistics, metrics = lax.pmean((grads, statistics, {**metrics, "loss": value}), AXIS)
     updates, opt_state = optimizer.update(
         grads, state.opt_state[phase.network], state.params[phase.network]
@@ -107,6 +110,7 @@ def _update(
         **state.params,
         phase.network: optax.apply_updates(state.params[phase.network], updates),
     }
+    # A cast step computes them in bfloat16; they are kept as they came.
     statistics = jax.tree.map(lambda new, old: new.astype(old.dtype), statistics, state.batch_stats)
     state = state.replace(
         params=params,
@@ -191,6 +195,7 @@ def eval_step(
         for name, (value, weight) in trainable.evaluate(
             variables, batch, jax.random.fold_in(key, FIRST_PHASE)
         ).items():
+            # A metric may set weights of its own, padding has none; its values may be NaN.
             weight = jnp.where(real, weight, 0.0)
             total = jnp.sum(jnp.where(weight > 0, value, 0.0) * weight)
             sums[name] = jnp.stack([total, jnp.sum(weight)]).astype(jnp.float32)

@@ -98,7 +98,6 @@ def test_identifiers_are_printed_only_where_asked_for(mri):
 
 def test_mitigated_reconstructions_are_named(mri):
     panel = examples(mri.spec, 1, 32)[0]
-    assert panel_scores.title(mri, "unet + eodd", panel) == "U-Net + equalised-odds loss"
     assert panel_scores.title(mri, "degraded", panel) == "degraded, 8×"
 
 

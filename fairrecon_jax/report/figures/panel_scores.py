@@ -18,11 +18,8 @@ def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
     if name == "degraded":
         return f"degraded, {style.level_short(panel.level, findings.spec.degradation)}"
-    stem, _, mitigation = name.partition(" + ")
-    look = findings.looks.get(stem)
-    if look is None:
-        return name
-    return look.name + (f" + {style.mitigation_name(mitigation)}" if mitigation else "")
+    look = findings.looks.get(name)
+    return name if look is None else look.name
 
 
 def scores_of(panel: ExamplePanel, name: str) -> Mapping[str, float]:

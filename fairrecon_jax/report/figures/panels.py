@@ -76,7 +76,7 @@ def versions_of(findings: Findings, panel: ExamplePanel) -> list[tuple[str, np.n
     rank = {name: i for i, name in enumerate(findings.reconstructors)}
     reconstructions = sorted(
         panel.reconstructions.items(),
-        key=lambda item: rank.get(item[0].partition(" + ")[0], len(rank)),
+        key=lambda item: rank.get(item[0], len(rank)),
     )
     return [("original", panel.original), ("degraded", panel.degraded), *reconstructions]
 

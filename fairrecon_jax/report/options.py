@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS
+from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, canonical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ReportOptions:
             raise ValueError(
                 f"ReportOptions.convention must be one of {CONVENTIONS}, got {self.convention!r}"
             )
-        object.__setattr__(self, "convention", ALIASES.get(self.convention, self.convention))
+        object.__setattr__(self, "convention", canonical(self.convention))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from fairrecon_jax.report.figures import style
@@ -121,18 +123,14 @@ def mean_cost(findings: Findings) -> Table | None:
             continue
         psnr_change = 100 * (mitigated["value"] - base["value"]) / base["value"]
         before, after = shared_mean(scores, recon, mitigation)
+        # a mean of exactly 0 has no relative change
+        relative = 100 * (after - before) / before if before else math.nan
         records.append(
             {
                 "method": findings.looks[recon].name,
                 "mitigation": style.mitigation_name(mitigation),
                 "PSNR change %": fixed(psnr_change, 2, sign=True),
-                "mean task score change %": fixed(
-                    # A score of exactly 0 before has no relative change.
-                    100 * (after - before) / (before or float("nan")),
-                    2,
-                    reason,
-                    sign=True,
-                ),
+                "mean task score change %": fixed(relative, 2, reason, sign=True),
                 "change of the mean task score": fixed(after - before, 4, reason, sign=True),
             }
         )

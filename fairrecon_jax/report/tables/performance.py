@@ -35,11 +35,12 @@ def by_level(findings: Findings) -> Table | None:
         if not scores.empty:
             title = f"{findings.task_title(task.name)} ({style.metric_name(metric)})"
             records.append([title, *entries_of(findings, scores, methods, 3)])
-    for metric, words in IMAGE_METRICS.items():
+    for metric, described in IMAGE_METRICS.items():
         scores = rows[(rows["task"] == "") & (rows["metric"] == metric)]
         if not scores.empty:
-            title = style.metric_name(metric)
-            records.append([title, *entries_of(findings, scores, methods, words.digits)])
+            records.append(
+                [described.title, *entries_of(findings, scores, methods, described.digits)]
+            )
     names = [findings.method_name(r, m) for r, m in methods]
     columns = ["", *["original", *names] * len(findings.levels)]
     levels = [style.level_phrase(v, findings.spec.degradation) for v in findings.levels]

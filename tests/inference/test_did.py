@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import kstest, norm
 
 from fairrecon_jax.inference import counts, did, signflip
-from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did_result import REASONS
 
 KEY = jax.random.key(7)
 

@@ -60,6 +60,7 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
     """
     batch: list[Judged] = []
     for task in tasks:
+        # the largest grouping sets the size of a call, with two labels
         groups = max(len(g.groups) for g in task.units.groupings)
         size = len(np.unique(task.units.patient)) * len(task.decisions.known) * groups * 2
         if batch and (not _alike(batch[0], task) or (len(batch) + 1) * size > BUDGET):
@@ -94,6 +95,7 @@ def _did(
 ) -> DidResult:
     """One call of the sign-flip test for all members, leading axes [T, K]."""
     options, (original, reconstructed, label) = context.options, _stack(members)
+    # one label alone has nothing to be weighed against
     return did_test(
         original,
         reconstructed,
@@ -158,6 +160,7 @@ def run_tests(
     )
     recipe = None
     if paired and "mean" in options.conventions:
+        # the recipe is a bootstrap by image of its own, and needs two replicates for an error
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
         recipe = published_test(
             *_stack(members),
@@ -211,7 +214,9 @@ def _nulls(
     cells are permuted once.
     """
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
+    # cells that share their originals share those originals' null
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
+    # [T, K, G, labels] -> [T, K, labels, G], as `permutation_null` orders strata
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
     # both versions in one call: one product with the permuted groups serves them
     both = permutation_null(

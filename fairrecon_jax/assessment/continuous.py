@@ -72,6 +72,7 @@ def average(
     resampled, weights = context.resampled(units)
     index = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
     shape = (weights.shape[1], groups)
+    # NaN and infinite values lie outside `known`; as 0 they do not spoil the product with weights
     values = (
         np.ones(known.shape),
         np.nan_to_num(units.original, posinf=0),

@@ -59,6 +59,7 @@ class CalibrationError(NamedTuple):
 
 def divide(numerator: Array, denominator: Array) -> jnp.ndarray:
     """Numerator / denominator, NaN (and finite gradients) where the denominator is 0."""
+    # The inner `where` keeps 0 / 0 out of the gradient.
     some = jnp.asarray(denominator) != 0
     return jnp.where(some, numerator / jnp.where(some, denominator, 1), jnp.nan)
 
@@ -74,6 +75,7 @@ def class_weights(label: Array, weight: Array | None = None) -> tuple[jnp.ndarra
       (positive [N], negative [N]).
     """
     label = jnp.asarray(label)
+    # Integer labels would make the weights integers.
     kind = jnp.promote_types(label.dtype, jnp.float32)
     weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
     return jnp.where(label == 1, weight, 0), jnp.where(label == 0, weight, 0)
@@ -95,12 +97,14 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
     positive, negative = class_weights(label, weight)
+    # Masked examples sort last and have no weight.
     score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
     order = jnp.argsort(score)
     ordered = score[order]
     below = jnp.concatenate([jnp.zeros(1, negative.dtype), jnp.cumsum(negative[order])])
     left = below[jnp.searchsorted(ordered, ordered, side="left")]
     right = below[jnp.searchsorted(ordered, ordered, side="right")]
+    # The mean of both ends of a run of ties counts half of its negatives.
     share = divide((left + right) / 2, jnp.sum(negative))
     return divide(
         jnp.sum(jnp.where(positive[order] > 0, positive[order] * share, 0)), jnp.sum(positive)
@@ -274,6 +278,7 @@ def _pick(threshold: jnp.ndarray, cost: jnp.ndarray, allowed: jnp.ndarray) -> jn
     """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is
     none.
     """
+    # Masked examples stand at +inf in the curve.
     allowed = allowed & jnp.isfinite(threshold)
     best = jnp.argmin(jnp.where(allowed, cost, jnp.inf))
     return jnp.where(jnp.any(allowed), threshold[best], jnp.nan)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from fairrecon_jax.types import Array
 
 EmptyMask = Literal["undefined", "one", "zero"]
-"""What Dice is where both masks are empty: undefined (NaN), 1 (rightly found nothing) or 0."""
+"""What Dice is where both masks are empty: undefined (NaN), 1 (rightly nothing predicted) or 0."""
 
 
 def dice_from_counts(
@@ -25,7 +25,7 @@ def dice_from_counts(
       overlap: [...] number of pixels in both regions.
       predicted: [...] number of predicted pixels.
       truth: [...] number of true pixels.
-      empty: "undefined" (NaN, leaves every mean), "one" or "zero".
+      empty: "undefined" (NaN, left out of every mean), "one" or "zero".
 
     Returns:
       [...] float in [0, 1] or NaN.
@@ -64,9 +64,9 @@ def dice(
             "prediction and truth must be [..., H, W, S] of one shape, got "
             f"{predicted.shape} and {truth.shape}"
         )
-    found, real = jnp.asarray(predicted) >= threshold, jnp.asarray(truth) >= 0.5
+    inside, real = jnp.asarray(predicted) >= threshold, jnp.asarray(truth) >= 0.5
     return dice_from_counts(
-        jnp.sum(found & real, (-3, -2)), jnp.sum(found, (-3, -2)), jnp.sum(real, (-3, -2)), empty
+        jnp.sum(inside & real, (-3, -2)), jnp.sum(inside, (-3, -2)), jnp.sum(real, (-3, -2)), empty
     )
 
 
@@ -85,6 +85,7 @@ def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> jn
     weight = jnp.ones_like(value) if weight is None else jnp.asarray(weight)
     weight = jnp.where(jnp.isnan(value), 0, weight)
     total = jnp.sum(weight, axis)
+    # NaN times a weight of 0 would be NaN.
     mean = jnp.sum(jnp.where(weight > 0, value, 0) * weight, axis) / jnp.where(total > 0, total, 1)
     return jnp.where(total > 0, mean, jnp.nan)
 

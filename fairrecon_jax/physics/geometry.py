@@ -113,6 +113,7 @@ def order_angles(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
       Sinogram [B, detectors, angles].
     """
     last = beam.eighth
+    # A reflected copy sees the detectors in reverse; 0, 45 and 90 degrees are taken once.
     mirrored = rays[:, ::-1]
     by_angle = [
         rays[:, :, 0],
@@ -174,6 +175,7 @@ def hann_ramp(detectors: int) -> np.ndarray:
     odd = distance % 2 == 1
     kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
     kernel[0] = 0.25
+    # The window is symmetric, not periodic: off centre by half a bin, like scikit-image's.
     response = 2 * np.real(np.fft.fft(kernel)) * np.fft.fftshift(np.hanning(length))
     even = (response + np.roll(response[::-1], 1)) / 2
     return even[: length // 2 + 1]
@@ -201,6 +203,7 @@ def filter_projections(
     if reach is None:
         return filtered[..., : beam.detectors]
     start = beam.centre - reach
+    # The padded transform is periodic: places left of the first detector are at its end.
     return jnp.roll(filtered, -start, axis=-1)[..., : 2 * reach + 1]
 
 
@@ -219,6 +222,7 @@ def map_chunks(
       [B, ...], the same as `function(batch)`.
     """
     count = batch.shape[0]
+    # Equal chunks of ceil(B / chunks) pad less than full ones and a rest.
     chunks = max(1, math.ceil(count / limit))
     rows = math.ceil(count / chunks)
     if chunks == 1:

@@ -68,6 +68,7 @@ def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
             "and 2 x 2 pixels"
         )
     angle = np.linspace(0, 2 * np.pi, rays, endpoint=False)[:, None]
+    # The published mask: truncation towards 0, no ray reaches the last pixel.
     radius = np.arange(max(height, width) // 2)
     row = np.clip((height / 2 + radius * np.sin(angle)).astype(int), 0, height - 1)
     column = np.clip((width / 2 + radius * np.cos(angle)).astype(int), 0, width - 1)
@@ -120,6 +121,7 @@ def rays_for_acceleration(acceleration: float, height: int, width: int | None = 
         return achieved_acceleration(radial_mask(rays, height, width))
 
     few, many = 1, 8 * max(height, width)
+    # Overlaps of rays near the centre make the factor only nearly monotone: hence the neighbours.
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (middle, many) if achieved(middle) > acceleration else (few, middle)

@@ -55,8 +55,8 @@ class PhotonNoise:
 
         published: p' = Poisson(w p k) / k with k = photons / max(w p); w also scales the result
         where it lies on the angle axis.
-        physical: n = Poisson(photons w exp(-d p / max p));
-        p' = -ln(max(n, 1) / (photons w)) max p / d, d the peak attenuation.
+        physical:  n = Poisson(photons w exp(-d p / max p)); p' = -ln(max(n, 1) / (photons w)) max p
+        / d, d the peak attenuation.
 
         Args:
           sinogram: [detectors, angles] float32 line integrals, not negative.
@@ -85,10 +85,10 @@ class PhotonNoise:
         unit = jax.lax.stop_gradient(self.peak_attenuation / _positive(sinogram.max()))
         sent = photons * (weight if self.bowtie == "physical" else jnp.ones_like(weight))
         depth = unit * jax.lax.stop_gradient(sinogram)
+        # A detector without a photon measures one: its line integral stays finite.
         counts = jnp.maximum(poisson(key, sent * jnp.exp(-depth)), 1)
-        noise = (
-            jnp.log(sent / counts) - depth
-        ) / unit  # the expected counts themselves may underflow
+        # Not the logarithm of measured over expected counts: the expected ones may underflow.
+        noise = (jnp.log(sent / counts) - depth) / unit
         return (sinogram + noise) * (
             weight if self.bowtie == "published" else jnp.ones_like(weight)
         )

@@ -22,7 +22,7 @@ _STEPS = 37
 
 
 def uniform_from_bits(bits: jax.Array) -> jax.Array:
-    """Centres of 2^23 equal cells of (0, 1), all exact in float32 and symmetric about one half.
+    """Centres of 2^23 equal intervals of (0, 1), all exact in float32 and symmetric about one half.
 
     Args:
       bits: uint32 of any shape.
@@ -30,6 +30,7 @@ def uniform_from_bits(bits: jax.Array) -> jax.Array:
     Returns:
       float32 of the same shape in [2^-24, 1 - 2^-24].
     """
+    # 23 bits and a half: float32 holds every centre, and its mirror image 1 - u, exactly.
     return ((bits >> 9).astype(jnp.float32) + 0.5) * jnp.float32(2**-23)
 
 
@@ -54,6 +55,7 @@ def poisson_quantile(uniform: jax.Array, mean: jax.Array) -> jax.Array:
     small = mean < SMALL_MEAN
     return jnp.where(
         small,
+        # Both forms run everywhere; harmless means keep the unused one finite.
         _by_inversion(uniform, jnp.where(small, mean, 1.0)),
         _by_expansion(uniform, jnp.where(small, 16.0, mean)),
     )
@@ -65,6 +67,7 @@ def _by_inversion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
     count = jnp.zeros_like(mean)
     for k in range(1, _STEPS + 1):
         count = count + (uniform > below).astype(mean.dtype)
+        # P(X = k) from P(X = k - 1); a fixed number of steps lets the loop unroll and fuse.
         term = term * (mean * (1 / k))
         below = below + term
     return count

@@ -116,6 +116,8 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
         c, s = directions[:, :1], directions[:, 1:]
 
         def add(total: jax.Array, step: jax.Array) -> tuple[jax.Array, None]:
+            # Off the image the clipped place lies in the margin of zeros; 1.001 leaves a right
+            # neighbour.
             column = jnp.clip(c * detector + s * step + reach, 0, width - 1.001)
             row = jnp.clip(c * step - s * detector + reach, 0, width - 1.001)
             left, top = jnp.floor(column), jnp.floor(row)
@@ -123,6 +125,7 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
             corner = (top * width + left).astype(jnp.int32)
 
             def at(offset: int) -> jax.Array:
+                # The indices are clipped already: no check of bounds per sample.
                 return pixels.at[corner + offset].get(mode="promise_in_bounds")
 
             upper = (1 - along) * at(0) + along * at(1)
@@ -146,6 +149,7 @@ def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
     projections = split_angles(filtered, beam).reshape(beam.eighth + 1, beam.detectors, 4 * batch)
     padded = jnp.pad(projections, ((0, 0), (1, 1), (0, 0)))
     direction = _sine_cosine(beam)
+    # Split in float64, so that only the small rest is rounded to float32.
     coarse = np.round(direction * _EXACT) / _EXACT
     parts = jnp.asarray(np.stack([coarse, direction - coarse], axis=1), filtered.dtype)
 
@@ -159,6 +163,7 @@ def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
     start = jnp.zeros((side, side, 4 * batch), filtered.dtype)
     total, _ = jax.lax.scan(add, start, (padded, parts))
     upright, across, quarter, mirrored = jnp.moveaxis(total.reshape(side, side, 4, batch), 2, 0)
+    # The four quarters of the angles, each turned back to the image's orientation.
     image = upright + mirrored[:, ::-1] + (across[::-1, ::-1] + quarter[:, ::-1]).transpose(1, 0, 2)
     return image[: beam.size, : beam.size].transpose(2, 0, 1) * (np.pi / (2 * beam.angles))
 
@@ -176,12 +181,12 @@ def _detector_position(part: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, 
 
     Returns:
       Index of the lower neighbour in projections padded by one 0 on each side, int32 [N + 1, N +
-        1], 0 off the detectors; and the share of
-      the upper neighbour in [0, 1).
+        1], 0 off the detectors; and the share of the upper neighbour in [0, 1).
     """
     offset = jnp.arange(-(beam.size // 2), beam.size // 2 + 1, dtype=part.dtype)
     coarse, fine = (c * offset[None, :] - s * offset[:, None] for c, s in part)
     whole = jnp.floor(coarse)
+    # The rest may pass the next detector, hence the carry.
     rest = (coarse - whole) + fine
     carry = jnp.floor(rest)
     below, share = whole + carry + beam.centre, rest - carry

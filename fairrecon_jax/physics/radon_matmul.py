@@ -134,8 +134,8 @@ def _period(beam: ParallelBeam) -> int:
 
 def _phases(beam: ParallelBeam, lines: Lines, detectors: int) -> Phases:
     angles, count, frequencies = lines.kx.shape
-    rows = _turns(-lines.ky, beam.size // 2 + 1, lines.block, (2, 3, 0, 1))
-    rays = _turns(lines.k, detectors, lines.block, (0, 1, 2, 3))
+    rows = _phase_tables(-lines.ky, beam.size // 2 + 1, lines.block, (2, 3, 0, 1))
+    rays = _phase_tables(lines.k, detectors, lines.block, (0, 1, 2, 3))
     row_cosine, row_sine = (
         part.reshape(-1, angles * count, part.shape[-1])[:frequencies] for part in rows
     )
@@ -148,7 +148,7 @@ def _phases(beam: ParallelBeam, lines: Lines, detectors: int) -> Phases:
     return Phases(row_cosine, row_sine, ray_cosine, ray_sine)
 
 
-def _turns(
+def _phase_tables(
     frequency: np.ndarray, places: int, block: int, order: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
     """Cosine and sine of 2 pi frequency p by the addition theorem from two short tables; the long
@@ -171,6 +171,7 @@ def _turns(
     step = (frequency[:, :1, :block] - frequency[:, :1, :1])[:, :, None]
 
     def table(turns: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        # Whole turns go in float64: large phases would lose their digits in float32.
         phase = 2 * np.pi * np.modf(turns.transpose(order)[..., None] * np.arange(places))[0]
         return jax.lax.optimization_barrier(
             (jnp.asarray(np.cos(phase), jnp.float32), jnp.asarray(np.sin(phase), jnp.float32))
@@ -187,10 +188,9 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam, phases: Phases, lines: Li
     batch, half = image.shape[0], 2 * image.shape[0]
     angles, _, frequencies = lines.kx.shape
     spectrum = _row_spectrum(image, beam).reshape(2, frequencies, -1, 2 * half)
-    even, odd = (
-        _product(phases.row_cosine, spectrum[0]),
-        _product(phases.row_sine, spectrum[1]),
-    )  # [J, A L, (re, im) x orientation x B]
+    # [J, A L, (re, im) x orientation x B]
+    even = _product(phases.row_cosine, spectrum[0])
+    odd = _product(phases.row_sine, spectrum[1])
     even_real, even_imag, odd_real, odd_imag = (
         even[..., :half],
         even[..., half:],
@@ -199,13 +199,13 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam, phases: Phases, lines: Li
     )
     real = jnp.concatenate([even_real - odd_imag, even_real + odd_imag], axis=-1)
     imag = jnp.concatenate([even_imag + odd_real, even_imag - odd_real], axis=-1)
+    # Frequencies 0 and 1/2 are their own conjugates; all others stand for two.
     ends = np.where(np.isin(np.arange(frequencies), (0, frequencies - 1)), 1, 2)
     weight = jnp.asarray(lines.weight * ends / _period(beam), image.dtype).reshape(angles, -1)[
         :, :, None
     ]
-    along = _product(
-        phases.ray_cosine.transpose(0, 2, 1), _by_angle(real, angles) * weight
-    )  # [A, centre + 1, (+a, -a) x orientation x B]
+    # [A, centre + 1, (+a, -a) x orientation x B]
+    along = _product(phases.ray_cosine.transpose(0, 2, 1), _by_angle(real, angles) * weight)
     against = _product(phases.ray_sine.transpose(0, 2, 1), _by_angle(imag, angles) * weight)
     rays = jnp.concatenate([(along + against)[:, :0:-1], along - against], axis=1)
     rays = rays.reshape(*rays.shape[:2], 2, 2, batch)
@@ -241,6 +241,7 @@ def _row_spectrum(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     closed = jnp.pad(image, ((0, 0), (0, 1), (0, 1)))  # pixels -N/2..N/2
     both = jnp.stack([closed, closed.transpose(0, 2, 1)])
     below, above = both[:, :, middle:], both[:, :, middle::-1]
+    # Row 0 is in both halves.
     rows = jnp.stack([(below + above).at[:, :, 0].multiply(0.5), below - above])
     gap = jnp.zeros((*rows.shape[:-1], _period(beam) - beam.size - 1), rows.dtype)
     spectrum = jnp.fft.rfft(
@@ -260,9 +261,8 @@ def _back_project_chunk(
     weight = jnp.asarray(lines.weight * np.pi / (2 * beam.angles), sinogram.dtype).reshape(
         angles, -1
     )[:, :, None]
-    real = _by_frequency(
-        _product(phases.ray_cosine, ahead + behind) * weight, frequencies
-    )  # [J, A L, (+a, -a) x orientation x B]
+    # [J, A L, (+a, -a) x orientation x B]
+    real = _by_frequency(_product(phases.ray_cosine, ahead + behind) * weight, frequencies)
     imag = _by_frequency(_product(phases.ray_sine, behind - ahead) * weight, frequencies)
     plus_real, minus_real, plus_imag, minus_imag = (
         real[..., :half],
@@ -272,9 +272,8 @@ def _back_project_chunk(
     )
     even = jnp.concatenate([plus_real + minus_real, plus_imag + minus_imag], axis=-1)
     odd = jnp.concatenate([plus_imag - minus_imag, minus_real - plus_real], axis=-1)
-    even = _product(
-        phases.row_cosine.transpose(0, 2, 1), even
-    )  # [J, Y, (re, im) x orientation x B]
+    # [J, Y, (re, im) x orientation x B]
+    even = _product(phases.row_cosine.transpose(0, 2, 1), even)
     odd = _product(phases.row_sine.transpose(0, 2, 1), odd)
     rows = jnp.concatenate([(even - odd)[:, :0:-1], even + odd], axis=1).transpose(2, 1, 0)
     images = _from_row_spectrum(rows[:half], rows[half:], beam).reshape(
@@ -321,6 +320,7 @@ def _halves(filtered: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, jax.Arr
     quarters = split_angles(filtered, beam)
     first, *others = (quarters[:, :, quarter] for quarter in range(4))
     second, third, fourth = (other[:, ::-1] for other in others)
+    # r = 0 is in both halves.
     copies = jnp.concatenate([first, second, fourth, third], axis=-1).at[:, reach].multiply(0.5)
     return copies[:, reach:], copies[:, reach::-1]
 
@@ -338,6 +338,7 @@ def _from_row_spectrum(real: jax.Array, imag: jax.Array, beam: ParallelBeam) -> 
       [C, Y, N + 1].
     """
     period, middle = _period(beam), beam.size // 2
+    # irfft takes the first and the last value as real.
     inner = jnp.pad(imag[..., 1:-1], ((0, 0), (0, 0), (1, 1)))
     rows = jnp.fft.irfft(jax.lax.complex(real, inner), n=period, axis=-1)
     return jnp.concatenate([rows[..., period - middle :], rows[..., : middle + 1]], axis=-1)

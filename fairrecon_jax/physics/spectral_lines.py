@@ -65,6 +65,7 @@ def of_image(beam: ParallelBeam, count: int, period: int) -> Lines:
         return (np.sinc(kx) * np.sinc(ky)) ** 2
 
     def expected(kx: np.ndarray, ky: np.ndarray, k: np.ndarray) -> np.ndarray:
+        # Bounded at the lowest frequency of the image, where the law would diverge.
         return np.maximum(np.hypot(_folded(kx), _folded(ky)), 1 / beam.size) ** -1.5
 
     lap, n = np.meshgrid(_reach(count), _reach(count), indexing="ij")
@@ -127,16 +128,16 @@ def _strongest(
     frequencies = period // 2 + 1
     block = math.ceil(math.sqrt(frequencies))
     start = np.arange(0, frequencies, block)
-    middle = np.minimum(
-        start + (block - 1) / 2, frequencies - 1.5
-    )  # below 1 / 2, where two terms tie
-    spots = _on_lines(beam, middle / period + lap[:, None], n[:, None])
-    order = np.argsort(-blur(*spots) * expected(*spots), axis=1, kind="stable")[:, :count]
+    # Below 1 / 2, where two terms tie.
+    middle = np.minimum(start + (block - 1) / 2, frequencies - 1.5)
+    points = _on_lines(beam, middle / period + lap[:, None], n[:, None])
+    order = np.argsort(-blur(*points) * expected(*points), axis=1, kind="stable")[:, :count]
     lap, n = (np.repeat(part[order], block, axis=2)[:, :, :frequencies] for part in candidates)
-    spots = _on_lines(beam, np.arange(frequencies) / period + lap, n)
-    weight = blur(*spots) / np.cos(beam.first_eighth)[:, None, None]
+    points = _on_lines(beam, np.arange(frequencies) / period + lap, n)
+    weight = blur(*points) / np.cos(beam.first_eighth)[:, None, None]
+    # 0 degrees: the sinc of the plain term would blur what is not interpolated.
     weight[0] = (lap[0] == 0) & (n[0] == 0)
-    return Lines(*spots, weight, block)
+    return Lines(*points, weight, block)
 
 
 def _on_lines(

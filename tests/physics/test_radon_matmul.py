@@ -128,7 +128,7 @@ def test_more_lines_are_more_exact(name):
 def test_turns_are_cosines_and_sines(order):
     start = np.random.default_rng(0).normal(size=(3, 2, 4, 1))
     frequency = start + np.array([0.0, 0.013, 0.37])[:, None, None, None] * np.arange(5)
-    cosine, sine = radon_matmul._turns(frequency.reshape(3, 2, 20)[:, :, :18], 7, 5, order)
+    cosine, sine = radon_matmul._phase_tables(frequency.reshape(3, 2, 20)[:, :, :18], 7, 5, order)
     phase = 2 * np.pi * frequency.transpose(order)[..., None] * np.arange(7)
     np.testing.assert_allclose(cosine, np.cos(phase), atol=1e-6)
     np.testing.assert_allclose(sine, np.sin(phase), atol=1e-6)

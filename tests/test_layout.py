@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import fairrecon_jax
+from experiments.structure import arrows, floors
 
 ROOT = Path(fairrecon_jax.__file__).parent
 PACKAGES = [
@@ -85,3 +86,27 @@ def test_no_source_file_imports_private_jax():
         )
     }
     assert private == {}
+
+
+def test_no_circle_and_at_most_nine_floors():
+    graph = arrows()
+    levels, circles = floors(graph)
+    assert circles == set()
+    assert max(levels.values()) <= 9
+    assert sum(map(len, graph.values())) <= 90
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    text = ast.get_docstring(function, clean=False)
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    return lines - len(text.splitlines()) if text else lines
+
+
+def test_files_and_functions_fit_on_a_few_screens():
+    for path in ROOT.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert source.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert code_lines(node) <= 60, f"{path}: {node.name}"

@@ -14,7 +14,8 @@ from fairrecon_jax.assessment.arrays import JudgedUnits
 from fairrecon_jax.assessment.classification import Decisions
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference.did import DidResult, did_test, did_test_auroc
+from fairrecon_jax.inference.did import did_test, did_test_auroc
+from fairrecon_jax.inference.did_result import DidResult
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.inference.verdict import select

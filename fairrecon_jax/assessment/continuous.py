@@ -26,7 +26,8 @@ from fairrecon_jax.assessment.verdicts import (
     queue,
     without_test,
 )
-from fairrecon_jax.inference.did import DidResult, did_test_continuous
+from fairrecon_jax.inference.did import did_test_continuous
+from fairrecon_jax.inference.did_result import DidResult
 from fairrecon_jax.inference.intervals import Bootstrap
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
 from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums

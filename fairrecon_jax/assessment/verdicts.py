@@ -11,7 +11,7 @@ import numpy as np
 
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
-from fairrecon_jax.inference.did import REASONS, DidResult
+from fairrecon_jax.inference.did_result import REASONS, DidResult
 from fairrecon_jax.inference.power import minimum_detectable_change
 from fairrecon_jax.inference.verdict import judge
 

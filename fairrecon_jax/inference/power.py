@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax.inference.did import DidResult
+from fairrecon_jax.inference.did_result import DidResult
 
 MARGIN = 0.05
 POWER = 0.8

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import chi2, norm
 
-from fairrecon_jax.inference.did import REASONS, DidResult
+from fairrecon_jax.inference.did_result import REASONS, DidResult
 
 VERDICTS = (
     "widened",

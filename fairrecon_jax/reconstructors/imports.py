@@ -3,7 +3,7 @@ without a training run.
 
 A further kind of reconstructor takes one line in `CONVERTERS`: its name in the registry, and a
 function `(reconstructor, state) -> {network: {"params": tree, "batch_stats": tree}}` that gives the
-networks it finds in the state dict, mostly by `models.convert`.
+networks it finds in the state dict, mostly by `models.conversion.convert`.
 """
 
 from __future__ import annotations

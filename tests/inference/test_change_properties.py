@@ -13,9 +13,10 @@ from scipy.stats import mannwhitneyu, norm, permutation_test, ttest_ind
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax import metrics
-from fairrecon_jax.inference import counts, did
+from fairrecon_jax.inference import counts, did_result
 from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
-from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did_result import REASONS
 from fairrecon_jax.inference.published import published_summary, published_test
 from tests.inference.test_did import simulate
 
@@ -198,12 +199,12 @@ def test_options_are_checked_alike(function):
 
 def test_probit_changes_are_antisymmetric_and_clipped_half_an_image_inside():
     before, after = np.random.default_rng(3).uniform(0.1, 0.9, (2, 5))
-    forward = did.probit_change(before, after, np.full(5, 100))
+    forward = did_result.probit_change(before, after, np.full(5, 100))
     np.testing.assert_allclose(forward, norm.ppf(after) - norm.ppf(before), rtol=1e-12)
     np.testing.assert_allclose(
-        did.probit_change(after, before, np.full(5, 100)), -forward, rtol=1e-12
+        did_result.probit_change(after, before, np.full(5, 100)), -forward, rtol=1e-12
     )
-    assert did.probit_change(np.array(0.5), np.array(1.0), np.array(4)) == pytest.approx(
+    assert did_result.probit_change(np.array(0.5), np.array(1.0), np.array(4)) == pytest.approx(
         norm.ppf(1 - 1 / 8)
     )
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from fairrecon_jax.inference import counts, did, signflip
-from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference import counts, did_result, signflip
+from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did_result import REASONS
 
 KEY = jax.random.key(7)
 
@@ -314,7 +315,7 @@ def test_counts_and_rates_beside_the_test():
 
 
 def test_probit_change_of_extreme_rates_is_finite():
-    value = did.probit_change(
+    value = did_result.probit_change(
         np.array([0.0, 1.0, 0.5]), np.array([1.0, 1.0, 0.5]), np.array([10.0, 10.0, 0.0])
     )
     assert value[0] == pytest.approx(2 * norm.ppf(0.95), abs=1e-5)

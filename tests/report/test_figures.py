@@ -41,8 +41,8 @@ def test_nothing_to_draw_is_no_figure(nothing, maker):
 
 @pytest.mark.parametrize("maker", ALL[:-1], ids=lambda f: f.__name__)
 def test_figures_have_words_and_numbers(mri, maker):
-    made = maker(mri)
-    for drawing in made if isinstance(made, list) else [made]:
+    drawings = maker(mri)
+    for drawing in drawings if isinstance(drawings, list) else [drawings]:
         assert drawing.title
         assert len(drawing.caption) > 40
         assert len(drawing.alt) > 20
@@ -63,22 +63,22 @@ def test_a_reconstructor_has_one_colour_in_all_figures(mri):
 
 
 def test_marks_skip_unknown_bounds():
-    found = Marks()
+    collected = Marks()
     look = style.looks(["unet"])["unet"]
-    found.add(look, "o", 0.0, 1.0, 0.5, 1.5)
-    found.add(look, "o", 1.0, 2.0, math.nan, 2.5)
+    collected.add(look, "o", 0.0, 1.0, 0.5, 1.5)
+    collected.add(look, "o", 1.0, 2.0, math.nan, 2.5)
     with canvas(1.0) as figure:
         axes = figure.subplots()
-        found.draw(axes)
+        collected.draw(axes)
     assert np.isfinite(axes.lines[0].get_xdata()).sum() == 2
     assert len(axes.lines[1].get_xdata()) == 2
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (3, 3)])
 def test_offsets_are_centred(count, expected):
-    found = offsets(count)
-    assert len(found) == expected
-    assert abs(found.sum()) < 1e-12
+    positions = offsets(count)
+    assert len(positions) == expected
+    assert abs(positions.sum()) < 1e-12
 
 
 def test_small_words():
@@ -98,14 +98,14 @@ def test_small_words():
 def test_fifteen_tasks_do_not_overlap():
     spec = fake.xray_spec(15)
     cells = [(r, 1e4, "none") for r in ("unet", "pix2pix", "irsde")]
-    found = Findings.of(
+    study = Findings.of(
         spec, fake.performance(spec, cells, intersections=False), fake.fairness(spec, cells)
     )
     for drawing in (
-        forest.overview(found),
-        changes.task_change(found),
-        gaps.bias_change(found, "eodd"),
-        verdicts.verdict_map(found, "none"),
+        forest.overview(study),
+        changes.task_change(study),
+        gaps.bias_change(study, "eodd"),
+        verdicts.verdict_map(study, "none"),
     ):
         assert overlaps(drawing) == [], drawing.key
 
@@ -116,8 +116,8 @@ def test_fifteen_tasks_do_not_overlap():
     ids=lambda f: f.__name__,
 )
 def test_numbers_along_an_axis_do_not_run_into_each_other(maker):
-    made = maker(findings_of(fake.xray_spec(4), ("unet", "pix2pix", "irsde")))
-    for drawing in made if isinstance(made, list) else [made]:
+    study = maker(findings_of(fake.xray_spec(4), ("unet", "pix2pix", "irsde")))
+    for drawing in study if isinstance(study, list) else [study]:
         drawing.figure.canvas.draw()
         for axes in drawing.figure.axes:
             boxes = [

@@ -31,19 +31,19 @@ def test_forest_marks_stand_at_the_changes(mri):
 
 
 def test_not_estimable_changes_are_written_not_drawn(mri):
-    found = not_estimated(mri, task="grade")
-    drawing = forest.overview(found)
-    rows = found.gap_changes()
+    study = not_estimated(mri, task="grade")
+    drawing = forest.overview(study)
+    rows = study.gap_changes()
     assert texts(drawing.figure).count("n.e.") == int(rows["change"].isna().sum()) > 0
     assert len(marks(drawing.figure, "o")) == int(rows["change"].notna().sum())
 
 
 @pytest.mark.parametrize("attribute", ["sex", "age"])
 def test_gap_forests_say_the_verdict_in_words(mri, attribute):
-    found = not_estimated(mri, task="type")
-    drawing = forest.gap_forest(found, attribute)
+    study = not_estimated(mri, task="type")
+    drawing = forest.gap_forest(study, attribute)
     words = texts(drawing.figure)
-    rows = found.gap_changes(attribute=attribute)
+    rows = study.gap_changes(attribute=attribute)
     assert sum("not estimable" in w for w in words) == int(rows["change"].isna().sum())
     assert sum("within chance" in w for w in words) == int(
         (rows["verdict"] == "within chance").sum()
@@ -77,9 +77,9 @@ def test_strong_marks_are_the_changed_ones(mri):
 
 
 def test_verdict_map_has_one_tile_per_cell(mri):
-    found = not_estimated(mri, task="tumour")
-    drawing = verdicts.verdict_map(found, "none")
-    rows = found.gap_changes()
+    study = not_estimated(mri, task="tumour")
+    drawing = verdicts.verdict_map(study, "none")
+    rows = study.gap_changes()
     assert sum(len(axes.patches) for axes in drawing.figure.axes) == len(rows)
     assert sum(bool(p.get_hatch()) for axes in drawing.figure.axes for p in axes.patches) == int(
         rows["change"].isna().sum()
@@ -143,17 +143,17 @@ def test_baseline_takes_the_gap_on_originals_once_per_task(mri):
 
 def test_a_figure_without_a_single_known_change_is_left_out(mri):
     rows = mri.fairness.copy()
-    mine = rows["metric"].isin(["eodd", "gap_sensitivity"])
-    rows.loc[mine, ["value", "change", "original", "permutation_null"]] = math.nan
-    found = dataclasses.replace(mri, fairness=rows)
-    assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(found)} == {
+    matching = rows["metric"].isin(["eodd", "gap_sensitivity"])
+    rows.loc[matching, ["value", "change", "original", "permutation_null"]] = math.nan
+    study = dataclasses.replace(mri, fairness=rows)
+    assert {d.key for d in gaps.bias_changes(mri)} - {d.key for d in gaps.bias_changes(study)} == {
         "bias_change_eodd"
     }
-    assert {d.key for d in groups.group_changes(found)} == {
+    assert {d.key for d in groups.group_changes(study)} == {
         "group_change_sex_dice",
         "group_change_age_dice",
     }
-    baseline = gaps.baseline(found).figure
+    baseline = gaps.baseline(study).figure
     assert [list(axes.get_xticks()) == [] for axes in baseline.axes] == [True, True, False, False]
     assert texts(baseline).count("n.e.") == 4
 
@@ -167,8 +167,10 @@ def test_tradeoff_averages_over_tasks_that_all_methods_have(mitigated):
     wanted = gaps[full & (gaps["mitigation"] == "eodd") & (gaps["attribute"] == "sex")][
         "change"
     ].mean()
-    mine = rows[(rows["mitigation"] == "eodd") & (rows["attribute"] == "sex")]["gap_change"].iloc[0]
-    assert mine == pytest.approx(wanted)
+    selected = rows[(rows["mitigation"] == "eodd") & (rows["attribute"] == "sex")][
+        "gap_change"
+    ].iloc[0]
+    assert selected == pytest.approx(wanted)
 
 
 def test_no_tradeoff_without_mitigation(mri):

@@ -47,11 +47,11 @@ def test_group_changes_follow_groups_and_strata(mri):
 
 def test_group_changes_that_are_unknown_are_said_to_be(mri):
     rows = mri.fairness.copy()
-    mine = (rows["metric"] == "gap_sensitivity") & (rows["group"] == "Male")
-    rows.loc[mine, ["value", "change"]] = math.nan
-    found = dataclasses.replace(mri, fairness=rows)
+    matching = (rows["metric"] == "gap_sensitivity") & (rows["group"] == "Male")
+    rows.loc[matching, ["value", "change"]] = math.nan
+    study = dataclasses.replace(mri, fairness=rows)
     drawing = next(
-        d for d in groups.group_changes(found) if d.key == "group_change_sex_sensitivity_positive"
+        d for d in groups.group_changes(study) if d.key == "group_change_sex_sensitivity_positive"
     )
     assert texts(drawing.figure).count("n.e.") == 2
 

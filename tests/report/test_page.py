@@ -48,31 +48,31 @@ def test_a_table_of_the_page_has_number_caption_heads_and_reasons():
         [["x", Missing("few & small")], ["y", Missing("few & small")], ["z", Missing("none")]],
         columns=["<name>", "n"],
     )
-    made = page(Table("key", "Ti<tle", "Cap>tion", frame, spans=(("by sex", 2),)))
-    assert "<b>Table 3. Ti&lt;tle.</b> Cap&gt;tion" in made
-    assert '<th scope="colgroup" colspan="2" class="span">by sex</th>' in made
-    assert '<th scope="col">&lt;name&gt;</th>' in made
-    assert "n.e. = not estimable: few &amp; small (2 entries); none (1 entry)." in made
-    assert 'href="tables/key.csv"' in made
-    assert 'href="tables/key.tex"' in made
-    assert "<details" not in made
+    html = page(Table("key", "Ti<tle", "Cap>tion", frame, spans=(("by sex", 2),)))
+    assert "<b>Table 3. Ti&lt;tle.</b> Cap&gt;tion" in html
+    assert '<th scope="colgroup" colspan="2" class="span">by sex</th>' in html
+    assert '<th scope="col">&lt;name&gt;</th>' in html
+    assert "n.e. = not estimable: few &amp; small (2 entries); none (1 entry)." in html
+    assert 'href="tables/key.csv"' in html
+    assert 'href="tables/key.tex"' in html
+    assert "<details" not in html
 
 
 def test_a_long_table_is_folded_and_many_reasons_are_cut():
     frame = pd.DataFrame(
         {"name": range(121), "n": [Missing(f"reason {i % 8}") for i in range(121)]}
     )
-    made = page(Table("key", "Title", "Caption", frame, folded=True))
-    assert '<details class="long"><summary><b>Table 3.</b> Title (121 rows)</summary>' in made
-    assert made.count("</details>") == 1
-    assert "; 2 more reasons in the CSV." in made
+    html = page(Table("key", "Title", "Caption", frame, folded=True))
+    assert '<details class="long"><summary><b>Table 3.</b> Title (121 rows)</summary>' in html
+    assert html.count("</details>") == 1
+    assert "; 2 more reasons in the CSV." in html
     assert 'class="long"' not in page(Table("key", "Title", "Caption", frame[:120], folded=True))
 
 
 def test_a_table_without_missing_entries_has_no_note():
-    made = page(Table("key", "t", "c", pd.DataFrame({"a": ["x"]})))
-    assert "not estimable" not in made
-    assert 'class="span"' not in made
+    html = page(Table("key", "t", "c", pd.DataFrame({"a": ["x"]})))
+    assert "not estimable" not in html
+    assert 'class="span"' not in html
 
 
 def test_blocks_are_numbered_by_their_kind_and_written_with_their_files(tmp_path):
@@ -99,14 +99,14 @@ def test_blocks_are_numbered_by_their_kind_and_written_with_their_files(tmp_path
 
 
 def test_the_key_shows_each_methods_colour_and_fill_and_each_mitigations_shape():
-    found = findings_of_rows(
+    study = findings_of_rows(
         [
             {"metric": "psnr", "version": "reconstructed", "reconstructor": r, "mitigation": m}
             for r in ("unet", "irsde")
             for m in ("none", "eodd")
         ]
     )
-    key = build.legend_key(found)
+    key = build.legend_key(study)
     assert [entry["name"] for entry in key["methods"]] == ["U-Net", "IR-SDE"]
     assert len({(entry["color"], entry["glyph"]) for entry in key["methods"]}) == 2
     assert [(entry["glyph"], entry["name"]) for entry in key["mitigations"]] == [
@@ -124,13 +124,13 @@ def test_notices_name_weak_diagnoses_and_several_seeds():
         "value": 0.1,
         "p_value": 0.5,
     }
-    found = findings_of_rows(
+    study = findings_of_rows(
         fairness=[
             {**gap, "verdict": "at chance"},
             {**gap, "seed": 1, "task": "type", "verdict": "within chance"},
         ]
     )
-    notes = build.notices(found, ReportOptions())
+    notes = build.notices(study, ReportOptions())
     assert any(note.startswith("Averages over 2 seeds;") for note in notes)
     assert any("for WHO grade IV: no verdict about its gaps" in note for note in notes)
     assert len(notes) == 2

@@ -13,15 +13,17 @@ from tests.support.report_inputs import examples
 
 
 def test_one_figure_per_example_up_to_the_limit(mri):
-    made = panels.drawings(mri, examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
-    assert [d.key for d in made] == ["degradation_levels", "example_01", "example_02"]
+    figures = panels.drawings(mri, examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
+    assert [d.key for d in figures] == ["degradation_levels", "example_01", "example_02"]
 
 
 def test_pictures_are_drawn_over_the_full_range_and_errors_on_one_scale(mri):
-    made = panels.drawings(mri, examples(mri.spec, 2, 32), ReportOptions())[1:]
-    limits = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[:4] if axes.images}
+    figures = panels.drawings(mri, examples(mri.spec, 2, 32), ReportOptions())[1:]
+    limits = {
+        axes.images[0].get_clim() for d in figures for axes in d.figure.axes[:4] if axes.images
+    }
     assert limits == {(0.0, 1.0)}
-    errors = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[5:8]}
+    errors = {axes.images[0].get_clim() for d in figures for axes in d.figure.axes[5:8]}
     assert len(errors) == 1
     low, high = errors.pop()
     assert low == -high < 0

@@ -76,9 +76,9 @@ def test_baseline_means_are_means_over_tasks(mri):
         reconstructor="unet",
         level=8.0,
     )["value"]
-    mine = frame[(frame["gap"] == "EODD") & (frame["attribute"] == "sex")].iloc[0]
-    assert mine["mean over tasks"] == f"{gaps.mean():.3f}"
-    assert mine["tasks estimated"] == "2 of 2"
+    selected = frame[(frame["gap"] == "EODD") & (frame["attribute"] == "sex")].iloc[0]
+    assert selected["mean over tasks"] == f"{gaps.mean():.3f}"
+    assert selected["tasks estimated"] == "2 of 2"
     assert frame[frame["gap"] == "SER"].iloc[0]["sd over tasks"] == "–", "one task has no spread"
 
 
@@ -115,14 +115,16 @@ def test_every_change_is_listed_with_its_verdict(mri):
 
 def test_not_estimable_verdicts_carry_their_reason(mri):
     rows = mri.fairness.copy()
-    mine = (rows["metric"] == "eodd") & (rows["version"] == "change") & (rows["task"] == "grade")
-    rows.loc[mine, ["verdict", "reason"]] = ["not estimable", "too few"]
-    rows.loc[mine, ["value", "original", "reconstructed", "change"]] = np.nan
+    matching = (
+        (rows["metric"] == "eodd") & (rows["version"] == "change") & (rows["task"] == "grade")
+    )
+    rows.loc[matching, ["verdict", "reason"]] = ["not estimable", "too few"]
+    rows.loc[matching, ["value", "original", "reconstructed", "change"]] = np.nan
     frame = gap_tables.verdicts(dataclasses.replace(mri, fairness=rows)).frame
-    mine = frame[(frame["gap"] == "EODD") & (frame["diagnosis"] == "WHO grade IV")]
-    assert set(mine["original"]) == {Missing("too few")}
-    assert set(mine["verdict"]) == {"not estimable"}
-    assert set(mine["where"]) == {""}
+    matching = frame[(frame["gap"] == "EODD") & (frame["diagnosis"] == "WHO grade IV")]
+    assert set(matching["original"]) == {Missing("too few")}
+    assert set(matching["verdict"]) == {"not estimable"}
+    assert set(matching["where"]) == {""}
 
 
 def test_gaps_of_image_quality_are_listed(mri, with_eodd):
@@ -161,18 +163,18 @@ def test_mitigation_cost_in_psnr(with_eodd):
 
 def test_mitigation_cost_in_scores_of_the_tasks_that_both_have(with_eodd):
     rows = with_eodd.performance.copy()
-    made = (
+    matching = (
         (rows["attribute"] == "")
         & (rows["version"] == "reconstructed")
         & rows["metric"].isin(["auroc", "dice"])
     )
-    rows.loc[made, "value"] = rows.loc[made, "mitigation"].map({"none": 0.8, "eodd": 0.84})
-    rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "eodd"), "value"] = np.nan
-    rows.loc[made & (rows["task"] == "type") & (rows["mitigation"] == "none"), "value"] = 0.1
+    rows.loc[matching, "value"] = rows.loc[matching, "mitigation"].map({"none": 0.8, "eodd": 0.84})
+    rows.loc[matching & (rows["task"] == "type") & (rows["mitigation"] == "eodd"), "value"] = np.nan
+    rows.loc[matching & (rows["task"] == "type") & (rows["mitigation"] == "none"), "value"] = 0.1
     cost = mitigation_tables.mean_cost(dataclasses.replace(with_eodd, performance=rows)).frame
     assert cost.iloc[0]["mean task score change %"] == "+5.00"
     assert cost.iloc[0]["change of the mean task score"] == "+0.0400"
-    rows.loc[made & (rows["mitigation"] == "eodd"), "value"] = np.nan
+    rows.loc[matching & (rows["mitigation"] == "eodd"), "value"] = np.nan
     empty = mitigation_tables.mean_cost(dataclasses.replace(with_eodd, performance=rows)).frame
     assert isinstance(empty.iloc[0]["mean task score change %"], Missing)
 

@@ -59,11 +59,11 @@ def test_what_is_not_recorded_is_said():
 
 
 def test_facts_keep_everything_the_caller_knows():
-    found = dict(record.facts({**provenance(fake.mri_spec()), "machine": "laptop"}))
-    assert ("noise", "17") in found["Seeds"]
-    assert ("jax", "0.10.1") in found["Versions"]
-    assert found["Split of the patients"][0][1].startswith("sha256:")
-    assert found["More"] == [("machine", "laptop")]
+    facts = dict(record.facts({**provenance(fake.mri_spec()), "machine": "laptop"}))
+    assert ("noise", "17") in facts["Seeds"]
+    assert ("jax", "0.10.1") in facts["Versions"]
+    assert facts["Split of the patients"][0][1].startswith("sha256:")
+    assert facts["More"] == [("machine", "laptop")]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_facts_keep_everything_the_caller_knows():
     ],
 )
 def test_seeds_may_be_a_number_a_list_or_a_mapping(value, expected):
-    found = record.pairs(value, "seed")
-    assert found == expected if expected is not None else '"b": 1' in found[0][1]
+    rows = record.pairs(value, "seed")
+    assert rows == expected if expected is not None else '"b": 1' in rows[0][1]
 
 
 def test_configurations_may_be_text_or_mappings():
@@ -89,12 +89,12 @@ def test_configurations_may_be_text_or_mappings():
 
 
 def test_the_making_names_convention_rule_unit_tests_and_families(study):
-    found = dict(record.making(study))
-    assert found["Convention shown"] == "worst_case_estimable (also in the tables: mean)"
-    assert "balanced on validation originals" in found["Decision threshold"]
-    assert "WHO grade IV by patient" in found["Unit of judgement"]
-    assert "difference in differences" in found["Intervals and tests"]
-    assert "eodd at all levels" in found["Families of tests that were corrected together"]
+    making = dict(record.making(study))
+    assert making["Convention shown"] == "worst_case_estimable (also in the tables: mean)"
+    assert "balanced on validation originals" in making["Decision threshold"]
+    assert "WHO grade IV by patient" in making["Unit of judgement"]
+    assert "difference in differences" in making["Intervals and tests"]
+    assert "eodd at all levels" in making["Families of tests that were corrected together"]
 
 
 def test_untested_tables_say_that_no_test_ran(study):

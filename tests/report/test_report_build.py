@@ -226,8 +226,8 @@ def test_words_are_chosen(text):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> tuple[Path, str]:
-    made = tmp_path_factory.mktemp("small")
-    return made, write(made, SMALL, [("unet", 8.0, "none")])
+    folder = tmp_path_factory.mktemp("small")
+    return folder, write(folder, SMALL, [("unet", 8.0, "none")])
 
 
 def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):

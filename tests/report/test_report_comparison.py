@@ -229,14 +229,14 @@ def test_bars_show_the_change_of_every_score(findings):
 
 
 def test_a_fallback_is_told():
-    found = findings_of(SPEC, ("unet",), ("none", "eodd"), sweep=swept("none"))
-    assert mitigation.fallbacks(found) == ["U-Net + equalised-odds loss: by rule."]
+    study = findings_of(SPEC, ("unet",), ("none", "eodd"), sweep=swept("none"))
+    assert mitigation.fallbacks(study) == ["U-Net + equalised-odds loss: by rule."]
 
 
 def test_without_mitigation_there_is_nothing():
-    found = findings_of(SPEC, ("unet",))
+    study = findings_of(SPEC, ("unet",))
     assert [
-        f(found)
+        f(study)
         for f in (
             mitigation_tables.verdicts,
             mitigation_tables.cost,
@@ -248,7 +248,7 @@ def test_without_mitigation_there_is_nothing():
     with pytest.raises(ValueError, match="the sweep table lacks"):
         comparison.sweep(
             Findings.of(
-                SPEC, found.performance, found.fairness, sweep=pd.DataFrame({"weight": [1.0]})
+                SPEC, study.performance, study.fairness, sweep=pd.DataFrame({"weight": [1.0]})
             )
         )
 

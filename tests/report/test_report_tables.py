@@ -152,8 +152,8 @@ def test_a_latex_table_by_hand():
     frame = pd.DataFrame(
         [["a_b", 0.5, Missing("few")], ["c", 1200, None]], columns=["name", "50 %", "n"]
     )
-    made = Table("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))).latex()
-    assert made == "\n".join(
+    latex = Table("key", "A & B", "100 %\n of  it", frame, spans=(("", 1), ("8×", 2))).latex()
+    assert latex == "\n".join(
         [
             r"\begin{table}",
             r"\centering",
@@ -190,9 +190,9 @@ def test_a_latex_table_without_rows_is_its_head():
 
 @pytest.mark.parametrize("sign", list("−–×≥≤→▲▼⇄◆Δ↑↓"))
 def test_every_sign_of_the_report_has_a_latex_command(sign):
-    made = escape_latex(sign)
-    assert made.isascii()
-    assert made == "--" if sign == "–" else made.startswith("$")
+    escaped = escape_latex(sign)
+    assert escaped.isascii()
+    assert escaped == "--" if sign == "–" else escaped.startswith("$")
 
 
 def test_a_backslash_is_escaped_once_and_braces_of_its_command_stay():

@@ -105,8 +105,8 @@ def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, whe
         n=500.0,
         n_changed=12.0,
     )
-    found = gap_tables.verdicts(findings_of_rows(fairness=[row])).frame.iloc[0]
-    assert (found["where"], found["adjusted p"], found["n"], found["flipped"]) == (
+    study = gap_tables.verdicts(findings_of_rows(fairness=[row])).frame.iloc[0]
+    assert (study["where"], study["adjusted p"], study["n"], study["flipped"]) == (
         where,
         "< 0.001",
         500,
@@ -117,8 +117,8 @@ def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, whe
             findings_of_rows(fairness=[row, change("type", 1.0, "within chance")])
         ).frame
     )
-    assert found["verdict"].endswith(verdict)
-    assert (found["permutation null"], found["detectable"]) == ("–", "–")
+    assert study["verdict"].endswith(verdict)
+    assert (study["permutation null"], study["detectable"]) == ("–", "–")
 
 
 def test_conventions_average_what_was_estimated():
@@ -208,11 +208,11 @@ def test_a_null_of_reconstructions_is_not_one_of_originals():
         "permutation_null": 0.05,
         "reason": "no originals",
     }
-    found = findings_of_rows(
+    study = findings_of_rows(
         fairness=[{**row, "version": "change"}, {**row, "version": "reconstructed", "value": 0.2}]
     )
-    assert gaps.baseline_rows(found)[["value", "permutation_null"]].isna().all(axis=None)
-    assert gap_tables.baseline(found).frame["mean permutation null"].tolist() == ["–"]
+    assert gaps.baseline_rows(study)[["value", "permutation_null"]].isna().all(axis=None)
+    assert gap_tables.baseline(study).frame["mean permutation null"].tolist() == ["–"]
 
 
 def test_sweeps_average_gaps_above_no_gap_at_the_headline_level():
@@ -239,10 +239,10 @@ def test_sweeps_average_gaps_above_no_gap_at_the_headline_level():
         ]
     )
     other = table.assign(level=4.0, value=99.0)
-    found = sweep_rows(
+    study = sweep_rows(
         dataclasses.replace(findings_of_rows(), sweep=pd.concat([table, other], ignore_index=True))
     )
-    assert found[["gap", "score", "psnr"]].to_numpy().tolist() == [
+    assert study[["gap", "score", "psnr"]].to_numpy().tolist() == [
         [pytest.approx(0.3), pytest.approx(0.7), 30.0]
     ]
     assert sweep_rows(findings_of_rows()).empty

@@ -46,9 +46,9 @@ def test_order_of_levels_reconstructors_and_mitigations(mri):
 def test_levels_of_photon_counts_run_from_mild_to_severe():
     spec = fake.xray_spec(1)
     cells = [("unet", level, "none") for level in (3e3, 1e5)]
-    found = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
-    assert found.levels == [1e5, 3e3]
-    assert found.headline_level == 1e5, (
+    study = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    assert study.levels == [1e5, 3e3]
+    assert study.headline_level == 1e5, (
         "the specification's level is absent, so the mildest one is shown"
     )
 
@@ -56,8 +56,8 @@ def test_levels_of_photon_counts_run_from_mild_to_severe():
 def test_levels_outside_the_specification_are_kept(mri):
     frame = mri.performance.copy()
     frame.loc[frame["level"] == 16.0, "level"] = 32.0
-    found = Findings.of(mri.spec, frame, mri.fairness.iloc[:0])
-    assert found.levels == [4.0, 8.0, 32.0]
+    study = Findings.of(mri.spec, frame, mri.fairness.iloc[:0])
+    assert study.levels == [4.0, 8.0, 32.0]
 
 
 def test_only_the_shown_convention_is_picked(mri):
@@ -204,20 +204,20 @@ def test_names_of_methods(mri):
 
 def test_titles_fall_back_to_names(mri):
     spec = dataclasses.replace(mri.spec, tasks=(Task("bare", "classification"),))
-    found = dataclasses.replace(mri, spec=spec)
-    assert found.task_title("bare") == "bare"
-    assert found.task_title("unknown") == "unknown"
-    assert found.task("unknown") is None
+    study = dataclasses.replace(mri, spec=spec)
+    assert study.task_title("bare") == "bare"
+    assert study.task_title("unknown") == "unknown"
+    assert study.task("unknown") is None
 
 
 def test_empty_tables_have_an_order_too():
-    found = no_findings(fake.mri_spec())
-    assert found.levels == []
-    assert found.reconstructors == []
-    assert found.mitigations == ["none"]
-    assert found.headline_level == 8.0
-    assert found.gap_changes().empty
-    assert found.intersections == []
+    study = no_findings(fake.mri_spec())
+    assert study.levels == []
+    assert study.reconstructors == []
+    assert study.mitigations == ["none"]
+    assert study.headline_level == 8.0
+    assert study.gap_changes().empty
+    assert study.intersections == []
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def test_one_returns_the_first_match_or_nothing(mri):
 
 
 def test_metrics_of_tasks():
-    found = Task("a", "classification"), Task("b", "segmentation")
-    assert [select.task_metric(t) for t in found] == ["auroc", "dice"]
-    assert [select.gap_metric(t) for t in found] == ["eodd", "ser"]
+    tasks = Task("a", "classification"), Task("b", "segmentation")
+    assert [select.task_metric(t) for t in tasks] == ["auroc", "dice"]
+    assert [select.gap_metric(t) for t in tasks] == ["eodd", "ser"]
 
 
 def test_what_occurs_in_rows_comes_in_the_specifications_order(mri):

@@ -35,13 +35,13 @@ def test_listing_and_plurals():
 
 
 def test_there_are_three_sentences_with_headings(mri):
-    found = summary.sentences(mri)
-    assert [heading for heading, _ in found] == [
+    sentences = summary.sentences(mri)
+    assert [heading for heading, _ in sentences] == [
         "What was compared",
         "What happened to diagnosis",
         "Whose gap changed",
     ]
-    assert all(text.endswith(".") for _, text in found)
+    assert all(text.endswith(".") for _, text in sentences)
 
 
 def test_what_was_compared_names_methods_levels_and_tasks(mri):

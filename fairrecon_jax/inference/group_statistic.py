@@ -120,19 +120,30 @@ def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientT
     return tables._replace(change=s, images=n), mean
 
 
-def _shape(tables: PatientTables) -> tuple[np.ndarray, np.ndarray]:
-    """Kurtosis (>= 3) and the share of the smaller side in the sum of squares of the residuals from
-    the overall mean, [K, L] each; no permutation changes them.
+def _smaller_side(up: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Share of the smaller side in a sum of squares."""
+    return np.minimum(up, total - up) / np.where(total > 0, total, 1)
+
+
+def _shape(tables: PatientTables, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the residuals from the overall mean, [K, L] each: the kurtosis, at least 3, which no
+    permutation changes, and the share of the smaller side in the sum of squares, of all or of a
+    judged group, whichever is largest.
     """
     n = tables.images
     e = tables.change - tables.change.sum(0) / np.maximum(n.sum(0), 1e-300) * n
     square = e * e
-    total, up = square.sum(0), np.where(e > 0, square, 0).sum(0)
+    above = np.where(e > 0, square, 0)
+    total = square.sum(0)
     second = total / np.maximum((n**2).sum(0), 1e-300)
     fourth = (square**2).sum(0) / np.maximum((n**4).sum(0), 1e-300)
     some = total > 0
     kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
-    share = np.minimum(up, total - up) / np.where(some, total, 1)
+    share = _smaller_side(above.sum(0), total)
+    for g in range(tables.groups):
+        rows = tables.group == g
+        own = _smaller_side(above[rows].sum(0), square[rows].sum(0))
+        share = np.where(judged[..., g], np.maximum(share, own), share)
     return np.maximum(kurtosis, SHRINKAGE), share
 
 
@@ -151,5 +162,5 @@ def frame_of(
         raise ValueError(f"label_weights must hold {labels} positive numbers, got {weights}")
     squares = np.maximum((tables.images**2).sum(0), 1e-300)
     scale = np.sqrt((tables.change**2).sum(0) / squares)
-    kurtosis, share = _shape(tables)
+    kurtosis, share = _shape(tables, judged)
     return Frame(judged, patients, kurtosis, scale, share < one_sided, given)

@@ -6,8 +6,8 @@ and one-sided, but too bold where a small group's changes are merely noisier. Th
 the sign of each patient's residual: right for noise of unequal size, but wrong where changes are
 rare and of one sign, for there is nothing to flip (a small group without any looks certain, one
 with a few can never reach 5%). It therefore flips signs only in labels whose changes go both ways,
-and permutes in the others. Which labels these are does not depend on the groups, so that the size
-under exchangeability stays exact.
+and permutes in the others. As the claim needs the permutation null anyway, its size under
+exchangeability stays exact, whatever the robust null does.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, ju
 
 PERMUTATIONS = 9999
 FIRST = 999
+TAIL = 0.05
 NULLS = ("permutation", "robust")
 
 
@@ -93,17 +94,29 @@ class GroupTest(NamedTuple):
 
 
 def tail_share(every: np.ndarray) -> np.ndarray:
-    """Share of a column's entries that are at least as large as each entry.
+    """Share of a column's entries that are at least as large as each entry, with a smooth tail.
+
+    Among the largest 5% the share is p0 exp(-(x - t0) / s), s the mean excess over t0: a monotone
+    function, common to all rows, that lets draws beyond the resolution 1 / R be compared between
+    columns.
 
     Args:
       every: [R, K], the observed value and its draws.
 
     Returns:
-      [R, K] in (0, 1]: p-values of every row against all rows.
+      [R, K] in (0, 1]: p-like values of every row against all rows.
     """
-    ranked = np.sort(every, 0)
-    below = [np.searchsorted(r, e, side="left") for r, e in zip(ranked.T, every.T)]
-    return 1 - np.stack(below, 1) / len(every)
+    rows, found = len(every), np.empty(every.shape)
+    for k, column in enumerate(every.T.astype(float)):
+        ranked = np.sort(column)
+        found[:, k] = 1 - np.searchsorted(ranked, column, side="left") / rows
+        start = ranked[-max(int(TAIL * rows), 1) - 1]
+        excess = ranked[ranked > start] - start
+        if excess.size:
+            beyond = column > start
+            depth = (column[beyond] - start) / excess.mean()
+            found[beyond, k] = excess.size / rows * np.exp(-np.minimum(depth, 600))
+    return found
 
 
 def cell_statistic(every: Draws, frame: Frame, combine: bool) -> np.ndarray:
@@ -118,6 +131,7 @@ def cell_statistic(every: Draws, frame: Frame, combine: bool) -> np.ndarray:
     if many.any():
         peak = np.max(every.largest[:, many] * np.sqrt(frame.weights), -1).astype(np.float32)
         share[:, many] = np.minimum(share[:, many], tail_share(peak))
+        share[:, many] = tail_share(-np.log(share[:, many]))
     return share
 
 
@@ -151,8 +165,17 @@ def _with_observed(observed: Contrasts, draws: Draws) -> Draws:
     )
 
 
-def _unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray:
-    """Whether more draws could move p across one of the levels (99.9% limits)."""
+def unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray:
+    """Whether more draws could move p across one of the levels.
+
+    Args:
+      p: [K] p-values.
+      draws: behind them.
+      levels: that matter.
+
+    Returns:
+      [K] bool: a level lies within 3.29 binomial standard errors (99.9%) of p.
+    """
     width = 3.29 * np.sqrt(np.maximum(p * (1 - p), 1 / draws) / draws)
     return np.any([np.abs(p - level) <= width for level in levels], 0)
 
@@ -194,7 +217,8 @@ def group_test(
       min_effective: fewest effective patients; `min_patients` if None.
       label_weights: w_y > 0; (1/2, 1) for two labels if None: a missed finding counts twice.
       one_sided: labels in which less than this share of the squared changes is on the smaller side
-        of the mean have no signs to flip; 0: flip everywhere, 1: permute everywhere.
+        of the mean, over all and in every group, have no signs to flip; 0: flip everywhere, 1:
+        permute everywhere.
       combine: with more than two groups, let one group that stands out count as well as T.
       alpha: level of `critical`.
 
@@ -219,7 +243,7 @@ def group_test(
     draws = {null: _with_observed(observed, found[null]) for null in NULLS}
     smallest = {null: cell_statistic(draws[null], frame, combine) for null in NULLS}
     judgement = _judgement(observed, frame, draws, smallest, alpha)
-    more = np.flatnonzero(_unresolved(np.fmax(*judgement[:2]), first, levels))
+    more = np.flatnonzero(unresolved(np.fmax(*judgement[:2]), first, levels))
     if more.size and permutations > first:
         some, inside = _part(masked, frame, more)
         rest = _draws(some, inside, centre[more], seed, attribute, range(first, permutations))

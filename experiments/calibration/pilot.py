@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
@@ -34,7 +34,9 @@ def _old(cell: Cell, block: int, cohorts: int) -> PatientTables:
     return PatientTables(s, n, group, digest, digest, np.zeros(len(group), int), len(design.sizes))
 
 
-def p_values(tables: PatientTables, seed: int, rule: int, effective: float) -> dict[str, np.ndarray]:
+def p_values(
+    tables: PatientTables, seed: int, rule: int, effective: float
+) -> dict[str, np.ndarray]:
     """p of every variant for each cell: sign flips, permutations, the larger of the two, and the
     test.
     """
@@ -61,7 +63,7 @@ def p_values(tables: PatientTables, seed: int, rule: int, effective: float) -> d
     }
 
 
-def run(designs: Iterable[Pilot | Cell], cohorts: int, rules: tuple[tuple[int, float], ...]) -> None:
+def run(designs: Iterable[Pilot | Cell], cohorts: int, rules: Sequence[tuple[int, float]]) -> None:
     """Prints a row per design and rule."""
     names: list[str] = []
     for design in designs:
@@ -80,14 +82,22 @@ def run(designs: Iterable[Pilot | Cell], cohorts: int, rules: tuple[tuple[int, f
                 print("design;rule;effective;judged;" + ";".join(names) + ";seconds")
             every = {k: np.concatenate([p[k] for p in parts]) for k in names}
             known = np.isfinite(every["SF"])
-            rates = [f"{np.mean(every[k][known] <= 0.05):.3f}" if known.any() else "" for k in names]
+            rates = [
+                f"{np.mean(every[k][known] <= 0.05):.3f}" if known.any() else "" for k in names
+            ]
             seconds = time.process_time() - start
-            print(f"{design.name};{rule};{effective:g};{known.mean():.2f};" + ";".join(rates)
-                  + f";{seconds:.1f}", flush=True)
+            print(
+                f"{design.name};{rule};{effective:g};{known.mean():.2f};"
+                + ";".join(rates)
+                + f";{seconds:.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
     which, number = sys.argv[1], int(sys.argv[2])
     sets: dict[str, Iterable[Pilot | Cell]] = {"rare": PILOTS, "scores": SCORES, "old": CELLS}
-    chosen = [d for d in sets[which] if len(sys.argv) < 4 or sys.argv[3] in d.name]
-    run(chosen, number, ((10, 10.0), (20, 20.0)))
+    words = sys.argv[3].split("|") if len(sys.argv) > 3 else [""]
+    rules = [int(rule) for rule in sys.argv[4].split(",")] if len(sys.argv) > 4 else [10, 20]
+    chosen = [d for w in words for d in sets[which] if w in d.name]
+    run(chosen, number, [(rule, float(rule)) for rule in rules])

@@ -142,15 +142,27 @@ PILOTS = (
         Pilot(f"common loss {q:.0%}, {a} / {b}", (a, b), True, _rare((q, q), (0, 0)))
         for (a, b), q in COMMON
     ),
-    Pilot("common loss 1%, both labels, 1000 / 20", (1000, 20), True, _rare((0.01,) * 2, (0, 0), 2)),
-    Pilot("common loss 5%, 6 groups", (1000, 300, 200, 100, 40, 20), True,
-          _rare((0.05,) * 6, (0,) * 6)),
+    Pilot(
+        "common loss 1%, both labels, 1000 / 20", (1000, 20), True, _rare((0.01,) * 2, (0, 0), 2)
+    ),
+    Pilot(
+        "common loss 5%, 6 groups",
+        (1000, 300, 200, 100, 40, 20),
+        True,
+        _rare((0.05,) * 6, (0,) * 6),
+    ),
     Pilot("5% drop by U(.2, .9), 500 / 20", (500, 20), True, _continuous("rare drop")),
     Pilot("lognormal change, 500 / 20", (500, 20), True, _continuous("lognormal")),
     Pilot("Cauchy change, 150 / 150", (150, 150), True, _continuous("cauchy")),
-    Pilot("noisier 60: 10% each way, 1000 at 2%", (1000, 60), True, _rare((0.02, 0.1), (0.02, 0.1))),
-    Pilot("noisier 20: 10% each way, 1000 at 2%", (1000, 20), True, _rare((0.02, 0.1), (0.02, 0.1))),
-    Pilot("quieter 20: 1% each way, 1000 at 10%", (1000, 20), True, _rare((0.1, 0.01), (0.1, 0.01))),
+    Pilot(
+        "noisier 60: 10% each way, 1000 at 2%", (1000, 60), True, _rare((0.02, 0.1), (0.02, 0.1))
+    ),
+    Pilot(
+        "noisier 20: 10% each way, 1000 at 2%", (1000, 20), True, _rare((0.02, 0.1), (0.02, 0.1))
+    ),
+    Pilot(
+        "quieter 20: 1% each way, 1000 at 10%", (1000, 20), True, _rare((0.1, 0.01), (0.1, 0.01))
+    ),
     Pilot("4% lost, 1% gained, 1000 / 20", (1000, 20), True, _rare((0.04,) * 2, (0.01,) * 2)),
     Pilot("4% lost, 1% gained, 200 / 40", (200, 40), True, _rare((0.04,) * 2, (0.01,) * 2)),
     Pilot("4+1% / 10+7%, 1000 / 20", (1000, 20), True, _rare((0.04, 0.1), (0.01, 0.07))),
@@ -177,12 +189,20 @@ PILOTS = (
     Pilot("drop .5 sd, 500 / 30 normal", (500, 30), False, _continuous("normal", 0.5)),
     Pilot("drop .6, 500 / 40 lognormal", (500, 40), False, _continuous("lognormal", 0.6)),
     Pilot("12 x 300, one harmed .22 sd", _groups(12, 300), False, _noise((1.0,) * 12, 0.22, 3)),
-    Pilot("12 x 100, all differ", _groups(12, 100), False,
-          _noise(tuple(1.0 + 0.0 * i for i in range(12)), 0.4, 3)),
+    Pilot(
+        "12 x 100, all differ",
+        _groups(12, 100),
+        False,
+        _noise(tuple(1.0 + 0.0 * i for i in range(12)), 0.4, 3),
+    ),
 )
 SCORES = tuple(
-    Pilot(f"{what}, {n} / {n}, {harm} sd", (n, n), harm == 0, _scores(harm, what == "decisions",
-                                                                     what == "ranks"))
+    Pilot(
+        f"{what}, {n} / {n}, {harm} sd",
+        (n, n),
+        harm == 0,
+        _scores(harm, what == "decisions", what == "ranks"),
+    )
     for n in (150, 1000)
     for harm in (0.0, 0.25)
     for what in ("decisions", "scores", "ranks")

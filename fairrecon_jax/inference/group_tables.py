@@ -159,9 +159,7 @@ def _units(
     return which, np.argsort(rank)[values % groups], digest, unit
 
 
-def _unit_stratum(
-    stratum: Array | None, which: np.ndarray, units: int
-) -> np.ndarray:
+def _unit_stratum(stratum: Array | None, which: np.ndarray, units: int) -> np.ndarray:
     """The stratum of each unit."""
     if stratum is None:
         return np.zeros(units, int)

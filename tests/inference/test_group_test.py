@@ -192,9 +192,7 @@ def test_permuted_sums_match_ranks(images):
             for g in range(4):
                 mine = moved == g
                 for name, value in zip(sums._fields, (s, n, s * s, s * n, n * n)):
-                    assert np.array_equal(
-                        getattr(sums, name)[b, k, :, g], value[mine].sum(0)
-                    ), name
+                    assert np.array_equal(getattr(sums, name)[b, k, :, g], value[mine].sum(0)), name
 
 
 def test_keys_and_signs_are_fair_and_indexed():
@@ -279,7 +277,7 @@ def test_effective_patients_and_weights():
 def test_one_patient_with_all_images_is_not_judged():
     n = np.ones(60)
     n[59] = 200
-    tables = table_of(-(n > 100) * 20.0, n, np.repeat([0, 1], [30, 30]))
+    tables = table_of((n > 100) * -20.0, n, np.repeat([0, 1], [30, 30]))
     reason, patients, effective = judge_cells(tables, 20)
     assert REASONS[reason[0, 0, 1]].startswith("too few effective patients")
     assert REASONS[reason[0, 0, 0]] == "no second group to compare with"
@@ -297,7 +295,9 @@ def test_degenerate_cohorts():
     test = group_test(one_group, seed=0, **FEW)
     assert np.isnan(test.p_value).all()
     assert REASONS[test.reason[0, 0, 1]] == "no images"
-    one_label = group_test(patient_tables(change, label * 0, group, patient, groups=3), seed=0, **FEW)
+    one_label = group_test(
+        patient_tables(change, label * 0, group, patient, groups=3), seed=0, **FEW
+    )
     assert np.isfinite(one_label.p_value).all()
     assert np.isnan(one_label.deviation[:, 1]).all()
     still = group_test(patient_tables(change * 0, label, group, patient, groups=3), seed=0, **FEW)
@@ -321,7 +321,9 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="group must hold"):
         patient_tables(change, label, group[:-1], patient, groups=3)
     with pytest.raises(ValueError, match="1 infinite"):
-        patient_tables(np.where(np.arange(len(group)) == 0, np.inf, 0), None, group, patient, groups=3)
+        patient_tables(
+            np.where(np.arange(len(group)) == 0, np.inf, 0), None, group, patient, groups=3
+        )
     with pytest.raises(ValueError, match="stratum varies within a patient"):
         patient_tables(change, label, group, patient, groups=3, stratum=np.arange(len(group)))
     tables = patient_tables(change, label, group, patient, groups=3)
@@ -334,9 +336,10 @@ def test_bad_input_is_named():
 def test_draws_are_added_where_p_is_near_a_level():
     rng = np.random.default_rng(0)
     group = np.repeat([0, 1], 40)
-    s = rng.normal(size=(80, 6, 1)) - np.array([0, 0.4, 0.5, 0.6, 3.0, 0])[None, :, None] * group[
-        :, None, None
-    ]
+    s = (
+        rng.normal(size=(80, 6, 1))
+        - np.array([0, 0.4, 0.5, 0.6, 3.0, 0])[None, :, None] * group[:, None, None]
+    )
     tables = table_of(s, np.ones_like(s), group)
     short = group_test(tables, seed=0, permutations=199, first=199)
     full = group_test(tables, seed=0, permutations=1999, first=1999)
@@ -397,7 +400,9 @@ def test_small_group_without_losses_is_not_certain():
     for lost in range(5):
         s = np.zeros(1020)
         s[:10], s[1000 : 1000 + lost] = -1, -1
-        size.append(abs(group_test(table_of(s, np.ones(1020), group), seed=0, **FEW).studentised[0, 0, 1]))
+        size.append(
+            abs(group_test(table_of(s, np.ones(1020), group), seed=0, **FEW).studentised[0, 0, 1])
+        )
     assert np.all(np.diff(size) > 0)
     assert size[0] < 1
 

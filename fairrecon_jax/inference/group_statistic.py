@@ -13,7 +13,7 @@ from fairrecon_jax.inference.group_draws import Sums
 from fairrecon_jax.inference.group_tables import PatientTables
 
 LABEL_WEIGHTS = (0.5, 1.0)
-"""Weights of false alarms (label 0) and missed findings (label 1): a missed finding counts twice."""
+"""Weights of false alarms (label 0) and missed findings (label 1), which count twice."""
 
 SHRINKAGE = 3.0
 ONE_SIDED = 0.15

@@ -1,4 +1,6 @@
-"""Pilot of the permutation and sign-flip tests: `python -m experiments.calibration.pilot rare 400`."""
+"""Pilot of the test of equal changes on the designs of `pilot_designs` and on cells of the study:
+`python -m experiments.calibration.pilot SET COHORTS [NAMES [RULES]]`, SET one of rare, scores, old.
+"""
 
 from __future__ import annotations
 

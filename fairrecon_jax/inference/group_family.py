@@ -1,5 +1,5 @@
-"""Equal changes over a family of tasks, attributes and reconstructors: Westfall and Young's step-down
-adjustment from the draws that the tests share.
+"""Equal changes over a family of tasks, attributes and reconstructors: Westfall and Young's
+step-down adjustment from the draws that the tests share.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from fairrecon_jax.inference.group_family import adjust_family, family_test, step_down
 from fairrecon_jax.inference.group_tables import PatientTables, patient_digests
-from fairrecon_jax.inference.group_test import group_test
+from fairrecon_jax.inference.group_test import group_test, tail_share
 
 
 def table_of(s, group):
@@ -87,3 +87,14 @@ def test_untested_cells_stay_nan_and_near_families_get_all_draws():
     assert clear.permutations == 999
     with pytest.raises(ValueError, match="tests is empty"):
         adjust_family([])
+
+
+def test_tail_share_is_monotone_and_resolves_the_tail():
+    every = np.random.default_rng(0).exponential(size=(2000, 2))
+    share = tail_share(every)
+    for column, p in zip(every.T, share.T):
+        order = np.argsort(column)
+        assert np.all(np.diff(p[order]) < 0)
+        expected = np.exp(-column[order])
+        assert np.abs(np.log(p[order][-50:] / expected[-50:])).max() < 1.0
+    assert tail_share(np.ones((50, 1))).ravel() == pytest.approx(np.ones(50))

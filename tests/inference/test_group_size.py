@@ -1,5 +1,5 @@
-"""How often the group test rejects in small studies of designs where sign flips or permutations alone
-go wrong; bounds are several standard errors wide.
+"""How often the group test rejects in small studies of designs where sign flips or permutations
+alone go wrong; bounds are several standard errors wide.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from fairrecon_jax.inference.group_tables import (
     patient_digests,
     patient_tables,
 )
-from fairrecon_jax.inference.group_test import NULLS, group_test, tail_share
+from fairrecon_jax.inference.group_test import NULLS, group_test
 
 FEW = dict(permutations=199, first=199)
 
@@ -375,17 +375,6 @@ def test_names_who_was_harmed():
     assert test.group_p[0, 0, 2] < 0.01
     assert np.all(np.delete(test.group_p[0, 0], 2) > 0.05)
     assert test.critical[0] > 2
-
-
-def test_tail_share_is_monotone_and_resolves_the_tail():
-    every = np.random.default_rng(0).exponential(size=(2000, 2))
-    share = tail_share(every)
-    for column, p in zip(every.T, share.T):
-        order = np.argsort(column)
-        assert np.all(np.diff(p[order]) < 0)
-        expected = np.exp(-column[order])
-        assert np.abs(np.log(p[order][-50:] / expected[-50:])).max() < 1.0
-    assert tail_share(np.ones((50, 1))).ravel() == pytest.approx(np.ones(50))
 
 
 def test_contrasts_ignore_what_is_not_judged():

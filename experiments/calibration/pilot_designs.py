@@ -190,10 +190,10 @@ PILOTS = (
     Pilot("drop .6, 500 / 40 lognormal", (500, 40), False, _continuous("lognormal", 0.6)),
     Pilot("12 x 300, one harmed .22 sd", _groups(12, 300), False, _noise((1.0,) * 12, 0.22, 3)),
     Pilot(
-        "12 x 100, all differ",
+        "12 x 100, one harmed .4 sd",
         _groups(12, 100),
         False,
-        _noise(tuple(1.0 + 0.0 * i for i in range(12)), 0.4, 3),
+        _noise((1.0,) * 12, 0.4, 3),
     ),
 )
 SCORES = tuple(

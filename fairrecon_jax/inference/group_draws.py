@@ -61,7 +61,7 @@ class _Plan(NamedTuple):
 
 def _mix(words: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser, in place."""
-    spare = words >> np.uint64(30)
+    spare: np.ndarray = words >> np.uint64(30)
     words ^= spare
     words *= np.uint64(0xBF58476D1CE4E5B9)
     np.right_shift(words, np.uint64(27), out=spare)
@@ -93,7 +93,7 @@ def unit_keys(digest: np.ndarray, seed: int, salt: str, start: int, stop: int) -
       [stop - start, U] uint32.
     """
     rows = np.arange(start // 2, (stop + 1) // 2)
-    words = _hash(digest, seed, salt, rows).view(np.uint32).reshape(len(rows), -1, 2)
+    words: np.ndarray = _hash(digest, seed, salt, rows).view(np.uint32).reshape(len(rows), -1, 2)
     return words.transpose(0, 2, 1).reshape(2 * len(rows), -1)[start % 2 :][: stop - start]
 
 
@@ -109,7 +109,7 @@ def patient_signs(digest: np.ndarray, seed: int, start: int, stop: int) -> np.nd
     Returns:
       [stop - start, U] floats in {-1, +1}.
     """
-    words = _hash(digest, seed, "signs", np.arange(start // 64, -(-stop // 64)))
+    words: np.ndarray = _hash(digest, seed, "signs", np.arange(start // 64, -(-stop // 64)))
     bits = words[:, None, :] >> np.arange(64, dtype=np.uint64)[None, :, None] & np.uint64(1)
     return 2.0 * bits.reshape(-1, digest.size)[start % 64 :][: stop - start] - 1.0
 
@@ -117,7 +117,7 @@ def patient_signs(digest: np.ndarray, seed: int, start: int, stop: int) -> np.nd
 def _order(tables: PatientTables) -> np.ndarray:
     """Groups in an order that does not depend on their names: the largest first, then by digest."""
     size = np.bincount(tables.group, minlength=tables.groups)
-    smallest = np.full(tables.groups, WORD, np.uint64)
+    smallest: np.ndarray = np.full(tables.groups, WORD, np.uint64)
     np.minimum.at(smallest, tables.group, tables.unit)
     return np.lexsort((smallest, -size))
 

@@ -132,9 +132,9 @@ def _problem(values: Array, images: int, name: str) -> np.ndarray:
 
 def _canonical(group: np.ndarray, digest: np.ndarray, groups: int) -> np.ndarray:
     """Rank of each group in an order that does not depend on its name: by the smallest digest."""
-    smallest = np.full(groups, np.iinfo(np.uint64).max, np.uint64)
+    smallest: np.ndarray = np.full(groups, np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(smallest, group, digest)
-    rank = np.empty(groups, int)
+    rank: np.ndarray = np.empty(groups, int)
     rank[np.argsort(smallest, kind="stable")] = np.arange(groups)
     return rank
 
@@ -167,7 +167,7 @@ def _unit_stratum(stratum: Array | None, which: np.ndarray, units: int) -> np.nd
     if codes.shape != which.shape:
         raise ValueError(f"stratum must hold {which.size} entries, got {codes.size}")
     inside = which >= 0
-    found = np.zeros(units, int)
+    found: np.ndarray = np.zeros(units, int)
     found[which[inside]] = codes[inside]
     if np.any(found[which[inside]] != codes[inside]):
         raise ValueError(

@@ -13,7 +13,7 @@ exchangeability stays exact, whatever the robust null does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -183,7 +183,14 @@ def unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray
 def _part(tables: PatientTables, frame: Frame, cells: np.ndarray) -> tuple[PatientTables, Frame]:
     """Some of the cells."""
     some = tables._replace(change=tables.change[:, cells], images=tables.images[:, cells])
-    return some, Frame(*(v[cells] for v in frame[:-1]), frame.weights)
+    inside = frame._replace(
+        judged=frame.judged[cells],
+        patients=frame.patients[cells],
+        kurtosis=frame.kurtosis[cells],
+        scale=frame.scale[cells],
+        one_sided=frame.one_sided[cells],
+    )
+    return some, inside
 
 
 def group_test(
@@ -308,7 +315,7 @@ def _result(
     tested = judged.any((-2, -1))
     permuted, robust, group_p, critical, count = judgement
 
-    def keep(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    def keep(values: Any, inside: Any) -> np.ndarray:
         return np.where(inside, values, np.nan)
 
     return GroupTest(

@@ -31,6 +31,27 @@ FINDINGS = (
 )
 
 
+def irsde() -> ConfigDict:
+    """The diffusion model."""
+    block = ConfigDict(
+        {
+            "kind": "irsde",
+            "width": 16,
+            "depth": 4,
+            "attention": False,
+            "patch": 2,
+            "precondition": (0.15, 0.02),
+        }
+    )
+    block.time_power = 2.0  # more late times: the bow-tie has to be undone from the degraded image
+    block.augment = ConfigDict({"flip": True, "shift": 0.05})  # few patients, many steps
+    block.train = training(steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr")
+    block.train.update(ema=0.997, warmup_steps=200, clip_norm=1.0)
+    block.train.eval_batches = 2  # of 32 examples: a validation draws samples
+    block.levels = (1e4,)  # () for all
+    return block
+
+
 def get_config() -> ConfigDict:
     """The study's configuration."""
     c = study()
@@ -52,28 +73,7 @@ def get_config() -> ConfigDict:
     c.reconstructors.pix2pix.train.b1 = 0.5
     c.reconstructors.pix2pix.levels = (1e4,)  # () for all
 
-    c.reconstructors.irsde = ConfigDict(
-        {
-            "kind": "irsde",
-            "width": 16,
-            "depth": 4,
-            "attention": False,
-            "patch": 2,
-            "precondition": (0.15, 0.02),
-        }
-    )
-    c.reconstructors.irsde.time_power = (
-        2.0  # more late times: the bow-tie has to be undone from the degraded image
-    )
-    c.reconstructors.irsde.augment = ConfigDict(
-        {"flip": True, "shift": 0.05}
-    )  # few patients, many steps
-    c.reconstructors.irsde.train = training(
-        steps=4500, batch_size=8, learning_rate=1e-3, selection="psnr"
-    )
-    c.reconstructors.irsde.train.update(ema=0.997, warmup_steps=200, clip_norm=1.0)
-    c.reconstructors.irsde.train.eval_batches = 2  # of 32 examples: a validation draws samples
-    c.reconstructors.irsde.levels = (1e4,)  # () for all
+    c.reconstructors.irsde = irsde()
     c.reconstructors.irsde_ode2_10 = ConfigDict(
         {"weights_of": "irsde", "preset": "ode2_10"}
     )  # 10 evaluations instead of 100

@@ -165,6 +165,7 @@ def _arrange(
         )
     columns = {}
     for column in table.columns:
+        # <task>__<version> holds labels and predictions
         if "__" in column or column in metrics.IMAGE_METRICS:
             columns[column] = np.full((len(cells), len(names)), np.nan)
             columns[column][k, n] = table[column].to_numpy(float, na_value=np.nan)
@@ -296,6 +297,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
             _of_empty_truth(dice, label == 0, empty_mask) for dice in (original, reconstructed)
         )
         label = np.full(label.shape, np.nan)
+    # an incomplete pair counts on neither side: a change compares the same images
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
     original, reconstructed = (
         np.where(incomplete, np.nan, original),
@@ -321,6 +323,7 @@ def _of_empty_truth(dice: np.ndarray, empty: np.ndarray, rule: str) -> np.ndarra
 def _first_known(values: np.ndarray) -> np.ndarray:
     """[K, N] -> [N], the first value that is not NaN."""
     known = ~np.isnan(values)
+    # argmax of a column without any known value is 0, which `where` then drops
     return np.where(known.any(0), np.take_along_axis(values, known.argmax(0)[None], 0)[0], np.nan)
 
 
@@ -352,6 +355,7 @@ def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
 
     def agreed(values: np.ndarray, unknown: float) -> tuple[np.ndarray, int]:
         grouped = pd.Series(np.where(values == unknown, np.nan, values).astype(float)).groupby(code)
+        # both leave NaN out: a patient with one known value among unknown ones agrees
         low, high = grouped.min().to_numpy(), grouped.max().to_numpy()
         return np.where(low == high, low, np.nan), int(np.sum(high > low))
 

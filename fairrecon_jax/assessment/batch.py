@@ -14,7 +14,8 @@ from fairrecon_jax.assessment.arrays import JudgedUnits
 from fairrecon_jax.assessment.classification import Decisions
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference.did import DidResult, did_test, did_test_auroc
+from fairrecon_jax.inference.did import did_test, did_test_auroc
+from fairrecon_jax.inference.did_result import DidResult
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.inference.verdict import select
@@ -59,6 +60,7 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
     """
     batch: list[Judged] = []
     for task in tasks:
+        # the largest grouping sets the size of a call, with two labels
         groups = max(len(g.groups) for g in task.units.groupings)
         size = len(np.unique(task.units.patient)) * len(task.decisions.known) * groups * 2
         if batch and (not _alike(batch[0], task) or (len(batch) + 1) * size > BUDGET):
@@ -93,6 +95,7 @@ def _did(
 ) -> DidResult:
     """One call of the sign-flip test for all members, leading axes [T, K]."""
     options, (original, reconstructed, label) = context.options, _stack(members)
+    # one label alone has nothing to be weighed against
     return did_test(
         original,
         reconstructed,
@@ -157,6 +160,7 @@ def run_tests(
     )
     recipe = None
     if paired and "mean" in options.conventions:
+        # the recipe is a bootstrap by image of its own, and needs two replicates for an error
         key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
         recipe = published_test(
             *_stack(members),
@@ -210,7 +214,9 @@ def _nulls(
     cells are permuted once.
     """
     grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
+    # cells that share their originals share those originals' null
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
+    # [T, K, G, labels] -> [T, K, labels, G], as `permutation_null` orders strata
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
     # both versions in one call: one product with the permuted groups serves them
     both = permutation_null(

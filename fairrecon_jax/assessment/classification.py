@@ -82,6 +82,7 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
         reconstructed = np.where(
             decided, units.reconstructed >= thresholds.reconstructed[:, None], np.nan
         )
+    # reconstructions differ from cell to cell; what does not is counted and resampled once
     shared = bool(
         (known == known[:1]).all()
         and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True)
@@ -167,7 +168,7 @@ def gap_values(
     counts = np.stack(
         [np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]]
     )
-    with jax.enable_x64(True):
+    with jax.enable_x64(True):  # equal rates of large counts differ by exactly 0
         gaps = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
         return {key: (np.asarray(both[0]), np.asarray(both[1])) for key, both in gaps.items()}
 
@@ -224,6 +225,7 @@ def measure(
     gaps = bootstrap_sums(parts, weights, statistics, alpha)
     rates, brier = gaps.pop("rates"), gaps.pop("brier")
     member = decisions.known & (grouping.code >= 0)[None]
+    # not the sum over groups: a patient may be in two groups of an image's attribute
     patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
     return Measured(rates, brier, gaps, counts, strata, patients)
 
@@ -237,6 +239,7 @@ def count(
     groups, cells = len(grouping.groups), len(decisions.known)
     member = decisions.known & (grouping.code >= 0)[None]
     code = np.maximum(grouping.code, 0)
+    # NaN (no original, no threshold) compares as not changed
     changed = member & (np.abs(decisions.original - decisions.reconstructed) > 0)
     counts = Counts(*(np.zeros((cells, groups)) for _ in Counts._fields))
     patients = np.zeros((cells, groups, 2))

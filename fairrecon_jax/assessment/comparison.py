@@ -74,6 +74,7 @@ def compare(
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
     value = options.threshold_value if rule == options.threshold_rule else None
+    # a mitigation is judged by decisions that both versions share, among groups that can be judged
     options = dataclasses.replace(
         options, threshold_rule=rule, threshold_value=value, conventions=("worst_case_estimable",)
     )
@@ -124,6 +125,7 @@ def _context(
     columns = {}
     for name, values in study.columns.items():
         stem, _, version = name.partition("__")
+        # the original image leaves its columns to the unmitigated reconstruction
         if stem in skipped or version in ("original", "original_pixels"):
             continue
         columns[name] = values[pairs]

@@ -79,6 +79,8 @@ class Context:
         """
         if self.options.resample == "image" and units.unit == "image":
             return np.arange(len(units.label)), self.image_draws
+        # every patient with an evaluated example can be drawn, judged in this task or not: all
+        # tasks see the same replicate
         return np.searchsorted(self.test_patients, units.patient), self.patient_draws
 
     @property

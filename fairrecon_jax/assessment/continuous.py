@@ -26,7 +26,8 @@ from fairrecon_jax.assessment.verdicts import (
     queue,
     without_test,
 )
-from fairrecon_jax.inference.did import DidResult, did_test_continuous
+from fairrecon_jax.inference.did import did_test_continuous
+from fairrecon_jax.inference.did_result import DidResult
 from fairrecon_jax.inference.intervals import Bootstrap
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
 from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums
@@ -71,6 +72,7 @@ def average(
     resampled, weights = context.resampled(units)
     index = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
     shape = (weights.shape[1], groups)
+    # NaN and infinite values lie outside `known`; as 0 they do not spoil the product with weights
     values = (
         np.ones(known.shape),
         np.nan_to_num(units.original, posinf=0),

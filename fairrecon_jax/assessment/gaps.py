@@ -23,7 +23,7 @@ from fairrecon_jax.assessment.verdicts import (
     queue,
     without_test,
 )
-from fairrecon_jax.inference.did import DidResult
+from fairrecon_jax.inference.did_result import DidResult
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.inference.verdict import select

@@ -47,6 +47,7 @@ def verdict_of_change(change: float, p: float, alpha: float) -> str:
     """lower, higher or within chance; "not estimable" without a p-value."""
     if not np.isfinite(p):
         return "not estimable"
+    # a change of exactly 0 has no direction, whatever its p
     return "within chance" if p > alpha or change == 0 else "higher" if change > 0 else "lower"
 
 
@@ -70,6 +71,7 @@ def calibration(
     for version, scores in enumerate((units.original, units.reconstructed)):
         for k, score in enumerate(scores if version or units.paired else ()):
             rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
+            # a score of exactly 1 belongs to the last bin
             slot = grouping.code[rows] * bins + np.clip(
                 (score[rows] * bins).astype(int), 0, bins - 1
             )
@@ -183,7 +185,7 @@ def _normal_p(change: Estimate, k: int, g: int) -> float:
 
 def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Deferred:
     """The test of one performance change; a diagnoser at chance gets no verdict."""
-    if chance:
+    if chance:  # p = NaN does not count in its family: it costs the others nothing
         return Deferred(
             family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance}
         )

@@ -94,6 +94,7 @@ def version_rows(
         row |= {"std_error": interval.std_error, "ci_low": interval.low, "ci_high": interval.high}
         rows.append(row)
     before, after = paired.original.value, paired.reconstructed.value
+    # relative to 0 there is no percentage
     percent = 100 * paired.change.value / before if before else float("nan")
     rows[-1] |= {
         "original": before,

@@ -95,6 +95,7 @@ def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task:
     """One threshold in double precision, so that it equals the score it was taken from."""
     known = np.isfinite(score) & np.isfinite(label)
     with jax.enable_x64(True):
+        # unknown units are masked, not removed: one shape, one compilation
         args = (
             jnp.asarray(np.where(known, score, np.nan)),
             jnp.asarray(np.where(known, label, np.nan)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
-from fairrecon_jax.inference.did import REASONS, DidResult
+from fairrecon_jax.inference.did_result import REASONS, DidResult
 from fairrecon_jax.inference.power import minimum_detectable_change
 from fairrecon_jax.inference.verdict import judge
 
@@ -87,6 +87,7 @@ class GapTest:
     @property
     def p_value(self) -> float:
         """The test's p; NaN where nothing is estimable or the diagnosis is at chance."""
+        # NaN leaves the family, so that a diagnosis that cannot have a verdict costs none
         at_chance = self.auroc is not None and self.auroc.low <= 0.5 <= self.auroc.high
         return float("nan") if at_chance else float(self.test.p_value)
 
@@ -220,6 +221,7 @@ def of_row(verdict: str, row: Row) -> tuple[str, str]:
       (verdict, why it differs from the test's, or "").
     """
     change, low, high = row["change"], row["ci_low"], row["ci_high"]
+    # other verdicts have no direction that a row could contradict
     if verdict not in ("widened", "narrowed") or (
         change > 0 if verdict == "widened" else change < 0
     ):

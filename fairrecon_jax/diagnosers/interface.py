@@ -44,7 +44,7 @@ class HasFeatures(Protocol):
 
 @runtime_checkable
 class HasFeatureMaps(Protocol):
-    """A diagnoser whose scores are a function of feature maps that keep their place in the image."""
+    """A diagnoser whose scores are a function of feature maps that know their place."""
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
         """Maps [B, h, w, C] of images [B, H, W, 1] in [0, 1]."""

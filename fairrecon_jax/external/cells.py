@@ -42,6 +42,7 @@ def text(value: object) -> str | None:
         parsed = number(value)
     except ValueError:
         return str(value).strip()
+    # 7 digits: a float32 printed in full and rounded names the same group
     return None if np.isnan(parsed) else f"{parsed:.0f}" if parsed.is_integer() else f"{parsed:.7g}"
 
 

@@ -90,6 +90,7 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     log.add("repeated identical rows were left out", int(repeated.sum()))
     table = table[~repeated]
     key = ["example_id", "level", "reconstructor", "mitigation", "seed"]
+    # identical rows are gone, so that what repeats a key says something else about it
     twice = table.duplicated(key)
     if twice.any():
         first = table[twice].iloc[0]

@@ -8,13 +8,8 @@ from fairrecon_jax.inference.bootstrap import (
     bootstrap_means,
 )
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
-from fairrecon_jax.inference.did import (
-    REASONS,
-    DidResult,
-    did_test,
-    did_test_auroc,
-    did_test_continuous,
-)
+from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did_result import REASONS, DidResult
 from fairrecon_jax.inference.intervals import Bootstrap, Estimate
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (

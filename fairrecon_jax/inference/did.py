@@ -18,7 +18,6 @@ import numpy as np
 from fairrecon_jax.inference import counts
 from fairrecon_jax.inference.delong import paired_influences
 from fairrecon_jax.inference.did_result import (
-    REASONS,
     ChangeTables,
     DidResult,
     effective_patients,
@@ -26,17 +25,6 @@ from fairrecon_jax.inference.did_result import (
 )
 from fairrecon_jax.inference.signflip import PatientSums
 from fairrecon_jax.types import Array, Key
-
-__all__ = [
-    "FLIPS",
-    "LABEL_WEIGHTS",
-    "MIN_PATIENTS",
-    "REASONS",
-    "DidResult",
-    "did_test",
-    "did_test_auroc",
-    "did_test_continuous",
-]
 
 FLIPS = 9999
 MIN_PATIENTS = 20

@@ -33,7 +33,9 @@ from fairrecon_jax.metrics.groups import (
 )
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
+from fairrecon_jax.metrics.multiscale import ms_ssim
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
+from fairrecon_jax.metrics.wavelet import haarpsi
 
 __all__ = [
     "CONVENTIONS",
@@ -59,9 +61,11 @@ __all__ = [
     "estimable",
     "gap",
     "group_counts",
+    "haarpsi",
     "intersect",
     "masked_mean",
     "mean_squared_error",
+    "ms_ssim",
     "nrmse",
     "psnr",
     "rates",

@@ -6,8 +6,7 @@ Everything about decisions starts from one array of counts [..., G, 2, 2] = grou
 of index -1 (unknown) and NaN labels are masked. Every result is a `Gap` that carries its
 convention, its direction and the counts behind it.
 
-`decision_gaps` and `mean_gaps` are the same gaps as bare arrays, from sums over label x group: what
-thousands of bootstrap replicates and permutations are turned into.
+`decision_gaps` and `mean_gaps` give the gaps of thousands of replicates as bare arrays, from sums.
 """
 
 from __future__ import annotations
@@ -235,6 +234,7 @@ def worst_group(
     """
     values, included, _ = _included(values, None, mask, "worst_case")
     cost = jnp.where(included, values if higher_is_better else -values, jnp.inf)
+    # argmin of nothing but infinities would name group 0
     return jnp.where(included.any(-1), jnp.argmin(cost, -1), -1).astype(jnp.int32)
 
 
@@ -249,10 +249,12 @@ def _rate_gap(
     high, low, each = _extremes(jnp.moveaxis(values, -1, -2), jnp.moveaxis(included, -1, -2))
     chosen = jnp.asarray(labels)
     each, high, low = each[..., chosen], high[..., chosen], low[..., chosen]
+    # the label with the largest gap; one without a gap never wins, unless none has any
     place = jnp.argmax(jnp.where(jnp.isnan(each), -jnp.inf, each), -1)[..., None]
     largest, top, bottom = (
         jnp.take_along_axis(part, place, -1)[..., 0] for part in (each, high, low)
     )
+    # NaN of one label passes into the mean, which needs both
     value = each.mean(-1) if convention == "mean" else largest
     return Gap(
         value, top, bottom, chosen[place[..., 0]].astype(jnp.int32), included, totals, convention

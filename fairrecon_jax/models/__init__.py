@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
-from fairrecon_jax.models.convert import convert, read_state
+from fairrecon_jax.models.conversion import convert, read_state
 from fairrecon_jax.models.densenet import DenseNet
 from fairrecon_jax.models.layers import UpConv2x2, UpConv4x4, max_pool_2x2, max_pool_3x3_stride_2
 from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator

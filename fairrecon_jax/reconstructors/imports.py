@@ -3,7 +3,7 @@ without a training run.
 
 A further kind of reconstructor takes one line in `CONVERTERS`: its name in the registry, and a
 function `(reconstructor, state) -> {network: {"params": tree, "batch_stats": tree}}` that gives the
-networks it finds in the state dict, mostly by `models.convert.convert`.
+networks it finds in the state dict, mostly by `models.conversion.convert`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax.models.convert import State, convert, read_state
+from fairrecon_jax.models.conversion import State, convert, read_state
 from fairrecon_jax.reconstructors import irsde, mse, pix2pix
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like

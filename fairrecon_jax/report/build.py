@@ -10,55 +10,24 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from fairrecon_jax.report import files, pages, privacy, summary
-from fairrecon_jax.report.figures import comparison as against
+from fairrecon_jax.report import pages, privacy, summary
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.drawing import Drawing
+from fairrecon_jax.report.mitigation import fallbacks
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import record
-from fairrecon_jax.report.tables import table as tables
-from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.report.tables.entries import Missing, number
+from fairrecon_jax.report.tables.table import csv_text
+from fairrecon_jax.report.writer import BlockWriter
 from fairrecon_jax.types import CohortSpec
 
-KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
-"""Files of a report beside its page."""
-CSS_PIXELS = 96
 GLYPHS = {"full": "●", "none": "○", "left": "◐", "bottom": "◒", "right": "◑", "top": "◓"}
+"""Characters that look like the fills of `style.Look`."""
 SHAPES = {
-    "o": "●",
-    "s": "■",
-    "D": "◆",
-    "^": "▲",
-    "v": "▼",
-    "P": "✚",
-    "X": "✖",
-    "<": "◀",
-    ">": "▶",
-    "p": "⬟",
-    "h": "⬢",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Placed:
-    """A figure or table as it stands on the page.
-
-    Attributes:
-      kind: "figure" or "table".
-      number: counted separately for figures and tables.
-      block: the figure or table.
-      uri: the picture as a data URI; empty for tables.
-      width: of the picture in pixels of the page.
-      height: of the picture in pixels of the page.
-    """
-
-    kind: str
-    number: int
-    block: Drawing | tables.Table
-    uri: str = ""
-    width: int = 0
-    height: int = 0
+    "o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "<": "◀", ">": "▶",
+    "p": "⬟", "h": "⬢",
+}  # fmt: skip
+"""Characters that look like Matplotlib's markers."""
 
 
 def build_report(
@@ -100,76 +69,57 @@ def build_report(
     """
     options, recorded = options or ReportOptions(), dict(provenance or {})
     findings = Findings.of(spec, performance, fairness, options.convention, comparison, sweep)
-    folder = Path(workdir) / "report"
     hide = redactor(cohort_table, examples, options)
-    shown = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
-    written: set[Path] = set()
-    place = block_writer(folder, options, written)
-    first = [place(d) for d in pages.first_figures(findings)]
-    body = [
-        (s, [place(b) for b in s.blocks])
-        for s in pages.sections(findings, cohort_table, shown, options)
-    ]
-    methods = [
-        place(s)
-        for s in (
-            record.thresholds(findings),
-            record.conventions(findings),
-            record.unjudged(findings),
-        )
-        if s
-    ]
-    records = [
-        place(s)
-        for s in (
-            record.exclusions(recorded, options.identifiers, hide),
-            record.run_times(recorded),
-        )
-        if s
-    ]
-    for name, frame in (
-        ("long_performance", findings.performance),
-        ("long_fairness", findings.fairness),
-    ):
-        written.add(write_atomic(folder / "tables" / f"{name}.csv", tables.csv(frame)))
-    page = (
-        environment()
-        .get_template("index.html")
-        .render(
-            title=options.title
-            or f"{spec.title}: does reconstruction change the diagnosis, and for whom?",
-            spec=spec,
-            sentences=summary.sentences(findings),
-            warnings=[hide(str(w)) for w in recorded.get("warnings") or []]
-            + notices(findings, options),
-            first=first,
-            practice=summary.in_practice(findings),
-            body=body,
-            methods=methods,
-            records=records,
-            key=legend_key(findings),
-            verdicts=[
-                (style.verdict_sign(v), v, words) for v, words in style.VERDICT_WORDS.items()
-            ],
-            making=[
-                (k, hide(v))
-                for k, v in [
-                    *record.making(findings),
-                    *record.pairs(recorded.get("conventions"), "convention"),
-                ]
-            ],
-            facts=[
-                (title, [(hide(k), hide(v)) for k, v in rows])
-                for title, rows in record.facts(recorded)
-            ],
-            config=hide(record.text_of(recorded.get("config") or "not recorded")),
-        )
+    panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
+    writer = BlockWriter(Path(workdir) / "report", options)
+    # numbers follow the order of these calls, which is that of the page
+    blocks = {
+        "first": [writer.place(figure) for figure in pages.first_figures(findings)],
+        "body": [
+            (section, [writer.place(block) for block in section.blocks])
+            for section in pages.sections(findings, cohort_table, panels, options)
+        ],
+        "methods": [writer.place(table) for table in pages.method_tables(findings)],
+        "records": [writer.place(table) for table in pages.record_tables(recorded, options, hide)],
+    }
+    for name in ("performance", "fairness"):
+        writer.write(f"tables/long_{name}.csv", csv_text(getattr(findings, name)))
+    page = environment().get_template("index.html")
+    texts = page_texts(findings, recorded, options, hide)
+    path = writer.write("index.html", page.render(spec=spec, **blocks, **texts))
+    writer.remove_stale()
+    return path
+
+
+def page_texts(
+    findings: Findings,
+    recorded: Mapping[str, Any],
+    options: ReportOptions,
+    hide: Callable[[str], str],
+) -> dict[str, Any]:
+    """The template's values that are neither figures nor tables; free text without identifiers."""
+    default_title = (
+        f"{findings.spec.title}: does reconstruction change the diagnosis, and for whom?"
     )
-    made = write_atomic(folder / "index.html", page)
-    for path in (p for kind in KINDS for p in folder.glob(kind)):
-        if path not in written:
-            path.unlink()
-    return made
+    warnings = [hide(str(warning)) for warning in recorded.get("warnings") or []]
+    conventions = record.pairs(recorded.get("conventions"), "convention")
+    return {
+        "title": options.title or default_title,
+        "sentences": summary.sentences(findings),
+        "warnings": warnings + notices(findings, options),
+        "practice": summary.in_practice(findings),
+        "key": legend_key(findings),
+        "verdicts": [
+            (style.verdict_sign(verdict), verdict, words)
+            for verdict, words in style.VERDICT_WORDS.items()
+        ],
+        "making": [(name, hide(text)) for name, text in (*record.making(findings), *conventions)],
+        "facts": [
+            (title, [(hide(name), hide(text)) for name, text in rows])
+            for title, rows in record.facts(recorded)
+        ],
+        "config": hide(record.text_of(recorded.get("config") or "not recorded")),
+    }
 
 
 def redactor(
@@ -184,97 +134,52 @@ def redactor(
 
 
 def environment() -> jinja2.Environment:
-    """The templates, with escaping on and undefined names refused."""
-    loader = jinja2.PackageLoader("fairrecon_jax.report", "templates")
-    made = jinja2.Environment(
-        loader=loader,
+    """The templates; values are escaped, and an undefined name is an error."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("fairrecon_jax.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(
-        number=tables.number,
-        is_missing=lambda cell: isinstance(cell, tables.Missing),
-        is_number=lambda c: isinstance(c, int | float),
+    templates.globals.update(
+        number=number,
+        is_missing=lambda entry: isinstance(entry, Missing),
     )
-    return made
-
-
-def block_writer(
-    folder: Path, options: ReportOptions, written: set[Path]
-) -> Callable[[Drawing | tables.Table], Placed]:
-    """The function that writes a block's files and gives it its number.
-
-    Args:
-      folder: the report's folder.
-      options: resolution of the figures.
-      written: takes the paths of all files.
-
-    Returns:
-      Block -> where it stands.
-    """
-    count = {"figure": 0, "table": 0}
-
-    def write(path: Path, content: bytes | str) -> None:
-        written.add(write_atomic(path, content))
-
-    def place(block: Drawing | tables.Table) -> Placed:
-        if isinstance(block, tables.Table):
-            count["table"] += 1
-            write(folder / "tables" / f"{block.key}.csv", tables.csv(block.frame, block.spans))
-            write(folder / "tables" / f"{block.key}.tex", tables.latex(block))
-            return Placed("table", count["table"], block)
-        count["figure"] += 1
-        png = files.figure_bytes(block.figure, "png", options.dpi)
-        write(folder / "figures" / f"{block.key}.png", png)
-        write(
-            folder / "figures" / f"{block.key}.pdf",
-            files.figure_bytes(block.figure, "pdf", options.dpi),
-        )
-        write(folder / "tables" / f"{block.key}.csv", tables.csv(block.table))
-        width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
-        return Placed("figure", count["figure"], block, files.data_uri(png), width, height)
-
-    return place
+    return templates
 
 
 def notices(findings: Findings, options: ReportOptions) -> list[str]:
     """Warnings that follow from the tables themselves."""
-    found = []
+    sentences = []
     if findings.convention != options.convention and findings.conventions:
-        found.append(
+        sentences.append(
             f"The convention '{options.convention}' is not in the tables; "
             f"'{findings.convention}' is shown instead."
         )
     if findings.spec.degradation.headline_level not in findings.levels and findings.levels:
-        level = style.level_phrase(findings.headline_level, findings.spec.degradation)
-        found.append(
-            f"The level at which gaps were to be judged is not in the tables; {level} is "
-            "shown instead."
+        sentences.append(
+            f"The level at which gaps were to be judged is not in the tables; {findings.headline} "
+            "is shown instead."
         )
     if len(findings.seeds) > 1:
-        found.append(
+        sentences.append(
             f"Averages over {len(findings.seeds)} seeds; intervals span those of all seeds, and a "
             "verdict stands only where all seeds agree."
         )
-    if not record.settled(findings) and not findings.fairness.empty:
-        found.append(
+    if not record.has_tests(findings) and not findings.fairness.empty:
+        sentences.append(
             "No test of the group gaps is in the tables: changes are shown without a "
             "verdict and may be chance."
         )
-    weak = sorted(
-        {
-            findings.task_title(t)
-            for t in findings.fairness.loc[findings.fairness["verdict"] == "at chance", "task"]
-        }
-    )
+    at_chance = findings.fairness.loc[findings.fairness["verdict"] == "at chance", "task"]
+    weak = sorted({findings.task_title(task) for task in at_chance})
     if weak:
-        found.append(
+        sentences.append(
             "The diagnosis is no better than guessing on original images for "
             f"{summary.listing(weak)}: no verdict about its gaps."
         )
-    return found + against.fallbacks(findings)
+    return sentences + fallbacks(findings)
 
 
 def legend_key(findings: Findings) -> dict[str, list[dict[str, str]]]:
@@ -283,8 +188,12 @@ def legend_key(findings: Findings) -> dict[str, list[dict[str, str]]]:
         {"glyph": GLYPHS[look.fill], "color": look.color, "name": look.name}
         for look in findings.looks.values()
     ]
-    marks = [
-        {"glyph": SHAPES.get(m, "●"), "color": style.GREY, "name": style.mitigation_name(k)}
-        for k, m in findings.markers.items()
+    mitigations = [
+        {
+            "glyph": SHAPES.get(marker, "●"),
+            "color": style.GREY,
+            "name": style.mitigation_name(mitigation),
+        }
+        for mitigation, marker in findings.markers.items()
     ]
-    return {"methods": methods, "mitigations": marks}
+    return {"methods": methods, "mitigations": mitigations}

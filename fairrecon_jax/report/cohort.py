@@ -9,22 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.report.tables.table import Missing, Table, fixed
-from fairrecon_jax.types import Attribute, CohortSpec, Task
+from fairrecon_jax.report.tables.entries import Missing, fixed
+from fairrecon_jax.report.tables.table import Table
+from fairrecon_jax.types import CohortSpec, Task
 
 SPLITS = {
-    "train_reconstruction": "train (reconstruction)", "train_diagnosis": "train (diagnosis)", "train": "train", "val": "validation",
+    "train_reconstruction": "train (reconstruction)",
+    "train_diagnosis": "train (diagnosis)",
+    "train": "train",
+    "val": "validation",
     "test": "test",
-}  # fmt: skip
+}
+"""Names of the splits in the order they are shown."""
 
 
 def splits_of(table: pd.DataFrame) -> list[str]:
     """Splits that occur, in the order train, validation, test, then others."""
-    found = [str(s) for s in table["split"].dropna().unique()]
-    return [s for s in SPLITS if s in found] + sorted(s for s in found if s not in SPLITS)
+    present = [str(s) for s in table["split"].dropna().unique()]
+    return [s for s in SPLITS if s in present] + sorted(s for s in present if s not in SPLITS)
 
 
-def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
+def tables(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
     """Counts per split and group, and prevalence per split and group.
 
     Args:
@@ -51,16 +56,16 @@ def sheets(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
 
 
 def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
-    """(attribute, group, rows) for everyone, each group and the unknown of each attribute that the
-    table has.
+    """(attribute, group, which rows) for everyone, each group, and the unknown of each attribute
+    that the table has.
     """
-    found = [("", "everyone", np.ones(len(table), bool))]
+    parts = [("", "everyone", np.ones(len(table), bool))]
     for attribute in spec.attributes:
         if attribute.name in table.columns:
             values = table[attribute.name]
-            found += [(attribute.name, g, (values == g).to_numpy()) for g in attribute.groups]
-            found.append((attribute.name, "unknown", (~values.isin(attribute.groups)).to_numpy()))
-    return [f for f in found if f[1] != "unknown" or f[2].any()]
+            parts += [(attribute.name, g, (values == g).to_numpy()) for g in attribute.groups]
+            parts.append((attribute.name, "unknown", (~values.isin(attribute.groups)).to_numpy()))
+    return [part for part in parts if part[1] != "unknown" or part[2].any()]
 
 
 def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
@@ -70,11 +75,12 @@ def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
     for attribute, group, rows in members(spec, table):
         record: list[Any] = [attribute or "all", group]
         for split in splits:
-            mine = table[rows & (table["split"] == split).to_numpy()]
-            of = max(int((table["split"] == split).sum()), 1)
+            in_split = (table["split"] == split).to_numpy()
+            examples = table[rows & in_split]
+            percent = 100 * len(examples) / max(int(in_split.sum()), 1)
             record += [
-                int(mine["patient_id"].nunique()),
-                f"{len(mine):,} ({100 * len(mine) / of:.1f} %)",
+                int(examples["patient_id"].nunique()),
+                f"{len(examples):,} ({percent:.1f} %)",
             ]
         records.append(record)
     images = "slices" if spec.modality == "mri" else "images"
@@ -102,8 +108,9 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
     """Share of examples with each finding per group in the test split (all splits where there is
     none).
     """
-    tested = table[table["split"] == "test"] if (table["split"] == "test").any() else table
-    where = "the test split" if (table["split"] == "test").any() else "all splits"
+    has_test = (table["split"] == "test").any()
+    tested = table[table["split"] == "test"] if has_test else table
+    where = "the test split" if has_test else "all splits"
     groups = members(spec, tested)
     tasks = [t for t in spec.tasks if t.name in table.columns]
     records = [
@@ -112,29 +119,18 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
     frame = pd.DataFrame(records, columns=pd.Index(["diagnosis", *(g for _, g, _ in groups)]))
     caption = (
         f"Share in {where} with the finding (delineations: share with any true pixel); in "
-        "brackets how many have it of how many are known. "
-        "Unknown labels count neither way."
+        "brackets how many have it of how many are known. Unknown labels are left out."
     )
-    spans = (
-        ("", 1),
-        *(
-            span(a, sum(n == a.name for n, _, _ in groups))
-            for a in (Attribute("", ("everyone",)), *spec.attributes)
-        ),
-    )
+    width = {name: sum(n == name for n, _, _ in groups) for name, _, _ in groups}
+    spans = (("", 1), *((f"by {name}" if name else "", n) for name, n in width.items()))
     return Table(
         "cohort_prevalence",
         "How common each finding is",
         caption,
         frame,
-        tuple(s for s in spans if s[1]),
+        spans,
         folded=len(groups) > 6,
     )
-
-
-def span(attribute: Attribute, width: int) -> tuple[str, int]:
-    """The heading over the columns of one attribute."""
-    return (f"by {attribute.name}" if attribute.name else "", width)
 
 
 def share(task: Task, rows: pd.DataFrame) -> str | Missing:
@@ -142,5 +138,5 @@ def share(task: Task, rows: pd.DataFrame) -> str | Missing:
     values = pd.to_numeric(rows[task.name], errors="coerce").dropna()
     if values.empty:
         return Missing("nobody in this group has a known label")
-    found = int((values > 0).sum())
-    return f"{fixed(100 * found / len(values), 1)} % ({found:,} of {len(values):,})"
+    positive = int((values > 0).sum())  # a segmentation's label is its number of true pixels
+    return f"{fixed(100 * positive / len(values), 1)} % ({positive:,} of {len(values):,})"

@@ -30,7 +30,7 @@ def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
     if kind == "png":
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        figure.set_layout_engine("none")
+        figure.set_layout_engine("none")  # a second drawing would lay out anew, and differ
         Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
             stream, format="PNG", dpi=(dpi, dpi)
         )

@@ -1,4 +1,4 @@
-"""What a caller hands to the report beside the tables: its options and the example panels."""
+"""What a caller gives the report besides the tables: its options and the example panels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS
+from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, canonical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class ReportOptions:
     Attributes:
       title: heading of the page; made from the cohort's title if empty.
       identifiers: print example and patient names (off: captions and tables carry none).
-      convention: the convention of the assessment that headlines and figures show.
+      convention: the convention of the assessment that headlines and figures show
+        (`metrics.CONVENTIONS`); where it was not computed, another one is shown.
       dpi: resolution of the embedded figures.
       max_examples: at most this many example panels are drawn.
     """
@@ -29,7 +30,7 @@ class ReportOptions:
     max_examples: int = 8
 
     def __post_init__(self) -> None:
-        """Refuses values that would make an unreadable report.
+        """Checks the fields; an earlier name of a convention becomes today's.
 
         Raises:
           ValueError: a field is out of range; the message names it.
@@ -44,19 +45,18 @@ class ReportOptions:
             raise ValueError(
                 f"ReportOptions.convention must be one of {CONVENTIONS}, got {self.convention!r}"
             )
+        object.__setattr__(self, "convention", canonical(self.convention))
 
 
 @dataclasses.dataclass(frozen=True)
 class ExamplePanel:
-    """One example as original, degraded and reconstructed image, with what the diagnosis made of
-    it.
+    """One example as original, degraded and reconstructed image, with the diagnosis of each.
 
     Attributes:
       level: the degradation level of the degraded image.
       original: [H, W] or [H, W, 1] float in [0, 1].
       degraded: same shape as `original`.
-      reconstructions: reconstructor name -> image of the same shape; a mitigated one is named
-        "reconstructor + mitigation".
+      reconstructions: reconstructor name -> image of the same shape.
       truth: binary mask [H, W], or None.
       mask_original: the mask predicted on the original, or None.
       masks_reconstructed: reconstructor name -> mask predicted on its reconstruction.
@@ -100,13 +100,13 @@ class ExamplePanel:
         Raises:
           ValueError: a picture has another shape than `original`; the message names it.
         """
-        want = np.shape(self.original)[:2]
+        shape = np.shape(self.original)[:2]
         pictures = {
             "degraded": self.degraded,
             "truth": self.truth,
             "mask_original": self.mask_original,
+            "attention_original": self.attention_original,
         }
-        pictures["attention_original"] = self.attention_original
         pictures |= {f"reconstructions[{k!r}]": v for k, v in self.reconstructions.items()}
         pictures |= {f"masks_reconstructed[{k!r}]": v for k, v in self.masks_reconstructed.items()}
         pictures |= {
@@ -114,7 +114,7 @@ class ExamplePanel:
         }
         pictures |= {f"degraded_levels[{k!r}]": v for k, v in self.degraded_levels.items()}
         for name, picture in pictures.items():
-            if picture is not None and np.shape(picture)[:2] != want:
+            if picture is not None and np.shape(picture)[:2] != shape:
                 raise ValueError(
                     f"ExamplePanel.{name} has shape {np.shape(picture)}, the original "
                     f"{np.shape(self.original)}"

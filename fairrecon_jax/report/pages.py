@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from fairrecon_jax.report import cohort
 from fairrecon_jax.report.figures import (
+    changes,
     comparison,
     forest,
     gaps,
     groups,
+    intersections,
     mitigations,
     panels,
     quality,
+    verdicts,
 )
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
-from fairrecon_jax.report.tables import sheets
+from fairrecon_jax.report.tables import gaps as gap_tables
+from fairrecon_jax.report.tables import mitigation as mitigation_tables
+from fairrecon_jax.report.tables import performance as performance_tables
+from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.table import Table
+from fairrecon_jax.report.writer import Block
 
-Block = Drawing | Table
+Maker = Callable[[Findings], Drawing | Table | Sequence[Drawing] | None]
+"""Makes a figure, several, or a table from the findings; None where there is nothing to show."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +42,9 @@ class Section:
     Attributes:
       key: anchor.
       title: heading.
-      intro: what the part answers.
+      intro: the question that the part answers.
       blocks: figures and tables in order.
-      empty: what to say where there are none.
+      empty: text in their place where there are none.
     """
 
     key: str
@@ -45,82 +54,100 @@ class Section:
     empty: str = ""
 
 
-Part = Callable[[Findings], Drawing | Table | Sequence[Drawing] | None]
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A section before its figures and tables are made; fields as in `Section`."""
 
-PARTS: tuple[tuple[str, str, str, str, tuple[Part, ...]], ...] = (
-    (
+    key: str
+    title: str
+    intro: str
+    empty: str
+    makers: tuple[Maker, ...]
+
+    def section(self, findings: Findings) -> Section:
+        """Makes the section's figures and tables."""
+        blocks: list[Block] = []
+        for make in self.makers:
+            result = make(findings)
+            if isinstance(result, Drawing | Table):
+                blocks.append(result)
+            elif result is not None:
+                blocks.extend(result)
+        return Section(self.key, self.title, self.intro, tuple(blocks), self.empty)
+
+
+PLANS = (
+    Plan(
         "images",
         "Image quality",
         "How close the reconstructions come to the original images. A close image can "
-        "still lose what a "
-        "diagnosis needs, and the other way round.",
+        "still lose what a diagnosis needs, and the other way round.",
         "The tables hold no image metric.",
-        (quality.image_quality, sheets.image_gaps),
+        (quality.image_quality, performance_tables.image_gaps),
     ),
-    (
+    Plan(
         "diagnosis",
         "Diagnosis in all patients together",
         "Whether the diagnosis made from reconstructions is as good as the same "
-        "diagnosis made from the "
-        "originals, before groups are told apart.",
+        "diagnosis made from the originals, before groups are told apart.",
         "No diagnosis has a score.",
-        (quality.task_performance, quality.task_change, sheets.performance),
+        (quality.task_performance, changes.task_change, performance_tables.by_level),
     ),
-    (
+    Plan(
         "before",
         "Gaps before reconstruction",
         "Diagnosis may serve groups unequally already on original images. These gaps are not the "
         "reconstruction's doing, but it can add to them.",
         "No gap on original images could be computed.",
-        (gaps.baseline, sheets.baseline),
+        (gaps.baseline, gap_tables.baseline),
     ),
-    (
+    Plan(
         "gaps",
         "Change of the gaps",
         "Whether reconstruction widened or narrowed the gaps between patient groups, for "
-        "which diagnosis, by "
-        "which attribute, and how sure that is.",
+        "which diagnosis, by which attribute, and how sure that is.",
         "The tables hold no change of a gap between groups.",
         (
-            gaps.verdict_maps,
+            verdicts.verdict_maps,
             forest.gap_forests,
             gaps.bias_changes,
             gaps.histogram,
-            gaps.volcano,
-            sheets.median_changes,
-            sheets.mitigated_changes,
-            sheets.verdicts,
+            verdicts.volcano,
+            gap_tables.median_changes,
+            gap_tables.median_changes_by_attribute,
+            gap_tables.verdicts,
         ),
     ),
-    (
+    Plan(
         "groups",
         "Group by group",
         "A gap is a difference of two groups. Here is each group by itself, with the "
         "number of people behind it.",
         "No result was computed for single groups.",
-        (groups.group_performances, groups.group_changes, groups.intersections),
+        (groups.group_performances, groups.group_changes, intersections.intersections),
     ),
 )
-MITIGATION = (
+MITIGATION = Plan(
     "mitigation",
     "Mitigation",
     "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
     "",
     (
-        comparison.verdicts,
+        mitigation_tables.verdicts,
         comparison.pareto,
         mitigations.tradeoff,
         comparison.bars,
         comparison.sweep,
-        comparison.price,
-        sheets.mitigation_cost,
+        mitigation_tables.cost,
+        mitigation_tables.mean_cost,
     ),
 )
 
 
 def first_figures(findings: Findings) -> list[Drawing]:
     """The two figures that carry the first screen; fewer where the tables hold nothing to draw."""
-    return [d for d in (quality.overview(findings), forest.overview(findings)) if d is not None]
+    figures = (quality.overview(findings), forest.overview(findings))
+    return [figure for figure in figures if figure is not None]
 
 
 def sections(
@@ -130,44 +157,39 @@ def sections(
     options: ReportOptions,
 ) -> list[Section]:
     """All sections with figures or tables, in the order of the page."""
-    parts = [*PARTS, MITIGATION] if findings.mitigations != ["none"] else PARTS
-    found = [
-        Section(key, title, intro, gather(findings, made), empty)
-        for key, title, intro, empty, made in parts
-    ]
-    shown = tuple(panels.drawings(findings, examples, options))
-    found.append(
+    plans = [*PLANS, MITIGATION] if findings.mitigations != ["none"] else PLANS
+    return [
+        *(plan.section(findings) for plan in plans),
         Section(
-            "examples", "Examples", EXAMPLES, shown, "No example images were handed to this report."
-        )
-    )
-    people = tuple(cohort.sheets(findings.spec, table))
-    found.append(
+            "examples",
+            "Examples",
+            "Single images, chosen to show what the methods do. They illustrate; the evidence is "
+            "in the tables.",
+            tuple(panels.drawings(findings, examples, options)),
+            "No example images were handed to this report.",
+        ),
         Section(
             "cohort",
             "The patients",
-            PATIENTS,
-            people,
+            "Who was studied: a result holds for patients like these.",
+            tuple(cohort.tables(findings.spec, table)),
             "No table of the cohort was handed to this report.",
-        )
+        ),
+    ]
+
+
+def method_tables(findings: Findings) -> list[Table]:
+    """Tables of how the numbers were computed."""
+    makers = (record.thresholds, record.conventions, record.unjudged)
+    return [table for make in makers if (table := make(findings)) is not None]
+
+
+def record_tables(
+    recorded: Mapping[str, Any], options: ReportOptions, hide: Callable[[str], str]
+) -> list[Table]:
+    """Tables of what happened before the assessment: exclusions and run times."""
+    tables = (
+        record.exclusions(recorded, options.identifiers, hide),
+        record.run_times(recorded),
     )
-    return found
-
-
-EXAMPLES = (
-    "Single images, chosen to show what the methods do. They illustrate; the evidence is in "
-    "the tables."
-)
-PATIENTS = "Who was studied: a result holds for patients like these."
-
-
-def gather(findings: Findings, parts: Sequence[Part]) -> tuple[Block, ...]:
-    """Runs the makers of one section and keeps what they made."""
-    blocks: list[Block] = []
-    for part in parts:
-        made = part(findings)
-        if isinstance(made, Drawing | Table):
-            blocks.append(made)
-        elif made is not None:
-            blocks.extend(made)
-    return tuple(blocks)
+    return [table for table in tables if table is not None]

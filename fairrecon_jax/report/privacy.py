@@ -24,17 +24,17 @@ def redactor(names: Iterable[object], keep: bool) -> Callable[[str], str]:
         holds one, reads "[withheld]".
     """
     secret = {str(n) for n in names if len(str(n)) >= SHORTEST}
-
     phrases = phrases_by_word(n for n in secret if not TOKEN.fullmatch(n))
 
     def hide(text: str) -> str:
-        near = {
+        candidates = {
             phrase
             for word in WORD.findall(text)
             for phrase in phrases.get(word, ())
             if phrase in text
         }
-        for phrase in sorted(near, key=len, reverse=True):
+        # the longest first: a name may be part of another
+        for phrase in sorted(candidates, key=len, reverse=True):
             text = text.replace(phrase, "[withheld]")
         return TOKEN.sub(
             lambda match: (
@@ -52,11 +52,11 @@ def phrases_by_word(names: Iterable[str]) -> dict[str, list[str]]:
     """Names of several words under the rarest of their words, so that a text is searched for a few
     of many thousand names only.
     """
-    words = {name: found for name in names if (found := WORD.findall(name))}
-    often = Counter(word for found in words.values() for word in found)
+    words_of = {name: words for name in names if (words := WORD.findall(name))}
+    frequency = Counter(word for words in words_of.values() for word in words)
     phrases: dict[str, list[str]] = {}
-    for name, found in words.items():
-        phrases.setdefault(min(found, key=often.__getitem__), []).append(name)
+    for name, words in words_of.items():
+        phrases.setdefault(min(words, key=frequency.__getitem__), []).append(name)
     return phrases
 
 

@@ -1,5 +1,5 @@
-"""Reading the assessment's long tables: validation, order and the rows that a figure or sentence is
-about.
+"""Selecting rows of the long tables: the order in which things are shown, and the rows that a
+figure or sentence is about.
 """
 
 from __future__ import annotations
@@ -16,88 +16,13 @@ import pandas as pd
 
 from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.long_tables import KEYS, clean, merge_seeds
 from fairrecon_jax.types import CohortSpec, Task
 
-TEXT = (
-    "cohort", "task", "attribute", "group", "reference_group", "label_stratum", "reconstructor", "mitigation", "metric", "convention",
-    "threshold_rule", "unit", "version", "method", "family", "verdict", "reason",
-)  # fmt: skip
-NUMBERS = (
-    "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error", "ci_low", "ci_high", "p_value", "p_adjusted",
-    "permutation_null", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
-)  # fmt: skip
-KEYS = (
-    "cohort", "task", "attribute", "group", "label_stratum", "reconstructor", "level", "mitigation", "metric", "convention",
-    "threshold_rule", "unit", "version",
-)  # fmt: skip
-GAPS = ("eodd", "eop", "ser", "delta_dice")
-UNJUDGED = ("", "within chance", "not estimable", "at chance")
+UNCHANGED = ("", "within chance", "not estimable", "at chance")
+"""Verdicts that do not say that something changed; "" where no test ran."""
 CROSS = re.compile(r"\s+[x×&]\s+|\s*[×&]\s*")
-
-
-def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Checks the columns of a long table and gives every column one type: empty text is "", the
-    mitigation of plain rows "none".
-
-    Args:
-      frame: a long table with the columns of the assessment.
-      name: the table's name, for the message.
-
-    Returns:
-      The same rows, text as str, numbers as float; change rows have `change` filled from `value`.
-
-    Raises:
-      ValueError: columns are missing; the message names the table and the columns.
-    """
-    missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"the {name} table lacks the columns {missing}; write it with "
-            "fairrecon_jax.assessment.run"
-        )
-    text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
-    numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
-    out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)
-    out["mitigation"] = out["mitigation"].replace("", "none")
-    moved = out["version"] == "change"
-    out.loc[moved, "change"] = out.loc[moved, "change"].fillna(out.loc[moved, "value"])
-    return out
-
-
-def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value,
-    a verdict only where all agree.
-
-    The group and label of a gap's row, where it changed most, and the reason are results like the
-    verdict: "" where seeds disagree.
-    """
-    whole = frame["metric"].isin(GAPS)
-    keys = [frame[c].mask(whole, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
-    again = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
-    if not again.any():
-        return frame
-    rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in KEYS}
-    rules |= dict.fromkeys(
-        ("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean"
-    )
-    rules |= {
-        "ci_low": "min",
-        "ci_high": "max",
-        "p_value": "max",
-        "p_adjusted": "max",
-        "mde": "max",
-        "std_error": "max",
-    }
-    merged = frame[again].groupby([key[again] for key in keys], dropna=False, sort=False)
-    rows = merged.agg(rules).reset_index()
-    for column, differing in {
-        "verdict": "differs between seeds",
-        "reason": "",
-        "group": "",
-        "label_stratum": "",
-    }.items():
-        rows[column] = np.where(merged[column].nunique() <= 1, merged[column].first(), differing)
-    return pd.concat([frame[~again], rows], ignore_index=True)[list(frame.columns)]
+"""Between the attributes of an intersection; a letter x needs blanks around it ("sex" has none)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,69 +72,56 @@ class Findings:
     @functools.cached_property
     def conventions(self) -> list[str]:
         """All conventions of the two tables, the shown one first."""
-        found = {
-            c
-            for frame in (self.performance, self.fairness)
-            for c in frame["convention"].unique()
-            if c
-        }
-        return sorted(found, key=lambda c: (c != self.convention, c))
+        present = self._present("convention") - {""}
+        return sorted(present, key=lambda c: (c != self.convention, c))
 
     @functools.cached_property
     def levels(self) -> list[float]:
         """Levels present in the tables, in the order of the specification (mildest first), then
         others.
         """
-        found = {
-            float(v)
-            for frame in (self.performance, self.fairness)
-            for v in frame["level"].dropna().unique()
-        }
-        known = [float(v) for v in self.spec.degradation.levels if float(v) in found]
-        return known + sorted(found - set(known), reverse=self.spec.degradation.worse == "lower")
+        present = {float(v) for v in self._present("level")}
+        known = [float(v) for v in self.spec.degradation.levels if float(v) in present]
+        return known + sorted(present - set(known), reverse=self.spec.degradation.worse == "lower")
 
     @functools.cached_property
     def reconstructors(self) -> list[str]:
         """Reconstructors present, known ones in their usual order with their variants behind them,
         `identity` last.
         """
-        found = [
-            r
+        names = [
+            name
             for frame in (self.performance, self.fairness)
-            for r in frame["reconstructor"].unique()
-            if r and r != "original"
+            for name in frame["reconstructor"].unique()
+            if name and name != "original"
         ]
-        return sorted(dict.fromkeys(found), key=style.rank)
+        return sorted(dict.fromkeys(names), key=style.rank)
 
     @functools.cached_property
     def mitigations(self) -> list[str]:
         """Mitigations present, "none" first."""
-        found = {
-            m for frame in (self.performance, self.fairness) for m in frame["mitigation"].unique()
-        }
-        return sorted(found, key=lambda m: (m != "none", m)) or ["none"]
+        present = self._present("mitigation")
+        return sorted(present, key=lambda m: (m != "none", m)) or ["none"]
 
     @functools.cached_property
     def seeds(self) -> list[int]:
         """Seeds present in the tables."""
-        found = {
-            v
+        return sorted(int(v) for v in self._present("seed"))
+
+    def _present(self, column: str) -> set[Any]:
+        """The values of a column in either table."""
+        return {
+            value
             for frame in (self.performance, self.fairness)
-            for v in frame["seed"].dropna().unique()
+            for value in frame[column].dropna().unique()
         }
-        return sorted(int(v) for v in found)
 
     @functools.cached_property
     def has_originals(self) -> bool:
         """Whether any score of a diagnosis on original images is in the tables."""
         rows = self.performance
-        return bool(
-            (
-                (rows["version"] == "original")
-                & (rows["metric"] != "threshold")
-                & rows["value"].notna()
-            ).any()
-        )
+        scored = (rows["version"] == "original") & (rows["metric"] != "threshold")
+        return bool((scored & rows["value"].notna()).any())
 
     @functools.cached_property
     def headline_level(self) -> float:
@@ -218,6 +130,11 @@ class Findings:
         """
         wanted = float(self.spec.degradation.headline_level)
         return wanted if wanted in self.levels or not self.levels else self.levels[0]
+
+    @property
+    def headline(self) -> str:
+        """The headline level as it stands in a sentence."""
+        return style.level_phrase(self.headline_level, self.spec.degradation)
 
     @functools.cached_property
     def attributes(self) -> list[str]:
@@ -233,6 +150,11 @@ class Findings:
     def markers(self) -> dict[str, str]:
         """How each mitigation is drawn."""
         return style.markers(self.mitigations)
+
+    @functools.cached_property
+    def gap_metrics(self) -> dict[str, str]:
+        """By task the metric of its headline gap."""
+        return {t.name: gap_metric(t) for t in self.spec.tasks}
 
     def task(self, name: str) -> Task | None:
         """The task of that name, or None where the specification has none."""
@@ -282,11 +204,11 @@ class Findings:
 
     def methods(self, rows: pd.DataFrame) -> list[tuple[str, str]]:
         """Pairs (reconstructor, mitigation) that occur in the rows, in the report's order."""
-        here = set(zip(rows["reconstructor"], rows["mitigation"], strict=True))
-        return [(r, m) for r in self.reconstructors for m in self.mitigations if (r, m) in here]
+        present = set(zip(rows["reconstructor"], rows["mitigation"], strict=True))
+        return [(r, m) for r in self.reconstructors for m in self.mitigations if (r, m) in present]
 
     def method_name(self, reconstructor: str, mitigation: str) -> str:
-        """A method in words."""
+        """The name of a method as a reader sees it."""
         name = self.looks[reconstructor].name if reconstructor in self.looks else reconstructor
         return name if mitigation == "none" else f"{name} + {style.mitigation_name(mitigation)}"
 
@@ -297,6 +219,7 @@ class Findings:
 
     @functools.cached_property
     def _shown(self) -> dict[str, pd.DataFrame]:
+        """Both tables as `pick` selects from them."""
         return {"performance": self._show(self.performance), "fairness": self._show(self.fairness)}
 
     def _show(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -304,15 +227,14 @@ class Findings:
         judged by, seeds merged.
         """
         rows = frame[frame["convention"].isin([self.convention, ""])]
-        ruled = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
-        if ruled.nunique() > 1:
-            rows = rows[rows["threshold_rule"].isin(["", ruled.iloc[0]])]
-        unit = {
-            t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks
-        } | {"": "image"}
-        matches = rows["unit"] == rows["task"].map(unit).fillna("image")
-        has = matches.groupby([rows["task"], rows["metric"]]).transform("any")
-        rows = merge_seeds(rows[matches | ~has])
+        rules = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
+        if rules.nunique() > 1:
+            rows = rows[rows["threshold_rule"].isin(["", rules.iloc[0]])]
+        unit = {t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks}
+        matches = rows["unit"] == rows["task"].map(unit | {"": "image"}).fillna("image")
+        # a metric that is there in another unit only is shown in that one
+        any_match = matches.groupby([rows["task"], rows["metric"]]).transform("any")
+        rows = merge_seeds(rows[matches | ~any_match])
         return rows.drop_duplicates([*KEYS], keep="first")
 
     def pick(self, which: str, **wanted: object) -> pd.DataFrame:
@@ -340,18 +262,13 @@ class Findings:
         """Change rows of each task's own headline gap (EODD or SER) by the attributes of the
         specification, at the headline level.
         """
-        metrics = sorted({gap_metric(t) for t in self.spec.tasks})
-        rows = self.change_rows(
-            "fairness",
-            **{
-                "metric": metrics,
-                "attribute": self.attributes,
-                "level": self.headline_level,
-                **wanted,
-            },
-        )
-        own = {t.name: gap_metric(t) for t in self.spec.tasks}
-        return rows[rows["metric"] == rows["task"].map(own)]
+        selection = {
+            "metric": sorted(set(self.gap_metrics.values())),
+            "attribute": self.attributes,
+            "level": self.headline_level,
+        }
+        rows = self.change_rows("fairness", **{**selection, **wanted})
+        return rows[rows["metric"] == rows["task"].map(self.gap_metrics)]
 
     def plain(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows without mitigation, or all of them where every row is mitigated."""
@@ -376,9 +293,14 @@ def one(rows: pd.DataFrame, **wanted: object) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
+def of_method(rows: pd.DataFrame, reconstructor: str, mitigation: str) -> pd.DataFrame:
+    """The rows of one method."""
+    return rows[(rows["reconstructor"] == reconstructor) & (rows["mitigation"] == mitigation)]
+
+
 def changed(verdict: str) -> bool:
     """Whether a verdict says that something changed by more than chance."""
-    return verdict not in UNJUDGED and not verdict.startswith("differs")
+    return verdict not in UNCHANGED and not verdict.startswith("differs")
 
 
 def known(*values: float) -> bool:

@@ -12,7 +12,7 @@ from fairrecon_jax.report.figures.drawing import signed
 from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.figures.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, each, known, one, task_metric
+from fairrecon_jax.report.select import Findings, changed, each, known, of_method, one, task_metric
 
 WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {
     "differs between seeds": "the seeds disagree"
@@ -22,21 +22,14 @@ FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")
 
 def listing(names: list[str]) -> str:
     """Names as they stand in a sentence: "a", "a and b", "a, b and c"."""
-    return (
-        ""
-        if not names
-        else names[0]
-        if len(names) == 1
-        else ", ".join(names[:-1]) + " and " + names[-1]
-    )
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def plural(count: int, word: str) -> str:
     """A count with its noun: "1 gap", "3 gaps"."""
-    return (
-        f"{count:,} "
-        f"{word if count == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
-    )
+    if count == 1:
+        return f"1 {word}"
+    return f"{count:,} {word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
 
 
 def sentences(findings: Findings) -> list[tuple[str, str]]:
@@ -54,10 +47,9 @@ def compared(findings: Findings) -> str:
     """The first sentence: cohort, versions, methods, levels."""
     spec = findings.spec
     methods = listing([findings.looks[r].name for r in findings.reconstructors if r != "identity"])
+    by_methods = f"from its reconstruction by {methods}" if methods else ""
     plain = "from the degraded image itself" if "identity" in findings.reconstructors else ""
-    sources = " and ".join(
-        filter(None, [f"from its reconstruction by {methods}" if methods else "", plain])
-    )
+    sources = " and ".join(filter(None, [by_methods, plain]))
     if not sources:
         return (
             f"On {spec.title}, nothing could be compared: the tables hold no reconstruction method."
@@ -72,8 +64,8 @@ def compared(findings: Findings) -> str:
         listing([style.level_name(v, spec.degradation) for v in findings.levels])
         or "an unknown level"
     )
-    extra = [style.mitigation_name(m) for m in findings.mitigations if m != "none"]
-    mitigated = f", with and without mitigation ({listing(extra)})" if extra else ""
+    mitigations = [style.mitigation_name(m) for m in findings.mitigations if m != "none"]
+    mitigated = f", with and without mitigation ({listing(mitigations)})" if mitigations else ""
     rows = findings.pick(
         "performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"]
     )
@@ -81,10 +73,9 @@ def compared(findings: Findings) -> str:
     who = f" ({int(most):,} patients)" if known(most) else ""
     at = f"{mitigated}, at {spec.degradation.unit} {levels}"
     if not findings.has_originals:
-        alone = "no diagnosis of an original image is in the tables"
         return (
             f"On {spec.title}{who}, the diagnosis ({listing(tasks)}) of each image was made "
-            f"{sources}{at}; {alone}."
+            f"{sources}{at}; no diagnosis of an original image is in the tables."
         )
     return (
         f"On {spec.title}{who}, the same diagnosis ({listing(tasks)}) was made once from each "
@@ -96,7 +87,7 @@ def diagnosis(findings: Findings) -> str:
     """The second sentence: mean task scores before and after at the headline level, and the
     verdicts on all patients together.
     """
-    at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
+    at = f"At {findings.headline}"
     rows = findings.pick(
         "performance",
         metric=["auroc", "dice"],
@@ -104,33 +95,36 @@ def diagnosis(findings: Findings) -> str:
         level=[findings.headline_level, math.nan],
     )
     rows = findings.plain(rows[rows["task"] != ""])
-    parts = []
-    for metric in ("auroc", "dice"):
-        versions = rows[
-            (rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])
-        ].dropna(subset=["value"])
-        mean, base, tasks = mean_scores(versions)
-        if known(base):
-            moved = [
-                f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}"
-                for r in each(ordered(findings, mean))
-            ]
-            several = sum(task_metric(t) == metric for t in findings.spec.tasks) > 1
-            alone = style.metric_name(metric) + (
-                f" of {findings.task_title(tasks[0])}" if several else ""
-            )
-            what = (
-                f"mean {style.metric_name(metric)} of {len(tasks)} tasks"
-                if len(tasks) > 1
-                else alone
-            )
-            parts.append(f"the {what} went from {base:.3f} on originals to {listing(moved)}")
+    parts = [score_change(findings, rows, metric) for metric in ("auroc", "dice")]
+    parts = [part for part in parts if part]
     if not parts:
         return (
             f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a "
             "score by every method on both versions."
         )
     return f"{at}, {'; '.join(parts)}; {overall_verdicts(rows)}."
+
+
+def score_change(findings: Findings, rows: pd.DataFrame, metric: str) -> str:
+    """From which to which mean value a score went; "" where no task has it on both versions."""
+    versions = rows[
+        (rows["metric"] == metric) & rows["version"].isin(["original", "reconstructed"])
+    ].dropna(subset=["value"])
+    mean, base, tasks = mean_scores(versions)
+    if not known(base):
+        return ""
+    after = [
+        f"{r.value:.3f} {findings.method_phrase(r.reconstructor, r.mitigation)}"
+        for r in each(ordered(findings, mean))
+    ]
+    name = style.metric_name(metric)
+    if len(tasks) > 1:
+        what = f"mean {name} of {len(tasks)} tasks"
+    elif sum(task_metric(t) == metric for t in findings.spec.tasks) > 1:
+        what = f"{name} of {findings.task_title(tasks[0])}"
+    else:
+        what = name
+    return f"the {what} went from {base:.3f} on originals to {listing(after)}"
 
 
 def ordered(findings: Findings, rows: pd.DataFrame) -> pd.DataFrame:
@@ -150,16 +144,11 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
     unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(
         rows["verdict"].str.startswith("differs").sum()
     )
-    words = (
-        f"of {plural(len(rows), 'single change')}, {worse} {be(worse)} a loss and {better} a "
-        "gain beyond chance"
+    text = (
+        f"of {plural(len(rows), 'single change')}, {worse} {'is' if worse == 1 else 'are'} a loss "
+        f"and {better} a gain beyond chance"
     )
-    return words + (f", and {unknown} could not be judged" if unknown else "")
-
-
-def be(count: int) -> str:
-    """The verb of a count."""
-    return "is" if count == 1 else "are"
+    return text + (f", and {unknown} could not be judged" if unknown else "")
 
 
 def gaps(findings: Findings) -> str:
@@ -167,7 +156,7 @@ def gaps(findings: Findings) -> str:
     name, and what could have been missed.
     """
     rows = findings.plain(findings.gap_changes())
-    at = f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}"
+    at = f"At {findings.headline}"
     if rows.empty:
         return (
             "Whether the gap of any group changed could not be estimated: the tables hold no "
@@ -187,10 +176,10 @@ def gaps(findings: Findings) -> str:
         )
     real = judged[[changed(v) for v in judged["verdict"]]]
     unjudged = f" ({left} more could not be judged)" if left else ""
-    miss = missable(judged[judged["verdict"] == "within chance"])
-    hidden = (
-        f"; a true change below about {miss:.2f} (median) would often go unseen"
-        if known(miss)
+    detectable = median_detectable(judged[judged["verdict"] == "within chance"])
+    missed = (
+        f"; a true change below about {detectable:.2f} (median) would often go unseen"
+        if known(detectable)
         else ""
     )
     if real.empty:
@@ -198,22 +187,22 @@ def gaps(findings: Findings) -> str:
             f"none of the {plural(len(judged), 'gap')} between groups changed by more than "
             f"chance{unjudged}"
         )
-        return f"{at}, {none}; this does not show that groups are served alike{hidden}."
+        return f"{at}, {none}; this does not show that groups are served alike{missed}."
     counts = [
         f"{int((real['verdict'] == v).sum())} {v}"
         for v in ("widened", "narrowed", "reversed", "shifted")
         if (real["verdict"] == v).any()
     ]
-    some = (
+    changes = (
         f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than "
         f"chance{unjudged}"
     )
-    return f"{at}, {some}, most clearly {clearest(findings, real)}{hidden}."
+    return f"{at}, {changes}, most clearly {clearest(findings, real)}{missed}."
 
 
 def in_practice(findings: Findings) -> str:
     """The clearest loss of diagnosis, and the clearest change between groups, in numbers out of a
-    hundred; "" where nothing has any.
+    hundred; "" where there are none.
 
     Every number stands in the tables; this picks the one to read first and says whether chance
     explains it.
@@ -230,38 +219,33 @@ def in_practice(findings: Findings) -> str:
     )
     if rows.empty:
         return ""
-    real = rows[
-        [changed(v) and c < 0 for v, c in zip(rows["verdict"], rows["change"], strict=True)]
-    ]
-    row = (real if not real.empty else rows).sort_values("change", kind="stable").iloc[0]
+    losses = rows[rows["verdict"].map(changed) & (rows["change"] < 0)]
+    row = (rows if losses.empty else losses).sort_values("change", kind="stable").iloc[0]
     before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
-    title, how = (
-        findings.task_title(row["task"]),
-        findings.method_phrase(row["reconstructor"], row["mitigation"]),
-    )
+    title = findings.task_title(row["task"])
+    how = findings.method_phrase(row["reconstructor"], row["mitigation"])
     pairs = f"of {plural(len(rows), 'pair')} of diagnosis and method"
     chance = (
-        f"the largest loss beyond chance {pairs}"
-        if not real.empty
-        else f"the least favourable {pairs}, {unproven(row['verdict'])}"
+        f"the least favourable {pairs}, {unproven(row['verdict'])}"
+        if losses.empty
+        else f"the largest loss beyond chance {pairs}"
     )
-    at = style.level_phrase(findings.headline_level, findings.spec.degradation)
     if row["metric"] == "dice":
         text = (
-            f"At {at}, {title} as outlined overlaps with the true region by {before} of 100 "
+            f"{title} as outlined overlaps with the true region by {before} of 100 "
             f"on originals and {after} {how}: {chance}."
         )
     else:
         who = "patients who have" if row["unit"] == "patient" else "images that show"
         text = (
-            f"At {at}, of 100 {who} {title}, {before} are called positive on originals and "
+            f"of 100 {who} {title}, {before} are called positive on originals and "
             f"{after} {how}: {chance}."
         )
-    return f"{text} {group_numbers(findings)}"
+    return f"At {findings.headline}, {text} {group_numbers(findings)}"
 
 
 def unproven(verdict: str) -> str:
-    """What is to be thought of a change without a verdict that it is real."""
+    """How far a change can be trusted that no verdict calls real."""
     return (
         "a difference that chance alone can make"
         if verdict == "within chance"
@@ -270,8 +254,8 @@ def unproven(verdict: str) -> str:
 
 
 def group_numbers(findings: Findings) -> str:
-    """The clearest changed gap as the rates of its groups before and after; a plain sentence where
-    no gap changed.
+    """The clearest changed gap as the rates of its groups before and after; a sentence that none
+    changed where that is so.
     """
     rows = findings.plain(findings.gap_changes())
     real = rows[[changed(v) for v in rows["verdict"]]]
@@ -281,28 +265,23 @@ def group_numbers(findings: Findings) -> str:
             "served alike."
         )
     row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
-    stem = (
-        "dice"
-        if row["metric"] == "ser"
-        else "specificity"
-        if row["label_stratum"] in ("negative", "0", "0.0")
-        else "sensitivity"
-    )
+    if row["metric"] == "ser":
+        metric = "dice"
+    else:
+        negative = row["label_stratum"] in ("negative", "0", "0.0")
+        metric = "specificity" if negative else "sensitivity"
     groups = findings.pick(
         "performance",
         task=row["task"],
         attribute=row["attribute"],
-        metric=stem,
+        metric=metric,
         level=[findings.headline_level, math.nan],
     )
     parts = []
     for group in findings.groups(row["attribute"]):
-        mine = groups[groups["group"] == group]
-        own = mine[
-            (mine["reconstructor"] == row["reconstructor"])
-            & (mine["mitigation"] == row["mitigation"])
-        ]
-        before, after = one(mine, version="original"), one(own, version="reconstructed")
+        rates = groups[groups["group"] == group]
+        by_method = of_method(rates, row["reconstructor"], row["mitigation"])
+        before, after = one(rates, version="original"), one(by_method, version="reconstructed")
         if before is not None and after is not None and known(before["value"], after["value"]):
             parts.append(f"{group} {round(100 * before['value'])} to {round(100 * after['value'])}")
     what = (
@@ -311,31 +290,27 @@ def group_numbers(findings: Findings) -> str:
     )
     how = findings.method_phrase(row["reconstructor"], row["mitigation"])
     return f"{what} {how}" + (
-        f": {style.metric_name(stem)} out of 100, {listing(parts)}." if parts else "."
+        f": {style.metric_name(metric)} out of 100, {listing(parts)}." if parts else "."
     )
 
 
 def why_unjudged(rows: pd.DataFrame, most: int = 120) -> str:
     """Why no row could be judged: the reason that all share where it is short, else what each
-    verdict means, in whole words.
+    verdict means.
     """
     shared = set(rows["reason"].str.rstrip("."))
     if len(shared) == 1 and 0 < len(reason := shared.pop()) <= most:
         return reason
-    found = [FEW.search(r) for r in rows.loc[rows["verdict"] == "not estimable", "reason"]]
-    few = {match.group() if match.group(1) else "too few patients" for match in found if match}
-    named = (
-        {"not estimable": f"{few.pop()} in the groups to be compared"}
-        if len(few) == 1 and all(found)
-        else {}
-    )
-    return listing([words for v, words in (WHY | named).items() if (rows["verdict"] == v).any()])
+    matches = [FEW.search(r) for r in rows.loc[rows["verdict"] == "not estimable", "reason"]]
+    few = {match.group() if match.group(1) else "too few patients" for match in matches if match}
+    words = dict(WHY)
+    if len(few) == 1 and all(matches):  # one phrase for all: more precise than the general one
+        words["not estimable"] = f"{few.pop()} in the groups to be compared"
+    return listing([text for v, text in words.items() if (rows["verdict"] == v).any()])
 
 
-def missable(rows: pd.DataFrame) -> float:
-    """What a change within chance may hide: the median detectable change, NaN where none was
-    computed.
-    """
+def median_detectable(rows: pd.DataFrame) -> float:
+    """The median detectable change, NaN where none was computed."""
     return float(rows["mde"].dropna().median()) if rows["mde"].notna().any() else math.nan
 
 

@@ -76,12 +76,12 @@ def test_versions_are_named_and_thresholds_are_those_of_the_originals(compared, 
     ]
     for mitigation, version in (("none", "unmitigated"), ("cure", "mitigated")):
         wanted = after[after["mitigation"] == mitigation].set_index(["task", "attribute"])["value"]
-        found = table[
+        matching = table[
             (table["metric"] == "eodd")
             & (table["version"] == version)
             & (table["mitigation"] == "cure")
         ]
-        for (task, attribute), value in found.set_index(["task", "attribute"])["value"].items():
+        for (task, attribute), value in matching.set_index(["task", "attribute"])["value"].items():
             assert value == pytest.approx(wanted[task, attribute], abs=1e-12)
 
 
@@ -133,7 +133,7 @@ def test_without_a_pair_there_is_no_row(quick):
 
 
 def test_points_are_those_of_the_assessment(stacked, quick):
-    found = points(stacked[0], fake.XRAY, quick(), "test").set_index(
+    estimates = points(stacked[0], fake.XRAY, quick(), "test").set_index(
         ["mitigation", "metric", "task", "attribute"]
     )["value"]
     performance, fairness = assess(
@@ -147,7 +147,7 @@ def test_points_are_those_of_the_assessment(stacked, quick):
         ]
         rows = rows[(rows["group"] == "") | (rows["metric"] == "eodd")]
         for row in rows[(rows["attribute"] == "") | (rows["metric"] == "eodd")].itertuples():
-            assert found[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(
+            assert estimates[row.mitigation, row.metric, row.task, row.attribute] == pytest.approx(
                 row.value, abs=1e-6
             )
     assert set(points(stacked[0], fake.XRAY, quick(), "val")["part"]) == {"val"}
@@ -157,7 +157,7 @@ def test_points_are_those_of_the_assessment(stacked, quick):
 
 def test_points_of_dice_are_means_of_patients(brain, quick):
     table = brain[0]
-    found = points(table[table["level"] == 8.0], fake.BRAIN, quick(), "test").set_index(
+    estimates = points(table[table["level"] == 8.0], fake.BRAIN, quick(), "test").set_index(
         ["metric", "task", "attribute"]
     )["value"]
     part = table[
@@ -166,7 +166,7 @@ def test_points_of_dice_are_means_of_patients(brain, quick):
     patients = part.groupby("patient_id").agg(
         dice=("tumour__reconstructed", "mean"), sex=("sex", "first")
     )
-    assert found["dice", "tumour", ""] == pytest.approx(patients["dice"].mean(), abs=1e-6)
+    assert estimates["dice", "tumour", ""] == pytest.approx(patients["dice"].mean(), abs=1e-6)
     errors = 1 - patients.groupby("sex")["dice"].mean()
-    assert found["ser", "tumour", "sex"] == pytest.approx(errors.max() / errors.min(), rel=1e-6)
-    assert np.isfinite(found["eodd", "grade", "sex"])
+    assert estimates["ser", "tumour", "sex"] == pytest.approx(errors.max() / errors.min(), rel=1e-6)
+    assert np.isfinite(estimates["eodd", "grade", "sex"])

@@ -147,7 +147,7 @@ def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
     r = np.random.default_rng(2)
     label = r.integers(0, 2, 300).astype(float)
     score = np.stack([r.normal(label, 1), r.normal(0.5 * label, 1)])
-    found = separation(
+    separated = separation(
         judged(score, label, np.arange(300)),
         np.ones((1, 300), bool),
         True,
@@ -161,9 +161,9 @@ def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
         np.sqrt(299 / 300 * np.sum((v - np.mean(v)) ** 2))
         for v in (*map(np.array, less), np.subtract(less[1], less[0]))
     ]
-    np.testing.assert_allclose(found.std_error[:, 0, 0], jackknife, rtol=0.02)
-    assert found.p_value(0, 0) < 0.05
-    assert found.paired(0, 0, 0.05).original.low > 0.5
+    np.testing.assert_allclose(separated.std_error[:, 0, 0], jackknife, rtol=0.02)
+    assert separated.p_value(0, 0) < 0.05
+    assert separated.paired(0, 0, 0.05).original.low > 0.5
 
 
 def test_auroc_errors_know_of_patients():
@@ -181,17 +181,17 @@ def test_auroc_errors_know_of_patients():
 
 def test_auroc_of_a_group_without_positives_is_undefined():
     label = np.array([0.0, 0, 0, 1, 0, 1])
-    found = separation(
+    separated = separation(
         judged(np.tile(np.arange(6.0), (2, 1)), label, np.arange(6)),
         np.ones((1, 6), bool),
         True,
         Grouping("g", ("a", "b"), np.array([0, 0, 0, 1, 1, 1]), "a"),
     )
-    assert np.isnan(found.value[:, 0, 0]).all()
-    assert np.isnan(found.std_error[:, 0, 0]).all()
-    assert found.value[0, 0, 1] == 0.5
-    assert np.isnan(found.p_value(0, 0))
-    assert found.p_value(0, 1) == 1.0
+    assert np.isnan(separated.value[:, 0, 0]).all()
+    assert np.isnan(separated.std_error[:, 0, 0]).all()
+    assert separated.value[0, 0, 1] == 0.5
+    assert np.isnan(separated.p_value(0, 0))
+    assert separated.p_value(0, 1) == 1.0
 
 
 def test_families_are_adjusted_apart():

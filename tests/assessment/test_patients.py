@@ -140,19 +140,19 @@ def test_a_hallucinated_region_counts_only_where_both_are_defined(brain):
 def test_images_that_disagree_make_a_patient_unknown(brain):
     table = brain[0].copy()
     person = table.loc[table["split"] == "test", "patient_id"].unique()[0]
-    mine = table["patient_id"] == person
-    first = table["example_id"] == table.loc[mine, "example_id"].iloc[0]
-    table.loc[mine & first, "age_group"] = "old"
-    table.loc[mine & ~first, "age_group"] = "young"
-    table.loc[mine & first, "grade__label"] = 0.0
-    table.loc[mine & ~first, "grade__label"] = 1.0
+    matching = table["patient_id"] == person
+    first = table["example_id"] == table.loc[matching, "example_id"].iloc[0]
+    table.loc[matching & first, "age_group"] = "old"
+    table.loc[matching & ~first, "age_group"] = "young"
+    table.loc[matching & first, "grade__label"] = 0.0
+    table.loc[matching & ~first, "grade__label"] = 1.0
     study = studies(table, fake.BRAIN)[0]
-    found = units(study, fake.BRAIN.tasks[0], study.test)
-    place = int(np.flatnonzero(study.patient_names[found.patient] == person)[0])
-    assert np.isnan(found.label[place])
-    assert {g.name: int(g.code[place]) for g in found.groupings}["age_group"] == -1
-    assert "1 patients have images with different labels" in found.note
-    assert "1 patients with images in several groups of age_group count as unknown" in found.note
+    judged = units(study, fake.BRAIN.tasks[0], study.test)
+    place = int(np.flatnonzero(study.patient_names[judged.patient] == person)[0])
+    assert np.isnan(judged.label[place])
+    assert {g.name: int(g.code[place]) for g in judged.groupings}["age_group"] == -1
+    assert "1 patients have images with different labels" in judged.note
+    assert "1 patients with images in several groups of age_group count as unknown" in judged.note
 
 
 def test_a_table_may_hold_some_of_the_tasks(brain, quick):

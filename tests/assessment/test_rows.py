@@ -85,9 +85,9 @@ def test_three_rows_of_a_number():
 
 def test_separation_without_movement_is_certain():
     value, error = np.full((2, 1, 1), 0.75), np.array([0.1, 0.1, 0.0]).reshape(3, 1, 1)
-    found = Separation(value, error)
-    assert found.p_value(0, 0) == 1
-    numbers = found.paired(0, 0, 0.05)
+    separated = Separation(value, error)
+    assert separated.p_value(0, 0) == 1
+    numbers = separated.paired(0, 0, 0.05)
     np.testing.assert_allclose(numbers.original, [0.75, 0.1, 0.75 - 0.196, 0.75 + 0.196], atol=1e-4)
     assert numbers.change == Interval(0, 0, 0, 0)
     assert Separation(np.full((2, 1, 1), 0.95), error).paired(0, 0, 0.05).original.high == 1
@@ -195,6 +195,8 @@ def test_change_rows_without_a_test_say_why():
     ],
 )
 def test_a_row_is_not_given_the_direction_of_another_gap(verdict, change, limits, wanted):
-    found, told = of_row(verdict, {"change": change, "ci_low": limits[0], "ci_high": limits[1]})
-    assert found == wanted
+    verdict_of_row, told = of_row(
+        verdict, {"change": change, "ci_low": limits[0], "ci_high": limits[1]}
+    )
+    assert verdict_of_row == wanted
     assert bool(told) == (wanted != verdict)

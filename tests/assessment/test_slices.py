@@ -61,12 +61,12 @@ def slices() -> pd.DataFrame:
 )
 def test_patients_by_hand(task, empty, before, after):
     study = studies(slices(), MIXED)[0]
-    found = units(study, MIXED.tasks[task], study.test, empty)
-    assert (found.unit, found.paired, found.note) == ("patient", True, "")
-    np.testing.assert_allclose(found.original, [before])
-    np.testing.assert_allclose(found.reconstructed, [after])
-    np.testing.assert_array_equal(found.label, [np.nan] * 3 if task == 2 else [1, 0, 1])
-    np.testing.assert_array_equal(found.groupings[1].code, [0, 1, 1])
+    judged = units(study, MIXED.tasks[task], study.test, empty)
+    assert (judged.unit, judged.paired, judged.note) == ("patient", True, "")
+    np.testing.assert_allclose(judged.original, [before])
+    np.testing.assert_allclose(judged.reconstructed, [after])
+    np.testing.assert_array_equal(judged.label, [np.nan] * 3 if task == 2 else [1, 0, 1])
+    np.testing.assert_array_equal(judged.groupings[1].code, [0, 1, 1])
 
 
 def test_dice_through_the_assessment_by_hand():

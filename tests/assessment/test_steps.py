@@ -34,15 +34,17 @@ NAN = float("nan")
 
 
 def test_decisions_need_a_whole_pair_and_the_threshold_itself_is_positive():
-    _, found = decided()
-    np.testing.assert_array_equal(found.known, [[1, 1, 1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 0, 1]])
+    _, decisions = decided()
     np.testing.assert_array_equal(
-        found.original, [[0, 1, 1, NAN, 1, 1, NAN, 1], [0, 1, 1, 0, 1, 1, NAN, 1]]
+        decisions.known, [[1, 1, 1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 0, 1]]
     )
     np.testing.assert_array_equal(
-        found.reconstructed, [[1, 1, 0, NAN, 0, 1, NAN, 0], [0, 1, 1, 0, 1, 1, NAN, 1]]
+        decisions.original, [[0, 1, 1, NAN, 1, 1, NAN, 1], [0, 1, 1, 0, 1, 1, NAN, 1]]
     )
-    assert not found.shared
+    np.testing.assert_array_equal(
+        decisions.reconstructed, [[1, 1, 0, NAN, 0, 1, NAN, 0], [0, 1, 1, 0, 1, 1, NAN, 1]]
+    )
+    assert not decisions.shared
 
 
 def test_decisions_are_shared_only_where_originals_and_gaps_are_the_same():
@@ -80,11 +82,11 @@ def test_counts_by_hand():
 
 
 def test_counts_of_shared_cells_are_those_of_one_by_one():
-    units, found = decided(judged_units(np.nan_to_num(AFTER, nan=0.4)))
-    assert found.shared
+    units, decisions = decided(judged_units(np.nan_to_num(AFTER, nan=0.4)))
+    assert decisions.shared
     for grouping in (EVERYONE, SEX):
         (counts, patients), (wanted, apart) = (
-            count(units, d, grouping) for d in (found, found._replace(shared=False))
+            count(units, d, grouping) for d in (decisions, decisions._replace(shared=False))
         )
         np.testing.assert_array_equal(counts, wanted)
         np.testing.assert_array_equal(patients, apart)
@@ -97,9 +99,9 @@ def test_a_patient_in_two_groups_counts_in_each():
 
 
 def test_sums_by_hand_and_as_scikit_learn_counts_them():
-    units, found = decided()
+    units, decisions = decided()
     images, before, after, error_before, error_after = tables(
-        units, found, SEX, PATIENT.astype(np.int64), 5
+        units, decisions, SEX, PATIENT.astype(np.int64), 5
     )
     assert images.shape == before.shape == after.shape == (5, 2, 2, 2)
     np.testing.assert_array_equal(images[0, 0], [[1, 2], [0, 0]])
@@ -109,8 +111,8 @@ def test_sums_by_hand_and_as_scikit_learn_counts_them():
     assert images[4].sum() == 0  # the patient whose group is unknown
     for k in range(2):
         for g in range(2):
-            rows = found.known[k] & (SEX.code == g)
-            matrix = confusion_matrix(LABEL[rows], found.reconstructed[k, rows], labels=[0, 1])
+            rows = decisions.known[k] & (SEX.code == g)
+            matrix = confusion_matrix(LABEL[rows], decisions.reconstructed[k, rows], labels=[0, 1])
             np.testing.assert_array_equal(after[:, k, g].sum(0), matrix[:, 1])
             np.testing.assert_array_equal(images[:, k, g].sum(0), matrix.sum(1))
             wanted = brier_score_loss(LABEL[rows], AFTER[k, rows]) * rows.sum()
@@ -128,15 +130,15 @@ def test_scatter_adds_where_the_mask_says():
 
 
 def test_calibration_by_hand():
-    units, found = decided(judged_units(AFTER[1:]))
-    errors = calibration(units, found, SEX, 2)
+    units, decisions = decided(judged_units(AFTER[1:]))
+    errors = calibration(units, decisions, SEX, 2)
     women = (
         abs(0.1 + 0.4 - 1) + abs(0.9 + 0.5 - 2)
     ) / 4  # lower bin: scores 0.1, 0.4; upper: 0.9, 0.5
     men = abs(0.6 + 0.7 - 1) / 2
     np.testing.assert_allclose(errors[:, 0], [[women, men]] * 2, rtol=1e-12)
     empty = SEX._replace(code=np.full(8, -1, np.int32))
-    assert np.isnan(calibration(units, found, empty, 2)).all()
+    assert np.isnan(calibration(units, decisions, empty, 2)).all()
     alone = judged_units(AFTER[1:], paired=False, before=np.full((1, 8), NAN))
     errors = calibration(alone, decided(alone)[1], SEX, 2)
     assert np.isnan(errors[0]).all()
@@ -144,8 +146,8 @@ def test_calibration_by_hand():
 
 
 def test_a_score_of_one_is_in_the_last_bin():
-    units, found = decided(judged_units(np.full((1, 8), 1.0), np.full((1, 8), 1.0)))
-    np.testing.assert_allclose(calibration(units, found, EVERYONE, 10)[0, 0], [2 / 7])
+    units, decisions = decided(judged_units(np.full((1, 8), 1.0), np.full((1, 8), 1.0)))
+    np.testing.assert_allclose(calibration(units, decisions, EVERYONE, 10)[0, 0], [2 / 7])
 
 
 def study() -> Study:
@@ -184,22 +186,22 @@ def test_averages_by_hand(paired):
         "mri",
     )
     before = BEFORE if paired else np.full((1, 8), NAN)
-    found = average(
+    averages = average(
         context, judged_units(before=before, paired=paired, label=np.full(8, NAN)), SEX, ("gap",)
     )
     np.testing.assert_allclose(
-        found.means.reconstructed.value, [[0.6, 1 / 3], [0.475, 0.7]], rtol=1e-6
+        averages.means.reconstructed.value, [[0.6, 1 / 3], [0.475, 0.7]], rtol=1e-6
     )
-    np.testing.assert_array_equal(found.counts["n"], [[3, 3], [4, 3]])
-    np.testing.assert_array_equal(found.counts["n_patients"], [[1, 2], [2, 2]])
-    np.testing.assert_array_equal(found.patients, [3, 4])
+    np.testing.assert_array_equal(averages.counts["n"], [[3, 3], [4, 3]])
+    np.testing.assert_array_equal(averages.counts["n_patients"], [[1, 2], [2, 2]])
+    np.testing.assert_array_equal(averages.patients, [3, 4])
     np.testing.assert_array_equal(
-        found.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]]
+        averages.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]]
     )
     np.testing.assert_allclose(
-        found.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5
+        averages.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5
     )
-    assert np.isnan(found.means.original.value).all() == (not paired)
+    assert np.isnan(averages.means.original.value).all() == (not paired)
     assert set(average(context, judged_units(), EVERYONE, ("gap",)).gaps) == set()
 
 

@@ -125,8 +125,8 @@ def test_exclusions_are_counted(tmp_path):
     table = pd.concat([table, table.iloc[100:103]])
     extra = {**MAPPING["tasks"], "rare": {"label": "zero", "original": "p0", "reconstructed": "p1"}}
     mapping = {**MAPPING, "tasks": extra, "attributes": {**MAPPING["attributes"], "site": "model"}}
-    read, spec = read_table(saved(tmp_path, table.assign(zero=0)), mapping)
-    assert reasons(read) == {
+    predictions, spec = read_table(saved(tmp_path, table.assign(zero=0)), mapping)
+    assert reasons(predictions) == {
         "uncertain labels (-1) of effusion count as unknown": 2,
         "rows without a patient were left out": 5,
         "repeated identical rows were left out": 3,
@@ -138,7 +138,7 @@ def test_exclusions_are_counted(tmp_path):
         ["effusion"],
         ["sex", "age"],
     )
-    assert len(read) == 235
+    assert len(predictions) == 235
 
 
 def test_exclusions_warn(tmp_path):
@@ -179,5 +179,5 @@ def test_our_own_table_needs_no_mapping(tmp_path):
         describe("mri_radial", (8.0,), 8.0),
     )
     write_predictions(tmp_path / "own.parquet", pd.DataFrame({"example_id": ["b", "a"]}), spec)
-    table, found = read_table(tmp_path / "own.parquet")
-    assert (table["example_id"].tolist(), found) == (["a", "b"], spec)
+    table, read_spec = read_table(tmp_path / "own.parquet")
+    assert (table["example_id"].tolist(), read_spec) == (["a", "b"], spec)

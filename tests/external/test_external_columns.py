@@ -16,7 +16,7 @@ def test_constants_and_columns_place_every_row(tmp_path):
             for d, n, f, s in ((1e4, "u", "none", 0), (1e5, "v", "dro", 3))
         ]
     )
-    found, spec = read_plain(
+    predictions, spec = read_plain(
         tmp_path,
         table,
         level="dose",
@@ -26,7 +26,7 @@ def test_constants_and_columns_place_every_row(tmp_path):
         modality="xray",
         title="T",
     )
-    cells = found[["level", "reconstructor", "mitigation", "seed"]].drop_duplicates()
+    cells = predictions[["level", "reconstructor", "mitigation", "seed"]].drop_duplicates()
     assert cells.to_numpy().tolist() == [[1e4, "u", "none", 0], [1e5, "v", "dro", 3]]
     assert (spec.degradation.levels, spec.degradation.headline_level, spec.title, spec.name) == (
         (1e5, 1e4),
@@ -55,30 +55,36 @@ def test_a_row_without_mitigation_has_none(tmp_path):
         [plain_frame().assign(fix=[None, "None"] * 60), plain_frame().assign(fix="dro")]
     )
     for name in ("mine.csv", "mine.parquet"):
-        found, _ = read_plain(tmp_path, table, name, mitigation="fix")
-        assert found["mitigation"].value_counts().to_dict() == {"none": 120, "dro": 120}
-    found, _ = read_plain(tmp_path, plain_frame(), mitigation={"value": None})
-    assert set(found["mitigation"]) == {"none"}
+        predictions, _ = read_plain(tmp_path, table, name, mitigation="fix")
+        assert predictions["mitigation"].value_counts().to_dict() == {"none": 120, "dro": 120}
+    predictions, _ = read_plain(tmp_path, plain_frame(), mitigation={"value": None})
+    assert set(predictions["mitigation"]) == {"none"}
 
 
 def test_patients_whose_images_disagree_are_in_no_group(tmp_path):
     table = plain_frame().assign(who=[f"p{i // 8}" for i in range(120)], part="test")
     table["sex"] = np.array(["F", "M"])[np.arange(120) // 8 % 2]
     table.loc[[0, 9], "sex"] = ["M", None]
-    found, _ = read_plain(tmp_path, table)
-    assert found.loc[found["patient_id"] == "p0", "sex"].isna().all()
-    assert found["sex"].isna().sum() == 8 + 1
-    assert reasons(found)["patients with images in several groups of sex count as unknown"] == 1
-    found, _ = read_plain(tmp_path, table, attributes={"sex": {"column": "sex", "per": "image"}})
-    assert found["sex"].isna().sum() == 1
+    predictions, _ = read_plain(tmp_path, table)
+    assert predictions.loc[predictions["patient_id"] == "p0", "sex"].isna().all()
+    assert predictions["sex"].isna().sum() == 8 + 1
+    assert (
+        reasons(predictions)["patients with images in several groups of sex count as unknown"] == 1
+    )
+    predictions, _ = read_plain(
+        tmp_path, table, attributes={"sex": {"column": "sex", "per": "image"}}
+    )
+    assert predictions["sex"].isna().sum() == 1
 
 
 def test_a_patient_may_be_in_several_splits_that_are_not_judged(tmp_path):
     more = plain_frame(8).assign(
         who="x", image=[f"x{i}" for i in range(8)], part=["train", "pretrain"] * 4
     )
-    found, _ = read_plain(tmp_path, pd.concat([plain_frame(), more]))
-    assert reasons(found) == {"rows of other splits than validation and test were left out": 8}
+    predictions, _ = read_plain(tmp_path, pd.concat([plain_frame(), more]))
+    assert reasons(predictions) == {
+        "rows of other splits than validation and test were left out": 8
+    }
     with pytest.raises(
         ValueError, match=r"1 patients are in several splits, e.g. 'p001' in \['Train', 'test'\]"
     ):
@@ -101,22 +107,25 @@ def test_a_patient_may_be_in_several_splits_that_are_not_judged(tmp_path):
 def test_splits_that_are_numbers(tmp_path):
     table = plain_frame().assign(part=(np.arange(120) % 4).astype(float))
     table.loc[0, "part"] = np.nan
-    found, _ = read_plain(tmp_path, table, split={"column": "part", "val": 3, "test": [1, 2]})
-    assert found["split"].value_counts().to_dict() == {"test": 60, "val": 30}
+    predictions, _ = read_plain(tmp_path, table, split={"column": "part", "val": 3, "test": [1, 2]})
+    assert predictions["split"].value_counts().to_dict() == {"test": 60, "val": 30}
 
 
 def test_names_are_kept_as_they_are_written(tmp_path):
     table = plain_frame().assign(who=[f"{i:020d}" for i in range(120)])
     table.loc[0, "who"] = None
-    found, _ = read_plain(tmp_path, table)
-    assert (found["patient_id"].nunique(), found["patient_id"].iloc[0]) == (119, f"{1:020d}")
+    predictions, _ = read_plain(tmp_path, table)
+    assert (predictions["patient_id"].nunique(), predictions["patient_id"].iloc[0]) == (
+        119,
+        f"{1:020d}",
+    )
     table.loc[1, "who"] = " "
-    found, _ = read_plain(tmp_path, table)
-    assert reasons(found) == {"rows without a patient were left out": 2}
+    predictions, _ = read_plain(tmp_path, table)
+    assert reasons(predictions) == {"rows without a patient were left out": 2}
     table.set_index("image").to_parquet(tmp_path / "indexed.parquet")
     assert (
         read_table(tmp_path / "indexed.parquet", PLAIN_MAPPING)[0]["example_id"].tolist()
-        == found["example_id"].tolist()
+        == predictions["example_id"].tolist()
     )
 
 
@@ -125,29 +134,31 @@ def test_names_are_kept_as_they_are_written(tmp_path):
     [(None, {"test": 120}), ("part", {"test": 90, "val": 30}), ({"column": "part"}, None)],
 )
 def test_splits(tmp_path, entry, sizes):
-    found, _ = read_plain(tmp_path, plain_frame(), split=entry)
-    assert found["split"].value_counts().to_dict() == (sizes or {"test": 90, "val": 30})
+    predictions, _ = read_plain(tmp_path, plain_frame(), split=entry)
+    assert predictions["split"].value_counts().to_dict() == (sizes or {"test": 90, "val": 30})
 
 
 def test_splits_of_other_words(tmp_path):
     table = plain_frame().assign(
         part=np.array(["TEST ", "Dev", "train", "Validation"])[np.arange(120) % 4]
     )
-    found, _ = read_plain(tmp_path, table)
-    assert found["split"].value_counts().to_dict() == {"val": 60, "test": 30}
-    assert reasons(found) == {"rows of other splits than validation and test were left out": 30}
-    found, _ = read_plain(
+    predictions, _ = read_plain(tmp_path, table)
+    assert predictions["split"].value_counts().to_dict() == {"val": 60, "test": 30}
+    assert reasons(predictions) == {
+        "rows of other splits than validation and test were left out": 30
+    }
+    predictions, _ = read_plain(
         tmp_path, table, split={"column": "part", "test": ["train", "Dev"], "val": "TEST"}
     )
-    assert found["split"].value_counts().to_dict() == {"test": 60, "val": 30}
-    found, _ = read_plain(
+    assert predictions["split"].value_counts().to_dict() == {"test": 60, "val": 30}
+    predictions, _ = read_plain(
         tmp_path, table, split={"column": "part", "val": "TEST", "test": "Validation"}
     )
-    assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
+    assert predictions["split"].value_counts().to_dict() == {"val": 30, "test": 30}
     with pytest.raises(ValueError, match="no test row is left"):
         read_plain(tmp_path, table, split={"column": "part", "val": "TEST"})
-    found, _ = read_plain(tmp_path, table, split={"column": "part", "test": "Validation"})
-    assert found["split"].value_counts().to_dict() == {"val": 30, "test": 30}
+    predictions, _ = read_plain(tmp_path, table, split={"column": "part", "test": "Validation"})
+    assert predictions["split"].value_counts().to_dict() == {"val": 30, "test": 30}
     with pytest.raises(ValueError, match=r"mapping 'split' has unknown keys \['train'\]"):
         read_plain(tmp_path, table, split={"column": "part", "train": "train"})
 
@@ -155,15 +166,15 @@ def test_splits_of_other_words(tmp_path):
 def test_an_age_exactly_at_the_cut_is_older(tmp_path):
     table = plain_frame()
     table.loc[0, "age"] = np.nan
-    found, spec = read_plain(
+    predictions, spec = read_plain(
         tmp_path,
         table,
         attributes={"age": {"cut": 60, "reference": "60 or older", "derivation": "years"}},
     )
-    assert (found["age"] == "60 or older").to_numpy()[1:].tolist() == (table["age"] >= 60).tolist()[
-        1:
-    ]
-    assert found["age"].isna().sum() == 1
+    assert (predictions["age"] == "60 or older").to_numpy()[1:].tolist() == (
+        table["age"] >= 60
+    ).tolist()[1:]
+    assert predictions["age"].isna().sum() == 1
     wanted = Attribute("age", ("under 60", "60 or older"), "years", "patient", "60 or older")
     assert spec.attributes == (wanted,)
     _, plain = read_plain(tmp_path, plain_frame(), attributes={"age": {"cut": 59.5}})
@@ -175,7 +186,7 @@ def test_an_age_exactly_at_the_cut_is_older(tmp_path):
 
 def test_groups_that_are_not_named_are_unknown_and_all_values_are_groups_where_none_is(tmp_path):
     table = plain_frame().assign(site=np.array([1.0, 2.0, 3.0])[np.arange(120) % 3])
-    found, spec = read_plain(
+    predictions, spec = read_plain(
         tmp_path,
         table,
         attributes={"site": {"groups": {"big": [1, 2], "small": ["9"]}}, "sex": "sex"},
@@ -183,11 +194,11 @@ def test_groups_that_are_not_named_are_unknown_and_all_values_are_groups_where_n
     assert [a.name for a in spec.attributes] == ["sex"]
     assert (
         "attribute site was left out: its test rows hold ['big'], and a gap needs two"
-        in reasons(found)
+        in reasons(predictions)
     )
-    found, spec = read_plain(tmp_path, table, attributes={"site": "site"})
+    predictions, spec = read_plain(tmp_path, table, attributes={"site": "site"})
     assert spec.attributes[0].groups == ("1", "2", "3")
-    assert (found["site"] == table["site"].map("{:g}".format)).all()
+    assert (predictions["site"] == table["site"].map("{:g}".format)).all()
 
 
 def test_regions_image_metrics_and_aggregations(tmp_path):
@@ -203,15 +214,20 @@ def test_regions_image_metrics_and_aggregations(tmp_path):
         "bare": {"kind": "segmentation", "reconstructed": "b"},
         "finding": {"label": "y", "reconstructed": "b", "aggregation": "median"},
     }
-    found, spec = read_plain(tmp_path, table, tasks=tasks, image_metrics={"ssim": "similarity"})
+    predictions, spec = read_plain(
+        tmp_path, table, tasks=tasks, image_metrics={"ssim": "similarity"}
+    )
     assert [(t.name, t.kind, t.aggregation) for t in spec.tasks] == [
         ("region", "segmentation", "mean"),
         ("bare", "segmentation", "mean"),
         ("finding", "classification", "median"),
     ]
-    assert (found["region__original_pixels"].max(), set(found["bare__label"])) == (119, {1.0})
-    assert (set(found["psnr"]), set(found["ssim"])) == ({31.0}, {0.9})
-    assert not {"lpips", "nrmse"} & set(found)
+    assert (predictions["region__original_pixels"].max(), set(predictions["bare__label"])) == (
+        119,
+        {1.0},
+    )
+    assert (set(predictions["psnr"]), set(predictions["ssim"])) == ({31.0}, {0.9})
+    assert not {"lpips", "nrmse"} & set(predictions)
     with pytest.raises(
         ValueError, match=r"no column 'perceptual', which the mapping names for perceptual"
     ):

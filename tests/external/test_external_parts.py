@@ -81,8 +81,8 @@ def test_a_mapping_is_a_copy_and_its_entries_are_checked():
 def test_the_published_columns_are_recognised_in_any_spelling(tmp_path):
     columns = ["Pleural Effusion", "Pleural Effusion_recon", "Edema", "Edema_class", "Edema_recon"]
     table = pd.DataFrame(columns=[*columns, "Gender", "AGE", "PRIMARY_RACE", "PatientID", "Split"])
-    found = published(table, tmp_path / "run 1.csv")
-    assert found["tasks"] == {
+    mapping = published(table, tmp_path / "run 1.csv")
+    assert mapping["tasks"] == {
         "pleural_effusion": {
             "label": "Pleural Effusion",
             "reconstructed": "Pleural Effusion_recon",
@@ -96,13 +96,17 @@ def test_the_published_columns_are_recognised_in_any_spelling(tmp_path):
         },
     }
     age = {"column": "AGE", "cut": 62.0, "per": "image"}
-    assert found["attributes"] == {
+    assert mapping["attributes"] == {
         "sex": {"column": "Gender"},
         "age": age,
         "race": {"column": "PRIMARY_RACE"},
     }
-    assert (found["patient"], found["split"], found["name"]) == ("PatientID", "Split", "run 1")
-    assert (found["level"], found["reconstructor"]) == ({"value": 1e4}, {"value": "run 1"})
+    assert (mapping["patient"], mapping["split"], mapping["name"]) == (
+        "PatientID",
+        "Split",
+        "run 1",
+    )
+    assert (mapping["level"], mapping["reconstructor"]) == ({"value": 1e4}, {"value": "run 1"})
     bare = published(table[columns], tmp_path / "b.csv")
     assert not {"patient", "split"} & set(bare)
     assert bare["attributes"] == {}

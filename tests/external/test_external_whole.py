@@ -70,8 +70,8 @@ DISGUISES = {
 def test_one_table_in_several_disguises(tmp_path, judged, disguise):
     name, change = DISGUISES[disguise]
     table, spec = read_plain(tmp_path, change(plain_frame()), name)
-    for found, wanted in zip(assess(table, spec, QUICK), judged):
-        pd.testing.assert_frame_equal(found, wanted)
+    for rows, wanted in zip(assess(table, spec, QUICK), judged):
+        pd.testing.assert_frame_equal(rows, wanted)
 
 
 def test_given_options_are_used_instead_of_the_mappings(tmp_path):

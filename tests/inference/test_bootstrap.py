@@ -64,20 +64,20 @@ def test_replicates_are_distributed_as_resampling_by_hand(unit):
         )
         sums = resampling.resample_units(table, KEY, replicates=1500)
     pair = bootstrap.decision_statistics(sums)["eodd"]
-    found = np.asarray(pair.reconstructed - pair.original)[:, 0]
-    assert stats.ks_2samp(found, expected).pvalue > 1e-3
-    assert found.std() == pytest.approx(expected.std(), rel=0.1)
+    changes = np.asarray(pair.reconstructed - pair.original)[:, 0]
+    assert stats.ks_2samp(changes, expected).pvalue > 1e-3
+    assert changes.std() == pytest.approx(expected.std(), rel=0.1)
 
 
 def test_multinomial_counts_have_the_moments_of_a_multinomial():
     cells = np.array([[[3, 0], [10, 87]], [[0, 0], [5, 5]]])
-    found = resampling.resample_images(cells, KEY, replicates=4000).reshape(4000, 2, 4)
-    np.testing.assert_array_equal(found.sum(-1), np.tile([100, 10], (4000, 1)))
+    drawn = resampling.resample_images(cells, KEY, replicates=4000).reshape(4000, 2, 4)
+    np.testing.assert_array_equal(drawn.sum(-1), np.tile([100, 10], (4000, 1)))
     share = cells.reshape(2, 4) / [[100], [10]]
-    np.testing.assert_allclose(found.mean(0), share * [[100], [10]], atol=0.2)
+    np.testing.assert_allclose(drawn.mean(0), share * [[100], [10]], atol=0.2)
     expected = 100 * (np.diag(share[0]) - np.outer(share[0], share[0]))
-    np.testing.assert_allclose(np.cov(found[:, 0].T), expected, atol=0.6)
-    assert np.all(found[:, 0, 1] == 0)
+    np.testing.assert_allclose(np.cov(drawn[:, 0].T), expected, atol=0.6)
+    assert np.all(drawn[:, 0, 1] == 0)
 
 
 def test_unit_weights_are_a_resample_of_the_right_size():
@@ -140,20 +140,20 @@ def test_jackknife_acceleration_by_slot_equals_by_image():
 def test_point_values_and_shapes():
     o, r, y, g, who = draw(3)
     both = np.stack([r, o])
-    found = bootstrap_decisions(o, both, y, g, who, KEY, groups=GROUPS, replicates=100)
-    assert set(found) == {"eodd", "eodd_mean", "eop", "rates"}
-    assert found["eodd"].change.value.shape == (2,)
-    assert found["rates"].change.value.shape == (2, 2, GROUPS)
-    assert found["eodd"].original.value[0] == pytest.approx(plain_gap(o, y, g), abs=1e-6)
-    assert found["eodd"].reconstructed.value[0] == pytest.approx(plain_gap(r, y, g), abs=1e-6)
-    assert found["eodd"].change.value[1] == 0
-    assert found["eodd"].p_two_sided[1] == 1
-    assert found["eodd"].p_one_tailed[1] == 1
+    result = bootstrap_decisions(o, both, y, g, who, KEY, groups=GROUPS, replicates=100)
+    assert set(result) == {"eodd", "eodd_mean", "eop", "rates"}
+    assert result["eodd"].change.value.shape == (2,)
+    assert result["rates"].change.value.shape == (2, 2, GROUPS)
+    assert result["eodd"].original.value[0] == pytest.approx(plain_gap(o, y, g), abs=1e-6)
+    assert result["eodd"].reconstructed.value[0] == pytest.approx(plain_gap(r, y, g), abs=1e-6)
+    assert result["eodd"].change.value[1] == 0
+    assert result["eodd"].p_two_sided[1] == 1
+    assert result["eodd"].p_one_tailed[1] == 1
     by_image = bootstrap_decisions(
         o, r, y, g, who, KEY, groups=GROUPS, replicates=100, resample="image"
     )
     assert by_image["eodd"].change.value == pytest.approx(
-        float(found["eodd"].change.value[0]), abs=1e-6
+        float(result["eodd"].change.value[0]), abs=1e-6
     )
 
 
@@ -190,28 +190,28 @@ def test_means_gaps_and_undefined_values():
     before, after = rng.uniform(0.4, 0.9, (2, 60))
     after[5] = np.nan
     group[7] = -1
-    found = bootstrap_means(before, after, group, who, KEY, groups=3, replicates=200)
+    result = bootstrap_means(before, after, group, who, KEY, groups=3, replicates=200)
     known = np.isfinite(after)
     mean = np.array([after[known & (group == g)].mean() for g in range(3)])
-    np.testing.assert_allclose(found["mean"].reconstructed.value, mean, atol=1e-6)
-    assert found["delta"].reconstructed.value == pytest.approx(np.ptp(mean), abs=1e-6)
-    assert found["ser"].reconstructed.value == pytest.approx(
+    np.testing.assert_allclose(result["mean"].reconstructed.value, mean, atol=1e-6)
+    assert result["delta"].reconstructed.value == pytest.approx(np.ptp(mean), abs=1e-6)
+    assert result["ser"].reconstructed.value == pytest.approx(
         (1 - mean).max() / (1 - mean).min(), abs=1e-5
     )
-    assert found["overall"].change.value == pytest.approx((after - before)[known].mean(), abs=1e-6)
+    assert result["overall"].change.value == pytest.approx((after - before)[known].mean(), abs=1e-6)
     assert (
-        found["overall"].change.ci_low
-        < found["overall"].change.value
-        < found["overall"].change.ci_high
+        result["overall"].change.ci_low
+        < result["overall"].change.value
+        < result["overall"].change.ci_high
     )
 
 
 def test_a_group_that_does_not_exist_is_undefined_not_zero():
     o, r, y, g, who = draw(7)
-    found = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS + 1, replicates=50)
-    assert np.isnan(found["rates"].change.value[:, GROUPS]).all()
-    assert np.isnan(found["rates"].change.ci_low[:, GROUPS]).all()
-    assert np.isfinite(found["eodd"].change.ci_low)
+    result = bootstrap_decisions(o, r, y, g, who, KEY, groups=GROUPS + 1, replicates=50)
+    assert np.isnan(result["rates"].change.value[:, GROUPS]).all()
+    assert np.isnan(result["rates"].change.ci_low[:, GROUPS]).all()
+    assert np.isfinite(result["eodd"].change.ci_low)
     alone = bootstrap_decisions(o, r, y, np.zeros_like(g), who, KEY, groups=GROUPS, replicates=50)
     assert np.isnan(alone["eodd"].change.value)
     assert np.isnan(alone["eodd"].p_two_sided)
@@ -219,35 +219,35 @@ def test_a_group_that_does_not_exist_is_undefined_not_zero():
 
 def test_p_values_count_replicates():
     drawn = jnp.array([[-1.0], [0.5], [1.0], [2.0]])
-    found = summarise(
+    result = summarise(
         (jnp.zeros(1), jnp.ones(1)), (jnp.zeros((4, 1)), drawn), None, 0.05, "percentile"
     )
-    assert float(found.p_one_tailed[0]) == 0.25
-    assert float(found.p_two_sided[0]) == pytest.approx(min(1, 2 * 2 / 5))
+    assert float(result.p_one_tailed[0]) == 0.25
+    assert float(result.p_two_sided[0]) == pytest.approx(min(1, 2 * 2 / 5))
 
 
 def test_quantiles_skip_undefined_replicates():
     values = np.random.default_rng(0).normal(size=(21, 2))
     values[::2, 1] = np.nan
-    found = quantile(np.sort(values.T), np.array([0.3, 0.3]), np.array([21, 10]))
-    np.testing.assert_allclose(found, np.nanquantile(values, 0.3, axis=0), atol=1e-12)
+    result = quantile(np.sort(values.T), np.array([0.3, 0.3]), np.array([21, 10]))
+    np.testing.assert_allclose(result, np.nanquantile(values, 0.3, axis=0), atol=1e-12)
     assert np.isnan(quantile(np.full((1, 3), np.nan), np.array([0.5]), np.array([0])))
 
 
 def test_an_interval_needs_half_of_the_replicates():
     drawn = np.array([[1.0, 1.0], [2.0, np.nan], [3.0, np.inf], [4.0, np.nan]])
-    found = estimate(np.array([2.5, 1.0]), drawn, None, 0.5, "percentile")
-    np.testing.assert_allclose(found.std_error, [drawn[:, 0].std(ddof=1), np.nan])
-    np.testing.assert_allclose(found.ci_low, [1.75, np.nan])
+    result = estimate(np.array([2.5, 1.0]), drawn, None, 0.5, "percentile")
+    np.testing.assert_allclose(result.std_error, [drawn[:, 0].std(ddof=1), np.nan])
+    np.testing.assert_allclose(result.ci_low, [1.75, np.nan])
 
 
 def test_the_bias_correction_lowers_the_interval_of_a_maximum():
     drawn = np.abs(
         np.random.default_rng(1).normal(0.02, 0.05, (4000, 1))
     )  # a gap whose replicates are mostly larger than observed
-    found = estimate(np.array([0.02]), drawn, None, 0.05, "bca")
-    assert found.ci_low[0] < 0.02 < found.ci_high[0]
-    assert found.ci_low[0] <= np.quantile(drawn, 0.025)
+    result = estimate(np.array([0.02]), drawn, None, 0.05, "bca")
+    assert result.ci_low[0] < 0.02 < result.ci_high[0]
+    assert result.ci_low[0] <= np.quantile(drawn, 0.025)
 
 
 def test_acceleration_of_a_symmetric_sample_is_zero():
@@ -258,11 +258,11 @@ def test_acceleration_of_a_symmetric_sample_is_zero():
 
 def test_gap_statistics_of_sums_by_hand():
     sums = np.random.default_rng(0).integers(1, 9, (2, GROUPS, 3)).astype(float)
-    found = bootstrap.decision_statistics(jnp.asarray(sums))
+    statistics = bootstrap.decision_statistics(jnp.asarray(sums))
     for version, rate in (("original", sums[..., 1]), ("reconstructed", sums[..., 2])):
         rate = rate / sums[..., 0]
-        assert float(getattr(found["eodd"], version)) == pytest.approx(np.ptp(rate, 1).max())
-        assert float(getattr(found["eop"], version)) == pytest.approx(np.ptp(rate[1]))
+        assert float(getattr(statistics["eodd"], version)) == pytest.approx(np.ptp(rate, 1).max())
+        assert float(getattr(statistics["eop"], version)) == pytest.approx(np.ptp(rate[1]))
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,16 @@ def ratios(sums):
 def test_intervals_of_a_mean_are_those_of_theory():
     r = np.random.default_rng(0)
     values = r.normal(1, 2, (400, 2))
-    found = bootstrap_sums([np.ones(400), *values.T], draws(400, 2000, 0), ratios, 0.05)["mean"]
+    result = bootstrap_sums([np.ones(400), *values.T], draws(400, 2000, 0), ratios, 0.05)["mean"]
     error = values.std(0) / 20
     np.testing.assert_allclose(
-        [found.original.std_error, found.reconstructed.std_error], error, rtol=0.06
+        [result.original.std_error, result.reconstructed.std_error], error, rtol=0.06
     )
     np.testing.assert_allclose(
-        found.change.value, values[:, 1].mean() - values[:, 0].mean(), atol=1e-12
+        result.change.value, values[:, 1].mean() - values[:, 0].mean(), atol=1e-12
     )
     np.testing.assert_allclose(
-        [found.original.ci_low, found.original.ci_high],
+        [result.original.ci_low, result.original.ci_high],
         values[:, 0].mean() + np.array([-1.96, 1.96]) * error[0],
         atol=0.25 * error[0],
     )
@@ -57,14 +57,14 @@ def test_intervals_of_a_mean_are_those_of_theory():
 @pytest.mark.parametrize(("method", "name"), [("bca", "BCa"), ("percentile", "percentile")])
 def test_intervals_of_a_skewed_mean_are_those_of_scipy(method, name):
     value = np.random.default_rng(1).exponential(size=80) ** 2
-    found = bootstrap_sums(
+    result = bootstrap_sums(
         [np.ones(80), 0 * value, value], draws(80, 20000, 0), ratios, 0.05, method
     )["mean"].change
     wanted = stats.bootstrap(
         (value,), np.mean, n_resamples=20000, method=name, rng=np.random.default_rng(0)
     ).confidence_interval
     np.testing.assert_allclose(
-        [found.ci_low, found.ci_high], wanted, atol=0.04 * (wanted.high - wanted.low)
+        [result.ci_low, result.ci_high], wanted, atol=0.04 * (wanted.high - wanted.low)
     )
 
 
@@ -97,9 +97,9 @@ def test_accelerations_are_those_of_a_jackknife_and_blocks_do_not_matter(monkeyp
 
 def test_pairs_share_their_draws():
     base = np.random.default_rng(0).normal(0, 1, 500)
-    found = bootstrap_sums([np.ones(500), base, base + 0.5], draws(500, 500, 0), ratios, 0.05)[
+    result = bootstrap_sums([np.ones(500), base, base + 0.5], draws(500, 500, 0), ratios, 0.05)[
         "mean"
     ]
-    assert found.change.std_error < 1e-6 < found.original.std_error
-    assert (found.p_two_sided, found.p_one_tailed) == (pytest.approx(2 / 501), 0.0)
-    assert float(found.change.value) == pytest.approx(0.5)
+    assert result.change.std_error < 1e-6 < result.original.std_error
+    assert (result.p_two_sided, result.p_one_tailed) == (pytest.approx(2 / 501), 0.0)
+    assert float(result.change.value) == pytest.approx(0.5)

@@ -15,7 +15,8 @@ from sklearn.metrics import roc_auc_score
 from fairrecon_jax import metrics
 from fairrecon_jax.inference import counts, did_result
 from fairrecon_jax.inference.delong import auroc, delong_change, paired_influences
-from fairrecon_jax.inference.did import REASONS, did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did_result import REASONS
 from fairrecon_jax.inference.published import published_summary, published_test
 from tests.support.decisions_fake import simulate
 

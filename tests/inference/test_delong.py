@@ -51,11 +51,11 @@ def test_covariance_matches_the_quadratic_reference(ties):
     first, second, label = draw(1, ties)
     area, covariance = quadratic((first, second), label)
     with jax.enable_x64(True):
-        found = delong_change(first, second, label, np.ones(SIZE, bool))
-        np.testing.assert_allclose([found.original, found.reconstructed], area, rtol=1e-12)
-        np.testing.assert_allclose(found.covariance, covariance, rtol=1e-10)
+        result = delong_change(first, second, label, np.ones(SIZE, bool))
+        np.testing.assert_allclose([result.original, result.reconstructed], area, rtol=1e-12)
+        np.testing.assert_allclose(result.covariance, covariance, rtol=1e-10)
         contrast = np.array([-1, 1])
-        assert float(found.std_error) == pytest.approx(
+        assert float(result.std_error) == pytest.approx(
             np.sqrt(contrast @ covariance @ contrast), rel=1e-10
         )
     single = delong_change(
@@ -96,9 +96,9 @@ def test_influences_sum_to_zero_and_vanish_without_change():
 
 def test_one_class_is_undefined():
     first, second, _ = draw(5)
-    found = delong_change(first, second, np.ones(SIZE), np.ones(SIZE, bool))
-    assert np.isnan(found.change)
-    assert np.isnan(found.std_error)
+    result = delong_change(first, second, np.ones(SIZE), np.ones(SIZE, bool))
+    assert np.isnan(result.change)
+    assert np.isnan(result.std_error)
     assert np.all(
         np.asarray(paired_influences(first, second, np.ones(SIZE), np.ones(SIZE, bool))[2]) == 0
     )
@@ -116,8 +116,8 @@ def test_weighted_auroc_is_the_auroc_of_the_repeated_sample(ties):
     metrics = pytest.importorskip("sklearn.metrics")
     first, _, label = draw(6, ties)
     weight = np.random.default_rng(0).integers(0, 4, (3, SIZE)).astype(np.uint8)
-    found = weighted_auroc(first, label, weight)
-    for row, value in zip(weight, found):
+    result = weighted_auroc(first, label, weight)
+    for row, value in zip(weight, result):
         assert value == pytest.approx(
             metrics.roc_auc_score(np.repeat(label, row), np.repeat(first, row)), abs=1e-9
         )
@@ -141,11 +141,11 @@ def test_an_error_of_single_images_is_delongs_and_copies_of_a_patient_add_nothin
     first, _, label = draw(10)
     area, influence = placements(first, label)
     _, covariance = quadratic((first, first), label)
-    found = clustered_error(influence, np.arange(SIZE), area)
-    assert found == pytest.approx(np.sqrt(covariance[0, 0]), rel=0.01)
+    result = clustered_error(influence, np.arange(SIZE), area)
+    assert result == pytest.approx(np.sqrt(covariance[0, 0]), rel=0.01)
     three = placements(np.repeat(first, 3), np.repeat(label, 3))[1]
     again = clustered_error(three, np.repeat(np.arange(SIZE), 3), area)
-    assert again == pytest.approx(found, rel=1e-9)
+    assert again == pytest.approx(result, rel=1e-9)
     by_hand = clustered_error(np.array([0.1, 0.2, -0.3]), np.array([0, 0, 1]), 0.7)
     assert by_hand == pytest.approx(np.sqrt(2 * (0.3**2 + 0.3**2)))
     assert np.isnan(clustered_error(influence, np.zeros(SIZE), area))
@@ -155,24 +155,24 @@ def test_an_error_of_single_images_is_delongs_and_copies_of_a_patient_add_nothin
 def test_bootstrap_error_agrees_with_delong():
     first, second, label = draw(7)
     group = np.arange(SIZE) % 2
-    found = bootstrap_auroc(
+    result = bootstrap_auroc(
         first, second, label, group, np.arange(SIZE), KEY, groups=2, replicates=800
     )
     exact = delong_change(first, second, label, np.ones(SIZE, bool))
-    assert found["overall"].change.value == pytest.approx(float(exact.change), abs=1e-6)
-    assert found["overall"].change.std_error == pytest.approx(float(exact.std_error), rel=0.12)
+    assert result["overall"].change.value == pytest.approx(float(exact.change), abs=1e-6)
+    assert result["overall"].change.std_error == pytest.approx(float(exact.std_error), rel=0.12)
     assert (
-        found["overall"].change.ci_low
-        < found["overall"].change.value
-        < found["overall"].change.ci_high
+        result["overall"].change.ci_low
+        < result["overall"].change.value
+        < result["overall"].change.ci_high
     )
     for g in (0, 1):
         rows = group == g
-        assert found["auroc"].original.value[g] == pytest.approx(
+        assert result["auroc"].original.value[g] == pytest.approx(
             float(auroc(first, label, rows)), abs=1e-6
         )
-    assert found["gap"].original.value == pytest.approx(
-        np.ptp(found["auroc"].original.value), abs=1e-6
+    assert result["gap"].original.value == pytest.approx(
+        np.ptp(result["auroc"].original.value), abs=1e-6
     )
 
 

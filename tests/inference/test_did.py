@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import kstest, norm
 
 from fairrecon_jax.inference import counts, did_result, signflip
-from fairrecon_jax.inference.did import REASONS, did_test
+from fairrecon_jax.inference.did import did_test
+from fairrecon_jax.inference.did_result import REASONS
 from tests.support.decisions_fake import simulate
 
 KEY = jax.random.key(7)

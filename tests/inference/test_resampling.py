@@ -114,12 +114,12 @@ def test_one_patient_has_no_spread(name):
         "means": bootstrap_means,
         "auroc": bootstrap_auroc,
     }[name]
-    found = function(
+    result = function(
         *data, np.arange(len(label)) // 2 % GROUPS, np.zeros(len(label), int), KEY, **OPTIONS
     )[BOOTSTRAPS[name][0]]
-    assert np.isfinite(found.change.value)
-    assert float(found.change.std_error) == pytest.approx(0, abs=1e-12)
-    assert float(found.change.ci_low) == pytest.approx(float(found.change.value), abs=1e-12)
+    assert np.isfinite(result.change.value)
+    assert float(result.change.std_error) == pytest.approx(0, abs=1e-12)
+    assert float(result.change.ci_low) == pytest.approx(float(result.change.value), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", BOOTSTRAPS)
@@ -220,12 +220,12 @@ def test_problems_of_a_batch_are_drawn_on_their_own():
 def test_weighted_auroc_agrees_with_the_metric_beyond_one_block():
     score, label = np.round(draw(7)[1][0], 1), draw(7)[2]
     weight = np.random.default_rng(0).integers(0, 3, (ROWS + 3, len(label)))
-    found = weighted_auroc(score, label, weight)
+    result = weighted_auroc(score, label, weight)
     expected = jax.vmap(metrics.auroc, (None, None, 0))(score, label, weight.astype(float))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-    np.testing.assert_allclose(weighted_auroc(np.exp(score), label, weight), found, atol=1e-15)
-    np.testing.assert_allclose(weighted_auroc(-score, label, weight), 1 - found, atol=1e-12)
-    np.testing.assert_allclose(weighted_auroc(score, label, 3 * weight), found, atol=1e-12)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+    np.testing.assert_allclose(weighted_auroc(np.exp(score), label, weight), result, atol=1e-15)
+    np.testing.assert_allclose(weighted_auroc(-score, label, weight), 1 - result, atol=1e-12)
+    np.testing.assert_allclose(weighted_auroc(score, label, 3 * weight), result, atol=1e-12)
 
 
 def test_floors_ignore_names_copies_and_unknown_groups():
@@ -246,9 +246,9 @@ def test_floors_ignore_names_copies_and_unknown_groups():
         assert_same(plain, floor(np.repeat(everything, 3), group))
         unknown = np.where(everything < 10, -1, group)
         assert_same(floor(everything, unknown), floor(everything[10:], group))
-        for found in plain.values():
-            assert found.mean <= found.upper
-            assert 1 / 51 <= found.p_value <= 1
+        for null in plain.values():
+            assert null.mean <= null.upper
+            assert 1 / 51 <= null.p_value <= 1
 
 
 def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
@@ -271,25 +271,25 @@ def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
 
 def test_floor_p_value_is_that_of_scipys_permutation_test():
     value, group = np.random.default_rng(10).random(9), np.arange(9) % 2
-    found = permutation_null_means(
+    nulls = permutation_null_means(
         value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000
     )["delta"]
     sides = [(value + 0.3 * group)[group == g] for g in (0, 1)]
     exact = permutation_test(
         sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater"
     )
-    assert float(found.observed) == pytest.approx(exact.statistic, abs=1e-10)
-    assert float(found.p_value) == pytest.approx(exact.pvalue, abs=0.03)
-    assert float(found.mean) == pytest.approx(exact.null_distribution.mean(), rel=0.05)
+    assert float(nulls.observed) == pytest.approx(exact.statistic, abs=1e-10)
+    assert float(nulls.p_value) == pytest.approx(exact.pvalue, abs=0.03)
+    assert float(nulls.mean) == pytest.approx(exact.null_distribution.mean(), rel=0.05)
 
 
 def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
     _, _, _, group, patient = draw()
     options = dict(groups=GROUPS, permutations=50)
     flat = permutation_null_means(np.full(len(group), 0.5), group, patient, KEY, **options)
-    for found, none in ((flat["delta"], 0), (flat["ser"], 1)):
-        assert float(found.upper) == pytest.approx(none, abs=1e-12)
-        assert float(found.p_value) == 1
+    for null, none in ((flat["delta"], 0), (flat["ser"], 1)):
+        assert float(null.upper) == pytest.approx(none, abs=1e-12)
+        assert float(null.p_value) == 1
     perfect = permutation_null_means(np.where(group == 0, 1.0, 0.6), group, patient, KEY, **options)
     assert np.isnan(list(perfect["ser"])).all()
     assert float(perfect["delta"].p_value) == pytest.approx(1 / 51)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, false_discovery_control, norm
 
-from fairrecon_jax.inference.did import REASONS, DidResult
+from fairrecon_jax.inference.did_result import REASONS, DidResult
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
 from fairrecon_jax.inference.verdict import judge, latent_alike, select

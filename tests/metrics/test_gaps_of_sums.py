@@ -31,12 +31,10 @@ def table(decision, label, group, groups):
 def test_reference_numbers(name, expected):
     sex, race, y, s, _ = sample()
     group = {"sex": sex, "race": race, "both": sex * 3 + race}[name]
-    found = fairness.decision_gaps(
+    gaps = fairness.decision_gaps(
         *table((s >= THRESHOLD).astype(float), y.astype(float), group, int(group.max()) + 1)
     )
-    np.testing.assert_allclose(
-        [found["eodd"], found["eodd_mean"], found["eop"]], expected, atol=1e-6
-    )
+    np.testing.assert_allclose([gaps["eodd"], gaps["eodd_mean"], gaps["eop"]], expected, atol=1e-6)
 
 
 def test_reference_dice():
@@ -55,14 +53,14 @@ def test_matches_fairlearn(seed):
         rng.integers(0, 2, 300),
         rng.integers(0, 5, 300),
     )
-    found = fairness.decision_gaps(*table(decision.astype(float), label.astype(float), group, 5))
+    gaps = fairness.decision_gaps(*table(decision.astype(float), label.astype(float), group, 5))
     for form, agg in (("eodd", "worst_case"), ("eodd_mean", "mean")):
         expected = metrics.equalized_odds_difference(
             label, decision, sensitive_features=group, agg=agg
         )
-        assert float(found[form]) == pytest.approx(expected, abs=1e-6)
+        assert float(gaps[form]) == pytest.approx(expected, abs=1e-6)
     expected = metrics.equal_opportunity_difference(label, decision, sensitive_features=group)
-    assert float(found["eop"]) == pytest.approx(expected, abs=1e-6)
+    assert float(gaps["eop"]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_empty_groups_leave_the_comparison():
@@ -96,10 +94,10 @@ def test_gaps_ignore_the_order_of_groups_and_broadcast():
 
 
 def test_means_of_sums_and_an_empty_group():
-    found = fairness.mean_gaps(np.array([2.0, 4.0, 0.0]), np.array([1.0, 3.0, 0.0]))
-    np.testing.assert_allclose(found["mean"], [0.5, 0.75, np.nan])
-    assert float(found["delta"]) == 0.25
-    assert float(found["ser"]) == 2
+    gaps = fairness.mean_gaps(np.array([2.0, 4.0, 0.0]), np.array([1.0, 3.0, 0.0]))
+    np.testing.assert_allclose(gaps["mean"], [0.5, 0.75, np.nan])
+    assert float(gaps["delta"]) == 0.25
+    assert float(gaps["ser"]) == 2
 
 
 def test_unknown_form_is_refused():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.keys import example_digest
-from fairrecon_jax.physics import Degradation, make_degradation, mri
+from fairrecon_jax.physics import Degradation, LowDoseXray, RadialMRI, make_degradation, mri
 from fairrecon_jax.runtime.devices import map_rows
 from tests.support.physics_images import noise, shepp_logan
 
@@ -206,27 +206,30 @@ def test_static_and_hashable():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make_degradation("ct", size=64), "kind 'ct' must be one of"),
-        (lambda: make_degradation("mri_radial", size=63), "image size 63 must be an even number"),
-        (lambda: make_degradation("mri_radial", size=64, mask_by="lines"), "mask_by 'lines'"),
-        (lambda: make_degradation("mri_radial", size=64, magnitude="phase"), "magnitude 'phase'"),
-        (lambda: make_degradation("xray_low_dose", size=64, method="fft"), "method 'fft'"),
-        (lambda: make_degradation("xray_low_dose", size=64, bowtie="tie"), "bowtie 'tie'"),
-        (lambda: make_degradation("xray_low_dose", size=64, angles=30), "30 angles"),
         (
-            lambda: make_degradation("xray_low_dose", size=64).operator(0),
+            lambda: make_degradation("ct", size=64),
+            "unknown degradation 'ct'; choose one of gaussian_noise, mri_cartesian",
+        ),
+        (lambda: RadialMRI(63), "size 63 must be an even number"),
+        (lambda: RadialMRI(64, mask_by="lines"), "mask_by 'lines'"),
+        (lambda: RadialMRI(64, magnitude="phase"), "magnitude 'phase'"),
+        (lambda: LowDoseXray(64, method="fft"), "method 'fft'"),
+        (lambda: LowDoseXray(64, bowtie="tie"), "bowtie 'tie'"),
+        (lambda: LowDoseXray(64, angles=30), "30 angles"),
+        (
+            lambda: LowDoseXray(64).operator(0),
             "level 0 of xray_low_dose must be a positive number",
         ),
-        (lambda: make_degradation("xray_low_dose", size=64).operator(float("nan")), "level nan"),
+        (lambda: LowDoseXray(64).operator(float("nan")), "level nan"),
         (
-            lambda: make_degradation("mri_radial", size=64).operator(500),
+            lambda: RadialMRI(64).operator(500),
             "acceleration 500.0 cannot be had",
         ),
         (
-            lambda: make_degradation("mri_radial", size=64, mask_by="rays").operator(7.5),
+            lambda: RadialMRI(64, mask_by="rays").operator(7.5),
             "level 7.5 counts rays",
         ),
-        (lambda: make_degradation("mri_radial", size=64).operators(()), "no level given"),
+        (lambda: RadialMRI(64).operators(()), "no level of mri_radial given"),
     ],
 )
 def test_bad_options_and_levels_are_refused(call, message):

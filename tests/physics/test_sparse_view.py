@@ -88,7 +88,7 @@ def test_quality_falls_with_fewer_angles(size):
 
 
 def test_quality_falls_on_real_chest_x_rays(samples):
-    from physics_images import chest_xrays
+    from tests.support.physics_images import chest_xrays
 
     image = chest_xrays(samples, 128, 4)[..., None]
     scan = SparseViewXray(128)

@@ -62,12 +62,12 @@ TANDEM = Tandem(make_degradation("mri_radial", size=SIZE), MODEL, (Nothing(),), 
 
 
 def run(batch, size: int, devices: int = 1) -> np.ndarray:
-    shared = TANDEM.shared(8.0, weights(batch, 0), ({},), jax.random.key(3))
+    inputs = TANDEM.inputs(8.0, weights(batch, 0), ({},), jax.random.key(3))
     step, parts = compile_step(TANDEM, devices), []
     for start in range(0, COUNT, size):
         part = {name: value[start : start + size] for name, value in batch.items()}
         kept = len(part["index"])
-        parts.append(np.asarray(step(shared, pad_batch(part, size))["psnr"])[:kept])
+        parts.append(np.asarray(step(inputs, pad_batch(part, size))["psnr"])[:kept])
     return np.concatenate(parts)
 
 
@@ -82,7 +82,7 @@ def test_levels_and_weights_share_one_program(batch):
     step = jax.jit(TANDEM.step)
     values = [
         np.asarray(
-            step(TANDEM.shared(level, weights(batch, s), ({},), jax.random.key(s)), batch)["psnr"]
+            step(TANDEM.inputs(level, weights(batch, s), ({},), jax.random.key(s)), batch)["psnr"]
         )
         for s, level in enumerate((4.0, 8.0))
     ]

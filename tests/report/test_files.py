@@ -24,18 +24,18 @@ def test_equal_figures_are_equal_bytes(kind, start):
 
 
 def test_pdf_carries_no_date_and_embeds_its_type():
-    made = files.figure_bytes(figure(), "pdf", 60)
-    assert b"CreationDate" not in made
-    assert b"/Type3" not in made
+    content = files.figure_bytes(figure(), "pdf", 60)
+    assert b"CreationDate" not in content
+    assert b"/Type3" not in content
 
 
 def test_the_png_has_the_asked_resolution():
     from PIL import Image
 
-    made = files.figure_bytes(figure(), "png", 60)
+    content = files.figure_bytes(figure(), "png", 60)
     import io
 
-    assert Image.open(io.BytesIO(made)).size == (120, 60)
+    assert Image.open(io.BytesIO(content)).size == (120, 60)
 
 
 def test_names_with_dollar_signs_are_not_mathematics():

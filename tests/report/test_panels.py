@@ -8,35 +8,29 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.report import ExamplePanel, ReportOptions
-from fairrecon_jax.report.figures import panels
-from fairrecon_jax.report.select import Findings
-from tests.support import report_fake as fake
-
-
-@pytest.fixture(scope="module")
-def mri() -> Findings:
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("unet", "irsde"))
-    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+from fairrecon_jax.report.figures import panel_scores, panels
+from tests.support.report_inputs import examples
 
 
 def test_one_figure_per_example_up_to_the_limit(mri):
-    made = panels.drawings(mri, fake.examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
-    assert [d.key for d in made] == ["degradation_levels", "example_01", "example_02"]
+    figures = panels.drawings(mri, examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
+    assert [d.key for d in figures] == ["degradation_levels", "example_01", "example_02"]
 
 
 def test_pictures_are_drawn_over_the_full_range_and_errors_on_one_scale(mri):
-    made = panels.drawings(mri, fake.examples(mri.spec, 2, 32), ReportOptions())[1:]
-    limits = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[:4] if axes.images}
+    figures = panels.drawings(mri, examples(mri.spec, 2, 32), ReportOptions())[1:]
+    limits = {
+        axes.images[0].get_clim() for d in figures for axes in d.figure.axes[:4] if axes.images
+    }
     assert limits == {(0.0, 1.0)}
-    errors = {axes.images[0].get_clim() for d in made for axes in d.figure.axes[5:8]}
+    errors = {axes.images[0].get_clim() for d in figures for axes in d.figure.axes[5:8]}
     assert len(errors) == 1
     low, high = errors.pop()
     assert low == -high < 0
 
 
 def test_the_error_map_is_reconstruction_minus_original(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     axes = panels.draw(mri, panel, 1, 0.1, ReportOptions()).figure.axes
     np.testing.assert_allclose(
         np.asarray(axes[6].images[0].get_array()), panel.reconstructions["unet"] - panel.original
@@ -44,7 +38,7 @@ def test_the_error_map_is_reconstruction_minus_original(mri):
 
 
 def test_masks_are_contours_only_where_there_is_something_to_outline(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     drawn = panels.draw(mri, panel, 1, 0.1, ReportOptions()).figure.axes
     assert len(drawn[0].collections) == 2
     assert len(drawn[1].collections) == 1, "the degraded image was not segmented"
@@ -55,7 +49,7 @@ def test_masks_are_contours_only_where_there_is_something_to_outline(mri):
 
 
 def test_images_with_a_channel_axis_are_flattened(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     deep = dataclasses.replace(
         panel,
         original=panel.original[..., None],
@@ -69,34 +63,34 @@ def test_images_with_a_channel_axis_are_flattened(mri):
 
 def test_scores_say_what_was_decided_and_what_is_true(mri):
     panel = dataclasses.replace(
-        fake.examples(mri.spec, 1, 32)[0],
+        examples(mri.spec, 1, 32)[0],
         scores_original={"grade": 0.8, "tumour": 0.7},
         scores_reconstructed={"unet": {"grade": 0.3, "tumour": float("nan")}},
         labels={"grade": 1.0},
         thresholds={"grade": 0.5},
     )
     assert (
-        panels.score_words(mri, panel, "original", ["grade", "tumour"], 30)
+        panel_scores.score_text(mri, panel, "original", ["grade", "tumour"], 30)
         == "WHO grade IV: 0.80 + (present)\nTumour: Dice 0.70"
     )
     assert (
-        panels.score_words(mri, panel, "unet", ["grade", "tumour"], 30)
+        panel_scores.score_text(mri, panel, "unet", ["grade", "tumour"], 30)
         == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
     )
-    assert panels.score_words(mri, panel, "degraded", ["grade"], 30) == ""
+    assert panel_scores.score_text(mri, panel, "degraded", ["grade"], 30) == ""
 
 
 def test_the_most_moved_tasks_are_shown(mri):
     panel = dataclasses.replace(
-        fake.examples(mri.spec, 1, 32)[0],
+        examples(mri.spec, 1, 32)[0],
         scores_original={"grade": 0.5, "type": 0.5, "tumour": 0.5},
         scores_reconstructed={"unet": {"grade": 0.5, "type": 0.9, "tumour": 0.4}},
     )
-    assert panels.shown_tasks(mri, panel, 2) == ["type", "tumour"]
+    assert panel_scores.shown_tasks(mri, panel, 2) == ["type", "tumour"]
 
 
 def test_identifiers_are_printed_only_where_asked_for(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     assert "SECRET" not in panels.draw(mri, panel, 1, 0.1, ReportOptions()).caption
     assert (
         "SECRET00000/study1"
@@ -105,14 +99,13 @@ def test_identifiers_are_printed_only_where_asked_for(mri):
 
 
 def test_mitigated_reconstructions_are_named(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
-    assert panels.title(mri, "unet + eodd", panel) == "U-Net + equalised-odds loss"
-    assert panels.title(mri, "degraded", panel) == "degraded, 8×"
+    panel = examples(mri.spec, 1, 32)[0]
+    assert panel_scores.title(mri, "degraded", panel) == "degraded, 8×"
 
 
 def test_every_score_is_in_the_table(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
-    table = panels.score_table(mri, panel, 1)
+    panel = examples(mri.spec, 1, 32)[0]
+    table = panel_scores.score_table(mri, panel, 1)
     assert len(table) == 3 * 3
     assert set(table["version"]) == {"original", "unet", "irsde"}
 
@@ -144,7 +137,7 @@ def plain(panel: ExamplePanel) -> ExamplePanel:
 
 
 def test_the_levels_are_shown_mildest_first_with_their_psnr(mri):
-    chosen = fake.examples(mri.spec, 4, 32)
+    chosen = examples(mri.spec, 4, 32)
     drawing = panels.ladder(mri, chosen)
     titles = [
         axes.get_title(loc="left") for axes in drawing.figure.axes if axes.get_title(loc="left")
@@ -163,18 +156,16 @@ def test_the_levels_are_shown_mildest_first_with_their_psnr(mri):
 
 
 def test_one_level_is_in_the_panels_already(mri):
-    one = {8.0: fake.examples(mri.spec, 1, 32)[0].degraded_levels[8.0]}
+    one = {8.0: examples(mri.spec, 1, 32)[0].degraded_levels[8.0]}
     assert (
-        panels.ladder(
-            mri, [dataclasses.replace(fake.examples(mri.spec, 1, 32)[0], degraded_levels=one)]
-        )
+        panels.ladder(mri, [dataclasses.replace(examples(mri.spec, 1, 32)[0], degraded_levels=one)])
         is None
     )
     assert panels.ladder(mri, []) is None
 
 
 def test_grad_cam_lies_over_original_and_reconstructions_on_one_scale(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     drawing = panels.draw(mri, panel, 1, 0.1, ReportOptions())
     row = drawing.figure.axes[8:12]
     assert [len(axes.images) for axes in row] == [2, 0, 2, 2], (
@@ -193,24 +184,24 @@ def test_grad_cam_lies_over_original_and_reconstructions_on_one_scale(mri):
 
 
 def test_without_grad_cam_there_is_no_row_for_it(mri):
-    drawing = panels.draw(mri, plain(fake.examples(mri.spec, 1, 32)[0]), 1, 0.1, ReportOptions())
-    assert len(drawing.figure.axes) == 8, "two rows of four cells"
+    drawing = panels.draw(mri, plain(examples(mri.spec, 1, 32)[0]), 1, 0.1, ReportOptions())
+    assert len(drawing.figure.axes) == 8, "two rows of four panels"
     assert "Grad-CAM" not in drawing.caption
 
 
 def test_an_empty_map_is_said(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     dark = {name: np.zeros((32, 32)) for name in panel.reconstructions}
     blind = dataclasses.replace(
         panel, attention_original=np.zeros((32, 32)), attention_reconstructed=dark
     )
     row = panels.draw(mri, blind, 1, 0.1, ReportOptions()).figure.axes[8:12]
-    assert "nothing speaks for it" in row[0].get_xlabel()
+    assert "no evidence for it" in row[0].get_xlabel()
     assert np.asarray(row[0].images[1].get_array()).max() == 0
 
 
 def test_many_methods_fit_in_one_panel(mri):
-    panel = fake.examples(mri.spec, 1, 32)[0]
+    panel = examples(mri.spec, 1, 32)[0]
     names = [f"unet_v{i}" for i in range(7)]
     wide = dataclasses.replace(
         plain(panel), reconstructions=dict.fromkeys(names, panel.original), masks_reconstructed={}
@@ -234,7 +225,7 @@ def test_a_map_of_other_shape_is_refused(field):
 
 
 def test_reconstructions_stand_in_the_order_of_the_report(mri):
-    panel = plain(fake.examples(mri.spec, 1, 32)[0])
+    panel = plain(examples(mri.spec, 1, 32)[0])
     turned = dataclasses.replace(
         panel, reconstructions={n: panel.reconstructions[n] for n in ("irsde", "unet")}
     )

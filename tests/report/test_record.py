@@ -9,13 +9,13 @@ from fairrecon_jax.report import privacy
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import record
 from tests.support import report_fake as fake
+from tests.support.report_findings import findings_of
+from tests.support.report_inputs import provenance
 
 
 @pytest.fixture(scope="module")
 def study() -> Findings:
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("unet",))
-    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    return findings_of(fake.mri_spec(), ("unet",))
 
 
 def same(text: str) -> str:
@@ -29,14 +29,14 @@ def test_run_times_must_be_seconds():
 
 
 def test_exclusions_are_counted_by_reason():
-    sheet = record.exclusions(fake.provenance(fake.mri_spec()), False, same)
-    assert sheet.frame.to_numpy().tolist() == [["lateral view", 2]]
-    assert "withheld" in sheet.caption
+    table = record.exclusions(provenance(fake.mri_spec()), False, same)
+    assert table.frame.to_numpy().tolist() == [["lateral view", 2]]
+    assert "withheld" in table.caption
 
 
 def test_exclusions_by_name_only_where_asked_for():
-    sheet = record.exclusions(fake.provenance(fake.mri_spec()), True, same)
-    assert "SECRET00007/study1/view1.jpg" in sheet.frame["file"].tolist()
+    table = record.exclusions(provenance(fake.mri_spec()), True, same)
+    assert "SECRET00007/study1/view1.jpg" in table.frame["file"].tolist()
 
 
 def test_exclusions_as_counts_and_as_a_table():
@@ -59,11 +59,11 @@ def test_what_is_not_recorded_is_said():
 
 
 def test_facts_keep_everything_the_caller_knows():
-    found = dict(record.facts({**fake.provenance(fake.mri_spec()), "machine": "laptop"}))
-    assert ("noise", "17") in found["Seeds"]
-    assert ("jax", "0.10.1") in found["Versions"]
-    assert found["Split of the patients"][0][1].startswith("sha256:")
-    assert found["More"] == [("machine", "laptop")]
+    facts = dict(record.facts({**provenance(fake.mri_spec()), "machine": "laptop"}))
+    assert ("noise", "17") in facts["Seeds"]
+    assert ("jax", "0.10.1") in facts["Versions"]
+    assert facts["Split of the patients"][0][1].startswith("sha256:")
+    assert facts["More"] == [("machine", "laptop")]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_facts_keep_everything_the_caller_knows():
     ],
 )
 def test_seeds_may_be_a_number_a_list_or_a_mapping(value, expected):
-    found = record.pairs(value, "seed")
-    assert found == expected if expected is not None else '"b": 1' in found[0][1]
+    rows = record.pairs(value, "seed")
+    assert rows == expected if expected is not None else '"b": 1' in rows[0][1]
 
 
 def test_configurations_may_be_text_or_mappings():
@@ -89,12 +89,12 @@ def test_configurations_may_be_text_or_mappings():
 
 
 def test_the_making_names_convention_rule_unit_tests_and_families(study):
-    found = dict(record.making(study))
-    assert found["Convention shown"] == "estimable (also in the tables: published)"
-    assert "balanced on validation originals" in found["Decision threshold"]
-    assert "WHO grade IV by patient" in found["Unit of judgement"]
-    assert "difference in differences" in found["Intervals and tests"]
-    assert "eodd at all levels" in found["Families of tests that were corrected together"]
+    making = dict(record.making(study))
+    assert making["Convention shown"] == "worst_case_estimable (also in the tables: mean)"
+    assert "balanced on validation originals" in making["Decision threshold"]
+    assert "WHO grade IV by patient" in making["Unit of judgement"]
+    assert "difference in differences" in making["Intervals and tests"]
+    assert "eodd at all levels" in making["Families of tests that were corrected together"]
 
 
 def test_untested_tables_say_that_no_test_ran(study):
@@ -104,8 +104,8 @@ def test_untested_tables_say_that_no_test_ran(study):
         dict(record.making(untested))["Families of tests that were corrected together"]
         == "no test ran"
     )
-    assert not record.settled(untested)
-    assert record.settled(study)
+    assert not record.has_tests(untested)
+    assert record.has_tests(study)
 
 
 def test_conventions_side_by_side(study):

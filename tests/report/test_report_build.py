@@ -11,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import ReportOptions, build_report, select
+from fairrecon_jax.report import ReportOptions, build_report
+from fairrecon_jax.report.long_tables import NUMBERS, TEXT
 from fairrecon_jax.types import Attribute, Task
 from tests.support import report_fake as fake
+from tests.support.report_inputs import cohort_table, examples, provenance
 
 QUICK = ReportOptions(dpi=50, max_examples=1)
 SPEC = dataclasses.replace(fake.mri_spec(), tasks=fake.mri_spec().tasks[1:])
@@ -53,9 +55,9 @@ def write(folder: Path, spec, cells, options: ReportOptions = QUICK, **changed) 
     parts = {
         "performance": fake.performance(spec, cells),
         "fairness": fake.fairness(spec, cells),
-        "cohort_table": fake.cohort_table(spec, 60),
-        "examples": fake.examples(spec, 1, 32),
-        "provenance": fake.provenance(spec),
+        "cohort_table": cohort_table(spec, 60),
+        "examples": examples(spec, 1, 32),
+        "provenance": provenance(spec),
     } | changed
     path = build_report(folder, spec, options=options, **parts)
     assert path == folder / "report" / "index.html"
@@ -177,7 +179,7 @@ def test_identifiers_are_absent_by_default(folder, text):
             assert "SECRET" not in path.read_text(encoding="utf-8"), path.name
 
 
-def test_not_estimable_cells_are_shown_with_reason(text):
+def test_not_estimable_entries_are_shown_with_reason(text):
     assert 'class="ne"' in text
     assert "n.e. = not estimable:" in text
     assert "fewer than 20" in text
@@ -224,20 +226,20 @@ def test_words_are_chosen(text):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> tuple[Path, str]:
-    made = tmp_path_factory.mktemp("small")
-    return made, write(made, SMALL, [("unet", 8.0, "none")])
+    folder = tmp_path_factory.mktemp("small")
+    return folder, write(folder, SMALL, [("unet", 8.0, "none")])
 
 
 def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
     stale = [
         tmp_path / "report" / name for name in ("figures/example_99.png", "tables/patients.csv")
     ]
-    own = tmp_path / "report" / "figures" / "notes.txt"
-    for path in (*stale, own):
+    foreign = tmp_path / "report" / "figures" / "notes.txt"
+    for path in (*stale, foreign):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("SECRET")
     write(tmp_path, SMALL, [("unet", 8.0, "none")])
-    assert [path.exists() for path in (*stale, own)] == [False, False, True]
+    assert [path.exists() for path in (*stale, foreign)] == [False, False, True]
     assert (tmp_path / "report" / "figures" / "overview_performance.png").exists()
 
 
@@ -267,7 +269,7 @@ def test_hostile_names_are_escaped(tmp_path):
         attributes=(Attribute("sex", (f"A{bad}", f"B{bad}"), bad),),
     )
     given = {
-        **fake.provenance(spec),
+        **provenance(spec),
         "config": bad,
         "warnings": [bad],
         "seeds": {bad: bad},
@@ -288,7 +290,7 @@ def test_hostile_names_are_escaped(tmp_path):
 
 def test_an_empty_fairness_table(tmp_path):
     spec = dataclasses.replace(SMALL, tasks=fake.mri_spec().tasks[:1])
-    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
+    nothing = pd.DataFrame(columns=[*TEXT, *NUMBERS])
     text = write(
         tmp_path, spec, [("unet", 8.0, "none")], fairness=nothing, examples=[], provenance=None
     )
@@ -299,7 +301,7 @@ def test_an_empty_fairness_table(tmp_path):
 
 
 def test_everything_empty_still_makes_a_page(tmp_path):
-    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
+    nothing = pd.DataFrame(columns=[*TEXT, *NUMBERS])
     spec = fake.mri_spec()
     path = build_report(tmp_path, spec, nothing, nothing, pd.DataFrame())
     text = path.read_text(encoding="utf-8")
@@ -323,7 +325,7 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
         QUICK, convention="worst_case", title="My <title>", identifiers=True
     )
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
-    assert "The convention &#39;paper&#39; is not in the tables" in text
+    assert "The convention &#39;worst_case&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text
     assert "No test of the group gaps is in the tables" in text
     assert "<h1>My &lt;title&gt;</h1>" in text

@@ -1,6 +1,4 @@
-"""The mitigation section: verdicts in words, price, trade-off, sweep and fallback from made-up
-tables.
-"""
+"""The mitigation section: verdicts, cost, Pareto front, sweep and fallback from made-up tables."""
 
 import itertools
 
@@ -8,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairrecon_jax.report import mitigation
 from fairrecon_jax.report.figures import comparison
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import mitigation as mitigation_tables
 from tests.support import report_fake as fake
+from tests.support.report_findings import findings_of
 
 SPEC = fake.mri_spec()
 CELLS = fake.cells(SPEC, ("unet",), ("none", "eodd"))
@@ -64,28 +65,28 @@ def swept(chosen: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def findings() -> Findings:
-    tables = fake.performance(SPEC, CELLS), fake.fairness(SPEC, CELLS)
-    return Findings.of(SPEC, *tables, comparison=compared(), sweep=swept("eodd@1"))
+    more = {"comparison": compared(), "sweep": swept("eodd@1")}
+    return findings_of(SPEC, ("unet",), ("none", "eodd"), **more)
 
 
 def test_every_gap_has_its_verdict_in_words(findings):
-    sheet = comparison.verdicts(findings)
-    assert len(sheet.frame) == 3 * len(SPEC.tasks) * len(SPEC.attributes)
-    assert set(sheet.frame["method"]) == {"U-Net + equalised-odds loss"}
+    table = mitigation_tables.verdicts(findings)
+    assert len(table.frame) == 3 * len(SPEC.tasks) * len(SPEC.attributes)
+    assert set(table.frame["method"]) == {"U-Net + equalised-odds loss"}
     assert (
-        sheet.frame["verdict"]
+        table.frame["verdict"]
         .str.contains("helped|harmed|no detectable effect|not estimable")
         .all()
     )
 
 
-def test_the_price_has_intervals(findings):
-    frame = comparison.price(findings).frame
+def test_the_cost_has_intervals(findings):
+    frame = mitigation_tables.cost(findings).frame
     assert {"AUROC", "Dice"} <= set(frame["metric"])
     assert frame["change (95% interval)"].map(str).str.contains("to|n.e.").all()
 
 
-def test_the_trade_off_shows_every_method_against_both_prices(findings):
+def test_the_trade_off_shows_every_method_against_both_costs(findings):
     drawing = comparison.pareto(findings)
     assert set(zip(drawing.table["reconstructor"], drawing.table["mitigation"])) == {
         ("unet", "none"),
@@ -132,13 +133,9 @@ def test_the_trade_off_averages_only_what_every_method_has(findings):
     score = less.pick(
         "performance", metric="auroc", attribute="", version="reconstructed", level=8.0, task="type"
     )
-    for mitigation in ("none", "eodd"):
-        assert shown["gap"][mitigation] == pytest.approx(
-            rows[rows["mitigation"] == mitigation]["value"].mean()
-        )
-        assert (
-            shown["score"][mitigation] == score[score["mitigation"] == mitigation]["value"].item()
-        )
+    for name in ("none", "eodd"):
+        assert shown["gap"][name] == pytest.approx(rows[rows["mitigation"] == name]["value"].mean())
+        assert shown["score"][name] == score[score["mitigation"] == name]["value"].item()
     assert (
         "Only what every method has is averaged: 2 of 3 diagnoses, 4 of 6 pairs" in drawing.caption
     )
@@ -149,7 +146,7 @@ def test_a_task_with_more_attributes_weighs_no_more_in_the_mean_score(findings):
     less = without(
         findings, task="grade", attribute="age", mitigation="eodd", version="reconstructed"
     )
-    rows = comparison.pareto_rows(less).set_index(["gap_metric", "mitigation"])
+    rows = mitigation.pareto_rows(less).set_index(["gap_metric", "mitigation"])
     scores = less.pick(
         "performance",
         metric="auroc",
@@ -191,10 +188,10 @@ def test_two_seeds_are_one_row_and_must_agree(findings):
         findings.fairness,
         comparison=pd.concat([first, second], ignore_index=True),
     )
-    for make in (comparison.verdicts, comparison.price):
+    for make in (mitigation_tables.verdicts, mitigation_tables.cost):
         assert len(make(both).frame) == len(make(findings).frame)
     assert len(comparison.bars(both).table) == len(comparison.bars(findings).table)
-    rows = comparison.verdicts(both).frame
+    rows = mitigation_tables.verdicts(both).frame
     row = rows[
         (rows["gap"] == "SER") & (rows["attribute"] == "sex") & (rows["level"] == "8×")
     ].iloc[0]
@@ -208,7 +205,7 @@ def test_two_seeds_are_one_row_and_must_agree(findings):
 def test_a_tiny_p_is_not_printed_as_zero(findings):
     table = compared()
     table.loc[table["metric"] == "ser", "p_adjusted"] = 0.0004
-    frame = comparison.verdicts(
+    frame = mitigation_tables.verdicts(
         Findings.of(SPEC, findings.performance, findings.fairness, comparison=table)
     ).frame
     assert set(frame.loc[frame["gap"] == "SER", "adjusted p"]) == {"< 0.001"}
@@ -222,7 +219,7 @@ def test_the_sweep_shows_each_weight_and_marks_the_chosen(findings):
     for axes in drawing.figure.axes:
         assert [t.get_text() for t in axes.get_xticklabels()] == ["0.1", "1"]
         assert not len(axes.get_xticks(minor=True))
-    assert comparison.fallbacks(findings) == []
+    assert mitigation.fallbacks(findings) == []
 
 
 def test_bars_show_the_change_of_every_score(findings):
@@ -232,19 +229,17 @@ def test_bars_show_the_change_of_every_score(findings):
 
 
 def test_a_fallback_is_told():
-    tables = fake.performance(SPEC, CELLS), fake.fairness(SPEC, CELLS)
-    found = Findings.of(SPEC, *tables, sweep=swept("none"))
-    assert comparison.fallbacks(found) == ["U-Net + equalised-odds loss: by rule."]
+    study = findings_of(SPEC, ("unet",), ("none", "eodd"), sweep=swept("none"))
+    assert mitigation.fallbacks(study) == ["U-Net + equalised-odds loss: by rule."]
 
 
 def test_without_mitigation_there_is_nothing():
-    cells = fake.cells(SPEC, ("unet",))
-    found = Findings.of(SPEC, fake.performance(SPEC, cells), fake.fairness(SPEC, cells))
+    study = findings_of(SPEC, ("unet",))
     assert [
-        f(found)
+        f(study)
         for f in (
-            comparison.verdicts,
-            comparison.price,
+            mitigation_tables.verdicts,
+            mitigation_tables.cost,
             comparison.pareto,
             comparison.sweep,
             comparison.bars,
@@ -253,22 +248,22 @@ def test_without_mitigation_there_is_nothing():
     with pytest.raises(ValueError, match="the sweep table lacks"):
         comparison.sweep(
             Findings.of(
-                SPEC, found.performance, found.fairness, sweep=pd.DataFrame({"weight": [1.0]})
+                SPEC, study.performance, study.fairness, sweep=pd.DataFrame({"weight": [1.0]})
             )
         )
 
 
 def test_the_front_holds_what_no_other_point_beats():
     first, second = np.array([1.0, 2.0, 3.0, 2.0, 1.0]), np.array([3.0, 2.0, 1.0, 1.0, 3.0])
-    assert comparison.unbeaten(first, second).tolist() == [True, True, True, False, True], (
+    assert mitigation.pareto_front(first, second).tolist() == [True, True, True, False, True], (
         "equal points do not beat each other"
     )
-    assert comparison.unbeaten(np.zeros(0), np.zeros(0)).shape == (0,)
+    assert mitigation.pareto_front(np.zeros(0), np.zeros(0)).shape == (0,)
 
 
 def test_the_trade_off_rings_the_front(findings):
     drawing = comparison.pareto(findings)
     rows = drawing.table[drawing.table["gap_metric"] == "eodd"]
-    best = rows[comparison.unbeaten(rows["score"].to_numpy(), -rows["gap"].to_numpy())]
+    best = rows[mitigation.pareto_front(rows["score"].to_numpy(), -rows["gap"].to_numpy())]
     rings = drawing.figure.axes[0].collections[0].get_offsets()
     np.testing.assert_allclose(np.asarray(rings), best[["score", "gap"]].to_numpy())

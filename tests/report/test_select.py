@@ -8,17 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import select
+from fairrecon_jax.report import long_tables, select
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.types import Task
 from tests.support import report_fake as fake
+from tests.support.report_findings import findings_of, no_findings
 
 
 @pytest.fixture(scope="module")
 def mri() -> Findings:
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("irsde", "identity", "unet"))
-    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    return findings_of(fake.mri_spec(), ("irsde", "identity", "unet"))
 
 
 def test_missing_columns_are_named(mri):
@@ -27,9 +26,9 @@ def test_missing_columns_are_named(mri):
 
 
 def test_cleaning_gives_one_type_to_every_column():
-    raw = pd.DataFrame([{c: None for c in (*select.TEXT, *select.NUMBERS)}])
+    raw = pd.DataFrame([{c: None for c in (*long_tables.TEXT, *long_tables.NUMBERS)}])
     raw.loc[0, ["version", "value", "n"]] = ["change", 0.25, "7"]
-    row = select.clean(raw, "performance").iloc[0]
+    row = long_tables.clean(raw, "performance").iloc[0]
     assert row["task"] == ""
     assert row["mitigation"] == "none"
     assert row["change"] == 0.25
@@ -47,9 +46,9 @@ def test_order_of_levels_reconstructors_and_mitigations(mri):
 def test_levels_of_photon_counts_run_from_mild_to_severe():
     spec = fake.xray_spec(1)
     cells = [("unet", level, "none") for level in (3e3, 1e5)]
-    found = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
-    assert found.levels == [1e5, 3e3]
-    assert found.headline_level == 1e5, (
+    study = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    assert study.levels == [1e5, 3e3]
+    assert study.headline_level == 1e5, (
         "the specification's level is absent, so the mildest one is shown"
     )
 
@@ -57,8 +56,8 @@ def test_levels_of_photon_counts_run_from_mild_to_severe():
 def test_levels_outside_the_specification_are_kept(mri):
     frame = mri.performance.copy()
     frame.loc[frame["level"] == 16.0, "level"] = 32.0
-    found = Findings.of(mri.spec, frame, mri.fairness.iloc[:0])
-    assert found.levels == [4.0, 8.0, 32.0]
+    study = Findings.of(mri.spec, frame, mri.fairness.iloc[:0])
+    assert study.levels == [4.0, 8.0, 32.0]
 
 
 def test_only_the_shown_convention_is_picked(mri):
@@ -123,7 +122,7 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
     second = rows.assign(
         seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"]
     )
-    merged = select.merge_seeds(pd.concat([rows, second], ignore_index=True))
+    merged = long_tables.merge_seeds(pd.concat([rows, second], ignore_index=True))
     assert len(merged) == 2
     assert merged["change"].tolist() == pytest.approx([0.2, 0.2])
     assert merged["ci_high"].tolist() == pytest.approx([0.6, 0.3])
@@ -147,7 +146,7 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
         label_stratum=["", "positive"],
         verdict=["within chance", "widened"],
     )
-    merged = select.merge_seeds(
+    merged = long_tables.merge_seeds(
         pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True)
     )
     assert merged[["verdict", "group", "label_stratum", "reason"]].to_numpy().tolist() == [
@@ -159,12 +158,12 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
 def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
     rows = mri.performance
     assert len(
-        select.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))
+        long_tables.merge_seeds(pd.concat([rows, rows.assign(seed=1.0)], ignore_index=True))
     ) == len(rows)
 
 
 def test_one_seed_is_left_alone(mri):
-    assert select.merge_seeds(mri.performance) is mri.performance
+    assert long_tables.merge_seeds(mri.performance) is mri.performance
 
 
 def test_intersections_are_recognised(mri):
@@ -205,22 +204,20 @@ def test_names_of_methods(mri):
 
 def test_titles_fall_back_to_names(mri):
     spec = dataclasses.replace(mri.spec, tasks=(Task("bare", "classification"),))
-    found = dataclasses.replace(mri, spec=spec)
-    assert found.task_title("bare") == "bare"
-    assert found.task_title("unknown") == "unknown"
-    assert found.task("unknown") is None
+    study = dataclasses.replace(mri, spec=spec)
+    assert study.task_title("bare") == "bare"
+    assert study.task_title("unknown") == "unknown"
+    assert study.task("unknown") is None
 
 
 def test_empty_tables_have_an_order_too():
-    spec = fake.mri_spec()
-    empty = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
-    found = Findings.of(spec, empty, empty)
-    assert found.levels == []
-    assert found.reconstructors == []
-    assert found.mitigations == ["none"]
-    assert found.headline_level == 8.0
-    assert found.gap_changes().empty
-    assert found.intersections == []
+    study = no_findings(fake.mri_spec())
+    assert study.levels == []
+    assert study.reconstructors == []
+    assert study.mitigations == ["none"]
+    assert study.headline_level == 8.0
+    assert study.gap_changes().empty
+    assert study.intersections == []
 
 
 @pytest.mark.parametrize(
@@ -247,9 +244,9 @@ def test_one_returns_the_first_match_or_nothing(mri):
 
 
 def test_metrics_of_tasks():
-    found = Task("a", "classification"), Task("b", "segmentation")
-    assert [select.task_metric(t) for t in found] == ["auroc", "dice"]
-    assert [select.gap_metric(t) for t in found] == ["eodd", "ser"]
+    tasks = Task("a", "classification"), Task("b", "segmentation")
+    assert [select.task_metric(t) for t in tasks] == ["auroc", "dice"]
+    assert [select.gap_metric(t) for t in tasks] == ["eodd", "ser"]
 
 
 def test_what_occurs_in_rows_comes_in_the_specifications_order(mri):

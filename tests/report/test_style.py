@@ -21,16 +21,16 @@ def test_known_reconstructors_keep_their_colour_whatever_else_is_shown():
 
 
 def test_no_two_reconstructors_share_a_colour_or_a_fill_in_grey():
-    found = style.looks(["unet", "pix2pix", "irsde", "identity", "mine", "yours"])
-    assert len({look.color for look in found.values()}) == 6
+    looks = style.looks(["unet", "pix2pix", "irsde", "identity", "mine", "yours"])
+    assert len({look.color for look in looks.values()}) == 6
     for a, b in itertools.combinations(("unet", "pix2pix", "irsde", "identity"), 2):
-        assert found[a].fill != found[b].fill
-        assert found[a].line != found[b].line
+        assert looks[a].fill != looks[b].fill
+        assert looks[a].line != looks[b].line
 
 
 def test_aliases_of_one_method_do_not_collide():
-    found = style.looks(["unet", "mse"])
-    assert found["unet"].color != found["mse"].color
+    looks = style.looks(["unet", "mse"])
+    assert looks["unet"].color != looks["mse"].color
 
 
 def test_colours_are_from_the_safe_palette():
@@ -43,9 +43,9 @@ def test_more_reconstructors_than_colours_still_work():
 
 
 def test_markers_of_mitigations_differ_and_plain_is_a_disc():
-    found = style.markers(["none", "reweighting", "eodd", "adversarial", "new", "newer"])
-    assert found["none"] == "o"
-    assert len(set(found.values())) == 6
+    markers = style.markers(["none", "reweighting", "eodd", "adversarial", "new", "newer"])
+    assert markers["none"] == "o"
+    assert len(set(markers.values())) == 6
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_reconstructors_in_words(name, expected):
 
 
 def test_two_methods_of_one_title_are_told_apart():
-    found = style.looks(["unet", "mse", "irsde"])
-    assert [look.name for look in found.values()] == ["U-Net [unet]", "U-Net [mse]", "IR-SDE"]
+    looks = style.looks(["unet", "mse", "irsde"])
+    assert [look.name for look in looks.values()] == ["U-Net [unet]", "U-Net [mse]", "IR-SDE"]
 
 
 def test_variants_stand_behind_their_kind_and_the_degraded_image_last():

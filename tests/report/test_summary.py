@@ -8,32 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import select, summary
+from fairrecon_jax.report import summary
 from fairrecon_jax.report.select import Findings
 from tests.support import report_fake as fake
+from tests.support.report_findings import findings_of, no_findings
 
 
-@pytest.fixture(scope="module")
-def study() -> Findings:
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("unet", "irsde"))
-    return Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
-
-
-def judged(study: Findings, verdict: str, **columns: object) -> Findings:
+def judged(mri: Findings, verdict: str, **columns: object) -> Findings:
     """The study with one verdict in all its headline gaps."""
-    rows = study.fairness.copy()
+    rows = mri.fairness.copy()
     rows = rows[(rows["version"] != "change") | rows["change"].notna()]
-    mine = (rows["version"] == "change") & (rows["convention"] == "worst_case_estimable")
-    rows.loc[mine, "verdict"] = verdict
+    matching = (rows["version"] == "change") & (rows["convention"] == "worst_case_estimable")
+    rows.loc[matching, "verdict"] = verdict
     for column, value in columns.items():
-        rows.loc[mine, column] = value
-    return Findings(study.spec, study.performance, rows)
-
-
-def empty(study: Findings) -> Findings:
-    nothing = pd.DataFrame(columns=[*select.TEXT, *select.NUMBERS])
-    return Findings.of(study.spec, nothing, nothing)
+        rows.loc[matching, column] = value
+    return Findings(mri.spec, mri.performance, rows)
 
 
 def test_listing_and_plurals():
@@ -45,18 +34,18 @@ def test_listing_and_plurals():
     assert summary.plural(1200, "study") == "1,200 studies"
 
 
-def test_there_are_three_sentences_with_headings(study):
-    found = summary.sentences(study)
-    assert [heading for heading, _ in found] == [
+def test_there_are_three_sentences_with_headings(mri):
+    sentences = summary.sentences(mri)
+    assert [heading for heading, _ in sentences] == [
         "What was compared",
         "What happened to diagnosis",
         "Whose gap changed",
     ]
-    assert all(text.endswith(".") for _, text in found)
+    assert all(text.endswith(".") for _, text in sentences)
 
 
-def test_what_was_compared_names_methods_levels_and_tasks(study):
-    text = summary.compared(study)
+def test_what_was_compared_names_methods_levels_and_tasks(mri):
+    text = summary.compared(mri)
     assert "by U-Net and IR-SDE" in text
     assert "acceleration factor 4×, 8× and 16×" in text
     assert "2 findings and 1 delineation" in text
@@ -64,31 +53,23 @@ def test_what_was_compared_names_methods_levels_and_tasks(study):
 
 
 def test_the_degraded_image_is_not_called_a_reconstruction():
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("identity",))
-    text = summary.compared(
-        Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
-    )
+    text = summary.compared(findings_of(fake.mri_spec(), ("identity",)))
     assert "from the degraded image itself" in text
     assert "its reconstruction by" not in text
 
 
 def test_mitigations_are_named():
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("unet",), ("none", "eodd"))
-    text = summary.compared(
-        Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
-    )
+    text = summary.compared(findings_of(fake.mri_spec(), ("unet",), ("none", "eodd")))
     assert "with and without mitigation (equalised-odds loss)" in text
 
 
-def test_diagnosis_gives_the_mean_scores_of_the_table(study):
-    rows = study.pick("performance", metric="auroc", attribute="", level=8.0)
+def test_diagnosis_gives_the_mean_scores_of_the_table(mri):
+    rows = mri.pick("performance", metric="auroc", attribute="", level=8.0)
     base = rows[rows["version"] == "original"].groupby("task")["value"].mean().mean()
     unet = rows[(rows["version"] == "reconstructed") & (rows["reconstructor"] == "unet")][
         "value"
     ].mean()
-    text = summary.diagnosis(study)
+    text = summary.diagnosis(mri)
     assert (
         f"the mean AUROC of 2 tasks went from {base:.3f} on originals to {unet:.3f} with U-Net"
         in text
@@ -96,7 +77,7 @@ def test_diagnosis_gives_the_mean_scores_of_the_table(study):
     assert "the Dice went from" in text
 
 
-def test_losses_and_gains_are_counted_from_the_verdicts(study):
+def test_losses_and_gains_are_counted_from_the_verdicts(mri):
     rows = pd.DataFrame(
         {
             "version": "change",
@@ -116,54 +97,52 @@ def test_untested_changes_of_diagnosis_are_said_to_be_untested():
     assert "no test of these changes" in summary.overall_verdicts(rows)
 
 
-def test_changed_gaps_are_counted_and_the_clearest_is_named(study):
-    text = summary.gaps(judged(study, "widened", p_adjusted=0.01, p_value=0.01))
-    rows = judged(study, "widened").gap_changes()
+def test_changed_gaps_are_counted_and_the_clearest_is_named(mri):
+    text = summary.gaps(judged(mri, "widened", p_adjusted=0.01, p_value=0.01))
+    rows = judged(mri, "widened").gap_changes()
     assert f"of {len(rows)} gaps between groups {len(rows)} widened by more than chance" in text
     assert "adjusted p = 0.010" in text
     assert "95% interval of the change" in text
     assert "patients with the finding" in text
 
 
-def test_within_chance_is_not_called_equal(study):
-    text = summary.gaps(judged(study, "within chance", mde=0.07))
+def test_within_chance_is_not_called_equal(mri):
+    text = summary.gaps(judged(mri, "within chance", mde=0.07))
     assert "none of the" in text
     assert "does not show that groups are served alike" in text
     assert "below about 0.07 (median) would often go unseen" in text
 
 
-def test_nothing_is_claimed_without_a_test(study):
-    text = summary.gaps(judged(study, ""))
+def test_nothing_is_claimed_without_a_test(mri):
+    text = summary.gaps(judged(mri, ""))
     assert "no test was run" in text
     assert "widened" not in text
 
 
-def test_not_estimable_gives_the_commonest_reason(study):
-    text = summary.gaps(judged(study, "not estimable", reason="fewer than 20 patients."))
+def test_not_estimable_gives_the_commonest_reason(mri):
+    text = summary.gaps(judged(mri, "not estimable", reason="fewer than 20 patients."))
     assert "could be judged: fewer than 20 patients." in text
     assert not text.endswith("..")
 
 
-def test_at_chance_is_not_judged(study):
-    assert "could be judged" in summary.gaps(judged(study, "at chance"))
+def test_at_chance_is_not_judged(mri):
+    assert "could be judged" in summary.gaps(judged(mri, "at chance"))
 
 
-def test_empty_tables_give_honest_sentences(study):
-    texts = [text for _, text in summary.sentences(empty(study))]
+def test_empty_tables_give_honest_sentences(mri):
+    texts = [text for _, text in summary.sentences(no_findings(mri.spec))]
     assert "nothing could be compared" in texts[0]
     assert "could not be estimated" in texts[1]
     assert "could not be estimated" in texts[2]
 
 
 def test_mitigated_rows_do_not_enter_the_headline():
-    spec = fake.mri_spec()
-    cells = fake.cells(spec, ("unet",), ("none", "eodd"))
-    both = Findings.of(spec, fake.performance(spec, cells), fake.fairness(spec, cells))
+    both = findings_of(fake.mri_spec(), ("unet",), ("none", "eodd"))
     assert "equalised" not in summary.diagnosis(both)
     assert len(both.plain(both.gap_changes())) == len(both.gap_changes()) / 2
 
 
-CELLS = (
+STRATA = (
     "no two groups have enough patients to be compared; not estimable: {}: Dice: too few patients"
 )
 FEWER = "{}: fewer than 20 patients"
@@ -174,7 +153,7 @@ FEWER = "{}: fewer than 20 patients"
     [
         (["few."] * 2, ["not estimable"] * 2, "few"),
         (
-            [CELLS.format("a"), CELLS.format("b")],
+            [STRATA.format("a"), STRATA.format("b")],
             ["not estimable"] * 2,
             "too few patients in the groups to be compared",
         ),
@@ -204,16 +183,16 @@ def test_why_nothing_could_be_judged_is_said_in_whole_words(reasons, verdicts, e
     )
 
 
-def test_seeds_that_disagree_are_no_verdict(study):
-    assert summary.gaps(judged(study, "differs between seeds", reason="")).endswith(
+def test_seeds_that_disagree_are_no_verdict(mri):
+    assert summary.gaps(judged(mri, "differs between seeds", reason="")).endswith(
         "could be judged: the seeds disagree."
     )
 
 
-def test_without_originals_none_are_claimed(study):
-    rows = study.performance
+def test_without_originals_none_are_claimed(mri):
+    rows = mri.performance
     alone = dataclasses.replace(
-        study, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original"))
+        mri, performance=rows.assign(value=rows["value"].mask(rows["version"] == "original"))
     )
     text = summary.compared(alone)
     assert (
@@ -222,31 +201,31 @@ def test_without_originals_none_are_claimed(study):
     )
     assert text.endswith("no diagnosis of an original image is in the tables.")
     assert "once from each original" not in text
-    assert "once from each original" in summary.compared(study)
+    assert "once from each original" in summary.compared(mri)
     assert "could not be estimated" in summary.diagnosis(alone)
 
 
-def test_a_task_that_one_method_lacks_does_not_enter_the_mean(study):
-    rows = study.performance
+def test_a_task_that_one_method_lacks_does_not_enter_the_mean(mri):
+    rows = mri.performance
     lost = (
         (rows["task"] == "grade")
         & (rows["reconstructor"] == "irsde")
         & (rows["version"] == "reconstructed")
         & (rows["metric"] == "auroc")
     )
-    text = summary.diagnosis(dataclasses.replace(study, performance=rows[~lost]))
+    text = summary.diagnosis(dataclasses.replace(mri, performance=rows[~lost]))
     assert "the AUROC of Glioblastoma went from" in text, (
         "only one task is left, so no mean is claimed"
     )
 
 
-def lost(study: Findings, verdict: str) -> Findings:
+def lost(mri: Findings, verdict: str) -> Findings:
     """Sensitivity of one task and method from 0.80 to 0.65, all other changes in everyone none."""
-    rows = study.performance.copy()
+    rows = mri.performance.copy()
     everyone = (
         (rows["version"] == "change")
         & (rows["attribute"] == "")
-        & (rows["level"] == study.headline_level)
+        & (rows["level"] == mri.headline_level)
     )
     rows.loc[everyone, ["original", "reconstructed", "change", "verdict"]] = [
         0.8,
@@ -254,45 +233,45 @@ def lost(study: Findings, verdict: str) -> Findings:
         0.0,
         "within chance",
     ]
-    mine = (
+    matching = (
         everyone
         & (rows["metric"] == "sensitivity")
         & (rows["task"] == "grade")
         & (rows["reconstructor"] == "irsde")
     )
-    rows.loc[mine, ["reconstructed", "change", "verdict"]] = [0.65, -0.15, verdict]
-    return Findings(study.spec, rows, study.fairness)
+    rows.loc[matching, ["reconstructed", "change", "verdict"]] = [0.65, -0.15, verdict]
+    return Findings(mri.spec, rows, mri.fairness)
 
 
-def test_in_practice_names_the_largest_loss_out_of_a_hundred(study):
-    text = summary.in_practice(lost(study, "lower"))
+def test_in_practice_names_the_largest_loss_out_of_a_hundred(mri):
+    text = summary.in_practice(lost(mri, "lower"))
     start = (
         "At acceleration factor 8×, of 100 patients who have WHO grade IV, 80 are called "
         "positive on originals and 65 with IR-SDE"
     )
     assert text.startswith(f"{start}: the largest loss beyond chance of 4 pairs")
     assert "a difference that chance alone can make" in summary.in_practice(
-        lost(study, "within chance")
+        lost(mri, "within chance")
     )
-    assert "without a verdict" in summary.in_practice(lost(study, ""))
+    assert "without a verdict" in summary.in_practice(lost(mri, ""))
 
 
-def test_in_practice_gives_the_groups_of_the_clearest_gap(study):
-    rows = study.performance.copy()
-    mine = (
+def test_in_practice_gives_the_groups_of_the_clearest_gap(mri):
+    rows = mri.performance.copy()
+    matching = (
         (rows["task"] == "tumour")
         & (rows["attribute"] == "sex")
         & (rows["metric"] == "dice")
         & (rows["level"] == 8.0)
     )
     for group, before, after in (("Female", 0.7, 0.5), ("Male", 0.71, 0.69)):
-        rows.loc[mine & (rows["group"] == group) & (rows["version"] == "original"), "value"] = (
+        rows.loc[matching & (rows["group"] == group) & (rows["version"] == "original"), "value"] = (
             before
         )
         rows.loc[
-            mine & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"
+            matching & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"
         ] = after
-    gaps = judged(study, "within chance").fairness
+    gaps = judged(mri, "within chance").fairness
     clear = (
         (gaps["task"] == "tumour")
         & (gaps["attribute"] == "sex")
@@ -300,14 +279,14 @@ def test_in_practice_gives_the_groups_of_the_clearest_gap(study):
         & (gaps["version"] == "change")
     )
     gaps.loc[clear, ["verdict", "p_adjusted"]] = ["widened", 0.001]
-    text = summary.in_practice(Findings(study.spec, rows, gaps))
+    text = summary.in_practice(Findings(mri.spec, rows, gaps))
     assert text.endswith(
         "widened beyond chance with IR-SDE: Dice out of 100, Female 70 to 50 and Male 71 to 69."
     )
 
 
-def test_in_practice_says_when_no_gap_changed(study):
-    assert summary.in_practice(judged(study, "within chance")).endswith(
+def test_in_practice_says_when_no_gap_changed(mri):
+    assert summary.in_practice(judged(mri, "within chance")).endswith(
         "not proof that all are served alike."
     )
-    assert summary.in_practice(empty(study)) == ""
+    assert summary.in_practice(no_findings(mri.spec)) == ""

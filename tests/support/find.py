@@ -13,9 +13,9 @@ def rows(table, **wanted):
 
 
 def one(table, **wanted):
-    found = rows(table, **wanted)
-    assert len(found) == 1, f"{len(found)} rows for {wanted}"
-    return found.iloc[0]
+    matches = rows(table, **wanted)
+    assert len(matches) == 1, f"{len(matches)} rows for {wanted}"
+    return matches.iloc[0]
 
 
 def evaluated(table, task="edema", level=1e4):

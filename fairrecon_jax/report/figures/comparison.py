@@ -1,11 +1,14 @@
-"""Mitigated against unmitigated: verdicts in words, price, the trade between gap and quality, and
-the sweep of a term's weight.
+"""Mitigated against unmitigated: gap against quality, the change of each score, and the sweep of a
+term's weight.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
@@ -19,219 +22,21 @@ from fairrecon_jax.report.figures.drawing import (
     point,
     signed,
 )
-from fairrecon_jax.report.select import (
-    Findings,
-    clean,
-    each,
-    gap_metric,
-    known,
-    merge_seeds,
-    one,
-    task_metric,
+from fairrecon_jax.report.mitigation import (
+    averaged_over,
+    comparison_changes,
+    gaps_and_scores,
+    pareto_front,
+    pareto_rows,
+    sweep_rows,
 )
-from fairrecon_jax.report.tables.table import Table, fixed, p_cell, with_interval
+from fairrecon_jax.report.select import Findings, each, known, of_method, one
 
-WORDS = {
-    "helped": "▼ helped",
-    "harmed": "▲ harmed",
-    "shifted": "◆ shifted",
-    "no detectable effect": "no detectable effect",
+SWEEP_TITLES = {
+    "gap": "mean gap (EODD, SER − 1)",
+    "score": "mean AUROC / Dice",
+    "psnr": "PSNR (dB)",
 }
-METHOD = ("reconstructor", "mitigation")
-SWEEP = (
-    "sweep",
-    "reconstructor",
-    "level",
-    "weight",
-    "part",
-    "metric",
-    "task",
-    "attribute",
-    "value",
-    "chosen",
-    "mitigation",
-    "reason",
-)
-
-
-def change_rows(findings: Findings) -> pd.DataFrame:
-    """Rows of all mitigations with their change against the unmitigated reconstruction, seeds
-    merged; empty where there is none.
-    """
-    if findings.comparison is None or findings.comparison.empty:
-        return pd.DataFrame()
-    rows = merge_seeds(clean(findings.comparison, "mitigation"))
-    return rows[rows["version"] == "change"]
-
-
-def verdicts(findings: Findings) -> Table | None:
-    """What each mitigation did to each gap, with the verdict of the paired test."""
-    rows = change_rows(findings)
-    if rows.empty:
-        return None
-    own = {t.name: gap_metric(t) for t in findings.spec.tasks}
-    rows = rows[
-        (rows["metric"] == rows["task"].map(own)) & rows["attribute"].isin(findings.attributes)
-    ]
-    records = [
-        {
-            "level": style.level_name(row.level, findings.spec.degradation),
-            "method": findings.method_name(row.reconstructor, row.mitigation),
-            "diagnosis": findings.task_title(row.task),
-            "attribute": row.attribute,
-            "gap": style.metric_name(row.metric),
-            "unmitigated": fixed(row.original, 3, row.reason),
-            "mitigated": fixed(row.reconstructed, 3, row.reason),
-            "change (95% interval)": with_interval(
-                row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True
-            ),
-            "adjusted p": p_cell(row.p_adjusted, "no test ran"),
-            "detectable": fixed(row.mde, 3, "not computed"),
-            "verdict": WORDS.get(row.verdict, row.verdict or "no test ran"),
-            "where": " ".join(filter(None, [row.group, row.label_stratum])),
-            "in words": row.reason,
-        }
-        for row in each(rows)
-    ]
-    if not records:
-        return None
-    caption = (
-        "The test of the other tables, with the unmitigated reconstruction in the place "
-        "of the original image. Helped: the gap narrowed by "
-        "more than chance explains. Harmed: it widened, or its sides swapped. Shifted: "
-        "groups changed unequally, the largest gap did not "
-        "clearly change. No detectable effect: a true change up to about 'detectable' "
-        "may hide in it."
-    )
-    return Table(
-        "mitigation_verdicts",
-        "Did mitigation help?",
-        caption,
-        pd.DataFrame(records),
-        labels=5,
-        folded=len(records) > 20,
-    )
-
-
-def price(findings: Findings) -> Table | None:
-    """Paired change of PSNR, AUROC and Dice of everyone, with intervals."""
-    rows = change_rows(findings)
-    if rows.empty:
-        return None
-    rows = rows[rows["metric"].isin(["psnr", "auroc", "dice"]) & (rows["attribute"] == "")]
-    records = [
-        {
-            "level": style.level_name(row.level, findings.spec.degradation),
-            "method": findings.method_name(row.reconstructor, row.mitigation),
-            "metric": style.metric_name(row.metric),
-            "diagnosis": findings.task_title(row.task) if row.task else "",
-            "unmitigated": fixed(row.original, 3, row.reason),
-            "mitigated": fixed(row.reconstructed, 3, row.reason),
-            "change (95% interval)": with_interval(
-                row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True
-            ),
-        }
-        for row in each(rows)
-    ]
-    caption = (
-        "Paired over the same test images; intervals resample patients (AUROC: DeLong by patient)."
-    )
-    return (
-        Table(
-            "mitigation_price",
-            "What mitigation cost, with intervals",
-            caption,
-            pd.DataFrame(records),
-            labels=4,
-        )
-        if records
-        else None
-    )
-
-
-def pareto_cells(findings: Findings) -> pd.DataFrame:
-    """Gap and task score of each diagnosis, attribute and method at the headline level, where both
-    were estimated.
-
-    Returns:
-      Columns task, attribute, reconstructor, mitigation, metric, value (the gap), metric_score,
-        value_score, and `common`: whether every
-      method with such a gap has this diagnosis and attribute.
-    """
-    wanted = {"version": "reconstructed", "level": findings.headline_level}
-    gaps = findings.pick("fairness", attribute=findings.attributes, **wanted)
-    gaps = gaps[
-        gaps["metric"] == gaps["task"].map({t.name: gap_metric(t) for t in findings.spec.tasks})
-    ]
-    scores = findings.pick("performance", attribute="", **wanted)
-    scores = scores[
-        scores["metric"]
-        == scores["task"].map({t.name: task_metric(t) for t in findings.spec.tasks})
-    ]
-    both = gaps.merge(
-        scores[["task", *METHOD, "metric", "value"]], on=["task", *METHOD], suffixes=("", "_score")
-    )
-    both = both[both["reconstructor"] != "identity"].dropna(subset=["value", "value_score"])
-    methods = both.groupby(list(METHOD)).ngroup().groupby(both["metric"]).transform("nunique")
-    held = both.groupby(["task", "attribute"])["value"].transform("size")
-    return both[
-        ["task", "attribute", *METHOD, "metric", "value", "metric_score", "value_score"]
-    ].assign(common=held == methods)
-
-
-def pareto_rows(findings: Findings) -> pd.DataFrame:
-    """Per gap metric, method and mitigation: mean gap and mean task score over what every method
-    has, and PSNR; long, one panel a row.
-    """
-    cells = pareto_cells(findings)
-    cells = cells[cells["common"]].rename(
-        columns={"metric": "gap_metric", "metric_score": "score_metric"}
-    )
-    keys = ["gap_metric", "score_metric", *METHOD]
-    scores = cells.drop_duplicates([*keys, "task"]).groupby(keys)["value_score"].mean()
-    means = pd.concat(
-        [cells.groupby(keys)["value"].mean(), scores], axis=1, keys=["gap", "score"]
-    ).reset_index()
-    psnr = findings.pick(
-        "performance",
-        metric="psnr",
-        attribute="",
-        version="reconstructed",
-        level=findings.headline_level,
-    )
-    return means.merge(
-        psnr[[*METHOD, "value"]].rename(columns={"value": "psnr"}), on=list(METHOD), how="left"
-    )
-
-
-def averaged(cells: pd.DataFrame) -> str:
-    """Over what the means of `pareto_rows` go, with counts where something is left out."""
-    words = "means over diagnoses (and attributes, for the gap)"
-    if cells["common"].all():
-        return words
-    tasks, pairs = (
-        [len(rows[columns].drop_duplicates()) for rows in (cells[cells["common"]], cells)]
-        for columns in (["task"], ["task", "attribute"])
-    )
-    return (
-        f"{words}. Only what every method has is averaged: {tasks[0]} of {tasks[1]} diagnoses, "
-        f"{pairs[0]} of {pairs[1]} pairs of diagnosis and attribute"
-    )
-
-
-def unbeaten(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Which of N points no other point beats: none is as good on both axes and better on one.
-
-    Args:
-      first: [N], higher is better.
-      second: [N], higher is better.
-
-    Returns:
-      [N] bool.
-    """
-    as_good = (first[:, None] >= first[None]) & (second[:, None] >= second[None])
-    better = (first[:, None] > first[None]) | (second[:, None] > second[None])
-    return np.asarray(~(as_good & better).any(axis=0))
 
 
 def pareto(findings: Findings) -> Drawing | None:
@@ -244,57 +49,24 @@ def pareto(findings: Findings) -> Drawing | None:
     if rows.empty:
         return None
     kinds = list(dict.fromkeys(zip(rows["gap_metric"], rows["score_metric"], strict=True)))
+    columns = ["score", "psnr"] if rows["psnr"].notna().any() else ["score"]
     with canvas(2.7 * len(kinds)) as figure:
-        columns = ["score", "psnr"] if rows["psnr"].notna().any() else ["score"]
         panels = figure.subplots(len(kinds), len(columns), squeeze=False)
         for (gap, score), line in zip(kinds, panels, strict=True):
-            mine = rows[rows["gap_metric"] == gap]
+            means = rows[rows["gap_metric"] == gap]
             for axes, column in zip(line, columns, strict=True):
-                name = score if column == "score" else column
-                shown = mine.dropna(subset=[column])
-                for row in each(shown):
-                    point(
-                        axes,
-                        getattr(row, column),
-                        row.gap,
-                        findings.looks[row.reconstructor],
-                        findings.markers[row.mitigation],
-                    )
-                    start = one(shown, reconstructor=row.reconstructor, mitigation="none")
-                    if start is not None and row.mitigation != "none":
-                        path = {
-                            "color": findings.looks[row.reconstructor].color,
-                            "linewidth": 0.6,
-                            "alpha": 0.5,
-                            "zorder": 1,
-                        }
-                        axes.plot(
-                            [start[column], getattr(row, column)], [start["gap"], row.gap], **path
-                        )
-                best = shown[unbeaten(shown[column].to_numpy(), -shown["gap"].to_numpy())]
-                axes.scatter(
-                    best[column],
-                    best["gap"],
-                    s=95,
-                    facecolors="none",
-                    edgecolors=style.INK,
-                    linewidths=0.8,
-                    zorder=5,
-                )
+                pareto_panel(axes, findings, means.dropna(subset=[column]), column)
+                quality = style.metric_name(score if column == "score" else column)
                 axes.set(
-                    xlabel=f"{style.metric_name(name)} (better →)",
+                    xlabel=f"{quality} (better →)",
                     ylabel=f"{style.metric_name(gap)} (fairer ↓)",
                 )
-                axes.margins(0.15)
-                few_ticks(axes, 5)
-                axes.grid()
         legend(figure, findings, rows)
     caption = (
-        f"At {style.level_phrase(findings.headline_level, findings.spec.degradation)}: "
-        f"{averaged(pareto_cells(findings))}. "
+        f"At {findings.headline}: {averaged_over(gaps_and_scores(findings))}. "
         "Down and right is better on both. Ringed: no other mark is better on both axes "
-        "(the Pareto front); a thin line leads from a "
-        "method to the same method with a mitigation. Means carry no interval."
+        "(the Pareto front); a thin line leads from a method to the same method with a "
+        "mitigation. Means carry no interval."
     )
     alt = "Gap against quality: " + "; ".join(
         f"{findings.method_name(r.reconstructor, r.mitigation)} "
@@ -313,85 +85,64 @@ def pareto(findings: Findings) -> Drawing | None:
     )
 
 
-def sweep_rows(findings: Findings) -> pd.DataFrame:
-    """Per sweep, reconstructor, weight and part: mean gap above no gap, mean task score, PSNR."""
-    if findings.sweep is None or findings.sweep.empty:
-        return pd.DataFrame()
-    missing = [c for c in SWEEP if c not in findings.sweep.columns]
-    if missing:
-        raise ValueError(
-            f"the sweep table lacks the columns {missing}; write it with `fairrecon study`"
-        )
-    table = findings.sweep[findings.sweep["level"] == findings.headline_level]
-    value = table["value"] - (table["metric"] == "ser")
-    kind = table["metric"].map(
-        {"eodd": "gap", "ser": "gap", "auroc": "score", "dice": "score", "psnr": "psnr"}
+def pareto_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, column: str) -> None:
+    """Mean gaps against one measure of quality, the Pareto front ringed."""
+    for row in each(rows):
+        look, value = findings.looks[row.reconstructor], getattr(row, column)
+        point(axes, value, row.gap, look, findings.markers[row.mitigation])
+        start = one(rows, reconstructor=row.reconstructor, mitigation="none")
+        if start is not None and row.mitigation != "none":
+            axes.plot(
+                [start[column], value],
+                [start["gap"], row.gap],
+                color=look.color,
+                linewidth=0.6,
+                alpha=0.5,
+                zorder=1,
+            )
+    front = rows[pareto_front(rows[column].to_numpy(), -rows["gap"].to_numpy())]
+    axes.scatter(
+        front[column],
+        front["gap"],
+        s=95,
+        facecolors="none",
+        edgecolors=style.INK,
+        linewidths=0.8,
+        zorder=5,
     )
-    keys = ["sweep", "reconstructor", "weight", "part", "mitigation", "chosen"]
-    return (
-        table.assign(value=value, kind=kind)
-        .pivot_table(index=keys, columns="kind", values="value")
-        .reset_index()
-    )
+    axes.margins(0.15)
+    few_ticks(axes, 5)
+    axes.grid()
 
 
 def sweep(findings: Findings) -> Drawing | None:
     """The weight of the term against gap, task score and PSNR (paper: figures 11 and 12)."""
     rows = sweep_rows(findings)
-    if rows.empty:
+    if rows.empty or findings.sweep is None:
         return None
-    kinds = [k for k in ("gap", "score", "psnr") if k in rows]
-    titles = {"gap": "mean gap (EODD, SER − 1)", "score": "mean AUROC / Dice", "psnr": "PSNR (dB)"}
+    kinds = [kind for kind in SWEEP_TITLES if kind in rows]
     with canvas(2.7) as figure:
         panels = figure.subplots(1, len(kinds), squeeze=False)[0]
         for axes, kind in zip(panels, kinds, strict=True):
-            for key, mine in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
-                name, recon, part = map(str, key)
-                look, tried = findings.looks[recon], mine[mine["weight"] > 0].sort_values("weight")
-                faint = {"alpha": 1.0 if part == "val" else 0.45, "color": look.color}
-                axes.plot(
-                    tried["weight"],
-                    tried[kind],
-                    linestyle="-" if part == "val" else "--",
-                    linewidth=1.1,
-                    **faint,
-                )
-                for row in each(tried):
-                    size = 7.0 if row.chosen == row.mitigation else 4.0
-                    marker = findings.markers.get(name, "o")
-                    point(
-                        axes,
-                        row.weight,
-                        getattr(row, kind),
-                        look,
-                        marker,
-                        markersize=size,
-                        alpha=faint["alpha"],
-                    )
-                for value in mine.loc[mine["weight"] == 0, kind]:
-                    axes.axhline(value, linewidth=0.8, linestyle=":", **faint)
-            axes.set(xscale="log", xlabel="weight of the term", title=titles[kind])
+            for _, of_part in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
+                sweep_line(axes, findings, of_part, kind)
+            axes.set(xscale="log", xlabel="weight of the term", title=SWEEP_TITLES[kind])
             weights = sorted({float(w) for w in rows["weight"] if w > 0})
             axes.set_xticks(weights, [f"{w:g}" for w in weights])
             axes.set_xticks([], minor=True)
             axes.margins(x=0.12)
             axes.grid()
         legend(figure, findings, rows.assign(mitigation=rows["sweep"]))
-    reasons = (
-        "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"]))
-        if findings.sweep is not None
-        else ""
-    )
+    reasons = "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"]))
     caption = (
         "Solid: validation patients, from whom the weight was chosen; dashed: test "
-        "patients; dotted: without mitigation; "
-        f"the large mark is the chosen weight. {reasons}."
+        f"patients; dotted: without mitigation; the large mark is the chosen weight. {reasons}."
     )
-    best = rows[(rows["part"] == "val") & (rows["weight"] > 0)]
+    validation = rows[(rows["part"] == "val") & (rows["weight"] > 0)]
     alt = "; ".join(
         f"{findings.looks[r.reconstructor].name} {r.mitigation}: "
         + ", ".join(f"{k} {signed(getattr(r, k), 3)}" for k in kinds)
-        for r in each(best)
+        for r in each(validation)
     )
     return Drawing(
         "mitigation_sweep",
@@ -403,29 +154,40 @@ def sweep(findings: Findings) -> Drawing | None:
     )
 
 
-def fallbacks(findings: Findings) -> list[str]:
-    """Sentences about sweeps in which no weight was admissible, so that the unmitigated model
-    stands under the mitigation's name.
-    """
-    if findings.sweep is None or findings.sweep.empty:
-        return []
-    kept = findings.sweep[findings.sweep["chosen"] == "none"].drop_duplicates(
-        ["sweep", "reconstructor", "level"]
+def sweep_line(axes: Axes, findings: Findings, rows: pd.DataFrame, kind: str) -> None:
+    """One sweep of one reconstructor on validation or test patients, with the unmitigated value."""
+    name, recon, part = (str(rows[c].iloc[0]) for c in ("sweep", "reconstructor", "part"))
+    look, validation = findings.looks[recon], part == "val"
+    tried = rows[rows["weight"] > 0].sort_values("weight")
+    faint: dict[str, Any] = {"alpha": 1.0 if validation else 0.45, "color": look.color}
+    axes.plot(
+        tried["weight"],
+        tried[kind],
+        linestyle="-" if validation else "--",
+        linewidth=1.1,
+        **faint,
     )
-    return [f"{findings.method_name(r.reconstructor, r.sweep)}: {r.reason}." for r in each(kept)]
+    for row in each(tried):
+        point(
+            axes,
+            row.weight,
+            getattr(row, kind),
+            look,
+            findings.markers.get(name, "o"),
+            markersize=7.0 if row.chosen == row.mitigation else 4.0,
+            alpha=faint["alpha"],
+        )
+    for value in rows.loc[rows["weight"] == 0, kind]:
+        axes.axhline(value, linewidth=0.8, linestyle=":", **faint)
 
 
 def bars(findings: Findings) -> Drawing | None:
     """Change of every task score by each mitigation, as bars (paper: figure 13)."""
-    rows = change_rows(findings)
+    rows = comparison_changes(findings)
     if rows.empty:
         return None
-    rows = rows[
-        rows["metric"].isin(["auroc", "dice"])
-        & (rows["attribute"] == "")
-        & (rows["level"] == findings.headline_level)
-    ]
-    rows = rows.dropna(subset=["change"])
+    everyone = (rows["attribute"] == "") & (rows["level"] == findings.headline_level)
+    rows = rows[rows["metric"].isin(["auroc", "dice"]) & everyone].dropna(subset=["change"])
     if rows.empty:
         return None
     tasks, methods = list(dict.fromkeys(rows["task"])), findings.methods(rows)
@@ -434,20 +196,15 @@ def bars(findings: Findings) -> Drawing | None:
         axes = figure.subplots()
         axes.axhline(0, color=style.GREY, linewidth=0.7)
         for i, (recon, mitigation) in enumerate(methods):
-            mine = (
-                rows[(rows["reconstructor"] == recon) & (rows["mitigation"] == mitigation)]
-                .set_index("task")
-                .reindex(tasks)
-            )
-            at, look = (
-                np.arange(len(tasks)) + (i - (len(methods) - 1) / 2) * width,
-                findings.looks[recon],
-            )
-            axes.bar(at, mine["change"], width=0.9 * width, color=look.color, alpha=0.55)
-            axes.vlines(at, mine["ci_low"], mine["ci_high"], color=style.INK, linewidth=0.8)
-            point(axes, at, mine["change"], look, findings.markers[mitigation], markersize=4.0)
+            changes = of_method(rows, recon, mitigation).set_index("task").reindex(tasks)
+            x = np.arange(len(tasks)) + (i - (len(methods) - 1) / 2) * width
+            look = findings.looks[recon]
+            axes.bar(x, changes["change"], width=0.9 * width, color=look.color, alpha=0.55)
+            axes.vlines(x, changes["ci_low"], changes["ci_high"], color=style.INK, linewidth=0.8)
+            point(axes, x, changes["change"], look, findings.markers[mitigation], markersize=4.0)
         names = [findings.task_title(t) for t in tasks]
         axes.set_xticks(range(len(tasks)), names, **({} if fits(names, WIDTH - 0.8) else SLANTED))
+        # few tasks stand in the middle instead of as broad bars
         axes.set_xlim(min(-0.6, len(tasks) / 2 - 2), max(len(tasks) - 0.4, len(tasks) / 2 + 1))
         metrics = " / ".join(style.metric_name(m) for m in dict.fromkeys(rows["metric"]))
         axes.set_ylabel(f"change of {metrics}")

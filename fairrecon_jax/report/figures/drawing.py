@@ -1,4 +1,4 @@
-"""A finished figure with its words and numbers, and the helpers all figures share."""
+"""A finished figure with its caption and numbers, and the helpers all figures share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,24 @@ from fairrecon_jax.report.select import Findings
 
 WIDTH = 7.4
 SLANTED: Any = {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}
+HALO: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+"""Ground of a text that stands on a line."""
+PALE = 0.42
+"""Opacity of changes that are within chance."""
 RC: Any = {
-    "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0, "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5, "legend.fontsize": 7.5, "axes.edgecolor": style.GREY, "axes.labelcolor": style.INK, "text.color": style.INK,
-    "xtick.color": style.INK, "ytick.color": style.INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.titlelocation": "left",
-    "grid.color": "#e6e6e6", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False, "pdf.fonttype": 42,
-    "hatch.linewidth": 0.5, "figure.facecolor": "white", "savefig.facecolor": "white", "text.parse_math": False, "lines.markersize": 4.5,
-    "axes.unicode_minus": True, "legend.handlelength": 2.2, "legend.columnspacing": 1.4,
+    "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5,
+    "axes.edgecolor": style.GREY, "axes.labelcolor": style.INK, "text.color": style.INK,
+    "xtick.color": style.INK, "ytick.color": style.INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7, "ytick.major.width": 0.7,
+    "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.titlelocation": "left",
+    "grid.color": "#e6e6e6", "grid.linewidth": 0.6, "axes.axisbelow": True,
+    "legend.frameon": False, "legend.handlelength": 2.2, "legend.columnspacing": 1.4,
+    "pdf.fonttype": 42,  # embeds TrueType outlines: text stays text
+    "hatch.linewidth": 0.5, "figure.facecolor": "white", "savefig.facecolor": "white",
+    "text.parse_math": False,  # names may hold dollar signs
+    "lines.markersize": 4.5, "axes.unicode_minus": True,
 }  # fmt: skip
 
 
@@ -69,8 +79,16 @@ def offsets(count: int, width: float = 0.5) -> np.ndarray:
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(max(count, 0))
 
 
+def side_by_side(
+    methods: list[tuple[str, str]], step: float, most: float
+) -> dict[tuple[str, str], float]:
+    """Where each method's mark stands around 0: `step` apart, `most` from first to last."""
+    width = min(most, step * (len(methods) - 1))
+    return dict(zip(methods, offsets(len(methods), width), strict=True))
+
+
 def stripes(axes: Axes, count: int, vertical: bool = False) -> None:
-    """A pale ground under every other of `count` lines, or columns, so that the eye keeps to one."""
+    """A pale ground under every other of `count` lines or columns, to guide the eye."""
     for i in range(1, count, 2):
         (axes.axvspan if vertical else axes.axhspan)(
             i - 0.5, i + 0.5, color="#f6f6f6", linewidth=0, zorder=0
@@ -92,35 +110,19 @@ def point(axes: Axes, x: Any, y: Any, look: style.Look, marker: str, **more: Any
     axes.plot(x, y, **{**options, "marker": marker, "linestyle": "none", "zorder": 4, **more})
 
 
-def interval(
-    axes: Axes,
-    low: float,
-    high: float,
-    at: float,
-    look: style.Look,
-    vertical: bool = False,
-    **more: Any,
-) -> None:
-    """A thin line from `low` to `high`; nothing where either end is unknown."""
-    if np.isfinite(low) and np.isfinite(high):
-        options = {
-            "color": look.color,
-            "linewidth": 1.1,
-            "solid_capstyle": "butt",
-            "zorder": 3,
-            **more,
-        }
-        axes.plot(*(([at, at], [low, high]) if vertical else ([low, high], [at, at])), **options)
-
-
 class Marks:
     """Collects marks with intervals and draws all of one look at once, which is many times faster
     than one by one.
+
+    Args:
+      vertical: values run along y.
+      size: of the marks in points.
+      width: of the interval lines in points.
     """
 
     def __init__(self, vertical: bool = False, size: float = 4.4, width: float = 1.1) -> None:
         self.vertical, self.size, self.width = vertical, size, width
-        self.found: dict[tuple[Any, str, float], list[tuple[float, float, float, float]]] = {}
+        self.marks: dict[tuple[Any, str, float], list[tuple[float, float, float, float]]] = {}
 
     def add(
         self,
@@ -133,13 +135,14 @@ class Marks:
         fade: float = 1.0,
     ) -> None:
         """Adds a value at position `at` along the other axis; NaN bounds mean no interval."""
-        self.found.setdefault((look, marker, fade), []).append((at, value, low, high))
+        self.marks.setdefault((look, marker, fade), []).append((at, value, low, high))
 
     def draw(self, axes: Axes) -> None:
         """Draws everything collected."""
-        for (look, marker, fade), rows in self.found.items():
+        for (look, marker, fade), rows in self.marks.items():
             at, value, low, high = np.array(rows, dtype=float).T
             bounded = np.isfinite(low) & np.isfinite(high)
+            # one line for all intervals: NaN lifts the pen between them
             ends = np.stack([low, high, np.full_like(low, np.nan)], 1)[bounded].ravel()
             where = np.repeat(at[bounded], 3)
             line = {

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.figures.changes import change_panel
 from fairrecon_jax.report.figures.drawing import (
+    HALO,
     Drawing,
     Marks,
     canvas,
@@ -22,11 +24,18 @@ from fairrecon_jax.report.figures.drawing import (
     signed,
     wrap,
 )
-from fairrecon_jax.report.figures.quality import change_panel
-from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
-from fairrecon_jax.report.tables.table import p_cell
+from fairrecon_jax.report.select import Findings, changed, each, known
+from fairrecon_jax.report.tables.entries import p_value
 
 SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
+DASH: Any = {
+    "marker": "|",
+    "markersize": 7,
+    "markeredgewidth": 1.4,
+    "color": style.INK,
+    "linestyle": "none",
+}
+"""The upright dash of a value on original images."""
 
 
 def overview(findings: Findings) -> Drawing | None:
@@ -47,15 +56,12 @@ def overview(findings: Findings) -> Drawing | None:
         panels[0].set_yticks(range(len(tasks)), [wrap(label(findings, t), 22) for t in tasks])
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
-    level = style.level_phrase(findings.headline_level, findings.spec.degradation)
     caption = (
         "How much wider the gap between patient groups is on reconstructions than on originals, at "
-        f"{level}; {metrics_used(findings, rows)} Lines "
-        f"are 95% intervals. Strong marks changed by more than chance ({SIGNS}); pale "
-        "marks are within "
-        "chance; n.e. = not estimable. Verdicts come "
-        "from a test of all groups together, not from the interval of the largest gap, "
-        "so the two can differ."
+        f"{findings.headline}; {metrics_used(findings, rows)} Lines are 95% intervals. Strong "
+        f"marks changed by more than chance ({SIGNS}); pale marks are within chance; n.e. = not "
+        "estimable. Verdicts come from a test of all groups together, not from the interval of "
+        "the largest gap, so the two can differ."
     )
     return Drawing(
         "overview_bias_change",
@@ -84,9 +90,9 @@ def metrics_used(findings: Findings, rows: pd.DataFrame) -> str:
 def label(findings: Findings, task: str) -> str:
     """A task's title, with its gap metric where a study has both kinds."""
     kinds = {t.kind for t in findings.spec.tasks}
-    own = findings.task(task)
+    metric = findings.gap_metrics.get(task)
     return findings.task_title(task) + (
-        f" ({style.metric_name(gap_metric(own))})" if own is not None and len(kinds) > 1 else ""
+        f" ({style.metric_name(metric)})" if metric and len(kinds) > 1 else ""
     )
 
 
@@ -135,32 +141,19 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
             gridspec_kw={"width_ratios": [1, 1, 0.62], "height_ratios": heights},
         )
         for line, kind in zip(grid, kinds, strict=True):
-            mine = [t.name for t in tasks if t.kind == kind]
-            forest_rows(line, findings, rows[rows["task"].isin(mine)], mine, methods)
+            names = [t.name for t in tasks if t.kind == kind]
+            forest_rows(line, findings, rows[rows["task"].isin(names)], names, methods)
             metric = style.metric_name("eodd" if kind == "classification" else "ser")
             line[0].set_xlabel(f"{metric}: gap between groups")
             line[1].set_xlabel(f"change of {metric} (wider →)")
-        before = Line2D(
-            [],
-            [],
-            marker="|",
-            markersize=7,
-            markeredgewidth=1.4,
-            color=style.INK,
-            linestyle="none",
-            label="original images",
-        )
-        legend(figure, findings, rows, extra=(before, null_handle()))
+        originals = Line2D([], [], **DASH, label="original images")
+        legend(figure, findings, rows, extra=(originals, null_handle()))
     caption = (
-        f"Groups by {attribute}, at "
-        f"{style.level_phrase(findings.headline_level, findings.spec.degradation)}. Left: "
-        "the gap on originals (upright "
+        f"Groups by {attribute}, at {findings.headline}. Left: the gap on originals (upright "
         "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, "
-        "the gap that shuffled "
-        "groups of the same sizes show on average: "
-        "a gap inside it is no evidence of a difference. Middle: its change with 95% "
-        "interval. Right: the verdict and its p-value after "
-        "correction for multiple comparisons."
+        "the gap that permuted groups of the same sizes show on average: a gap inside it is no "
+        "evidence for a difference. Middle: its change with 95% interval. Right: the verdict and "
+        "its p-value after correction for multiple comparisons."
     )
     key = f"gap_forest_{slug(attribute)}"
     return Drawing(
@@ -191,57 +184,35 @@ def forest_rows(
     """Draws the three columns of a forest: gaps over the null, changes, verdicts as text."""
     gap, change, words = line
     change.axvline(0, color=style.INK, linewidth=0.8)
-    block = len(methods) + 0.6
-    none = 1.0 if (rows["metric"] == "ser").any() else 0.0
+    block = len(methods) + 0.6  # lines of one task and the space below them
     for i in range(1, len(tasks), 2):
         for axes in line:
             axes.axhspan(
                 i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7", linewidth=0, zorder=0
             )
     places = {(t, *m): i * block + j for i, t in enumerate(tasks) for j, m in enumerate(methods)}
-    after, moved = Marks(size=4.0, width=0.9), Marks(size=4.0)
-    rows = rows.assign(
-        y=[
-            places[key]
-            for key in zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)
-        ]
-    )
+    keys = zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)
+    rows = rows.assign(y=[places[key] for key in keys])
+    after, changes = Marks(size=4.0, width=0.9), Marks(size=4.0)
     for row in each(rows):
-        look, mark = findings.looks[row.reconstructor], findings.markers[row.mitigation]
+        look, marker = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         if known(row.change):
-            after.add(look, mark, row.y, row.reconstructed, row.original, row.reconstructed)
-            moved.add(look, mark, row.y, row.change, row.ci_low, row.ci_high)
+            after.add(look, marker, row.y, row.reconstructed, row.original, row.reconstructed)
+            changes.add(look, marker, row.y, row.change, row.ci_low, row.ci_high)
         else:
-            not_estimable(
-                change, 0, row.y, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-            )
+            not_estimable(change, 0, row.y, bbox=HALO)
         verdict_text(words, row)
-    nulls = rows.dropna(subset=["permutation_null"])
-    gap.barh(
-        nulls["y"],
-        nulls["permutation_null"] - none,
-        left=none,
-        height=1.0,
-        color=style.NULL,
-        zorder=1,
-    )
-    before: dict[str, Any] = {
-        "marker": "|",
-        "markersize": 7,
-        "markeredgewidth": 1.4,
-        "color": style.INK,
-        "linestyle": "none",
-        "zorder": 5,
-    }
-    gap.plot(rows["original"], rows["y"], **before)
+    no_gap = 1.0 if (rows["metric"] == "ser").any() else 0.0
+    draw_nulls(gap, rows.dropna(subset=["permutation_null"]), no_gap)
+    gap.plot(rows["original"], rows["y"], **DASH, zorder=5)
     after.draw(gap)
-    moved.draw(change)
+    changes.draw(change)
     gap.set_yticks(
         [i * block + (len(methods) - 1) / 2 for i in range(len(tasks))],
         [wrap(findings.task_title(t), 20) for t in tasks],
     )
     gap.set_ylim(len(tasks) * block - 0.8, -0.8)
-    gap.set_xlim(left=none - 0.002)
+    gap.set_xlim(left=no_gap - 0.002)  # after drawing: it freezes the right limit
     few_ticks(gap)
     few_ticks(change)
     for axes in line:
@@ -251,18 +222,24 @@ def forest_rows(
     words.spines[["left", "bottom"]].set_visible(False)
 
 
+def draw_nulls(axes: Axes, rows: pd.DataFrame, no_gap: float) -> None:
+    """Permutation nulls as bars that start at the value of no gap."""
+    axes.barh(
+        rows["y"],
+        rows["permutation_null"] - no_gap,
+        left=no_gap,
+        height=1.0,
+        color=style.NULL,
+        zorder=1,
+    )
+
+
 def verdict_text(axes: Axes, row: Any) -> None:
     """The verdict of one line of a forest, with its p-value."""
     strong = changed(row.verdict)
-    verdict = " ".join(
-        filter(
-            None,
-            [
-                style.verdict_sign(row.verdict),
-                row.verdict or ("no test" if known(row.change) else "not estimable"),
-            ],
-        )
-    )
+    untested = "no test" if known(row.change) else "not estimable"
+    parts = [style.verdict_sign(row.verdict), row.verdict or untested]
+    verdict = " ".join(filter(None, parts))
     p = f"  p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
     look: dict[str, Any] = {
         "color": style.INK if strong else style.GREY,
@@ -273,5 +250,5 @@ def verdict_text(axes: Axes, row: Any) -> None:
 
 def p_words(p: float) -> str:
     """A p-value: "= 0.031", "< 0.001"."""
-    words = str(p_cell(p))
+    words = str(p_value(p))
     return words if words.startswith("<") else f"= {words}"

@@ -1,5 +1,5 @@
 """How things look throughout the report: one colour per reconstructor, one marker per mitigation,
-words for metrics and levels.
+names of metrics and levels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ GREY = "#767676"
 LIGHT = "#d9d9d9"
 NULL = "#cfd6dd"
 
+# colours that readers with any colour vision tell apart (Okabe and Ito); lines and fills repeat the
+# distinction in grey
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 FILLS = ("full", "none", "left", "bottom", "right", "top", "full")
@@ -33,16 +35,18 @@ MARKERS = {
 }
 SPARE_MARKERS = ("P", "X", "<", ">", "p", "h")
 NAMES = {
-    "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix", "irsde": "IR-SDE", "sde": "SDE",
-    "identity": "degraded image", "none": "no mitigation", "reweighting": "reweighting", "reweighted": "reweighting",
-    "eodd": "equalised-odds loss", "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
+    "unet": "U-Net", "u-net": "U-Net", "mse": "U-Net", "pix2pix": "Pix2Pix", "gan": "Pix2Pix",
+    "irsde": "IR-SDE", "sde": "SDE", "identity": "degraded image", "none": "no mitigation",
+    "reweighting": "reweighting", "reweighted": "reweighting", "eodd": "equalised-odds loss",
+    "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
     "group_dro": "group DRO",
 }  # fmt: skip
 SAMPLER = re.compile(r"(ode|sde)(\d*)_(\d+)")
 METRICS = {
-    "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity", "brier": "Brier score",
-    "calibration_error": "calibration error", "threshold": "decision threshold",
-    "eodd": "EODD", "eop": "EOP", "ser": "SER", "delta_dice": "Delta-Dice",
+    "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity",
+    "brier": "Brier score", "calibration_error": "calibration error",
+    "threshold": "decision threshold", "eodd": "EODD", "eop": "EOP", "ser": "SER",
+    "delta_dice": "Delta-Dice",
 }  # fmt: skip
 
 
@@ -69,6 +73,7 @@ def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
     titles = distinct({name: reconstructor_name(name) for name in names})
     taken = {KNOWN[n.lower()] for n in names if n.lower() in KNOWN}
     free = [i for i in range(len(OKABE_ITO)) if i not in taken]
+    # colours that no known method has come first, so that a variant never looks like an absent one
     spare = iter(sorted(free, key=lambda i: i in KNOWN.values()) * (1 + len(names)))
     used: set[int] = set()
     result = {}
@@ -93,17 +98,17 @@ def reconstructor_name(name: str) -> str:
     stem, _, rest = name.partition("_")
     if stem.lower() not in KNOWN or not rest:
         return name
-    found = SAMPLER.fullmatch(rest.lower())
-    if not found:
+    sampler = SAMPLER.fullmatch(rest.lower())
+    if not sampler:
         return f"{NAMES[stem.lower()]} ({rest.replace('_', ' ')})"
-    kind, order, steps = found.groups()
+    kind, order, steps = sampler.groups()
     return (
         f"{NAMES[stem.lower()]} ({kind.upper()}{f' order {order}' if order else ''}, {steps} steps)"
     )
 
 
 def distinct(titles: dict[str, str]) -> dict[str, str]:
-    """Titles by name, with the name behind those that several names share."""
+    """Titles by name; a title that several names share is followed by the name."""
     shared = [title for title in titles.values() if list(titles.values()).count(title) > 1]
     return {
         name: f"{title} [{name}]" if title in shared else title for name, title in titles.items()
@@ -134,9 +139,7 @@ def metric_name(metric: str) -> str:
 
 
 def level_name(level: float, degradation: DegradationSpec) -> str:
-    """A level in words short enough for a tick: "8×" for an acceleration, "10,000" for a photon
-    count.
-    """
+    """A level short enough for a tick: "8×" for an acceleration, "10,000" for a photon count."""
     if not degradation.is_named:
         return "not named"
     if not math.isfinite(level):
@@ -167,17 +170,20 @@ VERDICT_WORDS = {
     "widened": "the gap between groups grew by more than chance explains",
     "narrowed": "the gap between groups shrank by more than chance explains",
     "reversed": "another group is now worse off: the sides of the gap swapped",
-    "shifted": "the groups moved apart by more than chance explains, yet the largest gap stayed as "
-    "large",
-    "within chance": "a change of this size is expected by "
-    "chance alone; a smaller true change may "
-    "hide "
-    "in it",
-    "at chance": "the diagnosis itself is no better than guessing on original images, so its gaps "
-    "mean nothing",
-    "not estimable": "too few patients, or no patients with (or "
-    "without) the finding, in the groups to be "
-    "compared",
+    "shifted": (
+        "the groups moved apart by more than chance explains, yet the largest gap stayed as large"
+    ),
+    "within chance": (
+        "a change of this size is expected by chance alone; a smaller true change may be missed"
+    ),
+    "at chance": (
+        "the diagnosis itself is no better than guessing on original images, so its gaps mean "
+        "nothing"
+    ),
+    "not estimable": (
+        "too few patients, or no patients with (or without) the finding, in the groups to be "
+        "compared"
+    ),
 }
 
 

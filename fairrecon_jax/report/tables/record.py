@@ -1,5 +1,5 @@
-"""The last page: configuration, seeds, versions, split hash, exclusions, run times; and what the
-tables say of their making.
+"""The record of a study: seeds, versions, split hash, exclusions, run times; and what the tables
+state about how they were made.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from typing import Any
 import pandas as pd
 
 from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.long_tables import GAPS
 from fairrecon_jax.report.select import Findings, each
-from fairrecon_jax.report.tables.table import Missing, Table, fixed, number
+from fairrecon_jax.report.tables.entries import Missing, fixed, number
+from fairrecon_jax.report.tables.table import Table
 from fairrecon_jax.runtime.progress import duration
 
 KNOWN = (
-    "config",
-    "seeds",
-    "versions",
-    "split_hash",
-    "run_times",
-    "exclusions",
-    "conventions",
+    "config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions",
     "warnings",
-)
+)  # fmt: skip
+"""Keys of the provenance that have a place of their own in the report."""
+NOT_STATED = "not stated in the tables"
 
 
 def text_of(value: Any) -> str:
@@ -41,7 +39,7 @@ def pairs(value: Any, name: str) -> list[tuple[str, str]]:
 
     Args:
       value: mapping, list or scalar; None for nothing.
-      name: what a single value is called.
+      name: label of a single value.
 
     Returns:
       (name, text) rows.
@@ -50,33 +48,25 @@ def pairs(value: Any, name: str) -> list[tuple[str, str]]:
         return []
     if isinstance(value, Mapping):
         return [
-            (
-                str(k),
-                v
-                if isinstance(v, str)
-                else number(v)
-                if isinstance(v, int | float)
-                else text_of(v),
-            )
+            (str(k), number(v) if isinstance(v, int | float) else text_of(v))
             for k, v in value.items()
         ]
-    return [
-        (name, ", ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value))
-    ]
+    several = isinstance(value, list | tuple)
+    return [(name, ", ".join(map(str, value)) if several else str(value))]
 
 
 def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Seeds, versions, split hash and whatever else the caller knows, as (title, rows); what is
-    missing is said.
+    """Seeds, versions, split hash and further keys of the provenance, as (title, rows); "not
+    recorded" where one is missing.
     """
     absent = [("", "not recorded")]
-    found = [
+    known = [
         ("Seeds", pairs(provenance.get("seeds"), "seed") or absent),
         ("Versions", pairs(provenance.get("versions"), "version") or absent),
         ("Split of the patients", pairs(provenance.get("split_hash"), "SHA-256") or absent),
     ]
     others = {k: v for k, v in provenance.items() if k not in KNOWN}
-    return found + ([("More", pairs(others, ""))] if others else [])
+    return known + ([("More", pairs(others, ""))] if others else [])
 
 
 def run_times(provenance: Mapping[str, Any]) -> Table | None:
@@ -141,6 +131,7 @@ def exclusions(
             table.astype(str),
             folded=len(table) > 20,
         )
+    # reasons are counted after names are withheld: two files' reasons may then be the same
     counted = table["reason"].astype(str).map(hide).value_counts(sort=True)
     frame = pd.DataFrame({"reason": counted.index, "left out": counted.to_numpy()}).sort_values(
         ["left out", "reason"], ascending=[False, True]
@@ -154,17 +145,17 @@ def exclusions(
 
 
 def making(findings: Findings) -> list[tuple[str, str]]:
-    """What the tables themselves say of how they were made: conventions, threshold rules, units,
-    tests, families, seeds.
+    """What the tables themselves state about how they were made: conventions, threshold rules,
+    units, tests, families, seeds.
     """
     both = pd.concat([findings.performance, findings.fairness], ignore_index=True)
 
     def distinct(column: str, rows: pd.DataFrame = both) -> str:
-        return "; ".join(dict.fromkeys(v for v in rows[column] if v)) or "not stated in the tables"
+        return "; ".join(dict.fromkeys(v for v in rows[column] if v)) or NOT_STATED
 
     tested = both[both["verdict"] != ""]
     others = [c for c in findings.conventions if c != findings.convention]
-    shown = findings.convention if findings.conventions else "not stated in the tables"
+    shown = findings.convention if findings.conventions else NOT_STATED
     unit = [
         f"{findings.task_title(str(t))} by {u}"
         for t, u in both[both["task"] != ""].groupby("task", sort=False)["unit"].first().items()
@@ -176,13 +167,13 @@ def making(findings: Findings) -> list[tuple[str, str]]:
             shown + (f" (also in the tables: {', '.join(others)})" if others else ""),
         ),
         ("Decision threshold", distinct("threshold_rule")),
-        ("Unit of judgement", "; ".join(unit) or "not stated in the tables"),
+        ("Unit of judgement", "; ".join(unit) or NOT_STATED),
         ("Intervals and tests", distinct("method")),
         (
             "Families of tests that were corrected together",
             distinct("family", tested) if len(tested) else "no test ran",
         ),
-        ("Seeds in the tables", ", ".join(map(str, findings.seeds)) or "not stated in the tables"),
+        ("Seeds in the tables", ", ".join(map(str, findings.seeds)) or NOT_STATED),
     ]
 
 
@@ -218,41 +209,36 @@ def conventions(findings: Findings) -> Table | None:
     other work.
     """
     rows = findings.fairness
-    rows = rows[
-        (rows["version"] == "change") & rows["metric"].isin(["eodd", "eop", "ser", "delta_dice"])
-    ]
+    rows = rows[(rows["version"] == "change") & rows["metric"].isin(GAPS)]
     records = []
-    for (metric, convention), mine in rows.groupby(["metric", "convention"], sort=False):
-        known_rows = mine.dropna(subset=["change"])
-        record: list[Any] = [style.metric_name(str(metric)), str(convention) or "any", len(mine)]
-        for column in ("original", "reconstructed", "change"):
-            record.append(
-                fixed(known_rows[column].mean(), 3, sign=column == "change")
-                if len(known_rows)
-                else Missing("nothing estimated")
-            )
-        tested = (mine["verdict"] != "").any()
-        records.append([*record, "yes" if tested else "no verdict under this convention"])
+    for (metric, convention), gaps in rows.groupby(["metric", "convention"], sort=False):
+        estimated = gaps.dropna(subset=["change"])
+
+        def mean(column: str, estimated: pd.DataFrame = estimated) -> str | Missing:
+            if estimated.empty:
+                return Missing("nothing estimated")
+            return fixed(estimated[column].mean(), 3, sign=column == "change")
+
+        tested = (gaps["verdict"] != "").any()
+        records.append(
+            {
+                "gap": style.metric_name(str(metric)),
+                "convention": str(convention) or "any",
+                "gaps": len(gaps),
+                "mean on originals": mean("original"),
+                "mean on reconstructions": mean("reconstructed"),
+                "mean change": mean("change"),
+                "verdicts": "yes" if tested else "no verdict under this convention",
+            }
+        )
     if not records:
         return None
-    columns = [
-        "gap",
-        "convention",
-        "gaps",
-        "mean on originals",
-        "mean on reconstructions",
-        "mean change",
-        "verdicts",
-    ]
-    caption = (
-        "Averages over all cells of the study under each way of computing a gap. Only a "
-        "convention with verdicts tells chance from change."
-    )
     return Table(
         "conventions",
         "The gaps under each convention",
-        caption,
-        pd.DataFrame(records, columns=columns),
+        "Averages over all cells of the study under each way of computing a gap. Only a "
+        "convention with verdicts tells chance from change.",
+        pd.DataFrame(records),
         labels=2,
     )
 
@@ -274,14 +260,14 @@ def thresholds(findings: Findings) -> Table | None:
     ]
     caption = (
         "A score at or above the threshold counts as 'finding present'. One threshold serves "
-        "every version unless the rule says no."
+        "every version unless the rule says otherwise."
     )
     frame = pd.DataFrame(records, columns=["diagnosis", "version", "threshold", "rule"])
     return Table("thresholds", "Decision thresholds", caption, frame, folded=len(frame) > 15)
 
 
-def settled(findings: Findings) -> bool:
-    """Whether any verdict is in the tables at all."""
+def has_tests(findings: Findings) -> bool:
+    """Whether the tables hold any p-value or verdict about a gap."""
     return bool(
         findings.fairness["p_value"].notna().any() or (findings.fairness["verdict"] != "").any()
     )

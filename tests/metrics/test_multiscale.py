@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from skimage.transform import downscale_local_mean
 
 from fairrecon_jax.metrics.image import ssim
-from fairrecon_jax.metrics.ms_ssim import WEIGHTS, ms_ssim, scale_weights
+from fairrecon_jax.metrics.multiscale import WEIGHTS, ms_ssim, scale_weights
 from fairrecon_jax.metrics.windows import halve
 from tests.support.metric_images import PIQA, noisy, textured
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from fairrecon_jax.metrics.haarpsi import haar, haarpsi
+from fairrecon_jax.metrics.wavelet import haar, haarpsi
 from tests.support.metric_images import PIQA, noisy, textured
 
 

@@ -1,0 +1,231 @@
+"""Verdicts at a glance: a map of all of them, and the size of each change against its p-value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import offset_copy
+
+from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.figures.drawing import (
+    Drawing,
+    Marks,
+    canvas,
+    legend,
+    not_estimable,
+    point,
+    signed,
+    wrap,
+)
+from fairrecon_jax.report.figures.forest import SIGNS, alt_text, slug
+from fairrecon_jax.report.long_tables import GAPS
+from fairrecon_jax.report.select import Findings, changed, each, known, of_method
+
+FACES = {"widened": "#222222", "narrowed": "#ffffff", "reversed": "#5a5a5a", "shifted": "#8f8f8f"}
+DARK = ("#222222", "#5a5a5a")
+"""Faces on which the number is written in white."""
+
+
+def verdict_maps(findings: Findings) -> list[Drawing]:
+    """One map of verdicts per mitigation, the plain methods first."""
+    return [d for m in findings.mitigations if (d := verdict_map(findings, m)) is not None]
+
+
+def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
+    """Every verdict at a glance: tasks by attribute and method, sign and size of the change in each
+    tile.
+    """
+    rows = findings.gap_changes(mitigation=mitigation)
+    tasks = [t.name for t in findings.tasks_in(rows)]
+    attributes = findings.attributes_in(rows)
+    if not tasks:
+        return None
+    methods = findings.methods(rows)
+    with canvas(1.15 + 0.225 * len(tasks)) as figure:
+        panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
+        for axes, attribute in zip(panels, attributes, strict=True):
+            axes.set_title(f"by {attribute}", pad=18)
+            map_panel(axes, findings, rows[rows["attribute"] == attribute], tasks, methods)
+        panels[0].set_yticks(range(len(tasks)), [wrap(findings.task_title(t), 26) for t in tasks])
+        panels[0].set_ylim(len(tasks) - 0.5, -0.5)
+        legend(figure, findings, rows)
+    caption = (
+        "One tile per diagnosis, attribute and method, with the change of the gap. Dark "
+        f"or framed tiles changed by more than chance ({SIGNS}); plain grey numbers are within "
+        "chance; hatched tiles could not be judged; crossed-out numbers belong to a diagnosis "
+        "that is at chance already."
+    )
+    plain = mitigation == "none"
+    return Drawing(
+        "verdict_map" if plain else f"verdict_map_{slug(mitigation)}",
+        "All verdicts at a glance" + ("" if plain else f" ({style.mitigation_name(mitigation)})"),
+        caption,
+        alt_text(findings, rows),
+        figure,
+        rows,
+        folded=not plain,
+    )
+
+
+def map_panel(
+    axes: Axes,
+    findings: Findings,
+    rows: pd.DataFrame,
+    tasks: list[str],
+    methods: list[tuple[str, str]],
+) -> None:
+    """Tiles of one attribute, one column per method under its mark."""
+    axes.set_xlim(-0.5, max(len(methods), 3) - 0.5)
+    above = offset_copy(axes.get_xaxis_transform(), axes.get_figure(root=True), y=6, units="points")
+    for j, (recon, mitigation) in enumerate(methods):
+        look, marker = findings.looks[recon], findings.markers[mitigation]
+        point(axes, j, 1.0, look, marker, clip_on=False, transform=above)
+        for i, task in enumerate(tasks):
+            changes = of_method(rows[rows["task"] == task], recon, mitigation)
+            if not changes.empty:
+                tile(axes, j, i, changes.iloc[0])
+    axes.set_xticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
+    """One tile of the map of verdicts."""
+    verdict = row["verdict"]
+    box: dict[str, Any] = {
+        "xy": (x - 0.46, y - 0.42),
+        "width": 0.92,
+        "height": 0.84,
+        "linewidth": 0.8,
+    }
+    if not known(row["change"]) or verdict == "not estimable":
+        axes.add_patch(Rectangle(**box, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="/////"))
+        not_estimable(axes, x, y, bbox={"facecolor": "#f3f3f3", "edgecolor": "none", "pad": 0.8})
+        return
+    face = FACES.get(verdict, "#f6f6f6")
+    strong = changed(verdict)
+    axes.add_patch(Rectangle(**box, facecolor=face, edgecolor=style.INK if strong else "#e2e2e2"))
+    ink = "white" if face in DARK else style.INK if strong else style.GREY
+    axes.text(
+        x,
+        y,
+        " ".join(filter(None, [style.verdict_sign(verdict), signed(row["change"])])),
+        ha="center",
+        va="center",
+        fontsize=6.3,
+        color=ink,
+        fontweight="bold" if strong else "normal",
+    )
+    if verdict == "at chance":
+        axes.plot([x - 0.3, x + 0.3], [y, y], color=style.GREY, linewidth=0.8)
+
+
+def volcano(findings: Findings) -> Drawing | None:
+    """Adjusted p-value against the change of the gap, one panel per metric; the strongest changes
+    are named.
+    """
+    rows = findings.gap_changes().dropna(subset=["change", "p_adjusted"])
+    metrics = [m for m in GAPS if (rows["metric"] == m).any()]
+    if not metrics:
+        return None
+    # p = 0 of few permutations stays on the page
+    rows = rows.assign(height=-np.log10(rows["p_adjusted"].clip(lower=1e-5)))
+    with canvas(3.5) as figure:
+        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+        for axes, metric in zip(panels, metrics, strict=True):
+            volcano_panel(axes, findings, rows[rows["metric"] == metric])
+            axes.set_xlabel(f"change of {style.metric_name(metric)} (wider →)")
+        legend(figure, findings, rows)
+    caption = (
+        "Each mark is one diagnosis, attribute and method at the headline level: to the "
+        "right the gap is wider, higher up chance explains it less well. Marks above the dotted "
+        "line hold after correction for multiple comparisons. A large change low down comes from "
+        "small groups."
+    )
+    return Drawing(
+        "volcano",
+        "Size of the change against its p-value",
+        caption,
+        alt_text(findings, rows),
+        figure,
+        rows.drop(columns="height"),
+    )
+
+
+def volcano_panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
+    """Changes of one gap metric at -log10 of their p-values, which label the axis."""
+    level = -math.log10(0.05)
+    axes.axhline(level, color=style.GREY, linestyle=":", linewidth=1)
+    axes.axvline(0, color=style.INK, linewidth=0.8)
+    marks = Marks()
+    for row in each(rows):
+        marks.add(
+            findings.looks[row.reconstructor],
+            findings.markers[row.mitigation],
+            row.height,
+            row.change,
+            math.nan,
+            math.nan,
+            1.0 if changed(row.verdict) else 0.4,
+        )
+    marks.draw(axes)
+    name_strongest(axes, findings, rows)
+    axes.annotate(
+        "p = 0.05",
+        (0.01, level),
+        xycoords=("axes fraction", "data"),
+        ha="left",
+        va="bottom",
+        fontsize=6.5,
+        color=style.GREY,
+    )
+    top = max(rows["height"].max() * 1.15, 1.4)
+    ticks = [p for p in (1, 0.1, 0.01, 0.001, 0.0001) if -math.log10(p) <= top]
+    axes.set_yticks([-math.log10(p) for p in ticks], [f"{p:g}" for p in ticks])
+    axes.set(ylabel="adjusted p-value", ylim=(-0.06, None))
+    axes.margins(x=0.12)
+
+
+def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int = 8) -> None:
+    """Names the changes with the smallest p-values beside the panel, each tied to its mark by a
+    thin line.
+    """
+    chosen = (
+        rows[[changed(v) for v in rows["verdict"]]]
+        .sort_values(["p_adjusted", "change"], ascending=[True, False])
+        .head(most)
+    )
+    chosen = chosen.sort_values("height", ascending=False)
+    reach = max(float(rows["height"].max()), 1.4)
+    places = apart([float(h) for h in chosen["height"]], 0.062 * reach)
+    arrow = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}
+    options: dict[str, Any] = {
+        "fontsize": 6.5,
+        "va": "center",
+        "ha": "left",
+        "arrowprops": arrow,
+        "annotation_clip": False,
+    }
+    for row, y in zip(each(chosen), places, strict=True):
+        axes.annotate(
+            f"{findings.task_title(row.task)}, {row.attribute}",
+            (row.change, row.height),
+            xytext=(1.02, y),
+            textcoords=("axes fraction", "data"),
+            **options,
+        )
+
+
+def apart(heights: list[float], least: float) -> list[float]:
+    """Moves falling heights so that neighbours are at least `least` apart, downwards from the
+    highest.
+    """
+    places: list[float] = []
+    for height in heights:
+        places.append(min(height, places[-1] - least) if places else height)
+    return places

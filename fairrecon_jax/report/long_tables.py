@@ -1,0 +1,90 @@
+"""The assessment's long tables as the report takes them: columns checked and typed, seeds
+merged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+TEXT = (
+    "cohort", "task", "attribute", "group", "reference_group", "label_stratum", "reconstructor",
+    "mitigation", "metric", "convention", "threshold_rule", "unit", "version", "method", "family",
+    "verdict", "reason",
+)  # fmt: skip
+NUMBERS = (
+    "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error",
+    "ci_low", "ci_high", "p_value", "p_adjusted", "permutation_null", "mde", "n", "n_patients",
+    "n_pos", "n_neg", "n_changed",
+)  # fmt: skip
+KEYS = (
+    "cohort", "task", "attribute", "group", "label_stratum", "reconstructor", "level",
+    "mitigation", "metric", "convention", "threshold_rule", "unit", "version",
+)  # fmt: skip
+GAPS = ("eodd", "eop", "ser", "delta_dice")
+
+
+def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Checks the columns of a long table and gives every column one type; empty text becomes "", an
+    empty mitigation "none".
+
+    Args:
+      frame: a long table with the columns of the assessment.
+      name: the table's name, for the message.
+
+    Returns:
+      The same rows, text as str, numbers as float; change rows have `change` filled from `value`.
+
+    Raises:
+      ValueError: columns are missing; the message names the table and the columns.
+    """
+    missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"the {name} table lacks the columns {missing}; write it with "
+            "fairrecon_jax.assessment.run"
+        )
+    text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
+    numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
+    out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)
+    out["mitigation"] = out["mitigation"].replace("", "none")
+    changes = out["version"] == "change"
+    out.loc[changes, "change"] = out.loc[changes, "change"].fillna(out.loc[changes, "value"])
+    return out
+
+
+def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value,
+    a verdict only where all agree.
+
+    Where a gap changed most (its group and label) and the reason are results like the verdict: ""
+    where seeds disagree.
+    """
+    # of a gap, group and label are results; of any other row they say what the row is about
+    gaps = frame["metric"].isin(GAPS)
+    keys = [frame[c].mask(gaps, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
+    repeated = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
+    if not repeated.any():
+        return frame
+    rules = {c: "first" for c in (*TEXT, *NUMBERS) if c not in KEYS}
+    rules |= dict.fromkeys(
+        ("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean"
+    )
+    rules |= {
+        "ci_low": "min",
+        "ci_high": "max",
+        "p_value": "max",
+        "p_adjusted": "max",
+        "mde": "max",
+        "std_error": "max",
+    }
+    merged = frame[repeated].groupby([key[repeated] for key in keys], dropna=False, sort=False)
+    rows = merged.agg(rules).reset_index()
+    for column, differing in {
+        "verdict": "differs between seeds",
+        "reason": "",
+        "group": "",
+        "label_stratum": "",
+    }.items():
+        rows[column] = np.where(merged[column].nunique() <= 1, merged[column].first(), differing)
+    return pd.concat([frame[~repeated], rows], ignore_index=True)[list(frame.columns)]

@@ -1,0 +1,164 @@
+"""Tables of mitigation: its verdicts, and what it cost (paper: table 4)."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.mitigation import comparison_changes
+from fairrecon_jax.report.select import Findings, each, one
+from fairrecon_jax.report.tables.entries import fixed, p_value, with_interval
+from fairrecon_jax.report.tables.table import Table
+
+VERDICTS = {
+    "helped": "▼ helped",
+    "harmed": "▲ harmed",
+    "shifted": "◆ shifted",
+    "no detectable effect": "no detectable effect",
+}
+
+
+def verdicts(findings: Findings) -> Table | None:
+    """What each mitigation did to each gap, with the verdict of the paired test."""
+    rows = comparison_changes(findings)
+    if rows.empty:
+        return None
+    rows = rows[
+        (rows["metric"] == rows["task"].map(findings.gap_metrics))
+        & rows["attribute"].isin(findings.attributes)
+    ]
+    records = [
+        {
+            "level": style.level_name(row.level, findings.spec.degradation),
+            "method": findings.method_name(row.reconstructor, row.mitigation),
+            "diagnosis": findings.task_title(row.task),
+            "attribute": row.attribute,
+            "gap": style.metric_name(row.metric),
+            "unmitigated": fixed(row.original, 3, row.reason),
+            "mitigated": fixed(row.reconstructed, 3, row.reason),
+            "change (95% interval)": with_interval(
+                row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True
+            ),
+            "adjusted p": p_value(row.p_adjusted, "no test ran"),
+            "detectable": fixed(row.mde, 3, "not computed"),
+            "verdict": VERDICTS.get(row.verdict, row.verdict or "no test ran"),
+            "where": " ".join(filter(None, [row.group, row.label_stratum])),
+            "in words": row.reason,
+        }
+        for row in each(rows)
+    ]
+    if not records:
+        return None
+    return Table(
+        "mitigation_verdicts",
+        "Did mitigation help?",
+        "The test of the other tables, with the unmitigated reconstruction in the place "
+        "of the original image. Helped: the gap narrowed by more than chance explains. Harmed: "
+        "it widened, or its sides swapped. Shifted: groups changed unequally, the largest gap "
+        "did not clearly change. No detectable effect: a true change up to about 'detectable' "
+        "may have been missed.",
+        pd.DataFrame(records),
+        labels=5,
+        folded=len(records) > 20,
+    )
+
+
+def cost(findings: Findings) -> Table | None:
+    """Paired change of PSNR, AUROC and Dice of everyone, with intervals."""
+    rows = comparison_changes(findings)
+    if rows.empty:
+        return None
+    rows = rows[rows["metric"].isin(["psnr", "auroc", "dice"]) & (rows["attribute"] == "")]
+    records = [
+        {
+            "level": style.level_name(row.level, findings.spec.degradation),
+            "method": findings.method_name(row.reconstructor, row.mitigation),
+            "metric": style.metric_name(row.metric),
+            "diagnosis": findings.task_title(row.task) if row.task else "",
+            "unmitigated": fixed(row.original, 3, row.reason),
+            "mitigated": fixed(row.reconstructed, 3, row.reason),
+            "change (95% interval)": with_interval(
+                row.change, row.ci_low, row.ci_high, 3, row.reason, sign=True
+            ),
+        }
+        for row in each(rows)
+    ]
+    if not records:
+        return None
+    return Table(
+        "mitigation_price",
+        "What mitigation cost, with intervals",
+        "Paired over the same test images; intervals resample patients (AUROC: DeLong by patient).",
+        pd.DataFrame(records),
+        labels=4,
+    )
+
+
+def mean_cost(findings: Findings) -> Table | None:
+    """What each mitigation did to PSNR and to the mean task score, against the same method without
+    it (paper: table 4).
+    """
+    if findings.mitigations == ["none"]:
+        return None
+    at_headline = {
+        "attribute": "",
+        "version": "reconstructed",
+        "level": findings.headline_level,
+    }
+    psnr = findings.pick("performance", metric="psnr", **at_headline)
+    rows = findings.pick("performance", metric=["auroc", "dice"], **at_headline)
+    scores = (
+        rows[rows["task"] != ""]
+        .dropna(subset=["value"])
+        .set_index(["reconstructor", "mitigation", "task"])["value"]
+    )
+    records = []
+    reason = "no diagnosis has a score with and without mitigation"
+    for recon, mitigation in findings.methods(psnr):
+        base = one(psnr, reconstructor=recon, mitigation="none")
+        mitigated = one(psnr, reconstructor=recon, mitigation=mitigation)
+        if mitigation == "none" or base is None or mitigated is None:
+            continue
+        psnr_change = 100 * (mitigated["value"] - base["value"]) / base["value"]
+        before, after = shared_mean(scores, recon, mitigation)
+        # a mean of exactly 0 has no relative change
+        relative = 100 * (after - before) / before if before else math.nan
+        records.append(
+            {
+                "method": findings.looks[recon].name,
+                "mitigation": style.mitigation_name(mitigation),
+                "PSNR change %": fixed(psnr_change, 2, sign=True),
+                "mean task score change %": fixed(relative, 2, reason, sign=True),
+                "change of the mean task score": fixed(after - before, 4, reason, sign=True),
+            }
+        )
+    if not records:
+        return None
+    return Table(
+        "mitigation_cost",
+        "What mitigation cost in image quality and diagnosis",
+        "Mitigated against unmitigated reconstruction by the same method at the headline "
+        "level; the task score is AUROC or Dice, averaged over the diagnoses that have one both "
+        "times. Averages without interval.",
+        pd.DataFrame(records),
+        labels=2,
+    )
+
+
+def shared_mean(scores: pd.Series, recon: str, mitigation: str) -> tuple[float, float]:
+    """Mean score without and with a mitigation over the tasks that have both; NaN where none has.
+
+    Args:
+      scores: values by (reconstructor, mitigation, task).
+      recon: the reconstructor.
+      mitigation: the mitigation.
+    """
+    reconstructors, mitigations = (scores.index.get_level_values(i) for i in (0, 1))
+    by_task = [
+        scores[(reconstructors == recon) & (mitigations == m)].droplevel([0, 1])
+        for m in ("none", mitigation)
+    ]
+    both = pd.concat(by_task, axis=1, join="inner")
+    return float(both.iloc[:, 0].mean()), float(both.iloc[:, 1].mean())

@@ -1,0 +1,83 @@
+"""Writes the files of a report and numbers its figures and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from fairrecon_jax.report import files
+from fairrecon_jax.report.figures.drawing import Drawing
+from fairrecon_jax.report.options import ReportOptions
+from fairrecon_jax.report.tables.table import Table, csv_text
+from fairrecon_jax.runtime.atomic import write_atomic
+
+KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
+"""Files of a report beside its page."""
+CSS_PIXELS = 96
+"""Pixels of a page per inch, by definition of CSS."""
+
+Block = Drawing | Table
+"""What a section of the report holds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A figure or table with its number on the page.
+
+    Attributes:
+      kind: "figure" or "table".
+      number: counted separately for figures and tables.
+      block: the figure or table.
+      uri: the picture as a data URI; empty for tables.
+      width: of the picture in pixels of the page.
+      height: of the picture in pixels of the page.
+    """
+
+    kind: str
+    number: int
+    block: Block
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+
+
+class BlockWriter:
+    """Writes figures and tables into a report's folder, in the order of the page.
+
+    Args:
+      folder: the report's folder.
+      options: resolution of the figures.
+    """
+
+    def __init__(self, folder: Path, options: ReportOptions) -> None:
+        self.folder, self.dpi = folder, options.dpi
+        self.written: set[Path] = set()
+        self.figures = self.tables = 0
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        """Writes one file, by its path in the folder."""
+        path = write_atomic(self.folder / name, content)
+        self.written.add(path)
+        return path
+
+    def place(self, block: Block) -> Placed:
+        """Writes the files of a figure (png, pdf, csv) or table (csv, tex) and numbers it."""
+        if isinstance(block, Table):
+            self.tables += 1
+            self.write(f"tables/{block.key}.csv", block.csv())
+            self.write(f"tables/{block.key}.tex", block.latex())
+            return Placed("table", self.tables, block)
+        self.figures += 1
+        png = files.figure_bytes(block.figure, "png", self.dpi)
+        self.write(f"figures/{block.key}.png", png)
+        self.write(f"figures/{block.key}.pdf", files.figure_bytes(block.figure, "pdf", self.dpi))
+        self.write(f"tables/{block.key}.csv", csv_text(block.table))
+        width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
+        return Placed("figure", self.figures, block, files.data_uri(png), width, height)
+
+    def remove_stale(self) -> None:
+        """Removes figures and tables of an older report that this one does not have."""
+        for kind in KINDS:
+            for path in self.folder.glob(kind):
+                if path not in self.written:
+                    path.unlink()

@@ -9,7 +9,7 @@ those with a weight fine-tune Pix2Pix once more with 1000 times as much, since i
 times an absolute error.
 
 Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. The same predictions
-are compared once more with the attributes shuffled over patients, where no gap can have been helped
+are compared once more with the attributes permuted over patients, where no gap can have been helped
 or harmed. Writes `DIR/mitigation.csv` and `mitigation.md`, after every seed. With the folder and
 the number of patients of `experiments.planted` its studies are continued.
 """
@@ -44,11 +44,10 @@ KINDS = {
     "group_dro": "group_dro",
 }
 GAPS = ("eodd", "ser")
-CONTRAST = (
-    2.2  # of lesions: plain in both sexes on the original images, so that reconstruction decides
-)
-SCALED = "pix2pix"  # the reconstructor whose loss is so many times another one's ...
-SCALE = 1000  # ... that a term must weigh as much more
+# Of lesions: plainly visible in both sexes on the original images, so that reconstruction decides.
+CONTRAST = 2.2
+# This reconstructor's loss is so many times another's, and a term must weigh as much more.
+SCALED, SCALE = "pix2pix", 1000
 VERDICTS = ("helped", "harmed", "shifted", "no detectable effect", "not estimable", "at chance")
 
 
@@ -116,9 +115,7 @@ def shrink(c: ConfigDict) -> None:
 
 
 def shuffled(table: pd.DataFrame, spec: CohortSpec, seed: int) -> pd.DataFrame:
-    """The predictions with the attributes of whole patients dealt out anew within validation and
-    test.
-    """
+    """The predictions with the attributes of whole patients permuted within validation and test."""
     generator, names = np.random.default_rng(seed), [a.name for a in spec.attributes]
     parts = []
     for _, part in table.groupby("split", sort=True):
@@ -127,15 +124,15 @@ def shuffled(table: pd.DataFrame, spec: CohortSpec, seed: int) -> pd.DataFrame:
             .sort_values("patient_id")
             .set_index("patient_id")[names]
         )
-        dealt = pd.DataFrame(
+        permuted = pd.DataFrame(
             people.to_numpy()[generator.permutation(len(people))], index=people.index, columns=names
         )
-        parts.append(part.drop(columns=names).join(dealt, on="patient_id"))
+        parts.append(part.drop(columns=names).join(permuted, on="patient_id"))
     return pd.concat(parts, ignore_index=True)
 
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
-    """What one finished study found: one row per mitigation, reconstructor, task and attribute;
+    """The results of one finished study: one row per mitigation, reconstructor, task and attribute;
     kept in `outcome.csv`.
     """
     kept, stamped = workdir / "outcome.csv", workdir / "outcome.digest"
@@ -143,7 +140,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
     stamp = digest(context.study)
     if kept.exists() and stamped.exists() and stamped.read_text(encoding="utf-8") == stamp:
         return pd.read_csv(kept, keep_default_na=False, na_values=[""])
-    found = pd.read_csv(
+    comparisons = pd.read_csv(
         workdir / "results" / "mitigation.csv",
         keep_default_na=False,
         na_values=[""],
@@ -152,11 +149,13 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int) -> pd.DataFrame:
     table, spec = read_predictions(workdir / "predictions.parquet")
     null = compare(shuffled(table, spec, seed), spec, context.study.assess)
     keys = ["mitigation", "reconstructor", "level", "task", "attribute"]
-    rows = _gaps(found)[[*keys, "original", "reconstructed", "verdict"]]
+    rows = _gaps(comparisons)[[*keys, "original", "reconstructed", "verdict"]]
     rows = rows.merge(_gaps(null)[[*keys, "verdict"]], on=keys, suffixes=("", "_null"))
     for metric in ("psnr", "auroc", "dice"):
-        price = found[
-            (found["metric"] == metric) & (found["version"] == "change") & found["attribute"].isna()
+        price = comparisons[
+            (comparisons["metric"] == metric)
+            & (comparisons["version"] == "change")
+            & comparisons["attribute"].isna()
         ]
         on = keys[:3] if metric == "psnr" else keys[:4]
         rows = rows.merge(
@@ -185,7 +184,7 @@ def _seconds(context: Context, mitigation_name: str, reconstructor: str) -> floa
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One line per mitigation and reconstructor: gaps before and after, verdicts, false alarms
-    among shuffled patients, price, run time.
+    under permuted attributes, price, run time.
     """
     lines = []
     for (name, reconstructor), part in rows.groupby(["mitigation", "reconstructor"], sort=True):
@@ -195,9 +194,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             "seeds": part["seed"].nunique(),
             "cells": len(part),
         }
-        widest = part.loc[
-            part.dropna(subset="original").groupby("seed")["original"].idxmax()
-        ]  # of the seeds that have one
+        # Of the seeds that have a gap at all.
+        widest = part.loc[part.dropna(subset="original").groupby("seed")["original"].idxmax()]
         line |= {
             "widest_gap_before": widest["original"].mean(),
             "after": widest["reconstructed"].mean(),

@@ -1,12 +1,12 @@
 """Does the assessment name the group that was harmed? `python -m experiments.planted --out=DIR
 [--seeds=5] [--shuffles=20] [--tiny]`.
 
-Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plain
-enough on the original images, lost more often at low dose. A U-Net reconstructs them, a frozen
-classifier reads both, and the paired test is asked. The predictions of the first seed are assessed
-again with the attributes dealt out anew over patients, where every claim is false. Each seed is a
-study of its own in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`, `planted.md` and
-`planted_rows.csv`.
+Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plainly
+visible on the original images, lost more often at low dose. A U-Net reconstructs them, a frozen
+classifier diagnoses both versions, and the paired test compares them. The predictions of the first
+seed are assessed again with the attributes permuted over patients, where every claim is false. Each
+seed is a study of its own in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`,
+`planted.md` and `planted_rows.csv`.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def judged(fairness: pd.DataFrame) -> pd.DataFrame:
 
 
 def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd.DataFrame:
-    """What one finished study found, one row per metric and task, and in how many shuffled cohorts
-    the metric gives a claim.
+    """The results of one finished study, one row per metric and task, and the number of permuted
+    cohorts in which the metric gives a claim.
     """
     columns = [
         "metric",
@@ -88,8 +88,8 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
     table = table[table["reconstructor"] == RECONSTRUCTOR]
     false = dict.fromkeys(METRICS, 0)
     for draw in range(shuffles):
-        found = judged(assess(shuffled(table, spec, draw), spec, options)[1])
-        for metric in found[found["verdict"].isin(CLAIMS)]["metric"].unique():
+        changes = judged(assess(shuffled(table, spec, draw), spec, options)[1])
+        for metric in changes[changes["verdict"].isin(CLAIMS)]["metric"].unique():
             false[metric] += 1
     return rows.assign(
         seed=seed, shuffles=shuffles, shuffles_with_a_claim=rows["metric"].map(false)
@@ -97,8 +97,8 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed: largest gaps over tasks, who is named where lesions are missed (equal
-    opportunity), claims when shuffled.
+    """One line per seed: largest gaps over tasks, groups named where lesions are missed (equal
+    opportunity), claims in permuted cohorts.
     """
     lines = []
     for seed, part in rows.groupby("seed", sort=True):
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
         "--shuffles",
         type=int,
         default=20,
-        help="cohorts with shuffled attributes, of the first seed",
+        help="cohorts with permuted attributes, of the first seed",
     )
     parser.add_argument("--patients", type=int, default=2600, help="of each phantom")
     parser.add_argument("--tiny", action="store_true", help="a smoke run; its numbers mean nothing")

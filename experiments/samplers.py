@@ -43,8 +43,7 @@ LEAD = "paper"
 
 @dataclasses.dataclass(frozen=True)
 class Reseeded:
-    """A reconstructor whose sampling noise is another one per seed; the measurement's noise stays
-    the same.
+    """A reconstructor with other sampling noise per seed, under the same measurement noise.
 
     Attributes:
       model: the reconstructor.
@@ -169,7 +168,7 @@ def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, flo
         (performance["attribute"] == "") & (performance["version"] == "reconstructed")
     ]
     everyone = everyone[everyone["metric"].isin(["auroc", "dice"])]
-    found = {f"{row.task} {row.metric}": float(row.value) for row in everyone.itertuples()}
+    scores = {f"{row.task} {row.metric}": float(row.value) for row in everyone.itertuples()}
     change = fairness[
         fairness["metric"].isin(GAPS)
         & (fairness["version"] == "change")
@@ -177,7 +176,7 @@ def outcomes(performance: pd.DataFrame, fairness: pd.DataFrame) -> dict[str, flo
     ]["value"]
     change = change.astype(float).dropna()
     return {
-        **found,
+        **scores,
         "largest_gap_change": float(change.loc[change.abs().idxmax()])
         if len(change)
         else float("nan"),
@@ -202,14 +201,14 @@ def compare(
       One row per measurement.
     """
     presets, samples = list(presets), list(samples)
-    wanted = [(preset, count, 0) for preset in presets for count in samples] + [
+    runs = [(preset, count, 0) for preset in presets for count in samples] + [
         (presets[0], samples[0], s) for s in range(1, seeds)
     ]
     rows = []
-    for number, (preset, count, seed) in enumerate(wanted, 1):
+    for number, (preset, count, seed) in enumerate(runs, 1):
         rows.append(bench.measure(preset, count, seed))
         print(
-            f"[{number}/{len(wanted)}] {preset}, {count} samples, seed {seed}: "
+            f"[{number}/{len(runs)}] {preset}, {count} samples, seed {seed}: "
             f"{rows[-1]['psnr']:.2f} dB",
             flush=True,
         )

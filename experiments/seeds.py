@@ -28,21 +28,21 @@ def over_seeds(
       name: of the tables.
       seeds: number of seeds.
       configuration: of the study of a seed.
-      rows_of: what a finished study (folder, configuration, seed) found.
+      rows_of: the rows of a finished study, from its folder, configuration and seed.
       summary: the table of all rows.
 
     Returns:
       The summary. After every seed it is written as `<name>.csv` and `<name>.md`, the rows as
         `<name>_rows.csv`.
     """
-    found = []
+    tables = []
     for seed in range(seeds):
         config, workdir = configuration(seed), out / f"seed{seed}"
         run(config, workdir)
-        found.append(rows_of(workdir, config, seed))
-        rows = pd.concat(found, ignore_index=True)
+        tables.append(rows_of(workdir, config, seed))
+        rows = pd.concat(tables, ignore_index=True)
         write_atomic(out / f"{name}_rows.csv", rows.to_csv(index=False))
         write_atomic(out / f"{name}.csv", summary(rows).to_csv(index=False))
         write_atomic(out / f"{name}.md", markdown(summary(rows)))
         print(markdown(summary(rows)), flush=True)
-    return summary(pd.concat(found, ignore_index=True))
+    return summary(pd.concat(tables, ignore_index=True))

@@ -11,12 +11,12 @@ import pandas as pd
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown, numbers with four significant digits."""
 
-    def cell(value: Any) -> str:
+    def entry(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
 
     lines = [
         list(map(str, table.columns)),
         ["---"] * table.shape[1],
-        *(map(cell, row) for row in table.itertuples(index=False)),
+        *(map(entry, row) for row in table.itertuples(index=False)),
     ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

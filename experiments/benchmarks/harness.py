@@ -149,6 +149,7 @@ def measure(
 
     seconds(comparison.ours)
     seconds(comparison.peer)
+    # Turn by turn, so that a machine that slows down slows both.
     pairs = [
         (seconds(comparison.ours), seconds(comparison.peer)) for _ in range(comparison.repeats)
     ]

@@ -59,7 +59,7 @@ def pandas_gap(table: pd.DataFrame, column: str) -> float:
 def pandas_bootstrap(table: pd.DataFrame, unit: str, iterations: int, seed: int = 0) -> np.ndarray:
     """Changes of the gap in resamples of images, or of patients with all their images."""
     rng = np.random.default_rng(seed)
-    found = []
+    changes = []
     parts = dict(list(table.groupby("patient"))) if unit == "patient" else {}
     names = np.array(list(parts))
     for _ in range(iterations):
@@ -67,8 +67,8 @@ def pandas_bootstrap(table: pd.DataFrame, unit: str, iterations: int, seed: int 
             drawn = table.sample(len(table), replace=True, random_state=rng)
         else:
             drawn = pd.concat([parts[name] for name in rng.choice(names, len(names))])
-        found.append(pandas_gap(drawn, "reconstructed") - pandas_gap(drawn, "original"))
-    return np.array(found)
+        changes.append(pandas_gap(drawn, "reconstructed") - pandas_gap(drawn, "original"))
+    return np.array(changes)
 
 
 def _shape(unit: str, peer: str, iterations: int) -> str:
@@ -153,12 +153,12 @@ def did_benchmark() -> Comparison:
 
     def plain() -> list[float]:
         rng = np.random.default_rng(0)
-        found = []
+        statistics = []
         for _ in range(draws):
             signs = rng.choice([-1.0, 1.0], PATIENTS)[patient]
             sums = pd.Series(signs * change).groupby([data[2][0, 0], group]).agg(["mean", "var"])
-            found.append(float((sums["mean"] ** 2 / sums["var"]).sum()))
-        return found
+            statistics.append(float((sums["mean"] ** 2 / sums["var"]).sum()))
+        return statistics
 
     problems = TASKS * RECONSTRUCTORS
     shape = (

@@ -70,12 +70,13 @@ def _torch_network() -> Any:
 
     from experiments.benchmarks.torch_irsde import TorchConditionalUNet
 
+    # As many cores as JAX uses in this process.
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     return TorchConditionalUNet(WIDTH, DEPTH)
 
 
 def _torch_step() -> Callable[[], float]:
-    """The same step: time and noise drawn anew, reverse mean against optimal reverse state."""
+    """The same step: fresh time and noise, reverse mean against optimal reverse state."""
     import torch
 
     network, sde = _torch_network(), MODEL.sde

@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.seed,
         cells,
     )
-    found = store(table, options.out)
-    for check in found:
+    outcomes = store(table, options.out)
+    for check in outcomes:
         if not check.passed:
             print(f"not met: {check.demand}: {check.cell}: {check.detail}")
-    passed, minutes = sum(check.passed for check in found), (time.perf_counter() - start) / 60
+    passed, minutes = sum(check.passed for check in outcomes), (time.perf_counter() - start) / 60
     print(
-        f"{len(table)} cells in {minutes:.1f} minutes; {passed} of {len(found)} demands "
+        f"{len(table)} cells in {minutes:.1f} minutes; {passed} of {len(outcomes)} demands "
         f"met; see {options.out}"
     )
     return 0

@@ -66,23 +66,23 @@ def checks(table: pd.DataFrame) -> list[Check]:
     Returns:
       One entry per demand and cell it applies to.
     """
-    found = []
+    outcomes = []
     for _, row in table.iterrows():
         name = f"{row['design']} / {row['truth']}"
         rate = row[DEFAULT]
         if row["family"] == "unchanged" and row["estimable"] > 0:
             error = f"{rate:.3f} (standard error {row['std_error']:.3f})"
-            found.append(
+            outcomes.append(
                 Check(f"false positives at most {MOST:.1%}", name, bool(rate <= MOST), error)
             )
             if min(row["changed_label_0"], row["changed_label_1"]) >= ENOUGH_CHANGED:
-                found.append(
+                outcomes.append(
                     Check(f"false positives at least {LEAST:.0%}", name, bool(rate >= LEAST), error)
                 )
         if row["family"] == "planted" and row["harmed_estimable"] >= JUDGED:
             if row["gap"] == 0:
                 detail = f"{rate:.3f} against {row['published']:.3f}"
-                found.append(
+                outcomes.append(
                     Check(
                         f"power at least {GAIN} times the published code's",
                         name,
@@ -94,7 +94,7 @@ def checks(table: pd.DataFrame) -> list[Check]:
             detail = (
                 f"{rate:.3f} against {best:.3f} (equal opportunity alone: {row['default_eop']:.3f})"
             )
-            found.append(
+            outcomes.append(
                 Check(
                     "power at most 5 points below the size-adjusted published",
                     name,
@@ -102,7 +102,7 @@ def checks(table: pd.DataFrame) -> list[Check]:
                     detail,
                 )
             )
-    return found
+    return outcomes
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
@@ -112,13 +112,13 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(aside, path)
 
 
-def to_markdown(table: pd.DataFrame, found: list[Check]) -> str:
+def to_markdown(table: pd.DataFrame, outcomes: list[Check]) -> str:
     """The study as a page: demands, then the table."""
-    failed = [c for c in found if not c.passed]
+    failed = [c for c in outcomes if not c.passed]
     lines = [
         "# Calibration of the tests",
         "",
-        f"{len(table)} cells, {len(found)} demands, {len(failed)} not met.",
+        f"{len(table)} cells, {len(outcomes)} demands, {len(failed)} not met.",
         "",
     ]
     lines += [
@@ -136,13 +136,13 @@ def to_markdown(table: pd.DataFrame, found: list[Check]) -> str:
     ]
     lines += ["| " + " | ".join(SHOWN) + " |", "|" + "---|" * len(SHOWN)]
     for _, row in table.iterrows():
-        cells = [
+        entries = [
             str(v)
             if isinstance(v, str)
             else ("" if pd.isna(v) else f"{v:.3f}".rstrip("0").rstrip("."))
             for v in row[list(SHOWN)]
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(entries) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -200,12 +200,12 @@ def store(table: pd.DataFrame, out: Path) -> list[Check]:
       The demands with their outcome.
     """
     out.mkdir(parents=True, exist_ok=True)
-    found = checks(table)
+    outcomes = checks(table)
     _write(out / "calibration.csv", lambda path: table.to_csv(path, index=False))
-    _write(out / "demands.csv", lambda path: pd.DataFrame(found).to_csv(path, index=False))
+    _write(out / "demands.csv", lambda path: pd.DataFrame(outcomes).to_csv(path, index=False))
     _write(
         out / "calibration.md",
-        lambda path: path.write_text(to_markdown(table, found), encoding="utf-8"),
+        lambda path: path.write_text(to_markdown(table, outcomes), encoding="utf-8"),
     )
     _write(out / "calibration.png", lambda path: draw(table, path))
-    return found
+    return outcomes

@@ -33,14 +33,14 @@ class Tables(NamedTuple):
     """Patient tables of K cohorts.
 
     Attributes:
-      s: [P, K, 2, G] sums of the change of the decision.
-      n: [P, K, 2, G] numbers of images.
-      cells: [K, 2, G, 2, 2] image counts.
+      change: [P, K, 2, G] sums of the change of the decision.
+      weight: [P, K, 2, G] numbers of images.
+      counts: [K, 2, G, 2, 2] images by original and reconstructed decision.
     """
 
-    s: Array
-    n: Array
-    cells: Array
+    change: Array
+    weight: Array
+    counts: Array
 
 
 def parameters(cell: Cell) -> Parameters:
@@ -84,19 +84,19 @@ def simulate(
     keys = jax.random.split(key, 5)
 
     def scores(k: Key) -> Array:
-        own, common = jax.random.split(k)
-        mine = jax.random.normal(own, (patients, cohorts, images))
+        of_image, of_patient = jax.random.split(k)
+        image = jax.random.normal(of_image, (patients, cohorts, images))
         if not cluster:
-            return mine
-        return np.sqrt(1 - cluster) * mine + np.sqrt(cluster) * jax.random.normal(
-            common, (patients, cohorts, 1)
+            return image
+        return np.sqrt(1 - cluster) * image + np.sqrt(cluster) * jax.random.normal(
+            of_patient, (patients, cohorts, 1)
         )
 
     def per_patient(values: Array) -> Array:
         return values[group][:, None, None]
 
     label = scores(keys[0]) > p.prevalence_cut
-    there = jnp.arange(images)[None, None, :] < jax.random.randint(
+    taken = jnp.arange(images)[None, None, :] < jax.random.randint(
         keys[1], (patients, cohorts, 1), 1, images + 1
     )
     shared = per_patient(p.shared)
@@ -105,18 +105,18 @@ def simulate(
     first = base + core + jnp.sqrt(1 - shared) * scores(keys[3]) > 0
     moved = per_patient(p.loss) * jnp.where(label, -1.0, p.false_alarms)
     second = base + moved + core + jnp.sqrt(1 - shared) * scores(keys[4]) > 0
-    return _tables(label, there, first, second, jnp.asarray(np.eye(len(sizes))[group], core.dtype))
+    return _tables(label, taken, first, second, jnp.asarray(np.eye(len(sizes))[group], core.dtype))
 
 
-def _tables(label: Array, there: Array, first: Array, second: Array, member: Array) -> Tables:
+def _tables(label: Array, taken: Array, first: Array, second: Array, member: Array) -> Tables:
     """Counts decisions [P, K, M] of patients with group membership [P, G]."""
-    strata = jnp.stack([there & ~label, there & label], 2)
+    strata = jnp.stack([taken & ~label, taken & label], 2)
     n = jnp.sum(strata, -1).astype(member.dtype)
     o, r = (jnp.sum(strata & d[:, :, None], -1).astype(member.dtype) for d in (first, second))
     both = jnp.sum(strata & (first & second)[:, :, None], -1).astype(member.dtype)
     split = jnp.stack([n - o - r + both, r - both, o - both, both], -1)
-    cells = jnp.einsum("pklc,pg->klgc", split, member, precision="highest")
+    counts = jnp.einsum("pklc,pg->klgc", split, member, precision="highest")
     spread = member[:, None, None, :]
     return Tables(
-        (r - o)[..., None] * spread, n[..., None] * spread, cells.reshape(*cells.shape[:-1], 2, 2)
+        (r - o)[..., None] * spread, n[..., None] * spread, counts.reshape(*counts.shape[:-1], 2, 2)
     )

@@ -16,7 +16,7 @@ from experiments.calibration.simulate import Tables, parameters, simulate
 from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
 from fairrecon_jax.inference.published import published_summary
 from fairrecon_jax.inference.resampling import resample_images
-from fairrecon_jax.inference.signflip import sign_flip
+from fairrecon_jax.inference.signflip import PatientSums, sign_flip
 from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import Array, Key
 
@@ -28,11 +28,11 @@ LEVEL = 0.05
 
 
 class Outcomes(NamedTuple):
-    """What each test said of each cohort of a cell.
+    """The results of each test on each cohort of a cell.
 
     Attributes:
-      p: [C, len(RULES) + 2] p-values of the default test under each rule for small cells; under the
-        first rule of the test that weighs both labels alike, and of its equal-opportunity form
+      p: [C, len(RULES) + 2] p-values of the default test under each rule for small strata; under
+        the first rule of the test that weighs both labels alike, and of its equal-opportunity form
         (label 1 only); NaN = not estimable.
       judged: [C] bool, the harmed group is estimable for the finding (label 1).
       changed: [C, 2] changed decisions per label.
@@ -72,14 +72,15 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
     Returns:
       `Outcomes` of the K cohorts.
     """
-    present = jnp.sum(tables.n > 0, 0)
-    families = [(tables.s, tables.n, present >= rule) for rule in (*RULES, RULES[0])]
-    families.append((tables.s[:, :, 1:], tables.n[:, :, 1:], present[:, 1:] >= RULES[0]))
+    change, weight = tables.change, tables.weight
+    present = jnp.sum(weight > 0, 0)
+    families = [PatientSums(change, weight, present >= rule) for rule in (*RULES, RULES[0])]
+    families.append(PatientSums(change[:, :, 1:], weight[:, :, 1:], present[:, 1:] >= RULES[0]))
     weights = (*(LABEL_WEIGHTS,) * len(RULES), ALIKE, (1.0,))
     pooled = (True,) * len(families)
     flips = sign_flip(
         tuple(families),
-        _digests(tables.s.shape[0]),
+        _digests(change.shape[0]),
         key,
         flips=FLIPS,
         alpha=LEVEL,
@@ -87,12 +88,12 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
         label_weights=weights,
     )
     drawn = jnp.asarray(
-        resample_images(tables.cells, jax.random.fold_in(key, 1), replicates=REPLICATES)
+        resample_images(tables.counts, jax.random.fold_in(key, 1), replicates=REPLICATES)
     )
-    mean = published_summary(tables.cells, drawn, form="mean")
-    worst = published_summary(tables.cells, drawn, form="max")
-    changed = jnp.sum(tables.cells[..., 0, 1] + tables.cells[..., 1, 0], -1)
-    found: tuple[Array, ...] = (
+    mean = published_summary(tables.counts, drawn, form="mean")
+    worst = published_summary(tables.counts, drawn, form="max")
+    changed = jnp.sum(tables.counts[..., 0, 1] + tables.counts[..., 1, 0], -1)
+    outcomes: tuple[Array, ...] = (
         jnp.stack([f.p_value for f in flips], -1),
         flips[0].estimable[:, 1, harmed],
         changed,
@@ -100,7 +101,7 @@ def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
         worst[7],
         mean[2],
     )
-    return Outcomes(*(np.asarray(value) for value in found))
+    return Outcomes(*(np.asarray(value) for value in outcomes))
 
 
 def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
@@ -157,17 +158,17 @@ def size_adjusted(planted: Outcomes, null: Outcomes) -> tuple[float, float]:
 
 
 def summarise(
-    cell: Cell, found: Outcomes, null: Outcomes | None, seconds: float
+    cell: Cell, outcomes: Outcomes, null: Outcomes | None, seconds: float
 ) -> dict[str, object]:
     """One row of the result table."""
     design, truth = cell.design, cell.truth
-    adjusted = (float("nan"), float("nan")) if null is None else size_adjusted(found, null)
-    share = np.isfinite(found.p[:, 0])
+    adjusted = (float("nan"), float("nan")) if null is None else size_adjusted(outcomes, null)
+    share = np.isfinite(outcomes.p[:, 0])
     row: dict[str, object] = {
         "design": design.name,
         "truth": truth.name,
         "family": truth.family,
-        "cohorts": len(found.p),
+        "cohorts": len(outcomes.p),
         "patients": design.patients,
         "groups": len(design.sizes),
         "smallest_group": min(design.sizes),
@@ -175,20 +176,20 @@ def summarise(
         "prevalence": design.prevalence,
         "harm": design.harm * truth.harmed,
         "gap": truth.gap,
-        "changed_label_0": float(np.median(found.changed[:, 0])),
-        "changed_label_1": float(np.median(found.changed[:, 1])),
+        "changed_label_0": float(np.median(outcomes.changed[:, 0])),
+        "changed_label_1": float(np.median(outcomes.changed[:, 1])),
         "estimable": float(share.mean()),
-        "harmed_estimable": float(found.judged.mean()),
+        "harmed_estimable": float(outcomes.judged.mean()),
     }
-    row |= {f"default_{rule}": rejection(found.p[:, i]) for i, rule in enumerate(RULES)}
-    row |= {"alike": rejection(found.p[:, -2]), "default_eop": rejection(found.p[:, -1])}
+    row |= {f"default_{rule}": rejection(outcomes.p[:, i]) for i, rule in enumerate(RULES)}
+    row |= {"alike": rejection(outcomes.p[:, -2]), "default_eop": rejection(outcomes.p[:, -1])}
     row["std_error"] = float(
         np.sqrt(
             max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9)
             / max(share.sum(), 1)
         )
     )  # type: ignore[operator]
-    row |= {"published": rejection(found.published), "paper": rejection(found.paper)}
+    row |= {"published": rejection(outcomes.published), "paper": rejection(outcomes.paper)}
     row |= {
         "published_size_adjusted": adjusted[0],
         "published_change_size_adjusted": adjusted[1],
@@ -217,13 +218,13 @@ def run_study(
     for cell in cells:
         start = time.perf_counter()
         planted = cell.truth.family == "planted"
-        found = run_cell(cell, planted_cohorts if planted else cohorts, seed)
+        outcomes = run_cell(cell, planted_cohorts if planted else cohorts, seed)
         match = (cell.design.name, cell.truth.gap)
         if not planted:
-            nulls.setdefault(match, found)
+            nulls.setdefault(match, outcomes)
         rows.append(
             summarise(
-                cell, found, nulls.get(match) if planted else None, time.perf_counter() - start
+                cell, outcomes, nulls.get(match) if planted else None, time.perf_counter() - start
             )
         )
         line = rows[-1]

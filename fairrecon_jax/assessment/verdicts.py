@@ -103,7 +103,7 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
       Rows in the order of quantities, then groups; verdicts of estimable ones wait for `queue`.
     """
     test, rows = gap_test.test, []
-    detectable = minimum_detectable_change(test, is_rate=gap_test.is_rate).cell
+    detectable = minimum_detectable_change(test, is_rate=gap_test.is_rate).stratum
     for y, quantity in enumerate(gap_test.quantities):
         for g, group in enumerate(gap_test.groups):
             row = {
@@ -115,7 +115,7 @@ def group_rows(gap_test: GapTest, common: Row) -> list[Row]:
                 "version": "change",
                 "label_stratum": quantity.stratum,
                 **_deviation(test, quantity, y, g),
-                "p_value": float(test.cell_p[y, g]),
+                "p_value": float(test.stratum_p[y, g]),
                 "n": float(test.n_images[y, g]),
                 "n_patients": float(test.n_patients[y, g]),
                 "n_changed": float(test.n_changed[y, g]),

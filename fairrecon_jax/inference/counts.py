@@ -56,6 +56,7 @@ def index_patients(patient: Sequence[object] | np.ndarray) -> Patients:
         raise ValueError(
             f"patient must be a non-empty vector with one name per image, got shape {names.shape}"
         )
+    # Names sort as text, also where they are numbers: their digests are those of the text.
     values, codes = np.unique(names.astype(str), return_inverse=True)
     digest = np.stack([example_digest(str(name)) for name in values])
     return Patients(codes.reshape(-1).astype(np.int32), digest, len(values))
@@ -89,6 +90,7 @@ def _slots(
 ) -> tuple[Array, Array]:
     """Index label * groups + group of each image [K, N] and whether the image counts."""
     which = jnp.stack([label == y for y in labels])
+    # An unlisted label has position 0, and is not valid.
     position = jnp.argmax(which, axis=0)
     valid = jnp.any(which, axis=0) & (group >= 0) & (group < groups) & known
     return position * groups + jnp.maximum(group, 0), valid
@@ -126,10 +128,11 @@ def image_counts(
     o, r = jnp.asarray(original, float), jnp.asarray(reconstructed, float)
     known = jnp.isfinite(o) & jnp.isfinite(r)
     slot, valid = _slots(jnp.asarray(label, float), jnp.asarray(group), known, groups, labels)
-    cells = len(labels) * groups * 4
+    slots = len(labels) * groups * 4
+    # The cast of NaN to an integer is undefined.
     decision = jnp.where(known, 2 * o + r, 0).astype(jnp.int32)
     index = (jnp.arange(o.shape[0])[:, None] * len(labels) * groups + slot) * 4 + decision
-    table = _scatter(index, valid, jnp.ones_like(o), o.shape[0] * cells)
+    table = _scatter(index, valid, jnp.ones_like(o), o.shape[0] * slots)
     return table.reshape(o.shape[0], len(labels), groups, 2, 2)
 
 
@@ -165,11 +168,11 @@ def patient_counts(
     known = jnp.isfinite(o) & jnp.isfinite(r) & (jnp.asarray(patient) >= 0)[None, :]
     slot, valid = _slots(jnp.asarray(label, float), jnp.asarray(group), known, groups, labels)
     problems = o.shape[0]
-    cells = problems * len(labels) * groups
+    slots = problems * len(labels) * groups
     column = jnp.arange(problems)[:, None] * len(labels) * groups + slot
-    index = jnp.maximum(jnp.asarray(patient), 0)[None, :] * cells + column
+    index = jnp.maximum(jnp.asarray(patient), 0)[None, :] * slots + column
     parts = (jnp.ones_like(o), jnp.where(known, o, 0), jnp.where(known, r, 0))
-    sums = [_scatter(index, valid, part, patients * cells) for part in parts]
+    sums = [_scatter(index, valid, part, patients * slots) for part in parts]
     return jnp.stack(sums, axis=-1).reshape(patients, problems, len(labels), groups, 3)
 
 
@@ -193,14 +196,14 @@ def patient_means(
     v = jnp.asarray(value, float)
     g = jnp.asarray(group)
     valid = jnp.isfinite(v) & (g >= 0) & (g < groups) & (jnp.asarray(patient) >= 0)[None, :]
-    cells = v.shape[0] * groups
+    slots = v.shape[0] * groups
     index = (
-        jnp.maximum(jnp.asarray(patient), 0)[None, :] * cells
+        jnp.maximum(jnp.asarray(patient), 0)[None, :] * slots
         + jnp.arange(v.shape[0])[:, None] * groups
         + jnp.maximum(g, 0)
     )
-    total = _scatter(index, valid, jnp.where(valid, v, 0), patients * cells)
-    count = _scatter(index, valid, jnp.ones_like(v), patients * cells)
+    total = _scatter(index, valid, jnp.where(valid, v, 0), patients * slots)
+    count = _scatter(index, valid, jnp.ones_like(v), patients * slots)
     shape = (patients, v.shape[0], 1, groups)
     return (total / jnp.maximum(count, 1)).reshape(shape), (count > 0).astype(v.dtype).reshape(
         shape

@@ -18,11 +18,12 @@ import numpy as np
 from fairrecon_jax.inference import counts
 from fairrecon_jax.inference.delong import paired_influences
 from fairrecon_jax.inference.did_result import (
+    ChangeTables,
     DidResult,
-    Family,
     effective_patients,
-    run_family,
+    run_tests,
 )
+from fairrecon_jax.inference.signflip import PatientSums
 from fairrecon_jax.types import Array, Key
 
 FLIPS = 9999
@@ -55,8 +56,9 @@ def did_test(
     sum N; p = (1 + #{T* >= T}) / (B + 1) over B patient-level sign flips. Summed without weights,
     harm to one label alone pays for the noise of the other; missed findings matter most, so that by
     default w_1 = 1 and w_0 = 1/2. Intervals do not depend on the weights. 0 means that all groups
-    gained or lost alike, not that nobody lost (see `overall_change`). A group x label cell with
-    fewer than `min_patients` patients leaves the test; a label with fewer than two cells leaves it.
+    gained or lost alike, not that nobody lost (see `overall_change`). A stratum (a group under one
+    label) with fewer than `min_patients` patients is left out, and so is a label with fewer than
+    two strata.
 
     Args:
       decision_original: [..., N] decisions in {0, 1} on original images, NaN = unknown; leading
@@ -68,7 +70,7 @@ def did_test(
       key: scalar typed key; the same key gives a patient the same signs in every call.
       groups: number of groups G.
       flips: number of draws B.
-      min_patients: fewest patients of an estimable cell.
+      min_patients: fewest patients of an estimable stratum.
       labels: (0, 1) for equalised odds, (1,) for equal opportunity.
       label_weights: w_y of each of `labels`, > 0; (1, 1) weighs both alike; `LABEL_WEIGHTS` of
         labels 0 and 1 if None. A label alone has the same p whatever its weight.
@@ -89,9 +91,9 @@ def did_test(
     size = dict(patients=who.total, labels=labels)
     table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
     whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
-    cells = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
-    family = _decision_family(table, whole, cells, min_patients=min_patients)
-    return run_family(family, who.digest, key, flips, alpha, lead, weights)
+    images = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
+    tables = _decision_tables(table, whole, images, min_patients=min_patients)
+    return run_tests(tables, who.digest, key, flips, alpha, lead, weights)
 
 
 def _weights(labels: tuple[int, ...], given: tuple[float, ...] | None) -> tuple[float, ...]:
@@ -107,27 +109,30 @@ def _weights(labels: tuple[int, ...], given: tuple[float, ...] | None) -> tuple[
 
 
 @partial(jax.jit, static_argnames=("min_patients",))
-def _decision_family(table: Array, whole: Array, cells: Array, *, min_patients: int) -> Family:
-    """The family of a decision's patient tables [P, K, L, G, 3], [P, K, L, 1, 3] and image counts
-    [K, L, G, 2, 2].
+def _decision_tables(
+    grouped: Array, overall: Array, decisions: Array, *, min_patients: int
+) -> ChangeTables:
+    """The tables of decisions from patient counts [P, K, L, G, 3] and [P, K, L, 1, 3] and image
+    counts [K, L, G, 2, 2].
     """
-    present, everyone = jnp.sum(table[..., 0] > 0, 0), jnp.sum(whole[..., 0] > 0, 0)
-    images = jnp.sum(cells, (-2, -1))
-    return Family(
-        change_sums=table[..., 2] - table[..., 1],
-        image_counts=table[..., 0],
-        usable=present >= min_patients,
-        overall_change_sums=whole[..., 2] - whole[..., 1],
-        overall_image_counts=whole[..., 0],
-        overall_usable=everyone >= min_patients,
-        patients=present,
-        effective=effective_patients(table[..., 0]),
+    images = jnp.sum(decisions, (-2, -1))
+    return ChangeTables(
+        grouped=_decision_sums(grouped, min_patients),
+        overall=_decision_sums(overall, min_patients),
+        patients=jnp.sum(grouped[..., 0] > 0, 0),
+        effective=effective_patients(grouped[..., 0]),
         images=images,
-        changed=cells[..., 0, 1] + cells[..., 1, 0],
-        original=jnp.sum(cells[..., 1, :], -1) / jnp.maximum(images, 1),
-        reconstructed=jnp.sum(cells[..., 1], -1) / jnp.maximum(images, 1),
+        changed=decisions[..., 0, 1] + decisions[..., 1, 0],
+        original=jnp.sum(decisions[..., 1, :], -1) / jnp.maximum(images, 1),
+        reconstructed=jnp.sum(decisions[..., 1], -1) / jnp.maximum(images, 1),
         is_rate=jnp.asarray(True),
     )
+
+
+def _decision_sums(table: Array, min_patients: int) -> PatientSums:
+    """Changed decisions S and images N per patient, from counts [P, K, L, G, 3]."""
+    images, original, reconstructed = (table[..., k] for k in range(3))
+    return PatientSums(reconstructed - original, images, jnp.sum(images > 0, 0) >= min_patients)
 
 
 def did_test_continuous(
@@ -172,28 +177,24 @@ def did_test_continuous(
         counts.patient_means(v, g, who.codes, patients=who.total, groups=groups)
         for v in (o, r, r - o)
     ]
-    s_all, n_all = counts.patient_means(
+    change, weight = mean[2]
+    everyone, some = counts.patient_means(
         r - o, np.zeros_like(g), who.codes, patients=who.total, groups=1
     )
-    s, n = mean[2]
-    present = jnp.sum(n, 0)
+    present = jnp.sum(weight, 0)
     inside = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
-    family = Family(
-        change_sums=s,
-        image_counts=n,
-        usable=present >= min_patients,
-        overall_change_sums=s_all,
-        overall_image_counts=n_all,
-        overall_usable=jnp.sum(n_all, 0) >= min_patients,
+    tables = ChangeTables(
+        grouped=PatientSums(change, weight, present >= min_patients),
+        overall=PatientSums(everyone, some, jnp.sum(some, 0) >= min_patients),
         patients=present.astype(int),
         effective=present,
         images=inside.sum(-1)[:, None, :].astype(float),
-        changed=jnp.sum((s != 0) & (n > 0), 0),
+        changed=jnp.sum((change != 0) & (weight > 0), 0),
         original=jnp.sum(mean[0][0], 0) / jnp.maximum(present, 1),
         reconstructed=jnp.sum(mean[1][0], 0) / jnp.maximum(present, 1),
         is_rate=jnp.asarray(False),
     )
-    return run_family(family, who.digest, key, flips, alpha, lead)
+    return run_tests(tables, who.digest, key, flips, alpha, lead)
 
 
 def did_test_auroc(
@@ -241,32 +242,28 @@ def did_test_auroc(
     lead, (o, r, y, g) = counts.align(
         (score_original, score_reconstructed, label, group), len(who.codes)
     )
-    grouped = _auroc_tables(o, r, y, g, who, groups)
-    whole = _auroc_tables(o, r, y, np.zeros_like(g), who, 1)
-    family = Family(
-        change_sums=grouped["s"],
-        image_counts=grouped["n"],
-        usable=grouped["scarcest"] >= min_patients,
-        overall_change_sums=whole["s"],
-        overall_image_counts=whole["n"],
-        overall_usable=whole["scarcest"] >= min_patients,
-        patients=grouped["scarcest"].astype(int),
-        effective=jnp.sum(grouped["n"], 0),
-        images=grouped["images"],
-        changed=grouped["changed"],
-        original=grouped["original"],
-        reconstructed=grouped["reconstructed"],
+    grouped, beside = _auroc_sums(o, r, y, g, who, groups, min_patients)
+    overall, _ = _auroc_sums(o, r, y, np.zeros_like(g), who, 1, min_patients)
+    tables = ChangeTables(
+        grouped=grouped,
+        overall=overall,
+        effective=jnp.sum(grouped.weight, 0),
         is_rate=jnp.asarray(False),
+        **beside,
     )
-    return run_family(family, who.digest, key, flips, alpha, lead)
+    return run_tests(tables, who.digest, key, flips, alpha, lead)
 
 
-def _auroc_tables(
-    o: np.ndarray, r: np.ndarray, y: np.ndarray, g: np.ndarray, who: counts.Patients, groups: int
-) -> dict[str, Array]:
-    """Pseudo-values of the AUROC change per patient [P, K, 1, G] and what is counted beside them
-    [K, 1, G].
-    """
+def _auroc_sums(
+    o: np.ndarray,
+    r: np.ndarray,
+    y: np.ndarray,
+    g: np.ndarray,
+    who: counts.Patients,
+    groups: int,
+    min_patients: int,
+) -> tuple[PatientSums, dict[str, Array]]:
+    """Pseudo-values of the AUROC change per patient, and what is reported beside them [K, 1, G]."""
     known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
     member = known[:, None, :] & (g[:, None, :] == np.arange(groups)[None, :, None])
     shape = member.shape
@@ -284,20 +281,22 @@ def _auroc_tables(
         for k in (0, 1)
     ]
     present = [(k > 0).reshape(who.total, *shape[:-1]) for k in kinds]
-    n = (present[0] | present[1]).astype(total.dtype)
+    weight = (present[0] | present[1]).astype(total.dtype)
     change = (after - before).reshape(shape[:-1])
-    s = jnp.where(
-        n > 0, jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(n, 0)[None] * total, 0
+    # Each patient's share of the change: their mean over patients is the change itself.
+    pseudo = jnp.where(
+        weight > 0,
+        jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(weight, 0)[None] * total,
+        0,
     )
-    extra = dict(
-        scarcest=jnp.minimum(jnp.sum(present[0], 0), jnp.sum(present[1], 0)),
+    scarcest = jnp.minimum(jnp.sum(present[0], 0), jnp.sum(present[1], 0))
+    beside = dict(
+        patients=scarcest.astype(int),
         images=jnp.asarray(member.sum(-1), float),
         changed=jnp.asarray((member & (o != r)[:, None, :]).sum(-1)),
         original=before.reshape(shape[:-1]),
         reconstructed=after.reshape(shape[:-1]),
     )
-    return {
-        "s": s[:, :, None],
-        "n": n[:, :, None],
-        **{name: value[:, None] for name, value in extra.items()},
-    }
+    return PatientSums(
+        pseudo[:, :, None], weight[:, :, None], (scarcest >= min_patients)[:, None]
+    ), {name: value[:, None] for name, value in beside.items()}

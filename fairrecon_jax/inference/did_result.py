@@ -1,4 +1,6 @@
-"""What a difference-in-differences test reports, and how one family of problems is run."""
+"""What a difference-in-differences test reports, and how its two sign-flip tests, of the groups and
+of everyone together, become that report.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax.inference.signflip import Flip, sign_flip
+from fairrecon_jax.inference.signflip import Flip, PatientSums, sign_flip
 from fairrecon_jax.types import Array, Key
 
 REASONS = (
@@ -34,7 +36,7 @@ class DidResult(NamedTuple):
       std_error: [..., L, G] of the deviation.
       ci_low: [..., L, G] simultaneous (max-T) lower limit of the deviation.
       ci_high: [..., L, G] simultaneous upper limit.
-      cell_p: [..., L, G] max-T adjusted p of the deviation.
+      stratum_p: [..., L, G] max-T adjusted p of the deviation.
       critical: [...] critical value of the max-T intervals.
       estimable: [..., L, G] bool.
       reason: [..., L, G] int index into `REASONS`.
@@ -64,7 +66,7 @@ class DidResult(NamedTuple):
     std_error: np.ndarray
     ci_low: np.ndarray
     ci_high: np.ndarray
-    cell_p: np.ndarray
+    stratum_p: np.ndarray
     critical: np.ndarray
     estimable: np.ndarray
     reason: np.ndarray
@@ -81,31 +83,23 @@ class DidResult(NamedTuple):
     overall_p: np.ndarray
 
 
-class Family(NamedTuple):
-    """Patient tables of one call of K problems, with what is reported beside the test.
+class ChangeTables(NamedTuple):
+    """What one call tests, and what it reports beside the test, for K problems.
 
     Attributes:
-      change_sums: [P, K, L, G] sum of a patient's changes in a stratum.
-      image_counts: [P, K, L, G] number of images behind it.
-      usable: [K, L, G] bool, enough patients.
-      overall_change_sums: [P, K, L, 1] over all groups, unknown ones included.
-      overall_image_counts: [P, K, L, 1] the same.
-      overall_usable: [K, L, 1] bool.
-      patients: [K, L, G].
+      grouped: patients' sums by label and group.
+      overall: the same with all groups as one, unknown ones included.
+      patients: [K, L, G] patients.
       effective: [K, L, G] Kish's effective number of patients.
-      images: [K, L, G].
-      changed: [K, L, G] images whose decision changed.
-      original: [K, L, G] rates or means on originals.
+      images: [K, L, G] images.
+      changed: [K, L, G] images (or patients) whose outcome changed.
+      original: [K, L, G] rate, mean or AUROC on originals.
       reconstructed: [K, L, G] the same on reconstructions.
-      is_rate: whether they are rates.
+      is_rate: [] bool, whether these are rates of decisions.
     """
 
-    change_sums: Array
-    image_counts: Array
-    usable: Array
-    overall_change_sums: Array
-    overall_image_counts: Array
-    overall_usable: Array
+    grouped: PatientSums
+    overall: PatientSums
     patients: Array
     effective: Array
     images: Array
@@ -137,8 +131,94 @@ def probit_change(original: Array, reconstructed: Array, images: Array) -> np.nd
 
 
 def effective_patients(images: Array) -> Array:
-    """Kish's effective number of patients from images per patient [P, ...]."""
+    """Kish's effective number of patients, (sum N)^2 / sum N^2, of images per patient [P, ...]."""
     return jnp.sum(images, 0) ** 2 / jnp.maximum(jnp.sum(images**2, 0), 1)
+
+
+def run_tests(
+    tables: ChangeTables,
+    digest: Array,
+    key: Key,
+    flips: int,
+    alpha: float,
+    lead: tuple[int, ...],
+    label_weights: tuple[float, ...] = (1.0,),
+) -> DidResult:
+    """Tests groups and everyone together with one set of signs, and reports both.
+
+    Args:
+      tables: of K problems.
+      digest: [P, 2] uint32 patient digests, which key the signs.
+      key: scalar typed key.
+      flips: number of draws B.
+      alpha: level of the simultaneous intervals.
+      lead: leading axes of the caller's arrays, of product K.
+      label_weights: weight of each label in T.
+
+    Returns:
+      A `DidResult` with these leading axes.
+
+    Raises:
+      ValueError: `flips` is below 19 or `alpha` is outside (0, 1).
+    """
+    if flips < 19:
+        raise ValueError(f"flips = {flips} cannot reach a p-value of 0.05; use at least 19")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
+    tests = sign_flip(
+        (tables.grouped, tables.overall),
+        digest,
+        key,
+        flips=flips,
+        alpha=alpha,
+        pooled=(True, False),
+        label_weights=(label_weights, label_weights),
+    )
+    grouped, overall = jax.tree.map(np.asarray, tests)
+    return _report(jax.tree.map(np.asarray, tables), grouped, overall, lead)
+
+
+def _report(tables: ChangeTables, grouped: Flip, overall: Flip, lead: tuple[int, ...]) -> DidResult:
+    """The tests of K problems (numpy) as a result with the caller's leading axes."""
+    inside, images = np.asarray(grouped.estimable), np.asarray(tables.images)
+    some = images > 0
+    low, high = _limits(grouped, np.asarray(grouped.deviation))
+    all_low, all_high = _limits(overall, np.asarray(overall.change))
+    rates = [np.where(some, rate, np.nan) for rate in (tables.original, tables.reconstructed)]
+    latent = (
+        probit_change(rates[0], rates[1], tables.images)
+        if tables.is_rate
+        else np.full_like(rates[0], np.nan)
+    )
+    parts = dict(
+        statistic=grouped.statistic,
+        p_value=grouped.p_value,
+        change=np.where(some & (tables.patients > 0), grouped.change, np.nan),
+        pooled=np.where(inside.any(-1), grouped.pooled, np.nan),
+        deviation=np.where(inside, grouped.deviation, np.nan),
+        variance=np.where(inside, grouped.variance, np.nan),
+        std_error=np.where(inside, grouped.std_error, np.nan),
+        ci_low=low,
+        ci_high=high,
+        stratum_p=grouped.stratum_p,
+        critical=grouped.critical,
+        estimable=inside,
+        reason=_reasons(images, np.asarray(tables.grouped.usable), inside),
+        n_images=tables.images,
+        n_patients=tables.patients,
+        n_effective=tables.effective,
+        n_changed=tables.changed,
+        rate_original=rates[0],
+        rate_reconstructed=rates[1],
+        probit_change=latent,
+        overall_change=np.where(overall.estimable, overall.change, np.nan)[..., 0],
+        overall_low=all_low[..., 0],
+        overall_high=all_high[..., 0],
+        overall_p=overall.p_value,
+    )
+    return DidResult(
+        **{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()}
+    )
 
 
 def _reasons(images: np.ndarray, usable: np.ndarray, estimable: np.ndarray) -> np.ndarray:
@@ -154,77 +234,3 @@ def _limits(flip: Flip, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flip.estimable, np.asarray(flip.critical)[:, None, None] * flip.std_error, np.nan
     )
     return centre - width, centre + width
-
-
-def _assemble(family: Family, grouped: Flip, overall: Flip, lead: tuple[int, ...]) -> DidResult:
-    """Turns tests of K problems (numpy) into a result with the input's leading axes."""
-    inside, images = np.asarray(grouped.estimable), np.asarray(family.images)
-    some = images > 0
-    low, high = _limits(grouped, np.asarray(grouped.deviation))
-    all_low, all_high = _limits(overall, np.asarray(overall.change))
-    rates = [np.where(some, rate, np.nan) for rate in (family.original, family.reconstructed)]
-    latent = (
-        probit_change(rates[0], rates[1], family.images)
-        if family.is_rate
-        else np.full_like(rates[0], np.nan)
-    )
-    parts = dict(
-        statistic=grouped.statistic,
-        p_value=grouped.p_value,
-        change=np.where(some & (family.patients > 0), grouped.change, np.nan),
-        pooled=np.where(inside.any(-1), grouped.pooled, np.nan),
-        deviation=np.where(inside, grouped.deviation, np.nan),
-        variance=np.where(inside, grouped.variance, np.nan),
-        std_error=np.where(inside, grouped.std_error, np.nan),
-        ci_low=low,
-        ci_high=high,
-        cell_p=grouped.cell_p,
-        critical=grouped.critical,
-        estimable=inside,
-        reason=_reasons(images, np.asarray(family.usable), inside),
-        n_images=family.images,
-        n_patients=family.patients,
-        n_effective=family.effective,
-        n_changed=family.changed,
-        rate_original=rates[0],
-        rate_reconstructed=rates[1],
-        probit_change=latent,
-        overall_change=np.where(overall.estimable, overall.change, np.nan)[..., 0],
-        overall_low=all_low[..., 0],
-        overall_high=all_high[..., 0],
-        overall_p=overall.p_value,
-    )
-    return DidResult(
-        **{name: np.asarray(value).reshape(lead + value.shape[1:]) for name, value in parts.items()}
-    )
-
-
-def run_family(
-    family: Family,
-    digest: Array,
-    key: Key,
-    flips: int,
-    alpha: float,
-    lead: tuple[int, ...],
-    weights: tuple[float, ...] = (1.0,),
-) -> DidResult:
-    """Tests one family and reports it."""
-    if flips < 19:
-        raise ValueError(f"flips = {flips} cannot reach a p-value of 0.05; use at least 19")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
-    sums = (
-        (family.change_sums, family.image_counts, family.usable),
-        (family.overall_change_sums, family.overall_image_counts, family.overall_usable),
-    )
-    tests = sign_flip(
-        sums,
-        digest,
-        key,
-        flips=flips,
-        alpha=alpha,
-        pooled=(True, False),
-        label_weights=(weights, weights),
-    )
-    grouped, overall = jax.tree.map(np.asarray, tests)
-    return _assemble(jax.tree.map(np.asarray, family), grouped, overall, lead)

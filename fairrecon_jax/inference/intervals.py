@@ -69,6 +69,7 @@ def jackknife_moments(pair: tuple[Array, Array], weight: Array) -> tuple[Array, 
         w = weight.reshape(-1, *([1] * (values.ndim - 1))) * xp.isfinite(values)
         v = xp.where(xp.isfinite(values), values, 0)
         d = xp.where(w > 0, xp.sum(w * v, 0)[None] / xp.maximum(xp.sum(w, 0), 1)[None] - v, 0)
+        # The acceleration has no unit: scaled deviations do not underflow when cubed.
         largest = xp.max(xp.abs(d), 0)
         d = d / xp.where(largest > 0, largest, 1)[None]
         weighted = w * d * d
@@ -126,6 +127,7 @@ def estimate(
       Efron (1987), JASA 82.
     """
     value, ranked = np.asarray(value), np.array(np.moveaxis(np.asarray(drawn), 0, -1), order="C")
+    # NaN sorts last, so that the first `size` entries are those that count.
     np.copyto(ranked, np.nan, where=~np.isfinite(ranked))
     ranked.sort(-1)
     known = ~np.isnan(ranked)
@@ -136,6 +138,7 @@ def estimate(
     levels = [np.full(value.shape, level) for level in (alpha / 2, 1 - alpha / 2)]
     if method == "bca":
         below = ((ranked < value[..., None]).sum(-1) + (ranked <= value[..., None]).sum(-1)) / 2
+        # Half a replicate away from 0 and 1: the correction stays finite.
         bias = ndtri(np.clip(below / some, 0.5 / some, 1 - 0.5 / some))
         moved = [bias + ndtri(level) for level in levels]
         levels = [
@@ -170,18 +173,18 @@ def summarise(
     first, second = np.broadcast_arrays(*drawn)
     with np.errstate(invalid="ignore"):
         change, moved = after - before, second - first
-    bent = accelerations or (None, None, None)
-    original = estimate(before, first, bent[0], alpha, method)
-    reconstructed = estimate(after, second, bent[1], alpha, method)
-    found = estimate(change, moved, bent[2], alpha, method)
+    bca = accelerations or (None, None, None)
+    original = estimate(before, first, bca[0], alpha, method)
+    reconstructed = estimate(after, second, bca[1], alpha, method)
+    difference = estimate(change, moved, bca[2], alpha, method)
     size, at_most, at_least = (part.sum(0) for part in (np.isfinite(moved), moved <= 0, moved >= 0))
     two = np.minimum(1.0, 2 * (1 + np.minimum(at_most, at_least)) / (size + 1))
     one = np.where(change == 0, 1.0, np.where(change > 0, at_most, at_least) / np.maximum(size, 1))
-    defined = np.isfinite(found.std_error)
+    defined = np.isfinite(difference.std_error)
     return Bootstrap(
         original,
         reconstructed,
-        found,
+        difference,
         np.where(defined, two, np.nan),
         np.where(defined, one, np.nan),
         size,

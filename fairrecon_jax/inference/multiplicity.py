@@ -1,4 +1,4 @@
-"""Adjusting p-values for the number of cells looked at: Holm (family-wise error) and
+"""Adjusting p-values for the number of comparisons: Holm (family-wise error) and
 Benjamini-Hochberg (false discovery rate).
 """
 
@@ -39,7 +39,9 @@ def holm(p: Array) -> Array:
       Holm (1979), Scandinavian Journal of Statistics 6.
     """
     ranked, order, count = _in_order(p)
+    # At least 1: beyond the tested ones the factor would be negative.
     scaled = ranked * jnp.maximum(count - jnp.arange(ranked.size), 1)
+    # NaN is sorted last; as 0 it raises no maximum before it.
     adjusted = jnp.minimum(jnp.maximum.accumulate(jnp.where(jnp.isfinite(scaled), scaled, 0)), 1)
     return _restore(adjusted, order, p)
 

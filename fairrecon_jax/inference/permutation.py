@@ -43,6 +43,7 @@ def _units(
     and U.
     """
     known = (group >= 0) & (group < groups)
+    # int64: patients times groups may pass int32.
     pair = np.where(known, who.codes.astype(np.int64) * groups + group, -1)
     values, codes = np.unique(pair, return_inverse=True)
     offset = int(values.size > 0 and values[0] == -1)
@@ -58,6 +59,7 @@ def _permuted_sums(table: Array, labels: Array, groups: int) -> Array:
     """Sums of a table [U, C] over permuted groups [R, U] -> [R, G, C]."""
 
     def block(rows: Array) -> Array:
+        # One draw at a time: all of them at once would not fit the memory.
         member = (rows[:, None, :] == jnp.arange(groups, dtype=rows.dtype)[None, :, None]).astype(
             table.dtype
         )
@@ -68,7 +70,7 @@ def _permuted_sums(table: Array, labels: Array, groups: int) -> Array:
     )
 
 
-def _floors(
+def _summaries(
     observed: dict[str, Array], permuted: dict[str, Array], lead: tuple[int, ...]
 ) -> dict[str, PermutationNull]:
     """Summaries of permuted gaps [R, K]."""
@@ -77,6 +79,7 @@ def _floors(
         drawn, value = np.asarray(permuted[name]), np.asarray(value)
         drawn = np.where(np.isfinite(drawn), drawn, np.nan)
         with np.errstate(invalid="ignore"):
+            # Sums in another order differ by rounding: such draws count as ties.
             exceed = np.sum(drawn * (1 + 1e-6) >= value[None], 0)
         blank = ~np.isfinite(value) | np.all(np.isnan(drawn), 0)
         filled = np.where(blank[None], 0, drawn)
@@ -99,15 +102,15 @@ def _prepare(
         raise ValueError(f"group must be a vector with one entry per image, got shape {host.shape}")
     if permutations < 1:
         raise ValueError(f"permutations must be at least 1, got {permutations}")
-    units, own, count = _units(host, counts.index_patients(patient), groups)
+    units, true, count = _units(host, counts.index_patients(patient), groups)
     if count == 0:
         raise ValueError("no image has a known group; there is nothing to permute")
-    shuffled = host_generator(key).permuted(np.broadcast_to(own, (permutations, count)), axis=1)
-    return units, np.concatenate([own[None], shuffled]), count
+    shuffled = host_generator(key).permuted(np.broadcast_to(true, (permutations, count)), axis=1)
+    return units, np.concatenate([true[None], shuffled]), count
 
 
 def _mask(mask: Array, lead: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """A mask of cells [K, *shape] for the K problems of the leading axes."""
+    """A mask of strata [K, *shape] for the K problems of the leading axes."""
     return np.broadcast_to(np.asarray(mask, bool), (*lead, *shape)).reshape(-1, *shape)
 
 
@@ -138,7 +141,7 @@ def permutation_null(
       groups: number of groups G.
       permutations: number of permutations R.
       labels: label values, 1 last.
-      mask: [..., L, G] bool, cells that take part in the "worst_case_estimable" gaps.
+      mask: [..., L, G] bool, strata that take part in the "worst_case_estimable" gaps.
 
     Returns:
       "eodd", "eodd_mean" and "eop", each a `PermutationNull` [...]; with a mask "eodd_estimable"
@@ -154,14 +157,14 @@ def permutation_null(
         ..., 0, :2
     ]
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
-    cells = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
-    found = decision_gaps(cells[..., 0], cells[..., 1])
+    strata = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
+    gaps = decision_gaps(strata[..., 0], strata[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (len(labels), groups))
-        some = decision_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
-        found |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
-    del found["rates"]
-    return _floors({n: v[0] for n, v in found.items()}, {n: v[1:] for n, v in found.items()}, lead)
+        some = decision_gaps(strata[..., 0] * inside[None], strata[..., 1] * inside[None])
+        gaps |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
+    del gaps["rates"]
+    return _summaries({n: v[0] for n, v in gaps.items()}, {n: v[1:] for n, v in gaps.items()}, lead)
 
 
 def permutation_null_means(
@@ -200,11 +203,11 @@ def permutation_null_means(
     )
     table = jnp.stack([present[:, :, 0, 0], mean[:, :, 0, 0]], -1)
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
-    cells = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)
-    found = mean_gaps(cells[..., 0], cells[..., 1])
+    strata = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)
+    gaps = mean_gaps(strata[..., 0], strata[..., 1])
     if mask is not None:
         inside = _mask(mask, lead, (groups,))
-        some = mean_gaps(cells[..., 0] * inside[None], cells[..., 1] * inside[None])
-        found |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
-    del found["mean"]
-    return _floors({n: x[0] for n, x in found.items()}, {n: x[1:] for n, x in found.items()}, lead)
+        some = mean_gaps(strata[..., 0] * inside[None], strata[..., 1] * inside[None])
+        gaps |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
+    del gaps["mean"]
+    return _summaries({n: x[0] for n, x in gaps.items()}, {n: x[1:] for n, x in gaps.items()}, lead)

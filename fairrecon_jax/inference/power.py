@@ -19,14 +19,14 @@ class Detectable(NamedTuple):
     """Minimum detectable changes.
 
     Attributes:
-      cell: [..., L, G] smallest additional change of this group's rate that the simultaneous
+      stratum: [..., L, G] smallest additional change of this group's rate that the simultaneous
         interval finds with the given power; NaN where not estimable; inf where even a change of 1
-        would go unseen.
-      smallest: [...] the smallest over cells.
-      largest: [...] the largest over cells: what could be hidden in the worst group.
+        would not be detected.
+      smallest: [...] the smallest over strata.
+      largest: [...] the largest over strata: what could be hidden in the worst group.
     """
 
-    cell: np.ndarray
+    stratum: np.ndarray
     smallest: np.ndarray
     largest: np.ndarray
 
@@ -55,6 +55,7 @@ def minimum_detectable_change(
         raise ValueError(f"power must lie in (0.5, 1), got {power}")
     inside = result.estimable
     variance = np.where(inside, result.variance, 1.0)
+    # 1 - s: the group's own part of the common change hides as much of its own.
     others = np.clip(np.where(inside, result.std_error, 1.0) ** 2 / variance, 1e-12, 1.0)
     reach = (result.critical[..., None, None] + norm.ppf(power)) ** 2 / others
     extra = 1 / np.maximum(result.n_effective, 1) if is_rate else np.zeros_like(variance)
@@ -80,7 +81,7 @@ def equivalent(result: DidResult, margin: float = MARGIN) -> np.ndarray:
       margin: largest difference that does not matter, > 0, in the unit of the result's change.
 
     Returns:
-      [...] bool; False where a group with images is not estimable, for nothing is shown about it.
+      [...] bool; False where a group with images is not estimable: nothing is known about it.
 
     Raises:
       ValueError: `margin` is not positive.

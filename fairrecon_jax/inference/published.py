@@ -2,8 +2,8 @@
 measured error rates.
 
 Mean form of the equalised-odds difference, images resampled as if independent, one-tailed p in the
-observed direction, and a cell that is empty in a resample read as a rate of 1 (chest X-ray code) or
-0 (brain MRI code).
+observed direction, and a stratum (group and label) that is empty in a resample read as a rate of 1
+(chest X-ray code) or 0 (brain MRI code).
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from fairrecon_jax.metrics.fairness import eodd_of_rates
 from fairrecon_jax.types import Array, Key
 
 CAUTION = (
-    "published recipe: at nominal 5% it rejected a true null in 0.4% to 13% of simulated "
-    "cohorts (2,000 a cell), depending on the gap "
-    "before, and found harm planted without a gap before 1.7 to 14 times more rarely "
-    "than the difference-in-differences test where the "
-    "harmed group can be judged; no verdict is drawn from it"
+    "published recipe: at nominal 5% it rejected a true null in 0.4% to 13% of simulated cohorts "
+    "(2,000 per scenario), depending on the gap before, and detected harm planted without a gap "
+    "before 1.7 to 14 times less often than the difference-in-differences test where the harmed "
+    "group can be judged; no verdict is based on it"
 )
 
 Form = Literal["max", "mean"]
@@ -57,21 +56,21 @@ class Published(NamedTuple):
     p_two_sided: np.ndarray
 
 
-def published_gap(cells: Array, present: Array, form: Form, empty: float) -> tuple[Array, Array]:
-    """Equalised-odds differences of both versions with the published reading of empty cells.
+def published_gap(table: Array, present: Array, form: Form, empty: float) -> tuple[Array, Array]:
+    """Equalised-odds differences of both versions with the published reading of empty strata.
 
     Args:
-      cells: [..., L, G, 2, 2] counts.
-      present: [..., L, G] bool: cells of groups that the cohort holds; others are left out.
+      table: [..., L, G, 2, 2] counts.
+      present: [..., L, G] bool: strata of groups that the cohort holds; others are left out.
       form: "mean" (published code) or "max" (paper).
-      empty: the rate read for a cell without images.
+      empty: the rate read for a stratum without images.
 
     Returns:
       Gaps [...] of originals and of reconstructions; 0 = equal rates.
     """
-    images = jnp.sum(cells, (-2, -1))
+    images = jnp.sum(table, (-2, -1))
     both = []
-    for positives in (jnp.sum(cells[..., 1, :], -1), jnp.sum(cells[..., 1], -1)):
+    for positives in (jnp.sum(table[..., 1, :], -1), jnp.sum(table[..., 1], -1)):
         rate = divide(positives, images)
         both.append(
             eodd_of_rates(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form)
@@ -81,15 +80,15 @@ def published_gap(cells: Array, present: Array, form: Form, empty: float) -> tup
 
 @partial(jax.jit, static_argnames=("form", "empty"))
 def published_summary(
-    cells: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0
+    table: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0
 ) -> tuple[Array, ...]:
     """The published numbers from counts [K, L, G, 2, 2] and their resamples [R, K, L, G, 2, 2];
     fields of `Published` in order.
     """
     present = jnp.broadcast_to(
-        jnp.any(jnp.sum(cells, (-2, -1)) > 0, -2, keepdims=True), cells.shape[:-2]
+        jnp.any(jnp.sum(table, (-2, -1)) > 0, -2, keepdims=True), table.shape[:-2]
     )
-    before, after = published_gap(cells, present, form, empty)
+    before, after = published_gap(table, present, form, empty)
     first, second = published_gap(
         drawn, jnp.broadcast_to(present[None], drawn.shape[:-2]), form, empty
     )
@@ -99,8 +98,8 @@ def published_summary(
     two = jnp.minimum(1, 2 * jnp.minimum(at_most, at_least))
     low, high = jnp.quantile(moved, jnp.asarray([0.025, 0.975], moved.dtype), axis=0)
     defined = jnp.isfinite(change)
-    found = (before, after, change, jnp.std(moved, 0, ddof=1), low, high, one, two)
-    return tuple(jnp.where(defined, value, jnp.nan) for value in found)
+    fields = (before, after, change, jnp.std(moved, 0, ddof=1), low, high, one, two)
+    return tuple(jnp.where(defined, value, jnp.nan) for value in fields)
 
 
 def published_test(
@@ -128,7 +127,8 @@ def published_test(
       groups: number of groups G.
       replicates: number of bootstrap replicates.
       form: "mean" (published code) or "max" (paper's formula).
-      empty: rate of a cell that is empty in a resample: 1 (chest X-ray code) or 0 (brain MRI code).
+      empty: rate of a stratum that is empty in a resample: 1 (chest X-ray code) or 0 (brain MRI
+        code).
 
     Returns:
       A `Published` with the inputs' leading axes.
@@ -144,7 +144,7 @@ def published_test(
     lead, (o, r, y, g) = counts.align(
         (decision_original, decision_reconstructed, label, group), images
     )
-    cells = counts.image_counts(o, r, y, g, groups=groups)
-    drawn = jnp.asarray(resample_images(cells, key, replicates=replicates))
-    found = published_summary(cells, drawn, form=form, empty=empty)
-    return Published(*(np.asarray(value).reshape(lead) for value in found))
+    table = counts.image_counts(o, r, y, g, groups=groups)
+    drawn = jnp.asarray(resample_images(table, key, replicates=replicates))
+    fields = published_summary(table, drawn, form=form, empty=empty)
+    return Published(*(np.asarray(value).reshape(lead) for value in fields))

@@ -5,7 +5,7 @@ Per label y and group g the change is D_g = sum S / sum N over patients p with s
 v_g is its variance, shrunk towards the label's pooled one; Dbar is the mean of D_g weighted by
 1/v_g; T adds up the labels with fixed weights. A draw replaces S by Dbar N + w_p (S - Dbar N) with
 signs w_p = +-1 and recomputes D, v, Dbar. All draws of all problems are two matrix products [draws,
-patients] x [patients, cells].
+patients] x [patients, strata].
 """
 
 from __future__ import annotations
@@ -25,9 +25,23 @@ BLOCK = 256
 draw's number.
 """
 
-SHRINKAGE = 3.0
-RESOLUTION = 1e-6
-TIE = 1e-5
+SHRINKAGE = 3.0  # patients' worth of the pooled variance in each stratum's
+RESOLUTION = 1e-6  # relative size below which a float32 deviation is rounding
+TIE = 1e-5  # relative slack with which a draw ties with the observed value
+
+
+class PatientSums(NamedTuple):
+    """What patients contribute to the changes of strata (label y, group g), for K problems.
+
+    Attributes:
+      change: [P, K, L, G] S, a patient's summed change.
+      weight: [P, K, L, G] N >= 0, the patient's weight, such as the number of images; 0 = absent.
+      usable: [K, L, G] bool, whether a stratum has enough patients.
+    """
+
+    change: Array
+    weight: Array
+    usable: Array
 
 
 class Flip(NamedTuple):
@@ -41,9 +55,9 @@ class Flip(NamedTuple):
       deviation: [K, L, G] D_g - Dbar.
       variance: [K, L, G] v_g.
       std_error: [K, L, G] of the deviation, sqrt(v_g (1 - share of the weight of g)).
-      cell_p: [K, L, G] max-T adjusted p of each deviation.
+      stratum_p: [K, L, G] max-T adjusted p of each deviation.
       critical: [K] (1 - alpha) quantile of the largest studentised deviation of a draw.
-      estimable: [K, L, G] bool, the cells that entered.
+      estimable: [K, L, G] bool, the strata that entered.
     """
 
     statistic: Array
@@ -53,7 +67,7 @@ class Flip(NamedTuple):
     deviation: Array
     variance: Array
     std_error: Array
-    cell_p: Array
+    stratum_p: Array
     critical: Array
     estimable: Array
 
@@ -84,8 +98,8 @@ def sign_block(key: Key, digest: Array, block: Array | int) -> Array:
     """
 
     def words(d: Array) -> Array:
-        own = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, d[0]), d[1]), block)
-        return jax.random.bits(own, (BLOCK // 32,), jnp.uint32)
+        patient = jax.random.fold_in(jax.random.fold_in(key, d[0]), d[1])
+        return jax.random.bits(jax.random.fold_in(patient, block), (BLOCK // 32,), jnp.uint32)
 
     bits = jax.vmap(words, out_axes=1)(jnp.asarray(digest))
     spread = (bits[:, None, :] >> jnp.arange(32, dtype=jnp.uint32)[None, :, None]) & 1
@@ -111,6 +125,7 @@ def _contrast(
     """Dbar, deviations and their standard errors of changes [..., L, G]."""
     weight = jnp.where(estimable, 1 / variance, 0)
     if pooled:
+        # 1 - share as the sum of the others' weights: 1 minus a share near 1 would lose its digits.
         mass = jnp.maximum(jnp.sum(weight, -1, keepdims=True), 1e-30)
         groups = weight.shape[-1]
         others = (
@@ -145,12 +160,16 @@ def _observe(
     total, patients = jnp.sum(n, 0), jnp.sum(n > 0, 0).astype(s.dtype)
     change = jnp.sum(s, 0) / jnp.maximum(total, 1e-30)
     energy = jnp.sum((s - change[None] * n) ** 2, 0)
+    # Float32 sums of equal changes differ by rounding: below this size a deviation is none, and a
+    # variance at least its square.
     scale = jnp.max(jnp.where(estimable, jnp.abs(change), 0), -1, keepdims=True)
     floor = jnp.maximum((RESOLUTION * scale) ** 2, 1e-30)
     variance = _variance(energy, total, patients, estimable, floor)
     centre, deviation, error = _contrast(change, variance, estimable, pooled)
     deviation = jnp.where(jnp.abs(deviation) <= RESOLUTION * scale, 0, deviation)
     statistic = _statistic(deviation, variance, estimable, weights)
+    # The restricted residuals S - Dbar N, whose signs are flipped; N times them gives the energy of
+    # a draw.
     flat = jnp.where(estimable[None], s - centre[None, ..., None] * n, 0)
     columns = jnp.concatenate([flat, flat * n], axis=1).reshape(s.shape[0], -1)
     fixed = _Fixed(
@@ -169,6 +188,7 @@ def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
     sums = product.reshape(signs.shape[0], 2, *shape)
     total = jnp.maximum(fixed.total, 1e-30)[None]
     shift = sums[:, 0] / total
+    # sum (w e - shift N)^2 expanded, as w^2 = 1: no pass over patients per draw.
     energy = fixed.energy[None] - 2 * shift * sums[:, 1] + shift**2 * fixed.squares[None]
     estimable = jnp.broadcast_to(fixed.estimable[None], shift.shape)
     variance = _variance(
@@ -182,7 +202,7 @@ def _draw(signs: Array, fixed: _Fixed, pooled: bool) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnames=("flips", "alpha", "pooled"))
 def sign_flip(
-    sums: tuple[tuple[Array, Array, Array], ...],
+    sums: tuple[PatientSums, ...],
     digest: Array,
     key: Key,
     *,
@@ -194,7 +214,7 @@ def sign_flip(
     """Tests several families of problems with one set of signs.
 
     Args:
-      sums: per family (S [P, K, L, G], N [P, K, L, G] >= 0, usable [K, L, G] bool).
+      sums: per family.
       digest: [P, 2] uint32 patient digests that key the signs.
       key: scalar typed key.
       flips: number of draws B.
@@ -229,8 +249,11 @@ def _compare(flip: Flip, draws: tuple[Array, Array], flips: int, alpha: float) -
     """Fills in p-values and the critical value from draws [blocks, BLOCK, K]."""
     statistic, largest = (d.reshape(-1, d.shape[-1])[:flips] for d in draws)
     tested = jnp.any(flip.estimable, (-2, -1))
+    # Draws equal to the observed value up to rounding count as ties, which is the conservative
+    # side.
     exceed = jnp.sum(statistic * (1 + TIE) >= flip.statistic[None], 0)
     ranked = jnp.sort(largest, 0)
+    # Rounded: a product a hair above a whole number must not cost a rank.
     position = min(math.ceil(round((1 - alpha) * (flips + 1), 6)), flips) - 1
     size = jnp.where(
         flip.estimable, jnp.abs(flip.deviation) / jnp.maximum(flip.std_error, 1e-30), 0
@@ -246,5 +269,5 @@ def _compare(flip: Flip, draws: tuple[Array, Array], flips: int, alpha: float) -
     return flip._replace(
         p_value=jnp.where(tested, (1 + exceed) / (flips + 1), nan),
         critical=jnp.where(tested, ranked[position], nan),
-        cell_p=jnp.where(flip.estimable, (1 + above) / (flips + 1), nan),
+        stratum_p=jnp.where(flip.estimable, (1 + above) / (flips + 1), nan),
     )

@@ -1,5 +1,5 @@
 """Verdicts in words: what happened to a gap, in which group, for which label, in which direction,
-and why we say so.
+and on what evidence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUANTITIES = ("false-positive rate", "sensitivity")
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """One cell's verdict.
+    """The verdict of one comparison.
 
     Attributes:
       verdict: one of `VERDICTS`.
@@ -36,7 +36,7 @@ class Verdict:
       direction: "down" or "up": the group's change against the common change; "" where nothing
         stands out.
       reason: a sentence with the numbers behind the verdict.
-      unjudged: "group: quantity: reason" of every cell that could not enter the test.
+      unjudged: "group: quantity: reason" of every stratum that could not enter the test.
     """
 
     verdict: str
@@ -58,7 +58,7 @@ class _Gap:
 
 
 def _widest(rate: np.ndarray, estimable: np.ndarray) -> _Gap:
-    """The largest gap of rates [L, G] over estimable cells."""
+    """The largest gap of rates [L, G] over estimable strata."""
     gaps = []
     for y in range(rate.shape[0]):
         inside = np.flatnonzero(estimable[y])
@@ -71,6 +71,7 @@ def _widest(rate: np.ndarray, estimable: np.ndarray) -> _Gap:
 def _sampling_error(rate: np.ndarray, result: DidResult, gap: _Gap) -> float:
     """Standard error of a gap of rates, binomial with the effective number of patients."""
     pair = [(rate[gap.label, g], result.n_effective[gap.label, g]) for g in (gap.high, gap.low)]
+    # A rate of 0 or 1 is not certain: at least the variance of half a patient in n.
     return float(np.sqrt(sum(max(p * (1 - p), 0.25 / n) / n for p, n in pair)))
 
 
@@ -129,6 +130,7 @@ def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
     weight = np.where(
         result.estimable, slope**2 / np.where(result.estimable, result.variance, 1), 0
     )
+    # Strata that are not estimable have weight 0.
     change = np.nan_to_num(result.probit_change)
     centre = np.sum(weight * change, -1) / np.maximum(np.sum(weight, -1), 1e-30)
     q = np.sum(weight * (change - centre[:, None]) ** 2)
@@ -139,7 +141,7 @@ def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
 def _unjudged(
     result: DidResult, groups: Sequence[str], quantities: Sequence[str], counted: str
 ) -> tuple[str, ...]:
-    """Cells that could not enter the test, in words."""
+    """Strata that could not enter the test, in words."""
     return tuple(
         f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} "
         f"({int(result.n_patients[y, g])} {counted})"
@@ -150,8 +152,8 @@ def _unjudged(
 def _named(result: DidResult) -> tuple[int, int]:
     """Label and group to name: the largest deviation in standard errors.
 
-    Two groups deviate from their common change by the same evidence, and which is larger says how
-    noisy they are: there the larger change of its own decides.
+    Two groups deviate from their common change with the same evidence, and the larger deviation is
+    that of the noisier one: there the larger change decides.
     """
     size = np.where(
         result.estimable,
@@ -179,16 +181,16 @@ def judge(
     is_rate: bool = True,
     counted: str = "patients",
 ) -> Verdict:
-    """The verdict of one (task, attribute, reconstructor, level) cell.
+    """The verdict of one comparison: a task, an attribute, a reconstructor and a level.
 
     Args:
       result: of one of the tests, for one problem (no leading axes; see `select`).
       groups: names of the G groups.
       quantities: names of the L quantities compared, e.g. false-positive rate and sensitivity, or
         Dice.
-      p_adjusted: p-value after adjusting for the family of cells; the test's own if None.
+      p_adjusted: p-value adjusted for the family of comparisons; the test's own if None.
       alpha: level.
-      detectable: minimum detectable change, told where nothing is found.
+      detectable: minimum detectable change, stated where there is no evidence of a difference.
       auroc_interval: interval of the AUROC on originals; a diagnosis at chance gets no verdict.
       is_rate: False for continuous values and AUROC.
       counted: what `result.n_patients` counts, in words.
@@ -221,6 +223,7 @@ def judge(
             unjudged,
         )
     p = float(result.p_value) if p_adjusted is None else float(p_adjusted)
+    # Also where p is NaN.
     if not p <= alpha:
         limit = (
             ""

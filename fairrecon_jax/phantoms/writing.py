@@ -107,7 +107,7 @@ def write_jpeg(path: Path, image: np.ndarray) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Writes a table with "\\n" line ends; None becomes an empty cell."""
+    """Writes a table with "\\n" line ends; None becomes an empty field."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

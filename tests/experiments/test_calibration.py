@@ -42,7 +42,7 @@ def tables(truth, cohorts=200, design=DESIGN):
 
 def rates(cohorts):
     """[2 versions, L, G] rates of positive decisions over all cohorts."""
-    cells = np.asarray(cohorts.cells).sum(0)
+    cells = np.asarray(cohorts.counts).sum(0)
     images = cells.sum((-2, -1))
     return np.stack([cells[..., 1, :].sum(-1) / images, cells[..., 1].sum(-1) / images])
 
@@ -85,7 +85,7 @@ def test_rates_follow_the_planted_truth():
 
 def test_prevalence_sizes_and_tables_agree():
     actual = tables(NULL, cohorts=40)
-    n, s, cells = (np.asarray(a) for a in (actual.n, actual.s, actual.cells))
+    n, s, cells = (np.asarray(a) for a in (actual.weight, actual.change, actual.counts))
     assert n.shape == (100, 40, 2, 2)
     assert n.sum((0, 2, 3)).mean() == pytest.approx(150, abs=4)
     assert n[:, :, 1].sum() / n.sum() == pytest.approx(0.3, abs=0.02)
@@ -96,7 +96,7 @@ def test_prevalence_sizes_and_tables_agree():
 
 
 def test_noisier_group_changes_more_without_moving_its_rate():
-    actual = np.asarray(tables(Truth("noisy", "unchanged", shared_harmed=0.4)).cells).sum((0, 1))
+    actual = np.asarray(tables(Truth("noisy", "unchanged", shared_harmed=0.4)).counts).sum((0, 1))
     changed = (actual[:, 0, 1] + actual[:, 1, 0]) / actual.sum((-2, -1))
     assert changed[1] > 1.3 * changed[0]
 
@@ -104,7 +104,7 @@ def test_noisier_group_changes_more_without_moving_its_rate():
 def test_images_of_a_patient_are_correlated():
     design = dataclasses.replace(DESIGN, sizes=(300, 300), images=4)
     actual = tables(NULL, 10, design)
-    s, n = np.asarray(actual.s)[:, :, 1].sum(-1), np.asarray(actual.n)[:, :, 1].sum(-1)
+    s, n = np.asarray(actual.change)[:, :, 1].sum(-1), np.asarray(actual.weight)[:, :, 1].sum(-1)
     several = n >= 3
     independent = (
         (s[several] / n[several]).var()
@@ -118,13 +118,13 @@ def test_the_study_runs_the_packages_own_test():
     design = dataclasses.replace(DESIGN, images=1)
     actual = tables(HARM, 3, design)
     outcomes = assess_tables(actual, KEY, 1)
-    cells = np.asarray(actual.cells)[0].astype(int)
+    cells = np.asarray(actual.counts)[0].astype(int)
     rows = [(y, g, o, r) for (y, g, o, r), count in np.ndenumerate(cells) for _ in range(count)]
     y, g, o, r = (np.array(column, float) for column in zip(*rows))
     direct = did_test(o, r, y, g.astype(int), np.arange(len(o)), KEY, groups=2, flips=199)
     options = dict(flips=19, alpha=0.05, pooled=(True,), label_weights=(LABEL_WEIGHTS,))
     flip = sign_flip(
-        ((actual.s, actual.n, actual.n.sum(0) >= 20),),
+        ((actual.change, actual.weight, actual.weight.sum(0) >= 20),),
         np.zeros((100, 2), np.uint32),
         KEY,
         **options,

@@ -48,7 +48,7 @@ def drawn(design: Design, truth: Truth) -> np.ndarray:
     """[K, 2 labels, 2 groups, 2, 2] counts of simulated cohorts, about 200,000 images in all."""
     cell, cohorts = Cell(design, truth), 1000 // design.images
     sizes = dict(sizes=design.sizes, images=design.images, cohorts=cohorts)
-    return np.asarray(simulate(jax.random.key(1), parameters(cell), **sizes).cells, float)
+    return np.asarray(simulate(jax.random.key(1), parameters(cell), **sizes).counts, float)
 
 
 def within(count: np.ndarray, images: np.ndarray, expected: float) -> None:

@@ -18,7 +18,7 @@ from fairrecon_jax.inference.delong import auroc, delong_change, paired_influenc
 from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
 from fairrecon_jax.inference.did_result import REASONS
 from fairrecon_jax.inference.published import published_summary, published_test
-from tests.inference.test_did import simulate
+from tests.support.decisions_fake import simulate
 
 KEY = jax.random.key(17)
 OPTIONS = dict(groups=2, flips=999, min_patients=5)
@@ -55,7 +55,16 @@ def assert_fields(first, second, names, **tolerance):
         )
 
 
-TEST = ("statistic", "p_value", "deviation", "variance", "ci_low", "ci_high", "cell_p", "overall_p")
+TEST = (
+    "statistic",
+    "p_value",
+    "deviation",
+    "variance",
+    "ci_low",
+    "ci_high",
+    "stratum_p",
+    "overall_p",
+)
 
 
 def test_every_image_twice_is_the_same_test():
@@ -74,7 +83,9 @@ def test_every_image_twice_is_the_same_test():
 def test_counting_noes_instead_of_yeses_turns_the_sign_only():
     o, r, *rest = cohort(1)
     yes, no = did_test(o, r, *rest, KEY, **OPTIONS), did_test(1 - o, 1 - r, *rest, KEY, **OPTIONS)
-    assert_fields(yes, no, ("statistic", "p_value", "variance", "cell_p", "overall_p"), rtol=1e-8)
+    assert_fields(
+        yes, no, ("statistic", "p_value", "variance", "stratum_p", "overall_p"), rtol=1e-8
+    )
     np.testing.assert_allclose(no.change, -yes.change, atol=1e-12)
     np.testing.assert_allclose(no.overall_high, -yes.overall_low, atol=1e-12)
     np.testing.assert_allclose(no.probit_change, -yes.probit_change, atol=1e-10)
@@ -121,7 +132,7 @@ def test_nothing_known_is_nothing_tested(column):
             actual.rate_original,
             actual.probit_change,
             actual.ci_low,
-            actual.cell_p,
+            actual.stratum_p,
         ]
     ).all()
     assert (actual.reason == REASONS.index("no images")).all()
@@ -158,7 +169,7 @@ def test_a_common_shift_moves_the_change_and_no_difference():
     assert_fields(
         plain,
         raised,
-        ("statistic", "p_value", "deviation", "ci_low", "cell_p"),
+        ("statistic", "p_value", "deviation", "ci_low", "stratum_p"),
         rtol=1e-6,
         atol=1e-8,
     )
@@ -300,16 +311,16 @@ def test_published_numbers_depend_on_counts_and_key_only():
 
 def test_published_summary_mirrors_versions_and_forgets_group_names():
     r = np.random.default_rng(8)
-    cells, drawn = (
+    table, drawn = (
         jnp.asarray(r.integers(0, 9, (*size, 2, 3, 2, 2)), float) for size in ((4,), (30, 4))
     )
-    plain = published_summary(cells, drawn)
-    renamed = published_summary(cells[:, :, ::-1], drawn[:, :, :, ::-1])
-    shuffled = published_summary(cells, drawn[np.argsort(r.random(30))])
+    plain = published_summary(table, drawn)
+    renamed = published_summary(table[:, :, ::-1], drawn[:, :, :, ::-1])
+    shuffled = published_summary(table, drawn[np.argsort(r.random(30))])
     for other in (renamed, shuffled):
         np.testing.assert_allclose(np.stack(plain), np.stack(other), atol=1e-12)
     before, after, change, error, low, high, one, two = published_summary(
-        jnp.swapaxes(cells, -1, -2), jnp.swapaxes(drawn, -1, -2)
+        jnp.swapaxes(table, -1, -2), jnp.swapaxes(drawn, -1, -2)
     )
     np.testing.assert_allclose(
         np.stack([after, before, -change, error, -high, -low, one, two]),

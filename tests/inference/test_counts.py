@@ -42,10 +42,10 @@ def test_patient_counts_match_a_loop_and_sum_to_the_image_counts():
     np.testing.assert_array_equal(actual, expected)
     patient[4] = 0
     total = np.asarray(counts.patient_counts(o, r, y, g, patient, patients=9, groups=3)).sum(0)
-    cells = np.asarray(counts.image_counts(o, r, y, g, groups=3))
-    np.testing.assert_array_equal(total[..., 0], cells.sum((-2, -1)))
+    table = np.asarray(counts.image_counts(o, r, y, g, groups=3))
+    np.testing.assert_array_equal(total[..., 0], table.sum((-2, -1)))
     np.testing.assert_array_equal(
-        total[..., 2] - total[..., 1], cells[..., 0, 1] - cells[..., 1, 0]
+        total[..., 2] - total[..., 1], table[..., 0, 1] - table[..., 1, 0]
     )
 
 

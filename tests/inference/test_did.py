@@ -10,34 +10,11 @@ import pytest
 from scipy.stats import kstest, norm
 
 from fairrecon_jax.inference import counts, did_result, signflip
-from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
+from fairrecon_jax.inference.did import did_test
 from fairrecon_jax.inference.did_result import REASONS
+from tests.support.decisions_fake import simulate
 
 KEY = jax.random.key(7)
-
-
-def simulate(
-    seed=0,
-    patients=120,
-    images=3,
-    groups=3,
-    flip=0.2,
-    prevalence=0.4,
-    harm=0.0,
-    patient_effect=True,
-):
-    rng = np.random.default_rng(seed)
-    count = rng.permutation(np.arange(patients) % images + 1)
-    who = np.repeat(np.arange(patients), count)
-    group = rng.integers(0, groups, patients)[who]
-    label = (rng.random(len(who)) < prevalence).astype(float)
-    original = (rng.random(len(who)) < 0.2 + 0.5 * label).astype(float)
-    shaky = rng.beta(1, 4, patients)[who] if patient_effect else flip
-    turned = rng.random(len(who)) < shaky
-    reconstructed = np.where(turned, 1 - original, original)
-    lost = (rng.random(len(who)) < harm) & (group == groups - 1)
-    reconstructed = np.where(lost, 0.0, reconstructed)
-    return original, reconstructed, label, group, np.array([f"p{w:05d}" for w in who])
 
 
 def plain_statistics(s, n, usable, weights):
@@ -46,19 +23,19 @@ def plain_statistics(s, n, usable, weights):
     """
     change, variance, centre, total = {}, {}, {}, 0.0
     for y in sorted({k[0] for k in usable}):
-        cells = [k for k in usable if k[0] == y]
+        strata = [k for k in usable if k[0] == y]
         energy, size = {}, {}
-        for k in cells:
+        for k in strata:
             inside = n[k] > 0
             change[k] = s[k].sum() / n[k].sum()
             energy[k] = ((s[k] - change[k] * n[k])[inside] ** 2).sum()
             size[k] = inside.sum()
         m = sum(energy.values()) / sum(size.values())
-        for k in cells:
+        for k in strata:
             variance[k] = size[k] * (energy[k] + 3 * m) / (size[k] + 3) / n[k].sum() ** 2
-        weight = {k: 1 / variance[k] for k in cells}
-        centre[y] = sum(weight[k] * change[k] for k in cells) / sum(weight.values())
-        total += weights[y] * sum(weight[k] * (change[k] - centre[y]) ** 2 for k in cells)
+        weight = {k: 1 / variance[k] for k in strata}
+        centre[y] = sum(weight[k] * change[k] for k in strata) / sum(weight.values())
+        total += weights[y] * sum(weight[k] * (change[k] - centre[y]) ** 2 for k in strata)
     return change, variance, centre, total
 
 
@@ -137,7 +114,7 @@ def test_a_missed_finding_weighs_twice_a_false_alarm_by_default():
         alone[0].statistic + alone[1].statistic, rel=1e-5
     )
     assert actual[1.0, 2.0].p_value == actual[None].p_value
-    for name in ("deviation", "std_error", "ci_low", "ci_high", "cell_p", "critical"):
+    for name in ("deviation", "std_error", "ci_low", "ci_high", "stratum_p", "critical"):
         np.testing.assert_array_equal(getattr(actual[None], name), getattr(actual[1.0, 1.0], name))
 
 
@@ -183,7 +160,7 @@ def test_max_t_interval_is_the_quantile_of_the_largest_studentised_deviation():
     )
     size = np.abs(result.deviation) / result.std_error
     share = (1 + (np.array(largest)[:, None, None] * (1 + 1e-5) >= size).sum(0)) / 200
-    np.testing.assert_allclose(result.cell_p, share, atol=6e-3)
+    np.testing.assert_allclose(result.stratum_p, share, atol=6e-3)
 
 
 def test_rows_and_batching_do_not_matter():
@@ -261,7 +238,7 @@ def test_perfect_separation_is_significant():
     np.testing.assert_allclose(result.change, [[0, -1], [0, -1]], atol=1e-6)
 
 
-def test_small_cells_leave_with_a_reason():
+def test_small_strata_leave_with_a_reason():
     o, r, y, g, patient = simulate(10)
     g = np.where(g == 2, np.where(np.arange(len(g)) < 40, 2, -1), g)
     result = did_test(o, r, y, g, patient, KEY, groups=4, flips=199)
@@ -374,82 +351,6 @@ def test_simultaneous_intervals_cover():
     centred = truth - (weight * truth).sum(-1, keepdims=True) / weight.sum(-1, keepdims=True)
     inside = (result.ci_low[:, 0] <= centred) & (centred <= result.ci_high[:, 0])
     assert 0.89 < np.mean(inside.all(-1)) <= 1
-
-
-def test_continuous_matches_decisions_of_one_image_a_patient_and_is_scale_free():
-    o, r, _, g, _ = simulate(14, images=1)
-    patient = np.arange(len(o))
-    as_value = did_test_continuous(o, r, g, patient, KEY, groups=3, flips=199)
-    as_decision = did_test(o, r, np.ones(len(o)), g, patient, KEY, groups=3, flips=199, labels=(1,))
-    assert as_value.statistic == pytest.approx(float(as_decision.statistic), rel=1e-5)
-    assert as_value.p_value == pytest.approx(float(as_decision.p_value), abs=1e-6)
-    scaled = did_test_continuous(1000 * o, 1000 * r, g, patient, KEY, groups=3, flips=199)
-    assert scaled.p_value == pytest.approx(float(as_value.p_value), abs=1.5 / 200)
-    assert np.isnan(scaled.probit_change).all()
-
-
-def test_continuous_uses_patient_means():
-    value = np.array([1.0, 3.0, 10.0, np.nan, 5.0, 7.0])
-    patient = np.array(list("aabbcd"))
-    group = np.array([0, 0, 0, 0, 1, 1])
-    result = did_test_continuous(
-        np.zeros(6), value, group, patient, KEY, groups=2, flips=199, min_patients=2
-    )
-    np.testing.assert_allclose(result.change[0], [(2 + 10) / 2, 6])
-    np.testing.assert_array_equal(result.n_patients[0], [2, 2])
-    np.testing.assert_array_equal(result.n_images[0], [3, 2])
-    np.testing.assert_allclose(result.overall_change, [(2 + 10 + 5 + 7) / 4])
-
-
-def test_auroc_change_and_variance_are_delongs():
-    rng = np.random.default_rng(2)
-    size = 300
-    label, group = rng.integers(0, 2, size).astype(float), rng.integers(0, 2, size)
-    score = label + rng.normal(0, 1, size)
-    noisy = score + rng.normal(0, 0.7, size) * (1 + group)
-    result = did_test_auroc(score, noisy, label, group, np.arange(size), KEY, groups=2, flips=199)
-    for g in (0, 1):
-        rows = group == g
-        pos, neg = rows & (label == 1), rows & (label == 0)
-
-        def kernel(s, pos=pos, neg=neg):
-            return (s[pos][:, None] > s[neg][None]) + 0.5 * (s[pos][:, None] == s[neg][None])
-
-        change = kernel(noisy) - kernel(score)
-        assert result.change[0, g] == pytest.approx(change.mean(), abs=1e-5)
-        h2 = ((change.mean(1) - change.mean()) ** 2).sum() / pos.sum() ** 2 + (
-            (change.mean(0) - change.mean()) ** 2
-        ).sum() / neg.sum() ** 2
-        assert result.variance[0, g] == pytest.approx(h2, rel=0.05)
-    assert result.p_value > 0
-    null = did_test_auroc(score, score, label, group, np.arange(size), KEY, groups=2, flips=199)
-    assert null.p_value == 1
-
-
-def test_auroc_sums_influences_of_a_patients_images():
-    rng = np.random.default_rng(3)
-    size = 400
-    patient = np.repeat(np.arange(size // 2), 2)
-    label, group = (
-        np.repeat(rng.integers(0, 2, size // 2), 2).astype(float),
-        np.repeat(np.arange(size // 2) % 2, 2),
-    )
-    score = np.repeat(label[::2] + rng.normal(0, 1, size // 2), 2)
-    noisy = score + np.repeat(rng.normal(0, 1, size // 2), 2)
-    doubled = did_test_auroc(score, noisy, label, group, patient, KEY, groups=2, flips=199)
-    single = did_test_auroc(
-        score[::2], noisy[::2], label[::2], group[::2], patient[::2], KEY, groups=2, flips=199
-    )
-    np.testing.assert_allclose(doubled.variance, single.variance, rtol=1e-4)
-    assert doubled.p_value == pytest.approx(float(single.p_value), abs=1.5 / 200)
-
-
-def test_auroc_needs_both_classes():
-    o, r, y, g, patient = simulate(15)
-    y = np.where(g == 2, 1.0, y)
-    result = did_test_auroc(o, r, y, g, patient, KEY, groups=3, flips=199, min_patients=10)
-    assert not result.estimable[0, 2]
-    assert result.estimable[0, :2].all()
 
 
 def test_equal_shapes_do_not_recompile():

@@ -34,7 +34,7 @@ def test_worked_example():
 
 
 @pytest.mark.parametrize("method", [holm, benjamini_hochberg])
-def test_untested_cells_do_not_count(method):
+def test_untested_comparisons_do_not_count(method):
     p = np.array([[0.01, np.nan], [0.2, 0.03]])
     adjusted = np.asarray(method(p))
     assert np.isnan(adjusted[0, 1])

@@ -117,7 +117,7 @@ def test_refusals():
         permutation_null(np.ones(3), np.ones(3), np.zeros((1, 3), int), np.arange(3), KEY, groups=2)
 
 
-def test_the_floor_of_estimable_cells_is_that_of_their_groups_alone():
+def test_the_null_of_estimable_strata_is_that_of_their_groups_alone():
     """Two groups of 60 and one of 4 that takes no part."""
     rng = np.random.default_rng(3)
     size, group = 124, np.repeat([0, 1, 2], [60, 60, 4])

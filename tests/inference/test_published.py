@@ -1,4 +1,4 @@
-"""The published recipe: its gap, its reading of empty cells, its tails."""
+"""The published recipe: its gap, its reading of empty strata, its tails."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_distribution_matches_resampling_images_by_hand():
     assert actual.p_two_sided == pytest.approx(min(1, 2 * float(actual.p_one_tailed)), abs=1e-6)
 
 
-def test_an_empty_cell_reads_as_the_published_constant():
-    cells = (
+def test_an_empty_stratum_reads_as_the_published_constant():
+    table = (
         jnp.zeros((1, 2, 2, 2, 2))
         .at[0, :, 0, 1, 1]
         .set(6.0)
@@ -74,14 +74,14 @@ def test_an_empty_cell_reads_as_the_published_constant():
         .set(5.0)
     )
     present = jnp.ones((1, 2, 2), bool)
-    as_one = published_gap(cells, present, "max", 1.0)[0]
-    as_zero = published_gap(cells, present, "max", 0.0)[0]
+    as_one = published_gap(table, present, "max", 1.0)[0]
+    as_zero = published_gap(table, present, "max", 0.0)[0]
     assert float(as_one[0]) == pytest.approx(0.6, abs=1e-6)
     assert float(as_zero[0]) == pytest.approx(0.6, abs=1e-6)
-    assert float(published_gap(cells, present, "mean", 1.0)[0][0]) == pytest.approx(
+    assert float(published_gap(table, present, "mean", 1.0)[0][0]) == pytest.approx(
         (0.6 + 0.4) / 2, abs=1e-6
     )
-    assert float(published_gap(cells, present, "mean", 0.0)[0][0]) == pytest.approx(0.6, abs=1e-6)
+    assert float(published_gap(table, present, "mean", 0.0)[0][0]) == pytest.approx(0.6, abs=1e-6)
 
 
 def test_a_group_absent_from_the_cohort_is_left_out():

@@ -81,7 +81,7 @@ def test_shifted_where_rates_move_inside_the_largest_gap():
     assert actual.direction == "up"
 
 
-def test_not_estimable_and_unjudged_cells_are_named():
+def test_not_estimable_and_unjudged_strata_are_named():
     o, r, y, g, who = cohort((0.8, 0.8), (0.8, 0.6), sizes=(SIZE, 20))
     actual = judge(did_test(o, r, y, g, who, KEY, groups=2, flips=199), NAMES)
     assert actual.verdict == "not estimable"
@@ -148,7 +148,7 @@ def test_detectable_change_is_found_four_times_in_five():
     result = did_test(
         original, null, label, group, np.arange(size), KEY, groups=2, flips=199, labels=(1,)
     )
-    change = float(np.median(minimum_detectable_change(result).cell[:, 0, 1]))
+    change = float(np.median(minimum_detectable_change(result).stratum[:, 0, 1]))
     lost = (rng.random((cohorts, size)) < change / 0.66) & (group == 1) & (null == 1)
     harmed = did_test(
         original,
@@ -170,10 +170,10 @@ def test_detectable_change_shrinks_with_size_and_keeps_the_shape():
         for n in (100, 2000)
     )
     few, many = minimum_detectable_change(small), minimum_detectable_change(large)
-    assert np.all(many.cell < few.cell)
+    assert np.all(many.stratum < few.stratum)
     assert many.smallest <= many.largest
-    assert many.cell.shape == (2, 2)
-    assert np.all(minimum_detectable_change(large, power=0.9).cell > many.cell)
+    assert many.stratum.shape == (2, 2)
+    assert np.all(minimum_detectable_change(large, power=0.9).stratum > many.stratum)
     empty = did_test(*cohort((0.8, 0.7), (0.8, 0.7), (100, 10)), KEY, groups=2, flips=199)
     assert np.isnan(minimum_detectable_change(empty).largest)
     with pytest.raises(ValueError, match="power"):

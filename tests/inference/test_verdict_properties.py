@@ -30,7 +30,7 @@ def double():
 def decision_change(
     before, after, variance=1e-4, p=0.001, estimable=True, patients=400.0, critical=2.5
 ):
-    """A result with given rates [L, G]; a cell that is not estimable has too few patients."""
+    """A result with given rates [L, G]; a stratum that is not estimable has too few patients."""
     before, after = np.atleast_2d(np.array(before, float)), np.atleast_2d(np.array(after, float))
     inside = np.broadcast_to(estimable, before.shape)
     variance, count = (
@@ -223,11 +223,11 @@ def test_selection_takes_one_problem_of_any_leading_shape():
 def test_detectable_changes_solve_their_equation(power):
     result = decision_change(*WIDENED, variance=[[1e-4, 2e-4, 4e-4]] * 2)
     share = 1 - result.std_error**2 / result.variance
-    plain = minimum_detectable_change(result, power, is_rate=False).cell
+    plain = minimum_detectable_change(result, power, is_rate=False).stratum
     np.testing.assert_allclose(
         norm.cdf(plain * (1 - share) / result.std_error - result.critical), power, rtol=1e-10
     )
-    rate = minimum_detectable_change(result, power).cell
+    rate = minimum_detectable_change(result, power).stratum
     spread = np.sqrt((result.variance + rate * (1 - rate) / result.n_effective) * (1 - share))
     np.testing.assert_allclose(
         rate * (1 - share), (result.critical + norm.ppf(power)) * spread, rtol=1e-10
@@ -238,7 +238,7 @@ def test_detectable_changes_solve_their_equation(power):
         power,
         is_rate=False,
     )
-    np.testing.assert_allclose(half.cell, plain / 2, rtol=1e-10)
+    np.testing.assert_allclose(half.stratum, plain / 2, rtol=1e-10)
 
 
 def test_what_no_change_could_show_is_infinite_and_what_is_not_tested_unknown():
@@ -246,8 +246,8 @@ def test_what_no_change_could_show_is_infinite_and_what_is_not_tested_unknown():
         *WIDENED, variance=0.3, estimable=[[True] * 3, [True, True, False]], patients=2.0
     )
     actual = minimum_detectable_change(tiny)
-    assert np.isinf(actual.cell[0]).all()
-    assert np.isnan(actual.cell[1, 2])
+    assert np.isinf(actual.stratum[0]).all()
+    assert np.isnan(actual.stratum[1, 2])
     assert np.isinf(actual.largest)
     assert np.isfinite(minimum_detectable_change(tiny, is_rate=False).largest)
     for power in (0.5, 1.0, float("nan")):

@@ -1,4 +1,4 @@
-"""Group gaps against fairlearn, fairmedfm and stored numbers; masks, empty cells, conventions."""
+"""Group gaps against fairlearn, fairmedfm and stored numbers; masks, empty strata, conventions."""
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +92,7 @@ def test_gap_names_groups_label_and_convention():
     assert float(metrics.eop(counts).value) == pytest.approx(0.1)
 
 
-def test_estimable_leaves_small_cells_out():
+def test_estimable_leaves_small_strata_out():
     counts = jnp.array([[[80, 20], [50, 50]], [[50, 50], [40, 60]], [[9, 1], [0, 10]]], float)
     mask = metrics.estimable(counts.sum(-1), 20)
     assert float(metrics.eodd(counts, "worst_case_estimable", mask).value) == pytest.approx(0.3)

@@ -149,7 +149,7 @@ def test_a_masked_group_is_an_absent_group(gone):
     ) == float(eodd(counts).value)
 
 
-def test_a_single_cell_can_be_masked():
+def test_a_single_stratum_can_be_masked():
     counts = table(5)
     rate = np.array(metrics.rates(counts))
     mask = np.ones((GROUPS, 2), bool)
@@ -175,7 +175,7 @@ def test_one_group_and_no_group():
         assert (int(actual.high), int(actual.low), int(actual.label)) == (-1, -1, -1)
 
 
-def test_the_cells_at_the_limit_are_estimable():
+def test_the_strata_at_the_limit_are_estimable():
     assert metrics.estimable(jnp.array([[19, 20], [21, 0]]), 20).tolist() == [
         [False, True],
         [True, False],

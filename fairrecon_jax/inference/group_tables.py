@@ -222,7 +222,8 @@ def patient_tables(
         raise ValueError(f"group must hold {codes.size} entries, got shape {owner.shape}")
     which, own, digest, unit = _units(codes, digests, owner.astype(int), groups)
     shape = (len(own), max(len(value), len(truth)), len(strata))
-    total, count = np.zeros(shape), np.zeros(shape)
+    total: np.ndarray = np.zeros(shape)
+    count: np.ndarray = np.zeros(shape)
     for k in range(shape[1]):
         v, t = value[min(k, len(value) - 1)], truth[min(k, len(truth) - 1)]
         for y, level in enumerate(strata):

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 
 from absl import flags, logging
@@ -88,6 +89,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.training.run import TrainingDiverged
 
     rest, fields = separate(rest)
+    warnings.formatwarning = lambda message, *_, **__: f"{PROGRAM} {name}: {message}\n"
     # The configuration's flag looks at the command line of the process.
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 CHECK = """
 import importlib, pkgutil, sys
 import fairrecon_jax
-names = [m.name for m in pkgutil.walk_packages(fairrecon_jax.__path__, "fairrecon_jax.")]
+walked = pkgutil.walk_packages(fairrecon_jax.__path__, "fairrecon_jax.")
+names = [m.name for m in walked if not m.name.endswith(".__main__")]
 for name in names:
     importlib.import_module(name)
 assert "tensorflow" not in sys.modules, "TensorFlow was imported"

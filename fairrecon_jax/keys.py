@@ -86,6 +86,8 @@ def identity(value: Any, everything: bool = False) -> Any:
       >>> identity(fast) == identity(TrainConfig(steps=10, batch_size=2))
       True
     """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 1 and 1.0 are the same choice
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):

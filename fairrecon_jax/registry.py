@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -89,6 +90,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
             raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}")
+    if wild := [name for name, value in values.items() if not is_finite(value)]:
+        raise ValueError(f"{where}: field {wild[0]!r} must be finite, got {values[wild[0]]!r}")
     for name, value in values.items():
         # Counts and sizes are never negative; a network of width 0 has no parameters.
         lowest = 1 if name.endswith("width") else 0
@@ -119,6 +122,15 @@ def _parts(factory: type) -> dict[str, Callable[..., Any]]:
         for f in dataclasses.fields(factory)
         if f.metadata.get("flat") and f.default_factory is not dataclasses.MISSING
     }
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no number of a value, at any depth, is infinite or NaN."""
+    if isinstance(value, Mapping):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def misfits(factory: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, str]:

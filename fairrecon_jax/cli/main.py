@@ -47,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
-    # XLA calls the tuning flags of a cached program an error, even on the machine that compiled it.
-    if "--verbose" not in words:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from fairrecon_jax.cli.commands import COMMANDS
 
     if not words or words[0] in ("-h", "--help", "help"):

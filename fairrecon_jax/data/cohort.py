@@ -107,6 +107,11 @@ class CohortConfig:
                 raise ValueError(
                     f"{field} must lie in 0..{depth - 1}, a volume has {depth} slices, got {value}"
                 )
+        judged, stored = self.evaluate_slices, self.slices
+        if isinstance(judged, str) or isinstance(stored, str) or are_fractions(judged):
+            return
+        if judged[1] < stored[0] or judged[0] > stored[1]:
+            raise ValueError(f"evaluate_slices {judged} are none of the slices {stored}")
 
     @property
     def stored_name(self) -> str:
@@ -136,6 +141,8 @@ def _check_range(field: str, value: Any, words: tuple[str, ...]) -> None:
             raise ValueError(f"{field} must be one of {words} or (first, last), got {value!r}")
     elif len(value) != 2 or not 0 <= value[0] <= value[1]:
         raise ValueError(f"{field} must be (first, last) with 0 <= first <= last, got {value}")
+    elif not are_fractions(value) and any(int(limit) != limit for limit in value):
+        raise ValueError(f"{field} must be whole numbers, or fractions of at most 1, got {value}")
 
 
 class RecordSource:

@@ -14,7 +14,7 @@ import numpy as np
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.layers import Norm
-from fairrecon_jax.models.unet import UNet
+from fairrecon_jax.models.unet import UNet, check_size
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -75,6 +75,20 @@ class Segmenter:
                 f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without "
                 "one it learns the empty mask"
             )
+        for field, most in (("dice_weight", 1.0), ("threshold", 1.0), ("shift", 1.0)):
+            if not 0 <= getattr(self, field) <= most:
+                raise ValueError(f"{field} must lie in [0, {most:g}], got {getattr(self, field)}")
+        for field in ("smooth", "gain"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must not be negative, got {getattr(self, field)}")
+
+    def check(self, size: int) -> None:
+        """Checks that the network can take square images of a size.
+
+        Raises:
+          ValueError: it cannot; the message says what to choose.
+        """
+        check_size(self.depth, size)
 
     @property
     def network(self) -> UNet:

@@ -64,7 +64,7 @@ def psnr(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     return 10.0 * jnp.log10(data_range**2 / mean_squared_error(original, image))
 
 
-@register("SSIM", "higher", 3)
+@register("SSIM", "higher", 3, least=7)
 def ssim(
     original: Array,
     image: Array,
@@ -105,7 +105,7 @@ def ssim(
     return jnp.mean(maps.luminance * maps.contrast, axis=_PIXELS)
 
 
-@register("NRMSE", "lower", 3)
+@register("NRMSE", "lower", 3, per_group=False)
 def nrmse(original: Array, image: Array) -> jnp.ndarray:
     """Root mean squared error over the original's root mean square: sqrt(mean((x - y)^2) /
     mean(x^2)). 0 means identical.
@@ -135,6 +135,7 @@ enter_without_function(
         "LPIPS",
         "lower",
         3,
+        per_group=False,
         absent="not computed: the predictions table has no column 'lpips'",
     )
 )

@@ -27,6 +27,8 @@ class ImageMetric:
       digits: decimals in tables.
       compute: of originals and reconstructions [B, H, W, 1] in [0, 1] the values [B]; None where
         the values can only come with a table.
+      least: smallest height and width in pixels.
+      per_group: whether the report draws it for each group of patients.
       absent: why a table may lack it, said where it does; "" where nothing need be said.
     """
 
@@ -35,6 +37,8 @@ class ImageMetric:
     better: Literal["higher", "lower"]
     digits: int
     compute: Compare | None = None
+    least: int = 1
+    per_group: bool = True
     absent: str = ""
 
     @property
@@ -51,7 +55,11 @@ DEFAULT = ("psnr", "ssim", "nrmse")
 
 
 def register(
-    title: str, better: Literal["higher", "lower"], digits: int
+    title: str,
+    better: Literal["higher", "lower"],
+    digits: int,
+    least: int = 1,
+    per_group: bool = True,
 ) -> Callable[[Compare], Compare]:
     """Function decorator that enters a metric into `IMAGE_METRICS` under its own name.
 
@@ -59,6 +67,8 @@ def register(
       title: see `ImageMetric`.
       better: see `ImageMetric`.
       digits: see `ImageMetric`.
+      least: see `ImageMetric`.
+      per_group: see `ImageMetric`.
 
     Raises:
       ValueError: the name is taken.
@@ -68,7 +78,7 @@ def register(
         name = compute.__name__
         if name in IMAGE_METRICS:
             raise ValueError(f"image metric {name!r} is already registered")
-        IMAGE_METRICS[name] = ImageMetric(name, title, better, digits, compute)
+        IMAGE_METRICS[name] = ImageMetric(name, title, better, digits, compute, least, per_group)
         return compute
 
     return enter
@@ -79,8 +89,12 @@ def enter_without_function(metric: ImageMetric) -> None:
     IMAGE_METRICS[metric.name] = metric
 
 
-def check_computable(names: tuple[str, ...]) -> None:
+def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
     """Refuses names of metrics that the tandem step cannot compute.
+
+    Args:
+      names: of metrics, each once.
+      size: of the images in pixels, where it is known.
 
     Raises:
       ValueError: the message lists those that it can.
@@ -88,3 +102,10 @@ def check_computable(names: tuple[str, ...]) -> None:
     known = [name for name, metric in IMAGE_METRICS.items() if metric.compute is not None]
     if wrong := [name for name in names if name not in known]:
         raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"image_metrics must differ from one another, got {names}")
+    for name in names:
+        if size is not None and size < (least := IMAGE_METRICS[name].least):
+            raise ValueError(
+                f"image metric {name!r} needs images of at least {least} pixels, got {size}"
+            )

@@ -19,7 +19,7 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, finest first, as calibrated by Wang et al. 2003."""
 
 
-@register("MS-SSIM", "higher", 3)
+@register("MS-SSIM", "higher", 3, least=11)
 def ms_ssim(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     """Multi-scale SSIM: SSIM_M^w_M times the product over j < M of CS_j^w_j. 1 means identical.
 

@@ -22,7 +22,7 @@ LEAST = 16
 """Smallest side in pixels: halved, it holds the coarsest filter of 8 pixels once."""
 
 
-@register("HaarPSI", "higher", 3)
+@register("HaarPSI", "higher", 3, least=16)
 def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
     """Haar perceptual similarity index of grey images. 1 means identical.
 

@@ -114,6 +114,23 @@ class UNet(nn.Module):
         )
 
 
+def check_size(depth: int, size: int) -> None:
+    """Refuses square images that a U-Net of some depth cannot take.
+
+    Args:
+      depth: number of halvings.
+      size: height and width of the images in pixels.
+
+    Raises:
+      ValueError: the message says what to choose.
+    """
+    if -size % 2**depth >= size:
+        raise ValueError(
+            f"images of {size} pixels are too small for {depth} halvings: lower depth or use "
+            "larger images"
+        )
+
+
 def reflect_to_multiple(x: Array, multiple: int) -> jax.Array:
     """Extends height and width to the next multiple by reflection at the lower and right border.
 

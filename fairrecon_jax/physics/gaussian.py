@@ -41,7 +41,7 @@ class GaussianNoise(BaseDegradation):
 
     kind: ClassVar[str] = "gaussian_noise"
     title: ClassVar[str] = "additive Gaussian noise"
-    unit: ClassVar[str] = "standard deviation of the noise"
+    unit: ClassVar[str] = "noise sd"
     symbol: ClassVar[str] = ""
     worse: ClassVar[Worse] = "higher"
     modality: ClassVar[Modality] = "any"

@@ -51,7 +51,7 @@ class SparseViewXray(BaseDegradation):
 
     kind: ClassVar[str] = "xray_sparse_view"
     title: ClassVar[str] = "sparse-view X-ray tomography"
-    unit: ClassVar[str] = "number of projection angles"
+    unit: ClassVar[str] = "angle count"
     symbol: ClassVar[str] = " angles"
     worse: ClassVar[Worse] = "lower"
     modality: ClassVar[Modality] = "xray"

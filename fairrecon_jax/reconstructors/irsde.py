@@ -16,7 +16,7 @@ import numpy as np
 
 from fairrecon_jax.diffusion import SDE, Precondition, Sampler, make_sampler, sample, step_table
 from fairrecon_jax.diffusion.sde import at
-from fairrecon_jax.keys import example_keys
+from fairrecon_jax.keys import example_keys, free
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.reconstructors.interface import image_errors, register
@@ -91,7 +91,7 @@ class IrsdeReconstructor:
     eval_sampler: Sampler = dataclasses.field(default_factory=_eval_sampler, metadata=FLAT)
     samples: int = 1
     clip: bool = False
-    chunk: int = 32
+    chunk: int = free(32)
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "irsde"

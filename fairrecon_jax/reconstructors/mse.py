@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.layers import Norm
-from fairrecon_jax.models.unet import UNet
+from fairrecon_jax.models.unet import UNet, check_size
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -47,6 +47,14 @@ class MseReconstructor:
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "unet"
+
+    def check(self, size: int) -> None:
+        """Checks that the network can take square images of a size.
+
+        Raises:
+          ValueError: it cannot; the message says what to choose.
+        """
+        check_size(self.depth, size)
 
     @property
     def network(self) -> UNet:

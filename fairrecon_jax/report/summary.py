@@ -71,7 +71,8 @@ def compared(findings: Findings) -> str:
     )
     most = rows["n_patients"].max()
     who = f" ({int(most):,} patients)" if known(most) else ""
-    at = f"{mitigated}, at {spec.degradation.unit} {levels}"
+    named = f", {spec.degradation.title}" if spec.degradation.is_named else ""
+    at = f"{mitigated}{named} at {spec.degradation.unit} {levels}"
     if not findings.has_originals:
         return (
             f"On {spec.title}{who}, the diagnosis ({listing(tasks)}) of each image was made "

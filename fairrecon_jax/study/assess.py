@@ -35,8 +35,8 @@ def write_tables(context: Context) -> None:
 
 
 def tables_output(context: Context) -> str:
-    """The digest of the tables."""
-    total = hashlib.sha256()
+    """The digest of the tables and of the predictions they were made from."""
+    total = hashlib.sha256(context.workdir.predictions.read_bytes())
     for name in TABLES:
         path = context.workdir.result(name)
         total.update(path.read_bytes() if path.exists() else b"")

@@ -12,6 +12,8 @@ from fairrecon_jax.study.config import (
     StudyConfig,
 )
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.grid import unmitigated
+from fairrecon_jax.study.train import imported
 from fairrecon_jax.types import ConfigError, level_name
 
 Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
@@ -33,6 +35,15 @@ def check(context: Context) -> None:
             )
         check_tree(context)
     for one in study.reconstructors.values():
+        for cell in unmitigated(study):
+            has_own = one.train is not None or one.weight_files or one.weights_of != one.name
+            if cell.reconstructor != one.name or has_own or not one.has_weights:
+                continue
+            if not imported(context, cell):
+                raise ConfigError(
+                    f"config.reconstructors.{one.name} has neither train nor weights, and none are "
+                    f"imported for {cell.title}: add one, or run `fairrecon import-weights`"
+                )
         for level in one.levels:
             for file in one.files(level_name(level)):
                 if not file.is_file():

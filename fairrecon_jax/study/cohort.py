@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from fairrecon_jax.data.api import ORIGIN, check_origin, folder_of, prepare
+from fairrecon_jax.data.splits import read_splits
 from fairrecon_jax.keys import digest
 from fairrecon_jax.phantoms import GROUND_TRUTH, check_phantom, write_phantom
 from fairrecon_jax.study.context import Context
@@ -42,7 +43,8 @@ def cohort_output(context: Context) -> str:
     """The digest of what the tree held and of the splits."""
     folder = folder_of(context.study.cohort, context.workdir.cohort)
     origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    return digest(origin["fingerprint"], context.splits.digest)
+    # Read from its file, and never made here: a lost one must be seen.
+    return digest(origin["fingerprint"], read_splits(context.workdir.splits).digest)
 
 
 def check_tree(context: Context) -> None:

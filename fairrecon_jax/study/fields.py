@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 from ml_collections import ConfigDict
 
 from fairrecon_jax.metrics.fairness import ALIASES
-from fairrecon_jax.registry import misfits
+from fairrecon_jax.registry import is_finite, misfits
 from fairrecon_jax.study.overrides import literal
 from fairrecon_jax.types import ConfigError
 
@@ -90,6 +90,9 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
             values[name] = literal(value)
     for name, wanted in misfits(factory, values).items():
         raise ConfigError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
+    if wild := [name for name, value in values.items() if not is_finite(value)]:
+        name = wild[0]
+        raise ConfigError(f"config.{where}: {name} must be finite, got {values[name]!r}")
     with naming(where):
         return factory(**values)
 

@@ -46,7 +46,13 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     """A diagnoser's training."""
     one = study.diagnosers[name]
     train = one.train.resolve(one.model.validation_metrics)
-    return {"model": one.model, "train": train, **prepared(study), **labels(study)}
+    # The model says itself which tasks it reads.
+    return {
+        "model": one.model,
+        "train": train,
+        "uncertainty": study.cohort.uncertainty,
+        **prepared(study),
+    }
 
 
 def reconstructor(study: StudyConfig, name: str, level: float) -> dict[str, Any]:

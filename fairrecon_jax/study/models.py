@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairrecon_jax.diagnosers import check_apart, make_diagnoser
+from fairrecon_jax.diagnosers import DIAGNOSERS, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import make_mitigation
 from fairrecon_jax.reconstructors import make_reconstructor
 from fairrecon_jax.study.blocks import MitigationPlan
@@ -65,6 +65,8 @@ def _reconstructor(
     _check_size(model, where, size)
     known = degradation.levels if source == name else _levels(source, blocks, degradation.levels)
     files = words(block.get("weights", ()), f"{where}.weights")
+    if any(files) and "train" in block:
+        raise ConfigError(f"config.{where} has train and weights: it is trained, or it is imported")
     return ReconstructorConfig(
         name=name,
         model=model,
@@ -82,10 +84,12 @@ def _weights_of(name: str, blocks: Blocks) -> str:
     if "weights_of" not in block:
         return name
     source = block["weights_of"]
-    if "train" in block:
-        raise ConfigError(
-            f"{where} has weights_of and train: it is trained, or it takes another block's weights"
-        )
+    for other in ("train", "weights"):
+        if other in block:
+            raise ConfigError(
+                f"{where} has weights_of and {other}: it has weights of its own, or it takes "
+                "another block's"
+            )
     if not isinstance(source, str) or source not in blocks:
         raise ConfigError(
             f"{where}.weights_of: config.reconstructors has no {source!r}; it has "
@@ -132,7 +136,7 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
         fields = without(block, "train", "tasks")
         tasks = words(block.get("tasks", ()), f"{where}.tasks")
         if not tasks:
-            kind = "segmentation" if fields.get("kind") == "segmenter" else "classification"
+            kind = getattr(DIAGNOSERS.get(fields.get("kind", "")), "kind", None)
             tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
         model = made(make_diagnoser, where, spec=spec, tasks=tasks, **fields)
         _check_size(model, where, size)

@@ -16,6 +16,7 @@ from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
+from fairrecon_jax.metrics.image_metric import check_computable
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
 from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
@@ -53,12 +54,15 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
       >>> parse(get_config()).degradation.levels
       (8.0,)
     """
+    if not isinstance(config, (ConfigDict, Mapping)):
+        raise ConfigError(f"a configuration is a ConfigDict or a mapping, got {config!r}")
     blocks = renamed(plain(config))
     _check_blocks(blocks)
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
     root = blocks["cohort"].get("root", "")
-    phantom = None if root else _phantom(blocks["phantom"], cohort.name)
+    drawn = _phantom(blocks["phantom"], cohort.name)
+    phantom = None if root else drawn
     if depth := builder.depth if phantom is None else phantom.depth:
         with naming("cohort"):
             cohort.check_depth(depth)
@@ -87,7 +91,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
             cohort.attributes or builder.attribute_names,
             tuple(task.name for task in outline.tasks),
         ),
-        tandem=build(TandemConfig, "tandem", blocks["tandem"]),
+        tandem=_tandem(blocks["tandem"], cohort.image_size),
         assess=assess,
         report=_report(blocks["report"]),
     )
@@ -162,6 +166,8 @@ def _check_thresholds(
 def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
     if not block.get("kind", ""):
+        if others := sorted(set(block) - {"kind"}):
+            raise ConfigError(f"config.phantom has {', '.join(others)}, but names no kind")
         return None
     options = made(phantom_options, "phantom", **block)
     if PHANTOM_TREES[options.kind] != cohort:
@@ -209,6 +215,14 @@ def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
         for level in levels:
             physics.operator(level)
     return DegradationConfig(physics, levels, chosen[0])
+
+
+def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
+    """The fused step."""
+    tandem = build(TandemConfig, "tandem", block)
+    with naming("tandem"):
+        check_computable(tandem.image_metrics, size)
+    return tandem
 
 
 def _report(block: Mapping[str, Any]) -> ReportConfig:

@@ -18,7 +18,7 @@ from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated, unmitigated
 from fairrecon_jax.study.mitigate import choice_output, choose, mitigate
 from fairrecon_jax.study.predict import predict_cell, weights_cell
-from fairrecon_jax.study.report import write_report
+from fairrecon_jax.study.report import page_output, write_report
 from fairrecon_jax.study.stages import Stage
 from fairrecon_jax.study.train import (
     content,
@@ -80,6 +80,7 @@ def plan(context: Context) -> list[Stage]:
         partial(write_report, context),
         inputs.report(study),
         needs=(cohort, *diagnosers, *shown, assess),
+        output=partial(page_output, context),
     )
     return [*stages, assess, report]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -56,6 +57,11 @@ def write_report(context: Context) -> Path:
         context.study.report.options,
         *read_comparisons(context),
     )
+
+
+def page_output(context: Context) -> str:
+    """The digest of the page."""
+    return hashlib.sha256(context.workdir.page.read_bytes()).hexdigest()[:16]
 
 
 def provenance(context: Context) -> dict[str, Any]:

@@ -100,11 +100,22 @@ class Stage:
         return read_record(self.record(folder))
 
     def is_done(self, folder: Path) -> bool:
-        """Whether the stage was made from what its inputs and the stages it needs are now."""
+        """Whether the stage was made from what its inputs and the stages it needs are now, and what
+        it made is still there and whole.
+        """
         content = self.recorded(folder)
-        return content.get("digest") == self.digest and content.get("made_from") == {
-            need.title: need.recorded(folder).get("output") for need in self.needs
-        }
+        made_from = {need.title: need.recorded(folder).get("output") for need in self.needs}
+        unchanged = content.get("digest") == self.digest and content.get("made_from") == made_from
+        return unchanged and self._is_whole(content.get("output"))
+
+    def _is_whole(self, recorded: Any) -> bool:
+        """Whether the output is the recorded one."""
+        if self.output is None:
+            return True
+        try:
+            return self.output() == recorded
+        except (OSError, LookupError, ValueError):  # lost, cut, or no longer what it was
+            return False
 
     def make(self, folder: Path) -> None:
         """Makes it and writes the record; every process of a run calls this.

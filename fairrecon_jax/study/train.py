@@ -111,7 +111,12 @@ def import_weights(
 def saved(folder: Path) -> dict[str, Any]:
     """What is known of the frozen weights of a model's folder, {} where there are none."""
     path = folder / "final" / "meta" / "metadata"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(
+            f"{path} is corrupt: remove {folder / 'final'} to make it again"
+        ) from error
 
 
 def imported(context: Context, cell: Cell) -> str:

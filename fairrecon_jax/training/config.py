@@ -17,8 +17,8 @@ class TrainConfig:
     """The choices of one training run; the same in a notebook and in a configuration.
 
     Fields that are None follow from the others, see `resolve`: overriding `steps` keeps them right.
-    `workers`, `checkpoint_every`, `keep`, `log_every` and `tensorboard` change no number and may
-    differ when a run continues.
+    `eval_batch_size`, `workers`, `checkpoint_every`, `keep`, `log_every` and `tensorboard` change
+    no number and may differ when a run continues.
 
     Attributes:
       steps: optimiser steps in all.
@@ -65,7 +65,7 @@ class TrainConfig:
     ema: float = 0.0
     precision: Precision = "float32"
     eval_every: int | None = None
-    eval_batch_size: int = 32
+    eval_batch_size: int = free(32)
     eval_batches: int = 0
     selection: str | None = None
     selection_mode: Mode | None = None

@@ -84,6 +84,8 @@ def test_a_finished_study_has_nothing_to_make(finished):
         {"mitigations.eodd.train.log_every": 1},
         {"diagnosers.tumor.train.tensorboard": True},
         {"tandem.batch_size": 8},
+        {"reconstructors.unet.train.eval_batch_size": 4},
+        {"diagnosers.tumor.train.learning_rate": 0.01},
         {"cohort.views": ["frontal"]},
     ],
     ids=lambda fields: ", ".join(fields),
@@ -102,7 +104,8 @@ def test_fields_that_change_no_number_make_nothing_stale(finished, fields):
         ("cohort.slices", (1, 6), EVERYTHING),
         ("cohort.patients", 20, EVERYTHING),
         ("cohort.source", "other", EVERYTHING),
-        ("cohort.tasks", ("tumor", "grade"), {"train tumor"} | AFTER_DIAGNOSER),
+        # The segmenter reads one task, whatever others there are.
+        ("cohort.tasks", ("tumor", "grade"), AFTER_DIAGNOSER),
         ("cohort.uncertainty", "ones", {"train tumor"} | AFTER_DIAGNOSER),
         ("cohort.attributes", ("sex", "age"), AFTER_DIAGNOSER),
         ("cohort.age_cut", 40.0, AFTER_DIAGNOSER),
@@ -128,15 +131,38 @@ def test_fields_that_change_no_number_make_nothing_stale(finished, fields):
         ("assess.seed", 1, CHOOSE | LAST),
         ("assess.replicates", 30, CHOOSE | LAST),
         ("report.examples", 0, {"report"}),
-        # What follows from other fields may be said: only the report prints it.
+        # What follows from other fields is said: only the report prints it.
         ("reconstructors.unet.train.eval_every", 1, {"report"}),
-        ("reconstructors.unet.train.selection_mode", "max", {"report"}),
         ("report.title", "Mine", {"report"}),
     ],
 )
 def test_a_field_makes_stale_exactly_what_depends_on_it(finished, field, value, stages):
     tree, work = finished
     assert stale(with_fields(configuration(tree), {field: value}), work) == stages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lost", "stages"),
+    [
+        ("report/index.html", {"report"}),
+        ("results/fairness.csv", {"assess", "report"}),
+        ("predictions.parquet", {"assess", "report"}),
+        ("predictions/again__8.parquet", {"predict again at 8"} | LAST),
+        ("diagnosers/tumor/final", {"train tumor"} | AFTER_DIAGNOSER),
+        ("splits.json", EVERYTHING),
+    ],
+)
+@pytest.mark.parametrize("damage", ["deleted", "spoilt"])
+def test_what_is_lost_or_spoilt_is_made_again(finished, tmp_path, lost, stages, damage):
+    tree, work = finished
+    shutil.copytree(work, tmp_path / "work", dirs_exist_ok=True)
+    path = tmp_path / "work" / lost
+    if damage == "deleted":
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    else:
+        (path / "meta" / "metadata" if path.is_dir() else path).write_bytes(b"spoilt")
+    assert stale(configuration(tree), tmp_path / "work") == stages
 
 
 @pytest.mark.slow

@@ -60,7 +60,16 @@ def test_the_first_metric_of_the_model_selects_unless_told_otherwise() -> None:
 
 def test_what_changes_no_number_is_no_part_of_the_identity() -> None:
     plain = TrainConfig(steps=8, batch_size=2)
-    free = TrainConfig(8, 2, workers=3, checkpoint_every=1, keep=9, log_every=1, tensorboard=True)
+    free = TrainConfig(
+        steps=8,
+        batch_size=2,
+        eval_batch_size=4,
+        workers=3,
+        checkpoint_every=1,
+        keep=9,
+        log_every=1,
+        tensorboard=True,
+    )
     assert identity(plain) == identity(free)
-    for change in ({"steps": 9}, {"seed": 1}, {"eval_every": 2}, {"eval_batch_size": 8}):
+    for change in ({"steps": 9}, {"seed": 1}, {"eval_every": 2}, {"ema": 0.5}):
         assert identity(TrainConfig(**{"steps": 8, "batch_size": 2, **change})) != identity(plain)

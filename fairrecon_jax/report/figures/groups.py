@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
     PALE,
@@ -27,14 +28,16 @@ from fairrecon_jax.report.figures.drawing import (
 from fairrecon_jax.report.figures.forest import DASH, slug
 from fairrecon_jax.report.select import Findings, changed, each, known, one
 
-METRICS = ("auroc", "dice", "sensitivity", "specificity", "psnr", "ssim")
+RATES = ("auroc", "dice", "sensitivity", "specificity")
 
 
 def group_performances(findings: Findings) -> list[Drawing]:
     """One figure per attribute and metric: performance of every group on originals and
     reconstructions, with counts.
     """
-    drawings = [group_performance(findings, a, m) for a in findings.attributes for m in METRICS]
+    images = [name for name, metric in IMAGE_METRICS.items() if metric.per_group]
+    metrics = (*RATES, *images)
+    drawings = [group_performance(findings, a, m) for a in findings.attributes for m in metrics]
     return [d for d in drawings if d is not None]
 
 

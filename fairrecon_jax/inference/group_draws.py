@@ -1,0 +1,300 @@
+"""Sums per group under permuted group labels and under flipped signs of patients.
+
+Every draw is a function of the seed, its number and the patient's digest only: the keys of a draw
+are a hash (SplitMix64) and not a stream, so that a cell's numbers depend neither on the order of
+rows nor on other tasks, and draws 1,000 to 9,999 can be added to the first 999 later.
+
+A permutation gives each unit of a stratum a random key; the units with the smallest keys form the
+first group, and so on. All cells of one attribute use the same keys: cells whose strata agree get
+the same permutation, others nearly the same, which is what carries their dependence into a family.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fairrecon_jax.inference.group_tables import PatientTables
+
+ELEMENTS = 1 << 18
+"""Keys made at once: a chunk of draws stays within a few megabytes."""
+
+GOLDEN = 0x9E3779B97F4A7C15
+WORD = (1 << 64) - 1
+EXACT = float(1 << 24)
+
+
+class Sums(NamedTuple):
+    """Sums over the units of each group, [B, K, L, G] each."""
+
+    s: np.ndarray
+    n: np.ndarray
+    ss: np.ndarray
+    sn: np.ndarray
+    nn: np.ndarray
+
+
+class _Plan(NamedTuple):
+    """Cells with the same strata, and the columns whose sums a permutation needs.
+
+    Attributes:
+      cells: [k] cell numbers.
+      units: per stratum, unit numbers with those that matter first.
+      active: per stratum, how many matter.
+      cuts: per stratum, [G - 1] cumulated group sizes.
+      columns: [sum of active, k * L * c] rows of the units that matter.
+      total: [k * L * c] sums over all units.
+      size: N of every unit if all are equal, else 0.
+    """
+
+    cells: np.ndarray
+    units: list[np.ndarray]
+    active: list[int]
+    cuts: list[np.ndarray]
+    columns: np.ndarray
+    total: np.ndarray
+    size: float
+
+
+def _mix(words: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser, in place."""
+    spare: np.ndarray = words >> np.uint64(30)
+    words ^= spare
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    np.right_shift(words, np.uint64(27), out=spare)
+    words ^= spare
+    words *= np.uint64(0x94D049BB133111EB)
+    np.right_shift(words, np.uint64(31), out=spare)
+    words ^= spare
+    return words
+
+
+def _hash(digest: np.ndarray, seed: int, salt: str, rows: np.ndarray) -> np.ndarray:
+    """One 64-bit word per row number and digest, [R, U]."""
+    start = (seed * GOLDEN + zlib.crc32(salt.encode()) * 0xD1B54A32D192ED03 + GOLDEN) & WORD
+    offset = _mix(rows.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(start))
+    return _mix(digest[None, :] + offset[:, None])
+
+
+def unit_keys(digest: np.ndarray, seed: int, salt: str, start: int, stop: int) -> np.ndarray:
+    """Permutation keys of draws start..stop-1.
+
+    Args:
+      digest: [U] uint64.
+      seed: of the study.
+      salt: a name; other names give unrelated draws.
+      start: first draw.
+      stop: one past the last draw.
+
+    Returns:
+      [stop - start, U] uint32.
+    """
+    rows = np.arange(start // 2, (stop + 1) // 2)
+    words: np.ndarray = _hash(digest, seed, salt, rows).view(np.uint32).reshape(len(rows), -1, 2)
+    return words.transpose(0, 2, 1).reshape(2 * len(rows), -1)[start % 2 :][: stop - start]
+
+
+def patient_signs(digest: np.ndarray, seed: int, start: int, stop: int) -> np.ndarray:
+    """Signs of draws start..stop-1.
+
+    Args:
+      digest: [U] uint64.
+      seed: of the study.
+      start: first draw.
+      stop: one past the last draw.
+
+    Returns:
+      [stop - start, U] floats in {-1, +1}.
+    """
+    words: np.ndarray = _hash(digest, seed, "signs", np.arange(start // 64, -(-stop // 64)))
+    bits = words[:, None, :] >> np.arange(64, dtype=np.uint64)[None, :, None] & np.uint64(1)
+    return 2.0 * bits.reshape(-1, digest.size)[start % 64 :][: stop - start] - 1.0
+
+
+def _order(tables: PatientTables) -> np.ndarray:
+    """Groups in an order that does not depend on their names: the largest first, then by digest."""
+    size = np.bincount(tables.group, minlength=tables.groups)
+    smallest: np.ndarray = np.full(tables.groups, WORD, np.uint64)
+    np.minimum.at(smallest, tables.group, tables.unit)
+    return np.lexsort((smallest, -size))
+
+
+def _strata(tables: PatientTables) -> np.ndarray:
+    """Pattern of labels present, within the further strata, as codes [U, K]; -1 = not in the
+    cell.
+    """
+    present = tables.images > 0
+    bits = present @ (1 << np.arange(present.shape[2]))
+    code = bits + (tables.stratum[:, None] << present.shape[2])
+    return np.where(bits > 0, code, -1)
+
+
+def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.ndarray) -> _Plan:
+    """Prepares the cells whose strata are `code` [U]."""
+    s, n = tables.change[:, cells], tables.images[:, cells]
+    sizes = np.unique(n[n > 0])
+    parts = (s, s * s) if sizes.size == 1 else (s, s * s, s * n, n, n * n)
+    table = np.stack(parts, -1).reshape(len(code), -1)
+    rank = np.argsort(order)[tables.group]
+    units, active, cuts = [], [], []
+    for stratum in np.unique(code[code >= 0]):
+        inside = np.flatnonzero(code == stratum)
+        matter = table[inside].any(-1)
+        units.append(np.concatenate([inside[matter], inside[~matter]]))
+        active.append(int(matter.sum()))
+        cuts.append(np.cumsum(np.bincount(rank[inside], minlength=tables.groups))[:-1])
+    rows = np.concatenate([u[:a] for u, a in zip(units, active)])
+    columns = table[rows]
+    # Integers below 2^24 are summed exactly in single precision.
+    whole = np.all(columns == np.rint(columns)) and np.all(np.abs(columns).sum(0) < EXACT)
+    return _Plan(
+        cells,
+        units,
+        active,
+        cuts,
+        columns.astype(np.float32 if whole else np.float64),
+        columns.sum(0),
+        float(sizes[0]) if sizes.size == 1 else 0.0,
+    )
+
+
+def _thresholds(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Keys [B, n] -> [B, len(cuts)]: exactly `cuts` keys of a row lie below each threshold, for
+    cuts in 1..n-1, ascending.
+    """
+    found = np.empty((keys.shape[0], len(cuts)), keys.dtype)
+    # NumPy has a vectorised selection of one rank only; halving needs few passes.
+    pending = [(0, len(cuts), 0, keys)]
+    while pending:
+        first, last, offset, part = pending.pop()
+        if first == last:
+            continue
+        middle = (first + last) // 2
+        at = int(cuts[middle]) - offset
+        part = np.partition(part, at, axis=1)
+        found[:, middle] = part[:, at]
+        same = cuts[first:last] == cuts[middle]
+        found[:, first:last][:, same] = part[:, at : at + 1]
+        low, high = first + int(np.argmax(same)), last - int(np.argmax(same[::-1]))
+        pending += [(first, low, offset, part[:, :at])]
+        pending += [(high, last, offset + at, part[:, at:])]
+    return found
+
+
+def _below(plan: _Plan, keys: np.ndarray, groups: int) -> np.ndarray:
+    """Sums of the columns over the first 1..G-1 groups, [G - 1, B, C]."""
+    draws = keys.shape[0]
+    member = np.empty((groups - 1, draws, len(plan.columns)), plan.columns.dtype)
+    at = 0
+    for units, active, cuts in zip(plan.units, plan.active, plan.cuts):
+        if not active:
+            continue
+        own = np.take(keys, units, axis=1)
+        member[:, :, at : at + active] = (cuts >= len(units))[:, None, None]
+        inner = np.flatnonzero((cuts > 0) & (cuts < len(units)))
+        limits = _thresholds(own, cuts[inner])
+        for j, limit in zip(inner, limits.T):
+            np.less(own[:, :active], limit[:, None], out=member[j, :, at : at + active])
+        at += active
+    return (member @ plan.columns).astype(float)
+
+
+def _scatter(plan: _Plan, below: np.ndarray, order: np.ndarray, sums: Sums, known: Sums) -> None:
+    """Writes the sums of a plan's cells."""
+    total = np.broadcast_to(plan.total, (1, *below.shape[1:]))
+    edges = np.concatenate([np.zeros_like(total), below, total])
+    each = np.moveaxis(np.diff(edges, axis=0), 0, -1)
+    labels = sums.s.shape[2]
+    each = each.reshape(each.shape[0], len(plan.cells), labels, -1, each.shape[-1])
+    where = np.argsort(order)
+    for name, part in zip(("s", "ss", "sn", "n", "nn"), np.moveaxis(each, 3, 0)):
+        getattr(sums, name)[:, plan.cells] = part[..., where]
+    if plan.size:
+        sums.sn[:, plan.cells] = plan.size * sums.s[:, plan.cells]
+        sums.n[:, plan.cells] = known.n[:, plan.cells]
+        sums.nn[:, plan.cells] = known.nn[:, plan.cells]
+
+
+def observed_sums(tables: PatientTables) -> Sums:
+    """Sums with the true groups.
+
+    Args:
+      tables: patient tables, masked to the cells that are judged.
+
+    Returns:
+      `Sums` with B = 1.
+    """
+    s, n = tables.change, tables.images
+    parts = [
+        np.stack([np.sum(v[tables.group == g], 0) for g in range(tables.groups)], -1)[None]
+        for v in (s, n, s * s, s * n, n * n)
+    ]
+    return Sums(*parts)
+
+
+def permuted_sums(
+    tables: PatientTables, seed: int, salt: str, start: int, stop: int
+) -> Iterator[tuple[int, Sums]]:
+    """Sums under permuted groups: within each pattern of labels present, and further stratum, the
+    groups keep their sizes.
+
+    Args:
+      tables: patient tables, masked to the cells that are judged.
+      seed: of the study.
+      salt: name of the attribute: attributes are permuted independently of one another.
+      start: first draw.
+      stop: one past the last draw.
+
+    Yields:
+      The first draw of a chunk and its `Sums`.
+    """
+    code, order, known = _strata(tables), _order(tables), observed_sums(tables)
+    patterns, which = np.unique(code, axis=1, return_inverse=True)
+    which = which.reshape(-1)
+    plans = [
+        _plan(tables, np.flatnonzero(which == j), patterns[:, j], order)
+        for j in range(patterns.shape[1])
+        if np.any(patterns[:, j] >= 0)
+    ]
+    step = max(ELEMENTS // max(len(tables.group), 1) // 2 * 2, 2)
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        keys = unit_keys(tables.unit, seed, salt, first, last)
+        sums = Sums(*(np.zeros((last - first, *known.s.shape[1:])) for _ in Sums._fields))
+        for plan in plans:
+            _scatter(plan, _below(plan, keys, tables.groups), order, sums, known)
+        yield first, sums
+
+
+def flipped_sums(
+    tables: PatientTables, centre: np.ndarray, seed: int, start: int, stop: int
+) -> Iterator[tuple[int, Sums]]:
+    """Sums of w (S - Dbar N), with one sign w a patient.
+
+    Args:
+      tables: patient tables, masked to the cells that are judged.
+      centre: [K, L] Dbar, the common change.
+      seed: of the study; attributes share their signs.
+      start: first draw.
+      stop: one past the last draw.
+
+    Yields:
+      The first draw of a chunk and its `Sums`, whose changes are relative to Dbar.
+    """
+    n = tables.images
+    e = tables.change - centre[None] * n
+    known = observed_sums(tables._replace(change=e))
+    rows = [np.flatnonzero(tables.group == g) for g in range(tables.groups)]
+    shape = n.shape[1:]
+    columns = [np.concatenate([e[r], e[r] * n[r]], 1).reshape(len(r), -1) for r in rows]
+    step = max(ELEMENTS // max(len(tables.group), 1) // 64 * 64, 64)
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        signs = patient_signs(tables.patient, seed, first, last)
+        drawn = np.stack([signs[:, r] @ c for r, c in zip(rows, columns)], -1)
+        drawn = drawn.reshape(last - first, 2, *shape, tables.groups)
+        fixed = [np.broadcast_to(v, drawn[:, 0].shape) for v in (known.n, known.ss, known.nn)]
+        yield first, Sums(drawn[:, 0], fixed[0], fixed[1], drawn[:, 1], fixed[2])

@@ -1,0 +1,147 @@
+"""Equal changes over a family of tasks, attributes and reconstructors: Westfall and Young's
+step-down adjustment from the draws that the tests share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairrecon_jax.inference.group_tables import PatientTables
+from fairrecon_jax.inference.group_test import (
+    FIRST,
+    NULLS,
+    PERMUTATIONS,
+    GroupTest,
+    group_test,
+    unresolved,
+)
+
+
+class FamilyTest(NamedTuple):
+    """Tests of a family.
+
+    Attributes:
+      tests: by attribute.
+      p_adjusted: by attribute, [K] adjusted for every cell of every attribute; NaN = not tested.
+      size: number of cells tested.
+      permutations: draws behind the adjustment.
+    """
+
+    tests: dict[str, GroupTest]
+    p_adjusted: dict[str, np.ndarray]
+    size: int
+    permutations: int
+
+
+def step_down(share: np.ndarray) -> np.ndarray:
+    """Westfall and Young's step-down minP.
+
+    With p_(1) <= ... <= p_(m) observed, the adjusted p_(j) is the largest over i <= j of
+    (1 + #{draws: min over k >= i of p*_(k) <= p_(i)}) / (B + 1).
+
+    Args:
+      share: [B + 1, m] p-like values; row 0 observed, the others jointly drawn.
+
+    Returns:
+      [m] adjusted p-values.
+
+    Reference:
+      Westfall and Young (1993), Resampling-Based Multiple Testing, algorithm 2.8.
+    """
+    order = np.argsort(share[0], kind="stable")
+    ranked = share[:, order]
+    smallest = np.minimum.accumulate(ranked[:, ::-1], 1)[:, ::-1]
+    p = np.mean(smallest <= ranked[:1], 0)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(p)
+    return adjusted
+
+
+def adjust_family(tests: Sequence[GroupTest]) -> tuple[list[np.ndarray], int]:
+    """Adjusts p-values over all cells of several tests made with the same seed.
+
+    Cells of one test share permutations, and all cells share signs. Attributes are permuted
+    independently, which is right for unrelated ones and on the safe side for others: symmetric
+    convex acceptance regions of jointly normal contrasts are positively dependent.
+
+    Args:
+      tests: results of `group_test` with the same seed.
+
+    Returns:
+      Per test, adjusted p [K]: the larger under the two nulls, NaN = not tested; and the number of
+      draws used, those that all cells have.
+
+    Raises:
+      ValueError: no tests.
+
+    Reference:
+      Royen (2014), Far East Journal of Theoretical Statistics 48 (Gaussian correlation inequality).
+    """
+    if not tests:
+        raise ValueError("tests is empty: a family needs at least one test")
+    known = [np.isfinite(t.p_value) for t in tests]
+    found = [np.full(k.shape, np.nan) for k in known]
+    if not any(k.any() for k in known):
+        return found, 0
+    rows = 1 + min(int(t.permutations[k].min()) for t, k in zip(tests, known) if k.any())
+    adjusted = np.zeros(sum(int(k.sum()) for k in known))
+    for null in NULLS:
+        share = [t.smallest[null][:rows, k] for t, k in zip(tests, known)]
+        adjusted = np.maximum(adjusted, step_down(np.concatenate(share, 1)))
+    at = 0
+    for values, k in zip(found, known):
+        values[k] = adjusted[at : at + int(k.sum())]
+        at += int(k.sum())
+    return found, rows - 1
+
+
+def family_test(
+    tables: Mapping[str, PatientTables],
+    *,
+    seed: int,
+    alpha: float = 0.05,
+    first: int = FIRST,
+    permutations: int = PERMUTATIONS,
+    **options: Any,
+) -> FamilyTest:
+    """Tests every cell of every attribute and adjusts over all of them.
+
+    All cells get `first` draws. If any adjusted p is then too close to `alpha` to tell, all get
+    `permutations`.
+
+    Args:
+      tables: patient tables by attribute name.
+      seed: a non-negative integer.
+      alpha: family-wise level.
+      first: draws of the first stage.
+      permutations: draws of the second.
+      **options: of `group_test`.
+
+    Returns:
+      A `FamilyTest`.
+
+    Raises:
+      ValueError: no attribute, or options that do not fit.
+    """
+    for draws in (min(first, permutations), permutations):
+        tests = {
+            name: group_test(
+                table,
+                seed=seed,
+                attribute=name,
+                first=draws,
+                permutations=draws,
+                alpha=alpha,
+                **options,
+            )
+            for name, table in tables.items()
+        }
+        found, used = adjust_family(list(tests.values()))
+        flat = np.concatenate(found)
+        known = flat[np.isfinite(flat)]
+        if not known.size or not unresolved(known, used, (alpha,)).any():
+            break
+    return FamilyTest(tests, dict(zip(tests, found)), int(known.size), used)

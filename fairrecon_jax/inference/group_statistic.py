@@ -1,0 +1,166 @@
+"""The statistic of a difference in differences from sums per group, and what about a cohort no draw
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fairrecon_jax.inference.group_draws import Sums
+from fairrecon_jax.inference.group_tables import PatientTables
+
+LABEL_WEIGHTS = (0.5, 1.0)
+"""Weights of false alarms (label 0) and missed findings (label 1), which count twice."""
+
+SHRINKAGE = 3.0
+ONE_SIDED = 0.15
+RESOLUTION = 1e-6
+
+
+class Contrasts(NamedTuple):
+    """Statistics of B draws.
+
+    Attributes:
+      change: [B, K, L, G] D_g.
+      variance: [B, K, L, G] v_g.
+      pooled: [B, K, L] Dbar.
+      deviation: [B, K, L, G] D_g - Dbar.
+      std_error: [B, K, L, G] of the deviation.
+      quadratic: [B, K, L] Q = sum over groups of (D_g - Dbar)^2 / v_g.
+      largest: [B, K, L] largest |deviation| / std_error over groups.
+    """
+
+    change: np.ndarray
+    variance: np.ndarray
+    pooled: np.ndarray
+    deviation: np.ndarray
+    std_error: np.ndarray
+    quadratic: np.ndarray
+    largest: np.ndarray
+
+
+class Frame(NamedTuple):
+    """What no draw changes.
+
+    Attributes:
+      judged: [K, L, G] bool, the groups that take part.
+      patients: [K, L, G].
+      kurtosis: [K, L] weight of the pooled variance, in patients.
+      one_sided: [K, L] bool, changes have one sign, so that signs cannot be flipped.
+      scale: [K, L] root mean square change of an image.
+      weights: [L] w_y.
+    """
+
+    judged: np.ndarray
+    patients: np.ndarray
+    kurtosis: np.ndarray
+    scale: np.ndarray
+    one_sided: np.ndarray
+    weights: np.ndarray
+
+
+def contrasts(sums: Sums, frame: Frame) -> Contrasts:
+    """The statistic T of sums per group.
+
+    D_g = S / N; e = S - D_g N; v_g = P_g (sum e^2 + kappa m sum N^2 / P_g) / (P_g + kappa) / N^2
+    with m = sum over groups of sum e^2 / sum N^2, so that kappa patients of the pooled variance
+    join the P_g own ones; Dbar the mean of D_g weighted by 1 / v_g;
+    T = sum over labels y of w_y sum over groups g of (D_g - Dbar)^2 / v_g.
+
+    Args:
+      sums: [B, K, L, G].
+      frame: what no draw changes.
+
+    Returns:
+      `Contrasts`.
+    """
+    judged, patients = frame.judged, np.maximum(frame.patients, 1)
+    n = np.where(judged, sums.n, 1)
+    change = np.where(judged, sums.s, 0) / n
+    energy = np.where(judged, sums.ss - 2 * change * sums.sn + change**2 * sums.nn, 0)
+    energy = np.maximum(energy, 0)
+    squares = np.where(judged, sums.nn, 0)
+    pooled = energy.sum(-1, keepdims=True) / np.maximum(squares.sum(-1, keepdims=True), 1e-300)
+    variance = np.max(
+        [
+            (patients * energy + kappa * pooled * squares) / (patients + kappa) / n**2
+            for kappa in (SHRINKAGE, frame.kurtosis[..., None])
+        ],
+        0,
+    )
+    floor = np.maximum((RESOLUTION * frame.scale) ** 2, 1e-300)[..., None]
+    variance = np.maximum(variance, floor)
+    weight = np.where(judged, 1 / variance, 0)
+    mass = np.maximum(weight.sum(-1, keepdims=True), 1e-300)
+    centre = np.sum(weight * change, -1, keepdims=True) / mass
+    deviation = np.where(judged, change - centre, 0)
+    deviation[np.abs(deviation) <= 1e-9 * frame.scale[..., None]] = 0
+    error = np.sqrt(variance * np.maximum(1 - weight / mass, 1e-15))
+    quadratic = np.sum(weight * deviation**2, -1)
+    largest = np.max(np.abs(deviation) / error, -1)
+    return Contrasts(change, variance, centre[..., 0], deviation, error, quadratic, largest)
+
+
+def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientTables, np.ndarray]:
+    """Leaves out what is not judged, and centres changes that are not whole numbers; the centre
+    [K, L].
+    """
+    inside = np.moveaxis(judged, -1, 0)[tables.group]
+    n = np.where(inside, tables.images, 0)
+    s = np.where(n > 0, tables.change, 0)
+    # T does not change when a multiple of N is subtracted; rounding errors do.
+    broken = np.any(s != np.rint(s), 0)
+    mean = np.where(broken, s.sum(0) / np.maximum(n.sum(0), 1e-300), 0)
+    largest = np.abs(s).max(0, initial=0)
+    s = s - mean * n
+    s[np.abs(s) <= 1e-12 * largest] = 0
+    return tables._replace(change=s, images=n), mean
+
+
+def _smaller_side(up: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Share of the smaller side in a sum of squares."""
+    return np.minimum(up, total - up) / np.where(total > 0, total, 1)
+
+
+def _shape(tables: PatientTables, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the residuals from the overall mean, [K, L] each: the kurtosis, at least 3, which no
+    permutation changes, and the share of the smaller side in the sum of squares, of all or of a
+    judged group, whichever is largest.
+    """
+    n = tables.images
+    e = tables.change - tables.change.sum(0) / np.maximum(n.sum(0), 1e-300) * n
+    square = e * e
+    above = np.where(e > 0, square, 0)
+    total = square.sum(0)
+    second = total / np.maximum((n**2).sum(0), 1e-300)
+    fourth = (square**2).sum(0) / np.maximum((n**4).sum(0), 1e-300)
+    some = total > 0
+    kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
+    share = _smaller_side(above.sum(0), total)
+    for g in range(tables.groups):
+        rows = tables.group == g
+        own = _smaller_side(above[rows].sum(0), square[rows].sum(0))
+        share = np.where(judged[..., g], np.maximum(share, own), share)
+    return np.maximum(kurtosis, SHRINKAGE), share
+
+
+def frame_of(
+    tables: PatientTables,
+    judged: np.ndarray,
+    patients: np.ndarray,
+    weights: Sequence[float] | None,
+    one_sided: float,
+) -> Frame:
+    """What no draw changes, from masked tables."""
+    labels = tables.change.shape[2]
+    default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
+    given = np.asarray(default if weights is None else weights, float)
+    if given.shape != (labels,) or not np.all((given > 0) & np.isfinite(given)):
+        raise ValueError(f"label_weights must hold {labels} positive numbers, got {weights}")
+    squares = np.maximum((tables.images**2).sum(0), 1e-300)
+    scale = np.sqrt((tables.change**2).sum(0) / squares)
+    kurtosis, share = _shape(tables, judged)
+    return Frame(judged, patients, kurtosis, scale, share < one_sided, given)

@@ -87,6 +87,7 @@ def configuration(
         if "train" in block:
             block.train.seed = seed
     c.mitigations = ConfigDict()
+    # The other terms are not searched over.
     middle = weights[len(weights) // 2]
     for name, kind in KINDS.items() if everything else [("eodd", KINDS["eodd"])]:
         blocks: dict[str, dict] = {name: {} if kind == "reweighting" else {"weight": middle}}

@@ -98,6 +98,7 @@ class Bench:
         )
         self.diagnosers = context.tandem(model)[0].diagnosers
         validation = np.intersect1d(rows, context.rows("val"))
+        # Thresholds come from originals alone: no validation image is sampled.
         plain = self.inputs._replace(reconstructor={})
         self.validation = self._rows(Identity(), plain, validation)[0].assign(split="val")
 
@@ -140,6 +141,7 @@ class Bench:
         physics = context.study.degradation.physics
         tandem = Tandem(physics, model, self.diagnosers, context.spec)
         step = compile_step(tandem)
+        # Compiles, outside the clock.
         jax.block_until_ready(step(inputs, pad_batch(read_rows(context.cohort, rows[:1]), size)))
         started = time.perf_counter()
         table = predict(

@@ -60,6 +60,7 @@ def pandas_bootstrap(table: pd.DataFrame, unit: str, iterations: int, seed: int 
     """Changes of the gap in resamples of images, or of patients with all their images."""
     rng = np.random.default_rng(seed)
     changes = []
+    # Grouped once, not in every draw.
     parts = dict(list(table.groupby("patient"))) if unit == "patient" else {}
     names = np.array(list(parts))
     for _ in range(iterations):

@@ -80,6 +80,7 @@ def simulate(
     """
     group = np.repeat(np.arange(len(sizes)), sizes)
     patients = len(group)
+    # With one image a patient the patient's part could not be told from the image's.
     cluster = CLUSTER if images > 1 else 0.0
     keys = jax.random.split(key, 5)
 
@@ -114,6 +115,7 @@ def _tables(label: Array, taken: Array, first: Array, second: Array, member: Arr
     n = jnp.sum(strata, -1).astype(member.dtype)
     o, r = (jnp.sum(strata & d[:, :, None], -1).astype(member.dtype) for d in (first, second))
     both = jnp.sum(strata & (first & second)[:, :, None], -1).astype(member.dtype)
+    # The four combinations of both decisions, from three sums.
     split = jnp.stack([n - o - r + both, r - both, o - both, both], -1)
     counts = jnp.einsum("pklc,pg->klgc", split, member, precision="highest")
     spread = member[:, None, None, :]

@@ -118,6 +118,7 @@ def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
     """
     design = cell.design
     size = block_size(design.patients, design.images, len(design.sizes))
+    # The name keys the cell's randomness: adding cells moves no other one's.
     root = jax.random.fold_in(jax.random.key(seed), example_digest(cell.name)[0])
     parts = []
     for block in range(-(-cohorts // size)):
@@ -150,8 +151,10 @@ def size_adjusted(planted: Outcomes, null: Outcomes) -> tuple[float, float]:
 
     def power(statistic: np.ndarray, reference: np.ndarray) -> float:
         critical = np.quantile(reference, 1 - LEVEL, method="higher")
+        # Ties with the critical value are rejected with probability 5%.
         return float(np.mean(statistic > critical) + LEVEL * np.mean(statistic == critical))
 
+    # The p has few values: the change breaks its ties.
     by_p = [-o.published + 1e-3 * np.abs(o.change) for o in (planted, null)]
     by_change = [np.abs(o.change) for o in (planted, null)]
     return power(*by_p), power(*by_change)

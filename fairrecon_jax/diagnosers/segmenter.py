@@ -208,6 +208,7 @@ def pooled_soft_dice(
     Returns:
       [S].
     """
+    # Padding has weight 0 and leaves both sums.
     overlap = jnp.einsum("b,bhws,bhws->s", weight, probability, truth)
     area = jnp.einsum("b,bhws->s", weight, probability + truth)
     if axis_name is not None:

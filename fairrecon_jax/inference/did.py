@@ -90,6 +90,7 @@ def did_test(
     )
     size = dict(patients=who.total, labels=labels)
     table = counts.patient_counts(o, r, y, g, who.codes, groups=groups, **size)
+    # Everyone as one group: images of unknown groups count here.
     whole = counts.patient_counts(o, r, y, np.zeros_like(g), who.codes, groups=1, **size)
     images = counts.image_counts(o, r, y, g, groups=groups, labels=labels)
     tables = _decision_tables(table, whole, images, min_patients=min_patients)
@@ -172,6 +173,7 @@ def did_test_continuous(
     who = counts.index_patients(patient)
     lead, (o, r, g) = counts.align((value_original, value_reconstructed, group), len(who.codes))
     known = np.isfinite(o) & np.isfinite(r)
+    # Both means of a patient are over the images that have both values.
     o, r = np.where(known, o, np.nan), np.where(known, r, np.nan)
     mean = [
         counts.patient_means(v, g, who.codes, patients=who.total, groups=groups)
@@ -289,6 +291,7 @@ def _auroc_sums(
         jnp.where(jnp.isfinite(change), change, 0)[None] + jnp.sum(weight, 0)[None] * total,
         0,
     )
+    # The rarer class limits what a group's AUROC can show.
     scarcest = jnp.minimum(jnp.sum(present[0], 0), jnp.sum(present[1], 0))
     beside = dict(
         patients=scarcest.astype(int),

@@ -125,6 +125,7 @@ def probit_change(original: Array, reconstructed: Array, images: Array) -> np.nd
       [...] changes in units of the latent standard deviation; NaN where n is 0.
     """
     n, before, after = (np.asarray(a) for a in (images, original, reconstructed))
+    # Rates of 0 and 1 have no finite probit.
     half = 0.5 / np.maximum(n, 1)
     change = norm.ppf(np.clip(after, half, 1 - half)) - norm.ppf(np.clip(before, half, 1 - half))
     return np.where(n > 0, change, np.nan)
@@ -171,6 +172,7 @@ def run_tests(
         key,
         flips=flips,
         alpha=alpha,
+        # The groups' null is one common change, everyone's is no change at all.
         pooled=(True, False),
         label_weights=(label_weights, label_weights),
     )
@@ -193,6 +195,7 @@ def _report(tables: ChangeTables, grouped: Flip, overall: Flip, lead: tuple[int,
     parts = dict(
         statistic=grouped.statistic,
         p_value=grouped.p_value,
+        # With one class alone a group has images, but no AUROC and no change of it.
         change=np.where(some & (tables.patients > 0), grouped.change, np.nan),
         pooled=np.where(inside.any(-1), grouped.pooled, np.nan),
         deviation=np.where(inside, grouped.deviation, np.nan),

@@ -85,6 +85,7 @@ def published_summary(
     """The published numbers from counts [K, L, G, 2, 2] and their resamples [R, K, L, G, 2, 2];
     fields of `Published` in order.
     """
+    # A group that the cohort lacks is left out; one that lacks a label alone reads as `empty`.
     present = jnp.broadcast_to(
         jnp.any(jnp.sum(table, (-2, -1)) > 0, -2, keepdims=True), table.shape[:-2]
     )

@@ -98,6 +98,7 @@ def _kind(result: DidResult, alpha: float, is_rate: bool) -> tuple[str, str]:
             _sampling_error(rate, result, before)
             for rate in (result.rate_original, result.rate_reconstructed)
         ]
+        # Both sides must be clear of sampling error: a gap near 0 changes sides by chance.
         if before.size > z * errors[0] and -swapped > z * errors[1]:
             return "reversed", f"{text}; its sides swapped ({swapped:+.3f})"
     pair = after if change > 0 else before

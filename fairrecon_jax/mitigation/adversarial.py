@@ -156,6 +156,7 @@ class AdversarialTerm:
         updates, optimizer = self._optimizer.update(
             lax.pmean(gradient, AXIS), state["optimizer"], state["adversary"]
         )
+        # The reconstructor meets the updated adversary, and moves none of its weights.
         adversary = lax.stop_gradient(optax.apply_updates(state["adversary"], updates))
         prediction = self.prediction_loss(adversary, features, batch)
         advantage = 1.0 - prediction if self.options.loss == "correlation" else -prediction

@@ -65,6 +65,7 @@ class Reweighting(Mitigation):
                     f"mitigation 'reweighting': outcome {self.outcome!r} is no task; "
                     f"these are: {', '.join(tasks)}"
                 )
+            # An unknown label is one more group, or left out, like an unknown attribute.
             columns.append(
                 np.nan_to_num(
                     np.asarray(outcomes, float)[:, tasks.index(self.outcome)], nan=-1

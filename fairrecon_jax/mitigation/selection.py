@@ -103,6 +103,7 @@ def select(points: pd.DataFrame, psnr_tolerance: float, task_tolerance: float) -
             f"stays{without}",
             records,
         )
+    # Of equal gaps the first candidate.
     name = str(rest.loc[admissible, "gap"].idxmin())
     row = rest.index.get_loc(name)
     unmitigated = summary["gap"].to_numpy()[summary.index.get_loc(UNMITIGATED)]

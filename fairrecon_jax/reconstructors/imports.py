@@ -113,6 +113,7 @@ def _complete(
     """Variables of all networks, and the names of those that had to be drawn."""
     image = jnp.zeros((1, size, size, 1))
     batch = {"image": image, "degraded": image}
+    # Shapes alone: values are drawn only for networks that no file holds.
     expected = jax.eval_shape(reconstructor.init, jax.random.key(0), batch)
     drawn = sorted(set(expected["params"]) - set(networks))
     variables = (

@@ -39,6 +39,7 @@ def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
       InputError: a choice differs from the one written there; the message names each with both
         values.
     """
+    # Through JSON, where tuples are lists, as in the file.
     wanted = flatten(json.loads(json.dumps(identity(choices))))
     path = workdir / "run.json"
     if path.exists():

@@ -35,6 +35,7 @@ class MetricsWriter:
           InputError: `tensorboard` without the package tensorboardX.
         """
         self.path = folder / "metrics.jsonl"
+        # Steps past the checkpoint are done again, and logged again.
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8")

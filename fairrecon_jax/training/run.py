@@ -127,6 +127,7 @@ class Run:
                 self._between_steps(state, record, stopping)
                 if stopping:
                     self._leave(record)
+        # The best step was saved when it was found, and is kept.
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
         self._require_finite(state)
@@ -208,6 +209,7 @@ class Run:
         first = record.step - len(record.pending) + 1
         for place in range(len(record.pending) - in_flight):
             values = record.pending[place]
+            # Settled before: only device arrays are waited for.
             if all(isinstance(value, float) for value in values.values()):
                 continue
             record.pending[place] = values = {name: float(value) for name, value in values.items()}

@@ -27,10 +27,10 @@ def _old(cell: Cell, block: int, cohorts: int) -> PatientTables:
     """Cohorts of a cell of the main study."""
     design = cell.design
     key = jax.random.fold_in(jax.random.key(block), zlib.crc32(cell.name.encode()))
-    found = simulate(
+    tables = simulate(
         key, parameters(cell), sizes=design.sizes, images=design.images, cohorts=cohorts
     )
-    s, n = (np.asarray(v).sum(-1).astype(float) for v in (found.s, found.n))
+    s, n = (np.asarray(v).sum(-1).astype(float) for v in (tables.change, tables.weight))
     group = np.repeat(np.arange(len(design.sizes)), design.sizes)
     digest = patient_digests(np.arange(len(group)))[1]
     return PatientTables(s, n, group, digest, digest, np.zeros(len(group), int), len(design.sizes))

@@ -116,7 +116,7 @@ class Result:
         np.array([[0.05, NAN]]),
         np.array([[0.004, NAN]]),
     )
-    ci_low, ci_high, cell_p = (
+    ci_low, ci_high, stratum_p = (
         np.array([[-0.2, NAN]]),
         np.array([[0.05, NAN]]),
         np.array([[0.1, NAN]]),

@@ -37,9 +37,9 @@ def test_two_processes_make_the_study_that_one_makes(
 
     config = tiny_study.get_config().lock()
     shutil.copytree(two, one)
-    shutil.rmtree(one / "predictions")
     assert run(config, one) == one / "report" / "index.html"
     assert "left: nothing" in capsys.readouterr().out
+    shutil.rmtree(one / "predictions")
     run(config, one, only="predict")
     for name in ("identity__8", "unet__8"):
         (shared, spec), (alone, _) = (

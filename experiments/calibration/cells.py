@@ -19,7 +19,7 @@ class Design:
       sizes: number of patients of each group.
       images: largest number of images a patient; the number is uniform on 1..images.
       prevalence: share of images with the finding.
-      harmed: index of the group that planted harm befalls.
+      harmed: index of the group that planted harm affects.
       harm: planted loss, in standard deviations of the score.
     """
 
@@ -46,7 +46,7 @@ class Truth:
       gap: how much lower the harmed group's scores are on originals already, in standard
         deviations.
       common: loss of all groups.
-      harmed: how many times the design's harm befalls the harmed group.
+      harmed: loss of the harmed group, in multiples of the design's harm.
       false_alarms: shift of images without the finding, as a share of the loss of those with it:
         above 0, images are blurred and both errors rise; at 0, findings are overlooked and nothing
         else changes.

@@ -164,7 +164,7 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
 
 
 def _stamps(tree: Path) -> dict[str, Any]:
-    """Where a tree lies and what tells, without opening a file, whether it is as it was."""
+    """Where a tree lies, and what shows without opening a file whether it has changed."""
     return {"root": str(tree.resolve()), "tables": table_stamps(tree), "files": file_stamp(tree)}
 
 

@@ -42,7 +42,7 @@ _MEANINGS = {
     "leaking_images": "identical images under the names of different patients",
     "repeated_images": "identical images within one patient",
     "inconsistent_shape": "images whose size differs from that of most others",
-    "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be judged",
+    "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be assessed",
     "one_class": "tasks for which only one class (or none) is known",
 }
 
@@ -75,7 +75,7 @@ class DoctorReport:
       root: the tree.
       findings: gravest first.
       counts: one row per attribute group and task: attribute, group, task, patients, images,
-        positive, negative, unknown; attribute "" is everybody.
+        positive, negative, unknown; attribute "" is everyone.
       images: number of usable examples.
       patients: number of patients with usable examples.
     """
@@ -331,13 +331,13 @@ def _groups_and_labels(
     lacking = (counts["positive"] == 0) | (
         (counts["negative"] == 0) & counts["task"].isin(classified)
     )
-    everybody = counts[(counts["attribute"] == "") & lacking]
+    everyone = counts[(counts["attribute"] == "") & lacking]
     findings.add(
         "warning",
         "one_class",
         [
             f"{r.task}: {r.positive} positive, {r.negative} negative patients"
-            for r in everybody.itertuples()
+            for r in everyone.itertuples()
         ],
     )
     return counts
@@ -352,7 +352,7 @@ def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
       spec: names its tasks and attributes.
 
     Returns:
-      One row per attribute group and task (attribute and group "" = everybody, group "unknown" =
+      One row per attribute group and task (attribute and group "" = everyone, group "unknown" =
         not known); a patient is positive if one of its images is, negative if none is and one is
         known.
     """

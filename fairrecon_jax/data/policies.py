@@ -230,12 +230,11 @@ def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) 
 def choose_attributes(
     cohort: str, names: tuple[str, ...], config: CohortConfig, raw: pd.DataFrame
 ) -> tuple[str, ...]:
-    """The attributes a configuration asks for; all where it asks for none, less race where nobody's
-    race is known.
+    """The attributes a configuration asks for; all where it asks for none, without race where no
+    patient's race is known.
 
     Raises:
-      InputError: an attribute that the cohort does not have, or race asked for where nobody's is
-        known.
+      InputError: an attribute that the cohort does not have, or race where no patient's is known.
     """
     check_attributes(cohort, names, config)
     empty = (

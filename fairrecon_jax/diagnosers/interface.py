@@ -14,7 +14,7 @@ from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
 
 @runtime_checkable
 class Diagnoser(Trainable, Protocol):
-    """A trainable that judges images, original or reconstructed."""
+    """A trainable that diagnoses images, original or reconstructed."""
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task, Variabl
 
 @dataclasses.dataclass(frozen=True)
 class FrozenDiagnoser:
-    """A frozen diagnoser: it judges estimates of the original image and is never trained.
+    """A diagnoser with fixed weights, applied to estimates of the original image and never trained.
 
     Attributes:
       diagnoser: the network and its tasks.
@@ -79,7 +79,7 @@ class MitigationContext:
         if wrong or not read:
             asked = ", ".join(map(repr, wrong)) or "any task"
             raise InputError(
-                f"no frozen diagnoser reads {asked}; tasks that are read: "
+                f"no frozen diagnoser has {asked}; their tasks are: "
                 f"{', '.join(sorted(read)) or 'none'}"
             )
         return tuple(

@@ -34,15 +34,19 @@ def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[
     """The generator, whose keys start with "model.model.", and the discriminator if the files
     hold one.
     """
-    judge = {key: value for key, value in state.items() if not key.startswith("model.model.")}
+    discriminator = {
+        key: value for key, value in state.items() if not key.startswith("model.model.")
+    }
     networks = {
         pix2pix.GENERATOR: convert(
             reconstructor.generator,
-            {key: value for key, value in state.items() if key not in judge},
+            {key: value for key, value in state.items() if key not in discriminator},
         )
     }
     return networks | (
-        {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, judge, 2)} if judge else {}
+        {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, discriminator, 2)}
+        if discriminator
+        else {}
     )
 
 

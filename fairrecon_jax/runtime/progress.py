@@ -143,7 +143,7 @@ def progress(
 def track(
     items: Iterable[T], title: str, unit: str, total: int | None = None, shown: bool = True
 ) -> Iterator[T]:
-    """Hands out the items and tells how far it is.
+    """Yields the items and shows progress.
 
     Args:
       items: what to go through.

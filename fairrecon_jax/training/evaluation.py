@@ -22,7 +22,7 @@ def evaluate(
 
     Args:
       step: `eval_step` mapped by `map_step` without donation.
-      variables: what to judge.
+      variables: to evaluate.
       source: where the examples come from.
       batch_size: examples a batch; the last is padded, nothing is dropped.
       batches: at most so many batches, from the start; 0 = all.

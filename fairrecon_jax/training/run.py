@@ -309,7 +309,7 @@ class Run:
         name, folder = self._job.trainable.name, self._job.workdir
         if processes.is_primary():
             print(
-                f"{name}: told to stop; step {record.step} is saved in {folder}, the same "
+                f"{name}: stopped by SIGTERM; step {record.step} is saved in {folder}, the same "
                 "command continues from it",
                 file=sys.stderr,
             )

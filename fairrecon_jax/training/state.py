@@ -39,7 +39,7 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> Variables:
-        """The variables to judge and keep: averaged parameters where they are on."""
+        """The variables to evaluate and keep: averaged parameters where averaging is on."""
         return {"params": self.ema or self.params, "batch_stats": self.batch_stats}
 
 

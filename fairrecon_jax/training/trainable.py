@@ -1,5 +1,5 @@
 """What the training loop asks of a network: where its variables start, which losses update them,
-how it is judged.
+how it is evaluated.
 
 Reconstructors and diagnosers implement `Trainable`; the loop knows nothing else about them.
 """

@@ -80,12 +80,10 @@ def test_what_a_context_refuses():
         ValueError, match="a mitigation needs attributes of cohort 'bare'; these are: none"
     ):
         MitigationContext(nothing).attributes(())
-    with pytest.raises(
-        ValueError, match="no frozen diagnoser reads any task; tasks that are read: none"
-    ):
+    with pytest.raises(ValueError, match="no frozen diagnoser has any task; their tasks are: none"):
         MitigationContext(SPEC).tasks(())
     with pytest.raises(
-        ValueError, match="no frozen diagnoser reads 'bone'; tasks that are read: effusion, oedema"
+        ValueError, match="no frozen diagnoser has 'bone'; their tasks are: effusion, oedema"
     ):
         context("bright").tasks(("bone", "oedema"))
     with pytest.raises(

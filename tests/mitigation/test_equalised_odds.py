@@ -246,5 +246,5 @@ def test_a_refused_field_is_named(fields, message):
 def test_an_attribute_or_task_that_nobody_knows_is_named():
     with pytest.raises(ValueError, match="'height' needs attributes of cohort 'small'"):
         start(EqualisedOdds(attributes=("height",)))[0].groups  # noqa: B018
-    with pytest.raises(ValueError, match="no frozen diagnoser reads 'tumour'"):
+    with pytest.raises(ValueError, match="no frozen diagnoser has 'tumour'"):
         EqualisedOdds(tasks=("tumour",)).objective(context("bright"))

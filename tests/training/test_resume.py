@@ -108,7 +108,7 @@ def test_told_to_stop_it_saves_where_it_stands(straight: Path, tmp_path: Path) -
     process.terminate()
     _, told = process.communicate(timeout=300)
     assert process.returncode == 143
-    assert "told to stop; step" in told
+    assert "stopped by SIGTERM; step" in told
     assert "continues from it" in told
     saved = max(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert saved >= 9

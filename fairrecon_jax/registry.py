@@ -90,8 +90,6 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
             raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}")
-    if wild := [name for name, value in values.items() if not is_finite(value)]:
-        raise ValueError(f"{where}: field {wild[0]!r} must be finite, got {values[wild[0]]!r}")
     for name, value in values.items():
         # Counts and sizes are never negative; a network of width 0 has no parameters.
         lowest = 1 if name.endswith("width") else 0
@@ -101,7 +99,10 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     for name, part in parts.items():
         inner = {n: value for n, value in values.items() if owner[n] is part}
         given |= {name: part(**inner)} if inner else {}
-    return registry[kind](**given)
+    instance = registry[kind](**given)  # says more about its own fields than the line below
+    if wild := [name for name, value in values.items() if not is_finite(value)]:
+        raise ValueError(f"{where}: field {wild[0]!r} must be finite, got {values[wild[0]]!r}")
+    return instance
 
 
 def _plain_fields(factory: type) -> dict[str, bool]:

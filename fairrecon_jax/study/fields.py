@@ -90,11 +90,12 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
             values[name] = literal(value)
     for name, wanted in misfits(factory, values).items():
         raise ConfigError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
+    with naming(where):
+        options = factory(**values)  # says more about its own fields than the line below
     if wild := [name for name, value in values.items() if not is_finite(value)]:
         name = wild[0]
         raise ConfigError(f"config.{where}: {name} must be finite, got {values[name]!r}")
-    with naming(where):
-        return factory(**values)
+    return options
 
 
 def made(factory: Callable[..., T], where: str, **fields: Any) -> T:

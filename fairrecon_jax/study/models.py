@@ -65,8 +65,6 @@ def _reconstructor(
     _check_size(model, where, size)
     known = degradation.levels if source == name else _levels(source, blocks, degradation.levels)
     files = words(block.get("weights", ()), f"{where}.weights")
-    if any(files) and "train" in block:
-        raise ConfigError(f"config.{where} has train and weights: it is trained, or it is imported")
     return ReconstructorConfig(
         name=name,
         model=model,
@@ -88,7 +86,7 @@ def _weights_of(name: str, blocks: Blocks) -> str:
         if other in block:
             raise ConfigError(
                 f"{where} has weights_of and {other}: it has weights of its own, or it takes "
-                "another block's"
+                "another block's weights"
             )
     if not isinstance(source, str) or source not in blocks:
         raise ConfigError(

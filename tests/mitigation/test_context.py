@@ -143,7 +143,7 @@ def test_the_registry_and_its_checks_name_what_is_wrong():
         ("equalised_odds", {"task_weight": -1.0}, "task_weight and warmup must not be negative"),
         ("equalised_odds", {"min_count": 0.0}, "min_count must be a positive number"),
         ("group_dro", {"reconstruction": 0.0, "task": 0.0}, "one of the losses must count"),
-        ("group_dro", {"weight": float("inf")}, "field .weight. must be finite, got inf"),
+        ("group_dro", {"weight": float("inf")}, "weight must be a positive number, got inf"),
     ],
 )
 def test_a_refused_field_is_named(kind, fields, message):

@@ -244,8 +244,8 @@ def test_its_levels_are_among_those_of_the_other():
         ),
         (
             {"train": {"steps": 1}},
-            "config.reconstructors.fast has weights_of and train: it is trained, or it takes "
-            "another block's weights",
+            "config.reconstructors.fast has weights_of and train: it has weights of its own, "
+            "or it takes another block's weights",
         ),
         ({"preset": "quick"}, "config.reconstructors.fast: unknown sampling preset 'quick'"),
     ],

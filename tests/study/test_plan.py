@@ -163,6 +163,9 @@ def test_the_output_of_the_assessment_is_the_digest_of_its_tables(tmp_path):
     assess = next(stage for stage in plan(context) if stage.title == "assess")
     assert assess.output is not None
     (tmp_path / "results").mkdir()
+    with pytest.raises(FileNotFoundError):
+        assess.output()
+    (tmp_path / "predictions.parquet").write_bytes(b"rows")
     seen = {assess.output()}
     for name in ("performance", "fairness", "mitigation", "mitigation_sweep"):
         (tmp_path / "results" / f"{name}.csv").write_text("a\n1\n")

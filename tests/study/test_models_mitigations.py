@@ -64,7 +64,7 @@ def test_names_of_the_study_are_taken_one_or_several():
         ({"weights": (0.1, 0.1)}, ".weights must differ from one another, got (0.1, 0.1)"),
         ({"weights": "x"}, ".weights takes a list of numbers, got 'x'"),
         ({"weights": (1.0, -1.0)}, ": mitigation 'equalised_odds': weight must be a positive num"),
-        ({"weights": (NAN,)}, ": mitigation 'equalised_odds': weight must be a positive number"),
+        ({"weights": (NAN,)}, ": weights must be finite, got (nan,)"),
         ({"levels": (5.0,)}, ".levels: 5 is not one of 4, 8"),
         (
             {"reconstructors": ("identity",)},

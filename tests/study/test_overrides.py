@@ -116,7 +116,7 @@ def test_a_literal_is_its_value_and_other_text_is_text(text, value):
     [
         ("chexpert", "age_cut", "train median", "train median"),
         ("chexpert", "age_cut", "60.5", 60.5),
-        ("ucsf_pdgm", "slices", "(10,20)", (10, 20)),
+        ("ucsf_pdgm", "slices", "(50,140)", (50, 140)),
         ("ucsf_pdgm", "evaluate_slices", "(10, 20)", (10, 20)),
         ("ucsf_pdgm", "evaluate_slices", "all", "all"),
         ("quickstart_xray", "tasks", "cardiomegaly", ("cardiomegaly",)),

@@ -254,7 +254,7 @@ def test_same_input_same_page(tmp_path, small):
 
 def test_a_single_level_and_reconstructor(small):
     _, text = small
-    assert "by U-Net, at acceleration factor 8×" in text
+    assert "by U-Net, radially undersampled MRI at acceleration factor 8×" in text
     assert "(worse" not in text
     assert 'id="mitigation"' not in text
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -129,6 +129,19 @@ class DegradationSpec:
     def is_named(self) -> bool:
         """Whether it is known what a level means."""
         return self.kind != "unnamed"
+
+
+class MethodTitle(NamedTuple):
+    """What a report calls a reconstructor.
+
+    Attributes:
+      title: the method, e.g. "IR-SDE".
+      detail: what tells it from others of its method, e.g. "ODE, order 2, 10 steps"; "" for
+        nothing. A report prints it where two reconstructors share a title.
+    """
+
+    title: str
+    detail: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

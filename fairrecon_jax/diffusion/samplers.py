@@ -43,7 +43,14 @@ from fairrecon_jax.diffusion.sde import SDE
 from fairrecon_jax.types import Array, Key
 
 Method = Literal["euler_sde", "euler_ode", "posterior", "ode", "sde"]
-METHODS: tuple[Method, ...] = ("euler_sde", "euler_ode", "posterior", "ode", "sde")
+TITLES: dict[Method, str] = {
+    "euler_sde": "Euler SDE",
+    "euler_ode": "Euler ODE",
+    "posterior": "posterior",
+    "ode": "ODE",
+    "sde": "SDE",
+}
+METHODS: tuple[Method, ...] = tuple(TITLES)
 COLUMNS = ("t", "a", "sg", "p", "q", "w", "n")
 """Columns of a step table; see the module's formula."""
 
@@ -94,6 +101,12 @@ class Sampler:
             raise ValueError(f"rho must be positive, got {self.rho}")
         if self.steps < 1:
             raise ValueError(f"a sampler needs at least 1 step, got {self.steps}")
+
+    @property
+    def title(self) -> str:
+        """Method, order and steps in words: "ODE, order 2, 10 steps"."""
+        order = f", order {self.order}" if self.method in ("ode", "sde") else ""
+        return f"{TITLES[self.method]}{order}, {self.steps} steps"
 
     def grid(self, T: int) -> np.ndarray:
         """The times [steps + 1] int64, from T down to 0.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.training.trainable import Phase
-from fairrecon_jax.types import Array, Batch, Key, Variables
+from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Variables
 
 
 @register("identity")
@@ -24,6 +24,8 @@ class Identity:
     """
 
     name: str = "identity"
+
+    method: ClassVar[MethodTitle] = MethodTitle("degraded image")
 
     @property
     def phases(self) -> tuple[Phase, ...]:

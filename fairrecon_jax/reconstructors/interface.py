@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import Array, Key, Variables
+from fairrecon_jax.types import Array, Key, MethodTitle, Variables
 
 
 @runtime_checkable
@@ -23,6 +23,11 @@ class Reconstructor(Trainable, Protocol):
     Its batches hold a field "degraded" [B, H, W, 1] beside "image". `variables["batch_stats"]` has
     one tree per network, {} where a network has no statistics, and every loss returns all of them.
     """
+
+    @property
+    def method(self) -> MethodTitle:
+        """What a report calls it."""
+        ...
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
         """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1];

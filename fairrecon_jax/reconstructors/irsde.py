@@ -23,7 +23,7 @@ from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.registry import FLAT
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
+from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
 
 NETWORK = "noise"
 GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
@@ -97,6 +97,11 @@ class IrsdeReconstructor:
     name: str = "irsde"
 
     # -- parts
+
+    @property
+    def method(self) -> MethodTitle:
+        """IR-SDE, told apart by its sampler."""
+        return MethodTitle("IR-SDE", self.sampler.title)
 
     @property
     def scaling(self) -> Precondition | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from fairrecon_jax.models.unet import UNet, check_size
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
+from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
 
 NETWORK = "unet"
 
@@ -47,6 +47,8 @@ class MseReconstructor:
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "unet"
+
+    method: ClassVar[MethodTitle] = MethodTitle("U-Net")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from fairrecon_jax.models.apply import apply_network, init_network, weighted_mea
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
+from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 DEVIATION = 0.02  # of the published start values
@@ -69,6 +69,8 @@ class Pix2PixReconstructor:
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "pix2pix"
+
+    method: ClassVar[MethodTitle] = MethodTitle("Pix2Pix")
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:

@@ -19,7 +19,7 @@ from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.entries import Missing, number
 from fairrecon_jax.report.tables.table import csv_text
 from fairrecon_jax.report.writer import BlockWriter
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, MethodTitle
 
 GLYPHS = {"full": "●", "none": "○", "left": "◐", "bottom": "◒", "right": "◑", "top": "◓"}
 """Characters that look like the fills of `style.Look`."""
@@ -41,6 +41,7 @@ def build_report(
     options: ReportOptions | None = None,
     comparison: pd.DataFrame | None = None,
     sweep: pd.DataFrame | None = None,
+    methods: Mapping[str, MethodTitle] | None = None,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex)
     beside it, without those of an older report.
@@ -60,6 +61,7 @@ def build_report(
       options: choices of the report.
       comparison: the long table results/mitigation.csv, None where nothing was mitigated.
       sweep: the table results/mitigation_sweep.csv, None where no weight was swept.
+      methods: what reconstructors are called, by name; others keep their names.
 
     Returns:
       The path of the page.
@@ -68,7 +70,9 @@ def build_report(
       ValueError: a table lacks columns, or provenance is malformed; the message names what.
     """
     options, recorded = options or ReportOptions(), dict(provenance or {})
-    findings = Findings.of(spec, performance, fairness, options.convention, comparison, sweep)
+    findings = Findings.of(
+        spec, performance, fairness, options.convention, comparison, sweep, methods
+    )
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
     writer = BlockWriter(Path(workdir) / "report", options)

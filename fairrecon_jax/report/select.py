@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.long_tables import KEYS, clean, merge_seeds
-from fairrecon_jax.types import CohortSpec, Task
+from fairrecon_jax.types import CohortSpec, MethodTitle, Task
 
 UNCHANGED = ("", "within chance", "not estimable", "at chance")
 """Verdicts that do not say that something changed; "" where no test ran."""
@@ -36,6 +36,7 @@ class Findings:
       convention: the convention that is shown where several were computed.
       comparison: rows of results/mitigation.csv as read, None where nothing was mitigated.
       sweep: rows of results/mitigation_sweep.csv as read, None where no weight was swept.
+      called: what reconstructors are called, by name; others are called as `style` knows them.
     """
 
     spec: CohortSpec
@@ -44,6 +45,7 @@ class Findings:
     convention: str = "worst_case_estimable"
     comparison: pd.DataFrame | None = None
     sweep: pd.DataFrame | None = None
+    called: Mapping[str, MethodTitle] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -54,6 +56,7 @@ class Findings:
         convention: str = "worst_case_estimable",
         comparison: pd.DataFrame | None = None,
         sweep: pd.DataFrame | None = None,
+        called: Mapping[str, MethodTitle] | None = None,
     ) -> Findings:
         """Validates both tables; where `convention` was not computed, the first one that was is
         shown.
@@ -67,7 +70,7 @@ class Findings:
         ]
         convention = ALIASES.get(convention, convention)
         shown = convention if convention in present or not present else present[0]
-        return cls(spec, performance, fairness, shown, comparison, sweep)
+        return cls(spec, performance, fairness, shown, comparison, sweep, called or {})
 
     @functools.cached_property
     def conventions(self) -> list[str]:
@@ -95,7 +98,7 @@ class Findings:
             for name in frame["reconstructor"].unique()
             if name and name != "original"
         ]
-        return sorted(dict.fromkeys(names), key=style.rank)
+        return sorted(dict.fromkeys(names), key=lambda name: style.rank(name, self.called))
 
     @functools.cached_property
     def mitigations(self) -> list[str]:
@@ -144,7 +147,7 @@ class Findings:
     @functools.cached_property
     def looks(self) -> dict[str, style.Look]:
         """How each reconstructor is drawn."""
-        return style.looks(self.reconstructors)
+        return style.looks(self.reconstructors, self.called)
 
     @functools.cached_property
     def markers(self) -> dict[str, str]:

@@ -12,9 +12,8 @@ from fairrecon_jax.study.config import (
     StudyConfig,
 )
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.study.grid import unmitigated
 from fairrecon_jax.study.train import imported
-from fairrecon_jax.types import ConfigError, level_name
+from fairrecon_jax.types import Cell, ConfigError, level_name
 
 Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
 
@@ -35,16 +34,14 @@ def check(context: Context) -> None:
             )
         check_tree(context)
     for one in study.reconstructors.values():
-        for cell in unmitigated(study):
-            has_own = one.train is not None or one.weight_files or one.weights_of != one.name
-            if cell.reconstructor != one.name or has_own or not one.has_weights:
-                continue
-            if not imported(context, cell):
+        has_own = one.train is not None or one.weight_files or one.weights_of != one.name
+        for level in one.levels:
+            cell = Cell(one.name, level)
+            if one.has_weights and not has_own and not imported(context, cell):
                 raise ConfigError(
                     f"config.reconstructors.{one.name} has neither train nor weights, and none are "
                     f"imported for {cell.title}: add one, or run `fairrecon import-weights`"
                 )
-        for level in one.levels:
             for file in one.files(level_name(level)):
                 if not file.is_file():
                     raise ConfigError(

@@ -56,6 +56,7 @@ def write_report(context: Context) -> Path:
         provenance(context),
         context.study.report.options,
         *read_comparisons(context),
+        {name: one.model.method for name, one in context.study.reconstructors.items()},
     )
 
 

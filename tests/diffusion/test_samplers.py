@@ -221,3 +221,14 @@ def test_grids_are_whole_and_distinct():
         step_table(GREY, Sampler(steps=101))
     with pytest.raises(ValueError, match="30 steps with rho 2 do not fit on 100 times"):
         step_table(GREY, Sampler("sde", 30, 2, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        (Sampler("ode", 10, 2, 1.5), "ODE, order 2, 10 steps"),
+        (Sampler("euler_sde", 100), "Euler SDE, 100 steps"),
+    ],
+)
+def test_a_sampler_in_words(sampler, expected):
+    assert sampler.title == expected

@@ -8,7 +8,7 @@ import pytest
 
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.types import DegradationSpec
+from fairrecon_jax.types import DegradationSpec, MethodTitle
 
 MRI = describe("mri_radial", (4.0, 8.0), 8.0)
 XRAY = describe("xray_low_dose", (1e5, 3e3), 1e5)
@@ -91,16 +91,34 @@ def test_every_verdict_that_changes_has_a_sign_and_a_sentence():
     ("name", "expected"),
     [
         ("irsde", "IR-SDE"),
-        ("irsde_ode2_10", "IR-SDE (ODE order 2, 10 steps)"),
-        ("irsde_sde_100", "IR-SDE (SDE, 100 steps)"),
-        ("unet_wide_l1", "U-Net (wide l1)"),
+        ("MSE", "U-Net"),
+        ("irsde_ode2_10", "irsde_ode2_10"),
+        ("unet_wide_l1", "unet_wide_l1"),
         ("my_model", "my_model"),
-        ("unet_", "unet_"),
     ],
 )
-def test_reconstructors_in_words(name, expected):
-    assert style.reconstructor_name(name) == expected
+def test_a_name_alone_says_only_what_is_usual(name, expected):
     assert style.looks([name])[name].name == expected
+
+
+def test_a_method_is_called_as_it_says_itself():
+    methods = {"fast": MethodTitle("IR-SDE", "ODE, order 2, 10 steps"), "unet": MethodTitle("X")}
+    assert style.titles_of(["fast", "unet"], methods) == {"fast": "IR-SDE", "unet": "X"}
+
+
+def test_details_tell_methods_of_one_title_apart_and_names_what_still_looks_alike():
+    methods = {
+        "a": MethodTitle("IR-SDE", "Euler SDE, 100 steps"),
+        "b": MethodTitle("IR-SDE", "ODE, order 2, 10 steps"),
+        "c": MethodTitle("IR-SDE", "ODE, order 2, 10 steps"),
+        "d": MethodTitle("U-Net"),
+    }
+    assert style.titles_of("abcd", methods) == {
+        "a": "IR-SDE (Euler SDE, 100 steps)",
+        "b": "IR-SDE (ODE, order 2, 10 steps) [b]",
+        "c": "IR-SDE (ODE, order 2, 10 steps) [c]",
+        "d": "U-Net",
+    }
 
 
 def test_two_methods_of_one_title_are_told_apart():
@@ -109,13 +127,14 @@ def test_two_methods_of_one_title_are_told_apart():
 
 
 def test_variants_stand_behind_their_kind_and_the_degraded_image_last():
-    names = ["identity", "mine", "irsde_ode2_10", "pix2pix", "unet_wide", "irsde", "unet"]
-    assert sorted(names, key=style.rank) == [
+    names = ["identity", "mine", "fast", "pix2pix", "wide", "irsde", "unet"]
+    methods = {"fast": MethodTitle("IR-SDE", "ODE"), "wide": MethodTitle("U-Net")}
+    assert sorted(names, key=lambda name: style.rank(name, methods)) == [
         "unet",
-        "unet_wide",
+        "wide",
         "pix2pix",
         "irsde",
-        "irsde_ode2_10",
+        "fast",
         "mine",
         "identity",
     ]

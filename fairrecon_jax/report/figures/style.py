@@ -4,14 +4,14 @@ names of metrics and levels.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fairrecon_jax.metrics import IMAGE_METRICS
-from fairrecon_jax.types import DegradationSpec
+from fairrecon_jax.types import DegradationSpec, MethodTitle
 
 INK = "#222222"
 GREY = "#767676"
@@ -41,7 +41,8 @@ NAMES = {
     "equalised_odds": "equalised-odds loss", "adversarial": "adversarial",
     "group_dro": "group DRO",
 }  # fmt: skip
-SAMPLER = re.compile(r"(ode|sde)(\d*)_(\d+)")
+PLACES = {NAMES[name]: place for name, place in KNOWN.items()}
+"""Where a method stands among the known ones, by its title."""
 METRICS = {
     "auroc": "AUROC", "dice": "Dice", "sensitivity": "sensitivity", "specificity": "specificity",
     "brier": "Brier score", "calibration_error": "calibration error",
@@ -60,17 +61,20 @@ class Look:
     name: str
 
 
-def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
+def looks(
+    reconstructors: Iterable[str], methods: Mapping[str, MethodTitle] | None = None
+) -> dict[str, Look]:
     """Assigns each reconstructor its colour, line and fill; known ones always get the same.
 
     Args:
       reconstructors: names in order of appearance.
+      methods: what they are called, by name; the others are called as `method_of` knows.
 
     Returns:
       Name -> Look, in the same order.
     """
     names = list(dict.fromkeys(reconstructors))
-    titles = distinct({name: reconstructor_name(name) for name in names})
+    titles = titles_of(names, methods or {})
     taken = {KNOWN[n.lower()] for n in names if n.lower() in KNOWN}
     free = [i for i in range(len(OKABE_ITO)) if i not in taken]
     # colours that no known method has come first, so that a variant never looks like an absent one
@@ -89,38 +93,35 @@ def looks(reconstructors: Iterable[str]) -> dict[str, Look]:
     return result
 
 
-def reconstructor_name(name: str) -> str:
-    """A reconstructor as a reader sees it; a variant of a known one carries what it adds: "IR-SDE
-    (ODE order 2, 10 steps)".
+def method_of(name: str, methods: Mapping[str, MethodTitle]) -> MethodTitle:
+    """What a reconstructor is called: as given, else as its usual name says, else by its name."""
+    return methods.get(name) or MethodTitle(NAMES.get(name.lower(), name))
+
+
+def titles_of(names: Iterable[str], methods: Mapping[str, MethodTitle]) -> dict[str, str]:
+    """A title for each name: the method, with its detail where several share it, and with the name
+    where that is shared too.
     """
-    if name.lower() in NAMES:
-        return NAMES[name.lower()]
-    stem, _, rest = name.partition("_")
-    if stem.lower() not in KNOWN or not rest:
-        return name
-    sampler = SAMPLER.fullmatch(rest.lower())
-    if not sampler:
-        return f"{NAMES[stem.lower()]} ({rest.replace('_', ' ')})"
-    kind, order, steps = sampler.groups()
-    return (
-        f"{NAMES[stem.lower()]} ({kind.upper()}{f' order {order}' if order else ''}, {steps} steps)"
-    )
-
-
-def distinct(titles: dict[str, str]) -> dict[str, str]:
-    """Titles by name; a title that several names share is followed by the name."""
-    shared = [title for title in titles.values() if list(titles.values()).count(title) > 1]
+    called = {name: method_of(name, methods) for name in names}
+    count = collections.Counter(method.title for method in called.values())
+    titles = {
+        name: f"{method.title} ({method.detail})"
+        if method.detail and count[method.title] > 1
+        else method.title
+        for name, method in called.items()
+    }
+    count = collections.Counter(titles.values())
     return {
-        name: f"{title} [{name}]" if title in shared else title for name, title in titles.items()
+        name: f"{title} [{name}]" if count[title] > 1 else title for name, title in titles.items()
     }
 
 
-def rank(name: str) -> tuple[bool, int, bool]:
-    """Order of a reconstructor: known ones first, each followed by its variants, then others; the
-    degraded image last.
+def rank(name: str, methods: Mapping[str, MethodTitle]) -> tuple[bool, int, bool]:
+    """Order of a reconstructor: known methods first, each followed by its variants, then others;
+    the degraded image last.
     """
-    stem = name.lower() if name.lower() in KNOWN else name.lower().partition("_")[0]
-    return name == "identity", KNOWN.get(stem, 50), name.lower() not in KNOWN
+    place = PLACES.get(method_of(name, methods).title, len(PLACES))
+    return name == "identity", place, name.lower() not in KNOWN
 
 
 def markers(mitigations: Iterable[str]) -> dict[str, str]:

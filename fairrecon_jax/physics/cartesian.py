@@ -70,6 +70,7 @@ class CartesianMRI(BaseDegradation):
         super().__post_init__()
         if self.pattern not in get_args(Pattern):
             raise ValueError(f"pattern {self.pattern!r} must be one of {get_args(Pattern)}")
+        # Comparisons with NaN are false: in this form the ranges refuse it too.
         if not 0 <= self.centre_fraction < 1:
             raise ValueError(f"centre_fraction {self.centre_fraction} must be in [0, 1)")
         if not 0 <= self.power < np.inf:
@@ -82,6 +83,7 @@ class CartesianMRI(BaseDegradation):
     @property
     def centre(self) -> np.ndarray:
         """Lines that are always kept, [H] bool: a band around line H / 2."""
+        # The line of frequency 0 holds the mean of the image: no level may lose it.
         return centre_lines(max(1, _rounded(self.centre_fraction * self.size)), self.size)
 
     def lines(self, level: float) -> int:
@@ -100,6 +102,7 @@ class CartesianMRI(BaseDegradation):
             raise ValueError(
                 f"level {level} of {self.kind} is an acceleration factor and must be at least 1"
             )
+        # Checked on the host: in the traced draw a centre too large would be cut off in silence.
         lines, centre = _rounded(self.size / level), int(self.centre.sum())
         if lines < centre:
             raise ValueError(
@@ -124,7 +127,9 @@ class CartesianMRI(BaseDegradation):
         """
         lines = self.lines(level)
         if self.pattern == "equispaced":
+            # Nothing is drawn, hence no level_word.
             return {"mask": equispaced_lines(lines, self.centre)}
+        # An array, not an int: the count is an argument of the program, so all levels share it.
         return {"lines": np.asarray(lines, np.int32), "level_word": level_word(level)}
 
     def masks(self, operators: Operator, example_id: Array, key: Key) -> jax.Array:
@@ -139,10 +144,12 @@ class CartesianMRI(BaseDegradation):
           [L, B, H] float32 in {0, 1}.
         """
         if self.pattern == "equispaced":
+            # [L, H] -> [L, B, H]: the same lines for every image.
             mask = jnp.asarray(operators["mask"])[:, None]
             return jnp.broadcast_to(mask, (len(mask), len(example_id), self.size))
         density = line_density(self.size, self.power)
         keys = noise_keys(operators["level_word"], example_id, key)
+        # Outer map: levels, each with its own count; inner map: examples, each with its own key.
         draw = jax.vmap(jax.vmap(random_lines, (0, None, None, None)), (0, 0, None, None))
         return draw(
             keys,
@@ -155,6 +162,7 @@ class CartesianMRI(BaseDegradation):
         self, operators: Operator, image: jax.Array, example_id: Array, key: Key
     ) -> jax.Array:
         def fill(one: jax.Array, mask: jax.Array) -> jax.Array:
+            # [H] -> [H, W]: a kept line is sampled along the whole readout.
             return mri.zero_filled(one, jnp.broadcast_to(mask[:, None], one.shape), self.magnitude)
 
         # Not mapped over levels: the image's Fourier transform is computed once for all of them.
@@ -190,6 +198,7 @@ def equispaced_lines(lines: int, centre: np.ndarray) -> np.ndarray:
     """
     outer = np.flatnonzero(~centre)
     wanted = lines - int(centre.sum())
+    # In whole numbers, where a float could land on the wrong side of one; the 1 spares 0 / 0.
     chosen = (2 * np.arange(wanted) + 1) * len(outer) // (2 * max(wanted, 1))
     mask = centre.astype(np.float32)
     mask[outer[chosen]] = 1
@@ -206,6 +215,7 @@ def line_density(height: int, power: float) -> np.ndarray:
     Returns:
       float64 [H] in (0, 1], 1 at the centre.
     """
+    # The + 1 keeps the outermost line above 0: its logarithm is taken.
     distance = np.abs(np.arange(height) - height // 2) / (height // 2 + 1)
     return (1 - distance) ** power
 
@@ -227,6 +237,7 @@ def random_lines(key: Key, lines: jax.Array, centre: jax.Array, density: jax.Arr
 
     Reference: Kool, van Hoof and Welling 2019, arXiv 1903.06059.
     """
+    # Infinite scores rank first; there are never more of them than `lines`.
     score = jnp.where(
         centre, jnp.inf, jnp.log(density) + jax.random.gumbel(key, density.shape, density.dtype)
     )
@@ -237,4 +248,5 @@ def random_lines(key: Key, lines: jax.Array, centre: jax.Array, density: jax.Arr
 
 def _rounded(value: float) -> int:
     """The nearest whole number, the larger one of two."""
+    # Not `round`, which takes a half to the even neighbour: 2.5 to 2, but 3.5 to 4.
     return int(np.floor(value + 0.5))

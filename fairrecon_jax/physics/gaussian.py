@@ -67,8 +67,10 @@ class GaussianNoise(BaseDegradation):
         self, operators: Operator, image: jax.Array, example_id: Array, key: Key
     ) -> jax.Array:
         def draw(one: Key) -> jax.Array:
+            # One image per key: the draw knows nothing of the batch around it.
             return jax.random.normal(one, image.shape[1:], image.dtype)
 
         drawn = jax.vmap(jax.vmap(draw))(noise_keys(operators["level_word"], example_id, key))
+        # [1, B, H, W] + [L, 1, 1, 1] * [L, B, H, W]; no level reuses the draw of another.
         noisy = image[None] + jnp.asarray(operators["deviation"])[:, None, None, None] * drawn
         return jnp.clip(noisy, 0, 1) if self.clip else noisy

@@ -49,6 +49,7 @@ class ParallelBeam:
     @property
     def detectors(self) -> int:
         """Number of detectors: the smallest integer that covers the image's diagonal."""
+        # ceil(sqrt(2) N) in whole numbers: 2 N^2 is no square, and a float root may be off by 1.
         return math.isqrt(2 * self.size**2 - 1) + 1
 
     @property
@@ -121,6 +122,7 @@ def order_angles(rays: jax.Array, beam: ParallelBeam) -> jax.Array:
         rays[1:, :, 2],
         mirrored[last - 1 : 0 : -1, :, 3],
     ]
+    # An even number of detectors lacks r = +centre; [angles, r, B] -> [B, detectors, angles].
     return jnp.concatenate(by_angle, axis=0)[:, : beam.detectors].transpose(2, 1, 0)
 
 
@@ -138,6 +140,7 @@ def split_angles(projections: jax.Array, beam: ParallelBeam) -> jax.Array:
     """
     last = beam.eighth
     by_angle = projections.transpose(1, 2, 0)
+    # 45 degrees is in the first quarter, 90 in the second, 135 in the third; 180 is 0 again.
     none = jnp.zeros_like(by_angle[:1])
     second = jnp.concatenate([by_angle[2 * last : last : -1], none])
     third = jnp.concatenate([none, by_angle[2 * last + 1 : 3 * last + 1]])
@@ -149,6 +152,7 @@ def padded_length(detectors: int) -> int:
     """Length of the filter's Fourier transform: a power of two of at least twice the detectors, and
     at least 64.
     """
+    # Twice the length keeps the circular convolution from wrapping round; 64 as in scikit-image.
     return max(64, 2 ** math.ceil(math.log2(2 * detectors)))
 
 
@@ -171,12 +175,14 @@ def hann_ramp(detectors: int) -> np.ndarray:
     """
     length = padded_length(detectors)
     distance = np.minimum(np.arange(length), length - np.arange(length))
+    # Sampled in space: a ramp sampled in frequency is 0 at frequency 0 and darkens the image.
     kernel = np.zeros(length)
     odd = distance % 2 == 1
     kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
     kernel[0] = 0.25
     # The window is symmetric, not periodic: off centre by half a bin, like scikit-image's.
     response = 2 * np.real(np.fft.fft(kernel)) * np.fft.fftshift(np.hanning(length))
+    # Reversed and rolled by one: H[-k], with frequency 0 in its place.
     even = (response + np.roll(response[::-1], 1)) / 2
     return even[: length // 2 + 1]
 
@@ -197,6 +203,7 @@ def filter_projections(
     """
     length = padded_length(beam.detectors)
     response = jnp.asarray(hann_ramp(beam.detectors), sinogram.dtype)[None, None]
+    # The FFT runs along the last axis: [B, detectors, angles] -> [B, angles, detectors].
     filtered = jnp.fft.irfft(
         jnp.fft.rfft(sinogram.transpose(0, 2, 1), n=length, axis=-1) * response, n=length, axis=-1
     )
@@ -221,6 +228,7 @@ def map_chunks(
     Returns:
       [B, ...], the same as `function(batch)`.
     """
+    # An empty batch is one chunk, which nothing divides by 0.
     count = batch.shape[0]
     # Equal chunks of ceil(B / chunks) pad less than full ones and a rest.
     chunks = max(1, math.ceil(count / limit))
@@ -229,5 +237,6 @@ def map_chunks(
         return function(batch)
     padding = [(0, chunks * rows - count)] + [(0, 0)] * (batch.ndim - 1)
     parts = jnp.pad(batch, padding).reshape(chunks, rows, *batch.shape[1:])
+    # A loop, not a vmap: only one chunk's intermediates are alive at a time.
     done = jax.lax.map(function, parts)
     return done.reshape(chunks * rows, *done.shape[2:])[:count]

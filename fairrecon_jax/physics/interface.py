@@ -133,6 +133,7 @@ class BaseDegradation(abc.ABC):
         if not levels:
             raise ValueError(f"no level of {self.kind} given")
         every = [self.operator(level) for level in levels]
+        # Can be stacked because no shape depends on the level.
         return {name: np.stack([np.asarray(one[name]) for one in every]) for name in every[0]}
 
     def __call__(self, operator: Operator, image: Array, example_id: Array, key: Key) -> jax.Array:
@@ -151,6 +152,7 @@ class BaseDegradation(abc.ABC):
         Raises:
           ValueError: an image or digest of another shape.
         """
+        # By way of `at_levels`: with code of its own it could differ from row l in the last digit.
         stacked = {name: jnp.asarray(value)[None] for name, value in operator.items()}
         return self.at_levels(stacked, image, example_id, key)[0]
 
@@ -182,6 +184,7 @@ class BaseDegradation(abc.ABC):
                 f"example_id has shape {example_id.shape}, expected {(image.shape[0], 2)}"
             )
         arrays = {name: jnp.asarray(value) for name, value in operators.items()}
+        # Kinds work on [B, H, W] and [L, B, H, W]: none has a use for the channel.
         return self._degrade(arrays, image[..., 0], example_id, key)[..., None]
 
     def describe(self, levels: Sequence[float], headline_level: float) -> DegradationSpec:
@@ -213,6 +216,7 @@ def level_word(level: float) -> np.ndarray:
     Returns:
       uint32 scalar.
     """
+    # Bits, not int(level): fractional levels stay apart, and 8 and 8.0 stay the same.
     return np.asarray(level, np.float32).view(np.uint32)
 
 
@@ -227,6 +231,7 @@ def noise_keys(words: Array, example_id: Array, key: Key) -> Key:
     Returns:
       [L, B] typed keys.
     """
+    # No index of level or row enters: more levels or another batch leave the others' noise alone.
     return jax.vmap(lambda word: example_keys(jax.random.fold_in(key, word), example_id))(
         jnp.asarray(words)
     )

@@ -63,6 +63,7 @@ class LowDoseXray(BaseDegradation):
         super().__post_init__()
         if self.method not in get_args(xray.Method):
             raise ValueError(f"method {self.method!r} must be one of {get_args(xray.Method)}")
+        # Built for their checks: a bad number of angles is named here, not while compiling.
         _ = self.beam, self.photon_noise
 
     @property
@@ -87,6 +88,7 @@ class LowDoseXray(BaseDegradation):
         Raises:
           ValueError: a level that is not positive.
         """
+        # An array, so that the count is an argument of the program and not a constant in it.
         photons = np.asarray(self.positive(level), np.float32)
         return {"photons": photons, "level_word": level_word(level)}
 

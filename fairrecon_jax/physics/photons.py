@@ -47,6 +47,7 @@ class PhotonNoise:
             raise ValueError(f"bowtie {self.bowtie!r} must be one of {get_args(Bowtie)}")
         if self.noise not in get_args(Noise):
             raise ValueError(f"noise {self.noise!r} must be one of {get_args(Noise)}")
+        # Not `<= 0`: NaN is refused as well.
         if not self.peak_attenuation > 0:
             raise ValueError(f"peak_attenuation {self.peak_attenuation} must be positive")
 
@@ -75,13 +76,16 @@ class PhotonNoise:
             # A straight-through draw: the noise is added as a constant, so that the derivative is
             # that of the line integrals.
             scale = photons / _positive(jax.lax.stop_gradient(filtered.max()))
+            # The matmul form rings a little below 0, where there is no Poisson mean.
             expected = jnp.maximum(jax.lax.stop_gradient(filtered), 0) * scale
             filtered = filtered + (poisson(key, expected) - expected) / scale
+        # Undone behind the noise, which stays larger where fewer photons were sent.
         return filtered / weight if self.bowtie == "physical" else filtered
 
     def _transmitted(
         self, sinogram: jax.Array, weight: jax.Array, photons: jax.Array, key: jax.Array
     ) -> jax.Array:
+        # Optical depth per line integral; constant like the noise: the gradient is the sinogram's.
         unit = jax.lax.stop_gradient(self.peak_attenuation / _positive(sinogram.max()))
         sent = photons * (weight if self.bowtie == "physical" else jnp.ones_like(weight))
         depth = unit * jax.lax.stop_gradient(sinogram)
@@ -89,6 +93,7 @@ class PhotonNoise:
         counts = jnp.maximum(poisson(key, sent * jnp.exp(-depth)), 1)
         # Not the logarithm of measured over expected counts: the expected ones may underflow.
         noise = (jnp.log(sent / counts) - depth) / unit
+        # The physical filter is in `sent` and gone already; the published one stays on the angles.
         return (sinogram + noise) * (
             weight if self.bowtie == "published" else jnp.ones_like(weight)
         )
@@ -108,6 +113,7 @@ class PhotonNoise:
           float64 [detectors, 1] or [1, angles] broadcast to [detectors, angles], in [0.05, 1].
         """
         if self.bowtie == "published":
+            # As published: 0.05 comes twice, at 90 degrees and at the angle before.
             rise = np.linspace(LOWEST, 1, angles // 2)
             return np.broadcast_to(np.concatenate([rise[::-1], rise]), (detectors, angles))
         if self.bowtie == "physical":

@@ -62,6 +62,7 @@ def poisson_quantile(uniform: jax.Array, mean: jax.Array) -> jax.Array:
 
 
 def _by_inversion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
+    # P(X = 0); at least exp(-12), far from underflow.
     term = jnp.exp(-mean)
     below = term
     count = jnp.zeros_like(mean)
@@ -74,6 +75,7 @@ def _by_inversion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
 
 
 def _by_expansion(uniform: jax.Array, mean: jax.Array) -> jax.Array:
+    # 2 u - 1 is exact in float32 (a multiple of 2^-23), and never +-1: z stays finite.
     z = jnp.sqrt(2.0).astype(mean.dtype) * jax.lax.erf_inv(2 * uniform - 1)
     root, square = jnp.sqrt(mean), z * z
     whole = jnp.floor(mean)  # kept apart: the fraction that decides about rounding keeps its digits
@@ -97,5 +99,6 @@ def poisson(key: jax.Array, mean: jax.Array) -> jax.Array:
       Counts as float32 of the same shape. The draw has no derivative with respect to the mean: it
         is a constant to `jax.grad`.
     """
+    # A quantile is a staircase in the mean: nothing is lost, and no gradient walks the loop.
     mean = jax.lax.stop_gradient(mean)
     return poisson_quantile(uniform_from_bits(jax.random.bits(key, mean.shape, jnp.uint32)), mean)

@@ -69,6 +69,7 @@ class RadialMRI(BaseDegradation):
           ValueError: a level that is not positive or cannot be had at this size.
         """
         self.positive(level)
+        # int() alone would run 70.5 as 70 rays.
         if self.mask_by == "rays" and level != int(level):
             raise ValueError(f"level {level} counts rays and must be a whole number")
         by_rays = self.mask_by == "rays"
@@ -85,6 +86,7 @@ class RadialMRI(BaseDegradation):
     def _degrade(
         self, operators: Operator, image: jax.Array, example_id: Array, key: Key
     ) -> jax.Array:
+        # Mapped over the masks only: the images' Fourier transform is computed once for all levels.
         return jax.vmap(lambda mask: mri.zero_filled(image, mask, self.magnitude))(
             operators["mask"]
         )

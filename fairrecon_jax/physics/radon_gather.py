@@ -96,6 +96,7 @@ def _steps(beam: ParallelBeam) -> np.ndarray:
     """
     places = np.arange(-beam.centre, beam.detectors - beam.centre)
     length = math.isqrt(beam.detectors)
+    # At 8 N one coordinate at least is off the image: max(c, s) >= 0.7.
     return np.pad(places, (0, -len(places) % length), constant_values=8 * beam.size).reshape(
         -1, length
     )
@@ -105,10 +106,14 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     batch = image.shape[0]
     reach = beam.size // 2 + _MARGIN
     width = 2 * reach + 1
+    # Pixels -N/2..N/2 and the margin: symmetric about the axis, so reversals stay on the grid.
     upright = jnp.pad(image, ((0, 0), (_MARGIN, _MARGIN + 1), (_MARGIN, _MARGIN + 1)))
     turned = upright.transpose(0, 2, 1)
+    # The order that `order_angles` expects.
     copies = jnp.stack([upright, turned, turned[:, :, ::-1], upright[:, ::-1]], axis=-1)
+    # [B, H, W, 4] -> [H W, 4 B]: one index fetches a contiguous row.
     pixels = copies.transpose(1, 2, 3, 0).reshape(width * width, 4 * batch)
+    # Symmetric even where the detectors are not: reflected copies read them in reverse.
     detector = jnp.arange(-beam.centre, beam.centre + 1, dtype=image.dtype)[None]
     steps = jnp.asarray(_steps(beam), image.dtype)
 
@@ -122,6 +127,7 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
             row = jnp.clip(c * step - s * detector + reach, 0, width - 1.001)
             left, top = jnp.floor(column), jnp.floor(row)
             along, down = (column - left)[..., None], (row - top)[..., None]
+            # Whole numbers, exact in float32 below 2^24: images up to 4,000 pixels.
             corner = (top * width + left).astype(jnp.int32)
 
             def at(offset: int) -> jax.Array:
@@ -136,6 +142,7 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
             return total + jax.lax.scan(add, jnp.zeros_like(total), run)[0], None
 
         start = jnp.zeros((directions.shape[0], 2 * beam.centre + 1, 4 * batch), image.dtype)
+        # Scanned, not vmapped: all steps at once would need [angles, detectors, steps, 4 B].
         return jax.lax.scan(add_run, start, steps)[0]
 
     directions = jnp.asarray(_sine_cosine(beam), image.dtype)
@@ -145,8 +152,10 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam) -> jax.Array:
 
 def _back_project_chunk(filtered: jax.Array, beam: ParallelBeam) -> jax.Array:
     batch = filtered.shape[0]
+    # One row and column too many: the grid -N/2..N/2 maps to itself under every reflection.
     side = beam.size + 1
     projections = split_angles(filtered, beam).reshape(beam.eighth + 1, beam.detectors, 4 * batch)
+    # Zeros to read off the detectors.
     padded = jnp.pad(projections, ((0, 0), (1, 1), (0, 0)))
     direction = _sine_cosine(beam)
     # Split in float64, so that only the small rest is rounded to float32.
@@ -190,5 +199,6 @@ def _detector_position(part: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, 
     rest = (coarse - whole) + fine
     carry = jnp.floor(rest)
     below, share = whole + carry + beam.centre, rest - carry
+    # A ray that hits the last detector exactly needs no upper neighbour.
     inside = (below >= 0) & (below + (share > 0) <= beam.detectors - 1)
     return jnp.where(inside, below + 1, 0).astype(jnp.int32), jnp.where(inside, share, 0)

@@ -39,6 +39,7 @@ _MARGIN = 8
 image.
 """
 
+# Accelerators multiply float32 in fewer bits by default, which would be the largest error here.
 _product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -136,9 +137,11 @@ def _phases(beam: ParallelBeam, lines: Lines, detectors: int) -> Phases:
     angles, count, frequencies = lines.kx.shape
     rows = _phase_tables(-lines.ky, beam.size // 2 + 1, lines.block, (2, 3, 0, 1))
     rays = _phase_tables(lines.k, detectors, lines.block, (0, 1, 2, 3))
+    # [blocks, block, A, L, Y] -> [J, A L, Y]; the filling of the last block is cut off.
     row_cosine, row_sine = (
         part.reshape(-1, angles * count, part.shape[-1])[:frequencies] for part in rows
     )
+    # [A, L, blocks, block, R] -> [A, L J, R], likewise.
     ray_cosine, ray_sine = (
         part.reshape(angles, count, -1, detectors)[:, :, :frequencies].reshape(
             angles, -1, detectors
@@ -187,6 +190,7 @@ def _phase_tables(
 def _radon_chunk(image: jax.Array, beam: ParallelBeam, phases: Phases, lines: Lines) -> jax.Array:
     batch, half = image.shape[0], 2 * image.shape[0]
     angles, _, frequencies = lines.kx.shape
+    # [2 parity, J, Y, (re, im) x orientation x B]
     spectrum = _row_spectrum(image, beam).reshape(2, frequencies, -1, 2 * half)
     # [J, A L, (re, im) x orientation x B]
     even = _product(phases.row_cosine, spectrum[0])
@@ -197,6 +201,7 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam, phases: Phases, lines: Li
         odd[..., :half],
         odd[..., half:],
     )
+    # At -a the sines change sign: both angles come from the same two products.
     real = jnp.concatenate([even_real - odd_imag, even_real + odd_imag], axis=-1)
     imag = jnp.concatenate([even_imag + odd_real, even_imag - odd_real], axis=-1)
     # Frequencies 0 and 1/2 are their own conjugates; all others stand for two.
@@ -207,8 +212,10 @@ def _radon_chunk(image: jax.Array, beam: ParallelBeam, phases: Phases, lines: Li
     # [A, centre + 1, (+a, -a) x orientation x B]
     along = _product(phases.ray_cosine.transpose(0, 2, 1), _by_angle(real, angles) * weight)
     against = _product(phases.ray_sine.transpose(0, 2, 1), _by_angle(imag, angles) * weight)
+    # r = -centre..-1 by symmetry, then 0..centre: r = 0 is taken once.
     rays = jnp.concatenate([(along + against)[:, :0:-1], along - against], axis=1)
     rays = rays.reshape(*rays.shape[:2], 2, 2, batch)
+    # -a of an image is a of its reflection, which spares two of the four copies their transforms.
     copies = [rays[:, :, 0, 0], rays[:, :, 0, 1], rays[:, ::-1, 1, 1], rays[:, :, 1, 0]]
     return order_angles(jnp.stack(copies, axis=2), beam)
 
@@ -243,10 +250,12 @@ def _row_spectrum(image: jax.Array, beam: ParallelBeam) -> jax.Array:
     below, above = both[:, :, middle:], both[:, :, middle::-1]
     # Row 0 is in both halves.
     rows = jnp.stack([(below + above).at[:, :, 0].multiply(0.5), below - above])
+    # Pixel 0 goes first and the left half to the end: phases are counted from the axis.
     gap = jnp.zeros((*rows.shape[:-1], _period(beam) - beam.size - 1), rows.dtype)
     spectrum = jnp.fft.rfft(
         jnp.concatenate([rows[..., middle:], gap, rows[..., :middle]], axis=-1), axis=-1
     )
+    # [2, orientation, B, Y, J] -> [2, J, Y, orientation, B]
     ordered = spectrum.transpose(0, 4, 3, 1, 2)
     return jnp.stack([ordered.real, ordered.imag], axis=3)
 
@@ -275,6 +284,7 @@ def _back_project_chunk(
     # [J, Y, (re, im) x orientation x B]
     even = _product(phases.row_cosine.transpose(0, 2, 1), even)
     odd = _product(phases.row_sine.transpose(0, 2, 1), odd)
+    # y = -N/2..-1, then 0..N/2; [J, Y, C] -> [C, Y, J]
     rows = jnp.concatenate([(even - odd)[:, :0:-1], even + odd], axis=1).transpose(2, 1, 0)
     images = _from_row_spectrum(rows[:half], rows[half:], beam).reshape(
         2, batch, beam.size + 1, beam.size + 1
@@ -292,6 +302,7 @@ def _without_margin(image: jax.Array, filtered: jax.Array, beam: ParallelBeam) -
     below = np.floor(place).astype(np.int32)
     share = jnp.asarray(place - below, filtered.dtype)[None]
     excess = (1 - share) * filtered[:, angle, below] + share * filtered[:, angle, below + 1]
+    # `add`, not `set`: a pixel comes once for every angle that misses it.
     return image.at[:, row, column].add(excess * (-np.pi / (2 * beam.angles)))
 
 
@@ -303,6 +314,7 @@ def _beyond_detectors(beam: ParallelBeam) -> tuple[np.ndarray, ...]:
     side = np.arange(beam.size)
     row, column = np.meshgrid(side, side, indexing="ij")
     border = (np.minimum(row, column) == 0) | (np.maximum(row, column) == beam.size - 1)
+    # A ray misses the detectors only through corners: border pixels are all candidates.
     row, column = row[border], column[border]
     angle = np.arange(beam.angles)[:, None] * np.pi / beam.angles
     middle = beam.size // 2
@@ -319,6 +331,7 @@ def _halves(filtered: jax.Array, beam: ParallelBeam) -> tuple[jax.Array, jax.Arr
     reach = beam.centre + _MARGIN
     quarters = split_angles(filtered, beam)
     first, *others = (quarters[:, :, quarter] for quarter in range(4))
+    # Reflected copies see the detectors in reverse, as in `order_angles`.
     second, third, fourth = (other[:, ::-1] for other in others)
     # r = 0 is in both halves.
     copies = jnp.concatenate([first, second, fourth, third], axis=-1).at[:, reach].multiply(0.5)

@@ -61,6 +61,7 @@ class SparseViewXray(BaseDegradation):
         super().__post_init__()
         if self.method not in get_args(xray.Method):
             raise ValueError(f"method {self.method!r} must be one of {get_args(xray.Method)}")
+        # Built for its checks: a bad number of angles is named here, not while compiling.
         _ = self.beam
 
     @property
@@ -81,6 +82,7 @@ class SparseViewXray(BaseDegradation):
           ValueError: a number that cannot be had; the message names the nearest one that can.
         """
         self.positive(level)
+        # A fraction is refused, not rounded: the report would show a level that was not run.
         nearest = min(max(int(np.floor(level + 0.5)), 1), self.beam.angles)
         if level != nearest:
             raise ValueError(
@@ -94,7 +96,9 @@ class SparseViewXray(BaseDegradation):
         self, operators: Operator, image: jax.Array, example_id: Array, key: Key
     ) -> jax.Array:
         weights = jnp.asarray(operators["weights"])[:, None, None]  # [L, 1 (B), 1 (detectors), N]
+        # Before the filter is as good as behind it: it acts on every angle alone.
         seen = xray.radon(image, self.beam, self.method)[None] * weights
+        # [L, B, detectors, N] -> [L B, detectors, N]: levels are further rows of one batch.
         filled = xray.filtered_back_projection(
             seen.reshape(-1, *seen.shape[2:]), self.beam, self.method
         )
@@ -116,7 +120,9 @@ def angle_weights(count: int, angles: int) -> np.ndarray:
     Returns:
       [angles] float32, `count` of them positive, of sum `angles`; all 1 where `count` is `angles`.
     """
+    # Rounds j angles / count to the nearest in whole numbers; as count <= angles none comes twice.
     seen = (2 * np.arange(count) * angles + count) // (2 * count)
+    # The gap behind the last angle runs over 180 degrees to the first one.
     after = np.diff(seen, append=seen[0] + angles)
     weights = np.zeros(angles, np.float32)
     weights[seen] = (after + np.roll(after, 1)) / 2

@@ -131,7 +131,9 @@ def _strongest(
     # Below 1 / 2, where two terms tie.
     middle = np.minimum(start + (block - 1) / 2, frequencies - 1.5)
     points = _on_lines(beam, middle / period + lap[:, None], n[:, None])
+    # Stable, so that equal strengths are chosen alike on every platform.
     order = np.argsort(-blur(*points) * expected(*points), axis=1, kind="stable")[:, :count]
+    # [A, L, blocks] -> [A, L, J], one choice per block.
     lap, n = (np.repeat(part[order], block, axis=2)[:, :, :frequencies] for part in candidates)
     points = _on_lines(beam, np.arange(frequencies) / period + lap, n)
     weight = blur(*points) / np.cos(beam.first_eighth)[:, None, None]

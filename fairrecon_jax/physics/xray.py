@@ -31,6 +31,7 @@ def resolve_method(method: Method) -> Literal["gather", "matmul"]:
     if method not in get_args(Method):
         raise ValueError(f"method {method!r} must be one of {get_args(Method)}")
     if method == "auto":
+        # Accelerators are slow at gathers and fast at the matrix products of the other form.
         return "gather" if jax.default_backend() == "cpu" else "matmul"
     return method
 
@@ -119,7 +120,9 @@ def low_dose(
             f"{(photons.shape[0], image.shape[0])}: one per photon count and image"
         )
     sinogram = radon(image, beam, method)
+    # Per image, because the scale of the noise is each sinogram's own maximum.
     per_image = jax.vmap(noise.measure, in_axes=(0, None, 0))
     noisy = jax.vmap(per_image, in_axes=(None, 0, 0))(sinogram, photons, keys)
+    # [L, B, detectors, angles] -> [L B, detectors, angles]: levels are further rows of one batch.
     filled = filtered_back_projection(noisy.reshape(-1, *noisy.shape[2:]), beam, method)
     return unit_range(filled).reshape(*keys.shape, *image.shape[1:])

@@ -37,6 +37,7 @@ class Precondition:
     fine: float
 
     def __post_init__(self) -> None:
+        # In this form NaN is refused as well.
         if not 0 < self.fine <= self.sd:
             raise ValueError(
                 f"precondition needs deviations 0 < fine <= sd, got sd {self.sd} and fine "
@@ -67,6 +68,7 @@ class Precondition:
         """
         sde = self.sde
         moved = 2 * sde.lam**2 * sde.theta * sde.dt * sde.a * self.scale
+        # 0 / 0 at t = 0; 1, because losses are divided by the gain.
         return np.divide(moved, sde.sg**2, out=np.ones(sde.T + 1), where=sde.sg > 0)
 
     def noise(self, x: Array, mu: Array, t: Array, output: Array) -> jax.Array:
@@ -83,6 +85,7 @@ class Precondition:
         """
         sde = self.sde
         # sg_0 = 0: no noise is estimated at time 0.
+        # X_t is put into the formula, so that the division by a small sg_t is in float64.
         of_state, of_output = (
             np.divide(part, sde.sg, out=np.zeros(sde.T + 1), where=sde.sg > 0)
             for part in (1 - sde.a * self.skip, sde.a * self.scale)

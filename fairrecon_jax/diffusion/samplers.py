@@ -114,9 +114,11 @@ class Sampler:
         Raises:
           ValueError: two times are the same.
         """
+        # Whole times: the network was trained at no others.
         times = np.round(T * (1 - np.arange(self.steps + 1) / self.steps) ** self.rho).astype(
             np.int64
         )
+        # Rounding merges times that are less than 1 apart.
         if (np.diff(times) >= 0).any():
             raise ValueError(
                 f"{self.steps} steps with rho {self.rho:g} do not fit on {T} times: two "
@@ -162,6 +164,7 @@ def make_sampler(
     if preset not in PRESETS:
         raise ValueError(f"unknown sampling preset {preset!r}; choose one of {', '.join(PRESETS)}")
     chosen: dict[str, Any] = {"method": method, "steps": steps, "order": order, "rho": rho}
+    # `replace` checks anew: order 2 cannot stay behind when the method changes.
     return dataclasses.replace(
         PRESETS[preset], **{name: value for name, value in chosen.items() if value is not None}
     )
@@ -190,6 +193,7 @@ def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
             step = _exponential(
                 sde, t, s, sampler.method == "sde", before if sampler.order == 2 else None
             )
+            # Infinite behind the last step, where nothing reads it.
             before = _log_ratio(sde, s) - _log_ratio(sde, t)
         rows.append((t, sde.a[t], sde.sg[t], *step))
     return np.array(rows, np.float64)
@@ -202,6 +206,7 @@ def _log_ratio(sde: SDE, t: int) -> float:
 
 def _euler(sde: SDE, t: int, s: int, noisy: bool) -> Coefficients:
     """Euler's step of the equation (noisy) or of its probability flow."""
+    # As published, the step to time 0 adds its noise too.
     d = sde.Th[t] - sde.Th[s]
     c = (2 if noisy else 1) * sde.lam**2 * d / sde.sg[t] ** 2
     return Coefficients(1 + d - c, c * sde.a[t], n=sde.lam * math.sqrt(2 * d) if noisy else 0.0)
@@ -209,6 +214,7 @@ def _euler(sde: SDE, t: int, s: int, noisy: bool) -> Coefficients:
 
 def _posterior(sde: SDE, t: int, s: int) -> Coefficients:
     """Mean and deviation of x_s given x_t and x_0."""
+    # 1 - a^2 cancels near time 0, by 4 of float64's 16 digits: float32 sees nothing of it.
     between, below = sde.a[t] / sde.a[s], 1 - sde.a[t] ** 2
     left, gained = 1 - sde.a[s] ** 2, 1 - between**2
     return Coefficients(
@@ -225,6 +231,7 @@ def _exponential(sde: SDE, t: int, s: int, noisy: bool, before: float | None) ->
     h, rate = _log_ratio(sde, s) - _log_ratio(sde, t), 2 if noisy else 1
     # 1 - e^-x without cancellation at short steps.
     gained = -math.expm1(-rate * h)
+    # At s = 0: p = 0, q = a_0 = 1 and n = sg_0 = 0, so the step returns X_t.
     p = sde.sg[s] / sde.sg[t] * (math.exp(-h) if noisy else 1.0)
     # The last step has h infinite, and nothing to be linear in: it is of order 1.
     second = before is not None and math.isfinite(h)
@@ -272,7 +279,9 @@ def sample(
         carry: tuple[jax.Array, jax.Array], row: tuple[jax.Array, tuple[jax.Array, ...]]
     ) -> tuple[tuple[jax.Array, jax.Array], None]:
         (x, before), (number, (t, a, sg, p, q, w, n)) = carry, row
+        # The table is float32 as a whole, hence a float t.
         clean = mu + (x - mu - sg * noise(x, jnp.broadcast_to(t, mu.shape[:1]))) / a
+        # Before it is kept: the extrapolation of order 2 reads clipped estimates too.
         if clip:
             clean = jnp.clip(clean, 0.0, 1.0)
         x = mu + p * (x - mu) + q * (clean - mu) + w * (clean - before)
@@ -284,6 +293,7 @@ def sample(
     # first, whose w is 0.
     start = initial_state(mu, keys, lam), jnp.zeros_like(mu)
     rows = jnp.arange(1, len(table) + 1), tuple(jnp.asarray(table.T, jnp.float32))
+    # A scan compiles the network once, whatever the number of steps.
     return jax.lax.scan(step, start, rows)[0][0]
 
 

@@ -108,6 +108,7 @@ class SDE:
         # Index 0 is never read; 1 spares it a division by 0.
         total = np.where(np.arange(self.T + 1) > 0, total, 1.0)
         below = -np.expm1(-2 * total)
+        # At t = 1 this is 0 and the next 1: the optimal state at time 0 is the image itself.
         of_state = np.exp(-step) * -np.expm1(-2 * before) / below
         of_image = np.exp(-before) * -np.expm1(-2 * step) / below
         return of_state, of_image
@@ -164,6 +165,7 @@ class SDE:
         """
         step = self.theta * self.dt
         # sg_0 = 0: no step starts at time 0.
+        # sigma_t^2 dt over sg_t: the 1 / sg_t of the score is in the table, in float64.
         pull = np.divide(
             2 * self.lam**2 * step, self.sg, out=np.zeros(self.T + 1), where=self.sg > 0
         )
@@ -192,4 +194,5 @@ def at(table: np.ndarray, t: Array) -> jax.Array:
     """Entries of a table at the times of a batch, shaped to multiply images: [B] int32 -> [B, 1, 1,
     1] float32.
     """
+    # Rounded after all arithmetic on the tables.
     return jnp.asarray(table, jnp.float32)[t][:, None, None, None]

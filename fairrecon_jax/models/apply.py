@@ -43,6 +43,7 @@ def init_network(
     Raises:
       ValueError: a parameter's name is none of kernel, bias, scale, mean and var.
     """
+    # Shapes only: this key draws nothing.
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
     leaves = tuple((path, leaf.shape) for path, leaf in flatten_dict(dict(shapes)).items())
     fresh = unflatten_dict(_draw(key, leaves, deviation))
@@ -57,6 +58,7 @@ def _draw(
     key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviation: float | None
 ) -> dict[LeafPath, jax.Array]:
     """Start values by path."""
+    # One draw for all: another layer may change the start values of every other one.
     kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
     # Without the barrier XLA would draw anew for every slice of the values.
     values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
@@ -103,6 +105,7 @@ def apply_network(
     statistics = variables["batch_stats"]
     previous = statistics.get(name, {})
     collections = {"params": variables["params"][name], "batch_stats": previous}
+    # Without `train` nothing is mutable, and `updates` is empty.
     output, updates = network.apply(
         collections, *inputs, train=train, mutable=["batch_stats"] if train else []
     )

@@ -65,6 +65,7 @@ class ConditionalUNet(nn.Module):
         Raises:
           ValueError: the image is too small to be extended by reflection.
         """
+        # As published: multiples of 2^depth, although depth - 1 halvings need only half of that.
         height, width = x.shape[1:3]
         x = reflect_to_multiple(
             jnp.concatenate([x - cond, cond], axis=-1), self.patch * 2**self.depth
@@ -92,11 +93,13 @@ class ConditionalUNet(nn.Module):
                     jnp.concatenate([x, skips.pop()], axis=-1), time
                 )
             x = self._attend(x, f"up{level}_attention")
+            # As published: a bias only behind an upsampling.
             x = self._conv(features // 2, 3, f"up{level}_conv", bias=level > 0)(
                 double(x) if level > 0 else x
             )
         x = self._block(self.width, "last_block")(jnp.concatenate([x, first], axis=-1), time)
         x = self._conv(self.out_channels * self.patch**2, 3, "head", bias=True)(x)
+        # Cut behind the unfolding: the extension was by pixels, not by patches.
         return jnp.asarray(depth_to_space(x, self.patch)[:, :height, :width], jnp.float32)
 
     def _block(self, features: int, name: str) -> TimedBlock:
@@ -137,6 +140,7 @@ class TimeEmbedding(nn.Module):
         angle = jnp.asarray(t, jnp.float32)[:, None] * rates[None, :]
         y = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
         y = nn.Dense(4 * self.width, dtype=self.dtype, name="dense1")(y)
+        # PyTorch's GELU is the exact one; Flax would take the tanh approximation.
         return nn.Dense(4 * self.width, dtype=self.dtype, name="dense2")(
             nn.gelu(y, approximate=False)
         )
@@ -158,6 +162,7 @@ class TimedBlock(nn.Module):
     def __call__(self, x: Array, time: Array) -> jax.Array:
         """[B, H, W, C], [B, E] -> [B, H, W, features]."""
         dense = nn.Dense(2 * self.features, dtype=self.dtype, name="time")
+        # [B, E] -> [B, 1, 1, 2 features]
         scale, shift = jnp.split(dense(nn.silu(time))[:, None, None, :], 2, axis=-1)
         y = Conv(self.features, 3, use_bias=False, dtype=self.dtype, name="conv1")(x)
         y = nn.silu(y * (1 + scale) + shift)
@@ -197,6 +202,7 @@ class LinearAttention(nn.Module):
             nn.softmax(k, axis=1),
             v / (height * width),
         )
+        # k^T v first, [B, 32, 32] per head: no array of pixels x pixels is ever made.
         contexts = [
             jnp.einsum("bnd,bne->bde", k[:, :, head], v[:, :, head]) for head in range(HEADS)
         ]
@@ -218,6 +224,7 @@ class ChannelNorm(nn.Module):
         # The variance of bfloat16 values would lose what distinguishes them.
         y = x.astype(jnp.float32)
         centred = y - jnp.mean(y, axis=-1, keepdims=True)
+        # Over all channels, not one fewer, and with 1e-5: the published norm in float32.
         variance = jnp.mean(centred**2, axis=-1, keepdims=True)
         return jnp.asarray(
             centred * jax.lax.rsqrt(variance + 1e-5) * scale.reshape(1, 1, 1, -1), x.dtype
@@ -227,6 +234,7 @@ class ChannelNorm(nn.Module):
 def double(x: Array) -> jax.Array:
     """Every pixel as a block of 2x2: [B, H, W, C] -> [B, 2H, 2W, C]."""
     batch, height, width, channels = x.shape
+    # Not a resize: the gradient of a broadcast is a plain sum over blocks.
     blocks = jnp.broadcast_to(
         jnp.asarray(x)[:, :, None, :, None, :], (batch, height, 2, width, 2, channels)
     )
@@ -240,6 +248,7 @@ def space_to_depth(x: Array, patch: int) -> jax.Array:
     batch, height, width, channels = x.shape
     y = (
         jnp.asarray(x)
+        # [B, H/p, p, W/p, p, C] -> [B, H/p, W/p, p, p, C]
         .reshape(batch, height // patch, patch, width // patch, patch, channels)
         .transpose(0, 1, 3, 2, 4, 5)
     )
@@ -251,6 +260,7 @@ def depth_to_space(x: Array, patch: int) -> jax.Array:
     batch, height, width, channels = x.shape
     y = (
         jnp.asarray(x)
+        # [B, H, W, p, p, C] -> [B, H, p, W, p, C]
         .reshape(batch, height, width, patch, patch, channels // patch**2)
         .transpose(0, 1, 3, 2, 4, 5)
     )

@@ -103,6 +103,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         state = _torch_load(path)
     else:
         raise InputError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
+    # No break: a wrapper may hold another one.
     for wrapper in ("state_dict", "model_state_dict", "model", "params"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
@@ -171,6 +172,7 @@ def convert(
     if fresh_head is not None:
         fresh = flatten_dict(init_network(network, "net", fresh_head, *inputs)["params"]["net"])
         converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
+    # All problems are gathered: a wrong layout is known by the whole list, not by its first key.
     used, problems = set(), []
     for path, leaf in wanted.items():
         if path in converted:
@@ -198,6 +200,7 @@ def convert(
 
 
 def _unet(network: UNet, state: State) -> Layout:
+    # Told by the keys, so that no file needs an option.
     layouts = [
         value
         for start, value in UNET_LAYOUTS.items()
@@ -310,6 +313,7 @@ def _normalised_bias(network: nn.Module, path: LeafPath) -> bool:
 
 def _ignored(key: str, head: bool) -> bool:
     """Whether an unexpected key is harmless."""
+    # Counters of batch norm, and operating points of TorchXRayVision: no parameters.
     return key.endswith(("num_batches_tracked", "op_threshs")) or (head and key.startswith(_HEADS))
 
 
@@ -330,8 +334,10 @@ def _leaf(
         # PyTorch has [out, in, H, W], and [in, out, H, W] in transposed convolutions; Flax [H, W,
         # in, out].
         value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
+    # Dense layers: PyTorch has [out, in].
     elif path[-1] == "kernel":
         value = value.T
+    # The published channel norm keeps its scale as [1, C, 1, 1].
     elif path[-1] == "scale" and value.ndim == 4:
         value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:

@@ -106,6 +106,7 @@ def _backward(
     # One pixel of kernel: the gradient is a single matrix product.
     if size == 1 and padding == ((0, 0), (0, 0)):
         return dx, _contract(x[:, ::stride, ::stride], dy)[None, None]
+    # A padding of `size` or more would ask for a negative one of dy below.
     if size == 3 and stride == 1 and many and max(padding[0] + padding[1]) < size:
         by_products = functools.partial(_weight_gradient_by_products, size=size, padding=padding)
         # Accelerators have fast programs of their own for it.
@@ -127,6 +128,7 @@ def _weight_gradient_by_products(
     columns = jnp.concatenate(
         [columns[:, :, last - j : last - j + x.shape[2]] for j in range(size)], axis=-1
     )
+    # [B, H, W, K C] x [B, H, W, K F] -> [B, K C, K F], which is [i, C, j, F] for taps i, j.
     products = jax.lax.dot_general(rows, columns, (((1, 2), (1, 2)), ((0,), (0,))))
     return jnp.sum(products, 0).reshape(size, x.shape[3], size, dy.shape[3]).swapaxes(1, 2)
 

@@ -39,6 +39,7 @@ class DenseLayer(nn.Module):
                 batch_norm(self.axis_name, self.dtype, f"norm{i}")(y, use_running_average=not train)
             )
             y = convolution(features, size, 1, self.dtype, f"conv{i}")(y)
+        # One type: float32 beside bfloat16 would widen the whole block.
         return jnp.concatenate([jnp.asarray(x, y.dtype), y], axis=-1)
 
 
@@ -85,6 +86,7 @@ class DenseNet(nn.Module):
                 x = nn.relu(self._norm(f"transition{block}_norm")(x, use_running_average=not train))
                 x = convolution(x.shape[-1] // 2, 1, 1, self.dtype, f"transition{block}_conv")(x)
                 x = nn.avg_pool(x, (2, 2), (2, 2))
+        # torchvision has this ReLU in its code and not among its modules.
         x = nn.relu(self._norm("norm5")(x, use_running_average=not train))
         return Head(self.outputs, self.hidden, self.dtype, name="head")(x)
 

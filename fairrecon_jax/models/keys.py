@@ -39,6 +39,7 @@ def unet_key(path: ModulePath, layout: str, depth: int, normalised: bool) -> str
     stage = re.fullmatch(r"(down|upconv|up)(\d+)", block)
     level = int(stage.group(2)) if stage else depth
     kind = stage.group(1) if stage else block
+    # Layouts count from 1; the way up is counted from the bottom in two of them.
     up, n = depth - level, level + 1
     stems = {
         "paper": {
@@ -82,6 +83,7 @@ def resnet_key(path: ModulePath, hidden: int) -> str:
       hidden: number of hidden layers of the head.
     """
     if path[0] == "head":
+        # A sequence whose ReLUs take the odd places.
         return f"fc_layers.{2 * int(path[1].removeprefix('dense'))}" if hidden else "fc"
     stage = re.fullmatch(r"layer(\d)_(\d+)", path[0])
     if stage is None:
@@ -146,6 +148,7 @@ def discriminator_key(path: ModulePath, layers: int) -> str:
     match = re.fullmatch(r"(conv|norm)(\d+)", path[0])
     assert match is not None, path
     layer = int(match.group(2))
+    # Convolution, norm and leaky ReLU repeat every 3 places; the first layer has no norm.
     return f"model.{3 * layer - 1 + (match.group(1) == 'norm') if layer else 0}"
 
 
@@ -188,6 +191,7 @@ def conditional_unet_key(path: ModulePath, depth: int) -> str:
             # Behind an upsampling, the convolution is the second of a pair.
             "conv": "3.1" if way == "up" and level > 0 else "3",
         }[stage.group(3)]
+        # ups.0 is the lowest level, `up0` the finest.
         stem = f"{way}s.{level if way == 'down' else depth - 1 - level}.{place}"
     else:
         stem = blocks[path[0]]

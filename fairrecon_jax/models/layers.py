@@ -47,6 +47,7 @@ def _windows(x: Array) -> jax.Array:
 
 def _max_pool_2x2_forward(x: Array) -> tuple[jax.Array, jax.Array]:
     """The maxima, and the number 0 to 3 of the entry of each window that is one, row by row."""
+    # Saved for the gradient is one byte per window, not the input.
     windows = _windows(x)
     largest, place = windows[:, :, 0, :, 0], jnp.zeros((), jnp.uint8)
     for number in range(1, 4):
@@ -85,6 +86,7 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
         # The border never wins: every window holds a pixel of the image.
         low = jnp.finfo(x.dtype).min
         padding = [(0, 0)] * 4
+        # 2 out + 1 pixels: the windows start at 0, 2, ..., 2 out - 2.
         padding[axis] = (1, 2 * out - size)
         padded = jnp.pad(x, padding, constant_values=low)
         taps = [
@@ -124,8 +126,10 @@ class UpConv2x2(nn.Module):
         )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        # [2, 2, C, F] -> [C, 4 F]
         flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * self.features)
         y = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ())))
+        # [B, H, W, 2, 2, F] -> [B, H, 2, W, 2, F]
         y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
         return y.reshape(batch, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)
 
@@ -165,6 +169,7 @@ class UpConv4x4(nn.Module):
         products = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ()))).reshape(
             batch, height, width, 4, 4, self.features
         )
+        # First the taps over rows go, then those over columns, which have moved to their place.
         rows = [_overlap(half, 2, 3) for half in _overlap(products, 1, 3)]
         y = jnp.stack([jnp.stack(half, axis=3) for half in rows], axis=2).reshape(
             batch, 2 * height, 2 * width, self.features
@@ -181,10 +186,12 @@ def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
     )
 
     def moved(x: jax.Array, by: int) -> jax.Array:
+        # A negative amount crops: shift and cut in one operation.
         padding = [(0, 0, 0)] * x.ndim
         padding[axis] = (by, -by, 0)
         return jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
 
+    # out[2i + a - 1]: 2i is reached by tap 1 of i and 3 of i - 1; 2i + 1 by 2 of i and 0 of i + 1.
     return [second + moved(fourth, 1), third + moved(first, -1)]
 
 
@@ -219,6 +226,7 @@ class Normalise(nn.Module):
             groups = max(
                 g for g in range(1, min(self.groups, x.shape[-1]) + 1) if x.shape[-1] % g == 0
             )
+            # PyTorch's epsilon; Flax's is 1e-6.
             return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=self.dtype, name="group")(x)
         if self.kind == "batch":
             return batch_norm(self.axis_name, self.dtype, "batch")(x, use_running_average=not train)

@@ -72,6 +72,7 @@ class Pix2PixGenerator(nn.Module):
                 x = batch_norm(self.axis_name, self.dtype, f"down_norm{level}")(
                     x, use_running_average=not train
                 )
+            # The published leaky ReLU is in place and changes its skips; the next ReLU hides it.
             skips.append(x)
         for level in reversed(range(1, self.downsamplings)):
             features = self.width * min(2 ** (level - 1), 8)
@@ -82,8 +83,10 @@ class Pix2PixGenerator(nn.Module):
             # The innermost doubling has none, as published.
             if train and self.dropout and 4 <= level < last:
                 x = dropped(x, self.dropout, keys)
+            # Skip first, as in the published weights.
             x = jnp.concatenate([skips[level - 1], x], axis=-1)
         x = UpConv4x4(self.out_channels, True, self.dtype, name="upconv0")(nn.relu(x))
+        # Before the sigmoid: bfloat16 near 1 has steps of 1/256, which would show as bands.
         return nn.sigmoid(x.astype(jnp.float32))
 
 
@@ -113,6 +116,7 @@ def dropped(x: Array, rate: float, keys: Key | None) -> jax.Array:
     """
     if keys is None:
         raise ValueError("dropout in training needs one key per example")
+    # Not nn.Dropout, whose one key would tie an example's draw to its place in the batch.
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
     return jnp.where(kept, x / (1 - rate), 0)
 
@@ -176,4 +180,5 @@ class PatchDiscriminator(nn.Module):
 
 def smallest_image(layers: int) -> int:
     """Pixels along the side of the smallest image that gives a `PatchDiscriminator` one logit."""
+    # H / 2^layers is left by the halvings; the two last convolutions take a pixel each.
     return 3 * 2**layers

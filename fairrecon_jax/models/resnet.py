@@ -13,6 +13,7 @@ from fairrecon_jax.types import Array
 STAGES: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 """Blocks per stage by network depth."""
 
+# For Flax's own `init`; `init_network` draws by fan-in.
 _INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -38,6 +39,7 @@ class ResNetBlock(nn.Module):
         """[B, H, W, C] -> [B, H/stride, W/stride, features or 4 features]."""
         f = self.features
         plan = (
+            # The stride is on the 3x3, as in torchvision's weights, not on the first 1x1.
             [(1, f, 1), (3, f, self.stride), (1, 4 * f, 1)]
             if self.bottleneck
             else [(3, f, self.stride), (3, f, 1)]
@@ -147,6 +149,7 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:
         """[B, h, w, C] -> [B, outputs] float32."""
+        # Sown arrays are dropped unless a caller makes "intermediates" mutable.
         self.sow("intermediates", "maps", x)
         x = jnp.mean(x, axis=(1, 2))
         for i, features in enumerate(self.hidden):

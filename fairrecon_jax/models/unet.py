@@ -104,6 +104,7 @@ class UNet(nn.Module):
         self.sow("intermediates", "features", jnp.mean(x, axis=(1, 2)).astype(jnp.float32))
         for level in reversed(range(self.depth)):
             x = UpConv2x2(self.width * 2**level, dtype=self.dtype, name=f"upconv{level}")(x)
+            # Skip first; weights of layouts that join the other way are turned when converted.
             x = self._block(level, f"up{level}")(jnp.concatenate([skips[level], x], axis=-1), train)
         x = Conv(self.out_channels, 1, dtype=self.dtype, name="head")(x)
         return x[:, :height, :width].astype(jnp.float32)

@@ -34,6 +34,7 @@ def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[
     """The generator, whose keys start with "model.model.", and the discriminator if the files
     hold one.
     """
+    # Both networks' keys start with "model."; only the generator is nested once more.
     discriminator = {
         key: value for key, value in state.items() if not key.startswith("model.model.")
     }
@@ -83,6 +84,7 @@ def import_variables(
         do not fit (keys are named), or a file needs PyTorch, which is not installed.
       FileNotFoundError: a file is missing.
     """
+    # The exact class: a subclass may have other networks.
     kind = next((kind for kind, cls in RECONSTRUCTORS.items() if type(reconstructor) is cls), "")
     if kind not in CONVERTERS:
         raise InputError(
@@ -90,10 +92,12 @@ def import_variables(
             f"only for {', '.join(CONVERTERS)}"
         )
     if hasattr(reconstructor, "check"):
+        # Before any file is read: a wrong size must not cost the reading of gigabytes.
         reconstructor.check(size)
     state: dict[str, np.ndarray] = {}
     for path in paths:
         part = read_state(path)
+        # One of the two would win in silence.
         if twice := sorted(set(state) & set(part)):
             raise InputError(
                 f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of "

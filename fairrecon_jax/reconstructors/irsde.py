@@ -150,6 +150,7 @@ class IrsdeReconstructor:
                 f"irsde: objective_max_t must lie in 1 .. T = {self.sde.T}, got "
                 f"{self.objective_max_t}"
             )
+        # Fails here where the steps do not fit on the times.
         for sampler in (self.sampler, self.eval_sampler):
             step_table(self.sde, sampler)
         # A reflection can give at most size - 1 pixels.
@@ -202,6 +203,7 @@ class IrsdeReconstructor:
         """
         errors = self._matching(variables, batch, jax.random.fold_in(key, MATCH))
         loss = weighted_mean(errors, batch["weight"], self.bn_axis if train else None)
+        # A stream of its own: with and without an objective the matching loss draws the same noise.
         clean = self.clean_estimate(variables, batch, jax.random.fold_in(key, CLEAN))
         return loss, PhaseOutput(clean, variables["batch_stats"], {"matching": loss})
 
@@ -209,6 +211,7 @@ class IrsdeReconstructor:
         """X_t clipped to [0, 1], [B, H, W, 1], at a time uniform in 1 .. `objective_max_t`;
         differentiable, see `loss`.
         """
+        # Uniform whatever `time_power` is: an objective has no late times to learn.
         t, _, x, mu = self._noisy(batch, key, self._objective_max_t)
         return jnp.clip(
             self.sde.clean(x, mu, t, self.noise_estimate(variables, mu, x, t)), 0.0, 1.0
@@ -255,6 +258,7 @@ class IrsdeReconstructor:
             of_time, of_noise = jax.random.split(example)
             return draw_time(of_time, latest, power), jax.random.normal(of_noise, image.shape[1:])
 
+        # Time and noise go with the example, not with its place in the batch or its device.
         t, noise = jax.vmap(draw)(example_keys(key, batch["example_id"]))
         return t, noise, self.sde.forward(image, mu, t, noise), mu
 
@@ -302,11 +306,13 @@ class IrsdeReconstructor:
         Returns:
           [B, H, W, 1] float32.
         """
+        # [B, S] keys, in the order of the repeated rows: image by image, S samples each.
         streams = jax.vmap(
             lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(self.samples))
         )(keys)
         mu = jnp.repeat(jnp.asarray(degraded, jnp.float32), self.samples, axis=0)
         drawn = self._sample(variables, mu, streams.reshape(-1), self.sampler)
+        # Mean first: clipping every sample would move the mean away from 0 and 1.
         return jnp.clip(jnp.mean(drawn.reshape(-1, self.samples, *mu.shape[1:]), axis=1), 0.0, 1.0)
 
     def _sample(self, variables: Variables, mu: Array, keys: Key, sampler: Sampler) -> jax.Array:
@@ -314,6 +320,7 @@ class IrsdeReconstructor:
         with rows from the start.
         """
         count = len(mu)
+        # ceil, twice: fewer rows are filled up than there are parts.
         parts = -(-count // self.chunk)
         size = -(-count // parts)
         # Equal parts: one compiled program samples all of them.
@@ -321,6 +328,7 @@ class IrsdeReconstructor:
         run = functools.partial(self._sample_part, variables, step_table(self.sde, sampler))
         if parts == 1:
             return run((mu, keys))
+        # A loop, not a vmap: `chunk` is there to bound the memory.
         drawn = jax.lax.map(run, (jnp.asarray(mu)[rows], keys[rows]))
         return drawn.reshape(-1, *mu.shape[1:])[:count]
 
@@ -340,6 +348,7 @@ class IrsdeReconstructor:
 
 def draw_time(key: Key, latest: int, power: float) -> jax.Array:
     """An int32 time in 1 .. latest, P(t <= s) = (s / latest)^power."""
+    # Exactly uniform, and exact in whole numbers.
     if power == 1:
         return jax.random.randint(key, (), 1, latest + 1)
     share = jax.random.uniform(key) ** (1 / power)
@@ -354,4 +363,5 @@ def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
     names = [part.key for part in path]
     if names[-1] != "kernel":
         return leaf
+    # The gain is of the variance, hence the root.
     return jnp.zeros_like(leaf) if "head" in names else leaf * GAIN**0.5

@@ -94,7 +94,9 @@ class MseReconstructor:
           The scalar, and the output clipped to [0, 1] with new statistics.
         """
         estimate, statistics = self._apply(variables, batch["degraded"], train)
+        # Not clipped: where the output leaves [0, 1] a clip would stop its gradient.
         errors = jnp.mean((estimate - batch["image"]) ** 2, axis=(1, 2, 3))
+        # Outside of a training step there is no mapped axis.
         loss = weighted_mean(errors, batch["weight"], self.bn_axis if train else None)
         return loss, PhaseOutput(jnp.clip(estimate, 0.0, 1.0), statistics, {"mse": loss})
 

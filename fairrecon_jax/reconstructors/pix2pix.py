@@ -124,6 +124,7 @@ class Pix2PixReconstructor:
         published.
         """
         image = jnp.asarray(batch["image"][:1])
+        # A key each: one key for both would start them from the same numbers.
         first, second = jax.random.split(key)
         generator = init_network(self.generator, GENERATOR, first, image, deviation=DEVIATION)
         pair = jnp.concatenate([image, image], axis=-1)
@@ -148,6 +149,7 @@ class Pix2PixReconstructor:
         Returns:
           The scalar; no clean estimate; "real" and "fake" as metrics.
         """
+        # Each phase has its own key: dropout draws anew. G's statistics move in its phase only.
         fake, _ = self._generate(variables, batch, key, train)
         on_fake, statistics = self._judge(
             variables, batch, jax.lax.stop_gradient(fake), False, train
@@ -175,6 +177,7 @@ class Pix2PixReconstructor:
           The scalar; the generator's output as the clean estimate; "gan" and "l1" as metrics.
         """
         fake, statistics = self._generate(variables, batch, key, train)
+        # D's statistics, in turn, stay as its own phase left them.
         judged, _ = self._judge(variables, batch, fake, True, train)
         errors = jnp.mean(jnp.abs(fake - batch["image"]), axis=(1, 2, 3))
         l1 = self._mean(errors, batch, train)
@@ -208,6 +211,7 @@ class Pix2PixReconstructor:
         """The discriminator's loss on images against one target, and the statistics of all
         networks.
         """
+        # Condition first, as in the published weights.
         pair = jnp.concatenate([jnp.asarray(batch["degraded"]), image], axis=-1)
         logits, statistics = apply_network(
             self.discriminator, DISCRIMINATOR, variables, pair, train=train

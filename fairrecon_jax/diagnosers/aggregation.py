@@ -44,4 +44,5 @@ def aggregate(
         # NumPy warns of a patient without any value, whose result is NaN as documented.
         warnings.simplefilter("ignore", RuntimeWarning)
         reduced = [reducers[how](part, axis=0) for part in parts]
+    # The reshape is for a cohort of nobody, whose empty list has lost the axis of tasks.
     return names, np.array(reduced).reshape(len(names), *values.shape[1:])

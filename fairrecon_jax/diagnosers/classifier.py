@@ -85,6 +85,7 @@ class Classifier:
           ValueError: it cannot; the message says what to choose.
         """
         network = self.network
+        # A ResNet rounds up at every halving: a pixel is always left.
         if isinstance(network, DenseNet):
             check_size(len(network.blocks), *[self.input_size or size] * 2)
 
@@ -137,6 +138,7 @@ class Classifier:
         """
         image = batch["image"]
         if train:
+            # In [0, 1], where the gain clips: before the range of the network.
             image, _ = Augmentation(self.flip, self.shift, self.gain)(
                 image, batch["mask"], batch["example_id"], key
             )
@@ -177,6 +179,7 @@ class Classifier:
 
     def head(self, variables: Variables, maps: Array) -> jax.Array:
         """Logits [B, T] float32 of what `maps` returned."""
+        # The same module outside of its network: its parameters are under the name it has there.
         head = Head(len(self.tasks), self.hidden, jnp.dtype(self.dtype))
         return jnp.asarray(head.apply({"params": variables["params"][NETWORK]["head"]}, maps))
 
@@ -188,6 +191,7 @@ class Classifier:
         """Images in the network's size and range."""
         size = self.input_size
         if size and image.shape[1:3] != (size, size):
+            # Antialiased where it shrinks, as JAX does by default.
             image = jax.image.resize(image, (image.shape[0], size, size, image.shape[3]), "linear")
         return self.input_low + (self.input_high - self.input_low) * jnp.asarray(image)
 
@@ -212,6 +216,7 @@ def masked_cross_entropy(
     # NaN is replaced before the product: its gradient would be NaN even behind a mask.
     y = jnp.where(known, labels, 0.0)
     w = jnp.asarray(positive_weight or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
+    # softplus is finite at any logit, where the logarithm of a sigmoid is not.
     losses = w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits)
     count = jnp.sum(known, axis=1).astype(jnp.float32)
     return jnp.sum(jnp.where(known, losses, 0.0), axis=1) / jnp.maximum(count, 1.0), count
@@ -223,6 +228,7 @@ def inverse_prevalence(labels: np.ndarray) -> tuple[float, ...]:
     Args:
       labels: [N, T] in {0, 1, NaN}, of the training examples.
     """
+    # NaN equals neither 0 nor 1: unknown labels count for nobody.
     positive = np.nansum(labels == 1, axis=0)
     negative = np.nansum(labels == 0, axis=0)
     return tuple(float(n / p) if n and p else 1.0 for n, p in zip(negative, positive, strict=True))

@@ -32,6 +32,7 @@ def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
     # One vector-Jacobian product per task gives every example the slopes of its own score.
     each = jnp.broadcast_to(jnp.eye(tasks, dtype=scores.dtype)[:, None], (tasks, size, tasks))
     (slopes,) = jax.vmap(pull)(each)
+    # [T, B, h, w, C] -> [T, B, C]
     weights = jnp.mean(jnp.asarray(slopes, jnp.float32), axis=(2, 3))
     return jax.nn.relu(jnp.einsum("tbc,bhwc->bthw", weights, jnp.asarray(maps, jnp.float32)))
 

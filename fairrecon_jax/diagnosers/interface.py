@@ -123,6 +123,7 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
             f"diagnoser {kind!r}: {', '.join(sorted(fixed))} follow from the "
             "specification and cannot be set"
         )
+    # An unknown kind has none; `build` refuses it and lists those there are.
     judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
     columns = task_columns(spec, tuple(tasks), judged) if judged else ()
     return build(

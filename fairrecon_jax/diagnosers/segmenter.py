@@ -70,6 +70,7 @@ class Segmenter:
     kind: ClassVar[TaskKind] = "segmentation"
 
     def __post_init__(self) -> None:
+        # None is in the type for the U-Net's sake only.
         if self.norm not in ("group", "batch"):
             raise ValueError(
                 f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without "
@@ -161,11 +162,13 @@ class Segmenter:
         """
         truth = self._truth(batch)
         probability = self.predict(variables, batch["image"])
+        # Slices without tumour leave the mean: an empty prediction would score 1 on most of them.
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
         # dice_score is NaN where both masks are empty, which would survive a weight of 0.
         dice = jnp.where(present > 0, dice_score(probability >= self.threshold, truth > 0), 0.0)
         count = jnp.sum(present, axis=1)
         return {
+            # Per slice, unlike the training loss: validation must not depend on its batches.
             "loss": (self._losses(probability, truth), batch["weight"]),
             "dice": (jnp.sum(dice, axis=1) / jnp.maximum(count, 1.0), batch["weight"] * count),
         }
@@ -212,6 +215,7 @@ def pooled_soft_dice(
     overlap = jnp.einsum("b,bhws,bhws->s", weight, probability, truth)
     area = jnp.einsum("b,bhws->s", weight, probability + truth)
     if axis_name is not None:
+        # Before the ratio: the mean of the devices' ratios is another number.
         overlap, area = jax.lax.psum((overlap, area), axis_name)
     return (2.0 * overlap + smooth) / (area + smooth)
 

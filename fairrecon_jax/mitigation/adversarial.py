@@ -141,6 +141,7 @@ class AdversarialTerm:
     def init(self, key: Key, batch: Batch) -> dict[str, Any]:
         """The state before the first step."""
         frozen = self.readout.frozen()
+        # The width of the features alone: no diagnoser runs.
         shape = jax.eval_shape(self._features, frozen, jnp.asarray(batch["image"])).shape
         params = self._network.init(key, jnp.zeros((1, shape[1])))["params"]
         return {"frozen": frozen, "adversary": params, "optimizer": self._optimizer.init(params)}
@@ -150,15 +151,18 @@ class AdversarialTerm:
     ) -> tuple[Array, Any, dict[str, Array]]:
         """See `Objective`; the reconstructor's term is that of the adversary after its step."""
         features = self._features(state["frozen"], clean)
+        # The adversary learns from features as constants: its step has no gradient to the image.
         loss, gradient = jax.value_and_grad(self.prediction_loss)(
             state["adversary"], lax.stop_gradient(features), batch
         )
+        # The loss sums over devices, so that the mean of gradients is that of the whole batch.
         updates, optimizer = self._optimizer.update(
             lax.pmean(gradient, AXIS), state["optimizer"], state["adversary"]
         )
         # The reconstructor meets the updated adversary, and moves none of its weights.
         adversary = lax.stop_gradient(optax.apply_updates(state["adversary"], updates))
         prediction = self.prediction_loss(adversary, features, batch)
+        # 1 - loss is corr^2 itself, which is 0, not -1, where nothing can be predicted.
         advantage = 1.0 - prediction if self.options.loss == "correlation" else -prediction
         new = {"frozen": state["frozen"], "adversary": adversary, "optimizer": optimizer}
         return (
@@ -212,6 +216,7 @@ def standardised(features: Array, weight: Array) -> jax.Array:
     # Otherwise the reconstructor could win by scaling its features.
     fixed = lax.stop_gradient(features)
     total, mass = everywhere((weight @ fixed, jnp.sum(weight)))
+    # Guards: mass 0 is a batch of padding only, variance 0 a feature that no image excites.
     mean = total / jnp.maximum(mass, 1e-6)
     variance = everywhere(weight @ (fixed - mean[None]) ** 2) / jnp.maximum(mass, 1e-6)
     return (features - mean[None]) / jnp.sqrt(variance + 1e-8)[None]
@@ -245,6 +250,7 @@ def correlation_loss(output: Array, members: Array, weight: Array) -> jax.Array:
     Returns:
       [] in [0, 1]; a group that everyone or nobody belongs to counts as not predictable.
     """
+    # Unknown groups leave the means too, not only the covariance.
     mass = (weight * jnp.sum(members, axis=1))[:, None]
     total = jnp.maximum(everywhere(jnp.sum(mass)), 1e-6)
     means = [everywhere(jnp.sum(mass * x, axis=0)) / total for x in (output, members)]

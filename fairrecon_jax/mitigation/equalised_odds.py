@@ -153,6 +153,7 @@ class EqualisedOddsTerm:
         """See `Objective`."""
         options, weight = self.options, jnp.asarray(batch["weight"])
         readings = self.readout(state["frozen"], clean, batch)
+        # With the weight, padding leaves every sum over groups.
         members = self.groups.members(batch) * weight[:, None]
         terms: list[jax.Array] = []
         new, metrics = dict(state), dict[str, Array]()
@@ -182,7 +183,9 @@ class EqualisedOddsTerm:
     ) -> tuple[jax.Array, Any, jax.Array]:
         """EODD [attributes, T] of soft decisions, the new pool and the new thresholds."""
         options = self.options
+        # The threshold of the step before; a tracked one moves behind the decisions.
         soft = jax.nn.sigmoid((readings.scores - state["tau"][None]) / options.temperature)
+        # [B, T, 2]: known negatives, known positives.
         has = jnp.stack(
             [readings.known * (1.0 - readings.labels), readings.known * readings.labels], -1
         )
@@ -193,6 +196,7 @@ class EqualisedOddsTerm:
             )
         )
         rate, count, pooled = pool(state["rates"], sums[0], sums[1], options.decay)
+        # Each [T, 2], from [G, T, 2] of the attribute's groups.
         gaps = [
             spread(rate[part], count[part] >= options.min_count, 0) for part in self.groups.slices
         ]
@@ -202,11 +206,13 @@ class EqualisedOddsTerm:
                 tau,
                 everywhere(
                     (
+                        # Over everyone, also those of unknown group: one threshold serves all.
                         jnp.einsum("b,bty,bt->ty", weight, has, soft),
                         jnp.einsum("b,bty->ty", weight, has),
                     )
                 ),
             )
+        # [A, T, 2] -> [A, T]: the worse of the two labels.
         return largest(jnp.stack(gaps), -1), pooled, tau
 
     def _tracked(self, tau: Array, sums: tuple[Array, Array]) -> jax.Array:
@@ -230,6 +236,7 @@ class EqualisedOddsTerm:
             jnp.einsum("bm,bs->ms", members, readings.present),
         )
         total, images = everywhere(sums)
+        # Pooled means of Dice, not of its ratio: a ratio of one batch's few slices is noise.
         dice, count, pooled = pool(state["dice"], total, images, self.options.decay)
         # In logarithms the ratio of the extremes is their spread.
         error = jnp.log(jnp.maximum(1.0 - dice, SMALLEST_ERROR))

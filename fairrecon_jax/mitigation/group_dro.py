@@ -111,6 +111,7 @@ class GroupDroTerm:
         members = self.groups.members(batch) * weight[:, None]
         errors = jnp.mean((clean - batch["image"]) ** 2, axis=(1, 2, 3))
         losses, known = self.readout(state["frozen"], clean, batch).task_losses()
+        # An example without any known label has no task loss, instead of one of 0.
         has = (jnp.sum(known, 1) > 0).astype(jnp.float32)
         task = jnp.sum(losses * known, 1) / jnp.maximum(jnp.sum(known, 1), 1.0)
         image_part, image_scale = self._by_group(
@@ -121,6 +122,7 @@ class GroupDroTerm:
         present = everywhere(jnp.sum(members, 0)) > 0
         # The weights follow the losses; the reconstructor gets no gradient through them.
         q = state["q"] * jnp.exp(options.step * lax.stop_gradient(jnp.where(present, loss, 0.0)))
+        # As in algorithm 1: the updated weights serve this step already.
         q = q / jnp.sum(q)
         term = options.weight * jnp.sum(jnp.where(present, q * loss, 0.0))
         new = {
@@ -152,6 +154,7 @@ class GroupDroTerm:
         )
         group, count, total, mass = sums
         everyone = lax.stop_gradient(total / jnp.where(mass > 0, mass, 1.0))
+        # The loss of everyone is the yardstick: scaling each group by its own would hide the gap.
         relative, new = rescale(everyone, scale, self.options.warmup)
         # The inner `where` keeps 0 / 0 out of the gradient.
         factor = jnp.where(everyone > 0, relative / jnp.where(everyone > 0, everyone, 1.0), 0.0)

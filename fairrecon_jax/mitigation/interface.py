@@ -65,6 +65,7 @@ class MitigationContext:
                 f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
                 f"{', '.join(known) or 'none'}"
             )
+        # The specification's order, so that two spellings of one choice are one program.
         return tuple(a for a in self.spec.attributes if not names or a.name in names)
 
     def tasks(self, names: Sequence[str]) -> tuple[Task, ...]:

@@ -48,6 +48,7 @@ def pool(
     """
     n = decay * kept["numerator"] + numerator
     d = decay * kept["denominator"] + lax.stop_gradient(denominator)
+    # Tends to 1 / (1 - decay); counted, because the first steps are far from it.
     batches = decay * kept["batches"] + 1.0
     # The inner `where` keeps 0 / 0, and with it NaN, out of the gradient.
     rate = jnp.where(d > 0, n / jnp.where(d > 0, d, 1.0), 0.0)
@@ -86,6 +87,8 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
     now = lax.stop_gradient(term)
     counts = (now > 0) & (kept["steps"] < warmup)
     steps = kept["steps"] + counts
+    # A running mean, without gradient: the divisor must not become a way to lower the term.
+    # `where` computes both branches: the 1 spares the one not taken a division by 0.
     mean = jnp.where(
         counts, kept["mean"] + (now - kept["mean"]) / jnp.maximum(steps, 1), kept["mean"]
     )
@@ -116,6 +119,7 @@ def largest(values: Array, axis: int) -> jax.Array:
     """`jnp.max` along an axis; of equal values the first takes the gradient, which no rounding
     divides by zero.
     """
+    # `jnp.max` would split the gradient among equal values.
     place = jnp.argmax(values, axis, keepdims=True)
     return jnp.take_along_axis(values, place, axis).squeeze(axis)
 
@@ -131,4 +135,5 @@ def combine(values: Array, how: str, sharpness: float) -> jax.Array:
     """
     if how == "max":
         return largest(values, 0)
+    # Without the log of their number it would lie above the maximum, and grow with the tasks.
     return (jax.nn.logsumexp(sharpness * values) - jnp.log(float(values.shape[0]))) / sharpness

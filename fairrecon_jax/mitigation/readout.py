@@ -46,6 +46,7 @@ class Readings(NamedTuple):
         """
         # Diagnosers give probabilities, and log 0 has no gradient to come back by.
         p = jnp.clip(self.scores, EDGE, 1.0 - EDGE)
+        # log1p keeps the digits of a small p. 1 - EDGE is below 1: float32 has steps of 6e-8 there.
         entropy = -(self.labels * jnp.log(p) + (1.0 - self.labels) * jnp.log1p(-p))
         return jnp.concatenate([entropy, 1.0 - self.dice], 1), jnp.concatenate(
             [self.known, self.present], 1
@@ -100,6 +101,7 @@ class Readout:
                     task: scores[..., column]
                     for column, task in enumerate(diagnoser.diagnoser.tasks)
                 }
+        # In the specification's order, like `tasks`; a diagnoser may have its own.
         spec = self.context.spec
         columns = [i for i, t in enumerate(spec.classification_tasks) if t.name in wanted]
         channels = [i for i, t in enumerate(spec.segmentation_tasks) if t.name in wanted]
@@ -110,6 +112,7 @@ class Readout:
         masks = [outputs[spec.segmentation_tasks[i].name] for i in channels]
         return Readings(
             jnp.stack(read_scores, 1) if read_scores else jnp.zeros((size, 0)),
+            # 0 for unknown, not NaN: `known` masks the value, and could not mask a NaN gradient.
             jnp.nan_to_num(labels),
             (~jnp.isnan(labels)).astype(jnp.float32),
             soft_dice(jnp.stack(masks, -1), truth, SMOOTH) if masks else jnp.zeros((size, 0)),
@@ -153,6 +156,7 @@ class Groups:
         """
         codes = jnp.asarray(batch["attributes"])
         parts = [
+            # -1 equals no index: who is unknown is in no group.
             (codes[:, self.context.column(a), None] == jnp.arange(len(a.groups))[None]).astype(
                 jnp.float32
             )

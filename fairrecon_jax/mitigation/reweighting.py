@@ -42,6 +42,7 @@ class Reweighting(Mitigation):
     def __post_init__(self) -> None:
         check_choice("reweighting", "unknown", self.unknown, ("group", "leave_out"))
         check_choice("reweighting", "cap_to", self.cap_to, ("mean", "smallest"))
+        # Below 1 the cap would cut the mean itself.
         if self.cap and self.cap < 1:
             raise ValueError(
                 f"mitigation 'reweighting': cap must be 0 (none) or at least 1, got {self.cap}"

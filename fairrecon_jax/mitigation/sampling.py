@@ -68,6 +68,7 @@ def joint_strata(columns: np.ndarray, unknown: Unknown) -> np.ndarray:
     if not kept.any():
         raise InputError("no row has all of the chosen attributes: nothing is left to draw")
     code = np.full(len(columns), -1)
+    # NumPy 2.0 gives the inverse of rows a second axis, other versions do not.
     code[kept] = np.unique(columns[kept], axis=0, return_inverse=True)[1].reshape(-1)
     return code
 
@@ -105,6 +106,7 @@ def capped(weights: np.ndarray, cap: float, to: CapTo) -> np.ndarray:
     """
     drawn = weights[weights > 0]
     limit = cap * (drawn.mean() if to == "mean" else drawn.min()) if cap else np.inf
+    # Cut, then scaled: afterwards the largest may be a little above the cap times the mean.
     cut = np.minimum(weights, limit)
     return cut / cut[weights > 0].mean()
 
@@ -144,6 +146,7 @@ def sample(
     strata = []
     for number in range(code.max() + 1):
         inside = code == number
+        # Any row of a joint group has all of its groups; this is the first.
         groups = columns[np.argmax(inside)]
         words = {
             title: "unknown" if g < 0 else str(named[g])

@@ -38,7 +38,9 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
         model has, NaN for a candidate that lacks part of it. A gap that is undefined for one of the
         others is left out of the mean of all.
     """
+    # SER counts from 1 and EODD from 0: as distances from no gap they can be averaged.
     value = points["value"] - points["metric"].map(NO_GAP).fillna(0.0)
+    # Not sorted: the order of the candidates decides between equal gaps.
     wide = points.assign(value=value).pivot_table(
         index="mitigation",
         columns=["metric", "task", "attribute"],
@@ -49,6 +51,7 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
     metric, wanted = wide.columns.get_level_values("metric"), wide.loc[UNMITIGATED].notna()
     parts = {"psnr": wanted & (metric == "psnr"), "score": wanted & metric.isin(SCORES)}
     whole = wide.loc[:, parts["psnr"] | parts["score"]].notna().all(axis=1)
+    # The same cells for all: a candidate that lacks its worst gap would look the fairest.
     parts = {"gap": wide[whole].notna().all() & metric.isin(GAPS), **parts}
     return pd.DataFrame(
         {name: wide.loc[:, part].mean(axis=1, skipna=False) for name, part in parts.items()},

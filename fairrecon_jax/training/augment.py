@@ -61,6 +61,7 @@ class Augmentation:
             image, mask = (jnp.where(mirrored, x[:, ::-1], x) for x in (image, mask))
         if self.shift:
             size = jnp.array(image.shape[:2])
+            # Whole pixels: a mask stays binary and an image unblurred.
             offset = jnp.round(
                 jax.random.uniform(shift_key, (2,), minval=-1.0, maxval=1.0) * self.shift * size
             ).astype(jnp.int32)
@@ -70,6 +71,7 @@ class Augmentation:
             )
             image, mask = (x[rows][:, columns] for x in (image, mask))
         if self.gain:
+            # Last, about the mean of what is left; the mask has no contrast.
             factor = 1.0 + jax.random.uniform(gain_key, minval=-self.gain, maxval=self.gain)
             mean = jnp.mean(image)
             image = jnp.clip(mean + factor * (image - mean), 0.0, 1.0)

@@ -35,6 +35,7 @@ def to_host(tree: Any) -> Any:
     def copy(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
+        # Not asarray: on a CPU that may be a view of a buffer which the next step overwrites.
         return np.array(leaf)
 
     return jax.tree.map(copy, tree)
@@ -56,6 +57,7 @@ def from_host(tree: Any, like: Any) -> Any:
                 f"checkpoint leaf {where} is {leaf.dtype}{leaf.shape}, expected "
                 f"{template.dtype}{template.shape}"
             )
+        # A copy, not NumPy's memory: the step donates these buffers.
         return jnp.array(leaf)
 
     return jax.tree_util.tree_map_with_path(back, tree, like)
@@ -79,6 +81,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int):
         self._best = _Best()
+        # A given policy replaces the manager's own rules: the best must be in it.
         policy = keeping.AnyPreservationPolicy([keeping.LatestN(keep), self._best])
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, cleanup_tmp_directories=True, create=True
@@ -107,6 +110,7 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta))
         )
+        # Forced, because the loop has decided already; an interval of the manager could refuse.
         self._manager.save(step, args=items, force=True)
 
     def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
@@ -132,6 +136,7 @@ class Checkpoints:
         """True where the cluster announced the end of a multi-process run; all processes agree on
         the step.
         """
+        # The manager knows of a preemption in a cluster only; alone, the loop waits for SIGTERM.
         return jax.process_count() > 1 and self._manager.reached_preemption(step)
 
     def wait(self) -> None:
@@ -181,15 +186,18 @@ def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, An
         variables=ocp.args.PyTreeSave(variables),
         meta=ocp.args.JsonSave({**meta, "digest": digest(variables)}),
     )
+    # Every process writes, one renames.
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(aside, args=items, force=True)
     if processes.is_primary():
         shutil.rmtree(old, ignore_errors=True)
+        # A folder cannot be renamed onto one that is not empty: the old one steps aside first.
         if path.exists():
             os.replace(path, old)
         os.replace(aside, path)
         shutil.rmtree(old, ignore_errors=True)
     if jax.process_count() > 1:
+        # Nobody reads before the primary process has renamed.
         multihost_utils.sync_global_devices(f"saved {path.name}")
 
 
@@ -213,6 +221,7 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
             "`variables` and `meta`"
         )
     reader = ocp.PyTreeCheckpointHandler()
+    # As NumPy, whatever devices wrote them: the file's own sharding may not exist here.
     as_numpy = jax.tree.map(
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path / "variables").tree
     )

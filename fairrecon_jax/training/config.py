@@ -134,6 +134,7 @@ class TrainConfig:
             name = next(iter(metrics), "") if self.eval_steps else ""
         elif name and name not in metrics:
             raise ValueError(f"selection {name!r} is none of {', '.join(metrics) or 'no metrics'}")
+        # "max" for no selection at all, where nothing reads it.
         mode = self.selection_mode or metrics.get(name, "max")
         return dataclasses.replace(
             self, selection=name, selection_mode=mode, eval_every=self.eval_steps

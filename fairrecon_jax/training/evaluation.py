@@ -31,6 +31,7 @@ def evaluate(
       Metric by name, without those for which no example has weight.
     """
     totals: dict[str, np.ndarray] = {}
+    # None, because islice(..., 0) would give nothing at all.
     for batch in islice(eval_batches(*source, batch_size), batches or None):
         _, sums = step(variables, batch)
         for name, pair in sums.items():

@@ -44,6 +44,7 @@ def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
     path = workdir / "run.json"
     if path.exists():
         written = json.loads(path.read_text(encoding="utf-8"))
+        # Over both: a choice that came or went since is a difference too.
         names = [n for n in sorted({*written, *wanted}) if written.get(n) != wanted.get(n)]
         if names:
             changes = "; ".join(f"{n} was {written.get(n)!r}, now {wanted.get(n)!r}" for n in names)

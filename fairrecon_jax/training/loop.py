@@ -103,6 +103,7 @@ def fit(
             with Run(job) as run:
                 variables, record = run.finish()
         except InputError:
+            # Behind a checkpoint the choices stay: it belongs to them.
             if not any((workdir / "checkpoints").glob("[0-9]*")):
                 release(workdir)
             raise
@@ -117,8 +118,10 @@ def fit(
             variables,
             {"name": trainable.name, "run": run_digest, **facts},
         )
+    # Also on reading back: a crash may have come between writing `final` and this.
     if processes.is_primary():
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
+    # Read from the disk in every case: a fresh run and a finished one return the same.
     return load_variables(final)[0]
 
 
@@ -145,10 +148,12 @@ def _choices(job: Job) -> dict[str, Any]:
     """What the result depends on."""
 
     def rows(source: Source | None) -> Any:
+        # One type: the digest is of the bytes, and row numbers come as int32 too.
         return None if source is None else np.asarray(source[1], dtype=np.int64)
 
     def declared(thing: Any) -> Any:
         """A dataclass by its fields, anything else by its class."""
+        # Not its repr, which may hold an address and differ in every process.
         return thing if thing is None or dataclasses.is_dataclass(thing) else type(thing).__name__
 
     return {

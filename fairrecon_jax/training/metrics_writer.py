@@ -55,6 +55,7 @@ class MetricsWriter:
             **{name: _number(value) for name, value in values.items()},
         }
         self._file.write(json.dumps(line) + "\n")
+        # Line by line: who follows the file sees whole lines.
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
@@ -87,6 +88,7 @@ class NoWriter:
 
 def _number(value: Any) -> float | None:
     """A JSON number, or null."""
+    # NaN and Infinity are not JSON; Python would write them.
     return float(value) if math.isfinite(float(value)) else None
 
 
@@ -119,4 +121,5 @@ def _open_board(folder: Path, step: int) -> Any:
             "TensorBoard events need the package tensorboardX: pip install "
             "'fairrecon_jax[tensorboard]'"
         ) from error
+    # Events cannot be cut from a file, as lines can: the viewer hides them.
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)

@@ -26,6 +26,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
         main = optax.constant_schedule(config.learning_rate)
     if not config.warmup_steps:
         return main
+    # The schedule behind the rise counts from its own start: hence `rest` above.
     rise = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
     return optax.join_schedules([rise, main], [config.warmup_steps])
 
@@ -43,6 +44,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     Reference:
       Kingma and Ba 2015 (Adam); Loshchilov and Hutter 2019 (AdamW).
     """
+    # First, so that the norm is of the gradient, without the decay.
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     if config.optimizer == "adam" and config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))

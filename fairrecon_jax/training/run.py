@@ -150,12 +150,15 @@ class Run:
                 variables, networks, self._optimizer, config.seed, config.ema > 0, objective
             )
 
+        # Shapes only: no network runs before everything is checked.
         template = jax.eval_shape(lambda batch: create(batch, None), example)
         if job.initial is not None:
             states.check_like(job.initial, template.variables)
         self._check_evaluation(template, example)
         if self._checkpoints.latest is None:
+            # One program, not one per layer; its outputs are new buffers, so `initial` lives on.
             return replicate(jax.jit(create)(example, job.initial), job.devices), Record(), template
+        # The loader goes on behind the batch of the checkpoint's last step.
         state, meta = self._checkpoints.restore(template)
         self._batches.set_state(meta["loader"])
         return replicate(state, job.devices), Record(**meta["record"]), template
@@ -189,10 +192,12 @@ class Run:
     def _between_steps(self, state: TrainState, record: Record, stopping: bool) -> None:
         """What is due after a step: a line of the log, an evaluation, a checkpoint."""
         config = self._config
+        # Log, evaluation, checkpoint in this order: a checkpoint holds what the other two changed.
         saving = stopping or record.step % config.checkpoint_steps == 0
         if self._due(record.step, config.log_every):
             self._log(record)
         if self._job.val_source is not None and self._due(record.step, config.eval_steps):
+            # A better state is saved at once: the parameters of that step are gone one step later.
             saving |= self._judge(record, state)
         if saving:
             self._save(state, record)
@@ -230,6 +235,7 @@ class Run:
 
     def _divergence(self, what: str) -> str:
         """What to say of a loss or a parameter that is not finite."""
+        # The message names the latest checkpoint, which may still be written.
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         folder = self._job.workdir / "checkpoints"
@@ -253,6 +259,7 @@ class Run:
         now, since, self._since = time.monotonic(), self._since, time.monotonic()
         extra = {
             "learning_rate": float(self._rate(record.step - 1)),
+            # 1e-9: two looks at the clock may read the same time.
             "steps_per_second": len(record.pending) / max(now - since, 1e-9),
         }
         self._writer.write(record.step, "train", {**means, **extra})
@@ -264,6 +271,7 @@ class Run:
     def _judge(self, record: Record, state: TrainState) -> bool:
         """Evaluates, writes the line and says whether this is the best so far."""
         config, source = self._config, self._job.val_source
+        # Waits first, so that the evaluation is not started on a loss that is NaN already.
         self._settle(record)
         assert source is not None
         metrics = evaluate(
@@ -322,12 +330,14 @@ def _termination() -> Iterator[threading.Event]:
     the process at once.
     """
     stop = threading.Event()
+    # Python sets handlers in the main thread only; of several processes the cluster decides.
     if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
         yield stop
         return
 
     def note(*_: object) -> None:
         stop.set()
+        # A step may hang: the second signal must not wait for it.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     before = signal.signal(signal.SIGTERM, note)

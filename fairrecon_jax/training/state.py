@@ -76,9 +76,11 @@ def create(
             )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
+        # Not the root itself: evaluations and start values fold their streams into that.
         key=jax.random.fold_in(jax.random.key(seed), STEPS),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
+        # A network of two phases has one optimiser.
         opt_state={network: optimizer.init(params[network]) for network in dict.fromkeys(networks)},
         # A copy: the step donates the buffers of the state, each of which may appear once.
         ema=jax.tree.map(jnp.copy, params) if ema else {},

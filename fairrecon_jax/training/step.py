@@ -80,23 +80,27 @@ def _update(
     """
 
     def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
+        # Only `params` is differentiated: other networks of the step stay as they are.
         networks, seen = {**state.params, phase.network: params}, batch
         if cast:
             networks, seen = _cast(networks, batch)
         value, out = phase.loss(
             {"params": networks, "batch_stats": state.batch_stats}, seen, key, True
         )
+        # In float32 before a term is added, whose small part bfloat16 would round away.
         value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
         if objective is not None and out.clean is not None:
             # Frozen diagnosers and their thresholds are in float32.
             clean = out.clean.astype(jnp.float32)
             extra, kept, more = objective(
+                # The batch as it came, not the cast one.
                 clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE)
             )
             metrics |= {"loss_without_objective": value, **more}
             value = value + extra
         return value, (out.statistics or state.batch_stats, kept, metrics)
 
+    # The objective is inside: its gradient reaches the network by way of the clean estimate.
     (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
         state.params[phase.network]
     )
@@ -151,6 +155,7 @@ def train_step(
     phases = trainable.phases
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # From the counter, not split from step to step: a run that continues needs no history.
         key = jax.random.fold_in(state.key, state.step)
         if augment is not None:
             batch = augment(batch, jax.random.fold_in(key, AUGMENT))
@@ -163,6 +168,7 @@ def train_step(
             prefix = f"{phase.network}/" if len(phases) > 1 else ""
             metrics |= {prefix + name: value for name, value in values.items()}
         done = state.step + 1
+        # Once a step, behind all phases.
         if config.ema:
             state = state.replace(ema=update_average(state.ema, state.params, config.ema, done))
         return state.replace(step=done), metrics
@@ -190,6 +196,7 @@ def eval_step(
     def step(variables: Variables, batch: Batch) -> tuple[dict[str, Array], Metrics]:
         if prepare is not None:
             batch = prepare(batch, jax.random.fold_in(key, PREPARE))
+        # By the index: an example's own weight of 0 is not padding.
         real = jnp.asarray(batch["index"]) >= 0
         sums = {}
         for name, (value, weight) in trainable.evaluate(

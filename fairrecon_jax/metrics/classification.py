@@ -101,6 +101,7 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
     score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
     order = jnp.argsort(score)
     ordered = score[order]
+    # [N + 1]: the weight of negatives before each place. Whole counts are exact up to 2^24.
     below = jnp.concatenate([jnp.zeros(1, negative.dtype), jnp.cumsum(negative[order])])
     left = below[jnp.searchsorted(ordered, ordered, side="left")]
     right = below[jnp.searchsorted(ordered, ordered, side="right")]
@@ -154,6 +155,7 @@ def threshold_curve(
     score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
     order = jnp.argsort(score)
     ordered = score[order]
+    # Of a run of ties the first: `score >= threshold` keeps all of them.
     first = jnp.searchsorted(ordered, ordered, side="left")
     lost = jnp.concatenate([jnp.zeros(1, positive.dtype), jnp.cumsum(positive[order])])[first]
     rejected = jnp.concatenate([jnp.zeros(1, negative.dtype), jnp.cumsum(negative[order])])[first]
@@ -199,6 +201,7 @@ def threshold_at_sensitivity(
       Scalar threshold.
     """
     threshold, reached, _ = threshold_curve(score, label, weight)
+    # Cost -threshold: the largest one that is allowed.
     return _pick(threshold, -threshold, reached >= sensitivity)
 
 
@@ -235,6 +238,7 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
     positive, negative = class_weights(label, weight)
+    # Masked scores may be NaN, which a weight of 0 would keep.
     score = jnp.where(positive + negative > 0, jnp.asarray(score), 0)
     return divide(
         jnp.sum(positive * (1 - score) ** 2 + negative * score**2), jnp.sum(positive + negative)
@@ -264,12 +268,14 @@ def calibration_error(
     positive, negative = class_weights(label, weight)
     both = positive + negative
     score = jnp.where(both > 0, jnp.asarray(score), 0)
+    # [bins, N]; the clip puts a score of exactly 1 into the last bin.
     member = (
         jnp.clip(jnp.floor(score * bins).astype(jnp.int32), 0, bins - 1)[None, :]
         == jnp.arange(bins)[:, None]
     )
     total, yes = (jnp.sum(jnp.where(member, part[None, :], 0), axis=1) for part in (both, positive))
     summed = jnp.sum(jnp.where(member, (both * score)[None, :], 0), axis=1)
+    # weight |mean score - share| = |sum of scores - sum of positives|: no division per bin.
     error = divide(jnp.sum(jnp.abs(summed - yes)), jnp.sum(total))
     return CalibrationError(error, divide(summed, total), divide(yes, total), total)
 
@@ -280,5 +286,6 @@ def _pick(threshold: jnp.ndarray, cost: jnp.ndarray, allowed: jnp.ndarray) -> jn
     """
     # Masked examples stand at +inf in the curve.
     allowed = allowed & jnp.isfinite(threshold)
+    # Of equal costs argmin takes the first: the curve ascends, so the smallest threshold.
     best = jnp.argmin(jnp.where(allowed, cost, jnp.inf))
     return jnp.where(jnp.any(allowed), threshold[best], jnp.nan)

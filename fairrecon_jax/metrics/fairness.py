@@ -309,7 +309,7 @@ def spread(values: Array, included: Array | None = None) -> jnp.ndarray:
     """
     values = jnp.asarray(values)
     included = jnp.isfinite(values) if included is None else included
-    enough = included.sum(-1) >= 2
+    enough = included.sum(-1) >= 2  # one group has no gap, which is not a gap of 0
     high = jnp.where(included, values, -jnp.inf).max(-1)
     low = jnp.where(included, values, jnp.inf).min(-1)
     # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
@@ -361,7 +361,7 @@ def skewed_error_ratio(score: Array) -> jnp.ndarray:
     known = jnp.isfinite(error)
     high = jnp.max(jnp.where(known, error, -jnp.inf), -1)
     low = jnp.min(jnp.where(known, error, jnp.inf), -1)
-    return jnp.where(jnp.sum(known, -1) >= 2, high / low, jnp.nan)
+    return jnp.where(jnp.sum(known, -1) >= 2, high / low, jnp.nan)  # x / 0 is inf, 0 / 0 NaN
 
 
 @jax.jit
@@ -375,7 +375,7 @@ def decision_gaps(images: Array, positives: Array) -> dict[str, Array]:
     Returns:
       "eodd" [...], "eodd_mean" [...], "eop" [...] (of the last label) and "rates" [..., L, G].
     """
-    rate = divide(positives, images)
+    rate = divide(positives, images)  # [..., L, G]: labels before groups, unlike `rates`
     return {
         "eodd": eodd_of_rates(rate),
         "eodd_mean": eodd_of_rates(rate, "mean"),

@@ -43,6 +43,7 @@ def group_counts(
     kind = jnp.promote_types(label.dtype, jnp.float32)
     weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
     known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
+    # the place in [G, 2, 2] laid out flat
     slot = (group.astype(jnp.int32) * 2 + (label == 1)) * 2 + jnp.asarray(decision).astype(bool)
     # a masked example adds 0 to slot 0: no boolean indexing, so that the function compiles
     flat = (
@@ -95,6 +96,7 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
     titles: tuple[str, ...] = ("",)
     for group, titles_of in zip(groups, names, strict=True):
         group = jnp.asarray(group, jnp.int32)
+        # a -1 makes nonsense of the index; `known` masks it at the end
         index = index * len(titles_of) + group
         known = known & (group >= 0)
         titles = tuple(f"{a} x {b}" if a else b for a in titles for b in titles_of)

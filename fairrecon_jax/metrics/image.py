@@ -20,8 +20,10 @@ from fairrecon_jax.metrics.windows import (
 from fairrecon_jax.types import Array
 
 Window = Literal["uniform", "gaussian"]
+# 7 pixels are scikit-image's default.
 WINDOWS = {"uniform": np.full(7, 1 / 7), "gaussian": gaussian_window()}
 """The one-dimensional weights of separable windows."""
+# With the channels: one value per image.
 _PIXELS = (-3, -2, -1)
 
 
@@ -61,6 +63,7 @@ def psnr(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
 
     Reference: scikit-image `peak_signal_noise_ratio` (parity is tested).
     """
+    # Not bounded: an exact image is +inf, which the summaries take care of.
     return 10.0 * jnp.log10(data_range**2 / mean_squared_error(original, image))
 
 
@@ -126,6 +129,7 @@ def nrmse(original: Array, image: Array) -> jnp.ndarray:
     """
     error = mean_squared_error(original, image)
     power = jnp.mean(jnp.square(jnp.asarray(original)), axis=_PIXELS)
+    # The inner `where` keeps x / 0 out of the gradient.
     return jnp.where(power > 0, jnp.sqrt(error / jnp.where(power > 0, power, 1.0)), jnp.nan)
 
 

@@ -102,6 +102,7 @@ def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
     known = [name for name, metric in IMAGE_METRICS.items() if metric.compute is not None]
     if wrong := [name for name in names if name not in known]:
         raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")
+    # Each name is a column of the table.
     if len(set(names)) < len(names):
         raise ValueError(f"image_metrics must differ from one another, got {names}")
     for name in names:

@@ -54,8 +54,10 @@ def ms_ssim(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
             x, y = halve(x), halve(y)
         similarity = structural_similarity_maps(x, y, window, data_range)
         last = scale == len(weights) - 1
+        # Luminance at the coarsest scale only, as in the definition.
         values = similarity.luminance * similarity.contrast if last else similarity.contrast
         product = product * _power(values.mean(PIXELS), float(weight))
+    # Channels last: each has a product of its own.
     return product.mean(-1)
 
 
@@ -69,6 +71,7 @@ def scale_weights(side: int) -> np.ndarray:
       float64 [M] of sum 1, M from 1 to 5.
     """
     least = len(gaussian_window())
+    # ceil, because `halve` rounds up; several halvings round like one.
     scales = sum(-(-side // 2**scale) >= least for scale in range(len(WEIGHTS)))
     weights = np.asarray(WEIGHTS)[:scales]
     return weights / weights.sum()

@@ -64,6 +64,7 @@ def dice(
             "prediction and truth must be [..., H, W, S] of one shape, got "
             f"{predicted.shape} and {truth.shape}"
         )
+    # The truth is 0 or 1 in float: half way is safe from any rounding.
     inside, real = jnp.asarray(predicted) >= threshold, jnp.asarray(truth) >= 0.5
     return dice_from_counts(
         jnp.sum(inside & real, (-3, -2)), jnp.sum(inside, (-3, -2)), jnp.sum(real, (-3, -2)), empty
@@ -87,6 +88,7 @@ def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> jn
     total = jnp.sum(weight, axis)
     # NaN times a weight of 0 would be NaN.
     mean = jnp.sum(jnp.where(weight > 0, value, 0) * weight, axis) / jnp.where(total > 0, total, 1)
+    # Not 0, which would be a value like any other.
     return jnp.where(total > 0, mean, jnp.nan)
 
 

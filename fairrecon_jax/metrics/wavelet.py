@@ -48,6 +48,7 @@ def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     Reference: Reisenhofer, Bosse, Kutyniok and Wiegand 2018, doi:10.1016/j.image.2017.11.001.
     """
     check_pair(original, image, LEAST, "HaarPSI")
+    # Side by side as channels: each filter runs once for both.
     both = halve(jnp.concatenate([jnp.asarray(original), jnp.asarray(image)], axis=-1))
     damping = C * (data_range / 255) ** 2
     weighted, total = jnp.zeros(()), jnp.zeros(())
@@ -59,6 +60,7 @@ def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
         weighted = weighted + jnp.sum(weight * jax.nn.sigmoid(-ALPHA * local), axis=PIXELS)
         total = total + jnp.sum(weight, axis=PIXELS)
     some = total > 0
+    # Without any weight s counts as 1, whose index is 1.
     rest = jnp.where(some, weighted, jax.nn.sigmoid(-ALPHA)) / jnp.where(some, total, 1.0)
     return jnp.mean(jnp.square(jax.scipy.special.logit(rest) / ALPHA), axis=-1)
 
@@ -79,6 +81,7 @@ def haar(image: jnp.ndarray, scale: int, turned: bool) -> jnp.ndarray:
     """
     length = 2**scale
     step, mean = np.repeat([-1.0, 1.0], length // 2), np.full(length, 1 / length)
+    # An even window has no middle: pixel i is the last of its first half.
     around = (length // 2 - 1, length // 2)
     padded = jnp.pad(image, [(0, 0)] * (image.ndim - 3) + [around, around, (0, 0)])
     return slide(padded, mean, step) if turned else slide(padded, step, mean)

@@ -47,6 +47,7 @@ def slide(image: jnp.ndarray, rows: np.ndarray, columns: np.ndarray) -> jnp.ndar
       [..., H - P + 1, W - Q + 1, C].
     """
     height, width = image.shape[-3] - len(rows) + 1, image.shape[-2] - len(columns) + 1
+    # Python floats are weakly typed: NumPy's float64 could widen the image.
     down = (float(w) * image[..., k : k + height, :, :] for k, w in enumerate(rows))
     image = functools.reduce(jnp.add, down)
     across = (float(w) * image[..., :, k : k + width, :] for k, w in enumerate(columns))
@@ -86,6 +87,7 @@ def structural_similarity_maps(
     mean_u, mean_v, square, product = jnp.split(means, 4, axis=-1)
     count = len(window) ** 2
     norm = count / (count - 1) if sample_covariance else 1.0
+    # Both variances in one, since only their sum is needed.
     power, cov = norm * (square - mean_u**2 - mean_v**2), norm * (product - mean_u * mean_v)
     mean_x, mean_y = mean_u + shift_x, mean_v + shift_y
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
@@ -102,6 +104,7 @@ def halve(image: jnp.ndarray) -> jnp.ndarray:
     Returns:
       [..., ceil(H / 2), ceil(W / 2), C].
     """
+    # Mode "edge" below: the mean of a last pixel and its copy is that pixel.
     *lead, height, width, channels = image.shape
     even = jnp.pad(
         image, [(0, 0)] * len(lead) + [(0, height % 2), (0, width % 2), (0, 0)], mode="edge"

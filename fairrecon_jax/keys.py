@@ -27,6 +27,7 @@ def example_digest(name: str) -> np.ndarray:
     Returns:
       [2] uint32.
     """
+    # Not `hash`, which differs from process to process; "<u4" reads alike on every machine.
     return np.frombuffer(
         hashlib.blake2b(name.encode(), digest_size=8).digest(), dtype="<u4"
     ).astype(np.uint32)
@@ -88,6 +89,7 @@ def identity(value: Any, everything: bool = False) -> Any:
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 1 and 1.0 are the same choice
+    # NaN and infinity stay floats: `is_integer` is false for both.
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -97,6 +99,7 @@ def identity(value: Any, everything: bool = False) -> Any:
     if isinstance(value, (np.ndarray, jax.Array)):
         array = np.asarray(value)
         digested = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+        # The bytes alone would not tell [2, 3] from [3, 2], or zeros of two types.
         return f"{array.dtype}{list(array.shape)} {digested}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
@@ -113,5 +116,6 @@ def identity(value: Any, everything: bool = False) -> Any:
 
 def digest(*parts: Any) -> str:
     """SHA-256 of the identity of some values, 16 hexadecimal digits, the same on every machine."""
+    # Sorted: the order in which a file names its fields is no choice.
     text = json.dumps([identity(part) for part in parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -43,6 +43,7 @@ def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[
     def register(kind: str) -> Callable[[_Class], _Class]:
         def enter(cls: _Class) -> _Class:
             taken = registry.get(kind)
+            # By name: a module that is loaded anew brings its class a second time.
             if taken is not None and taken.__qualname__ != cls.__qualname__:
                 raise ValueError(f"{what} {kind!r} is already {taken.__qualname__}")
             registry[kind] = cls
@@ -86,6 +87,7 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
         )
     if missing := [name for name, optional in plain.items() if not optional and name not in fields]:
         raise ValueError(f"{where} needs the field {', '.join(map(repr, missing))}")
+    # Before the types are checked: fields are tuples, and a file has lists.
     values = {name: _frozen(value) for name, value in fields.items()}
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
@@ -98,6 +100,7 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     given = {name: value for name, value in values.items() if name in plain}
     for name, part in parts.items():
         inner = {n: value for n, value in values.items() if owner[n] is part}
+        # Left out where nothing is given: the dataclass has its own default.
         given |= {name: part(**inner)} if inner else {}
     instance = registry[kind](**given)  # says more about its own fields than the line below
     if wild := [name for name, value in values.items() if not is_finite(value)]:
@@ -136,6 +139,7 @@ def is_finite(value: Any) -> bool:
 
 def misfits(factory: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, str]:
     """The fields or parameters whose value does not fit their type: by name, the type in words."""
+    # Annotations are text in every module here; this evaluates them.
     hints = typing.get_type_hints(factory)
     wrong = {name: hints[name] for name, value in values.items() if not _fits(value, hints[name])}
     return {
@@ -171,5 +175,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool):
         return hint in (bool, Any)
     if origin is not None:
+        # Of other generics only the container is checked, not what it holds.
         return isinstance(value, origin)
+    # A file says 1 where 1.0 is meant.
     return hint is Any or isinstance(value, (int, float) if hint is float else hint)

@@ -90,6 +90,7 @@ class Tandem:
         degraded = self.degradation(
             inputs.operator, image, example_id, jax.random.fold_in(key, DEGRADE)
         )
+        # A stream apart: a sampler that draws more leaves the measurement noise as it is.
         keys = example_keys(jax.random.fold_in(key, SAMPLE), example_id)
         return degraded, self.reconstructor.reconstruct(inputs.reconstructor, degraded, keys)
 
@@ -125,11 +126,13 @@ class Tandem:
         """
         image = batch["image"]
         _, reconstruction = self.reconstruct(inputs, batch)
+        # [2 B, ...]: frozen networks treat rows one by one, so neither version sees the other.
         both = self.diagnose(inputs.diagnosers, jnp.concatenate([image, reconstruction]))
         original = {task: value[: len(image)] for task, value in both.items()}
         reconstructed = {task: value[len(image) :] for task, value in both.items()}
         rows: dict[str, Array] = {}
         for name in self.image_metrics:
+            # None comes with outside tables only.
             if (compute := IMAGE_METRICS[name].compute) is not None:
                 rows[name] = compute(image, reconstruction)
         for column, task in enumerate(self.spec.classification_tasks):
@@ -140,6 +143,7 @@ class Tandem:
         for channel, task in enumerate(self.spec.segmentation_tasks):
             if task.name in both:
                 truth = batch["mask"][..., channel]
+                # Pixels, not presence: the table can apply any rule for empty masks later.
                 rows[f"{task.name}__label"] = truth.sum((1, 2))
                 for version, found in (("original", original), ("reconstructed", reconstructed)):
                     probability = found[task.name]
@@ -158,4 +162,5 @@ def compile_step(
     """Compiles `tandem.step` and maps it over devices; keep the result for all levels and weights
     of one reconstructor.
     """
+    # The level, the weights and the key are arguments: one program for a whole study.
     return map_rows(tandem.step, devices)

@@ -178,6 +178,7 @@ class CohortSpec:
 
     def to_json(self) -> str:
         """The specification as a JSON string; `from_json` inverts it."""
+        # The symbol of a level, such as ×, stays readable.
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
 
     @classmethod
@@ -189,6 +190,7 @@ class CohortSpec:
         """
         raw = json.loads(text)
         try:
+            # Tuples, which JSON does not know: specifications are compared and hashed.
             raw["tasks"] = tuple(Task(**t) for t in raw["tasks"])
             raw["attributes"] = tuple(
                 Attribute(**{**a, "groups": tuple(a["groups"])}) for a in raw["attributes"]
@@ -205,6 +207,7 @@ NO_MITIGATION = "none"
 
 def level_name(level: float) -> str:
     """The text of a level in names of folders and columns, e.g. 8.0 -> "8", 1e5 -> "100000"."""
+    # 15 digits bring back what was written; 17 would show 0.1 as 0.10000000000000001.
     return f"{level:.15g}"
 
 
@@ -236,6 +239,7 @@ class Cell:
         """The mitigation as tables name it: "none", "eodd", or "eodd@0.1" where it is one of
         several weights.
         """
+        # 0.0 is a weight too.
         if self.weight is None:
             return self.mitigation
         return f"{self.mitigation}@{level_name(self.weight)}"

@@ -65,8 +65,8 @@ class ConditionalUNet(nn.Module):
         Raises:
           ValueError: the image is too small to be extended by reflection.
         """
-        # As published: multiples of 2^depth, although depth - 1 halvings need only half of that.
         height, width = x.shape[1:3]
+        # As published: multiples of 2^depth, although depth - 1 halvings need only half of that.
         x = reflect_to_multiple(
             jnp.concatenate([x - cond, cond], axis=-1), self.patch * 2**self.depth
         )

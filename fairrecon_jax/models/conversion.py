@@ -334,11 +334,11 @@ def _leaf(
         # PyTorch has [out, in, H, W], and [in, out, H, W] in transposed convolutions; Flax [H, W,
         # in, out].
         value = value.transpose((2, 3, 0, 1) if path[-2].startswith("upconv") else (2, 3, 1, 0))
-    # Dense layers: PyTorch has [out, in].
     elif path[-1] == "kernel":
+        # Dense layers: PyTorch has [out, in].
         value = value.T
-    # The published channel norm keeps its scale as [1, C, 1, 1].
     elif path[-1] == "scale" and value.ndim == 4:
+        # The published channel norm keeps its scale as [1, C, 1, 1].
         value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
         # Three colour channels serve a grey image by their mean.

@@ -91,9 +91,9 @@ def _update(
         value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
         if objective is not None and out.clean is not None:
             # Frozen diagnosers and their thresholds are in float32.
+            # Hence also the batch as it came, not the cast one.
             clean = out.clean.astype(jnp.float32)
             extra, kept, more = objective(
-                # The batch as it came, not the cast one.
                 clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE)
             )
             metrics |= {"loss_without_objective": value, **more}

@@ -106,7 +106,7 @@ def capped(weights: np.ndarray, cap: float, to: CapTo) -> np.ndarray:
     """
     drawn = weights[weights > 0]
     limit = cap * (drawn.mean() if to == "mean" else drawn.min()) if cap else np.inf
-    # Cut, then scaled: afterwards the largest may be a little above the cap times the mean.
+    # Cut, then scaled: the cap is of the old mean, and the largest may exceed it times the new one.
     cut = np.minimum(weights, limit)
     return cut / cut[weights > 0].mean()
 

@@ -198,7 +198,7 @@ def equispaced_lines(lines: int, centre: np.ndarray) -> np.ndarray:
     """
     outer = np.flatnonzero(~centre)
     wanted = lines - int(centre.sum())
-    # In whole numbers, where a float could land on the wrong side of one; the 1 spares 0 / 0.
+    # In whole numbers, where a float could land on the wrong side of one; `wanted` may be 0.
     chosen = (2 * np.arange(wanted) + 1) * len(outer) // (2 * max(wanted, 1))
     mask = centre.astype(np.float32)
     mask[outer[chosen]] = 1

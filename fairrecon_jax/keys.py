@@ -93,7 +93,7 @@ def identity(value: Any, everything: bool = False) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
-        return value.item()
+        return identity(value.item())
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, (np.ndarray, jax.Array)):

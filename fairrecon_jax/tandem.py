@@ -24,9 +24,8 @@ from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.runtime.devices import map_rows
-from fairrecon_jax.types import Array, Batch, CohortSpec, Key, Variables
+from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, CohortSpec, Key, Variables
 
-MASK_THRESHOLD = 0.5
 DEGRADE, SAMPLE = 0, 1
 """Streams of the study key: measurement noise, and whatever the reconstructor draws."""
 

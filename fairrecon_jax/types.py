@@ -55,6 +55,8 @@ class ConfigError(InputError):
 
 TaskKind = Literal["classification", "segmentation"]
 Aggregation = Literal["none", "median", "mean"]
+MASK_THRESHOLD = 0.5
+"""Probability from which a pixel is in a mask: in validation, studies and pictures alike."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,7 +147,6 @@ class Classifier:
         )
         loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
         # Every known label counts alike, however many an example has.
-        # Every known label counts alike, however many an example has.
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 

@@ -18,7 +18,15 @@ from fairrecon_jax.models.unet import UNet, check_size
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
+from fairrecon_jax.types import (
+    MASK_THRESHOLD,
+    Array,
+    Batch,
+    Key,
+    Precision,
+    TaskKind,
+    Variables,
+)
 
 NETWORK = "segmenter"
 
@@ -42,7 +50,6 @@ class Segmenter:
       groups: channel groups of "group".
       dice_weight: part of the Dice term.
       smooth: added to numerator and denominator of the soft Dice, in pixels.
-      threshold: probability from which a pixel counts as tumour.
       flip: see `Augmentation`.
       shift: see `Augmentation`.
       gain: see `Augmentation`.
@@ -60,7 +67,6 @@ class Segmenter:
     groups: int = 8
     dice_weight: float = 0.5
     smooth: float = 1.0
-    threshold: float = 0.5
     flip: bool = False
     shift: float = 0.0
     gain: float = 0.0
@@ -76,7 +82,7 @@ class Segmenter:
                 f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without "
                 "one it learns the empty mask"
             )
-        for field, most in (("dice_weight", 1.0), ("threshold", 1.0), ("shift", 1.0)):
+        for field, most in (("dice_weight", 1.0), ("shift", 1.0)):
             if not 0 <= getattr(self, field) <= most:
                 raise ValueError(f"{field} must lie in [0, {most:g}], got {getattr(self, field)}")
         for field in ("smooth", "gain"):
@@ -165,7 +171,7 @@ class Segmenter:
         # Slices without tumour leave the mean: an empty prediction would score 1 on most of them.
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
         # dice_score is NaN where both masks are empty, which would survive a weight of 0.
-        dice = jnp.where(present > 0, dice_score(probability >= self.threshold, truth > 0), 0.0)
+        dice = jnp.where(present > 0, dice_score(probability >= MASK_THRESHOLD, truth > 0), 0.0)
         count = jnp.sum(present, axis=1)
         return {
             # Per slice, unlike the training loss: validation must not depend on its batches.

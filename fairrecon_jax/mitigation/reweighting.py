@@ -29,7 +29,8 @@ class Reweighting(Mitigation):
         unknown label follows `unknown`.
       unknown: "group" makes the unknown of an attribute one more group, "leave_out" never draws
         such a row.
-      cap: largest weight as a multiple of `cap_to`; 0 = no cap.
+      cap: largest weight as a multiple of `cap_to` before cutting (the rest is then rescaled to a
+        mean of 1); 0 = no cap.
       cap_to: "mean" or "smallest" weight.
     """
 

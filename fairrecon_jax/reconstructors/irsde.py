@@ -321,7 +321,7 @@ class IrsdeReconstructor:
         """
         count = len(mu)
         # ceil, twice: fewer rows are filled up than there are parts.
-        parts = -(-count // self.chunk)
+        parts = max(-(-count // self.chunk), 1)
         size = -(-count // parts)
         # Equal parts: one compiled program samples all of them.
         rows = np.arange(parts * size).reshape(parts, size) % count

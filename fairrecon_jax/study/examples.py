@@ -16,8 +16,8 @@ from fairrecon_jax.diagnosers import HasFeatureMaps, enlarged, grad_cam
 from fairrecon_jax.report import ExamplePanel
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.predict import tandem_inputs
-from fairrecon_jax.tandem import DEGRADE, MASK_THRESHOLD, Tandem
-from fairrecon_jax.types import Array, Batch, Cell, CohortSpec, Variables
+from fairrecon_jax.tandem import DEGRADE, Tandem
+from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, Cell, CohortSpec, Variables
 
 
 def example_rows(context: Context, count: int) -> np.ndarray:

@@ -183,6 +183,7 @@ def examine(
     try:
         records = builder.records(tree, chosen, notes, progress)
         findings.lists(builder.lists(tree))
+    # InputError is a ValueError: what is wrong with the tree is the answer, not an error
     except (FileNotFoundError, ValueError) as error:
         findings.add("error", "table", [str(error)])
         findings.notes(notes, builder.modality)

@@ -52,6 +52,7 @@ def race_group(recorded: str) -> str | None:
       recorded: free text such as "White, non-Hispanic", "Asian - Historical Conv" or "Patient
         Refused"; ethnicity after a comma is not used.
     """
+    # refusals first: "Race and Ethnicity Unknown" must match no group below
     text = str(recorded).strip().lower()
     if not text or _REFUSED.search(text):
         return None

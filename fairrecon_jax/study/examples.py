@@ -120,8 +120,7 @@ def degraded_ladder(context: Context, batch: Batch) -> dict[float, np.ndarray]:
     """
     study = context.study
     physics, levels = study.degradation.physics, study.degradation.levels
-    # the fold of `Tandem.reconstruct`: another stream would show noise that nothing was judged
-    # under
+    # the fold of `Tandem.reconstruct`: the noise under which the images were judged
     key = jax.random.fold_in(jax.random.key(study.seed), DEGRADE)
     images = jax.jit(physics.at_levels)(
         physics.operators(levels), batch["image"], batch["example_id"], key

@@ -192,6 +192,7 @@ def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(fields, Mapping) or old not in fields:
             continue
         value = fields[old]
+        # `defaults` writes null_draws into every file: the earlier name was set by hand
         if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
             raise ConfigError(
                 f"config.{block}.{old} is now called {new}; both are given: {value!r} and "

@@ -90,8 +90,7 @@ def mitigate(context: Context, cell: Cell) -> None:
         prepare=degrader(context, cell.level),
         augment=base.augment.batch,
         objective=method.objective(acting),
-        # only trained reconstructors are mitigated, so the weights lie in a folder of their own
-        # name
+        # only trained reconstructors are mitigated: the weights lie under their own name
         initial=context.weights(workdir.model(Cell(cell.reconstructor, cell.level))),
         weights=None if drawn is None else drawn.weights,
         choices={
@@ -112,7 +111,7 @@ def sweep_points(context: Context, cell: Cell) -> pd.DataFrame:
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
     parts = [points(table, context.spec, study.assess, part) for part in ("val", "test")]
     swept = pd.concat(parts, ignore_index=True)
-    # no mitigation has no weight, and stands at 0 on the axis of the sweep
+    # without mitigation there is no weight: it stands at 0 on the axis of the sweep
     weights = {one.variant: one.weight or 0.0 for one in (plain, *tried)}
     return swept.assign(sweep=cell.mitigation, weight=swept["mitigation"].map(weights))
 

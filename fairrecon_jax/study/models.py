@@ -226,7 +226,7 @@ def _plan(
     for key, listed in (("levels", numbers), ("weights", numbers), ("reconstructors", words)):
         fields[key] = listed(fields.get(key, ()), f"mitigations.{name}.{key}")
     plan = build(MitigationPlan, f"mitigations.{name}", fields)
-    # imported weights are no start here: a fine-tuning takes the trained reconstructor's choices
+    # with a block train: others have imported or borrowed weights, or none
     trained = {key: one for key, one in reconstructors.items() if one.train is not None}
     if unknown := [key for key in plan.reconstructors if key not in trained]:
         raise ConfigError(

@@ -80,8 +80,7 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
             and all(isinstance(v, str) == isinstance(value, str) for v in there)
         ):
             value = (value,)
-        # ConfigDict compares with the value that stands there; the dataclass knows all the types it
-        # takes
+        # ConfigDict knows the value that stands there, the dataclass all types it takes
         with config.unlocked(), config.ignore_type():
             block[last] = value
 

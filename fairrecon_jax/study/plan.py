@@ -59,8 +59,7 @@ def plan(context: Context) -> list[Stage]:
     stages, predictions = [*first, cohort, *diagnosers], []
     for cell in unmitigated(study):
         trained = _reconstructor(context, cell, cohort)
-        # with weights_of another cell's stages, which `unmitigated` puts before; nothing for an
-        # identity
+        # with weights_of the other's stages, which come first; none for an identity
         made[cell] = trained or made.get(weights_cell(context, cell), ())
         prediction = _prediction(context, cell, (cohort, *diagnosers, *made[cell]))
         stages += [*trained, prediction]

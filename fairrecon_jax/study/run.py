@@ -138,7 +138,7 @@ def use_compilation_cache(workdir: Path) -> None:
     again.
     """
     jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
-    # thousands of small programs would cost more files than time
+    # programs that compile faster are not worth a file each
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 

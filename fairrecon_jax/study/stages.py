@@ -37,7 +37,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return content if whole else {}
 
 
-# eq=False: inputs are dictionaries, which have no hash, and `plan` collects stages in one
+# eq=False: inputs are dictionaries, which have no hash, and `plan` has stages as keys
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
     """One stage of a study.

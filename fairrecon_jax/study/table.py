@@ -38,7 +38,7 @@ def assess_table(
     options = options or options_of(load(mapping))
     performance, fairness = assess(table, spec, options)
     folder = Path(workdir)
-    # pandas would carry its attrs into the metadata of the parquet file
+    # attrs would go into the metadata of the parquet file
     exclusions = table.attrs.pop("exclusions", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     write_results(folder, performance=performance, fairness=fairness)

@@ -204,7 +204,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         workers: int = 0,
     ) -> Iterator[Sample]:
         """Reads records in order with a few threads ahead of the consumer."""
-        # more only hold more images in memory: one writer takes them in their order
+        # more than 8 would only hold more images: one writer takes them in their order
         threads = workers or min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[list[Sample]]] = deque()

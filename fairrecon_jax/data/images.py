@@ -75,8 +75,7 @@ def read_volume(path: Path) -> np.ndarray:
       UnreadableImage: truncated, not NIfTI, or not three-dimensional.
     """
     try:
-        # float32 and uncached: a volume in float64, kept by nibabel too, takes four times the
-        # memory
+        # float32 and uncached: float64, kept by nibabel as well, takes four times as much
         volume = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(
             dtype=np.float32, caching="unchanged"
         )  # type: ignore[attr-defined]

@@ -115,7 +115,7 @@ def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) 
     if is_primary():
         try:
             result = function()
-        # an interrupt too: the others would wait for 48 hours
+        # an interrupt too: the others would wait for hours
         except BaseException as error:
             _publish(turn, {"failed": f"{type(error).__name__}: {error}"})
             raise

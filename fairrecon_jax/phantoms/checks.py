@@ -9,7 +9,7 @@ from typing import Any
 
 def whole_number(name: str, value: Any, least: int) -> None:
     """Refuses what is not an integer of at least `least`."""
-    # True is an int
+    # bool is an int: patients=True would pass for 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 

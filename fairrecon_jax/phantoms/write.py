@@ -88,7 +88,7 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
     changes = [
         f"{name} was {recorded[name]!r}, now {value!r}"
         for name, value in wanted.items()
-        # an option that the file does not know came later, and its default drew the tree
+        # a tree of an earlier version has no record of a later option: taken as unchanged
         if recorded.get(name, value) != value
     ]
     if changes:

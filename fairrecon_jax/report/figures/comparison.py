@@ -128,8 +128,7 @@ def sweep(findings: Findings) -> Drawing | None:
         for axes, kind in zip(panels, kinds, strict=True):
             for _, of_part in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
                 sweep_line(axes, findings, of_part, kind)
-            # weights span orders of magnitude; 0 has no place on such an axis and is drawn as a
-            # line
+            # 0 has no place on a logarithmic axis and is drawn as a line
             axes.set(xscale="log", xlabel="weight of the term", title=SWEEP_TITLES[kind])
             weights = sorted({float(w) for w in rows["weight"] if w > 0})
             axes.set_xticks(weights, [f"{w:g}" for w in weights])

@@ -30,6 +30,7 @@ def phantom(values: Any) -> None:
     """Draws a phantom tree."""
     kind, options = values.kind, None
     if values.config is not None:
+        # through the whole check: a configuration that no study takes draws no tree either
         options = parse(config_of(values)).phantom
         if options is not None and kind not in (None, options.kind):
             raise ConfigError(
@@ -37,6 +38,7 @@ def phantom(values: Any) -> None:
             )
     options = options or phantom_options(kind or "xray")
     given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
+    # None means not given: 0 is a seed
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
         options = dataclasses.replace(options, **chosen)
@@ -94,6 +96,7 @@ def _grid(verb: str, values: Any) -> None:
 def mitigate(values: Any) -> None:
     """Fine-tunes, predicts and chooses."""
     study = parse(config_of(values))
+    # before the filter, which would only say that no stage matches
     if values.mitigation and values.mitigation not in study.mitigations:
         raise InputError(
             f"config.mitigations has no {values.mitigation!r}; it has "
@@ -136,6 +139,7 @@ def reconstruct(values: Any) -> None:
     """Writes images."""
     context = Context(config_of(values), workdir_of(values))
     check(context)
+    # no stage is made here, so nothing else has looked at the batch
     check_batches(context.study, jax.device_count(), training=False)
     for cell in _cells(values, context):
         write_images(context, cell, values.part)
@@ -148,6 +152,7 @@ def assess(values: Any) -> None:
         run(config_of(values), workdir_of(values), only="assess")
         return
     workdir = Path(values.workdir or "runs/assess")
+    # no accelerator is needed: process 0 assesses, the others wait
     page = processes.on_primary(
         lambda: assess_table(values.predictions, values.mapping or None, workdir),
         "assess the table",
@@ -174,6 +179,7 @@ def _cells(values: Any, context: Context) -> list[Cell]:
     cells = [
         cell
         for cell in grid
+        # by number: --level=8 and --level=8.0 are the same
         if values.model in ("", cell.reconstructor) and level in (None, cell.level)
     ]
     if not cells:

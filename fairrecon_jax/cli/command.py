@@ -46,6 +46,7 @@ def config_of(values: Any) -> ConfigDict:
     try:
         values.config.is_locked  # noqa: B018  (a file that failed to load raises on first access)
     except OSError as error:
+        # the cause lists every attempt; its last line says what failed
         cause = str(error.__cause__).strip().splitlines()[-1].strip()
         raise ConfigError(f"the configuration cannot be loaded: {cause}") from error
     except AttributeError as error:
@@ -60,4 +61,5 @@ def workdir_of(values: Any) -> Path:
     if values.workdir:
         return Path(values.workdir)
     name = config_flags.get_config_filename(values["config"])
+    # the same without --workdir in every command, so that they find one another's work
     return Path("runs") / Path(str(name)).stem

@@ -45,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
       0, or 2 with one line on stderr where command, flags or input are refused. Any other error of
         the package is a fault of the program and keeps its traceback.
     """
+    # for the console script alone: a caller's process keeps its own memory settings
     if argv is None:
         keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
+    # late: it brings all of the package, and keep_memory comes before anything computes
     from fairrecon_jax.cli.commands import COMMANDS
 
     if not words or words[0] in ("-h", "--help", "help"):
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"{PROGRAM}: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    # flags of its own: absl's global ones would be defined twice by a second call
     command, values = COMMANDS[name], flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", None, "configuration file (Python, with get_config())", flag_values=values
@@ -88,6 +91,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.study.overrides import separate
     from fairrecon_jax.training.run import TrainingDiverged
 
+    # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)
     warnings.formatwarning = lambda message, *_, **__: f"{PROGRAM} {name}: {message}\n"
     # The configuration's flag looks at the command line of the process.
@@ -102,6 +106,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
             processes.on_primary(lambda: command.run(values), name)
     except processes.PrimaryFailed:
         return 2
+    # 130 is what shells report for an interrupt
     except KeyboardInterrupt:
         print(f"{PROGRAM} {name}: interrupted; the same command continues", file=sys.stderr)
         return 130
@@ -131,6 +136,7 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
         if values.config is not None:
             config_of(values)
     except Exception as error:
+        # one raised by the file itself is told with its line instead
         if isinstance(error, InputError) and not _raised(error, _file(sys.argv)):
             raise
         raise ConfigError(_config_line(error, _file(sys.argv))) from error
@@ -142,6 +148,7 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
 
 def _file(words: Sequence[str]) -> str:
     """The configuration file that --config names, "" without one."""
+    # what follows a colon is an argument of get_config
     given = (re.fullmatch(r"--?config(?:=([^:]*).*)?", word) for word in words)
     found = [
         match[1] if match[1] is not None else "".join(words[place + 1 : place + 2]).split(":")[0]
@@ -158,15 +165,18 @@ def _raised(error: BaseException | None, file: str) -> tuple[BaseException, int]
     found = None
     while error is not None:
         walked = traceback.walk_tb(error.__traceback__)
+        # the last frame of the file, as the error may come from deeper in a library
         lines = [line for frame, line in walked if _same(frame.f_code.co_filename, file)]
         if lines:
             found = error, lines[-1]
+        # ml_collections and absl wrap the first error several times
         error = error.__cause__ or error.__context__
     return found
 
 
 def _same(one: str, other: str) -> bool:
     """Whether two names are of one file."""
+    # real paths: a traceback has the absolute one, the command line what was typed
     return bool(other) and os.path.realpath(one) == os.path.realpath(other)
 
 

@@ -71,6 +71,7 @@ def prepare(
         tree or before the tree changed.
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
+    # taken before looking: a process that waited finds the folder that the other one made
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
         aside = place.parent.parent / f".{config.stored_name}.partial"
         # Left by a killed run: nobody else writes here while the lock is held.
@@ -79,12 +80,14 @@ def prepare(
             check_origin(config, tree, place)
             return place
         notes = Notes()
+        # before reading: a tree that changes meanwhile no longer has this stamp
         stamps = _stamps(tree)
         records = builder.records(tree, config, notes, progress)
         origin = {**stamps, "fingerprint": fingerprint(tree, records)}
         written = _write(builder, config, tree, aside, records, notes, workers, progress)
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
+        # an older version of the same configuration may lie there; os.replace needs the place empty
         shutil.rmtree(place.parent, ignore_errors=True)
         # TFDS wrote <configuration>/<version>: both move in one step.
         os.replace(written.parent, place.parent)
@@ -110,6 +113,7 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
       InputError: a task or attribute that the cohort does not have.
     """
     builder, place = find(config.name), folder_of(config, data_dir)
+    # moved into place with all the rest: where the table is, the cohort is whole
     if not (place / TABLE).is_file():
         raise FileNotFoundError(
             f"{config.name} is not prepared as {config.stored_name!r} under {data_dir}: "
@@ -125,6 +129,7 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
 def _locked(path: Path) -> Iterator[None]:
     """Lets one process at a time prepare a cohort; others wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # the lock file stays: removed, a process that waits would hold a lock on nothing
     with open(path, "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -150,6 +155,7 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
     # Sizes and times first; the fingerprint reads every table of the tree again.
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
+    # Notes of its own: what is wrong with the tree was said when it was prepared
     if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
         return
     if stamps["root"] == origin["root"]:
@@ -173,6 +179,7 @@ def _quiet_tfds() -> Iterator[None]:
     """Keeps TFDS from drawing its own progress bars and notices."""
     level = logging.get_verbosity()
     tfds.disable_progress_bar()
+    # TFDS logs and prints its notices, so both are closed
     logging.set_verbosity(logging.ERROR)
     try:
         with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
@@ -216,6 +223,7 @@ def _ordering(name: str, progress: bool) -> Iterator[Any]:
         print(f"write {name}: putting the examples in their order", file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             tfds.enable_progress_bar()
+    # makes this a generator: the code above runs when TFDS asks for the example after the last
     yield from ()
 
 
@@ -227,6 +235,7 @@ def _finish(
     """
     # TFDS orders examples by a hash of their names: the table follows the records, not the tree.
     records = open_records(written)
+    # row by row, without keeping the images
     rows = [
         {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}
         for i in track(range(len(records)), "check", "example", shown=progress)

@@ -134,6 +134,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def _info(self) -> tfds.core.DatasetInfo:
         size = self._cohort_config.image_size
         kinds = {str: tfds.features.Text(), float: np.float32, int: np.int32}
+        # encoding "bytes": a PNG would have to be decoded for every example of every epoch
         features: dict[str, Any] = {
             "image": tfds.features.Tensor(
                 shape=(size, size, 1), dtype=self.dtype, encoding="bytes"
@@ -152,6 +153,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager
+        # one split on disk: the parts are by patient and change without preparing again
         return {SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -161,6 +163,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
                 "example_id": sample.example_id,
                 "patient_id": sample.patient_id,
             }
+            # [H, W] -> [H, W, 1]: one channel, as no cohort has two regions
             if sample.mask is not None:
                 record["mask"] = sample.mask[..., None]
             yield (
@@ -201,6 +204,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         workers: int = 0,
     ) -> Iterator[Sample]:
         """Reads records in order with a few threads ahead of the consumer."""
+        # more than 8 would only hold more images: one writer takes them in their order
         threads = workers or min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[list[Sample]]] = deque()
@@ -266,6 +270,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             )
         table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name in raw.columns:
+            # pixels are in the table already, under the task's name
             if name not in table and not name.endswith("_pixels"):
                 table[name] = raw[name]
         return table, dataclasses.replace(outline, attributes=tuple(attributes))
@@ -278,6 +283,7 @@ def whole_image(
     contrast.
     """
     small = resize(image, size)
+    # a few bright pixels in a large image average away
     if is_constant(small):
         notes.skip(record.files[0], "constant", f"nothing is left of the image at {size} pixels")
         return []

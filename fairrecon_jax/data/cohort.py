@@ -65,6 +65,7 @@ class CohortConfig:
         for field in ("views", "slices", "evaluate_slices", "tasks", "attributes"):
             value = getattr(self, field)
             if isinstance(value, Sequence) and not isinstance(value, str):
+                # configurations give lists: the same choice must compare equal
                 object.__setattr__(self, field, tuple(value))
         if not 8 <= self.image_size <= 4096:
             raise ValueError(f"image_size must lie in 8..4096, got {self.image_size}")
@@ -82,6 +83,7 @@ class CohortConfig:
             )
         if self.patients < 0:
             raise ValueError(f"patients must be 0 (all) or a positive number, got {self.patients}")
+        # it ends a folder's name: nothing in it may act as a path
         if not all(c.isalnum() or c in "-_." for c in self.source) or ".." in self.source:
             raise ValueError(
                 f"source must be one word of letters, digits, '-', '_' and '.', got {self.source!r}"
@@ -101,8 +103,10 @@ class CohortConfig:
         """
         for field in ("slices", "evaluate_slices"):
             value = getattr(self, field)
+            # fractions fit any depth
             if isinstance(value, str) or (field == "evaluate_slices" and are_fractions(value)):
                 continue
+            # the first is at most the last, so the last decides
             if value[1] >= depth:
                 raise ValueError(
                     f"{field} must lie in 0..{depth - 1}, a volume has {depth} slices, got {value}"
@@ -119,6 +123,7 @@ class CohortConfig:
         views = (
             ""
             if self.views == ("frontal",)
+            # in the order of VIEWS: the same views in another order are the same files
             else "-" + "_".join(view for view in VIEWS if view in self.views)
         )
         slices = (
@@ -132,6 +137,7 @@ class CohortConfig:
 
 def are_fractions(limits: tuple[float, float]) -> bool:
     """Whether limits of slices are fractions of the volume: floats of at most 1."""
+    # by type: (0, 1) are the first two slices, (0.0, 1.0) is the whole volume
     return all(isinstance(limit, float) for limit in limits) and limits[1] <= 1
 
 
@@ -166,6 +172,7 @@ class RecordSource:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """{"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8} of one row of the table."""
+        # checked here, as negative numbers would count from the end
         row = int(index)
         if not 0 <= row < self._length:
             raise IndexError(f"row {row} of a cohort of {self._length} examples")
@@ -207,10 +214,12 @@ class Cohort:
     @cached_property
     def _labels(self) -> np.ndarray:
         names = [task.name for task in self.spec.classification_tasks]
+        # the reshape keeps two axes where there is no task
         return self.table[names].to_numpy(np.float32).reshape(len(self.table), len(names))
 
     @cached_property
     def _attributes(self) -> np.ndarray:
+        # -1 is also the code that pandas gives to a group that is missing
         columns = np.full((len(self.table), len(self.spec.attributes)), -1, np.int32)
         for column, attribute in enumerate(self.spec.attributes):
             columns[:, column] = pd.Categorical(
@@ -220,6 +229,7 @@ class Cohort:
 
     @cached_property
     def _digests(self) -> np.ndarray:
+        # once per cohort, not per batch: hashing text is slow in comparison
         return np.stack([example_digest(name) for name in self.table["example_id"]]).reshape(-1, 2)
 
     def labels(self) -> np.ndarray:
@@ -241,6 +251,7 @@ class Cohort:
         record = self.source[i]
         image = record["image"]
         return {
+            # a float64 divisor would promote the image
             "image": image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max),
             "mask": record["mask"].astype(np.float32),
             "labels": self._labels[i],

@@ -143,6 +143,7 @@ def _wide(counts: pd.DataFrame) -> str:
     sizes = (
         counts.assign(group=who).drop_duplicates("group").set_index("group")[["patients", "images"]]
     )
+    # four tasks to a block, so that lines do not wrap on a terminal
     blocks = [wide.iloc[:, start : start + 4] for start in range(0, wide.shape[1], 4)]
     blocks[0] = pd.concat([sizes, blocks[0]], axis=1)
     return "\n\n".join(
@@ -182,6 +183,7 @@ def examine(
     try:
         records = builder.records(tree, chosen, notes, progress)
         findings.lists(builder.lists(tree))
+    # InputError is a ValueError: what is wrong with the tree is the answer, not an error
     except (FileNotFoundError, ValueError) as error:
         findings.add("error", "table", [str(error)])
         findings.notes(notes, builder.modality)
@@ -254,6 +256,7 @@ class _Findings:
             rows.append(
                 {"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns}
             )
+            # digests, not images: a cohort does not fit into memory
             owners[hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()].append(
                 (sample.patient_id, sample.example_id)
             )
@@ -262,6 +265,7 @@ class _Findings:
             names = " = ".join(example for _, example in same)
             if len({patient for patient, _ in same}) > 1:
                 self.add("error", "leaking_images", [names])
+            # films taken twice occur, and leak nothing as the patient is in one part
             elif len(same) > 1:
                 self.add("warning", "repeated_images", [names])
         # The shape most images have; of equally frequent ones the first.
@@ -296,6 +300,7 @@ class _Findings:
 def _check_splits(path: Path, patients: set[str], findings: _Findings) -> None:
     """A splits file that cannot be trusted, or that does not know the tree's patients."""
     try:
+        # patients of the file that the tree lacks do no harm
         stray = patients - set(read_splits(path).patients)
     except (FileNotFoundError, ValueError) as error:
         findings.add("error", "splits", [str(error)])
@@ -366,8 +371,10 @@ def count_groups(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
         ]
     rows = []
     for name, group, part in groups:
+        # by patient, as splits and confidence intervals are
         grouped = part.groupby("patient_id")
         for task in spec.tasks:
+            # max leaves out NaN: one known image is enough
             largest = grouped[task.name].max()
             seen = Counter(
                 # NaN alone differs from itself.

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile
 
 from fairrecon_jax.data.notes import Notes
 
+# set explicitly: other libraries switch it on for the whole process
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 MOST_NOT_FINITE = 0.9
 
@@ -46,6 +47,7 @@ def read_grey(path: Path) -> np.ndarray:
             # These modes hold 16 bits and more, which converting to L would clip at 255.
             deep = image.mode.startswith(("I", "F"))
             return np.asarray(image if deep else image.convert("L"), dtype=np.float32)
+    # SyntaxError is what Pillow raises for a broken PNG
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: {error}") from error
 
@@ -73,6 +75,7 @@ def read_volume(path: Path) -> np.ndarray:
       UnreadableImage: truncated, not NIfTI, or not three-dimensional.
     """
     try:
+        # float32 and uncached: float64, kept by nibabel as well, takes four times as much
         volume = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(
             dtype=np.float32, caching="unchanged"
         )  # type: ignore[attr-defined]
@@ -107,6 +110,7 @@ def load_volume(root: Path, file: str, notes: Notes) -> np.ndarray:
         raise UnreadableImage(f"{root / file}: {text}")
     smallest = volume[finite].min()
     notes.keep(file, "not_finite", f"{text}; they count as {smallest:g}, the smallest value")
+    # not 0: a background of 0 would be bright where values are negative
     return np.where(finite, volume, smallest)
 
 
@@ -114,6 +118,7 @@ def upright(axial: np.ndarray) -> np.ndarray:
     """Turns [X, Y] (right, anterior) into an image [rows, columns] with anterior up and the
     patient's left on the left.
     """
+    # rows then count from anterior to posterior
     return np.rot90(axial)
 
 
@@ -138,6 +143,7 @@ def load_grey(root: Path, file: str, notes: Notes) -> np.ndarray | None:
 def is_constant(image: np.ndarray) -> bool:
     """Whether an image holds one single value or no finite contrast."""
     low, high = float(np.min(image)), float(np.max(image))
+    # NaN anywhere makes both NaN, so that such an image never reaches the scaling
     return not np.isfinite(low) or not np.isfinite(high) or high <= low
 
 
@@ -152,6 +158,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     Returns:
       [size, size] float32.
     """
+    # slices of a volume are strided, and mode "F" of Pillow is float32
     values = np.ascontiguousarray(image, dtype=np.float32)
     if values.shape == (size, size):
         return values
@@ -179,6 +186,7 @@ def to_integers(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
         raise ValueError("a constant image cannot be scaled to [0, 1]")
     values = np.asarray(image, dtype=np.float64)
     low, high = values.min(), values.max()
+    # in float64: the rounding of float32 could move a value to the next of 65535 steps
     return np.rint((values - low) / (high - low) * np.iinfo(dtype).max).astype(dtype)
 
 

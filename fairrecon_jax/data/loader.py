@@ -69,11 +69,13 @@ class _Draw:
 
     def __call__(self, position: int, _: int) -> int:
         count = len(self.rows)
+        # cached: every position asks, and a batch may reach into the next epoch
         order, offset = _epoch(self.seed, position // count, count)
         slot = int(order[position % count])
         # The bound is for rounding: the last edge may come out below 1.
         if self.cumulative is not None:
             slot = min(
+                # side="right": a row of weight 0 has an empty interval and is never found
                 int(np.searchsorted(self.cumulative, (slot + offset) / count, side="right")),
                 count - 1,
             )
@@ -113,7 +115,9 @@ class TrainBatches(Iterator[dict[str, np.ndarray]]):
         return batch
 
     def _open(self) -> Any:
+        # little ahead: each waiting batch holds whole images in memory
         ahead = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+        # Grain's own state would hold for one number of workers only
         stream = self._batches.slice(slice(self._position, None)).to_iter_dataset(ahead)
         if self._workers:
             # Grain's worker processes read absl flags, which only an absl program has parsed.
@@ -193,6 +197,7 @@ def train_batches(
     cumulative = (
         None if weights is None else _cumulative(np.asarray(weights, dtype=np.float64), len(rows))
     )
+    # no workers and no processes: the stream does not depend on them
     fingerprint = hashlib.sha256(rows.tobytes() + repr((batch_size, seed)).encode())
     if cumulative is not None:
         fingerprint.update(cumulative.tobytes())
@@ -200,6 +205,7 @@ def train_batches(
         grain.MapDataset.range(len(rows))
         .repeat()
         .map_with_index(_Draw(rows, cumulative, seed))
+        # whole batches of numbers, of which each process reads its share: the order is one for all
         .batch(batch_size)
         .map(_Read(cohort, jax.process_index(), jax.process_count()))
     )
@@ -240,6 +246,7 @@ def eval_batches(
     share = batch_size // processes
     for start in range(0, len(rows), batch_size):
         first = start + jax.process_index() * share
+        # a slice past the end is short or empty, which is padded below
         local = rows[first : min(first + share, start + batch_size)]
         # A process without rows left takes part in the step all the same, with examples of weight
         # 0.

@@ -52,6 +52,7 @@ def race_group(recorded: str) -> str | None:
       recorded: free text such as "White, non-Hispanic", "Asian - Historical Conv" or "Patient
         Refused"; ethnicity after a comma is not used.
     """
+    # refusals first: "Race and Ethnicity Unknown" must match no group below
     text = str(recorded).strip().lower()
     if not text or _REFUSED.search(text):
         return None
@@ -127,6 +128,7 @@ def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
       InputError: no age is known among these rows.
     """
     chosen = raw if rows is None else raw.iloc[rows]
+    # of patients: someone with a hundred films counts once
     median = float(chosen.groupby("patient_id")["age_years"].median().median())
     if not np.isfinite(median):
         raise InputError(
@@ -139,6 +141,7 @@ def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
 def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
     """The sex of each row's patient with its attribute."""
     sources = [name for name in ("sex_recorded", "sex_demographics") if name in raw]
+    # both sources under each other, so that they agree or cancel like two rows of a patient
     patients = pd.concat([raw["patient_id"]] * len(sources), ignore_index=True)
     groups = pd.concat([raw[name].map(sex_group) for name in sources], ignore_index=True)
     column = one_per_patient(patients, groups).iloc[: len(raw)].set_axis(raw.index)
@@ -154,6 +157,7 @@ def age_column(raw: pd.DataFrame, cut: float, origin: str) -> tuple[pd.Series, A
     groups = (f"under {cut:g}", f"{cut:g} and over")
     years = raw["age_years"]
     column = pd.Series(np.where(years < cut, groups[0], groups[1]), index=raw.index, dtype=object)
+    # a comparison with NaN is false, which would have put it into the older group
     column = column.where(years.notna(), None)
     return column, Attribute(
         "age", groups, f"age at the time of the image, cut at {cut:g} years ({origin})", "image"
@@ -164,6 +168,7 @@ def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
     """The race of each row's patient under a policy, with its attribute; groups without a patient
     are left out.
     """
+    # by spelling: there are some 24 for hundreds of thousands of rows
     recorded = {
         value: race_policy(race_group(value), policy) for value in raw["race_recorded"].unique()
     }
@@ -194,6 +199,7 @@ def evaluated(
       [N] bool.
     """
     limits = default if config.evaluate_slices == "default" else config.evaluate_slices
+    # radiographs have no slices; the only word left is "all"
     if "slice" not in raw or isinstance(limits, str):
         return np.ones(len(raw), bool)
     position = raw["slice"].to_numpy(float)
@@ -215,6 +221,7 @@ def choose_tasks(
     unknown = [name for name in config.tasks if name not in known]
     if unknown:
         raise InputError(f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
+    # in the order asked for, which is the order of columns and channels
     return tuple(known[name] for name in config.tasks) or tasks
 
 

@@ -72,6 +72,7 @@ def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Not
     first: dict[tuple[str, str], tuple[str | None, str]] = {}
 
     def once(key: str, record: SourceRecord, kind: str, reason: str) -> None:
+        # one record may be one slice: a patient would be noted for each of them
         if (kind, key) not in seen:
             seen.add((kind, key))
             notes.keep(record.files[0], kind, reason)
@@ -114,7 +115,9 @@ def note_attributes(records: list[SourceRecord], age_per_image: bool, notes: Not
 
 def fingerprint(root: Path, records: list[SourceRecord]) -> str:
     """SHA-256 of the records' names, patients and recorded values, and the sizes of their files."""
+    # sizes instead of contents: hashing hundreds of GB would take hours
     digest = hashlib.sha256()
+    # by name, as the order of a folder's entries differs between file systems
     for record in sorted(records, key=lambda record: record.name):
         digest.update(
             repr((record.name, record.patient_id, sorted(record.columns.items()))).encode()
@@ -145,6 +148,7 @@ def file_stamp(root: Path) -> list[int]:
     """
     sizes = [
         _bytes(os.path.join(folder, name))
+        # parts of a tree are often links to another disk
         for folder, _, names in os.walk(root, followlinks=True)
         for name in names
     ]

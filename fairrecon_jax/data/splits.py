@@ -122,6 +122,7 @@ def make_splits(
     part = _stratify(traits, shares, generator)
     patients = {name: (TRAIN, VAL, TEST)[p] for name, p in zip(names, part, strict=True)}
     if diagnosis_fraction:
+        # only after the three parts: validation and test do not depend on diagnosis_fraction
         train = np.flatnonzero(part == 0)
         cut = _stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
         patients |= {
@@ -160,9 +161,11 @@ def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np
         (most frequent group of its images).
     """
     grouped = table.groupby("patient_id", sort=True)
+    # an unknown label (NaN) is not above 0 and counts as absent
     columns = [(grouped[task.name].max() > 0).to_numpy() for task in spec.tasks]
     names = [str(name) for name in grouped.groups]
     for attribute in spec.attributes:
+        # crosstab leaves out patients without a known group; the reindex brings them back as zeros
         counts = pd.crosstab(table["patient_id"], table[attribute.name]).reindex(
             index=names, columns=list(attribute.groups), fill_value=0
         )
@@ -179,6 +182,7 @@ def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
     exact = count * np.asarray(shares, float)
     # 10 patients times 0.7 must be 7, whatever the rounding.
     sizes = np.floor(exact + 1e-9).astype(int)
+    # most negative first: the parts that lost most by rounding down
     for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
         sizes[part] += 1
     # A small part takes its one patient from the largest.
@@ -196,15 +200,18 @@ def _stratify(
     """Assigns rows of `traits` to parts: [P] int."""
     count, kinds = traits.shape
     room = _sizes(count, shares)
+    # [parts, traits]: how many of each trait a part should still get
     lacking = traits.sum(axis=0)[None, :] * np.asarray(shares, float)[:, None]
     part = np.full(count, -1)
     order = generator.permutation(count)
     pending = set(range(kinds))
     while pending:
         left = traits[part < 0].sum(axis=0)
+        # rarest first: common traits can still be balanced at the end, rare ones cannot
         kind = min(pending, key=lambda k: (left[k], k))
         pending.discard(kind)
         for row in order[traits[order, kind] & (part[order] < 0)]:
+            # a full part takes nobody, however much it lacks
             wish = np.where(room > 0, lacking[:, kind], -np.inf)
             # Of the parts that lack equally many, the one with the most room.
             best = np.flatnonzero(wish >= wish.max() - 1e-9)
@@ -221,6 +228,7 @@ def _stratify(
 def _digest(
     seed: int, fractions: Sequence[float], patients: dict[str, str], diagnosis_fraction: float
 ) -> str:
+    # sorted and ASCII, so that the hash is the same on every machine
     text = json.dumps(
         [seed, list(fractions), diagnosis_fraction, sorted(patients.items())], ensure_ascii=True
     )
@@ -245,6 +253,7 @@ def write_splits(path: str | Path, splits: Splits) -> None:
     target = Path(path)
     if target.exists():
         existing = read_splits(target)
+        # splits changed half-way would move test patients into training
         if existing.digest != splits.digest:
             raise FileExistsError(
                 f"{target} holds other splits (seed {existing.seed}, {existing.digest[:12]}); "
@@ -288,6 +297,7 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
         listed = [(str(patient), part) for part, patients in parts.items() for patient in patients]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{target} is not a splits file: {error!r}") from error
+    # a dictionary keeps one entry of each name: fewer entries mean a patient was listed twice
     patients = dict(listed)
     if len(patients) != len(listed):
         twice = next(

@@ -31,6 +31,7 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     try:
         # Spreadsheet programs start a file with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as handle:
+            # csv and not pandas, which fills short rows and guesses types
             lines = [line for line in csv.reader(handle) if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV table: {error}") from error
@@ -47,6 +48,7 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
     if repeated:
         raise InputError(f"{path}: several columns are named {', '.join(repeated)}")
     table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
+    # a column without a name is an index that pandas wrote
     table = table.loc[:, [bool(name) for name in header]]
     require_columns(path, table, needed)
     return table
@@ -66,6 +68,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:
     names = list(table.columns)
     return [
         dict(zip(names, values, strict=True))
+        # columns at once: iterrows would make a Series of every row
         for values in zip(*(table[name].tolist() for name in names), strict=True)
     ]
 
@@ -76,6 +79,7 @@ def number(text: object) -> float:
         value = float(str(text).strip())
     except ValueError:
         return math.nan
+    # float() also reads "inf" and "nan"
     return value if math.isfinite(value) else math.nan
 
 

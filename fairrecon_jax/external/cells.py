@@ -26,11 +26,13 @@ def number(entry: object) -> float:
     """
     if entry is None or (isinstance(entry, str) and not entry.strip()):
         return float("nan")
+    # also True and False, which some tables have for labels
     if isinstance(entry, int | float | np.number | np.bool_):
         return float(entry)
     match = ENTRY.match(str(entry))
     if not match:
         raise InputError(f"{str(entry)[:60]!r} is not a number")
+    # the pattern has two places for the number, of which one matched
     return float(match.group(1) or match.group(2))
 
 
@@ -50,6 +52,7 @@ def texts(entries: pd.Series) -> pd.Series:
     """Entries as text without blanks around it; an empty one is missing."""
     return (
         entries.astype(object)
+        # as objects: the text type of pandas knows NaN only, and no None
         .map(lambda entry: str(entry).strip() or None, na_action="ignore")
         .astype(object)
     )
@@ -63,6 +66,7 @@ def check(valid: pd.Series, where: str, message: str) -> None:
 
 def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
     """A column by name; where it is missing, the error names the key that asks for it."""
+    # a list: `in` of an index fails on what has no hash, such as a list from YAML
     if column not in list(frame.columns):
         raise InputError(
             f"the table has no column {column!r}, which the mapping names for {what}; its "

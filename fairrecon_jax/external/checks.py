@@ -25,6 +25,7 @@ class Log:
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
         """Puts the exclusions into the table's `attrs` and warns about them once."""
+        # at the end, as not every operation of pandas carries attrs along
         table.attrs["exclusions"] = self.entries
         if self.entries:
             warnings.warn(
@@ -46,7 +47,9 @@ def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
       InputError: some are; the message counts them and shows one with the table's names.
     """
     # two other splits (train, pretrain) may share patients: nothing is assessed on either
+    # with a prefix: a split that the table itself calls "val" may be none of ours
     names = split.where(split.notna(), named.map("other: {}".format, na_action="ignore"))
+    # groupby leaves out rows without a patient
     several = names.groupby(patients).nunique() > 1
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
@@ -62,6 +65,7 @@ def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.
     such patients are counted.
     """
     for attribute in (a for a in attributes if a.per == "patient"):
+        # nunique leaves out unknown entries: one known group is no contradiction
         several = table.groupby("patient_id")[attribute.name].nunique() > 1
         table = table.assign(
             **{attribute.name: table[attribute.name].where(~table["patient_id"].map(several), None)}
@@ -86,6 +90,7 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
         int(table["split"].isna().sum()),
     )
     table = table[table["split"].notna()]
+    # tables that were joined hold rows twice
     repeated = table.duplicated()
     log.add("repeated identical rows were left out", int(repeated.sum()))
     table = table[~repeated]

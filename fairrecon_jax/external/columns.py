@@ -46,7 +46,9 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
     for name in sorted(SPLITS, key=fields.__contains__):
         given = fields.get(name, SPLITS[name])
         spellings = [text(v) for v in (given if isinstance(given, list | tuple) else [given])]
+        # usual names in any case, those of the mapping exactly as given
         member = named.isin(spellings) if name in fields else named.str.lower().isin(spellings)
+        # only where both are given: a given name may well take over a usual one
         if fields.keys() >= SPLITS.keys() and len(twice := named[member & split.notna()]):
             raise InputError(
                 f"mapping 'split' takes {twice.iloc[0]!r} for val and for test; name it once"
@@ -78,6 +80,7 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
     """
     entry = fields_of(f"tasks.{name}", given, TASK_KEYS)
     kind = one_of(f"tasks.{name}.kind", entry.get("kind", "classification"), Task, "kind")
+    # the Dice of a patient is the mean over slices
     aggregation = entry.get("aggregation", "mean" if kind == "segmentation" else "none")
     one_of(f"tasks.{name}.aggregation", aggregation, Task, "aggregation")
     required = ("label", "reconstructed") if kind == "classification" else ("reconstructed",)
@@ -97,6 +100,7 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
     for version in ("original", "reconstructed", "original_pixels", "reconstructed_pixels"):
         if version in entry:
             values = numbers(frame, entry[version], f"tasks.{name}.{version}")
+            # counts of pixels have no upper bound
             if not version.endswith("pixels"):
                 _check_scores(values, entry[version])
             table[f"{name}__{version}"] = values
@@ -177,6 +181,7 @@ def _cut_at(
         raise InputError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
     cut, values = float(fields["cut"]), numbers(frame, column, f"attributes.{name}")
     groups = (f"under {cut:g}", f"{cut:g} or older")
+    # a comparison with NaN is false, which would be the lower group
     names = [None if np.isnan(value) else groups[int(value >= cut)] for value in values]
     return names, groups, f"{column}, cut at {cut:g}"
 
@@ -187,6 +192,7 @@ def _grouped(
     """Group names and the groups: those of the mapping, or every value of the column."""
     names = _group_names(column_of(frame, column, f"attributes.{name}"))
     by_group = entries(f"attributes.{name}.groups", given)
+    # a set: a value named twice for one group is harmless
     pairs = {
         (text(value), group)
         for group, values in by_group.items()
@@ -195,6 +201,7 @@ def _grouped(
     group_of = dict(pairs)
     if len(group_of) < len(pairs):
         raise InputError(f"attributes.{name}.groups puts one value into two groups: {by_group}")
+    # as the mapping orders them, even those that no row has
     groups = tuple(by_group) if group_of else tuple(sorted(names.dropna().unique()))
     mapped = (names.map(group_of) if group_of else names).astype(object)
     return mapped.where(lambda s: s.notna(), None), groups

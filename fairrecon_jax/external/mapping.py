@@ -81,6 +81,7 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
     if not source.is_file():
         raise FileNotFoundError(f"no mapping at {source}")
     try:
+        # safe: a mapping that came with a table must not run code
         loaded = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
@@ -91,6 +92,7 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
 
 def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
     """The mapping of the published code's CSV, recognised by its columns."""
+    # by the pairs of columns: any list of findings will do
     findings = [c for c in frame.columns if f"{c}_recon" in frame.columns]
     if not findings:
         raise InputError(
@@ -98,9 +100,11 @@ def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
             "<Finding>_class, <Finding>_recon) and no mapping with "
             f"'tasks' was given; its columns are {list(frame.columns)[:20]}"
         )
+    # without case, in which copies of the file may differ
     lower = {str(c).lower(): c for c in frame.columns}
     tasks: dict[str, Any] = {}
     for finding in findings:
+        # names become columns with "__" behind them, and files
         name = re.sub(r"\W+", "_", finding.strip().lower())
         if name in tasks:
             raise InputError(
@@ -143,6 +147,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     """
     given = entries("mapping 'options'", mapping.get("options"))
     lists = {
+        # YAML has lists only, the options are frozen and take tuples
         k: tuple(tuple(v) if isinstance(v, list) else v for v in value)
         for k, value in given.items()
         if isinstance(value, list)
@@ -157,6 +162,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
 
 def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raises for keys that nothing reads."""
+    # key=str: YAML reads names such as 1 or no as other types
     unknown = sorted(set(given) - known, key=str)
     if unknown:
         raise InputError(f"{where} has unknown keys {unknown}; known are {sorted(known)}")
@@ -192,6 +198,7 @@ def check_names(tasks: Mapping[str, Any], attributes: Mapping[str, Any]) -> None
         ("attributes", attributes, RESERVED | set(tasks)),
     ):
         for name in names:
+            # "__" stands between a task and the version of its score
             if name in taken or (kind == "attributes" and "__" in name):
                 raise InputError(
                     f"{kind}.{name}: this name is taken; choose one without '__' that is "

@@ -62,8 +62,10 @@ def read_table(
     """
     source = Path(path)
     chosen = load(mapping)
+    # known before the file is read, which decides the types of its columns
     names = [chosen.get(key) for key in ("example", "patient")]
     frame, has_spec = _read(source, [name for name in names if isinstance(name, str)])
+    # with a mapping the file is a table like any other
     if has_spec and mapping is None:
         return read_predictions(source)
     log = Log()
@@ -78,8 +80,10 @@ def _as_predictions(
     frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log
 ) -> tuple[pd.DataFrame, CohortSpec]:
     """The frame as a predictions table, with its specification."""
+    # a key that YAML leaves empty counts as not given
     chosen = {k: v for k, v in chosen.items() if v is not None}
     if "tasks" not in chosen:
+        # the given keys win: a name or a level may be set for the published CSV
         chosen = {**published(frame, source), **chosen}
     check_keys("mapping", chosen, KEYS)
     task_entries = entries("mapping 'tasks'", chosen["tasks"])
@@ -96,6 +100,7 @@ def _as_predictions(
         column = images.get(metric, metric)
         if metric in images or metric in frame:
             table[metric] = numbers(frame, column)
+    # in this order: rows that are left out contradict nobody, and are counted in no group
     table = one_group(usable_rows(table, log), attributes, log)
     kept = usable_tasks(table, tasks, log)
     groups = usable_attributes(table, attributes, log)
@@ -117,6 +122,7 @@ def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
             # an index stored by pandas would otherwise vanish from the columns
             frame = pq.read_table(source).to_pandas(ignore_metadata=True)
         else:
+            # in one piece: read in chunks, a column may get mixed types
             frame = pd.read_csv(source, low_memory=False, dtype=dict.fromkeys(names, str))
     except (
         pa.ArrowInvalid,
@@ -165,6 +171,7 @@ def _required_number(
     values = parsed(column, where)
     check(np.isfinite(values), where, f"the entry is no finite number; give every row its {what}")
     if what == "seed":
+        # a seed of 0.5 would become 0 below, and meet the rows of seed 0
         check(values == values.round(), where, "a seed is a whole number")
     return values
 
@@ -187,6 +194,7 @@ def _identified(
             "rows of one image must be matched"
         )
     else:
+        # padded, so that sorting keeps the order of the file
         table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
     if "patient" in chosen:
         table["patient_id"] = texts(column_of(frame, chosen["patient"], "patient"))
@@ -198,6 +206,7 @@ def _identified(
     table["level"] = _required_number(frame, chosen, "level", 1.0)
     table["reconstructor"] = _required_text(frame, chosen, "reconstructor", source.stem)
     mitigation, _ = _column_or_constant(frame, chosen, "mitigation", "none")
+    # None written by Python, or an empty cell: both mean without mitigation
     table["mitigation"] = texts(mitigation).fillna("none").replace("None", "none")
     table["seed"] = _required_number(frame, chosen, "seed", 0).astype(int)
     table["cohort"] = str(chosen.get("name") or source.stem)
@@ -226,9 +235,11 @@ def _spec(
         raise InputError(
             f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
         )
+    # mildest first, as the specification lists levels
     worst_last = DEGRADATIONS[kind].worse == "lower"
     levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
     name = str(chosen.get("name") or source.stem)
+    # nobody named one: the middle level, or the worse of the two in the middle
     headline = levels[len(levels) // 2]
     unnamed = DegradationSpec("unnamed", levels, headline)
     degradation = describe(kind, levels, headline) if has_level else unnamed

@@ -39,6 +39,7 @@ def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.nda
     """Points [N, 2] (cm) on a rib: a tilted ring seen from the front, from the spine (angle 0)
     round to the cartilage (2.6).
     """
+    # the gaps between ribs grow downwards
     start = thorax.apex - 0.4 + thorax.rib_gap * rib * (1.0 + 0.012 * rib)
     drop = thorax.rib_drop * (0.62 + 0.075 * min(rib, 8))
     y = (
@@ -62,12 +63,14 @@ def rib_centre(thorax: Thorax, side: int, rib: int, angle: np.ndarray) -> np.nda
 
 def _ribbon(points: np.ndarray, width: np.ndarray) -> np.ndarray:
     step = np.empty_like(points)
+    # central differences, one-sided at both ends; only the direction counts
     step[1:-1] = points[2:] - points[:-2]
     step[0], step[-1] = points[1] - points[0], points[-1] - points[-2]
     # Points that coincide have no direction: the ribbon has no width there.
     half = width / (2.0 * np.maximum(np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2), 1e-9))
     normal = np.empty_like(points)
     normal[:, 0], normal[:, 1] = -step[:, 1] * half, step[:, 0] * half
+    # back along the other side, so that the outline is one closed polygon
     return np.concatenate([points + normal, (points - normal)[::-1]])
 
 
@@ -81,6 +84,7 @@ def _bone(
 ) -> None:
     outline = _ribbon(points, width)
     plate.polygon(outline, marrow)
+    # the ribbon's two sides; its open ends get no shell
     half = len(points)
     plate.line(outline[:half], shell, shell_width)
     plate.line(outline[half:], shell, shell_width)
@@ -95,6 +99,7 @@ def _pieces(angle: np.ndarray, broken: Break | None) -> list[tuple[np.ndarray, b
 
 def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
     """Attenuation of all ribs: the nearly level back arcs over the steep front arcs, [H, W]."""
+    # a plate each: within one a later shape replaces, the two add up where arcs cross
     back, front = Plate(thorax.frame), Plate(thorax.frame)
     broken = {(b.side, b.rib): b for b in breaks}
     for side in (0, 1):
@@ -107,6 +112,7 @@ def rib_map(thorax: Thorax, breaks: tuple[Break, ...] = ()) -> np.ndarray:
                 whole = np.linspace(low, high, 28)
                 hit = fracture if fracture is not None and low < fracture.at < high else None
                 for angle, beyond in _pieces(whole, hit):
+                    # a break near an end leaves a piece without a direction
                     if len(angle) < 2:
                         continue
                     points = rib_centre(thorax, side, rib, angle)
@@ -130,6 +136,7 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
     """Attenuation of clavicles, scapulae and the heads of the upper arms, [H, W]."""
     plate, faint = Plate(thorax.frame), Plate(thorax.frame)
     u = np.linspace(0.0, 1.0, 24)
+    # lying patients lift their shoulders
     lift = 1.3 if thorax.supine else 0.0
     for sign in SIGN:
         reach = thorax.half_width + 2.6
@@ -149,6 +156,7 @@ def shoulder_map(thorax: Thorax) -> np.ndarray:
             axis=1,
         )
         _bone(faint, shaft, np.full(12, 2.2), 0.20, 0.30, 0.4)
+        # standing patients turn the blades out of the lungs, lying ones cannot
         inside = thorax.half_width - (3.2 if thorax.supine else 0.9)
         blade = np.array(
             [

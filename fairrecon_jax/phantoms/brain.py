@@ -64,6 +64,7 @@ def sample_head(rng: np.random.Generator, sex: str, age: float) -> Head:
     """Draws a head: atrophy and white-matter lesions grow with age, men's heads are about 4% larger
     in length.
     """
+    # clipped, so that no head leaves the field of view or turns inside out
     n = [float(v) for v in np.clip(rng.standard_normal(9), -2.2, 2.2)]
     years = max(age - 35.0, 0.0) / 45.0
     return Head(
@@ -117,6 +118,7 @@ def cerebrum_depth(head: Head, v: Coordinates) -> np.ndarray:
         (38.0 * s * head.breadth, -6.0 * s, -22.0 * s),
         (27.0 * s, 42.0 * s, 24.0 * s),
     )
+    # the union of two shapes by signed depth
     return np.maximum(egg, lobes)
 
 
@@ -150,6 +152,7 @@ def ventricle_depth(head: Head, v: Coordinates) -> np.ndarray:
     )
     radii = grow * np.array([2.8, 4.6, 4.8, 4.8, 5.6, 3.4, 1.2])
     horn = s * np.array([[21, 30, 9], [31, 20, -6], [34, 2, -17], [32, -10, -21]], float)
+    # 14 mm outside are followed: white-matter caps fade with the distance to the ventricle
     lateral = tube(v, path, radii, 1.2, 14.0)
     temporal = tube(v, horn, grow * np.array([4.4, 2.6, 1.7, 1.4]), 1.0, 14.0)
     slit = 1.0 + 1.6 * head.atrophy
@@ -194,6 +197,7 @@ def distance_to_fluid(
     outside_callosum = smoothstep(
         0.95, 1.05, (y / (40.0 * s)) ** 2 + ((z - 3.0 * s) / (24.0 * s)) ** 2
     )
+    # the corpus callosum bridges the two halves
     fissure = side - 0.5 - 0.5 * gap + 30.0 * (1.0 - outside_callosum)
     lateral = np.abs(z + 3.0 * s - 0.22 * y) * 0.9 - gap - 0.5
     lateral = (
@@ -222,6 +226,7 @@ def white_lesions(
         * smoothstep(0.2, 1.2, patchy + 2.6 * head.lesions - 0.6)
         * min(1.0, 0.2 + head.lesions)
     )
+    # in standard deviations of the field: rare spots in the young
     level = 3.3 - 1.4 * head.lesions
     return np.clip(caps + 0.8 * smoothstep(level, level + 0.5, spots), 0.0, 1.0) * white
 
@@ -260,6 +265,7 @@ def build_block(
         head, white, ventricle, fields["patchy"], fields["spots"]
     )
     tissue = tissue * (1.0 - fluid) + FLUID * fluid
+    # mixed by membership, as a voxel on the border holds both
     image = head_shell(head, v, hull, fields, soft) * (1.0 - brain) + tissue * brain
     return Block(v[0], brain, white, fluid, image)
 

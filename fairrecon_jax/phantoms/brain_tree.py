@@ -66,6 +66,7 @@ def write_brain(stage: Path, options: BrainPhantomOptions) -> list[dict[str, Any
       The truth of every patient, in the order of their numbers.
     """
     first = options.first_id
+    # these numbers are second exams of others in that release
     taken = set(FOLLOW_UPS_V3.values()) if options.release == "v3" else set()
     numbers: list[int] = []
     number = first
@@ -76,6 +77,7 @@ def write_brain(stage: Path, options: BrainPhantomOptions) -> list[dict[str, Any
     done = map_patients(
         _write_patient, [_Job(stage, options, n) for n in numbers], options.workers, "brains"
     )
+    # by id: a second exam under its own number stands far from its patient's row
     rows = sorted((row for rows, _ in done for row in rows), key=lambda row: row[0])
     write_csv(stage / _TABLE[options.release], COLUMNS, rows)
     return [truth for _, truth in done]
@@ -103,6 +105,7 @@ def _write_patient(job: _Job) -> tuple[list[Row], dict[str, Any]]:
         spacing = (240.0 / stored.shape[0], 240.0 / stored.shape[1], 155.0 / stored.shape[2])
         write_nifti(folder / f"{name}_FLAIR.nii.gz", stored, spacing, slope)
         write_nifti(folder / f"{name}_tumor_segmentation.nii.gz", mask, spacing)
+        # three digits here and four in the folders, as in the release: readers must match them
         rows.append(_row(options, f"UCSF-PDGM-{number:03d}{suffix}", person, glioma))
         exams.append({"exam_id": name, "geometry": geometry})
     truth = {
@@ -117,6 +120,7 @@ def _write_patient(job: _Job) -> tuple[list[Row], dict[str, Any]]:
 
 def _row(options: BrainPhantomOptions, name: str, person: Person, glioma: Glioma) -> Row:
     rng = stream(options, person.number, "spelling")
+    # all at once: a diagnosis that needs fewer moves no other column
     u = rng.random(8)
     grade = glioma.written_grade
     diagnosis = (
@@ -126,6 +130,7 @@ def _row(options: BrainPhantomOptions, name: str, person: Person, glioma: Glioma
     )
     codeleted = "1p/19q-codeleted" in diagnosis
     dead = int(u[1] < (0.7 if grade == 4 else 0.2))
+    # M or F, as the release writes them
     sex = "unknown" if "sex" in person.missing else person.sex[0]
     age = None if "age" in person.missing else person.age
     return [

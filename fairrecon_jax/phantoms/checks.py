@@ -9,6 +9,7 @@ from typing import Any
 
 def whole_number(name: str, value: Any, least: int) -> None:
     """Refuses what is not an integer of at least `least`."""
+    # bool is an int: patients=True would pass for 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
@@ -43,6 +44,7 @@ def distribution(name: str, shares: Mapping[Any, float], allowed: Sequence[Any])
     known_names(name, shares, allowed)
     for key, share in shares.items():
         proportion(f"{name}[{key!r}]", share)
+    # fsum: the sum itself must not add to the error that is looked for
     total = math.fsum(shares.values())
     if abs(total - 1) > 1e-6:  # a configuration writes thirds with few digits
         raise ValueError(f"{name} sums to {total:g}; shares must sum to 1")

@@ -65,6 +65,7 @@ class Chest:
         lung = self.air[0] + self.air[1]
         tissue = (
             self.body
+            # findings may push the density out of what tissue can have
             - lung * (1.0 - np.clip(self.density, 0.0, 1.0))
             + self.vessels * np.minimum(lung / 7.0, 1.0)
         )
@@ -82,6 +83,7 @@ def build_chest(thorax: Thorax, rng: np.random.Generator) -> Chest:
     # Heart and great vessels lie one behind the other in part: the thicker of the two counts.
     middle = np.maximum(heart_thickness(thorax, x, y), vessels_thickness(thorax, x, y))
     parts = [lung_region(thorax, x, y, side) for side in (0, 1)]
+    # times region again: at a soft edge what heart and vessels leave fades as well
     air = [np.maximum(region * thickness - middle, 0.0) * region for region, thickness in parts]
     regions = (parts[0][0], parts[1][0])
     density = np.full_like(x, LUNG_DENSITY) + 0.02 * texture(rng, thorax.frame, 1.1)
@@ -123,6 +125,7 @@ def body_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def breast_map(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Thickness of the breasts in cm: a cap whose lower border is the denser and sharper one."""
+    # men: the pectoral muscle, on both sides
     if thorax.breast == 0.0:
         pectoral = sum(
             chord(ellipse_radius(x, y, (s * 7.5, thorax.breast_height - 8.0), (6.5, 4.5), s * 25.0))
@@ -163,6 +166,7 @@ def stomach_map(
     centre = (5.5 + 2.0 * u[1], thorax.dome[1] + 2.6 + 0.8 * u[2])
     wide = 1.6 + 1.8 * u[3]
     r2 = ellipse_radius(x, y, centre, (wide, 1.5), -8.0)
+    # flat below: gas lies on fluid
     gas = chord(r2) * edge(centre[1] + 0.8 - y, 0.25) * (u[0] < 0.75)
     return (-MU_TISSUE * 4.2 * gas).astype(np.float32)
 
@@ -206,6 +210,7 @@ def vessel_map(thorax: Thorax, rng: np.random.Generator) -> np.ndarray:
                 ).reshape(-1, 3)
             )
             radii.append((radius[:, None] * taper).ravel())
+            # each branch forks: its copies are neighbours, and the tiled signs send them apart
             place = np.repeat(path[:, -1], 2, axis=0)
             fork = (0.22 + 0.3 * rng.random(len(place))) * np.tile([-1.0, 1.0], len(path))
             heading = np.repeat(bend[:, -1], 2) + fork

@@ -109,6 +109,7 @@ class Plate:
     def line(self, points: np.ndarray, value: float, width: float) -> None:
         """Draws a polyline of the given width in cm; lines thinner than a sample fade instead."""
         samples = width / self.frame.pixel * self.oversample
+        # Pillow draws whole samples only: what is missing of the width is taken off the value
         whole = max(1, round(samples))
         self._draw.line(
             self._points(points),
@@ -137,6 +138,7 @@ def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Adds `values` [N] at `points` [N, 2] (cm) to the four nearest pixels each; float32 [size,
     size].
     """
+    # pixel centres lie at half numbers
     place = frame.pixels(points) - 0.5
     corner = np.floor(place).astype(int)
     part = place - corner
@@ -146,6 +148,7 @@ def splat(frame: Frame, points: np.ndarray, values: np.ndarray) -> np.ndarray:
             column, row = corner[:, 0] + dx, corner[:, 1] + dy
             weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * values
             inside = (column >= 0) & (row >= 0) & (column < frame.size) & (row < frame.size)
+            # bincount adds points that share a pixel; an indexed += would keep one of them
             flat += np.bincount(
                 row[inside] * frame.size + column[inside], weight[inside], minlength=flat.size
             )
@@ -169,6 +172,7 @@ def texture(
       waves: how many plane waves are summed.
     """
     angle, phase = rng.random((2, waves)) * 2 * np.pi
+    # 0.6 to 1.4 times: waves of one length alone would look like a lattice
     number = (2 * np.pi / wavelength) * (0.6 + 0.8 * rng.random(waves))
     # The waves turn and move with the patient, not with the film.
     angle = angle + np.deg2rad(frame.degrees)
@@ -204,6 +208,7 @@ def between(small: np.ndarray, at: np.ndarray) -> np.ndarray:
     interpolated; float32 [len(at), len(at)].
     """
     last = small.shape[0] - 1
+    # beyond the outer points the nearest one counts
     at = np.clip(at, 0, last)
     # The last interval is closed on both sides; a grid of one point has none.
     low = np.minimum(at.astype(int), max(last - 1, 0))
@@ -217,5 +222,6 @@ def power(base: np.ndarray, exponent: float) -> np.ndarray:
     """max(base, 0) ** exponent, computed only where the base is above 0."""
     out = np.zeros(base.shape, np.float32)
     inside = base > 0
+    # a root of a negative number would be NaN, with a warning
     out[inside] = base[inside] ** np.float32(exponent)
     return out

@@ -32,10 +32,12 @@ class Field:
         """
         k, count = self.number, len(self.phase)
         across = np.exp(1j * (axes[0][:, None] * k[:, 0] + self.phase)).astype(np.complex64)
+        # [n, Y, 1] times [n, 1, Z], flattened to [n, Y Z]
         plane = np.exp(1j * k[:, 1, None] * axes[1]).astype(np.complex64)[:, :, None]
         plane = (
             plane * np.exp(1j * k[:, 2, None] * axes[2]).astype(np.complex64)[:, None, :]
         ).reshape(count, -1)
+        # Re(ab) = Re a Re b - Im a Im b: the minus goes to the smaller factor
         left = np.concatenate([across.real, -across.imag], axis=1) * np.float32(
             np.sqrt(2.0 / count)
         )
@@ -48,6 +50,7 @@ def draw_field(
 ) -> Field:
     """Draws a field whose wavelengths lie within `spread` of `wavelength` (mm)."""
     direction = rng.standard_normal((count, 3))
+    # normal components over their length: directions spread evenly over the sphere
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     number = 2 * np.pi / wavelength * (1.0 + spread * (2 * rng.random(count) - 1))
     return Field(direction * number[:, None], 2 * np.pi * rng.random(count))
@@ -80,6 +83,7 @@ def tube(
         # Only voxels within reach of the segment: a block has a hundred times as many.
         reach = max(ra, rb) + margin
         low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
+        # a block is a few slices: most segments are not near it
         if z.max() < low[2] or z.min() > high[2]:
             continue
         near = (

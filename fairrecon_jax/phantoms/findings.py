@@ -51,6 +51,7 @@ def reshape(thorax: Thorax, drawn: tuple[str, ...], contrast: float, streams: St
     thorax = dataclasses.replace(thorax, ratio=min(thorax.ratio, 0.49))
     if "Cardiomegaly" in drawn:
         excess = 0.07 + 0.08 * streams("Cardiomegaly").random()
+        # 0.72 at most, so that lung is left beside the heart
         thorax = dataclasses.replace(thorax, ratio=min(0.5 + excess * contrast, 0.72))
     if "Enlarged Cardiomediastinum" in drawn:
         excess = 0.55 + 0.35 * streams("Enlarged Cardiomediastinum").random()
@@ -61,12 +62,14 @@ def reshape(thorax: Thorax, drawn: tuple[str, ...], contrast: float, streams: St
         )
     if "Atelectasis" in drawn:
         side = collapsed_side(streams)
+        # capped, so that the dome stays below the hilum
         raised = 1.9 * min(contrast, 1.5)
         move = tuple(raised * (i == side) for i in (0, 1))
         thorax = dataclasses.replace(
             thorax,
             dome=(thorax.dome[0] - move[0], thorax.dome[1] - move[1]),
             angle=(thorax.angle[0] - 0.5 * move[0], thorax.angle[1] - 0.5 * move[1]),
+            # towards the side that lost volume
             shift=thorax.shift + (0.5 if side == 1 else -0.5) * min(contrast, 1.5),
         )
     return thorax
@@ -90,6 +93,7 @@ def broken_ribs(drawn: tuple[str, ...], contrast: float, streams: Streams) -> tu
     at = 0.75 + 0.35 * rng.random()
     breaks = []
     for rib in range(first, min(first + count, 9)):
+        # as many numbers for each rib, whatever the contrast
         jitter = rng.random(3)
         strength = min(contrast, 1.6)
         breaks.append(
@@ -110,6 +114,7 @@ def paint(
 ) -> dict[str, Geometry]:
     """Paints the findings into the chest's maps and returns where each of them is."""
     geometry: dict[str, Geometry] = {}
+    # in a fixed order: later painters see what earlier ones changed
     for finding in FINDINGS:
         if finding not in drawn:
             continue

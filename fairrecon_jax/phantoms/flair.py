@@ -39,16 +39,20 @@ def draw_exam(
     head = sample_head(anatomy, person.sex, person.age)
     tumour = sample_tumour(lesion, head, glioma, growth=1.0 + 0.1 * exam)
     spacing, axes = axes_mm(options.size, options.slices)
+    # the tilt is the patient's, the rest of this exam
     turn = math.radians(head.tilt + float(np.clip(film.standard_normal(), -2, 2)))
     image, brain, mask = render(head, tumour, person.contrast, axes, turn)
     if options.skull_stripped:
+        # before the blur, so that the skull does not bleed into the brain
         image = image * (brain > 0.5)
     image = acquire(image, axes, film)
     if options.skull_stripped:
+        # and after it: noise makes the background positive, and it must be 0
         image = image * (brain > 0.5)
     # Scanners store integers with a slope and a gain of their own: readers must rescale.
     slope = round(0.4 + 0.8 * float(film.random()), 4)
     gain = 3.0 + 2.0 * float(film.random())
+    # clipped before the cast, which would wrap round
     stored = np.clip(np.round(image * (gain / slope)), 0, 32767).astype(np.int16)
     geometry = describe_tumour(tumour, mask, spacing)
     geometry |= {
@@ -84,6 +88,7 @@ def render(
         (c * gx[:, None] + s * gy[None, :])[:, :, None],
         (c * gy[None, :] - s * gx[:, None])[:, :, None],
     )
+    # an edge as wide as a voxel: a sharper one would show stairs
     soft = max(float(gx[1] - gx[0]), 1.0)
     shape = (len(gx), len(gy), len(gz))
     image, brain, mask = (
@@ -106,6 +111,7 @@ def acquire(image: np.ndarray, axes: Axes, rng: np.random.Generator) -> np.ndarr
     to 3.5 of white matter's 100).
     """
     n = np.clip(rng.standard_normal(7), -2, 2)
+    # in voxels, as a scanner's point spread is
     image = ndimage.gaussian_filter(image, (0.45, 0.45, 0.3), truncate=2.5)
     x, y, z = (a / np.float32(100.0) for a in axes)
     field = 0.08 * (n[0] * x[:, None, None] + n[1] * y[None, :, None] + n[2] * z[None, None, :])

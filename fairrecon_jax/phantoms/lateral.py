@@ -36,6 +36,7 @@ def lateral_attenuation(thorax: Thorax) -> np.ndarray:
         * edge(dome - y, 0.3)
         * edge(y - thorax.apex - 2.5, 5.0)
     )
+    # outside the chest the difference is negative
     rounding = np.sqrt(np.clip(1.0 - ((x - middle) / half) ** 4, 0.0, 1.0))
     air = (
         1.45

@@ -55,6 +55,7 @@ def place(
             + 1.0,
             wall - 3.0,
         )
+    # again, as a large heart may leave less room than 3 cm from the wall
     inside = max(inside, thorax.pedicle + 0.6)
     return (
         side,
@@ -131,6 +132,7 @@ def paint_consolidation(chest: Chest, rng: np.random.Generator, contrast: float)
             * rng.standard_normal()
             * np.sin(np.pi * t)
             * np.array([-way[1], way[0]])
+            # a patch at the hilum would bend its bronchi without limit
             / max(float(np.hypot(*way)), 1.0)
         )
         plate.line(hilum + way * t + bow, 1.0, 0.42)
@@ -150,6 +152,7 @@ def paint_pneumonia(chest: Chest, rng: np.random.Generator, contrast: float) -> 
         turn, far = 2 * np.pi * rng.random(), 2.7 * np.sqrt(rng.random())
         centre = (x + far * np.cos(turn), y + far * np.sin(turn))
         radius = 1.2 + 1.1 * rng.random()
+        # the larger, not the sum: patches that overlap are no denser
         share = np.maximum(
             share, np.exp(-1.2 * ellipse_radius(chest.x, chest.y, centre, (radius, radius)))
         )
@@ -198,6 +201,7 @@ def paint_edema(chest: Chest, rng: np.random.Generator, contrast: float) -> dict
     )
     # Vessels lose their sharp borders first, and widen.
     swollen = ndimage.gaussian_filter(chest.vessels, 0.16 / thorax.frame.pixel, truncate=3.0)
+    # added to the sharp ones: the border fades while the vessel widens
     chest.vessels += np.float32(0.9 * min(contrast, 1.5)) * swollen
     return {"side": "both", "gained": gained}
 

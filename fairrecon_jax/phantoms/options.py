@@ -149,6 +149,7 @@ class PhantomOptions:
             checks.proportion(name, getattr(self, name))
         checks.distribution("sex_shares", self.sex_shares, SEXES)
         self._check_groups("lesion_contrast", self.lesion_contrast)
+        # above 0: a lesion of no contrast would be a positive label without a sign
         for attribute, groups in self.lesion_contrast.items():
             for group, factor in groups.items():
                 checks.positive(f"lesion_contrast[{attribute!r}][{group!r}]", factor)
@@ -172,6 +173,7 @@ class PhantomOptions:
                 checks.known_names(where, shares, self.conditions)
                 for condition, share in shares.items():
                     checks.proportion(f"{where}[{condition!r}]", share)
+                    # two attributes would leave the share of a patient in both groups open
                     if owner.setdefault(condition, attribute) != attribute:
                         raise ValueError(
                             f"prevalence_by_group sets {condition!r} for both "
@@ -281,6 +283,7 @@ class BrainPhantomOptions(PhantomOptions):
             checks.proportion(name, getattr(self, name))
         # JSON and configuration files have text for keys.
         shares = {_grade(grade): share for grade, share in self.grade_shares.items()}
+        # before the check, which compares with numbers; the dataclass is frozen
         object.__setattr__(self, "grade_shares", shares)
         checks.distribution("grade_shares", self.grade_shares, GRADES)
         if self.release not in ("v3", "v5"):
@@ -327,6 +330,7 @@ def phantom_options(kind: str, **fields: Any) -> PhantomOptions:
     for name in fields:
         if name not in known:
             raise ValueError(_no_such_option(name, kind, known))
+    # types before ranges: a comparison of text with a number would not name the option
     for name, wanted in misfits(factory, fields).items():
         raise TypeError(f"{name} takes {wanted}, got {fields[name]!r}")
     return factory(**fields)

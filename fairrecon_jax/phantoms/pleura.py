@@ -22,8 +22,10 @@ def paint_effusion(chest: Chest, rng: np.random.Generator, contrast: float) -> d
     heights = []
     gained = 0.0
     for side in sides:
+        # the second side holds less, as a rule
         height = 6.2 + 5.5 * u[2] ** 1.5 if side == sides[0] else 5.6 + 2.5 * u[3]
         across = np.maximum(SIGN[side] * chest.x, 0.0)
+        # the lung's border is never near 0, but a division must not depend on that
         q = np.clip(across / np.maximum(thorax.wall(chest.y, side), 1.0), 0.0, 1.0)
         top = thorax.angle[side] - height * (0.50 + 0.50 * q**2.5)
         depth = chest.y - top
@@ -52,12 +54,14 @@ def paint_pneumothorax(chest: Chest, rng: np.random.Generator, contrast: float) 
     # A pixel of the shrunken lung shows what lay further from the anchor in the full one.
     x = anchor_x + (chest.x - anchor_x) / keep
     y = anchor_y + (chest.y - anchor_y) / keep
+    # no edge narrower than a pixel
     inside = edge(pleural_depth(thorax, x, y, side), max(0.15, thorax.frame.pixel))
     rim = chest.region[side] * (1.0 - inside)
     strength = min(contrast, 1.15)
     chest.density = chest.density - np.float32(LUNG_DENSITY * 0.86 * strength) * rim
     chest.density += np.float32(0.05 * strength) * chest.region[side] * inside
     chest.vessels *= 1.0 - min(strength, 1.0) * rim
+    # p (1 - p) is a line along a soft edge; 4 makes its peak 1
     pleura = 4.0 * inside * (1.0 - inside) * chest.region[side]
     # A line of 0.12 cm keeps its integral where a pixel is wider.
     width = max(thorax.frame.pixel, 0.12)

@@ -123,6 +123,7 @@ def draw_person(options: PhantomOptions, number: int) -> Person:
     rng = stream(options, number, "person")
     # Always the same numbers in the same order: an option changes what it names and no other trait.
     uniform = rng.random(5)
+    # 18 to 90: adults, and the age at which CheXpert's table is cut
     age = int(np.clip(round(options.age_mean + options.age_sd * rng.standard_normal()), 18, 90))
     spread = float(np.exp(options.contrast_spread * np.clip(rng.standard_normal(), -2, 2)))
     sex = _choose(uniform[0], SEXES, options.sex_shares)
@@ -133,6 +134,7 @@ def draw_person(options: PhantomOptions, number: int) -> Person:
     planted = 1.0
     for attribute, factors in options.lesion_contrast.items():
         planted *= factors.get(group_of[attribute], 1.0)
+    # zip ends with the shorter: brains have no race, and their third number is not used
     missing = tuple(
         a for a, u in zip(options.groups, uniform[2:]) if u < options.missing_demographics
     )
@@ -164,6 +166,7 @@ def draw_studies(options: XrayPhantomOptions, person: Person) -> tuple[Study, ..
         # As many numbers in every study: a prevalence moves no other finding.
         fresh = rng.random(len(FINDINGS)) < shares
         kept = rng.random(len(FINDINGS)) < _PERSISTENCE
+        # kept means that present or absent stays as it was
         present = np.where(kept, present, fresh) if number > 1 else fresh
         view, lateral, later = rng.random(3)
         age = min(person.age + int((number - 1) * later), 90)
@@ -198,6 +201,7 @@ def _written_labels(
     options: XrayPhantomOptions, patient: int, study: int, labels: Mapping[str, bool]
 ) -> dict[str, float | None]:
     rng = stream(options, patient, "labels", study)
+    # drawn before the options are looked at: a rate changes only what it names
     flip, doubt, blank = rng.random((3, len(FINDINGS)))
     written: dict[str, float | None] = {}
     for i, finding in enumerate(FINDINGS):
@@ -226,6 +230,7 @@ def draw_glioma(options: BrainPhantomOptions, person: Person) -> Glioma:
     )
     written_grade, written_type = grade, glioblastoma
     if noise_grade < options.label_noise:
+        # noise crosses the border that the task is about
         written_grade = 4 if grade != 4 else (2 if noise_kind < 0.5 else 3)
         written_type = written_grade == 4 and noise_kind < 0.5
     return Glioma(

@@ -56,4 +56,5 @@ def planted_gap(
         "contrast_spread": 0.1,
         **_GAPS.get(kind, {}),
     }
+    # an unknown kind is refused here, with the list of kinds
     return phantom_options(kind, **(planted | changes))

@@ -38,12 +38,14 @@ def expose(attenuation: np.ndarray, frame: Frame, rng: np.random.Generator) -> n
     """
     n = np.clip(rng.standard_normal(4), -2, 2)
     primary = np.exp(-attenuation)
+    # scatter comes from what passes nearby, hence the wide blur
     signal = primary + (0.32 + 0.05 * n[0]) * soft_blur(primary, 3.5 / frame.pixel)
     # Quanta per pixel grow with its area; 0.12 cm is the pixel the numbers were chosen at.
     counts = 9e4 * np.exp(0.25 * n[1]) * (frame.pixel / 0.12) ** 2
     quanta = ndimage.gaussian_filter(rng.standard_normal(signal.shape).astype(np.float32), 0.45)
     # 20 quanta keep the noise finite behind dense bone.
     signal = signal * (1.0 + 1.6 * quanta / np.sqrt(counts * signal + 20.0))
+    # noise may take a pixel behind dense bone to 0 or below
     density = -np.log(np.maximum(signal, 1e-4))
     density = density + 0.45 * (density - soft_blur(density, 1.2 / frame.pixel))
     edge = frame.size // 8
@@ -60,6 +62,7 @@ def expose(attenuation: np.ndarray, frame: Frame, rng: np.random.Generator) -> n
 
 def marker(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """The radiographer's lead letter L beside the left shoulder, as attenuation [H, W]."""
+    # not averaged down: lead has a hard edge
     plate = Plate(frame, oversample=1)
     u = rng.random(3)
     at = np.array([frame.field * (0.40 + 0.04 * u[0]), -frame.field * (0.40 + 0.05 * u[1])])
@@ -109,6 +112,7 @@ def _pose(
         stream(options, person.number, "film", study.number),
     )
     thorax = sample_thorax(anatomy, film, person.sex, study.age, study.projection, options.size)
+    # before anything is drawn: lungs follow the heart and the domes
     thorax = reshape(
         thorax, study.drawn, person.contrast, functools.partial(_lesion_stream, options, person)
     )

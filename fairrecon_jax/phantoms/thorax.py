@@ -77,6 +77,7 @@ class Thorax:
 
     def wall(self, y: np.ndarray, side: int) -> np.ndarray:
         """|x| of the outer border of a lung at height y."""
+        # clipped: roots below, and the wall goes straight on above and below the lung
         u = np.clip((y - self.apex) / (self.angle[side] - self.apex), 0.0, 1.0)
         return (
             4.0
@@ -135,6 +136,7 @@ def sample_thorax(
     p = [float(v) for v in np.clip(pose.standard_normal(6), -2.2, 2.2)]
     stature = (0.915 if woman else 1.0) * (1.0 + 0.035 * n[0])
     half_width = stature * (14.3 + 0.5 * n[1])
+    # in cm of the domes: a lying patient breathes less deeply
     breath = 0.6 * p[0] - 1.9 * supine
     dome = stature * 8.2 + breath
     right, left = dome - 0.7 - 0.3 * n[2], dome + 0.6 + 0.3 * n[3]
@@ -181,6 +183,7 @@ def lung_region(
         taken out.
     """
     across = SIGN[side] * x
+    # no edge narrower than a pixel: it would show stairs
     soft = max(0.12, thorax.frame.pixel)
     to_wall = thorax.wall(y, side) - across
     to_inner = across - thorax.inner(y)
@@ -282,6 +285,7 @@ def vessels_thickness(thorax: Thorax, x: np.ndarray, y: np.ndarray) -> np.ndarra
     right, left = mediastinal_borders(thorax, column_y)
     heart_y = heart_ellipses(thorax)[0][0][1]
     off = x - np.float32(thorax.shift)
+    # each side of the middle in units of its own border
     u = np.where(off < 0, -off / right, off / left)
     low = 1.0 - 0.55 * smoothstep(heart_y - 1.0, heart_y + 3.0, y)
     reach = (u / low) ** 2

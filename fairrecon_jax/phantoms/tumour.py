@@ -87,6 +87,7 @@ def mass_effect(tumour: Tumour, v: Coordinates) -> Coordinates:
     """
     off = [a - c for a, c in zip(v, tumour.centre)]
     r2 = off[0] ** 2 + off[1] ** 2 + off[2] ** 2
+    # necrotic tumours grow fast and push most
     push = (0.26 * (tumour.necrosis + 0.25)) * np.exp(r2 * (-1.5 / (2.6 * tumour.core) ** 2))
     return v[0] - off[0] * push, v[1] - off[1] * push, v[2] - off[2] * push
 
@@ -120,6 +121,7 @@ def draw_tumour(
         return mask
     uneven, fingers, inner = (tumour.fields[name](axes) for name in ("uneven", "fingers", "inner"))
     depth = tumour.core * (1.0 + tumour.ragged * uneven) - distance
+    # no tumour in fluid: a ventricle stays a ventricle
     core = edge(depth, 1.5 * soft) * block.brain * (1.0 - block.fluid)
     oedema = core
     if tumour.spread > 0:
@@ -138,7 +140,9 @@ def draw_tumour(
     target = bright * (1.0 + 0.5 * tumour.patchy * (inner + uneven))
     target = target * (1.0 - rim) + enhancing * (1.0 + 0.06 * inner) * rim
     target = target * (1.0 - dead) + necrotic * (1.0 + 0.12 * inner) * dead
+    # towards the look of the tumour: at contrast 0.5 it is half as different from the tissue below
     block.image += contrast * oedema * (target - block.image)
+    # by shape alone, not by contrast: a faint tumour has the same truth
     mask[oedema > 0.5] = OEDEMA
     mask[(rim > 0.5) & (oedema > 0.5)] = ENHANCING
     # Painted in this order: necrosis lies inside the rim, the rim inside the oedema.

@@ -64,6 +64,7 @@ def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) 
     with new_tree(Path(root)) as stage:
         patients = _WRITERS[kind](stage, options)
         truth = {"kind": kind, "options": _recorded(options), "patients": patients}
+        # inside the stage: a tree with a truth file is whole
         write_json(stage / GROUND_TRUTH, truth)
     return truth
 
@@ -87,6 +88,7 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
     changes = [
         f"{name} was {recorded[name]!r}, now {value!r}"
         for name, value in wanted.items()
+        # a tree of an earlier version has no record of a later option: taken as unchanged
         if recorded.get(name, value) != value
     ]
     if changes:
@@ -108,6 +110,7 @@ def _options_of(kind: str, options: PhantomOptions | None) -> PhantomOptions:
 
 def _recorded(options: PhantomOptions) -> dict[str, Any]:
     """The options as ground_truth.json has them; those of the other kind have their defaults."""
+    # one list of keys for both kinds
     defaults = {
         **dataclasses.asdict(XrayPhantomOptions()),
         **dataclasses.asdict(BrainPhantomOptions()),

@@ -52,6 +52,7 @@ def new_tree(root: Path) -> Iterator[Path]:
         )
     root.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{root.name}.partial-{socket.gethostname()}"
+    # beside root, as a rename does not cross file systems
     stage = root.parent / f"{stem}-{os.getpid()}"
     for path in root.parent.iterdir():
         # The host is part of the name: process numbers of another machine on this disk say nothing.
@@ -61,6 +62,7 @@ def new_tree(root: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
+        # an empty folder at root is replaced, anything else raises
         os.replace(stage, root)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -69,9 +71,11 @@ def new_tree(root: Path) -> Iterator[Path]:
 def _runs(process: int) -> bool:
     """Whether a process of this machine is alive, whoever's it is."""
     try:
+        # signal 0 asks and sends nothing
         os.kill(process, 0)
     except ProcessLookupError:
         return False
+    # it lives, and is someone else's
     except PermissionError:
         return True
     return True
@@ -108,6 +112,7 @@ def write_jpeg(path: Path, image: np.ndarray) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Writes a table with "\\n" line ends; None becomes an empty field."""
+    # newline="": csv writes the line ends itself, the same on every system
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -130,6 +135,7 @@ def write_xlsx(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
     book.save(raw)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         # The workbook is packed again, without the times that it was made at.
+        # in one order, as a zip file keeps the order of writing
         for name in sorted(source.namelist()):
             data = source.read(name)
             if name == "docProps/core.xml":
@@ -154,6 +160,7 @@ def write_nifti(
     header = nib.nifti1.Nifti1Header()
     header.set_data_dtype(stored.dtype)
     header.set_data_shape(stored.shape)
+    # NIfTI counts to the right, front and top: readers must turn these volumes round
     direction = np.array([-1.0, -1.0, 1.0])
     affine = np.diag([*(direction * spacing), 1.0])
     affine[:3, 3] = -0.5 * direction * spacing * (np.array(stored.shape) - 1)
@@ -161,10 +168,12 @@ def write_nifti(
     header.set_sform(affine, code=1)
     header.set_qform(affine, code=1)
     header.set_xyzt_units("mm")
+    # by hand: nibabel would choose slope and integers itself on saving
     header["vox_offset"] = _NIFTI_HEADER_BYTES
     header["magic"] = b"n+1"
     if slope is not None:
         header["scl_slope"], header["scl_inter"] = slope, 0.0
+    # four zero bytes: no extension follows; x varies fastest in the file
     payload = header.binaryblock + b"\0\0\0\0" + stored.tobytes(order="F")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(payload, compresslevel=3, mtime=0))

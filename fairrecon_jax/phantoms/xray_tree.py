@@ -74,6 +74,7 @@ def write_xray(stage: Path, options: XrayPhantomOptions) -> list[dict[str, Any]]
             f"start at {FIRST_VALID}: "
             "set valid_patients=0 or lower first_id"
         )
+    # drawn in the same pool, and told apart by their part below
     jobs += [_Job(stage, options, FIRST_VALID + i, "valid") for i in range(options.valid_patients)]
     done = map_patients(_write_patient, jobs, options.workers, "radiographs")
     for part in ("train", "valid"):
@@ -151,6 +152,7 @@ def _row(path: str, person: Person, study: Study, view: str) -> Row:
 
 def _demo_row(options: XrayPhantomOptions, person: Person) -> Row:
     spellings = _UNKNOWN_RACE if "race" in person.missing else _SPELLINGS[person.race]
+    # one spelling per patient, as the workbook has one row each
     spelling = spellings[int(stream(options, person.number, "spelling").integers(len(spellings)))]
     if spelling is None or "race" in person.missing:
         ethnicity = "Unknown"

@@ -73,6 +73,7 @@ def build_report(
     findings = Findings.of(
         spec, performance, fairness, options.convention, comparison, sweep, methods
     )
+    # before anything is written: every free text below passes through it
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
     writer = BlockWriter(Path(workdir) / "report", options)
@@ -90,7 +91,9 @@ def build_report(
         writer.write(f"tables/long_{name}.csv", csv_text(getattr(findings, name)))
     page = environment().get_template("index.html")
     texts = page_texts(findings, recorded, options, hide)
+    # after what it links to
     path = writer.write("index.html", page.render(spec=spec, **blocks, **texts))
+    # last: until the new page is there, the old one has its figures
     writer.remove_stale()
     return path
 
@@ -133,6 +136,7 @@ def redactor(
     names: list[object] = [panel.identifier for panel in examples]
     for column in ("patient_id", "example_id"):
         if column in table.columns:
+            # both columns: an example's name mostly holds that of its patient, but need not
             names += list(table[column].dropna().unique())
     return privacy.redactor(names, options.identifiers)
 
@@ -142,6 +146,7 @@ def environment() -> jinja2.Environment:
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("fairrecon_jax.report", "templates"),
         autoescape=True,
+        # a name mistyped in a template would otherwise print nothing
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

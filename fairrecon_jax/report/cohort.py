@@ -42,6 +42,7 @@ def tables(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
     Raises:
       ValueError: the columns patient_id or split are missing.
     """
+    # an empty frame without columns means that no table was handed over, which is no error
     if table.empty and not len(table.columns):
         return []
     missing = [c for c in ("patient_id", "split") if c not in table.columns]
@@ -64,6 +65,7 @@ def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.nd
         if attribute.name in table.columns:
             values = table[attribute.name]
             parts += [(attribute.name, g, (values == g).to_numpy()) for g in attribute.groups]
+            # whatever is in no group: None, NaN, or a name that the specification does not have
             parts.append((attribute.name, "unknown", (~values.isin(attribute.groups)).to_numpy()))
     return [part for part in parts if part[1] != "unknown" or part[2].any()]
 
@@ -92,6 +94,7 @@ def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
         f"Patients and {images} per split; percentages are shares of the {images} of the "
         "split. No patient is in two splits."
     )
+    # looked at in this table, and not taken from how splits are made
     if not disjoint(table):
         caption = (
             f"Patients and {images} per split. Warning: some patients are in more than one split."
@@ -121,6 +124,7 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
         f"Share in {where} with the finding (delineations: share with any true pixel); in "
         "brackets how many have it of how many are known. Unknown labels are left out."
     )
+    # in order of appearance: `members` keeps the groups of an attribute together
     width = {name: sum(n == name for n, _, _ in groups) for name, _, _ in groups}
     spans = (("", 1), *((f"by {name}" if name else "", n) for name, n in width.items()))
     return Table(

@@ -19,6 +19,7 @@ def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the
     first drawing settles the layout.
     """
+    # again: how fonts go into a PDF, for one, is looked up when it is drawn
     with mpl.rc_context(RC):
         return _drawn(figure, kind, dpi)
 

@@ -44,6 +44,7 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             f"the {name} table lacks the columns {missing}; write it with "
             "fairrecon_jax.assessment.run"
         )
+    # filled before astype(str), which makes "nan" of a missing entry
     text = {c: frame[c].astype(object).where(frame[c].notna(), "").astype(str) for c in TEXT}
     numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype(float) for c in NUMBERS}
     out = pd.DataFrame({**text, **numbers}).reset_index(drop=True)
@@ -63,6 +64,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     # of a gap, group and label are results; of any other row they say what the row is about
     gaps = frame["metric"].isin(GAPS)
     keys = [frame[c].mask(gaps, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
+    # dropna=False: originals have no level, and would not be merged
     repeated = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
     if not repeated.any():
         return frame
@@ -71,6 +73,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         ("value", "original", "reconstructed", "change", "percent", "permutation_null"), "mean"
     )
     rules |= {
+        # the widest and the weakest: seeds are no sample that an interval could be made of
         "ci_low": "min",
         "ci_high": "max",
         "p_value": "max",

@@ -47,7 +47,9 @@ def gaps_and_scores(findings: Findings) -> pd.DataFrame:
     both = gaps.merge(
         scores[["task", *METHOD, "metric", "value"]], on=["task", *METHOD], suffixes=("", "_score")
     )
+    # the degraded image is no method that anybody would choose
     both = both[both["reconstructor"] != "identity"].dropna(subset=["value", "value_score"])
+    # counted per metric: not every method has tasks of both kinds
     methods = both.groupby(METHOD).ngroup().groupby(both["metric"]).transform("nunique")
     with_value = both.groupby(["task", "attribute"])["value"].transform("size")
     columns = ["task", "attribute", *METHOD, "metric", "value", "metric_score", "value_score"]
@@ -107,6 +109,7 @@ def pareto_front(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
       [N] bool.
     """
+    # [N, N]: row i against column j; a column without any dominating row is on the front
     as_good = (first[:, None] >= first[None]) & (second[:, None] >= second[None])
     better = (first[:, None] > first[None]) | (second[:, None] > second[None])
     return np.asarray(~(as_good & better).any(axis=0))
@@ -127,6 +130,7 @@ def tradeoff_rows(findings: Findings) -> pd.DataFrame:
         scores[["task", *METHOD, "change"]], on=["task", *METHOD], suffixes=("", "_score")
     )
     methods = both[METHOD].drop_duplicates().shape[0]
+    # else a mitigation would look better for lacking the hard tasks
     complete = both.groupby(["task", "attribute"])["change"].transform("size") == methods
     means = {
         "score_change": ("change_score", "mean"),
@@ -151,6 +155,7 @@ def sweep_rows(findings: Findings) -> pd.DataFrame:
     keys = ["sweep", "reconstructor", "weight", "part", "mitigation", "chosen"]
     return (
         table.assign(value=value, kind=table["metric"].map(SWEEP_KINDS))
+        # pivot_table averages what shares a place: tasks and attributes of one kind
         .pivot_table(index=keys, columns="kind", values="value")
         .reset_index()
     )

@@ -100,6 +100,7 @@ class ExamplePanel:
         Raises:
           ValueError: a picture has another shape than `original`; the message names it.
         """
+        # without the channel: [H, W] and [H, W, 1] may be mixed
         shape = np.shape(self.original)[:2]
         pictures = {
             "degraded": self.degraded,

@@ -157,6 +157,7 @@ def sections(
     options: ReportOptions,
 ) -> list[Section]:
     """All sections with figures or tables, in the order of the page."""
+    # a study without mitigations gets no section about them
     plans = [*PLANS, MITIGATION] if findings.mitigations != ["none"] else PLANS
     return [
         *(plan.section(findings) for plan in plans),

@@ -24,6 +24,7 @@ def redactor(names: Iterable[object], keep: bool) -> Callable[[str], str]:
         holds one, reads "[withheld]".
     """
     secret = {str(n) for n in names if len(str(n)) >= SHORTEST}
+    # names of one token are found by a look-up, which costs nothing per name
     phrases = phrases_by_word(n for n in secret if not TOKEN.fullmatch(n))
 
     def hide(text: str) -> str:
@@ -39,6 +40,7 @@ def redactor(names: Iterable[object], keep: bool) -> Callable[[str], str]:
         return TOKEN.sub(
             lambda match: (
                 "[withheld]"
+                # stem: a file is named after its example
                 if match.group() in secret or stem(match.group()) in secret
                 else match.group()
             ),

@@ -96,6 +96,7 @@ class Findings:
             name
             for frame in (self.performance, self.fairness)
             for name in frame["reconstructor"].unique()
+            # "original" may stand where other rows have the reconstructor
             if name and name != "original"
         ]
         return sorted(dict.fromkeys(names), key=lambda name: style.rank(name, self.called))
@@ -231,6 +232,7 @@ class Findings:
         """
         rows = frame[frame["convention"].isin([self.convention, ""])]
         rules = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
+        # one rule: rates under two thresholds do not belong into one figure
         if rules.nunique() > 1:
             rows = rows[rows["threshold_rule"].isin(["", rules.iloc[0]])]
         unit = {t.name: "image" if t.aggregation == "none" else "patient" for t in self.spec.tasks}
@@ -238,6 +240,7 @@ class Findings:
         # a metric that is there in another unit only is shown in that one
         any_match = matches.groupby([rows["task"], rows["metric"]]).transform("any")
         rows = merge_seeds(rows[matches | ~any_match])
+        # what is left twice differs in nothing that the report distinguishes
         return rows.drop_duplicates([*KEYS], keep="first")
 
     def pick(self, which: str, **wanted: object) -> pd.DataFrame:
@@ -254,6 +257,7 @@ class Findings:
         keep = np.ones(len(frame), bool)
         for column, value in wanted.items():
             values = list(value) if isinstance(value, list | tuple | set | dict) else [value]
+            # isin finds NaN too, which == does not: originals are picked by level NaN
             keep &= frame[column].isin(values).to_numpy()
         return frame[keep]
 

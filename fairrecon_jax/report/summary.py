@@ -69,6 +69,7 @@ def compared(findings: Findings) -> str:
     rows = findings.pick(
         "performance", metric=["auroc", "dice"], attribute="", version=["reconstructed", "change"]
     )
+    # the largest: tasks with unknown labels rest on fewer patients
     most = rows["n_patients"].max()
     who = f" ({int(most):,} patients)" if known(most) else ""
     named = f", {spec.degradation.title}" if spec.degradation.is_named else ""
@@ -214,6 +215,7 @@ def in_practice(findings: Findings) -> str:
     rows = rows[(rows["task"] != "") & (rows["reconstructor"] != "identity")].dropna(
         subset=["change", "original", "reconstructed"]
     )
+    # the first kind that there is: sensitivity can be said in patients
     rows = next(
         (part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty),
         rows.iloc[:0],
@@ -221,6 +223,7 @@ def in_practice(findings: Findings) -> str:
     if rows.empty:
         return ""
     losses = rows[rows["verdict"].map(changed) & (rows["change"] < 0)]
+    # a proven loss before a larger one that may be chance
     row = (rows if losses.empty else losses).sort_values("change", kind="stable").iloc[0]
     before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
     title = findings.task_title(row["task"])
@@ -265,6 +268,7 @@ def group_numbers(findings: Findings) -> str:
             "No group was shown to lose more than another; that is not proof that all are "
             "served alike."
         )
+    # the raw p-value decides where the adjusted ones are equal, as they often are
     row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
     if row["metric"] == "ser":
         metric = "dice"
@@ -299,6 +303,7 @@ def why_unjudged(rows: pd.DataFrame, most: int = 120) -> str:
     """Why no row could be judged: the reason that all share where it is short, else what each
     verdict means.
     """
+    # the sentence brings its own full stop
     shared = set(rows["reason"].str.rstrip("."))
     if len(shared) == 1 and 0 < len(reason := shared.pop()) <= most:
         return reason

@@ -68,10 +68,12 @@ class BlockWriter:
             self.write(f"tables/{block.key}.tex", block.latex())
             return Placed("table", self.tables, block)
         self.figures += 1
+        # PNG first: it settles the layout that the PDF then keeps
         png = files.figure_bytes(block.figure, "png", self.dpi)
         self.write(f"figures/{block.key}.png", png)
         self.write(f"figures/{block.key}.pdf", files.figure_bytes(block.figure, "pdf", self.dpi))
         self.write(f"tables/{block.key}.csv", csv_text(block.table))
+        # given in the page, so that text does not jump while pictures load
         width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
         return Placed("figure", self.figures, block, files.data_uri(png), width, height)
 
@@ -79,5 +81,6 @@ class BlockWriter:
         """Removes figures and tables of an older report that this one does not have."""
         for kind in KINDS:
             for path in self.folder.glob(kind):
+                # only the kinds that a report writes: other files are the user's
                 if path not in self.written:
                     path.unlink()

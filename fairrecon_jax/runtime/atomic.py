@@ -23,6 +23,7 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     if not processes.is_primary():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder, as a rename is atomic within one file system only
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -30,6 +31,7 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
         # mkstemp makes files that only their owner may read.
         os.chmod(name, 0o644)
         os.replace(name, path)
+    # an interrupt as well must leave no temporary file behind
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

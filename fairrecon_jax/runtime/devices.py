@@ -47,6 +47,7 @@ def shard(batch: Any, devices: int) -> Any:
             raise ValueError(
                 f"a batch of {leaf.shape[0]} examples does not divide over {devices} devices"
             )
+        # consecutive examples stay on one device: merging the two axes restores the order
         return leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:])
 
     return jax.tree.map(split, batch)
@@ -61,6 +62,7 @@ def _devices(count: int) -> list[jax.Device]:
     local = jax.local_devices()
     if not 1 <= count <= len(local):
         raise ValueError(f"{count} devices wanted, this process has {len(local)}")
+    # AXIS spans all devices of the run: with a part of them a step would wait for the rest
     if jax.process_count() > 1 and count != len(local):
         raise ValueError(f"a multi-process run uses all {len(local)} local devices, {count} wanted")
     return local[:count]
@@ -78,6 +80,7 @@ def replicate(tree: Any, devices: int | None = None) -> Any:
     if len(chosen) == 1:
         return jax.device_put(tree, chosen[0])
     mesh = jax.sharding.Mesh(np.array(chosen), (AXIS,))
+    # one spec without axes: a whole copy on every device
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
@@ -137,6 +140,7 @@ def map_rows(function: Callable[..., Any], devices: int | None = None) -> Callab
 
     def call(shared: Any, batch: Any) -> Any:
         rows = compiled(shared, shard(batch, len(chosen)))
+        # [devices, B / devices, ...] -> [B, ...]
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rows)
 
     return call

@@ -21,8 +21,11 @@ def keep_memory() -> bool:
     Returns:
       Whether it took effect; not so where the C library is not glibc.
     """
+    # None looks in this process, whatever its C library is called; musl has no mallopt
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
+    # no pieces by mmap, nothing given back, and one arena: a piece freed in any thread serves all
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
+    # a list and no generator: each setting is made, whatever the one before returned
     return all([mallopt(name, value) == 1 for name, value in settings])

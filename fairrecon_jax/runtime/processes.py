@@ -42,6 +42,7 @@ def start() -> None:
     """
     if jax.distributed.is_initialized():
         return
+    # given by hand it wins: a cluster's own variables may describe the job around this run
     if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
         try:
             count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
@@ -54,6 +55,7 @@ def start() -> None:
             address, count, number, cluster_detection_method="deactivate", **_leaving()
         )
     elif any(
+        # the step's tasks, not the job's: a plain command within a Slurm job is one process
         int(os.environ.get(name, "1")) > 1
         for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
     ):
@@ -79,6 +81,7 @@ def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:
     )
     # Slurm writes "2(x3),1" for three nodes with two tasks and one with one.
     tasks = max(int(number) for number in re.sub(r"\(x\d+\)", "", per_node).split(","))
+    # what the scheduler hides cannot be numbered: local ids count the visible ones from 0
     named = environment.get("CUDA_VISIBLE_DEVICES") or environment.get("ROCR_VISIBLE_DEVICES")
     seen = len(named.split(",")) if named else int(environment.get("SLURM_GPUS_ON_NODE", "1"))
     return list(range(seen)) if tasks == 1 or (named and seen == 1) else None
@@ -112,6 +115,7 @@ def on_primary(function: Callable[[], Any], what: str, hours: float = PATIENCE) 
     if is_primary():
         try:
             result = function()
+        # an interrupt too: the others would wait for hours
         except BaseException as error:
             _publish(turn, {"failed": f"{type(error).__name__}: {error}"})
             raise
@@ -145,11 +149,13 @@ def all_gather(
     if not jax.distributed.is_initialized():
         return dict(columns)
     turn = next(_turns)
+    # says that this process came: none may enter the exchange alone
     _publish(turn, {})
     for process in range(jax.process_count()):
         _receive(turn, process, what, hours)  # the exchange itself waits for seconds only
     return {
         name: np.asarray(value)
+        # tiled: [n] of each process joins to [processes n], without an axis for the processes
         for name, value in multihost_utils.process_allgather(dict(columns), tiled=True).items()
     }
 
@@ -175,6 +181,7 @@ def _receive(turn: int, process: int, what: str, hours: float) -> dict[str, Any]
     while (left := end - time.monotonic()) > 0:
         try:
             return json.loads(
+                # + 1, so that it is never 0, whatever is left
                 _service().blocking_key_value_get(
                     f"fairrecon/{turn}/{process}", int(1000 * min(left, 5)) + 1
                 )

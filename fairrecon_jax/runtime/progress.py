@@ -76,6 +76,7 @@ class Lines:
             unit,
             seconds,
         )
+        # 0.0 for a start that has not been: it is set by the first step
         self._start, self._first, self._printed = 0.0, done, time.monotonic()
         self._values: dict[str, float] = {}
 
@@ -95,11 +96,13 @@ class Lines:
 
     def _print(self) -> None:
         self._printed = time.monotonic()
+        # a clock may not have moved between two quick steps
         rate = (self._done - self._first) / max(self._printed - self._start, 1e-9)
         parts = [f"{self._unit} {self._done}" + ("" if self._total is None else f"/{self._total}")]
         parts += [f"{name} {value:.4g}" for name, value in self._values.items()]
         parts += [f"{rate:.3g} {self._unit}s/s"]
         if self._total is not None:
+            # no rate before a second step: the first one only compiled
             parts += [f"{duration((self._total - self._done) / rate)} left" if rate else "starting"]
         print(f"{self._title}: {', '.join(parts)}", file=self._stream, flush=True)
 
@@ -159,6 +162,7 @@ def track(
         for item in items:
             yield item
             bar.advance(1)
+    # also where the reader stops early or raises: a bar left open garbles the lines after it
     finally:
         bar.close()
 
@@ -167,6 +171,7 @@ def duration(seconds: float) -> str:
     """Seconds in words: "9.5 s", "8 min 32 s", "3 h 05 min"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
+    # rounded before it is divided, so that 119.6 s is not "1 min 60 s"
     minutes, rest = divmod(round(seconds), 60)
     return (
         f"{minutes} min {rest:02d} s"
@@ -184,4 +189,5 @@ def say(text: str) -> None:
 def quiet(verbosity: int) -> None:
     """Sets what absl's logger lets through (checkpoint and data set libraries log a lot)."""
     logging.set_verbosity(verbosity)
+    # absl keeps a threshold of its own for standard error
     logging.set_stderrthreshold(verbosity)

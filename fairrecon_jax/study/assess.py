@@ -27,6 +27,7 @@ def write_tables(context: Context) -> None:
     points = sweeps(context)
     if points is not None:
         tables["mitigation_sweep"] = points
+    # left by an earlier configuration: the report would print it beside today's results
     for name in set(TABLES) - set(tables):
         context.workdir.result(name).unlink(missing_ok=True)
     write_results(context.workdir.root, **tables)
@@ -36,6 +37,7 @@ def write_tables(context: Context) -> None:
 
 def tables_output(context: Context) -> str:
     """The digest of the tables and of the predictions they were made from."""
+    # the merged table is made by this stage too: where it is lost, the stage is not done
     total = hashlib.sha256(context.workdir.predictions.read_bytes())
     for name in TABLES:
         path = context.workdir.result(name)
@@ -59,6 +61,7 @@ def read_comparisons(context: Context) -> tuple[pd.DataFrame | None, pd.DataFram
     def read(name: str) -> pd.DataFrame | None:
         path = context.workdir.result(name)
         wanted = bool(context.study.mitigations) and path.exists()
+        # read in chunks, a column that is empty for long would get mixed types
         return pd.read_csv(path, low_memory=False) if wanted else None
 
     return read("mitigation"), read("mitigation_sweep")

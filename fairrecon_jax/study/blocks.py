@@ -68,8 +68,10 @@ class MitigationPlan:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must lie in (0, 1], got {self.fraction}")
         for name in ("psnr_tolerance", "task_tolerance"):
+            # NaN fails both comparisons and is refused along
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a number of at least 0")
         for name in ("reconstructors", "levels", "weights"):
+            # twice the same cell would be two stages of one title, in one folder
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} must differ, got {getattr(self, name)}")

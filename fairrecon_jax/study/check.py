@@ -34,6 +34,7 @@ def check(context: Context) -> None:
             )
         check_tree(context)
     for one in study.reconstructors.values():
+        # a block with weights_of needs none of its own: the other block is looked at in its turn
         has_own = one.train is not None or one.weight_files or one.weights_of != one.name
         for level in one.levels:
             cell = Cell(one.name, level)
@@ -66,6 +67,7 @@ def check_batches(study: StudyConfig, devices: int, training: bool = True) -> No
         "reconstructors": study.reconstructors,
         "mitigations": study.mitigations,
     }
+    # who only predicts may do so on another number of devices than the trainings were made for
     for group, blocks in groups.items() if training else ():
         for name, block in blocks.items():
             if block.train is not None:

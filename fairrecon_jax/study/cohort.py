@@ -55,5 +55,6 @@ def check_tree(context: Context) -> None:
       InputError: the message names both.
     """
     folder = folder_of(context.study.cohort, context.workdir.cohort)
+    # a phantom is compared where it is drawn; a cohort that is not prepared has no origin yet
     if context.study.root is not None and folder.is_dir():
         check_origin(context.study.cohort, context.study.root, folder)

@@ -142,6 +142,7 @@ class StudyConfig:
 
     seed: int
     cohort: CohortConfig
+    # free: a copy of the tree elsewhere is the same study
     root: Path | None = free(None)  # noqa: RUF009  (a field, not a shared value)
     phantom: PhantomOptions | None = None
     splits: SplitsConfig = dataclasses.field(default_factory=SplitsConfig)
@@ -165,6 +166,7 @@ class StudyConfig:
         studied = dataclasses.replace(spec, degradation=words)
         if self.phantom is None:
             return studied
+        # a reader must not take drawn images for the patients whose layout they have
         title = f"Phantom {PHANTOM_TITLES[self.phantom.kind]} in the layout of {spec.title}"
         return dataclasses.replace(
             studied, title=title, citation="Drawn by fairrecon_jax; no patient data."

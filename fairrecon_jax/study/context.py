@@ -32,6 +32,7 @@ class Context:
     def __init__(self, study: StudyConfig | ConfigDict, workdir: str | Path) -> None:
         self.study = study if isinstance(study, StudyConfig) else parse(study)
         self.workdir = Workdir(Path(workdir))
+        # by reconstructor, not by cell: the level's operator and the weights are traced arguments
         self._steps: dict[str, tuple[Tandem, Callable[..., Any]]] = {}
 
     def __repr__(self) -> str:
@@ -65,6 +66,7 @@ class Context:
         if path.exists():
             splits = read_splits(path, seed=wanted.seed)
             written = splits.fractions, splits.diagnosis_fraction
+            # compared exactly: JSON gives floats back digit for digit
             if written != shares:
                 raise InputError(
                     f"{path} was made with fractions and diagnosis_fraction {written[0]} and "
@@ -72,6 +74,7 @@ class Context:
                     "or remove this one"
                 )
             return splits
+        # opened without splits: a cut at the train median would need the ones that are being made
         cohort = open_cohort(self.study.cohort, str(self.workdir.cohort), None)
         splits = make_splits(
             cohort.table, cohort.spec, shares[0], wanted.seed, wanted.diagnosis_fraction
@@ -108,6 +111,7 @@ class Context:
         Raises:
           FileNotFoundError: the model has not been trained; the message says how to.
         """
+        # weights are written aside and renamed: where the folder is, it is whole
         if not (folder / "final").exists():
             raise FileNotFoundError(
                 f"no weights in {folder}: train the model first (`fairrecon train`, or "

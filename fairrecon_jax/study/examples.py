@@ -27,10 +27,12 @@ def example_rows(context: Context, count: int) -> np.ndarray:
     Patients are taken in the order of their digest, so the choice does not depend on the results;
     of a volume the slice with the largest region is shown.
     """
+    # only slices that are assessed: no example may show what the numbers leave out
     rows = np.intersect1d(context.evaluated_rows(), context.rows("test"))
     table = context.cohort.table.iloc[rows]
     regions = [task.name for task in context.spec.segmentation_tasks]
     findings = [task.name for task in context.spec.classification_tasks]
+    # pixels of truth, or the number of findings; an unknown finding (NaN) adds nothing
     burden = table[regions].sum(axis=1) if regions else table[findings].sum(axis=1)
     frame = pd.DataFrame(
         {"row": rows, "patient": table["patient_id"].to_numpy(), "burden": burden.to_numpy()}
@@ -38,11 +40,14 @@ def example_rows(context: Context, count: int) -> np.ndarray:
     frame["group"] = list(
         map(tuple, table[[a.name for a in context.spec.attributes]].astype(str).to_numpy())
     )
+    # 32 of the 64 bits do for an order; the sorts are stable where two agree
     frame["order"] = context.cohort.digests()[rows, 0]
+    # drop_duplicates keeps the first row of a patient, which is the one of the largest burden
     frame = frame.sort_values(
         ["burden", "order"], ascending=[False, True], kind="stable"
     ).drop_duplicates("patient")
     frame = frame.assign(without=frame["burden"] <= 0).sort_values("order", kind="stable")
+    # in rounds: the first patient of every group, then the second of every group
     frame["turn"] = frame.groupby(["without", "group"]).cumcount()
     return frame.sort_values(["without", "turn", "order"], kind="stable")["row"].to_numpy()[:count]
 
@@ -115,6 +120,7 @@ def degraded_ladder(context: Context, batch: Batch) -> dict[float, np.ndarray]:
     """
     study = context.study
     physics, levels = study.degradation.physics, study.degradation.levels
+    # the fold of `Tandem.reconstruct`: the noise under which the images were judged
     key = jax.random.fold_in(jax.random.key(study.seed), DEGRADE)
     images = jax.jit(physics.at_levels)(
         physics.operators(levels), batch["image"], batch["example_id"], key
@@ -134,7 +140,9 @@ def _panel(
 ) -> ExamplePanel:
     """Example `number` of the batch, which is row `row` of the cohort."""
     spec, record = context.spec, context.cohort.table.iloc[row]
+    # degraded image and reading of the original are the same beside every reconstructor
     first = next(iter(drawn.values()))
+    # the identity would only repeat the degraded image; alone it is still shown
     shown = {name: pictures for name, pictures in drawn.items() if name != "identity"} or drawn
     region = next(
         (t.name for t in spec.segmentation_tasks if t.name in first["original"]["diagnosis"]), None
@@ -208,6 +216,7 @@ def most_moved(
 
     def rank(task: str) -> tuple[bool, float]:
         scores = [version[task] for version in (before, *after.values())]
+        # without a threshold no score reaches it, and the task goes last
         return max(scores) >= thresholds.get(task, math.inf), max(
             abs(score - before[task]) for score in scores
         )

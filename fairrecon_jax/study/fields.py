@@ -44,6 +44,7 @@ def naming(where: str) -> Iterator[None]:
     """
     try:
         yield
+    # is a ValueError as well, and names its field already
     except ConfigError:
         raise
     except (TypeError, ValueError) as error:
@@ -83,6 +84,7 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     for name, field in known.items():
         if name not in fields and field.default is missing and field.default_factory is missing:
             raise ConfigError(f"config.{where}.{name} is not given")
+    # field.type is text, as annotations are not evaluated; the hints are the types themselves
     values, hints = dict(fields), get_type_hints(factory)
     for name, value in values.items():
         if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
@@ -117,6 +119,7 @@ def numbers(values: Any, where: str) -> tuple[float, ...]:
       ConfigError: something else stands there, or a number twice; the message names the field.
     """
     listed = values if isinstance(values, (list, tuple)) else (values,)
+    # bool is an int: True would pass for level 1.0
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in listed):
         raise ConfigError(f"config.{where} takes a list of numbers, got {values!r}")
     parsed = tuple(float(value) for value in listed)
@@ -158,6 +161,7 @@ def check_word(name: str, where: str, more: str = "") -> None:
       ConfigError: the message gives the name.
     """
     allowed = all(c.isalnum() or c in "-_" + more for c in name)
+    # "__" separates the parts of a file's stem, "none" stands for no mitigation, "." hides a folder
     if not name or not allowed or "__" in name or name.startswith(".") or name == "none":
         extra = "".join(f" {c!r}," for c in more)
         raise ConfigError(
@@ -188,6 +192,7 @@ def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(fields, Mapping) or old not in fields:
             continue
         value = fields[old]
+        # `defaults` writes null_draws into every file: the earlier name was set by hand
         if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
             raise ConfigError(
                 f"config.{block}.{old} is now called {new}; both are given: {value!r} and "

@@ -10,6 +10,7 @@ def unmitigated(study: StudyConfig) -> list[Cell]:
     """All reconstructors at their levels, a reconstructor's levels together so that its program is
     compiled once; those that use another's weights come last.
     """
+    # False sorts first and the sort is stable: a source's stages are there when another needs them
     by_source = sorted(study.reconstructors.values(), key=lambda one: one.weights_of != one.name)
     return [Cell(one.name, level, seed=study.seed) for one in by_source for level in one.levels]
 

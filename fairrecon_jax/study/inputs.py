@@ -45,6 +45,7 @@ def cohort(study: StudyConfig) -> dict[str, Any]:
 def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     """A diagnoser's training."""
     one = study.diagnosers[name]
+    # resolved: a selection metric left open and the same one named are one choice
     train = one.train.resolve(one.model.validation_metrics)
     # The model says itself which tasks it reads.
     return {
@@ -58,6 +59,7 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
 def reconstructor(study: StudyConfig, name: str, level: float) -> dict[str, Any]:
     """A reconstructor's training at one level."""
     one = study.reconstructors[name]
+    # None where weights are imported, or there is nothing to train
     train = one.train and one.train.resolve(one.model.validation_metrics)
     return {
         "model": one.model,
@@ -97,12 +99,14 @@ def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         "evaluate_slices": study.cohort.evaluate_slices,
         **prepared(study),
         **labels(study),
+        # the table carries the groups beside the scores
         **groups(study),
     }
 
 
 def choice(study: StudyConfig, one: MitigationConfig) -> dict[str, Any]:
     """The choice among the weights of a mitigation."""
+    # which weights were tried is in the titles of the stages that the choice needs
     plan = one.plan
     return {
         "assess": study.assess,

@@ -38,9 +38,11 @@ def training_rows(context: Context, fraction: float) -> np.ndarray:
     """
     rows = context.rows("train_reconstruction")
     patients = context.cohort.table["patient_id"].to_numpy()[rows]
+    # sorted, so that the draw does not depend on the order of rows on disk
     names = np.unique(patients)
     generator = np.random.default_rng((context.study.splits.seed, PATIENTS))
     order = generator.permutation(len(names))
+    # a prefix of one permutation: a larger fraction keeps the patients of a smaller one
     kept = names[order[: math.ceil(fraction * len(names))]]
     return rows[np.isin(patients, kept)]
 
@@ -88,10 +90,12 @@ def mitigate(context: Context, cell: Cell) -> None:
         prepare=degrader(context, cell.level),
         augment=base.augment.batch,
         objective=method.objective(acting),
+        # only trained reconstructors are mitigated: the weights lie under their own name
         initial=context.weights(workdir.model(Cell(cell.reconstructor, cell.level))),
         weights=None if drawn is None else drawn.weights,
         choices={
             **run_choices(context, inputs.mitigation(study, one, cell)),
+            # a fine-tuning cut short must not go on under diagnosers that were trained anew since
             "diagnosers": {name: digest(weights)[:16] for name, weights in frozen.items()},
         },
     )
@@ -107,6 +111,7 @@ def sweep_points(context: Context, cell: Cell) -> pd.DataFrame:
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
     parts = [points(table, context.spec, study.assess, part) for part in ("val", "test")]
     swept = pd.concat(parts, ignore_index=True)
+    # without mitigation there is no weight: it stands at 0 on the axis of the sweep
     weights = {one.variant: one.weight or 0.0 for one in (plain, *tried)}
     return swept.assign(sweep=cell.mitigation, weight=swept["mitigation"].map(weights))
 
@@ -124,6 +129,7 @@ def choose(context: Context, cell: Cell) -> Choice:
     logging.info("%s: %s", cell.title, choice.reason)
     write_atomic(folder / "sweep.csv", swept.to_csv(index=False))
     tried = one.variants(cell.reconstructor, cell.level, cell.seed)
+    # no weight may be admissible: then "none" is chosen and its predictions are handed out
     candidates = {c.variant: c for c in (Cell(cell.reconstructor, cell.level), *tried)}
     chosen = context.workdir.prediction(candidates[choice.mitigation])
     table, spec = read_predictions(chosen)
@@ -153,6 +159,7 @@ def sweeps(context: Context) -> pd.DataFrame | None:
             continue
         folder = context.workdir.model(cell)
         chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
+        # a group may be called "NA" or "None": only an empty entry is missing
         swept = pd.read_csv(folder / "sweep.csv", keep_default_na=False, na_values=[""])
         tables.append(swept.assign(chosen=chosen["chosen"], reason=chosen["reason"]))
     return pd.concat(tables, ignore_index=True) if tables else None

@@ -63,6 +63,7 @@ def _reconstructor(
     fields = {**without(blocks[source], *AROUND), **without(block, *AROUND)}
     model = made(make_reconstructor, where, **fields)
     _check_size(model, where, size)
+    # the source's weights exist at its own levels only
     known = degradation.levels if source == name else _levels(source, blocks, degradation.levels)
     files = words(block.get("weights", ()), f"{where}.weights")
     return ReconstructorConfig(
@@ -93,6 +94,7 @@ def _weights_of(name: str, blocks: Blocks) -> str:
             f"{where}.weights_of: config.reconstructors has no {source!r}; it has "
             f"{', '.join(sorted(blocks))}"
         )
+    # a source that itself borrows has no train either, so borrowing never chains
     if "train" not in blocks[source]:
         raise ConfigError(f"{where}.weights_of: {source!r} trains no network")
     kinds = block.get("kind", blocks[source].get("kind")), blocks[source].get("kind")
@@ -134,6 +136,7 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
         fields = without(block, "train", "tasks")
         tasks = words(block.get("tasks", ()), f"{where}.tasks")
         if not tasks:
+            # an unknown kind gets no tasks here; `made` below refuses it and says which there are
             kind = getattr(DIAGNOSERS.get(fields.get("kind", "")), "kind", None)
             tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
         model = made(make_diagnoser, where, spec=spec, tasks=tasks, **fields)
@@ -168,6 +171,7 @@ def mitigations(
       ConfigError: a field is refused; the message names it.
     """
     parsed = {}
+    # a task that no diagnoser reads has no score to pull at
     read = tuple(task for one in diagnosers.values() for task in one.model.tasks)
     for name, block in blocks.items():
         where = f"mitigations.{name}"
@@ -182,6 +186,7 @@ def mitigations(
         fields |= {key: words(fields[key], f"{where}.{key}") for key in LISTS if key in fields}
         _check_known(fields.get("attributes", ()), f"{where}.attributes", "attribute", attributes)
         _check_known(fields.get("tasks", ()), f"{where}.tasks", "diagnosed task", read)
+        # crossed with the labels, not with scores: any task will do, and "" is none
         outcome = words(fields.get("outcome", ()), f"{where}.outcome")
         _check_known(filter(None, outcome), f"{where}.outcome", "task", tasks)
         methods = {
@@ -193,6 +198,7 @@ def mitigations(
             )
             for weight in plan.weights or (None,)
         }
+        # one block for all of them, checked against the validation metrics of each
         for key in plan.reconstructors:
             train = training(block["train"], where, reconstructors[key].model)
         parsed[name] = MitigationConfig(name, plan, methods, train)
@@ -220,6 +226,7 @@ def _plan(
     for key, listed in (("levels", numbers), ("weights", numbers), ("reconstructors", words)):
         fields[key] = listed(fields.get(key, ()), f"mitigations.{name}.{key}")
     plan = build(MitigationPlan, f"mitigations.{name}", fields)
+    # with a block train: others have imported or borrowed weights, or none
     trained = {key: one for key, one in reconstructors.items() if one.train is not None}
     if unknown := [key for key in plan.reconstructors if key not in trained]:
         raise ConfigError(
@@ -234,6 +241,7 @@ def _plan(
     if not trained:
         raise ConfigError(f"{where} fine-tunes, but no reconstructor of the study is trained")
     levels = plan.levels or (degradation.headline_level,)
+    # those not named are left out silently; one that is named must have all of the levels
     usable = tuple(
         key
         for key in plan.reconstructors or tuple(trained)

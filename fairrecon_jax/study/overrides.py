@@ -28,6 +28,7 @@ def separate(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     word of a field counts.
     """
     found = {word: WORD.fullmatch(word) for word in words}
+    # without "=": --config.field means True and --noconfig.field False, as for flags
     fields = {m[2]: m[3] if m[3] is not None else str(not m[1]) for m in found.values() if m}
     return [word for word, match in found.items() if not match], fields
 
@@ -53,6 +54,7 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
         block: Any = config
         for name in outer:
             block = block.get(name) if isinstance(block, ConfigDict) else None
+        # names right below the root or among named blocks are known; deeper ones `build` looks at
         if not isinstance(block, ConfigDict) or (
             last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
         ):
@@ -65,7 +67,9 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
                 )
             value = ConfigDict(value)
         elif isinstance(there, str):
+            # not its literal: a folder may be called "2024"
             value = text
+        # by type: True is an int too, and is for `build` to refuse
         elif isinstance(there, float) and type(value) is int:
             value = float(value)
         elif isinstance(value, list):
@@ -76,6 +80,7 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
             and all(isinstance(v, str) == isinstance(value, str) for v in there)
         ):
             value = (value,)
+        # ConfigDict knows the value that stands there, the dataclass all types it takes
         with config.unlocked(), config.ignore_type():
             block[last] = value
 

@@ -61,8 +61,10 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     cohort = _cohort(blocks["cohort"])
     builder = find(cohort.name)
     root = blocks["cohort"].get("root", "")
+    # parsed even where a root takes its place: a wrong block is never passed over
     drawn = _phantom(blocks["phantom"], cohort.name)
     phantom = None if root else drawn
+    # a phantom may have fewer slices than the cohort whose layout it has
     if depth := builder.depth if phantom is None else phantom.depth:
         with naming("cohort"):
             cohort.check_depth(depth)
@@ -99,6 +101,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
 def _check_blocks(blocks: dict[str, Any]) -> None:
     """Fills in blocks that are left out, and refuses those that no study has."""
+    # root is a field of config.cohort, no block
     known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
     if unknown := sorted(set(blocks) - set(known)):
         raise ConfigError(
@@ -120,6 +123,7 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
 
 def _check_seed(seed: Any, where: str) -> int:
     """A seed as every generator of the study takes it."""
+    # jax.random.key would drop what is above 32 bits, so that two seeds were the same
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise ConfigError(f"config.{where} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     return seed
@@ -160,6 +164,7 @@ def _check_thresholds(
     with naming("assess"):
         for task in spec.classification_tasks:
             if task.name in read:
+                # called for its refusal; the value is looked up where it is used
                 assess.value_for(task.name)
 
 
@@ -213,6 +218,7 @@ def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
         )
     with naming("degradation"):
         for level in levels:
+            # which levels are possible only the physics knows, and it says so while building
             physics.operator(level)
     return DegradationConfig(physics, levels, chosen[0])
 

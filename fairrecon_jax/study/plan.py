@@ -59,6 +59,7 @@ def plan(context: Context) -> list[Stage]:
     stages, predictions = [*first, cohort, *diagnosers], []
     for cell in unmitigated(study):
         trained = _reconstructor(context, cell, cohort)
+        # with weights_of the other's stages, which come first; none for an identity
         made[cell] = trained or made.get(weights_cell(context, cell), ())
         prediction = _prediction(context, cell, (cohort, *diagnosers, *made[cell]))
         stages += [*trained, prediction]
@@ -66,6 +67,7 @@ def plan(context: Context) -> list[Stage]:
     for cell in mitigated(study):
         more = _mitigation(context, cell, (cohort, *diagnosers), made, predictions)
         stages += more
+        # a choice counts as a prediction: it hands one out under the mitigation's name
         predictions += [stage for stage in more if stage.verb in ("predict", "choose")]
     assess = Stage(
         "assess",
@@ -74,11 +76,13 @@ def plan(context: Context) -> list[Stage]:
         needs=tuple(predictions),
         output=partial(tables_output, context),
     )
+    # each once and in order: a stage equals only itself
     shown = dict.fromkeys(stage for makers in made.values() for stage in makers)
     report = Stage(
         "report",
         partial(write_report, context),
         inputs.report(study),
+        # the example panels run the weights again: tables that came out the same are not enough
         needs=(cohort, *diagnosers, *shown, assess),
         output=partial(page_output, context),
     )
@@ -109,8 +113,10 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
     files = one.files(level_name(cell.level))
     if files:
         verb, run = "import", partial(import_weights, context, cell, files)
+        # the name and content of each file, not its folder: moved files are the same weights
         declared = {"model": one.model, "files": [(p.name, content(p)) for p in files]}
     elif lying := imported(context, cell):
+        # the weights lie there already; reading them checks that they are whole
         verb, run = "import", partial(context.weights, folder)
         declared = {"model": one.model, "imported": lying}
     elif one.train is not None:

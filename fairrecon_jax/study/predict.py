@@ -65,6 +65,7 @@ def predict(
       TimeoutError: a process of the run has not computed its share in time.
     """
     count = jax.process_count() * (devices or jax.local_device_count())
+    # before the first batch is read: a mapped step would fail on it without naming the field
     if batch_size % count:
         raise InputError(
             f"tandem batch_size {batch_size} is not a multiple of the {count} devices; choose one "
@@ -77,6 +78,7 @@ def predict(
         parts.append(part | {"index": np.asarray(batch["index"])})
     stacked = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     joined = processes.all_gather(stacked, f"predict its share of {label}")
+    # padding has index -1; every other index is there once, so `loc` below finds one row each
     kept = joined["index"] >= 0
     values = pd.DataFrame({name: value[kept] for name, value in joined.items()}).set_index("index")
     names = ["example_id", "patient_id", *(a.name for a in cohort.spec.attributes)]
@@ -89,6 +91,7 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     study = context.study
     reconstructor = study.reconstructors[cell.reconstructor]
     frozen = [context.weights(context.workdir.diagnoser(name)) for name in study.diagnosers]
+    # the tree of a network without anything learned, which an identity takes
     own: Variables = {"params": {}, "batch_stats": {}}
     if reconstructor.has_weights:
         own = context.weights(context.workdir.model(weights_cell(context, cell)))
@@ -101,6 +104,7 @@ def weights_cell(context: Context, cell: Cell) -> Cell:
     if cell.is_mitigated:
         return cell
     source = context.study.reconstructors[cell.reconstructor].weights_of
+    # mitigated weights are never borrowed
     return Cell(source, cell.level, seed=cell.seed)
 
 
@@ -159,10 +163,13 @@ def write_images(context: Context, cell: Cell, part: str = "test") -> None:
         (folder / version).mkdir(parents=True, exist_ok=True)
     for batch in batches(context.cohort, rows, context.study.tandem.batch_size, cell.title):
         pair = jax.device_get(step(inputs, batch))
+        # padding repeats a row: another process may be writing the same file
         for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
+            # slices are named <exam>/<slice>
             file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
             for version, images in zip(("degraded", "reconstructed"), pair, strict=True):
                 scaled = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max)
                 aside = folder / version / f".{file}.partial"
+                # .partial tells Pillow nothing, so the format is given
                 Image.fromarray(scaled.astype(np.uint16)).save(aside, format="PNG")
                 aside.replace(folder / version / file)

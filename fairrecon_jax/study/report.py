@@ -69,8 +69,10 @@ def provenance(context: Context) -> dict[str, Any]:
     """How the study was made: configuration, seeds, versions, split hash, run times, exclusions."""
     study, processes = context.study, jax.process_count()
     prepared = folder_of(study.cohort, context.workdir.cohort)
+    # all text: a file may be called "NA"
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     device = f"{jax.device_count()} x {jax.local_devices()[0].device_kind}"

@@ -60,6 +60,7 @@ def run(
     processes.on_primary(lambda: check(context), "check the study")
     every = stages(context)
     chosen = [stage for stage in every if _wanted(stage, only)]
+    # before anything is made: the batch of the last stage would otherwise be refused after days
     if any(stage.together for stage in chosen):
         training = any(stage.verb in ("train", "mitigate") for stage in chosen)
         check_batches(context.study, jax.device_count(), training)
@@ -67,6 +68,7 @@ def run(
     left = processes.on_primary(
         lambda: _begin(context, every, chosen, only), "look at the work directory"
     )
+    # process 0 may have added imports that nobody asked for by name
     folder, names = context.workdir.stages, {stage.title for stage in chosen} | set(left)
     chosen = [stage for stage in every if stage.title in names]
     for number, stage in enumerate(chosen, 1):
@@ -104,12 +106,14 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
         )
     stale = [stage for stage in stages if not stage.is_done(folder)]
     names = {stage.title for stage in chosen}
+    # what follows from a stale stage may turn out up to date, which is seen when its turn comes
     left = [stage for stage in dependents(stale, stages) if stage.title in names]
     done = len(chosen) - len(left)
     if only:
         undone = {stage.title for stage in stale} - names
         missing = [stage for stage in dependencies(chosen, stages) if stage.title in undone]
         for stage in missing:
+            # importing costs no training: it is made along with what needs it
             if stage.verb != "import":
                 raise InputError(
                     f"{stage.title} is not up to date: run `fairrecon {stage.command}` first, or "
@@ -117,6 +121,7 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
                 )
         names |= {stage.title for stage in missing}
         left = [stage for stage in stages if stage.title in names]
+    # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
     words = ", ".join(stage.title for stage in left) or "nothing"
     say(f"study in {workdir.root}: {done} of {len(chosen)} stages are done; left: {words}")
@@ -133,6 +138,7 @@ def use_compilation_cache(workdir: Path) -> None:
     again.
     """
     jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
+    # programs that compile faster are not worth a file each
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 

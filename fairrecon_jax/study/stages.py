@@ -37,6 +37,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return content if whole else {}
 
 
+# eq=False: inputs are dictionaries, which have no hash, and `plan` has stages as keys
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
     """One stage of a study.
@@ -104,6 +105,7 @@ class Stage:
         it made is still there and whole.
         """
         content = self.recorded(folder)
+        # by title: one stage more or less to be made from is a change as well
         made_from = {need.title: need.recorded(folder).get("output") for need in self.needs}
         unchanged = content.get("digest") == self.digest and content.get("made_from") == made_from
         return unchanged and self._is_whole(content.get("output"))
@@ -128,6 +130,7 @@ class Stage:
             self.record(folder).unlink(missing_ok=True)
 
         def finish() -> None:
+            # never the same twice, so that all that needs this stage is made again
             output = self.output() if self.output else uuid.uuid4().hex
             # A finished training that is asked for again is only read: its time stays what it was.
             earlier = before["seconds"] if before.get("output") == output else 0.0
@@ -140,9 +143,11 @@ class Stage:
             }
             write_atomic(self.record(folder), json.dumps(content, indent=1))
 
+        # read before `begin` removes it
         before, started = self.recorded(folder), time.monotonic()
         processes.on_primary(begin, f"begin {self.title!r}")
         if self.together:
+            # collective programs need every process
             self.run()
         else:
             processes.on_primary(self.run, f"make {self.title!r}")
@@ -195,6 +200,7 @@ def dependents(chosen: Iterable[Stage], stages: Sequence[Stage]) -> list[Stage]:
       stages: all, in the order in which they are made.
     """
     titles = {stage.title for stage in chosen}
+    # one pass is enough, as every stage comes after those it needs
     for stage in stages:
         if titles.intersection(need.title for need in stage.needs):
             titles.add(stage.title)

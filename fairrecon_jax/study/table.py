@@ -38,10 +38,12 @@ def assess_table(
     options = options or options_of(load(mapping))
     performance, fairness = assess(table, spec, options)
     folder = Path(workdir)
+    # attrs would go into the metadata of the parquet file
     exclusions = table.attrs.pop("exclusions", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     write_results(folder, performance=performance, fairness=fairness)
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
+    # the table has one row per image and reconstruction, the report counts images
     people = table[columns].drop_duplicates("example_id").reset_index(drop=True)
     labels = table.drop_duplicates("example_id").reset_index(drop=True)
     people = people.assign(**{t.name: labels[f"{t.name}__label"] for t in spec.tasks})

@@ -40,6 +40,7 @@ def train_reconstructor(context: Context, cell: Cell) -> None:
     """
     one, folder = context.study.reconstructors[cell.reconstructor], context.workdir.model(cell)
     if imported(context, cell):
+        # `fit` would replace what somebody brought
         raise InputError(f"{folder} holds imported weights: remove it to train")
     if one.train is None:
         raise InputError(f"config.reconstructors.{one.name} has no block train")
@@ -110,6 +111,7 @@ def import_weights(
 
 def saved(folder: Path) -> dict[str, Any]:
     """What is known of the frozen weights of a model's folder, {} where there are none."""
+    # where Orbax puts JSON; read as text, since a digest is asked for at every look at a study
     path = folder / "final" / "meta" / "metadata"
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -130,4 +132,5 @@ def content(path: Path) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as stream:
+        # in blocks: a file of weights may have gigabytes
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -78,6 +78,7 @@ class Workdir:
         """A reconstructor's training run and weights, mitigated or not."""
         inner = Path(cell.reconstructor) / level_name(cell.level)
         if cell.is_mitigated:
+            # by variant: each weight that is tried has a training of its own
             return self.root / "mitigated" / cell.variant / inner
         return self.root / "reconstructors" / inner
 

@@ -36,18 +36,21 @@ def task_change(findings: Findings) -> Drawing | None:
     rows = findings.change_rows(
         "performance", metric=list(METRICS), attribute="", level=findings.headline_level
     )
+    # task "" holds the metrics of the images
     rows = rows[rows["task"] != ""]
     metrics = [m for m in METRICS if (rows["metric"] == m).any()]
     tasks = [t.name for t in findings.tasks_in(rows)]
     if not tasks:
         return None
     methods = findings.methods(rows)
+    # inches: a line of text per task, or room for the marks of all methods
     with canvas(0.95 + len(tasks) * max(0.2, 0.09 * len(methods))) as figure:
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             change_panel(axes, findings, rows[rows["metric"] == metric], tasks, methods)
             axes.set(title=style.metric_name(metric), xlabel="change (better →)")
         panels[0].set_yticks(range(len(tasks)), [wrap(findings.task_title(t), 20) for t in tasks])
+        # upside down: the first task stands on top
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
@@ -92,6 +95,7 @@ def change_panel(
     marks = Marks(size=4.4 if len(methods) < 5 else 3.4)
     for row in each(rows):
         y = line_of[row.task] + shift[row.reconstructor, row.mitigation]
+        # marked, as an empty place would read as not studied
         if not known(row.change):
             not_estimable(axes, 0, y, bbox=HALO)
             continue
@@ -105,6 +109,7 @@ def change_panel(
             1.0 if changed(row.verdict) else PALE,
         )
         if style.verdict_sign(row.verdict):
+            # beyond the interval, which would strike the sign through
             end = row.ci_high if known(row.ci_high) else row.change
             label: dict[str, Any] = {
                 "xytext": (3, 0),

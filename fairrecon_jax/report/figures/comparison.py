@@ -53,6 +53,7 @@ def pareto(findings: Findings) -> Drawing | None:
     with canvas(2.7 * len(kinds)) as figure:
         panels = figure.subplots(len(kinds), len(columns), squeeze=False)
         for (gap, score), line in zip(kinds, panels, strict=True):
+            # one line per kind of gap: EODD and SER have no common scale
             means = rows[rows["gap_metric"] == gap]
             for axes, column in zip(line, columns, strict=True):
                 pareto_panel(axes, findings, means.dropna(subset=[column]), column)
@@ -100,6 +101,7 @@ def pareto_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, column: str
                 alpha=0.5,
                 zorder=1,
             )
+    # the gap with its sign turned, as both axes are to be large
     front = rows[pareto_front(rows[column].to_numpy(), -rows["gap"].to_numpy())]
     axes.scatter(
         front[column],
@@ -126,12 +128,15 @@ def sweep(findings: Findings) -> Drawing | None:
         for axes, kind in zip(panels, kinds, strict=True):
             for _, of_part in rows.groupby(["sweep", "reconstructor", "part"], sort=False):
                 sweep_line(axes, findings, of_part, kind)
+            # 0 has no place on a logarithmic axis and is drawn as a line
             axes.set(xscale="log", xlabel="weight of the term", title=SWEEP_TITLES[kind])
             weights = sorted({float(w) for w in rows["weight"] if w > 0})
             axes.set_xticks(weights, [f"{w:g}" for w in weights])
+            # a logarithmic axis would label its own minor ticks between the weights
             axes.set_xticks([], minor=True)
             axes.margins(x=0.12)
             axes.grid()
+        # the legend names the sweep, not each of its weights
         legend(figure, findings, rows.assign(mitigation=rows["sweep"]))
     reasons = "; ".join(dict.fromkeys(str(r) for r in findings.sweep["reason"]))
     caption = (
@@ -196,6 +201,7 @@ def bars(findings: Findings) -> Drawing | None:
         axes = figure.subplots()
         axes.axhline(0, color=style.GREY, linewidth=0.7)
         for i, (recon, mitigation) in enumerate(methods):
+            # a method that lacks a task keeps its place free
             changes = of_method(rows, recon, mitigation).set_index("task").reindex(tasks)
             x = np.arange(len(tasks)) + (i - (len(methods) - 1) / 2) * width
             look = findings.looks[recon]

@@ -71,11 +71,13 @@ class Drawing:
 def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
     """A figure of the report's width in the report's type, to be drawn inside the `with` block."""
     with mpl.rc_context(RC):
+        # Figure and not pyplot, which would keep every figure of the report in memory
         yield Figure(figsize=(width, height), layout="constrained")
 
 
 def offsets(count: int, width: float = 0.5) -> np.ndarray:
     """Positions of `count` marks side by side around 0, `width` in all."""
+    # linspace of one would stand at the left end
     return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(max(count, 0))
 
 
@@ -106,6 +108,7 @@ def point(axes: Axes, x: Any, y: Any, look: style.Look, marker: str, **more: Any
         "markeredgewidth": 1.0,
     }
     if look.fill == "none":
+        # Matplotlib's "none" is transparent: lines would show through the mark
         options |= {"fillstyle": "full", "markerfacecolor": "white", "markeredgecolor": look.color}
     axes.plot(x, y, **{**options, "marker": marker, "linestyle": "none", "zorder": 4, **more})
 
@@ -220,12 +223,14 @@ def wrap(text: str, width: int) -> str:
     are broken.
     """
     longest = max(map(len, text.split()), default=0)
+    # wrap gives nothing for blanks, which are kept
     return "\n".join(textwrap.wrap(text, max(width, min(longest, width + 6)))) or text
 
 
 def fits(names: list[str], width: float) -> bool:
     """Whether labels of the tick size stand side by side on `width` inches."""
     longest = max((len(line) for name in names for line in name.splitlines()), default=0)
+    # 0.066 inches: about a letter of DejaVu Sans at the size of ticks
     return 0.066 * (longest + 1) * len(names) <= width
 
 
@@ -260,11 +265,13 @@ def legend(
         for r in dict.fromkeys(r for r, _ in methods)
     ]
     used = [m for m in findings.mitigations if m in {m for _, m in methods}]
+    # one marker for all needs no explanation
     if used != ["none"]:
         grey = style.Look(style.GREY, "none", "full", "")
         handles += [handle(style.mitigation_name(m), findings.markers[m], grey) for m in used]
     handles += list(extra)
     if handles:
+        # an estimate in inches, as nothing has been drawn that could be measured
         wide = sum(0.065 * len(str(h.get_label())) + 0.55 for h in handles) > figure.get_figwidth()
         figure.legend(
             handles=handles,
@@ -288,4 +295,5 @@ def null_handle() -> Rectangle:
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign and a true minus."""
     rounded = round(value, digits)
+    # a rounded 0 has no sign: "-0.00" reads as a loss
     return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else f"{0:.{digits}f}"

@@ -131,6 +131,7 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         return None
     methods = findings.methods(rows)
     kinds = [k for k in ("classification", "segmentation") if any(t.kind == k for t in tasks)]
+    # in lines, so that a line is as high in the panels of both kinds
     heights = [sum(t.kind == k for t in tasks) * (len(methods) + 0.6) for k in kinds]
     with canvas(1.0 + 0.155 * sum(heights) + 0.45 * (len(kinds) - 1)) as figure:
         grid = figure.subplots(
@@ -169,6 +170,7 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
 def slug(name: str) -> str:
     """A name as a file stem: letters, digits and underscores."""
     return (
+        # ASCII, as file systems spell other letters in more ways than one
         "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_")
         or "unnamed"
     )
@@ -197,11 +199,13 @@ def forest_rows(
     for row in each(rows):
         look, marker = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         if known(row.change):
+            # the line leads from the original to the mark: no interval is drawn in this column
             after.add(look, marker, row.y, row.reconstructed, row.original, row.reconstructed)
             changes.add(look, marker, row.y, row.change, row.ci_low, row.ci_high)
         else:
             not_estimable(change, 0, row.y, bbox=HALO)
         verdict_text(words, row)
+    # the rows are of one kind of task, so of one metric
     no_gap = 1.0 if (rows["metric"] == "ser").any() else 0.0
     draw_nulls(gap, rows.dropna(subset=["permutation_null"]), no_gap)
     gap.plot(rows["original"], rows["y"], **DASH, zorder=5)

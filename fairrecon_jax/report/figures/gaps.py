@@ -59,6 +59,7 @@ def baseline(findings: Findings) -> Drawing | None:
             len(by_kind),
             len(attributes),
             sharey="row",
+            # attributes of one metric are to be compared, EODD and SER are not
             sharex="row",
             squeeze=False,
             gridspec_kw={"height_ratios": heights},
@@ -104,7 +105,9 @@ def baseline_line(
     line[0].set_yticks(range(len(names)), [wrap(findings.task_title(t), 24) for t in names])
     line[0].set_ylim(len(names) - 0.5, -0.5)
     values = rows[["value", "permutation_null"]].to_numpy().ravel()
+    # no_gap is never NaN, so that nanmax has something to find
     reach = float(np.nanmax([no_gap, *values]))
+    # a little left of no gap, so that a mark on it is whole
     line[0].set_xlim(no_gap - 0.002, no_gap + 1.06 * max(reach - no_gap, 0.01))
     if reach == no_gap:  # nothing but n.e.
         line[0].set_xticks([])
@@ -245,6 +248,7 @@ def vertical_panel(
             row.change,
             row.ci_low,
             row.ci_high,
+            # metrics without a test are not pale: nothing says that they are within chance
             1.0 if changed(row.verdict) or not tested else PALE,
         )
         if style.verdict_sign(row.verdict):
@@ -268,6 +272,7 @@ def histogram(findings: Findings) -> Drawing | None:
     percent of it.
     """
     rows = findings.plain(findings.gap_changes()).dropna(subset=["change"])
+    # of two changes a distribution says nothing
     if len(rows) < 3:
         return None
     names = [r for r, _ in findings.methods(rows)]
@@ -281,6 +286,7 @@ def histogram(findings: Findings) -> Drawing | None:
             edges = bins(rows[column])
             for axes, name in zip(panels, names, strict=True):
                 values = rows.loc[rows["reconstructor"] == name, column].dropna()
+                # into the outermost bars: a histogram leaves out what lies beyond its edges
                 values = values.clip(edges[0], edges[-1])
                 look = findings.looks[name]
                 histogram_panel(axes, values, edges, look.color)
@@ -317,4 +323,5 @@ def bins(values: pd.Series, count: int = 24) -> np.ndarray:
     """Equal bins around 0 that hold the middle 95% of the values; the outer bins take the rest."""
     finite = values.dropna().abs()
     reach = float(finite.quantile(0.95)) if len(finite) else 1.0
+    # all changes 0: any width will do
     return np.linspace(-1, 1, count + 1) * (reach or 1.0)

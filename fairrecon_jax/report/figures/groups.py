@@ -45,6 +45,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
     """Performance per group at the headline level, one panel a task; counts stand at the right of
     each panel.
     """
+    # originals may stand without a level
     rows = findings.pick(
         "performance", attribute=attribute, metric=metric, level=[findings.headline_level, math.nan]
     )
@@ -63,6 +64,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
             of_task = rows[rows["task"] == task]
             group_marks(axes, findings, of_task, methods, groups)
             counts(axes, of_task, groups)
+        # the last panel of each column, whether or not the last line is full
         for axes in panels[-min(3, len(panels)) :]:
             axes.set_xlabel(style.metric_name(metric))
         dash = Line2D(
@@ -144,6 +146,7 @@ def group_marks(
         if original is not None and known(original["value"]):
             original_dash(axes, original, y)
         elif (rows["group"] == group).any() and not (reconstructed["group"] == group).any():
+            # in parts of the axis: there is no value to stand at
             not_estimable(axes, 0.5, y, transform=axes.get_yaxis_transform())
     marks.draw(axes)
 
@@ -190,6 +193,7 @@ def group_changes(findings: Findings) -> list[Drawing]:
         group_change(findings, rows, attribute, metric, stratum)
         for attribute in findings.attributes
         for metric in sorted(rows["metric"].unique())
+        # sensitivity and specificity ask about different patients
         for stratum in sorted(rows["label_stratum"].unique())
     ]
     return [d for d in figures if d is not None]
@@ -277,6 +281,7 @@ def change_marks(
                 "text": "n.e." if changes.isna().all() else "some n.e.",
             }
             not_estimable(axes, 0.02, y, **options)
+    # nothing is drawn that would set the limits
     if rows["change"].isna().all():
         axes.set_xlim(-0.1, 0.1)
     marks.draw(axes)

@@ -48,7 +48,9 @@ def intersection(
     groups = findings.groups_in(rows, attribute)
     if not tasks or not groups:
         return None
+    # at least 0.01: the norm needs a range, and noise of 0.001 should look pale
     reach = max(float(rows["change"].abs().max()) if rows["change"].notna().any() else 0.0, 0.01)
+    # the same reach on both sides, so that equal losses and gains are equally strong
     colors, norm = mpl.colormaps[COLORS], TwoSlopeNorm(0.0, -reach, reach)
     with canvas(1.35 + 0.34 * len(tasks)) as figure:
         axes = figure.subplots()
@@ -118,6 +120,7 @@ def heat_tile(
     """One tile of a heat map with its change and count."""
     box: dict[str, Any] = {"xy": (x - 0.48, y - 0.46), "width": 0.96, "height": 0.92}
     text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6, "linespacing": 1.1}
+    # sensitivity rests on those with the finding alone
     count = math.nan if row is None else row["n_pos"] if known(row["n_pos"]) else row["n"]
     below = f"\n{count:,.0f}" if known(count) else ""
     if row is None or not known(row["change"]):

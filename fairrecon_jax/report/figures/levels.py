@@ -22,6 +22,7 @@ DASHED = (
 def level_axis(axes: Axes, findings: Findings, label: bool = True) -> None:
     """Levels as evenly spaced ticks, mildest first, with the unit."""
     names = [style.level_name(v, findings.spec.degradation) for v in findings.levels]
+    # by place: photon counts and accelerations span too much for a linear axis
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.5, len(names) - 0.5)
     if label:
@@ -49,6 +50,7 @@ def draw_levels(
     shifts = offsets(len(methods), min(0.4, 0.12 * len(methods)))
     for (recon, mitigation), shift in zip(methods, shifts, strict=True):
         values = of_method(rows, recon, mitigation).drop_duplicates("level").set_index("level")
+        # before the reindex, after which a level not studied looks like one not estimable
         studied = [level in values.index for level in findings.levels]
         values = values.reindex(findings.levels)
         x, look = np.arange(len(findings.levels)) + shift, findings.looks[recon]
@@ -104,6 +106,7 @@ def equal_spans(panels: list[Axes], most: float = 2.5) -> bool:
     """
     limits = [axes.get_ylim() for axes in panels]
     spans = [high - low for low, high in limits]
+    # one task that falls far would press all others flat
     if max(spans) > most * float(np.median(spans)):
         return False
     for axes, (low, high) in zip(panels, limits, strict=True):

@@ -34,8 +34,10 @@ def shown_tasks(findings: Findings, panel: ExamplePanel, most: int = 4) -> list[
         before = panel.scores_original.get(task.name, math.nan)
         after = [scores.get(task.name, math.nan) for scores in panel.scores_reconstructed.values()]
         changes = [abs(a - before) for a in after if known(a, before)]
+        # a task without any score is not shown at all
         if changes or known(before):
             largest[task.name] = max(changes, default=0.0)
+    # chosen by the change, but printed in the usual order, as readers compare examples
     shown = sorted(largest, key=lambda name: -largest[name])[:most]
     return [t.name for t in findings.spec.tasks if t.name in shown]
 
@@ -68,6 +70,7 @@ def one_score(
     if not known(value):
         return number
     threshold = panel.thresholds.get(task, math.nan)
+    # at the threshold counts as positive, as in the assessment
     decision = (" +" if value >= threshold else " −") if known(threshold) else ""
     truths = {1.0: " (present)", 0.0: " (absent)"}
     truth = truths.get(panel.labels.get(task, math.nan), " (unknown)") if with_truth else ""

@@ -68,6 +68,7 @@ def error_reach(examples: Sequence[ExamplePanel]) -> float:
         for p in examples
         for image in p.reconstructions.values()
     ]
+    # a percentile: single pixels at an edge would make all else pale
     return max(float(np.percentile(np.concatenate(errors), 99.5)), 0.01) if errors else 0.01
 
 
@@ -87,6 +88,7 @@ def draw(
     """The figure of one example."""
     versions = versions_of(findings, panel)
     height, width = flat(panel.original).shape
+    # two or three images are not blown up to the width of the page
     column = WIDTH / max(len(versions), 4)
     tasks = shown_tasks(findings, panel)
     rows = 2 + bool(panel.attention_task)
@@ -159,6 +161,7 @@ def error_map(axes: Axes, panel: ExamplePanel, image: np.ndarray | None, reach: 
     if image is None:
         return
     error = flat(image) - flat(panel.original)
+    # nearest: blurring would cancel errors of opposite sign
     axes.imshow(error, cmap=ERRORS, vmin=-reach, vmax=reach, interpolation="nearest")
     axes.set_xlabel(f"PSNR {psnr_text(panel, image)}", fontsize=6.4)
 
@@ -194,6 +197,7 @@ def attention(axes: Axes, panel: ExamplePanel, name: str, image: np.ndarray) -> 
     if heat is None:
         return
     axes.imshow(flat(image), **GRAY_IMAGE)
+    # no evidence anywhere: 0 / 1 instead of 0 / 0
     strength = np.clip(flat(heat) / (attention_reach(panel) or 1.0), 0, 1)
     axes.imshow(
         strength, cmap=HEAT, vmin=0.0, vmax=1.0, alpha=VEIL * strength, interpolation="bilinear"
@@ -263,6 +267,7 @@ def ladder(findings: Findings, examples: Sequence[ExamplePanel]) -> Drawing | No
 def psnr_text(panel: ExamplePanel, image: np.ndarray) -> str:
     """PSNR of an image against the original of its panel: "31.2 dB", "∞" where they are equal."""
     error = float(np.mean((flat(image) - flat(panel.original)) ** 2))
+    # the range is 1, so that PSNR is the error alone
     return f"{-10 * math.log10(error):.1f} dB" if error > 0 else "∞"
 
 

@@ -119,6 +119,7 @@ def mean_scores(rows: pd.DataFrame) -> TaskMean:
     """
     keys = ["reconstructor", "mitigation", "level"]
     reconstructed = rows[rows["version"] == "reconstructed"]
+    # a mean over other tasks at another level would draw a slope that no task has
     cells = reconstructed[keys].drop_duplicates().shape[0]
     per_task = reconstructed.groupby("task").size()
     with_original = set(rows.loc[rows["version"] == "original", "task"])
@@ -180,6 +181,7 @@ def task_performance(findings: Findings) -> Drawing | None:
     tasks = [t for t in findings.spec.tasks if not of_task(rows, t).empty]
     if not tasks:
         return None
+    # three where four would leave more panels empty
     columns = 3 if len(tasks) in (3, 5, 6, 9) else min(4, len(tasks))
     lines = math.ceil(len(tasks) / columns)
     with canvas(0.6 + 1.55 * lines) as figure:
@@ -233,6 +235,7 @@ def task_panels(
         scores = of_task(rows, task)
         draw_levels(axes, findings, scores[scores["version"] == "reconstructed"])
         original_line(axes, one(scores, version="original"))
+        # AUROC stands at the axis; what differs from the neighbours is said in the title
         plain = len(tasks) > 1 and task.kind == "classification"
         metric = "" if plain else f" ({style.metric_name(task_metric(task))})"
         axes.set_title(wrap(findings.task_title(task.name) + metric, 24))

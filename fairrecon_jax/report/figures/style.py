@@ -82,10 +82,12 @@ def looks(
     used: set[int] = set()
     result = {}
     for name in names:
+        # grey, as it is no method
         if name.lower() == "identity":
             result[name] = Look(GREY, ":", "bottom", NAMES["identity"])
             continue
         index = KNOWN.get(name.lower(), -1)
+        # two spellings of one method in a study: the second takes a colour of its own
         if index < 0 or index in used:
             index = next(spare)
         used.add(index)
@@ -110,6 +112,7 @@ def titles_of(names: Iterable[str], methods: Mapping[str, MethodTitle]) -> dict[
         else method.title
         for name, method in called.items()
     }
+    # again, with the details: two networks may agree in these too
     count = collections.Counter(titles.values())
     return {
         name: f"{title} [{name}]" if count[title] > 1 else title for name, title in titles.items()
@@ -126,6 +129,7 @@ def rank(name: str, methods: Mapping[str, MethodTitle]) -> tuple[bool, int, bool
 
 def markers(mitigations: Iterable[str]) -> dict[str, str]:
     """Assigns each mitigation its marker; "none" is a disc."""
+    # markers repeat after six; the legend names them all the same
     spare = iter(SPARE_MARKERS * 9)
     return {m: MARKERS.get(m.lower()) or next(spare) for m in dict.fromkeys(mitigations)}
 
@@ -146,6 +150,7 @@ def level_name(level: float, degradation: DegradationSpec) -> str:
     if not math.isfinite(level):
         return "any level"
     number = f"{level:,.0f}" if level >= 1000 else f"{level:g}"
+    # a symbol that begins with a blank is a word, too long for a tick
     return number + ("" if degradation.symbol.startswith(" ") else degradation.symbol)
 
 

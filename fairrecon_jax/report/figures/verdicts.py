@@ -80,7 +80,9 @@ def map_panel(
     methods: list[tuple[str, str]],
 ) -> None:
     """Tiles of one attribute, one column per method under its mark."""
+    # one or two methods do not get tiles as wide as the panel
     axes.set_xlim(-0.5, max(len(methods), 3) - 0.5)
+    # 6 points above the panel, whatever its height
     above = offset_copy(axes.get_xaxis_transform(), axes.get_figure(root=True), y=6, units="points")
     for j, (recon, mitigation) in enumerate(methods):
         look, marker = findings.looks[recon], findings.markers[mitigation]
@@ -103,6 +105,7 @@ def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
         "height": 0.84,
         "linewidth": 0.8,
     }
+    # a value without a verdict is hatched too: a number would be read as one
     if not known(row["change"]) or verdict == "not estimable":
         axes.add_patch(Rectangle(**box, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="/////"))
         not_estimable(axes, x, y, bbox={"facecolor": "#f3f3f3", "edgecolor": "none", "pad": 0.8})
@@ -200,7 +203,9 @@ def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int
         .sort_values(["p_adjusted", "change"], ascending=[True, False])
         .head(most)
     )
+    # falling, as `apart` needs them
     chosen = chosen.sort_values("height", ascending=False)
+    # the height of the axis: 1.4 takes in the line at p = 0.05
     reach = max(float(rows["height"].max()), 1.4)
     places = apart([float(h) for h in chosen["height"]], 0.062 * reach)
     arrow = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}

@@ -50,6 +50,7 @@ def count(value: float) -> int | str:
 
 def p_value(p: float, reason: str = "") -> str | Missing:
     """A p-value, never shown as zero: "0.031", "< 0.001"; `Missing` where it is not finite."""
+    # NaN is not below 0.001, and goes on to become `Missing`
     return "< 0.001" if p < 0.001 else fixed(p, 3 if p < 0.1 else 2, reason)
 
 

@@ -103,6 +103,7 @@ def verdict_counts(rows: pd.DataFrame) -> list[Any]:
         int(verdicts.isin(names).sum())
         for names in (["widened"], ["narrowed"], ["reversed", "shifted"], ["within chance"])
     ]
+    # the rest, so that the columns add up whatever verdicts there are
     return [len(rows), *counts, len(rows) - sum(counts)]
 
 
@@ -185,6 +186,7 @@ def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
         "n": count(row["n"]),
         "flipped": count(row["n_changed"]),
         "verdict": " ".join(filter(None, verdict)),
+        # where the largest gap lies is chance too, if its change is
         "where": where if changed(row["verdict"]) else "",
         "in words": reason,
     }

@@ -160,5 +160,6 @@ def shared_mean(scores: pd.Series, recon: str, mitigation: str) -> tuple[float, 
         scores[(reconstructors == recon) & (mitigations == m)].droplevel([0, 1])
         for m in ("none", mitigation)
     ]
+    # inner: a mean over more tasks would not be compared with the same
     both = pd.concat(by_task, axis=1, join="inner")
     return float(both.iloc[:, 0].mean()), float(both.iloc[:, 1].mean())

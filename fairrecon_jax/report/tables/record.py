@@ -111,6 +111,7 @@ def exclusions(
       ValueError: the records have no `reason`.
     """
     raw = provenance.get("exclusions")
+    # len and not truth, which a frame does not have
     if raw is None or len(raw) == 0:
         return None
     if isinstance(raw, Mapping):
@@ -214,6 +215,7 @@ def conventions(findings: Findings) -> Table | None:
     for (metric, convention), gaps in rows.groupby(["metric", "convention"], sort=False):
         estimated = gaps.dropna(subset=["change"])
 
+        # bound as a default: a closure would see the frame of the last turn
         def mean(column: str, estimated: pd.DataFrame = estimated) -> str | Missing:
             if estimated.empty:
                 return Missing("nothing estimated")
@@ -246,6 +248,7 @@ def conventions(findings: Findings) -> Table | None:
 def thresholds(findings: Findings) -> Table | None:
     """The decision threshold of every task."""
     rows = findings.pick("performance", metric="threshold", attribute="").dropna(subset=["value"])
+    # one line per threshold, not one per level and method that it served
     rows = rows.drop_duplicates(["task", "version", "value"])
     if rows.empty:
         return None

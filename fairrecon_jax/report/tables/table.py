@@ -98,6 +98,7 @@ def csv_text(frame: pd.DataFrame, spans: Spans = ()) -> str:
             return entry
         return f"n.e. ({entry.reason})" if entry.reason else "n.e."
 
+    # by position, as names may repeat under several headings
     columns = {i: [plain(entry) for entry in frame.iloc[:, i]] for i in range(frame.shape[1])}
     out = pd.DataFrame(columns)
     over = [heading for heading, width in spans for _ in range(width)] or [""] * frame.shape[1]

@@ -93,11 +93,13 @@ class Chexpert(CohortBuilder):
         path = _table_path(root)
         table = read_table(path, NEEDED)
         folder = path.parent.relative_to(root)
+        # the workbook is a separate download, which people put beside or inside the tree
         people = read_demographics(
             dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))),
             notes,
         )
         records, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
+        # the header is row 1, as a spreadsheet counts
         for line, row in enumerate(
             track(rows_of(table), f"rows of {place}", "row", shown=progress), start=2
         ):
@@ -105,6 +107,7 @@ class Chexpert(CohortBuilder):
             if record and record.columns["view"] in config.views:
                 records.append(record)
             elif record:
+                # counted: one note per lateral film would be tens of thousands
                 left_out[record.columns["view"]] += 1
         for view, count in sorted(left_out.items()):
             notes.skip(
@@ -130,6 +133,7 @@ class Chexpert(CohortBuilder):
         folder = _table_path(root).parent
         paths = [path for path in (folder / "train.csv", folder / "valid.csv") if path.is_file()]
         by_table = {
+            # by pattern: the two tables have different prefixes
             path.stem: read_table(path, ("Path",))["Path"].str.extract(r"(patient\d+)")[0].dropna()
             for path in paths
         }
@@ -148,12 +152,14 @@ class Chexpert(CohortBuilder):
             for label in LABELS
         }
         return {
+            # support devices are no finding: they may stand beside No Finding
             column_of(label): np.where(healthy & (label in FINDINGS), np.float32(0), value)
             for label, value in values.items()
         }
 
 
 def _table_path(root: Path) -> Path:
+    # the root may be the folder of the release or the one above
     tables = [
         path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()
     ]
@@ -172,6 +178,7 @@ def _record(
     stripped.
     """
     text = row["Path"].strip()
+    # tables are also rewritten on Windows
     parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:
         notes.skip(place, "outside_root", f"{text} leaves the data folder")
@@ -205,6 +212,7 @@ def _record(
     return SourceRecord(
         "/".join((*parts[-3:-1], parts[-1].rsplit(".", 1)[0])),
         patient,
+        # the prefix in the table names the release, not the folder it was unpacked to
         ("/".join((*folder.parts, *parts[-4:])),),
         columns,
     )
@@ -214,6 +222,7 @@ def _recorded(row: dict[str, str], place: str, notes: Notes) -> dict[str, float]
     """The 14 labels of a row: 1, 0, -1 or NaN; anything else is noted and becomes NaN."""
     values = {label: number(row[label]) for label in LABELS}
     for label, value in values.items():
+        # NaN is in no tuple, so a blank gets here and is let through by the second half
         if value not in (1.0, 0.0, -1.0) and row[label].strip():
             notes.keep(
                 place,

@@ -42,6 +42,7 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
         return {}
     try:
         table = pd.read_excel(path, sheet_name=0, dtype=str, keep_default_na=False)
+    # openpyxl and zipfile raise whatever they stumble on
     except Exception as error:
         raise InputError(
             f"{path}: not a readable workbook: {type(error).__name__}: {error}"
@@ -56,6 +57,7 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
                 "unknown_label",
                 f"{patient}: race {race!r} is not understood and counts as unknown",
             )
+        # by line, so that a conflict can name the row
         entries[patient][line] = sex, race
     return {
         patient: (_agreed(patient, "sex", 0, rows, notes), _agreed(patient, "race", 1, rows, notes))
@@ -73,6 +75,7 @@ def _agreed(
     for line, values in rows.items():
         group = GROUPS[name](values[place])
         if group:
+            # by group: "White" and "White, non-Hispanic" agree
             known.setdefault(group, (line, values[place]))
     if len(known) > 1:
         (_, first), (line, other), *_ = known.values()
@@ -82,4 +85,5 @@ def _agreed(
             f"{patient}: {name} is {other!r} here and {first!r} before; neither counts",
         )
         return ""
+    # where nothing is known the recorded words stay, so that notes can quote them
     return next((value for _, value in known.values()), next(iter(rows.values()))[place])

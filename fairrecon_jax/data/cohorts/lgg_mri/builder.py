@@ -27,6 +27,7 @@ from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import Task
 
+# channels are pre-contrast, FLAIR, post-contrast
 FLAIR = 1
 FOLDER = re.compile(r"(TCGA_[A-Z0-9]+_[A-Z0-9]+)_\d{8}")
 SLICE = re.compile(r"(.+)_(\d+)\.tif")
@@ -84,6 +85,7 @@ class LggMri(CohortBuilder):
                     "a folder that is not named TCGA_<site>_<id>_<date>",
                 )
                 continue
+            # kept: its mask can be learned from without a grade
             if match[1] not in clinical:
                 notes.keep(folder.name, "no_row", f"data.csv has no row for {match[1]}")
             columns = {**_UNKNOWN, **clinical.get(match[1], {})}
@@ -104,6 +106,7 @@ class LggMri(CohortBuilder):
         except UnreadableImage as error:
             notes.skip(image_file, "unreadable", str(error))
             return []
+        # one channel alone does not say which sequence it is
         if image.ndim != 3 or image.shape[-1] != 3:
             notes.skip(image_file, "wrong_shape", f"expected [height, width, 3], got {image.shape}")
             return []
@@ -168,6 +171,7 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
             )
             grade = float("nan")
         rows[patient] = {
+            # a code that is not known stays as written and is noted later as missing
             "sex_recorded": SEX_CODES.get(sex, row["gender"].strip()),
             "race_recorded": RACE_CODES.get(race, row["race"].strip()),
             "age_years": plausible_age(number(row["age_at_initial_pathologic"])),
@@ -183,10 +187,12 @@ def _slices(
     numbered = []
     for path in sorted(folder.iterdir()):
         match = SLICE.fullmatch(path.name)
+        # a slice that was copied here from elsewhere must not join this volume
         if match and match[1] == folder.name:
             numbered.append((int(match[2]), path))
         elif not path.name.endswith("_mask.tif"):
             notes.skip(f"{folder.name}/{path.name}", "unknown_name", "not <folder>_<slice>.tif")
+    # by number: sorted by name, 10 comes before 2
     numbered.sort()
     absent = (
         sorted(set(range(1, numbered[-1][0])) - {count for count, _ in numbered})
@@ -197,6 +203,7 @@ def _slices(
         notes.keep(
             folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there"
         )
+    # positions, not the numbers in the names, which start at 1 and may have gaps
     first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
     return [
         SourceRecord(

@@ -116,6 +116,7 @@ class NihChestxray14(CohortBuilder):
     def lists(cls, root: Path) -> dict[str, set[str]]:
         """Patients of the official training and test lists, where they are."""
         official = _official(root)
+        # the lists name images: the patient stands before the follow-up number
         return {
             word: {
                 name.split("_")[0] for name, words in official.items() if word in words.split("|")
@@ -126,6 +127,7 @@ class NihChestxray14(CohortBuilder):
     @classmethod
     def labels(cls, raw: pd.DataFrame, config: CohortConfig) -> dict[str, np.ndarray]:
         """A finding is 1 where it is named, else 0; rows without any finding text are unknown."""
+        # as sets: whole names are compared, not parts of a text
         sets = raw["findings"].map(lambda text: frozenset(text.split("|")) if text else None)
         unknown = sets.isna().to_numpy()
 
@@ -133,6 +135,7 @@ class NihChestxray14(CohortBuilder):
             values = np.array([bool(names) and test(names) for names in sets], np.float32)
             return np.where(unknown, np.float32(np.nan), values)
 
+        # name=name binds the finding of this turn
         columns = {
             name.lower(): column(lambda names, name=name: name in names) for name in FINDINGS
         }
@@ -150,6 +153,7 @@ def parse_age(text: str) -> float:
 
 
 def _table_path(root: Path) -> Path:
+    # the second release is called Data_Entry_2017_v2020.csv
     tables = sorted(root.glob("Data_Entry_2017*.csv"))
     if len(tables) != 1:
         raise FileNotFoundError(
@@ -165,9 +169,11 @@ def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
     """
     files: dict[str, str] = {}
     for path in sorted(
+        # the archives unpack to images_001/images/, images_002/images/ and so on
         track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
     ):
         file = path.relative_to(root).as_posix()
+        # the table knows names without folders
         if files.setdefault(path.name, file) != file:
             notes.skip(file, "duplicate", f"{path.name} is already there as {files[path.name]}")
     return files
@@ -193,12 +199,14 @@ def _record(
     row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes
 ) -> SourceRecord | None:
     name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
+    # before it is looked up, so that the note says why
     if not inside(name):
         notes.skip(place, "outside_root", f"{name} leaves the data folder")
         return None
     if name not in files:
         notes.skip(name, "missing_file", f"named in {place}, not found under images*/")
         return None
+    # as numbers: the table leaves out the leading zeros of the file name
     if not patient.isdigit() or int(patient) != number(name.split("_")[0]):
         notes.keep(
             place,
@@ -229,6 +237,7 @@ def _record(
         "age_years": parse_age(row["Patient Age"]),
         "view": "frontal",
         "projection": row["View Position"].strip(),
+        # "" makes all findings unknown, see `labels`
         "findings": "|".join(findings) if usable else "",
         "official_list": official.get(name, ""),
     }

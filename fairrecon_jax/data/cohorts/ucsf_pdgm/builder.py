@@ -90,6 +90,7 @@ class UcsfPdgm(CohortBuilder):
                     file, "missing_mask", f"no {exam.name}_tumor_segmentation.nii* below the root"
                 )
                 continue
+            # kept: the mask can be learned from without grade and diagnosis
             if exam not in clinical:
                 notes.keep(file, "no_row", f"no metadata table has a row for {exam.name}")
             columns = {**_UNKNOWN, **clinical.get(exam, {}), "exam": exam.name}
@@ -125,6 +126,7 @@ class UcsfPdgm(CohortBuilder):
                 "mask_values",
                 f"values {strange[:6]} outside 0, 1, 2, 4; non-zero counts as tumour",
             )
+        # by the volume itself: phantoms and resampled copies have other depths
         count = image.shape[2]
         first, last = (0, count - 1) if isinstance(config.slices, str) else config.slices
         samples = []
@@ -135,6 +137,7 @@ class UcsfPdgm(CohortBuilder):
                     f"{image_file}#slice={position}", "constant", "the slice holds one single value"
                 )
                 continue
+            # turned like the image before resizing: both must stay aligned
             small = resize_mask(upright(mask[:, :, position]), config.image_size)
             columns = {
                 **record.columns,
@@ -152,6 +155,7 @@ class UcsfPdgm(CohortBuilder):
         known one is 0.
         """
         diagnosis = raw["diagnosis_recorded"].str.lower()
+        # the words after the comma (IDH status) vary
         glioblastoma = diagnosis.str.startswith("glioblastoma").to_numpy(np.float32)
         return {
             "grade": raw["grade_recorded"].map({2.0: 0.0, 3.0: 0.0, 4.0: 1.0}).to_numpy(np.float32),
@@ -189,6 +193,7 @@ def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, 
 
 def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
     """Recorded values by exam from every metadata table below the root; a later version wins."""
+    # by file name, where _v2 sorts before _v5; a mirror's folders say nothing about age
     paths = sorted(root.rglob("UCSF-PDGM-metadata*.csv"), key=lambda path: path.name)
     if not paths:
         raise FileNotFoundError(f"no UCSF-PDGM-metadata*.csv below {root}")
@@ -205,12 +210,14 @@ def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
                 notes.skip(place, "duplicate", f"a second row for {exam.name}; the first counts")
             else:
                 in_table[exam] = _columns(row, place, exam, notes)
+        # per table first: a second row of one table is a duplicate, of another table an update
         rows |= in_table
     return rows
 
 
 def _columns(row: dict[str, str], place: str, exam: Exam, notes: Notes) -> dict[str, Any]:
     age, grade, diagnosis = number(row[AGE]), number(row[GRADE]), row[DIAGNOSIS].strip()
+    # the tables write "unknown" as a value
     if diagnosis.lower() in ("unknown", "nan", "n/a"):
         diagnosis = ""
     if not diagnosis:

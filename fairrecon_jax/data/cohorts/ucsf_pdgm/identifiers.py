@@ -27,6 +27,7 @@ class Exam(NamedTuple):
     @property
     def patient_id(self) -> str:
         """The patient's name: the same for all exams of a patient."""
+        # an id with a suffix bears the patient's own number already
         number = self.number if self.follow_up else FOLLOW_UPS.get(self.number, self.number)
         return f"UCSF-PDGM-{number:04d}"
 
@@ -42,4 +43,5 @@ def parse_exam(text: str) -> Exam | None:
     if not match:
         return None
     suffix = match[2] or ""
+    # the pattern ignores case, an exam's name does not
     return Exam(int(match[1]), f"FU{suffix[2:-1]}d" if suffix else "")

@@ -1,27 +1,27 @@
-"""Tests of several tasks at once: tasks that judge the same units share one call, one set of signs
+"""Tests of several tasks at once: tasks that judge the same units share one call, one set of draws
 and one compiled program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import JudgedUnits
-from fairrecon_jax.assessment.classification import Decisions
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.classification import Decisions, Measured, measure
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference.did import did_test, did_test_auroc
-from fairrecon_jax.inference.did_result import DidResult
-from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
+from fairrecon_jax.inference.changes import Changes, score_changes
+from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
+from fairrecon_jax.inference.group_tables import Patients
+from fairrecon_jax.inference.group_test import GroupTest, group_test
+from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import Published, published_test
-from fairrecon_jax.inference.verdict import select
 from fairrecon_jax.types import Task
 
-LABELS = {"eodd": (0, 1), "eop": (1,)}
 BUDGET = 30_000_000
 """Numbers in the largest table (patients x problems x labels x groups) of one call: bounds memory
 to about 2 GB.
@@ -37,21 +37,55 @@ class Judged(NamedTuple):
     decisions: Decisions
 
 
+class Tested(NamedTuple):
+    """A test and the changes that it tests, of K problems."""
+
+    changes: Changes
+    test: GroupTest
+
+
 class Tests(NamedTuple):
-    """Tests and permutation nulls of one task and attribute.
+    """Tests and permutation nulls of a batch in one attribute, leading axis K = tasks x cells.
 
     Attributes:
-      did: by metric ("eodd", "eop"), leading axis K; empty where there is nothing to pair or to
-        judge.
-      nulls: of originals and of reconstructions, by metric, [K].
-      published: the published recipe, [K]; None where not asked for or nothing is paired.
-      auroc: test of the AUROC, [K]; None where not asked for or nothing is paired.
+      gaps: by metric: "eodd" (both labels), "eop" (positives), "gap_auroc", "gap_score"; empty
+        where there is nothing to pair or to judge.
+      nulls: of originals and of reconstructions, by metric.
+      published: the published recipe; None where not asked for or nothing is paired.
     """
 
-    did: dict[str, DidResult]
+    gaps: dict[str, Tested]
     nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]]
     published: Published | None
-    auroc: DidResult | None
+
+
+class Batch(NamedTuple):
+    """Tasks that judge the same units, as K = tasks x cells problems.
+
+    Attributes:
+      members: the tasks.
+      cells: number of study cells.
+      label: [K, U] truth.
+      decisions: [K, U] of both versions; without originals that of reconstructions stands for both.
+      scores: [K, U] the same of scores, unknown where the unit is incomplete.
+      patients: of the units.
+    """
+
+    members: list[Judged]
+    cells: int
+    label: np.ndarray
+    decisions: tuple[np.ndarray, np.ndarray]
+    scores: tuple[np.ndarray, np.ndarray]
+    patients: Patients
+
+    @property
+    def units(self) -> JudgedUnits:
+        """What the first task judges: the others judge the same."""
+        return self.members[0].units
+
+    def place(self, task: int, cell: int) -> int:
+        """Number of a task's study cell among the K problems."""
+        return task * self.cells + cell
 
 
 def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
@@ -82,166 +116,147 @@ def _alike(a: Judged, b: Judged) -> bool:
     )
 
 
-def _stack(members: list[Judged]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decisions [T, K, U] of both versions and labels [T, 1, U]."""
-    original, reconstructed = (
-        np.stack([getattr(m.decisions, v) for m in members]) for v in ("original", "reconstructed")
+def join(context: Context, members: list[Judged]) -> Batch:
+    """A batch of tasks that judge the same units."""
+    known = np.concatenate([m.decisions.known for m in members])
+
+    def stacked(version: str) -> tuple[np.ndarray, np.ndarray]:
+        decided = np.concatenate([getattr(m.decisions, version) for m in members])
+        scored = np.concatenate([getattr(m.units, version) for m in members])
+        return decided, np.where(known, scored, np.nan)
+
+    after = stacked("reconstructed")
+    before = stacked("original") if members[0].units.paired else after
+    cells = len(members[0].decisions.known)
+    label = np.repeat(np.stack([m.decisions.label for m in members]), cells, 0)
+    patients = context.patients(members[0].units)
+    return Batch(members, cells, label, (before[0], after[0]), (before[1], after[1]), patients)
+
+
+def measured(context: Context, batch: Batch, grouping: Grouping) -> Measured:
+    """What is measured of a batch in one grouping."""
+    options = context.options
+    return measure(
+        batch.units,
+        batch.label,
+        batch.decisions,
+        batch.scores,
+        grouping,
+        batch.patients,
+        options.min_patients,
+        options.alpha,
     )
-    return original, reconstructed, np.stack([m.decisions.label for m in members])[:, None]
 
 
-def _did(
-    context: Context, members: list[Judged], code: np.ndarray, groups: int, labels: tuple[int, ...]
-) -> DidResult:
-    """One call of the sign-flip test for all members, leading axes [T, K]."""
-    options, (original, reconstructed, label) = context.options, _stack(members)
-    # one label alone has nothing to be weighed against
-    return did_test(
-        original,
-        reconstructed,
-        label,
-        code,
-        context.study.patient_names[members[0].units.patient],
-        context.flip_key,
-        groups=groups,
-        flips=options.flips,
-        min_patients=options.min_patients,
-        labels=labels,
-        label_weights=options.label_weights if labels == LABELS["eodd"] else None,
+def everyone(context: Context, found: Measured) -> dict[str, EveryoneTest]:
+    """Tests that nothing changed for everyone together, by what is tested: "decisions" (L = 2),
+    "auroc" and "brier".
+    """
+    given = {
+        "seed": context.options.seed,
+        "permutations": context.permutations,
+        "min_patients": context.options.min_patients,
+    }
+    return {
+        "decisions": everyone_test(found.decisions.tables, **given),
+        "auroc": everyone_test(found.aurocs.tables, **given),
+        "brier": everyone_test(found.brier, **given),
+    }
+
+
+def compare_groups(
+    context: Context, name: str, changes: Changes, weights: tuple[float, ...] | None = None
+) -> Tested:
+    """The test of one attribute on some changes, with the options' choices."""
+    options = context.options
+    test = group_test(
+        changes.tables,
+        seed=options.seed,
+        attribute=name,
+        permutations=context.permutations,
+        first=context.permutations,
+        label_weights=weights,
         alpha=options.alpha,
+        counted=changes.counted,
+        decisions=changes.decisions,
+    )
+    return Tested(changes, test)
+
+
+def only_positives(changes: Changes) -> Changes:
+    """The label 1 of changes of decisions: equal opportunity."""
+    tables = changes.tables
+    one = tables._replace(change=tables.change[:, :, 1:], images=tables.images[:, :, 1:])
+    parts = {
+        name: getattr(changes, name)[:, 1:]
+        for name in ("original", "reconstructed", "images", "changed")
+    }
+    # the reason codes of a label do not depend on the other
+    counted = tuple(part[:, 1:] for part in changes.counted)
+    return changes._replace(
+        tables=one,
+        before=changes.before[:, :, 1:],
+        after=changes.after[:, :, 1:],
+        counted=counted,
+        **parts,
     )
 
 
-def everyone(context: Context, members: list[Judged]) -> list[tuple[np.ndarray, ...]]:
-    """Per task the sign-flip p-values [K] of "no rate changed for everyone together", among
-    negatives and among positives.
+def run_tests(context: Context, batch: Batch, grouping: Grouping, found: Measured) -> Tests:
+    """Tests of equal changes between the groups of an attribute, permutation nulls of both
+    versions, and the published recipe.
 
     Args:
-      context: options and key.
-      members: tasks with originals and shared thresholds.
+      context: options.
+      batch: tasks.
+      grouping: an attribute with at least one known group.
+      found: what was measured of it.
 
     Returns:
-      Per task (negatives [K], positives [K]); NaN with fewer than `min_patients` patients.
+      `Tests`.
     """
-    code = np.zeros(len(members[0].units.patient), np.int32)
-    # one label at a time: `overall_p` of both together would be the p of either
-    negatives, positives = (
-        np.asarray(_did(context, members, code, 1, (label,)).overall_p) for label in (0, 1)
+    options, name = context.options, grouping.name
+    gaps: dict[str, Tested] = {}
+    if batch.units.paired:
+        if options.judges:
+            weights = options.label_weights
+            gaps["eodd"] = compare_groups(context, name, found.decisions, weights)
+            gaps["eop"] = compare_groups(context, name, only_positives(found.decisions))
+        if options.auroc_gaps:
+            gaps["gap_auroc"] = compare_groups(context, name, found.aurocs)
+        if options.scores:
+            scores = score_changes(
+                *batch.scores,
+                batch.label,
+                grouping.code,
+                batch.patients,
+                groups=len(grouping.groups),
+                min_patients=options.min_patients,
+            )
+            gaps["gap_score"] = compare_groups(context, name, scores, options.label_weights)
+    return Tests(
+        gaps, _nulls(context, batch, grouping, found), _published(context, batch, grouping)
     )
-    return [(negatives[t], positives[t]) for t in range(len(members))]
 
 
-def run_tests(
-    context: Context,
-    members: list[Judged],
-    place: int,
-    judged: bool,
-    patients: Sequence[np.ndarray],
-) -> list[Tests]:
-    """Difference-in-differences tests of EODD (both labels) and EOP (positives), permutation nulls
-    of both versions, and the published recipe.
-
-    Args:
-      context: options and keys.
-      members: tasks of one batch.
-      place: which of the units' groupings; it has at least one known group.
-      judged: run the tests (the thresholds are shared and originals exist).
-      patients: per task [K, G, 2] patients of each study cell and stratum (group x label).
-
-    Returns:
-      `Tests` per task.
-    """
-    grouping, options = members[0].units.groupings[place], context.options
-    groups, paired = len(grouping.groups), members[0].units.paired
-    did = (
-        {m: _did(context, members, grouping.code, groups, labels) for m, labels in LABELS.items()}
-        if judged
-        else {}
-    )
-    recipe = None
-    if paired and "mean" in options.conventions:
-        # the recipe is a bootstrap by image of its own, and needs two replicates for an error
-        key, replicates = jax.random.key(options.seed), max(options.replicates, 2)
-        recipe = published_test(
-            *_stack(members),
-            grouping.code,
-            key,
-            groups=groups,
-            replicates=replicates,
-            empty=context.empty_rate,
-        )
-    aurocs = _auroc(context, members, place) if paired and options.auroc_gaps else None
-    before, after = _nulls(context, members, place, patients)
-    return [
-        Tests(
-            {m: select(result, (t,)) for m, result in did.items()},
-            (_of_task(before, t), _of_task(after, t)),
-            None if recipe is None else Published(*(np.asarray(field)[t] for field in recipe)),
-            None if aurocs is None else select(aurocs, (t,)),
-        )
-        for t in range(len(members))
-    ]
-
-
-def _auroc(context: Context, members: list[Judged], place: int) -> DidResult:
-    """The sign-flip test of within-group AUROCs, leading axes [T, K]; scores of incomplete units
-    are unknown.
-    """
-    grouping, options = members[0].units.groupings[place], context.options
-    known = np.stack([m.decisions.known for m in members])
-    original, reconstructed = (
-        np.where(known, np.stack([getattr(m.units, v) for m in members]), np.nan)
-        for v in ("original", "reconstructed")
-    )
-    return did_test_auroc(
-        original,
-        reconstructed,
-        np.stack([m.decisions.label for m in members])[:, None],
+def _published(context: Context, batch: Batch, grouping: Grouping) -> Published | None:
+    """The published recipe [K], where its convention is asked for."""
+    if not batch.units.paired or "mean" not in context.options.conventions:
+        return None
+    # a bootstrap by image of its own, which needs two replicates for an error
+    return published_test(
+        *batch.decisions,
+        batch.label,
         grouping.code,
-        context.study.patient_names[members[0].units.patient],
-        context.flip_key,
+        jax.random.key(context.options.seed),
         groups=len(grouping.groups),
-        flips=options.flips,
-        min_patients=options.min_patients,
-        alpha=options.alpha,
+        replicates=max(context.options.replicates, 2),
+        empty=context.empty_rate,
     )
 
 
 def _nulls(
-    context: Context, members: list[Judged], place: int, patients: Sequence[np.ndarray]
+    context: Context, batch: Batch, grouping: Grouping, found: Measured
 ) -> tuple[dict[str, PermutationNull], dict[str, PermutationNull]]:
-    """Permutation nulls [T, K] of originals and reconstructions; originals that are the same in all
-    cells are permuted once.
-    """
-    grouping, (original, reconstructed, label) = members[0].units.groupings[place], _stack(members)
-    # cells that share their originals share those originals' null
-    first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
-    # [T, K, G, labels] -> [T, K, labels, G], as `permutation_null` orders strata
-    judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
-    # both versions in one call: one product with the permuted groups serves them
-    both = permutation_null(
-        np.concatenate([original[:, :first], reconstructed], 1),
-        label,
-        grouping.code,
-        context.study.patient_names[members[0].units.patient],
-        context.null_key,
-        groups=len(grouping.groups),
-        permutations=context.options.null_draws,
-        mask=np.concatenate([judged[:, :first], judged], 1),
-    )
-    before = {
-        name: PermutationNull(
-            *(np.broadcast_to(np.asarray(f)[:, :first], original.shape[:2]) for f in null)
-        )
-        for name, null in both.items()
-    }
-    after = {
-        name: PermutationNull(*(np.asarray(f)[:, first:] for f in null))
-        for name, null in both.items()
-    }
-    return before, after
-
-
-def _of_task(nulls: dict[str, PermutationNull], t: int) -> dict[str, PermutationNull]:
-    """The nulls of one task."""
-    return {name: PermutationNull(*(field[t] for field in null)) for name, null in nulls.items()}
+    """Permutation nulls [K] of originals and reconstructions."""
+    return {}, {}

@@ -1,21 +1,20 @@
-"""Decisions of classification tasks: counted per group and label, their rates, Brier scores and
-gaps with paired bootstrap intervals.
+"""Decisions of classification tasks, and what is measured of them per study cell, label and group:
+rates, Brier scores and AUROCs with intervals clustered by patient.
 """
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.rows import Interval, Triple
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference.intervals import Bootstrap
-from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums
+from fairrecon_jax.inference import clustered
+from fairrecon_jax.inference.changes import Changes, auroc_changes, decision_changes
+from fairrecon_jax.inference.group_tables import Patients, PatientTables, patient_units, tabulate
 
 
 class Decisions(NamedTuple):
@@ -37,6 +36,23 @@ class Decisions(NamedTuple):
     shared: bool
 
 
+class Paired(NamedTuple):
+    """A number on originals, on reconstructions and its change, each an interval of arrays."""
+
+    original: clustered.Interval
+    reconstructed: clustered.Interval
+    change: clustered.Interval
+
+    def at(self, *place: int) -> Triple:
+        """One entry as Python floats."""
+        return Triple(*(Interval(*(float(part[place]) for part in version)) for version in self))
+
+    def unpaired(self) -> Paired:
+        """Reconstructions alone: nothing is known of originals and changes."""
+        blank = clustered.Interval(*(np.full_like(v, np.nan) for v in self.original))
+        return Paired(blank, self.reconstructed, blank)
+
+
 class Counts(NamedTuple):
     """The count columns of the long tables; arrays [K, G]."""
 
@@ -48,22 +64,26 @@ class Counts(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Everything of one task and grouping that comes from resampling.
+    """What is measured of K problems in one grouping.
 
     Attributes:
-      rates: decisions, arrays [K, G, 2] (label 0: false-positive rate, label 1: sensitivity).
-      brier: arrays [K, G].
-      gaps: by (metric, convention), arrays [K].
+      decisions: changes of decisions, L = 2 (specificity, sensitivity).
+      aurocs: changes of AUROCs, L = 1.
+      brier: changes of the squared error as patient tables, L = 1.
+      rate_values: specificity and sensitivity, [K, 2, G].
+      auroc_values: [K, 1, G].
+      brier_values: [K, 1, G].
       counts: [K, G].
-      strata: [K, G, 2] patients per group and label.
       patients: [K] patients with a known group.
     """
 
-    rates: Bootstrap
-    brier: Bootstrap
-    gaps: dict[Name, Bootstrap]
+    decisions: Changes
+    aurocs: Changes
+    brier: PatientTables
+    rate_values: Paired
+    auroc_values: Paired
+    brier_values: Paired
     counts: Counts
-    strata: np.ndarray
     patients: np.ndarray
 
 
@@ -92,176 +112,128 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
     )
 
 
-def scatter(
-    index: np.ndarray, values: np.ndarray, mask: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray:
-    """Sums values [K, U] into slots: index [U] or [K, U] into the flattened `shape` = (P, ...) ->
-    [P, K, ...] float32.
-    """
-    size = int(np.prod(shape))
-    # `bincount` per cell is an order of magnitude faster than `np.add.at` over all
-    sums = [
-        np.bincount(
-            np.broadcast_to(index, values.shape)[k][mask[k]],
-            weights=values[k][mask[k]],
-            minlength=size,
-        )
-        for k in range(len(values))
-    ]
-    return np.moveaxis(np.stack(sums).reshape(len(values), *shape), 0, 1).astype(np.float32)
-
-
-def tables(
-    units: JudgedUnits, decisions: Decisions, grouping: Grouping, resampled: np.ndarray, count: int
-) -> list[np.ndarray]:
-    """Per resampled unit: images, original and reconstructed positives [P, K, G, 2], Brier sums of
-    both versions [P, K, G].
-
-    Whatever is the same in all study cells has K = 1.
-    """
-    groups = len(grouping.groups)
-    cells = slice(0, 1) if decisions.shared else slice(None)
-    member = decisions.known & (grouping.code >= 0)[None]
-    # unknown labels and groups point at slot 0; `member` keeps them from being added there
-    positive = np.nan_to_num(decisions.label).astype(int)
-    by_group = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
-    by_label = by_group * 2 + positive
-    error = [
-        (score - units.label[None]) ** 2 for score in (units.original[cells], units.reconstructed)
-    ]
-    shape = (count, groups, 2)
-    return [
-        scatter(by_label, member[cells].astype(float), member[cells], shape),
-        scatter(by_label, decisions.original[cells], member[cells], shape),
-        scatter(by_label, decisions.reconstructed, member, shape),
-        scatter(by_group, error[0], member[cells], shape[:2]),
-        scatter(by_group, error[1], member, shape[:2]),
-    ]
-
-
-def _ratios(sums: list[np.ndarray]) -> dict[Name, Pair]:
-    """Rates [R, K, G, 2] and Brier scores [R, K, G] of both versions from resampled sums."""
-    images, before, after, brier_before, brier_after = sums
-    with np.errstate(invalid="ignore", divide="ignore"):  # an empty stratum is 0 / 0 = NaN
-        total = images.sum(-1)
-        return {
-            "rates": (before / images, after / images),
-            "brier": (brier_before / total, brier_after / total),
-        }
-
-
-def gap_values(
-    sums: list[np.ndarray], conventions: tuple[metrics.Convention, ...], mask: np.ndarray
-) -> dict[Name, Pair]:
-    """EODD and EOP of both versions under every convention.
+def by_group(
+    interval: Callable[..., clustered.Interval], group: np.ndarray, groups: int, *sums: np.ndarray
+) -> clustered.Interval:
+    """An interval of each group's units.
 
     Args:
-      sums: images, original and reconstructed positives, [R, K, G, 2] each (K may be 1 where
-        shared).
-      conventions: of the gaps.
-      mask: [K, G, 2] estimable strata.
+      interval: from sums [U_g, K, L] of the units of one group to arrays [K, L].
+      group: [U] int.
+      groups: G.
+      *sums: [U, K, L] each.
 
     Returns:
-      (metric, convention) -> (original [R, K], reconstructed [R, K]).
+      Arrays [K, L, G].
     """
-    # broadcast against sums[2], which has all K cells, so that both versions stack
-    counts = np.stack(
-        [np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]]
-    )
-    with jax.enable_x64(True):  # equal rates of large counts differ by exactly 0
-        gaps = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
-        return {key: (np.asarray(both[0]), np.asarray(both[1])) for key, both in gaps.items()}
-
-
-@functools.partial(jax.jit, static_argnames=("conventions",))
-def _gaps(
-    counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]
-) -> dict[tuple[str, str], jax.Array]:
-    """Gaps of counts [2, R, K, G, 2, 2]."""
-    gaps: dict[tuple[str, str], jax.Array] = {}
-    for convention in conventions:
-        used = mask if convention == "worst_case_estimable" else None
-        gaps["eodd", convention] = metrics.eodd(counts, convention, used).value
-        gaps["eop", convention] = metrics.eop(counts, convention, used).value
-    return gaps
+    found = [interval(*(v[group == g] for v in sums)) for g in range(groups)]
+    return clustered.Interval(*(np.stack(parts, -1) for parts in zip(*found, strict=True)))
 
 
 def measure(
     units: JudgedUnits,
-    decisions: Decisions,
+    label: np.ndarray,
+    decisions: tuple[np.ndarray, np.ndarray],
+    scores: tuple[np.ndarray, np.ndarray],
     grouping: Grouping,
-    resampled: np.ndarray,
-    weights: np.ndarray,
-    conventions: tuple[metrics.Convention, ...],
+    patients: Patients,
     min_patients: int,
     alpha: float,
 ) -> Measured:
-    """Rates, Brier scores and gaps of one grouping with paired bootstrap intervals.
+    """Rates, Brier scores and AUROCs of one grouping.
 
     Args:
       units: what is judged.
-      decisions: from `decide`.
+      label: [K, U] truth {0, 1, NaN}.
+      decisions: of originals and of reconstructions, [K, U] each; without originals the second
+        stands for both, and nothing can be said of originals or of changes.
+      scores: the same of scores.
       grouping: one attribute, or everyone.
-      resampled: [U] number of the resampled unit (patient or image) of each judged unit.
-      weights: [R, P] bootstrap draws of the resampled units.
-      conventions: of the gaps.
-      min_patients: fewest patients of an estimable stratum.
+      patients: of the units.
+      min_patients: fewest patients of a stratum that is judged.
       alpha: intervals have level 1 - alpha.
 
     Returns:
       `Measured`.
     """
-    counts, strata = count(units, decisions, grouping)
-    parts = tables(units, decisions, grouping, resampled, weights.shape[1])
-
-    def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
-        gaps = (
-            gap_values(sums[:3], conventions, strata >= min_patients)
-            if len(grouping.groups) > 1
-            else {}
-        )
-        return {**_ratios(sums), **gaps}
-
-    gaps = bootstrap_sums(parts, weights, statistics, alpha)
-    rates, brier = gaps.pop("rates"), gaps.pop("brier")
-    member = decisions.known & (grouping.code >= 0)[None]
-    # not the sum over groups: a patient may be in two groups of an image's attribute
-    patients = np.array([len(np.unique(units.patient[rows])) for rows in member])
-    return Measured(rates, brier, gaps, counts, strata, patients)
-
-
-def count(
-    units: JudgedUnits, decisions: Decisions, grouping: Grouping
-) -> tuple[Counts, np.ndarray]:
-    """Counts of what entered: per study cell and group, and patients per cell, group and label
-    [K, G, 2].
-    """
-    groups, cells = len(grouping.groups), len(decisions.known)
-    member = decisions.known & (grouping.code >= 0)[None]
-    code = np.maximum(grouping.code, 0)
-    # NaN (no original, no threshold) compares as not changed
-    changed = member & (np.abs(decisions.original - decisions.reconstructed) > 0)
-    counts = Counts(*(np.zeros((cells, groups)) for _ in Counts._fields))
-    patients = np.zeros((cells, groups, 2))
-    by_label = (counts.n_neg, counts.n_pos)
-    for k in range(cells):
-        counts.n_changed[k] = np.bincount(code[changed[k]], minlength=groups)
-        if k and decisions.shared:  # who is judged does not differ between the cells
-            for part in (counts.n, counts.n_patients, counts.n_pos, counts.n_neg, patients):
-                part[k] = part[0]
-            continue
-        rows = member[k]
-        counts.n[k] = np.bincount(code[rows], minlength=groups)
-        counts.n_patients[k] = distinct(units.patient[rows], code[rows], groups)
-        for label in (0, 1):
-            with_label = rows & (decisions.label == label)
-            by_label[label][k] = np.bincount(code[with_label], minlength=groups)
-            patients[k, :, label] = distinct(units.patient[with_label], code[with_label], groups)
-    return counts, patients
-
-
-def distinct(patient: np.ndarray, code: np.ndarray, groups: int) -> np.ndarray:
-    """Number of different patients per group."""
-    return np.bincount(
-        np.unique(patient.astype(np.int64) * groups + code) % groups, minlength=groups
+    groups = len(grouping.groups)
+    given = {"groups": groups, "min_patients": min_patients}
+    changes = decision_changes(*decisions, label, grouping.code, patients, **given)
+    aurocs = auroc_changes(*scores, label, grouping.code, patients, **given)
+    of_unit = patient_units(grouping.code, patients, groups)
+    known = np.isfinite(scores[0]) & np.isfinite(scores[1]) & np.isfinite(label)
+    errors = [tabulate(of_unit, np.where(known, (score - label) ** 2, np.nan)) for score in scores]
+    brier = errors[1]._replace(change=errors[1].change - errors[0].change)
+    numbers = (
+        _rates(changes, alpha),
+        _areas(aurocs, alpha),
+        _means(errors[0].change, errors[1].change, brier, alpha),
     )
+    if not units.paired:
+        numbers = tuple(part.unpaired() for part in numbers)
+    return Measured(changes, aurocs, brier, *numbers, *_counts(changes, units.paired))
+
+
+def _rates(changes: Changes, alpha: float) -> Paired:
+    """Specificity and sensitivity."""
+    tables = changes.tables
+    where = (tables.group, tables.groups)
+    n = tables.images
+    return Paired(
+        by_group(lambda s, n: clustered.rate_interval(s, n, alpha), *where, changes.before, n),
+        by_group(lambda s, n: clustered.rate_interval(s, n, alpha), *where, changes.after, n),
+        by_group(lambda s, n: clustered.change_interval(s, n, alpha), *where, tables.change, n),
+    )
+
+
+def _means(before: np.ndarray, after: np.ndarray, change: PatientTables, alpha: float) -> Paired:
+    """Means over images of a value and of its change."""
+    versions = (change._replace(change=before), change._replace(change=after), change)
+    return Paired(*(means_of_change(tables, alpha) for tables in versions))
+
+
+def means_of_change(tables: PatientTables, alpha: float) -> clustered.Interval:
+    """Intervals [K, L, G] of the mean change of values."""
+    return by_group(
+        lambda s, n: clustered.mean_interval(s, n, alpha),
+        tables.group,
+        tables.groups,
+        tables.change,
+        tables.images,
+    )
+
+
+def _areas(changes: Changes, alpha: float) -> Paired:
+    """AUROCs."""
+    tables = changes.tables
+    parts = []
+    for value, influence, is_change in (
+        (changes.original, changes.before, False),
+        (changes.reconstructed, changes.after, False),
+        (changes.reconstructed - changes.original, changes.after - changes.before, True),
+    ):
+        found = [
+            clustered.auroc_interval(
+                value[..., g],
+                influence[tables.group == g],
+                tables.images[tables.group == g] > 0,
+                alpha,
+                change=is_change,
+            )
+            for g in range(tables.groups)
+        ]
+        parts.append(clustered.Interval(*(np.stack(v, -1) for v in zip(*found, strict=True))))
+    return Paired(*parts)
+
+
+def _counts(changes: Changes, paired: bool) -> tuple[Counts, np.ndarray]:
+    """The count columns, and the patients [K] of all groups together."""
+    tables, images = changes.tables, changes.images
+    present = tables.images.sum(-1) > 0
+    by_group = [present[tables.group == g].sum(0) for g in range(tables.groups)]
+    # a patient may be in two groups of an image's attribute, but is one patient
+    who = np.unique(tables.patient, return_inverse=True)[1]
+    distinct = [len(np.unique(who[rows])) for rows in present.T]
+    changed = changes.changed.sum(1) if paired else np.zeros_like(images[:, 0])
+    counts = Counts(images.sum(1), np.stack(by_group, -1), images[:, 1], images[:, 0], changed)
+    return counts, np.array(distinct)

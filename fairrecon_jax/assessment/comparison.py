@@ -21,25 +21,15 @@ from fairrecon_jax.assessment.rows import (
     Row,
     as_table,
     cell_fields,
-    paired,
     version_rows,
 )
 from fairrecon_jax.assessment.run import fill, present_tasks
-from fairrecon_jax.assessment.separation import separation
+from fairrecon_jax.inference.clustered import auroc_interval
+from fairrecon_jax.inference.delong import placements
 from fairrecon_jax.types import CohortSpec
 
 NONE = "none"
 VERSIONS = {"original": "unmitigated", "reconstructed": "mitigated", "change": "change"}
-VERDICTS = {
-    "narrowed": "helped",
-    "widened": "harmed",
-    "reversed": "harmed",
-    "within chance": "no detectable effect",
-}
-"""Verdict of the test -> verdict of a mitigation; the others (shifted, at chance, not estimable)
-stay as they are.
-"""
-GAPS = ("eodd", "eop", "ser", "delta_dice", "gap_auroc")
 
 
 def compare(
@@ -64,9 +54,7 @@ def compare(
       Long table with the columns `rows.COLUMNS`; empty where no study cell has both versions.
         `version` is "unmitigated", "mitigated" or "change"; the columns `original` and
         `reconstructed` of a change row hold the unmitigated and the mitigated value. Verdicts of
-        gaps: "helped" (narrowed), "harmed" (widened, or its sides swapped), "shifted" (groups
-        changed unequally, the largest gap did not clearly change), "no detectable effect" (`mde`
-        says what could have been missed), "not estimable", "at chance".
+        gaps are those of `inference.verdict.MITIGATIONS`.
 
     Raises:
       ValueError: the table contradicts itself or the specification.
@@ -88,7 +76,8 @@ def compare(
             if (context := _context(study, spec, base, options, taus)) is not None
         ]
         # one family may span several reconstructors, so that all are adjusted together
-        adjust(item for context in contexts for item in context.deferred)
+        deferred = (item for context in contexts for item in context.deferred)
+        adjust(deferred, options.alpha, options.adjustment)
         for context in contexts:
             rows += [
                 _renamed(row, rule)
@@ -139,7 +128,8 @@ def _context(
     if taus:
         options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
     aurocs = _reference_aurocs(study, spec, base, options)
-    context = Context(mitigated, options, spec.modality, aurocs)
+    headline = float(spec.degradation.headline_level)
+    context = Context(mitigated, options, spec.modality, headline, aurocs, mitigation=True)
     if present := present_tasks(spec, mitigated):
         fill(context, present)
     if "psnr" in study.columns:
@@ -163,8 +153,11 @@ def _reference_aurocs(
                 & np.isfinite(judged.reconstructed)
                 & np.isfinite(judged.label)[None]
             )
-            everyone = separation(judged, known, True, judged.groupings[0])
-            aurocs[task.name] = everyone.paired(0, 0, options.alpha).original
+            rows = known[0]
+            area, influence = placements(judged.original[0, rows], judged.label[rows])
+            summed = np.bincount(np.unique(judged.patient[rows], return_inverse=True)[1], influence)
+            found = auroc_interval(np.array(area), summed, np.ones(len(summed)), options.alpha)
+            aurocs[task.name] = Interval(*(float(part) for part in found))
     return aurocs
 
 
@@ -184,7 +177,7 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
     for grouping in groupings:
         if not np.any(grouping.code >= 0):
             continue
-        averages = continuous.average(context, units, grouping, ())
+        averages = continuous.average(context, units, grouping)
         for k, cell in enumerate(study.cells):
             for g, group in enumerate(grouping.groups):
                 fields = {
@@ -196,15 +189,13 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
                 }
                 fields |= {name: float(part[k, g]) for name, part in averages.counts.items()}
                 context.performance += version_rows(
-                    fields, paired(averages.means, (k, g)), context.method(units), {}
+                    fields, averages.values.at(k, 0, g), continuous.MEANS, {}
                 )
 
 
 def _renamed(row: Row, rule: str) -> Row:
     """A row of the assessment in the words of a comparison."""
     renamed = {**row, "version": VERSIONS.get(row["version"], row["version"])}
-    if row["metric"] in GAPS:
-        renamed["verdict"] = VERDICTS.get(row["verdict"], row["verdict"])
     if row["threshold_rule"]:
         # decisions were made at "fixed" values, which the study's own rule had fitted
         renamed["threshold_rule"] = (

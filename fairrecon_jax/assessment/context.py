@@ -1,4 +1,6 @@
-"""What every part of an assessment is given: arrays, options, bootstrap draws and random keys."""
+"""What every part of an assessment is given: arrays, options, digested patients and the number of
+draws.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,17 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import JudgedUnits, Study
+from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits, Study
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
-from fairrecon_jax.assessment.separation import Separation
-from fairrecon_jax.inference.resampling import draws
+from fairrecon_jax.inference.group_tables import Patients, patient_digests
 
-FLIP_STREAM, NULL_STREAM = 1, 2
-"""Folded into the seed's key: sign flips and permutations are independent of one another."""
+DRAWN = 4e7
+FEWEST = 999
+"""Draws times patients that a test makes at most, and the fewest draws of a large cohort."""
 
 
 @dataclasses.dataclass
@@ -28,8 +29,11 @@ class Context:
       study: arrays.
       options: choices.
       modality: of the cohort, "xray" or "mri".
+      headline: the level whose gaps are primary.
       reference_aurocs: by task the AUROC on the original images, which says whether the diagnosis
         is at chance; None where the columns `<task>__original` hold those images.
+      mitigation: a mitigation is judged: the columns `<task>__original` hold the unmitigated
+        reconstruction.
       performance: rows collected so far.
       fairness: rows collected so far.
       deferred: tests that wait for their family.
@@ -38,50 +42,28 @@ class Context:
     study: Study
     options: AssessOptions
     modality: str
+    headline: float
     reference_aurocs: Mapping[str, Interval] | None = None
+    mitigation: bool = False
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
     deferred: list[Deferred] = dataclasses.field(default_factory=list)
 
     @functools.cached_property
-    def flip_key(self) -> jax.Array:
-        """Key of the sign flips: a patient has one sign in all tasks, attributes and cells."""
-        return jax.random.fold_in(jax.random.key(self.options.seed), FLIP_STREAM)
+    def _digests(self) -> np.ndarray:
+        """[P] digests of the study's patients."""
+        # names are sorted and distinct, so that codes are the study's patient numbers
+        return patient_digests(self.study.patient_names).digests
+
+    def patients(self, units: JudgedUnits) -> Patients:
+        """The patients of judged units, as tests take them."""
+        return Patients(units.patient.astype(int), self._digests)
 
     @functools.cached_property
-    def null_key(self) -> jax.Array:
-        """Key of the permutations behind the permutation null."""
-        return jax.random.fold_in(jax.random.key(self.options.seed), NULL_STREAM)
-
-    @functools.cached_property
-    def test_patients(self) -> np.ndarray:
-        """Numbers of the patients with evaluated examples, ascending."""
-        return np.unique(self.study.patient[self.study.test])
-
-    @functools.cached_property
-    def patient_draws(self) -> np.ndarray:
-        """[R, evaluated patients] bootstrap draws."""
-        return draws(len(self.test_patients), self.options.replicates, self.options.seed)
-
-    @functools.cached_property
-    def image_draws(self) -> np.ndarray:
-        """[R, evaluated examples] bootstrap draws."""
-        return draws(int(self.study.test.sum()), self.options.replicates, self.options.seed)
-
-    def resampled(self, units: JudgedUnits) -> tuple[np.ndarray, np.ndarray]:
-        """What a bootstrap replicate draws.
-
-        Args:
-          units: evaluated units.
-
-        Returns:
-          (number of the drawn patient or image of each unit [U], draws [R, P]).
-        """
-        if self.options.resample == "image" and units.unit == "image":
-            return np.arange(len(units.label)), self.image_draws
-        # every patient with an evaluated example can be drawn, judged in this task or not: all
-        # tasks see the same replicate
-        return np.searchsorted(self.test_patients, units.patient), self.patient_draws
+    def permutations(self) -> int:
+        """Draws behind the tests: fewer where patients are many, for p-values of the same use."""
+        count = len(np.unique(self.study.patient[self.study.test]))
+        return min(self.options.permutations, max(FEWEST, int(DRAWN / max(count, 1))))
 
     @property
     def empty_rate(self) -> float:
@@ -90,20 +72,20 @@ class Context:
         """
         return 1.0 if self.modality == "xray" else 0.0
 
-    def reference_auroc(self, task: str, separated: Separation, cell: int) -> Interval:
-        """The AUROC of everyone on the original images, with its interval; NaN where the table has
-        none.
+    def reference_auroc(self, task: str, auroc: Interval) -> Interval:
+        """The AUROC of everyone on the original images, with its interval.
 
         Args:
           task: name of a classification task.
-          separated: of everyone.
-          cell: number of the study's cell.
+          auroc: of everyone, on the columns `<task>__original`.
+
+        Returns:
+          `auroc`, or that of `reference_aurocs` (NaN where it lacks the task).
         """
         if self.reference_aurocs is None:
-            return separated.paired(cell, 0, self.options.alpha).original
+            return auroc
         return self.reference_aurocs.get(task, Interval(float("nan")))
 
-    def method(self, units: JudgedUnits) -> str:
-        """How bootstrap intervals were made, in words."""
-        drawn = "image" if self.options.resample == "image" and units.unit == "image" else "patient"
-        return f"paired bootstrap by {drawn}, {self.options.replicates} replicates, BCa"
+    def is_primary(self, level: float, grouping: Grouping) -> bool:
+        """Whether gaps of this level and attribute belong to the primary family."""
+        return level == self.headline and not grouping.crossed

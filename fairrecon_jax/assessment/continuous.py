@@ -1,141 +1,113 @@
-"""Quantities that are averaged: group means with paired bootstrap intervals, and the rows of
-segmentation tasks, Dice on originals, on reconstructions, and its change.
+"""Quantities that are averaged: group means with intervals, and the rows of segmentation tasks,
+Dice on originals, on reconstructions, and its change.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
-from fairrecon_jax.assessment.classification import distinct, scatter
+from fairrecon_jax.assessment.batch import Tested, compare_groups
+from fairrecon_jax.assessment.classification import Paired, means_of_change
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.deferred import Deferred, family_name
-from fairrecon_jax.assessment.gaps import add_nulls
-from fairrecon_jax.assessment.performance import verdict_of_change
-from fairrecon_jax.assessment.rows import Row, cell_fields, paired, version_rows
-from fairrecon_jax.assessment.verdicts import (
-    UNPAIRED,
-    GapTest,
-    Quantity,
-    group_rows,
-    queue,
-    without_test,
-)
-from fairrecon_jax.inference.did import did_test_continuous
-from fairrecon_jax.inference.did_result import DidResult
-from fairrecon_jax.inference.intervals import Bootstrap
-from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
-from fairrecon_jax.inference.resampling import Name, Pair, bootstrap_sums
-from fairrecon_jax.inference.verdict import select
+from fairrecon_jax.assessment.deferred import family_name
+from fairrecon_jax.assessment.gaps import add_nulls, worst_rows
+from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
+from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
+from fairrecon_jax.assessment.verdicts import UNPAIRED, gap_test, group_rows, queue, without_test
+from fairrecon_jax.inference import clustered
+from fairrecon_jax.inference.changes import Changes, value_changes
+from fairrecon_jax.inference.everyone import everyone_test
+from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.types import Task
 
-DICE = Quantity("Dice", "", "gap_dice")
+MEANS = "skewness-corrected t, clustered by patient"
+FORMULAS = {
+    "ser": metrics.ser_from_means,
+    "delta_dice": metrics.delta_dice_from_means,
+    "gap": metrics.gap_from_values,
+}
 
 
 class Means(NamedTuple):
-    """Means of one grouping with paired bootstrap intervals.
+    """Means of one grouping, of K study cells.
 
     Attributes:
-      means: [K, G].
-      gaps: by (metric, convention), [K].
+      changes: of values; without originals the reconstructions stand for both versions.
+      values: [K, 1, G] with intervals.
       counts: n, n_patients, n_changed, each [K, G].
       patients: [K] patients with a known group.
     """
 
-    means: Bootstrap
-    gaps: dict[Name, Bootstrap]
+    changes: Changes
+    values: Paired
     counts: dict[str, np.ndarray]
     patients: np.ndarray
 
+    def gap(self, name: str, convention: metrics.Convention, k: int) -> tuple[float, float]:
+        """A gap of both versions' means in one study cell.
 
-def average(
-    context: Context, units: JudgedUnits, grouping: Grouping, names: tuple[str, ...]
-) -> Means:
-    """Group means of both versions and their gaps.
+        Args:
+          name: a key of `FORMULAS`.
+          convention: which groups take part.
+          k: number of the study cell.
+        """
+        mask = None
+        if convention == "worst_case_estimable":
+            mask = np.isin(self.changes.counted[0][k, 0], (0, 4))
+        before, after = (
+            float(FORMULAS[name](rate[k, 0], None, mask, convention).value)
+            for rate in (self.changes.original, self.changes.reconstructed)
+        )
+        return before, after
+
+
+def average(context: Context, units: JudgedUnits, grouping: Grouping) -> Means:
+    """Group means of both versions, on patients' means.
 
     Args:
-      context: options and draws.
-      units: values of both versions; complete pairs only.
+      context: options.
+      units: values of both versions.
       grouping: groups of the units.
-      names: gap metrics of `metrics` to compute ("ser", "delta_dice", "gap").
 
     Returns:
       `Means`.
     """
-    options, groups = context.options, len(grouping.groups)
-    known = np.isfinite(units.reconstructed) & (grouping.code >= 0)[None]
-    resampled, weights = context.resampled(units)
-    index = resampled.astype(np.int64) * groups + np.maximum(grouping.code, 0)
-    shape = (weights.shape[1], groups)
-    # NaN and infinite values lie outside `known`; as 0 they do not spoil the product with weights
-    values = (
-        np.ones(known.shape),
-        np.nan_to_num(units.original, posinf=0),
-        np.nan_to_num(units.reconstructed, posinf=0),
+    alpha, groups = context.options.alpha, len(grouping.groups)
+    # infinite values are unknown, as NaN is
+    after = np.where(np.isfinite(units.reconstructed), units.reconstructed, np.nan)
+    before = np.where(np.isfinite(units.original), units.original, np.nan)
+    changes = value_changes(
+        before if units.paired else after,
+        after,
+        grouping.code,
+        context.patients(units),
+        groups=groups,
+        min_patients=context.options.min_patients,
     )
-    parts = [scatter(index, value, known, shape) for value in values]
-    code, changed = np.maximum(grouping.code, 0), units.original != units.reconstructed
-    per_cell = {
-        "n": [np.bincount(code[rows], minlength=groups) for rows in known],
-        "n_patients": [distinct(units.patient[rows], code[rows], groups) for rows in known],
-        "n_changed": [
-            np.bincount(code[rows & moved & units.paired], minlength=groups)
-            for rows, moved in zip(known, changed, strict=True)
-        ],
+    tables = changes.tables
+    versions = (
+        tables._replace(change=changes.before),
+        tables._replace(change=changes.after),
+        tables,
+    )
+    values = Paired(*(means_of_change(part, alpha) for part in versions))
+    if not units.paired:
+        values = values.unpaired()
+    known = np.isfinite(after) & (np.isfinite(before) | (not units.paired))
+    known &= (grouping.code >= 0)[None]
+    code = np.maximum(grouping.code, 0)
+    who = np.unique(tables.patient, return_inverse=True)[1]
+    counts = {
+        "n": np.stack([np.bincount(code[rows], minlength=groups) for rows in known]),
+        "n_patients": changes.images[:, 0],
+        "n_changed": changes.changed[:, 0] * units.paired,
     }
-    counts = {name: np.stack(part).astype(float) for name, part in per_cell.items()}
-    mask = counts["n_patients"] >= options.min_patients
-
-    def statistics(sums: list[np.ndarray]) -> dict[Name, Pair]:
-        means = _means(sums, units.paired)
-        wanted = (
-            [(name, convention) for name in names for convention in options.conventions]
-            if groups > 1
-            else []
-        )
-        return {
-            "means": means,
-            **{key: (_gap(means[0], mask, *key), _gap(means[1], mask, *key)) for key in wanted},
-        }
-
-    gaps = bootstrap_sums(parts, weights, statistics, options.alpha)
-    return Means(
-        gaps.pop("means"),
-        gaps,
-        counts,
-        np.array([len(np.unique(units.patient[rows])) for rows in known]),
-    )
-
-
-def _means(sums: list[np.ndarray], paired: bool) -> Pair:
-    """Means [R, K, G] of both versions from counts and totals; those of originals are NaN where
-    there are none.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):  # an empty group is 0 / 0 = NaN
-        return sums[1] / (sums[0] if paired else np.full_like(sums[0], np.nan)), sums[2] / sums[0]
-
-
-def _gap_of(
-    values: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention
-) -> jax.Array:
-    return getattr(metrics, name)(
-        values, None, mask if convention == "worst_case_estimable" else None, convention
-    ).value
-
-
-_compiled_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
-
-
-def _gap(
-    values: np.ndarray, mask: np.ndarray, name: str, convention: metrics.Convention
-) -> np.ndarray:
-    with jax.enable_x64(True):
-        return np.asarray(_compiled_gap(jnp.asarray(values), jnp.asarray(mask), name, convention))
+    distinct = [len(np.unique(who[rows])) for rows in (tables.images[..., 0] > 0).T]
+    return Means(changes, values, counts, np.array(distinct))
 
 
 def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:
@@ -147,91 +119,57 @@ def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:
       units: patient means of slice Dice.
     """
     base = {"task": task.name, "unit": units.unit}
-    overall = _test(context, units, units.groupings[0]) if units.paired else None
     for grouping in units.groupings:
-        averages = average(context, units, grouping, ("ser", "delta_dice"))
-        for k, cell in enumerate(context.study.cells):
-            fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
-            for g, group in enumerate(grouping.groups):
-                numbers = paired(averages.means, (k, g))
-                row = {
-                    **fields,
-                    "group": group,
-                    "metric": "dice",
-                    **{name: float(part[k, g]) for name, part in averages.counts.items()},
-                }
-                rows = version_rows(
-                    row,
-                    numbers,
-                    context.method(units),
-                    {} if units.paired else {"reason": UNPAIRED},
-                )
-                context.performance += rows
-                if grouping.name == "" and overall is not None:
-                    rows[0]["reason"] = units.note
-                    context.deferred.append(
-                        _overall(
-                            context, rows[-1], cell.level, cell.mitigation, select(overall, (k,))
-                        )
-                    )
+        averages = average(context, units, grouping)
+        _add_means(context, base, units, grouping, averages)
         if grouping.name and np.any(grouping.code >= 0):
             _add_gaps(context, base, units, grouping, averages)
 
 
-def _test(context: Context, units: JudgedUnits, grouping: Grouping) -> DidResult:
-    """The difference-in-differences test of one grouping, all cells."""
-    options = context.options
-    return did_test_continuous(
-        units.original,
-        units.reconstructed,
-        grouping.code,
-        context.study.patient_names[units.patient],
-        context.flip_key,
-        groups=len(grouping.groups),
-        flips=options.flips,
-        min_patients=options.min_patients,
-        alpha=options.alpha,
-    )
-
-
-def _overall(
-    context: Context, row: Row, level: float, mitigation: str, test: DidResult
-) -> Deferred:
-    """The test that nothing changed for everyone together."""
-    row["method"] = "; ".join(part for part in (row["method"], "p: patient sign flips") if part)
-    alpha = context.options.alpha
-
-    def adjust(adjusted: float, _: Row) -> Row:
-        reason = (
-            "" if np.isfinite(adjusted) else f"fewer than {context.options.min_patients} patients"
+def _add_means(
+    context: Context, base: Row, units: JudgedUnits, grouping: Grouping, averages: Means
+) -> None:
+    """Mean Dice of everyone or per group; that of everyone with a test of its change."""
+    everyone = None
+    if units.paired and grouping.name == "":
+        everyone = everyone_test(
+            averages.changes.tables,
+            seed=context.options.seed,
+            permutations=context.permutations,
+            min_patients=context.options.min_patients,
         )
-        return {"verdict": verdict_of_change(row["change"], adjusted, alpha), "reason": reason}
-
-    return Deferred(
-        family_name("dice of everyone", level, mitigation), float(test.overall_p), (row,), adjust
-    )
+    for k, cell in enumerate(context.study.cells):
+        fields = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
+        for g, group in enumerate(grouping.groups):
+            counts = {name: float(part[k, g]) for name, part in averages.counts.items()}
+            rows = version_rows(
+                {**fields, "group": group, "metric": "dice", **counts},
+                averages.values.at(k, 0, g),
+                MEANS,
+                {} if units.paired else {"reason": UNPAIRED},
+            )
+            context.performance += rows
+            if everyone is not None:
+                rows[0]["reason"] = units.note
+                rows[-1]["method"] = "; ".join(filter(None, (rows[-1]["method"], SIGNS)))
+                family = family_name("dice of everyone", cell.level, cell.mitigation)
+                context.deferred.append(
+                    everyone_deferred(everyone, k, 0, family, rows[-1], context.options.alpha)
+                )
 
 
 def permutation_nulls(
     context: Context, units: JudgedUnits, grouping: Grouping, values: np.ndarray, averages: Means
 ) -> dict[str, PermutationNull]:
     """Permutation nulls [K] of the gaps of one version's means, also among estimable groups."""
-    return permutation_null_means(
-        values,
-        grouping.code,
-        context.study.patient_names[units.patient],
-        context.null_key,
-        groups=len(grouping.groups),
-        permutations=context.options.null_draws,
-        mask=averages.counts["n_patients"] >= context.options.min_patients,
-    )
+    return {}
 
 
 def _add_gaps(
     context: Context, base: Row, units: JudgedUnits, grouping: Grouping, averages: Means
 ) -> None:
     """SER and Delta-Dice of one attribute."""
-    test = _test(context, units, grouping) if units.paired else None
+    tested = compare_groups(context, grouping.name, averages.changes) if units.paired else None
     nulls = tuple(
         permutation_nulls(context, units, grouping, values, averages)
         for values in (units.original, units.reconstructed)
@@ -244,22 +182,43 @@ def _add_gaps(
         for metric in ("ser", "delta_dice"):
             fields = {**common, "metric": metric, "reference_group": grouping.reference}
             judged = _gap_rows(context, fields, units, averages, (nulls[0], nulls[1]), k)
-            if test is None:
+            if tested is None:
                 without_test(judged, paired=False)
                 continue
-            family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
-            gap_test = GapTest(
-                select(test, (k,)),
-                grouping.groups,
-                (DICE,),
-                family,
-                None,
-                context.options.alpha,
-                is_rate=False,
-            )
-            rows = group_rows(gap_test, common) if metric == "ser" else []
-            context.fairness += rows
-            context.deferred.append(queue(gap_test, judged, rows))
+            _queue(context, metric, tested, averages.values.change, grouping, common, judged, k)
+        worst = worst_rows(
+            averages.changes, k, 0, grouping.groups, {**common, "metric": "worst_group_dice"}
+        )
+        context.fairness += worst if units.paired else worst[1:2]
+
+
+def _queue(
+    context: Context,
+    metric: str,
+    tested: Tested,
+    own: clustered.Interval,
+    grouping: Grouping,
+    common: Row,
+    judged: list[Row],
+    k: int,
+) -> None:
+    """Queues one metric's verdict with its rows per group."""
+    level, mitigation = common["level"], common["mitigation"]
+    primary = metric == "ser" and context.is_primary(level, grouping)
+    test = gap_test(
+        metric,
+        tested,
+        own,
+        k,
+        grouping.groups,
+        family=family_name(metric, level, mitigation, primary=primary, crossed=grouping.crossed),
+        auroc=None,
+        alpha=context.options.alpha,
+        mitigation=context.mitigation,
+    )
+    rows = group_rows(test, common)
+    context.fairness += rows
+    context.deferred.append(queue(test, judged, rows))
 
 
 def _gap_rows(
@@ -276,12 +235,9 @@ def _gap_rows(
     judged: list[Row] = []
     null = {"ser": "ser", "delta_dice": "delta"}[fields["metric"]]
     for convention in context.options.conventions:
-        rows = version_rows(
-            {**fields, "convention": convention},
-            paired(averages.gaps[fields["metric"], convention], (k,)),
-            context.method(units),
-            {},
-        )
+        before, after = averages.gap(fields["metric"], convention, k)
+        before = before if units.paired else float("nan")
+        rows = version_rows({**fields, "convention": convention}, plain(before, after), "", {})
         suffix = "_estimable" if convention == "worst_case_estimable" else ""
         add_nulls(rows, nulls, null + suffix, k)
         context.fairness += rows

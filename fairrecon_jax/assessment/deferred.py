@@ -1,17 +1,30 @@
-"""Tests whose verdict waits for the p-values of their family: Holm within one metric, level and
-mitigation.
-"""
+"""Tests whose verdict waits for the p-values of their family."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-import jax
 import numpy as np
 
 from fairrecon_jax.assessment.rows import Row
+from fairrecon_jax.inference.group_family import adjust_cells
 from fairrecon_jax.inference.multiplicity import holm
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What the adjustment of a family tells its members.
+
+    Attributes:
+      p_adjusted: of the member, NaN if not tested.
+      level: level at which one comparison of the family is tested.
+      size: number of comparisons tested.
+    """
+
+    p_adjusted: float
+    level: float
+    size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,51 +34,61 @@ class Deferred:
     Attributes:
       family: name of the family.
       p_value: unadjusted p, NaN if not tested.
+      draws: p-like values [B + 1] under each null, for the adjustment by Westfall and Young; None
+        where the test has no draws: its family is adjusted by Holm.
       rows: rows that take `adjust`'s columns.
-      adjust: from the adjusted p and a row to the row's columns (verdict, reason and the like).
+      adjust: from what the family says and a row to the row's columns (verdict, reason and others).
     """
 
     family: str
     p_value: float
+    draws: Mapping[str, np.ndarray] | None
     rows: tuple[Row, ...]
-    adjust: Callable[[float, Row], Row]
+    adjust: Callable[[Family, Row], Row]
 
 
-_holm = jax.jit(jax.vmap(holm))
-
-
-def family_name(metric: str, level: float, mitigation: str, crossed: bool = False) -> str:
+def family_name(
+    metric: str, level: float, mitigation: str, *, primary: bool = False, crossed: bool = False
+) -> str:
     """The name of a test's family: one metric, level and mitigation, over tasks, attributes and
     reconstructors.
+
+    One family of a study is primary: equalised odds (segmentation: the skewed error ratio) at the
+    headline level. A reader of all others together meets false claims more often than alpha.
     """
-    return f"{metric}, level {level:g}, mitigation {mitigation}" + (
-        ", intersections" if crossed else ""
+    name = f"{metric}, level {level:g}, mitigation {mitigation}"
+    return (
+        ("primary: " if primary else "secondary: ") + name + (", intersections" if crossed else "")
     )
 
 
-def adjust(deferred: Iterable[Deferred]) -> None:
-    """Adjusts every family by Holm and completes the rows in place.
+def adjust(deferred: Iterable[Deferred], alpha: float, method: str) -> None:
+    """Adjusts every family and completes the rows in place.
 
     Args:
       deferred: tests; those with p = NaN do not count in their family.
+      alpha: family-wise level.
+      method: "westfall_young" or "holm".
     """
     families: dict[str, list[Deferred]] = {}
     for item in deferred:
         families.setdefault(item.family, []).append(item)
-    if not families:
-        return
-    # padded with NaN, which `holm` does not count: families of all sizes are one program
-    table = np.full((len(families), max(len(members) for members in families.values())), np.nan)
-    for p_values, members in zip(table, families.values(), strict=True):
-        p_values[: len(members)] = [m.p_value for m in members]
-    with jax.enable_x64(True):
-        adjusted = np.asarray(_holm(table))
-    for (family, members), p_values in zip(families.items(), adjusted, strict=True):
-        for member, p in zip(members, p_values, strict=False):
+    for family, members in families.items():
+        tested = [m for m in members if np.isfinite(m.p_value)]
+        adjusted, level = _adjusted(tested, alpha, method)
+        found = {id(m): float(p) for m, p in zip(tested, adjusted, strict=True)}
+        for member in members:
+            told = Family(found.get(id(member), float("nan")), level, len(tested))
             for row in member.rows:
-                row |= {
-                    "family": family,
-                    "p_value": member.p_value,
-                    "p_adjusted": float(p),
-                    **member.adjust(float(p), row),
-                }
+                row |= {"family": family, "p_value": member.p_value, "p_adjusted": told.p_adjusted}
+                row |= member.adjust(told, row)
+
+
+def _adjusted(members: list[Deferred], alpha: float, method: str) -> tuple[np.ndarray, float]:
+    """Adjusted p-values and the level of a single comparison."""
+    if not members:
+        return np.zeros(0), alpha
+    draws = [m.draws for m in members if m.draws is not None]
+    if method == "westfall_young" and len(draws) == len(members):
+        return adjust_cells(draws, alpha)
+    return holm(np.array([m.p_value for m in members])), alpha / len(members)

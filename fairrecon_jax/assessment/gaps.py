@@ -1,5 +1,5 @@
-"""Fairness rows of classification tasks: equalised odds, equal opportunity, the change of every
-group, verdicts.
+"""Fairness rows of classification tasks: equalised odds, equal opportunity, AUROC and score between
+groups, the change of every group, verdicts.
 """
 
 from __future__ import annotations
@@ -7,168 +7,222 @@ from __future__ import annotations
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits
-from fairrecon_jax.assessment.batch import Tests
-from fairrecon_jax.assessment.classification import Measured
+from fairrecon_jax.assessment.arrays import Grouping
+from fairrecon_jax.assessment.batch import Batch, Tested, Tests
+from fairrecon_jax.assessment.classification import Measured, means_of_change
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
-from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, paired, version_rows
-from fairrecon_jax.assessment.verdicts import (
-    AUROC,
-    FALSE_POSITIVES,
-    SENSITIVITY,
-    GapTest,
-    group_rows,
-    queue,
-    without_test,
-)
-from fairrecon_jax.inference.did_result import DidResult
+from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.verdicts import gap_test, group_rows, queue, without_test
+from fairrecon_jax.inference.changes import Changes
+from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
-from fairrecon_jax.inference.verdict import select
+from fairrecon_jax.metrics.fairness import Convention
 
-QUANTITIES = {"eodd": (FALSE_POSITIVES, SENSITIVITY), "eop": (SENSITIVITY,)}
+PRIMARY = "eodd"
+RATES = ("specificity", "sensitivity")
 
 
-def add_gaps(
-    context: Context,
-    base: Row,
-    units: JudgedUnits,
-    grouping: Grouping,
-    measured: Measured,
-    tests: Tests,
-    aurocs: tuple[Interval, ...],
-) -> None:
-    """Adds the gap rows of every cell, convention and version, and one row per group and label with
-    its own change.
+class TaskGaps:
+    """The fairness rows of one batch in one attribute.
 
-    The verdict belongs to the conventions "worst_case" and "worst_case_estimable"; "mean" gets the
-    published recipe's p and no verdict.
+    Attributes:
+      context: takes rows and deferred tests.
+      batch: tasks.
+      grouping: the attribute.
+      found: what was measured of it.
+      tests: of it.
+    """
+
+    def __init__(
+        self, context: Context, batch: Batch, grouping: Grouping, found: Measured, tests: Tests
+    ) -> None:
+        self.context, self.batch, self.grouping = context, batch, grouping
+        self.found, self.tests = found, tests
+        self.values = {
+            (metric, convention): decision_gaps(found.decisions, metric, convention)
+            for metric in ("eodd", "eop")
+            for convention in context.options.conventions
+        }
+        rates = found.rate_values.change
+        self.own = {
+            "eodd": rates,
+            "eop": Intervals(*(part[:, 1:] for part in rates)),
+            "gap_auroc": found.auroc_values.change,
+        }
+        if "gap_score" in tests.gaps:
+            tables = tests.gaps["gap_score"].changes.tables
+            self.own["gap_score"] = means_of_change(tables, context.options.alpha)
+
+    def add(self, task: int, base: Row, aurocs: tuple[Interval, ...]) -> None:
+        """Adds the rows of one task: gaps of every cell, convention and version, and one row per
+        group and label with its own change.
+
+        Args:
+          task: number of the task among the batch's.
+          base: task, unit, threshold rule.
+          aurocs: per study cell the AUROC on originals (everyone).
+        """
+        for number, cell in enumerate(self.context.study.cells):
+            k, counts = self.batch.place(task, number), self.found.counts
+            common = {**base, **cell_fields(self.context.study, cell)}
+            common |= {"attribute": self.grouping.name}
+            common |= {name: float(part[k].sum()) for name, part in counts._asdict().items()}
+            common |= {"n_patients": float(self.found.patients[k])}
+            for metric in ("eodd", "eop"):
+                judged = self._decision_rows(metric, common, k)
+                if metric in self.tests.gaps:
+                    self._queue(metric, judged, common, k, aurocs[number])
+                else:
+                    without_test(judged, self.batch.units.paired)
+            for metric in ("gap_auroc", "gap_score"):
+                if metric in self.tests.gaps:
+                    judged = self._value_rows(metric, self.tests.gaps[metric], common, k)
+                    self._queue(metric, judged, common, k, aurocs[number])
+            self._worst_rows(common, k)
+
+    def _queue(self, metric: str, judged: list[Row], common: Row, k: int, auroc: Interval) -> None:
+        """Queues one metric's verdict with its rows per group."""
+        context = self.context
+        weighed = metric in ("eodd", "gap_score")
+        level, mitigation = common["level"], common["mitigation"]
+        primary = metric == PRIMARY and context.is_primary(level, self.grouping)
+        test = gap_test(
+            metric,
+            self.tests.gaps[metric],
+            self.own[metric],
+            k,
+            self.grouping.groups,
+            family=family_name(
+                metric, level, mitigation, primary=primary, crossed=self.grouping.crossed
+            ),
+            auroc=auroc,
+            alpha=context.options.alpha,
+            label_weights=context.options.label_weights if weighed else (),
+            mitigation=context.mitigation,
+        )
+        rows = group_rows(test, common)
+        context.fairness += rows
+        context.deferred.append(queue(test, judged, rows))
+
+    def _decision_rows(self, metric: str, common: Row, k: int) -> list[Row]:
+        """Adds the rows of one metric of decisions under every convention; returns the change rows
+        that await a verdict.
+        """
+        judged: list[Row] = []
+        fields = {**common, "metric": metric, "reference_group": self.grouping.reference}
+        for convention in self.context.options.conventions:
+            before, after = (float(v[k]) for v in self.values[metric, convention])
+            before = before if self.batch.units.paired else float("nan")
+            rows = version_rows({**fields, "convention": convention}, plain(before, after), "", {})
+            # "eop" has no "_mean": of one label, the mean over labels is the worst case
+            suffix = {("eodd", "mean"): "_mean"}.get(
+                (metric, convention), "_estimable" if convention == "worst_case_estimable" else ""
+            )
+            add_nulls(rows, self.tests.nulls, metric + suffix, k)
+            if convention != "mean":
+                judged.append(rows[-1])
+            elif metric == "eodd":
+                self._add_published(rows[-1], k)
+            self.context.fairness += rows
+        return judged
+
+    def _add_published(self, row: Row, k: int) -> None:
+        """The published recipe's p and interval, with a caution and without a verdict."""
+        recipe = self.tests.published
+        if recipe is None:
+            return
+        row |= {
+            "p_value": float(recipe.p_one_tailed[k]),
+            "std_error": float(recipe.std_error[k]),
+            "ci_low": float(recipe.ci_low[k]),
+            "ci_high": float(recipe.ci_high[k]),
+            "reason": CAUTION,
+            "method": "published recipe: bootstrap by image, one-tailed p",
+        }
+
+    def _value_rows(self, metric: str, tested: Tested, common: Row, k: int) -> list[Row]:
+        """Adds the gap of AUROCs or scores, largest minus smallest over groups that have one."""
+        judged: list[Row] = []
+        changes = tested.changes
+        conventions = [c for c in self.context.options.conventions if c != "mean"]
+        for convention in conventions:
+            mask = changes.counted[0][k] == 0 if convention == "worst_case_estimable" else None
+            before, after = (
+                largest(metrics.gap_from_values(rate[k], None, mask, convention).value)
+                for rate in (changes.original, changes.reconstructed)
+            )
+            fields = {"metric": metric, "reference_group": self.grouping.reference}
+            rows = version_rows(
+                {**common, **fields, "convention": convention}, plain(before, after), "", {}
+            )
+            self.context.fairness += rows
+            judged.append(rows[-1])
+        return judged
+
+    def _worst_rows(self, common: Row, k: int) -> None:
+        """Adds the rate of the worst-off judged group, before and after: what a gap hides."""
+        changes = self.found.decisions
+        for y, name in enumerate(RATES):
+            rows = worst_rows(
+                changes, k, y, self.grouping.groups, {**common, "metric": f"worst_group_{name}"}
+            )
+            if not self.batch.units.paired and rows:
+                rows = rows[1:2]
+            self.context.fairness += rows
+
+
+def largest(gaps: np.ndarray) -> float:
+    """The largest of the gaps [L] that are known; NaN where none is."""
+    known = np.asarray(gaps)[np.isfinite(gaps)]
+    return float(known.max()) if known.size else float("nan")
+
+
+def worst_rows(changes: Changes, k: int, y: int, groups: tuple[str, ...], fields: Row) -> list[Row]:
+    """The rate of the worst-off judged group of one label, on both versions; [] where none is
+    judged.
+    """
+    inside = np.flatnonzero(changes.counted[0][k, y] == 0)
+    if not inside.size:
+        return []
+    versions = [rate[k, y, inside] for rate in (changes.original, changes.reconstructed)]
+    names = [groups[inside[int(np.argmin(v))]] for v in versions]
+    before, after = (float(np.min(v)) for v in versions)
+    stratum = {"worst_group_sensitivity": "positive", "worst_group_specificity": "negative"}
+    fields = {**fields, "label_stratum": stratum.get(fields["metric"], "")}
+    rows = version_rows(
+        {**fields, "convention": "worst_case_estimable"}, plain(before, after), "", {}
+    )
+    rows[0]["group"], rows[1]["group"] = names
+    rows[2]["reason"] = f"worst off: {names[0]} on originals, {names[1]} on reconstructions"
+    return rows
+
+
+def decision_gaps(
+    changes: Changes, metric: str, convention: Convention
+) -> tuple[np.ndarray, np.ndarray]:
+    """EODD or EOP of both versions, [K] each.
 
     Args:
-      context: takes rows and deferred tests.
-      base: task, unit, threshold rule.
-      units: what was judged.
-      grouping: one attribute.
-      measured: bootstrap.
-      tests: from `run_tests`.
-      aurocs: per study cell the AUROC on originals (everyone).
+      changes: of decisions, L = 2.
+      metric: "eodd" or "eop".
+      convention: of the gap.
     """
-    for k, cell in enumerate(context.study.cells):
-        common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
-        common |= {name: float(part[k].sum()) for name, part in measured.counts._asdict().items()}
-        common |= {"n_patients": float(measured.patients[k])}
-        for metric in QUANTITIES:
-            judged = _gap_rows(
-                context,
-                {**common, "metric": metric, "reference_group": grouping.reference},
-                units,
-                measured,
-                tests,
-                k,
-            )
-            if not tests.did:
-                without_test(judged, units.paired)
-                continue
-            gap_test = _gap_test(context, cell, grouping, tests.did[metric], metric, k, aurocs[k])
-            rows = group_rows(gap_test, common) if metric == "eodd" else []
-            context.fairness += rows
-            context.deferred.append(queue(gap_test, judged, rows))
-        if tests.auroc is not None:
-            _add_auroc(
-                context,
-                cell,
-                {**common, "reference_group": grouping.reference},
-                grouping,
-                select(tests.auroc, (k,)),
-                aurocs[k],
-            )
-
-
-def _add_auroc(
-    context: Context, cell: Cell, fields: Row, grouping: Grouping, test: DidResult, auroc: Interval
-) -> None:
-    """Adds the gap of AUROCs (largest minus smallest over groups that have one) with the verdict of
-    its own test.
-    """
-    judged = []
-    for convention in context.options.conventions:
-        if convention == "mean":
-            continue
-        mask = test.estimable[0] if convention == "worst_case_estimable" else None
-        before, after = (
-            float(metrics.gap(rate[0], None, mask, convention).value)
-            for rate in (test.rate_original, test.rate_reconstructed)
-        )
-        rows = version_rows(
-            {**fields, "metric": "gap_auroc", "convention": convention},
-            plain(before, after),
-            "",
-            {},
-        )
-        context.fairness += rows
-        judged.append(rows[-1])
-    family = family_name("gap_auroc", cell.level, cell.mitigation, grouping.crossed)
-    gap_test = GapTest(
-        test, grouping.groups, (AUROC,), family, auroc, context.options.alpha, is_rate=False
-    )
-    context.deferred.append(queue(gap_test, judged, []))
-
-
-def _gap_test(
-    context: Context,
-    cell: Cell,
-    grouping: Grouping,
-    did: DidResult,
-    metric: str,
-    k: int,
-    auroc: Interval,
-) -> GapTest:
-    """The test of one metric in one study cell."""
-    family = family_name(metric, cell.level, cell.mitigation, grouping.crossed)
-    weights = context.options.label_weights if metric == "eodd" else ()
-    return GapTest(
-        select(did, (k,)),
-        grouping.groups,
-        QUANTITIES[metric],
-        family,
-        auroc,
-        context.options.alpha,
-        label_weights=weights,
-    )
-
-
-def _gap_rows(
-    context: Context, fields: Row, units: JudgedUnits, measured: Measured, tests: Tests, k: int
-) -> list[Row]:
-    """Adds the rows of one metric under every convention; returns the change rows that await a
-    verdict.
-    """
-    judged, metric = [], fields["metric"]
-    for convention in context.options.conventions:
-        numbers = paired(measured.gaps[metric, convention], (k,))
-        rows = version_rows(
-            {**fields, "convention": convention}, numbers, context.method(units), {}
-        )
-        # "eop" has no "_mean": of one label, the mean over labels is the worst case
-        suffix = {("eodd", "mean"): "_mean"}.get(
-            (metric, convention), "_estimable" if convention == "worst_case_estimable" else ""
-        )
-        add_nulls(rows, (tests.nulls[0], tests.nulls[1]), metric + suffix, k)
-        if convention != "mean":
-            judged.append(rows[-1])
-        elif tests.published is not None and metric == "eodd":
-            recipe = tests.published
-            rows[-1] |= {
-                "p_value": float(recipe.p_one_tailed[k]),
-                "std_error": float(recipe.std_error[k]),
-                "reason": CAUTION,
-            }
-            rows[-1] |= {"ci_low": float(recipe.ci_low[k]), "ci_high": float(recipe.ci_high[k])}
-            rows[-1]["method"] = "published recipe: bootstrap by image, one-tailed p"
-        context.fairness += rows
-    return judged
+    mask = None
+    if convention == "worst_case_estimable":
+        mask = np.moveaxis(np.isin(changes.counted[0], (0, 4)), 1, -1)
+    found = []
+    for rate in (changes.original, changes.reconstructed):
+        correct = np.nan_to_num(rate) * changes.images
+        # [K, L, G] -> [K, G, label, decision]; of negatives the correct decision is 0
+        negative = np.stack([correct[:, 0], changes.images[:, 0] - correct[:, 0]], -1)
+        positive = np.stack([changes.images[:, 1] - correct[:, 1], correct[:, 1]], -1)
+        counts = np.stack([negative, positive], -2)
+        formula = metrics.eodd_from_counts if metric == "eodd" else metrics.eop_from_counts
+        found.append(np.asarray(formula(counts, convention, mask).value))
+    return found[0], found[1]
 
 
 def add_nulls(

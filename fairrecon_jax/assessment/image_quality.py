@@ -8,8 +8,9 @@ import numpy as np
 
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.continuous import Means, average, permutation_nulls
-from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, paired, version_rows
+from fairrecon_jax.assessment.continuous import MEANS, Means, average, permutation_nulls
+from fairrecon_jax.assessment.performance import plain
+from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.metrics import IMAGE_METRICS
 
@@ -55,7 +56,7 @@ def _add_quality(
     """One image metric and grouping: means per group, and their gap beside its permutation null."""
     if not np.any(grouping.code >= 0):
         return
-    averages = average(context, units, grouping, ("gap",))
+    averages = average(context, units, grouping)
     nulls = (
         permutation_nulls(context, units, grouping, units.reconstructed, averages)
         if grouping.name
@@ -68,22 +69,16 @@ def _add_quality(
             if infinite[k]
             else ""
         )
-        _add_quality_means(context, {**fields, "metric": metric}, units, grouping, averages, k)
+        _add_quality_means(context, {**fields, "metric": metric}, grouping, averages, k)
         context.performance[-len(grouping.groups)]["reason"] = excluded
         if grouping.name:
             named = {"metric": f"gap_{metric}", "reference_group": grouping.reference}
-            _add_quality_gaps(context, {**fields, **named}, units, averages, nulls, k)
-
-
-def _unpaired_method(context: Context, units: JudgedUnits) -> str:
-    """How the intervals of reconstructions alone were made."""
-    return context.method(units).replace("paired ", "")
+            _add_quality_gaps(context, {**fields, **named}, averages, nulls, k)
 
 
 def _add_quality_means(
     context: Context,
     fields: Row,
-    units: JudgedUnits,
     grouping: Grouping,
     averages: Means,
     k: int,
@@ -95,8 +90,8 @@ def _add_quality_means(
         }
         rows = version_rows(
             {**fields, "group": group, **counts},
-            paired(averages.means, (k, g)),
-            _unpaired_method(context, units),
+            averages.values.at(k, 0, g),
+            MEANS,
             {},
         )
         context.performance.append(rows[1])
@@ -105,7 +100,6 @@ def _add_quality_means(
 def _add_quality_gaps(
     context: Context,
     fields: Row,
-    units: JudgedUnits,
     averages: Means,
     nulls: dict[str, PermutationNull],
     k: int,
@@ -115,12 +109,12 @@ def _add_quality_gaps(
     for convention in context.options.conventions:
         row = version_rows(
             {**fields, "convention": convention, **counts},
-            paired(averages.gaps["gap", convention], (k,)),
-            _unpaired_method(context, units),
+            plain(float("nan"), averages.gap("gap", convention, k)[1]),
+            "",
             {},
         )[1]
         suffix = "_estimable" if convention == "worst_case_estimable" else ""
         if null := nulls.get(f"delta{suffix}"):
             row |= {"permutation_null": float(null.mean[k]), "p_value": float(null.p_value[k])}
-            row["method"] += "; p: permuted groups"
+            row["method"] = "p: permuted groups, studentised"
         context.fairness.append(row)

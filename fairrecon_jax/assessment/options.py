@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from fairrecon_jax.inference.did import LABEL_WEIGHTS
+from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
+from fairrecon_jax.inference.group_tables import MIN_PATIENTS
 from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
 from fairrecon_jax.types import InputError
@@ -37,15 +38,17 @@ class AssessOptions:
     """What an assessment computes.
 
     Attributes:
-      replicates: bootstrap replicates behind every interval.
-      seed: of the bootstrap, the sign flips and the permutation null.
+      permutations: draws behind the tests, at most; cohorts of more than 4,000 patients get fewer,
+        never below 999.
+      seed: of the permutations, the signs and the published recipe.
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).
-      min_patients: a stratum (group x label) with fewer patients is not judged.
-      flips: draws of the sign-flip null.
+      min_patients: a stratum (group x label) with fewer patients, or fewer effective patients, is
+        not judged.
       label_weights: weights of false alarms and of missed findings in the test of equalised odds,
-        see `did_test`.
+        see `group_test`.
+      adjustment: for the family of comparisons: "westfall_young" from the draws that the tests
+        share, or "holm".
       alpha: level of tests; intervals have level 1 - alpha.
-      resample: what a bootstrap replicate draws, "patient" (with all images) or "image".
       empty_mask: Dice of an empty prediction on an empty truth: "undefined", "one" or "zero".
       threshold_rule: see `ThresholdRule`.
       threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for
@@ -55,16 +58,17 @@ class AssessOptions:
         "race"),).
       null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
+      scores: also test whether the scores, given the label, changed equally in every group.
+      replicates: bootstrap replicates of the published recipe (convention "mean").
     """
 
-    replicates: int = 1000
+    permutations: int = 9999
     seed: int = 0
     conventions: tuple[Convention, ...] = ("worst_case_estimable", "worst_case", "mean")
-    min_patients: int = 20
-    flips: int = 9999
+    min_patients: int = MIN_PATIENTS
     label_weights: tuple[float, float] = LABEL_WEIGHTS
+    adjustment: Literal["westfall_young", "holm"] = "westfall_young"
     alpha: float = 0.05
-    resample: Literal["patient", "image"] = "patient"
     empty_mask: EmptyMask = "undefined"
     threshold_rule: ThresholdRule = "balanced"
     threshold_value: float | Mapping[str, float] | None = None
@@ -72,6 +76,8 @@ class AssessOptions:
     intersections: tuple[tuple[str, ...], ...] = ()
     null_draws: int = 1000
     auroc_gaps: bool = True
+    scores: bool = True
+    replicates: int = 1000
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -79,10 +85,11 @@ class AssessOptions:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        for name in ("replicates", "flips", "min_patients", "bins", "null_draws"):
-            if getattr(self, name) < 1:
+        least = {"replicates": 1, "bins": 1, "null_draws": 1, "permutations": 19, "min_patients": 2}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
                 raise ValueError(
-                    f"AssessOptions.{name} must be at least 1, got {getattr(self, name)}"
+                    f"AssessOptions.{name} must be at least {smallest}, got {getattr(self, name)}"
                 )
         if not 0 < self.alpha < 1:
             raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
@@ -97,7 +104,7 @@ class AssessOptions:
             )
         object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
         for name, allowed in (
-            ("resample", ("patient", "image")),
+            ("adjustment", ("westfall_young", "holm")),
             ("threshold_rule", get_args(ThresholdRule)),
             ("empty_mask", get_args(EmptyMask)),
         ):
@@ -106,6 +113,11 @@ class AssessOptions:
                     f"AssessOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 )
         self._check_value()
+
+    @property
+    def judges(self) -> bool:
+        """Whether decisions get a verdict: both versions are decided at one threshold."""
+        return self.threshold_rule in SHARED_RULES
 
     def _check_value(self) -> None:
         """A value is given exactly where the rule needs one, and is a number in [0, 1]."""

@@ -5,32 +5,37 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
-from fairrecon_jax.assessment.classification import Decisions, Measured
+from fairrecon_jax.assessment.batch import Batch
+from fairrecon_jax.assessment.classification import Counts, Decisions, Measured
 from fairrecon_jax.assessment.context import Context
-from fairrecon_jax.assessment.deferred import Deferred, family_name
+from fairrecon_jax.assessment.deferred import Deferred, Family, family_name
 from fairrecon_jax.assessment.rows import (
     BLANK,
     Interval,
     Row,
     Triple,
     cell_fields,
-    paired,
     version_rows,
 )
-from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.verdicts import UNPAIRED
-from fairrecon_jax.inference.intervals import Estimate
+from fairrecon_jax.inference.everyone import EveryoneTest
 
-DELONG = "DeLong, clustered by patient"
+METHODS = {
+    "auroc": "DeLong, clustered by patient",
+    "sensitivity": "Wilson, clustered by patient",
+    "specificity": "Wilson, clustered by patient",
+    "brier": "skewness-corrected t, clustered by patient",
+    "calibration_error": "",
+}
+"""How the intervals of each metric are made."""
 
 
-def count_columns(measured: Measured, k: int, group: int) -> Row:
-    """The count columns of one study cell and group."""
-    return {name: float(part[k, group]) for name, part in measured.counts._asdict().items()}
+def count_columns(counts: Counts, k: int, group: int) -> Row:
+    """The count columns of one problem and group."""
+    return {name: float(part[k, group]) for name, part in counts._asdict().items()}
 
 
 def at_chance(auroc: Interval) -> str:
@@ -44,11 +49,13 @@ def at_chance(auroc: Interval) -> str:
 
 
 def verdict_of_change(change: float, p: float, alpha: float) -> str:
-    """lower, higher or within chance; "not estimable" without a p-value."""
+    """lower, higher or no difference shown; "not estimable" without a p-value."""
     if not np.isfinite(p):
         return "not estimable"
     # a change of exactly 0 has no direction, whatever its p
-    return "within chance" if p > alpha or change == 0 else "higher" if change > 0 else "lower"
+    if p > alpha or change == 0:
+        return "no difference shown"
+    return "higher" if change > 0 else "lower"
 
 
 def calibration(
@@ -90,21 +97,35 @@ class TaskResults(NamedTuple):
     """What the performance rows of one task and grouping are made from.
 
     Attributes:
-      units: what was judged.
-      decisions: its decisions.
+      batch: the tasks.
+      task: number of this one among them.
       grouping: everyone, or an attribute.
-      measured: bootstrap of rates and Brier scores.
-      separated: AUROC.
-      flips: for everyone, sign-flip p-values [K] of "no change" among negatives and among
-        positives; empty for groups.
+      measured: of the batch in this grouping.
+      tests: of everyone: that nothing changed, see `batch.everyone`; empty for groups.
     """
 
-    units: JudgedUnits
-    decisions: Decisions
+    batch: Batch
+    task: int
     grouping: Grouping
     measured: Measured
-    separated: Separation
-    flips: tuple[np.ndarray, ...]
+    tests: dict[str, EveryoneTest]
+
+    def triples(self, k: int, g: int) -> dict[str, Triple]:
+        """By metric the numbers of one problem and group."""
+        found = self.measured
+        return {
+            "auroc": found.auroc_values.at(k, 0, g),
+            "sensitivity": found.rate_values.at(k, 1, g),
+            "specificity": found.rate_values.at(k, 0, g),
+            "brier": found.brier_values.at(k, 0, g),
+        }
+
+
+TESTED = {"auroc": ("auroc", 0), "brier": ("brier", 0)} | {
+    "specificity": ("decisions", 0),
+    "sensitivity": ("decisions", 1),
+}
+"""Where the test of each metric of everyone stands: its name and label."""
 
 
 def add_performance(context: Context, base: Row, results: TaskResults) -> None:
@@ -119,84 +140,61 @@ def add_performance(context: Context, base: Row, results: TaskResults) -> None:
       base: task, unit and threshold rule.
       results: the numbers.
     """
-    everyone, alpha = results.grouping.name == "", context.options.alpha
-    units = results.units
-    errors = calibration(units, results.decisions, results.grouping, context.options.bins)
-    for k, cell in enumerate(context.study.cells):
-        chance = ""
-        if everyone:
-            chance = at_chance(context.reference_auroc(base["task"], results.separated, k))
+    everyone = results.grouping.name == ""
+    member = results.batch.members[results.task]
+    errors = calibration(member.units, member.decisions, results.grouping, context.options.bins)
+    for cell_number, cell in enumerate(context.study.cells):
+        k = results.batch.place(results.task, cell_number)
         for g, group in enumerate(results.grouping.groups):
             fields = {
                 **base,
                 **cell_fields(context.study, cell),
                 "attribute": results.grouping.name,
                 "group": group,
-                **count_columns(results.measured, k, g),
+                **count_columns(results.measured.counts, k, g),
             }
-            numbers = _numbers(context, results, k, g)
-            error = plain(*(float(e) for e in errors[:, k, g]))
-            numbers["calibration_error"] = (error, "", float("nan"))
-            for metric, (values, how, p) in numbers.items():
-                rows = version_rows({**fields, "metric": metric}, values, how, {"p_value": p})
+            numbers = results.triples(k, g)
+            auroc = numbers["auroc"].original
+            numbers["calibration_error"] = plain(*(float(e) for e in errors[:, cell_number, g]))
+            for metric, values in numbers.items():
+                rows = version_rows({**fields, "metric": metric}, values, METHODS[metric], {})
                 context.performance += rows
-                if not units.paired:
+                if not member.units.paired:
                     rows[-1] |= {"reason": UNPAIRED}
-                elif everyone and metric != "calibration_error":
-                    family = family_name(f"{metric} of everyone", cell.level, cell.mitigation)
-                    context.deferred.append(_deferred(rows[-1], family, p, chance, alpha))
+                elif everyone and metric in TESTED:
+                    chance = at_chance(context.reference_auroc(base["task"], auroc))
+                    context.deferred.append(_deferred(context, results, rows[-1], k, chance))
                 if everyone and metric == "auroc":
-                    rows[0]["reason"] = units.note
+                    rows[0]["reason"] = member.units.note
 
 
-def _numbers(
-    context: Context, results: TaskResults, k: int, g: int
-) -> dict[str, tuple[Triple, str, float]]:
-    """By metric the numbers of one study cell and group, how their intervals were made, and the p
-    of the change.
-    """
-    method, measured, flips = context.method(results.units), results.measured, results.flips
-    by_flips = f"{method}; p: patient sign flips" if flips else method
-    p = [float(flips[y][k] if flips else measured.rates.p_two_sided[k, g, y]) for y in (0, 1)]
-    separated = results.separated
-    return {
-        "auroc": (
-            separated.paired(k, g, context.options.alpha),
-            DELONG,
-            separated.p_value(k, g),
-        ),
-        "sensitivity": (paired(measured.rates, (k, g, 1)), by_flips, p[1]),
-        "specificity": (complement(paired(measured.rates, (k, g, 0))), by_flips, p[0]),
-        "brier": (
-            paired(measured.brier, (k, g)),
-            f"{method}; p: normal",
-            _normal_p(measured.brier.change, k, g),
-        ),
-    }
-
-
-def _normal_p(change: Estimate, k: int, g: int) -> float:
-    """Two-sided p of "no change" from the bootstrap's standard error, normal approximation."""
-    value, error = float(change.value[k, g]), float(change.std_error[k, g])
-    if not np.isfinite(value) or not np.isfinite(error):
-        return float("nan")
-    return float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0  # 0 / 0: nothing changed
-
-
-def _deferred(row: Row, family: str, p: float, chance: str, alpha: float) -> Deferred:
+def _deferred(context: Context, results: TaskResults, row: Row, k: int, chance: str) -> Deferred:
     """The test of one performance change; a diagnoser at chance gets no verdict."""
+    name, label = TESTED[row["metric"]]
+    test = results.tests[name]
+    family = family_name(f"{row['metric']} of everyone", row["level"], row["mitigation"])
     if chance:  # p = NaN does not count in its family: it costs the others nothing
-        return Deferred(
-            family, float("nan"), (row,), lambda *_: {"verdict": "at chance", "reason": chance}
-        )
-    return Deferred(
-        family,
-        p,
-        (row,),
-        lambda adjusted, _: {"verdict": verdict_of_change(row["change"], adjusted, alpha)},
-    )
+        told = {"verdict": "at chance", "reason": chance}
+        return Deferred(family, float("nan"), None, (row,), lambda *_: told)
+    row["method"] = "; ".join(part for part in (row["method"], SIGNS) if part)
+    return everyone_deferred(test, k, label, family, row, context.options.alpha)
 
 
+def everyone_deferred(
+    test: EveryoneTest, k: int, label: int, family: str, row: Row, alpha: float
+) -> Deferred:
+    """The test that nothing changed for everyone together."""
+
+    def told(adjusted: Family, row: Row) -> Row:
+        verdict = verdict_of_change(row["change"], adjusted.p_adjusted, alpha)
+        few = "too few patients, or a few of them hold most of the images"
+        return {"verdict": verdict} | ({"reason": few} if verdict == "not estimable" else {})
+
+    draws = {"signs": test.smallest[:, k, label]}
+    return Deferred(family, float(test.p_value[k, label]), draws, (row,), told)
+
+
+SIGNS = "p: studentised sign flips by patient"
 NO_THRESHOLD = (
     "no threshold can be fitted: the patients it is fitted on include no positives or no "
     "negatives with a score; the task is not judged"
@@ -224,18 +222,6 @@ def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:
                 else NO_THRESHOLD
             )
             context.performance.append({**BLANK, **fields, "value": value, "reason": reason})
-
-
-def complement(rate: Triple) -> Triple:
-    """1 - rate: specificity from the false-positive rate; the limits of each interval swap."""
-    before, after = (
-        Interval(1 - i.value, i.std_error, 1 - i.high, 1 - i.low)
-        for i in (rate.original, rate.reconstructed)
-    )
-    change = rate.change
-    return Triple(
-        before, after, Interval(-change.value, change.std_error, -change.high, -change.low)
-    )
 
 
 def plain(before: float, after: float) -> Triple:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment.arrays import Cell, Study
-from fairrecon_jax.inference.intervals import Bootstrap, Estimate
 
 COLUMNS = (
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum",
@@ -19,12 +18,12 @@ COLUMNS = (
     "std_error", "ci_low", "ci_high", "method",
     "family", "p_value", "p_adjusted", "permutation_null", "mde",
     "n", "n_patients", "n_pos", "n_neg", "n_changed",
-    "verdict", "reason",
+    "verdict", "gap", "reason",
 )  # fmt: skip
 TEXT = frozenset((
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum",
     "reconstructor", "mitigation", "metric", "convention", "threshold_rule", "unit", "version",
-    "method", "family", "verdict", "reason",
+    "method", "family", "verdict", "gap", "reason",
 ))  # fmt: skip
 Row = dict[str, Any]
 BLANK: Row = {c: "" if c in TEXT else float("nan") for c in COLUMNS}
@@ -45,17 +44,6 @@ class Triple(NamedTuple):
     original: Interval
     reconstructed: Interval
     change: Interval
-
-
-def paired(statistic: Bootstrap, place: tuple[int, ...]) -> Triple:
-    """One entry of a `Bootstrap` as a `Triple` of Python floats."""
-
-    def entry(estimate: Estimate) -> Interval:
-        return Interval(*(float(part[place]) for part in estimate))
-
-    return Triple(
-        entry(statistic.original), entry(statistic.reconstructed), entry(statistic.change)
-    )
 
 
 def cell_fields(study: Study, cell: Cell) -> Row:

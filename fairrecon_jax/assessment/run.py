@@ -8,18 +8,25 @@ import pandas as pd
 from fairrecon_jax.assessment import (
     classification,
     continuous,
-    gaps,
     image_quality,
     performance,
     thresholds,
 )
-from fairrecon_jax.assessment.arrays import Grouping, Study, studies, units
-from fairrecon_jax.assessment.batch import Judged, batches, everyone, run_tests
+from fairrecon_jax.assessment.arrays import Study, studies, units
+from fairrecon_jax.assessment.batch import (
+    Batch,
+    Judged,
+    batches,
+    everyone,
+    join,
+    measured,
+    run_tests,
+)
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
-from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.gaps import TaskGaps
+from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
-from fairrecon_jax.assessment.separation import separation
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
@@ -45,7 +52,7 @@ def assess(
     options = options or AssessOptions()
     all_performance, all_fairness = [], []
     for study in studies(table, spec, options.intersections):
-        context = Context(study, options, spec.modality)
+        context = Context(study, options, spec.modality, float(spec.degradation.headline_level))
         present = present_tasks(spec, study)
         if spec.tasks and not present:
             raise InputError(
@@ -54,7 +61,7 @@ def assess(
             )
         fill(context, present)
         image_quality.add_image_quality(context)
-        adjust(context.deferred)
+        adjust(context.deferred, options.alpha, options.adjustment)
         all_performance += context.performance
         all_fairness += context.fairness
     return as_table(all_performance), as_table(all_fairness)
@@ -84,34 +91,37 @@ def _prepare(context: Context, task: Task) -> Judged:
 def _classification(context: Context, tasks: list[Task]) -> None:
     """Adds all rows of the classification tasks, batch by batch."""
     for members in batches(_prepare(context, task) for task in tasks):
-        judged = members[0].units.paired and context.options.threshold_rule in SHARED_RULES
-        flips: list[tuple[np.ndarray, ...]] = (
-            everyone(context, members) if judged else [()] * len(members)
-        )
-        aurocs, measured = zip(
-            *(
-                _add_task(context, member, p_values)
-                for member, p_values in zip(members, flips, strict=True)
-            ),
-            strict=True,
-        )
-        for place, grouping in enumerate(members[0].units.groupings):
-            if grouping.name and np.any(grouping.code >= 0):
-                by_task = [per_grouping[place] for per_grouping in measured]
-                tests = run_tests(context, members, place, judged, [m.strata for m in by_task])
-                for member, resampled, test, auroc in zip(
-                    members, by_task, tests, aurocs, strict=True
-                ):
-                    own_grouping = member.units.groupings[place]
-                    gaps.add_gaps(
-                        context,
-                        _base(member),
-                        member.units,
-                        own_grouping,
-                        resampled,
-                        test,
-                        auroc,
-                    )
+        batch = join(context, members)
+        bases = [_base(member) for member in members]
+        for base, member in zip(bases, members, strict=True):
+            performance.add_thresholds(context, base, member.thresholds)
+        aurocs: list[tuple[Interval, ...]] = []
+        for grouping in batch.units.groupings:
+            found = measured(context, batch, grouping)
+            paired = grouping.name == "" and batch.units.paired
+            tests = everyone(context, found) if paired else {}
+            for task, base in enumerate(bases):
+                results = performance.TaskResults(batch, task, grouping, found, tests)
+                performance.add_performance(context, base, results)
+            if grouping.name == "":
+                aurocs = [_originals(context, batch, task, found) for task in range(len(members))]
+            elif np.any(grouping.code >= 0):
+                rows = TaskGaps(
+                    context, batch, grouping, found, run_tests(context, batch, grouping, found)
+                )
+                for task, base in enumerate(bases):
+                    rows.add(task, base, aurocs[task])
+
+
+def _originals(
+    context: Context, batch: Batch, task: int, found: classification.Measured
+) -> tuple[Interval, ...]:
+    """Per study cell the AUROC of everyone on originals."""
+    name = batch.members[task].task.name
+    return tuple(
+        context.reference_auroc(name, found.auroc_values.at(batch.place(task, k), 0, 0).original)
+        for k in range(batch.cells)
+    )
 
 
 def _base(judged: Judged) -> Row:
@@ -121,42 +131,3 @@ def _base(judged: Judged) -> Row:
         "unit": judged.units.unit,
         "threshold_rule": judged.thresholds.rule,
     }
-
-
-def _measure(context: Context, judged: Judged, grouping: Grouping) -> classification.Measured:
-    """Bootstrap of one task and grouping."""
-    options, (resampled, weights) = context.options, context.resampled(judged.units)
-    return classification.measure(
-        judged.units,
-        judged.decisions,
-        grouping,
-        resampled,
-        weights,
-        options.conventions,
-        options.min_patients,
-        options.alpha,
-    )
-
-
-def _add_task(
-    context: Context, judged: Judged, flips: tuple[np.ndarray, ...]
-) -> tuple[tuple[Interval, ...], tuple[classification.Measured, ...]]:
-    """Adds thresholds and performance rows of one task; returns per study cell the AUROC on
-    originals, and what was measured per grouping.
-    """
-    units_, decisions = judged.units, judged.decisions
-    performance.add_thresholds(context, _base(judged), judged.thresholds)
-    aurocs: tuple[Interval, ...] = ()
-    measured = tuple(_measure(context, judged, grouping) for grouping in units_.groupings)
-    for grouping, resampled in zip(units_.groupings, measured, strict=True):
-        separated = separation(units_, decisions.known, decisions.shared, grouping)
-        results = performance.TaskResults(
-            units_, decisions, grouping, resampled, separated, () if grouping.name else flips
-        )
-        performance.add_performance(context, _base(judged), results)
-        if grouping.name == "":
-            aurocs = tuple(
-                context.reference_auroc(judged.task.name, separated, k)
-                for k in range(len(context.study.cells))
-            )
-    return aurocs, measured

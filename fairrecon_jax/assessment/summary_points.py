@@ -7,18 +7,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import thresholds
 from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies, units
-from fairrecon_jax.assessment.classification import count, decide, gap_values, tables
+from fairrecon_jax.assessment.classification import decide
+from fairrecon_jax.assessment.gaps import decision_gaps
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.inference.changes import decision_changes
 from fairrecon_jax.inference.delong import placements
-from fairrecon_jax.inference.resampling import weighted_sums
 from fairrecon_jax.types import CohortSpec, Task
 
 Estimates = list[tuple[str, str, str, np.ndarray]]
@@ -91,12 +90,18 @@ def _classification(
         for k, known in enumerate(decisions.known)
     ]
     values = [("auroc", task.name, "", np.array(aurocs))]
-    one_unit = np.zeros(len(judged.label), np.int64)  # nothing is resampled: one sum of all
+    alone = np.arange(len(judged.label))  # a point estimate does not ask who an image is of
     for grouping in judged.groupings[1:]:
-        sums = weighted_sums(None, tables(judged, decisions, grouping, one_unit, 1))
-        _, strata = count(judged, decisions, grouping)
-        _, reconstructed = gap_values(sums[:3], ("worst_case",), strata > 0)["eodd", "worst_case"]
-        values.append(("eodd", task.name, grouping.name, reconstructed[0]))
+        changes = decision_changes(
+            decisions.reconstructed,
+            decisions.reconstructed,
+            decisions.label,
+            grouping.code,
+            alone,
+            groups=len(grouping.groups),
+        )
+        eodd = decision_gaps(changes, "eodd", "worst_case")[1]
+        values.append(("eodd", task.name, grouping.name, eodd))
     return values
 
 
@@ -112,7 +117,6 @@ def _segmentation(task: Task, judged: JudgedUnits) -> Estimates:
     values = [("dice", task.name, "", mean(np.ones(dice.shape[1], bool)))]
     for grouping in judged.groupings[1:]:
         groups = np.stack([mean(grouping.code == g) for g in range(len(grouping.groups))], 1)
-        with jax.enable_x64(True):
-            ratio = np.asarray(metrics.ser(jnp.asarray(groups)).value)
+        ratio = np.asarray(metrics.ser_from_means(groups).value)
         values.append(("ser", task.name, grouping.name, ratio))
     return values

@@ -2,15 +2,25 @@
 and verdicts.
 """
 
-from fairrecon_jax.inference.bootstrap import (
-    bootstrap_auroc,
-    bootstrap_decisions,
-    bootstrap_means,
+from fairrecon_jax.inference.changes import (
+    Changes,
+    auroc_changes,
+    decision_changes,
+    score_changes,
+    value_changes,
+)
+from fairrecon_jax.inference.clustered import (
+    Interval,
+    auroc_interval,
+    change_interval,
+    mean_interval,
+    rate_interval,
 )
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
-from fairrecon_jax.inference.did import did_test, did_test_auroc, did_test_continuous
-from fairrecon_jax.inference.did_result import REASONS, DidResult
-from fairrecon_jax.inference.intervals import Bootstrap, Estimate
+from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
+from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, family_test
+from fairrecon_jax.inference.group_tables import REASONS, PatientTables, patient_tables
+from fairrecon_jax.inference.group_test import GroupTest, group_test, one_cell
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (
     PermutationNull,
@@ -19,36 +29,60 @@ from fairrecon_jax.inference.permutation import (
 )
 from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
 from fairrecon_jax.inference.published import CAUTION, Published, published_test
-from fairrecon_jax.inference.verdict import VERDICTS, Verdict, judge, select
+from fairrecon_jax.inference.verdict import (
+    GAPS,
+    MITIGATIONS,
+    VERDICTS,
+    Comparison,
+    Quantity,
+    Verdict,
+    judge,
+    judge_mitigation,
+)
 
 __all__ = [
     "CAUTION",
+    "GAPS",
+    "MITIGATIONS",
     "REASONS",
     "VERDICTS",
     "AurocChange",
-    "Bootstrap",
+    "Changes",
+    "Comparison",
     "Detectable",
-    "DidResult",
-    "Estimate",
+    "EveryoneTest",
+    "FamilyTest",
+    "GroupTest",
+    "Interval",
+    "PatientTables",
     "PermutationNull",
     "Published",
+    "Quantity",
     "Verdict",
     "adjust",
+    "adjust_cells",
     "auroc",
+    "auroc_changes",
+    "auroc_interval",
     "benjamini_hochberg",
-    "bootstrap_auroc",
-    "bootstrap_decisions",
-    "bootstrap_means",
+    "change_interval",
+    "decision_changes",
     "delong_change",
-    "did_test",
-    "did_test_auroc",
-    "did_test_continuous",
     "equivalent",
+    "everyone_test",
+    "family_test",
+    "group_test",
     "holm",
     "judge",
+    "judge_mitigation",
+    "mean_interval",
     "minimum_detectable_change",
+    "one_cell",
+    "patient_tables",
     "permutation_null",
     "permutation_null_means",
     "published_test",
-    "select",
+    "rate_interval",
+    "score_changes",
+    "value_changes",
 ]

@@ -60,6 +60,50 @@ def step_down(share: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def family_level(share: np.ndarray, alpha: float = 0.05) -> float:
+    """Level at which a single comparison is tested so that the family errs with `alpha`.
+
+    The alpha quantile of the smallest p-like value over the family's draws: alpha / m where the m
+    comparisons are independent, more where they move together.
+
+    Args:
+      share: [B + 1, m] p-like values; row 0 observed, the others jointly drawn.
+      alpha: family-wise level.
+
+    Returns:
+      Level in (0, alpha]; what a detectable change is computed with.
+    """
+    smallest = np.sort(share[1:].min(1))
+    return float(min(smallest[max(int(alpha * len(smallest)) - 1, 0)], alpha))
+
+
+def adjust_cells(
+    cells: Sequence[Mapping[str, np.ndarray]], alpha: float = 0.05
+) -> tuple[np.ndarray, float]:
+    """Adjusts single comparisons whose draws were made with the same seed.
+
+    Args:
+      cells: per comparison the p-like values [B + 1] under each null (see `GroupTest.smallest`);
+        those with more draws are cut to the fewest.
+      alpha: family-wise level.
+
+    Returns:
+      Adjusted p [m], the larger under the nulls, and the `family_level`.
+
+    Raises:
+      ValueError: no comparison.
+    """
+    if not cells:
+        raise ValueError("cells is empty: a family needs at least one comparison")
+    rows = min(int(np.isfinite(v).sum()) for cell in cells for v in cell.values())
+    adjusted, level = np.zeros(len(cells)), alpha
+    for null in cells[0]:
+        share = np.stack([cell[null][:rows] for cell in cells], 1)
+        adjusted = np.maximum(adjusted, step_down(share))
+        level = min(level, family_level(share, alpha))
+    return adjusted, level
+
+
 def adjust_family(tests: Sequence[GroupTest]) -> tuple[list[np.ndarray], int]:
     """Adjusts p-values over all cells of several tests made with the same seed.
 

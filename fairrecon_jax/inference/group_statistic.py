@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
-from fairrecon_jax.inference.group_draws import Sums
+from fairrecon_jax.inference.group_draws import Sums, observed_sums
 from fairrecon_jax.inference.group_tables import PatientTables
 
 LABEL_WEIGHTS = (0.5, 1.0)
@@ -104,6 +105,27 @@ def contrasts(sums: Sums, frame: Frame) -> Contrasts:
     return Contrasts(change, variance, centre[..., 0], deviation, error, quadratic, largest)
 
 
+def add_pseudo_patients(sums: Sums, frame: Frame) -> tuple[Sums, Frame]:
+    """One gained and one lost pseudo-patient in each stratum, with as many images as its patients
+    have on average: where few decisions changed, no interval collapses onto the point.
+
+    Args:
+      sums: [B, K, L, G] of decisions.
+      frame: what no draw changes.
+
+    Returns:
+      Sums and frame with two more patients per stratum.
+
+    Reference:
+      Agresti and Min (2005), Statistics in Medicine 24.
+    """
+    size = sums.n / np.maximum(frame.patients, 1)
+    more = Sums(sums.s, sums.n + 2 * size, sums.ss + 2 * size**2, sums.sn, sums.nn + 2 * size**2)
+    # the scale bounds rounding only; two changed patients raise it where nothing changed
+    scale = np.maximum(frame.scale, 1e-3)
+    return more, frame._replace(patients=frame.patients + 2, scale=scale)
+
+
 def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientTables, np.ndarray]:
     """Leaves out what is not judged, and centres changes that are not whole numbers; the centre
     [K, L].
@@ -164,3 +186,52 @@ def frame_of(
     scale = np.sqrt((tables.change**2).sum(0) / squares)
     kurtosis, share = _shape(tables, judged)
     return Frame(judged, patients, kurtosis, scale, share < one_sided, given)
+
+
+def extra_change(found: Contrasts) -> tuple[np.ndarray, np.ndarray]:
+    """Each group's change minus the others', and its standard error.
+
+    With s_g the group's share of the weights, D_g - Dbar = (1 - s_g) (D_g - common change of the
+    others), and both sides studentise to the same value.
+
+    Args:
+      found: statistics of B draws.
+
+    Returns:
+      Two arrays [B, K, L, G].
+    """
+    share = found.variance / found.std_error**2  # 1 / (1 - s_g)
+    return found.deviation * share, found.std_error * share
+
+
+def simultaneous_limits(
+    tables: PatientTables, frame: Frame, critical: np.ndarray, decisions: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standard error and simultaneous limits of each group's extra change.
+
+    Args:
+      tables: masked patient tables.
+      frame: what no draw changes.
+      critical: [K] quantile of the largest |studentised|.
+      decisions: add pseudo-patients.
+
+    Returns:
+      Standard error, lower and upper limits [K, L, G].
+    """
+    sums = observed_sums(tables)
+    if decisions:
+        sums, frame = add_pseudo_patients(sums, frame)
+    found = contrasts(sums, frame)
+    extra, error = extra_change(found)
+    width = critical[:, None, None] * error[0]
+    return error[0], extra[0] - width, extra[0] + width
+
+
+def normal_critical(frame: Frame, alpha: float) -> np.ndarray:
+    """Critical value [K] of the largest of as many independent normal contrasts as a cell has: the
+    draws of rare changes are discrete, and their quantile may lie below it.
+    """
+    groups = frame.judged.sum(-1)
+    # of two groups one contrast is the other with its sign turned
+    count = np.where(groups == 2, 1, groups).sum(-1)
+    return norm.ppf((1 + (1 - alpha) ** (1 / np.maximum(count, 1))) / 2)

@@ -50,18 +50,51 @@ class PatientTables(NamedTuple):
     groups: int
 
 
-def patient_digests(patient: Sequence[object] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Patients(NamedTuple):
+    """Patients of N images.
+
+    Attributes:
+      codes: [N] number of each image's patient, in 0..P-1.
+      digests: [P] uint64 digests of the names.
+    """
+
+    codes: np.ndarray
+    digests: np.ndarray
+
+
+class Units(NamedTuple):
+    """Units of N images: patients within a group.
+
+    Attributes:
+      which: [N] number of each image's unit, -1 where its group is unknown.
+      group: [U] int group index.
+      patient: [U] uint64 digest of the patient.
+      unit: [U] uint64 digest of the unit.
+      groups: G.
+    """
+
+    which: np.ndarray
+    group: np.ndarray
+    patient: np.ndarray
+    unit: np.ndarray
+    groups: int
+
+
+def patient_digests(patient: Sequence[object] | np.ndarray | Patients) -> Patients:
     """Numbers patients and digests their names.
 
     Args:
-      patient: [N] names or integers, one per image.
+      patient: [N] names or integers, one per image; `Patients` pass through, so that names are
+        digested once.
 
     Returns:
-      codes [N] in 0..P-1 (in sorted order of the names) and digests [P] uint64.
+      `Patients`, numbered in sorted order of the names.
 
     Raises:
       ValueError: `patient` is not a non-empty vector.
     """
+    if isinstance(patient, Patients):
+        return patient
     names = np.asarray(patient)
     if names.ndim != 1 or names.size == 0:
         raise ValueError(
@@ -69,7 +102,7 @@ def patient_digests(patient: Sequence[object] | np.ndarray) -> tuple[np.ndarray,
         )
     values, codes = np.unique(names.astype(str), return_inverse=True)
     words = np.stack([example_digest(str(name)) for name in values]).astype(np.uint64)
-    return codes.reshape(-1), words[:, 0] << np.uint64(32) | words[:, 1]
+    return Patients(codes.reshape(-1), words[:, 0] << np.uint64(32) | words[:, 1])
 
 
 def effective_patients(images: Array, axis: int = 0) -> np.ndarray:
@@ -139,16 +172,31 @@ def _canonical(group: np.ndarray, digest: np.ndarray, groups: int) -> np.ndarray
     return rank
 
 
-def _units(
-    codes: np.ndarray, digests: np.ndarray, group: np.ndarray, groups: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Unit number of each image [N] (-1 without group), and each unit's group, patient and unit
-    digest, in the order of patient digests.
+def patient_units(
+    group: Array, patient: Sequence[object] | np.ndarray | Patients, groups: int
+) -> Units:
+    """The units of images, in an order that depends on neither rows nor names of groups.
+
+    Args:
+      group: [N] int group index, anything outside 0..G-1 = unknown.
+      patient: [N] patient names, or `Patients`.
+      groups: number of groups G.
+
+    Returns:
+      `Units`.
+
+    Raises:
+      ValueError: shapes disagree.
     """
-    known = (group >= 0) & (group < groups)
-    rank = _canonical(group[known], digests[codes[known]], groups)
+    codes, digests = patient_digests(patient)
+    own = np.asarray(group)
+    if own.shape != codes.shape:
+        raise ValueError(f"group must hold {codes.size} entries, got shape {own.shape}")
+    known = (own >= 0) & (own < groups)
+    own = np.where(known, own, 0).astype(int)
+    rank = _canonical(own[known], digests[codes[known]], groups)
     order = np.argsort(np.argsort(digests))
-    place = np.where(known, order[codes] * groups + rank[np.where(known, group, 0)], -1)
+    place = np.where(known, order[codes] * groups + rank[own], -1)
     values, which = np.unique(place, return_inverse=True)
     skip = int(values.size > 0 and values[0] == -1)
     values, which = values[skip:], which.reshape(-1) - skip
@@ -156,7 +204,7 @@ def _units(
     digest = np.sort(digests)[who]
     ordinal = np.arange(len(who)) - np.searchsorted(who, who)
     unit = digest + ordinal.astype(np.uint64) * UNIT_STEP
-    return which, np.argsort(rank)[values % groups], digest, unit
+    return Units(which, np.argsort(rank)[values % groups], digest, unit, groups)
 
 
 def _unit_stratum(stratum: Array | None, which: np.ndarray, units: int) -> np.ndarray:
@@ -181,7 +229,7 @@ def patient_tables(
     change: Array,
     label: Array | None,
     group: Array,
-    patient: Sequence[object] | np.ndarray,
+    patient: Sequence[object] | np.ndarray | Patients,
     *,
     groups: int,
     labels: tuple[float, ...] = (0, 1),
@@ -209,33 +257,52 @@ def patient_tables(
       ValueError: shapes disagree, a change is infinite, a stratum varies within a unit, or `weigh`
         is unknown.
     """
+    units = patient_units(group, patient, groups)
+    return tabulate(units, change, label, labels=labels, stratum=stratum, weigh=weigh)
+
+
+def tabulate(
+    units: Units,
+    change: Array,
+    label: Array | None = None,
+    *,
+    labels: tuple[float, ...] = (0, 1),
+    stratum: Array | None = None,
+    weigh: Literal["images", "patients"] = "images",
+) -> PatientTables:
+    """`patient_tables` of known units; arguments, result and errors are the same."""
     if weigh not in ("images", "patients"):
         raise ValueError(f'weigh must be "images" or "patients", got {weigh!r}')
-    codes, digests = patient_digests(patient)
-    value = _problem(change, codes.size, "change")
+    which = units.which
+    value = _problem(change, which.size, "change")
     if np.any(np.isinf(value)):
         raise ValueError(f"change holds {int(np.isinf(value).sum())} infinite values")
-    truth = np.zeros((1, codes.size)) if label is None else _problem(label, codes.size, "label")
+    truth = np.zeros((1, which.size)) if label is None else _problem(label, which.size, "label")
     strata = (0,) if label is None else labels
-    owner = np.asarray(group)
-    if owner.shape != codes.shape:
-        raise ValueError(f"group must hold {codes.size} entries, got shape {owner.shape}")
-    which, own, digest, unit = _units(codes, digests, owner.astype(int), groups)
-    shape = (len(own), max(len(value), len(truth)), len(strata))
+    shape = (len(units.group), max(len(value), len(truth)), len(strata))
     total: np.ndarray = np.zeros(shape)
     count: np.ndarray = np.zeros(shape)
     for k in range(shape[1]):
         v, t = value[min(k, len(value) - 1)], truth[min(k, len(truth) - 1)]
+        known = np.isfinite(v) & (which >= 0)
+        whole = bool(np.all(v[known] == np.rint(v[known])))
         for y, level in enumerate(strata):
-            rows = np.isfinite(v) & (t == level) & (which >= 0)
-            # Sorted values are summed in one order whatever the order of rows.
-            rows = np.flatnonzero(rows)[np.lexsort((v[rows], which[rows]))]
+            rows = np.flatnonzero(known & (t == level))
+            if not whole:
+                # sorted values are summed in one order whatever the order of rows
+                rows = rows[np.lexsort((v[rows], which[rows]))]
             total[:, k, y] = np.bincount(which[rows], v[rows], shape[0])
             count[:, k, y] = np.bincount(which[rows], minlength=shape[0])
     if weigh == "patients":
         total, count = total / np.maximum(count, 1), (count > 0) * 1.0
     return PatientTables(
-        total, count, own, digest, unit, _unit_stratum(stratum, which, len(own)), groups
+        total,
+        count,
+        units.group,
+        units.patient,
+        units.unit,
+        _unit_stratum(stratum, which, len(units.group)),
+        units.groups,
     )
 
 

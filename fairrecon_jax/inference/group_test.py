@@ -23,8 +23,11 @@ from fairrecon_jax.inference.group_statistic import (
     Contrasts,
     Frame,
     contrasts,
+    extra_change,
     frame_of,
     mask_and_centre,
+    normal_critical,
+    simultaneous_limits,
 )
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, judge_cells
 
@@ -32,6 +35,8 @@ PERMUTATIONS = 9999
 FIRST = 999
 TAIL = 0.05
 NULLS = ("permutation", "robust")
+Counted = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Reason codes, patients and effective patients, [K, L, G] each, as `judge_cells` gives them."""
 
 
 class Draws(NamedTuple):
@@ -61,7 +66,14 @@ class GroupTest(NamedTuple):
       std_error: [K, L, G] of the deviation.
       studentised: [K, L, G] deviation / std_error: whose change stands out, and which way.
       group_p: [K, L, G] p of that, adjusted (max-T) for the labels and groups of the cell.
-      critical: [K] the larger of the two nulls' (1 - alpha) quantiles of the largest |studentised|.
+      critical: [K] the largest of the two nulls' (1 - alpha) quantiles of the largest |studentised|
+        and of the normal one for as many contrasts.
+      extra: [K, L, G] D_g minus the others' common change; of two groups the difference D_a - D_b.
+      extra_error: [K, L, G] its standard error, of decisions with one gained and one lost
+        pseudo-patient per stratum.
+      extra_low: [K, L, G] lower limit from that error, simultaneous over labels and groups of the
+        cell at 1 - alpha.
+      extra_high: [K, L, G] upper limit.
       one_sided: [K, L] bool, changes have one sign: the robust null permutes.
       unchanged: [K] bool, nothing changed in any group that takes part (then p = 1).
       reason: [K, L, G] codes into `group_tables.REASONS`; 0 = takes part.
@@ -84,6 +96,10 @@ class GroupTest(NamedTuple):
     studentised: np.ndarray
     group_p: np.ndarray
     critical: np.ndarray
+    extra: np.ndarray
+    extra_error: np.ndarray
+    extra_low: np.ndarray
+    extra_high: np.ndarray
     one_sided: np.ndarray
     unchanged: np.ndarray
     reason: np.ndarray
@@ -91,6 +107,20 @@ class GroupTest(NamedTuple):
     effective: np.ndarray
     permutations: np.ndarray
     smallest: dict[str, np.ndarray]
+
+
+def one_cell(test: GroupTest, k: int) -> GroupTest:
+    """One cell of a result.
+
+    Args:
+      test: of K cells.
+      k: which.
+
+    Returns:
+      The result without its axis K; `smallest` keeps the draws.
+    """
+    parts = {name: value[k] for name, value in test._asdict().items() if name != "smallest"}
+    return GroupTest(**parts, smallest={null: v[:, k] for null, v in test.smallest.items()})
 
 
 def tail_share(every: np.ndarray) -> np.ndarray:
@@ -207,6 +237,8 @@ def group_test(
     one_sided: float = ONE_SIDED,
     combine: bool = True,
     alpha: float = 0.05,
+    counted: Counted | None = None,
+    decisions: bool = False,
 ) -> GroupTest:
     """Tests whether the mean change was equal in every group, per cell, given the label.
 
@@ -227,7 +259,10 @@ def group_test(
         of the mean, over all and in every group, have no signs to flip; 0: flip everywhere, 1:
         permute everywhere.
       combine: with more than two groups, let one group that stands out count as well as T.
-      alpha: level of `critical`.
+      alpha: level of `critical` and of the limits.
+      counted: who takes part, as `judge_cells` counts; its own count with `min_patients` and
+        `min_effective` if None.
+      decisions: changes are of decisions, whose limits get pseudo-patients.
 
     Returns:
       A `GroupTest`; NaN where fewer than two groups can be judged, with `reason` saying why.
@@ -241,7 +276,8 @@ def group_test(
     """
     if permutations < 19:
         raise ValueError(f"permutations = {permutations} cannot reach p = 0.05; use at least 19")
-    reason, patients, effective = judge_cells(tables, min_patients, min_effective)
+    counted = counted or judge_cells(tables, min_patients, min_effective)
+    reason, patients = counted[:2]
     masked, mean = mask_and_centre(tables, reason == 0)
     frame = frame_of(masked, reason == 0, patients, label_weights, one_sided)
     observed = contrasts(observed_sums(masked), frame)
@@ -265,9 +301,8 @@ def group_test(
         smallest = {null: _longer(smallest[null], longer[null], more) for null in NULLS}
     raw = observed_sums(tables)
     change = np.where(raw.n > 0, raw.s / np.maximum(raw.n, 1e-300), np.nan)[0]
-    return _result(
-        observed, frame, mean, change, (reason, patients, effective), judgement, smallest
-    )
+    limits = simultaneous_limits(masked, frame, judgement[3], decisions)
+    return _result(observed, frame, mean, change, counted, judgement, smallest, limits)
 
 
 def _longer(short: np.ndarray, full: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -291,7 +326,7 @@ def _judgement(
     size = np.abs(observed.deviation[0] / observed.std_error[0]).astype(np.float32)
     total = len(smallest[NULLS[0]])
     rank = min(int(np.ceil(np.round((1 - alpha) * total, 6))), total - 1)
-    group_p, critical = np.zeros(size.shape), np.zeros(len(size))
+    group_p, critical = np.zeros(size.shape), normal_critical(frame, alpha)
     for null in NULLS:
         ranked = np.sort(np.max(draws[null].largest[1:], -1), 0)
         critical = np.maximum(critical, ranked[rank - 1])
@@ -306,14 +341,16 @@ def _result(
     frame: Frame,
     mean: np.ndarray,
     change: np.ndarray,
-    counted: tuple[np.ndarray, np.ndarray, np.ndarray],
+    counted: Counted,
     judgement: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     smallest: dict[str, np.ndarray],
+    limits: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> GroupTest:
     """The result, with NaN where nothing is judged."""
     judged = frame.judged
     tested = judged.any((-2, -1))
     permuted, robust, group_p, critical, count = judgement
+    extra = extra_change(observed)[0][0]
 
     def keep(values: Any, inside: Any) -> np.ndarray:
         return np.where(inside, values, np.nan)
@@ -331,6 +368,10 @@ def _result(
         studentised=keep(observed.deviation[0] / observed.std_error[0], judged),
         group_p=keep(group_p, judged),
         critical=keep(critical, tested),
+        extra=keep(extra, judged),
+        extra_error=keep(limits[0], judged),
+        extra_low=keep(limits[1], judged),
+        extra_high=keep(limits[2], judged),
         one_sided=frame.one_sided,
         unchanged=tested & np.all(frame.scale == 0, -1),
         reason=counted[0],

@@ -6,27 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from fairrecon_jax.types import Array
 
 
-def _in_order(p: Array) -> tuple[Array, Array, Array]:
-    """Flat p-values sorted with NaN last, the order, and how many are not NaN."""
-    flat = jnp.asarray(p, float).reshape(-1)
-    order = jnp.argsort(flat)
-    return flat[order], order, jnp.sum(jnp.isfinite(flat))
+def _ranked(p: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flat p-values, the places of those that are not NaN in ascending order, and these values."""
+    flat = np.asarray(p, float).reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    order = order[np.isfinite(flat[order])]
+    return np.full(flat.shape, np.nan), order, flat[order]
 
 
-def _restore(adjusted: Array, order: Array, p: Array) -> Array:
-    """Puts adjusted values back in their places and keeps NaN."""
-    flat = jnp.zeros_like(adjusted).at[order].set(adjusted).reshape(jnp.shape(p))
-    return jnp.where(jnp.isfinite(jnp.asarray(p)), flat, jnp.nan)
-
-
-@jax.jit
-def holm(p: Array) -> Array:
+def holm(p: Array) -> np.ndarray:
     """Holm's step-down adjustment, max over j <= i of (m - j + 1) p_(j), at most 1.
 
     Args:
@@ -37,17 +30,18 @@ def holm(p: Array) -> Array:
 
     Reference:
       Holm (1979), Scandinavian Journal of Statistics 6.
+
+    Example:
+      >>> holm([0.01, 0.04, np.nan])
+      array([0.02, 0.04,  nan])
     """
-    ranked, order, count = _in_order(p)
-    # At least 1: beyond the tested ones the factor would be negative.
-    scaled = ranked * jnp.maximum(count - jnp.arange(ranked.size), 1)
-    # NaN is sorted last; as 0 it raises no maximum before it.
-    adjusted = jnp.minimum(jnp.maximum.accumulate(jnp.where(jnp.isfinite(scaled), scaled, 0)), 1)
-    return _restore(adjusted, order, p)
+    adjusted, order, ranked = _ranked(p)
+    scaled = ranked * (len(ranked) - np.arange(len(ranked)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return adjusted.reshape(np.shape(p))
 
 
-@jax.jit
-def benjamini_hochberg(p: Array) -> Array:
+def benjamini_hochberg(p: Array) -> np.ndarray:
     """Benjamini-Hochberg's step-up adjustment, min over j >= i of m p_(j) / j, at most 1.
 
     Args:
@@ -59,15 +53,13 @@ def benjamini_hochberg(p: Array) -> Array:
     Reference:
       Benjamini and Hochberg (1995), JRSS B 57.
     """
-    ranked, order, count = _in_order(p)
-    scaled = jnp.where(
-        jnp.isfinite(ranked), ranked * count / (jnp.arange(ranked.size) + 1), jnp.inf
-    )
-    adjusted = jnp.minimum(jnp.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return _restore(adjusted, order, p)
+    adjusted, order, ranked = _ranked(p)
+    scaled = ranked * len(ranked) / (np.arange(len(ranked)) + 1)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
+    return adjusted.reshape(np.shape(p))
 
 
-def adjust(p: Array, method: str = "holm") -> Array:
+def adjust(p: Array, method: str = "holm") -> np.ndarray:
     """Adjusts p-values by name.
 
     Args:
@@ -80,10 +72,10 @@ def adjust(p: Array, method: str = "holm") -> Array:
     Raises:
       ValueError: unknown method.
     """
-    known: dict[str, Callable[[Array], Array]] = {
+    known: dict[str, Callable[[Array], np.ndarray]] = {
         "holm": holm,
         "bh": benjamini_hochberg,
-        "none": jnp.asarray,
+        "none": lambda p: np.asarray(p, float),
     }
     if method not in known:
         raise ValueError(f"method must be one of {sorted(known)}, got {method!r}")

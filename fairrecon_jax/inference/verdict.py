@@ -1,27 +1,96 @@
-"""Verdicts in words: what happened to a gap, in which group, for which label, in which direction,
-and on what evidence.
+"""Verdicts in words: whose diagnosis changed more than the others', which way, by how much, on what
+evidence, and what that did to the gap.
+
+Everything is oriented so that more is better: a change below 0 is a loss.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
-from fairrecon_jax.inference.did_result import REASONS, DidResult
+from fairrecon_jax.inference.group_tables import REASONS
+from fairrecon_jax.inference.group_test import GroupTest
 
-VERDICTS = (
-    "widened",
-    "narrowed",
-    "reversed",
-    "shifted",
-    "within chance",
-    "not estimable",
-    "at chance",
-)
-QUANTITIES = ("false-positive rate", "sensitivity")
+VERDICTS = {
+    "harmed": "the change of the group named was worse than the other groups' by more than chance "
+    "explains",
+    "favoured": "the change of the group named was better than the other groups' by more than "
+    "chance explains",
+    "no difference shown": "the changes of the groups could not be told apart from chance; a "
+    "difference smaller than the detectable one may exist",
+    "not estimable": "fewer than two groups have enough patients to be compared",
+    "at chance": "the diagnosis on the original images is not shown to be better than guessing",
+}
+"""Each verdict and what it says of every row that bears it."""
+
+GAPS = {
+    "widened": "the largest gap between the groups grew by more than its sampling error",
+    "narrowed": "it shrank by more than its sampling error",
+    "reversed": "its sides swapped, each beyond sampling error",
+    "same": "it did not clearly change",
+}
+"""What a difference did to the largest gap."""
+
+
+class Quantity(NamedTuple):
+    """What is compared within one true label.
+
+    Attributes:
+      name: as a sentence calls it, "sensitivity".
+      stratum: "positive", "negative" or "".
+      unit: "points" for rates, which are told out of 100; else the unit of the change.
+    """
+
+    name: str
+    stratum: str = ""
+    unit: str = "points"
+
+
+SENSITIVITY = Quantity("sensitivity", "positive")
+SPECIFICITY = Quantity("specificity", "negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The numbers of one comparison: a task, an attribute, a reconstructor and a level.
+
+    Attributes:
+      test: of this cell.
+      groups: names of the G groups.
+      quantities: the L quantities.
+      original: [L, G] rates or means on originals.
+      reconstructed: [L, G] on reconstructions.
+      own_low: [L, G] lower limit of each group's own change.
+      own_high: [L, G] upper limit.
+      changed: [L, G] images whose decision changed.
+    """
+
+    test: GroupTest
+    groups: Sequence[str]
+    quantities: Sequence[Quantity]
+    original: np.ndarray
+    reconstructed: np.ndarray
+    own_low: np.ndarray
+    own_high: np.ndarray
+    changed: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.quantities), len(self.groups))
+        if self.test.reason.shape != shape:
+            raise ValueError(
+                f"the test holds {self.test.reason.shape} labels x groups, but {shape[0]} x "
+                f"{shape[1]} names were given"
+            )
+
+    @property
+    def judged(self) -> np.ndarray:
+        """[L, G] bool, who takes part."""
+        return self.test.reason == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,231 +98,290 @@ class Verdict:
     """The verdict of one comparison.
 
     Attributes:
-      verdict: one of `VERDICTS`.
-      group: the group whose change stands out most, of two groups the one that changed more; ""
-        where nothing stands out.
-      label: the quantity (label stratum) in which it does; "" where nothing does.
-      direction: "down" or "up": the group's change against the common change; "" where nothing
-        stands out.
-      reason: a sentence with the numbers behind the verdict.
-      unjudged: "group: quantity: reason" of every stratum that could not enter the test.
+      word: one of `VERDICTS`.
+      group: the group it is about, "" where nothing is claimed.
+      stratum: "positive", "negative" or "".
+      gap: one of `GAPS`, "" where nothing is claimed.
+      label: number of the quantity, -1 where nothing is claimed.
+      sentence: the numbers behind it.
+      evidence: p-values, or what could have been found.
+      unjudged: "group: quantity: reason" of every stratum that could not take part.
     """
 
-    verdict: str
-    group: str
-    label: str
-    direction: str
-    reason: str
+    word: str
+    group: str = ""
+    stratum: str = ""
+    gap: str = ""
+    label: int = -1
+    sentence: str = ""
+    evidence: str = ""
     unjudged: tuple[str, ...] = ()
 
-
-@dataclasses.dataclass(frozen=True)
-class _Gap:
-    """The largest difference between two groups, within one label."""
-
-    label: int
-    high: int
-    low: int
-    size: float
+    @property
+    def reason(self) -> str:
+        """Sentence and evidence."""
+        return ", ".join(part for part in (self.sentence, self.evidence) if part)
 
 
-def _widest(rate: np.ndarray, estimable: np.ndarray) -> _Gap:
-    """The largest gap of rates [L, G] over estimable strata."""
-    gaps = []
-    for y in range(rate.shape[0]):
-        inside = np.flatnonzero(estimable[y])
-        if inside.size >= 2:
-            high, low = inside[np.argmax(rate[y, inside])], inside[np.argmin(rate[y, inside])]
-            gaps.append(_Gap(y, int(high), int(low), float(rate[y, high] - rate[y, low])))
-    return max(gaps, key=lambda gap: gap.size)
+def p_words(p: float) -> str:
+    """A p-value as a sentence says it: "p = 0.03", "p < 0.0001"."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.1g}" if p < 1e-3 else f"p = {p:.2g}"
 
 
-def _sampling_error(rate: np.ndarray, result: DidResult, gap: _Gap) -> float:
-    """Standard error of a gap of rates, binomial with the effective number of patients."""
-    pair = [(rate[gap.label, g], result.n_effective[gap.label, g]) for g in (gap.high, gap.low)]
-    # A rate of 0 or 1 is not certain: at least the variance of half a patient in n.
-    return float(np.sqrt(sum(max(p * (1 - p), 0.25 / n) / n for p, n in pair)))
+def gap_change(comparison: Comparison, alpha: float = 0.05) -> str:
+    """What happened to the largest gap over judged groups, one of `GAPS`.
 
-
-def _kind(result: DidResult, alpha: float, is_rate: bool) -> tuple[str, str]:
-    """Which way the largest gap went, given that the changes differ, with the numbers.
-
-    The gap of the observed extreme pair before, (h, l), and after, (h', l'), bracket the change of
-    the gap between two linear contrasts: D_h - D_l <= change <= D_h' - D_l'. The contrast on the
-    side of the change gives its standard error.
-    """
-    z = norm.ppf(1 - alpha / 2)
-    before, after = (
-        _widest(rate, result.estimable)
-        for rate in (result.rate_original, result.rate_reconstructed)
-    )
-    swapped = (
-        result.rate_reconstructed[before.label, before.high]
-        - result.rate_reconstructed[before.label, before.low]
-    )
-    change = after.size - before.size
-    text = f"largest gap {before.size:.3f} before, {after.size:.3f} after"
-    if is_rate and swapped < 0:
-        errors = [
-            _sampling_error(rate, result, before)
-            for rate in (result.rate_original, result.rate_reconstructed)
-        ]
-        # Both sides must be clear of sampling error: a gap near 0 changes sides by chance.
-        if before.size > z * errors[0] and -swapped > z * errors[1]:
-            return "reversed", f"{text}; its sides swapped ({swapped:+.3f})"
-    pair = after if change > 0 else before
-    error = np.sqrt(result.variance[pair.label, pair.high] + result.variance[pair.label, pair.low])
-    if abs(change) > z * error:
-        return ("widened" if change > 0 else "narrowed"), text
-    return "shifted", f"{text}: not a clear change of the largest gap"
-
-
-def latent_alike(result: DidResult, alpha: float = 0.05) -> bool:
-    """Whether the changes of probit rates agree over groups, so that one loss common to all on the
-    latent scale explains the difference.
-
-    Cochran's Q of the probit changes with delta-method variances v_g / phi(z_g)^2 does not reject
-    at `alpha`.
+    The gap of the extreme pair before, (h, l), and after, (h', l'), bracket its change between two
+    linear contrasts: D_h - D_l <= change <= D_h' - D_l'. The contrast on the side of the change
+    gives its standard error.
 
     Args:
-      result: of `did_test` for one problem (no leading axes).
-      alpha: level.
+      comparison: numbers; at least one label has two judged groups.
+      alpha: two-sided level.
 
     Returns:
-      True if they agree.
-
-    Reference:
-      Cochran (1954), Biometrics 10.
+      A key of `GAPS`.
     """
-    middle = (result.rate_original + result.rate_reconstructed) / 2
-    half = 0.5 / np.maximum(result.n_images, 1)
-    slope = norm.pdf(norm.ppf(np.clip(np.nan_to_num(middle, nan=0.5), half, 1 - half)))
-    weight = np.where(
-        result.estimable, slope**2 / np.where(result.estimable, result.variance, 1), 0
+    z, judged = norm.ppf(1 - alpha / 2), comparison.judged
+    before, after = (
+        _widest(rate, judged) for rate in (comparison.original, comparison.reconstructed)
     )
-    # Strata that are not estimable have weight 0.
-    change = np.nan_to_num(result.probit_change)
-    centre = np.sum(weight * change, -1) / np.maximum(np.sum(weight, -1), 1e-30)
-    q = np.sum(weight * (change - centre[:, None]) ** 2)
-    freedom = int(np.sum(np.maximum(result.estimable.sum(-1) - 1, 0)))
-    return bool(freedom > 0 and q <= chi2.ppf(1 - alpha, freedom))
+    y, high, low = before[:3]
+    swapped = comparison.reconstructed[y, high] - comparison.reconstructed[y, low]
+    if swapped < 0 and comparison.quantities[y].unit == "points":
+        errors = [
+            _sampling_error(rate[y], comparison.test.effective[y], high, low)
+            for rate in (comparison.original, comparison.reconstructed)
+        ]
+        # a gap near 0 changes sides by chance
+        if before[3] > z * errors[0] and -swapped > z * errors[1]:
+            return "reversed"
+    change = after[3] - before[3]
+    y, high, low = (after if change > 0 else before)[:3]
+    error = np.sqrt(comparison.test.variance[y, high] + comparison.test.variance[y, low])
+    if abs(change) > z * error:
+        return "widened" if change > 0 else "narrowed"
+    return "same"
 
 
-def _unjudged(
-    result: DidResult, groups: Sequence[str], quantities: Sequence[str], counted: str
-) -> tuple[str, ...]:
-    """Strata that could not enter the test, in words."""
-    return tuple(
-        f"{groups[g]}: {quantities[y]}: {REASONS[result.reason[y, g]]} "
-        f"({int(result.n_patients[y, g])} {counted})"
-        for y, g in zip(*np.nonzero(~result.estimable))
-    )
+def _widest(rate: np.ndarray, judged: np.ndarray) -> tuple[int, int, int, float]:
+    """Label, highest and lowest group and size of the largest gap of rates [L, G]."""
+    gaps = []
+    for y in range(len(rate)):
+        inside = np.flatnonzero(judged[y])
+        if inside.size >= 2:
+            high, low = inside[np.argmax(rate[y, inside])], inside[np.argmin(rate[y, inside])]
+            gaps.append((y, int(high), int(low), float(rate[y, high] - rate[y, low])))
+    return max(gaps, key=lambda gap: gap[3])
 
 
-def _named(result: DidResult) -> tuple[int, int]:
-    """Label and group to name: the largest deviation in standard errors.
+def _sampling_error(rate: np.ndarray, patients: np.ndarray, high: int, low: int) -> float:
+    """Standard error of a difference of two rates, binomial in effective patients."""
+    # a rate of 0 or 1 is not certain: at least the variance of half a patient in n
+    parts = [max(rate[g] * (1 - rate[g]), 0.25 / patients[g]) / patients[g] for g in (high, low)]
+    return float(np.sqrt(sum(parts)))
 
-    Two groups deviate from their common change with the same evidence, and the larger deviation is
-    that of the noisier one: there the larger change decides.
+
+def standing_out(comparison: Comparison) -> tuple[str, int, int]:
+    """Who stands out: "harmed" or "favoured", the label and the group.
+
+    The group that fell behind most, in standard errors, is harmed, unless the one that came out
+    best stands out more. Two groups stand out alike: there the better one is favoured if its own
+    gain is beyond chance and the other's loss is not.
+
+    Args:
+      comparison: numbers; at least one label has two judged groups.
+
+    Returns:
+      Word, label and group numbers.
     """
-    size = np.where(
-        result.estimable,
-        np.abs(np.nan_to_num(result.deviation))
-        / np.maximum(np.nan_to_num(result.std_error), 1e-30),
-        -1,
-    )
-    y, g = divmod(int(np.argmax(size)), size.shape[1])
-    if result.estimable[y].sum() == 2:
-        g = int(
-            np.argmax(np.where(result.estimable[y], np.abs(np.nan_to_num(result.change[y])), -1))
-        )
-    return y, g
+    size = np.where(comparison.judged, np.nan_to_num(comparison.test.studentised), 0)
+    worse = np.unravel_index(int(np.argmin(size)), size.shape)
+    better = np.unravel_index(int(np.argmax(size)), size.shape)
+    lost = comparison.own_high[worse] < 0
+    gained = comparison.own_low[better] > 0
+    alike = abs(size[better]) <= abs(size[worse]) * (1 + 1e-6)
+    word, (y, g) = ("harmed", worse) if alike and (lost or not gained) else ("favoured", better)
+    return word, int(y), int(g)
 
 
 def judge(
-    result: DidResult,
-    groups: Sequence[str],
+    comparison: Comparison,
     *,
-    quantities: Sequence[str] = QUANTITIES,
     p_adjusted: float | None = None,
+    comparisons: int = 1,
     alpha: float = 0.05,
     detectable: float | None = None,
     auroc_interval: tuple[float, float] | None = None,
-    is_rate: bool = True,
-    counted: str = "patients",
 ) -> Verdict:
-    """The verdict of one comparison: a task, an attribute, a reconstructor and a level.
+    """The verdict of one comparison.
 
     Args:
-      result: of one of the tests, for one problem (no leading axes; see `select`).
-      groups: names of the G groups.
-      quantities: names of the L quantities compared, e.g. false-positive rate and sensitivity, or
-        Dice.
-      p_adjusted: p-value adjusted for the family of comparisons; the test's own if None.
+      comparison: numbers.
+      p_adjusted: p-value adjusted for the family; the test's own if None.
+      comparisons: size of the family.
       alpha: level.
-      detectable: minimum detectable change, stated where there is no evidence of a difference.
+      detectable: minimum detectable change, said where no difference is shown.
       auroc_interval: interval of the AUROC on originals; a diagnosis at chance gets no verdict.
-      is_rate: False for continuous values and AUROC.
-      counted: what `result.n_patients` counts, in words.
 
     Returns:
       A `Verdict`.
-
-    Raises:
-      ValueError: names and result disagree in number.
     """
-    if result.estimable.shape != (len(quantities), len(groups)):
-        raise ValueError(
-            f"result holds {result.estimable.shape} labels x groups, but "
-            f"{len(quantities)} x {len(groups)} names were given"
-        )
-    unjudged = _unjudged(result, groups, quantities, counted)
+    test, unjudged = comparison.test, _unjudged(comparison)
     if auroc_interval is not None and auroc_interval[0] <= 0.5 <= auroc_interval[1]:
         text = (
-            f"AUROC on originals [{auroc_interval[0]:.3f}, {auroc_interval[1]:.3f}] holds "
+            f"the AUROC on originals, {auroc_interval[0]:.3f} to {auroc_interval[1]:.3f}, includes "
             "0.5: the diagnosis itself is at chance"
         )
-        return Verdict("at chance", "", "", "", text, unjudged)
-    if not result.estimable.any():
-        return Verdict(
-            "not estimable",
-            "",
-            "",
-            "",
-            "no two groups have enough patients to be compared",
-            unjudged,
-        )
-    p = float(result.p_value) if p_adjusted is None else float(p_adjusted)
-    # Also where p is NaN.
-    if not p <= alpha:
-        limit = (
-            ""
-            if detectable is None or not np.isfinite(detectable)
-            else f"; a change of {detectable:.3f} would be found 4 times in 5"
-        )
-        return Verdict("within chance", "", "", "", f"p = {p:.4g}{limit}", unjudged)
-    y, g = _named(result)
-    kind, text = _kind(result, alpha, is_rate)
-    change, common = result.change[y, g], result.pooled[y]
-    text = (
-        f"{quantities[y]} of {groups[g]} changed by {change:+.3f}, all groups together by "
-        f"{common:+.3f} (p = {p:.4g}); {text}"
-    )
-    if is_rate and latent_alike(result, alpha):
-        text += "; one loss common to all groups on the probit scale would explain the difference"
+        return Verdict("at chance", sentence=text, unjudged=unjudged)
+    if not comparison.judged.any():
+        text = "no two groups have enough patients to be compared"
+        return Verdict("not estimable", sentence=text, unjudged=unjudged)
+    p = float(test.p_value) if p_adjusted is None else float(p_adjusted)
+    if not p <= alpha:  # also where p is NaN
+        text = _nothing_shown(comparison, p, comparisons, detectable)
+        return Verdict("no difference shown", evidence=text, unjudged=unjudged)
+    word, y, g = standing_out(comparison)
     return Verdict(
-        kind, groups[g], quantities[y], "down" if change < common else "up", text, unjudged
+        word,
+        comparison.groups[g],
+        comparison.quantities[y].stratum,
+        gap_change(comparison, alpha),
+        y,
+        describe(comparison, y, g),
+        _p_with_family(float(test.p_value), p, comparisons),
+        unjudged,
     )
 
 
-def select(result: DidResult, index: tuple[int, ...]) -> DidResult:
-    """One problem of a batched result.
+MITIGATIONS = {
+    "helped": "the group that was worse off without mitigation gained beyond chance, and more than "
+    "the others",
+    "levelled down": "the groups came closer, but no gain of the group that was worse off is shown",
+    "harmed": "the group named fell behind the others by more than chance explains",
+    "no difference shown": VERDICTS["no difference shown"],
+    "not estimable": VERDICTS["not estimable"],
+    "at chance": VERDICTS["at chance"],
+}
+"""Each verdict on a mitigation and what it says of every row that bears it."""
+
+
+def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
+    """The verdict on a mitigation from that of its comparison, with the unmitigated reconstruction
+    in the place of the original.
+
+    A gap that closes because the better-off lost is levelled down, not helped. A group that lost so
+    much that it ends worse off than anybody was before is harmed.
 
     Args:
-      result: with leading axes.
-      index: one number per leading axis.
+      comparison: unmitigated against mitigated.
+      verdict: of `judge`.
 
     Returns:
-      The result without leading axes.
+      The verdict with a word of `MITIGATIONS` and the group it is about.
     """
-    return DidResult(*(np.asarray(field)[index] for field in result))
+    if verdict.word not in ("harmed", "favoured"):
+        return verdict
+    y = verdict.label
+    inside = np.flatnonzero(comparison.judged[y])
+    before, after = comparison.original[y], comparison.reconstructed[y]
+    worst = int(inside[np.argmin(before[inside])])
+    loser = int(inside[np.argmin(np.nan_to_num(comparison.test.studentised[y, inside]))])
+    if loser != worst and comparison.own_high[y, loser] < 0 and after[loser] < before[worst]:
+        word, group = "harmed", loser
+    elif comparison.test.extra[y, worst] <= 0:
+        word, group = "harmed", worst
+    elif comparison.own_low[y, worst] > 0:
+        word, group = "helped", worst
+    else:
+        word, group = "levelled down", loser
+    return dataclasses.replace(
+        verdict,
+        word=word,
+        group=comparison.groups[group],
+        sentence=describe(comparison, y, group),
+    )
+
+
+def _p_with_family(raw: float, adjusted: float, comparisons: int) -> str:
+    """Raw and adjusted p in words."""
+    if comparisons <= 1:
+        return p_words(raw)
+    return f"{p_words(raw)} ({adjusted:.2g} over {comparisons} comparisons)"
+
+
+def _nothing_shown(
+    comparison: Comparison, p: float, comparisons: int, detectable: float | None
+) -> str:
+    """Why nothing is claimed, and what would have been."""
+    judged = comparison.judged
+    changed, raw = int(comparison.changed[judged].sum()), float(comparison.test.p_value)
+    points = comparison.quantities[0].unit == "points"
+    if changed == 0:
+        return "no decision changed" if points else "no value changed"
+    text = _p_with_family(raw, p, comparisons)
+    if points:
+        text += f"; {changed} decision{'s' if changed > 1 else ''} changed"
+    if detectable is None or np.isnan(detectable):
+        return text
+    if not np.isfinite(detectable):
+        return f"{text}; in the smallest group no loss could have been found 4 times in 5"
+    size = amount(detectable, comparison.quantities[0].unit)
+    return f"{text}; a further change of one group by {size} would be found 4 times in 5"
+
+
+def amount(value: float, unit: str) -> str:
+    """A size with its unit: "37 points", "0.04 Dice"."""
+    if unit == "points":
+        points = 100 * abs(value)
+        return f"{points:.0f} points" if points >= 9.5 else f"{points:.1f} points"
+    return f"{abs(value):.3f} {unit}".strip()
+
+
+def describe(comparison: Comparison, y: int, g: int) -> str:
+    """What happened to a group, beside the others, as a clinician says it.
+
+    Args:
+      comparison: numbers.
+      y: label.
+      g: group.
+
+    Returns:
+      "sensitivity: women 95 to 52 of 100, men 85 to 79; women lost 37 points more than men (20 to
+      53)".
+    """
+    quantity, test = comparison.quantities[y], comparison.test
+    others = [h for h in np.flatnonzero(comparison.judged[y]) if h != g]
+    rates = "rate" if quantity.unit == "points" else "value"
+    told = [_before_after(comparison, y, h, rates == "rate", h == g) for h in (g, *others)]
+    extra, low, high = (float(v[y, g]) for v in (test.extra, test.extra_low, test.extra_high))
+    own = float(comparison.reconstructed[y, g] - comparison.original[y, g])
+    verb, more = ("lost", "more") if own < 0 else ("gained", "less")
+    if extra > 0:
+        verb, more = ("gained", "more") if own > 0 else ("lost", "less")
+    limits = sorted((low, high)) if extra > 0 else sorted((-low, -high))
+    scale = 100 if rates == "rate" else 1
+    span = " to ".join(f"{scale * v:.{0 if rates == 'rate' else 3}f}" for v in limits)
+    rival = comparison.groups[others[0]] if len(others) == 1 else "the other groups"
+    name = comparison.groups[g]
+    return (
+        f"{quantity.name}: {', '.join(told)}; {name} {verb} {amount(extra, quantity.unit)} {more} "
+        f"than {rival} ({span})"
+    )
+
+
+def _before_after(comparison: Comparison, y: int, g: int, rate: bool, first: bool) -> str:
+    """ "women 95 to 52 of 100"."""
+    values = [float(v[y, g]) for v in (comparison.original, comparison.reconstructed)]
+    shown = " to ".join(f"{100 * v:.0f}" if rate else f"{v:.3f}" for v in values)
+    return f"{comparison.groups[g]} {shown}" + (" of 100" if rate and first else "")
+
+
+def _unjudged(comparison: Comparison) -> tuple[str, ...]:
+    """Strata that could not take part, in words."""
+    test = comparison.test
+    return tuple(
+        f"{comparison.groups[g]}: {comparison.quantities[y].name}: "
+        f"{REASONS[int(test.reason[y, g])]} ({int(test.patients[y, g])} patients)"
+        for y, g in zip(*np.nonzero(~comparison.judged))
+    )

@@ -76,3 +76,8 @@ __all__ = [
     "threshold_at_specificity",
     "worst_group",
 ]
+from fairrecon_jax.metrics.fairness import delta_dice as delta_dice_from_means  # noqa
+from fairrecon_jax.metrics.fairness import eodd as eodd_from_counts  # noqa
+from fairrecon_jax.metrics.fairness import eop as eop_from_counts  # noqa
+from fairrecon_jax.metrics.fairness import gap as gap_from_values  # noqa
+from fairrecon_jax.metrics.fairness import ser as ser_from_means  # noqa

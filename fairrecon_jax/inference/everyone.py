@@ -96,7 +96,8 @@ def _drawn(
     s, n = tables.change, tables.images
     # a patient without a change adds nothing to any draw
     moved = np.flatnonzero(s.any((1, 2)))
-    columns = np.concatenate([s[moved], (s * n)[moved]], 1).reshape(len(moved), -1)
+    columns = np.concatenate([s[moved], (s * n)[moved]], 1)
+    columns = columns.reshape(len(moved), 2 * s[0].size)
     found = np.empty((permutations + 1, *s.shape[1:]), np.float32)
 
     def record(rows: slice, signs: np.ndarray) -> None:

@@ -111,7 +111,8 @@ def patient_signs(digest: np.ndarray, seed: int, start: int, stop: int) -> np.nd
     """
     words: np.ndarray = _hash(digest, seed, "signs", np.arange(start // 64, -(-stop // 64)))
     bits = words[:, None, :] >> np.arange(64, dtype=np.uint64)[None, :, None] & np.uint64(1)
-    return 2.0 * bits.reshape(-1, digest.size)[start % 64 :][: stop - start] - 1.0
+    signs = 2.0 * bits.reshape(64 * len(words), digest.size) - 1.0
+    return signs[start % 64 :][: stop - start]
 
 
 def _order(tables: PatientTables) -> np.ndarray:

@@ -1,192 +1,184 @@
-"""Verdicts, minimum detectable change and equivalence on results whose answer is known."""
+"""Verdicts on cohorts whose answer is known: who was harmed, what happened to the gap, in which
+words.
+"""
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.inference.did import did_test, did_test_continuous
-from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
-from fairrecon_jax.inference.verdict import VERDICTS, judge, latent_alike, select
+from fairrecon_jax.inference.changes import decision_changes, value_changes
+from fairrecon_jax.inference.clustered import change_interval
+from fairrecon_jax.inference.group_test import group_test, one_cell
+from fairrecon_jax.inference.verdict import (
+    GAPS,
+    MITIGATIONS,
+    SENSITIVITY,
+    SPECIFICITY,
+    VERDICTS,
+    Comparison,
+    Quantity,
+    amount,
+    judge,
+    judge_mitigation,
+    p_words,
+)
 
-KEY = jax.random.key(11)
-NAMES = ("women", "men")
-SIZE = 800
+NAMES = ("women", "men", "others")
+QUANTITIES = (SPECIFICITY, SENSITIVITY)
 
 
-def cohort(before, after, sizes=(SIZE, SIZE)):
-    """One image a patient; half positive. `before`, `after`: sensitivity per group; exact counts,
-    decisions turned one way only.
+def decisions(before, after, sizes):
+    """One image a patient, as many without as with the finding; chosen sensitivities, specificity
+    .9 throughout. Decisions turn one way only.
     """
     o, r, y, g = [], [], [], []
     for group, size in enumerate(sizes):
-        half = size // 2
-        rank = np.random.default_rng(group).permutation(half) / half
         for label in (0, 1):
-            rate = (0.2, 0.2) if label == 0 else (before[group], after[group])
-            o.append(rank < rate[0])
-            r.append(rank < rate[1])
-            y.append(np.full(half, label))
-            g.append(np.full(half, group))
+            rates = (0.1, 0.1) if label == 0 else (before[group], after[group])
+            for rate, version in zip(rates, (o, r)):
+                version.append(np.arange(size) < round(rate * size))
+            y.append(np.full(size, label))
+            g.append(np.full(size, group))
     o, r, y, g = (np.concatenate(a).astype(float) for a in (o, r, y, g))
-    for group in range(len(sizes)):  # a little noise among the negatives that moves no rate
-        for decision in (0, 1):
-            some = np.flatnonzero((y == 0) & (g == group) & (o == decision))[:8]
-            r[some] = 1 - r[some]
     return o, r, y, g.astype(int), np.arange(len(o))
 
 
-def verdict(before, after, **options):
-    return judge(did_test(*cohort(before, after), KEY, groups=2, flips=999), NAMES, **options)
+def comparison(before, after, sizes=(400, 400), names=NAMES):
+    found = decision_changes(*decisions(before, after, sizes), groups=len(sizes))
+    test = group_test(found.tables, seed=0, permutations=999, counted=found.counted, decisions=True)
+    tables, own = found.tables, []
+    for g in range(len(sizes)):
+        rows = tables.group == g
+        own.append(change_interval(tables.change[rows], tables.images[rows]))
+    low, high = (np.stack([getattr(i, side)[0] for i in own], -1) for side in ("low", "high"))
+    rates = (found.original[0], found.reconstructed[0])
+    groups = names[: len(sizes)]
+    return Comparison(one_cell(test, 0), groups, QUANTITIES, *rates, low, high, found.changed[0])
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "expected", "group", "direction"),
+    ("before", "after", "word", "group", "gap"),
     [
-        ((0.8, 0.8), (0.8, 0.6), "widened", "men", "down"),
-        ((0.8, 0.6), (0.6, 0.6), "narrowed", "women", "down"),
-        ((0.85, 0.65), (0.6, 0.75), "reversed", "women", "down"),
-        ((0.8, 0.8), (0.7, 0.7), "within chance", "", ""),
+        ((0.8, 0.8), (0.6, 0.8), "harmed", "women", "widened"),
+        ((0.95, 0.85), (0.52, 0.79), "harmed", "women", "reversed"),
+        ((0.8, 0.6), (0.6, 0.6), "harmed", "women", "narrowed"),
+        ((0.8, 0.75), (0.75, 0.8), "harmed", "women", "same"),
+        ((0.6, 0.8), (0.8, 0.8), "favoured", "women", "narrowed"),
+        ((0.8, 0.8), (0.7, 0.7), "no difference shown", "", ""),
     ],
 )
-def test_known_answers(before, after, expected, group, direction):
-    actual = verdict(before, after)
-    assert actual.verdict == expected
-    assert (actual.group, actual.direction) == (group, direction)
-    if group:
-        assert actual.label == "sensitivity"
-        assert "sensitivity of" in actual.reason
-        assert "largest gap" in actual.reason
+def test_known_answers(before, after, word, group, gap):
+    actual = judge(comparison(before, after))
+    assert (actual.word, actual.group, actual.gap) == (word, group, gap)
+    assert actual.stratum == ("positive" if group else "")
+    assert actual.word in VERDICTS
+    assert actual.gap in (*GAPS, "")
 
 
-@pytest.mark.parametrize("sizes", [(SIZE, SIZE // 4), (SIZE // 4, SIZE)])
-def test_of_two_groups_that_both_lose_the_one_that_lost_more_is_named(sizes):
-    """Whichever is the noisier."""
-    result = did_test(*cohort((0.95, 0.95), (0.3, 0.65), sizes), KEY, groups=2, flips=999)
-    actual = judge(result, NAMES)
-    assert (actual.verdict, actual.group, actual.direction) == ("widened", "women", "down")
+def test_harm_to_the_group_that_was_better_off_is_harm():
+    """Women 95 -> 52, men 85 -> 79: the largest gap only changed sides."""
+    actual = judge(comparison((0.95, 0.85), (0.52, 0.79), (60, 60)))
+    assert (actual.word, actual.group) == ("harmed", "women")
+    start = "sensitivity: women 95 to 52 of 100, men 85 to 78; women lost 37 points more than men ("
+    assert actual.reason.startswith(start)
+    assert actual.reason.endswith("p = 0.001")
 
 
-def test_shifted_where_rates_move_inside_the_largest_gap():
-    o, r, y, g, _ = cohort((0.9, 0.3), (0.9, 0.3))
-    extra = cohort((0.6, 0.6), (0.6, 0.75))
-    keep = extra[3] == 1
-    joined = [np.concatenate([a, b[keep]]) for a, b in zip((o, r, y), extra[:3])]
-    group = np.concatenate([g, np.full(keep.sum(), 2)])
-    result = did_test(*joined, group, np.arange(len(group)), KEY, groups=3, flips=999)
-    actual = judge(result, ("a", "b", "c"))
-    assert actual.verdict == "shifted"
-    assert actual.group == "c"
-    assert actual.direction == "up"
+def test_one_group_among_three():
+    lost = judge(comparison((0.8, 0.8, 0.8), (0.8, 0.6, 0.8), (300, 300, 300)))
+    assert (lost.word, lost.group) == ("harmed", "men")
+    assert "men lost 20 points more than the other groups" in lost.reason
+    spared = judge(comparison((0.8, 0.8, 0.8), (0.6, 0.8, 0.6), (300, 300, 300)))
+    assert (spared.word, spared.group) == ("favoured", "men")
 
 
-def test_not_estimable_and_unjudged_strata_are_named():
-    o, r, y, g, who = cohort((0.8, 0.8), (0.8, 0.6), sizes=(SIZE, 20))
-    actual = judge(did_test(o, r, y, g, who, KEY, groups=2, flips=199), NAMES)
-    assert actual.verdict == "not estimable"
-    assert any(text.startswith("men: sensitivity: too few patients") for text in actual.unjudged)
-    assert len(actual.unjudged) == 4
+def test_a_claim_needs_the_adjusted_p():
+    both = comparison((0.8, 0.8), (0.6, 0.8))
+    kept = judge(both, p_adjusted=0.2, comparisons=36, detectable=0.153)
+    assert kept.word == "no difference shown"
+    assert kept.reason == (
+        "p = 0.001 (0.2 over 36 comparisons); 80 decisions changed; a further change of one group "
+        "by 15 points would be found 4 times in 5"
+    )
+    assert judge(both, p_adjusted=0.05).word == "harmed"
+    assert judge(both, p_adjusted=float("nan")).word == "no difference shown"
+    assert "no loss could have been found" in judge(both, p_adjusted=1, detectable=np.inf).reason
 
 
-def test_at_chance_and_adjusted_p():
-    assert verdict((0.8, 0.8), (0.8, 0.6), auroc_interval=(0.48, 0.55)).verdict == "at chance"
-    assert verdict((0.8, 0.8), (0.8, 0.6), auroc_interval=(0.51, 0.55)).verdict == "widened"
-    kept = verdict((0.8, 0.8), (0.8, 0.6), p_adjusted=0.2, detectable=0.07)
-    assert kept.verdict == "within chance"
-    assert "0.070" in kept.reason
-    assert verdict((0.8, 0.8), (0.8, 0.6), p_adjusted=float("nan")).verdict == "within chance"
-    assert {
-        "widened",
-        "narrowed",
-        "reversed",
-        "shifted",
-        "within chance",
-        "not estimable",
-        "at chance",
-    } == set(VERDICTS)
+def test_nothing_changed_is_said():
+    same = judge(comparison((0.8, 0.7), (0.8, 0.7)))
+    assert (same.word, same.reason) == ("no difference shown", "no decision changed")
+
+
+def test_a_diagnosis_at_chance_gets_no_verdict():
+    both = comparison((0.8, 0.8), (0.6, 0.8))
+    chance = judge(both, auroc_interval=(0.45, 0.55))
+    assert chance.word == "at chance"
+    assert "0.450 to 0.550, includes 0.5" in chance.reason
+    assert judge(both, auroc_interval=(0.51, 0.55)).word == "harmed"
+
+
+def test_too_few_patients_are_named():
+    few = judge(comparison((0.8, 0.8), (0.6, 0.8), (400, 5)))
+    assert few.word == "not estimable"
+    assert "men: sensitivity: too few patients (5 patients)" in few.unjudged
+    assert "women: sensitivity: no second group to compare with (400 patients)" in few.unjudged
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word", "group"),
+    [
+        ((0.5, 0.8), (0.8, 0.8), "helped", "women"),
+        ((0.5, 0.8), (0.5, 0.55), "levelled down", "men"),
+        ((0.7, 0.8), (0.6, 0.69), "no difference shown", ""),
+        ((0.7, 0.9), (0.58, 0.5), "harmed", "men"),
+        ((0.5, 0.8), (0.5, 0.95), "harmed", "women"),
+        ((0.5, 0.8), (0.3, 0.8), "harmed", "women"),
+    ],
+)
+def test_mitigations(before, after, word, group):
+    found = comparison(before, after)
+    actual = judge_mitigation(found, judge(found))
+    assert (actual.word, actual.group) == (word, group)
+    assert actual.word in MITIGATIONS
+
+
+def test_levelling_down_is_never_help():
+    """Both lose, the better-off more: the gap closes, nobody gained."""
+    found = comparison((0.6, 0.9), (0.48, 0.5))
+    verdict = judge_mitigation(found, judge(found))
+    assert verdict.word != "helped"
+    assert verdict.group == "men"
+
+
+def test_values_are_told_in_their_unit():
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1], 60)
+    before = rng.uniform(0.7, 0.9, 120)
+    after = before - np.where(group == 0, 0.1, 0.0) + rng.normal(0, 0.01, 120)
+    found = value_changes(before, after, group, np.arange(120), groups=2)
+    test = one_cell(group_test(found.tables, seed=0, permutations=999), 0)
+    blank = np.zeros((1, 2))
+    quantity = (Quantity("Dice", "", "of Dice"),)
+    rates = (found.original[0], found.reconstructed[0])
+    told = judge(Comparison(test, NAMES[:2], quantity, *rates, blank - 1, blank, found.changed[0]))
+    assert (told.word, told.group, told.stratum) == ("harmed", "women", "")
+    assert "of Dice more than men (0.09" in told.reason
 
 
 def test_names_must_fit():
-    with pytest.raises(ValueError, match="2 x 3 names"):
-        judge(did_test(*cohort((0.8, 0.8), (0.8, 0.6)), KEY, groups=2, flips=199), ("a", "b", "c"))
+    both = comparison((0.8, 0.8), (0.6, 0.8))
+    with pytest.raises(ValueError, match="2 x 3 names were given"):
+        Comparison(both.test, NAMES, QUANTITIES, *(both.original,) * 5)
 
 
-def test_a_common_latent_loss_is_recognised():
-    from scipy.stats import norm
-
-    before = (0.95, 0.6)
-    after = tuple(norm.cdf(norm.ppf(np.array(before)) - 0.6))
-    result = did_test(*cohort(before, after, (4000, 4000)), KEY, groups=2, flips=199)
-    assert result.p_value < 0.05
-    assert latent_alike(result)
-    assert "probit scale" in judge(result, NAMES).reason
-    assert not latent_alike(did_test(*cohort((0.8, 0.8), (0.8, 0.6)), KEY, groups=2, flips=199))
-
-
-def test_continuous_verdict_and_selection_from_a_batch():
-    rng = np.random.default_rng(0)
-    group = np.arange(400) % 2
-    loss = np.stack([0.1 * group, 0 * group]) + rng.normal(0, 0.05, (2, 400))
-    before = np.full(400, 0.8)
-    result = did_test_continuous(
-        before, before - loss, group, np.arange(400), KEY, groups=2, flips=199
-    )
-    assert result.p_value.shape == (2,)
-    options = dict(quantities=("Dice",), is_rate=False)
-    assert judge(select(result, (0,)), NAMES, **options).verdict == "widened"
-    assert judge(select(result, (1,)), NAMES, **options).verdict == "within chance"
-
-
-def test_detectable_change_is_found_four_times_in_five():
-    rng = np.random.default_rng(1)
-    size, cohorts = 600, 200
-    group = np.arange(size) % 2
-    label = np.ones((cohorts, size))
-    original = (rng.random((cohorts, size)) < 0.7).astype(float)
-    null = np.where(rng.random((cohorts, size)) < 0.1, 1 - original, original)
-    result = did_test(
-        original, null, label, group, np.arange(size), KEY, groups=2, flips=199, labels=(1,)
-    )
-    change = float(np.median(minimum_detectable_change(result).stratum[:, 0, 1]))
-    lost = (rng.random((cohorts, size)) < change / 0.66) & (group == 1) & (null == 1)
-    harmed = did_test(
-        original,
-        np.where(lost, 0.0, null),
-        label,
-        group,
-        np.arange(size),
-        KEY,
-        groups=2,
-        flips=199,
-        labels=(1,),
-    )
-    assert 0.65 < np.mean(harmed.p_value <= 0.05) < 0.93
-
-
-def test_detectable_change_shrinks_with_size_and_keeps_the_shape():
-    small, large = (
-        did_test(*cohort((0.8, 0.7), (0.8, 0.7), (n, n)), KEY, groups=2, flips=199)
-        for n in (100, 2000)
-    )
-    few, many = minimum_detectable_change(small), minimum_detectable_change(large)
-    assert np.all(many.stratum < few.stratum)
-    assert many.smallest <= many.largest
-    assert many.stratum.shape == (2, 2)
-    assert np.all(minimum_detectable_change(large, power=0.9).stratum > many.stratum)
-    empty = did_test(*cohort((0.8, 0.7), (0.8, 0.7), (100, 10)), KEY, groups=2, flips=199)
-    assert np.isnan(minimum_detectable_change(empty).largest)
-    with pytest.raises(ValueError, match="power"):
-        minimum_detectable_change(large, power=0.3)
-
-
-def test_equivalence():
-    same = did_test(*cohort((0.8, 0.8), (0.79, 0.79), (4000, 4000)), KEY, groups=2, flips=199)
-    assert equivalent(same)
-    assert not equivalent(same, margin=0.001)
-    small = did_test(*cohort((0.8, 0.8), (0.79, 0.79), (100, 100)), KEY, groups=2, flips=199)
-    assert not equivalent(small, margin=0.02)
-    missing = did_test(*cohort((0.8, 0.8), (0.79, 0.79), (4000, 20)), KEY, groups=2, flips=199)
-    assert not equivalent(missing)
-    with pytest.raises(ValueError, match="positive"):
-        equivalent(same, margin=0)
+def test_words():
+    assert [p_words(p) for p in (0.034, 0.00062, 0.00001, 1.0)] == [
+        "p = 0.034",
+        "p = 0.0006",
+        "p < 0.0001",
+        "p = 1",
+    ]
+    assert [amount(v, "points") for v in (0.374, 0.023)] == ["37 points", "2.3 points"]
+    assert amount(-0.0512, "of Dice") == "0.051 of Dice"

@@ -1,0 +1,93 @@
+"""What could have been found: detectable changes against simulated cohorts, and equivalence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fairrecon_jax.inference.changes import decision_changes
+from fairrecon_jax.inference.group_test import group_test, one_cell
+from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
+
+
+def cohorts(size, rates, count, seed=0):
+    """Sensitivity only: [count] cohorts of two groups, original .8, lost at `rates`."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat([0, 1], size)
+    original = (rng.random((count, len(group))) < 0.8) * 1.0
+    lost = rng.random(original.shape) < np.asarray(rates)[group]
+    found = decision_changes(
+        original,
+        np.where(lost, 0, original),
+        np.ones(len(group)),
+        group,
+        np.arange(len(group)),
+        groups=2,
+    )
+    test = group_test(
+        found.tables, seed=1, permutations=199, first=199, counted=found.counted, decisions=True
+    )
+    return found, test
+
+
+@pytest.mark.parametrize("size", [100, 300])
+def test_a_change_of_the_detectable_size_is_found_four_times_in_five(size):
+    _, null = cohorts(size, (0.1, 0.1), 200)
+    change = float(np.median(minimum_detectable_change(null).stratum[:, 1, 0]))
+    # of the original positives 8 in 10 can be lost
+    _, harmed = cohorts(size, (0.1 + change / 0.8, 0.1), 400)
+    power = np.mean(harmed.p_value <= 0.05)
+    assert 0.72 <= power <= 0.93
+
+
+def test_smaller_with_more_patients_larger_in_a_family():
+    few, many = (cohorts(n, (0.1, 0.1), 1)[1] for n in (60, 600))
+    small, large = (minimum_detectable_change(t) for t in (few, many))
+    assert large.largest[0] < small.largest[0]
+    assert minimum_detectable_change(few, level=0.05 / 36).largest[0] > small.largest[0]
+    assert minimum_detectable_change(few, power=0.95).largest[0] > small.largest[0]
+    assert minimum_detectable_change(few, decisions=False).largest[0] < small.largest[0]
+
+
+def test_not_judged_is_not_detectable():
+    none = cohorts(5, (0.1, 0.1), 1)[1]
+    found = minimum_detectable_change(one_cell(none, 0))
+    assert np.isnan([found.largest, found.smallest]).all()
+    assert np.isnan(found.stratum).all()
+
+
+def test_equivalence_needs_enough_patients_however_little_changed():
+    found, large = cohorts(2000, (0.01, 0.01), 1)
+    assert equivalent(large, found.images).all()
+    assert not equivalent(large, found.images, margin=0.001).any()
+    found, small = cohorts(55, (0.0, 0.0), 1)
+    assert not equivalent(small, found.images).any()
+
+
+def test_equivalence_says_nothing_of_a_group_that_was_not_judged():
+    found, test = cohorts(2000, (0.01, 0.01), 1)
+    images = found.images.copy()
+    reason = test.reason.copy()
+    reason[0, 1, 1] = 2
+    assert not equivalent(test._replace(reason=reason), images).any()
+
+
+@pytest.mark.parametrize("size", [60, 100, 400])
+def test_equivalence_errs_rarely_at_the_margin(size):
+    found, test = cohorts(size, (0.0, 0.05 / 0.8), 400, seed=3)
+    assert np.mean(equivalent(test, found.images)) <= 0.065
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"power": 0.4}, "power must lie in"),
+        ({"level": 0.0}, "level must lie in"),
+        ({"alpha": 1.0}, "alpha must lie in"),
+    ],
+)
+def test_ranges(options, message):
+    with pytest.raises(ValueError, match=message):
+        minimum_detectable_change(cohorts(20, (0.1, 0.1), 1)[1], **options)
+    with pytest.raises(ValueError, match="margin must be positive"):
+        equivalent(cohorts(20, (0.1, 0.1), 1)[1], np.ones((1, 2, 2)), margin=0)

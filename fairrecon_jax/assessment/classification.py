@@ -12,8 +12,14 @@ import numpy as np
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.rows import Interval, Triple
 from fairrecon_jax.assessment.thresholds import Thresholds
-from fairrecon_jax.inference import clustered
 from fairrecon_jax.inference.changes import Changes, auroc_changes, decision_changes
+from fairrecon_jax.inference.clustered import Interval as Intervals
+from fairrecon_jax.inference.clustered import change_interval, rate_interval
+from fairrecon_jax.inference.clustered_values import (
+    auroc_change_interval,
+    auroc_interval,
+    mean_interval,
+)
 from fairrecon_jax.inference.group_tables import Patients, PatientTables, patient_units, tabulate
 
 
@@ -39,9 +45,9 @@ class Decisions(NamedTuple):
 class Paired(NamedTuple):
     """A number on originals, on reconstructions and its change, each an interval of arrays."""
 
-    original: clustered.Interval
-    reconstructed: clustered.Interval
-    change: clustered.Interval
+    original: Intervals
+    reconstructed: Intervals
+    change: Intervals
 
     def at(self, *place: int) -> Triple:
         """One entry as Python floats."""
@@ -49,7 +55,7 @@ class Paired(NamedTuple):
 
     def unpaired(self) -> Paired:
         """Reconstructions alone: nothing is known of originals and changes."""
-        blank = clustered.Interval(*(np.full_like(v, np.nan) for v in self.original))
+        blank = Intervals(*(np.full_like(v, np.nan) for v in self.original))
         return Paired(blank, self.reconstructed, blank)
 
 
@@ -113,8 +119,8 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
 
 
 def by_group(
-    interval: Callable[..., clustered.Interval], group: np.ndarray, groups: int, *sums: np.ndarray
-) -> clustered.Interval:
+    interval: Callable[..., Intervals], group: np.ndarray, groups: int, *sums: np.ndarray
+) -> Intervals:
     """An interval of each group's units.
 
     Args:
@@ -127,7 +133,7 @@ def by_group(
       Arrays [K, L, G].
     """
     found = [interval(*(v[group == g] for v in sums)) for g in range(groups)]
-    return clustered.Interval(*(np.stack(parts, -1) for parts in zip(*found, strict=True)))
+    return Intervals(*(np.stack(parts, -1) for parts in zip(*found, strict=True)))
 
 
 def measure(
@@ -166,7 +172,7 @@ def measure(
     brier = errors[1]._replace(change=errors[1].change - errors[0].change)
     numbers = (
         _rates(changes, alpha),
-        _areas(aurocs, alpha),
+        areas(aurocs, alpha),
         _means(errors[0].change, errors[1].change, brier, alpha),
     )
     if not units.paired:
@@ -180,9 +186,9 @@ def _rates(changes: Changes, alpha: float) -> Paired:
     where = (tables.group, tables.groups)
     n = tables.images
     return Paired(
-        by_group(lambda s, n: clustered.rate_interval(s, n, alpha), *where, changes.before, n),
-        by_group(lambda s, n: clustered.rate_interval(s, n, alpha), *where, changes.after, n),
-        by_group(lambda s, n: clustered.change_interval(s, n, alpha), *where, tables.change, n),
+        by_group(lambda s, n: rate_interval(s, n, alpha), *where, changes.before, n),
+        by_group(lambda s, n: rate_interval(s, n, alpha), *where, changes.after, n),
+        by_group(lambda s, n: change_interval(s, n, alpha), *where, tables.change, n),
     )
 
 
@@ -192,10 +198,10 @@ def _means(before: np.ndarray, after: np.ndarray, change: PatientTables, alpha: 
     return Paired(*(means_of_change(tables, alpha) for tables in versions))
 
 
-def means_of_change(tables: PatientTables, alpha: float) -> clustered.Interval:
+def means_of_change(tables: PatientTables, alpha: float) -> Intervals:
     """Intervals [K, L, G] of the mean change of values."""
     return by_group(
-        lambda s, n: clustered.mean_interval(s, n, alpha),
+        lambda s, n: mean_interval(s, n, alpha),
         tables.group,
         tables.groups,
         tables.change,
@@ -203,26 +209,29 @@ def means_of_change(tables: PatientTables, alpha: float) -> clustered.Interval:
     )
 
 
-def _areas(changes: Changes, alpha: float) -> Paired:
-    """AUROCs."""
-    tables = changes.tables
+def areas(changes: Changes, alpha: float) -> Paired:
+    """AUROCs [K, 1, G] of both versions and their change, with intervals."""
+    tables, groups = changes.tables, range(changes.tables.groups)
+    influences = (changes.before, changes.after, changes.after - changes.before)
+    values = (
+        changes.original,
+        changes.reconstructed,
+        changes.reconstructed - changes.original,
+    )
+    functions = (auroc_interval, auroc_interval, auroc_change_interval)
     parts = []
-    for value, influence, is_change in (
-        (changes.original, changes.before, False),
-        (changes.reconstructed, changes.after, False),
-        (changes.reconstructed - changes.original, changes.after - changes.before, True),
-    ):
+    for value, influence, function in zip(values, influences, functions, strict=True):
         found = [
-            clustered.auroc_interval(
+            function(
                 value[..., g],
                 influence[tables.group == g],
-                tables.images[tables.group == g] > 0,
+                changes.classes[1][..., g],
+                changes.classes[0][..., g],
                 alpha,
-                change=is_change,
             )
-            for g in range(tables.groups)
+            for g in groups
         ]
-        parts.append(clustered.Interval(*(np.stack(v, -1) for v in zip(*found, strict=True))))
+        parts.append(Intervals(*(np.stack(v, -1) for v in zip(*found, strict=True))))
     return Paired(*parts)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fairrecon_jax.assessment import continuous, thresholds
 from fairrecon_jax.assessment.arrays import Cell, JudgedUnits, Study, studies, units
+from fairrecon_jax.assessment.classification import areas
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
@@ -24,8 +25,7 @@ from fairrecon_jax.assessment.rows import (
     version_rows,
 )
 from fairrecon_jax.assessment.run import fill, present_tasks
-from fairrecon_jax.inference.clustered import auroc_interval
-from fairrecon_jax.inference.delong import placements
+from fairrecon_jax.inference.changes import auroc_changes
 from fairrecon_jax.types import CohortSpec
 
 NONE = "none"
@@ -153,11 +153,11 @@ def _reference_aurocs(
                 & np.isfinite(judged.reconstructed)
                 & np.isfinite(judged.label)[None]
             )
-            rows = known[0]
-            area, influence = placements(judged.original[0, rows], judged.label[rows])
-            summed = np.bincount(np.unique(judged.patient[rows], return_inverse=True)[1], influence)
-            found = auroc_interval(np.array(area), summed, np.ones(len(summed)), options.alpha)
-            aurocs[task.name] = Interval(*(float(part) for part in found))
+            code = np.zeros(len(judged.label), int)
+            scores = np.where(known, judged.original, np.nan)
+            names = study.patient_names[judged.patient]
+            found = auroc_changes(scores, scores, judged.label, code, names, groups=1)
+            aurocs[task.name] = areas(found, options.alpha).at(0, 0, 0).original
     return aurocs
 
 

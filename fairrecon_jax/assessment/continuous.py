@@ -18,8 +18,8 @@ from fairrecon_jax.assessment.gaps import add_nulls, worst_rows
 from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
 from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.verdicts import UNPAIRED, gap_test, group_rows, queue, without_test
-from fairrecon_jax.inference import clustered
 from fairrecon_jax.inference.changes import Changes, value_changes
+from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.everyone import everyone_test
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.types import Task
@@ -196,7 +196,7 @@ def _queue(
     context: Context,
     metric: str,
     tested: Tested,
-    own: clustered.Interval,
+    own: Intervals,
     grouping: Grouping,
     common: Row,
     judged: list[Row],

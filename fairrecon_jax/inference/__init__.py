@@ -9,12 +9,11 @@ from fairrecon_jax.inference.changes import (
     score_changes,
     value_changes,
 )
-from fairrecon_jax.inference.clustered import (
-    Interval,
+from fairrecon_jax.inference.clustered import Interval, change_interval, rate_interval
+from fairrecon_jax.inference.clustered_values import (
+    auroc_change_interval,
     auroc_interval,
-    change_interval,
     mean_interval,
-    rate_interval,
 )
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
@@ -62,6 +61,7 @@ __all__ = [
     "adjust",
     "adjust_cells",
     "auroc",
+    "auroc_change_interval",
     "auroc_changes",
     "auroc_interval",
     "benjamini_hochberg",

@@ -47,6 +47,7 @@ class Changes(NamedTuple):
       changed: [K, L, G] images whose decision, score or value changed.
       counted: who takes part.
       decisions: whether these are rates of decisions.
+      classes: of AUROCs, effective patients with label 0 and with label 1, [K, 1, G] each.
     """
 
     tables: PatientTables
@@ -58,6 +59,7 @@ class Changes(NamedTuple):
     changed: np.ndarray
     counted: Counted
     decisions: bool
+    classes: tuple[np.ndarray, ...] = ()
 
 
 def sum_by_group(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
@@ -274,9 +276,21 @@ def auroc_changes(
                 continue
             moment = (influence[1] - influence[0])[present, k, 0]
             tables.change[present, k, 0] = change + len(present) * moment
-    counted = _rarer_label(units, y, known, min_patients)
+    classes = [
+        judge_cells(tabulate(units, np.where(known & (y == k), 0.0, np.nan)), min_patients)
+        for k in (0, 1)
+    ]
     return Changes(
-        tables, influence[0], influence[1], area[0], area[1], images, moved, counted, False
+        tables,
+        influence[0],
+        influence[1],
+        area[0],
+        area[1],
+        images,
+        moved,
+        _rarer_label(*classes),
+        False,
+        (classes[0][2], classes[1][2]),
     )
 
 
@@ -286,15 +300,13 @@ def _per_unit(unit: np.ndarray, influence: np.ndarray, units: int) -> np.ndarray
     return np.bincount(unit[order], influence[order], units)
 
 
-def _rarer_label(units: Units, label: np.ndarray, known: np.ndarray, min_patients: int) -> Counted:
+def _rarer_label(negatives: Counted, positives: Counted) -> Counted:
     """Reason codes, patients and effective patients of the rarer label, [K, 1, G] each."""
-    found = [
-        judge_cells(tabulate(units, np.where(known & (label == y), 0.0, np.nan)), min_patients)
-        for y in (0, 1)
-    ]
     # the label with fewer effective patients limits what an AUROC can show
-    fewer = found[0][2] <= found[1][2]
-    reason, patients, effective = (np.where(fewer, a, b) for a, b in zip(*found))
+    fewer = negatives[2] <= positives[2]
+    reason, patients, effective = (
+        np.where(fewer, a, b) for a, b in zip(negatives, positives, strict=True)
+    )
     enough = np.isin(reason, (0, 4))
     pair = np.sum(enough, -1, keepdims=True) >= 2
     return np.where(enough, np.where(pair, 0, 4), reason), patients, effective

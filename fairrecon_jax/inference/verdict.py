@@ -270,8 +270,8 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
     """The verdict on a mitigation from that of its comparison, with the unmitigated reconstruction
     in the place of the original.
 
-    A gap that closes because the better-off lost is levelled down, not helped. A group that lost so
-    much that it ends worse off than anybody was before is harmed.
+    A gap that closes because the better-off lost is levelled down, not helped. Where the sides
+    only change, the group that lost is harmed.
 
     Args:
       comparison: unmitigated against mitigated.
@@ -287,7 +287,8 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
     before, after = comparison.original[y], comparison.reconstructed[y]
     worst = int(inside[np.argmin(before[inside])])
     loser = int(inside[np.argmin(np.nan_to_num(comparison.test.studentised[y, inside]))])
-    if loser != worst and comparison.own_high[y, loser] < 0 and after[loser] < before[worst]:
+    lost = comparison.own_high[y, loser] < 0 and after[loser] < after[worst]
+    if loser != worst and lost and verdict.gap != "narrowed":
         word, group = "harmed", loser
     elif comparison.test.extra[y, worst] <= 0:
         word, group = "harmed", worst

@@ -16,8 +16,9 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.changes import Changes, score_changes
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
+from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import Patients
-from fairrecon_jax.inference.group_test import GroupTest, group_test
+from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.types import Task
@@ -192,12 +193,12 @@ def only_positives(changes: Changes) -> Changes:
         for name in ("original", "reconstructed", "images", "changed")
     }
     # the reason codes of a label do not depend on the other
-    counted = tuple(part[:, 1:] for part in changes.counted)
+    reason, patients, effective = (part[:, 1:] for part in changes.counted)
     return changes._replace(
         tables=one,
         before=changes.before[:, :, 1:],
         after=changes.after[:, :, 1:],
-        counted=counted,
+        counted=(reason, patients, effective),
         **parts,
     )
 

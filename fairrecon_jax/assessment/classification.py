@@ -163,21 +163,22 @@ def measure(
       `Measured`.
     """
     groups = len(grouping.groups)
-    given = {"groups": groups, "min_patients": min_patients}
-    changes = decision_changes(*decisions, label, grouping.code, patients, **given)
-    aurocs = auroc_changes(*scores, label, grouping.code, patients, **given)
+    changes, aurocs = (
+        function(
+            *versions, label, grouping.code, patients, groups=groups, min_patients=min_patients
+        )
+        for function, versions in ((decision_changes, decisions), (auroc_changes, scores))
+    )
     of_unit = patient_units(grouping.code, patients, groups)
     known = np.isfinite(scores[0]) & np.isfinite(scores[1]) & np.isfinite(label)
     errors = [tabulate(of_unit, np.where(known, (score - label) ** 2, np.nan)) for score in scores]
     brier = errors[1]._replace(change=errors[1].change - errors[0].change)
-    numbers = (
-        _rates(changes, alpha),
-        areas(aurocs, alpha),
-        _means(errors[0].change, errors[1].change, brier, alpha),
-    )
+    rates, area = _rates(changes, alpha), areas(aurocs, alpha)
+    error = _means(errors[0].change, errors[1].change, brier, alpha)
     if not units.paired:
-        numbers = tuple(part.unpaired() for part in numbers)
-    return Measured(changes, aurocs, brier, *numbers, *_counts(changes, units.paired))
+        rates, area, error = rates.unpaired(), area.unpaired(), error.unpaired()
+    counts, distinct = _counts(changes, units.paired)
+    return Measured(changes, aurocs, brier, rates, area, error, counts, distinct)
 
 
 def _rates(changes: Changes, alpha: float) -> Paired:

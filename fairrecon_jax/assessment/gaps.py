@@ -14,12 +14,14 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.stability import Redrawn, Redraws
 from fairrecon_jax.assessment.verdicts import gap_test, group_rows, queue, without_test
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.metrics.fairness import Convention
+from fairrecon_jax.types import Array
 
 PRIMARY = "eodd"
 RATES = ("specificity", "sensitivity")
@@ -34,13 +36,20 @@ class TaskGaps:
       grouping: the attribute.
       found: what was measured of it.
       tests: of it.
+      redraws: of the thresholds.
     """
 
     def __init__(
-        self, context: Context, batch: Batch, grouping: Grouping, found: Measured, tests: Tests
+        self,
+        context: Context,
+        batch: Batch,
+        grouping: Grouping,
+        found: Measured,
+        tests: Tests,
+        redraws: Redraws,
     ) -> None:
         self.context, self.batch, self.grouping = context, batch, grouping
-        self.found, self.tests = found, tests
+        self.found, self.tests, self.redraws = found, tests, redraws
         self.values = {
             (metric, convention): decision_gaps(found.decisions, metric, convention)
             for metric in ("eodd", "eop")
@@ -71,10 +80,13 @@ class TaskGaps:
             common |= {"attribute": self.grouping.name}
             common |= {name: float(part[k].sum()) for name, part in counts._asdict().items()}
             common |= {"n_patients": float(self.found.patients[k])}
+            redrawn: dict[str, Redrawn] = {}
+            if self.context.is_primary(cell.level, self.grouping) and self.redraws.wanted():
+                redrawn = self.redraws.of(self.batch, task, number, self.grouping)
             for metric in ("eodd", "eop"):
                 judged = self._decision_rows(metric, common, k)
                 if metric in self.tests.gaps:
-                    self._queue(metric, judged, common, k, aurocs[number])
+                    self._queue(metric, judged, common, k, aurocs[number], redrawn.get(metric))
                 else:
                     without_test(judged, self.batch.units.paired)
             for metric in ("gap_auroc", "gap_score"):
@@ -83,7 +95,15 @@ class TaskGaps:
                     self._queue(metric, judged, common, k, aurocs[number])
             self._worst_rows(common, k)
 
-    def _queue(self, metric: str, judged: list[Row], common: Row, k: int, auroc: Interval) -> None:
+    def _queue(
+        self,
+        metric: str,
+        judged: list[Row],
+        common: Row,
+        k: int,
+        auroc: Interval,
+        redrawn: Redrawn | None = None,
+    ) -> None:
         """Queues one metric's verdict with its rows per group."""
         context = self.context
         weighed = metric in ("eodd", "gap_score")
@@ -102,6 +122,7 @@ class TaskGaps:
             alpha=context.options.alpha,
             label_weights=context.options.label_weights if weighed else (),
             mitigation=context.mitigation,
+            redrawn=redrawn,
         )
         rows = group_rows(test, common)
         context.fairness += rows
@@ -174,7 +195,7 @@ class TaskGaps:
             self.context.fairness += rows
 
 
-def largest(gaps: np.ndarray) -> float:
+def largest(gaps: Array) -> float:
     """The largest of the gaps [L] that are known; NaN where none is."""
     known = np.asarray(gaps)[np.isfinite(gaps)]
     return float(known.max()) if known.size else float("nan")

@@ -59,6 +59,8 @@ class AssessOptions:
       null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
       scores: also test whether the scores, given the label, changed equally in every group.
+      threshold_redraws: redraws of the validation patients behind the stability of the primary
+        verdicts; 0 = none; at most 50 for more than 20,000 units.
       replicates: bootstrap replicates of the published recipe (convention "mean").
     """
 
@@ -77,6 +79,7 @@ class AssessOptions:
     null_draws: int = 1000
     auroc_gaps: bool = True
     scores: bool = True
+    threshold_redraws: int = 200
     replicates: int = 1000
 
     def __post_init__(self) -> None:
@@ -91,6 +94,11 @@ class AssessOptions:
                 raise ValueError(
                     f"AssessOptions.{name} must be at least {smallest}, got {getattr(self, name)}"
                 )
+        if self.threshold_redraws < 0:
+            raise ValueError(
+                "AssessOptions.threshold_redraws must not be negative, got "
+                f"{self.threshold_redraws}"
+            )
         if not 0 < self.alpha < 1:
             raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):

@@ -18,7 +18,7 @@ COLUMNS = (
     "std_error", "ci_low", "ci_high", "method",
     "family", "p_value", "p_adjusted", "permutation_null", "mde",
     "n", "n_patients", "n_pos", "n_neg", "n_changed",
-    "verdict", "gap", "reason",
+    "verdict", "gap", "stable", "reason",
 )  # fmt: skip
 TEXT = frozenset((
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum",

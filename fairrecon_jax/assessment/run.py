@@ -27,6 +27,7 @@ from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.gaps import TaskGaps
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
+from fairrecon_jax.assessment.stability import Redraws
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
@@ -90,6 +91,7 @@ def _prepare(context: Context, task: Task) -> Judged:
 
 def _classification(context: Context, tasks: list[Task]) -> None:
     """Adds all rows of the classification tasks, batch by batch."""
+    redraws = Redraws(context)
     for members in batches(_prepare(context, task) for task in tasks):
         batch = join(context, members)
         bases = [_base(member) for member in members]
@@ -106,9 +108,8 @@ def _classification(context: Context, tasks: list[Task]) -> None:
             if grouping.name == "":
                 aurocs = [_originals(context, batch, task, found) for task in range(len(members))]
             elif np.any(grouping.code >= 0):
-                rows = TaskGaps(
-                    context, batch, grouping, found, run_tests(context, batch, grouping, found)
-                )
+                compared = run_tests(context, batch, grouping, found)
+                rows = TaskGaps(context, batch, grouping, found, compared, redraws)
                 for task, base in enumerate(bases):
                     rows.add(task, base, aurocs[task])
 

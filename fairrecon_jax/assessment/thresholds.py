@@ -68,11 +68,8 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
                 f"task {task.name!r} has no predictions on original validation images; "
                 "give a threshold with 'fixed'"
             )
-        # originals are the same in every cell: each from the first cell that has it
-        known = np.isfinite(fitted_on.original)
-        first = np.take_along_axis(fitted_on.original, known.argmax(0)[None], 0)[0]
-        score = np.where(known.any(0), first, np.nan)
-        value = np.full(cells, _fit_one(score, fitted_on.label, options, task.name))
+        score = first_known(fitted_on.original)
+        value = np.full(cells, fit_one(score, fitted_on.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
     where = "the evaluated patients, per version" if rule == "published" else "validation patients"
     reconstructed = _per_cell(fitted_on.reconstructed, fitted_on.label, options, task.name)
@@ -84,14 +81,21 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     return Thresholds(original, reconstructed, f"{rule}: balanced on {where}")
 
 
+def first_known(original: np.ndarray) -> np.ndarray:
+    """[K, U] -> [U]: originals are the same in every cell, each from the first cell that has it."""
+    known = np.isfinite(original)
+    first = np.take_along_axis(original, known.argmax(0)[None], 0)[0]
+    return np.where(known.any(0), first, np.nan)
+
+
 def _per_cell(
     scores: np.ndarray, label: np.ndarray, options: AssessOptions, task: str
 ) -> np.ndarray:
     """One threshold per study cell from scores [K, U]."""
-    return np.array([_fit_one(score, label, options, task) for score in scores])
+    return np.array([fit_one(score, label, options, task) for score in scores])
 
 
-def _fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
+def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
     """One threshold in double precision, so that it equals the score it was taken from."""
     known = np.isfinite(score) & np.isfinite(label)
     with jax.enable_x64(True):

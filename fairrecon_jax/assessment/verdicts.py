@@ -12,21 +12,24 @@ import numpy as np
 from fairrecon_jax.assessment.batch import Tested
 from fairrecon_jax.assessment.deferred import Deferred, Family
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
+from fairrecon_jax.assessment.stability import STABLE, Redrawn
 from fairrecon_jax.inference.clustered import Interval as Intervals
+from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
-from fairrecon_jax.inference.group_test import one_cell
 from fairrecon_jax.inference.power import minimum_detectable_change
 from fairrecon_jax.inference.verdict import (
     SENSITIVITY,
     SPECIFICITY,
     Comparison,
     Quantity,
+    Verdict,
     judge,
     judge_mitigation,
 )
 
 PERMUTED = "p: equal changes, permuted patients and signs"
 SIMULTANEOUS = "simultaneous over groups and labels, from the same draws"
+UNSTABLE = "unstable threshold: the verdict stays in few redraws of the validation patients"
 NO_VERDICT = "thresholds were fitted per version: a convention that is reported without a verdict"
 UNPAIRED = (
     "no predictions on original images: reconstructions are assessed by themselves, and the "
@@ -76,6 +79,7 @@ class GapTest:
       images: [L, G] images.
       label_weights: one per quantity where the test weighs several.
       mitigation: a mitigation is judged.
+      redrawn: under redrawn thresholds, None where none were.
     """
 
     metric: str
@@ -87,6 +91,7 @@ class GapTest:
     images: np.ndarray
     label_weights: tuple[float, ...] = ()
     mitigation: bool = False
+    redrawn: Redrawn | None = None
 
     @property
     def method(self) -> str:
@@ -122,6 +127,7 @@ def gap_test(
     alpha: float,
     label_weights: tuple[float, ...] = (),
     mitigation: bool = False,
+    redrawn: Redrawn | None = None,
 ) -> GapTest:
     """The test of one problem among K.
 
@@ -136,6 +142,7 @@ def gap_test(
       alpha: level.
       label_weights: of the test.
       mitigation: a mitigation is judged.
+      redrawn: this problem under redrawn thresholds.
 
     Returns:
       A `GapTest`.
@@ -161,6 +168,7 @@ def gap_test(
         changes.images[k],
         label_weights,
         mitigation,
+        redrawn,
     )
 
 
@@ -238,6 +246,7 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
             detectable=float(detectable.largest),
             auroc_interval=gap.chance,
         )
+        stable = _stability(gap, overall, told)
         if gap.mitigation:
             overall = judge_mitigation(gap.comparison, overall)
         sizes = detectable.stratum.reshape(-1)
@@ -250,16 +259,31 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
                 part["p_adjusted"] = float(np.fmax(part["p_value"], told.p_adjusted))
                 part["verdict"] = _of_group(part, gap.alpha)
         unjudged = f"not estimable: {'; '.join(overall.unjudged)}" if overall.unjudged else ""
+        unstable = f"{UNSTABLE} ({100 * stable:.0f}%)" if stable < STABLE else ""
         return {
+            "stable": stable,
             "verdict": overall.word,
             "gap": of_row(overall.gap, row["change"]),
             "group": overall.group,
             "label_stratum": overall.stratum,
-            "reason": "; ".join(part for part in (overall.reason, unjudged) if part),
+            "reason": "; ".join(part for part in (overall.reason, unstable, unjudged) if part),
             "mde": float(detectable.largest),
         }
 
     return Deferred(gap.family, gap.p_value, gap.comparison.test.smallest, tuple(judged), adjust)
+
+
+def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:
+    """In which share of the redrawn thresholds the verdict stays; NaN where none were drawn or
+    nothing was tested.
+    """
+    if gap.redrawn is None or not np.isfinite(told.p_adjusted):
+        return float("nan")
+    critical = critical_statistic(gap.comparison.test, told.level)
+    group = list(gap.comparison.groups).index(verdict.group) if verdict.label >= 0 else -1
+    return gap.redrawn.stays(
+        critical, verdict.label, group, 1 if verdict.word == "favoured" else -1
+    )
 
 
 def _of_group(row: Row, alpha: float) -> str:

@@ -18,8 +18,9 @@ from fairrecon_jax.inference.clustered_values import (
 from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, family_test
+from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.group_tables import REASONS, PatientTables, patient_tables
-from fairrecon_jax.inference.group_test import GroupTest, group_test, one_cell
+from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (
     PermutationNull,

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import logit
 
 from fairrecon_jax.inference.delong import placements
+from fairrecon_jax.inference.group_result import Counted
 from fairrecon_jax.inference.group_tables import (
     MIN_PATIENTS,
     Patients,
@@ -24,7 +25,6 @@ from fairrecon_jax.inference.group_tables import (
     patient_units,
     tabulate,
 )
-from fairrecon_jax.inference.group_test import Counted
 from fairrecon_jax.types import Array
 
 Names = Sequence[object] | np.ndarray | Patients
@@ -139,9 +139,9 @@ def score_changes(
     with np.errstate(invalid="ignore"):
         if not any(np.any((v < 0) | (v > 1)) for v in (o, r)):
             o, r = (logit(np.clip(v, CLIP, 1 - CLIP)) for v in (o, r))
-    towards_truth = [np.where(y == 1, v, -v) for v in (o, r)]
+    before, after = (np.where(y == 1, v, -v) for v in (o, r))
     units = patient_units(group, patient, groups)
-    return _build(units, *towards_truth, y, min_patients, stratum, "images", False)
+    return _build(units, before, after, y, min_patients, stratum, "images", False)
 
 
 def value_changes(

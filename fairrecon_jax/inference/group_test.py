@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fairrecon_jax.inference.group_draws import Sums, flipped_sums, observed_sums, permuted_sums
+from fairrecon_jax.inference.group_result import Counted, GroupTest
 from fairrecon_jax.inference.group_statistic import (
     ONE_SIDED,
     Contrasts,
@@ -35,8 +36,6 @@ PERMUTATIONS = 9999
 FIRST = 999
 TAIL = 0.05
 NULLS = ("permutation", "robust")
-Counted = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Reason codes, patients and effective patients, [K, L, G] each, as `judge_cells` gives them."""
 
 
 class Draws(NamedTuple):
@@ -51,76 +50,29 @@ class Draws(NamedTuple):
     largest: np.ndarray
 
 
-class GroupTest(NamedTuple):
-    """Result for K cells, L labels and G groups.
-
-    Attributes:
-      statistic: [K] T = sum over labels of w_y Q_y; NaN where nothing is judged.
-      p_value: [K] max(p_permutation, p_robust).
-      p_permutation: [K].
-      p_robust: [K].
-      change: [K, L, G] D_g; NaN without images.
-      pooled: [K, L] Dbar, the precision-weighted common change; NaN where nothing is judged.
-      deviation: [K, L, G] D_g - Dbar; NaN where not judged.
-      variance: [K, L, G] v_g.
-      std_error: [K, L, G] of the deviation.
-      studentised: [K, L, G] deviation / std_error: whose change stands out, and which way.
-      group_p: [K, L, G] p of that, adjusted (max-T) for the labels and groups of the cell.
-      critical: [K] the largest of the two nulls' (1 - alpha) quantiles of the largest |studentised|
-        and of the normal one for as many contrasts.
-      extra: [K, L, G] D_g minus the others' common change; of two groups the difference D_a - D_b.
-      extra_error: [K, L, G] its standard error, of decisions with one gained and one lost
-        pseudo-patient per stratum.
-      extra_low: [K, L, G] lower limit from that error, simultaneous over labels and groups of the
-        cell at 1 - alpha.
-      extra_high: [K, L, G] upper limit.
-      one_sided: [K, L] bool, changes have one sign: the robust null permutes.
-      unchanged: [K] bool, nothing changed in any group that takes part (then p = 1).
-      reason: [K, L, G] codes into `group_tables.REASONS`; 0 = takes part.
-      patients: [K, L, G].
-      effective: [K, L, G] effective patients.
-      permutations: [K] draws behind the p-values.
-      smallest: {null: [B + 1, K]} the p-like statistic of the observed cohort (row 0) and of each
-        draw, for the adjustment over a family; NaN where not drawn.
-    """
-
-    statistic: np.ndarray
-    p_value: np.ndarray
-    p_permutation: np.ndarray
-    p_robust: np.ndarray
-    change: np.ndarray
-    pooled: np.ndarray
-    deviation: np.ndarray
-    variance: np.ndarray
-    std_error: np.ndarray
-    studentised: np.ndarray
-    group_p: np.ndarray
-    critical: np.ndarray
-    extra: np.ndarray
-    extra_error: np.ndarray
-    extra_low: np.ndarray
-    extra_high: np.ndarray
-    one_sided: np.ndarray
-    unchanged: np.ndarray
-    reason: np.ndarray
-    patients: np.ndarray
-    effective: np.ndarray
-    permutations: np.ndarray
-    smallest: dict[str, np.ndarray]
-
-
-def one_cell(test: GroupTest, k: int) -> GroupTest:
-    """One cell of a result.
+def statistics(
+    tables: PatientTables,
+    *,
+    counted: Counted,
+    label_weights: Sequence[float] | None = None,
+    one_sided: float = ONE_SIDED,
+) -> tuple[np.ndarray, np.ndarray]:
+    """T and the studentised deviations of K cells, without a null.
 
     Args:
-      test: of K cells.
-      k: which.
+      tables: patient tables.
+      counted: who takes part.
+      label_weights: as in `group_test`.
+      one_sided: as in `group_test`.
 
     Returns:
-      The result without its axis K; `smallest` keeps the draws.
+      T [K] and (D_g - Dbar) / its standard error [K, L, G], 0 where not judged.
     """
-    parts = {name: value[k] for name, value in test._asdict().items() if name != "smallest"}
-    return GroupTest(**parts, smallest={null: v[:, k] for null, v in test.smallest.items()})
+    judged = counted[0] == 0
+    masked, _ = mask_and_centre(tables, judged)
+    frame = frame_of(masked, judged, counted[1], label_weights, one_sided)
+    found = contrasts(observed_sums(masked), frame)
+    return found.quadratic[0] @ frame.weights, found.deviation[0] / found.std_error[0]
 
 
 def tail_share(every: np.ndarray) -> np.ndarray:
@@ -285,6 +237,7 @@ def group_test(
     found = _draws(masked, frame, centre, seed, attribute, range(first))
     draws = {null: _with_observed(observed, found[null]) for null in NULLS}
     smallest = {null: cell_statistic(draws[null], frame, combine) for null in NULLS}
+    drawn = {null: draws[null].quadratic @ frame.weights for null in NULLS}
     judgement = _judgement(observed, frame, draws, smallest, alpha)
     more = np.flatnonzero(unresolved(np.fmax(*judgement[:2]), first, levels))
     if more.size and permutations > first:
@@ -299,10 +252,12 @@ def group_test(
         for all_cells, part in zip(judgement, _judgement(few, inside, full, longer, alpha)):
             all_cells[more] = part
         smallest = {null: _longer(smallest[null], longer[null], more) for null in NULLS}
+        values = {null: full[null].quadratic @ frame.weights for null in NULLS}
+        drawn = {null: _longer(drawn[null], values[null], more) for null in NULLS}
     raw = observed_sums(tables)
     change = np.where(raw.n > 0, raw.s / np.maximum(raw.n, 1e-300), np.nan)[0]
     limits = simultaneous_limits(masked, frame, judgement[3], decisions)
-    return _result(observed, frame, mean, change, counted, judgement, smallest, limits)
+    return _result(observed, frame, mean, change, counted, judgement, smallest, drawn, limits)
 
 
 def _longer(short: np.ndarray, full: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -344,6 +299,7 @@ def _result(
     counted: Counted,
     judgement: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     smallest: dict[str, np.ndarray],
+    drawn: dict[str, np.ndarray],
     limits: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> GroupTest:
     """The result, with NaN where nothing is judged."""
@@ -379,4 +335,5 @@ def _result(
         effective=counted[2],
         permutations=np.where(tested, count, 0),
         smallest={null: keep(values, tested) for null, values in smallest.items()},
+        drawn={null: keep(values, tested) for null, values in drawn.items()},
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from fairrecon_jax.inference.group_test import GroupTest
+from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.types import Array
 
 MARGIN = 0.05

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import REASONS
-from fairrecon_jax.inference.group_test import GroupTest
 
 VERDICTS = {
     "harmed": "the change of the group named was worse than the other groups' by more than chance "
@@ -352,7 +352,7 @@ def describe(comparison: Comparison, y: int, g: int) -> str:
       53)".
     """
     quantity, test = comparison.quantities[y], comparison.test
-    others = [h for h in np.flatnonzero(comparison.judged[y]) if h != g]
+    others = [int(h) for h in np.flatnonzero(comparison.judged[y]) if h != g]
     rates = "rate" if quantity.unit == "points" else "value"
     told = [_before_after(comparison, y, h, rates == "rate", h == g) for h in (g, *others)]
     extra, low, high = (float(v[y, g]) for v in (test.extra, test.extra_low, test.extra_high))

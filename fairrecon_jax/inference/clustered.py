@@ -31,13 +31,13 @@ EDGE = 1e-9
 """Distance from 0 and 1 below which a proportion lies on the bound."""
 
 COVERS: dict[str, str] = {
-    "rate_interval": "93 to 97% from 5 expected events and non-events on; with fewer mostly more, "
-    "but 91% at half an event or one and 84% at .17 (`rare`: at least 92%); above 97% with 20 "
-    "patients of many images",
-    "change_interval": "93 to 97% from about 10 expected flips on; at least 95% with fewer, up to "
-    "100% at none",
-    "difference_interval": "93 to 97% where each part does; above 97% where the small group "
-    "expects fewer than 10 flips, up to 100% at 20 patients",
+    "rate_interval": "one image a patient: 92 to 97% from 5 expected events on both sides on; with "
+    "fewer up to 99%, but 91% at half an event or one and 84% at .17 (`rare`: at least 92%); many "
+    "images a patient: 93 to 99%, above 97% with 20 patients or a low correlation",
+    "change_interval": "at least 93%: 93 to 97% from 20 expected flips on (98% in clusters), up to "
+    "100% with fewer",
+    "difference_interval": "at least 93%: 93 to 97% from 15 expected flips in the small group on, "
+    "up to 100% with fewer",
     "mean_interval": "93 to 97% from 12 patients on, tails up to a lognormal of sigma 1; 97 to "
     "99.5% where most values are equal and fewer than 25 others are expected; NOT drops in a "
     "share q of patients beside small changes in all with fewer than 5 / q patients (64% at 20 "

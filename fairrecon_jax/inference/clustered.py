@@ -39,7 +39,7 @@ COVERS: dict[str, str] = {
     "difference_interval": "at least 93%: 93 to 97% from 15 expected flips in the small group on, "
     "up to 100% with fewer",
     "mean_interval": "93 to 97% from 12 patients on, tails up to a lognormal of sigma 1; 97 to "
-    "99.5% where most values are equal and fewer than 25 others are expected; NOT drops in a "
+    "99.7% where most values are equal and fewer than 25 others are expected; NOT drops in a "
     "share q of patients beside small changes in all with fewer than 5 / q patients (64% at 20 "
     "patients, q 5%)",
     "auroc_interval": "93 to 97% up to .9 with classes of a size; at least 93%, up to 99.8%, above "

@@ -91,25 +91,63 @@ def _who(patients: int, most: int, rho: float) -> str:
     return f"{patients} patients with {images}, correlation {rho:g}"
 
 
+def _rate_by_size(patients: int) -> Design:
+    """Rates of .1 in patients with 1 to 6 images and .3 in those with 7 to 12: of random images."""
+
+    def draw(rng: Rng, cohorts: int) -> Interval:
+        images = _sizes(rng, patients, cohorts, 12)
+        own = np.where(images > 6, 0.3, 0.1)
+        return rate_interval(rng.binomial(images, own), images)
+
+    truth = (0.1 * 21 + 0.3 * 57) / 78
+    return Design(f"rate grows with images, {patients} patients", "rate", patients, truth, draw)
+
+
+def _change_of_patients(patients: int, loss: float, gain: float, rho: float) -> Design:
+    """Changes of decisions where patients, not images, weigh alike."""
+
+    def draw(rng: Rng, cohorts: int) -> Interval:
+        images = _sizes(rng, patients, cohorts, 12)
+        lost = _count(rng, images, loss, rho)
+        gained = _count(rng, images - lost.astype(int), gain, rho)
+        return change_interval((gained - lost) / images, np.ones(images.shape))
+
+    name = f"loss {loss:g}, gain {gain:g}, {_who(patients, 12, rho)}, patients alike"
+    return Design(name, "change", patients, gain * (1 - loss) - loss, draw)
+
+
 def _flips(
-    rng: Rng, patients: int, cohorts: int, loss: float, gain: float, most: int, rho: float
+    rng: Rng,
+    patients: int,
+    cohorts: int,
+    loss: float,
+    gain: float,
+    most: int,
+    rho: tuple[float, float],
 ) -> Interval:
     """Intervals of the change of decisions that are lost or gained."""
     images = _sizes(rng, patients, cohorts, most)
-    lost = _count(rng, images, loss, rho)
-    gained = _count(rng, images - lost.astype(int), gain, rho)
+    lost = _count(rng, images, loss, rho[0])
+    gained = _count(rng, images - lost.astype(int), gain, rho[1])
     return change_interval(gained - lost, images)
 
 
 def _change(
-    patients: int, loss: float, gain: float = 0.0, most: int = 1, rho: float = 0.0
+    patients: int,
+    loss: float,
+    gain: float = 0.0,
+    most: int = 1,
+    rho: float = 0.0,
+    gain_rho: float | None = None,
 ) -> Design:
     """Changes of decisions of patients with 1..most images."""
     name = f"loss {loss:g}, gain {gain:g}, {_who(patients, most, rho)}"
+    name += "" if gain_rho is None else f" (gains {gain_rho:g})"
+    both = (rho, rho if gain_rho is None else gain_rho)
     truth = gain * (1 - loss) - loss
 
     def draw(rng: Rng, cohorts: int) -> Interval:
-        return _flips(rng, patients, cohorts, loss, gain, most, rho)
+        return _flips(rng, patients, cohorts, loss, gain, most, both)
 
     return Design(name, "change", patients, truth, draw)
 
@@ -130,10 +168,10 @@ def _extra(
 
     def draw(rng: Rng, cohorts: int) -> Interval:
         parts = [
-            _flips(rng, n, cohorts, loss, gain, most, rho)
+            _flips(rng, n, cohorts, loss, gain, most, (rho, rho))
             for n, loss in zip((small, rest), losses[::-1], strict=True)
         ]
-        return difference_interval(*parts)
+        return difference_interval(parts[0], parts[1])
 
     return Design(name, "extra change", rest + small, truth, draw)
 
@@ -167,7 +205,9 @@ LAWS: dict[str, Law] = {
 }
 
 
-def _total(rng: Rng, law: Law, patients: int, cohorts: int, most: int) -> tuple[np.ndarray, ...]:
+def _total(
+    rng: Rng, law: Law, patients: int, cohorts: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of values that half belong to the patient, half to the image, and weights."""
     images = _sizes(rng, patients, cohorts, most)
     own = law[0](rng, (patients, cohorts))
@@ -181,7 +221,8 @@ def _mean(name: str, patients: int, most: int = 1) -> Design:
     """Means of values; images of a patient share the patient's draw and add noise of their own."""
 
     def draw(rng: Rng, cohorts: int) -> Interval:
-        return mean_interval(*_total(rng, LAWS[name], patients, cohorts, most))
+        total, weight = _total(rng, LAWS[name], patients, cohorts, most)
+        return mean_interval(total, weight)
 
     title = f"{name}, {patients} patients" + (f" with 1 to {most} images" if most > 1 else "")
     return Design(title, "mean", patients, LAWS[name][1], draw)
@@ -191,8 +232,9 @@ def _mean_extra(name: str, sizes: tuple[int, int]) -> Design:
     """Difference of the means of a small group and the rest, without a true difference."""
 
     def draw(rng: Rng, cohorts: int) -> Interval:
-        parts = [mean_interval(*_total(rng, LAWS[name], n, cohorts, 1)) for n in sizes[::-1]]
-        return difference_interval(*parts)
+        drawn = [_total(rng, LAWS[name], n, cohorts, 1) for n in sizes[::-1]]
+        parts = [mean_interval(total, weight) for total, weight in drawn]
+        return difference_interval(parts[0], parts[1])
 
     return Design(f"{name}, {sizes[0]} / {sizes[1]} patients", "extra mean", sum(sizes), 0.0, draw)
 
@@ -232,13 +274,18 @@ def _per_patient(influence: np.ndarray, patient: np.ndarray) -> np.ndarray:
     return np.add.reduceat(influence, np.flatnonzero(np.diff(patient, prepend=-1)), 0)
 
 
+def _counts(classes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Patients of both classes as arrays."""
+    return np.array(classes[0]), np.array(classes[1])
+
+
 def _auroc(classes: tuple[int, int], area: float, law: str = "normal", most: int = 1) -> Design:
     """AUROC of patients with `most` images each that correlate by .5."""
 
     def draw(rng: Rng, cohorts: int) -> Interval:
         score, label, patient = _auroc_scores(rng, classes, area, law, cohorts, most)
         value, influence = _placements(score, label)
-        return auroc_interval(value, _per_patient(influence, patient), *classes)
+        return auroc_interval(value, _per_patient(influence, patient), *_counts(classes))
 
     name = f"AUROC {area:g}, {law}, {classes[0]} / {classes[1]} patients"
     name += f" with {most} images" if most > 1 else ""
@@ -255,7 +302,7 @@ def _auroc_change(classes: tuple[int, int], area: float, noise: float, most: int
         other = score + noise * rng.normal(size=score.shape)
         value, second = _placements(other, label)
         summed = _per_patient(second - first, patient)
-        return auroc_change_interval(value - before, summed, *classes)
+        return auroc_change_interval(value - before, summed, *_counts(classes))
 
     name = f"AUROC {area:g} under noise {noise:g}, {classes[0]} / {classes[1]} patients"
     name += f" with {most} images" if most > 1 else ""
@@ -275,6 +322,8 @@ def designs() -> list[Design]:
             for r in (0.1, 0.5, 1)
         ),
         *(_rate(n, p, rare=True) for n in (20, 50, 200) for p in (0.95, 0.98, 0.99, 0.999)),
+        *(_rate(10, p, 6, 0.5) for p in (0.5, 0.8, 0.95)),
+        *(_rate_by_size(n) for n in (20, 60, 300)),
         *(_rate(26, p, 100, r) for p in (0.5, 0.9) for r in (0.1, 0.5, 1)),
         *(_change(n, q) for n in (20, 100, 500, 5000) for q in (0.01, 0.02, 0.05, 0.1)),
         *(_change(n, 0.05, 0.05) for n in (20, 100, 1000)),
@@ -284,6 +333,12 @@ def designs() -> list[Design]:
             for n in (20, 100, 500)
             for q, g in ((0.02, 0.0), (0.1, 0.0), (0.05, 0.05))
             for r in (0.1, 0.5, 1)
+        ),
+        *(
+            _change(n, q, g, 12, r, 1 - r)
+            for n in (20, 100, 500)
+            for q, g in ((0.1, 0.01), (0.1, 0.05))
+            for r in (0, 1)
         ),
         *(_change(26, q, 0.0, 100, r) for q in (0.02, 0.2) for r in (0.1, 0.5, 1)),
         *(_extra(s, (q, q)) for s in pairs for q in (0.01, 0.02, 0.05, 0.1)),
@@ -302,4 +357,12 @@ def designs() -> list[Design]:
         *(_auroc(c, a, "normal", 4) for c in classes[:4] for a in (0.75, 0.9, 0.98)),
         *(_auroc_change(c, a, s) for c in classes for a in (0.75, 0.9, 0.98) for s in (0.2, 1.0)),
         *(_auroc_change(c, 0.9, 0.5, 4) for c in classes[:4]),
+        *(_extra((1000, 1000), (q, q)) for q in (0.02, 0.1)),
+        _extra((300, 300), (0.05, 0.05), 0.05),
+        *(
+            _change_of_patients(n, q, g, r)
+            for n in (20, 100, 500)
+            for q, g in ((0.02, 0.0), (0.1, 0.05))
+            for r in (0.1, 0.5)
+        ),
     ]

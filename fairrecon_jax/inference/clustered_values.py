@@ -15,7 +15,9 @@ from fairrecon_jax.inference.clustered import (
     cluster_sums,
     clustered_error,
     effective_size,
+    interval_of,
     paired_tables,
+    t_factor,
     t_quantile,
     wilson_limits,
 )
@@ -25,9 +27,14 @@ from fairrecon_jax.types import Array
 MIN_CHANGED = 5
 """Fewest patients whose value differs from the usual one, for an interval of a mean."""
 
-MAX_SKEWNESS = 0.4
-"""Largest skewness of a mean that is corrected for: from 0.47 on Hall's lower limit for a
-positively skewed mean leaves every bound.
+MAX_SKEWNESS = 0.92
+"""Largest skewness of a mean that is corrected for, times the t quantile; from 1 on Hall's limit
+runs away.
+"""
+
+SKEWNESS_BIAS = 10.0
+"""Patients in whose proportion the skewness of a sample falls short of the population's: few
+patients seldom hold one from the tail.
 """
 
 
@@ -42,11 +49,11 @@ def _skewed(
     """The wider of the t limit and Hall's limit at each end."""
     spread = np.sqrt(np.sum(influence**2, 0))
     unit = influence / np.where(spread > 0, spread, 1)
-    skewness = np.sum(unit**3, 0) * (1 + 6 / np.maximum(patients, 1))
-    skewness = np.clip(skewness, -MAX_SKEWNESS, MAX_SKEWNESS)
+    skewness = np.sum(unit**3, 0) * (1 + SKEWNESS_BIAS / np.maximum(patients, 1))
+    quantile = t_quantile(freedom, alpha)
+    skewness = np.clip(skewness, -MAX_SKEWNESS / quantile, MAX_SKEWNESS / quantile)
     flat = np.abs(skewness) < 1e-6
     a = np.where(flat, 1, skewness)
-    quantile = t_quantile(freedom, alpha)
 
     def limit(sign: int) -> np.ndarray:
         """Standard errors from the value to the limit on this side, >= the t quantile."""
@@ -56,36 +63,42 @@ def _skewed(
     return value - error * limit(-1), value + error * limit(1)
 
 
-def mean_interval(total: Array, weight: Array, alpha: float = 0.05) -> Interval:
+def mean_interval(
+    total: Array, weight: Array, alpha: float = 0.05, min_patients: float = MIN_PATIENTS
+) -> Interval:
     """Mean of a value, or of its paired change, with a skewness correction.
 
-    m = sum T / sum W; e = T - m W; a = (1 + 6 / K) sum e^3 / (sum e^2)^1.5 the skewness of the
-    mean, cut to +-`MAX_SKEWNESS`. Hall's limits invert x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 at the
-    t quantiles with K - 1 degrees of freedom, K Kish's effective number of patients; at each end
-    the wider of Hall's and the t limit counts, since the skewness of a heavy-tailed sample is
+    m = sum T / sum W; e = T - m W; a = (1 + 10 / K) sum e^3 / (sum e^2)^1.5 the skewness of the
+    mean, cut to +-`MAX_SKEWNESS` / t. Hall's limits invert x + a x^2 / 3 + a^2 x^3 / 27 + a / 6 at
+    the t quantiles with K - 1 degrees of freedom, K Kish's effective number of patients; at each
+    end the wider of Hall's and the t limit counts, since the skewness of a heavy-tailed sample is
     mostly noise.
 
-    There is no interval (limits NaN) with fewer than `MIN_PATIENTS` effective patients, or fewer
+    There is no interval (limits NaN) with fewer than `min_patients` effective patients, or fewer
     than `MIN_CHANGED` patients whose mean differs from the median patient's: of rare drops such a
-    sample may hold none, and its spread says nothing about them.
+    sample may hold none, and its spread says nothing about them. Where everyone changes a little
+    the data cannot tell: for drops of a share q of patients ask for min_patients of at least 5 / q.
 
     Args:
       total: [U, ...] T per patient, sum over images of a value or change.
       weight: [U, ...] W per patient, number (or weight) of images; 0 = not in the stratum.
       alpha: 1 - coverage.
+      min_patients: fewest effective patients, >= 2.
 
     Returns:
       `Interval` [...]; value NaN without images, limits NaN where not estimable.
 
     Raises:
-      ValueError: shapes differ, a value with weight is not finite, a weight is negative, or alpha
-        is outside (0, 1).
+      ValueError: shapes differ, a value with weight is not finite, a weight is negative,
+        min_patients is below 2, or alpha is outside (0, 1).
 
     Reference:
       Hall (1992), Journal of the Royal Statistical Society B 54, 221; Zhou and Gao (2000), The
         American Statistician 54 (with the t quantile).
     """
     check_alpha(alpha)
+    if not min_patients >= 2:
+        raise ValueError(f"min_patients must be at least 2, got {min_patients}")
     s, n = paired_tables(total, weight, ("total", "weight"))
     c = cluster_sums(s, n)
     mean = np.where(n > 0, s / np.where(n > 0, n, 1), np.inf)
@@ -94,9 +107,9 @@ def mean_interval(total: Array, weight: Array, alpha: float = 0.05) -> Interval:
     median = np.take_along_axis(ordered, middle, 0)[0] if len(s) else np.full(s.shape[1:], np.nan)
     scale = np.max(np.abs(np.where(n > 0, mean, 0)), 0, initial=0)
     moved = np.sum((n > 0) & (np.abs(np.where(n > 0, mean, 0) - median) > 1e-12 * scale), 0)
-    enough = (moved >= MIN_CHANGED) & (c.effective >= MIN_PATIENTS * (1 - 1e-9))
+    enough = (moved >= MIN_CHANGED) & (c.effective >= min_patients * (1 - 1e-9))
     low, high = _skewed(c.value, c.influence, c.std_error, c.effective - 1, c.effective, alpha)
-    return Interval(
+    return interval_of(
         c.value, c.std_error, np.where(enough, low, np.nan), np.where(enough, high, np.nan)
     )
 
@@ -117,7 +130,7 @@ def _auroc_parts(
     both = np.isfinite(v) & (up > 0) & (down > 0)
     v, h = np.where(both, v, np.nan), np.where(both & np.isfinite(h), h, 0)
     smaller = np.where(both, np.minimum(up, down), 0)
-    patients = np.where(both, len(h), 0)
+    patients = np.where(both, np.minimum(up + down, len(h)), 0)
     return v, h, clustered_error(h, patients), up + down, smaller
 
 
@@ -131,12 +144,13 @@ def auroc_interval(
     the number of patients of the smaller class, times the squared ratio of t quantiles at
     positives + negatives - 2 and m - 1 degrees of freedom. Near 1 a few misplaced patients make up
     v, and a logit interval at v covers as little as 70%; the pseudo-patient mends it. At an
-    AUROC of 0 or 1: Wilson's interval of m patients.
+    AUROC of 0 or 1: Wilson's interval of m patients. The standard error is
+    sqrt(P / (P - 1) v), P the number of rows, at most positives + negatives.
 
     Args:
       value: [...] AUROC in [0, 1], NaN where a class is absent.
-      influence: [U, ...] DeLong influences summed per patient of the cohort's stratum, 0 for
-        patients without images in it.
+      influence: [U, ...] DeLong influences summed per patient, 0 for patients without images in
+        the stratum.
       positives: [...] (effective) number of patients with positives.
       negatives: [...] (effective) number of patients with negatives.
       alpha: 1 - coverage.
@@ -158,8 +172,8 @@ def auroc_interval(
     if np.any((v < -1e-9) | (v > 1 + 1e-9)):
         raise ValueError("value must lie in [0, 1]")
     v = np.clip(v, 0, 1)
-    size = effective_size(v, h, smaller, (total - 2, smaller - 1), alpha)
-    return Interval(v, error, *wilson_limits(v, size, alpha))
+    size = effective_size(v, h, smaller) * t_factor(total - 2, smaller - 1, alpha)
+    return interval_of(v, error, *wilson_limits(v, size, alpha))
 
 
 def auroc_change_interval(
@@ -188,8 +202,8 @@ def auroc_change_interval(
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics 53.
     """
     check_alpha(alpha)
-    v, h, error, total, smaller = _auroc_parts(change, influence, positives, negatives)
-    low, high = _skewed(v, h, error, smaller - 1, total, alpha)
+    v, h, error, _, smaller = _auroc_parts(change, influence, positives, negatives)
+    low, high = _skewed(v, h, error, smaller - 1, smaller, alpha)
     enough = (smaller >= MIN_PATIENTS) & (np.sum(h != 0, 0) >= MIN_CHANGED)
     low, high = np.maximum(low, -1), np.minimum(high, 1)
-    return Interval(v, error, np.where(enough, low, np.nan), np.where(enough, high, np.nan))
+    return interval_of(v, error, np.where(enough, low, np.nan), np.where(enough, high, np.nan))

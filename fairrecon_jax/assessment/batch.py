@@ -18,7 +18,7 @@ from fairrecon_jax.inference.changes import Changes, score_changes
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import Patients
-from fairrecon_jax.inference.group_test import group_test
+from fairrecon_jax.inference.group_test import Drawn, draw, evaluate
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.types import Task
@@ -169,19 +169,41 @@ def compare_groups(
     context: Context, name: str, changes: Changes, weights: tuple[float, ...] | None = None
 ) -> Tested:
     """The test of one attribute on some changes, with the options' choices."""
-    options = context.options
-    test = group_test(
+    drawn = _draw(context, name, changes)
+    return Tested(changes, _evaluate(context, drawn, changes, weights))
+
+
+def _compare_decisions(
+    context: Context, name: str, changes: Changes, weights: tuple[float, ...]
+) -> tuple[Tested, Tested]:
+    """Equalised odds and equal opportunity, from the same draws."""
+    drawn, positives = _draw(context, name, changes), only_positives(changes)
+    both = _evaluate(context, drawn, changes, weights)
+    one = _evaluate(context, drawn.of_labels([1]), positives, None)
+    return Tested(changes, both), Tested(positives, one)
+
+
+def _draw(context: Context, name: str, changes: Changes) -> Drawn:
+    """Draws of an attribute."""
+    return draw(
         changes.tables,
-        seed=options.seed,
+        seed=context.options.seed,
         attribute=name,
         permutations=context.permutations,
-        first=context.permutations,
-        label_weights=weights,
-        alpha=options.alpha,
         counted=changes.counted,
+    )
+
+
+def _evaluate(
+    context: Context, drawn: Drawn, changes: Changes, weights: tuple[float, ...] | None
+) -> GroupTest:
+    """The test of drawn changes."""
+    return evaluate(
+        drawn,
+        label_weights=weights,
+        alpha=context.options.alpha,
         decisions=changes.decisions,
     )
-    return Tested(changes, test)
 
 
 def only_positives(changes: Changes) -> Changes:
@@ -221,8 +243,7 @@ def run_tests(context: Context, batch: Batch, grouping: Grouping, found: Measure
     if batch.units.paired:
         if options.judges:
             weights = options.label_weights
-            gaps["eodd"] = compare_groups(context, name, found.decisions, weights)
-            gaps["eop"] = compare_groups(context, name, only_positives(found.decisions))
+            gaps["eodd"], gaps["eop"] = _compare_decisions(context, name, found.decisions, weights)
         if options.auroc_gaps:
             gaps["gap_auroc"] = compare_groups(context, name, found.aurocs)
         if options.scores:

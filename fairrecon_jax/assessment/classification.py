@@ -187,8 +187,8 @@ def _rates(changes: Changes, alpha: float) -> Paired:
     where = (tables.group, tables.groups)
     n = tables.images
     return Paired(
-        by_group(lambda s, n: rate_interval(s, n, alpha), *where, changes.before, n),
-        by_group(lambda s, n: rate_interval(s, n, alpha), *where, changes.after, n),
+        by_group(lambda s, n: rate_interval(s, n, alpha, rare=True), *where, changes.before, n),
+        by_group(lambda s, n: rate_interval(s, n, alpha, rare=True), *where, changes.after, n),
         by_group(lambda s, n: change_interval(s, n, alpha), *where, tables.change, n),
     )
 

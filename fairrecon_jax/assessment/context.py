@@ -16,7 +16,7 @@ from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.inference.group_tables import Patients, patient_digests
 
-DRAWN = 4e7
+DRAWN = 1e7
 FEWEST = 999
 """Draws times patients that a test makes at most, and the fewest draws of a large cohort."""
 

@@ -38,7 +38,7 @@ class AssessOptions:
     """What an assessment computes.
 
     Attributes:
-      permutations: draws behind the tests, at most; cohorts of more than 4,000 patients get fewer,
+      permutations: draws behind the tests, at most; cohorts of more than 1,000 patients get fewer,
         never below 999.
       seed: of the permutations, the signs and the published recipe.
       conventions: how group gaps become one number (`metrics.CONVENTIONS`).

@@ -25,6 +25,7 @@ ELEMENTS = 1 << 18
 GOLDEN = 0x9E3779B97F4A7C15
 WORD = (1 << 64) - 1
 EXACT = float(1 << 24)
+MANY = 2000
 
 
 class Sums(NamedTuple):
@@ -151,12 +152,14 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
     columns = table[rows]
     # Integers below 2^24 are summed exactly in single precision.
     whole = np.all(columns == np.rint(columns)) and np.all(np.abs(columns).sum(0) < EXACT)
+    # of many patients the rounding of single precision is far below the spread between draws
+    single = whole or len(rows) > MANY
     return _Plan(
         cells,
         units,
         active,
         cuts,
-        columns.astype(np.float32 if whole else np.float64),
+        columns.astype(np.float32 if single else np.float64),
         columns.sum(0),
         float(sizes[0]) if sizes.size == 1 else 0.0,
     )

@@ -9,15 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import PatientTables
-from fairrecon_jax.inference.group_test import (
-    FIRST,
-    NULLS,
-    PERMUTATIONS,
-    GroupTest,
-    group_test,
-    unresolved,
-)
+from fairrecon_jax.inference.group_test import NULLS, PERMUTATIONS, group_test
+
+FIRST = 999
 
 
 class FamilyTest(NamedTuple):
@@ -142,6 +138,21 @@ def adjust_family(tests: Sequence[GroupTest]) -> tuple[list[np.ndarray], int]:
     return found, rows - 1
 
 
+def unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray:
+    """Whether more draws could move p across one of the levels.
+
+    Args:
+      p: [K] p-values.
+      draws: behind them.
+      levels: that matter.
+
+    Returns:
+      [K] bool: a level lies within 3.29 binomial standard errors (99.9%) of p.
+    """
+    width = 3.29 * np.sqrt(np.maximum(p * (1 - p), 1 / draws) / draws)
+    return np.any([np.abs(p - level) <= width for level in levels], 0)
+
+
 def family_test(
     tables: Mapping[str, PatientTables],
     *,
@@ -176,7 +187,6 @@ def family_test(
                 table,
                 seed=seed,
                 attribute=name,
-                first=draws,
                 permutations=draws,
                 alpha=alpha,
                 **options,

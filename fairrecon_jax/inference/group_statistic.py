@@ -169,6 +169,26 @@ def _shape(tables: PatientTables, judged: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.maximum(kurtosis, SHRINKAGE), share
 
 
+def weights_of(labels: int, weights: Sequence[float] | None) -> np.ndarray:
+    """The weight of each label in T.
+
+    Args:
+      labels: L.
+      weights: w_y > 0; (1/2, 1) for two labels if None.
+
+    Returns:
+      [L].
+
+    Raises:
+      ValueError: not one positive number per label.
+    """
+    default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
+    given = np.asarray(default if weights is None else weights, float)
+    if given.shape != (labels,) or not np.all((given > 0) & np.isfinite(given)):
+        raise ValueError(f"label_weights must hold {labels} positive numbers, got {weights}")
+    return given
+
+
 def frame_of(
     tables: PatientTables,
     judged: np.ndarray,
@@ -177,11 +197,7 @@ def frame_of(
     one_sided: float,
 ) -> Frame:
     """What no draw changes, from masked tables."""
-    labels = tables.change.shape[2]
-    default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
-    given = np.asarray(default if weights is None else weights, float)
-    if given.shape != (labels,) or not np.all((given > 0) & np.isfinite(given)):
-        raise ValueError(f"label_weights must hold {labels} positive numbers, got {weights}")
+    given = weights_of(tables.change.shape[2], weights)
     squares = np.maximum((tables.images**2).sum(0), 1e-300)
     scale = np.sqrt((tables.change**2).sum(0) / squares)
     kurtosis, share = _shape(tables, judged)

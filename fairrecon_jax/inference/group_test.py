@@ -29,11 +29,11 @@ from fairrecon_jax.inference.group_statistic import (
     mask_and_centre,
     normal_critical,
     simultaneous_limits,
+    weights_of,
 )
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, judge_cells
 
 PERMUTATIONS = 9999
-FIRST = 999
 TAIL = 0.05
 NULLS = ("permutation", "robust")
 
@@ -48,31 +48,6 @@ class Draws(NamedTuple):
 
     quadratic: np.ndarray
     largest: np.ndarray
-
-
-def statistics(
-    tables: PatientTables,
-    *,
-    counted: Counted,
-    label_weights: Sequence[float] | None = None,
-    one_sided: float = ONE_SIDED,
-) -> tuple[np.ndarray, np.ndarray]:
-    """T and the studentised deviations of K cells, without a null.
-
-    Args:
-      tables: patient tables.
-      counted: who takes part.
-      label_weights: as in `group_test`.
-      one_sided: as in `group_test`.
-
-    Returns:
-      T [K] and (D_g - Dbar) / its standard error [K, L, G], 0 where not judged.
-    """
-    judged = counted[0] == 0
-    masked, _ = mask_and_centre(tables, judged)
-    frame = frame_of(masked, judged, counted[1], label_weights, one_sided)
-    found = contrasts(observed_sums(masked), frame)
-    return found.quadratic[0] @ frame.weights, found.deviation[0] / found.std_error[0]
 
 
 def tail_share(every: np.ndarray) -> np.ndarray:
@@ -147,32 +122,103 @@ def _with_observed(observed: Contrasts, draws: Draws) -> Draws:
     )
 
 
-def unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray:
-    """Whether more draws could move p across one of the levels.
+class Drawn(NamedTuple):
+    """K cells with their draws, before they are weighed into a test.
+
+    Attributes:
+      tables: masked to the groups that take part.
+      frame: what no draw changes.
+      observed: statistics of the cohort, B = 1.
+      mean: [K, L] what was subtracted from changes that are not whole numbers.
+      change: [K, L, G] D_g of every group; NaN without images.
+      counted: who takes part.
+      draws: by null, row 0 observed.
+    """
+
+    tables: PatientTables
+    frame: Frame
+    observed: Contrasts
+    mean: np.ndarray
+    change: np.ndarray
+    counted: Counted
+    draws: dict[str, Draws]
+
+    def of_labels(self, labels: Sequence[int]) -> Drawn:
+        """Some of the labels, under the same draws."""
+        some, frame = list(labels), self.frame
+        tables = self.tables._replace(
+            change=self.tables.change[:, :, some], images=self.tables.images[:, :, some]
+        )
+        parts = {
+            name: getattr(frame, name)[:, some]
+            for name in ("judged", "patients", "kurtosis", "scale", "one_sided")
+        }
+        reason, patients, effective = (part[:, some] for part in self.counted)
+        return Drawn(
+            tables,
+            frame._replace(**parts, weights=frame.weights[some]),
+            Contrasts(*(part[:, :, some] for part in self.observed)),
+            self.mean[:, some],
+            self.change[:, some],
+            (reason, patients, effective),
+            {null: Draws(*(v[:, :, some] for v in part)) for null, part in self.draws.items()},
+        )
+
+
+def draw(
+    tables: PatientTables,
+    *,
+    seed: int,
+    attribute: str = "group",
+    permutations: int = PERMUTATIONS,
+    counted: Counted | None = None,
+    one_sided: float = ONE_SIDED,
+) -> Drawn:
+    """Draws K cells under both nulls; `evaluate` makes tests of them.
 
     Args:
-      p: [K] p-values.
-      draws: behind them.
-      levels: that matter.
+      tables: patient tables.
+      seed: a non-negative integer.
+      attribute: name of the attribute.
+      permutations: number of draws B, >= 19.
+      counted: who takes part; `judge_cells` with its defaults if None.
+      one_sided: as in `group_test`.
 
     Returns:
-      [K] bool: a level lies within 3.29 binomial standard errors (99.9%) of p.
+      `Drawn`.
+
+    Raises:
+      ValueError: too few draws.
     """
-    width = 3.29 * np.sqrt(np.maximum(p * (1 - p), 1 / draws) / draws)
-    return np.any([np.abs(p - level) <= width for level in levels], 0)
+    if permutations < 19:
+        raise ValueError(f"permutations = {permutations} cannot reach p = 0.05; use at least 19")
+    counted = counted or judge_cells(tables)
+    reason, patients = counted[:2]
+    masked, mean = mask_and_centre(tables, reason == 0)
+    frame = frame_of(masked, reason == 0, patients, None, one_sided)
+    observed = contrasts(observed_sums(masked), frame)
+    found = _draws(masked, frame, observed.pooled[0], seed, attribute, range(permutations))
+    draws = {null: _with_observed(observed, found[null]) for null in NULLS}
+    raw = observed_sums(tables)
+    change = np.where(raw.n > 0, raw.s / np.maximum(raw.n, 1e-300), np.nan)[0]
+    return Drawn(masked, frame, observed, mean, change, counted, draws)
 
 
-def _part(tables: PatientTables, frame: Frame, cells: np.ndarray) -> tuple[PatientTables, Frame]:
-    """Some of the cells."""
-    some = tables._replace(change=tables.change[:, cells], images=tables.images[:, cells])
-    inside = frame._replace(
-        judged=frame.judged[cells],
-        patients=frame.patients[cells],
-        kurtosis=frame.kurtosis[cells],
-        scale=frame.scale[cells],
-        one_sided=frame.one_sided[cells],
-    )
-    return some, inside
+def evaluate(
+    drawn: Drawn,
+    *,
+    label_weights: Sequence[float] | None = None,
+    combine: bool = True,
+    alpha: float = 0.05,
+    decisions: bool = False,
+) -> GroupTest:
+    """The test of drawn cells; arguments as in `group_test`."""
+    frame = drawn.frame._replace(weights=weights_of(drawn.frame.judged.shape[1], label_weights))
+    drawn = drawn._replace(frame=frame)
+    smallest = {null: cell_statistic(drawn.draws[null], frame, combine) for null in NULLS}
+    judgement = _judgement(drawn.observed, frame, drawn.draws, smallest, alpha)
+    limits = simultaneous_limits(drawn.tables, frame, judgement[3], decisions)
+    return _result(drawn, judgement, smallest, limits)
 
 
 def group_test(
@@ -181,8 +227,6 @@ def group_test(
     seed: int,
     attribute: str = "group",
     permutations: int = PERMUTATIONS,
-    first: int = FIRST,
-    levels: Sequence[float] = (0.05,),
     min_patients: int = MIN_PATIENTS,
     min_effective: float | None = None,
     label_weights: Sequence[float] | None = None,
@@ -194,16 +238,13 @@ def group_test(
 ) -> GroupTest:
     """Tests whether the mean change was equal in every group, per cell, given the label.
 
-    p = max(p_permutation, p_robust) over draws that all cells share. A cell whose p is clearly away
-    from all of `levels` after `first` draws stops there; the others get all `permutations`.
+    p = max(p_permutation, p_robust) over draws that all cells share.
 
     Args:
       tables: patient tables of K cells.
       seed: a non-negative integer; the same seed gives a patient the same draws in every call.
       attribute: name of the attribute; others get other permutations.
-      permutations: largest number of draws B, >= 19.
-      first: draws of every cell.
-      levels: p-values that matter, such as 0.05 and 0.05 over the size of the family.
+      permutations: number of draws B, >= 19.
       min_patients: fewest patients of a group and label that take part.
       min_effective: fewest effective patients; `min_patients` if None.
       label_weights: w_y > 0; (1/2, 1) for two labels if None: a missed finding counts twice.
@@ -226,46 +267,42 @@ def group_test(
       Chung and Romano (2013), Annals of Statistics 41; Pauly, Brunner and Konietschke (2015), JRSS
       B 77; Wu (1986), Annals of Statistics 14.
     """
-    if permutations < 19:
-        raise ValueError(f"permutations = {permutations} cannot reach p = 0.05; use at least 19")
-    counted = counted or judge_cells(tables, min_patients, min_effective)
-    reason, patients = counted[:2]
-    masked, mean = mask_and_centre(tables, reason == 0)
-    frame = frame_of(masked, reason == 0, patients, label_weights, one_sided)
-    observed = contrasts(observed_sums(masked), frame)
-    centre, first = observed.pooled[0], min(first, permutations)
-    found = _draws(masked, frame, centre, seed, attribute, range(first))
-    draws = {null: _with_observed(observed, found[null]) for null in NULLS}
-    smallest = {null: cell_statistic(draws[null], frame, combine) for null in NULLS}
-    drawn = {null: draws[null].quadratic @ frame.weights for null in NULLS}
-    judgement = _judgement(observed, frame, draws, smallest, alpha)
-    more = np.flatnonzero(unresolved(np.fmax(*judgement[:2]), first, levels))
-    if more.size and permutations > first:
-        some, inside = _part(masked, frame, more)
-        rest = _draws(some, inside, centre[more], seed, attribute, range(first, permutations))
-        few = Contrasts(*(v[:, more] for v in observed))
-        full = {
-            null: Draws(*(np.concatenate([a[:, more], b]) for a, b in zip(draws[null], rest[null])))
-            for null in NULLS
-        }
-        longer = {null: cell_statistic(full[null], inside, combine) for null in NULLS}
-        for all_cells, part in zip(judgement, _judgement(few, inside, full, longer, alpha)):
-            all_cells[more] = part
-        smallest = {null: _longer(smallest[null], longer[null], more) for null in NULLS}
-        values = {null: full[null].quadratic @ frame.weights for null in NULLS}
-        drawn = {null: _longer(drawn[null], values[null], more) for null in NULLS}
-    raw = observed_sums(tables)
-    change = np.where(raw.n > 0, raw.s / np.maximum(raw.n, 1e-300), np.nan)[0]
-    limits = simultaneous_limits(masked, frame, judgement[3], decisions)
-    return _result(observed, frame, mean, change, counted, judgement, smallest, drawn, limits)
+    drawn = draw(
+        tables,
+        seed=seed,
+        attribute=attribute,
+        permutations=permutations,
+        counted=counted or judge_cells(tables, min_patients, min_effective),
+        one_sided=one_sided,
+    )
+    return evaluate(
+        drawn, label_weights=label_weights, combine=combine, alpha=alpha, decisions=decisions
+    )
 
 
-def _longer(short: np.ndarray, full: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Joins cells with all draws into the others, which get NaN."""
-    joined = np.full((len(full), short.shape[1]), np.nan)
-    joined[: len(short)] = short
-    joined[:, cells] = full
-    return joined
+def statistics(
+    tables: PatientTables,
+    *,
+    counted: Counted,
+    label_weights: Sequence[float] | None = None,
+    one_sided: float = ONE_SIDED,
+) -> tuple[np.ndarray, np.ndarray]:
+    """T and the studentised deviations of K cells, without a null.
+
+    Args:
+      tables: patient tables.
+      counted: who takes part.
+      label_weights: as in `group_test`.
+      one_sided: as in `group_test`.
+
+    Returns:
+      T [K] and (D_g - Dbar) / its standard error [K, L, G], 0 where not judged.
+    """
+    judged = counted[0] == 0
+    masked, _ = mask_and_centre(tables, judged)
+    frame = frame_of(masked, judged, counted[1], label_weights, one_sided)
+    found = contrasts(observed_sums(masked), frame)
+    return found.quadratic[0] @ frame.weights, found.deviation[0] / found.std_error[0]
 
 
 def _judgement(
@@ -292,17 +329,13 @@ def _judgement(
 
 
 def _result(
-    observed: Contrasts,
-    frame: Frame,
-    mean: np.ndarray,
-    change: np.ndarray,
-    counted: Counted,
+    drawn: Drawn,
     judgement: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     smallest: dict[str, np.ndarray],
-    drawn: dict[str, np.ndarray],
     limits: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> GroupTest:
     """The result, with NaN where nothing is judged."""
+    observed, frame, counted = drawn.observed, drawn.frame, drawn.counted
     judged = frame.judged
     tested = judged.any((-2, -1))
     permuted, robust, group_p, critical, count = judgement
@@ -316,8 +349,8 @@ def _result(
         p_value=keep(np.maximum(permuted, robust), tested),
         p_permutation=keep(permuted, tested),
         p_robust=keep(robust, tested),
-        change=change,
-        pooled=keep(observed.pooled[0] + mean, judged.any(-1)),
+        change=drawn.change,
+        pooled=keep(observed.pooled[0] + drawn.mean, judged.any(-1)),
         deviation=keep(observed.deviation[0], judged),
         variance=keep(observed.variance[0], judged),
         std_error=keep(observed.std_error[0], judged),
@@ -335,5 +368,7 @@ def _result(
         effective=counted[2],
         permutations=np.where(tested, count, 0),
         smallest={null: keep(values, tested) for null, values in smallest.items()},
-        drawn={null: keep(values, tested) for null, values in drawn.items()},
+        drawn={
+            null: keep(part.quadratic @ frame.weights, tested) for null, part in drawn.draws.items()
+        },
     )

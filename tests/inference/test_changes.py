@@ -19,7 +19,7 @@ from fairrecon_jax.inference.group_tables import REASONS, patient_digests
 from fairrecon_jax.inference.group_test import group_test
 from tests.support.decisions_fake import simulate
 
-FEW = dict(permutations=199, first=199)
+FEW = dict(permutations=199)
 
 
 def cohort(seed=0, harm=0.3):

@@ -46,7 +46,7 @@ def test_correlated_tasks_share_their_draws():
     group = np.repeat([0, 1], 60)
     common = rng.normal(size=(120, 1)) - 0.45 * group[:, None]
     noise = rng.normal(size=(120, 12))
-    options = dict(seed=0, permutations=999, first=999)
+    options = dict(seed=0, permutations=999)
     close = group_test(table_of(common + 0.02 * noise, group), **options)
     adjusted = adjust_family([close])[0][0]
     # Twelve nearly equal tests: the adjustment is far from twelvefold, and never below the raw p.

@@ -25,9 +25,7 @@ def cohorts(size, rates, count, seed=0):
         np.arange(len(group)),
         groups=2,
     )
-    test = group_test(
-        found.tables, seed=1, permutations=199, first=199, counted=found.counted, decisions=True
-    )
+    test = group_test(found.tables, seed=1, permutations=199, counted=found.counted, decisions=True)
     return found, test
 
 

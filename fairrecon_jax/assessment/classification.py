@@ -4,11 +4,8 @@ gaps with paired bootstrap intervals.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
@@ -168,21 +165,15 @@ def gap_values(
     counts = np.stack(
         [np.stack(np.broadcast_arrays(sums[0] - yes, yes, sums[2])[:2], -1) for yes in sums[1:3]]
     )
-    with jax.enable_x64(True):  # equal rates of large counts differ by exactly 0
-        gaps = _gaps(jnp.asarray(counts), jnp.asarray(mask), conventions)
-        return {key: (np.asarray(both[0]), np.asarray(both[1])) for key, both in gaps.items()}
-
-
-@functools.partial(jax.jit, static_argnames=("conventions",))
-def _gaps(
-    counts: jax.Array, mask: jax.Array, conventions: tuple[metrics.Convention, ...]
-) -> dict[tuple[str, str], jax.Array]:
-    """Gaps of counts [2, R, K, G, 2, 2]."""
-    gaps: dict[tuple[str, str], jax.Array] = {}
+    rates = np.swapaxes(metrics.rates(counts), -1, -2)
+    known = np.isfinite(rates)
+    gaps: dict[Name, Pair] = {}
     for convention in conventions:
-        used = mask if convention == "worst_case_estimable" else None
-        gaps["eodd", convention] = metrics.eodd(counts, convention, used).value
-        gaps["eop", convention] = metrics.eop(counts, convention, used).value
+        estimable = convention == "worst_case_estimable"
+        by_label = metrics.spread(rates, known & np.swapaxes(mask, -1, -2) if estimable else known)
+        eodd, eop = np.asarray(metrics.over_labels(by_label, convention)), np.asarray(by_label)
+        gaps["eodd", convention] = (eodd[0], eodd[1])
+        gaps["eop", convention] = (eop[0, ..., 1], eop[1, ..., 1])
     return gaps
 
 

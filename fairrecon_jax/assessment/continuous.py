@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
@@ -120,22 +118,13 @@ def _means(sums: list[np.ndarray], paired: bool) -> Pair:
         return sums[1] / (sums[0] if paired else np.full_like(sums[0], np.nan)), sums[2] / sums[0]
 
 
-def _gap_of(
-    values: jax.Array, mask: jax.Array, name: str, convention: metrics.Convention
-) -> jax.Array:
-    return getattr(metrics, name)(
-        values, None, mask if convention == "worst_case_estimable" else None, convention
-    ).value
-
-
-_compiled_gap = jax.jit(_gap_of, static_argnames=("name", "convention"))
-
-
 def _gap(
     values: np.ndarray, mask: np.ndarray, name: str, convention: metrics.Convention
 ) -> np.ndarray:
-    with jax.enable_x64(True):
-        return np.asarray(_compiled_gap(jnp.asarray(values), jnp.asarray(mask), name, convention))
+    """The gap "ser", "delta_dice" or "gap" of group means [R, K, G]."""
+    estimable = mask if convention == "worst_case_estimable" else True
+    known = np.isfinite(values) & estimable
+    return np.asarray((metrics.error_ratio if name == "ser" else metrics.spread)(values, known))
 
 
 def add_segmentation(context: Context, task: Task, units: JudgedUnits) -> None:

@@ -98,7 +98,7 @@ def _add_auroc(
             continue
         mask = test.estimable[0] if convention == "worst_case_estimable" else None
         before, after = (
-            float(metrics.gap(rate[0], None, mask, convention).value)
+            float(metrics.gap_from_values(rate[0], None, mask, convention).value)
             for rate in (test.rate_original, test.rate_reconstructed)
         )
         rows = version_rows(

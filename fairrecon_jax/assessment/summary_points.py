@@ -7,8 +7,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -112,7 +110,6 @@ def _segmentation(task: Task, judged: JudgedUnits) -> Estimates:
     values = [("dice", task.name, "", mean(np.ones(dice.shape[1], bool)))]
     for grouping in judged.groupings[1:]:
         groups = np.stack([mean(grouping.code == g) for g in range(len(grouping.groups))], 1)
-        with jax.enable_x64(True):
-            ratio = np.asarray(metrics.ser(jnp.asarray(groups)).value)
+        ratio = np.asarray(metrics.ser_from_means(groups).value)
         values.append(("ser", task.name, grouping.name, ratio))
     return values

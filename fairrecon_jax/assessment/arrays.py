@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
-from fairrecon_jax.types import CohortSpec, InputError, Task
+from fairrecon_jax.types import Aggregation, CohortSpec, InputError, Task
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
@@ -307,7 +307,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
     images = JudgedUnits(
         label, original, reconstructed, study.patient[rows], groupings, "image", paired, ""
     )
-    aggregation = "mean" if task.kind == "segmentation" else task.aggregation
+    aggregation: Aggregation = "mean" if task.kind == "segmentation" else task.aggregation
     return images if aggregation == "none" else _per_patient(images, aggregation)
 
 
@@ -343,15 +343,15 @@ def _refuse_different_originals(original: np.ndarray, column: str) -> None:
         )
 
 
-def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
+def _per_patient(images: JudgedUnits, aggregation: Aggregation) -> JudgedUnits:
     """Medians or means per patient; a label or group on which a patient's images disagree is
     unknown.
     """
     present, code = np.unique(images.patient, return_inverse=True)
-    cells = len(images.original)
-    # one pandas groupby of all columns: medians that leave NaN out, without a loop over patients
-    stacked = pd.DataFrame(np.concatenate([images.original, images.reconstructed]).T).groupby(code)
-    merged = (stacked.median() if aggregation == "median" else stacked.mean()).to_numpy().T
+    original, reconstructed = (
+        metrics.aggregate_rows(version, code, len(present), aggregation)
+        for version in (images.original, images.reconstructed)
+    )
 
     def agreed(values: np.ndarray, unknown: float) -> tuple[np.ndarray, int]:
         grouped = pd.Series(np.where(values == unknown, np.nan, values).astype(float)).groupby(code)
@@ -376,8 +376,8 @@ def _per_patient(images: JudgedUnits, aggregation: str) -> JudgedUnits:
         groupings.append(g._replace(code=np.nan_to_num(value, nan=-1).astype(np.int32)))
     return JudgedUnits(
         label,
-        merged[:cells],
-        merged[cells:],
+        original,
+        reconstructed,
         present.astype(np.int32),
         tuple(groupings),
         "patient",

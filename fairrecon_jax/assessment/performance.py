@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
 from fairrecon_jax.assessment.batch import Batch
 from fairrecon_jax.assessment.classification import Counts, Decisions, Measured
@@ -61,8 +62,8 @@ def verdict_of_change(change: float, p: float, alpha: float) -> str:
 def calibration(
     units: JudgedUnits, decisions: Decisions, grouping: Grouping, bins: int
 ) -> np.ndarray:
-    """Expected calibration errors of both versions, all cells and groups at once; formula and bins
-    as `metrics.calibration_error`.
+    """Expected calibration errors of both versions, all cells and groups at once, as
+    `metrics.calibration_error` gives them.
 
     Args:
       units: scores and labels.
@@ -78,18 +79,12 @@ def calibration(
     for version, scores in enumerate((units.original, units.reconstructed)):
         for k, score in enumerate(scores if version or units.paired else ()):
             rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
-            # a score of exactly 1 belongs to the last bin
-            slot = grouping.code[rows] * bins + np.clip(
-                (score[rows] * bins).astype(int), 0, bins - 1
+            slot = grouping.code[rows] * bins + metrics.calibration_bin(score[rows], bins)
+            sums = (
+                np.bincount(slot, part, groups * bins).reshape(groups, bins)
+                for part in (None, score[rows], units.label[rows])
             )
-            # a bin's size times its |mean score - frequency| is the |sum of score - label| in it
-            excess = np.bincount(
-                slot, weights=score[rows] - units.label[rows], minlength=groups * bins
-            ).reshape(groups, bins)
-            size = np.bincount(grouping.code[rows], minlength=groups)
-            errors[version, k] = np.where(
-                size > 0, np.abs(excess).sum(-1) / np.maximum(size, 1), np.nan
-            )
+            errors[version, k] = metrics.calibration_error_from_sums(*sums).value
     return errors
 
 

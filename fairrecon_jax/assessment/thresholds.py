@@ -6,18 +6,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment.arrays import Study, units
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.types import InputError, Task
-
-_balanced = jax.jit(metrics.balanced_threshold)
-_at_sensitivity = jax.jit(metrics.threshold_at_sensitivity)
-_at_specificity = jax.jit(metrics.threshold_at_specificity)
 
 
 class Thresholds(NamedTuple):
@@ -96,16 +90,11 @@ def _per_cell(
 
 
 def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
-    """One threshold in double precision, so that it equals the score it was taken from."""
+    """One threshold, one of the scores."""
     known = np.isfinite(score) & np.isfinite(label)
-    with jax.enable_x64(True):
-        # unknown units are masked, not removed: one shape, one compilation
-        args = (
-            jnp.asarray(np.where(known, score, np.nan)),
-            jnp.asarray(np.where(known, label, np.nan)),
-        )
-        if options.threshold_rule == "sensitivity":
-            return float(_at_sensitivity(*args, options.value_for(task)))
-        if options.threshold_rule == "specificity":
-            return float(_at_specificity(*args, options.value_for(task)))
-        return float(_balanced(*args))
+    args = np.where(known, score, np.nan), np.where(known, label, np.nan)
+    if options.threshold_rule == "sensitivity":
+        return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
+    if options.threshold_rule == "specificity":
+        return float(metrics.threshold_at_specificity(*args, options.value_for(task)))
+    return float(metrics.balanced_threshold(*args))

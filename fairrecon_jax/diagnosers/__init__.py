@@ -1,10 +1,7 @@
-"""Diagnosers: classifiers and segmenters behind one interface, and patient-level aggregation of
-their scores.
-"""
+"""Diagnosers: classifiers and segmenters behind one interface."""
 
 from __future__ import annotations
 
-from fairrecon_jax.diagnosers.aggregation import aggregate
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
 from fairrecon_jax.diagnosers.interface import (
@@ -15,7 +12,7 @@ from fairrecon_jax.diagnosers.interface import (
     check_apart,
     make_diagnoser,
 )
-from fairrecon_jax.diagnosers.segmenter import Segmenter, dice_score, pooled_soft_dice, soft_dice
+from fairrecon_jax.diagnosers.segmenter import Segmenter, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
@@ -24,9 +21,7 @@ __all__ = [
     "HasFeatureMaps",
     "HasFeatures",
     "Segmenter",
-    "aggregate",
     "check_apart",
-    "dice_score",
     "enlarged",
     "grad_cam",
     "inverse_prevalence",

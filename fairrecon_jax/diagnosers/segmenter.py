@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diagnosers.interface import register
+from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet, check_size
@@ -156,8 +157,8 @@ class Segmenter:
         distance = weighted_mean(
             jnp.mean(jnp.abs(probability - truth), axis=(1, 2, 3)), weight, axis
         )
-        dice = jnp.mean(pooled_soft_dice(probability, truth, weight, self.smooth, axis))
-        loss = self.dice_weight * (1.0 - dice) + (1.0 - self.dice_weight) * distance
+        soft = jnp.mean(pooled_soft_dice(probability, truth, weight, self.smooth, axis))
+        loss = self.dice_weight * (1.0 - soft) + (1.0 - self.dice_weight) * distance
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
     def evaluate(
@@ -170,13 +171,13 @@ class Segmenter:
         probability = self.predict(variables, batch["image"])
         # Slices without tumour leave the mean: an empty prediction would score 1 on most of them.
         present = jnp.any(truth > 0, axis=(1, 2)).astype(jnp.float32)
-        # dice_score is NaN where both masks are empty, which would survive a weight of 0.
-        dice = jnp.where(present > 0, dice_score(probability >= MASK_THRESHOLD, truth > 0), 0.0)
+        # Dice is NaN where both masks are empty, which would survive a weight of 0.
+        overlap = jnp.where(present > 0, dice(probability, truth > 0, MASK_THRESHOLD), 0.0)
         count = jnp.sum(present, axis=1)
         return {
             # Per slice, unlike the training loss: validation must not depend on its batches.
             "loss": (self._losses(probability, truth), batch["weight"]),
-            "dice": (jnp.sum(dice, axis=1) / jnp.maximum(count, 1.0), batch["weight"] * count),
+            "dice": (jnp.sum(overlap, axis=1) / jnp.maximum(count, 1.0), batch["weight"] * count),
         }
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
@@ -195,8 +196,8 @@ class Segmenter:
 
     def _losses(self, probability: jax.Array, truth: jax.Array) -> jax.Array:
         """The loss of each example, [B]."""
-        dice = jnp.mean(1.0 - soft_dice(probability, truth, self.smooth), axis=1)
-        return self.dice_weight * dice + (1.0 - self.dice_weight) * jnp.mean(
+        missed = jnp.mean(1.0 - soft_dice(probability, truth, self.smooth), axis=1)
+        return self.dice_weight * missed + (1.0 - self.dice_weight) * jnp.mean(
             jnp.abs(probability - truth), axis=(1, 2, 3)
         )
 
@@ -241,19 +242,3 @@ def soft_dice(probability: Array, truth: Array, smooth: float) -> jax.Array:
     return (2.0 * overlap + smooth) / (
         jnp.sum(probability, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2)) + smooth
     )
-
-
-def dice_score(predicted: Array, truth: Array) -> jax.Array:
-    """2 |P and T| / (|P| + |T|) of each example and channel; 0 if one of them is empty, NaN if both
-    are.
-
-    Args:
-      predicted: [B, H, W, S] bool.
-      truth: [B, H, W, S] bool.
-
-    Returns:
-      [B, S] float32.
-    """
-    overlap = jnp.sum(predicted & truth, axis=(1, 2)).astype(jnp.float32)
-    total = (jnp.sum(predicted, axis=(1, 2)) + jnp.sum(truth, axis=(1, 2))).astype(jnp.float32)
-    return jnp.where(total > 0, 2.0 * overlap / jnp.maximum(total, 1.0), jnp.nan)

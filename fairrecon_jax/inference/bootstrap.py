@@ -28,7 +28,7 @@ from fairrecon_jax.inference.resampling import (
     unit_weights,
 )
 from fairrecon_jax.metrics.classification import divide
-from fairrecon_jax.metrics.fairness import decision_gaps, mean_gaps, spread
+from fairrecon_jax.metrics.fairness import error_ratio, over_labels, spread
 from fairrecon_jax.types import Array, Key
 
 
@@ -46,20 +46,32 @@ def decision_statistics(sums: Array) -> dict[str, _Pair]:
     """Gaps and rates of both versions from sums [..., L, G, 3] of images, original positives,
     reconstructed positives.
     """
-    before = decision_gaps(sums[..., 0], sums[..., 1])
-    after = decision_gaps(sums[..., 0], sums[..., 2])
+    before, after = (rate_gaps(divide(sums[..., i], sums[..., 0])) for i in (1, 2))
     return {name: _Pair(before[name], after[name]) for name in before}
+
+
+def rate_gaps(rate: Array) -> dict[str, Array]:
+    """Gaps of the rates [..., L, G] of one version, and the rates."""
+    by_label = spread(rate)
+    return {
+        "eodd": over_labels(by_label),
+        "eodd_mean": over_labels(by_label, "mean"),
+        "eop": by_label[..., -1],
+        "rates": rate,
+    }
 
 
 def mean_statistics(sums: Array) -> dict[str, _Pair]:
     """Means and their gaps from sums [..., 1 + G, 3] of units, original values, reconstructed
     values; entry 0 is everyone.
     """
-    before, after = (mean_gaps(sums[..., 1:, 0], sums[..., 1:, i]) for i in (1, 2))
-    everyone = [divide(sums[..., 0, i], sums[..., 0, 0]) for i in (1, 2)]
+    before, after = (divide(sums[..., i], sums[..., 0]) for i in (1, 2))
+    groups = _Pair(before[..., 1:], after[..., 1:])
     return {
-        "overall": _Pair(*everyone),
-        **{name: _Pair(before[name], after[name]) for name in before},
+        "overall": _Pair(before[..., 0], after[..., 0]),
+        "mean": groups,
+        "delta": _Pair(*map(spread, groups)),
+        "ser": _Pair(*map(error_ratio, groups)),
     }
 
 

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.inference import counts
+from fairrecon_jax.inference.bootstrap import rate_gaps
 from fairrecon_jax.inference.resampling import host_generator
-from fairrecon_jax.metrics.fairness import decision_gaps, mean_gaps
+from fairrecon_jax.metrics.classification import divide
+from fairrecon_jax.metrics.fairness import error_ratio, spread
 from fairrecon_jax.types import Array, Key
 
 
@@ -158,10 +160,10 @@ def permutation_null(
     ]
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     strata = jnp.moveaxis(sums.reshape(-1, groups, d.shape[0], len(labels), 2), 1, 3)
-    gaps = decision_gaps(strata[..., 0], strata[..., 1])
+    gaps = rate_gaps(divide(strata[..., 1], strata[..., 0]))
     if mask is not None:
         inside = _mask(mask, lead, (len(labels), groups))
-        some = decision_gaps(strata[..., 0] * inside[None], strata[..., 1] * inside[None])
+        some = rate_gaps(divide(strata[..., 1], strata[..., 0] * inside[None]))
         gaps |= {f"{name}_estimable": some[name] for name in ("eodd", "eop")}
     del gaps["rates"]
     return _summaries({n: v[0] for n, v in gaps.items()}, {n: v[1:] for n, v in gaps.items()}, lead)
@@ -204,10 +206,11 @@ def permutation_null_means(
     table = jnp.stack([present[:, :, 0, 0], mean[:, :, 0, 0]], -1)
     sums = _permuted_sums(table.reshape(count, -1), jnp.asarray(shuffled), groups)
     strata = jnp.moveaxis(sums.reshape(-1, groups, v.shape[0], 2), 1, 2)
-    gaps = mean_gaps(strata[..., 0], strata[..., 1])
+    mean = divide(strata[..., 1], strata[..., 0])
+    gaps = {"delta": spread(mean), "ser": error_ratio(mean)}
     if mask is not None:
         inside = _mask(mask, lead, (groups,))
-        some = mean_gaps(strata[..., 0] * inside[None], strata[..., 1] * inside[None])
+        mean = divide(strata[..., 1], strata[..., 0] * inside[None])
+        some = {"delta": spread(mean), "ser": error_ratio(mean)}
         gaps |= {f"{name}_estimable": some[name] for name in ("delta", "ser")}
-    del gaps["mean"]
     return _summaries({n: x[0] for n, x in gaps.items()}, {n: x[1:] for n, x in gaps.items()}, lead)

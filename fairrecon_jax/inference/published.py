@@ -18,7 +18,7 @@ import numpy as np
 from fairrecon_jax.inference import counts
 from fairrecon_jax.inference.resampling import resample_images
 from fairrecon_jax.metrics.classification import divide
-from fairrecon_jax.metrics.fairness import eodd_of_rates
+from fairrecon_jax.metrics.fairness import over_labels, spread
 from fairrecon_jax.types import Array, Key
 
 CAUTION = (
@@ -29,6 +29,8 @@ CAUTION = (
 )
 
 Form = Literal["max", "mean"]
+CONVENTIONS = {"max": "worst_case", "mean": "mean"}
+"""The conventions of `metrics` by the names of the two published forms."""
 
 
 class Published(NamedTuple):
@@ -72,9 +74,8 @@ def published_gap(table: Array, present: Array, form: Form, empty: float) -> tup
     both = []
     for positives in (jnp.sum(table[..., 1, :], -1), jnp.sum(table[..., 1], -1)):
         rate = divide(positives, images)
-        both.append(
-            eodd_of_rates(jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan), form)
-        )
+        filled = jnp.where(present, jnp.where(images > 0, rate, empty), jnp.nan)
+        both.append(over_labels(spread(filled), CONVENTIONS[form]))
     return both[0], both[1]
 
 

@@ -1,12 +1,18 @@
-"""Metrics of images, diagnoses and group gaps: pure, vectorised, masked functions on arrays."""
+"""Metrics of images, diagnoses and group gaps: pure, vectorised, masked functions; NumPy computes
+them unless they are given JAX arrays.
+"""
 
+from fairrecon_jax.metrics.array_gaps import delta_dice, eodd, eop, gap, group_codes, ser
+from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.metrics.classification import (
     CalibrationError,
     Confusion,
     auroc,
     balanced_threshold,
     brier,
+    calibration_bin,
     calibration_error,
+    calibration_error_from_sums,
     confusion,
     decide,
     threshold_at_sensitivity,
@@ -16,12 +22,15 @@ from fairrecon_jax.metrics.fairness import (
     CONVENTIONS,
     Convention,
     Gap,
-    delta_dice,
-    eodd,
-    eop,
-    gap,
+    delta_dice_from_means,
+    eodd_from_counts,
+    eop_from_counts,
+    error_ratio,
+    gap_from_values,
+    over_labels,
     rates,
-    ser,
+    ser_from_means,
+    spread,
     worst_group,
 )
 from fairrecon_jax.metrics.groups import (
@@ -34,6 +43,7 @@ from fairrecon_jax.metrics.groups import (
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
 from fairrecon_jax.metrics.multiscale import ms_ssim
+from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 from fairrecon_jax.metrics.wavelet import haarpsi
 
@@ -47,19 +57,30 @@ __all__ = [
     "Gap",
     "ImageMetric",
     "Intersection",
+    "aggregate",
+    "aggregate_rows",
+    "array_module",
     "auroc",
     "balanced_threshold",
     "brier",
+    "calibration_bin",
     "calibration_error",
+    "calibration_error_from_sums",
     "confusion",
     "decide",
     "delta_dice",
+    "delta_dice_from_means",
     "dice",
     "dice_from_counts",
     "eodd",
+    "eodd_from_counts",
     "eop",
+    "eop_from_counts",
+    "error_ratio",
     "estimable",
     "gap",
+    "gap_from_values",
+    "group_codes",
     "group_counts",
     "haarpsi",
     "intersect",
@@ -67,17 +88,15 @@ __all__ = [
     "mean_squared_error",
     "ms_ssim",
     "nrmse",
+    "over_labels",
     "psnr",
     "rates",
     "ser",
+    "ser_from_means",
     "signed_difference",
+    "spread",
     "ssim",
     "threshold_at_sensitivity",
     "threshold_at_specificity",
     "worst_group",
 ]
-from fairrecon_jax.metrics.fairness import delta_dice as delta_dice_from_means  # noqa
-from fairrecon_jax.metrics.fairness import eodd as eodd_from_counts  # noqa
-from fairrecon_jax.metrics.fairness import eop as eop_from_counts  # noqa
-from fairrecon_jax.metrics.fairness import gap as gap_from_values  # noqa
-from fairrecon_jax.metrics.fairness import ser as ser_from_means  # noqa

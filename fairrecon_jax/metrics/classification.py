@@ -2,16 +2,17 @@
 calibration error.
 
 Every function works on one vector of N examples and is pure, so `jax.vmap` runs it over tasks,
-reconstructors or replicates. An example counts with its weight; a NaN label or a weight of 0 masks
-it.
+reconstructors or replicates; NumPy arrays are computed by NumPy. An example counts with its weight;
+a NaN label or a weight of 0 masks it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import numpy as np
 
+from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.types import Array
 
 
@@ -25,18 +26,18 @@ class Confusion(NamedTuple):
       true_negative: negatives decided negative.
     """
 
-    true_positive: jnp.ndarray
-    false_negative: jnp.ndarray
-    false_positive: jnp.ndarray
-    true_negative: jnp.ndarray
+    true_positive: Array
+    false_negative: Array
+    false_positive: Array
+    true_negative: Array
 
     @property
-    def sensitivity(self) -> jnp.ndarray:
+    def sensitivity(self) -> Array:
         """TP / (TP + FN); NaN without positives."""
         return divide(self.true_positive, self.true_positive + self.false_negative)
 
     @property
-    def specificity(self) -> jnp.ndarray:
+    def specificity(self) -> Array:
         """TN / (TN + FP); NaN without negatives."""
         return divide(self.true_negative, self.true_negative + self.false_positive)
 
@@ -51,20 +52,21 @@ class CalibrationError(NamedTuple):
       weight: [bins] total weight per bin.
     """
 
-    value: jnp.ndarray
-    score: jnp.ndarray
-    frequency: jnp.ndarray
-    weight: jnp.ndarray
+    value: Array
+    score: Array
+    frequency: Array
+    weight: Array
 
 
-def divide(numerator: Array, denominator: Array) -> jnp.ndarray:
+def divide(numerator: Array, denominator: Array) -> Array:
     """Numerator / denominator, NaN (and finite gradients) where the denominator is 0."""
+    xp = array_module(numerator, denominator)
     # The inner `where` keeps 0 / 0 out of the gradient.
-    some = jnp.asarray(denominator) != 0
-    return jnp.where(some, numerator / jnp.where(some, denominator, 1), jnp.nan)
+    some = xp.asarray(denominator) != 0
+    return xp.where(some, numerator / xp.where(some, denominator, 1), np.nan)
 
 
-def class_weights(label: Array, weight: Array | None = None) -> tuple[jnp.ndarray, jnp.ndarray]:
+def class_weights(label: Array, weight: Array | None = None) -> tuple[Array, Array]:
     """Each example's weight as a positive and as a negative; both 0 where the label is NaN.
 
     Args:
@@ -74,14 +76,15 @@ def class_weights(label: Array, weight: Array | None = None) -> tuple[jnp.ndarra
     Returns:
       (positive [N], negative [N]).
     """
-    label = jnp.asarray(label)
+    xp = array_module(label, weight)
+    label = xp.asarray(label)
     # Integer labels would make the weights integers.
-    kind = jnp.promote_types(label.dtype, jnp.float32)
-    weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
-    return jnp.where(label == 1, weight, 0), jnp.where(label == 0, weight, 0)
+    kind = xp.promote_types(label.dtype, np.float32)
+    weight = xp.ones(label.shape, kind) if weight is None else xp.asarray(weight, kind)
+    return xp.where(label == 1, weight, 0), xp.where(label == 0, weight, 0)
 
 
-def auroc(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarray:
+def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
     """Area under the ROC curve: P(score of a positive > score of a negative) + P(tie) / 2.
 
     0.5 means no separation; without positives or without negatives it is NaN.
@@ -96,19 +99,19 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
 
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
+    xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     # Masked examples sort last and have no weight.
-    score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
-    order = jnp.argsort(score)
+    score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
+    order = xp.argsort(score)
     ordered = score[order]
-    # [N + 1]: the weight of negatives before each place. Whole counts are exact up to 2^24.
-    below = jnp.concatenate([jnp.zeros(1, negative.dtype), jnp.cumsum(negative[order])])
-    left = below[jnp.searchsorted(ordered, ordered, side="left")]
-    right = below[jnp.searchsorted(ordered, ordered, side="right")]
+    below = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])
+    left = below[xp.searchsorted(ordered, ordered, side="left")]
+    right = below[xp.searchsorted(ordered, ordered, side="right")]
     # The mean of both ends of a run of ties counts half of its negatives.
-    share = divide((left + right) / 2, jnp.sum(negative))
+    share = divide((left + right) / 2, xp.sum(negative))
     return divide(
-        jnp.sum(jnp.where(positive[order] > 0, positive[order] * share, 0)), jnp.sum(positive)
+        xp.sum(xp.where(positive[order] > 0, positive[order] * share, 0)), xp.sum(positive)
     )
 
 
@@ -123,23 +126,24 @@ def confusion(decision: Array, label: Array, weight: Array | None = None) -> Con
     Returns:
       `Confusion` of scalars.
     """
+    xp = array_module(decision, label, weight)
     positive, negative = class_weights(label, weight)
-    yes = jnp.asarray(decision).astype(bool)
+    yes = xp.asarray(decision).astype(bool)
     parts = [
-        jnp.sum(jnp.where(mask, side, 0))
+        xp.sum(xp.where(mask, side, 0))
         for side, mask in ((positive, yes), (positive, ~yes), (negative, yes), (negative, ~yes))
     ]
     return Confusion(*parts)
 
 
-def decide(score: Array, threshold: Array | float) -> jnp.ndarray:
+def decide(score: Array, threshold: Array | float) -> Array:
     """The decision rule of every table: score >= threshold."""
-    return jnp.asarray(score) >= threshold
+    return array_module(score, threshold).asarray(score) >= threshold
 
 
 def threshold_curve(
     score: Array, label: Array, weight: Array | None = None
-) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
+) -> tuple[Array, Array, Array]:
     """Sensitivity and specificity at every observed score, decisions being `score >= threshold`.
 
     Args:
@@ -151,18 +155,18 @@ def threshold_curve(
       (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN
         rates where a class is absent.
     """
+    xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
-    score = jnp.where(positive + negative > 0, jnp.asarray(score), jnp.inf)
-    order = jnp.argsort(score)
+    score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
+    order = xp.argsort(score)
     ordered = score[order]
-    # Of a run of ties the first: `score >= threshold` keeps all of them.
-    first = jnp.searchsorted(ordered, ordered, side="left")
-    lost = jnp.concatenate([jnp.zeros(1, positive.dtype), jnp.cumsum(positive[order])])[first]
-    rejected = jnp.concatenate([jnp.zeros(1, negative.dtype), jnp.cumsum(negative[order])])[first]
-    return ordered, 1 - divide(lost, jnp.sum(positive)), divide(rejected, jnp.sum(negative))
+    first = xp.searchsorted(ordered, ordered, side="left")
+    lost = xp.concatenate([xp.zeros(1, positive.dtype), xp.cumsum(positive[order])])[first]
+    rejected = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])[first]
+    return ordered, 1 - divide(lost, xp.sum(positive)), divide(rejected, xp.sum(negative))
 
 
-def balanced_threshold(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarray:
+def balanced_threshold(score: Array, label: Array, weight: Array | None = None) -> Array:
     """The observed score at which sensitivity and specificity are closest: argmin over t of
     |specificity(t) - sensitivity(t)|.
 
@@ -178,16 +182,17 @@ def balanced_threshold(score: Array, label: Array, weight: Array | None = None) 
       Scalar threshold, one of the scores.
     """
     threshold, sensitivity, specificity = threshold_curve(score, label, weight)
+    xp = array_module(threshold)
     return _pick(
         threshold,
-        jnp.abs(specificity - sensitivity),
-        jnp.isfinite(sensitivity) & jnp.isfinite(specificity),
+        xp.abs(specificity - sensitivity),
+        xp.isfinite(sensitivity) & xp.isfinite(specificity),
     )
 
 
 def threshold_at_sensitivity(
     score: Array, label: Array, sensitivity: float, weight: Array | None = None
-) -> jnp.ndarray:
+) -> Array:
     """The largest observed score whose sensitivity is at least the wanted one; NaN without
     positives.
 
@@ -201,13 +206,12 @@ def threshold_at_sensitivity(
       Scalar threshold.
     """
     threshold, reached, _ = threshold_curve(score, label, weight)
-    # Cost -threshold: the largest one that is allowed.
     return _pick(threshold, -threshold, reached >= sensitivity)
 
 
 def threshold_at_specificity(
     score: Array, label: Array, specificity: float, weight: Array | None = None
-) -> jnp.ndarray:
+) -> Array:
     """The smallest observed score whose specificity is at least the wanted one; NaN without
     negatives or if no score reaches it.
 
@@ -224,7 +228,7 @@ def threshold_at_specificity(
     return _pick(threshold, threshold, reached >= specificity)
 
 
-def brier(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarray:
+def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
     """Brier score: mean of (score - label)^2. 0 means certain and right; NaN without examples.
 
     Args:
@@ -237,11 +241,11 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> jnp.ndarra
 
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
+    xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
-    # Masked scores may be NaN, which a weight of 0 would keep.
-    score = jnp.where(positive + negative > 0, jnp.asarray(score), 0)
+    score = xp.where(positive + negative > 0, xp.asarray(score), 0)
     return divide(
-        jnp.sum(positive * (1 - score) ** 2 + negative * score**2), jnp.sum(positive + negative)
+        xp.sum(positive * (1 - score) ** 2 + negative * score**2), xp.sum(positive + negative)
     )
 
 
@@ -265,27 +269,57 @@ def calibration_error(
 
     Reference: Naeini, Cooper, Hauskrecht 2015 (AAAI).
     """
+    xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     both = positive + negative
-    score = jnp.where(both > 0, jnp.asarray(score), 0)
-    # [bins, N]; the clip puts a score of exactly 1 into the last bin.
-    member = (
-        jnp.clip(jnp.floor(score * bins).astype(jnp.int32), 0, bins - 1)[None, :]
-        == jnp.arange(bins)[:, None]
+    score = xp.where(both > 0, xp.asarray(score), 0)
+    member = calibration_bin(score, bins)[None, :] == xp.arange(bins)[:, None]
+    sums = (
+        xp.sum(xp.where(member, part[None, :], 0), axis=1)
+        for part in (both, both * score, positive)
     )
-    total, yes = (jnp.sum(jnp.where(member, part[None, :], 0), axis=1) for part in (both, positive))
-    summed = jnp.sum(jnp.where(member, (both * score)[None, :], 0), axis=1)
-    # weight |mean score - share| = |sum of scores - sum of positives|: no division per bin.
-    error = divide(jnp.sum(jnp.abs(summed - yes)), jnp.sum(total))
-    return CalibrationError(error, divide(summed, total), divide(yes, total), total)
+    return calibration_error_from_sums(*sums)
 
 
-def _pick(threshold: jnp.ndarray, cost: jnp.ndarray, allowed: jnp.ndarray) -> jnp.ndarray:
+def calibration_bin(score: Array, bins: int) -> Array:
+    """The bin of each score: bins are equally wide on [0, 1], closed on the left, the last one also
+    on the right.
+
+    Args:
+      score: [...] float in [0, 1].
+      bins: number of bins.
+
+    Returns:
+      [...] int32 in 0..bins-1.
+    """
+    xp = array_module(score)
+    return xp.clip(xp.floor(xp.asarray(score) * bins).astype(np.int32), 0, bins - 1)
+
+
+def calibration_error_from_sums(weight: Array, score: Array, positive: Array) -> CalibrationError:
+    """Expected calibration error from sums per bin: sum over bins of |sum of scores - positives|
+    over the total weight. 0 means calibrated; NaN without examples.
+
+    Args:
+      weight: [..., bins] weight of the examples of each bin, 0 where empty.
+      score: [..., bins] weighted sum of their scores.
+      positive: [..., bins] weight of the positives.
+
+    Returns:
+      `CalibrationError` with leading shape [...].
+    """
+    xp = array_module(weight, score, positive)
+    # weight of a bin times its |mean score - share of positives| is the |difference of the sums|
+    error = divide(xp.sum(xp.abs(score - positive), axis=-1), xp.sum(weight, axis=-1))
+    return CalibrationError(error, divide(score, weight), divide(positive, weight), weight)
+
+
+def _pick(threshold: Array, cost: Array, allowed: Array) -> Array:
     """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is
     none.
     """
+    xp = array_module(threshold, cost, allowed)
     # Masked examples stand at +inf in the curve.
-    allowed = allowed & jnp.isfinite(threshold)
-    # Of equal costs argmin takes the first: the curve ascends, so the smallest threshold.
-    best = jnp.argmin(jnp.where(allowed, cost, jnp.inf))
-    return jnp.where(jnp.any(allowed), threshold[best], jnp.nan)
+    allowed = allowed & xp.isfinite(threshold)
+    best = xp.argmin(xp.where(allowed, cost, np.inf))
+    return xp.where(xp.any(allowed), threshold[best], np.nan)

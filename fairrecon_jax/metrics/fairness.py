@@ -1,22 +1,25 @@
 """Gaps between groups: equalised odds, equal opportunity, Dice gaps, and the gap of any value per
-group.
+group. The pure cores, on counts and on values per group; `array_gaps` has their doors for arrays.
 
 Everything about decisions starts from one array of counts [..., G, 2, 2] = group x label x decision
-(`group_counts`), so that leading axes can be resampling replicates, tasks or reconstructors. Groups
-of index -1 (unknown) and NaN labels are masked. Every result is a `Gap` that carries its
-convention, its direction and the counts behind it.
+(`group_counts`), so that leading axes can be resampling replicates, tasks or reconstructors. Every
+result is a `Gap` that carries its convention, its direction and the counts behind it.
 
-`decision_gaps` and `mean_gaps` give the gaps of thousands of replicates as bare arrays, from sums.
+What a `Gap` is made of stands once and is public, for those who need bare numbers of thousands of
+replicates: `spread` over groups, `over_labels`, `error_ratio`. All compute with NumPy unless they
+are given JAX arrays.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.metrics.classification import divide
 from fairrecon_jax.types import Array
 
@@ -63,7 +66,8 @@ class Gap:
     """A gap between groups with what is needed to read it.
 
     Attributes:
-      value: [...] the gap; NaN where fewer than two groups can be compared.
+      value: [...] the gap; NaN where fewer than two groups can be compared; a ratio is inf where
+        one group makes no error and another does.
       high: [...] int32 index of the group with the highest rate or value, -1 if none.
       low: [...] int32 index of the group with the lowest, -1 if none.
       label: [...] int32 label (0 or 1) whose gap is the largest; -1 where labels play no part.
@@ -73,19 +77,19 @@ class Gap:
       direction: "lower is fairer", with the value that means no gap.
     """
 
-    value: jnp.ndarray
-    high: jnp.ndarray
-    low: jnp.ndarray
-    label: jnp.ndarray
-    included: jnp.ndarray
-    counts: jnp.ndarray
+    value: Array
+    high: Array
+    low: Array
+    label: Array
+    included: Array
+    counts: Array
     convention: str = dataclasses.field(metadata={"static": True}, default="worst_case")
     direction: str = dataclasses.field(
         metadata={"static": True}, default="lower is fairer, 0 is no gap"
     )
 
 
-def rates(counts: Array) -> jnp.ndarray:
+def rates(counts: Array) -> Array:
     """Share of positive decisions per group and label: rate[g, y] = P(decision = 1 | group g, label
     y).
 
@@ -97,17 +101,87 @@ def rates(counts: Array) -> jnp.ndarray:
     Returns:
       [..., G, 2] in [0, 1].
     """
-    counts = jnp.asarray(counts)
+    counts = array_module(counts).asarray(counts)
     return divide(counts[..., 1], counts.sum(-1))
 
 
-def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
+def spread(values: Array, included: Array | None = None) -> Array:
+    """Largest minus smallest value over groups, max_g x_g - min_g x_g.
+
+    Args:
+      values: [..., G].
+      included: [..., G] bool, groups that take part; those with a finite value if None.
+
+    Returns:
+      [...] >= 0; 0 = no gap; NaN with fewer than two groups.
+    """
+    xp = array_module(values, included)
+    values = xp.asarray(values)
+    included = xp.isfinite(values) if included is None else included
+    enough = included.sum(-1) >= 2
+    high = xp.where(included, values, -np.inf).max(-1)
+    low = xp.where(included, values, np.inf).min(-1)
+    # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
+    with np.errstate(invalid="ignore"):
+        gap = xp.where(enough, high, 0) - xp.where(enough, low, 0)
+    return xp.where(enough, gap, np.nan)
+
+
+def over_labels(gaps: Array, convention: str = "worst_case") -> Array:
+    """One number from the rate gaps d_y of each true label: max_y d_y, or their mean for "mean".
+
+    A label without a gap (NaN) leaves the maximum; the mean needs a gap of every label.
+
+    Args:
+      gaps: [..., L] from `spread`, one per label.
+      convention: see `Convention`.
+
+    Returns:
+      [...] in [0, 1]; 0 = equal rates; NaN where no label (mean: not every label) has a gap.
+
+    Raises:
+      ValueError: unknown convention.
+    """
+    xp = array_module(gaps)
+    gaps = xp.asarray(gaps)
+    if canonical(convention) == "mean":
+        return gaps.mean(-1)
+    known = ~xp.isnan(gaps)
+    largest = xp.where(known, gaps, -np.inf).max(-1)
+    return xp.where(known.any(-1), largest, np.nan)
+
+
+def error_ratio(score: Array, included: Array | None = None) -> Array:
+    """Skewed error ratio, max_g (1 - s_g) / min_g (1 - s_g), of a score such as Dice.
+
+    Args:
+      score: [..., G] mean scores in [0, 1].
+      included: [..., G] bool, groups that take part; those with a finite score if None.
+
+    Returns:
+      [...] >= 1; 1 = equal errors; inf where one group makes no error and another does; NaN with
+        fewer than two groups or no error at all.
+    """
+    xp = array_module(score, included)
+    error = 1 - xp.asarray(score)
+    included = xp.isfinite(error) if included is None else included
+    enough = included.sum(-1) >= 2
+    high = xp.where(enough, xp.where(included, error, -np.inf).max(-1), 0)
+    low = xp.where(enough, xp.where(included, error, np.inf).min(-1), 0)
+    perfect = xp.where(high > 0, np.inf, np.nan)
+    return xp.where(low > 0, high / xp.where(low > 0, low, 1), perfect)
+
+
+def eodd_from_counts(
+    counts: Array, convention: Convention = "worst_case", mask: Array | None = None
+) -> Gap:
     """Equalised-odds difference from counts.
 
     With d_y = max_g rate[g, y] - min_g rate[g, y]: worst case max(d_0, d_1), mean (d_0 + d_1) / 2.
-    0 means every group has the same true- and false-positive rate. A label with fewer than two
-    included groups leaves the maximum; the mean needs both labels. Without any label left the gap
-    is NaN.
+    0 means every group has the same true- and false-positive rate. An empty stratum takes no part;
+    a label with fewer than two included groups leaves the maximum; the mean needs both labels.
+    Without any label left the gap is NaN. (fairlearn reads the rate of an empty stratum as 0, and a
+    single group as no gap; where every stratum is filled the two agree.)
 
     Args:
       counts: [..., G, 2, 2] from `group_counts`.
@@ -127,17 +201,19 @@ def eodd(counts: Array, convention: Convention = "worst_case", mask: Array | Non
     return _rate_gap(counts, convention, mask, (0, 1))
 
 
-def eop(counts: Array, convention: Convention = "worst_case", mask: Array | None = None) -> Gap:
+def eop_from_counts(
+    counts: Array, convention: Convention = "worst_case", mask: Array | None = None
+) -> Gap:
     """Equal-opportunity difference: max_g TPR_g - min_g TPR_g. 0 means every group's positives are
     found equally often.
 
-    Arguments, empty-stratum rule, errors and reference as in `eodd`; of a single label, the worst
-    case and the mean agree.
+    Arguments, empty-stratum rule, errors and reference as in `eodd_from_counts`; of a single label,
+    the worst case and the mean agree.
     """
     return _rate_gap(counts, convention, mask, (1,))
 
 
-def gap(
+def gap_from_values(
     values: Array,
     counts: Array | None = None,
     mask: Array | None = None,
@@ -158,25 +234,22 @@ def gap(
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
     """
-    convention = canonical(convention)
-    values, included, counts = _included(values, counts, mask, convention)
-    high, low, value = _extremes(values, included)
-    return Gap(value, high, low, jnp.full(value.shape, -1, jnp.int32), included, counts, convention)
+    return _value_gap(values, counts, mask, convention, spread, 0)
 
 
-def delta_dice(
+def delta_dice_from_means(
     dice: Array,
     counts: Array | None = None,
     mask: Array | None = None,
     convention: Convention = "worst_case",
 ) -> Gap:
     """Delta-Dice: max_g Dice_g - min_g Dice_g over the mean Dice of each group. 0 means equal
-    groups. See `gap`.
+    groups. See `gap_from_values`.
     """
-    return gap(dice, counts, mask, convention)
+    return gap_from_values(dice, counts, mask, convention)
 
 
-def ser(
+def ser_from_means(
     dice: Array,
     counts: Array | None = None,
     mask: Array | None = None,
@@ -184,9 +257,9 @@ def ser(
 ) -> Gap:
     """Skewed error ratio: max_g (1 - Dice_g) / min_g (1 - Dice_g). 1 means equal groups.
 
-    NaN where fewer than two groups are left or the best group is perfect (division by 0; there
-    `skewed_error_ratio` is infinite). `high` and `low` name the groups with the highest and lowest
-    Dice.
+    inf where one group is perfect and another is not: no ratio is larger. NaN where fewer than two
+    groups are left or all are perfect (0 / 0). `high` and `low` name the groups with the highest
+    and lowest Dice, also of an infinite ratio.
 
     Args:
       dice: [..., G] mean Dice per group, NaN where the group has none.
@@ -200,27 +273,13 @@ def ser(
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
-    Reference: Puyol-Anton et al. 2021 (MICCAI); fairmedfm `dice_skewness` (parity is tested).
+    Reference: Puyol-Anton et al. 2021 (MICCAI); fairmedfm `dice_skewness` (parity is tested; it is
+    NaN where a group is perfect).
     """
-    convention = canonical(convention)
-    values, included, counts = _included(dice, counts, mask, convention)
-    high, low, _ = _extremes(values, included)
-    ratio = skewed_error_ratio(jnp.where(included, values, jnp.nan))
-    return Gap(
-        jnp.where(jnp.isfinite(ratio), ratio, jnp.nan),
-        high,
-        low,
-        jnp.full(ratio.shape, -1, jnp.int32),
-        included,
-        counts,
-        convention,
-        "lower is fairer, 1 is no gap",
-    )
+    return _value_gap(dice, counts, mask, convention, error_ratio, 1)
 
 
-def worst_group(
-    values: Array, higher_is_better: bool = True, mask: Array | None = None
-) -> jnp.ndarray:
+def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None = None) -> Array:
     """Index of the worst group: argmin of the values (argmax if lower is better); NaN and masked
     groups do not take part.
 
@@ -232,169 +291,79 @@ def worst_group(
     Returns:
       [...] int32, -1 where no group is left.
     """
+    xp = array_module(values, mask)
     values, included, _ = _included(values, None, mask, "worst_case")
-    cost = jnp.where(included, values if higher_is_better else -values, jnp.inf)
+    cost = xp.where(included, values if higher_is_better else -values, np.inf)
     # argmin of nothing but infinities would name group 0
-    return jnp.where(included.any(-1), jnp.argmin(cost, -1), -1).astype(jnp.int32)
+    return xp.where(included.any(-1), xp.argmin(cost, -1), -1).astype(np.int32)
+
+
+def _value_gap(
+    values: Array,
+    counts: Array | None,
+    mask: Array | None,
+    convention: Convention,
+    measure: Callable[[Array, Array], Array],
+    equal: int,
+) -> Gap:
+    """The gap that `measure` gives of the included values; `equal` is that of equal groups."""
+    convention = canonical(convention)
+    xp = array_module(values, counts, mask)
+    values, included, counts = _included(values, counts, mask, convention)
+    value, (high, low) = measure(values, included), _extremes(values, included)
+    none = xp.full(value.shape, -1, np.int32)
+    words = f"lower is fairer, {equal} is no gap"
+    return Gap(value, high, low, none, included, counts, convention, words)
 
 
 def _rate_gap(
     counts: Array, convention: Convention, mask: Array | None, labels: tuple[int, ...]
 ) -> Gap:
-    """The gap over the given labels, see `eodd`."""
+    """The gap over the given labels, see `eodd_from_counts`."""
     convention = canonical(convention)
-    counts = jnp.asarray(counts)
-    totals = counts.sum(-1)
+    xp = array_module(counts, mask)
+    totals = xp.asarray(counts).sum(-1)
     values, included, totals = _included(rates(counts), totals, mask, convention)
-    high, low, each = _extremes(jnp.moveaxis(values, -1, -2), jnp.moveaxis(included, -1, -2))
-    chosen = jnp.asarray(labels)
-    each, high, low = each[..., chosen], high[..., chosen], low[..., chosen]
+    chosen = np.asarray(labels, np.int32)
+    by_label = [xp.moveaxis(part, -1, -2)[..., chosen, :] for part in (values, included)]
+    each, (high, low) = spread(*by_label), _extremes(*by_label)
     # the label with the largest gap; one without a gap never wins, unless none has any
-    place = jnp.argmax(jnp.where(jnp.isnan(each), -jnp.inf, each), -1)[..., None]
-    largest, top, bottom = (
-        jnp.take_along_axis(part, place, -1)[..., 0] for part in (each, high, low)
-    )
-    # NaN of one label passes into the mean, which needs both
-    value = each.mean(-1) if convention == "mean" else largest
-    return Gap(
-        value, top, bottom, chosen[place[..., 0]].astype(jnp.int32), included, totals, convention
-    )
+    place = xp.argmax(xp.where(xp.isnan(each), -np.inf, each), -1)[..., None]
+    top, bottom = (xp.take_along_axis(part, place, -1)[..., 0] for part in (high, low))
+    label = xp.asarray(chosen)[place[..., 0]]
+    value = over_labels(each, convention)
+    return Gap(value, top, bottom, label, included, totals, convention)
 
 
 def _included(
     values: Array, counts: Array | None, mask: Array | None, convention: Convention
-) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
+) -> tuple[Array, Array, Array]:
     """Values, which of them take part, and counts (ones where none were given)."""
     if convention == "worst_case_estimable" and mask is None:
         raise ValueError(
             "the convention 'worst_case_estimable' needs `mask`, the groups with enough "
             "patients (see `estimable`)"
         )
-    values = jnp.asarray(values)
+    xp = array_module(values, counts, mask)
+    values = xp.asarray(values)
     counts = (
-        jnp.where(jnp.isnan(values), 0, 1)
+        xp.where(xp.isnan(values), 0, 1)
         if counts is None
-        else jnp.broadcast_to(jnp.asarray(counts), values.shape)
+        else xp.broadcast_to(xp.asarray(counts), values.shape)
     )
-    included = ~jnp.isnan(values) & (counts > 0)
+    included = ~xp.isnan(values) & (counts > 0)
     if mask is not None:
-        included = included & jnp.broadcast_to(jnp.asarray(mask, bool), values.shape)
+        included = included & xp.broadcast_to(xp.asarray(mask, bool), values.shape)
     return values, included, counts
 
 
-def _extremes(
-    values: jnp.ndarray, included: jnp.ndarray
-) -> tuple[jnp.ndarray, jnp.ndarray, jnp.ndarray]:
-    """Index of the highest and lowest included value on the last axis, and their difference; -1,
-    -1, NaN for fewer than two.
+def _extremes(values: Array, included: Array) -> tuple[Array, Array]:
+    """Index of the highest and of the lowest included value on the last axis; -1 for fewer than
+    two.
     """
+    xp = array_module(values, included)
     enough = included.sum(-1) >= 2
-    upper, lower = jnp.where(included, values, -jnp.inf), jnp.where(included, values, jnp.inf)
-    high, low = (
-        jnp.where(enough, index, -1).astype(jnp.int32)
-        for index in (upper.argmax(-1), lower.argmin(-1))
-    )
-    return high, low, spread(values, included)
-
-
-def spread(values: Array, included: Array | None = None) -> jnp.ndarray:
-    """Largest minus smallest value over groups, max_g x_g - min_g x_g.
-
-    Args:
-      values: [..., G].
-      included: [..., G] bool, groups that take part; the finite values if None.
-
-    Returns:
-      [...] >= 0; 0 = no gap; NaN with fewer than two groups.
-    """
-    values = jnp.asarray(values)
-    included = jnp.isfinite(values) if included is None else included
-    enough = included.sum(-1) >= 2  # one group has no gap, which is not a gap of 0
-    high = jnp.where(included, values, -jnp.inf).max(-1)
-    low = jnp.where(included, values, jnp.inf).min(-1)
-    # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
-    return jnp.where(enough, jnp.where(enough, high, 0) - jnp.where(enough, low, 0), jnp.nan)
-
-
-def eodd_of_rates(rate: Array, form: str = "max") -> jnp.ndarray:
-    """Equalised-odds difference from rates: the rate gaps of each true label, combined.
-
-    max: max_y (max_g P(d=1 | y, g) - min_g ...) (the paper; fairlearn agg="worst_case"); mean:
-    their mean over the labels that have a gap (the published code; fairlearn agg="mean").
-
-    Args:
-      rate: [..., L, G] rates of positive decisions, NaN = empty stratum.
-      form: "max" or "mean".
-
-    Returns:
-      [...] in [0, 1]; 0 = equal rates in all groups; a label with fewer than two groups is left
-        out; NaN if none is left.
-
-    Raises:
-      ValueError: unknown form.
-
-    Reference:
-      Hardt, Price and Srebro (2016); fairlearn `equalized_odds_difference`.
-    """
-    gaps = spread(rate)
-    known = jnp.isfinite(gaps)
-    if form == "max":
-        value = jnp.max(jnp.where(known, gaps, -jnp.inf), -1)
-    elif form == "mean":
-        value = jnp.sum(jnp.where(known, gaps, 0), -1) / jnp.maximum(jnp.sum(known, -1), 1)
-    else:
-        raise ValueError(f"form must be 'max' or 'mean', got {form!r}")
-    return jnp.where(jnp.any(known, -1), value, jnp.nan)
-
-
-def skewed_error_ratio(score: Array) -> jnp.ndarray:
-    """Skewed error ratio max_g (1 - s_g) / min_g (1 - s_g) of a score such as Dice.
-
-    Args:
-      score: [..., G] mean scores in [0, 1], NaN = empty group.
-
-    Returns:
-      [...] >= 1; 1 = equal errors; inf if only the best group is perfect; NaN with fewer than two
-        groups or no error at all.
-    """
-    error = 1 - jnp.asarray(score)
-    known = jnp.isfinite(error)
-    high = jnp.max(jnp.where(known, error, -jnp.inf), -1)
-    low = jnp.min(jnp.where(known, error, jnp.inf), -1)
-    return jnp.where(jnp.sum(known, -1) >= 2, high / low, jnp.nan)  # x / 0 is inf, 0 / 0 NaN
-
-
-@jax.jit
-def decision_gaps(images: Array, positives: Array) -> dict[str, Array]:
-    """All gaps of one version of the decisions.
-
-    Args:
-      images: [..., L, G] number of images.
-      positives: [..., L, G] number of positive decisions.
-
-    Returns:
-      "eodd" [...], "eodd_mean" [...], "eop" [...] (of the last label) and "rates" [..., L, G].
-    """
-    rate = divide(positives, images)  # [..., L, G]: labels before groups, unlike `rates`
-    return {
-        "eodd": eodd_of_rates(rate),
-        "eodd_mean": eodd_of_rates(rate, "mean"),
-        "eop": spread(rate[..., -1, :]),
-        "rates": rate,
-    }
-
-
-@jax.jit
-def mean_gaps(weight: Array, total: Array) -> dict[str, Array]:
-    """Group means and their gaps.
-
-    Args:
-      weight: [..., G] number of units (patients or images).
-      total: [..., G] sums of the value.
-
-    Returns:
-      "mean" [..., G], "delta" [...] (largest minus smallest mean) and "ser" [...] (skewed error
-        ratio).
-    """
-    mean = divide(total, weight)
-    return {"mean": mean, "delta": spread(mean), "ser": skewed_error_ratio(mean)}
+    high = xp.where(included, values, -np.inf).argmax(-1)
+    low = xp.where(included, values, np.inf).argmin(-1)
+    named = [xp.where(enough, index, -1).astype(np.int32) for index in (high, low)]
+    return named[0], named[1]

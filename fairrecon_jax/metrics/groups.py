@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import numpy as np
 
+from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.types import Array
 
 
@@ -20,13 +21,13 @@ class Intersection(NamedTuple):
       names: "Female x White"-like names, the last attribute varying fastest.
     """
 
-    group: jnp.ndarray
+    group: Array
     names: tuple[str, ...]
 
 
 def group_counts(
     label: Array, decision: Array, group: Array, groups: int, weight: Array | None = None
-) -> jnp.ndarray:
+) -> Array:
     """Counts of examples per group, label and decision.
 
     Args:
@@ -39,20 +40,22 @@ def group_counts(
     Returns:
       [G, 2, 2] float counts: group x label (0, 1) x decision (no, yes).
     """
-    label, group = jnp.asarray(label), jnp.asarray(group)
-    kind = jnp.promote_types(label.dtype, jnp.float32)
-    weight = jnp.ones(label.shape, kind) if weight is None else jnp.asarray(weight, kind)
+    xp = array_module(label, decision, group, weight)
+    label, group = xp.asarray(label), xp.asarray(group)
+    kind = xp.promote_types(label.dtype, np.float32)
+    weight = xp.ones(label.shape, kind) if weight is None else xp.asarray(weight, kind)
     known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
-    # the place in [G, 2, 2] laid out flat
-    slot = (group.astype(jnp.int32) * 2 + (label == 1)) * 2 + jnp.asarray(decision).astype(bool)
+    slot = (group.astype(np.int32) * 2 + (label == 1)) * 2 + xp.asarray(decision).astype(bool)
     # a masked example adds 0 to slot 0: no boolean indexing, so that the function compiles
-    flat = (
-        jnp.zeros(groups * 4, kind).at[jnp.where(known, slot, 0)].add(jnp.where(known, weight, 0))
-    )
+    slot, added = xp.where(known, slot, 0), xp.where(known, weight, 0)
+    if xp is np:
+        flat = np.bincount(slot, added, groups * 4).astype(kind)
+    else:
+        flat = xp.zeros(groups * 4, kind).at[slot].add(added)
     return flat.reshape(groups, 2, 2)
 
 
-def estimable(patients: Array, min_patients: int) -> jnp.ndarray:
+def estimable(patients: Array, min_patients: int) -> Array:
     """Which strata (group x label) hold enough patients: patients >= min_patients.
 
     Args:
@@ -62,10 +65,10 @@ def estimable(patients: Array, min_patients: int) -> jnp.ndarray:
     Returns:
       Bool of the same shape.
     """
-    return jnp.asarray(patients) >= min_patients
+    return array_module(patients).asarray(patients) >= min_patients
 
 
-def signed_difference(values: Array, reference: int) -> jnp.ndarray:
+def signed_difference(values: Array, reference: int) -> Array:
     """Difference of each group to the reference group: v_g - v_reference. 0 means as the reference;
     NaN where either is NaN.
 
@@ -76,7 +79,7 @@ def signed_difference(values: Array, reference: int) -> jnp.ndarray:
     Returns:
       [..., G].
     """
-    values = jnp.asarray(values)
+    values = array_module(values).asarray(values)
     return values - values[..., reference : reference + 1]
 
 
@@ -91,13 +94,13 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
     Returns:
       `Intersection`.
     """
-    index = jnp.zeros_like(jnp.asarray(groups[0], jnp.int32))
-    known = jnp.ones(index.shape, bool)
+    xp = array_module(*groups)
+    index = xp.zeros_like(xp.asarray(groups[0], np.int32))
+    known = xp.ones(index.shape, bool)
     titles: tuple[str, ...] = ("",)
     for group, titles_of in zip(groups, names, strict=True):
-        group = jnp.asarray(group, jnp.int32)
-        # a -1 makes nonsense of the index; `known` masks it at the end
+        group = xp.asarray(group, np.int32)
         index = index * len(titles_of) + group
         known = known & (group >= 0)
         titles = tuple(f"{a} x {b}" if a else b for a in titles for b in titles_of)
-    return Intersection(jnp.where(known, index, -1), titles)
+    return Intersection(xp.where(known, index, -1), titles)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import jax.numpy as jnp
+import numpy as np
 
+from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.types import Array
 
 EmptyMask = Literal["undefined", "one", "zero"]
@@ -14,7 +15,7 @@ EmptyMask = Literal["undefined", "one", "zero"]
 
 def dice_from_counts(
     overlap: Array, predicted: Array, truth: Array, empty: EmptyMask = "undefined"
-) -> jnp.ndarray:
+) -> Array:
     """Dice from pixel counts: 2 |P and T| / (|P| + |T|). 1 means identical regions, 0 means no
     overlap.
 
@@ -35,15 +36,16 @@ def dice_from_counts(
 
     Reference: Dice 1945, doi:10.2307/1932409.
     """
-    total = jnp.asarray(predicted) + jnp.asarray(truth)
-    return jnp.where(
-        total > 0, 2 * jnp.asarray(overlap) / jnp.where(total > 0, total, 1), _empty_value(empty)
+    xp = array_module(overlap, predicted, truth)
+    total = xp.asarray(predicted) + xp.asarray(truth)
+    return xp.where(
+        total > 0, 2 * xp.asarray(overlap) / xp.where(total > 0, total, 1), _empty_value(empty)
     )
 
 
 def dice(
     predicted: Array, truth: Array, threshold: float = 0.5, empty: EmptyMask = "undefined"
-) -> jnp.ndarray:
+) -> Array:
     """Dice per example and region: 2 |P and T| / (|P| + |T|) with P = predicted >= threshold, T =
     truth >= 0.5.
 
@@ -64,14 +66,14 @@ def dice(
             "prediction and truth must be [..., H, W, S] of one shape, got "
             f"{predicted.shape} and {truth.shape}"
         )
-    # The truth is 0 or 1 in float: half way is safe from any rounding.
-    inside, real = jnp.asarray(predicted) >= threshold, jnp.asarray(truth) >= 0.5
+    xp = array_module(predicted, truth)
+    inside, real = xp.asarray(predicted) >= threshold, xp.asarray(truth) >= 0.5
     return dice_from_counts(
-        jnp.sum(inside & real, (-3, -2)), jnp.sum(inside, (-3, -2)), jnp.sum(real, (-3, -2)), empty
+        xp.sum(inside & real, (-3, -2)), xp.sum(inside, (-3, -2)), xp.sum(real, (-3, -2)), empty
     )
 
 
-def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> jnp.ndarray:
+def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> Array:
     """Mean over the defined (not NaN) values: sum w v / sum w. NaN where nothing is defined.
 
     Args:
@@ -82,14 +84,14 @@ def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> jn
     Returns:
       `value`'s shape without `axis`.
     """
-    value = jnp.asarray(value)
-    weight = jnp.ones_like(value) if weight is None else jnp.asarray(weight)
-    weight = jnp.where(jnp.isnan(value), 0, weight)
-    total = jnp.sum(weight, axis)
+    xp = array_module(value, weight)
+    value = xp.asarray(value)
+    weight = xp.ones_like(value) if weight is None else xp.asarray(weight)
+    weight = xp.where(xp.isnan(value), 0, weight)
+    total = xp.sum(weight, axis)
     # NaN times a weight of 0 would be NaN.
-    mean = jnp.sum(jnp.where(weight > 0, value, 0) * weight, axis) / jnp.where(total > 0, total, 1)
-    # Not 0, which would be a value like any other.
-    return jnp.where(total > 0, mean, jnp.nan)
+    mean = xp.sum(xp.where(weight > 0, value, 0) * weight, axis) / xp.where(total > 0, total, 1)
+    return xp.where(total > 0, mean, np.nan)
 
 
 def _empty_value(rule: EmptyMask) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from fairrecon_jax.metrics.image import mean_squared_error, psnr
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, Key, MethodTitle, Variables
@@ -65,7 +66,7 @@ def image_errors(
 ) -> dict[str, tuple[jax.Array, Array]]:
     """Per-example "mse" and "psnr" of an estimate clipped to [0, 1].
 
-    psnr = -10 log10(mse) in dB for a data range of 1; at most 100 dB (an exact estimate).
+    psnr in dB for a data range of 1, at most 100 dB (an exact estimate).
 
     Args:
       estimate: [B, H, W, 1].
@@ -75,6 +76,7 @@ def image_errors(
     Returns:
       {"mse": (value [B], weight [B]), "psnr": (value [B], weight [B])}.
     """
-    mse = jnp.mean((jnp.clip(estimate, 0.0, 1.0) - image) ** 2, axis=(1, 2, 3))
-    # The floor of 1e-10 is 100 dB: an exact estimate has no infinite mean.
-    return {"mse": (mse, weight), "psnr": (-10.0 * jnp.log10(jnp.maximum(mse, 1e-10)), weight)}
+    clipped = jnp.clip(estimate, 0.0, 1.0)
+    # The cap keeps one exact estimate from making the mean infinite.
+    decibels = jnp.minimum(psnr(image, clipped), 100.0)
+    return {"mse": (mean_squared_error(image, clipped), weight), "psnr": (decibels, weight)}

@@ -13,13 +13,13 @@ from fairrecon_jax.diagnosers import (
     Classifier,
     Diagnoser,
     Segmenter,
-    dice_score,
     inverse_prevalence,
     make_diagnoser,
     masked_cross_entropy,
     pooled_soft_dice,
     soft_dice,
 )
+from fairrecon_jax.metrics import dice
 from fairrecon_jax.models.resnet import STAGES
 from fairrecon_jax.physics import describe
 from fairrecon_jax.training.trainable import Trainable
@@ -274,7 +274,7 @@ def test_dice_of_masks_and_its_empty_rules():
     random = np.random.default_rng(0)
     predicted, truth = random.random((4, 6, 6, 1)) > 0.4, random.random((4, 6, 6, 1)) > 0.6
     predicted[1] = truth[2] = predicted[3] = truth[3] = False
-    actual = np.asarray(dice_score(predicted, truth)).ravel()
+    actual = np.asarray(dice(predicted, truth)).ravel()
     assert actual[0] == pytest.approx(f1_score(truth[0].ravel(), predicted[0].ravel()), rel=1e-6)
     assert actual[1] == actual[2] == 0
     assert np.isnan(actual[3])
@@ -283,7 +283,7 @@ def test_dice_of_masks_and_its_empty_rules():
 def test_soft_dice_of_certain_masks_is_dice():
     random = np.random.default_rng(0)
     p, t = ((random.random((2, 6, 6, 3)) > 0.5).astype(np.float32) for _ in range(2))
-    np.testing.assert_allclose(soft_dice(p, t, 0.0), dice_score(p > 0, t > 0), rtol=1e-6)
+    np.testing.assert_allclose(soft_dice(p, t, 0.0), dice(p > 0, t > 0), rtol=1e-6)
     empty = np.zeros_like(p)
     np.testing.assert_array_equal(soft_dice(empty, empty, 1.0), np.ones((2, 3)))
 

@@ -32,15 +32,21 @@ def test_stored_rate_gaps(attribute):
     group, count = {"sex": (sex, 2), "race": (race, 3), "both": (both.group, 6)}[attribute]
     tau = metrics.balanced_threshold(s, y)
     counts = metrics.group_counts(y, metrics.decide(s, tau), group, count)
-    got = metrics.eodd(counts).value, metrics.eodd(counts, "mean").value, metrics.eop(counts).value
+    got = (
+        metrics.eodd_from_counts(counts).value,
+        metrics.eodd_from_counts(counts, "mean").value,
+        metrics.eop_from_counts(counts).value,
+    )
     np.testing.assert_allclose(got, GOLDEN[attribute], atol=6e-13)
 
 
 def test_stored_dice_gaps():
     sex, _, _, _, dice = golden_sample.sample()
     means = jnp.stack([dice[sex == g].mean() for g in (0, 1)])
-    np.testing.assert_allclose(metrics.ser(means).value, 1.175292100206, atol=6e-13)
-    np.testing.assert_allclose(metrics.delta_dice(means).value, 0.043622808715, atol=6e-13)
+    np.testing.assert_allclose(metrics.ser_from_means(means).value, 1.175292100206, atol=6e-13)
+    np.testing.assert_allclose(
+        metrics.delta_dice_from_means(means).value, 0.043622808715, atol=6e-13
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -51,9 +57,11 @@ def test_rate_gaps_agree_with_fairlearn(seed):
     args = (y[known], decision[known])
     for convention, agg in (("worst_case", "worst_case"), ("mean", "mean")):
         expected = equalized_odds_difference(*args, sensitive_features=group[known], agg=agg)
-        np.testing.assert_allclose(metrics.eodd(counts, convention).value, expected, atol=1e-10)
+        np.testing.assert_allclose(
+            metrics.eodd_from_counts(counts, convention).value, expected, atol=1e-10
+        )
     expected = equal_opportunity_difference(*args, sensitive_features=group[known])
-    np.testing.assert_allclose(metrics.eop(counts).value, expected, atol=1e-10)
+    np.testing.assert_allclose(metrics.eop_from_counts(counts).value, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -63,12 +71,12 @@ def test_ser_agrees_with_fairmedfm(seed):
     dice, group = np.round(r.random(200), 2), r.integers(0, 3, 200)
     means = np.array([dice[group == g].mean() for g in range(3)])
     np.testing.assert_allclose(
-        metrics.ser(means).value,
+        metrics.ser_from_means(means).value,
         fairmedfm.dice_skewness(dice, sensitive_features=group),
         atol=1e-10,
     )
     np.testing.assert_allclose(
-        metrics.delta_dice(means).value,
+        metrics.delta_dice_from_means(means).value,
         fairmedfm.dice_gap(dice, sensitive_features=group),
         atol=1e-10,
     )
@@ -78,7 +86,7 @@ def test_gap_names_groups_label_and_convention():
     counts = jnp.array(
         [[[8, 2], [5, 5]], [[5, 5], [4, 6]], [[0, 0], [0, 0]]], float
     )  # rates: .2 .5 | .5 .6 | empty
-    result = metrics.eodd(counts)
+    result = metrics.eodd_from_counts(counts)
     assert (float(result.value), int(result.high), int(result.low), int(result.label)) == (
         pytest.approx(0.3),
         1,
@@ -89,44 +97,57 @@ def test_gap_names_groups_label_and_convention():
     assert "lower is fairer" in result.direction
     assert result.included.tolist() == [[True, True], [True, True], [False, False]]
     assert result.counts.tolist() == [[10, 10], [10, 10], [0, 0]]
-    assert float(metrics.eop(counts).value) == pytest.approx(0.1)
+    assert float(metrics.eop_from_counts(counts).value) == pytest.approx(0.1)
 
 
 def test_estimable_leaves_small_strata_out():
     counts = jnp.array([[[80, 20], [50, 50]], [[50, 50], [40, 60]], [[9, 1], [0, 10]]], float)
     mask = metrics.estimable(counts.sum(-1), 20)
-    assert float(metrics.eodd(counts, "worst_case_estimable", mask).value) == pytest.approx(0.3)
-    assert float(metrics.eodd(counts).value) == pytest.approx(0.5)
+    assert float(
+        metrics.eodd_from_counts(counts, "worst_case_estimable", mask).value
+    ) == pytest.approx(0.3)
+    assert float(metrics.eodd_from_counts(counts).value) == pytest.approx(0.5)
     alone = metrics.estimable(jnp.array([[100, 3], [3, 100], [3, 3]]), 20)
-    assert np.isnan(metrics.eodd(counts, "worst_case_estimable", alone).value)
-    assert int(metrics.eodd(counts, "worst_case_estimable", alone).high) == -1
+    assert np.isnan(metrics.eodd_from_counts(counts, "worst_case_estimable", alone).value)
+    assert int(metrics.eodd_from_counts(counts, "worst_case_estimable", alone).high) == -1
     with pytest.raises(ValueError, match="needs `mask`"):
-        metrics.eodd(counts, "worst_case_estimable")
+        metrics.eodd_from_counts(counts, "worst_case_estimable")
     with pytest.raises(ValueError, match="convention must be one of"):
-        metrics.eodd(counts, "max")
+        metrics.eodd_from_counts(counts, "max")
 
 
 def test_one_label_missing():
     counts = jnp.array([[[0, 0], [5, 5]], [[0, 0], [4, 6]]], float)
-    assert float(metrics.eodd(counts).value) == pytest.approx(0.1)
-    assert np.isnan(metrics.eodd(counts, "mean").value)
+    assert float(metrics.eodd_from_counts(counts).value) == pytest.approx(0.1)
+    assert np.isnan(metrics.eodd_from_counts(counts, "mean").value)
 
 
 def test_leading_axes_jit_and_vmap_agree():
     r = np.random.default_rng(3)
     counts = jnp.asarray(r.integers(0, 9, (7, 5, 2, 2)), float)
-    together = jax.jit(metrics.eodd)(counts)
+    together = jax.jit(metrics.eodd_from_counts)(counts)
     for one, value, high in zip(counts, together.value, together.high):
-        assert float(metrics.eodd(one).value) == float(value)
-        assert int(metrics.eodd(one).high) == int(high)
-    assert jnp.array_equal(jax.vmap(metrics.eodd)(counts).value, together.value, equal_nan=True)
+        assert float(metrics.eodd_from_counts(one).value) == float(value)
+        assert int(metrics.eodd_from_counts(one).high) == int(high)
+    assert jnp.array_equal(
+        jax.vmap(metrics.eodd_from_counts)(counts).value, together.value, equal_nan=True
+    )
 
 
-def test_ser_of_a_perfect_group_is_undefined():
-    assert np.isnan(metrics.ser(jnp.array([1.0, 0.5])).value)
-    assert np.isnan(metrics.ser(jnp.array([0.7, jnp.nan])).value)
-    assert float(metrics.ser(jnp.array([0.7, jnp.nan, 0.4])).value) == pytest.approx(2.0)
-    assert "1 is no gap" in metrics.ser(jnp.array([0.7, 0.4])).direction
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_ser_of_perfect_groups(xp):
+    one = metrics.ser_from_means(xp.array([[1.0, 0.5, np.nan], [0.5, 0.75, 1.0]]))
+    assert np.isinf(one.value).all()
+    assert (one.high.tolist(), one.low.tolist()) == ([0, 2], [1, 0])
+    all_of_them = metrics.ser_from_means(xp.array([1.0, 1.0]))
+    assert np.isnan(all_of_them.value)
+    assert np.isnan(metrics.error_ratio(xp.array([1.0, np.nan])))
+
+
+def test_ser_needs_two_groups():
+    assert np.isnan(metrics.ser_from_means(jnp.array([0.7, jnp.nan])).value)
+    assert float(metrics.ser_from_means(jnp.array([0.7, jnp.nan, 0.4])).value) == pytest.approx(2.0)
+    assert "1 is no gap" in metrics.ser_from_means(jnp.array([0.7, 0.4])).direction
 
 
 def test_worst_group_and_signed_difference():
@@ -157,6 +178,6 @@ def test_counts_mask_and_weigh():
 
 
 def test_gap_of_any_value():
-    result = metrics.gap(jnp.array([0.5, 0.9, 0.1]), counts=jnp.array([5, 5, 0]))
+    result = metrics.gap_from_values(jnp.array([0.5, 0.9, 0.1]), counts=jnp.array([5, 5, 0]))
     assert float(result.value) == pytest.approx(0.4)
     assert (int(result.high), int(result.low), int(result.label)) == (1, 0, -1)

@@ -16,7 +16,6 @@ from fairlearn.metrics import (
 )
 
 from fairrecon_jax import metrics
-from fairrecon_jax.metrics import fairness
 from tests.support.metric_samples import random_decisions
 
 
@@ -28,12 +27,13 @@ def double():
 
 GROUPS = 4
 eodd, eop = (
-    jax.jit(function, static_argnames="convention") for function in (metrics.eodd, metrics.eop)
+    jax.jit(function, static_argnames="convention")
+    for function in (metrics.eodd_from_counts, metrics.eop_from_counts)
 )
 group_counts = jax.jit(metrics.group_counts, static_argnums=3)
 value_gap, ser, worst_group = (
-    jax.jit(metrics.gap),
-    jax.jit(metrics.ser),
+    jax.jit(metrics.gap_from_values),
+    jax.jit(metrics.ser_from_means),
     jax.jit(metrics.worst_group, static_argnums=1),
 )
 
@@ -170,7 +170,11 @@ def test_one_group_and_no_group():
             assert np.isnan(actual.value)
             assert (int(actual.high), int(actual.low)) == (-1, -1)
     alone = jnp.array([jnp.nan, 0.3, jnp.nan, jnp.nan])
-    for actual in (value_gap(alone), ser(alone), metrics.delta_dice(jnp.full(4, jnp.nan))):
+    for actual in (
+        value_gap(alone),
+        ser(alone),
+        metrics.delta_dice_from_means(jnp.full(4, jnp.nan)),
+    ):
         assert np.isnan(actual.value)
         assert (int(actual.high), int(actual.low), int(actual.label)) == (-1, -1, -1)
 
@@ -183,19 +187,63 @@ def test_the_strata_at_the_limit_are_estimable():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_gaps_of_counts_and_of_sums_agree(seed):
+def test_gaps_are_made_of_their_public_parts(seed):
     counts = table(seed)
-    images, positives = counts.sum(-1).T, counts[..., 1].T
-    actual = fairness.decision_gaps(images, positives)
-    for name, value in (
-        ("eodd", eodd(counts)),
-        ("eodd_mean", eodd(counts, convention="mean")),
-        ("eop", eop(counts)),
+    by_label = metrics.spread(metrics.rates(counts).T)
+    for parts, value in (
+        (metrics.over_labels(by_label), eodd(counts)),
+        (metrics.over_labels(by_label, "mean"), eodd(counts, convention="mean")),
+        (by_label[1], eop(counts)),
     ):
-        np.testing.assert_allclose(actual[name], value.value, atol=1e-12)
+        np.testing.assert_allclose(parts, value.value, atol=1e-12)
     values = jnp.asarray(np.random.default_rng(seed).random(5)).at[2].set(jnp.nan)
-    np.testing.assert_allclose(fairness.spread(values), value_gap(values).value, atol=1e-12)
-    np.testing.assert_allclose(fairness.skewed_error_ratio(values), ser(values).value, atol=1e-12)
+    np.testing.assert_allclose(metrics.spread(values), value_gap(values).value, atol=1e-12)
+    np.testing.assert_allclose(metrics.error_ratio(values), ser(values).value, atol=1e-12)
+
+
+def test_the_mean_over_labels_needs_both_and_the_maximum_one():
+    gaps = np.array([[0.3, np.nan], [np.nan, np.nan], [0.2, 0.4]])
+    np.testing.assert_allclose(metrics.over_labels(gaps), [0.3, np.nan, 0.4])
+    np.testing.assert_allclose(metrics.over_labels(gaps, "mean"), [np.nan, np.nan, 0.3])
+    np.testing.assert_allclose(metrics.over_labels(gaps[:, :1], "mean"), gaps[:, 0])
+    with pytest.raises(ValueError, match="convention must be one of"):
+        metrics.over_labels(gaps, "max")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_numpy_and_jax_give_the_same_gaps(seed):
+    counts = np.random.default_rng(seed).integers(0, 4, (9, 4, 2, 2)).astype(float)
+    values = np.random.default_rng(seed).random((9, 4))
+    values[values < 0.2] = np.nan
+    cases = [
+        (metrics.eodd_from_counts, counts, {"convention": "mean"}),
+        (metrics.eodd_from_counts, counts, {}),
+        (metrics.eop_from_counts, counts, {}),
+        (metrics.gap_from_values, values, {}),
+        (metrics.ser_from_means, values, {"counts": np.ones(4)}),
+    ]
+    for function, given, options in cases:
+        host, device = function(given, **options), function(jnp.asarray(given), **options)
+        for a, b in zip(jax.tree.leaves(host), jax.tree.leaves(device)):
+            assert isinstance(a, np.ndarray | np.generic)
+            assert isinstance(b, jax.Array)
+            np.testing.assert_allclose(a, b, atol=1e-14)
+        assert host.direction == device.direction
+
+
+def test_tables_on_the_host_compile_nothing(caplog):
+    y, decision, group = random_decisions(2)
+    score = np.random.default_rng(0).random(len(y))
+    with jax.log_compiles():
+        counts = metrics.group_counts(y, decision, group, GROUPS)
+        metrics.eodd_from_counts(counts)
+        for function in (metrics.auroc, metrics.balanced_threshold, metrics.calibration_error):
+            function(score, y)
+        assert "ompil" not in caplog.text
+        jax.jit(lambda x: x + len(caplog.text))(1.0)
+        assert "ompil" in caplog.text
+    assert isinstance(counts, np.ndarray)
+    np.testing.assert_array_equal(counts, table(2))
 
 
 def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
@@ -212,7 +260,7 @@ def test_value_gaps_ignore_shifts_and_ratios_ignore_scales():
     excluded = ser(values, counts=jnp.array([4, 0, 4, 4]))
     assert float(excluded.value) == pytest.approx(0.3 / 0.1)
     assert (int(excluded.high), int(excluded.low)) == (0, 3)
-    masked = metrics.delta_dice(
+    masked = metrics.delta_dice_from_means(
         values, mask=jnp.array([False, True, True, True]), convention="worst_case_estimable"
     )
     assert float(masked.value) == pytest.approx(0.15)
@@ -265,7 +313,9 @@ def test_an_intersection_never_hides_the_gap_of_an_attribute():
         )
 
 
-@pytest.mark.parametrize("function", [metrics.gap, metrics.delta_dice, metrics.ser])
+@pytest.mark.parametrize(
+    "function", [metrics.gap_from_values, metrics.delta_dice_from_means, metrics.ser_from_means]
+)
 def test_value_gaps_refuse_what_they_cannot_mean(function):
     with pytest.raises(
         ValueError, match=r"one of \('worst_case', 'mean', 'worst_case_estimable'\), got 'worst'"

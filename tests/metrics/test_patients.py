@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.diagnosers import aggregate
+from fairrecon_jax.metrics import aggregate
 
 
 @pytest.mark.parametrize("how", ["median", "mean"])

@@ -53,12 +53,12 @@ def naming(where: str) -> Iterator[None]:
 
 
 def check_block(value: Any, where: str) -> None:
-    """Refuses what is no block of fields.
+    """Refuses what is no block of fields, which have names.
 
     Raises:
       ConfigError: the message names the block.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ConfigError(f"config.{where} is a block of fields, got {value!r}")
 
 

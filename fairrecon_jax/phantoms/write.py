@@ -101,9 +101,12 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
 
 def _options_of(kind: str, options: PhantomOptions | None) -> PhantomOptions:
     """The options, or the defaults of `kind`; refuses options of another kind."""
-    defaults = phantom_options(kind)
+    try:
+        defaults = phantom_options(kind)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if options is not None and options.kind != kind:
-        raise ValueError(
+        raise InputError(
             f"{kind} phantoms take {type(defaults).__name__}, got {type(options).__name__}"
         )
     return options or defaults

@@ -300,7 +300,7 @@ def test_a_full_folder_is_refused(tmp_path, xray_tree):
 @pytest.mark.parametrize(("kind", "options"), [("ct", SMALL), ("xray", SMALL_BRAIN)])
 def test_bad_options_write_nothing(tmp_path, kind, options):
     with pytest.raises(
-        ValueError, match=r"phantom kind is|xray phantoms take XrayPhantomOptions, got Brain"
+        InputError, match=r"phantom kind is|xray phantoms take XrayPhantomOptions, got Brain"
     ):
         write_phantom(kind, tmp_path / "x", options)
     assert os.listdir(tmp_path) == []

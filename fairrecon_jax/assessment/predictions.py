@@ -12,12 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairrecon_jax.assessment.rows import TEXT
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec, InputError
 
 SPEC_KEY = b"cohort_spec"
 CELL = ("seed", "level", "reconstructor", "mitigation")
 ORDER = ("cohort", *CELL, "split", "patient_id", "example_id")
+WORDS = TEXT | {"sweep", "part", "chosen"}
+"""Columns of results that hold text, those of the sweeps included."""
 
 
 def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: CohortSpec) -> None:
@@ -89,7 +92,9 @@ def write_results(workdir: str | os.PathLike[str], **tables: pd.DataFrame) -> No
 
 
 def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
-    """Reads `<workdir>/results/<name>.csv`.
+    """Reads `<workdir>/results/<name>.csv` as it was written: text columns hold text whatever it
+    says ("NA", "None" and "2024" are names that a group or task may have), "" where there is none;
+    an empty entry of any other column is NaN.
 
     Raises:
       FileNotFoundError: the study has not been assessed.
@@ -97,4 +102,12 @@ def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
     path = Path(workdir) / "results" / f"{name}.csv"
     if not path.is_file():
         raise FileNotFoundError(f"no results at {path}: run `fairrecon assess` first")
-    return pd.read_csv(path, low_memory=False)
+    columns = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(
+        path,
+        dtype={c: str for c in columns if c in WORDS},
+        keep_default_na=False,
+        na_values={c: [""] for c in columns if c not in WORDS},
+        # read in chunks, a column that is empty for long would get mixed types
+        low_memory=False,
+    )

@@ -143,15 +143,20 @@ def table_stamps(root: Path) -> dict[str, list[int]]:
 
 
 def file_stamp(root: Path) -> list[int]:
-    """Number and summed bytes of the files below `root`, links followed: a quick sign that no file
-    was added, removed or replaced.
+    """Number and summed bytes of the files below `root`, links followed, each folder once: a
+    quick sign that no file was added, removed or replaced.
     """
-    sizes = [
-        _bytes(os.path.join(folder, name))
-        # parts of a tree are often links to another disk
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-    ]
+    sizes: list[int] = []
+    seen: set[tuple[int, int]] = set()
+    # parts of a tree are often links to another disk
+    for folder, inner, names in os.walk(root, followlinks=True):
+        place = os.stat(folder)
+        # a link to a folder above would be walked until the path is too long
+        if (place.st_dev, place.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        sizes += [_bytes(os.path.join(folder, name)) for name in names]
     return [len(sizes), sum(sizes)]
 
 

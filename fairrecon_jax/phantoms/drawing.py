@@ -90,7 +90,10 @@ class Frame:
 
 
 class Plate:
-    """Polygons and lines drawn additively at twice the resolution and averaged down."""
+    """Polygons and lines drawn at `oversample` times the resolution and averaged down; where shapes
+    overlap the later one counts, as the shell of a bone over its marrow. What adds up along the
+    beam takes a plate each.
+    """
 
     def __init__(self, frame: Frame, oversample: int = 2) -> None:
         self.frame, self.oversample = frame, oversample

@@ -85,11 +85,12 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
     recorded = {"kind": truth["kind"], **truth["options"]}
     # Through JSON, where tuples are lists and grades are text, as in the file.
     wanted = json.loads(json.dumps({"kind": kind, **_recorded(_options_of(kind, options))}))
+    # a tree of an earlier version has no record of a later option, whose default draws as it did
+    was = json.loads(json.dumps(_recorded(phantom_options(kind)))) | recorded
     changes = [
-        f"{name} was {recorded[name]!r}, now {value!r}"
+        f"{name} was {was[name]!r}, now {value!r}"
         for name, value in wanted.items()
-        # a tree of an earlier version has no record of a later option: taken as unchanged
-        if recorded.get(name, value) != value
+        if was[name] != value
     ]
     if changes:
         raise InputError(
@@ -100,9 +101,12 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
 
 def _options_of(kind: str, options: PhantomOptions | None) -> PhantomOptions:
     """The options, or the defaults of `kind`; refuses options of another kind."""
-    defaults = phantom_options(kind)
+    try:
+        defaults = phantom_options(kind)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if options is not None and options.kind != kind:
-        raise ValueError(
+        raise InputError(
             f"{kind} phantoms take {type(defaults).__name__}, got {type(options).__name__}"
         )
     return options or defaults

@@ -94,21 +94,24 @@ class Lines:
         """Keeps values for the next line."""
         self._values.update(values)
 
-    def _print(self) -> None:
+    def _print(self, ended: bool = False) -> None:
         self._printed = time.monotonic()
         # a clock may not have moved between two quick steps
         rate = (self._done - self._first) / max(self._printed - self._start, 1e-9)
         parts = [f"{self._unit} {self._done}" + ("" if self._total is None else f"/{self._total}")]
         parts += [f"{name} {value:.4g}" for name, value in self._values.items()]
-        parts += [f"{rate:.3g} {self._unit}s/s"]
-        if self._total is not None:
-            # no rate before a second step: the first one only compiled
-            parts += [f"{duration((self._total - self._done) / rate)} left" if rate else "starting"]
+        # no rate before a second step: the first one only compiled
+        if rate or not ended:
+            parts += [f"{rate:.3g} {self._unit}s/s"]
+        if self._total is not None and rate:
+            parts += [f"{duration((self._total - self._done) / rate)} left"]
+        elif self._total is not None and not ended:
+            parts += ["starting"]
         print(f"{self._title}: {', '.join(parts)}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Prints where the work ended."""
-        self._print()
+        self._print(ended=True)
 
 
 class Silence:
@@ -169,7 +172,8 @@ def track(
 
 def duration(seconds: float) -> str:
     """Seconds in words: "9.5 s", "8 min 32 s", "3 h 05 min"."""
-    if seconds < 60:
+    # as it would be printed: 59.96 s is not "60.0 s"
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     # rounded before it is divided, so that 119.6 s is not "1 min 60 s"
     minutes, rest = divmod(round(seconds), 60)

@@ -59,9 +59,7 @@ def read_comparisons(context: Context) -> tuple[pd.DataFrame | None, pd.DataFram
     """
 
     def read(name: str) -> pd.DataFrame | None:
-        path = context.workdir.result(name)
-        wanted = bool(context.study.mitigations) and path.exists()
-        # read in chunks, a column that is empty for long would get mixed types
-        return pd.read_csv(path, low_memory=False) if wanted else None
+        wanted = bool(context.study.mitigations) and context.workdir.result(name).exists()
+        return read_results(context.workdir.root, name) if wanted else None
 
     return read("mitigation"), read("mitigation_sweep")

@@ -99,10 +99,23 @@ class Context:
     def evaluated_rows(self) -> np.ndarray:
         """Validation and test rows that are assessed (for volumes, the slices that the cohort's
         policy names).
+
+        Raises:
+          InputError: there are none; the message names the field that left none.
         """
-        rows = np.sort(self.rows("val", "test"))
+        rows = self.rows("val", "test")
+        if not len(rows):
+            raise InputError(
+                f"config.splits.fractions {self.study.splits.fractions} leave no image for "
+                "validation and test: nothing can be evaluated"
+            )
         if "evaluate" in self.cohort.table:
             rows = rows[self.cohort.table["evaluate"].to_numpy(bool)[rows]]
+        if not len(rows):
+            raise InputError(
+                f"config.cohort.evaluate_slices {self.study.cohort.evaluate_slices!r} leave no "
+                "slice of the validation and test volumes: nothing can be evaluated"
+            )
         return rows
 
     def weights(self, folder: Path) -> Variables:

@@ -76,7 +76,7 @@ def example_panels(context: Context, count: int, performance: pd.DataFrame) -> l
         seen = {"reconstructed": read(inputs.diagnosers, reconstruction)}
         drawn[one.name] = jax.device_get(pictures | seen)
     ladder = degraded_ladder(context, batch)
-    thresholds = performance[(performance["metric"] == "threshold") & performance["group"].isna()]
+    thresholds = performance[(performance["metric"] == "threshold") & (performance["group"] == "")]
     known = dict(zip(thresholds["task"], thresholds["value"].astype(float), strict=True))
     return [
         _panel(context, level, number, row, batch, drawn, known, ladder)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.registry import is_finite, misfits
 from fairrecon_jax.study.overrides import literal
@@ -53,12 +54,12 @@ def naming(where: str) -> Iterator[None]:
 
 
 def check_block(value: Any, where: str) -> None:
-    """Refuses what is no block of fields.
+    """Refuses what is no block of fields, which have names.
 
     Raises:
       ConfigError: the message names the block.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ConfigError(f"config.{where} is a block of fields, got {value!r}")
 
 
@@ -175,6 +176,8 @@ RENAMED = {
     ("assess", "floor_draws"): "null_draws",
 }
 """Earlier names of fields, by block: still accepted, with a warning."""
+WRITTEN = {("assess", "null_draws"): AssessOptions().null_draws}
+"""What `defaults` writes under today's name of such a field into every configuration."""
 CONVENTIONS = (("assess", "conventions"), ("report", "convention"))
 """Fields that hold names of conventions, which had other names too."""
 
@@ -184,7 +187,8 @@ def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
     fields, and of the conventions of gaps.
 
     Raises:
-      ConfigError: a field is given under both names with different values.
+      ConfigError: a field is given under both names with different values; today's name at the
+        value of `defaults` does not count as given, as nobody need have written it.
     """
     current = dict(blocks)
     for (block, old), new in RENAMED.items():
@@ -192,8 +196,7 @@ def renamed(blocks: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(fields, Mapping) or old not in fields:
             continue
         value = fields[old]
-        # `defaults` writes null_draws into every file: the earlier name was set by hand
-        if fields.get(new, value) != value and (block, new) != ("assess", "null_draws"):
+        if fields.get(new, value) not in (value, WRITTEN.get((block, new), value)):
             raise ConfigError(
                 f"config.{block}.{old} is now called {new}; both are given: {value!r} and "
                 f"{fields[new]!r}"

@@ -19,7 +19,8 @@ def literal(text: str) -> Any:
     """A Python literal as its value, any other text as it is."""
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    # TypeError: a list cannot be a key; the last two: nested too deeply for the parser
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 
@@ -65,7 +66,11 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
                 raise ConfigError(
                     f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}"
                 )
-            value = ConfigDict(value)
+            try:
+                value = ConfigDict(value)
+            # a dot in a name, which would be taken for a path
+            except ValueError as error:
+                raise ConfigError(f"config.{path}: {error}") from error
         elif isinstance(there, str):
             # not its literal: a folder may be called "2024"
             value = text

@@ -28,7 +28,17 @@ from fairrecon_jax.study.config import (
     ReportConfig,
     StudyConfig,
 )
-from fairrecon_jax.study.fields import build, differ, made, naming, numbers, plain, renamed, without
+from fairrecon_jax.study.fields import (
+    build,
+    check_block,
+    differ,
+    made,
+    naming,
+    numbers,
+    plain,
+    renamed,
+    without,
+)
 from fairrecon_jax.types import CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
@@ -109,8 +119,8 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
         )
     blocks.setdefault("seed", 0)
     for name in known:
-        if name != "seed" and not isinstance(blocks.setdefault(name, {}), dict):
-            raise ConfigError(f"config.{name} is a block of fields, got {blocks[name]!r}")
+        if name != "seed":
+            check_block(blocks.setdefault(name, {}), name)
     for path in ("cohort.name", "degradation.kind", "degradation.levels"):
         block, field = path.split(".")
         if field not in blocks[block]:

@@ -61,9 +61,11 @@ def predict(
         then the columns of `Tandem.step`.
 
     Raises:
-      InputError: `batch_size` is not a multiple of the device count.
+      InputError: there is no row, or `batch_size` is not a multiple of the device count.
       TimeoutError: a process of the run has not computed its share in time.
     """
+    if not len(rows):
+        raise InputError(f"{label}: the cohort {cohort.spec.name} has no row to predict")
     count = jax.process_count() * (devices or jax.local_device_count())
     # before the first batch is read: a mapped step would fail on it without naming the field
     if batch_size % count:

@@ -74,7 +74,7 @@ def provenance(context: Context) -> dict[str, Any]:
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {name: _version(name) for name in PACKAGES}
     device = f"{jax.device_count()} x {jax.local_devices()[0].device_kind}"
     return {
         "config": identity(study),
@@ -89,3 +89,12 @@ def provenance(context: Context) -> dict[str, Any]:
         "run_times": {record["title"]: record["seconds"] for record in records},
         "device": device + (f" in {processes} processes" if processes > 1 else ""),
     }
+
+
+def _version(package: str) -> str:
+    """The version of a package, "not installed" where only its folder is on the path."""
+    try:
+        return importlib.metadata.version(package)
+    # a checkout that was never installed has no metadata
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -7,7 +7,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from fairrecon_jax.assessment import read_predictions, write_predictions
+from fairrecon_jax.assessment import (
+    read_predictions,
+    read_results,
+    write_predictions,
+    write_results,
+)
+from fairrecon_jax.assessment.rows import as_table
 from tests.support import predictions_fake as fake
 
 
@@ -64,3 +70,16 @@ def test_errors_say_what_to_do(tmp_path):
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(ValueError, match="is not a parquet file"):
         read_predictions(tmp_path / "text.parquet")
+
+
+def test_results_keep_names_that_stand_for_nothing_elsewhere(tmp_path):
+    names = ["NA", "None", "null", "nan", "n/a", "2024", "1.0", "True", ""]
+    rows = [
+        {"task": name, "group": name, "value": 0.1 + number / 3, "n": number, "level": 8.0}
+        for number, name in enumerate(names)
+    ]
+    written = as_table([*rows, {"task": "unknown value", "verdict": "not estimable"}])
+    sweep = pd.DataFrame({"sweep": ["NA", "1"], "chosen": ["null", ""], "weight": [0.3, np.nan]})
+    write_results(tmp_path, fairness=written, mitigation_sweep=sweep)
+    pd.testing.assert_frame_equal(read_results(tmp_path, "fairness"), written, check_exact=True)
+    pd.testing.assert_frame_equal(read_results(tmp_path, "mitigation_sweep"), sweep)

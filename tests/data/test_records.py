@@ -153,6 +153,18 @@ def test_file_stamp_sees_every_file_also_behind_links(tmp_path):
     assert file_stamp(tmp_path / "tree") == [3, 7]
 
 
+def test_file_stamp_counts_each_folder_once_however_many_links_lead_to_it(tmp_path):
+    (tmp_path / "tree/inner").mkdir(parents=True)
+    (tmp_path / "tree/inner/a.png").write_bytes(b"123")
+    (tmp_path / "tree/inner/back").symlink_to(tmp_path / "tree")
+    assert file_stamp(tmp_path / "tree") == [1, 3]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.png").write_bytes(b"12345")
+    for name in ("other", "again"):
+        (tmp_path / "tree" / name).symlink_to(tmp_path / "elsewhere")
+    assert file_stamp(tmp_path / "tree") == [2, 8]
+
+
 def test_tasks_and_attributes_are_chosen_in_the_order_asked_for():
     tasks, extra = (
         (Task("a", "classification"), Task("b", "classification")),

@@ -77,6 +77,15 @@ def test_plate_fills_the_area_of_a_polygon():
     assert abs(area - 48.0) < 3.0
 
 
+def test_the_later_shape_of_a_plate_replaces_the_earlier_one():
+    plate = Plate(Frame(32, 32.0))
+    square = np.array([[-8.0, -8.0], [8.0, -8.0], [8.0, 8.0], [-8.0, 8.0]])
+    plate.polygon(square, 2.0)
+    plate.line(np.array([[-12.0, 0.0], [12.0, 0.0]]), 0.5, 4.0)
+    drawn = plate.map()
+    assert (drawn[10, 16], drawn[16, 16], drawn[16, 6]) == (2.0, 0.5, 0.5)
+
+
 def test_plate_blur_keeps_the_mass():
     plate = Plate(Frame(64, 32.0))
     plate.polygon(np.array([[-4.0, -3.0], [4.0, -3.0], [4.0, 3.0]]), 1.0)

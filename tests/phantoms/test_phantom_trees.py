@@ -16,6 +16,7 @@ from fairrecon_jax.phantoms import (
     FINDINGS,
     BrainPhantomOptions,
     XrayPhantomOptions,
+    check_phantom,
     write_phantom,
 )
 from fairrecon_jax.phantoms.brain_tree import COLUMNS as BRAIN_COLUMNS
@@ -23,6 +24,7 @@ from fairrecon_jax.phantoms.brain_tree import FOLLOW_UPS_V3
 from fairrecon_jax.phantoms.options import OPTIONS
 from fairrecon_jax.phantoms.write import RECORDED
 from fairrecon_jax.phantoms.xray_tree import FIRST_VALID
+from fairrecon_jax.types import InputError
 from tests.support.phantom_fakes import BRAIN, XRAY, digests
 
 SMALL = XrayPhantomOptions(patients=3, size=32, seed=5)
@@ -298,7 +300,7 @@ def test_a_full_folder_is_refused(tmp_path, xray_tree):
 @pytest.mark.parametrize(("kind", "options"), [("ct", SMALL), ("xray", SMALL_BRAIN)])
 def test_bad_options_write_nothing(tmp_path, kind, options):
     with pytest.raises(
-        ValueError, match=r"phantom kind is|xray phantoms take XrayPhantomOptions, got Brain"
+        InputError, match=r"phantom kind is|xray phantoms take XrayPhantomOptions, got Brain"
     ):
         write_phantom(kind, tmp_path / "x", options)
     assert os.listdir(tmp_path) == []
@@ -318,6 +320,14 @@ def test_the_defaults_are_used_without_options(tmp_path, monkeypatch):
         len(write_phantom("xray", tmp_path / "x")["patients"])
         == SMALL.patients + SMALL.valid_patients
     )
+
+
+def test_an_option_that_a_tree_has_no_record_of_had_its_default(tmp_path):
+    truth = {"kind": "xray", "options": {"patients": 3, "seed": 5, "size": 32}}
+    (tmp_path / "ground_truth.json").write_text(json.dumps(truth))
+    check_phantom("xray", tmp_path, SMALL)
+    with pytest.raises(InputError, match=r"options: hierarchy was True, now False\. Use another"):
+        check_phantom("xray", tmp_path, dataclasses.replace(SMALL, hierarchy=False))
 
 
 def test_the_truth_lists_every_option_but_the_workers():

@@ -75,7 +75,7 @@ def test_what_breaks_off_says_where(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "60.0 s")],
+    [(9.52, "9.5 s"), (512, "8 min 32 s"), (11100, "3 h 05 min"), (59.99, "1 min 00 s")],
 )
 def test_durations_are_words(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected

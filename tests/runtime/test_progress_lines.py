@@ -71,6 +71,16 @@ def test_without_a_second_step_there_is_no_rate_to_judge_the_rest_by(clock: Cloc
     assert stream.getvalue() == "t: step 1/10, 0 steps/s, starting\n"
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_work_that_ends_before_a_rate_is_known_is_not_starting(clock: Clock, steps: int) -> None:
+    stream = io.StringIO()
+    lines = Lines("t", 10, 0, stream, seconds=30.0)
+    for _ in range(steps):
+        step(clock, lines, 1.0)
+    lines.close()
+    assert stream.getvalue() == f"t: step {steps}/10\n"
+
+
 def test_without_a_total_no_rest_is_claimed(clock: Clock) -> None:
     stream = io.StringIO()
     lines = Lines("read", None, 0, stream, unit="row", seconds=30.0)
@@ -153,6 +163,8 @@ def test_silence_is_silent(
     [
         (0, "0.0 s"),
         (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
         (60, "1 min 00 s"),
         (61.4, "1 min 01 s"),
         (3599.4, "59 min 59 s"),

@@ -22,10 +22,10 @@ def context(workdir, mitigated: bool) -> Context:
 def test_comparisons_are_read_only_where_the_study_mitigates(tmp_path):
     assert read_comparisons(context(tmp_path, True)) == (None, None)
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "mitigation.csv").write_text("a\n1\n")
+    (tmp_path / "results" / "mitigation.csv").write_text("a,group\n1,NA\n")
     comparison, sweep = read_comparisons(context(tmp_path, True))
     assert comparison is not None
-    assert (comparison.to_dict("list"), sweep) == ({"a": [1]}, None)
+    assert (comparison.to_dict("list"), sweep) == ({"a": [1], "group": ["NA"]}, None)
     assert read_comparisons(context(tmp_path, False)) == (None, None), "of an earlier study"
 
 

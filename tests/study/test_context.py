@@ -57,6 +57,19 @@ def test_evaluated_rows_are_those_the_cohort_names_in_order(tmp_path):
     assert opened(tmp_path, table[["patient_id"]], parts).evaluated_rows().tolist() == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"a": "train"}, r"^config\.splits\.fractions \(.*\) leave no image for validation and"),
+        ({"a": "test"}, r"^config\.cohort\.evaluate_slices \(1, 5\) leave no slice of the vali"),
+    ],
+)
+def test_a_study_that_leaves_nothing_to_evaluate_says_which_field_does(tmp_path, parts, message):
+    table = pd.DataFrame({"patient_id": ["a"], "evaluate": [False]})
+    with pytest.raises(InputError, match=message):
+        opened(tmp_path, table, parts).evaluated_rows()
+
+
 def test_weights_are_read_and_missing_ones_name_their_folder(tmp_path):
     context = Context(tiny_study.get_config(), tmp_path)
     with pytest.raises(

@@ -174,7 +174,7 @@ def test_names_that_do_not(name):
     )
 
 
-@pytest.mark.parametrize("value", [3, "text", (), None])
+@pytest.mark.parametrize("value", [3, "text", (), None, {1: 2}])
 def test_a_block_has_fields(value: Any):
     check_block({}, "splits")
     with pytest.raises(ConfigError) as refused:

@@ -112,6 +112,22 @@ def test_a_literal_is_its_value_and_other_text_is_text(text, value):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{[]: 1}",
+        "{{}}",
+        "(" * 5000 + ")" * 5000,
+        "-" * 100_000 + "1",
+        "[]" + "[0]" * 3000,
+        "9" * 5000,
+    ],
+    ids=["list as key", "dictionary in a set", "deep", "deeper", "deep indices", "long number"],
+)
+def test_what_looks_like_a_literal_and_is_none_is_text(text):
+    assert literal(text) == text
+
+
+@pytest.mark.parametrize(
     ("name", "path", "text", "value"),
     [
         ("chexpert", "age_cut", "train median", "train median"),
@@ -155,6 +171,16 @@ def test_a_field_of_several_types_takes_each(name, path, text, value):
             "1",
             "config.splits is a block, set its fields; config.splits has: diagnosis_fraction",
         ),
+        (
+            "splits",
+            "{[]: 1}",
+            "config.splits is a block, set its fields; config.splits has: diagnosis_fraction",
+        ),
+        (
+            "reconstructors",
+            "{'a': {'b.c': 2}}",
+            "config.reconstructors: ConfigDict does not accept dots in field names",
+        ),
     ],
 )
 def test_a_field_that_there_cannot_be_is_answered_with_those_there_are(path, text, message):
@@ -182,6 +208,12 @@ def test_a_field_that_there_cannot_be_is_answered_with_those_there_are(path, tex
         (
             "--config.assess.label_weights=abc",
             "config.assess: label_weights takes tuple[float, float], got 'abc'",
+        ),
+        ("--config.splits={1: 2}", "config.splits is a block of fields, got {1: 2}"),
+        ("--config.diagnosers={1: 2}", "config.diagnosers is a block of fields, got {1: 2}"),
+        (
+            "--config.assess.label_weights={[]: 1}",
+            "config.assess: label_weights takes tuple[float, float], got '{[]: 1}'",
         ),
     ],
 )

@@ -153,7 +153,7 @@ def test_derived_fields_follow_an_overridden_number_of_steps():
             "config.degradation.fairness_level is now called headline_level",
         ),
         (
-            {"assess__floor_draws": 7},
+            {"assess__floor_draws": 7, "assess__null_draws": AssessOptions().null_draws},
             lambda study: study.assess.null_draws == 7,
             "config.assess.floor_draws is now called null_draws",
         ),
@@ -201,6 +201,15 @@ def test_an_earlier_name_stands_in_for_todays():
     del config.degradation["headline_level"]
     with pytest.warns(FutureWarning, match="is now called headline_level"):
         assert parse(config).degradation.headline_level == 4.0
+
+
+@pytest.mark.filterwarnings("ignore:config.assess.floor_draws:FutureWarning")
+def test_a_field_that_the_defaults_write_is_in_conflict_where_it_was_changed():
+    config = configured(assess__floor_draws=7)
+    assert refusal(config) == (
+        "config.assess.floor_draws is now called null_draws; both are given: 7 and 10"
+    )
+    assert parse(configured(config, assess__null_draws=7)).assess.null_draws == 7
 
 
 def test_the_start_of_every_configuration_lacks_the_cohort_alone():

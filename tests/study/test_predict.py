@@ -60,6 +60,11 @@ def test_a_batch_that_does_not_divide_is_refused(cohort):
         rows_of(cohort, batch_size=6, devices=4)
 
 
+def test_no_rows_are_refused(cohort):
+    with pytest.raises(InputError, match=f"^predict: the cohort {cohort.spec.name} has no row to"):
+        rows_of(cohort, rows=np.array([], int))
+
+
 # -- weights
 
 

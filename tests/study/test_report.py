@@ -51,6 +51,13 @@ def test_how_the_study_was_made(context):
     assert found["device"] == "4 x cpu"
 
 
+def test_a_package_that_was_never_installed_has_no_version(context, monkeypatch):
+    monkeypatch.setattr("fairrecon_jax.study.report.PACKAGES", ("jax", "fairrecon-of-a-checkout"))
+    versions = provenance(context)["versions"]
+    assert versions["jax"] == jax.__version__
+    assert versions["fairrecon-of-a-checkout"] == "not installed"
+
+
 def test_the_configuration_is_what_a_number_depends_on(context):
     config = provenance(context)["config"]
     assert config["cohort"]["image_size"] == 32

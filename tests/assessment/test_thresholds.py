@@ -119,7 +119,7 @@ def test_one_class_among_validation_patients(table):
     other.loc[other["split"] == "val", "edema__label"] = 0.0
     assert np.isnan(fitted(other).original).all()
     performance, fairness = assess(
-        other, fake.XRAY, AssessOptions(replicates=20, flips=19, null_draws=10)
+        other, fake.XRAY, AssessOptions(replicates=20, permutations=19, null_draws=10)
     )
     left = performance[(performance["task"] == "edema") & (performance["metric"] == "threshold")]
     assert left["reason"].str.contains("no threshold can be fitted").all()
@@ -135,7 +135,7 @@ def test_one_class_among_validation_patients(table):
 def test_without_a_threshold_what_needs_none_is_still_measured(table):
     other = table.copy()
     other.loc[other["split"] == "val", "edema__label"] = 0.0
-    options = AssessOptions(replicates=20, flips=19, null_draws=10)
+    options = AssessOptions(replicates=20, permutations=19, null_draws=10)
     (without, gaps), (performance, _) = (assess(t, fake.XRAY, options) for t in (other, table))
     for metric in ("auroc", "brier", "calibration_error"):
         left, whole = (

@@ -80,7 +80,7 @@ def options(**changes) -> AssessOptions:
     """Few draws, decisions at 0.5."""
     quick = {
         "replicates": 20,
-        "flips": 199,
+        "permutations": 199,
         "null_draws": 10,
         "threshold_rule": "fixed",
         "threshold_value": 0.5,

@@ -61,6 +61,7 @@ def study() -> ConfigDict:
     """
     c = ConfigDict()
     c.seed = 0
+    c.seeds = ()
     c.cohort = ConfigDict({"root": ""})
     c.phantom = ConfigDict({"kind": ""})
     c.splits = _block(SplitsConfig())

@@ -223,6 +223,7 @@ class Cell:
       mitigation: name in the configuration, "none" without one.
       weight: of the mitigation's term, where several are tried; else None.
       seed: of the evaluation's noise.
+      training: seed of the training, where a reconstructor is trained several times; else None.
     """
 
     reconstructor: str
@@ -230,6 +231,12 @@ class Cell:
     mitigation: str = NO_MITIGATION
     weight: float | None = None
     seed: int = 0
+    training: int | None = None
+
+    @property
+    def plain(self) -> Cell:
+        """The same reconstruction without mitigation."""
+        return dataclasses.replace(self, mitigation=NO_MITIGATION, weight=None)
 
     @property
     def is_mitigated(self) -> bool:
@@ -248,12 +255,14 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in words, e.g. "unet with eodd@0.1 at 8"."""
+        """The cell in words, e.g. "unet with eodd@0.1 at 8" or "unet at 8, training 1"."""
         method = f" with {self.variant}" if self.is_mitigated else ""
-        return f"{self.reconstructor}{method} at {level_name(self.level)}"
+        training = "" if self.training is None else f", training {self.training}"
+        return f"{self.reconstructor}{method} at {level_name(self.level)}{training}"
 
     @property
     def stem(self) -> str:
         """The cell as the stem of file names, e.g. "unet__8__eodd@0.1"."""
         method = f"__{self.variant}" if self.is_mitigated else ""
-        return f"{self.reconstructor}__{level_name(self.level)}{method}"
+        training = "" if self.training is None else f"__training{self.training}"
+        return f"{self.reconstructor}__{level_name(self.level)}{method}{training}"

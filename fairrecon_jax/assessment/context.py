@@ -7,18 +7,40 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits, Study
+from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, Study
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
+from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.group_tables import Patients, patient_digests
 
 DRAWN = 1e7
 FEWEST = 999
 """Draws times patients that a test makes at most, and the fewest draws of a large cohort."""
+
+
+class Problem(NamedTuple):
+    """What a test of one study cell is about.
+
+    Attributes:
+      metric: a key of `verdicts.KINDS`.
+      task: its name.
+      attribute: whose groups are compared.
+      groups: their names.
+      family: of the network's own test.
+      at_chance: why the diagnosis gets no verdict, "" where it does.
+    """
+
+    metric: str
+    task: str
+    attribute: str
+    groups: tuple[str, ...]
+    family: str
+    at_chance: str
 
 
 @dataclasses.dataclass
@@ -37,6 +59,9 @@ class Context:
       performance: rows collected so far.
       fairness: rows collected so far.
       deferred: tests that wait for their family.
+      kept: changes behind the tests, the number of the problem among them and the columns of its
+        rows, for verdicts over several trainings.
+      keeps: whether they are kept: there are several seeds.
     """
 
     study: Study
@@ -48,6 +73,10 @@ class Context:
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
     deferred: list[Deferred] = dataclasses.field(default_factory=list)
+    kept: dict[tuple[Problem, Cell], tuple[Changes, int, Row]] = dataclasses.field(
+        default_factory=dict
+    )
+    keeps: bool = False
 
     @functools.cached_property
     def _digests(self) -> np.ndarray:

@@ -17,7 +17,14 @@ from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.gaps import add_nulls, worst_rows
 from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
 from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
-from fairrecon_jax.assessment.verdicts import UNPAIRED, gap_test, group_rows, queue, without_test
+from fairrecon_jax.assessment.verdicts import (
+    UNPAIRED,
+    gap_test,
+    group_rows,
+    keep,
+    queue,
+    without_test,
+)
 from fairrecon_jax.inference.changes import Changes, value_changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.everyone import everyone_test
@@ -219,6 +226,7 @@ def _queue(
     rows = group_rows(test, common)
     context.fairness += rows
     context.deferred.append(queue(test, judged, rows))
+    keep(context, test, tested.changes, grouping, common, k)
 
 
 def _gap_rows(

@@ -15,7 +15,7 @@ from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import plain
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.stability import Redrawn, Redraws
-from fairrecon_jax.assessment.verdicts import gap_test, group_rows, queue, without_test
+from fairrecon_jax.assessment.verdicts import gap_test, group_rows, keep, queue, without_test
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.permutation import PermutationNull
@@ -127,6 +127,7 @@ class TaskGaps:
         rows = group_rows(test, common)
         context.fairness += rows
         context.deferred.append(queue(test, judged, rows))
+        keep(context, test, self.tests.gaps[metric].changes, self.grouping, common, k)
 
     def _decision_rows(self, metric: str, common: Row, k: int) -> list[Row]:
         """Adds the rows of one metric of decisions under every convention; returns the change rows

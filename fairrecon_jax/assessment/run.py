@@ -25,6 +25,7 @@ from fairrecon_jax.assessment.batch import (
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.gaps import TaskGaps
+from fairrecon_jax.assessment.methods import add_methods
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.stability import Redraws
@@ -51,9 +52,11 @@ def assess(
         fitted; the message names the column or task.
     """
     options = options or AssessOptions()
-    all_performance, all_fairness = [], []
-    for study in studies(table, spec, options.intersections):
-        context = Context(study, options, spec.modality, float(spec.degradation.headline_level))
+    arranged = studies(table, spec, options.intersections)
+    contexts = []
+    for study in arranged:
+        headline = float(spec.degradation.headline_level)
+        context = Context(study, options, spec.modality, headline, keeps=len(arranged) > 1)
         present = present_tasks(spec, study)
         if spec.tasks and not present:
             raise InputError(
@@ -63,9 +66,13 @@ def assess(
         fill(context, present)
         image_quality.add_image_quality(context)
         adjust(context.deferred, options.alpha, options.adjustment)
-        all_performance += context.performance
-        all_fairness += context.fairness
-    return as_table(all_performance), as_table(all_fairness)
+        contexts.append(context)
+    if len(contexts) > 1:
+        add_methods(contexts)
+    return (
+        as_table(row for context in contexts for row in context.performance),
+        as_table(row for context in contexts for row in context.fairness),
+    )
 
 
 def present_tasks(spec: CohortSpec, study: Study) -> list[Task]:

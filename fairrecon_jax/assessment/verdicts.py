@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairrecon_jax.assessment.arrays import Cell, Grouping
 from fairrecon_jax.assessment.batch import Tested
+from fairrecon_jax.assessment.context import Context, Problem
 from fairrecon_jax.assessment.deferred import Deferred, Family
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
 from fairrecon_jax.assessment.stability import STABLE, Redrawn
+from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
@@ -271,6 +274,32 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
         }
 
     return Deferred(gap.family, gap.p_value, gap.comparison.test.smallest, tuple(judged), adjust)
+
+
+def keep(
+    context: Context, gap: GapTest, changes: Changes, grouping: Grouping, common: Row, k: int
+) -> None:
+    """Keeps the changes behind a test for the verdict on its method, where there are several seeds.
+
+    Args:
+      context: takes them.
+      gap: the test.
+      changes: of K problems.
+      grouping: the attribute.
+      common: columns that the rows share.
+      k: which problem.
+    """
+    if not context.keeps:
+        return
+    chance = gap.chance
+    at_chance = ""
+    if chance is not None and chance[0] <= 0.5 <= chance[1]:
+        at_chance = judge(gap.comparison, auroc_interval=chance).reason
+    problem = Problem(
+        gap.metric, common["task"], grouping.name, grouping.groups, gap.family, at_chance
+    )
+    cell = Cell(common["level"], common["reconstructor"], common["mitigation"])
+    context.kept[problem, cell] = (changes, k, common)
 
 
 def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:

@@ -62,6 +62,31 @@ class Changes(NamedTuple):
     classes: tuple[np.ndarray, ...] = ()
 
 
+def one_problem(changes: Changes, k: int) -> Changes:
+    """One of K problems, with K = 1.
+
+    Args:
+      changes: of K problems.
+      k: which.
+    """
+    tables = changes.tables
+    one = slice(k, k + 1)
+    cut = tables._replace(change=tables.change[:, one], images=tables.images[:, one])
+    reason, patients, effective = (part[one] for part in changes.counted)
+    return Changes(
+        cut,
+        changes.before[:, one],
+        changes.after[:, one],
+        changes.original[one],
+        changes.reconstructed[one],
+        changes.images[one],
+        changes.changed[one],
+        (reason, patients, effective),
+        changes.decisions,
+        tuple(part[one] for part in changes.classes),
+    )
+
+
 def sum_by_group(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Sums over the units of each group.
 

@@ -249,7 +249,7 @@ def judge(
         gap_change(comparison, alpha),
         y,
         describe(comparison, y, g),
-        _p_with_family(float(test.p_value), p, comparisons),
+        p_with_family(float(test.p_value), p, comparisons),
         unjudged,
     )
 
@@ -304,11 +304,12 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
     )
 
 
-def _p_with_family(raw: float, adjusted: float, comparisons: int) -> str:
+def p_with_family(raw: float, adjusted: float, comparisons: int) -> str:
     """Raw and adjusted p in words."""
     if comparisons <= 1:
         return p_words(raw)
-    return f"{p_words(raw)} ({adjusted:.2g} over {comparisons} comparisons)"
+    after = "< 0.0001" if adjusted < 1e-4 else f"{adjusted:.2g}"
+    return f"{p_words(raw)} ({after} over {comparisons} comparisons)"
 
 
 def _nothing_shown(
@@ -320,7 +321,7 @@ def _nothing_shown(
     points = comparison.quantities[0].unit == "points"
     if changed == 0:
         return "no decision changed" if points else "no value changed"
-    text = _p_with_family(raw, p, comparisons)
+    text = p_with_family(raw, p, comparisons)
     if points:
         text += f"; {changed} decision{'s' if changed > 1 else ''} changed"
     if detectable is None or np.isnan(detectable):

@@ -37,6 +37,7 @@ def check(context: Context) -> None:
         # a block with weights_of needs none of its own: the other block is looked at in its turn
         has_own = one.train is not None or one.weight_files or one.weights_of != one.name
         for level in one.levels:
+            # imported weights are one training
             cell = Cell(one.name, level)
             if one.has_weights and not has_own and not imported(context, cell):
                 raise ConfigError(

@@ -67,6 +67,12 @@ class ReconstructorConfig:
         """Whether there is anything to learn (the identity has nothing)."""
         return bool(self.model.phases)
 
+    def training(self, seed: int | None) -> TrainConfig | None:
+        """The training under a seed, its own where None; None where nothing is trained."""
+        if self.train is None or seed is None:
+            return self.train
+        return dataclasses.replace(self.train, seed=seed)
+
     def files(self, level: str) -> tuple[Path, ...]:
         """The files of weights for one level, given by its name."""
         return tuple(Path(file.replace("{level}", level)) for file in self.weight_files)
@@ -103,9 +109,12 @@ class MitigationConfig:
     methods: Mapping[float | None, Mitigation]
     train: TrainConfig
 
-    def variants(self, reconstructor: str, level: float, seed: int) -> list[Cell]:
-        """The cells that are trained at one level: one per weight to try."""
-        return [Cell(reconstructor, level, self.name, weight, seed) for weight in self.methods]
+    def variants(self, plain: Cell) -> list[Cell]:
+        """The cells that are trained from one reconstructor: one per weight to try."""
+        return [
+            dataclasses.replace(plain, mitigation=self.name, weight=weight)
+            for weight in self.methods
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +136,8 @@ class StudyConfig:
 
     Attributes:
       seed: of measurement noise and sampling at evaluation.
+      seeds: of trainings: every reconstructor that is trained is trained once per seed, and
+        verdicts are about methods too; () = once, with the seed of its own block.
       cohort: which cohort, and the policies that make labels and groups of its files.
       root: folder of the downloaded tree; None where the study draws a phantom.
       phantom: the phantom to draw; None where there is a root.
@@ -141,6 +152,7 @@ class StudyConfig:
     """
 
     seed: int
+    seeds: tuple[int, ...] = ()
     cohort: CohortConfig
     # free: a copy of the tree elsewhere is the same study
     root: Path | None = free(None)  # noqa: RUF009  (a field, not a shared value)
@@ -153,6 +165,13 @@ class StudyConfig:
     tandem: TandemConfig = dataclasses.field(default_factory=TandemConfig)
     assess: AssessOptions = dataclasses.field(default_factory=AssessOptions)
     report: ReportConfig = dataclasses.field(default_factory=ReportConfig)
+
+    def trainings(self, reconstructor: str) -> tuple[int | None, ...]:
+        """The seeds under which a reconstructor is trained; (None,) where it is trained once, or
+        not at all.
+        """
+        source = self.reconstructors[self.reconstructors[reconstructor].weights_of]
+        return self.seeds if self.seeds and source.train is not None else (None,)
 
     def spec(self, spec: CohortSpec) -> CohortSpec:
         """The cohort's specification with the study's degradation and levels in place of its own.

@@ -65,7 +65,9 @@ def example_panels(context: Context, count: int, performance: pd.DataFrame) -> l
     drawn: dict[str, Any] = {}
     for one in shown:
         tandem, _ = context.tandem(one.name)
-        inputs = tandem_inputs(context, Cell(one.name, level, seed=study.seed))
+        inputs = tandem_inputs(
+            context, Cell(one.name, level, seed=study.seed, training=study.trainings(one.name)[0])
+        )
         degraded, reconstruction = jax.jit(tandem.reconstruct)(inputs, batch)
         # The same diagnosers read the same originals beside every reconstructor: one program for
         # all images.

@@ -56,17 +56,18 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     }
 
 
-def reconstructor(study: StudyConfig, name: str, level: float) -> dict[str, Any]:
-    """A reconstructor's training at one level."""
-    one = study.reconstructors[name]
+def reconstructor(study: StudyConfig, cell: Cell) -> dict[str, Any]:
+    """A reconstructor's training at one level, under one seed."""
+    one = study.reconstructors[cell.reconstructor]
     # None where weights are imported, or there is nothing to train
-    train = one.train and one.train.resolve(one.model.validation_metrics)
+    train = one.training(cell.training)
+    train = train and train.resolve(one.model.validation_metrics)
     return {
         "model": one.model,
         "train": train,
         "augment": one.augment,
         "degradation": study.degradation.physics,
-        "level": level,
+        "level": cell.level,
         **prepared(study),
     }
 

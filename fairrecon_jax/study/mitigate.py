@@ -91,7 +91,7 @@ def mitigate(context: Context, cell: Cell) -> None:
         augment=base.augment.batch,
         objective=method.objective(acting),
         # only trained reconstructors are mitigated: the weights lie under their own name
-        initial=context.weights(workdir.model(Cell(cell.reconstructor, cell.level))),
+        initial=context.weights(workdir.model(cell.plain)),
         weights=None if drawn is None else drawn.weights,
         choices={
             **run_choices(context, inputs.mitigation(study, one, cell)),
@@ -105,8 +105,8 @@ def sweep_points(context: Context, cell: Cell) -> pd.DataFrame:
     """Gaps, task scores and PSNR of every weight that was tried and of the unmitigated
     reconstruction, validation and test patients.
     """
-    study, plain = context.study, Cell(cell.reconstructor, cell.level)
-    tried = study.mitigations[cell.mitigation].variants(cell.reconstructor, cell.level, cell.seed)
+    study, plain = context.study, cell.plain
+    tried = study.mitigations[cell.mitigation].variants(plain)
     paths = [context.workdir.prediction(one) for one in (plain, *tried)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
     parts = [points(table, context.spec, study.assess, part) for part in ("val", "test")]
@@ -128,9 +128,9 @@ def choose(context: Context, cell: Cell) -> Choice:
     choice = select(validation, one.plan.psnr_tolerance, one.plan.task_tolerance)
     logging.info("%s: %s", cell.title, choice.reason)
     write_atomic(folder / "sweep.csv", swept.to_csv(index=False))
-    tried = one.variants(cell.reconstructor, cell.level, cell.seed)
+    tried = one.variants(cell.plain)
     # no weight may be admissible: then "none" is chosen and its predictions are handed out
-    candidates = {c.variant: c for c in (Cell(cell.reconstructor, cell.level), *tried)}
+    candidates = {c.variant: c for c in (cell.plain, *tried)}
     chosen = context.workdir.prediction(candidates[choice.mitigation])
     table, spec = read_predictions(chosen)
     handed = table.assign(mitigation=cell.mitigation)

@@ -88,6 +88,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     _check_thresholds(assess, outline, diagnosers)
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
+        seeds=_check_seeds(blocks["seeds"]),
         cohort=cohort,
         root=Path(root) if root else None,
         phantom=phantom,
@@ -118,8 +119,9 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
         )
     blocks.setdefault("seed", 0)
+    blocks.setdefault("seeds", ())
     for name in known:
-        if name != "seed":
+        if name not in ("seed", "seeds"):
             check_block(blocks.setdefault(name, {}), name)
     for path in ("cohort.name", "degradation.kind", "degradation.levels"):
         block, field = path.split(".")
@@ -129,6 +131,16 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
         raise ConfigError(
             "config.reconstructors is empty: name at least one, e.g. of kind identity"
         )
+
+
+def _check_seeds(seeds: Any) -> tuple[int, ...]:
+    """Seeds of trainings, each once."""
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence):
+        raise ConfigError(f"config.seeds must list whole numbers, got {seeds!r}")
+    checked = tuple(_check_seed(seed, "seeds") for seed in seeds)
+    if len(set(checked)) < len(checked):
+        raise ConfigError(f"config.seeds names a seed twice: {checked}")
+    return checked
 
 
 def _check_seed(seed: Any, where: str) -> int:

@@ -108,7 +108,7 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
     """
     study, folder = context.study, context.workdir.model(cell)
     one = study.reconstructors[cell.reconstructor]
-    declared = inputs.reconstructor(study, cell.reconstructor, cell.level)
+    declared = inputs.reconstructor(study, cell)
     run: Callable[[], Any]
     files = one.files(level_name(cell.level))
     if files:
@@ -163,9 +163,9 @@ def _mitigation(
     """
     study = context.study
     one: MitigationConfig = study.mitigations[cell.mitigation]
-    plain = Cell(cell.reconstructor, cell.level, seed=cell.seed)
+    plain = cell.plain
     stages: list[Stage] = []
-    for variant in one.variants(cell.reconstructor, cell.level, cell.seed):
+    for variant in one.variants(plain):
         tuned = Stage(
             "mitigate",
             partial(mitigate, context, variant),

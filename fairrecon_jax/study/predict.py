@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.runtime.progress import progress
+from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import cells
 from fairrecon_jax.tandem import TandemInputs
@@ -107,7 +109,7 @@ def weights_cell(context: Context, cell: Cell) -> Cell:
         return cell
     source = context.study.reconstructors[cell.reconstructor].weights_of
     # mitigated weights are never borrowed
-    return Cell(source, cell.level, seed=cell.seed)
+    return dataclasses.replace(cell, reconstructor=source)
 
 
 def predict_cell(context: Context, cell: Cell) -> None:
@@ -131,10 +133,19 @@ def predict_cell(context: Context, cell: Cell) -> None:
         "level": cell.level,
         "reconstructor": cell.reconstructor,
         "mitigation": cell.variant,
-        "seed": study.seed,
+        "seed": table_seed(context.study, cell),
     }
     path = context.workdir.prediction(cell)
     write_predictions(path, table.assign(**columns), context.spec)
+
+
+def table_seed(study: StudyConfig, cell: Cell) -> int:
+    """What the column `seed` of predictions holds: the training's seed where there are several, of
+    a cell without training the first of them.
+    """
+    if cell.training is not None:
+        return cell.training
+    return study.seeds[0] if study.seeds else study.seed
 
 
 def merge_predictions(context: Context) -> pd.DataFrame:

@@ -42,19 +42,18 @@ def train_reconstructor(context: Context, cell: Cell) -> None:
     if imported(context, cell):
         # `fit` would replace what somebody brought
         raise InputError(f"{folder} holds imported weights: remove it to train")
-    if one.train is None:
+    train = one.training(cell.training)
+    if train is None:
         raise InputError(f"config.reconstructors.{one.name} has no block train")
     fit(
         one.model,
         (context.cohort, context.rows("train_reconstruction")),
         (context.cohort, context.rows("val")),
-        one.train,
+        train,
         folder,
         prepare=degrader(context, cell.level),
         augment=one.augment.batch,
-        choices=run_choices(
-            context, inputs.reconstructor(context.study, cell.reconstructor, cell.level)
-        ),
+        choices=run_choices(context, inputs.reconstructor(context.study, cell)),
     )
 
 

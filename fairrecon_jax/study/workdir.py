@@ -77,6 +77,8 @@ class Workdir:
     def model(self, cell: Cell) -> Path:
         """A reconstructor's training run and weights, mitigated or not."""
         inner = Path(cell.reconstructor) / level_name(cell.level)
+        if cell.training is not None:
+            inner /= f"training{cell.training}"
         if cell.is_mitigated:
             # by variant: each weight that is tried has a training of its own
             return self.root / "mitigated" / cell.variant / inner
@@ -92,4 +94,7 @@ class Workdir:
 
     def reconstructions(self, cell: Cell) -> Path:
         """Images of one cell."""
-        return self.root / "reconstructions" / cell.reconstructor / level_name(cell.level)
+        inner = Path(cell.reconstructor) / level_name(cell.level)
+        if cell.training is not None:
+            inner /= f"training{cell.training}"
+        return self.root / "reconstructions" / inner

@@ -1,0 +1,174 @@
+"""Verdicts on methods: rows over all trainings of a reconstructor, beside those of each network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fairrecon_jax.assessment.arrays import Cell
+from fairrecon_jax.assessment.context import Context, Problem
+from fairrecon_jax.assessment.deferred import Deferred, Family, adjust
+from fairrecon_jax.assessment.rows import BLANK, Row
+from fairrecon_jax.assessment.verdicts import KINDS
+from fairrecon_jax.inference.changes import Changes, one_problem
+from fairrecon_jax.inference.methods import FEWEST, MethodTest, method_test
+from fairrecon_jax.inference.verdict import Quantity, amount, p_with_family
+
+OF_METHODS = "t over trainings and patients, simultaneous over groups and labels"
+
+
+class Method(NamedTuple):
+    """One gap of one method over its trainings.
+
+    Attributes:
+      problem: what it is about.
+      trainings: changes of each, K = 1.
+      test: over them, K = 1.
+      common: columns that its rows share.
+    """
+
+    problem: Problem
+    trainings: list[Changes]
+    test: MethodTest
+    common: Row
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """One per label."""
+        return KINDS[self.problem.metric].quantities
+
+    def mean(self, version: str) -> np.ndarray:
+        """[L, G] rates of a version, averaged over trainings."""
+        return np.mean([getattr(one, version)[0] for one in self.trainings], 0)
+
+    @property
+    def named(self) -> tuple[str, int, int]:
+        """The word, label and group that stand out most."""
+        ratio = np.nan_to_num(self.test.extra[0] / self.test.std_error[0])
+        worse = np.unravel_index(int(np.argmin(ratio)), ratio.shape)
+        better = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+        own = (self.mean("reconstructed") - self.mean("original"))[worse]
+        alike = ratio[better] <= -ratio[worse] * (1 + 1e-6)
+        word, (y, g) = ("harmed", worse) if alike and own < 0 else ("favoured", better)
+        return word, int(y), int(g)
+
+
+def add_methods(contexts: Sequence[Context]) -> None:
+    """Adds rows over trainings to the first context, where at least three networks of a method
+    judged the same patients.
+
+    Args:
+      contexts: one per seed, with what they kept of their tests.
+    """
+    kept: dict[tuple[Problem, Cell], list[tuple[Changes, int, Row]]] = {}
+    for context in contexts:
+        for key, value in context.kept.items():
+            kept.setdefault(key, []).append(value)
+    first, deferred = contexts[0], []
+    for (problem, _), found in kept.items():
+        trainings = [one_problem(changes, k) for changes, k, _ in found]
+        units = trainings[0].tables.unit
+        same = all(np.array_equal(one.tables.unit, units) for one in trainings)
+        if len(trainings) < FEWEST or not same:
+            continue
+        common = {**found[0][2], "seed": float("nan")}
+        test = method_test(trainings, first.options.alpha)
+        method = Method(problem, trainings, test, common)
+        rows, waiting = _rows(method, first.options.alpha)
+        first.fairness += rows
+        deferred.append(waiting)
+    adjust(deferred, first.options.alpha, "holm")
+
+
+def _rows(method: Method, alpha: float) -> tuple[list[Row], Deferred]:
+    """The judged row of a method, its rows per group, and the verdict that waits for its family."""
+    problem, test, names = method.problem, method.test, method.problem.groups
+    before, after = method.mean("original"), method.mean("reconstructed")
+    shared = {**BLANK, **method.common, "version": "change", "method": OF_METHODS}
+    gaps = [float(np.nanmax(np.ptp(rate, -1))) for rate in (before, after)]
+    judged = {
+        **shared,
+        "metric": problem.metric,
+        "convention": "worst_case_estimable",
+        "original": gaps[0],
+        "reconstructed": gaps[1],
+        "value": gaps[1] - gaps[0],
+        "change": gaps[1] - gaps[0],
+    }
+    per_group = []
+    for y, metric in enumerate(KINDS[problem.metric].metrics):
+        for g, name in enumerate(names):
+            row = {
+                **shared,
+                "metric": metric,
+                "group": name,
+                "reference_group": "the other groups",
+                "label_stratum": method.quantities[y].stratum,
+                "value": float(test.extra[0, y, g]),
+                "change": float(test.extra[0, y, g]),
+                "original": float(before[y, g]),
+                "reconstructed": float(after[y, g]),
+                "std_error": float(test.std_error[0, y, g]),
+                "ci_low": float(test.low[0, y, g]),
+                "ci_high": float(test.high[0, y, g]),
+                "p_value": float(test.group_p[0, y, g]),
+                "n": float(method.trainings[0].images[0, y, g]),
+                "n_patients": float(method.trainings[0].counted[1][0, y, g]),
+            }
+            if not np.isfinite(row["value"]):
+                row |= {"verdict": "not estimable", "reason": "not judged in every training"}
+            per_group.append(row)
+
+    def told(family: Family, _: Row) -> Row:
+        for row in per_group:
+            if row["verdict"] != "not estimable":
+                row["p_adjusted"] = float(np.fmax(row["p_value"], family.p_adjusted))
+                claimed = row["p_adjusted"] <= alpha
+                word = "harmed" if row["change"] < 0 else "favoured"
+                row["verdict"] = word if claimed else "no difference shown"
+        return _verdict(method, family, alpha)
+
+    p = float("nan") if problem.at_chance else float(test.p_value[0])
+    family = f"{problem.family}, methods"
+    return [judged, *per_group], Deferred(family, p, None, (judged,), told)
+
+
+def _verdict(method: Method, family: Family, alpha: float) -> Row:
+    """The columns of the judged row."""
+    if method.problem.at_chance:
+        return {"verdict": "at chance", "reason": method.problem.at_chance}
+    p, count = family.p_adjusted, method.test.trainings
+    if not np.isfinite(p):
+        return {"verdict": "not estimable", "reason": "too few patients in some training"}
+    evidence = p_with_family(float(method.test.p_value[0]), p, family.size)
+    word, y, g = method.named
+    if p > alpha:
+        spread = amount(float(np.nanmax(method.test.between[0])), method.quantities[0].unit)
+        text = f"over {count} trainings, which differ by up to {spread} (sd): {evidence}"
+        return {"verdict": "no difference shown", "reason": text}
+    return {
+        "verdict": word,
+        "group": method.problem.groups[g],
+        "label_stratum": method.quantities[y].stratum,
+        "reason": f"{_sentence(method, y, g)}, {evidence}",
+    }
+
+
+def _sentence(method: Method, y: int, g: int) -> str:
+    """What happened to a group over the trainings, and how far they differ."""
+    test, quantity = method.test, method.quantities[y]
+    extra, low, high = (float(v[0, y, g]) for v in (test.extra, test.low, test.high))
+    limits = sorted((abs(low), abs(high))) if low * high > 0 else sorted((low, high))
+    scale, digits = (100, 0) if quantity.unit == "points" else (1, 3)
+    span = " to ".join(f"{scale * v:.{digits}f}" for v in limits)
+    widened = test.std_error[0, y, g] / max(float(test.patients_error[0, y, g]), 1e-12)
+    between = amount(float(test.between[0, y, g]), quantity.unit)
+    verb = "lost more" if extra < 0 else "came out better"
+    return (
+        f"{quantity.name}, mean of {test.trainings} trainings: {method.problem.groups[g]} {verb} "
+        f"than the other groups, by {amount(extra, quantity.unit)} ({span}); trainings differ by "
+        f"{between} (sd), which makes the interval {widened:.1f} times as wide as that of one "
+        "network"
+    )

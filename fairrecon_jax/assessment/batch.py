@@ -218,14 +218,15 @@ def _nulls(
     first = 1 if all(m.decisions.shared for m in members) else original.shape[1]
     # [T, K, G, labels] -> [T, K, labels, G], as `permutation_null` orders strata
     judged = np.moveaxis(np.stack(patients) >= context.options.min_patients, -1, -2)
-    # both versions in one call: one product with the permuted groups serves them
+    # both versions in one call: the same permuted groups serve them
     both = permutation_null(
         np.concatenate([original[:, :first], reconstructed], 1),
         label,
         grouping.code,
         context.study.patient_names[members[0].units.patient],
-        context.null_key,
+        context.options.seed,
         groups=len(grouping.groups),
+        attribute=grouping.name,
         permutations=context.options.null_draws,
         mask=np.concatenate([judged[:, :first], judged], 1),
     )

@@ -16,8 +16,8 @@ from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.inference.resampling import draws
 
-FLIP_STREAM, NULL_STREAM = 1, 2
-"""Folded into the seed's key: sign flips and permutations are independent of one another."""
+FLIP_STREAM = 1
+"""Folded into the seed's key: sign flips are independent of whatever else the seed draws."""
 
 
 @dataclasses.dataclass
@@ -47,11 +47,6 @@ class Context:
     def flip_key(self) -> jax.Array:
         """Key of the sign flips: a patient has one sign in all tasks, attributes and cells."""
         return jax.random.fold_in(jax.random.key(self.options.seed), FLIP_STREAM)
-
-    @functools.cached_property
-    def null_key(self) -> jax.Array:
-        """Key of the permutations behind the permutation null."""
-        return jax.random.fold_in(jax.random.key(self.options.seed), NULL_STREAM)
 
     @functools.cached_property
     def test_patients(self) -> np.ndarray:

@@ -209,8 +209,9 @@ def permutation_nulls(
         values,
         grouping.code,
         context.study.patient_names[units.patient],
-        context.null_key,
+        context.options.seed,
         groups=len(grouping.groups),
+        attribute=grouping.name,
         permutations=context.options.null_draws,
         mask=averages.counts["n_patients"] >= context.options.min_patients,
     )

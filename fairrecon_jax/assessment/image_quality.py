@@ -122,5 +122,5 @@ def _add_quality_gaps(
         suffix = "_estimable" if convention == "worst_case_estimable" else ""
         if null := nulls.get(f"delta{suffix}"):
             row |= {"permutation_null": float(null.mean[k]), "p_value": float(null.p_value[k])}
-            row["method"] += "; p: permuted groups"
+            row["method"] += "; p: permuted groups, studentised"
         context.fairness.append(row)

@@ -19,7 +19,7 @@ from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import Patients
 from fairrecon_jax.inference.group_test import Drawn, draw, evaluate
-from fairrecon_jax.inference.permutation import PermutationNull
+from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.types import Task
 
@@ -280,5 +280,33 @@ def _published(context: Context, batch: Batch, grouping: Grouping) -> Published 
 def _nulls(
     context: Context, batch: Batch, grouping: Grouping, found: Measured
 ) -> tuple[dict[str, PermutationNull], dict[str, PermutationNull]]:
-    """Permutation nulls [K] of originals and reconstructions."""
-    return {}, {}
+    """Permutation nulls [K] of originals and reconstructions; originals that are the same in all
+    cells are permuted once.
+    """
+    judged = np.isin(found.decisions.counted[0], (0, 4))
+    shared = all(m.decisions.shared for m in batch.members)
+    each = np.arange(len(judged))
+    first = each // batch.cells * batch.cells if shared else each
+    rows, place = np.unique(first, return_inverse=True)
+
+    def null(decisions: np.ndarray, some: np.ndarray) -> dict[str, PermutationNull]:
+        return permutation_null(
+            decisions[some],
+            batch.label[some],
+            grouping.code,
+            batch.patients,
+            context.options.seed,
+            groups=len(grouping.groups),
+            attribute=grouping.name,
+            permutations=context.options.null_draws,
+            mask=judged[some],
+        )
+
+    before: dict[str, PermutationNull] = {}
+    if batch.units.paired:
+        drawn = null(batch.decisions[0], rows)
+        before = {
+            name: PermutationNull(*(np.asarray(part)[place] for part in one))
+            for name, one in drawn.items()
+        }
+    return before, null(batch.decisions[1], each)

@@ -28,7 +28,7 @@ from fairrecon_jax.assessment.verdicts import (
 from fairrecon_jax.inference.changes import Changes, value_changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.everyone import everyone_test
-from fairrecon_jax.inference.permutation import PermutationNull
+from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
 from fairrecon_jax.types import Task
 
 MEANS = "skewness-corrected t, clustered by patient"
@@ -169,7 +169,16 @@ def permutation_nulls(
     context: Context, units: JudgedUnits, grouping: Grouping, values: np.ndarray, averages: Means
 ) -> dict[str, PermutationNull]:
     """Permutation nulls [K] of the gaps of one version's means, also among estimable groups."""
-    return {}
+    return permutation_null_means(
+        values,
+        grouping.code,
+        context.patients(units),
+        context.options.seed,
+        groups=len(grouping.groups),
+        attribute=grouping.name,
+        permutations=context.options.null_draws,
+        mask=np.isin(averages.changes.counted[0][:, 0], (0, 4)),
+    )
 
 
 def _add_gaps(
@@ -177,9 +186,12 @@ def _add_gaps(
 ) -> None:
     """SER and Delta-Dice of one attribute."""
     tested = compare_groups(context, grouping.name, averages.changes) if units.paired else None
+    versions = (units.original, units.reconstructed)
     nulls = tuple(
         permutation_nulls(context, units, grouping, values, averages)
-        for values in (units.original, units.reconstructed)
+        if place or units.paired
+        else {}
+        for place, values in enumerate(versions)
     )
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}

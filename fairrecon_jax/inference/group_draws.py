@@ -130,7 +130,8 @@ def _strata(tables: PatientTables) -> np.ndarray:
     """
     present = tables.images > 0
     bits = present @ (1 << np.arange(present.shape[2]))
-    code = bits + (tables.stratum[:, None] << present.shape[2])
+    stratum = tables.stratum.reshape(len(bits), -1)
+    code = bits + (stratum << present.shape[2])
     return np.where(bits > 0, code, -1)
 
 

@@ -37,7 +37,7 @@ class PatientTables(NamedTuple):
       group: [U] int group index in 0..G-1.
       patient: [U] uint64 digest of the patient; keys the signs, shared by a patient's units.
       unit: [U] uint64 digest of the unit; keys the permutations.
-      stratum: [U] int; groups are permuted within strata only.
+      stratum: [U] int, or [U, K] where cells differ; groups are permuted within strata only.
       groups: G.
     """
 

@@ -1,4 +1,4 @@
-"""Bootstraps and permutations: names, order and copies do not matter; masking is removing; batches
+"""Bootstraps: names, order and copies do not matter; masking is removing; batches
 are loops; edge cohorts.
 """
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from scipy.stats import permutation_test
 
 from fairrecon_jax import metrics
 from fairrecon_jax.inference import resampling
@@ -17,7 +16,6 @@ from fairrecon_jax.inference.bootstrap import (
     bootstrap_means,
 )
 from fairrecon_jax.inference.delong import ROWS, weighted_auroc
-from fairrecon_jax.inference.permutation import permutation_null, permutation_null_means
 
 KEY = jax.random.key(13)
 PATIENTS, GROUPS = 30, 3
@@ -226,94 +224,3 @@ def test_weighted_auroc_agrees_with_the_metric_beyond_one_block():
     np.testing.assert_allclose(weighted_auroc(np.exp(score), label, weight), result, atol=1e-15)
     np.testing.assert_allclose(weighted_auroc(-score, label, weight), 1 - result, atol=1e-12)
     np.testing.assert_allclose(weighted_auroc(score, label, 3 * weight), result, atol=1e-12)
-
-
-def test_floors_ignore_names_copies_and_unknown_groups():
-    decision, value, label, group, patient = draw(8)
-    options = dict(groups=GROUPS, permutations=50)
-    both = {
-        "decisions": lambda rows, g: permutation_null(
-            decision[0, rows], label[rows], g[rows], patient[rows], KEY, **options
-        ),
-        "means": lambda rows, g: permutation_null_means(
-            value[0, rows], g[rows], patient[rows], KEY, **options
-        ),
-    }
-    everything = np.arange(len(label))
-    for floor in both.values():
-        plain = floor(everything, group)
-        assert_same(plain, floor(everything, TURN[group]))
-        assert_same(plain, floor(np.repeat(everything, 3), group))
-        unknown = np.where(everything < 10, -1, group)
-        assert_same(floor(everything, unknown), floor(everything[10:], group))
-        for null in plain.values():
-            assert null.mean <= null.upper
-            assert 1 / 51 <= null.p_value <= 1
-
-
-def test_floor_batches_equal_loops_and_one_label_is_equal_opportunity():
-    decision, value, label, group, patient = draw(9)
-    options = dict(groups=GROUPS, permutations=50)
-    plain = permutation_null(decision, label, group, patient, KEY, **options)
-    means = permutation_null_means(value, group, patient, KEY, **options)
-    for k in (0, 1):
-        assert_same(
-            jax.tree.map(lambda leaf, k=k: leaf[k], plain),
-            permutation_null(decision[k], label, group, patient, KEY, **options),
-        )
-        assert_same(
-            jax.tree.map(lambda leaf, k=k: leaf[k], means),
-            permutation_null_means(value[k], group, patient, KEY, **options),
-        )
-    positives = permutation_null(decision, label, group, patient, KEY, labels=(1,), **options)
-    assert_same(positives["eodd"], plain["eop"])
-
-
-def test_floor_p_value_is_that_of_scipys_permutation_test():
-    value, group = np.random.default_rng(10).random(9), np.arange(9) % 2
-    nulls = permutation_null_means(
-        value + 0.3 * group, group, np.arange(9), KEY, groups=2, permutations=4000
-    )["delta"]
-    sides = [(value + 0.3 * group)[group == g] for g in (0, 1)]
-    exact = permutation_test(
-        sides, lambda a, b: abs(a.mean() - b.mean()), n_resamples=np.inf, alternative="greater"
-    )
-    assert float(nulls.observed) == pytest.approx(exact.statistic, abs=1e-10)
-    assert float(nulls.p_value) == pytest.approx(exact.pvalue, abs=0.03)
-    assert float(nulls.mean) == pytest.approx(exact.null_distribution.mean(), rel=0.05)
-
-
-def test_a_constant_has_no_gap_by_chance_and_a_perfect_group_no_ratio():
-    _, _, _, group, patient = draw()
-    options = dict(groups=GROUPS, permutations=50)
-    flat = permutation_null_means(np.full(len(group), 0.5), group, patient, KEY, **options)
-    for null, none in ((flat["delta"], 0), (flat["ser"], 1)):
-        assert float(null.upper) == pytest.approx(none, abs=1e-12)
-        assert float(null.p_value) == 1
-    perfect = permutation_null_means(np.where(group == 0, 1.0, 0.6), group, patient, KEY, **options)
-    assert np.isnan(perfect["ser"].p_value)
-    assert float(perfect["delta"].p_value) == pytest.approx(1 / 51)
-
-
-def test_floors_refuse_what_cannot_be_permuted():
-    _, value, label, group, patient = draw()
-    for call in (
-        lambda g, n=5: permutation_null(
-            value[0], label, g, patient, KEY, groups=GROUPS, permutations=n
-        ),
-        lambda g, n=5: permutation_null_means(
-            value[0], g, patient, KEY, groups=GROUPS, permutations=n
-        ),
-    ):
-        with pytest.raises(
-            ValueError, match=r"vector with one entry per image, got shape \(1, 60\)"
-        ):
-            call(group[None])
-        with pytest.raises(ValueError, match="permutations must be at least 1, got 0"):
-            call(group, 0)
-        with pytest.raises(
-            ValueError, match="no image has a known group; there is nothing to permute"
-        ):
-            call(np.full_like(group, GROUPS))
-    with pytest.raises(ValueError, match=r"the last axis must hold 60 images, got shape \(59,\)"):
-        permutation_null_means(value[0, :-1], group, patient, KEY, groups=GROUPS)

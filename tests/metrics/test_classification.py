@@ -119,3 +119,33 @@ def test_single_precision_at_scale():
         np.testing.assert_allclose(
             metrics.auroc(jnp.asarray(score), jnp.asarray(y)), roc_auc_score(y, score), atol=1e-6
         )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_numpy_and_jax_agree(weighted):
+    score, y, weight = random_scores(4)
+    weight = weight if weighted else None
+    for function, options in (
+        (metrics.auroc, {}),
+        (metrics.brier, {}),
+        (metrics.balanced_threshold, {}),
+        (metrics.threshold_at_sensitivity, {"sensitivity": 0.8}),
+        (metrics.threshold_at_specificity, {"specificity": 0.8}),
+        (metrics.calibration_error, {}),
+    ):
+        host = function(score, y, weight=weight, **options)
+        device = function(jnp.asarray(score), y, weight=weight, **options)
+        for a, b in zip(jax.tree.leaves(host), jax.tree.leaves(device)):
+            assert not isinstance(a, jax.Array)
+            assert isinstance(b, jax.Array)
+            np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_calibration_error_of_sums_takes_leading_axes():
+    score, y, _ = random_scores(5)
+    known = ~np.isnan(y)
+    slot = metrics.calibration_bin(score, 10)[known]
+    sums = [np.bincount(slot, part, 10) for part in (None, score[known], y[known])]
+    both = metrics.calibration_error_from_sums(*(np.stack([s, np.zeros(10)]) for s in sums))
+    np.testing.assert_allclose(both.value, [metrics.calibration_error(score, y).value, np.nan])
+    assert metrics.calibration_bin(np.array([0, 0.1, 1.0]), 10).tolist() == [0, 1, 9]

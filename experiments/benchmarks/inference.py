@@ -1,5 +1,5 @@
-"""Bootstraps against straightforward pandas loops and fairlearn, at the size of a chest X-ray
-study.
+"""The test of equal changes and the published bootstrap against pandas loops and fairlearn, at the
+size of a chest X-ray study.
 
 A peer's loop runs a few iterations; `shape` says by how much its time is scaled. Every side works
 on one attribute.
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.harness import Comparison, benchmark
-from fairrecon_jax.inference import bootstrap_decisions, did_test
+from fairrecon_jax.inference import decision_changes, group_test, published_test
 
 IMAGES, PATIENTS, TASKS, RECONSTRUCTORS, GROUPS, REPLICATES = 38_000, 13_000, 12, 3, 6, 1000
-ITERATIONS = {"image": 6, "patient": 3, "fairlearn": 2}
-KEY = jax.random.key(0)
+ITERATIONS = {"image": 6, "fairlearn": 2, "group": 3}
+DRAWS = 999
 
 
 def cohort(
@@ -56,39 +55,38 @@ def pandas_gap(table: pd.DataFrame, column: str) -> float:
     return float((rate.max(axis=1) - rate.min(axis=1)).max())
 
 
-def pandas_bootstrap(table: pd.DataFrame, unit: str, iterations: int, seed: int = 0) -> np.ndarray:
-    """Changes of the gap in resamples of images, or of patients with all their images."""
+def pandas_bootstrap(table: pd.DataFrame, iterations: int, seed: int = 0) -> np.ndarray:
+    """Changes of the gap in resamples of images."""
     rng = np.random.default_rng(seed)
     changes = []
-    # Grouped once, not in every draw.
-    parts = dict(list(table.groupby("patient"))) if unit == "patient" else {}
-    names = np.array(list(parts))
     for _ in range(iterations):
-        if unit == "image":
-            drawn = table.sample(len(table), replace=True, random_state=rng)
-        else:
-            drawn = pd.concat([parts[name] for name in rng.choice(names, len(names))])
+        drawn = table.sample(len(table), replace=True, random_state=rng)
         changes.append(pandas_gap(drawn, "reconstructed") - pandas_gap(drawn, "original"))
     return np.array(changes)
 
 
-def _shape(unit: str, peer: str, iterations: int) -> str:
+def _shape(peer: str, iterations: int) -> str:
     """What was compared, and by how much the peer's work is to be multiplied."""
     problems = TASKS * RECONSTRUCTORS
     return (
-        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} "
-        f"problems x {REPLICATES} replicates by {unit} with BCa; "
-        f"{peer}: {iterations} iterations of 1 problem, so multiply ratio by "
-        f"{problems * REPLICATES / iterations:.0f}"
+        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} problems x "
+        f"{REPLICATES} replicates by image; {peer}: {iterations} iterations of 1 problem, so "
+        f"multiply ratio by {problems * REPLICATES / iterations:.0f}"
     )
 
 
-def _ours(unit: str) -> Callable[[], object]:
-    """The whole bootstrap of all problems of one attribute."""
+def _problems(data: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Decisions of both versions and labels as [K, N], K = tasks x reconstructors."""
+    o, r, y = data[:3]
+    return tuple(np.broadcast_to(part, r.shape).reshape(-1, r.shape[-1]) for part in (o, r, y))
+
+
+def _ours() -> Callable[[], object]:
+    """The published recipe's bootstrap of all problems of one attribute."""
     data = cohort()
-    return lambda: bootstrap_decisions(
-        *data, KEY, groups=GROUPS, replicates=REPLICATES, resample=unit
-    )  # type: ignore[arg-type]
+    return lambda: published_test(
+        *_problems(data), data[3], 0, groups=GROUPS, replicates=REPLICATES
+    )
 
 
 @benchmark("bootstrap_image")
@@ -96,21 +94,9 @@ def bootstrap_image() -> Comparison:
     """Image-level bootstrap of equalised odds against resampling a table with pandas."""
     table, iterations = frame(cohort()), ITERATIONS["image"]
     return Comparison(
-        _ours("image"),
-        lambda: pandas_bootstrap(table, "image", iterations),
-        _shape("image", "pandas", iterations),
-        3,
-    )
-
-
-@benchmark("bootstrap_patient")
-def bootstrap_patient() -> Comparison:
-    """Patient-level bootstrap of equalised odds against resampling patients with pandas."""
-    table, iterations = frame(cohort()), ITERATIONS["patient"]
-    return Comparison(
-        _ours("patient"),
-        lambda: pandas_bootstrap(table, "patient", iterations),
-        _shape("patient", "pandas", iterations),
+        _ours(),
+        lambda: pandas_bootstrap(table, iterations),
+        _shape("pandas", iterations),
         3,
     )
 
@@ -141,30 +127,36 @@ def bootstrap_fairlearn() -> Comparison:
             )
         return frames
 
-    return Comparison(_ours("image"), both, _shape("image", "fairlearn, unpaired", iterations), 3)
+    return Comparison(_ours(), both, _shape("fairlearn, unpaired", iterations), 3)
 
 
-@benchmark("did_test")
-def did_benchmark() -> Comparison:
-    """Test with 9,999 sign flips of all problems against a NumPy loop over draws."""
+@benchmark("group_test")
+def group_benchmark() -> Comparison:
+    """The test of equal changes with 999 permutations and sign flips of all problems against a
+    pandas loop over permutations.
+    """
     data = cohort()
-    draws = 3
-    change = np.abs(data[1] - data[0])[0, 0]
-    patient, group = data[4], data[3]
+    first = _problems(data)
+    change, patient, group = (first[1] - first[0])[0], data[4], data[3]
+
+    def ours() -> object:
+        found = decision_changes(*first, group, patient, groups=GROUPS)
+        return group_test(found.tables, seed=0, permutations=DRAWS, decisions=True)
 
     def plain() -> list[float]:
         rng = np.random.default_rng(0)
+        own = pd.Series(group).groupby(patient).first().to_numpy()
         statistics = []
-        for _ in range(draws):
-            signs = rng.choice([-1.0, 1.0], PATIENTS)[patient]
-            sums = pd.Series(signs * change).groupby([data[2][0, 0], group]).agg(["mean", "var"])
+        for _ in range(ITERATIONS["group"]):
+            permuted = rng.permutation(own)[patient]
+            sums = pd.Series(change).groupby([first[2][0], permuted]).agg(["mean", "var"])
             statistics.append(float((sums["mean"] ** 2 / sums["var"]).sum()))
         return statistics
 
     problems = TASKS * RECONSTRUCTORS
     shape = (
-        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} "
-        f"problems x 9999 flips; pandas: {draws} flips of "
-        f"1 problem, so multiply ratio by {problems * 9999 / draws:.0f}"
+        f"{IMAGES} images, {PATIENTS} patients, {GROUPS} groups; ours: {problems} problems x "
+        f"{DRAWS} draws of two nulls; pandas: {ITERATIONS['group']} permutations of 1 problem, so "
+        f"multiply ratio by {problems * DRAWS / ITERATIONS['group']:.0f}"
     )
-    return Comparison(lambda: did_test(*data, KEY, groups=GROUPS), plain, shape, 3)
+    return Comparison(ours, plain, shape, 3)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
@@ -270,7 +269,7 @@ def _published(context: Context, batch: Batch, grouping: Grouping) -> Published 
         *batch.decisions,
         batch.label,
         grouping.code,
-        jax.random.key(context.options.seed),
+        context.options.seed,
         groups=len(grouping.groups),
         replicates=max(context.options.replicates, 2),
         empty=context.empty_rate,

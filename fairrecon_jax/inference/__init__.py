@@ -15,12 +15,13 @@ from fairrecon_jax.inference.clustered_values import (
     auroc_interval,
     mean_interval,
 )
-from fairrecon_jax.inference.delong import AurocChange, auroc, delong_change
+from fairrecon_jax.inference.delong import placements
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, family_test
 from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.group_tables import REASONS, PatientTables, patient_tables
 from fairrecon_jax.inference.group_test import group_test
+from fairrecon_jax.inference.methods import MethodTest, method_test
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (
     PermutationNull,
@@ -46,7 +47,6 @@ __all__ = [
     "MITIGATIONS",
     "REASONS",
     "VERDICTS",
-    "AurocChange",
     "Changes",
     "Comparison",
     "Detectable",
@@ -54,6 +54,7 @@ __all__ = [
     "FamilyTest",
     "GroupTest",
     "Interval",
+    "MethodTest",
     "PatientTables",
     "PermutationNull",
     "Published",
@@ -61,14 +62,12 @@ __all__ = [
     "Verdict",
     "adjust",
     "adjust_cells",
-    "auroc",
     "auroc_change_interval",
     "auroc_changes",
     "auroc_interval",
     "benjamini_hochberg",
     "change_interval",
     "decision_changes",
-    "delong_change",
     "equivalent",
     "everyone_test",
     "family_test",
@@ -77,11 +76,13 @@ __all__ = [
     "judge",
     "judge_mitigation",
     "mean_interval",
+    "method_test",
     "minimum_detectable_change",
     "one_cell",
     "patient_tables",
     "permutation_null",
     "permutation_null_means",
+    "placements",
     "published_test",
     "rate_interval",
     "score_changes",

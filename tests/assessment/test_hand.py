@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fairrecon_jax.inference.did_result import REASONS
 
 from fairrecon_jax.assessment import assess, compare, read_results, write_results
-from fairrecon_jax.inference.did_result import REASONS
 from fairrecon_jax.inference.verdict import VERDICTS
 from tests.support import hand
 from tests.support.find import one, rows

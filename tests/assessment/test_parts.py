@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fairrecon_jax.assessment.separation import separation
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, studies, units
 from fairrecon_jax.assessment.deferred import Deferred, adjust, family_name
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
-from fairrecon_jax.assessment.separation import separation
 from tests.support import predictions_fake as fake
 
 

@@ -4,6 +4,7 @@ and the verdict on a row's own gap.
 
 import numpy as np
 import pytest
+from fairrecon_jax.assessment.separation import Separation
 
 from fairrecon_jax.assessment import performance
 from fairrecon_jax.assessment.performance import (
@@ -13,7 +14,6 @@ from fairrecon_jax.assessment.performance import (
     verdict_of_change,
 )
 from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
-from fairrecon_jax.assessment.separation import Separation
 from fairrecon_jax.assessment.verdicts import (
     NO_VERDICT,
     SENSITIVITY,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
@@ -45,7 +44,7 @@ def test_untested_comparisons_do_not_count(method):
 @pytest.mark.parametrize("method", [holm, benjamini_hochberg])
 def test_properties(method):
     p = np.random.default_rng(0).uniform(size=30)
-    adjusted = np.asarray(jax.jit(method)(p))
+    adjusted = method(p)
     assert np.all(adjusted >= p - 1e-7)
     assert np.all(adjusted <= 1)
     assert np.all(np.diff(adjusted[np.argsort(p)]) >= 0)

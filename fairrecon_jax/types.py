@@ -140,10 +140,12 @@ class MethodTitle(NamedTuple):
       title: the method, e.g. "IR-SDE".
       detail: what tells it from others of its method, e.g. "ODE, order 2, 10 steps"; "" for
         nothing. A report prints it where two reconstructors share a title.
+      degraded: whether it hands on the degraded image as it is, which is no method.
     """
 
     title: str
     detail: str = ""
+    degraded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

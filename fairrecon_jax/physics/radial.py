@@ -14,7 +14,6 @@ from fairrecon_jax.physics.interface import (
     Modality,
     Operator,
     Worse,
-    level_word,
     register,
 )
 from fairrecon_jax.types import Array, DegradationSpec, Key
@@ -63,7 +62,7 @@ class RadialMRI(BaseDegradation):
           level: acceleration factor, or number of rays.
 
         Returns:
-          "mask" [H, W] float32 in {0, 1}, and "level_word", uint32 scalar.
+          "mask" [H, W] float32 in {0, 1}.
 
         Raises:
           ValueError: a level that is not positive or cannot be had at this size.
@@ -74,7 +73,8 @@ class RadialMRI(BaseDegradation):
             raise ValueError(f"level {level} counts rays and must be a whole number")
         by_rays = self.mask_by == "rays"
         rays = int(level) if by_rays else mri.rays_for_acceleration(float(level), self.size)
-        return {"mask": mri.radial_mask(rays, self.size), "level_word": level_word(level)}
+        # Nothing is drawn, hence no level_word.
+        return {"mask": mri.radial_mask(rays, self.size)}
 
     def describe(self, levels: Sequence[float], headline_level: float) -> DegradationSpec:
         """The kind's words beside the levels of a study; rays are counted the other way round."""

@@ -25,7 +25,7 @@ class Identity:
 
     name: str = "identity"
 
-    method: ClassVar[MethodTitle] = MethodTitle("degraded image")
+    method: ClassVar[MethodTitle] = MethodTitle("degraded image", degraded=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

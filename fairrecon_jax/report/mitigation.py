@@ -48,7 +48,8 @@ def gaps_and_scores(findings: Findings) -> pd.DataFrame:
         scores[["task", *METHOD, "metric", "value"]], on=["task", *METHOD], suffixes=("", "_score")
     )
     # the degraded image is no method that anybody would choose
-    both = both[both["reconstructor"] != "identity"].dropna(subset=["value", "value_score"])
+    both = both[~both["reconstructor"].isin(findings.degraded)]
+    both = both.dropna(subset=["value", "value_score"])
     # counted per metric: not every method has tasks of both kinds
     methods = both.groupby(METHOD).ngroup().groupby(both["metric"]).transform("nunique")
     with_value = both.groupby(["task", "attribute"])["value"].transform("size")

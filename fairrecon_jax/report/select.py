@@ -90,7 +90,7 @@ class Findings:
     @functools.cached_property
     def reconstructors(self) -> list[str]:
         """Reconstructors present, known ones in their usual order with their variants behind them,
-        `identity` last.
+        the degraded image last.
         """
         names = [
             name
@@ -100,6 +100,11 @@ class Findings:
             if name and name != "original"
         ]
         return sorted(dict.fromkeys(names), key=lambda name: style.rank(name, self.called))
+
+    @functools.cached_property
+    def degraded(self) -> list[str]:
+        """The reconstructors that are no method: they hand on the degraded image as it is."""
+        return [name for name in self.reconstructors if style.is_degraded(name, self.called)]
 
     @functools.cached_property
     def mitigations(self) -> list[str]:
@@ -219,7 +224,7 @@ class Findings:
     def method_phrase(self, reconstructor: str, mitigation: str) -> str:
         """A method as it ends a sentence: "with U-Net", "on the degraded image"."""
         name = self.method_name(reconstructor, mitigation)
-        return f"on the {name}" if reconstructor == "identity" else f"with {name}"
+        return f"on the {name}" if reconstructor in self.degraded else f"with {name}"
 
     @functools.cached_property
     def _shown(self) -> dict[str, pd.DataFrame]:

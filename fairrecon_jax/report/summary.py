@@ -46,9 +46,10 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
 def compared(findings: Findings) -> str:
     """The first sentence: cohort, versions, methods, levels."""
     spec = findings.spec
-    methods = listing([findings.looks[r].name for r in findings.reconstructors if r != "identity"])
+    names = [r for r in findings.reconstructors if r not in findings.degraded]
+    methods = listing([findings.looks[r].name for r in names])
     by_methods = f"from its reconstruction by {methods}" if methods else ""
-    plain = "from the degraded image itself" if "identity" in findings.reconstructors else ""
+    plain = "from the degraded image itself" if findings.degraded else ""
     sources = " and ".join(filter(None, [by_methods, plain]))
     if not sources:
         return (
@@ -212,9 +213,8 @@ def in_practice(findings: Findings) -> str:
     rows = findings.plain(
         findings.change_rows("performance", attribute="", level=findings.headline_level)
     )
-    rows = rows[(rows["task"] != "") & (rows["reconstructor"] != "identity")].dropna(
-        subset=["change", "original", "reconstructed"]
-    )
+    rows = rows[(rows["task"] != "") & ~rows["reconstructor"].isin(findings.degraded)]
+    rows = rows.dropna(subset=["change", "original", "reconstructed"])
     # the first kind that there is: sensitivity can be said in patients
     rows = next(
         (part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty),

@@ -144,8 +144,10 @@ def _panel(
     spec, record = context.spec, context.cohort.table.iloc[row]
     # degraded image and reading of the original are the same beside every reconstructor
     first = next(iter(drawn.values()))
-    # the identity would only repeat the degraded image; alone it is still shown
-    shown = {name: pictures for name, pictures in drawn.items() if name != "identity"} or drawn
+    studied = context.study.reconstructors
+    # an identity would only repeat the degraded image; alone it is still shown
+    methods = {name: d for name, d in drawn.items() if not studied[name].model.method.degraded}
+    shown = methods or drawn
     region = next(
         (t.name for t in spec.segmentation_tasks if t.name in first["original"]["diagnosis"]), None
     )

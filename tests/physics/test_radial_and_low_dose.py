@@ -131,6 +131,7 @@ def test_operators_say_what_a_level_is():
     by_rays = make_degradation("mri_radial", size=256, mask_by="rays").operator(70)
     np.testing.assert_array_equal(by_factor["mask"], by_rays["mask"])
     assert mri.achieved_acceleration(by_factor["mask"]) == pytest.approx(8.05, abs=0.006)
+    assert set(by_factor) == {"mask"}, "a word of the level would be of noise, and none is drawn"
     photons = make_degradation("xray_low_dose", size=64).operator(3e3)
     assert (photons["photons"].dtype, photons["level_word"].dtype) == (np.float32, np.uint32)
     assert photons["level_word"].view(np.float32) == np.float32(3e3)

@@ -9,12 +9,32 @@ import pytest
 
 from fairrecon_jax.report import ExamplePanel, ReportOptions
 from fairrecon_jax.report.figures import panel_scores, panels
+from tests.support import report_fake as fake
+from tests.support.report_findings import NAMED_OTHERWISE, findings_of
 from tests.support.report_inputs import examples
 
 
 def test_one_figure_per_example_up_to_the_limit(mri):
     figures = panels.drawings(mri, examples(mri.spec, 3, 32), ReportOptions(max_examples=2))
     assert [d.key for d in figures] == ["degradation_levels", "example_01", "example_02"]
+
+
+def test_a_reconstructor_may_be_called_degraded():
+    findings = findings_of(fake.mri_spec(), ("degraded",), called=NAMED_OTHERWISE)
+    panel = examples(findings.spec, 1, 32)[0]
+    named = {
+        field: {"degraded": getattr(panel, field)["unet"]}
+        for field in ("reconstructions", "masks_reconstructed", "scores_reconstructed")
+    }
+    axes = panels.draw(
+        findings, dataclasses.replace(panel, **named), 1, 0.1, ReportOptions()
+    ).figure.axes
+    assert [one.get_title(loc="left") for one in axes[:3]] == [
+        "original",
+        "degraded, 8×",
+        "degraded image",
+    ]
+    assert [bool(one.get_xlabel()) for one in axes[:3]] == [True, False, True]
 
 
 def test_pictures_are_drawn_over_the_full_range_and_errors_on_one_scale(mri):
@@ -77,7 +97,7 @@ def test_scores_say_what_was_decided_and_what_is_true(mri):
         panel_scores.score_text(mri, panel, "unet", ["grade", "tumour"], 30)
         == "WHO grade IV: 0.30 −\nTumour: Dice n.e."
     )
-    assert panel_scores.score_text(mri, panel, "degraded", ["grade"], 30) == ""
+    assert panel_scores.score_text(mri, panel, panel_scores.DEGRADED, ["grade"], 30) == ""
 
 
 def test_the_most_moved_tasks_are_shown(mri):
@@ -100,7 +120,7 @@ def test_identifiers_are_printed_only_where_asked_for(mri):
 
 def test_mitigated_reconstructions_are_named(mri):
     panel = examples(mri.spec, 1, 32)[0]
-    assert panel_scores.title(mri, "degraded", panel) == "degraded, 8×"
+    assert panel_scores.title(mri, panel_scores.DEGRADED, panel) == "degraded, 8×"
 
 
 def test_every_score_is_in_the_table(mri):

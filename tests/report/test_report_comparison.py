@@ -11,7 +11,7 @@ from fairrecon_jax.report.figures import comparison
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import mitigation as mitigation_tables
 from tests.support import report_fake as fake
-from tests.support.report_findings import findings_of
+from tests.support.report_findings import NAMED_OTHERWISE, findings_of
 
 SPEC = fake.mri_spec()
 CELLS = fake.cells(SPEC, ("unet",), ("none", "eodd"))
@@ -156,6 +156,14 @@ def test_a_task_with_more_attributes_weighs_no_more_in_the_mean_score(findings):
         mitigation="none",
     )["value"]
     assert rows["score"]["eodd", "none"] == pytest.approx(scores.mean())
+
+
+def test_the_degraded_image_is_no_method_to_choose_whatever_its_block_is_called():
+    names = ("degraded", "identity")
+    rows = mitigation.gaps_and_scores(findings_of(fake.mri_spec(), names, called=NAMED_OTHERWISE))
+    assert set(rows["reconstructor"]) == {"identity"}
+    foreign = mitigation.gaps_and_scores(findings_of(fake.mri_spec(), names))
+    assert set(foreign["reconstructor"]) == {"degraded"}
 
 
 def test_without_psnr_there_is_no_panel_for_it(findings):

@@ -9,6 +9,7 @@ import pytest
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import DegradationSpec, MethodTitle
+from tests.support.report_findings import NAMED_OTHERWISE
 
 MRI = describe("mri_radial", (4.0, 8.0), 8.0)
 XRAY = describe("xray_low_dose", (1e5, 3e3), 1e5)
@@ -138,6 +139,23 @@ def test_variants_stand_behind_their_kind_and_the_degraded_image_last():
         "mine",
         "identity",
     ]
+
+
+def test_the_degraded_image_is_what_says_so_and_without_methods_what_is_called_identity():
+    looks = style.looks(["degraded", "identity"], NAMED_OTHERWISE)
+    assert (looks["degraded"].color, looks["degraded"].name) == (style.GREY, "degraded image")
+    assert (looks["identity"].color != style.GREY, looks["identity"].name) == (True, "Pix2Pix")
+    names = ["degraded", "identity", "mine"]
+    assert sorted(names, key=lambda name: style.rank(name, NAMED_OTHERWISE)) == [
+        "identity",
+        "mine",
+        "degraded",
+    ]
+    foreign = style.looks(["degraded", "Identity"])
+    assert (foreign["degraded"].color != style.GREY, foreign["Identity"].color) == (
+        True,
+        style.GREY,
+    )
 
 
 def test_a_variant_never_has_the_colour_of_a_known_method_that_is_absent():

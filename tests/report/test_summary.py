@@ -11,7 +11,7 @@ import pytest
 from fairrecon_jax.report import summary
 from fairrecon_jax.report.select import Findings
 from tests.support import report_fake as fake
-from tests.support.report_findings import findings_of, no_findings
+from tests.support.report_findings import NAMED_OTHERWISE, findings_of, no_findings
 
 
 def judged(mri: Findings, verdict: str, **columns: object) -> Findings:
@@ -56,6 +56,18 @@ def test_the_degraded_image_is_not_called_a_reconstruction():
     text = summary.compared(findings_of(fake.mri_spec(), ("identity",)))
     assert "from the degraded image itself" in text
     assert "its reconstruction by" not in text
+
+
+def test_the_degraded_image_is_told_by_its_kind_not_by_its_name():
+    names = ("degraded", "identity")
+    findings = findings_of(fake.mri_spec(), names, called=NAMED_OTHERWISE)
+    text = summary.compared(findings)
+    assert "from its reconstruction by Pix2Pix and from the degraded image itself" in text
+    assert "with Pix2Pix and" in (text := summary.diagnosis(findings))
+    assert "on the degraded image" in text
+    assert "with Pix2Pix" in summary.in_practice(findings)
+    alone = findings_of(fake.mri_spec(), ("degraded",), called=NAMED_OTHERWISE)
+    assert summary.in_practice(alone) == ""
 
 
 def test_mitigations_are_named():

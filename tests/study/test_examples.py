@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax.diagnosers import Classifier
 from fairrecon_jax.physics import make_degradation
+from fairrecon_jax.reconstructors import Identity, make_reconstructor
 from fairrecon_jax.study import examples
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import (
@@ -223,28 +224,36 @@ def test_one_example_is_cut_out_of_the_batch_with_what_is_known_of_it():
     }
     common |= {"reconstructed": {"diagnosis": moved, "attention": {"grade": np.ones((2, 2, 2))}}}
     drawn = {
-        "identity": {**common, "reconstruction": pixels / 2},
-        "unet": {**common, "reconstruction": pixels / 4},
+        "degraded": {**common, "reconstruction": pixels / 2},
+        "identity": {**common, "reconstruction": pixels / 4},
     }
     ladder = {4.0: pixels[..., 0] / 3, 8.0: pixels[..., 0] / 2}
-    context = types.SimpleNamespace(spec=SPEC, cohort=types.SimpleNamespace(table=table))
+    studied = {
+        "degraded": types.SimpleNamespace(model=Identity("degraded")),
+        "identity": types.SimpleNamespace(model=make_reconstructor("mse", name="identity")),
+    }
+    context = types.SimpleNamespace(
+        spec=SPEC,
+        cohort=types.SimpleNamespace(table=table),
+        study=types.SimpleNamespace(reconstructors=studied),
+    )
     batch = {"image": pixels, "mask": mask}
     thresholds = {"grade": 0.3, "other": 0.1}
     panel = examples._panel(context, 8.0, 1, 1, batch, drawn, thresholds, ladder)
     np.testing.assert_array_equal(panel.original, pixels[1, ..., 0])
-    np.testing.assert_array_equal(panel.reconstructions["unet"], pixels[1, ..., 0] / 4)
-    assert set(panel.reconstructions) == {"unet"}, "the degraded image is shown anyway"
+    np.testing.assert_array_equal(panel.reconstructions["identity"], pixels[1, ..., 0] / 4)
+    assert set(panel.reconstructions) == {"identity"}, "the degraded image is shown anyway"
     assert panel.truth.all()
     assert panel.mask_original.all(), "a mask probability of one half is inside"
     assert panel.scores_original == {"grade": 0.2}
-    assert panel.scores_reconstructed == {"unet": {"grade": 0.9}}
+    assert panel.scores_reconstructed == {"identity": {"grade": 0.9}}
     assert (panel.labels, panel.thresholds) == ({"grade": 1.0}, {"grade": 0.3})
     assert panel.attention_task == "grade"
-    assert panel.attention_reconstructed["unet"].all()
+    assert panel.attention_reconstructed["identity"].all()
     assert (panel.caption, panel.identifier) == ("sex unknown", "y")
     np.testing.assert_array_equal(panel.degraded_levels[4.0], pixels[1, ..., 0] / 3)
-    only = {"identity": drawn["identity"]}
+    only = {"degraded": drawn["degraded"]}
     alone = examples._panel(context, 8.0, 0, 0, batch, only, {}, ladder)
-    assert set(alone.reconstructions) == {"identity"}, "unless it is all there is"
+    assert set(alone.reconstructions) == {"degraded"}, "unless it is all there is"
     assert not alone.mask_original.any()
     assert (alone.caption, alone.thresholds) == ("sex F", {})

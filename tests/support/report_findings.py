@@ -11,9 +11,14 @@ import pandas as pd
 
 from fairrecon_jax.report.long_tables import NUMBERS, TEXT
 from fairrecon_jax.report.select import Findings
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import CohortSpec, MethodTitle
 from tests.support import report_fake as fake
 
+NAMED_OTHERWISE = {
+    "degraded": MethodTitle("degraded image", degraded=True),
+    "identity": MethodTitle("Pix2Pix"),
+}
+"""What two blocks are called, one of which is of kind identity and not called so."""
 ESTIMATES = [
     "value", "original", "reconstructed", "change", "ci_low", "ci_high", "p_value", "p_adjusted",
 ]  # fmt: skip
@@ -23,7 +28,7 @@ def findings_of(
     spec: CohortSpec,
     reconstructors: tuple[str, ...] = ("unet", "irsde"),
     mitigations: tuple[str, ...] = ("none",),
-    **more: pd.DataFrame,
+    **more: Any,
 ) -> Findings:
     """A study with every combination of reconstructor, level and mitigation."""
     cells = fake.cells(spec, reconstructors, mitigations)

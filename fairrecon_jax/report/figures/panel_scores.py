@@ -13,10 +13,13 @@ from fairrecon_jax.report.figures.drawing import wrap
 from fairrecon_jax.report.options import ExamplePanel
 from fairrecon_jax.report.select import Findings, known
 
+DEGRADED = ""
+"""The degraded image among the versions of an example: a name that no reconstructor has."""
+
 
 def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
-    if name == "degraded":
+    if name == DEGRADED:
         return f"degraded, {style.level_short(panel.level, findings.spec.degradation)}"
     look = findings.looks.get(name)
     return name if look is None else look.name
@@ -48,7 +51,7 @@ def score_text(
     """The scores printed under one image, `letters` to a line; the original also states the truth,
     the degraded image was not diagnosed and has none.
     """
-    if name == "degraded":
+    if name == DEGRADED:
         return ""
     scores = scores_of(panel, name)
     lines = [

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import WIDTH, Drawing, canvas, signed, wrap
 from fairrecon_jax.report.figures.panel_scores import (
+    DEGRADED,
     alt_text,
     score_table,
     score_text,
@@ -79,7 +80,7 @@ def versions_of(findings: Findings, panel: ExamplePanel) -> list[tuple[str, np.n
         panel.reconstructions.items(),
         key=lambda item: rank.get(item[0], len(rank)),
     )
-    return [("original", panel.original), ("degraded", panel.degraded), *reconstructions]
+    return [("original", panel.original), (DEGRADED, panel.degraded), *reconstructions]
 
 
 def draw(

@@ -73,8 +73,8 @@ def looks(
     Returns:
       Name -> Look, in the same order.
     """
-    names = list(dict.fromkeys(reconstructors))
-    titles = titles_of(names, methods or {})
+    names, methods = list(dict.fromkeys(reconstructors)), methods or {}
+    titles = titles_of(names, methods)
     taken = {KNOWN[n.lower()] for n in names if n.lower() in KNOWN}
     free = [i for i in range(len(OKABE_ITO)) if i not in taken]
     # colours that no known method has come first, so that a variant never looks like an absent one
@@ -83,8 +83,8 @@ def looks(
     result = {}
     for name in names:
         # grey, as it is no method
-        if name.lower() == "identity":
-            result[name] = Look(GREY, ":", "bottom", NAMES["identity"])
+        if is_degraded(name, methods):
+            result[name] = Look(GREY, ":", "bottom", titles[name])
             continue
         index = KNOWN.get(name.lower(), -1)
         # two spellings of one method in a study: the second takes a colour of its own
@@ -98,6 +98,13 @@ def looks(
 def method_of(name: str, methods: Mapping[str, MethodTitle]) -> MethodTitle:
     """What a reconstructor is called: as given, else as its usual name says, else by its name."""
     return methods.get(name) or MethodTitle(NAMES.get(name.lower(), name))
+
+
+def is_degraded(name: str, methods: Mapping[str, MethodTitle]) -> bool:
+    """Whether a reconstructor hands on the degraded image: as given, else where it is called
+    "identity".
+    """
+    return methods[name].degraded if name in methods else name.lower() == "identity"
 
 
 def titles_of(names: Iterable[str], methods: Mapping[str, MethodTitle]) -> dict[str, str]:
@@ -124,7 +131,7 @@ def rank(name: str, methods: Mapping[str, MethodTitle]) -> tuple[bool, int, bool
     the degraded image last.
     """
     place = PLACES.get(method_of(name, methods).title, len(PLACES))
-    return name == "identity", place, name.lower() not in KNOWN
+    return is_degraded(name, methods), place, name.lower() not in KNOWN
 
 
 def markers(mitigations: Iterable[str]) -> dict[str, str]:

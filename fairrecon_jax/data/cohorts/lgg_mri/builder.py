@@ -204,7 +204,7 @@ def _slices(
             folder.name, "missing_file", f"slices {absent} of 1 to {numbered[-1][0]} are not there"
         )
     # positions, not the numbers in the names, which start at 1 and may have gaps
-    first, last = (0, len(numbered)) if isinstance(config.slices, str) else config.slices
+    first, last = (0, len(numbered) - 1) if isinstance(config.slices, str) else config.slices
     return [
         SourceRecord(
             name=f"{folder.name}/{count}",

@@ -19,7 +19,7 @@ from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
-from fairrecon_jax.inference.power import minimum_detectable_change
+from fairrecon_jax.inference.power import MARGIN, equivalent, minimum_detectable_change
 from fairrecon_jax.inference.verdict import (
     SENSITIVITY,
     SPECIFICITY,
@@ -241,12 +241,14 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
         detectable = minimum_detectable_change(
             gap.comparison.test, level=told.level, alpha=gap.alpha, decisions=gap.decisions
         )
+        shown = equivalent(gap.comparison.test, gap.images)
         overall = judge(
             gap.comparison,
             p_adjusted=told.p_adjusted,
             comparisons=told.size,
             alpha=gap.alpha,
             detectable=float(detectable.largest),
+            equivalent=MARGIN if gap.decisions and shown else None,
             auroc_interval=gap.chance,
         )
         stable = _stability(gap, overall, told)

@@ -17,6 +17,7 @@ from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import unmitigated
+from fairrecon_jax.study.merge import merge as join
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.predict import write_images
 from fairrecon_jax.study.run import run
@@ -160,6 +161,14 @@ def assess(values: Any) -> None:
     say(f"report: {page}")
 
 
+def merge(values: Any) -> None:
+    """Joins studies of several trainings."""
+    options = None if values.config is None else parse(config_of(values)).assess
+    workdir = Path(values.workdir or "runs/merged")
+    page = processes.on_primary(lambda: join(values.workdirs, workdir, options), "join studies")
+    say(f"report: {page}")
+
+
 def report(values: Any) -> None:
     """Writes the report."""
     run(config_of(values), workdir_of(values), only="report")
@@ -268,3 +277,10 @@ def assess_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
+
+
+def merge_flags(values: flags.FlagValues) -> None:
+    """Flags of `merge`."""
+    flags.DEFINE_list(
+        "workdirs", [], "work directories of finished studies, at least two", flag_values=values
+    )

@@ -125,6 +125,20 @@ predictions, or assesses a table of predictions made elsewhere and writes the re
         actions.assess,
         actions.assess_flags,
     ),
+    "merge": Command(
+        "join finished studies of several training seeds and judge methods, not only networks",
+        """
+Needs `assess` in each of them. Stacks the predictions of work directories that assessed the same
+images with networks of other training seeds, assesses them together and writes the report: beside
+the verdict on each network one on each method, with the spread between its trainings. The options
+of the assessment are those of --config, or the defaults. Within one study the same comes from
+--config.seeds=(0,1,2).
+
+  fairrecon merge --workdirs=runs/seed0,runs/seed1,runs/seed2 --workdir=runs/merged
+""",
+        actions.merge,
+        actions.merge_flags,
+    ),
     "report": Command(
         "write the report of a study whose results are there",
         """

@@ -212,6 +212,7 @@ def judge(
     comparisons: int = 1,
     alpha: float = 0.05,
     detectable: float | None = None,
+    equivalent: float | None = None,
     auroc_interval: tuple[float, float] | None = None,
 ) -> Verdict:
     """The verdict of one comparison.
@@ -222,6 +223,7 @@ def judge(
       comparisons: size of the family.
       alpha: level.
       detectable: minimum detectable change, said where no difference is shown.
+      equivalent: margin to which the changes are shown to be equal, None where they are not.
       auroc_interval: interval of the AUROC on originals; a diagnosis at chance gets no verdict.
 
     Returns:
@@ -240,6 +242,9 @@ def judge(
     p = float(test.p_value) if p_adjusted is None else float(p_adjusted)
     if not p <= alpha:  # also where p is NaN
         text = _nothing_shown(comparison, p, comparisons, detectable)
+        if equivalent is not None:
+            size = amount(equivalent, comparison.quantities[0].unit)
+            text += f"; no group changed by more than {size} beyond the others"
         return Verdict("no difference shown", evidence=text, unjudged=unjudged)
     word, y, g = standing_out(comparison)
     return Verdict(

@@ -1,0 +1,99 @@
+"""Trainings under several seeds: cells, folders and identities, and a study of two of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairrecon_jax.assessment import read_predictions, read_results
+from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.study import inputs
+from fairrecon_jax.study.grid import mitigated, unmitigated
+from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.predict import table_seed
+from fairrecon_jax.study.run import run
+from fairrecon_jax.study.workdir import Workdir
+from fairrecon_jax.types import Cell, ConfigError
+from tests.support import tiny_study
+
+
+def config(seeds=(3, 5)):
+    made = tiny_study.get_config()
+    made.seeds = seeds
+    return made
+
+
+def test_what_is_trained_is_trained_once_per_seed():
+    study = parse(config())
+    assert unmitigated(study) == [
+        Cell("identity", 8.0),
+        Cell("unet", 8.0, training=3),
+        Cell("unet", 8.0, training=5),
+    ]
+    assert parse(config(())).trainings("unet") == (None,)
+
+
+def test_a_seed_changes_the_training_and_its_place_and_nothing_else(tmp_path):
+    study, alone = parse(config()), parse(config(()))
+    first, second = unmitigated(study)[1:]
+    declared = [inputs.reconstructor(study, cell) for cell in (first, second)]
+    assert [d["train"].seed for d in declared] == [3, 5]
+    assert {k: v for k, v in declared[0].items() if k != "train"} == {
+        k: v for k, v in declared[1].items() if k != "train"
+    }
+    plain = unmitigated(alone)[1]
+    assert (
+        inputs.reconstructor(alone, plain)["train"].seed == alone.reconstructors["unet"].train.seed
+    )
+    workdir = Workdir(tmp_path)
+    folders = [workdir.model(cell) for cell in (plain, first, second)]
+    assert len(set(folders)) == 3
+    assert folders[1] == folders[0] / "training3"
+    assert first.stem == "unet__8__training3"
+    assert first.title == "unet at 8, training 3"
+
+
+def test_mitigations_start_from_each_training():
+    made = config()
+    made.mitigations.dro = mitigation("group_dro", 2, 8, 1e-3)
+    cells = mitigated(parse(made))
+    assert [cell.training for cell in cells] == [3, 5]
+    assert cells[0].plain == Cell("unet", 8.0, training=3)
+
+
+def test_tables_say_which_training_and_what_is_not_trained_stands_with_the_first():
+    study = parse(config())
+    assert [table_seed(study, cell) for cell in unmitigated(study)] == [3, 3, 5]
+    alone = parse(config(()))
+    assert [table_seed(alone, cell) for cell in unmitigated(alone)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        (3, "config.seeds must list whole numbers, got 3"),
+        ("12", "config.seeds must list whole numbers, got '12'"),
+        ((1, 1), r"config.seeds names a seed twice: \(1, 1\)"),
+        ((1.5,), r"config.seeds must be a whole number"),
+        ((-1,), r"config.seeds must be a whole number"),
+    ],
+)
+def test_seeds_that_are_none(seeds, message):
+    made = tiny_study.get_config().to_dict() | {"seeds": seeds}
+    with pytest.raises(ConfigError, match=message):
+        parse(made)
+
+
+@pytest.mark.slow
+def test_a_study_of_two_trainings_has_rows_of_both(tmp_path):
+    run(config(), tmp_path)
+    table, _ = read_predictions(tmp_path / "predictions.parquet")
+    unet = table[table["reconstructor"] == "unet"].sort_values("example_id")
+    assert sorted(unet["seed"].unique()) == [3, 5]
+    quality = [unet.loc[unet["seed"] == seed, "psnr"].to_numpy() for seed in (3, 5)]
+    assert not np.array_equal(*quality), "other starts, other networks"
+    originals = [unet.loc[unet["seed"] == seed, "tumor__original"].to_numpy() for seed in (3, 5)]
+    np.testing.assert_array_equal(*originals)
+    rows = read_results(tmp_path, "performance")
+    assert set(pd.to_numeric(rows.loc[rows["reconstructor"] == "unet", "seed"])) == {3, 5}

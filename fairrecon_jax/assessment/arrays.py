@@ -85,6 +85,7 @@ class Study:
       validation: [N] bool, examples on which thresholds may be fitted.
       groupings: everyone first, then attributes, then intersections.
       columns: numeric columns of the table as [K, N], NaN where a cell lacks the example.
+      strata: [P] int stratum of each patient, within which groups are permuted; None = one.
     """
 
     cohort: str
@@ -96,10 +97,14 @@ class Study:
     validation: np.ndarray
     groupings: tuple[Grouping, ...]
     columns: dict[str, np.ndarray]
+    strata: np.ndarray | None = None
 
 
 def studies(
-    table: pd.DataFrame, spec: CohortSpec, intersections: tuple[tuple[str, ...], ...] = ()
+    table: pd.DataFrame,
+    spec: CohortSpec,
+    intersections: tuple[tuple[str, ...], ...] = (),
+    strata: str = "",
 ) -> list[Study]:
     """Arranges a predictions table, one study per seed.
 
@@ -107,6 +112,8 @@ def studies(
       table: stacked predictions table of one cohort.
       spec: its specification.
       intersections: attributes to cross.
+      strata: a column of the table; "" for none. A patient whose images differ in it is in the
+        stratum of that mixture.
 
     Returns:
       Studies in order of seed.
@@ -136,14 +143,23 @@ def studies(
         raise InputError(
             f"one predictions table holds one cohort, got {cohorts}; assess each by itself"
         )
+    if strata and strata not in table.columns:
+        raise InputError(
+            f"assess.strata names the column {strata!r}; the predictions table has "
+            f"{sorted(set(table.columns) - set(REQUIRED))}"
+        )
     return [
-        _arrange(part, spec, int(str(seed)), intersections)
+        _arrange(part, spec, int(str(seed)), intersections, strata)
         for seed, part in table.groupby("seed", sort=True)
     ]
 
 
 def _arrange(
-    table: pd.DataFrame, spec: CohortSpec, seed: int, intersections: tuple[tuple[str, ...], ...]
+    table: pd.DataFrame,
+    spec: CohortSpec,
+    seed: int,
+    intersections: tuple[tuple[str, ...], ...],
+    strata: str,
 ) -> Study:
     """One seed's table as arrays."""
     cells, k = _cells(table)
@@ -181,7 +197,14 @@ def _arrange(
         split == "val",
         groupings,
         columns,
+        _strata(table[strata].to_numpy(object)[first], patient) if strata else None,
     )
+
+
+def _strata(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    """The stratum of each patient: the set of the values of its images."""
+    names = pd.Series(values).astype(str).groupby(patient).agg(lambda v: "+".join(sorted(set(v))))
+    return np.unique(names.to_numpy(), return_inverse=True)[1]
 
 
 def _cells(table: pd.DataFrame) -> tuple[tuple[Cell, ...], np.ndarray]:

@@ -145,6 +145,7 @@ def measured(context: Context, batch: Batch, grouping: Grouping) -> Measured:
         batch.patients,
         options.min_patients,
         options.alpha,
+        context.stratum(batch.units),
     )
 
 
@@ -253,6 +254,7 @@ def run_tests(context: Context, batch: Batch, grouping: Grouping, found: Measure
                 batch.patients,
                 groups=len(grouping.groups),
                 min_patients=options.min_patients,
+                stratum=context.stratum(batch.units),
             )
             gaps["gap_score"] = compare_groups(context, name, scores, options.label_weights)
     return Tests(

@@ -145,6 +145,7 @@ def measure(
     patients: Patients,
     min_patients: int,
     alpha: float,
+    stratum: np.ndarray | None = None,
 ) -> Measured:
     """Rates, Brier scores and AUROCs of one grouping.
 
@@ -158,6 +159,7 @@ def measure(
       patients: of the units.
       min_patients: fewest patients of a stratum that is judged.
       alpha: intervals have level 1 - alpha.
+      stratum: [U] strata within which groups are permuted.
 
     Returns:
       `Measured`.
@@ -165,7 +167,13 @@ def measure(
     groups = len(grouping.groups)
     changes, aurocs = (
         function(
-            *versions, label, grouping.code, patients, groups=groups, min_patients=min_patients
+            *versions,
+            label,
+            grouping.code,
+            patients,
+            groups=groups,
+            min_patients=min_patients,
+            stratum=stratum,
         )
         for function, versions in ((decision_changes, decisions), (auroc_changes, scores))
     )

@@ -67,7 +67,7 @@ def compare(
         options, threshold_rule=rule, threshold_value=value, conventions=("worst_case_estimable",)
     )
     rows: list[Row] = []
-    for study in studies(table, spec, options.intersections):
+    for study in studies(table, spec, options.intersections, options.strata):
         taus = _thresholds(study, spec, options)
         bases = [cell for cell in study.cells if cell.mitigation == NONE]
         contexts = [

@@ -88,6 +88,11 @@ class Context:
         """The patients of judged units, as tests take them."""
         return Patients(units.patient.astype(int), self._digests)
 
+    def stratum(self, units: JudgedUnits) -> np.ndarray | None:
+        """The stratum of each judged unit, None where there is one for all."""
+        strata = self.study.strata
+        return None if strata is None else strata[units.patient]
+
     @functools.cached_property
     def permutations(self) -> int:
         """Draws behind the tests: fewer where patients are many, for p-values of the same use."""

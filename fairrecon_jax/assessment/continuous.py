@@ -94,6 +94,7 @@ def average(context: Context, units: JudgedUnits, grouping: Grouping) -> Means:
         context.patients(units),
         groups=groups,
         min_patients=context.options.min_patients,
+        stratum=context.stratum(units),
     )
     tables = changes.tables
     versions = (

@@ -56,6 +56,8 @@ class AssessOptions:
       bins: equally wide bins of the calibration error.
       intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex",
         "race"),).
+      strata: a column of the predictions (a site, a scanner, a view) within whose values groups are
+        permuted: what is explained by it is no longer a difference between groups; "" for none.
       null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
       scores: also test whether the scores, given the label, changed equally in every group.
@@ -76,6 +78,7 @@ class AssessOptions:
     threshold_value: float | Mapping[str, float] | None = None
     bins: int = 10
     intersections: tuple[tuple[str, ...], ...] = ()
+    strata: str = ""
     null_draws: int = 1000
     auroc_gaps: bool = True
     scores: bool = True

@@ -52,7 +52,7 @@ def assess(
         fitted; the message names the column or task.
     """
     options = options or AssessOptions()
-    arranged = studies(table, spec, options.intersections)
+    arranged = studies(table, spec, options.intersections, options.strata)
     contexts = []
     for study in arranged:
         headline = float(spec.degradation.headline_level)

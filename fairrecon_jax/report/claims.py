@@ -14,7 +14,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.long_tables import OTHERS
-from fairrecon_jax.report.select import PRIMARY, UNJUDGED, Findings, changed, known, one
+from fairrecon_jax.report.select import PRIMARY, UNJUDGED, Findings, changed_rows, known, one
 from fairrecon_jax.report.words import listing, plural
 
 WHY = {v: VERDICTS[v] for v in UNJUDGED} | {"differs between seeds": "the seeds disagree"}
@@ -56,7 +56,7 @@ def who_lost_more(findings: Findings) -> str:
             f"{at}, none of {plural(len(rows), 'comparison')} of groups could be judged: "
             f"{why_unjudged(rows)}."
         )
-    real = judged[judged["verdict"].map(changed)]
+    real = changed_rows(judged)
     left = len(rows) - len(judged)
     unjudged = f" ({left} more could not be judged)" if left else ""
     if real.empty:
@@ -121,7 +121,11 @@ def clearest(findings: Findings, real: pd.DataFrame) -> str:
         if known(row["original"], row["reconstructed"])
         else ""
     )
-    gap = f" The gap by {row['attribute']} {BECAME[row['gap']]}{values}." if row["gap"] else ""
+    gap = (
+        f" The gap by {row['attribute']} {BECAME.get(row['gap'], row['gap'])}{values}."
+        if row["gap"]
+        else ""
+    )
     return f"At {findings.headline} {how}, {told(findings, row)}.{gap}"
 
 
@@ -157,7 +161,7 @@ def score_only(findings: Findings, decisions: pd.DataFrame) -> str:
         attribute=findings.attributes,
         level=findings.headline_level,
     )
-    scores = scores[(scores["reference_group"] != OTHERS) & scores["verdict"].map(changed)]
+    scores = changed_rows(scores[scores["reference_group"] != OTHERS])
     scores = scores.merge(quiet, on=keys).sort_values(["p_adjusted", "p_value"], kind="stable")
     if scores.empty:
         return ""

@@ -332,6 +332,12 @@ def changed(verdict: str) -> bool:
     return verdict not in UNCHANGED and not verdict.startswith("differs")
 
 
+def changed_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose verdict says that something changed by more than chance."""
+    # as an array: an empty list would pick columns, and none
+    return rows[np.array([changed(v) for v in rows["verdict"]], bool)]
+
+
 def known(*values: float) -> bool:
     """Whether all values are finite numbers."""
     return all(math.isfinite(v) for v in values)

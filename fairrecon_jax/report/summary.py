@@ -9,7 +9,7 @@ import pandas as pd
 from fairrecon_jax.report.claims import WHY, clearest, counted, primary, who_lost_more
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, each, known, task_metric
+from fairrecon_jax.report.select import Findings, changed_rows, each, known, task_metric
 from fairrecon_jax.report.words import listing, plural
 
 
@@ -110,7 +110,7 @@ def degraded(findings: Findings) -> str:
     parts = [score_change(findings, scores, metric) for metric in ("auroc", "dice")]
     rows = primary(findings.plain(findings.gap_changes(reconstructor="identity")))
     judged = rows[~rows["verdict"].isin(["", *WHY])]
-    real = judged[judged["verdict"].map(changed)]
+    real = changed_rows(judged)
     if len(judged):
         found = counted(real) if len(real) else "none shows a difference"
         parts.append(f"of {plural(len(judged), 'comparison')} of groups {found}")
@@ -157,7 +157,7 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
     rows = rows[rows["version"] == "change"]
     if rows.empty or (rows["verdict"] == "").all():
         return "no test of these changes is in the tables, so they may be chance"
-    real = rows[[changed(v) for v in rows["verdict"]]]
+    real = changed_rows(rows)
     worse, better = int((real["change"] < 0).sum()), int((real["change"] > 0).sum())
     unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(
         rows["verdict"].str.startswith("differs").sum()
@@ -188,7 +188,7 @@ def in_practice(findings: Findings) -> str:
     )
     if rows.empty:
         return ""
-    losses = rows[rows["verdict"].map(changed) & (rows["change"] < 0)]
+    losses = changed_rows(rows[rows["change"] < 0])
     # a proven loss before a larger one that may be chance
     row = (rows if losses.empty else losses).sort_values("change", kind="stable").iloc[0]
     before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
@@ -226,7 +226,7 @@ def unproven(verdict: str) -> str:
 def group_numbers(findings: Findings) -> str:
     """The clearest claim about a group; a sentence that there is none where that is so."""
     rows = primary(findings.restored(findings.plain(findings.gap_changes())))
-    real = rows[rows["verdict"].map(changed)]
+    real = changed_rows(rows)
     if real.empty:
         return (
             "No group was shown to lose more than another; that is not proof that all are "

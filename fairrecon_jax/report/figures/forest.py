@@ -25,7 +25,7 @@ from fairrecon_jax.report.figures.drawing import (
     stripes,
     wrap,
 )
-from fairrecon_jax.report.select import Findings, changed, each, known
+from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known
 from fairrecon_jax.report.strata import group_rows, standing_out
 from fairrecon_jax.report.tables.entries import p_value
 
@@ -120,7 +120,7 @@ def overview_panel(
     marks.draw(axes)
     few_ticks(axes)
     axes.margins(x=0.08)
-    if rows["verdict"].map(changed).any():
+    if not changed_rows(rows).empty:
         # room for the words at the right
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.5 * (high - low))

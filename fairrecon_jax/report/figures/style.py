@@ -193,7 +193,7 @@ def definitions() -> list[tuple[str, list[tuple[str, str]]]]:
     A word that says of mitigations what it says elsewhere is not repeated.
     """
     mitigations = {w: s for w, s in MITIGATIONS.items() if VERDICTS.get(w) != s}
-    lists = (
+    lists: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
         ("Verdicts on a group beside the others", VERDICTS, VERDICT_SIGNS),
         ("What became of the gap", GAPS, GAP_SIGNS),
         ("Verdicts on a mitigation", mitigations, MITIGATION_SIGNS),

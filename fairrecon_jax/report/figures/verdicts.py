@@ -24,7 +24,7 @@ from fairrecon_jax.report.figures.drawing import (
 )
 from fairrecon_jax.report.figures.forest import SIGNS, alt_text, slug, standing_rows
 from fairrecon_jax.report.long_tables import GAPS
-from fairrecon_jax.report.select import Findings, changed, each, known, of_method
+from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known, of_method
 
 FACES = {"harmed": "#222222", "favoured": "#ffffff"}
 DARK = ("#222222",)
@@ -213,9 +213,7 @@ def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int
     thin line.
     """
     chosen = (
-        rows[[changed(v) for v in rows["verdict"]]]
-        .sort_values(["p_adjusted", "change"], ascending=[True, False])
-        .head(most)
+        changed_rows(rows).sort_values(["p_adjusted", "change"], ascending=[True, False]).head(most)
     )
     # falling, as `apart` needs them
     chosen = chosen.sort_values("height", ascending=False)

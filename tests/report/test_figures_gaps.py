@@ -79,7 +79,7 @@ def test_gap_forests_say_the_verdict_in_words(mri, attribute):
     for row in rows[rows["verdict"].isin(["harmed", "favoured"])].itertuples():
         (text,) = [w for w in words if f" {row.verdict}: {row.group}" in w]
         assert text.startswith(style.verdict_sign(row.verdict))
-        assert text.endswith(f"gap {row.gap}")
+        assert text.endswith(f", {row.gap}")
 
 
 def test_gaps_have_no_error_bars(mri):

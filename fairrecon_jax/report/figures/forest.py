@@ -222,7 +222,7 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
             3,
             sharey="row",
             squeeze=False,
-            gridspec_kw={"width_ratios": [0.8, 1, 0.95], "height_ratios": heights},
+            gridspec_kw={"width_ratios": [0.75, 0.85, 1.1], "height_ratios": heights},
         )
         for line, kind in zip(grid, kinds, strict=True):
             names = [t.name for t in tasks if t.kind == kind]
@@ -236,10 +236,10 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         f"Groups by {attribute}, at {findings.headline}. Left: the gap on originals (upright "
         "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, "
         "the gap that permuted groups of the same sizes show on average: a gap inside it is no "
-        "evidence for a difference. A gap is a largest difference, for which no interval keeps "
-        "its word. Middle: the change of one group minus that of the others, with its interval "
-        "over all groups and labels at once; the group is the one named at the right. Right: the "
-        f"verdict ({SIGNS}) with its group (+ with, − without the finding), its p-value over the "
+        "evidence for a difference. A gap is a largest difference and has no interval that covers "
+        "as often as it says. Middle: the change of one group minus that of the others, with its "
+        "interval over all groups and labels at once; the group is the one named at the right. "
+        f"Right: the verdict ({SIGNS}) with its group (+ with, − without the finding), its p-value over the "
         "family of comparisons, and what became of the gap; in grey the group that fell behind "
         "most where no difference is shown."
     )
@@ -332,12 +332,11 @@ def verdict_text(axes: Axes, row: Any) -> None:
     who = " ".join(filter(None, [row.stratum_group, LABELS.get(row.stratum_label, "")]))
     p = f"p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
     verdict = f"{style.verdict_sign(row.verdict)} {row.verdict or untested}".strip()
-    gap = f"gap {row.gap}" if row.gap else ""
     look: dict[str, Any] = {
         "color": style.INK if strong else style.GREY,
         "fontweight": "bold" if strong else "normal",
     }
-    text = ", ".join(filter(None, [f"{verdict}: {who}" if who else verdict, p, gap]))
+    text = ", ".join(filter(None, [f"{verdict}: {who}" if who else verdict, p, row.gap]))
     axes.text(0, row.y, text, va="center", fontsize=6.0, **look)
 
 

@@ -206,9 +206,9 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
     )
     caption = (
         f"{style.metric_name(metric)} on reconstructions minus on originals, at "
-        f"{findings.headline}; above zero the gap is wider. A gap is a largest difference, for "
-        "which no interval keeps its word: the verdict is the test's, and intervals are those of "
-        f"the groups. {marked if tested else NO_TEST}n.e. = not estimable."
+        f"{findings.headline}; above zero the gap is wider. A gap is a largest difference and has "
+        "no interval that covers as often as it says: the verdict is the test's, and intervals are "
+        f"those of the groups. {marked if tested else NO_TEST}n.e. = not estimable."
     )
     return Drawing(
         f"bias_change_{metric}",

@@ -239,9 +239,9 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         "evidence for a difference. A gap is a largest difference and has no interval that covers "
         "as often as it says. Middle: the change of one group minus that of the others, with its "
         "interval over all groups and labels at once; the group is the one named at the right. "
-        f"Right: the verdict ({SIGNS}) with its group (+ with, − without the finding), its p-value over the "
-        "family of comparisons, and what became of the gap; in grey the group that fell behind "
-        "most where no difference is shown."
+        f"Right: the verdict ({SIGNS}) with its group (+ with, − without the finding), its p-value "
+        "over the family of comparisons, and what became of the gap; in grey the group that fell "
+        "behind most where no difference is shown."
     )
     key = f"gap_forest_{slug(attribute)}"
     return Drawing(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report.long_tables import OTHERS, WORST
@@ -55,55 +56,58 @@ def standing_out(rows: pd.DataFrame, per_group: pd.DataFrame) -> pd.DataFrame:
         group was judged) and `extra_original`, `extra_reconstructed`, `extra_change`,
         `extra_ci_low`, `extra_ci_high` (NaN there).
     """
-    cells = {key: part for key, part in per_group.groupby(CELL, sort=False)}
+    cells: dict[tuple[Any, ...], list[Any]] = {}
+    for stratum in each(per_group):
+        cells.setdefault(cell_of(stratum), []).append(stratum)
     found = []
     for row in each(rows):
-        strata = cells.get(tuple(getattr(row, c) for c in CELL))
         wanted = PER_GROUP.get(row.metric, ())
-        if strata is not None:
-            strata = strata[strata["metric"].isin(wanted)]
-        if strata is None or strata.empty or row.verdict in UNJUDGED:
+        strata = [s for s in cells.get(cell_of(row), ()) if s.metric in wanted]
+        if not strata or row.verdict in UNJUDGED:
             found.append(("", "", "", *[math.nan] * len(COLUMNS)))
             continue
-        named = strata[
-            (strata["group"] == row.group) & (strata["label_stratum"] == row.label_stratum)
-        ]
-        if changed(row.verdict) and not named.empty:
-            best = named.iloc[0]
-        else:
-            best = strata.iloc[int(np.argmin(studentised(strata)))]
-        found.append(tuple(best[["group", "label_stratum", "metric", *COLUMNS]]))
+        named = [s for s in strata if (s.group, s.label_stratum) == (row.group, row.label_stratum)]
+        best = named[0] if changed(row.verdict) and named else min(strata, key=studentised)
+        place = (best.group, best.label_stratum, best.metric)
+        found.append((*place, *(getattr(best, c) for c in COLUMNS)))
     names = ["stratum_group", "stratum_label", "stratum_metric", *(f"extra_{c}" for c in COLUMNS)]
-    return rows.reset_index(drop=True).join(pd.DataFrame(found, columns=names))
+    return rows.reset_index(drop=True).join(pd.DataFrame(found, columns=pd.Index(names)))
 
 
-def studentised(rows: pd.DataFrame) -> np.ndarray:
-    """Changes in standard errors; as they are where an error is unknown or 0."""
-    error = rows["std_error"].to_numpy()
-    usable = np.isfinite(error) & (error > 0)
-    return rows["change"].to_numpy() / np.where(usable, error, 1.0)
+def cell_of(row: Any) -> tuple[Any, ...]:
+    """Task, attribute, method and level of a row."""
+    return tuple(getattr(row, column) for column in CELL)
 
 
-def worst_groups(findings: Findings) -> pd.DataFrame:
-    """Change rows of the worst-off judged group: its rate before and after, and who it was."""
-    rows = findings.pick("fairness")
-    return rows[rows["metric"].str.startswith(WORST)]
+def studentised(row: Any) -> float:
+    """A group's change in standard errors; as it is where the error is unknown or 0."""
+    error = row.std_error
+    return float(row.change / error if math.isfinite(error) and error > 0 else row.change)
 
 
-def worst_words(row: pd.Series, worst: pd.DataFrame) -> str:
+def worst_rates(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float]]:
+    """Rates of the worst-off judged group before and after, by `cell_of` and metric.
+
+    Args:
+      rows: with the change rows of `worst_group_...`, whose other rows are passed over.
+    """
+    worst = rows[rows["metric"].str.startswith(WORST) & (rows["version"] == "change")]
+    return {(*cell_of(row), row.metric): (row.original, row.reconstructed) for row in each(worst)}
+
+
+def worst_words(row: Any, worst: Mapping[tuple[Any, ...], tuple[float, float]]) -> str:
     """The rates of the worst-off group beside a gap: "sensitivity 90 to 52", out of 100.
 
     Args:
       row: change row of a gap.
-      worst: of `worst_groups`, or rows of a comparison.
+      worst: of `worst_rates`.
     """
-    same = (worst[CELL] == row[CELL]).all(axis=1) & (worst["version"] == "change")
     parts = []
-    for rate in WORST_OF.get(row["metric"], ()):
-        found = worst[same & (worst["metric"] == f"{WORST}{rate}")]
-        for one in each(found.head(1)):
-            values = " to ".join(rate_words(v) for v in (one.original, one.reconstructed))
-            parts.append(f"{rate.replace('dice', 'Dice')} {values}")
+    for rate in WORST_OF.get(row.metric, ()):
+        values = worst.get((*cell_of(row), f"{WORST}{rate}"))
+        if values is not None:
+            words = " to ".join(map(rate_words, values))
+            parts.append(f"{rate.replace('dice', 'Dice')} {words}")
     return ", ".join(parts)
 
 

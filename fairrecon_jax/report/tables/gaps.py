@@ -5,6 +5,7 @@ tables 1 to 3).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,13 +15,13 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.long_tables import GAPS, OTHERS, WORST
-from fairrecon_jax.report.select import PRIMARY, Findings, changed, known, of_method
+from fairrecon_jax.report.select import PRIMARY, Findings, changed, each, known, of_method
 from fairrecon_jax.report.strata import (
     WORST_OF,
     judged,
     rate_words,
     standing_out,
-    worst_groups,
+    worst_rates,
     worst_words,
 )
 from fairrecon_jax.report.tables.entries import count, fixed, p_value, with_interval
@@ -178,8 +179,8 @@ def verdicts(findings: Findings) -> Table | None:
     rows = rows.sort_values(
         ["_level", "metric", "_task", "attribute", "reconstructor", "mitigation"], kind="stable"
     )
-    rows = with_groups(findings, rows)
-    worst = worst_groups(findings)
+    rows = with_groups(findings, rows.drop(columns=["_task", "_level"]))
+    worst = worst_rates(findings.pick("fairness"))
     return Table(
         "all_verdicts",
         "All gaps, changes and verdicts",
@@ -191,7 +192,7 @@ def verdicts(findings: Findings) -> Table | None:
         "4 times in 5 after the adjustment; 'flipped' counts decisions that differ between "
         f"original and reconstruction. Primary: {', '.join(primary_families(rows)) or 'none'}. "
         f"{SECONDARY}",
-        pd.DataFrame([verdict_record(findings, row, worst) for _, row in rows.iterrows()]),
+        pd.DataFrame([verdict_record(findings, row, worst) for row in each(rows)]),
         labels=5,
         folded=True,
     )
@@ -209,43 +210,45 @@ def primary_families(rows: pd.DataFrame) -> list[str]:
     return [str(name).removeprefix(f"{PRIMARY}: ") for name in names]
 
 
-def verdict_record(findings: Findings, row: pd.Series, worst: pd.DataFrame) -> dict[str, Any]:
+def verdict_record(
+    findings: Findings, row: Any, worst: Mapping[tuple[Any, ...], tuple[float, float]]
+) -> dict[str, Any]:
     """One line of the list of verdicts."""
-    reason = row["reason"]
-    claim = changed(row["verdict"])
-    parts = [row["group"], row["label_stratum"]]
+    reason = row.reason
+    claim = changed(row.verdict)
+    parts = [row.group, row.label_stratum]
     if not claim:
-        parts = [row["stratum_group"], row["stratum_label"]]
+        parts = [row.stratum_group, row.stratum_label]
     stratum = stratum_phrase(parts[1]) if parts[1] else ""
     where = ", ".join(filter(None, [parts[0], stratum]))
-    verdict = [style.verdict_sign(row["verdict"]), row["verdict"] or "no test ran"]
+    verdict = [style.verdict_sign(row.verdict), row.verdict or "no test ran"]
 
     def optional(value: float) -> Any:
         return fixed(value, 3) if known(value) else "–"
 
     return {
-        "level": style.level_name(row["level"], findings.spec.degradation),
-        "gap": style.metric_name(row["metric"]),
-        "diagnosis": findings.task_title(row["task"]),
-        "attribute": row["attribute"],
-        "method": findings.method_name(row["reconstructor"], row["mitigation"]),
-        "original": fixed(row["original"], 3, reason),
-        "reconstructed": fixed(row["reconstructed"], 3, reason),
-        "change": fixed(row["change"], 3, reason, sign=True),
-        "worst-off group": worst_words(row, worst) or "–",
-        "beyond the others (95% interval)": with_interval(
-            row["extra_change"], row["extra_ci_low"], row["extra_ci_high"], 3, reason, sign=True
-        )
-        if known(row["extra_change"])
-        else "–",
-        "group": where,
-        "permutation null": optional(row["permutation_null"]),
-        "adjusted p": p_value(row["p_adjusted"]) if known(row["p_adjusted"]) else "–",
-        "detectable": optional(row["mde"]),
-        "n": count(row["n"]),
-        "flipped": count(row["n_changed"]),
+        "level": style.level_name(row.level, findings.spec.degradation),
+        "gap": style.metric_name(row.metric),
+        "diagnosis": findings.task_title(row.task),
+        "attribute": row.attribute,
+        "method": findings.method_name(row.reconstructor, row.mitigation),
         "verdict": " ".join(filter(None, verdict)),
-        "gap became": row["gap"],
-        "tests": "primary" if row["family"].startswith(PRIMARY) else "secondary",
+        "group": where,
+        "beyond the others (95% interval)": with_interval(
+            row.extra_change, row.extra_ci_low, row.extra_ci_high, 3, reason, sign=True
+        )
+        if known(row.extra_change)
+        else "–",
+        "gap became": row.gap,
+        "original": fixed(row.original, 3, reason),
+        "reconstructed": fixed(row.reconstructed, 3, reason),
+        "change": fixed(row.change, 3, reason, sign=True),
+        "worst-off group": worst_words(row, worst) or "–",
+        "permutation null": optional(row.permutation_null),
+        "adjusted p": p_value(row.p_adjusted) if known(row.p_adjusted) else "–",
+        "detectable": optional(row.mde),
+        "n": count(row.n),
+        "flipped": count(row.n_changed),
+        "tests": "primary" if row.family.startswith(PRIMARY) else "secondary",
         "in words": reason,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.mitigation import comparison_changes
 from fairrecon_jax.report.select import Findings, each, one
-from fairrecon_jax.report.strata import worst_words
+from fairrecon_jax.report.strata import worst_rates, worst_words
 from fairrecon_jax.report.tables.entries import fixed, p_value, with_interval
 from fairrecon_jax.report.tables.table import Table
 
@@ -28,6 +29,7 @@ def verdicts(findings: Findings) -> Table | None:
         (changes["metric"] == changes["task"].map(findings.gap_metrics))
         & changes["attribute"].isin(findings.attributes)
     ]
+    worst = worst_rates(changes)
     records = [
         {
             "level": style.level_name(row.level, findings.spec.degradation),
@@ -35,12 +37,6 @@ def verdicts(findings: Findings) -> Table | None:
             "diagnosis": findings.task_title(row.task),
             "attribute": row.attribute,
             "gap": style.metric_name(row.metric),
-            "unmitigated": fixed(row.original, 3, row.reason),
-            "mitigated": fixed(row.reconstructed, 3, row.reason),
-            "change": fixed(row.change, 3, row.reason, sign=True),
-            "worst-off group": worst_words(row, changes) or "–",
-            "adjusted p": p_value(row.p_adjusted, "no test ran"),
-            "detectable": fixed(row.mde, 3, "not computed"),
             "verdict": " ".join(
                 filter(
                     None,
@@ -49,10 +45,16 @@ def verdicts(findings: Findings) -> Table | None:
             ),
             "group": ", ".join(filter(None, [row.group, stratum_phrase(row.label_stratum)])),
             "gap became": row.gap,
+            "unmitigated": fixed(row.original, 3, row.reason),
+            "mitigated": fixed(row.reconstructed, 3, row.reason),
+            "change": fixed(row.change, 3, row.reason, sign=True),
+            "worst-off group": worst_words(row, worst) or "–",
             "price": price(row, changes),
+            "adjusted p": p_value(row.p_adjusted, "no test ran"),
+            "detectable": fixed(row.mde, 3, "not computed"),
             "in words": row.reason,
         }
-        for _, row in rows.iterrows()
+        for row in each(rows)
     ]
     if not records:
         return None
@@ -70,13 +72,15 @@ def verdicts(findings: Findings) -> Table | None:
     )
 
 
-def price(row: pd.Series, changes: pd.DataFrame) -> str:
+def price(row: Any, changes: pd.DataFrame) -> str:
     """What the mitigation of one verdict cost in all patients: "PSNR −0.70 dB, AUROC −0.012"."""
-    same = (changes["attribute"] == "") & (changes[METHOD_AT] == row[METHOD_AT]).all(axis=1)
+    same = changes["attribute"] == ""
+    for column in METHOD_AT:
+        same &= changes[column] == getattr(row, column)
     parts = []
     for metric, name, unit, digits in PRICES:
         of_metric = changes[same & (changes["metric"] == metric)]
-        of_metric = of_metric[of_metric["task"].isin([row["task"], ""])]
+        of_metric = of_metric[of_metric["task"].isin([row.task, ""])]
         for change in of_metric["change"].dropna().head(1):
             parts.append(f"{name} {fixed(change, digits, sign=True)}{unit}")
     return ", ".join(parts) or "–"

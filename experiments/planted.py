@@ -3,10 +3,10 @@
 
 Per seed a phantom X-ray cohort is drawn in which the lesions of women are a little fainter: plainly
 visible on the original images, lost more often at low dose. A U-Net reconstructs them, a frozen
-classifier diagnoses both versions, and the paired test compares them. The predictions of the first
-seed are assessed again with the attributes permuted over patients, where every claim is false. Each
-seed is a study of its own in `DIR/seed<N>`, so a killed run continues. Writes `planted.csv`,
-`planted.md` and `planted_rows.csv`.
+classifier diagnoses both versions, and the test compares how the groups changed. The predictions of
+the first seed are assessed again with the attributes permuted over patients, where every claim is
+false. Each seed is a study of its own in `DIR/seed<N>`, so a killed run continues. Writes
+`planted.csv`, `planted.md` and `planted_rows.csv`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fairrecon_jax.study.parse import parse
 HARMED = "Female"
 RECONSTRUCTOR = "unet"
 METRICS = ("eodd", "eop")
-CLAIMS = ("widened", "narrowed", "reversed", "shifted")
+CLAIMS = ("harmed", "favoured")
 
 
 def configuration(seed: int, patients: int, tiny: bool) -> ConfigDict:
@@ -78,6 +78,7 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
         "original",
         "reconstructed",
         "verdict",
+        "gap",
         "group",
         "p_adjusted",
         "n_patients",
@@ -97,13 +98,15 @@ def seed_rows(workdir: Path, config: ConfigDict, seed: int, shuffles: int) -> pd
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed: largest gaps over tasks, groups named where lesions are missed (equal
-    opportunity), claims in permuted cohorts.
+    """One line per seed: largest gaps over tasks, groups harmed where lesions are missed (equal
+    opportunity), what became of their gaps, claims in permuted cohorts.
     """
     lines = []
     for seed, part in rows.groupby("seed", sort=True):
         odds, opportunity = (part[part["metric"] == metric] for metric in METRICS)
         claimed = opportunity[opportunity["verdict"].isin(CLAIMS)]
+        # of two groups one may be harmed or the other favoured: only the harmed one is named
+        harmed = claimed[claimed["verdict"] == "harmed"]
         line = {
             "seed": seed,
             "test_patients": int(part["n_patients"].max()),
@@ -116,7 +119,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         line |= {
             "tasks": len(opportunity),
             "claims": len(claimed),
-            "named": ", ".join(sorted(set(claimed["group"]))) or "nobody",
+            "named": ", ".join(sorted(set(harmed["group"]))) or "nobody",
+            "favoured": int((claimed["verdict"] == "favoured").sum()),
+            "widened": int((claimed["gap"] == "widened").sum()),
         }
         line["smallest_adjusted_p"] = opportunity["p_adjusted"].min()
         line["shuffles"] = int(part["shuffles"].iloc[0])

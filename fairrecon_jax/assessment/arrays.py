@@ -203,7 +203,11 @@ def _arrange(
 
 def _strata(values: np.ndarray, patient: np.ndarray) -> np.ndarray:
     """The stratum of each patient: the set of the values of its images."""
-    names = pd.Series(values).astype(str).groupby(patient).agg(lambda v: "+".join(sorted(set(v))))
+    names = (
+        pd.Series([str(value) for value in values])
+        .groupby(patient)
+        .agg(lambda v: "+".join(sorted(set(v))))
+    )
     return np.unique(names.to_numpy(), return_inverse=True)[1]
 
 

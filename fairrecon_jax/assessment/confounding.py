@@ -100,10 +100,8 @@ def _quantities(
     images: pd.DataFrame, patient: np.ndarray, spec: CohortSpec, attribute: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     """What is compared, as one number per image."""
-    yield (
-        "images per patient",
-        pd.Series(patient).groupby(patient).transform("size").to_numpy(float),
-    )
+    sizes = pd.Series(patient).groupby(patient).transform("size")
+    yield "images per patient", sizes.to_numpy(float)
     for task in spec.tasks:
         column = f"{task.name}__label"
         if column not in images:
@@ -115,17 +113,15 @@ def _quantities(
         missing = ~np.isfinite(label)
         if missing.any():
             yield f"label of {title} missing", missing.astype(float)
-    names = [a.name for a in spec.attributes if a.name != attribute]
+    others = [a.name for a in spec.attributes if a.name != attribute]
     known = {"example_id", "patient_id", "split", "cohort", "level", "reconstructor"}
-    known |= {"mitigation", "seed", attribute, *names}
-    names += [c for c in images if c not in known and "__" not in c and _is_kind(images[c])]
-    for column in names:
+    known |= {"mitigation", "seed", attribute, *others}
+    further = [str(c) for c in images if c not in known and "__" not in str(c)]
+    for column in (*others, *(c for c in further if _is_kind(images[c]))):
         values = images[column].astype(object)
         for value in sorted(values.dropna().unique(), key=str):
-            yield (
-                f"{column} {value}",
-                np.where(values.notna(), values == value, np.nan).astype(float),
-            )
+            share = np.where(values.notna(), values == value, np.nan)
+            yield f"{column} {value}", share.astype(float)
 
 
 def _is_kind(column: pd.Series) -> bool:

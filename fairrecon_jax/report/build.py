@@ -18,6 +18,7 @@ from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.entries import Missing, number
 from fairrecon_jax.report.tables.table import csv_text
+from fairrecon_jax.report.words import listing
 from fairrecon_jax.report.writer import BlockWriter
 from fairrecon_jax.types import CohortSpec, MethodTitle
 
@@ -116,10 +117,7 @@ def page_texts(
         "warnings": warnings + notices(findings, options),
         "practice": summary.in_practice(findings),
         "key": legend_key(findings),
-        "verdicts": [
-            (style.verdict_sign(verdict), verdict, words)
-            for verdict, words in style.VERDICT_WORDS.items()
-        ],
+        "verdicts": style.definitions(),
         "making": [(name, hide(text)) for name, text in (*record.making(findings), *conventions)],
         "facts": [
             (title, [(hide(name), hide(text)) for name, text in rows])
@@ -178,15 +176,14 @@ def notices(findings: Findings, options: ReportOptions) -> list[str]:
         )
     if not record.has_tests(findings) and not findings.fairness.empty:
         sentences.append(
-            "No test of the group gaps is in the tables: changes are shown without a "
-            "verdict and may be chance."
+            "No test of the groups is in the tables: changes are shown without a verdict and may "
+            "be chance."
         )
-    at_chance = findings.fairness.loc[findings.fairness["verdict"] == "at chance", "task"]
-    weak = sorted({findings.task_title(task) for task in at_chance})
+    weak = sorted(findings.task_title(task) for task in findings.at_chance)
     if weak:
         sentences.append(
             "The diagnosis is no better than guessing on original images for "
-            f"{summary.listing(weak)}: no verdict about its gaps."
+            f"{listing(weak)}: no verdict about its groups."
         )
     return sentences + fallbacks(findings)
 

@@ -10,7 +10,7 @@ import pandas as pd
 TEXT = (
     "cohort", "task", "attribute", "group", "reference_group", "label_stratum", "reconstructor",
     "mitigation", "metric", "convention", "threshold_rule", "unit", "version", "method", "family",
-    "verdict", "reason",
+    "verdict", "gap", "reason",
 )  # fmt: skip
 NUMBERS = (
     "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error",
@@ -22,6 +22,10 @@ KEYS = (
     "mitigation", "metric", "convention", "threshold_rule", "unit", "version",
 )  # fmt: skip
 GAPS = ("eodd", "eop", "ser", "delta_dice")
+OTHERS = "the other groups"
+"""Reference of the rows that hold one group's change beside that of the others."""
+WORST = "worst_group_"
+"""How the metrics begin that hold the rate of the group that is worst off."""
 
 
 def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -58,11 +62,13 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value,
     a verdict only where all agree.
 
-    Where a gap changed most (its group and label) and the reason are results like the verdict: ""
-    where seeds disagree.
+    Whom a verdict is about (group and label), what the gap did and the reason are results like the
+    verdict: "" where seeds disagree.
     """
-    # of a gap, group and label are results; of any other row they say what the row is about
-    gaps = frame["metric"].isin(GAPS)
+    # of a gap and of the worst group, group and label are results; of any other row they say what
+    # the row is about
+    gaps = frame["metric"].isin(GAPS) | frame["metric"].str.startswith(WORST)
+    gaps |= frame["metric"].str.startswith("gap_") & (frame["reference_group"] != OTHERS)
     keys = [frame[c].mask(gaps, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
     # dropna=False: originals have no level, and would not be merged
     repeated = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
@@ -85,6 +91,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     rows = merged.agg(rules).reset_index()
     for column, differing in {
         "verdict": "differs between seeds",
+        "gap": "",
         "reason": "",
         "group": "",
         "label_stratum": "",

@@ -103,9 +103,9 @@ PLANS = (
     ),
     Plan(
         "gaps",
-        "Change of the gaps",
-        "Whether reconstruction widened or narrowed the gaps between patient groups, for "
-        "which diagnosis, by which attribute, and how sure that is.",
+        "Who lost more than the others",
+        "Whether reconstruction changed the diagnosis of one group more than that of the others, "
+        "for which diagnosis, by which attribute, how sure that is, and what became of the gap.",
         "The tables hold no change of a gap between groups.",
         (
             verdicts.verdict_maps,
@@ -121,8 +121,7 @@ PLANS = (
     Plan(
         "groups",
         "Group by group",
-        "A gap is a difference of two groups. Here is each group by itself, with the "
-        "number of people behind it.",
+        "Each group by itself and beside the others, with the number of people behind it.",
         "No result was computed for single groups.",
         (groups.group_performances, groups.group_changes, intersections.intersections),
     ),
@@ -146,7 +145,7 @@ MITIGATION = Plan(
 
 def first_figures(findings: Findings) -> list[Drawing]:
     """The two figures that carry the first screen; fewer where the tables hold nothing to draw."""
-    figures = (quality.overview(findings), forest.overview(findings))
+    figures = (forest.overview(findings), quality.overview(findings))
     return [figure for figure in figures if figure is not None]
 
 

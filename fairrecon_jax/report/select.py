@@ -16,11 +16,15 @@ import pandas as pd
 
 from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.long_tables import KEYS, clean, merge_seeds
+from fairrecon_jax.report.long_tables import KEYS, WORST, clean, merge_seeds
 from fairrecon_jax.types import CohortSpec, MethodTitle, Task
 
-UNCHANGED = ("", "within chance", "not estimable", "at chance")
+UNCHANGED = ("", "no difference shown", "not estimable", "at chance")
 """Verdicts that do not say that something changed; "" where no test ran."""
+UNJUDGED = ("not estimable", "at chance")
+"""Verdicts on what could not be judged."""
+PRIMARY = "primary"
+"""How the family of tests is named whose verdicts are the study's."""
 CROSS = re.compile(r"\s+[x×&]\s+|\s*[×&]\s*")
 """Between the attributes of an intersection; a letter x needs blanks around it ("sex" has none)."""
 
@@ -235,7 +239,9 @@ class Findings:
         """Rows of the shown convention, of one threshold rule and of the unit that the task is
         judged by, seeds merged.
         """
-        rows = frame[frame["convention"].isin([self.convention, ""])]
+        # the worst group is one of those that can be judged, under any convention
+        shown = frame["convention"].isin([self.convention, ""])
+        rows = frame[shown | frame["metric"].str.startswith(WORST)]
         rules = rows.loc[rows["threshold_rule"] != "", "threshold_rule"]
         # one rule: rates under two thresholds do not belong into one figure
         if rules.nunique() > 1:
@@ -287,6 +293,22 @@ class Findings:
         none = rows["mitigation"] == "none"
         return rows[none] if none.any() else rows
 
+    def restored(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of reconstructions; those of the degraded image where a study has nothing else.
+
+        The degraded image is what a reconstruction is compared with, not a result about one.
+        """
+        if set(self.reconstructors) <= set(self.degraded):
+            return rows
+        return rows[~rows["reconstructor"].isin(self.degraded)]
+
+    @functools.cached_property
+    def at_chance(self) -> list[str]:
+        """Tasks whose diagnosis on original images is not shown to be better than guessing."""
+        rows = pd.concat([self.performance, self.fairness])
+        weak = set(rows.loc[rows["verdict"] == "at chance", "task"])
+        return [t.name for t in self.spec.tasks if t.name in weak]
+
 
 def task_metric(task: Task) -> str:
     """The metric that says how well a task is done."""
@@ -313,6 +335,12 @@ def of_method(rows: pd.DataFrame, reconstructor: str, mitigation: str) -> pd.Dat
 def changed(verdict: str) -> bool:
     """Whether a verdict says that something changed by more than chance."""
     return verdict not in UNCHANGED and not verdict.startswith("differs")
+
+
+def changed_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose verdict says that something changed by more than chance."""
+    # as an array: an empty list would pick columns, and none
+    return rows[np.array([changed(v) for v in rows["verdict"]], bool)]
 
 
 def known(*values: float) -> bool:

@@ -1,50 +1,33 @@
-"""The three sentences of the first screen, composed from the tables."""
+"""The sentences of the first screen, composed from the tables."""
 
 from __future__ import annotations
 
 import math
-import re
 
 import pandas as pd
 
+from fairrecon_jax.report.claims import WHY, clearest, counted, primary, who_lost_more
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.drawing import signed
-from fairrecon_jax.report.figures.forest import p_words
-from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.figures.quality import mean_scores
-from fairrecon_jax.report.select import Findings, changed, each, known, of_method, one, task_metric
-
-WHY = {v: style.VERDICT_WORDS[v] for v in ("not estimable", "at chance")} | {
-    "differs between seeds": "the seeds disagree"
-}
-FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")
-
-
-def listing(names: list[str]) -> str:
-    """Names as they stand in a sentence: "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def plural(count: int, word: str) -> str:
-    """A count with its noun: "1 gap", "3 gaps"."""
-    if count == 1:
-        return f"1 {word}"
-    return f"{count:,} {word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+from fairrecon_jax.report.select import Findings, changed_rows, each, known, task_metric
+from fairrecon_jax.report.words import listing, plural
 
 
 def sentences(findings: Findings) -> list[tuple[str, str]]:
-    """(heading, text): what was compared, what happened to diagnosis, whose gap changed and how
-    sure that is.
+    """(heading, text): who lost more than others and how sure that is, what happened to diagnosis
+    in all patients, the degraded image for comparison, what was compared.
     """
-    return [
-        ("What was compared", compared(findings)),
+    parts = [
+        ("Who lost more than others", who_lost_more(findings)),
         ("What happened to diagnosis", diagnosis(findings)),
-        ("Whose gap changed", gaps(findings)),
+        ("Without reconstruction", degraded(findings)),
+        ("What was compared", compared(findings)),
     ]
+    return [(heading, text) for heading, text in parts if text]
 
 
 def compared(findings: Findings) -> str:
-    """The first sentence: cohort, versions, methods, levels."""
+    """What was compared: cohort, versions, methods, levels."""
     spec = findings.spec
     names = [r for r in findings.reconstructors if r not in findings.degraded]
     methods = listing([findings.looks[r].name for r in names])
@@ -87,17 +70,11 @@ def compared(findings: Findings) -> str:
 
 
 def diagnosis(findings: Findings) -> str:
-    """The second sentence: mean task scores before and after at the headline level, and the
-    verdicts on all patients together.
+    """What happened to all patients: mean task scores before and after at the headline level, and
+    the verdicts. The degraded image has its own sentence, a diagnosis at chance none.
     """
     at = f"At {findings.headline}"
-    rows = findings.pick(
-        "performance",
-        metric=["auroc", "dice"],
-        attribute="",
-        level=[findings.headline_level, math.nan],
-    )
-    rows = findings.plain(rows[rows["task"] != ""])
+    rows = findings.restored(score_rows(findings))
     parts = [score_change(findings, rows, metric) for metric in ("auroc", "dice")]
     parts = [part for part in parts if part]
     if not parts:
@@ -105,7 +82,46 @@ def diagnosis(findings: Findings) -> str:
             f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a "
             "score by every method on both versions."
         )
-    return f"{at}, {'; '.join(parts)}; {overall_verdicts(rows)}."
+    weak = [findings.task_title(task) for task in findings.at_chance]
+    left = f" ({listing(weak)} left out: at chance on originals)" if weak else ""
+    return f"{at}, {'; '.join(parts)}{left}; {overall_verdicts(rows)}."
+
+
+def score_rows(findings: Findings) -> pd.DataFrame:
+    """Scores of all patients at the headline level by methods without mitigation, without tasks
+    whose diagnosis is at chance.
+    """
+    rows = findings.pick(
+        "performance",
+        metric=["auroc", "dice"],
+        attribute="",
+        level=[findings.headline_level, math.nan],
+    )
+    return findings.plain(rows[~rows["task"].isin(["", *findings.at_chance])])
+
+
+def degraded(findings: Findings) -> str:
+    """The degraded image itself, to compare the reconstructions with; "" where it is not in the
+    tables or is all there is.
+    """
+    if "identity" not in findings.reconstructors or len(findings.reconstructors) == 1:
+        return ""
+    scores = score_rows(findings)
+    scores = scores[scores["reconstructor"] == "identity"]
+    parts = [score_change(findings, scores, metric) for metric in ("auroc", "dice")]
+    rows = primary(findings.plain(findings.gap_changes(reconstructor="identity")))
+    judged = rows[~rows["verdict"].isin(["", *WHY])]
+    real = changed_rows(judged)
+    if len(judged):
+        found = counted(real) if len(real) else "none shows a difference"
+        parts.append(f"of {plural(len(judged), 'comparison')} of groups {found}")
+    parts = [part for part in parts if part]
+    if not parts:
+        return ""
+    return (
+        f"Diagnosed from the {findings.method_name('identity', 'none')} itself at "
+        f"{findings.headline}, {'; '.join(parts)}."
+    )
 
 
 def score_change(findings: Findings, rows: pd.DataFrame, metric: str) -> str:
@@ -142,7 +158,7 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
     rows = rows[rows["version"] == "change"]
     if rows.empty or (rows["verdict"] == "").all():
         return "no test of these changes is in the tables, so they may be chance"
-    real = rows[[changed(v) for v in rows["verdict"]]]
+    real = changed_rows(rows)
     worse, better = int((real["change"] < 0).sum()), int((real["change"] > 0).sum())
     unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(
         rows["verdict"].str.startswith("differs").sum()
@@ -152,55 +168,6 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
         f"and {better} a gain beyond chance"
     )
     return text + (f", and {unknown} could not be judged" if unknown else "")
-
-
-def gaps(findings: Findings) -> str:
-    """The third sentence: verdicts about the gaps at the headline level, the clearest change by
-    name, and what could have been missed.
-    """
-    rows = findings.plain(findings.gap_changes())
-    at = f"At {findings.headline}"
-    if rows.empty:
-        return (
-            "Whether the gap of any group changed could not be estimated: the tables hold no "
-            "gap between groups."
-        )
-    if (rows["verdict"] == "").all():
-        return (
-            f"{at}, {plural(len(rows), 'gap')} between groups were computed but no test was "
-            "run, so no change can be told from chance."
-        )
-    judged = rows[~rows["verdict"].isin(["", *WHY])]
-    left = len(rows) - len(judged)
-    if judged.empty:
-        return (
-            f"{at}, none of the {plural(len(rows), 'gap')} between groups could be judged: "
-            f"{why_unjudged(rows)}."
-        )
-    real = judged[[changed(v) for v in judged["verdict"]]]
-    unjudged = f" ({left} more could not be judged)" if left else ""
-    detectable = median_detectable(judged[judged["verdict"] == "within chance"])
-    missed = (
-        f"; a true change below about {detectable:.2f} (median) would often go unseen"
-        if known(detectable)
-        else ""
-    )
-    if real.empty:
-        none = (
-            f"none of the {plural(len(judged), 'gap')} between groups changed by more than "
-            f"chance{unjudged}"
-        )
-        return f"{at}, {none}; this does not show that groups are served alike{missed}."
-    counts = [
-        f"{int((real['verdict'] == v).sum())} {v}"
-        for v in ("widened", "narrowed", "reversed", "shifted")
-        if (real["verdict"] == v).any()
-    ]
-    changes = (
-        f"of {plural(len(judged), 'gap')} between groups {listing(counts)} by more than "
-        f"chance{unjudged}"
-    )
-    return f"{at}, {changes}, most clearly {clearest(findings, real)}{missed}."
 
 
 def in_practice(findings: Findings) -> str:
@@ -213,8 +180,8 @@ def in_practice(findings: Findings) -> str:
     rows = findings.plain(
         findings.change_rows("performance", attribute="", level=findings.headline_level)
     )
-    rows = rows[(rows["task"] != "") & ~rows["reconstructor"].isin(findings.degraded)]
-    rows = rows.dropna(subset=["change", "original", "reconstructed"])
+    narrated = ~rows["task"].isin(["", *findings.at_chance])
+    rows = findings.restored(rows[narrated]).dropna(subset=["change", "original", "reconstructed"])
     # the first kind that there is: sensitivity can be said in patients
     rows = next(
         (part for m in ("sensitivity", "dice") if not (part := rows[rows["metric"] == m]).empty),
@@ -222,7 +189,7 @@ def in_practice(findings: Findings) -> str:
     )
     if rows.empty:
         return ""
-    losses = rows[rows["verdict"].map(changed) & (rows["change"] < 0)]
+    losses = changed_rows(rows[rows["change"] < 0])
     # a proven loss before a larger one that may be chance
     row = (rows if losses.empty else losses).sort_values("change", kind="stable").iloc[0]
     before, after = (round(100 * row[c]) for c in ("original", "reconstructed"))
@@ -252,93 +219,18 @@ def unproven(verdict: str) -> str:
     """How far a change can be trusted that no verdict calls real."""
     return (
         "a difference that chance alone can make"
-        if verdict == "within chance"
+        if verdict == "no difference shown"
         else "without a verdict"
     )
 
 
 def group_numbers(findings: Findings) -> str:
-    """The clearest changed gap as the rates of its groups before and after; a sentence that none
-    changed where that is so.
-    """
-    rows = findings.plain(findings.gap_changes())
-    real = rows[[changed(v) for v in rows["verdict"]]]
+    """The clearest claim about a group; a sentence that there is none where that is so."""
+    rows = primary(findings.restored(findings.plain(findings.gap_changes())))
+    real = changed_rows(rows)
     if real.empty:
         return (
             "No group was shown to lose more than another; that is not proof that all are "
             "served alike."
         )
-    # the raw p-value decides where the adjusted ones are equal, as they often are
-    row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
-    if row["metric"] == "ser":
-        metric = "dice"
-    else:
-        negative = row["label_stratum"] in ("negative", "0", "0.0")
-        metric = "specificity" if negative else "sensitivity"
-    groups = findings.pick(
-        "performance",
-        task=row["task"],
-        attribute=row["attribute"],
-        metric=metric,
-        level=[findings.headline_level, math.nan],
-    )
-    parts = []
-    for group in findings.groups(row["attribute"]):
-        rates = groups[groups["group"] == group]
-        by_method = of_method(rates, row["reconstructor"], row["mitigation"])
-        before, after = one(rates, version="original"), one(by_method, version="reconstructed")
-        if before is not None and after is not None and known(before["value"], after["value"]):
-            parts.append(f"{group} {round(100 * before['value'])} to {round(100 * after['value'])}")
-    what = (
-        f"The gap by {row['attribute']} in {findings.task_title(row['task'])} "
-        f"{row['verdict']} beyond chance"
-    )
-    how = findings.method_phrase(row["reconstructor"], row["mitigation"])
-    return f"{what} {how}" + (
-        f": {style.metric_name(metric)} out of 100, {listing(parts)}." if parts else "."
-    )
-
-
-def why_unjudged(rows: pd.DataFrame, most: int = 120) -> str:
-    """Why no row could be judged: the reason that all share where it is short, else what each
-    verdict means.
-    """
-    # the sentence brings its own full stop
-    shared = set(rows["reason"].str.rstrip("."))
-    if len(shared) == 1 and 0 < len(reason := shared.pop()) <= most:
-        return reason
-    matches = [FEW.search(r) for r in rows.loc[rows["verdict"] == "not estimable", "reason"]]
-    few = {match.group() if match.group(1) else "too few patients" for match in matches if match}
-    words = dict(WHY)
-    if len(few) == 1 and all(matches):  # one phrase for all: more precise than the general one
-        words["not estimable"] = f"{few.pop()} in the groups to be compared"
-    return listing([text for v, text in words.items() if (rows["verdict"] == v).any()])
-
-
-def median_detectable(rows: pd.DataFrame) -> float:
-    """The median detectable change, NaN where none was computed."""
-    return float(rows["mde"].dropna().median()) if rows["mde"].notna().any() else math.nan
-
-
-def clearest(findings: Findings, rows: pd.DataFrame) -> str:
-    """The changed gap with the smallest p-value, in words."""
-    row = rows.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
-    metric = style.metric_name(row["metric"])
-    values = (
-        f"{metric} {row['original']:.2f} to {row['reconstructed']:.2f}"
-        if known(row["original"], row["reconstructed"])
-        else metric
-    )
-    bounds = (
-        f", 95% interval of the change {signed(row['ci_low'])} to {signed(row['ci_high'])}"
-        if known(row["ci_low"], row["ci_high"])
-        else ""
-    )
-    p = f", adjusted p {p_words(row['p_adjusted'])}" if known(row["p_adjusted"]) else ""
-    stratum = stratum_phrase(row["label_stratum"]) if row["label_stratum"] else "patients"
-    where = f", most among {stratum} in the group {row['group']}" if row["group"] else ""
-    method = findings.method_phrase(row["reconstructor"], row["mitigation"])
-    return (
-        f"{findings.task_title(row['task'])} by {row['attribute']} {row['verdict']} {method} "
-        f"({values}{bounds}{p}{where})"
-    )
+    return clearest(findings, real)

@@ -216,26 +216,27 @@ def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(mon
         "original",
         "reconstructed",
         "verdict",
+        "gap",
         "group",
         "p_adjusted",
     ]
 
     def table(*verdicts):
         rows = [
-            (m, "change", "worst_case", "unet", t, 0.1, 0.2, v, "F", 0.5)
+            (m, "change", "worst_case", "unet", t, 0.1, 0.2, v, "same", "F", 0.5)
             for (m, t), v in zip(cells, verdicts, strict=True)
         ]
         return pd.DataFrame(rows, columns=columns).assign(n_patients=40.0)
 
     cells = [("eodd", "a"), ("eodd", "b"), ("eop", "a"), ("eop", "b")]
-    within = "within chance"
+    none = "no difference shown"
     draws = [
-        table("widened", "narrowed", within, within),
-        table(within, "shifted", within, "reversed"),
-        table(*[within] * 4),
+        table("harmed", "favoured", none, none),
+        table(none, "harmed", none, "favoured"),
+        table(*[none] * 4),
     ]
     monkeypatch.setattr(
-        planted, "read_results", lambda workdir, name: table("widened", within, "widened", within)
+        planted, "read_results", lambda workdir, name: table("harmed", none, "harmed", none)
     )
     predictions = pd.DataFrame({"reconstructor": ["unet", "identity", "unet"]})
     monkeypatch.setattr(planted, "read_predictions", lambda path: (predictions, None))
@@ -249,7 +250,7 @@ def test_claims_among_shuffled_patients_are_counted_once_a_cohort_and_metric(mon
     assert seen == [(2, 0), (2, 1), (2, 2)], "only the reconstructions that are judged"
     assert rows["shuffles_with_a_claim"].tolist() == [2, 2, 1, 1]
     assert (set(rows["seed"]), set(rows["shuffles"])) == ({3}, {3})
-    assert rows["verdict"].tolist() == ["widened", within, "widened", within]
+    assert rows["verdict"].tolist() == ["harmed", none, "harmed", none]
 
 
 def recorded(context: Context, seconds: dict[tuple[str, float | None], float]) -> None:

@@ -81,9 +81,10 @@ def test_the_summary_counts_verdicts_and_false_alarms():
             "seconds": 10.0 * (s + 1),
         }
         for s, v, n in (
-            (0, "helped", "no detectable effect"),
+            (0, "helped", "no difference shown"),
             (0, "helped", "harmed"),
-            (1, "harmed", "no detectable effect"),
+            (0, "levelled down", "levelled down"),
+            (1, "harmed", "no difference shown"),
         )
     ]
     (line,) = summary(pd.DataFrame(rows)).to_dict("records")
@@ -92,15 +93,16 @@ def test_the_summary_counts_verdicts_and_false_alarms():
         line["cells"],
         line["helped"],
         line["harmed"],
-        line["shuffled_helped_or_harmed"],
-    ) == (2, 3, 2, 1, 1)
+        line["shuffled_with_a_claim"],
+    ) == (2, 4, 2, 1, 2)
+    assert (line["levelled_down"], line["no_difference_shown"]) == (1, 0)
     assert line["seconds"] == 15.0
     assert (line["widest_gap_before"], line["seeds_with_widest_gap_helped"]) == (
         pytest.approx(0.2),
         1,
     )
     assert "dice_change" not in line
-    unknown = {**rows[2], "original": float("nan"), "verdict": "not estimable"}
+    unknown = {**rows[3], "original": float("nan"), "verdict": "not estimable"}
     (line,) = summary(pd.DataFrame([*rows[:2], unknown])).to_dict("records")
     assert (line["seeds"], line["not_estimable"], line["widest_gap_before"]) == (
         2,

@@ -43,19 +43,22 @@ def test_the_summary_says_who_was_named_and_counts_false_claims():
             "task": task,
             "original": gap,
             "verdict": verdict,
+            "gap": "widened" if verdict == "harmed" else "same",
             "group": group,
             "p_adjusted": p,
         }
         for metric, seed, task, gap, verdict, group, p in (
-            ("eop", 0, "a", 0.03, "widened", "female", 0.001),
-            ("eop", 0, "b", 0.02, "within chance", "", 0.3),
-            ("eodd", 0, "a", 0.04, "widened", "male", 0.01),
-            ("eop", 1, "a", 0.01, "within chance", "", 0.8),
-            ("eodd", 1, "a", 0.02, "within chance", "", 0.9),
+            ("eop", 0, "a", 0.03, "harmed", "female", 0.001),
+            ("eop", 0, "b", 0.02, "no difference shown", "", 0.3),
+            ("eop", 0, "c", 0.02, "favoured", "male", 0.01),
+            ("eodd", 0, "a", 0.04, "harmed", "male", 0.01),
+            ("eop", 1, "a", 0.01, "no difference shown", "", 0.8),
+            ("eodd", 1, "a", 0.02, "no difference shown", "", 0.9),
         )
     ]
     first, second = planted.summary(pd.DataFrame(rows)).to_dict("records")
-    assert (first["named"], first["claims"], first["tasks"]) == ("female", 1, 2)
+    assert (first["named"], first["claims"], first["tasks"]) == ("female", 2, 3)
+    assert (first["favoured"], first["widened"]) == (1, 1)
     assert (first["largest_eodd_on_originals"], first["smallest_adjusted_p"]) == (
         pytest.approx(0.04),
         pytest.approx(0.001),

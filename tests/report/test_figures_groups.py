@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import pytest
 
 from fairrecon_jax.report.figures import (
     groups,
     intersections,
+    style,
 )
 from tests.support import report_fake as fake
 from tests.support.figure_parts import marks, texts
@@ -40,20 +40,19 @@ def test_image_quality_has_a_panel_per_attribute(mri):
 
 def test_group_changes_follow_groups_and_strata(mri):
     keys = {d.key for d in groups.group_changes(mri)}
-    assert keys == {
-        f"group_change_{a}_{m}" for a in ("sex", "age") for m in ("sensitivity_positive", "dice")
-    }
+    rates = ("sensitivity_positive", "specificity_negative", "dice", "score_positive")
+    assert keys == {f"group_change_{a}_{m}" for a in ("sex", "age") for m in rates}
 
 
-def test_group_changes_that_are_unknown_are_said_to_be(mri):
-    rows = mri.fairness.copy()
-    matching = (rows["metric"] == "gap_sensitivity") & (rows["group"] == "Male")
-    rows.loc[matching, ["value", "change"]] = math.nan
-    study = dataclasses.replace(mri, fairness=rows)
-    drawing = next(
-        d for d in groups.group_changes(study) if d.key == "group_change_sex_sensitivity_positive"
-    )
-    assert texts(drawing.figure).count("n.e.") == 2
+def test_group_changes_are_points_beside_the_others_with_a_sign_for_each_claim(mri):
+    for drawing in groups.group_changes(mri):
+        scale = 1 if "score" in drawing.key else 100
+        drawn = sorted(marks(drawing.figure, "o")[:, 0])
+        assert drawn == pytest.approx(sorted(scale * drawing.table["change"]))
+        assert set(drawing.table["reference_group"]) == {"the other groups"}
+        words = texts(drawing.figure)
+        for verdict, sign in style.VERDICT_SIGNS.items():
+            assert words.count(sign) == int((drawing.table["verdict"] == verdict).sum())
 
 
 def test_intersections_show_counts_and_hatch_what_is_unknown(mri):

@@ -28,7 +28,7 @@ def entry(value, label=False) -> str:
         (Missing('few "x"'), False, '<td class="ne" title="few &#34;x&#34;">n.e.</td>'),
         (Missing("few"), True, '<td class="ne" title="few">n.e.</td>'),
         ("0.81 (0.79–0.83)", False, "<td>0.81<small>(0.79–0.83)</small></td>"),
-        ("▲ widened", False, '<td class="changed">▲ widened</td>'),
+        ("▼ harmed", False, '<td class="changed">▼ harmed</td>'),
         ("w" * 41, False, f'<td class="words">{"w" * 41}</td>'),
         ("w" * 40, False, f"<td>{'w' * 40}</td>"),
     ],
@@ -127,12 +127,12 @@ def test_notices_name_weak_diagnoses_and_several_seeds():
     study = findings_of_rows(
         fairness=[
             {**gap, "verdict": "at chance"},
-            {**gap, "seed": 1, "task": "type", "verdict": "within chance"},
+            {**gap, "seed": 1, "task": "type", "verdict": "no difference shown"},
         ]
     )
     notes = build.notices(study, ReportOptions())
     assert any(note.startswith("Averages over 2 seeds;") for note in notes)
-    assert any("for WHO grade IV: no verdict about its gaps" in note for note in notes)
+    assert any("for WHO grade IV: no verdict about its groups" in note for note in notes)
     assert len(notes) == 2
     assert build.notices(findings_of_rows(), ReportOptions()) == [], (
         "an empty study is told of by its sentences"

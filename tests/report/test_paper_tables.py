@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.report import select
-from fairrecon_jax.report.long_tables import GAPS
+from fairrecon_jax.report.claims import SECONDARY
+from fairrecon_jax.report.long_tables import GAPS, OTHERS
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import entries, performance
 from fairrecon_jax.report.tables import gaps as gap_tables
 from fairrecon_jax.report.tables import mitigation as mitigation_tables
-from fairrecon_jax.report.tables import performance
 from fairrecon_jax.report.tables.entries import Missing
 from tests.support import report_fake as fake
 from tests.support.report_findings import findings_of
@@ -94,23 +95,58 @@ def test_median_changes_are_medians(mri):
 
 def test_verdicts_add_up(mri):
     frame = gap_tables.median_changes(mri).frame
-    parts = ["widened", "narrowed", "reversed or shifted", "within chance", "not judged"]
+    parts = ["harmed", "favoured", "no difference shown", "not judged"]
     assert (frame[parts].astype(int).sum(axis=1) == frame["gaps"].astype(int)).all()
+    became = frame[["widened", "narrowed", "reversed"]].astype(int).sum(axis=1)
+    assert (became <= frame[["harmed", "favoured"]].astype(int).sum(axis=1)).all()
 
 
 def test_without_a_verdict_method_the_columns_say_so(mri):
     untested = dataclasses.replace(mri, fairness=mri.fairness.assign(verdict=""))
     frame = gap_tables.median_changes(untested).frame
-    assert set(frame["widened"]) == {"no test"}
+    assert set(frame["harmed"]) == set(frame["widened"]) == {"no test"}
     assert set(gap_tables.verdicts(untested).frame["verdict"]) == {"no test ran"}
 
 
 def test_every_change_is_listed_with_its_verdict(mri):
     frame = gap_tables.verdicts(mri).frame
-    rows = mri.change_rows("fairness", metric=list(GAPS))
+    rows = mri.change_rows("fairness", metric=[*GAPS, "gap_score"])
+    rows = rows[rows["reference_group"] != OTHERS]
     assert len(frame) == len(rows)
     assert frame["level"].tolist() == sorted(frame["level"], key=["4×", "8×", "16×"].index)
-    assert frame["verdict"].str.startswith("▲").sum() == (rows["verdict"] == "widened").sum()
+    assert frame["verdict"].str.startswith("▼").sum() == (rows["verdict"] == "harmed").sum() > 0
+    assert set(frame.loc[frame["tests"] == "primary", "level"]) == {"8×"}
+    assert set(frame.loc[frame["tests"] == "primary", "gap"]) == {"EODD", "SER"}
+
+
+def test_beside_each_gap_stand_the_group_and_the_worst_off(mri):
+    frame = gap_tables.verdicts(mri).frame
+    chosen = frame[
+        (frame["gap"] == "EODD")
+        & (frame["diagnosis"] == "WHO grade IV")
+        & (frame["level"] == "8×")
+        & (frame["attribute"] == "sex")
+        & (frame["method"] == "U-Net")
+    ].iloc[0]
+    wanted = {"task": "grade", "attribute": "sex", "level": 8.0, "reconstructor": "unet"}
+    worst = select.one(
+        mri.pick("fairness", metric="worst_group_sensitivity", version="change", **wanted)
+    )
+    before, after = (f"{100 * worst[c]:.0f}" for c in ("original", "reconstructed"))
+    assert chosen["worst-off group"].startswith(f"sensitivity {before} to {after}, specificity ")
+    rows = mri.change_rows("fairness", metric="gap_sensitivity", **wanted)
+    group, _, label = chosen["group"].partition(", ")
+    assert label == "patients with the finding"
+    extra = select.one(rows, group=group)
+    assert chosen["beyond the others (95% interval)"] == entries.with_interval(
+        extra["change"], extra["ci_low"], extra["ci_high"], 3, sign=True
+    )
+    assert "(" not in chosen["change"], "a gap has no interval"
+
+
+def test_counts_of_verdicts_say_that_secondary_ones_err_more_often(mri):
+    for make in (gap_tables.median_changes, gap_tables.verdicts):
+        assert SECONDARY in make(mri).caption
 
 
 def test_not_estimable_verdicts_carry_their_reason(mri):
@@ -124,7 +160,7 @@ def test_not_estimable_verdicts_carry_their_reason(mri):
     matching = frame[(frame["gap"] == "EODD") & (frame["diagnosis"] == "WHO grade IV")]
     assert set(matching["original"]) == {Missing("too few")}
     assert set(matching["verdict"]) == {"not estimable"}
-    assert set(matching["where"]) == {""}
+    assert set(matching["group"]) == {""}
 
 
 def test_gaps_of_image_quality_are_listed(mri, with_eodd):

@@ -93,8 +93,10 @@ def test_the_making_names_convention_rule_unit_tests_and_families(study):
     assert making["Convention shown"] == "worst_case_estimable (also in the tables: mean)"
     assert "balanced on validation originals" in making["Decision threshold"]
     assert "WHO grade IV by patient" in making["Unit of judgement"]
-    assert "difference in differences" in making["Intervals and tests"]
-    assert "eodd at all levels" in making["Families of tests that were corrected together"]
+    assert "permuted patients and signs" in making["Intervals and tests"]
+    families = making["Families of tests that were corrected together"]
+    assert families.startswith("primary: eodd, level 8, mitigation none; primary: ser, level 8")
+    assert families.endswith("secondary families of one metric, level and mitigation each")
 
 
 def test_untested_tables_say_that_no_test_ran(study):

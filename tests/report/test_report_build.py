@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.report import ReportOptions, build_report
 from fairrecon_jax.report.long_tables import NUMBERS, TEXT
 from fairrecon_jax.types import Attribute, Task
@@ -129,7 +131,7 @@ def test_figures_exist_as_png_and_pdf_with_their_numbers(folder):
     assert names == {p.stem for p in (report / "figures").glob("*.pdf")}
     assert {
         "overview_performance",
-        "overview_bias_change",
+        "overview_group_change",
         "task_performance",
         "gap_forest_sex",
         "volcano",
@@ -191,8 +193,8 @@ def test_first_screen_and_sections_are_there(text):
     order = [
         body.index(s)
         for s in (
+            "Who lost more than others",
             "What was compared",
-            "Whose gap changed",
             "Figure 1.",
             "Figure 2.",
             'id="reading"',
@@ -222,6 +224,22 @@ def test_first_screen_and_sections_are_there(text):
 def test_words_are_chosen(text):
     assert "debias" not in text.lower()
     assert "assess" in text
+    for gone in ("within chance", "shifted", "no detectable effect"):
+        assert gone not in text.lower()
+
+
+def test_every_verdict_word_is_defined_once_in_the_glossary(text):
+    words = text[text.index('<div id="verdict-words">') : text.index('<section id="record">')]
+    # the sentences are the ones of the tests, not copies
+    for lists in (VERDICTS, GAPS, MITIGATIONS):
+        for word, says in lists.items():
+            sentence = says[0].upper() + says[1:]
+            assert html.unescape(words).count(f"<dd>{sentence}.</dd>") == 1, word
+    terms = re.findall(r"<dt>(.*?)</dt>", words)
+    shown = {"harmed": 2}  # of groups, and of mitigations
+    for word in (*VERDICTS, *GAPS, *MITIGATIONS, "lower", "higher", "differs between seeds"):
+        named = [t for t in terms if t.split(" ", 1)[-1] == word or t == word]
+        assert len(named) == shown.get(word, 1), word
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +345,7 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     text = write(tmp_path, SMALL, cells, options, fairness=rows)
     assert "The convention &#39;worst_case&#39; is not in the tables" in text
     assert "acceleration factor 4× is shown instead" in text
-    assert "No test of the group gaps is in the tables" in text
+    assert "No test of the groups is in the tables" in text
     assert "<h1>My &lt;title&gt;</h1>" in text
     assert "SECRET00000/study1" in text
     assert "SECRET00007/study1/view1.jpg" in text

@@ -8,6 +8,7 @@ import pytest
 
 from fairrecon_jax.report import mitigation
 from fairrecon_jax.report.figures import comparison
+from fairrecon_jax.report.figures.drawing import signed
 from fairrecon_jax.report.select import Findings
 from fairrecon_jax.report.tables import mitigation as mitigation_tables
 from tests.support import report_fake as fake
@@ -27,9 +28,8 @@ def compared() -> pd.DataFrame:
     )
     names = {"original": "unmitigated", "reconstructed": "mitigated"}
     table["version"] = table["version"].replace(names)
-    table["verdict"] = table["verdict"].replace(
-        {"narrowed": "helped", "widened": "harmed", "within chance": "no detectable effect"}
-    )
+    gaps = table["metric"].isin(["eodd", "ser"])
+    table.loc[gaps, "verdict"] = table.loc[gaps, "verdict"].replace({"favoured": "helped"})
     return table[table["convention"] != "mean"]
 
 
@@ -74,9 +74,7 @@ def test_every_gap_has_its_verdict_in_words(findings):
     assert len(table.frame) == 3 * len(SPEC.tasks) * len(SPEC.attributes)
     assert set(table.frame["method"]) == {"U-Net + equalised-odds loss"}
     assert (
-        table.frame["verdict"]
-        .str.contains("helped|harmed|no detectable effect|not estimable")
-        .all()
+        table.frame["verdict"].str.contains("helped|harmed|no difference shown|not estimable").all()
     )
 
 
@@ -185,11 +183,7 @@ def test_two_seeds_are_one_row_and_must_agree(findings):
     )
     second.loc[judged, ["verdict", "group", "reason"]] = ["helped", "", "0.01 narrower"]
     first = compared()
-    first.loc[judged, ["verdict", "group", "reason"]] = [
-        "no detectable effect",
-        "Male",
-        "within chance",
-    ]
+    first.loc[judged, ["verdict", "group", "reason"]] = ["no difference shown", "Male", "p = 0.4"]
     both = Findings.of(
         SPEC,
         findings.performance,
@@ -203,11 +197,41 @@ def test_two_seeds_are_one_row_and_must_agree(findings):
     row = rows[
         (rows["gap"] == "SER") & (rows["attribute"] == "sex") & (rows["level"] == "8×")
     ].iloc[0]
-    assert (row["verdict"], row["where"], row["in words"]) == (
-        "differs between seeds",
-        "positive",
-        "",
+    assert (row["verdict"], row["group"], row["in words"]) == ("differs between seeds", "", "")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "shown"),
+    [
+        ("helped", "△ helped"),
+        ("levelled down", "levelled down"),
+        ("harmed", "▼ harmed"),
+        ("no difference shown", "no difference shown"),
+    ],
+)
+def test_a_verdict_on_a_mitigation_stands_with_its_group_and_its_price(findings, verdict, shown):
+    table = compared()
+    ser = (
+        (table["metric"] == "ser") & (table["version"] == "change") & (table["attribute"] == "sex")
     )
+    table.loc[ser, ["verdict", "group", "gap"]] = [verdict, "Male", "narrowed"]
+    psnr = (table["metric"] == "psnr") & (table["attribute"] == "")
+    change = {**table[psnr].iloc[0], "version": "change", "value": -0.7, "change": -0.7}
+    rows = pd.DataFrame([{**change, "level": v, "task": ""} for v in (4.0, 8.0, 16.0)])
+    study = Findings.of(
+        SPEC, findings.performance, findings.fairness, comparison=pd.concat([table, rows])
+    )
+    frame = mitigation_tables.verdicts(study).frame
+    row = frame[(frame["gap"] == "SER") & (frame["attribute"] == "sex")].iloc[0]
+    assert (row["verdict"], row["group"], row["gap became"]) == (shown, "Male", "narrowed")
+    dice = table[
+        (table["metric"] == "dice")
+        & (table["version"] == "change")
+        & (table["attribute"] == "")
+        & (table["level"] == 4.0)
+    ]["change"].item()
+    assert row["price"] == f"PSNR −0.70 dB, Dice {signed(dice, 3)}"
+    assert row["worst-off group"].startswith("Dice ")
 
 
 def test_a_tiny_p_is_not_printed_as_zero(findings):

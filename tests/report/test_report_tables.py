@@ -188,7 +188,7 @@ def test_a_latex_table_without_rows_is_its_head():
     assert lines[lines.index(r"\midrule") + 1] == r"\bottomrule"
 
 
-@pytest.mark.parametrize("sign", list("−–×≥≤→▲▼⇄◆Δ↑↓"))
+@pytest.mark.parametrize("sign", list("−–×≥≤→←↔▼△⇄Δ↑↓"))
 def test_every_sign_of_the_report_has_a_latex_command(sign):
     escaped = escape_latex(sign)
     assert escaped.isascii()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import summary
+from fairrecon_jax.report import strata, summary
 from fairrecon_jax.report.figures import gaps, groups
 from fairrecon_jax.report.mitigation import sweep_rows
 from fairrecon_jax.report.tables import gaps as gap_tables
@@ -16,6 +16,7 @@ from fairrecon_jax.report.tables import mitigation as mitigation_tables
 from fairrecon_jax.report.tables import performance, record
 from fairrecon_jax.report.tables.entries import Missing
 from fairrecon_jax.report.tables.table import csv_text
+from tests.support.figure_parts import marks
 from tests.support.report_findings import findings_of_rows
 
 NAN = float("nan")
@@ -37,16 +38,16 @@ def change(task: str, percent: float, verdict: str, **more) -> dict:
 
 def test_medians_and_verdicts_of_a_method_by_hand():
     rows = [
-        change("grade", 10.0, "widened"),
-        change("type", -30.0, "reversed"),
-        change("tumour", 4.0, "within chance"),
+        change("grade", 10.0, "harmed", gap="widened"),
+        change("type", -30.0, "favoured", gap="reversed"),
+        change("tumour", 4.0, "no difference shown"),
     ]
     rows += [
         change("grade", NAN, "not estimable", attribute="age"),
-        change("type", -6.0, "shifted", attribute="age"),
+        change("type", -6.0, "harmed", gap="same", attribute="age"),
     ]
     frame = gap_tables.median_changes(findings_of_rows(fairness=rows)).frame
-    assert frame.iloc[0].tolist() == ["U-Net", "−1.0", "8.0", 5, 1, 0, 2, 1, 1]
+    assert frame.iloc[0].tolist() == ["U-Net", "−1.0", "8.0", 5, 2, 1, 1, 1, 1, 0, 1]
 
 
 def test_no_estimated_change_is_a_missing_median():
@@ -54,7 +55,7 @@ def test_no_estimated_change_is_a_missing_median():
         findings_of_rows(fairness=[change("grade", NAN, "not estimable")])
     ).frame
     assert frame.iloc[0, 1:3].tolist() == [Missing("no change could be estimated")] * 2
-    assert frame.iloc[0, 3:].tolist() == [1, 0, 0, 0, 0, 1]
+    assert frame.iloc[0, 3:].tolist() == [1, 0, 0, 0, 1, 0, 0, 0]
 
 
 def test_the_mean_score_is_over_tasks_that_both_have():
@@ -89,24 +90,26 @@ def test_a_gap_of_image_quality_without_null_and_test_says_so():
 @pytest.mark.parametrize(
     ("stratum", "verdict", "where"),
     [
-        ("positive", "widened", "Female, patients with the finding"),
-        ("", "reversed", "Female"),
-        ("positive", "within chance", ""),
+        ("positive", "harmed", "Female, patients with the finding"),
+        ("", "favoured", "Female"),
+        # no group was judged by itself: there is none that fell behind
+        ("positive", "no difference shown", ""),
     ],
 )
-def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, where):
+def test_the_list_of_verdicts_says_whom_it_is_about(stratum, verdict, where):
     row = change(
         "grade",
         10.0,
         verdict,
         group="Female",
         label_stratum=stratum,
+        gap="same",
         p_adjusted=0.0002,
         n=500.0,
         n_changed=12.0,
     )
     study = gap_tables.verdicts(findings_of_rows(fairness=[row])).frame.iloc[0]
-    assert (study["where"], study["adjusted p"], study["n"], study["flipped"]) == (
+    assert (study["group"], study["adjusted p"], study["n"], study["flipped"]) == (
         where,
         "< 0.001",
         500,
@@ -114,11 +117,62 @@ def test_the_list_of_verdicts_says_where_only_what_changed(stratum, verdict, whe
     )
     assert ",500,12," in csv_text(
         gap_tables.verdicts(
-            findings_of_rows(fairness=[row, change("type", 1.0, "within chance")])
+            findings_of_rows(fairness=[row, change("type", 1.0, "no difference shown")])
         ).frame
     )
     assert study["verdict"].endswith(verdict)
+    assert study["gap became"] == "same"
     assert (study["permutation null"], study["detectable"]) == ("–", "–")
+    assert (study["worst-off group"], study["beyond the others (95% interval)"]) == ("–", "–")
+
+
+def extra(group: str, label: str, size: float, verdict: str, **more) -> dict:
+    """The change of one group minus that of the others."""
+    name = {"positive": "sensitivity", "negative": "specificity"}[label]
+    return change("grade", 100 * size, verdict) | {
+        "metric": f"gap_{name}",
+        "convention": "",
+        "group": group,
+        "reference_group": "the other groups",
+        "label_stratum": label,
+        "std_error": 0.05,
+        **more,
+    }
+
+
+def test_the_group_that_stands_out_is_the_named_or_the_furthest_behind():
+    claim = change("grade", 10.0, "favoured", group="Male", label_stratum="positive")
+    rows = [
+        extra("Female", "positive", -0.3, "harmed", std_error=0.2),
+        extra("Male", "positive", 0.2, "favoured"),
+        extra("Female", "negative", -0.1, "no difference shown"),
+        extra("Male", "negative", NAN, "not estimable"),
+    ]
+    for verdict, wanted in (
+        ("favoured", ("Male", "positive", 0.2)),
+        # in standard errors: 0.1 / 0.05 is more than 0.3 / 0.2
+        ("no difference shown", ("Female", "negative", -0.1)),
+        ("not estimable", ("", "", None)),
+        ("at chance", ("", "", None)),
+    ):
+        study = findings_of_rows(fairness=[{**claim, "verdict": verdict}, *rows])
+        found = strata.standing_out(study.gap_changes(), strata.group_rows(study, "eodd")).iloc[0]
+        assert (found["stratum_group"], found["stratum_label"]) == wanted[:2]
+        assert found["extra_change"] == wanted[2] or np.isnan(found["extra_change"])
+
+
+def test_strata_that_are_not_judged_are_not_drawn():
+    rows = [
+        change("grade", 10.0, "harmed", group="Female", label_stratum="positive", gap="widened"),
+        extra("Female", "positive", -0.3, "harmed"),
+        extra("Male", "positive", 0.2, "not estimable"),
+        extra("Female", "negative", NAN, "not estimable"),
+    ]
+    study = findings_of_rows(fairness=rows)
+    (drawing,) = groups.group_changes(study)
+    assert drawing.table[["group", "label_stratum"]].to_numpy().tolist() == [["Female", "positive"]]
+    assert [t.get_text() for t in drawing.figure.axes[0].get_yticklabels()] == ["Female"]
+    assert marks(drawing.figure, "o").tolist() == [[pytest.approx(-30.0), 0.0]]
 
 
 def test_conventions_average_what_was_estimated():
@@ -130,7 +184,7 @@ def test_conventions_average_what_was_estimated():
             "original": 0.1,
             "reconstructed": 0.3,
             "change": 0.2,
-            "verdict": "widened",
+            "verdict": "harmed",
         }
     ]
     rows += [{**base, "task": "type", "original": 0.9, "verdict": "not estimable"}]
@@ -187,7 +241,7 @@ def test_baselines_come_from_original_rows_and_else_from_change_rows():
         "unit": "patient",
         "value": 0.2,
     }
-    moved = change("grade", 5.0, "widened", original=0.7, permutation_null=0.05)
+    moved = change("grade", 5.0, "harmed", original=0.7, permutation_null=0.05)
     assert gaps.baseline_rows(findings_of_rows(fairness=[moved, original]))[
         ["value", "permutation_null"]
     ].to_numpy().tolist() == [[0.2, 0.05]]
@@ -274,13 +328,6 @@ def test_overall_verdicts_of_one_loss_speak_in_the_singular():
         == "of 3 single changes, 1 is a loss and 0 a gain beyond chance, and 2 could not be judged"
     )
     assert "may be chance" in summary.overall_verdicts(rows[:0])
-
-
-def test_the_detectable_change_is_the_median_of_what_is_known():
-    assert summary.median_detectable(pd.DataFrame({"mde": [0.1, NAN, 0.3, 0.2]})) == pytest.approx(
-        0.2
-    )
-    assert np.isnan(summary.median_detectable(pd.DataFrame({"mde": [NAN]})))
 
 
 @pytest.mark.parametrize(

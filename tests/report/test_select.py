@@ -61,7 +61,7 @@ def test_levels_outside_the_specification_are_kept(mri):
 
 
 def test_only_the_shown_convention_is_picked(mri):
-    assert set(mri.fairness["convention"]) == {"worst_case_estimable", "mean"}
+    assert set(mri.fairness["convention"]) == {"worst_case_estimable", "mean", ""}
     assert set(mri.pick("fairness", metric="eodd")["convention"]) == {"worst_case_estimable"}
     assert mri.conventions == ["worst_case_estimable", "mean"]
 
@@ -116,18 +116,18 @@ def test_seeds_are_merged_and_verdicts_must_agree(mri):
         rows[rows["version"] == "change"]
         .head(2)
         .assign(
-            verdict=["widened", "widened"], change=[0.1, 0.2], ci_low=[0.0, 0.1], ci_high=[0.2, 0.3]
+            verdict=["harmed", "harmed"], change=[0.1, 0.2], ci_low=[0.0, 0.1], ci_high=[0.2, 0.3]
         )
     )
     second = rows.assign(
-        seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["within chance", "widened"]
+        seed=1.0, change=[0.3, 0.2], ci_high=[0.6, 0.25], verdict=["no difference shown", "harmed"]
     )
     merged = long_tables.merge_seeds(pd.concat([rows, second], ignore_index=True))
     assert len(merged) == 2
     assert merged["change"].tolist() == pytest.approx([0.2, 0.2])
     assert merged["ci_high"].tolist() == pytest.approx([0.6, 0.3])
     assert merged["ci_low"].tolist() == pytest.approx([0.0, 0.1])
-    assert merged["verdict"].tolist() == ["differs between seeds", "widened"]
+    assert merged["verdict"].tolist() == ["differs between seeds", "harmed"]
     assert list(merged.columns) == list(rows.columns)
 
 
@@ -138,21 +138,53 @@ def test_where_a_gap_changed_is_a_result_that_seeds_may_disagree_on(mri):
         & (mri.fairness["version"] == "change")
     ]
     rows = rows.head(2).assign(
-        group="Male", label_stratum="positive", verdict="widened", reason="by 0.1"
+        group="Male", label_stratum="positive", verdict="harmed", gap="same", reason="by 0.1"
     )
     second = rows.assign(
         seed=1.0,
         group=["", "Male"],
         label_stratum=["", "positive"],
-        verdict=["within chance", "widened"],
+        gap=["", "same"],
+        verdict=["no difference shown", "harmed"],
     )
     merged = long_tables.merge_seeds(
         pd.concat([rows, second.assign(reason=["few", "by 0.1"])], ignore_index=True)
     )
     assert merged[["verdict", "group", "label_stratum", "reason"]].to_numpy().tolist() == [
         ["differs between seeds", "", "", ""],
-        ["widened", "Male", "positive", "by 0.1"],
+        ["harmed", "Male", "positive", "by 0.1"],
     ]
+    assert merged["gap"].tolist() == ["", "same"]
+
+
+def test_the_worst_group_is_a_result_too_but_the_groups_beside_the_others_are_not(mri):
+    rows = mri.fairness[mri.fairness["metric"].isin(["worst_group_dice", "gap_dice", "gap_score"])]
+    second = rows.assign(seed=1.0)
+    named = second["metric"].str.startswith("worst") & (second["version"] == "original")
+    second.loc[named, "group"] = "another"
+    merged = long_tables.merge_seeds(pd.concat([rows, second], ignore_index=True))
+    assert len(merged) == len(rows)
+    assert set(merged.loc[merged["metric"] == "gap_dice", "group"]) >= {"Female", "Male"}
+    worst = merged[(merged["metric"] == "worst_group_dice") & (merged["version"] == "original")]
+    assert set(worst["group"]) == {""}
+
+
+def test_the_worst_group_is_shown_under_every_convention(mri):
+    other = Findings.of(mri.spec, mri.performance, mri.fairness, "mean")
+    assert len(other.pick("fairness", metric="worst_group_dice")) == len(
+        mri.pick("fairness", metric="worst_group_dice")
+    )
+
+
+def test_the_degraded_image_is_no_result_beside_a_reconstruction(mri):
+    rows = mri.gap_changes()
+    both = dataclasses.replace(mri, fairness=mri.fairness)
+    assert set(both.restored(rows)["reconstructor"]) == {"unet", "irsde"}
+    alone = Findings.of(
+        mri.spec,
+        *(t[t["reconstructor"] == "identity"] for t in (mri.performance, mri.fairness)),
+    )
+    assert set(alone.restored(alone.gap_changes())["reconstructor"]) == {"identity"}
 
 
 def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
@@ -223,10 +255,10 @@ def test_empty_tables_have_an_order_too():
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [
-        ("widened", True),
+        ("harmed", True),
         ("lower", True),
-        ("reversed", True),
-        ("within chance", False),
+        ("levelled down", True),
+        ("no difference shown", False),
         ("", False),
         ("at chance", False),
         ("not estimable", False),

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import DegradationSpec, MethodTitle
@@ -80,12 +81,20 @@ def test_metrics_in_words():
     assert style.metric_name("psnr") == "PSNR (dB)"
 
 
-def test_every_verdict_that_changes_has_a_sign_and_a_sentence():
-    for verdict in ("widened", "narrowed", "reversed", "shifted"):
-        assert style.verdict_sign(verdict)
-        assert verdict in style.VERDICT_WORDS
-    assert style.verdict_sign("within chance") == ""
-    assert len(set(style.VERDICT_SIGNS.values())) == 4
+def test_every_claim_has_a_sign_of_its_own():
+    assert {word for word in VERDICTS if style.verdict_sign(word)} == {"harmed", "favoured"}
+    assert all(style.gap_sign(word) for word in GAPS)
+    signs = [style.verdict_sign("harmed"), style.verdict_sign("favoured")]
+    assert len({*signs, *map(style.gap_sign, GAPS)}) == 2 + len(GAPS)
+    assert set(style.MITIGATION_SIGNS) < set(MITIGATIONS)
+
+
+def test_definitions_are_those_of_the_tests_each_once():
+    words = [entry for _, entries in style.definitions() for entry in entries]
+    assert len(words) == len(set(words))
+    says = [sentence for _, sentence in words]
+    for lists in (VERDICTS, GAPS, MITIGATIONS):
+        assert all(says.count(sentence) == 1 for sentence in lists.values())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.report import summary
+from fairrecon_jax.report import claims, summary
 from fairrecon_jax.report.select import Findings
 from tests.support import report_fake as fake
 from tests.support.report_findings import NAMED_OTHERWISE, findings_of, no_findings
@@ -34,12 +34,12 @@ def test_listing_and_plurals():
     assert summary.plural(1200, "study") == "1,200 studies"
 
 
-def test_there_are_three_sentences_with_headings(mri):
+def test_groups_come_first_and_every_sentence_ends(mri):
     sentences = summary.sentences(mri)
     assert [heading for heading, _ in sentences] == [
-        "What was compared",
+        "Who lost more than others",
         "What happened to diagnosis",
-        "Whose gap changed",
+        "What was compared",
     ]
     assert all(text.endswith(".") for _, text in sentences)
 
@@ -93,7 +93,7 @@ def test_losses_and_gains_are_counted_from_the_verdicts(mri):
     rows = pd.DataFrame(
         {
             "version": "change",
-            "verdict": ["lower", "lower", "higher", "within chance", "not estimable"],
+            "verdict": ["lower", "lower", "higher", "no difference shown", "not estimable"],
         }
     )
     rows["change"] = [-0.1, -0.2, 0.1, 0.0, np.nan]
@@ -109,43 +109,35 @@ def test_untested_changes_of_diagnosis_are_said_to_be_untested():
     assert "no test of these changes" in summary.overall_verdicts(rows)
 
 
-def test_changed_gaps_are_counted_and_the_clearest_is_named(mri):
-    text = summary.gaps(judged(mri, "widened", p_adjusted=0.01, p_value=0.01))
-    rows = judged(mri, "widened").gap_changes()
-    assert f"of {len(rows)} gaps between groups {len(rows)} widened by more than chance" in text
-    assert "adjusted p = 0.010" in text
-    assert "95% interval of the change" in text
-    assert "patients with the finding" in text
-
-
-def test_within_chance_is_not_called_equal(mri):
-    text = summary.gaps(judged(mri, "within chance", mde=0.07))
-    assert "none of the" in text
-    assert "does not show that groups are served alike" in text
-    assert "below about 0.07 (median) would often go unseen" in text
+def test_no_difference_shown_is_not_called_equal(mri):
+    text = claims.who_lost_more(judged(mri, "no difference shown", gap="", mde=0.07))
+    assert "no group was shown to lose or gain more than the others in 12 comparisons" in text
+    assert "This does not show that groups are served alike" in text
+    assert "by less than 7.0 points or 0.070 of Dice (median) would often go unseen" in text
 
 
 def test_nothing_is_claimed_without_a_test(mri):
-    text = summary.gaps(judged(mri, ""))
+    text = claims.who_lost_more(judged(mri, "", gap=""))
     assert "no test was run" in text
-    assert "widened" not in text
+    assert "harmed" not in text
 
 
 def test_not_estimable_gives_the_commonest_reason(mri):
-    text = summary.gaps(judged(mri, "not estimable", reason="fewer than 20 patients."))
-    assert "could be judged: fewer than 20 patients." in text
+    few = judged(mri, "not estimable", gap="", reason="fewer than 10 patients.")
+    text = claims.who_lost_more(few)
+    assert "could be judged: fewer than 10 patients." in text
     assert not text.endswith("..")
 
 
 def test_at_chance_is_not_judged(mri):
-    assert "could be judged" in summary.gaps(judged(mri, "at chance"))
+    assert "could be judged" in claims.who_lost_more(judged(mri, "at chance", gap=""))
 
 
 def test_empty_tables_give_honest_sentences(mri):
     texts = [text for _, text in summary.sentences(no_findings(mri.spec))]
-    assert "nothing could be compared" in texts[0]
+    assert "could not be estimated" in texts[0]
     assert "could not be estimated" in texts[1]
-    assert "could not be estimated" in texts[2]
+    assert "nothing could be compared" in texts[2]
 
 
 def test_mitigated_rows_do_not_enter_the_headline():
@@ -174,29 +166,29 @@ FEWER = "{}: fewer than 20 patients"
             ["not estimable"] * 2,
             "fewer than 20 patients in the groups to be compared",
         ),
-        (["no label", FEWER.format("b")], ["not estimable"] * 2, summary.WHY["not estimable"]),
+        (["no label", FEWER.format("b")], ["not estimable"] * 2, claims.WHY["not estimable"]),
         (
             ["[0.4, 0.6] holds 0.5", "[0.3, 0.7] holds 0.5"],
             ["at chance"] * 2,
-            summary.WHY["at chance"],
+            claims.WHY["at chance"],
         ),
         (
             ["", FEWER.format("b")],
             ["differs between seeds", "not estimable"],
             f"{FEWER.format('')[2:]} in the groups to be compared",
         ),
-        (["x" * 300] * 2, ["not estimable"] * 2, summary.WHY["not estimable"]),
+        (["x" * 300] * 2, ["not estimable"] * 2, claims.WHY["not estimable"]),
     ],
 )
 def test_why_nothing_could_be_judged_is_said_in_whole_words(reasons, verdicts, expected):
-    words = summary.why_unjudged(pd.DataFrame({"reason": reasons, "verdict": verdicts}))
+    words = claims.why_unjudged(pd.DataFrame({"reason": reasons, "verdict": verdicts}))
     assert words == expected + (
         " and the seeds disagree" if "differs between seeds" in verdicts else ""
     )
 
 
 def test_seeds_that_disagree_are_no_verdict(mri):
-    assert summary.gaps(judged(mri, "differs between seeds", reason="")).endswith(
+    assert claims.who_lost_more(judged(mri, "differs between seeds", reason="")).endswith(
         "could be judged: the seeds disagree."
     )
 
@@ -243,7 +235,7 @@ def lost(mri: Findings, verdict: str) -> Findings:
         0.8,
         0.8,
         0.0,
-        "within chance",
+        "no difference shown",
     ]
     matching = (
         everyone
@@ -263,42 +255,33 @@ def test_in_practice_names_the_largest_loss_out_of_a_hundred(mri):
     )
     assert text.startswith(f"{start}: the largest loss beyond chance of 4 pairs")
     assert "a difference that chance alone can make" in summary.in_practice(
-        lost(mri, "within chance")
+        lost(mri, "no difference shown")
     )
     assert "without a verdict" in summary.in_practice(lost(mri, ""))
 
 
-def test_in_practice_gives_the_groups_of_the_clearest_gap(mri):
-    rows = mri.performance.copy()
-    matching = (
+def test_in_practice_repeats_the_clearest_claim(mri):
+    rows = judged(mri, "no difference shown", gap="").fairness
+    clear = (
         (rows["task"] == "tumour")
         & (rows["attribute"] == "sex")
-        & (rows["metric"] == "dice")
+        & (rows["metric"] == "ser")
+        & (rows["version"] == "change")
         & (rows["level"] == 8.0)
+        & (rows["convention"] == "worst_case_estimable")
+        & (rows["reconstructor"] == "irsde")
     )
-    for group, before, after in (("Female", 0.7, 0.5), ("Male", 0.71, 0.69)):
-        rows.loc[matching & (rows["group"] == group) & (rows["version"] == "original"), "value"] = (
-            before
-        )
-        rows.loc[
-            matching & (rows["group"] == group) & (rows["version"] == "reconstructed"), "value"
-        ] = after
-    gaps = judged(mri, "within chance").fairness
-    clear = (
-        (gaps["task"] == "tumour")
-        & (gaps["attribute"] == "sex")
-        & (gaps["metric"] == "ser")
-        & (gaps["version"] == "change")
-    )
-    gaps.loc[clear, ["verdict", "p_adjusted"]] = ["widened", 0.001]
-    text = summary.in_practice(Findings(mri.spec, rows, gaps))
+    words = "Dice: Female 0.700 to 0.500, Male 0.710 to 0.690; Female lost 0.180 of Dice more"
+    rows.loc[clear, ["verdict", "gap", "reason"]] = ["harmed", "widened", words]
+    rows.loc[clear, ["p_adjusted", "original", "reconstructed"]] = [0.001, 1.03, 1.61]
+    text = summary.in_practice(Findings(mri.spec, mri.performance, rows))
     assert text.endswith(
-        "widened beyond chance with IR-SDE: Dice out of 100, Female 70 to 50 and Male 71 to 69."
+        f"with IR-SDE, Dice for Tumour{words[4:]}. The gap by sex widened (SER 1.03 to 1.61)."
     )
 
 
 def test_in_practice_says_when_no_gap_changed(mri):
-    assert summary.in_practice(judged(mri, "within chance")).endswith(
+    assert summary.in_practice(judged(mri, "no difference shown", gap="")).endswith(
         "not proof that all are served alike."
     )
     assert summary.in_practice(no_findings(mri.spec)) == ""

@@ -59,11 +59,11 @@ def test_a_method_is_judged_beside_its_networks(tmp_path):
 
 def test_what_cannot_be_joined(tmp_path):
     made = folders(tmp_path)
-    with pytest.raises(InputError, match="two work directories or more"):
+    with pytest.raises(InputError, match=r"two work directories or more"):
         stack(made[:1])
-    with pytest.raises(InputError, match="is one of the folders"):
+    with pytest.raises(InputError, match=r"is one of the folders"):
         merge(made, made[0], QUICK)
-    with pytest.raises(InputError, match="nowhere holds no predictions.parquet"):
+    with pytest.raises(InputError, match=r"nowhere holds no predictions\.parquet"):
         stack([made[0], tmp_path / "nowhere"])
     other = hand.table(("same",))
     write_predictions(tmp_path / "other" / "predictions.parquet", other, hand.spec(("same",)))

@@ -5,7 +5,6 @@ findings and a brain study with three tasks.
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,8 @@ import pandas as pd
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.long_tables import NUMBERS, TEXT
 from fairrecon_jax.types import Attribute, CohortSpec, Task
+from tests.support import report_gaps
+from tests.support.report_rows import Record, bounds, row, versions
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum",
@@ -27,7 +28,6 @@ RACE = Attribute("race", RACES, "Primary race in six groups.")
 DROPS = {"unet": 0.006, "pix2pix": 0.012, "irsde": 0.004, "identity": 0.03}
 """Loss of the task score by reconstructor, at the mildest level."""
 CLASSIFICATION = ("auroc", "sensitivity", "specificity", "brier", "calibration_error", "threshold")
-Record = dict[str, Any]
 Cells = list[tuple[str, float, str]]
 """Study cells: (reconstructor, level, mitigation)."""
 
@@ -73,37 +73,6 @@ def mri_spec() -> CohortSpec:
         (SEX, age),
         describe("mri_radial", (4.0, 8.0, 16.0), 8.0),
     )
-
-
-def row(**given: Any) -> Record:
-    """A row of a long table with the given columns, all others blank."""
-    unknown = set(given) - set(TEXT) - set(NUMBERS)
-    assert not unknown, unknown
-    return {**dict.fromkeys(TEXT, ""), **dict.fromkeys(NUMBERS, np.nan), **given}
-
-
-def bounds(value: float, half: float) -> Record:
-    """A value in the middle of its interval."""
-    return {"value": value, "ci_low": value - half, "ci_high": value + half}
-
-
-def versions(
-    base: Record, original: float, reconstructed: float, half: float, **change: Any
-) -> list[Record]:
-    """The rows original, reconstructed and change of one number."""
-    delta = reconstructed - original
-    both = {
-        "original": original,
-        "reconstructed": reconstructed,
-        "change": delta,
-        "percent": 100 * delta / original,
-        "std_error": half / 3,
-    }
-    return [
-        row(**base, version="original", **bounds(original, half)),
-        row(**base, version="reconstructed", **bounds(reconstructed, half)),
-        row(**{**base, "version": "change", **both, **bounds(delta, 0.6 * half), **change}),
-    ]
 
 
 def shares(name: str, groups: tuple[str, ...]) -> list[float]:
@@ -246,11 +215,11 @@ def _tested_versions(
     delta = -drop + rng.normal(0, 0.2 * half)
     p = float(np.clip(rng.beta(0.6, 1.5), 1e-4, 1))
     test = {
-        "method": "wild sign flip",
+        "method": "studentised sign flips by patient",
         "family": "performance",
         "p_value": p,
         "p_adjusted": min(1.0, 3 * p),
-        "verdict": ("lower" if delta < 0 else "higher") if p < 0.05 else "within chance",
+        "verdict": ("lower" if delta < 0 else "higher") if p < 0.05 else "no difference shown",
         "mde": 0.6 * half,
     }
     return versions(base, value, value + delta, half, **test)
@@ -259,10 +228,11 @@ def _tested_versions(
 def fairness(spec: CohortSpec, cells: Cells, seed: int = 1) -> pd.DataFrame:
     """Fairness rows for cells of (reconstructor, level, mitigation) under two conventions."""
     rng = np.random.default_rng(seed)
-    gaps = {
-        (t.name, a.name): abs(rng.normal(0.04, 0.06)) + 0.02
+    before = {
+        (t.name, a.name, g): rng.uniform(0.7, 0.9)
         for t in spec.tasks
         for a in spec.attributes
+        for g in a.groups
     }
     records: list[Record] = []
     for cell, task, attribute in itertools.product(cells, spec.tasks, spec.attributes):
@@ -272,11 +242,8 @@ def fairness(spec: CohortSpec, cells: Cells, seed: int = 1) -> pd.DataFrame:
             "attribute": attribute.name,
             "unit": "image" if task.aggregation == "none" else "patient",
         }
-        for metric in ("eodd", "eop") if task.kind == "classification" else ("ser", "delta_dice"):
-            factor = {"eop": 0.8, "delta_dice": 0.5}.get(metric, 1.0)
-            gap = gaps[task.name, attribute.name] * factor + (metric == "ser")
-            records += _gap_rows(rng, {**fields, "metric": metric}, gap, attribute, spec)
-        records += _group_rows(rng, fields, task, attribute)
+        rates = np.array([before[task.name, attribute.name, g] for g in attribute.groups])
+        records += report_gaps.comparison_rows(rng, fields, task, attribute, rates, spec)
     for cell, attribute in itertools.product(cells, spec.attributes):
         records.append(
             row(
@@ -293,81 +260,6 @@ def fairness(spec: CohortSpec, cells: Cells, seed: int = 1) -> pd.DataFrame:
             )
         )
     return pd.DataFrame(records)[[*TEXT, *NUMBERS]]
-
-
-def _group_rows(
-    rng: np.random.Generator, fields: Record, task: Task, attribute: Attribute
-) -> list[Record]:
-    """The change of each group against the common change."""
-    stem = "sensitivity" if task.kind == "classification" else "dice"
-    records = []
-    for group in attribute.groups:
-        delta = rng.normal(0, 0.02)
-        records.append(
-            row(
-                **fields,
-                **bounds(delta, 0.03),
-                metric=f"gap_{stem}",
-                group=group,
-                reference_group="all groups",
-                version="change",
-                convention="worst_case_estimable",
-                label_stratum="positive" if stem == "sensitivity" else "",
-                change=delta,
-                n=500.0,
-                n_pos=100.0,
-                verdict="within chance",
-                p_adjusted=0.4,
-                method="max-T sign flip",
-            )
-        )
-    return records
-
-
-def _gap_rows(
-    rng: np.random.Generator,
-    base: Record,
-    gap: float,
-    attribute: Attribute,
-    spec: CohortSpec,
-) -> list[Record]:
-    """The versions of one gap under two conventions, of which the first carries a test."""
-    records: list[Record] = []
-    null = (0.03 if len(attribute.groups) == 2 else 0.11) * (1 if spec.modality == "xray" else 2)
-    for convention in ("worst_case_estimable", "mean"):
-        tested = convention == "worst_case_estimable"
-        fields = {
-            **base,
-            "convention": convention,
-            "n": 3900.0,
-            "n_patients": 1300.0,
-            "n_pos": 700.0,
-            "n_neg": 3200.0,
-            "n_changed": float(rng.integers(20, 200)),
-            "permutation_null": null + (base["metric"] == "ser"),
-        }
-        if tested and rng.random() < 0.06:
-            reason = "fewer than 20 patients with the finding in every group but one"
-            records.append(row(**fields, version="change", verdict="not estimable", reason=reason))
-            continue
-        half = 0.03 if spec.modality == "xray" else 0.09
-        jump = rng.normal(0.004, 0.4 * half) + (rng.random() < 0.12) * 2 * half
-        delta = float(np.clip(jump, -0.9 * gap, None))
-        p = float(np.clip(2 * np.exp(-abs(delta) / (0.4 * half)) * rng.uniform(0.2, 1), 1e-4, 1))
-        test: Record = {"method": "paired bootstrap", "p_value": p}
-        if tested:
-            verdict = ("widened" if delta > 0 else "narrowed") if p < 0.02 else "within chance"
-            test |= {
-                "method": "difference in differences, sign flip",
-                "family": f"{base['metric']} at all levels",
-                "p_adjusted": min(1.0, 2.5 * p),
-                "verdict": verdict,
-                "mde": 2 * half,
-                "group": attribute.groups[-1],
-                "label_stratum": "positive",
-            }
-        records += versions(fields, gap, gap + delta, half, **test)
-    return records
 
 
 def cells(

@@ -1,10 +1,6 @@
-"""Changes as dots with intervals: of each diagnosis in all patients, and the panel that other
-figures of changes share.
-"""
+"""Changes of each diagnosis in all patients as dots with intervals."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -55,8 +51,8 @@ def task_change(findings: Findings) -> Drawing | None:
         legend(figure, findings, rows)
     caption = (
         f"Reconstruction minus original at {findings.headline}, all patients together, with 95% "
-        "intervals. Left of zero: the diagnosis got worse. Pale marks are changes within chance "
-        "(or without a test); n.e. = not estimable."
+        "intervals. Left of zero: the diagnosis got worse. Pale marks: no difference shown (or no "
+        "test); n.e. = not estimable."
     )
     named = [
         f"{findings.task_title(r.task)} {style.metric_name(r.metric)} {signed(r.change)}"
@@ -108,17 +104,6 @@ def change_panel(
             row.ci_high,
             1.0 if changed(row.verdict) else PALE,
         )
-        if style.verdict_sign(row.verdict):
-            # beyond the interval, which would strike the sign through
-            end = row.ci_high if known(row.ci_high) else row.change
-            label: dict[str, Any] = {
-                "xytext": (3, 0),
-                "textcoords": "offset points",
-                "va": "center",
-                "fontsize": 6.5,
-                "color": style.INK,
-            }
-            axes.annotate(style.verdict_sign(row.verdict), (end, y), **label, zorder=6)
     marks.draw(axes)
     few_ticks(axes)
     axes.margins(x=0.09)

@@ -26,7 +26,7 @@ SLANTED: Any = {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}
 HALO: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 """Ground of a text that stands on a line."""
 PALE = 0.42
-"""Opacity of changes that are within chance."""
+"""Opacity of changes of which no difference is shown."""
 RC: Any = {
     "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0,
     "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5,

@@ -1,5 +1,5 @@
-"""Forest plots: the change of every group gap with interval and verdict, and each gap before and
-after over its permutation null.
+"""Forest plots: what the group that stands out lost beyond the others, with interval and verdict,
+and each gap before and after over its permutation null.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.figures.changes import change_panel
 from fairrecon_jax.report.figures.drawing import (
     HALO,
+    PALE,
     Drawing,
     Marks,
     canvas,
@@ -21,13 +21,25 @@ from fairrecon_jax.report.figures.drawing import (
     legend,
     not_estimable,
     null_handle,
-    signed,
+    side_by_side,
+    stripes,
     wrap,
 )
-from fairrecon_jax.report.select import Findings, changed, each, known
+from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known
+from fairrecon_jax.report.strata import group_rows, standing_out
 from fairrecon_jax.report.tables.entries import p_value
 
-SIGNS = "▲ widened, ▼ narrowed, ⇄ reversed, ◆ shifted"
+SIGNS = style.SIGNS
+LABELS = {"positive": "+", "negative": "−"}
+"""Labels in short: with and without the finding."""
+BESIDE: Any = {
+    "xytext": (3, 0),
+    "textcoords": "offset points",
+    "va": "center",
+    "fontsize": 6.2,
+    "color": style.INK,
+}
+"""Where words beside a mark stand."""
 DASH: Any = {
     "marker": "|",
     "markersize": 7,
@@ -39,38 +51,107 @@ DASH: Any = {
 
 
 def overview(findings: Findings) -> Drawing | None:
-    """The change of each task's gap at the headline level, one column per attribute, methods
-    without mitigation.
+    """Per task and attribute at the headline level the group that stands out, beside the others;
+    methods without mitigation.
     """
-    rows = findings.plain(findings.gap_changes())
+    rows = standing_rows(findings, findings.plain(findings.gap_changes()))
     tasks = [t.name for t in findings.tasks_in(rows)]
     attributes = findings.attributes_in(rows)
     if not tasks:
         return None
     methods = findings.methods(rows)
-    with canvas(0.95 + len(tasks) * max(0.22, 0.115 * len(methods))) as figure:
+    with canvas(0.95 + len(tasks) * max(0.24, 0.125 * len(methods))) as figure:
         panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
         for axes, attribute in zip(panels, attributes, strict=True):
-            change_panel(axes, findings, rows[rows["attribute"] == attribute], tasks, methods)
-            axes.set(title=f"by {attribute}", xlabel="change of the gap (wider →)")
+            of_attribute = rows[rows["attribute"] == attribute]
+            overview_panel(axes, findings, of_attribute, tasks, methods)
+            axes.set(title=f"by {attribute}", xlabel="← lost more than the others")
         panels[0].set_yticks(range(len(tasks)), [wrap(label(findings, t), 22) for t in tasks])
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
-        "How much wider the gap between patient groups is on reconstructions than on originals, at "
-        f"{findings.headline}; {metrics_used(findings, rows)} Lines are 95% intervals. Strong "
-        f"marks changed by more than chance ({SIGNS}); pale marks are within chance; n.e. = not "
-        "estimable. Verdicts come from a test of all groups together, not from the interval of "
-        "the largest gap, so the two can differ."
+        f"Per diagnosis and attribute, at {findings.headline}: the change of one group's "
+        f"{rates_used(findings, rows)} minus that of the other groups, in points of 100. The group "
+        "is the one that the verdict names; where nothing is claimed, the one that fell behind "
+        "most (pale). Lines are 95% intervals that hold for all groups and labels of a comparison "
+        f"at once. Strong marks carry a verdict ({SIGNS}) with the group, + with or − without the "
+        "finding, and the gap: ↔ widened, →← narrowed, ⇄ reversed, = same. n.e. = not estimable."
     )
     return Drawing(
-        "overview_bias_change",
-        "Change of the gap between groups",
+        "overview_group_change",
+        "Who lost more than the others",
         caption,
         alt_text(findings, rows),
         figure,
         rows,
     )
+
+
+def standing_rows(findings: Findings, rows: pd.DataFrame) -> pd.DataFrame:
+    """Gaps with the group that stands out in each, see `strata.standing_out`."""
+    parts = [group_rows(findings, metric) for metric in sorted(rows["metric"].unique())]
+    per_group = pd.concat(parts) if parts else group_rows(findings, "")
+    return standing_out(rows, per_group)
+
+
+def overview_panel(
+    axes: Axes,
+    findings: Findings,
+    rows: pd.DataFrame,
+    tasks: list[str],
+    methods: list[tuple[str, str]],
+) -> None:
+    """The standing-out groups of one attribute: tasks as lines, methods side by side."""
+    axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
+    stripes(axes, len(tasks), vertical=False)
+    shift = side_by_side(methods, 0.26, 0.7)
+    line_of = {task: i for i, task in enumerate(tasks)}
+    marks = Marks(size=4.2 if len(methods) < 5 else 3.4)
+    for row in each(rows):
+        y = line_of[row.task] + shift[row.reconstructor, row.mitigation]
+        if not known(row.extra_change):
+            text = "at chance" if row.verdict == "at chance" else "n.e."
+            not_estimable(axes, 0, y, bbox=HALO, text=text)
+            continue
+        extra_mark(marks, findings, row, y)
+        if changed(row.verdict):
+            edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right"}
+            axes.text(1, y, short_words(row), va="center", fontsize=6.2, **edge)
+    marks.draw(axes)
+    few_ticks(axes)
+    axes.margins(x=0.08)
+    if not changed_rows(rows).empty:
+        # room for the words at the right
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high + 0.5 * (high - low))
+    axes.tick_params(axis="y", length=0)
+
+
+def extra_mark(marks: Marks, findings: Findings, row: Any, y: float) -> None:
+    """Adds the mark of one group's change beside the others', in points; pale without a claim."""
+    marks.add(
+        findings.looks[row.reconstructor],
+        findings.markers[row.mitigation],
+        y,
+        100 * row.extra_change,
+        100 * row.extra_ci_low,
+        100 * row.extra_ci_high,
+        1.0 if changed(row.verdict) else PALE,
+    )
+
+
+def short_words(row: Any) -> str:
+    """A verdict beside a mark: "▼ Female + ↔"."""
+    label, gap = LABELS.get(row.stratum_label, ""), style.gap_sign(row.gap)
+    signs = [style.verdict_sign(row.verdict), row.stratum_group, label, gap]
+    return " ".join(filter(None, signs))
+
+
+def rates_used(findings: Findings, rows: pd.DataFrame) -> str:
+    """What is compared for the kinds of tasks: "sensitivity or specificity", "Dice"."""
+    kinds = {t.kind for t in findings.tasks_in(rows)}
+    words = {"classification": "sensitivity or specificity", "segmentation": "Dice"}
+    return ", or ".join(words[k] for k in words if k in kinds)
 
 
 def metrics_used(findings: Findings, rows: pd.DataFrame) -> str:
@@ -97,26 +178,28 @@ def label(findings: Findings, task: str) -> str:
 
 
 def alt_text(findings: Findings, rows: pd.DataFrame) -> str:
-    """The changed gaps of a forest in words, for its alternative text."""
+    """The claims of a forest in words, for its alternative text."""
     named = [
         f"{findings.task_title(r.task)} by {r.attribute} with "
-        f"{findings.method_name(r.reconstructor, r.mitigation)} {r.verdict} ({signed(r.change)})"
+        f"{findings.method_name(r.reconstructor, r.mitigation)}: "
+        + " ".join(filter(None, [r.group, r.verdict]))
+        + (f", gap {r.gap}" if r.gap else "")
         for r in each(rows)
         if changed(r.verdict)
     ]
     counts = rows["verdict"].replace("", "not tested").value_counts()
     return (
-        f"Dot chart of {len(rows)} changes of group gaps: "
+        f"Dot chart of {len(rows)} comparisons of groups: "
         + ", ".join(f"{int(counts[v])} {v}" for v in sorted(counts.index))
-        + ". Changed: "
+        + ". Claimed: "
         + ("; ".join(named[:15]) if named else "none")
         + "."
     )
 
 
 def gap_forests(findings: Findings) -> list[Drawing]:
-    """For each attribute: gaps before and after over the permutation null, their change, its
-    interval, verdict and p-value in words.
+    """For each attribute: gaps before and after over the permutation null, the group that stands
+    out with its interval, verdict and p-value in words.
     """
     return [d for a in findings.attributes if (d := gap_forest(findings, a)) is not None]
 
@@ -125,7 +208,7 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
     """The forest of one attribute at the headline level, one line per task and method without
     mitigation.
     """
-    rows = findings.plain(findings.gap_changes(attribute=attribute))
+    rows = standing_rows(findings, findings.plain(findings.gap_changes(attribute=attribute)))
     tasks = findings.tasks_in(rows)
     if not tasks:
         return None
@@ -139,22 +222,26 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
             3,
             sharey="row",
             squeeze=False,
-            gridspec_kw={"width_ratios": [1, 1, 0.62], "height_ratios": heights},
+            gridspec_kw={"width_ratios": [0.75, 0.85, 1.1], "height_ratios": heights},
         )
         for line, kind in zip(grid, kinds, strict=True):
             names = [t.name for t in tasks if t.kind == kind]
             forest_rows(line, findings, rows[rows["task"].isin(names)], names, methods)
             metric = style.metric_name("eodd" if kind == "classification" else "ser")
             line[0].set_xlabel(f"{metric}: gap between groups")
-            line[1].set_xlabel(f"change of {metric} (wider →)")
+            line[1].set_xlabel("← lost more than the others (points)")
         originals = Line2D([], [], **DASH, label="original images")
         legend(figure, findings, rows, extra=(originals, null_handle()))
     caption = (
         f"Groups by {attribute}, at {findings.headline}. Left: the gap on originals (upright "
         "dash) and on reconstructions (mark). The blue-grey bar is the permutation null, "
         "the gap that permuted groups of the same sizes show on average: a gap inside it is no "
-        "evidence for a difference. Middle: its change with 95% interval. Right: the verdict and "
-        "its p-value after correction for multiple comparisons."
+        "evidence for a difference. A gap is a largest difference and has no interval that covers "
+        "as often as it says. Middle: the change of one group minus that of the others, with its "
+        "interval over all groups and labels at once; the group is the one named at the right. "
+        f"Right: the verdict ({SIGNS}) with its group (+ with, − without the finding), its p-value "
+        "over the family of comparisons, and what became of the gap; in grey the group that fell "
+        "behind most where no difference is shown."
     )
     key = f"gap_forest_{slug(attribute)}"
     return Drawing(
@@ -183,9 +270,9 @@ def forest_rows(
     tasks: list[str],
     methods: list[tuple[str, str]],
 ) -> None:
-    """Draws the three columns of a forest: gaps over the null, changes, verdicts as text."""
-    gap, change, words = line
-    change.axvline(0, color=style.INK, linewidth=0.8)
+    """Draws the three columns of a forest: gaps over the null, groups, verdicts as text."""
+    gap, extra, words = line
+    extra.axvline(0, color=style.INK, linewidth=0.8)
     block = len(methods) + 0.6  # lines of one task and the space below them
     for i in range(1, len(tasks), 2):
         for axes in line:
@@ -195,22 +282,22 @@ def forest_rows(
     places = {(t, *m): i * block + j for i, t in enumerate(tasks) for j, m in enumerate(methods)}
     keys = zip(rows["task"], rows["reconstructor"], rows["mitigation"], strict=True)
     rows = rows.assign(y=[places[key] for key in keys])
-    after, changes = Marks(size=4.0, width=0.9), Marks(size=4.0)
+    after, extras = Marks(size=4.0, width=0.9), Marks(size=4.0)
     for row in each(rows):
         look, marker = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         if known(row.change):
             # the line leads from the original to the mark: no interval is drawn in this column
             after.add(look, marker, row.y, row.reconstructed, row.original, row.reconstructed)
-            changes.add(look, marker, row.y, row.change, row.ci_low, row.ci_high)
-        else:
-            not_estimable(change, 0, row.y, bbox=HALO)
+        # a stratum that is not judged gets no mark, not even a pale one
+        if known(row.extra_change):
+            extra_mark(extras, findings, row, row.y)
         verdict_text(words, row)
     # the rows are of one kind of task, so of one metric
     no_gap = 1.0 if (rows["metric"] == "ser").any() else 0.0
     draw_nulls(gap, rows.dropna(subset=["permutation_null"]), no_gap)
     gap.plot(rows["original"], rows["y"], **DASH, zorder=5)
     after.draw(gap)
-    changes.draw(change)
+    extras.draw(extra)
     gap.set_yticks(
         [i * block + (len(methods) - 1) / 2 for i in range(len(tasks))],
         [wrap(findings.task_title(t), 20) for t in tasks],
@@ -218,7 +305,7 @@ def forest_rows(
     gap.set_ylim(len(tasks) * block - 0.8, -0.8)
     gap.set_xlim(left=no_gap - 0.002)  # after drawing: it freezes the right limit
     few_ticks(gap)
-    few_ticks(change)
+    few_ticks(extra)
     for axes in line:
         axes.tick_params(axis="y", length=0)
     words.set_xlim(0, 1)
@@ -239,17 +326,18 @@ def draw_nulls(axes: Axes, rows: pd.DataFrame, no_gap: float) -> None:
 
 
 def verdict_text(axes: Axes, row: Any) -> None:
-    """The verdict of one line of a forest, with its p-value."""
+    """The verdict of one line of a forest: who, p-value, what became of the gap."""
     strong = changed(row.verdict)
     untested = "no test" if known(row.change) else "not estimable"
-    parts = [style.verdict_sign(row.verdict), row.verdict or untested]
-    verdict = " ".join(filter(None, parts))
-    p = f"  p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
+    who = " ".join(filter(None, [row.stratum_group, LABELS.get(row.stratum_label, "")]))
+    p = f"p {p_words(row.p_adjusted)}" if known(row.p_adjusted) else ""
+    verdict = f"{style.verdict_sign(row.verdict)} {row.verdict or untested}".strip()
     look: dict[str, Any] = {
         "color": style.INK if strong else style.GREY,
         "fontweight": "bold" if strong else "normal",
     }
-    axes.text(0, row.y, verdict + p, va="center", fontsize=6.5, **look)
+    text = ", ".join(filter(None, [f"{verdict}: {who}" if who else verdict, p, row.gap]))
+    axes.text(0, row.y, text, va="center", fontsize=6.0, **look)
 
 
 def p_words(p: float) -> str:

@@ -32,7 +32,7 @@ from fairrecon_jax.report.figures.drawing import (
     stripes,
     wrap,
 )
-from fairrecon_jax.report.figures.forest import SIGNS, alt_text, metrics_used
+from fairrecon_jax.report.figures.forest import alt_text, metrics_used
 from fairrecon_jax.report.long_tables import GAPS
 from fairrecon_jax.report.select import Findings, changed, each, gap_metric, known
 from fairrecon_jax.types import Task
@@ -199,11 +199,16 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
             axes.set_ylabel(f"change of {style.metric_name(metric)}")
         legend(figure, findings, rows)
     tested = (rows["verdict"] != "").any()
-    marked = f"Strong marks with a sign changed by more than chance ({SIGNS}); pale marks did not. "
+    marked = (
+        "Strong marks: the groups changed unequally by more than chance explains, and the gap "
+        "widened (↔), narrowed (→←), swapped its sides (⇄) or stayed the same (=); pale marks: no "
+        "difference shown. "
+    )
     caption = (
         f"{style.metric_name(metric)} on reconstructions minus on originals, at "
-        f"{findings.headline}; above zero the gap is wider. Lines are 95% intervals. "
-        f"{marked if tested else NO_TEST}n.e. = not estimable."
+        f"{findings.headline}; above zero the gap is wider. A gap is a largest difference and has "
+        "no interval that covers as often as it says: the verdict is the test's, and intervals are "
+        f"those of the groups. {marked if tested else NO_TEST}n.e. = not estimable."
     )
     return Drawing(
         f"bias_change_{metric}",
@@ -229,7 +234,9 @@ def vertical_panel(
     tasks: list[str],
     methods: list[tuple[str, str]],
 ) -> None:
-    """Changes of one attribute: tasks along x, methods side by side, verdict signs above."""
+    """Changes of one attribute: tasks along x, methods side by side, above each what became of
+    the gap.
+    """
     axes.axhline(0, color=style.INK, linewidth=0.8, zorder=1)
     stripes(axes, len(tasks), vertical=True)
     shift = side_by_side(methods, 0.22, 0.72)
@@ -246,21 +253,20 @@ def vertical_panel(
             findings.markers[row.mitigation],
             x,
             row.change,
-            row.ci_low,
-            row.ci_high,
-            # metrics without a test are not pale: nothing says that they are within chance
+            math.nan,
+            math.nan,
+            # metrics without a test are not pale: nothing says what chance explains
             1.0 if changed(row.verdict) or not tested else PALE,
         )
-        if style.verdict_sign(row.verdict):
-            top = row.ci_high if known(row.ci_high) else row.change
+        if changed(row.verdict) and row.gap:
             label: dict[str, Any] = {
-                "xytext": (0, 1.5),
+                "xytext": (0, 3.5),
                 "textcoords": "offset points",
                 "ha": "center",
                 "va": "bottom",
-                "fontsize": 6,
+                "fontsize": 5.5,
             }
-            axes.annotate(style.verdict_sign(row.verdict), (x, top), **label)
+            axes.annotate(style.gap_sign(row.gap), (x, row.change), **label)
     marks.draw(axes)
     axes.margins(y=0.12)
     axes.grid(axis="y")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,10 +24,14 @@ from fairrecon_jax.report.figures.drawing import (
     stripes,
     wrap,
 )
-from fairrecon_jax.report.figures.forest import DASH, slug
+from fairrecon_jax.report.figures.forest import BESIDE, DASH, slug
+from fairrecon_jax.report.long_tables import OTHERS
 from fairrecon_jax.report.select import Findings, changed, each, known, one
+from fairrecon_jax.report.strata import judged
 
 RATES = ("auroc", "dice", "sensitivity", "specificity")
+EXTRA_NAMES = {"gap_score": "score for the truth"}
+"""What is compared between groups, where it is not called as its gap."""
 
 
 def group_performances(findings: Findings) -> list[Drawing]:
@@ -182,13 +185,16 @@ def counts(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
 
 
 def group_changes(findings: Findings) -> list[Drawing]:
-    """One figure per attribute and rate with a known change: how far each group is from the common
-    change, with simultaneous intervals.
+    """One figure per attribute and rate with a judged group: the change of each group minus that of
+    the others, with simultaneous intervals.
     """
     rows = findings.change_rows(
-        "fairness", level=findings.headline_level, attribute=findings.attributes
+        "fairness",
+        level=findings.headline_level,
+        attribute=findings.attributes,
+        reference_group=OTHERS,
     )
-    rows = rows[rows["metric"].str.startswith("gap_") & (rows["group"] != "")]
+    rows = judged(rows)
     figures = [
         group_change(findings, rows, attribute, metric, stratum)
         for attribute in findings.attributes
@@ -202,7 +208,7 @@ def group_changes(findings: Findings) -> list[Drawing]:
 def group_change(
     findings: Findings, rows: pd.DataFrame, attribute: str, metric: str, stratum: str
 ) -> Drawing | None:
-    """Change of each group's rate against the common change, one panel a task."""
+    """Change of each judged group's rate minus that of the others, one panel a task."""
     rows = findings.plain(
         rows[
             (rows["attribute"] == attribute)
@@ -212,37 +218,41 @@ def group_change(
     )
     tasks = [t.name for t in findings.tasks_in(rows)]
     groups = findings.groups_in(rows, attribute)
-    if not groups or rows["change"].isna().all():
+    if not groups:
         return None
     methods = findings.methods(rows)
+    unit, scale = ("logits", 1.0) if metric == "gap_score" else ("points", 100.0)
     with canvas(panels_height(len(tasks), len(groups))) as figure:
         panels = panel_grid(figure, findings, tasks, groups)
         for axes, task in zip(panels, tasks, strict=True):
             of_task = rows[rows["task"] == task]
-            change_marks(axes, findings, of_task, methods, groups)
+            change_marks(axes, findings, of_task, methods, groups, scale)
             counts(axes, of_task, groups)
         for axes in panels[-min(3, len(panels)) :]:
-            axes.set_xlabel("change against the reference")
+            axes.set_xlabel(f"← lost more ({unit})")
         legend(figure, findings, rows)
-    stem = metric.removeprefix("gap_")
-    name = style.metric_name(stem)
+    name = EXTRA_NAMES.get(metric, style.metric_name(metric.removeprefix("gap_")))
     who = f", {stratum_phrase(stratum)}" if stratum else ""
-    references = sorted({r for r in rows["reference_group"] if r})
-    reference = " or ".join(references) or "all groups together"
     caption = (
-        f"How much more (right) or less (left) the {name} of a group changed than that of "
-        f"{reference}{who}, at {findings.headline}. The intervals hold for all groups of the "
-        "figure at once where the method says so. Pale marks are within chance. At the right: "
-        "with the finding / all."
+        f"The change of a group's {name} minus that of {OTHERS}{who}, at {findings.headline}; "
+        "left of zero the group lost more. Intervals hold for all groups and labels of a "
+        f"comparison at once. Strong marks: {style.SIGNS}; pale: no difference shown. Groups that "
+        "are not judged have no line. At the right: with the finding / all, where counted."
     )
+    named = [
+        f"{findings.task_title(r.task)}: {r.group} {r.verdict}"
+        for r in each(rows)
+        if changed(r.verdict)
+    ]
     alt = (
-        f"Dot charts of the change of {name} of each group by {attribute} against "
-        f"{reference}; numbers in its table."
+        f"Dot charts of the change of the {name} of each group by {attribute} beside the others. "
+        f"Claimed: {'; '.join(named[:15]) if named else 'none'}."
     )
+    stem = metric.removeprefix("gap_")
     key = ["group_change", slug(attribute), stem, slug(stratum) if stratum else ""]
     return Drawing(
         "_".join(filter(None, key)),
-        f"Who changed more: {name} by {attribute}{who}",
+        f"Who lost more than the others: {name} by {attribute}{who}",
         caption,
         alt,
         figure,
@@ -257,34 +267,23 @@ def change_marks(
     rows: pd.DataFrame,
     methods: list[tuple[str, str]],
     groups: list[str],
+    scale: float,
 ) -> None:
-    """Changes of all groups of one task, pale where the verdict does not say changed."""
+    """Changes of the judged groups of one task, pale where no difference is shown."""
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
     marks = Marks(size=3.6, width=0.9)
     shift = side_by_side(methods, 0.25, 0.56)
-    for row in each(rows[[known(change) for change in rows["change"]]]):
-        marks.add(
-            findings.looks[row.reconstructor],
-            findings.markers[row.mitigation],
-            groups.index(row.group) + shift[row.reconstructor, row.mitigation],
-            row.change,
-            row.ci_low,
-            row.ci_high,
-            1.0 if changed(row.verdict) else PALE,
-        )
-    for y, group in enumerate(groups):
-        changes = rows.loc[rows["group"] == group, "change"]
-        if changes.isna().any():
-            options: dict[str, Any] = {
-                "transform": axes.get_yaxis_transform(),
-                "ha": "left",  # clear of the line at 0
-                "text": "n.e." if changes.isna().all() else "some n.e.",
-            }
-            not_estimable(axes, 0.02, y, **options)
-    # nothing is drawn that would set the limits
-    if rows["change"].isna().all():
-        axes.set_xlim(-0.1, 0.1)
+    for row in each(rows):
+        y = groups.index(row.group) + shift[row.reconstructor, row.mitigation]
+        change, low, high = (scale * v for v in (row.change, row.ci_low, row.ci_high))
+        strong = changed(row.verdict)
+        look, marker = findings.looks[row.reconstructor], findings.markers[row.mitigation]
+        marks.add(look, marker, y, change, low, high, 1.0 if strong else PALE)
+        if strong:
+            at = (high if known(high) else change, y)
+            axes.annotate(style.verdict_sign(row.verdict), at, **BESIDE, zorder=6)
     marks.draw(axes)
+    few_ticks(axes)
 
 
 def stratum_phrase(stratum: str) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import DegradationSpec, MethodTitle
 
@@ -145,6 +146,8 @@ def metric_name(metric: str) -> str:
     """The name of a metric as a reader sees it."""
     if metric.startswith("gap_"):
         return f"gap in {metric_name(metric[4:])}"
+    if metric.startswith("worst_group_"):
+        return f"{metric_name(metric[12:])} of the worst-off group"
     if metric in IMAGE_METRICS:
         return IMAGE_METRICS[metric].title
     return METRICS.get(metric, metric.replace("_", " "))
@@ -178,30 +181,45 @@ def mitigation_name(mitigation: str) -> str:
     return NAMES.get(mitigation.lower(), mitigation)
 
 
-VERDICT_SIGNS = {"widened": "▲", "narrowed": "▼", "reversed": "⇄", "shifted": "◆"}
-VERDICT_WORDS = {
-    "widened": "the gap between groups grew by more than chance explains",
-    "narrowed": "the gap between groups shrank by more than chance explains",
-    "reversed": "another group is now worse off: the sides of the gap swapped",
-    "shifted": (
-        "the groups moved apart by more than chance explains, yet the largest gap stayed as large"
-    ),
-    "within chance": (
-        "a change of this size is expected by chance alone; a smaller true change may be missed"
-    ),
-    "at chance": (
-        "the diagnosis itself is no better than guessing on original images, so its gaps mean "
-        "nothing"
-    ),
-    "not estimable": (
-        "too few patients, or no patients with (or without) the finding, in the groups to be "
-        "compared"
-    ),
+VERDICT_SIGNS = {"harmed": "▼", "favoured": "△"}
+"""Filled and hollow, so that they differ in print; no colour, which belongs to the methods."""
+MITIGATION_SIGNS = {"helped": "△", "harmed": "▼"}
+GAP_SIGNS = {"widened": "↔", "narrowed": "→←", "reversed": "⇄", "same": "="}
+SIGNS = "▼ harmed, △ favoured"
+OVERALL = {
+    "lower": "in all patients together the value fell by more than chance explains",
+    "higher": "in all patients together the value rose by more than chance explains",
 }
+"""Verdicts on the diagnosis in all patients together and what they say."""
+SEEDS = {"differs between seeds": "the seeds of the study gave different verdicts"}
+
+
+def definitions() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every word that a verdict can be, as (heading, [(word with its sign, sentence)]); each once.
+
+    A word that says of mitigations what it says elsewhere is not repeated.
+    """
+    mitigations = {w: s for w, s in MITIGATIONS.items() if VERDICTS.get(w) != s}
+    lists: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
+        ("Verdicts on a group beside the others", VERDICTS, VERDICT_SIGNS),
+        ("What became of the gap", GAPS, GAP_SIGNS),
+        ("Verdicts on a mitigation", mitigations, MITIGATION_SIGNS),
+        ("Verdicts on all patients together", OVERALL, {}),
+        ("Over several seeds", SEEDS, {}),
+    )
+    return [
+        (title, [(f"{signs.get(w, '')} {w}".strip(), says) for w, says in words.items()])
+        for title, words, signs in lists
+    ]
 
 
 def verdict_sign(verdict: str) -> str:
-    """The sign of a verdict in figures: a triangle up for widened, down for narrowed, arrows for
-    reversed, a diamond for shifted.
+    """The sign of a verdict in figures and tables: a filled triangle down for harmed, a hollow one
+    up for favoured.
     """
     return VERDICT_SIGNS.get(verdict, "")
+
+
+def gap_sign(gap: str) -> str:
+    """The sign of what became of a gap: arrows apart, towards each other, crossing."""
+    return GAP_SIGNS.get(gap, "")

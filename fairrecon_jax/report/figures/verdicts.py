@@ -22,12 +22,12 @@ from fairrecon_jax.report.figures.drawing import (
     signed,
     wrap,
 )
-from fairrecon_jax.report.figures.forest import SIGNS, alt_text, slug
+from fairrecon_jax.report.figures.forest import SIGNS, alt_text, slug, standing_rows
 from fairrecon_jax.report.long_tables import GAPS
-from fairrecon_jax.report.select import Findings, changed, each, known, of_method
+from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known, of_method
 
-FACES = {"widened": "#222222", "narrowed": "#ffffff", "reversed": "#5a5a5a", "shifted": "#8f8f8f"}
-DARK = ("#222222", "#5a5a5a")
+FACES = {"harmed": "#222222", "favoured": "#ffffff"}
+DARK = ("#222222",)
 """Faces on which the number is written in white."""
 
 
@@ -37,10 +37,10 @@ def verdict_maps(findings: Findings) -> list[Drawing]:
 
 
 def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
-    """Every verdict at a glance: tasks by attribute and method, sign and size of the change in each
-    tile.
+    """Every verdict at a glance: tasks by attribute and method, in each tile the sign, how much
+    the group lost beyond the others, and what became of the gap.
     """
-    rows = findings.gap_changes(mitigation=mitigation)
+    rows = standing_rows(findings, findings.gap_changes(mitigation=mitigation))
     tasks = [t.name for t in findings.tasks_in(rows)]
     attributes = findings.attributes_in(rows)
     if not tasks:
@@ -55,10 +55,11 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
-        "One tile per diagnosis, attribute and method, with the change of the gap. Dark "
-        f"or framed tiles changed by more than chance ({SIGNS}); plain grey numbers are within "
-        "chance; hatched tiles could not be judged; crossed-out numbers belong to a diagnosis "
-        "that is at chance already."
+        "One tile per diagnosis, attribute and method. Number: the change of the group that stands "
+        "out minus that of the others, in points of 100 (− lost more). Black tiles: a group was "
+        f"harmed; framed white tiles: one was favoured ({SIGNS}); behind the number what became of "
+        "the gap (↔ widened, →← narrowed, ⇄ reversed, = same). Plain grey numbers: no difference "
+        "shown; hatched: not estimable; crossed: the diagnosis itself is at chance."
     )
     plain = mitigation == "none"
     return Drawing(
@@ -105,8 +106,12 @@ def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
         "height": 0.84,
         "linewidth": 0.8,
     }
+    if verdict == "at chance":
+        axes.add_patch(Rectangle(**box, facecolor="#f6f6f6", edgecolor="#e2e2e2"))
+        axes.plot([x - 0.3, x + 0.3], [y - 0.2, y + 0.2], color=style.GREY, linewidth=0.8)
+        return
     # a value without a verdict is hatched too: a number would be read as one
-    if not known(row["change"]) or verdict == "not estimable":
+    if not known(row["extra_change"]) or verdict == "not estimable":
         axes.add_patch(Rectangle(**box, facecolor="#f3f3f3", edgecolor=style.LIGHT, hatch="/////"))
         not_estimable(axes, x, y, bbox={"facecolor": "#f3f3f3", "edgecolor": "none", "pad": 0.8})
         return
@@ -117,22 +122,30 @@ def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
     axes.text(
         x,
         y,
-        " ".join(filter(None, [style.verdict_sign(verdict), signed(row["change"])])),
+        " ".join(
+            filter(
+                None,
+                [
+                    style.verdict_sign(verdict),
+                    signed(100 * row["extra_change"], 0),
+                    style.gap_sign(row["gap"]),
+                ],
+            )
+        ),
         ha="center",
         va="center",
         fontsize=6.3,
         color=ink,
         fontweight="bold" if strong else "normal",
     )
-    if verdict == "at chance":
-        axes.plot([x - 0.3, x + 0.3], [y, y], color=style.GREY, linewidth=0.8)
 
 
 def volcano(findings: Findings) -> Drawing | None:
-    """Adjusted p-value against the change of the gap, one panel per metric; the strongest changes
-    are named.
+    """Adjusted p-value against what the standing-out group lost beyond the others, one panel per
+    metric; the clearest are named.
     """
-    rows = findings.gap_changes().dropna(subset=["change", "p_adjusted"])
+    rows = standing_rows(findings, findings.gap_changes())
+    rows = rows.dropna(subset=["extra_change", "p_adjusted"])
     metrics = [m for m in GAPS if (rows["metric"] == m).any()]
     if not metrics:
         return None
@@ -142,17 +155,18 @@ def volcano(findings: Findings) -> Drawing | None:
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             volcano_panel(axes, findings, rows[rows["metric"] == metric])
-            axes.set_xlabel(f"change of {style.metric_name(metric)} (wider →)")
+            what = "sensitivity or specificity" if metric == "eodd" else "Dice"
+            axes.set_xlabel(f"← lost more {what} (points)")
         legend(figure, findings, rows)
     caption = (
-        "Each mark is one diagnosis, attribute and method at the headline level: to the "
-        "right the gap is wider, higher up chance explains it less well. Marks above the dotted "
-        "line hold after correction for multiple comparisons. A large change low down comes from "
-        "small groups."
+        "Each mark is one diagnosis, attribute and method at the headline level: how much more the "
+        "group that stands out lost (left) or less (right) than the others; higher up chance "
+        "explains it less well. Marks above the dotted line hold after correction for multiple "
+        "comparisons. A large difference low down comes from small groups."
     )
     return Drawing(
         "volcano",
-        "Size of the change against its p-value",
+        "Size of the difference against its p-value",
         caption,
         alt_text(findings, rows),
         figure,
@@ -161,7 +175,7 @@ def volcano(findings: Findings) -> Drawing | None:
 
 
 def volcano_panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
-    """Changes of one gap metric at -log10 of their p-values, which label the axis."""
+    """Differences of one metric at -log10 of their p-values, which label the axis."""
     level = -math.log10(0.05)
     axes.axhline(level, color=style.GREY, linestyle=":", linewidth=1)
     axes.axvline(0, color=style.INK, linewidth=0.8)
@@ -171,7 +185,7 @@ def volcano_panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
             findings.looks[row.reconstructor],
             findings.markers[row.mitigation],
             row.height,
-            row.change,
+            100 * row.extra_change,
             math.nan,
             math.nan,
             1.0 if changed(row.verdict) else 0.4,
@@ -199,9 +213,7 @@ def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int
     thin line.
     """
     chosen = (
-        rows[[changed(v) for v in rows["verdict"]]]
-        .sort_values(["p_adjusted", "change"], ascending=[True, False])
-        .head(most)
+        changed_rows(rows).sort_values(["p_adjusted", "change"], ascending=[True, False]).head(most)
     )
     # falling, as `apart` needs them
     chosen = chosen.sort_values("height", ascending=False)
@@ -219,7 +231,7 @@ def name_strongest(axes: Axes, findings: Findings, rows: pd.DataFrame, most: int
     for row, y in zip(each(chosen), places, strict=True):
         axes.annotate(
             f"{findings.task_title(row.task)}, {row.attribute}",
-            (row.change, row.height),
+            (100 * row.extra_change, row.height),
             xytext=(1.02, y),
             textcoords=("axes fraction", "data"),
             **options,

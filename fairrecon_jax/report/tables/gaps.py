@@ -5,16 +5,29 @@ tables 1 to 3).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from fairrecon_jax.report.claims import SECONDARY
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
-from fairrecon_jax.report.select import Findings, changed, known, of_method
+from fairrecon_jax.report.long_tables import GAPS, OTHERS, WORST
+from fairrecon_jax.report.select import PRIMARY, Findings, changed, each, known, of_method
+from fairrecon_jax.report.strata import (
+    WORST_OF,
+    judged,
+    rate_words,
+    standing_out,
+    worst_rates,
+    worst_words,
+)
 from fairrecon_jax.report.tables.entries import count, fixed, p_value, with_interval
 from fairrecon_jax.report.tables.table import Table
+
+VERDICT_COLUMNS = ("harmed", "favoured", "no difference shown")
 
 
 def baseline(findings: Findings) -> Table | None:
@@ -29,6 +42,7 @@ def baseline(findings: Findings) -> Table | None:
                 continue
             mean = values.mean() if len(values) else math.nan
             null = fixed(gaps["permutation_null"].mean(), 3, "no null was computed")
+            lowest = worst_on_originals(findings, metric, attribute)
             records.append(
                 {
                     "gap": style.metric_name(metric),
@@ -36,6 +50,7 @@ def baseline(findings: Findings) -> Table | None:
                     "mean over tasks": fixed(mean, 3, "no task has a value"),
                     "sd over tasks": fixed(values.std(ddof=1), 3) if len(values) > 1 else "–",
                     "mean permutation null": null if len(values) else "–",
+                    "worst-off group (mean)": lowest,
                     "tasks estimated": f"{len(values)} of {len(gaps)}",
                 }
             )
@@ -45,10 +60,25 @@ def baseline(findings: Findings) -> Table | None:
         "baseline_gap_means",
         "Gaps on the original images, averaged over tasks",
         "Gaps that the diagnosis has on original images. The permutation null is what "
-        "permuted groups of the same sizes show on average.",
+        "permuted groups of the same sizes show on average; the worst-off group's rate, out of "
+        "100, is what a gap does not tell.",
         pd.DataFrame(records),
         labels=2,
     )
+
+
+def worst_on_originals(findings: Findings, metric: str, attribute: str) -> str:
+    """Mean over tasks of the worst-off group's rates on originals, "sensitivity 71, ..."."""
+    parts = []
+    for rate in WORST_OF[metric]:
+        rows = findings.pick(
+            "fairness", metric=f"{WORST}{rate}", attribute=attribute, version="original"
+        )
+        # originals are the same under every method and level
+        values = rows.drop_duplicates("task")["value"].dropna()
+        if len(values):
+            parts.append(f"{rate.replace('dice', 'Dice')} {rate_words(float(values.mean()))}")
+    return ", ".join(parts) or "–"
 
 
 def median_changes(findings: Findings) -> Table | None:
@@ -68,18 +98,20 @@ def median_changes(findings: Findings) -> Table | None:
         "median change %",
         "median absolute change %",
         "gaps",
+        *VERDICT_COLUMNS,
+        "not judged",
         "widened",
         "narrowed",
-        "reversed or shifted",
-        "within chance",
-        "not judged",
+        "reversed",
     ]
     return Table(
         "median_bias_change",
-        "Median change of the gaps per method",
+        "Verdicts and median change of the gaps per method",
         "EODD of findings and SER of delineations over all tasks and attributes at the "
-        "headline level, in percent of the gap on originals. Medians carry no test; the "
-        "counts of verdicts do.",
+        "headline level: in how many a group was harmed or favoured beside the others, and in how "
+        "many of these the gap widened, narrowed or swapped its sides (in the rest it did not "
+        "clearly change). Changes are in percent of the gap on originals; medians carry no test. "
+        f"{SECONDARY}",
         pd.DataFrame(records, columns=columns),
     )
 
@@ -95,16 +127,16 @@ def medians(rows: pd.DataFrame) -> list[Any]:
 
 
 def verdict_counts(rows: pd.DataFrame) -> list[Any]:
-    """How many gaps, and how many of each verdict; "no test" where none ran."""
+    """How many gaps, how many of each verdict, what became of the gap where one is claimed; "no
+    test" where none ran.
+    """
     verdicts = rows["verdict"]
     if (verdicts == "").all():
-        return [len(rows), *["no test"] * 5]
-    counts = [
-        int(verdicts.isin(names).sum())
-        for names in (["widened"], ["narrowed"], ["reversed", "shifted"], ["within chance"])
-    ]
+        return [len(rows), *["no test"] * 7]
+    counts = [int((verdicts == name).sum()) for name in VERDICT_COLUMNS]
+    became = [int((rows["gap"] == name).sum()) for name in ("widened", "narrowed", "reversed")]
     # the rest, so that the columns add up whatever verdicts there are
-    return [len(rows), *counts, len(rows) - sum(counts)]
+    return [len(rows), *counts, len(rows) - sum(counts), *became]
 
 
 def median_changes_by_attribute(findings: Findings) -> Table | None:
@@ -130,14 +162,15 @@ def median_changes_by_attribute(findings: Findings) -> Table | None:
 
 
 def verdicts(findings: Findings) -> Table | None:
-    """Every gap with both values, change, interval, p-values, detectable change, counts, verdict
-    and reason.
+    """Every gap with both values, the worst-off group, what one group lost beyond the others,
+    p-values, detectable change, counts, verdict and reason.
     """
     rows = findings.change_rows(
         "fairness",
-        metric=sorted({*findings.gap_metrics.values(), "eop", "delta_dice"}),
+        metric=[*GAPS, "gap_auroc", "gap_score"],
         attribute=[*findings.attributes, *findings.intersections],
     )
+    rows = rows[rows["reference_group"] != OTHERS]
     if rows.empty:
         return None
     task_order = {t.name: i for i, t in enumerate(findings.spec.tasks)}
@@ -146,47 +179,76 @@ def verdicts(findings: Findings) -> Table | None:
     rows = rows.sort_values(
         ["_level", "metric", "_task", "attribute", "reconstructor", "mitigation"], kind="stable"
     )
+    rows = with_groups(findings, rows.drop(columns=["_task", "_level"]))
+    worst = worst_rates(findings.pick("fairness"))
     return Table(
         "all_verdicts",
         "All gaps, changes and verdicts",
-        "One row per level, gap, diagnosis, attribute and method. 'Detectable' is the "
-        "smallest change that this many patients would have shown with a probability of 80% "
-        "(where the assessment states no other); 'flipped' counts decisions that differ between "
-        "original and reconstruction.",
-        pd.DataFrame([verdict_record(findings, row) for _, row in rows.iterrows()]),
+        "One row per level, gap, diagnosis, attribute and method. 'Worst-off group' is its rate "
+        "out of 100 on originals and reconstructions. 'Beyond the others' is the change of the "
+        "group that the verdict names, or that fell behind most, minus that of the others, with "
+        "the interval over all groups and labels at once; gaps, being largest differences, have "
+        "none. 'Detectable' is the smallest further change of one group that would have been found "
+        "4 times in 5 after the adjustment; 'flipped' counts decisions that differ between "
+        f"original and reconstruction. Primary: {', '.join(primary_families(rows)) or 'none'}. "
+        f"{SECONDARY}",
+        pd.DataFrame([verdict_record(findings, row, worst) for row in each(rows)]),
         labels=5,
         folded=True,
     )
 
 
-def verdict_record(findings: Findings, row: pd.Series) -> dict[str, Any]:
+def with_groups(findings: Findings, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of gaps, each with the group that stands out in it, in their order."""
+    per_group = findings.change_rows("fairness", reference_group=OTHERS)
+    return standing_out(rows, judged(per_group))
+
+
+def primary_families(rows: pd.DataFrame) -> list[str]:
+    """The names of the primary families without that word."""
+    names = rows.loc[rows["family"].str.startswith(PRIMARY), "family"].unique()
+    return [str(name).removeprefix(f"{PRIMARY}: ") for name in names]
+
+
+def verdict_record(
+    findings: Findings, row: Any, worst: Mapping[tuple[Any, ...], tuple[float, float]]
+) -> dict[str, Any]:
     """One line of the list of verdicts."""
-    reason = row["reason"]
-    stratum = stratum_phrase(row["label_stratum"]) if row["label_stratum"] else ""
-    where = ", ".join(filter(None, [row["group"], stratum]))
-    verdict = [style.verdict_sign(row["verdict"]), row["verdict"] or "no test ran"]
+    reason = row.reason
+    claim = changed(row.verdict)
+    parts = [row.group, row.label_stratum]
+    if not claim:
+        parts = [row.stratum_group, row.stratum_label]
+    stratum = stratum_phrase(parts[1]) if parts[1] else ""
+    where = ", ".join(filter(None, [parts[0], stratum]))
+    verdict = [style.verdict_sign(row.verdict), row.verdict or "no test ran"]
 
     def optional(value: float) -> Any:
         return fixed(value, 3) if known(value) else "–"
 
     return {
-        "level": style.level_name(row["level"], findings.spec.degradation),
-        "gap": style.metric_name(row["metric"]),
-        "diagnosis": findings.task_title(row["task"]),
-        "attribute": row["attribute"],
-        "method": findings.method_name(row["reconstructor"], row["mitigation"]),
-        "original": fixed(row["original"], 3, reason),
-        "reconstructed": fixed(row["reconstructed"], 3, reason),
-        "change (95% interval)": with_interval(
-            row["change"], row["ci_low"], row["ci_high"], 3, reason, sign=True
-        ),
-        "permutation null": optional(row["permutation_null"]),
-        "adjusted p": p_value(row["p_adjusted"]) if known(row["p_adjusted"]) else "–",
-        "detectable": optional(row["mde"]),
-        "n": count(row["n"]),
-        "flipped": count(row["n_changed"]),
+        "level": style.level_name(row.level, findings.spec.degradation),
+        "gap": style.metric_name(row.metric),
+        "diagnosis": findings.task_title(row.task),
+        "attribute": row.attribute,
+        "method": findings.method_name(row.reconstructor, row.mitigation),
         "verdict": " ".join(filter(None, verdict)),
-        # where the largest gap lies is chance too, if its change is
-        "where": where if changed(row["verdict"]) else "",
+        "group": where,
+        "beyond the others (95% interval)": with_interval(
+            row.extra_change, row.extra_ci_low, row.extra_ci_high, 3, reason, sign=True
+        )
+        if known(row.extra_change)
+        else "–",
+        "gap became": row.gap,
+        "original": fixed(row.original, 3, reason),
+        "reconstructed": fixed(row.reconstructed, 3, reason),
+        "change": fixed(row.change, 3, reason, sign=True),
+        "worst-off group": worst_words(row, worst) or "–",
+        "permutation null": optional(row.permutation_null),
+        "adjusted p": p_value(row.p_adjusted) if known(row.p_adjusted) else "–",
+        "detectable": optional(row.mde),
+        "n": count(row.n),
+        "flipped": count(row.n_changed),
+        "tests": "primary" if row.family.startswith(PRIMARY) else "secondary",
         "in words": reason,
     }

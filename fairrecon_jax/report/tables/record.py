@@ -12,9 +12,10 @@ import pandas as pd
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.long_tables import GAPS
-from fairrecon_jax.report.select import Findings, each
+from fairrecon_jax.report.select import PRIMARY, Findings, each
 from fairrecon_jax.report.tables.entries import Missing, fixed, number
 from fairrecon_jax.report.tables.table import Table
+from fairrecon_jax.report.words import plural
 from fairrecon_jax.runtime.progress import duration
 
 KNOWN = (
@@ -172,10 +173,24 @@ def making(findings: Findings) -> list[tuple[str, str]]:
         ("Intervals and tests", distinct("method")),
         (
             "Families of tests that were corrected together",
-            distinct("family", tested) if len(tested) else "no test ran",
+            families(tested) if len(tested) else "no test ran",
         ),
         ("Seeds in the tables", ", ".join(map(str, findings.seeds)) or NOT_STATED),
     ]
+
+
+def families(tested: pd.DataFrame) -> str:
+    """The primary families by name, the others by number."""
+    names = [str(name) for name in dict.fromkeys(tested["family"]) if name]
+    first = [name for name in names if name.startswith(PRIMARY)]
+    if not first:
+        return "; ".join(names) or NOT_STATED
+    others = len(names) - len(first)
+    return "; ".join(first) + (
+        f"; and {plural(others, 'secondary family')} of one metric, level and mitigation each"
+        if others
+        else ""
+    )
 
 
 def unjudged(findings: Findings) -> Table | None:

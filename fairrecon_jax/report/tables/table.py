@@ -15,7 +15,8 @@ LATEX = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "−": "$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\to$",
-    "▲": r"$\triangle$", "▼": r"$\nabla$", "⇄": r"$\leftrightarrow$", "◆": r"$\diamond$",
+    "△": r"$\triangle$", "▼": r"$\nabla$", "⇄": r"$\rightleftharpoons$", "↔": r"$\leftrightarrow$",
+    "←": r"$\gets$",
     "Δ": r"$\Delta$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\n": " ",
 }  # fmt: skip
 Spans = tuple[tuple[str, int], ...]

@@ -22,6 +22,6 @@ def get_config() -> ConfigDict:
         steps=2, batch_size=8, learning_rate=1e-2, selection="dice", mode="max"
     )
     c.tandem.batch_size = 16
-    c.assess.update(replicates=20, flips=19, null_draws=10)
+    c.assess.update(replicates=20, permutations=19, null_draws=10)
     c.report.examples = 1
     return c

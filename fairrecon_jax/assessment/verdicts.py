@@ -16,7 +16,7 @@ from fairrecon_jax.assessment.stability import STABLE, Redrawn
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
-from fairrecon_jax.inference.power import minimum_detectable_change
+from fairrecon_jax.inference.power import NO_SPREAD, minimum_detectable_change
 from fairrecon_jax.inference.verdict import (
     SENSITIVITY,
     SPECIFICITY,
@@ -210,6 +210,9 @@ def group_rows(gap: GapTest, common: Row) -> list[Row]:
             }
             row["n_pos"] = row["n"] if stratum == "positive" else float("nan")
             row["n_neg"] = row["n"] if stratum == "negative" else float("nan")
+            if not gap.decisions and row["std_error"] < NO_SPREAD:
+                # values of which none changed: their spread is unknown, and 0 to 0 is no interval
+                row |= {"ci_low": float("nan"), "ci_high": float("nan"), "method": ""}
             if test.reason[y, g] != 0:
                 reason = REASONS[int(test.reason[y, g])]
                 row |= {"verdict": "not estimable", "reason": reason, "method": ""}

@@ -308,8 +308,10 @@ def of_row(gap: str, change: float) -> str:
       change: of the row's gap.
 
     Returns:
-      The word, or "same".
+      The word, or "same"; "" of a gap that is not defined.
     """
+    if np.isnan(change):
+        return ""
     opposed = (gap == "widened" and not change > 0) or (gap == "narrowed" and not change < 0)
     return "same" if opposed else gap
 

@@ -32,14 +32,12 @@ class Decisions(NamedTuple):
       reconstructed: [K, U] decisions {0, 1}, NaN where the unit is incomplete or there is no
         threshold.
       known: [K, U] bool, both scores and the label are known.
-      shared: originals and completeness are the same in all K cells.
     """
 
     label: np.ndarray
     original: np.ndarray
     reconstructed: np.ndarray
     known: np.ndarray
-    shared: bool
 
 
 class Paired(NamedTuple):
@@ -108,14 +106,7 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
         reconstructed = np.where(
             decided, units.reconstructed >= thresholds.reconstructed[:, None], np.nan
         )
-    # reconstructions differ from cell to cell; what does not is counted and resampled once
-    shared = bool(
-        (known == known[:1]).all()
-        and np.array_equal(original, np.broadcast_to(original[:1], original.shape), equal_nan=True)
-    )
-    return Decisions(
-        units.label, original.astype(float), reconstructed.astype(float), known, shared
-    )
+    return Decisions(units.label, original.astype(float), reconstructed.astype(float), known)
 
 
 def by_group(

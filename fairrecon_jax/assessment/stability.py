@@ -38,7 +38,7 @@ class Redrawn(NamedTuple):
         """The share of redraws with the same claim.
 
         Args:
-          critical: T from which a difference is claimed.
+          critical: T above which a difference is claimed.
           label: of the claim, -1 where nothing is claimed.
           group: of the claim.
           sign: -1 for harm, +1 for favour.
@@ -48,7 +48,8 @@ class Redrawn(NamedTuple):
         """
         if not np.isfinite(critical):
             return float("nan")
-        claimed = self.statistic >= critical
+        # draws are kept in single precision: a tie is no rejection
+        claimed = self.statistic > critical * (1 + 1e-6)
         if label < 0:
             return float(np.mean(~claimed))
         flat = (sign * np.nan_to_num(self.studentised)).reshape(len(claimed), -1)

@@ -19,7 +19,12 @@ from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
-from fairrecon_jax.inference.power import MARGIN, equivalent, minimum_detectable_change
+from fairrecon_jax.inference.power import (
+    MARGIN,
+    NO_SPREAD,
+    equivalent,
+    minimum_detectable_change,
+)
 from fairrecon_jax.inference.verdict import (
     SENSITIVITY,
     SPECIFICITY,
@@ -213,6 +218,9 @@ def group_rows(gap: GapTest, common: Row) -> list[Row]:
             }
             row["n_pos"] = row["n"] if stratum == "positive" else float("nan")
             row["n_neg"] = row["n"] if stratum == "negative" else float("nan")
+            if not gap.decisions and row["std_error"] < NO_SPREAD:
+                # values of which none changed: their spread is unknown, and 0 to 0 is no interval
+                row |= {"ci_low": float("nan"), "ci_high": float("nan"), "method": ""}
             if test.reason[y, g] != 0:
                 reason = REASONS[int(test.reason[y, g])]
                 row |= {"verdict": "not estimable", "reason": reason, "method": ""}
@@ -336,8 +344,10 @@ def of_row(gap: str, change: float) -> str:
       change: of the row's gap.
 
     Returns:
-      The word, or "same".
+      The word, or "same"; "" of a gap that is not defined.
     """
+    if np.isnan(change):
+        return ""
     opposed = (gap == "widened" and not change > 0) or (gap == "narrowed" and not change < 0)
     return "same" if opposed else gap
 

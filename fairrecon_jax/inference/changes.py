@@ -286,7 +286,9 @@ def auroc_changes(
     influence = np.zeros((2, *tables.change.shape))
     shape = (len(o), 1, groups)
     area, images, moved = np.full((2, *shape), np.nan), np.zeros(shape), np.zeros(shape)
-    owner = np.where(units.which >= 0, units.group[units.which], -1)
+    owner: np.ndarray = np.full(units.which.shape, -1)
+    inside = units.which >= 0
+    owner[inside] = units.group[units.which[inside]]
     for k in range(len(o)):
         for g in range(groups):
             rows = np.flatnonzero(known[k] & (owner == g))

@@ -294,7 +294,8 @@ def flipped_sums(
     known = observed_sums(tables._replace(change=e))
     rows = [np.flatnonzero(tables.group == g) for g in range(tables.groups)]
     shape = n.shape[1:]
-    columns = [np.concatenate([e[r], e[r] * n[r]], 1).reshape(len(r), -1) for r in rows]
+    width = 2 * n[0].size if len(n) else 2
+    columns = [np.concatenate([e[r], e[r] * n[r]], 1).reshape(len(r), width) for r in rows]
     step = max(ELEMENTS // max(len(tables.group), 1) // 64 * 64, 64)
     for first in range(start, stop, step):
         last = min(first + step, stop)

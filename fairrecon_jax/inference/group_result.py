@@ -88,7 +88,10 @@ def one_cell(test: GroupTest, k: int) -> GroupTest:
 
 
 def critical_statistic(test: GroupTest, level: float) -> float:
-    """The T from which one cell is rejected at a level: the larger of the nulls' quantiles.
+    """The T above which one cell is rejected at a level, under both nulls.
+
+    p = (1 + #{draws >= T}) / (B + 1) <= level just where T exceeds the floor(level (B + 1))th
+    largest draw; ties, as where nothing changed, are no rejection.
 
     Args:
       test: of one cell (see `one_cell`).
@@ -100,4 +103,5 @@ def critical_statistic(test: GroupTest, level: float) -> float:
     ranked = [np.sort(v[1:][np.isfinite(v[1:])]) for v in test.drawn.values()]
     if not all(v.size for v in ranked):
         return float("nan")
-    return max(float(v[min(int(np.ceil((1 - level) * len(v))), len(v) - 1)]) for v in ranked)
+    rank = [max(int(level * (len(v) + 1) + 1e-9), 1) for v in ranked]
+    return max(float(v[-min(r, len(v))]) for v, r in zip(ranked, rank, strict=True))

@@ -14,6 +14,8 @@ from fairrecon_jax.types import Array
 
 MARGIN = 0.05
 POWER = 0.8
+NO_SPREAD = 1e-100
+"""Standard error below which a value did not change in anyone."""
 
 
 class Detectable(NamedTuple):
@@ -21,7 +23,7 @@ class Detectable(NamedTuple):
 
     Attributes:
       stratum: [..., L, G] smallest further change of this group that is found with the given power;
-        NaN where not judged; inf where even a change of 1 would not be found.
+        NaN where not judged, or of values of which none changed; inf where even a change of 1 would not be found.
       smallest: [...] the smallest over strata.
       largest: [...] the largest over strata: what could be hidden in the worst group.
     """
@@ -70,6 +72,8 @@ def minimum_detectable_change(
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie in (0, 1), got {value}")
     judged = test.reason == 0
+    # values of which none changed: nothing is known of the spread that a change would have
+    judged &= decisions | ~(np.nan_to_num(test.extra_error) < NO_SPREAD)
     error = np.where(judged, test.extra_error, 1.0)
     stricter = norm.isf(level / 2) / norm.isf(alpha / 2)
     critical = np.where(np.isfinite(test.critical), test.critical, 0)[..., None, None]

@@ -174,9 +174,13 @@ def check_word(name: str, where: str, more: str = "") -> None:
 RENAMED = {
     ("degradation", "fairness_level"): "headline_level",
     ("assess", "floor_draws"): "null_draws",
+    ("assess", "flips"): "permutations",
 }
 """Earlier names of fields, by block: still accepted, with a warning."""
-WRITTEN = {("assess", "null_draws"): AssessOptions().null_draws}
+WRITTEN = {
+    ("assess", "null_draws"): AssessOptions().null_draws,
+    ("assess", "permutations"): AssessOptions().permutations,
+}
 """What `defaults` writes under today's name of such a field into every configuration."""
 CONVENTIONS = (("assess", "conventions"), ("report", "convention"))
 """Fields that hold names of conventions, which had other names too."""

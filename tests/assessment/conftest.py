@@ -9,7 +9,7 @@ from fairrecon_jax.assessment import AssessOptions, assess, compare
 from tests.support import hand
 from tests.support import predictions_fake as fake
 
-QUICK = {"replicates": 100, "permutations": 199, "null_draws": 20, "auroc_gaps": False}
+QUICK = {"replicates": 20, "permutations": 199, "null_draws": 20, "auroc_gaps": False}
 
 
 @pytest.fixture(scope="session")

@@ -48,15 +48,16 @@ def test_planted_help_and_harm_are_found_with_their_group(compared):
     assert tuple(compared[0].columns) == COLUMNS
     cure, poison = gap(compared[0], "cure"), gap(compared[1], "poison")
     assert (cure["verdict"], poison["verdict"]) == ("helped", "harmed")
-    assert cure["group"] in ("Female", "Male")
+    assert (cure["group"], poison["group"]) == ("Female", "Female")
+    assert (cure["gap"], poison["gap"]) == ("narrowed", "widened")
     assert cure["change"] < 0 < poison["change"]
     assert cure["original"] == pytest.approx(poison["reconstructed"], abs=1e-9)
-    assert gap(compared[0], "cure", "age_group")["verdict"] == "no detectable effect"
+    assert gap(compared[0], "cure", "age_group")["verdict"] == "no difference shown"
 
 
-def test_no_change_is_no_detectable_effect_with_what_could_hide(compared):
+def test_without_any_change_no_difference_is_shown_with_what_could_hide(compared):
     twin = gap(compared[0], "twin")
-    assert (twin["verdict"], twin["change"]) == ("no detectable effect", 0)
+    assert (twin["verdict"], twin["change"]) == ("no difference shown", 0)
     assert 0 < twin["mde"] < 1
 
 
@@ -93,9 +94,9 @@ def test_the_price_is_paired(compared, stacked):
         & (table["mitigation"] == "cure")
     ].set_index(["metric", "task"])
     assert price.loc[("psnr", ""), "change"] == pytest.approx(-0.5, abs=1e-5)
-    assert (
-        price.loc[("psnr", ""), "ci_high"] - price.loc[("psnr", ""), "ci_low"] < 1e-3
-    )  # the same shift for every image
+    # the same shift for every image says nothing of its spread
+    assert price.loc[("psnr", ""), ["ci_low", "ci_high"]].isna().all()
+    assert price.loc[("auroc", "edema"), "ci_low"] > 0
     test = frame[frame["split"] == "test"]
     areas = [
         roc_auc_score(part["edema__label"], part["edema__reconstructed"])
@@ -122,7 +123,7 @@ def test_at_chance_is_a_matter_of_the_original_images(quick):
             )
             low, high = map(
                 float,
-                re.search(r"AUROC on originals \[([\d.]+), ([\d.]+)\]", row["reason"]).groups(),
+                re.search(r"AUROC on originals, ([\d.]+) to ([\d.]+),", row["reason"]).groups(),
             )
             assert low < area < high
 

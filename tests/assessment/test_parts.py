@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fairrecon_jax.assessment.separation import separation
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions
-from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, studies, units
+from fairrecon_jax.assessment.arrays import Cell, studies, units
+from fairrecon_jax.assessment.classification import areas
 from fairrecon_jax.assessment.deferred import Deferred, adjust, family_name
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
+from fairrecon_jax.inference import auroc_changes
 from tests.support import predictions_fake as fake
 
 
@@ -23,7 +24,10 @@ from tests.support import predictions_fake as fake
             r"label_weights must be two numbers above 0, got \(0.0, 1.0\)",
         ),
         ({"conventions": ("max",)}, r"conventions must be among .* got \('max',\)"),
-        ({"resample": "slice"}, "resample must be one of"),
+        ({"adjustment": "bonferroni"}, r"adjustment must be one of \('westfall_young', 'holm'\)"),
+        ({"permutations": 18}, "permutations must be at least 19, got 18"),
+        ({"min_patients": 1}, "min_patients must be at least 2, got 1"),
+        ({"threshold_redraws": -1}, "threshold_redraws must not be negative, got -1"),
         ({"threshold_rule": "youden"}, "threshold_rule must be one of"),
         ({"empty_mask": "nan"}, "empty_mask must be one of"),
         ({"threshold_rule": "fixed"}, "'fixed' needs threshold_value"),
@@ -48,7 +52,7 @@ def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
         AssessOptions(threshold_rule="sensitivity", threshold_value={"a": -0.1})
     with pytest.raises(ValueError, match="label_weights must be two numbers"):
         AssessOptions(label_weights=(1.0,))
-    for name in ("flips", "min_patients", "bins", "null_draws"):
+    for name in ("replicates", "bins", "null_draws"):
         with pytest.raises(ValueError, match=f"AssessOptions.{name} must be at least 1, got 0"):
             AssessOptions(**{name: 0})
     for alpha in (0.0, -1.0):
@@ -137,22 +141,17 @@ def test_originals_must_be_the_same_in_all_cells():
         )
 
 
-def judged(score, label, patient, group=None):
-    group = np.zeros(len(label), np.int32) if group is None else group
-    groupings = (Grouping("", ("",), group, ""),)
-    return JudgedUnits(label, score[:1], score[1:], patient, groupings, "image", True, "")
+def separated(score, label, patient, group=None, groups=1):
+    """AUROCs of originals, reconstructions and their change, [1, 1, G] each, with intervals."""
+    group = np.zeros(len(label), int) if group is None else group
+    return areas(auroc_changes(*score, label, group, patient, groups=groups), 0.05)
 
 
-def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
+def test_auroc_errors_are_those_of_a_jackknife():
     r = np.random.default_rng(2)
     label = r.integers(0, 2, 300).astype(float)
     score = np.stack([r.normal(label, 1), r.normal(0.5 * label, 1)])
-    separated = separation(
-        judged(score, label, np.arange(300)),
-        np.ones((1, 300), bool),
-        True,
-        Grouping("", ("",), np.zeros(300, int), ""),
-    )
+    found = separated(score, label, np.arange(300))
     less = [
         [roc_auc_score(np.delete(label, i), np.delete(s, i)) for i in range(300)]
         for s in (score[0], score[1])
@@ -161,53 +160,74 @@ def test_auroc_errors_are_those_of_delong_and_of_a_jackknife():
         np.sqrt(299 / 300 * np.sum((v - np.mean(v)) ** 2))
         for v in (*map(np.array, less), np.subtract(less[1], less[0]))
     ]
-    np.testing.assert_allclose(separated.std_error[:, 0, 0], jackknife, rtol=0.02)
-    assert separated.p_value(0, 0) < 0.05
-    assert separated.paired(0, 0, 0.05).original.low > 0.5
+    np.testing.assert_allclose([v.std_error[0, 0, 0] for v in found], jackknife, rtol=0.02)
+    assert found.original.low > 0.5
+    assert found.change.high < 0
 
 
 def test_auroc_errors_know_of_patients():
     r = np.random.default_rng(3)
     label = np.repeat(r.integers(0, 2, 100).astype(float), 4)
     score = np.repeat(r.normal(0, 1, (2, 100)) + label[::4], 4, axis=1)
-    everyone = Grouping("", ("",), np.zeros(400, int), "")
-    known = np.ones((1, 400), bool)
-    alone = separation(judged(score, label, np.arange(400)), known, True, everyone)
-    clustered = separation(
-        judged(score, label, np.repeat(np.arange(100), 4)), known, True, everyone
-    )
-    np.testing.assert_allclose(clustered.std_error, 2 * alone.std_error, rtol=0.01)
+    alone = separated(score, label, np.arange(400))
+    clustered = separated(score, label, np.repeat(np.arange(100), 4))
+    for a, b in zip(alone, clustered):
+        np.testing.assert_allclose(b.std_error, 2 * a.std_error, rtol=0.01)
+        assert b.high - b.low > 1.8 * (a.high - a.low)
 
 
 def test_auroc_of_a_group_without_positives_is_undefined():
-    label = np.array([0.0, 0, 0, 1, 0, 1])
-    separated = separation(
-        judged(np.tile(np.arange(6.0), (2, 1)), label, np.arange(6)),
-        np.ones((1, 6), bool),
-        True,
-        Grouping("g", ("a", "b"), np.array([0, 0, 0, 1, 1, 1]), "a"),
+    label, score = np.array([0.0, 0, 0, 1, 0, 1]), np.tile(np.arange(6.0), (2, 1))
+    found = separated(score, label, np.arange(6), np.array([0, 0, 0, 1, 1, 1]), 2)
+    for version in found:
+        assert np.isnan(np.array(version)[:, 0, 0, 0]).all()
+    assert found.original.value[0, 0, 1] == 0.5
+    assert found.change.value[0, 0, 1] == 0
+
+
+def deferred(family, p, row, draws=None):
+    """A test whose verdict repeats what its family says."""
+    return Deferred(
+        family, p, draws, (row,), lambda told, _: {"verdict": f"{told.p_adjusted:.2f}, {told.size}"}
     )
-    assert np.isnan(separated.value[:, 0, 0]).all()
-    assert np.isnan(separated.std_error[:, 0, 0]).all()
-    assert separated.value[0, 0, 1] == 0.5
-    assert np.isnan(separated.p_value(0, 0))
-    assert separated.p_value(0, 1) == 1.0
 
 
 def test_families_are_adjusted_apart():
     rows = [dict(BLANK) for _ in range(4)]
-    members = [
-        Deferred("a", p, (row,), lambda p, _: {"verdict": f"{p:.2f}"})
-        for p, row in zip((0.01, 0.02, float("nan")), rows)
-    ]
-    adjust([*members, Deferred("b", 0.04, (rows[3],), lambda p, _: {"verdict": f"{p:.2f}"})])
-    assert [row["verdict"] for row in rows] == ["0.02", "0.02", "nan", "0.04"]
+    members = [deferred("a", p, row) for p, row in zip((0.01, 0.02, float("nan")), rows)]
+    adjust([*members, deferred("b", 0.04, rows[3])], 0.05, "holm")
+    assert [row["verdict"] for row in rows] == ["0.02, 2", "0.02, 2", "nan, 2", "0.04, 1"]
     assert [row["family"] for row in rows] == ["a", "a", "a", "b"]
-    adjust([])
-    assert (
-        family_name("eodd", 1e4, "none", True)
-        == "eodd, level 10000, mitigation none, intersections"
-    )
+    assert [row["p_value"] for row in rows[:2]] == [0.01, 0.02]
+    adjust([], 0.05, "holm")
+    adjust([], 0.05, "westfall_young")
+
+
+def test_comparisons_that_move_together_cost_nothing_by_their_draws():
+    """Two comparisons with the same four draws are one: p stays 1 / 5, where Holm doubles it. The
+    third draws apart: its smallest value is met by one draw of the others.
+    """
+    share = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
+    for method, wanted in (("westfall_young", 0.2), ("holm", 0.4)):
+        rows = [dict(BLANK) for _ in range(2)]
+        adjust([deferred("a", 0.2, row, {"n": share}) for row in rows], 0.05, method)
+        assert [row["p_adjusted"] for row in rows] == [wanted, wanted]
+    rows = [dict(BLANK) for _ in range(2)]
+    other = np.array([0.2, 1.0, 0.8, 0.6, 0.15])
+    pair = zip((share, other), rows)
+    adjust([deferred("a", 0.2, row, {"n": v}) for v, row in pair], 0.05, "westfall_young")
+    assert [row["p_adjusted"] for row in rows] == [0.4, 0.4]
+    # one test without draws makes its family Holm's
+    rows = [dict(BLANK) for _ in range(2)]
+    pair = zip(({"n": share}, None), rows)
+    adjust([deferred("a", 0.2, row, v) for v, row in pair], 0.05, "westfall_young")
+    assert [row["p_adjusted"] for row in rows] == [0.4, 0.4]
+
+
+def test_one_family_is_primary():
+    name = family_name("eodd", 1e4, "none", crossed=True)
+    assert name == "secondary: eodd, level 10000, mitigation none, intersections"
+    assert family_name("ser", 8.0, "m", primary=True) == "primary: ser, level 8, mitigation m"
 
 
 def test_tables_have_all_columns_and_no_other():

@@ -1,28 +1,26 @@
-"""Numbers as rows, by hand: the three versions, complements, words for a change, rows per group,
+"""Numbers as rows, by hand: the three versions, words for a change, rows per group,
 and the verdict on a row's own gap.
 """
 
 import numpy as np
 import pytest
-from fairrecon_jax.assessment.separation import Separation
 
-from fairrecon_jax.assessment import performance
-from fairrecon_jax.assessment.performance import (
-    at_chance,
-    complement,
-    plain,
-    verdict_of_change,
-)
+from fairrecon_jax.assessment.deferred import Family
+from fairrecon_jax.assessment.performance import at_chance, plain, verdict_of_change
 from fairrecon_jax.assessment.rows import BLANK, Interval, Triple, version_rows
 from fairrecon_jax.assessment.verdicts import (
     NO_VERDICT,
-    SENSITIVITY,
+    PERMUTED,
+    SIMULTANEOUS,
     UNPAIRED,
     GapTest,
     group_rows,
     of_row,
+    queue,
     without_test,
 )
+from fairrecon_jax.inference import Comparison, decision_changes, group_test, one_cell
+from fairrecon_jax.inference.verdict import SENSITIVITY, SPECIFICITY
 
 NAN = float("nan")
 
@@ -33,8 +31,8 @@ NAN = float("nan")
         (0.1, 0.01, "higher"),
         (-0.1, 0.01, "lower"),
         (-0.1, 0.05, "lower"),
-        (0.1, 0.06, "within chance"),
-        (0.0, 0.01, "within chance"),
+        (0.1, 0.06, "no difference shown"),
+        (0.0, 0.01, "no difference shown"),
         (0.1, NAN, "not estimable"),
     ],
 )
@@ -55,21 +53,6 @@ def test_at_chance_says_the_interval():
     )
 
 
-def test_a_complement_swaps_limits_and_its_own_complement_is_the_rate():
-    rate = Triple(
-        Interval(0.1, 0.01, 0.08, 0.13),
-        Interval(0.3, 0.02, 0.25, 0.36),
-        Interval(0.2, 0.03, 0.12, 0.29),
-    )
-    turned = complement(rate)
-    np.testing.assert_allclose(turned.original, [0.9, 0.01, 0.87, 0.92])
-    np.testing.assert_allclose(turned.change, [-0.2, 0.03, -0.29, -0.12])
-    np.testing.assert_allclose(
-        turned.change.value, turned.reconstructed.value - turned.original.value
-    )
-    np.testing.assert_allclose(complement(turned), rate, atol=1e-12)
-
-
 def test_three_rows_of_a_number():
     rows = version_rows({"metric": "m", "task": "t"}, plain(0.5, 0.4), "boot", {"reason": "why"})
     assert [r["version"] for r in rows] == ["original", "reconstructed", "change"]
@@ -83,95 +66,119 @@ def test_three_rows_of_a_number():
     assert [r["method"] for r in some] == ["boot", "", ""]
 
 
-def test_separation_without_movement_is_certain():
-    value, error = np.full((2, 1, 1), 0.75), np.array([0.1, 0.1, 0.0]).reshape(3, 1, 1)
-    separated = Separation(value, error)
-    assert separated.p_value(0, 0) == 1
-    numbers = separated.paired(0, 0, 0.05)
-    np.testing.assert_allclose(numbers.original, [0.75, 0.1, 0.75 - 0.196, 0.75 + 0.196], atol=1e-4)
-    assert numbers.change == Interval(0, 0, 0, 0)
-    assert Separation(np.full((2, 1, 1), 0.95), error).paired(0, 0, 0.05).original.high == 1
-    assert np.isnan(Separation(value, np.full((3, 1, 1), NAN)).paired(0, 0, 0.05).original.low)
-    moved = Separation(np.array([0.75, 0.85]).reshape(2, 1, 1), np.full((3, 1, 1), 0.1 / 1.959964))
-    assert moved.p_value(0, 0) == pytest.approx(0.05, abs=1e-6)
+GROUPS = ("a", "b", "c")
+SIZES = ((20, 20, 9), (20, 20, 0))
+"""Patients of each group without and with the finding."""
+LOST = 12
+"""Patients of group a whose finding is missed on reconstructions."""
 
 
-def test_normal_p():
-    class Change:
-        value, std_error = np.array([[0.2, 0.2, 0.2, NAN]]), np.array([[0.1, 0.0, NAN, 0.1]])
-
-    p = [performance._normal_p(Change, 0, g) for g in range(4)]
-    assert p[:2] == pytest.approx([0.0455, 1], abs=1e-4)
-    assert np.isnan(p[2:]).all()
-
-
-class Result:
-    """As much of a test's result as a gap_test needs."""
-
-    p_value = np.float32(0.02)
-    estimable, reason = np.array([[True, False]]), np.array([[0, 2]])
-    rate_original, rate_reconstructed = np.array([[0.9, 0.8]]), np.array([[0.7, 0.8]])
-    deviation, std_error, variance = (
-        np.array([[-0.1, NAN]]),
-        np.array([[0.05, NAN]]),
-        np.array([[0.004, NAN]]),
+def comparison() -> tuple[Comparison, np.ndarray]:
+    """Group a lost 12 of 20 findings, b none; c has nine patients without and none with one."""
+    label, group = (
+        np.concatenate([np.full(SIZES[y][g], (y, g)[i]) for y in (0, 1) for g in range(3)])
+        for i in (0, 1)
     )
-    ci_low, ci_high, stratum_p = (
-        np.array([[-0.2, NAN]]),
-        np.array([[0.05, NAN]]),
-        np.array([[0.1, NAN]]),
+    before = 1.0 * (label == 1)
+    after = before.copy()
+    after[np.flatnonzero((label == 1) & (group == 0))[:LOST]] = 0
+    changes = decision_changes(before, after, label, group, np.arange(len(label)), groups=3)
+    test = group_test(
+        changes.tables, seed=0, permutations=199, counted=changes.counted, decisions=True
     )
-    n_images, n_patients, n_changed, n_effective = (
-        np.array([[a, b]]) for a, b in ((50, 4), (40, 3), (10, 1), (38.0, 3.0))
+    own = changes.reconstructed[0] - changes.original[0]
+    found = Comparison(
+        one_cell(test, 0),
+        GROUPS,
+        (SPECIFICITY, SENSITIVITY),
+        changes.original[0],
+        changes.reconstructed[0],
+        own - 0.1,
+        own + 0.1,
+        changes.changed[0],
     )
-    critical = np.array(2.0)
+    return found, changes.images[0]
 
 
 def gap_test(**changes) -> GapTest:
+    found, images = comparison()
     fields = {
-        "test": Result,
-        "groups": ("a", "b"),
-        "quantities": (SENSITIVITY,),
+        "metric": "eodd",
+        "comparison": found,
         "family": "f",
         "auroc": None,
         "alpha": 0.05,
+        "decisions": True,
+        "images": images,
     } | changes
     return GapTest(**fields)
 
 
 def test_a_question_at_chance_has_no_p():
-    assert gap_test().p_value == pytest.approx(0.02)
-    assert gap_test(auroc=Interval(0.7, 0.1, 0.51, 0.9)).p_value == pytest.approx(0.02)
+    p = gap_test().p_value
+    assert p == 1 / 200
+    assert gap_test(auroc=Interval(0.7, 0.1, 0.51, 0.9)).p_value == p
     assert np.isnan(gap_test(auroc=Interval(0.6, 0.1, 0.5, 0.7)).p_value)
-    assert gap_test().method == "p: difference in differences, patient sign flips"
-    assert gap_test(label_weights=(0.25,)).method.endswith(", labels weighted 0.25 (sensitivity)")
-    z, others = 2.0 + 0.8416212, 0.05**2 / 0.004
-    assert gap_test(is_rate=False).detectable == pytest.approx(
-        z * np.sqrt(0.004 / others), rel=1e-6
-    )
-    assert gap_test().detectable > gap_test(is_rate=False).detectable
+    assert gap_test().method == PERMUTED
+    weighed = gap_test(label_weights=(0.25, 1.0)).method
+    assert weighed.endswith(", labels weighted 0.25 (specificity) and 1 (sensitivity)")
 
 
-@pytest.mark.parametrize("flipped", [False, True])
-def test_rows_of_groups_by_hand(flipped):
-    quantity = SENSITIVITY._replace(flipped=flipped)
-    a, b = group_rows(gap_test(quantities=(quantity,)), {"task": "t"})
-    sign = -1 if flipped else 1
-    assert [a["value"], a["change"]] == pytest.approx([sign * -0.1] * 2)
-    assert [a["ci_low"], a["ci_high"]] == pytest.approx([-0.05, 0.2] if flipped else [-0.2, 0.05])
-    assert [a["original"], a["reconstructed"]] == pytest.approx(
-        [0.1, 0.3] if flipped else [0.9, 0.7]
-    )
-    assert [a[c] for c in ("n", "n_patients", "n_changed", "n_pos", "p_value")] == pytest.approx(
-        [50, 40, 10, 50, 0.1]
-    )
-    assert (a["method"], a["verdict"]) == (
-        "max-T sign flips, simultaneous over groups and labels",
-        "",
-    )
-    assert (b["verdict"], b["method"]) == ("not estimable", "")
-    assert b["reason"] == "too few patients"
-    assert set(a) == set(BLANK)
+def test_rows_of_groups_by_hand():
+    table = {(r["metric"], r["group"]): r for r in group_rows(gap_test(), {"task": "t"})}
+    assert list(table) == [(m, g) for m in ("gap_specificity", "gap_sensitivity") for g in GROUPS]
+    a = table["gap_sensitivity", "a"]
+    assert [a["value"], a["change"]] == pytest.approx([-0.6, -0.6])
+    assert [a["original"], a["reconstructed"]] == pytest.approx([1.0, 0.4])
+    assert table["gap_sensitivity", "b"]["value"] == pytest.approx(0.6)
+    assert [a[c] for c in ("n", "n_patients", "n_changed", "n_pos")] == [20, 20, LOST, 20]
+    assert np.isnan(a["n_neg"])
+    assert a["p_value"] == 1 / 200
+    assert (a["method"], a["verdict"], a["version"]) == (SIMULTANEOUS, "", "change")
+    assert a["ci_low"] < a["value"] < a["ci_high"] < 0
+    quiet = table["gap_specificity", "a"]
+    assert [quiet["value"], quiet["p_value"], quiet["n_neg"]] == [0, 1, 20]
+    for metric, reason, patients in (
+        ("gap_specificity", "too few patients", 9),
+        ("gap_sensitivity", "no images", 0),
+    ):
+        c = table[metric, "c"]
+        assert (c["verdict"], c["method"], c["reason"]) == ("not estimable", "", reason)
+        assert c["n_patients"] == patients
+        assert np.isnan(c["value"])
+    assert all(set(row) == set(BLANK) for row in table.values())
+
+
+@pytest.mark.parametrize(
+    ("p", "gap", "words"),
+    [
+        (0.02, {}, ("harmed", "harmed", "favoured")),
+        (0.2, {}, ("no difference shown",) * 3),
+        (float("nan"), {"auroc": Interval(0.5, 0.1, 0.4, 0.6)}, ("at chance",) * 3),
+    ],
+)
+def test_a_row_of_a_group_needs_its_own_p_and_that_of_the_family(p, gap, words):
+    test, judged = gap_test(**gap), [{**BLANK, "change": 0.6, "method": "closed form"}]
+    per_group = group_rows(test, {})
+    told = queue(test, judged, per_group)
+    judged[0] |= told.adjust(Family(p, 0.01, 5), judged[0])
+    found = {(r["metric"], r["group"]): r for r in per_group}
+    a, b = (found["gap_sensitivity", g] for g in "ab")
+    assert (judged[0]["verdict"], a["verdict"], b["verdict"]) == words
+    assert judged[0]["method"] == f"closed form; {PERMUTED}"
+    unjudged = "not estimable: c: specificity: too few patients (9 patients)"
+    assert unjudged in judged[0]["reason"]
+    if np.isnan(p):
+        assert found["gap_sensitivity", "c"]["verdict"] == "at chance"
+        assert np.isnan(a["p_adjusted"])
+        return
+    assert found["gap_sensitivity", "c"]["verdict"] == "not estimable"
+    assert a["p_adjusted"] == p
+    assert found["gap_specificity", "a"]["p_adjusted"] == 1
+    assert found["gap_specificity", "a"]["verdict"] == "no difference shown"
+    claimed = words[0] == "harmed"
+    assert (judged[0]["group"], judged[0]["gap"]) == (("a", "widened") if claimed else ("", ""))
+    assert judged[0]["mde"] == max(r["mde"] for r in per_group if r["verdict"] != "not estimable")
 
 
 def test_change_rows_without_a_test_say_why():
@@ -183,20 +190,21 @@ def test_change_rows_without_a_test_say_why():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "change", "limits", "wanted"),
+    ("gap", "change", "wanted"),
     [
-        ("narrowed", -0.1, (-0.2, 0.0), "narrowed"),
-        ("narrowed", 0.1, (-0.1, 0.2), "shifted"),
-        ("narrowed", 0.1, (0.05, 0.2), "widened"),
-        ("widened", -0.1, (-0.2, -0.05), "narrowed"),
-        ("widened", 0.0, (np.nan, np.nan), "shifted"),
-        ("reversed", 0.1, (0.05, 0.2), "reversed"),
-        ("within chance", 0.1, (0.05, 0.2), "within chance"),
+        ("narrowed", -0.1, "narrowed"),
+        ("narrowed", 0.1, "same"),
+        ("narrowed", 0.0, "same"),
+        ("widened", 0.1, "widened"),
+        ("widened", -0.1, "same"),
+        ("widened", np.inf, "widened"),
+        ("widened", NAN, ""),
+        ("narrowed", NAN, ""),
+        ("same", NAN, ""),
+        ("reversed", 0.1, "reversed"),
+        ("same", 0.1, "same"),
+        ("", 0.1, ""),
     ],
 )
-def test_a_row_is_not_given_the_direction_of_another_gap(verdict, change, limits, wanted):
-    verdict_of_row, told = of_row(
-        verdict, {"change": change, "ci_low": limits[0], "ci_high": limits[1]}
-    )
-    assert verdict_of_row == wanted
-    assert bool(told) == (wanted != verdict)
+def test_a_row_is_not_given_the_direction_of_another_gap(gap, change, wanted):
+    assert of_row(gap, change) == wanted

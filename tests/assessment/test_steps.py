@@ -11,13 +11,13 @@ from sklearn.metrics import brier_score_loss, confusion_matrix
 from fairrecon_jax.assessment import AssessOptions, batch
 from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies
 from fairrecon_jax.assessment.batch import Judged, batches
-from fairrecon_jax.assessment.classification import count, decide, distinct, scatter, tables
+from fairrecon_jax.assessment.classification import Measured, decide, measure
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.continuous import average
-from fairrecon_jax.assessment.performance import (
-    calibration,
-)
+from fairrecon_jax.assessment.performance import calibration
+from fairrecon_jax.assessment.rows import Interval
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.inference.group_tables import patient_digests
 from tests.support import hand
 from tests.support.eight_images import (
     AFTER,
@@ -44,22 +44,6 @@ def test_decisions_need_a_whole_pair_and_the_threshold_itself_is_positive():
     np.testing.assert_array_equal(
         decisions.reconstructed, [[1, 1, 0, NAN, 0, 1, NAN, 0], [0, 1, 1, 0, 1, 1, NAN, 1]]
     )
-    assert not decisions.shared
-
-
-def test_decisions_are_shared_only_where_originals_and_gaps_are_the_same():
-    whole = np.nan_to_num(AFTER, nan=0.4)
-    assert decided(judged_units(whole))[1].shared
-    for other, same in (
-        (0.45, True),
-        (0.55, False),
-    ):  # 0.5 is a score on originals: only the second threshold turns a decision
-        assert (
-            decide(
-                judged_units(whole), Thresholds(np.array([0.5, other]), np.full(2, 0.5), "")
-            ).shared
-            is same
-        )
 
 
 def test_decisions_without_originals_or_threshold_are_unknown():
@@ -71,62 +55,81 @@ def test_decisions_without_originals_or_threshold_are_unknown():
     assert none.known[1].sum() == 7
 
 
+def measured(grouping, units=None) -> Measured:
+    """What is measured of eight images, in two study cells."""
+    units, decisions = decided(units)
+    label = np.broadcast_to(LABEL, decisions.known.shape)
+    before = decisions.original if units.paired else decisions.reconstructed
+    scores = units.original if units.paired else units.reconstructed
+    return measure(
+        units,
+        label,
+        (before, decisions.reconstructed),
+        (
+            np.where(decisions.known, scores, np.nan),
+            np.where(decisions.known, units.reconstructed, np.nan),
+        ),
+        grouping,
+        patient_digests(units.patient),
+        2,
+        0.05,
+    )
+
+
 def test_counts_by_hand():
-    counts, patients = count(*decided(), SEX)
+    found = measured(SEX)
+    counts = found.counts
     np.testing.assert_array_equal(counts.n, [[3, 2], [4, 2]])
     np.testing.assert_array_equal(counts.n_patients, [[1, 1], [2, 1]])
     np.testing.assert_array_equal(counts.n_pos, [[2, 1], [3, 1]])
     np.testing.assert_array_equal(counts.n_neg, [[1, 1], [1, 1]])
     np.testing.assert_array_equal(counts.n_changed, [[2, 1], [0, 0]])
-    np.testing.assert_array_equal(patients, [[[1, 1], [1, 1]], [[1, 2], [1, 1]]])
+    np.testing.assert_array_equal(found.patients, [2, 3])
+    # patients per label: of two women one has positives only
+    reason, patients, _ = found.decisions.counted
+    np.testing.assert_array_equal(patients, [[[1, 1], [1, 1]], [[1, 1], [2, 1]]])
+    # fewer than two patients; two with 2 and 1 images are 9 / 5 effective ones
+    np.testing.assert_array_equal(reason, [[[2, 2], [2, 2]], [[2, 2], [3, 2]]])
 
 
-def test_counts_of_shared_cells_are_those_of_one_by_one():
-    units, decisions = decided(judged_units(np.nan_to_num(AFTER, nan=0.4)))
-    assert decisions.shared
-    for grouping in (EVERYONE, SEX):
-        (counts, patients), (wanted, apart) = (
-            count(units, d, grouping) for d in (decisions, decisions._replace(shared=False))
-        )
-        np.testing.assert_array_equal(counts, wanted)
-        np.testing.assert_array_equal(patients, apart)
+def test_a_patient_in_two_groups_counts_in_each_and_once_among_all():
+    both = SEX._replace(code=np.array([0, 1, 1, 1, 1, 1, 1, -1], np.int32))
+    found = measured(both)
+    np.testing.assert_array_equal(found.counts.n_patients, [[1, 2], [1, 3]])
+    np.testing.assert_array_equal(found.patients, [2, 3])
 
 
-def test_a_patient_in_two_groups_counts_in_each():
-    np.testing.assert_array_equal(
-        distinct(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1]), 3), [1, 2, 0]
-    )
-
-
-def test_sums_by_hand_and_as_scikit_learn_counts_them():
-    units, decisions = decided()
-    images, before, after, error_before, error_after = tables(
-        units, decisions, SEX, PATIENT.astype(np.int64), 5
-    )
-    assert images.shape == before.shape == after.shape == (5, 2, 2, 2)
-    np.testing.assert_array_equal(images[0, 0], [[1, 2], [0, 0]])
-    np.testing.assert_array_equal(before[0, 0], [[0, 2], [0, 0]])
-    np.testing.assert_array_equal(after[0, 0], [[1, 1], [0, 0]])
-    np.testing.assert_allclose(error_before[0, 0], [0.1**2 + 0.1**2 + 0.5**2, 0], rtol=1e-6)
-    assert images[4].sum() == 0  # the patient whose group is unknown
+def test_rates_and_errors_by_hand_and_as_scikit_learn_counts_them():
+    found = measured(SEX)
+    tables = found.decisions.tables
+    # patients 0, 1, 2 have a known group and images; 3 has no label, 4 no group
+    assert tables.change.shape == (4, 2, 2)
+    np.testing.assert_array_equal(found.decisions.images[0], [[1, 1], [2, 1]])
+    np.testing.assert_array_equal(found.decisions.original[0], [[1, 0], [1, 1]])
+    np.testing.assert_array_equal(found.decisions.reconstructed[0], [[0, 1], [0.5, 1]])
+    rates = found.rate_values
+    np.testing.assert_array_equal(rates.change.value[0], [[-1, 1], [-0.5, 0]])
+    decisions = decided()[1]
     for k in range(2):
         for g in range(2):
             rows = decisions.known[k] & (SEX.code == g)
             matrix = confusion_matrix(LABEL[rows], decisions.reconstructed[k, rows], labels=[0, 1])
-            np.testing.assert_array_equal(after[:, k, g].sum(0), matrix[:, 1])
-            np.testing.assert_array_equal(images[:, k, g].sum(0), matrix.sum(1))
-            wanted = brier_score_loss(LABEL[rows], AFTER[k, rows]) * rows.sum()
-            np.testing.assert_allclose(error_after[:, k, g].sum(), wanted, rtol=1e-6)
-
-
-def test_scatter_adds_where_the_mask_says():
-    out = scatter(
-        np.array([0, 5, 5]),
-        np.array([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]]),
-        np.array([[1, 1, 1], [0, 1, 0]], bool),
-        (2, 3),
+            correct = np.diag(matrix) / matrix.sum(1)
+            np.testing.assert_allclose(rates.reconstructed.value[k, :, g], correct)
+            np.testing.assert_array_equal(found.decisions.images[k, :, g], matrix.sum(1))
+            for values, scores in (
+                (found.brier_values.original, BEFORE[0]),
+                (found.brier_values.reconstructed, AFTER[k]),
+            ):
+                wanted = brier_score_loss(LABEL[rows], scores[rows])
+                np.testing.assert_allclose(values.value[k, 0, g], wanted, rtol=1e-12)
+    alone = measured(SEX, judged_units(paired=False, before=np.full((1, 8), NAN)))
+    for paired in (alone.rate_values, alone.auroc_values, alone.brier_values):
+        assert np.isnan([*paired.original, *paired.change]).all()
+    np.testing.assert_array_equal(
+        alone.rate_values.reconstructed.value[0], rates.reconstructed.value[0]
     )
-    np.testing.assert_array_equal(out, [[[1, 0, 0], [0, 0, 0]], [[0, 0, 6], [0, 0, 16]]])
+    assert not alone.counts.n_changed.any()
 
 
 def test_calibration_by_hand():
@@ -154,28 +157,38 @@ def study() -> Study:
     return studies(hand.table(("same",)), hand.spec(("same",)))[0]
 
 
-def test_what_a_replicate_draws():
-    units = judged_units(groupings=(EVERYONE,))
+def test_what_a_context_knows():
     fields = {"patient": np.arange(8, dtype=np.int32) // 2 + 3, "test": np.arange(8) > 1}
     small = dataclasses.replace(study(), **fields)
-    by_patient = Context(small, AssessOptions(replicates=4), "xray")
-    np.testing.assert_array_equal(by_patient.test_patients, [4, 5, 6])
-    assert by_patient.patient_draws.shape == (4, 3)
-    judged = units._replace(patient=np.array([4, 4, 6, 5, 5, 6, 6, 4]))
-    index, draws = by_patient.resampled(judged)
-    np.testing.assert_array_equal(index, [0, 0, 2, 1, 1, 2, 2, 0])
-    assert draws is by_patient.patient_draws
-    by_image = Context(small, AssessOptions(replicates=4, resample="image"), "mri")
-    index, draws = by_image.resampled(units)
-    np.testing.assert_array_equal(index, np.arange(8))
-    assert draws.shape == (4, 6)
-    assert by_image.resampled(judged._replace(unit="patient"))[1] is by_image.patient_draws
-    assert by_image.method(units) == "paired bootstrap by image, 4 replicates, BCa"
-    assert (
-        by_image.method(judged._replace(unit="patient"))
-        == "paired bootstrap by patient, 4 replicates, BCa"
+    context = Context(small, AssessOptions(permutations=1999), "xray", 1e4)
+    assert context.permutations == 1999
+    assert (context.empty_rate, dataclasses.replace(context, modality="mri").empty_rate) == (1, 0)
+    everyone, sex = small.groupings
+    crossed = sex._replace(crossed=True)
+    primary = [context.is_primary(*at) for at in ((1e4, sex), (1e5, sex), (1e4, crossed))]
+    assert primary == [True, False, False]
+    assert context.reference_auroc("same", Interval(0.7)).value == 0.7
+    compared = dataclasses.replace(context, reference_aurocs={"same": Interval(0.6)})
+    assert compared.reference_auroc("same", Interval(0.7)).value == 0.6
+    assert np.isnan(compared.reference_auroc("other", Interval(0.7)).value)
+    # patients are digested by name, whichever of them are judged
+    names = small.patient_names[[4, 4, 6]]
+    units = judged_units(groupings=(everyone,), patient=np.array([4, 4, 6], np.int32))
+    codes, digests = context.patients(units)
+    np.testing.assert_array_equal(
+        digests[codes], patient_digests(names).digests[patient_digests(names).codes]
     )
-    assert (by_patient.empty_rate, by_image.empty_rate) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("patients", "wanted", "drawn"),
+    [(1000, 9999, 9999), (2000, 9999, 5000), (50_000, 9999, 999), (50_000, 199, 199)],
+)
+def test_large_cohorts_get_fewer_draws(patients, wanted, drawn):
+    many = dataclasses.replace(
+        study(), patient=np.arange(patients, dtype=np.int32), test=np.ones(patients, bool)
+    )
+    assert Context(many, AssessOptions(permutations=wanted), "xray", 1e4).permutations == drawn
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -184,25 +197,27 @@ def test_averages_by_hand(paired):
         dataclasses.replace(study(), patient=PATIENT, test=np.ones(8, bool)),
         hand.options(min_patients=2),
         "mri",
+        1e4,
     )
     before = BEFORE if paired else np.full((1, 8), NAN)
-    averages = average(
-        context, judged_units(before=before, paired=paired, label=np.full(8, NAN)), SEX, ("gap",)
-    )
-    np.testing.assert_allclose(
-        averages.means.reconstructed.value, [[0.6, 1 / 3], [0.475, 0.7]], rtol=1e-6
-    )
+    units = judged_units(before=before, paired=paired, label=np.full(8, NAN))
+    averages = average(context, units, SEX)
+    # patients' means: 0.6 | 0.2 and 0.7 of one man, 0.1 of another
+    after = [[0.6, (0.45 + 0.1) / 2], [(0.5 + 0.4) / 2, (0.65 + 0.8) / 2]]
+    np.testing.assert_allclose(averages.values.reconstructed.value[:, 0], after, rtol=1e-12)
     np.testing.assert_array_equal(averages.counts["n"], [[3, 3], [4, 3]])
     np.testing.assert_array_equal(averages.counts["n_patients"], [[1, 2], [2, 2]])
     np.testing.assert_array_equal(averages.patients, [3, 4])
-    np.testing.assert_array_equal(
-        averages.counts["n_changed"], [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]]
-    )
-    np.testing.assert_allclose(
-        averages.gaps["gap", "worst_case"].reconstructed.value, [0.6 - 1 / 3, 0.225], rtol=1e-5
-    )
-    assert np.isnan(averages.means.original.value).all() == (not paired)
-    assert set(average(context, judged_units(), EVERYONE, ("gap",)).gaps) == set()
+    changed = averages.counts["n_changed"]
+    np.testing.assert_array_equal(changed, [[2, 2], [0, 0]] if paired else [[0, 0], [0, 0]])
+    gaps = averages.gap("gap", "worst_case", 0)
+    np.testing.assert_allclose(gaps[1], 0.6 - 0.275, rtol=1e-12)
+    # one woman is too few to be estimable
+    assert np.isnan(averages.gap("gap", "worst_case_estimable", 0)[1])
+    assert np.isnan(averages.values.original.value).all() == (not paired)
+    if paired:
+        before = [0.5, (0.65 + 0.8) / 2]
+        np.testing.assert_allclose(averages.values.original.value[0, 0], before, rtol=1e-12)
 
 
 def judged(name: str, units: JudgedUnits) -> Judged:

@@ -236,7 +236,7 @@ def test_a_table_from_elsewhere_is_assessed_without_a_configuration(capsys, tmp_
     (tmp_path / "columns.yaml").write_text(
         "patient: patient\nsplit: split\n"
         "tasks: {finding: {label: label, original: before, reconstructed: after}}\n"
-        "attributes: {sex: sex}\noptions: {replicates: 20, flips: 19, null_draws: 10}\n"
+        "attributes: {sex: sex}\noptions: {replicates: 20, permutations: 19, null_draws: 10}\n"
     )
     words = ["assess", f"--predictions={tmp_path / 'table.csv'}", f"--workdir={tmp_path / 'mine'}"]
     assert cli.main([*words, f"--mapping={tmp_path / 'columns.yaml'}"]) == 0

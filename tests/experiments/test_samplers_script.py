@@ -26,7 +26,7 @@ def context(tmp_path_factory) -> Context:
     config.reconstructors.irsde.update(width=4, depth=1, precondition=(0.1, 0.1))
     config.diagnosers = ConfigDict({"tumor": config.diagnosers.tumor})
     config.diagnosers.tumor.update(width=4, depth=1, groups=2)
-    config.assess.update(replicates=20, flips=19, null_draws=10)
+    config.assess.update(replicates=20, permutations=19, null_draws=10)
     config.tandem.batch_size = 8
     context = Context(config.lock(), tmp_path_factory.mktemp("samplers"))
     draw_phantom(context)

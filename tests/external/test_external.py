@@ -13,7 +13,7 @@ from fairrecon_jax.types import CohortSpec, Task
 from tests.support.foreign_tables import MAPPING, frame, reasons, saved
 
 QUICK = AssessOptions(
-    replicates=50, flips=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5
+    replicates=50, permutations=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5
 )
 
 

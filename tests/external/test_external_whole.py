@@ -11,7 +11,7 @@ from tests.support.foreign_tables import PLAIN_MAPPING, plain_frame, read_plain
 
 QUICK = AssessOptions(
     replicates=20,
-    flips=19,
+    permutations=19,
     null_draws=10,
     threshold_rule="fixed",
     threshold_value=0.5,
@@ -90,7 +90,7 @@ def test_a_level_that_nobody_named_is_not_a_photon_count(tmp_path):
         "threshold_rule": "fixed",
         "threshold_value": 0.5,
         "replicates": 20,
-        "flips": 19,
+        "permutations": 19,
         "null_draws": 10,
         "auroc_gaps": False,
     }

@@ -196,3 +196,12 @@ def test_shapes_must_agree():
         decision_changes([1, 1], [1, 1], [1, 1], [0], ["a", "b"], groups=1)
     with pytest.raises(ValueError, match="one entry per image"):
         value_changes([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0, 0], ["a", "b"], groups=1)
+
+
+def test_of_groups_that_nobody_is_in_nothing_is_known():
+    label, unknown = np.array([0.0, 1.0]), np.array([-1, -1])
+    for function in (decision_changes, score_changes, auroc_changes):
+        found = function(label, label, label, unknown, ["a", "b"], groups=2)
+        assert np.isnan(found.original).all()
+        assert not found.images.any()
+        assert (found.counted[0] == 1).all()

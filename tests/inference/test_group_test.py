@@ -386,3 +386,16 @@ def test_contrasts_ignore_what_is_not_judged():
         kappa = plain_kurtosis(s[n > 0], n[n > 0])
         expected = plain_statistic(s, n, tables.group, kappa)[0]
         assert found.quadratic[0, 0, y] == pytest.approx(expected, rel=1e-10)
+
+
+def test_groups_of_nobody_are_drawn_too():
+    """A group without units beside two with some: the test is that of the two."""
+    change, label, group, patient = rows(groups=2)
+    two, three = (
+        group_test(patient_tables(change, label, group, patient, groups=g), seed=0, **FEW)
+        for g in (2, 3)
+    )
+    np.testing.assert_allclose(three.p_value, two.p_value, rtol=1e-12)
+    np.testing.assert_allclose(three.studentised[..., :2], two.studentised, rtol=1e-12)
+    assert np.isnan(three.studentised[..., 2]).all()
+    assert (three.reason[..., 2] == 1).all()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairrecon_jax.inference.changes import decision_changes
-from fairrecon_jax.inference.group_result import one_cell
+from fairrecon_jax.inference.changes import decision_changes, score_changes
+from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
 
@@ -90,3 +90,28 @@ def test_ranges(options, message):
         minimum_detectable_change(cohorts(20, (0.1, 0.1), 1)[1], **options)
     with pytest.raises(ValueError, match="margin must be positive"):
         equivalent(cohorts(20, (0.1, 0.1), 1)[1], np.ones((1, 2, 2)), margin=0)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.051, 0.1, 0.5])
+def test_a_cell_is_rejected_just_above_its_critical_statistic(level):
+    """Rare changes, whose draws tie, and cells in which nothing changed at all."""
+    _, test = cohorts(20, (0.08, 0.03), 150)
+    assert np.sum(test.unchanged) > 2
+    for k in range(len(test.p_value)):
+        cell = one_cell(test, k)
+        # one label and two groups: the p-value counts draws of T alone
+        rejected = cell.p_value <= level
+        assert (cell.statistic.astype(np.float32) > critical_statistic(cell, level)) == rejected
+
+
+def test_of_values_that_did_not_change_nothing_is_known():
+    label, group = np.repeat([0, 1], 40), np.tile([0, 1], 40)
+    before = np.linspace(0.1, 0.9, 80)
+    moved = np.where(label == 1, before + 0.01 * np.sin(np.arange(80)), before)
+    for after, known in ((before, [False, False]), (moved, [False, True])):
+        found = score_changes(before, after, label, group, np.arange(80), groups=2)
+        cell = one_cell(group_test(found.tables, seed=0, permutations=99, counted=found.counted), 0)
+        change = minimum_detectable_change(cell, decisions=False)
+        np.testing.assert_array_equal(np.isfinite(change.stratum).all(-1), known)
+        assert np.isfinite(change.largest) == any(known)
+        assert np.isfinite(change.smallest) == any(known)

@@ -105,7 +105,7 @@ def test_the_stages_of_the_study_that_is_changed():
             },
         ),
         # what follows
-        ("assess__flips", 39, {CHOSEN, "assess"}),
+        ("assess__permutations", 39, {CHOSEN, "assess"}),
         ("assess__seed", 1, {CHOSEN, "assess"}),
         ("report__identifiers", True, set()),
         ("report__examples", 2, set()),

@@ -62,7 +62,8 @@ def test_the_tiny_study_field_by_field():
     assert study.diagnosers["tumor"].model.tasks == ("tumor",)
     assert study.mitigations == {}
     assert study.tandem.batch_size == 16
-    assert (study.assess.replicates, study.assess.flips, study.assess.null_draws) == (20, 19, 10)
+    options = study.assess
+    assert (options.replicates, options.permutations, options.null_draws) == (20, 19, 10)
     assert study.report == ReportConfig(1, ReportOptions())
 
 
@@ -158,6 +159,11 @@ def test_derived_fields_follow_an_overridden_number_of_steps():
             "config.assess.floor_draws is now called null_draws",
         ),
         (
+            {"assess__flips": 19},
+            lambda study: study.assess.permutations == 19,
+            "config.assess.flips is now called permutations",
+        ),
+        (
             {"assess__conventions": ("paper", "mean", "estimable")},
             lambda study: (
                 study.assess.conventions == ("worst_case", "mean", "worst_case_estimable")
@@ -201,6 +207,19 @@ def test_an_earlier_name_stands_in_for_todays():
     del config.degradation["headline_level"]
     with pytest.warns(FutureWarning, match="is now called headline_level"):
         assert parse(config).degradation.headline_level == 4.0
+
+
+@pytest.mark.filterwarnings("ignore:config.assess.flips:FutureWarning")
+def test_sign_flips_of_an_earlier_configuration_are_the_permutations_of_today():
+    untouched = start()
+    untouched.cohort.name = "lgg_mri"
+    untouched.degradation.update(kind="mri_radial", levels=(8.0,))
+    untouched.assess.flips = 39
+    assert parse(untouched).assess.permutations == 39
+    assert refusal(configured(assess__flips=39)) == (
+        "config.assess.flips is now called permutations; both are given: 39 and 19"
+    )
+    assert "resample" in refusal(configured(assess__resample="image"))
 
 
 @pytest.mark.filterwarnings("ignore:config.assess.floor_draws:FutureWarning")

@@ -40,7 +40,7 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
             block.update(preset="ode2_5", eval_preset="ode2_5", attention=False)
     config.degradation.levels = (config.degradation.headline_level,)
     config.tandem.batch_size = 8
-    config.assess.update(replicates=20, flips=19, null_draws=10)
+    config.assess.update(replicates=20, permutations=19, null_draws=10)
     config.report.examples = 1
     return config
 

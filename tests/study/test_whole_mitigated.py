@@ -57,7 +57,7 @@ def tiny() -> ConfigDict:
     for block in config.mitigations.values():
         block.train = few()
     config.tandem.batch_size = 16
-    config.assess.update(replicates=20, flips=19, null_draws=10, auroc_gaps=False)
+    config.assess.update(replicates=20, permutations=19, null_draws=10, auroc_gaps=False)
     config.report.examples = 0
     return config.lock()
 

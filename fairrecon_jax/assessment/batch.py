@@ -285,9 +285,11 @@ def _nulls(
     cells are permuted once.
     """
     judged = np.isin(found.decisions.counted[0], (0, 4))
-    shared = all(m.decisions.shared for m in batch.members)
     each = np.arange(len(judged))
-    first = each // batch.cells * batch.cells if shared else each
+    first = each // batch.cells * batch.cells
+    # what is judged on originals may differ with the images that a cell lacks
+    same = np.array_equal(batch.decisions[0], batch.decisions[0][first], equal_nan=True)
+    first = first if same and np.array_equal(judged, judged[first]) else each
     rows, place = np.unique(first, return_inverse=True)
 
     def null(decisions: np.ndarray, some: np.ndarray) -> dict[str, PermutationNull]:

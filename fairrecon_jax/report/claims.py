@@ -52,23 +52,19 @@ def who_lost_more(findings: Findings) -> str:
         )
     judged = rows[~rows["verdict"].isin(["", *WHY])]
     if judged.empty:
-        return (
-            f"{at}, none of {plural(len(rows), 'comparison')} of groups could be judged: "
-            f"{why_unjudged(rows)}."
-        )
+        return f"{at}, none of {comparisons(rows)} of groups could be judged: {why_unjudged(rows)}."
     real = changed_rows(judged)
     left = len(rows) - len(judged)
     unjudged = f" ({left} more could not be judged)" if left else ""
     if real.empty:
         texts = [
             f"{at}, no group was shown to lose or gain more than the others in "
-            f"{plural(len(judged), 'comparison')}{unjudged}."
+            f"{comparisons(judged)}{unjudged}."
         ]
     else:
         texts = [
             clearest(findings, real),
-            f"Among {plural(len(judged), 'comparison')} at {findings.headline}, "
-            f"{counted(real)}{unjudged}.",
+            f"Among {comparisons(judged)} at {findings.headline}, {counted(real)}{unjudged}.",
         ]
     texts += [not_shown(judged, bool(len(real))), score_only(findings, rows)]
     return " ".join(filter(None, texts))
@@ -78,6 +74,12 @@ def primary(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the primary family, or all where the tables name none."""
     first = rows["family"].str.startswith(PRIMARY)
     return rows[first] if first.any() else rows
+
+
+def comparisons(rows: pd.DataFrame) -> str:
+    """How many comparisons there are: "6 primary comparisons"."""
+    named = rows["family"].str.startswith(PRIMARY).all()
+    return plural(len(rows), "primary comparison" if named else "comparison")
 
 
 def counted(real: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from fairrecon_jax.report.claims import WHY, clearest, counted, primary, who_lost_more
+from fairrecon_jax.report.claims import WHY, clearest, comparisons, counted, primary, who_lost_more
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.quality import mean_scores
 from fairrecon_jax.report.select import Findings, changed_rows, each, known, task_metric
@@ -114,7 +114,7 @@ def degraded(findings: Findings) -> str:
     real = changed_rows(judged)
     if len(judged):
         found = counted(real) if len(real) else "none shows a difference"
-        parts.append(f"of {plural(len(judged), 'comparison')} of groups {found}")
+        parts.append(f"of {comparisons(judged)} of groups {found}")
     parts = [part for part in parts if part]
     if not parts:
         return ""

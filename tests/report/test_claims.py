@@ -63,7 +63,7 @@ def test_the_clearest_claim_is_told_as_a_clinician_says_it():
         "At acceleration factor 8× with U-Net, sensitivity for WHO grade IV: Female 95 to 52 of "
         "100, Male 85 to 79; Female lost 37 points more than Male (20 to 53), p = 0.0006 (0.004 "
         "over 6 comparisons). The gap by sex did not clearly change (EODD 0.10 to 0.27). Among 2 "
-        "comparisons at acceleration factor 8×, 2 show a group harmed."
+        "primary comparisons at acceleration factor 8×, 2 show a group harmed."
     )
     assert "other words" not in text
 
@@ -98,20 +98,24 @@ def test_counts_say_how_many_of_how_many_and_what_may_be_hidden():
     ]
     text = claims.who_lost_more(study(*rows))
     assert (
-        "Among 3 comparisons at acceleration factor 8×, 1 shows a group harmed and 1 a group"
-        in (text)
-    )
-    assert "(1 more could not be judged)" in text
+        "Among 3 primary comparisons at acceleration factor 8×, 1 shows a group harmed and 1 a "
+        "group favoured (1 more could not be judged)"
+    ) in text
     assert text.endswith(
         "In the other 1 no difference was shown; that does not show that groups are served alike: "
         "a further change of one group by less than 12 points (median) would often go unseen."
     )
 
 
+def test_tables_that_name_no_primary_family_are_read_as_a_whole():
+    text = claims.who_lost_more(study(gap("grade", family=""), gap("type", family="", **QUIET)))
+    assert "Among 2 comparisons at acceleration factor 8×, 1 shows a group harmed." in text
+
+
 def test_secondary_families_make_no_headline():
     second = gap("type", family="secondary: eodd, level 8", p_adjusted=1e-4)
     text = claims.who_lost_more(study(gap("grade", **QUIET), second))
-    assert "no group was shown to lose or gain more than the others in 1 comparison" in text
+    assert "no group was shown to lose or gain more than the others in 1 primary comparison" in text
 
 
 def test_the_degraded_image_is_never_the_headline_beside_a_reconstruction():
@@ -121,8 +125,8 @@ def test_the_degraded_image_is_never_the_headline_beside_a_reconstruction():
     assert "grade" not in summary.in_practice(both)
     told = dict(summary.sentences(both))["Without reconstruction"]
     assert told == (
-        "Diagnosed from the degraded image itself at acceleration factor 8×, of 1 comparison of "
-        "groups 1 shows a group harmed."
+        "Diagnosed from the degraded image itself at acceleration factor 8×, of 1 primary "
+        "comparison of groups 1 shows a group harmed."
     )
     alone = study(identity)
     assert "on the degraded image, sensitivity for WHO grade IV" in claims.who_lost_more(alone)

@@ -59,7 +59,9 @@ def test_a_diagnosis_at_chance_has_no_mark(mri):
     rows = mri.fairness.copy()
     rows.loc[(rows["task"] == "type") & (rows["version"] == "change"), "verdict"] = "at chance"
     drawing = forest.overview(dataclasses.replace(mri, fairness=rows))
-    assert texts(drawing.figure).count("at chance") == 4
+    study = dataclasses.replace(mri, fairness=rows)
+    for figure in (drawing.figure, verdicts.verdict_map(study, "none").figure):
+        assert texts(figure).count("at chance") == 4
     assert set(drawing.table.loc[drawing.table["extra_change"].notna(), "task"]) == {
         "grade",
         "tumour",

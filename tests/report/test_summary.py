@@ -111,7 +111,9 @@ def test_untested_changes_of_diagnosis_are_said_to_be_untested():
 
 def test_no_difference_shown_is_not_called_equal(mri):
     text = claims.who_lost_more(judged(mri, "no difference shown", gap="", mde=0.07))
-    assert "no group was shown to lose or gain more than the others in 12 comparisons" in text
+    assert (
+        "no group was shown to lose or gain more than the others in 12 primary comparisons" in text
+    )
     assert "This does not show that groups are served alike" in text
     assert "by less than 7.0 points or 0.070 of Dice (median) would often go unseen" in text
 

@@ -14,6 +14,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import (
     HALO,
     PALE,
+    WIDTH,
     Drawing,
     Marks,
     canvas,
@@ -64,7 +65,7 @@ def overview(findings: Findings) -> Drawing | None:
         panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
         for axes, attribute in zip(panels, attributes, strict=True):
             of_attribute = rows[rows["attribute"] == attribute]
-            overview_panel(axes, findings, of_attribute, tasks, methods)
+            overview_panel(axes, findings, of_attribute, tasks, methods, len(attributes))
             axes.set(title=f"by {attribute}", xlabel="← lost more than the others")
         panels[0].set_yticks(range(len(tasks)), [wrap(label(findings, t), 22) for t in tasks])
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
@@ -100,8 +101,11 @@ def overview_panel(
     rows: pd.DataFrame,
     tasks: list[str],
     methods: list[tuple[str, str]],
+    panels: int,
 ) -> None:
-    """The standing-out groups of one attribute: tasks as lines, methods side by side."""
+    """The standing-out groups of one of several attributes: tasks as lines, methods side by
+    side.
+    """
     axes.axvline(0, color=style.INK, linewidth=0.8, zorder=1)
     stripes(axes, len(tasks), vertical=False)
     shift = side_by_side(methods, 0.26, 0.7)
@@ -120,10 +124,11 @@ def overview_panel(
     marks.draw(axes)
     few_ticks(axes)
     axes.margins(x=0.08)
-    if not changed_rows(rows).empty:
-        # room for the words at the right
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high + 0.5 * (high - low))
+    longest = max((len(short_words(row)) for row in each(changed_rows(rows))), default=0)
+    # room for the words at the right: 0.058 inches a letter, in panels that share the width
+    share = min(0.058 * longest * panels / (WIDTH - 1.2), 0.65)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + share / (1 - share) * (high - low))
     axes.tick_params(axis="y", length=0)
 
 

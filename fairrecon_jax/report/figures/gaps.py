@@ -202,7 +202,7 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
     marked = (
         "Strong marks: the groups changed unequally by more than chance explains, and the gap "
         "widened (↔), narrowed (→←), swapped its sides (⇄) or stayed the same (=); pale marks: no "
-        "difference shown. "
+        "difference shown, or a diagnosis at chance. "
     )
     caption = (
         f"{style.metric_name(metric)} on reconstructions minus on originals, at "

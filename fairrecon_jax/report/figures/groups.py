@@ -284,6 +284,7 @@ def change_marks(
             axes.annotate(style.verdict_sign(row.verdict), at, **BESIDE, zorder=6)
     marks.draw(axes)
     few_ticks(axes)
+    axes.margins(x=0.12)
 
 
 def stratum_phrase(stratum: str) -> str:

@@ -59,7 +59,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
         "out minus that of the others, in points of 100 (− lost more). Black tiles: a group was "
         f"harmed; framed white tiles: one was favoured ({SIGNS}); behind the number what became of "
         "the gap (↔ widened, →← narrowed, ⇄ reversed, = same). Plain grey numbers: no difference "
-        "shown; hatched: not estimable; crossed: the diagnosis itself is at chance."
+        "shown; hatched: not estimable; at chance: the diagnosis itself is."
     )
     plain = mitigation == "none"
     return Drawing(
@@ -108,7 +108,7 @@ def tile(axes: Axes, x: int, y: int, row: pd.Series) -> None:
     }
     if verdict == "at chance":
         axes.add_patch(Rectangle(**box, facecolor="#f6f6f6", edgecolor="#e2e2e2"))
-        axes.plot([x - 0.3, x + 0.3], [y - 0.2, y + 0.2], color=style.GREY, linewidth=0.8)
+        not_estimable(axes, x, y, text="at chance", fontsize=5.5)
         return
     # a value without a verdict is hatched too: a number would be read as one
     if not known(row["extra_change"]) or verdict == "not estimable":

@@ -15,9 +15,9 @@ import numpy as np
 from experiments.calibration.cells import CELLS, Cell
 from experiments.calibration.pilot_designs import PILOTS, SCORES, Pilot, cohorts_of
 from experiments.calibration.simulate import parameters, simulate
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_statistic import ONE_SIDED
 from fairrecon_jax.inference.group_tables import PatientTables, patient_digests
-from fairrecon_jax.inference.group_test import group_test
 
 DRAWS = 299
 BLOCK = 50

@@ -14,10 +14,10 @@ from fairrecon_jax.assessment.classification import Decisions, Measured, measure
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.inference.changes import Changes, score_changes
+from fairrecon_jax.inference.equal_changes import Drawn, draw, evaluate
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import Patients
-from fairrecon_jax.inference.group_test import Drawn, draw, evaluate
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
 from fairrecon_jax.inference.published import Published, published_test
 from fairrecon_jax.types import Task

@@ -17,6 +17,7 @@ from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.group_tables import Patients, patient_digests
+from fairrecon_jax.types import NO_MITIGATION
 
 DRAWN = 1e7
 FEWEST = 999
@@ -120,6 +121,7 @@ class Context:
             return auroc
         return self.reference_aurocs.get(task, Interval(float("nan")))
 
-    def is_primary(self, level: float, grouping: Grouping) -> bool:
-        """Whether gaps of this level and attribute belong to the primary family."""
-        return level == self.headline and not grouping.crossed
+    def is_primary(self, level: float, mitigation: str, grouping: Grouping) -> bool:
+        """Whether headline gaps of this cell and attribute belong to the primary family."""
+        plain = mitigation == NO_MITIGATION and not self.mitigation
+        return plain and level == self.headline and not grouping.crossed

@@ -224,7 +224,7 @@ def _queue(
 ) -> None:
     """Queues one metric's verdict with its rows per group."""
     level, mitigation = common["level"], common["mitigation"]
-    primary = metric == "ser" and context.is_primary(level, grouping)
+    primary = metric == "ser" and context.is_primary(level, mitigation, grouping)
     test = gap_test(
         metric,
         tested,

@@ -53,13 +53,14 @@ def family_name(
     """The name of a test's family: one metric, level and mitigation, over tasks, attributes and
     reconstructors.
 
-    One family of a study is primary: equalised odds (segmentation: the skewed error ratio) at the
-    headline level. A reader of all others together meets false claims more often than alpha.
+    One family of a study is primary: the headline gaps (equalised odds of findings, skewed error
+    ratio of regions) of unmitigated reconstructions at the headline level. A reader of all others
+    together meets false claims more often than alpha.
     """
-    name = f"{metric}, level {level:g}, mitigation {mitigation}"
-    return (
-        ("primary: " if primary else "secondary: ") + name + (", intersections" if crossed else "")
-    )
+    if primary:
+        return f"primary: headline gaps, level {level:g}"
+    name = f"secondary: {metric}, level {level:g}, mitigation {mitigation}"
+    return name + (", intersections" if crossed else "")
 
 
 def adjust(deferred: Iterable[Deferred], alpha: float, method: str) -> None:

@@ -25,6 +25,7 @@ from fairrecon_jax.types import Array
 
 PRIMARY = "eodd"
 RATES = ("specificity", "sensitivity")
+OTHER_GAP = "published recipe: not applied, it reads an empty stratum as a rate of 0 or 1"
 
 
 class TaskGaps:
@@ -81,7 +82,8 @@ class TaskGaps:
             common |= {name: float(part[k].sum()) for name, part in counts._asdict().items()}
             common |= {"n_patients": float(self.found.patients[k])}
             redrawn: dict[str, Redrawn] = {}
-            if self.context.is_primary(cell.level, self.grouping) and self.redraws.wanted():
+            primary = self.context.is_primary(cell.level, cell.mitigation, self.grouping)
+            if primary and self.redraws.wanted():
                 redrawn = self.redraws.of(self.batch, task, number, self.grouping)
             for metric in ("eodd", "eop"):
                 judged = self._decision_rows(metric, common, k)
@@ -108,7 +110,7 @@ class TaskGaps:
         context = self.context
         weighed = metric in ("eodd", "gap_score")
         level, mitigation = common["level"], common["mitigation"]
-        primary = metric == PRIMARY and context.is_primary(level, self.grouping)
+        primary = metric == PRIMARY and context.is_primary(level, mitigation, self.grouping)
         test = gap_test(
             metric,
             self.tests.gaps[metric],
@@ -155,6 +157,10 @@ class TaskGaps:
         """The published recipe's p and interval, with a caution and without a verdict."""
         recipe = self.tests.published
         if recipe is None:
+            return
+        # the recipe reads an empty stratum as a rate of 0 or 1: then it is about another gap
+        if not np.isclose(row["change"], float(recipe.change[k]), atol=1e-9):
+            row["reason"] = OTHER_GAP
             return
         row |= {
             "p_value": float(recipe.p_one_tailed[k]),
@@ -218,7 +224,7 @@ def worst_rows(changes: Changes, k: int, y: int, groups: tuple[str, ...], fields
         {**fields, "convention": "worst_case_estimable"}, plain(before, after), "", {}
     )
     rows[0]["group"], rows[1]["group"] = names
-    rows[2]["reason"] = f"worst off: {names[0]} on originals, {names[1]} on reconstructions"
+    rows[2]["reason"] = f"worst off: {names[0]} before, {names[1]} after"
     return rows
 
 

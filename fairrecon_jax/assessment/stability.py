@@ -14,7 +14,7 @@ from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.thresholds import first_known, fit_one
 from fairrecon_jax.inference.changes import Changes, decision_changes
-from fairrecon_jax.inference.group_test import statistics
+from fairrecon_jax.inference.equal_changes import statistics
 from fairrecon_jax.types import Task
 
 LARGE, FEWER = 20_000, 50

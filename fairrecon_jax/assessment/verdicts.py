@@ -263,9 +263,10 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
         if gap.mitigation:
             overall = judge_mitigation(gap.comparison, overall)
         sizes = detectable.stratum.reshape(-1)
+        chance = overall.word == "at chance"
         for part, size in zip(per_group, sizes, strict=bool(per_group)):
-            part["mde"] = float(size)
-            if overall.word == "at chance":
+            part["mde"] = float("nan") if chance else float(size)
+            if chance:
                 part |= {"verdict": "at chance", "reason": overall.reason}
             elif part["verdict"] != "not estimable":
                 # fmax: the larger p, and the known one where the other is NaN
@@ -280,7 +281,7 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
             "group": overall.group,
             "label_stratum": overall.stratum,
             "reason": "; ".join(part for part in (overall.reason, unstable, unjudged) if part),
-            "mde": float(detectable.largest),
+            "mde": float("nan") if chance else float(detectable.largest),
         }
 
     return Deferred(gap.family, gap.p_value, gap.comparison.test.smallest, tuple(judged), adjust)

@@ -16,11 +16,11 @@ from fairrecon_jax.inference.clustered_values import (
     mean_interval,
 )
 from fairrecon_jax.inference.delong import placements
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, family_test
 from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.group_tables import REASONS, PatientTables, patient_tables
-from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.methods import MethodTest, method_test
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (

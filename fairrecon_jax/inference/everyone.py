@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairrecon_jax.inference.equal_changes import tail_share
 from fairrecon_jax.inference.group_draws import patient_signs
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, effective_patients
-from fairrecon_jax.inference.group_test import tail_share
 
 ELEMENTS = 1 << 22
 """Signs drawn at once: a block stays within 32 MB."""

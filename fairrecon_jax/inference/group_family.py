@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairrecon_jax.inference.equal_changes import NULLS, PERMUTATIONS, group_test
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import PatientTables
-from fairrecon_jax.inference.group_test import NULLS, PERMUTATIONS, group_test
 
 FIRST = 999
 

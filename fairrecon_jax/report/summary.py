@@ -104,12 +104,13 @@ def degraded(findings: Findings) -> str:
     """The degraded image itself, to compare the reconstructions with; "" where it is not in the
     tables or is all there is.
     """
-    if "identity" not in findings.reconstructors or len(findings.reconstructors) == 1:
+    plain = findings.degraded[:1]
+    if not plain or len(findings.reconstructors) == len(findings.degraded):
         return ""
     scores = score_rows(findings)
-    scores = scores[scores["reconstructor"] == "identity"]
+    scores = scores[scores["reconstructor"].isin(plain)]
     parts = [score_change(findings, scores, metric) for metric in ("auroc", "dice")]
-    rows = primary(findings.plain(findings.gap_changes(reconstructor="identity")))
+    rows = primary(findings.plain(findings.gap_changes(reconstructor=plain)))
     judged = rows[~rows["verdict"].isin(["", *WHY])]
     real = changed_rows(judged)
     if len(judged):
@@ -119,7 +120,7 @@ def degraded(findings: Findings) -> str:
     if not parts:
         return ""
     return (
-        f"Diagnosed from the {findings.method_name('identity', 'none')} itself at "
+        f"Diagnosed from the {findings.method_name(plain[0], 'none')} itself at "
         f"{findings.headline}, {'; '.join(parts)}."
     )
 

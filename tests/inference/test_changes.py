@@ -14,9 +14,9 @@ from fairrecon_jax.inference.changes import (
     score_changes,
     value_changes,
 )
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import one_cell
 from fairrecon_jax.inference.group_tables import REASONS, patient_digests
-from fairrecon_jax.inference.group_test import group_test
 from tests.support.decisions_fake import simulate
 
 FEW = dict(permutations=199)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fairrecon_jax.inference.equal_changes import group_test, tail_share
 from fairrecon_jax.inference.group_family import adjust_family, family_test, step_down
 from fairrecon_jax.inference.group_tables import PatientTables, patient_digests
-from fairrecon_jax.inference.group_test import group_test, tail_share
 
 
 def table_of(s, group):

@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_tables import PatientTables, patient_digests
-from fairrecon_jax.inference.group_test import group_test
 
 FEW = dict(permutations=199)
 

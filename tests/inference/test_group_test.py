@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.inference import group_draws
+from fairrecon_jax.inference.equal_changes import draw, evaluate, group_test
 from fairrecon_jax.inference.group_statistic import contrasts, frame_of, mask_and_centre
 from fairrecon_jax.inference.group_tables import (
     REASONS,
@@ -20,7 +21,6 @@ from fairrecon_jax.inference.group_tables import (
     patient_digests,
     patient_tables,
 )
-from fairrecon_jax.inference.group_test import draw, evaluate, group_test
 
 FEW = dict(permutations=199)
 

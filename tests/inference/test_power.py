@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.inference.changes import decision_changes, score_changes
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
-from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
 
 

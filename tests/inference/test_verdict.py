@@ -9,8 +9,8 @@ import pytest
 
 from fairrecon_jax.inference.changes import decision_changes, value_changes
 from fairrecon_jax.inference.clustered import change_interval
+from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import one_cell
-from fairrecon_jax.inference.group_test import group_test
 from fairrecon_jax.inference.verdict import (
     GAPS,
     MITIGATIONS,

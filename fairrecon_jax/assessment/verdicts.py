@@ -80,6 +80,7 @@ class GapTest:
       label_weights: one per quantity where the test weighs several.
       mitigation: a mitigation is judged.
       redrawn: under redrawn thresholds, None where none were.
+      note: why nothing can be judged, where it is not for want of patients.
     """
 
     metric: str
@@ -92,6 +93,7 @@ class GapTest:
     label_weights: tuple[float, ...] = ()
     mitigation: bool = False
     redrawn: Redrawn | None = None
+    note: str = ""
 
     @property
     def method(self) -> str:
@@ -128,6 +130,7 @@ def gap_test(
     label_weights: tuple[float, ...] = (),
     mitigation: bool = False,
     redrawn: Redrawn | None = None,
+    note: str = "",
 ) -> GapTest:
     """The test of one problem among K.
 
@@ -143,6 +146,7 @@ def gap_test(
       label_weights: of the test.
       mitigation: a mitigation is judged.
       redrawn: this problem under redrawn thresholds.
+      note: why nothing can be judged, where it is not for want of patients.
 
     Returns:
       A `GapTest`.
@@ -169,6 +173,7 @@ def gap_test(
         label_weights,
         mitigation,
         redrawn,
+        note,
     )
 
 
@@ -214,7 +219,7 @@ def group_rows(gap: GapTest, common: Row) -> list[Row]:
                 # values of which none changed: their spread is unknown, and 0 to 0 is no interval
                 row |= {"ci_low": float("nan"), "ci_high": float("nan"), "method": ""}
             if test.reason[y, g] != 0:
-                reason = REASONS[int(test.reason[y, g])]
+                reason = gap.note or REASONS[int(test.reason[y, g])]
                 row |= {"verdict": "not estimable", "reason": reason, "method": ""}
             rows.append(row)
     return rows
@@ -261,15 +266,22 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
                 # fmax: the larger p, and the known one where the other is NaN
                 part["p_adjusted"] = float(np.fmax(part["p_value"], told.p_adjusted))
                 part["verdict"] = _of_group(part, gap.alpha)
-        unjudged = f"not estimable: {'; '.join(overall.unjudged)}" if overall.unjudged else ""
-        unstable = f"{UNSTABLE} ({100 * stable:.0f}%)" if stable < STABLE else ""
+        said = [overall.reason]
+        if stable < STABLE:
+            said.append(f"{UNSTABLE} ({100 * stable:.0f}%)")
+        if overall.word == "no difference shown":
+            said.append(told.too_few_draws(gap.alpha))
+        if overall.unjudged:
+            said.append(f"not estimable: {'; '.join(overall.unjudged)}")
+        if gap.note and overall.word == "not estimable":
+            said = [gap.note]
         return {
             "stable": stable,
             "verdict": overall.word,
             "gap": of_row(overall.gap, row["change"]),
             "group": overall.group,
             "label_stratum": overall.stratum,
-            "reason": "; ".join(part for part in (overall.reason, unstable, unjudged) if part),
+            "reason": "; ".join(filter(None, said)),
             "mde": float(detectable.largest),
         }
 

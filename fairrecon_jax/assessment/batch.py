@@ -265,16 +265,23 @@ def _published(context: Context, batch: Batch, grouping: Grouping) -> Published 
     """The published recipe [K], where its convention is asked for."""
     if not batch.units.paired or "mean" not in context.options.conventions:
         return None
-    # a bootstrap by image of its own, which needs two replicates for an error
-    return published_test(
-        *batch.decisions,
-        batch.label,
-        grouping.code,
-        jax.random.key(context.options.seed),
-        groups=len(grouping.groups),
-        replicates=max(context.options.replicates, 2),
-        empty=context.empty_rate,
-    )
+    before, after = batch.decisions
+    # one problem at a time: its draws must not depend on the tasks that keep it company
+    found = [
+        published_test(
+            before[k],
+            after[k],
+            batch.label[k],
+            grouping.code,
+            jax.random.key(context.options.seed),
+            groups=len(grouping.groups),
+            # a bootstrap by image of its own, which needs two replicates for an error
+            replicates=max(context.options.replicates, 2),
+            empty=context.empty_rate,
+        )
+        for k in range(len(before))
+    ]
+    return Published(*(np.stack(parts) for parts in zip(*found, strict=True)))
 
 
 def _nulls(

@@ -266,26 +266,31 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
                 # fmax: the larger p, and the known one where the other is NaN
                 part["p_adjusted"] = float(np.fmax(part["p_value"], told.p_adjusted))
                 part["verdict"] = _of_group(part, gap.alpha)
-        said = [overall.reason]
-        if stable < STABLE:
-            said.append(f"{UNSTABLE} ({100 * stable:.0f}%)")
-        if overall.word == "no difference shown":
-            said.append(told.too_few_draws(gap.alpha))
-        if overall.unjudged:
-            said.append(f"not estimable: {'; '.join(overall.unjudged)}")
-        if gap.note and overall.word == "not estimable":
-            said = [gap.note]
         return {
             "stable": stable,
             "verdict": overall.word,
             "gap": of_row(overall.gap, row["change"]),
             "group": overall.group,
             "label_stratum": overall.stratum,
-            "reason": "; ".join(filter(None, said)),
+            "reason": _reason(gap, overall, told, stable),
             "mde": float(detectable.largest),
         }
 
     return Deferred(gap.family, gap.p_value, gap.comparison.test.smallest, tuple(judged), adjust)
+
+
+def _reason(gap: GapTest, verdict: Verdict, told: Family, stable: float) -> str:
+    """The column `reason` of a verdict."""
+    if gap.note and verdict.word == "not estimable":
+        return gap.note
+    said = [verdict.reason]
+    if stable < STABLE:
+        said.append(f"{UNSTABLE} ({100 * stable:.0f}%)")
+    if verdict.word == "no difference shown":
+        said.append(told.too_few_draws(gap.alpha))
+    if verdict.unjudged:
+        said.append(f"not estimable: {'; '.join(verdict.unjudged)}")
+    return "; ".join(filter(None, said))
 
 
 def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions, assess
-from tests.support.one_engine import CONVENTIONS, LEVEL, SEED, SPEC, TAU, Direct, Options
+from tests.support.one_engine import Direct
+from tests.support.one_engine_images import CONVENTIONS, LEVEL, SEED, SPEC, TAU, Options
 
 NUMBERS = (
     "value", "original", "reconstructed", "change", "std_error", "ci_low", "ci_high",

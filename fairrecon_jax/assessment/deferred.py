@@ -20,11 +20,22 @@ class Family:
       p_adjusted: of the member, NaN if not tested.
       level: level at which one comparison of the family is tested.
       size: number of comparisons tested.
+      least: smallest adjusted p that so few draws allow.
     """
 
     p_adjusted: float
     level: float
     size: int
+    least: float = 0.0
+
+    def too_few_draws(self, alpha: float) -> str:
+        """Why nothing can be claimed at a level: the draws are too few. "" where they are not."""
+        if not self.least > alpha:
+            return ""
+        return (
+            f"too few permutations: over {self.size} comparisons no p can fall below "
+            f"{self.least:.2g}, and none can show a difference at {alpha:g}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,20 +87,24 @@ def adjust(deferred: Iterable[Deferred], alpha: float, method: str) -> None:
         families.setdefault(item.family, []).append(item)
     for family, members in families.items():
         tested = [m for m in members if np.isfinite(m.p_value)]
-        adjusted, level = _adjusted(tested, alpha, method)
+        adjusted, level, least = _adjusted(tested, alpha, method)
         found = {id(m): float(p) for m, p in zip(tested, adjusted, strict=True)}
         for member in members:
-            told = Family(found.get(id(member), float("nan")), level, len(tested))
+            told = Family(found.get(id(member), float("nan")), level, len(tested), least)
             for row in member.rows:
                 row |= {"family": family, "p_value": member.p_value, "p_adjusted": told.p_adjusted}
                 row |= member.adjust(told, row)
 
 
-def _adjusted(members: list[Deferred], alpha: float, method: str) -> tuple[np.ndarray, float]:
-    """Adjusted p-values and the level of a single comparison."""
+def _adjusted(
+    members: list[Deferred], alpha: float, method: str
+) -> tuple[np.ndarray, float, float]:
+    """Adjusted p-values, the level of a single comparison and the smallest p that is possible."""
     if not members:
-        return np.zeros(0), alpha
+        return np.zeros(0), alpha, 0.0
     draws = [m.draws for m in members if m.draws is not None]
+    rows = min((len(v) for drawn in draws for v in drawn.values()), default=np.inf)
     if method == "westfall_young" and len(draws) == len(members):
-        return adjust_cells(draws, alpha)
-    return holm(np.array([m.p_value for m in members])), alpha / len(members)
+        return *adjust_cells(draws, alpha), 1 / rows
+    count = len(members)
+    return holm(np.array([m.p_value for m in members])), alpha / count, count / rows

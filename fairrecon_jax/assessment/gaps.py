@@ -12,7 +12,7 @@ from fairrecon_jax.assessment.batch import Batch, Tested, Tests
 from fairrecon_jax.assessment.classification import Measured, means_of_change
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
-from fairrecon_jax.assessment.performance import plain
+from fairrecon_jax.assessment.performance import NO_THRESHOLD, plain
 from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.stability import Redrawn, Redraws
 from fairrecon_jax.assessment.verdicts import gap_test, group_rows, keep, queue, without_test
@@ -88,7 +88,16 @@ class TaskGaps:
             for metric in ("eodd", "eop"):
                 judged = self._decision_rows(metric, common, k)
                 if metric in self.tests.gaps:
-                    self._queue(metric, judged, common, k, aurocs[number], redrawn.get(metric))
+                    fitted = np.isfinite(self.batch.members[task].thresholds.reconstructed[number])
+                    self._queue(
+                        metric,
+                        judged,
+                        common,
+                        k,
+                        aurocs[number],
+                        redrawn.get(metric),
+                        "" if fitted else NO_THRESHOLD,
+                    )
                 else:
                     without_test(judged, self.batch.units.paired)
             for metric in ("gap_auroc", "gap_score"):
@@ -105,6 +114,7 @@ class TaskGaps:
         k: int,
         auroc: Interval,
         redrawn: Redrawn | None = None,
+        note: str = "",
     ) -> None:
         """Queues one metric's verdict with its rows per group."""
         context = self.context
@@ -125,6 +135,7 @@ class TaskGaps:
             label_weights=context.options.label_weights if weighed else (),
             mitigation=context.mitigation,
             redrawn=redrawn,
+            note=note,
         )
         rows = group_rows(test, common)
         context.fairness += rows

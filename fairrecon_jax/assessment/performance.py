@@ -32,6 +32,12 @@ METHODS = {
     "calibration_error": "",
 }
 """How the intervals of each metric are made."""
+SIGNS = "p: studentised sign flips by patient"
+FEW = "too few patients, or a few of them hold most of the images"
+NO_THRESHOLD = (
+    "no threshold can be fitted: the patients it is fitted on include no positives or no "
+    "negatives with a score; the task is not judged"
+)
 
 
 def count_columns(counts: Counts, k: int, group: int) -> Row:
@@ -172,28 +178,24 @@ def _deferred(context: Context, results: TaskResults, row: Row, k: int, chance: 
         told = {"verdict": "at chance", "reason": chance}
         return Deferred(family, float("nan"), None, (row,), lambda *_: told)
     row["method"] = "; ".join(part for part in (row["method"], SIGNS) if part)
-    return everyone_deferred(test, k, label, family, row, context.options.alpha)
+    cell = k - results.batch.place(results.task, 0)
+    fitted = np.isfinite(results.batch.members[results.task].thresholds.reconstructed[cell])
+    few = FEW if fitted or name != "decisions" else NO_THRESHOLD
+    return everyone_deferred(test, k, label, family, row, context.options.alpha, few)
 
 
 def everyone_deferred(
-    test: EveryoneTest, k: int, label: int, family: str, row: Row, alpha: float
+    test: EveryoneTest, k: int, label: int, family: str, row: Row, alpha: float, few: str = FEW
 ) -> Deferred:
-    """The test that nothing changed for everyone together."""
+    """The test that nothing changed for everyone together; `few` says why it cannot be made."""
 
     def told(adjusted: Family, row: Row) -> Row:
         verdict = verdict_of_change(row["change"], adjusted.p_adjusted, alpha)
-        few = "too few patients, or a few of them hold most of the images"
-        return {"verdict": verdict} | ({"reason": few} if verdict == "not estimable" else {})
+        reason = {"not estimable": few, "no difference shown": adjusted.too_few_draws(alpha)}
+        return {"verdict": verdict, "reason": reason.get(verdict, "")}
 
     draws = {"signs": test.smallest[:, k, label]}
     return Deferred(family, float(test.p_value[k, label]), draws, (row,), told)
-
-
-SIGNS = "p: studentised sign flips by patient"
-NO_THRESHOLD = (
-    "no threshold can be fitted: the patients it is fitted on include no positives or no "
-    "negatives with a score; the task is not judged"
-)
 
 
 def add_thresholds(context: Context, base: Row, thresholds: Thresholds) -> None:

@@ -88,6 +88,7 @@ class GapTest:
       label_weights: one per quantity where the test weighs several.
       mitigation: a mitigation is judged.
       redrawn: under redrawn thresholds, None where none were.
+      note: why nothing can be judged, where it is not for want of patients.
     """
 
     metric: str
@@ -100,6 +101,7 @@ class GapTest:
     label_weights: tuple[float, ...] = ()
     mitigation: bool = False
     redrawn: Redrawn | None = None
+    note: str = ""
 
     @property
     def method(self) -> str:
@@ -136,6 +138,7 @@ def gap_test(
     label_weights: tuple[float, ...] = (),
     mitigation: bool = False,
     redrawn: Redrawn | None = None,
+    note: str = "",
 ) -> GapTest:
     """The test of one problem among K.
 
@@ -151,6 +154,7 @@ def gap_test(
       label_weights: of the test.
       mitigation: a mitigation is judged.
       redrawn: this problem under redrawn thresholds.
+      note: why nothing can be judged, where it is not for want of patients.
 
     Returns:
       A `GapTest`.
@@ -177,6 +181,7 @@ def gap_test(
         label_weights,
         mitigation,
         redrawn,
+        note,
     )
 
 
@@ -222,7 +227,7 @@ def group_rows(gap: GapTest, common: Row) -> list[Row]:
                 # values of which none changed: their spread is unknown, and 0 to 0 is no interval
                 row |= {"ci_low": float("nan"), "ci_high": float("nan"), "method": ""}
             if test.reason[y, g] != 0:
-                reason = REASONS[int(test.reason[y, g])]
+                reason = gap.note or REASONS[int(test.reason[y, g])]
                 row |= {"verdict": "not estimable", "reason": reason, "method": ""}
             rows.append(row)
     return rows
@@ -272,15 +277,13 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
                 # fmax: the larger p, and the known one where the other is NaN
                 part["p_adjusted"] = float(np.fmax(part["p_value"], told.p_adjusted))
                 part["verdict"] = _of_group(part, gap.alpha)
-        unjudged = f"not estimable: {'; '.join(overall.unjudged)}" if overall.unjudged else ""
-        unstable = f"{UNSTABLE} ({100 * stable:.0f}%)" if stable < STABLE else ""
         return {
             "stable": stable,
             "verdict": overall.word,
             "gap": of_row(overall.gap, row["change"]),
             "group": overall.group,
             "label_stratum": overall.stratum,
-            "reason": "; ".join(part for part in (overall.reason, unstable, unjudged) if part),
+            "reason": _reason(gap, overall, told, stable),
             "mde": float("nan") if chance else float(detectable.largest),
         }
 
@@ -311,6 +314,20 @@ def keep(
     )
     cell = Cell(common["level"], common["reconstructor"], common["mitigation"])
     context.kept[problem, cell] = (changes, k, common)
+
+
+def _reason(gap: GapTest, verdict: Verdict, told: Family, stable: float) -> str:
+    """The column `reason` of a verdict."""
+    if gap.note and verdict.word == "not estimable":
+        return gap.note
+    said = [verdict.reason]
+    if stable < STABLE:
+        said.append(f"{UNSTABLE} ({100 * stable:.0f}%)")
+    if verdict.word == "no difference shown":
+        said.append(told.too_few_draws(gap.alpha))
+    if verdict.unjudged:
+        said.append(f"not estimable: {'; '.join(verdict.unjudged)}")
+    return "; ".join(filter(None, said))
 
 
 def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:

@@ -283,26 +283,7 @@ def auroc_changes(
     known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
     units = patient_units(group, patient, groups)
     tables = tabulate(units, np.where(known, 0.0, np.nan), stratum=stratum, weigh="patients")
-    influence = np.zeros((2, *tables.change.shape))
-    shape = (len(o), 1, groups)
-    area, images, moved = np.full((2, *shape), np.nan), np.zeros(shape), np.zeros(shape)
-    owner: np.ndarray = np.full(units.which.shape, -1)
-    inside = units.which >= 0
-    owner[inside] = units.group[units.which[inside]]
-    for k in range(len(o)):
-        for g in range(groups):
-            rows = np.flatnonzero(known[k] & (owner == g))
-            unit = units.which[rows]
-            for version, score in enumerate((o, r)):
-                area[version, k, 0, g], each = placements(score[k, rows], y[k, rows])
-                influence[version, :, k, 0] += _per_unit(unit, each, len(units.group))
-            images[k, 0, g], moved[k, 0, g] = len(rows), np.sum(o[k, rows] != r[k, rows])
-            present, change = np.unique(unit), area[1, k, 0, g] - area[0, k, 0, g]
-            if not np.isfinite(change):  # without both labels a group has no AUROC to change
-                tables.images[present, k, 0] = 0
-                continue
-            moment = (influence[1] - influence[0])[present, k, 0]
-            tables.change[present, k, 0] = change + len(present) * moment
+    area, influence, images, moved = _areas(units, tables, (o, r), y, known)
     classes = [
         judge_cells(tabulate(units, np.where(known & (y == k), 0.0, np.nan)), min_patients)
         for k in (0, 1)
@@ -319,6 +300,40 @@ def auroc_changes(
         False,
         (classes[0][2], classes[1][2]),
     )
+
+
+def _areas(
+    units: Units,
+    tables: PatientTables,
+    scores: tuple[np.ndarray, np.ndarray],
+    label: np.ndarray,
+    known: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """AUROCs [2, K, 1, G] of both versions, influences [2, U, K, 1], images and changed images [K,
+    1, G]; writes the changes into the tables.
+    """
+    influence = np.zeros((2, *tables.change.shape))
+    shape = (len(label), 1, units.groups)
+    area, images, moved = np.full((2, *shape), np.nan), np.zeros(shape), np.zeros(shape)
+    owner: np.ndarray = np.full(units.which.shape, -1)
+    inside = units.which >= 0
+    owner[inside] = units.group[units.which[inside]]
+    for k in range(len(label)):
+        for g in range(units.groups):
+            rows = np.flatnonzero(known[k] & (owner == g))
+            unit = units.which[rows]
+            for version, score in enumerate(scores):
+                area[version, k, 0, g], each = placements(score[k, rows], label[k, rows])
+                influence[version, :, k, 0] += _per_unit(unit, each, len(units.group))
+            images[k, 0, g] = len(rows)
+            moved[k, 0, g] = np.sum(scores[0][k, rows] != scores[1][k, rows])
+            present, change = np.unique(unit), area[1, k, 0, g] - area[0, k, 0, g]
+            if not np.isfinite(change):  # without both labels a group has no AUROC to change
+                tables.images[present, k, 0] = 0
+                continue
+            moment = (influence[1] - influence[0])[present, k, 0]
+            tables.change[present, k, 0] = change + len(present) * moment
+    return area, influence, images, moved
 
 
 def _per_unit(unit: np.ndarray, influence: np.ndarray, units: int) -> np.ndarray:

@@ -115,7 +115,8 @@ def resample_images(table: np.ndarray, seed: int, *, replicates: int) -> np.ndar
     for k, row in enumerate(flat):
         filled = np.flatnonzero(row)
         if filled.size:
-            generator = np.random.default_rng([seed, k])
+            # the same for all: draws must not depend on the problems that keep one company
+            generator = np.random.default_rng(seed)
             share = row[filled] / row.sum()
             drawn[:, k, filled] = generator.multinomial(row.sum(), share, size=replicates)
     return drawn.reshape(replicates, *table.shape)
@@ -142,7 +143,7 @@ def published_test(
       decision_reconstructed: [..., N] decisions in {0, 1} on reconstructions, NaN = unknown.
       label: [..., N] truth in {0, 1}, NaN = unknown.
       group: [..., N] int group index, -1 = unknown.
-      seed: non-negative integer; every problem has a stream of its own.
+      seed: non-negative integer; a problem has the same draws whatever others are beside it.
       groups: number of groups G.
       replicates: number of bootstrap replicates.
       form: "mean" (published code) or "max" (paper's formula).

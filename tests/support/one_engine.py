@@ -1,0 +1,428 @@
+"""The numbers of an assessment straight from the public functions of `metrics` and `inference`: one
+task, attribute and reconstructor at a time, without anything of `fairrecon_jax.assessment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+from fairrecon_jax.inference.group_test import Drawn, draw, evaluate
+
+from fairrecon_jax import inference, metrics
+from fairrecon_jax.inference import Changes, GroupTest
+from tests.support.one_engine_images import (
+    CONVENTIONS,
+    LABELS,
+    NAN,
+    SEED,
+    SPEC,
+    TAU,
+    Images,
+    Key,
+    Options,
+    Row,
+    codes,
+    column,
+    group_number,
+    images_of,
+    lone,
+    patients_of,
+    versions,
+)
+
+
+class Tested(NamedTuple):
+    """One test that waits for its family.
+
+    Attributes:
+      gaps: keys of the rows of the gap.
+      groups: by place (label, group) the key of the row of a group.
+      test: of one cell.
+      chance: the diagnosis is at chance.
+      decisions: changes are of decisions.
+    """
+
+    gaps: list[Key]
+    groups: dict[tuple[int, int], Key]
+    test: GroupTest
+    chance: bool
+    decisions: bool
+
+
+class Direct:
+    """Rows of one table and options, by key; families are adjusted at the end.
+
+    Attributes:
+      rows: by key.
+    """
+
+    def __init__(self, table: pd.DataFrame, options: Options) -> None:
+        self.options, self.rows = options, {}
+        self._families: dict[str, list[Tested]] = {}
+        self._everyone: dict[str, list[tuple[Key, np.ndarray, float]]] = {}
+        self.given = {"min_patients": options.min_patients}
+        test = table[table["split"] == "test"]
+        for reconstructor, frame in test.groupby("reconstructor"):
+            frame = frame.sort_values("example_id")
+            for task in SPEC.tasks:
+                where = (str(reconstructor), task.name)
+                if task.kind == "classification":
+                    self._classification(where, images_of(frame, task.name))
+                else:
+                    self._values(where, patients_of(frame, task.name), "dice")
+            self._quality((str(reconstructor), ""), frame)
+        self._adjust()
+
+    def _draw(self, changes: Changes, name: str) -> Drawn:
+        return draw(
+            changes.tables,
+            seed=SEED,
+            attribute=name,
+            permutations=self.options.permutations,
+            counted=changes.counted,
+        )
+
+    def _everyone_test(self, metric: str, key: Key, tables, label: int) -> None:
+        if metric in ("calibration_error", "psnr"):
+            return
+        found = inference.everyone_test(
+            tables, seed=SEED, permutations=self.options.permutations, **self.given
+        )
+        p = float(found.p_value[0, label])
+        self._everyone.setdefault(metric, []).append((key, found.smallest[:, 0, label], p))
+
+    def _classification(self, where: Key, images: Images) -> None:
+        chance = False
+        for name, code in images.code.items():
+            groups = group_number(name)
+            given = {"groups": groups, **self.given}
+            label, who = images.label, images.patient
+            pair = (images.original, images.reconstructed)
+            decided = [np.where(np.isfinite(v), 1.0 * (v >= TAU), np.nan) for v in pair]
+            decisions = inference.decision_changes(*decided, label, code, who, **given)
+            aurocs = inference.auroc_changes(*pair, label, code, who, **given)
+            area = self._performance((*where, name), images, code, groups, decisions, aurocs)
+            if name == "":
+                chance = bool(area["ci_low"] <= 0.5 <= area["ci_high"])
+            elif np.any(code >= 0):
+                self._gaps((*where, name), images, code, groups, decisions, aurocs, chance, decided)
+
+    def _performance(self, where, images, code, groups, decisions, aurocs) -> Row:
+        """Rates, areas and errors of every group; the area on originals of the last."""
+        alpha, tables = self.options.alpha, decisions.tables
+        squares = [(v - images.label) ** 2 for v in (images.original, images.reconstructed)]
+        errors = [
+            inference.patient_tables(v, None, code, images.patient, groups=groups) for v in squares
+        ]
+        brier = errors[1]._replace(change=errors[1].change - errors[0].change)
+        for g in range(groups):
+            group = self._name(where[2], g)
+            unit, image = tables.group == g, code == g
+            found: dict[str, list[Row]] = {}
+            for y, (metric, _) in enumerate(LABELS):
+                n = tables.images[unit, 0, y]
+                found[metric] = [
+                    column(inference.rate_interval(v[unit, 0, y], n, alpha, rare=True))
+                    for v in (decisions.before, decisions.after)
+                ]
+                found[metric].append(
+                    column(inference.change_interval(tables.change[unit, 0, y], n, alpha))
+                )
+            sides = [aurocs.classes[label][0, 0, g] for label in (1, 0)]
+            own = aurocs.tables.group == g
+            before, after = (v[own, 0, 0] for v in (aurocs.before, aurocs.after))
+            a, b = aurocs.original[0, 0, g], aurocs.reconstructed[0, 0, g]
+            found["auroc"] = [
+                column(inference.auroc_interval(a, before, *sides, alpha)),
+                column(inference.auroc_interval(b, after, *sides, alpha)),
+                column(inference.auroc_change_interval(b - a, after - before, *sides, alpha)),
+            ]
+            found["brier"] = [
+                column(
+                    inference.mean_interval(
+                        t.change[t.group == g, 0, 0], t.images[t.group == g, 0, 0], alpha
+                    )
+                )
+                for t in (*errors, brier)
+            ]
+            y = np.where(image, images.label, np.nan)
+            with jax.enable_x64(True):
+                off = [
+                    float(metrics.calibration_error(np.nan_to_num(v), y).value)
+                    for v in (images.original, images.reconstructed)
+                ]
+            found["calibration_error"] = [lone(v) for v in (*off, off[1] - off[0])]
+            counts = self._counts(images, image)
+            for metric, numbers in found.items():
+                key = (*where, metric, "", group, "")
+                self.rows |= versions(key, *({**n, **counts} for n in numbers))
+                if where[2] == "":
+                    used = {"auroc": aurocs.tables, "brier": brier}.get(metric, tables)
+                    chance = found["auroc"][0]["ci_low"] <= 0.5 <= found["auroc"][0]["ci_high"]
+                    if not chance:
+                        self._everyone_test(
+                            metric, (*key, "change"), used, int(metric == "sensitivity")
+                        )
+        return found["auroc"][0]
+
+    def _counts(self, images: Images, inside: np.ndarray) -> Row:
+        known = inside & np.isfinite(images.label)
+        moved = (images.original >= TAU) != (images.reconstructed >= TAU)
+        sums = {"n": known, "n_pos": known & (images.label == 1)}
+        sums |= {"n_neg": known & (images.label == 0), "n_changed": known & moved}
+        counts = {name: float(v.sum()) for name, v in sums.items()}
+        return counts | {"n_patients": float(len(set(images.patient[known])))}
+
+    def _name(self, attribute: str, g: int) -> str:
+        found = [a.groups[g] for a in SPEC.attributes if a.name == attribute]
+        return found[0] if found else ""
+
+    def _gaps(self, where, images, code, groups, decisions, aurocs, chance, decided) -> None:
+        counts = self._counts(images, code >= 0)
+        drawn = self._draw(decisions, where[2])
+        options = self.options
+        tests = {
+            "eodd": evaluate(
+                drawn, label_weights=options.label_weights, alpha=options.alpha, decisions=True
+            ),
+            "eop": evaluate(drawn.of_labels([1]), alpha=options.alpha, decisions=True),
+        }
+        mask = np.isin(decisions.counted[0][0], (0, 4)).T
+        tables = [
+            metrics.group_counts(images.label, np.nan_to_num(d), code, groups) for d in decided
+        ]
+        for metric in ("eodd", "eop"):
+            formula = metrics.eodd_from_counts if metric == "eodd" else metrics.eop_from_counts
+            keys = []
+            for convention in CONVENTIONS:
+                inside = mask if convention == "worst_case_estimable" else None
+                pair = [float(formula(c, convention, inside).value) for c in tables]
+                key = (*where, metric, convention, "", "")
+                rows = [{**lone(v), **counts} for v in (*pair, pair[1] - pair[0])]
+                self.rows |= versions(key, *rows)
+                keys += [(*key, "change")] * (convention != "mean")
+            self._published(
+                (*where, metric, "mean", "", "", "change"), decided, images, code, groups
+            )
+            per_group = self._group_rows(where, tests["eodd"], decisions, LABELS, "gap_{}")
+            test = inference.one_cell(tests[metric], 0)
+            chosen = per_group if metric == "eodd" else {}
+            self._queue(metric, Tested(keys, chosen, test, chance, True))
+        self._worst(where, decisions, LABELS, counts)
+        self._spread((*where, "gap_auroc"), aurocs, counts, chance)
+        given = {"groups": groups, **self.given}
+        scores = inference.score_changes(
+            images.original, images.reconstructed, images.label, code, images.patient, **given
+        )
+        self._spread((*where, "gap_score"), scores, counts, chance, options.label_weights)
+
+    def _published(self, key: Key, decided, images: Images, code, groups: int) -> None:
+        if key[3] != "eodd":
+            return
+        found = inference.published_test(
+            *decided, images.label, code, jax.random.key(SEED), groups=groups, replicates=20
+        )
+        self.rows[key] |= {
+            "p_value": float(found.p_one_tailed),
+            "std_error": float(found.std_error),
+            "ci_low": float(found.ci_low),
+            "ci_high": float(found.ci_high),
+        }
+
+    def _spread(
+        self, where: Key, changes: Changes, counts: Row, chance: bool, weights=None
+    ) -> None:
+        """A gap of values, largest over labels, with rows per group where there are labels."""
+        keys = []
+        for convention in ("worst_case", "worst_case_estimable"):
+            mask = changes.counted[0][0] == 0 if convention != "worst_case" else None
+            pair = []
+            for rate in (changes.original, changes.reconstructed):
+                gaps = metrics.gap_from_values(rate[0], None, mask, convention).value
+                pair.append(np.max(gaps[np.isfinite(gaps)], initial=-1))
+            pair = [NAN if v < 0 else float(v) for v in pair]
+            key = (*where, convention, "", "")
+            self.rows |= versions(key, *({**lone(v), **counts} for v in (*pair, pair[1] - pair[0])))
+            keys.append((*key, "change"))
+        test = evaluate(
+            self._draw(changes, where[2]), label_weights=weights, alpha=self.options.alpha
+        )
+        labels = LABELS if where[3] == "gap_score" else ()
+        per_group = self._group_rows(where[:3], test, changes, labels, "gap_score")
+        self._queue(where[3], Tested(keys, per_group, inference.one_cell(test, 0), chance, False))
+
+    def _group_rows(self, where, test: GroupTest, changes: Changes, labels, metric: str):
+        """Rows of every label and group; their keys by place."""
+        keys = {}
+        for y, (name, stratum) in enumerate(labels):
+            for g in range(test.reason.shape[-1]):
+                place = (0, y, g)
+                group = self._name(where[2], g)
+                key = (*where, metric.format(name), "", group, stratum, "change")
+                n = float(changes.images[place])
+                silent = not changes.decisions and test.extra_error[place] < 1e-100
+                self.rows[key] = {
+                    "value": float(test.extra[place]),
+                    "change": float(test.extra[place]),
+                    "original": float(changes.original[place]),
+                    "reconstructed": float(changes.reconstructed[place]),
+                    "std_error": float(test.extra_error[place]),
+                    "ci_low": NAN if silent else float(test.extra_low[place]),
+                    "ci_high": NAN if silent else float(test.extra_high[place]),
+                    "p_value": float(test.group_p[place]),
+                    "n": n,
+                    "n_patients": float(test.patients[place]),
+                    "n_changed": float(changes.changed[place]),
+                    "n_pos": n if stratum == "positive" else NAN,
+                    "n_neg": n if stratum == "negative" else NAN,
+                }
+                keys[y, g] = key
+        return keys
+
+    def _worst(self, where, changes: Changes, labels, counts: Row) -> None:
+        for y, (name, stratum) in enumerate(labels):
+            judged = changes.counted[0][0, y] == 0
+            if not judged.any():
+                continue
+            pair = [v[0, y] for v in (changes.original, changes.reconstructed)]
+            worst = [int(metrics.worst_group(v, True, judged)) for v in pair]
+            values = [float(v[g]) for v, g in zip(pair, worst)]
+            key = (*where, f"worst_group_{name}", "worst_case_estimable")
+            rows = [{**lone(v), **counts} for v in (*values, values[1] - values[0])]
+            found = versions((*key, "", stratum), *rows)
+            for version, g in zip(("original", "reconstructed"), worst):
+                row = found.pop((*key, "", stratum, version))
+                found[*key, self._name(where[2], g), stratum, version] = row
+            self.rows |= found
+
+    def _values(self, where: Key, images: Images, metric: str) -> None:
+        """Dice: means, gaps, rows of groups."""
+        for name, code, changes, counts in self._means(where, images, metric):
+            if name == "" or not np.any(code >= 0):
+                continue
+            test = evaluate(self._draw(changes, name), alpha=self.options.alpha)
+            for gap, formula in (
+                ("ser", metrics.ser_from_means),
+                ("delta_dice", metrics.delta_dice_from_means),
+            ):
+                keys = []
+                for convention in CONVENTIONS:
+                    mask = np.isin(changes.counted[0][0, 0], (0, 4))
+                    mask = mask if convention == "worst_case_estimable" else None
+                    pair = [
+                        float(formula(v[0, 0], None, mask, convention).value)
+                        for v in (changes.original, changes.reconstructed)
+                    ]
+                    key = (*where, name, gap, convention, "", "")
+                    rows = [{**lone(v), **counts} for v in (*pair, pair[1] - pair[0])]
+                    self.rows |= versions(key, *rows)
+                    keys += [(*key, "change")] * (convention != "mean")
+                per_group = {}
+                if gap == "ser":
+                    per_group = self._group_rows(
+                        (*where, name), test, changes, (("dice", ""),), "gap_{}"
+                    )
+                self._queue(gap, Tested(keys, per_group, inference.one_cell(test, 0), False, False))
+            self._worst((*where, name), changes, (("dice", ""),), counts)
+
+    def _means(self, where: Key, images: Images, metric: str) -> Iterator[tuple]:
+        """Means of every group as rows; yields each attribute with its changes and counts."""
+        for name, code in images.code.items():
+            if metric == "psnr" and not np.any(code >= 0):
+                continue
+            groups = group_number(name)
+            changes = inference.value_changes(
+                images.original,
+                images.reconstructed,
+                code,
+                images.patient,
+                groups=groups,
+                **self.given,
+            )
+            tables = changes.tables
+            known = np.isfinite(images.original) & np.isfinite(images.reconstructed)
+            moved = known & (images.original != images.reconstructed)
+            blank = metric == "psnr"
+
+            def count(inside, known=known, moved=moved, blank=blank) -> Row:
+                row = {"n": float(np.sum(known & inside))}
+                row["n_patients"] = float(len(set(images.patient[known & inside])))
+                return row if blank else {**row, "n_changed": float(np.sum(moved & inside))}
+
+            for g in range(groups):
+                unit = tables.group == g
+                rows = [
+                    column(
+                        inference.mean_interval(
+                            v[unit, 0, 0], tables.images[unit, 0, 0], self.options.alpha
+                        )
+                    )
+                    for v in (changes.before, changes.after, tables.change)
+                ]
+                key = (*where, name, metric, "", self._name(name, g), "")
+                found = versions(key, *({**row, **count(code == g)} for row in rows))
+                if blank:
+                    found = {k: v for k, v in found.items() if k[-1] == "reconstructed"}
+                self.rows |= found
+                if name == "":
+                    self._everyone_test(metric, (*key, "change"), tables, 0)
+            yield name, code, changes, count(code >= 0)
+
+    def _quality(self, where: Key, frame: pd.DataFrame) -> None:
+        """PSNR of reconstructions: means and gaps, without a test."""
+        psnr = frame["psnr"].to_numpy(float)
+        psnr = np.where(np.isfinite(psnr), psnr, np.nan)
+        images = Images(psnr, psnr, None, frame["patient_id"].to_numpy(str), codes(frame))
+        for name, _, changes, counts in self._means(where, images, "psnr"):
+            for convention in CONVENTIONS if name else ():
+                mask = np.isin(changes.counted[0][0, 0], (0, 4))
+                mask = mask if convention == "worst_case_estimable" else None
+                after = changes.reconstructed[0, 0]
+                value = float(metrics.gap_from_values(after, None, mask, convention).value)
+                key = (*where, name, "gap_psnr", convention, "", "", "reconstructed")
+                self.rows[key] = {**lone(value), **counts}
+
+    def _queue(self, metric: str, tested: Tested) -> None:
+        self._families.setdefault(metric, []).append(tested)
+
+    def _adjusted(self, p: list[float], draws: list) -> tuple[np.ndarray, float]:
+        """Adjusted p-values and the level of a single comparison."""
+        alpha = self.options.alpha
+        if not p:
+            return np.zeros(0), alpha
+        if self.options.adjustment == "holm":
+            return inference.adjust(np.array(p), "holm"), alpha / len(p)
+        return inference.adjust_cells(draws, alpha)
+
+    def _adjust(self) -> None:
+        """Adjusts every family and writes p, adjusted p and detectable changes."""
+        for everyone in self._everyone.values():
+            known = [item for item in everyone if np.isfinite(item[2])]
+            found, _ = self._adjusted([p for *_, p in known], [{"signs": v} for _, v, _ in known])
+            for (key, _, p), adjusted in zip(known, found, strict=True):
+                self.rows[key] |= {"p_value": p, "p_adjusted": float(adjusted)}
+        for members in self._families.values():
+            known = [m for m in members if not m.chance and np.isfinite(m.test.p_value)]
+            p = [float(m.test.p_value) for m in known]
+            found, level = self._adjusted(p, [m.test.smallest for m in known])
+            adjusted = {id(m): float(v) for m, v in zip(known, found, strict=True)}
+            for m in members:
+                self._write(m, adjusted.get(id(m), NAN), level)
+
+    def _write(self, m: Tested, adjusted: float, level: float) -> None:
+        """The columns of one test."""
+        change = inference.minimum_detectable_change(
+            m.test, level=level, alpha=self.options.alpha, decisions=m.decisions
+        )
+        p = NAN if m.chance else float(m.test.p_value)
+        for key in m.gaps:
+            self.rows[key] |= {"p_value": p, "p_adjusted": adjusted, "mde": float(change.largest)}
+        for place, key in m.groups.items():
+            own = self.rows[key]["p_value"]
+            self.rows[key]["mde"] = float(change.stratum[place])
+            if not m.chance and m.test.reason[place] == 0:
+                self.rows[key]["p_adjusted"] = float(np.fmax(own, adjusted))

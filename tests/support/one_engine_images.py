@@ -1,0 +1,119 @@
+"""What is judged in a made-up cohort, arranged without anything of `fairrecon_jax.assessment`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax import inference, metrics
+from fairrecon_jax.physics import describe
+from fairrecon_jax.types import Attribute, CohortSpec, Task
+
+LEVEL, TAU, SEED = 1e4, 0.5, 3
+LABELS = (("specificity", "negative"), ("sensitivity", "positive"))
+CONVENTIONS = ("worst_case", "mean", "worst_case_estimable")
+NAN = float("nan")
+SPEC = CohortSpec(
+    "made",
+    "Made",
+    "xray",
+    (
+        Task("edema", "classification"),
+        Task("nodule", "classification"),
+        Task("region", "segmentation", "mean"),
+    ),
+    (
+        Attribute("sex", ("Female", "Male")),
+        Attribute("age", ("young", "middle", "old"), per="image"),
+    ),
+    describe("xray_low_dose", (LEVEL,), LEVEL),
+)
+Key = tuple[str, ...]
+"""Reconstructor, task, attribute, metric, convention, group, label, version."""
+Row = dict[str, float]
+
+
+class Options(NamedTuple):
+    """What an assessment and the direct calculation share."""
+
+    permutations: int = 99
+    alpha: float = 0.05
+    min_patients: int = 8
+    label_weights: tuple[float, float] = (0.5, 1.0)
+    adjustment: str = "westfall_young"
+
+
+class Images(NamedTuple):
+    """What is judged of one task in one study cell, one entry per image (or patient).
+
+    Attributes:
+      original: score or Dice.
+      reconstructed: score or Dice.
+      label: {0, 1}; None for segmentation.
+      patient: names.
+      code: by attribute the number of the group.
+    """
+
+    original: np.ndarray
+    reconstructed: np.ndarray
+    label: np.ndarray | None
+    patient: np.ndarray
+    code: dict[str, np.ndarray]
+
+
+def codes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The number of each row's group, -1 unknown; "" is everyone."""
+    found = {
+        a.name: frame[a.name].map({g: i for i, g in enumerate(a.groups)}).fillna(-1).to_numpy(int)
+        for a in SPEC.attributes
+    }
+    return {"": np.zeros(len(frame), int), **found}
+
+
+def group_number(attribute: str) -> int:
+    """How many groups an attribute has; everyone is one."""
+    return next((len(a.groups) for a in SPEC.attributes if a.name == attribute), 1)
+
+
+def images_of(frame: pd.DataFrame, task: str) -> Images:
+    """Complete pairs of a classification task."""
+    o, r, y = (
+        frame[f"{task}__{part}"].to_numpy(float) for part in ("original", "reconstructed", "label")
+    )
+    known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
+    o, r, y = (np.where(known, v, np.nan) for v in (o, r, y))
+    return Images(o, r, y, frame["patient_id"].to_numpy(str), codes(frame))
+
+
+def patients_of(frame: pd.DataFrame, task: str) -> Images:
+    """Patients' means over complete pairs; a group on which images disagree is unknown."""
+    o, r = (frame[f"{task}__{part}"].to_numpy(float) for part in ("original", "reconstructed"))
+    o, r = np.where(np.isnan(r), np.nan, o), np.where(np.isnan(o), np.nan, r)
+    names, place = np.unique(frame["patient_id"], return_inverse=True)
+    o, r = metrics.aggregate_rows(np.stack([o, r]), place, len(names), "mean")
+    grouped = frame.groupby("patient_id")[[a.name for a in SPEC.attributes]]
+    lone = grouped.first().where(grouped.nunique() == 1, None).sort_index()
+    return Images(o, r, None, names.astype(str), codes(lone))
+
+
+def column(interval: inference.Interval, *place: int) -> Row:
+    """An interval as the columns of a row."""
+    names = ("value", "std_error", "ci_low", "ci_high")
+    return {n: float(np.asarray(v)[place]) for n, v in zip(names, interval, strict=True)}
+
+
+def versions(key: Key, before: Row, after: Row, change: Row) -> dict[Key, Row]:
+    """The three rows of a number."""
+    pair = {"original": before["value"], "reconstructed": after["value"]}
+    pair["change"] = change["value"]
+    return {
+        (*key, "original"): before,
+        (*key, "reconstructed"): after,
+        (*key, "change"): {**change, **pair},
+    }
+
+
+def lone(value: float) -> Row:
+    return {"value": float(value), "std_error": NAN, "ci_low": NAN, "ci_high": NAN}

@@ -23,7 +23,8 @@ class Detectable(NamedTuple):
 
     Attributes:
       stratum: [..., L, G] smallest further change of this group that is found with the given power;
-        NaN where not judged, or of values of which none changed; inf where even a change of 1 would not be found.
+        NaN where not judged, or of values of which none changed; inf where even a change of 1
+        would not be found.
       smallest: [...] the smallest over strata.
       largest: [...] the largest over strata: what could be hidden in the worst group.
     """

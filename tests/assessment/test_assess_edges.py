@@ -173,7 +173,7 @@ def test_mitigations_and_seeds_are_cells_of_their_own(quick):
         "reweighting": "no difference shown",
     }
     assert changes.loc["reweighting", "family"] == (
-        "primary: eodd, level 10000, mitigation reweighting"
+        "secondary: eodd, level 10000, mitigation reweighting"
     )
     both = pd.concat([fake.xray(harm=1.5), fake.xray(harm=1.5).assign(seed=1)])
     _, fairness = assess(both, fake.XRAY, quick())

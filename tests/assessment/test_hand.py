@@ -259,7 +259,7 @@ def test_rows_of_the_worst_off_group(assessed):
         np.testing.assert_allclose([r["value"] for r in (before, after, change)], wanted)
         if metric == "sensitivity":
             assert [before["group"], after["group"]] == ["Male", "Female"]
-            assert change["reason"] == "worst off: Male on originals, Female on reconstructions"
+            assert change["reason"] == "worst off: Male before, Female after"
         assert (change["verdict"], change["convention"]) == ("", "worst_case_estimable")
     harm = {"task": "widened", "metric": "worst_group_sensitivity"}
     after = one(assessed[1], **harm, version="reconstructed")
@@ -317,7 +317,7 @@ def test_holm_counts_only_what_was_tested(assessed):
     assert len(p) == 6
     np.testing.assert_allclose(family["p_adjusted"].min(), 6 * p[0])
     assert set(family.index[family["p_value"].isna()]) == {"chance", "few"}
-    assert set(family["family"]) == {"primary: eodd, level 10000, mitigation none"}
+    assert set(family["family"]) == {"primary: headline gaps, level 10000"}
     shared = rows(assessed[1], **hand.CHANGE, metric="eodd").set_index("task")
     np.testing.assert_array_equal(shared["p_value"], family["p_value"])
     tested = family.index[family["p_value"].notna()]

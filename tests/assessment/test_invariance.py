@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import assess, batch
+from fairrecon_jax.assessment.gaps import OTHER_GAP
 from fairrecon_jax.assessment.verdicts import NO_VERDICT, UNPAIRED
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.types import Task
@@ -142,7 +143,8 @@ def test_thresholds_per_version_give_no_verdict_and_say_why():
     assert set(change["reason"]) == {NO_VERDICT}
     assert set(change["verdict"]) == {""}
     caution = rows(fairness, **{**hand.CHANGE, "convention": "mean"}, metric="eodd")
-    assert set(caution["reason"]) == {CAUTION}
+    assert set(caution["reason"]) == {CAUTION, OTHER_GAP}
+    assert caution.loc[caution["reason"] == OTHER_GAP, "p_value"].isna().all()
     rule = "published: balanced on the evaluated patients, per version"
     assert set(rows(performance, task="widened")["threshold_rule"]) == {rule}
     thresholds = rows(performance, metric="threshold")

@@ -227,7 +227,7 @@ def test_comparisons_that_move_together_cost_nothing_by_their_draws():
 def test_one_family_is_primary():
     name = family_name("eodd", 1e4, "none", crossed=True)
     assert name == "secondary: eodd, level 10000, mitigation none, intersections"
-    assert family_name("ser", 8.0, "m", primary=True) == "primary: ser, level 8, mitigation m"
+    assert family_name("ser", 8.0, "m", primary=True) == "primary: headline gaps, level 8"
 
 
 def test_tables_have_all_columns_and_no_other():

@@ -165,8 +165,9 @@ def test_what_a_context_knows():
     assert (context.empty_rate, dataclasses.replace(context, modality="mri").empty_rate) == (1, 0)
     everyone, sex = small.groupings
     crossed = sex._replace(crossed=True)
-    primary = [context.is_primary(*at) for at in ((1e4, sex), (1e5, sex), (1e4, crossed))]
-    assert primary == [True, False, False]
+    places = ((1e4, "none", sex), (1e5, "none", sex), (1e4, "remedy", sex), (1e4, "none", crossed))
+    assert [context.is_primary(*at) for at in places] == [True, False, False, False]
+    assert not dataclasses.replace(context, mitigation=True).is_primary(*places[0])
     assert context.reference_auroc("same", Interval(0.7)).value == 0.7
     compared = dataclasses.replace(context, reference_aurocs={"same": Interval(0.6)})
     assert compared.reference_auroc("same", Interval(0.7)).value == 0.6

@@ -26,7 +26,7 @@ SCENARIOS = {
     **hand.SCENARIOS,
     "quiet": ((6, 6), (54, 54), (6, 6), (54, 54)),
 }
-TASKS = ("widened", "shifted", "chance", "quiet")
+TASKS = ("widened", "swapped", "chance", "quiet")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_degraded_image_has_a_line_of_its_own(study):
 def test_rows_of_groups_are_found_behind_every_judged_gap(study):
     rows = study.gap_changes(mitigation="none", reconstructor="unet")
     found = strata.standing_out(rows, strata.group_rows(study, "eodd")).set_index("task")
-    assert (found.loc["widened", "stratum_group"], found.loc["shifted", "stratum_group"]) == (
+    assert (found.loc["widened", "stratum_group"], found.loc["swapped", "stratum_group"]) == (
         "Female",
         "Female",
     )

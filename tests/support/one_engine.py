@@ -10,10 +10,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pandas as pd
-from fairrecon_jax.inference.group_test import Drawn, draw, evaluate
 
 from fairrecon_jax import inference, metrics
 from fairrecon_jax.inference import Changes, GroupTest
+from fairrecon_jax.inference.equal_changes import Drawn, draw, evaluate
 from tests.support.one_engine_images import (
     CONVENTIONS,
     LABELS,
@@ -28,6 +28,7 @@ from tests.support.one_engine_images import (
     codes,
     column,
     group_number,
+    group_numbers,
     images_of,
     lone,
     patients_of,
@@ -113,7 +114,7 @@ class Direct:
 
     def _performance(self, where, images, code, groups, decisions, aurocs) -> Row:
         """Rates, areas and errors of every group; the area on originals of the last."""
-        alpha, tables = self.options.alpha, decisions.tables
+        tables = decisions.tables
         squares = [(v - images.label) ** 2 for v in (images.original, images.reconstructed)]
         errors = [
             inference.patient_tables(v, None, code, images.patient, groups=groups) for v in squares
@@ -121,41 +122,10 @@ class Direct:
         brier = errors[1]._replace(change=errors[1].change - errors[0].change)
         for g in range(groups):
             group = self._name(where[2], g)
-            unit, image = tables.group == g, code == g
-            found: dict[str, list[Row]] = {}
-            for y, (metric, _) in enumerate(LABELS):
-                n = tables.images[unit, 0, y]
-                found[metric] = [
-                    column(inference.rate_interval(v[unit, 0, y], n, alpha, rare=True))
-                    for v in (decisions.before, decisions.after)
-                ]
-                found[metric].append(
-                    column(inference.change_interval(tables.change[unit, 0, y], n, alpha))
-                )
-            sides = [aurocs.classes[label][0, 0, g] for label in (1, 0)]
-            own = aurocs.tables.group == g
-            before, after = (v[own, 0, 0] for v in (aurocs.before, aurocs.after))
-            a, b = aurocs.original[0, 0, g], aurocs.reconstructed[0, 0, g]
-            found["auroc"] = [
-                column(inference.auroc_interval(a, before, *sides, alpha)),
-                column(inference.auroc_interval(b, after, *sides, alpha)),
-                column(inference.auroc_change_interval(b - a, after - before, *sides, alpha)),
-            ]
-            found["brier"] = [
-                column(
-                    inference.mean_interval(
-                        t.change[t.group == g, 0, 0], t.images[t.group == g, 0, 0], alpha
-                    )
-                )
-                for t in (*errors, brier)
-            ]
-            y = np.where(image, images.label, np.nan)
-            with jax.enable_x64(True):
-                off = [
-                    float(metrics.calibration_error(np.nan_to_num(v), y).value)
-                    for v in (images.original, images.reconstructed)
-                ]
-            found["calibration_error"] = [lone(v) for v in (*off, off[1] - off[0])]
+            image = code == g
+            found = group_numbers(
+                images, image, g, (decisions, aurocs), (*errors, brier), self.options.alpha
+            )
             counts = self._counts(images, image)
             for metric, numbers in found.items():
                 key = (*where, metric, "", group, "")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 
 from fairrecon_jax import inference, metrics
+from fairrecon_jax.inference import Changes, PatientTables
 from fairrecon_jax.physics import describe
 from fairrecon_jax.types import Attribute, CohortSpec, Task
 
@@ -117,3 +119,55 @@ def versions(key: Key, before: Row, after: Row, change: Row) -> dict[Key, Row]:
 
 def lone(value: float) -> Row:
     return {"value": float(value), "std_error": NAN, "ci_low": NAN, "ci_high": NAN}
+
+
+def group_numbers(
+    images: Images,
+    inside: np.ndarray,
+    g: int,
+    changes: tuple[Changes, Changes],
+    errors: tuple[PatientTables, ...],
+    alpha: float,
+) -> dict[str, list[Row]]:
+    """Rates, area, Brier score and calibration error of one group: both versions and the change.
+
+    Args:
+      images: of a classification task.
+      inside: whose group it is.
+      g: number of the group.
+      changes: of decisions and of AUROCs.
+      errors: squared errors of both versions and their change.
+      alpha: 1 - coverage.
+
+    Returns:
+      Three rows by metric.
+    """
+    decisions, aurocs = changes
+    tables, found = decisions.tables, {}
+    unit, own = tables.group == g, aurocs.tables.group == g
+    for y, (metric, _) in enumerate(LABELS):
+        n = tables.images[unit, 0, y]
+        found[metric] = [
+            column(inference.rate_interval(v[unit, 0, y], n, alpha, rare=True))
+            for v in (decisions.before, decisions.after)
+        ]
+        change = inference.change_interval(tables.change[unit, 0, y], n, alpha)
+        found[metric].append(column(change))
+    sides = [aurocs.classes[label][0, 0, g] for label in (1, 0)]
+    before, after = (v[own, 0, 0] for v in (aurocs.before, aurocs.after))
+    a, b = aurocs.original[0, 0, g], aurocs.reconstructed[0, 0, g]
+    found["auroc"] = [
+        column(inference.auroc_interval(a, before, *sides, alpha)),
+        column(inference.auroc_interval(b, after, *sides, alpha)),
+        column(inference.auroc_change_interval(b - a, after - before, *sides, alpha)),
+    ]
+    of_group = [(t.change[t.group == g, 0, 0], t.images[t.group == g, 0, 0]) for t in errors]
+    found["brier"] = [column(inference.mean_interval(*sums, alpha)) for sums in of_group]
+    y = np.where(inside, images.label, np.nan)
+    with jax.enable_x64(True):
+        off = [
+            float(metrics.calibration_error(np.nan_to_num(v), y).value)
+            for v in (images.original, images.reconstructed)
+        ]
+    found["calibration_error"] = [lone(v) for v in (*off, off[1] - off[0])]
+    return found

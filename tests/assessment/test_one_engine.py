@@ -10,11 +10,12 @@ import pytest
 
 from fairrecon_jax.assessment import AssessOptions, assess
 from tests.support.one_engine import Direct
-from tests.support.one_engine_images import CONVENTIONS, LEVEL, SEED, SPEC, TAU, Options
+from tests.support.one_engine_images import CONVENTIONS, DRAWS, LEVEL, SEED, SPEC, TAU, Options
 
 NUMBERS = (
     "value", "original", "reconstructed", "change", "std_error", "ci_low", "ci_high",
-    "p_value", "p_adjusted", "mde", "n", "n_patients", "n_pos", "n_neg", "n_changed",
+    "p_value", "p_adjusted", "permutation_null", "mde", "n", "n_patients", "n_pos", "n_neg",
+    "n_changed",
 )  # fmt: skip
 PLACE = ["reconstructor", "task", "attribute", "metric", "convention", "group", "label_stratum",
          "version"]  # fmt: skip
@@ -138,7 +139,7 @@ def assessed(table: pd.DataFrame, options: Options) -> dict[tuple, pd.Series]:
         conventions=CONVENTIONS,
         threshold_rule="fixed",
         threshold_value=TAU,
-        null_draws=1,
+        null_draws=DRAWS,
         replicates=20,
     )
     long = pd.concat(assess(table, SPEC, chosen), ignore_index=True)

@@ -15,6 +15,8 @@ from fairrecon_jax.types import Attribute, CohortSpec, Task
 
 LEVEL, TAU, SEED = 1e4, 0.5, 3
 LABELS = (("specificity", "negative"), ("sensitivity", "positive"))
+DRAWS = 19
+"""Permutations behind a null."""
 CONVENTIONS = ("worst_case", "mean", "worst_case_estimable")
 NAN = float("nan")
 SPEC = CohortSpec(
@@ -171,3 +173,16 @@ def group_numbers(
         ]
     found["calibration_error"] = [lone(v) for v in (*off, off[1] - off[0])]
     return found
+
+
+def null_name(gap: str, convention: str) -> str:
+    """How `permutation_null_means` calls a null."""
+    suffix = "_estimable" if convention == "worst_case_estimable" else ""
+    return ("ser" if gap == "ser" else "delta") + suffix
+
+
+def decision_null(metric: str, convention: str) -> str:
+    """How `permutation_null` calls a null."""
+    if convention == "worst_case_estimable":
+        return f"{metric}_estimable"
+    return "eodd_mean" if (metric, convention) == ("eodd", "mean") else metric

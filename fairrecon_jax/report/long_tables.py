@@ -59,8 +59,9 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: mean of values, widest interval, largest p-value,
-    a verdict only where all agree.
+    """Merges rows that differ in their seed only: the row of the method (without a seed) where there
+    is one; else the mean of values, the widest interval, the largest p-value, and a verdict only
+    where all agree.
 
     Whom a verdict is about (group and label), what the gap did and the reason are results like the
     verdict: "" where seeds disagree.
@@ -70,6 +71,11 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     gaps = frame["metric"].isin(GAPS) | frame["metric"].str.startswith(WORST)
     gaps |= frame["metric"].str.startswith("gap_") & (frame["reference_group"] != OTHERS)
     keys = [frame[c].mask(gaps, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
+    of_methods = frame["seed"].isna()
+    if of_methods.any() and not of_methods.all():
+        places = pd.MultiIndex.from_arrays([key.astype(str) for key in keys])
+        told = places.isin(places[of_methods]) & ~of_methods
+        frame, keys = frame[~told], [key[~told] for key in keys]
     # dropna=False: originals have no level, and would not be merged
     repeated = frame.groupby(keys, dropna=False)["seed"].transform("nunique") > 1
     if not repeated.any():

@@ -187,6 +187,22 @@ def test_the_degraded_image_is_no_result_beside_a_reconstruction(mri):
     assert set(alone.restored(alone.gap_changes())["reconstructor"]) == {"identity"}
 
 
+def test_the_row_of_a_method_stands_for_its_networks(mri):
+    rows = mri.fairness[
+        (mri.fairness["metric"] == "eodd") & (mri.fairness["convention"] == "worst_case_estimable")
+    ]
+    rows = rows[rows["version"] == "change"].head(2).assign(verdict="harmed", group="Male")
+    method = rows.head(1).assign(seed=float("nan"), verdict="no difference shown", change=0.15)
+    networks = [rows, rows.assign(seed=1.0), rows.assign(seed=2.0)]
+    merged = long_tables.merge_seeds(pd.concat([*networks, method], ignore_index=True))
+    assert len(merged) == 2
+    by_task = merged.set_index(["task", "attribute", "reconstructor", "level", "mitigation"])
+    key = tuple(method.iloc[0][list(by_task.index.names)])
+    assert by_task.loc[key, "verdict"] == "no difference shown"
+    assert by_task.loc[key, "change"] == 0.15
+    assert set(merged["verdict"]) == {"no difference shown", "harmed"}
+
+
 def test_groups_of_a_performance_stay_apart_when_seeds_are_merged(mri):
     rows = mri.performance
     assert len(

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.classification import Decisions, Measured, measure
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.changes import Changes, score_changes
 from fairrecon_jax.inference.equal_changes import Drawn, draw, evaluate
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test

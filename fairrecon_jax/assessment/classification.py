@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.rows import Interval, Triple
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.changes import Changes, auroc_changes, decision_changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.clustered import change_interval, rate_interval

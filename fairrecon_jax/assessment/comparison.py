@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import continuous, thresholds
-from fairrecon_jax.assessment.arrays import Cell, JudgedUnits, Study, studies, units
+from fairrecon_jax.assessment.arrays import Cell, Study, studies
 from fairrecon_jax.assessment.classification import areas
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
@@ -25,6 +25,7 @@ from fairrecon_jax.assessment.rows import (
     version_rows,
 )
 from fairrecon_jax.assessment.run import fill, present_tasks
+from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import auroc_changes
 from fairrecon_jax.types import CohortSpec
 

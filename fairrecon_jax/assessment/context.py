@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Cell, Grouping, JudgedUnits, Study
+from fairrecon_jax.assessment.arrays import Cell, Grouping, Study
 from fairrecon_jax.assessment.deferred import Deferred
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.group_tables import Patients, patient_digests
 from fairrecon_jax.types import NO_MITIGATION

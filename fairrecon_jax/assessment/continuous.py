@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.batch import Tested, compare_groups
 from fairrecon_jax.assessment.classification import Paired, means_of_change
 from fairrecon_jax.assessment.context import Context
@@ -17,6 +17,7 @@ from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.gaps import add_nulls, worst_rows
 from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
 from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.assessment.verdicts import (
     UNPAIRED,
     gap_test,

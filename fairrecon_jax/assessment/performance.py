@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.batch import Batch
 from fairrecon_jax.assessment.classification import Counts, Decisions, Measured
 from fairrecon_jax.assessment.context import Context
@@ -21,6 +21,7 @@ from fairrecon_jax.assessment.rows import (
     version_rows,
 )
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.assessment.verdicts import UNPAIRED
 from fairrecon_jax.inference.everyone import EveryoneTest
 

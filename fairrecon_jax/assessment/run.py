@@ -12,7 +12,7 @@ from fairrecon_jax.assessment import (
     performance,
     thresholds,
 )
-from fairrecon_jax.assessment.arrays import Study, studies, units
+from fairrecon_jax.assessment.arrays import Study, studies
 from fairrecon_jax.assessment.batch import (
     Batch,
     Judged,
@@ -29,6 +29,7 @@ from fairrecon_jax.assessment.methods import add_methods
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.stability import Redraws
+from fairrecon_jax.assessment.units import units
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits, Study, units
+from fairrecon_jax.assessment.arrays import Grouping, Study
 from fairrecon_jax.assessment.batch import Batch, only_positives
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.thresholds import first_known, fit_one
+from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import Changes, decision_changes
 from fairrecon_jax.inference.equal_changes import statistics
 from fairrecon_jax.types import Task

@@ -12,10 +12,11 @@ import pandas as pd
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import thresholds
-from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies, units
+from fairrecon_jax.assessment.arrays import Study, studies
 from fairrecon_jax.assessment.classification import decide
 from fairrecon_jax.assessment.gaps import decision_gaps
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import decision_changes
 from fairrecon_jax.inference.delong import placements
 from fairrecon_jax.types import CohortSpec, Task

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.arrays import Study, units
+from fairrecon_jax.assessment.arrays import Study
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.units import units
 from fairrecon_jax.types import InputError, Task
 
 

@@ -39,6 +39,7 @@ from fairrecon_jax.metrics.groups import (
     group_counts,
     intersect,
     signed_difference,
+    standardised_difference,
 )
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
@@ -96,6 +97,7 @@ __all__ = [
     "signed_difference",
     "spread",
     "ssim",
+    "standardised_difference",
     "threshold_at_sensitivity",
     "threshold_at_specificity",
     "worst_group",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.report.balance import differing
 from fairrecon_jax.report.tables.entries import Missing, fixed
 from fairrecon_jax.report.tables.table import Table
 from fairrecon_jax.types import CohortSpec, Task
@@ -53,7 +54,8 @@ def tables(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
         )
     if table.empty:
         return []
-    return [counts(spec, table), prevalence(spec, table)]
+    balance = differing(spec, table)
+    return [counts(spec, table), prevalence(spec, table), *([balance] if balance else [])]
 
 
 def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:

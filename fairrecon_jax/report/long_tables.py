@@ -59,8 +59,8 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merges rows that differ in their seed only: the row of the method (without a seed) where there
-    is one; else the mean of values, the widest interval, the largest p-value, and a verdict only
+    """Merges rows that differ in their seed only: the row of the method, without a seed, where one
+    is there; else the mean of values, the widest interval, the largest p-value, and a verdict only
     where all agree.
 
     Whom a verdict is about (group and label), what the gap did and the reason are results like the

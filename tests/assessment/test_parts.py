@@ -6,10 +6,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import AssessOptions
-from fairrecon_jax.assessment.arrays import Cell, studies, units
+from fairrecon_jax.assessment.arrays import Cell, studies
 from fairrecon_jax.assessment.classification import areas
 from fairrecon_jax.assessment.deferred import Deferred, adjust, family_name
 from fairrecon_jax.assessment.rows import BLANK, COLUMNS, as_table
+from fairrecon_jax.assessment.units import units
 from fairrecon_jax.inference import auroc_changes
 from tests.support import predictions_fake as fake
 

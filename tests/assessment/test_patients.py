@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.assessment.arrays import studies, units
+from fairrecon_jax.assessment.arrays import studies
+from fairrecon_jax.assessment.units import units
 from tests.support import predictions_fake as fake
 from tests.support.find import one, rows
 

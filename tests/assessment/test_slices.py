@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import assess
-from fairrecon_jax.assessment.arrays import studies, units
+from fairrecon_jax.assessment.arrays import studies
+from fairrecon_jax.assessment.units import units
 from fairrecon_jax.physics import describe
 from fairrecon_jax.types import Attribute, CohortSpec, Task
 from tests.support import hand

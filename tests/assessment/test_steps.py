@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, confusion_matrix
 
 from fairrecon_jax.assessment import AssessOptions, batch
-from fairrecon_jax.assessment.arrays import JudgedUnits, Study, studies
+from fairrecon_jax.assessment.arrays import Study, studies
 from fairrecon_jax.assessment.batch import Judged, batches
 from fairrecon_jax.assessment.classification import Measured, decide, measure
 from fairrecon_jax.assessment.context import Context
@@ -17,6 +17,7 @@ from fairrecon_jax.assessment.continuous import average
 from fairrecon_jax.assessment.performance import calibration
 from fairrecon_jax.assessment.rows import Interval
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.group_tables import patient_digests
 from tests.support import hand
 from tests.support.eight_images import (

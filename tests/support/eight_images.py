@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from fairrecon_jax.assessment.arrays import Grouping, JudgedUnits
+from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.classification import decide
 from fairrecon_jax.assessment.thresholds import Thresholds
+from fairrecon_jax.assessment.units import JudgedUnits
 
 NAN = float("nan")
 EVERYONE = Grouping("", ("",), np.zeros(8, np.int32), "")

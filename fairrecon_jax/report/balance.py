@@ -1,5 +1,5 @@
 """Where groups differ in other things than their name: what a difference in diagnosis may be due
-to.
+to (confounding).
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.metrics import standardised_difference
+from fairrecon_jax.report.select import each
+from fairrecon_jax.report.tables.entries import fixed
+from fairrecon_jax.report.tables.table import Table
 from fairrecon_jax.types import CohortSpec
 
 COLUMNS = ("attribute", "group", "what", "value", "others", "difference", "n_patients", "flagged")
@@ -18,52 +22,26 @@ MOST = 12
 """Columns with more values than this are names or measurements, not kinds of images."""
 
 
-def standardised_difference(values: np.ndarray, others: np.ndarray) -> float:
-    """Difference of means in units of the spread, (m_a - m_b) / sqrt((v_a + v_b) / 2).
-
-    Args:
-      values: of one group, NaN = unknown.
-      others: of all other groups.
-
-    Returns:
-      Scalar; 0 = the same mean; NaN where one side has fewer than two known values or neither
-        varies while the means differ.
-
-    Reference:
-      Austin (2009), Statistics in Medicine 28.
-
-    Example:
-      >>> standardised_difference(np.array([1.0, 3.0]), np.array([0.0, 2.0]))
-      0.7071...
-    """
-    a, b = (v[np.isfinite(v)] for v in (np.asarray(values, float), np.asarray(others, float)))
-    if min(a.size, b.size) < 2:
-        return float("nan")
-    change = float(a.mean() - b.mean())
-    spread = float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2))
-    if spread > 0:
-        return change / spread
-    return 0.0 if change == 0 else float("nan")
-
-
 def group_differences(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
     """How the groups of each attribute differ among the test patients: images per patient, share of
     each finding, labels that are missing, other attributes and any further column of few values (a
     view, a scanner, a site).
 
     Args:
-      table: predictions; columns that describe the image, beside those of the specification, are
-        compared too.
+      table: one row per image: patient_id, split, attributes and tasks by name; further columns
+        that say of which kind an image is are compared too.
       spec: the cohort's specification.
 
     Returns:
       One row per attribute, group and quantity with the columns `COLUMNS`: the group's mean, that
         of all other groups together, their standardised difference, and whether it is 0.2 or more.
     """
-    images = table[table["split"] == "test"].drop_duplicates("example_id").reset_index(drop=True)
+    images = table[table["split"] == "test"].reset_index(drop=True)
     patient = images["patient_id"].astype(str).to_numpy()
     rows = []
     for attribute in spec.attributes:
+        if attribute.name not in images:
+            continue
         group = images[attribute.name]
         quantities = list(_quantities(images, patient, spec, attribute.name))
         for name in attribute.groups:
@@ -103,10 +81,9 @@ def _quantities(
     sizes = pd.Series(patient).groupby(patient).transform("size")
     yield "images per patient", sizes.to_numpy(float)
     for task in spec.tasks:
-        column = f"{task.name}__label"
-        if column not in images:
+        if task.name not in images:
             continue
-        label = images[column].to_numpy(float, na_value=np.nan)
+        label = pd.to_numeric(images[task.name], errors="coerce").to_numpy(float)
         title = task.title or task.name
         present = np.where(np.isfinite(label), label > 0, np.nan).astype(float)
         yield f"share with {title}", present
@@ -114,9 +91,9 @@ def _quantities(
         if missing.any():
             yield f"label of {title} missing", missing.astype(float)
     others = [a.name for a in spec.attributes if a.name != attribute]
-    known = {"example_id", "patient_id", "split", "cohort", "level", "reconstructor"}
-    known |= {"mitigation", "seed", attribute, *others}
-    further = [str(c) for c in images if c not in known and "__" not in str(c)]
+    known = {"example_id", "patient_id", "split", attribute, *others}
+    known |= {task.name for task in spec.tasks}
+    further = [str(c) for c in images if c not in known]
     for column in (*others, *(c for c in further if _is_kind(images[c]))):
         values = images[column].astype(object)
         for value in sorted(values.dropna().unique(), key=str):
@@ -127,3 +104,30 @@ def _quantities(
 def _is_kind(column: pd.Series) -> bool:
     """Whether a column says of which kind an image is."""
     return not pd.api.types.is_float_dtype(column) and 2 <= column.nunique() <= MOST
+
+
+def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
+    """The table of what groups differ in by 0.2 of a spread or more; None where there is no test
+    patient.
+    """
+    if table.empty or "split" not in table.columns or not (table["split"] == "test").any():
+        return None
+    found = group_differences(table, spec)
+    flagged = found[found["flagged"]].sort_values("difference", key=np.abs, ascending=False)
+    records = [
+        [row.attribute, row.group, row.what, fixed(row.value, 2), fixed(row.others, 2),
+         fixed(row.difference, 2, sign=True)]
+        for row in each(flagged)
+    ]  # fmt: skip
+    names = ["attribute", "group", "what", "this group", "all others", "difference (sd)"]
+    caption = (
+        "What else differs between groups of the test patients, by a fifth of a spread or more "
+        "(difference of the means over their pooled standard deviation): a difference in diagnosis "
+        "may be due to it. Labels, images per patient, other attributes and columns of few values "
+        f"were compared, {len(found):,} pairs. `assess.strata` repeats the tests within the values "
+        "of a column."
+    )
+    if not records:
+        caption += " None differs by as much."
+    frame = pd.DataFrame(records, columns=pd.Index(names))
+    return Table("cohort_balance", "What else the groups differ in", caption, frame, labels=3)

@@ -114,8 +114,8 @@ def standardised_difference(values: np.ndarray, others: np.ndarray) -> float:
       others: of all other groups.
 
     Returns:
-      Scalar; 0 = the same mean; NaN where one side has fewer than two known values or neither
-        varies while the means differ.
+      Scalar; 0 = the same mean; infinite where neither side varies while the means differ; NaN
+        where one side has fewer than two known values.
 
     Reference:
       Austin (2009), Statistics in Medicine 28.
@@ -131,4 +131,4 @@ def standardised_difference(values: np.ndarray, others: np.ndarray) -> float:
     spread = float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2))
     if spread > 0:
         return change / spread
-    return 0.0 if change == 0 else float("nan")
+    return float(np.copysign(np.inf, change)) if change else 0.0

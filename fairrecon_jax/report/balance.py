@@ -106,6 +106,11 @@ def _is_kind(column: pd.Series) -> bool:
     return not pd.api.types.is_float_dtype(column) and 2 <= column.nunique() <= MOST
 
 
+def size_words(difference: float) -> str:
+    """A standardised difference as an entry; groups that share nothing differ completely."""
+    return "complete" if np.isinf(difference) else str(fixed(difference, 2, sign=True))
+
+
 def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
     """The table of what groups differ in by 0.2 of a spread or more; None where there is no test
     patient.
@@ -116,7 +121,7 @@ def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
     flagged = found[found["flagged"]].sort_values("difference", key=np.abs, ascending=False)
     records = [
         [row.attribute, row.group, row.what, fixed(row.value, 2), fixed(row.others, 2),
-         fixed(row.difference, 2, sign=True)]
+         size_words(row.difference)]
         for row in each(flagged)
     ]  # fmt: skip
     names = ["attribute", "group", "what", "this group", "all others", "difference (sd)"]

@@ -142,7 +142,6 @@ def _panel(
 ) -> ExamplePanel:
     """Example `number` of the batch, which is row `row` of the cohort."""
     spec, record = context.spec, context.cohort.table.iloc[row]
-    # degraded image and reading of the original are the same beside every reconstructor
     first = next(iter(drawn.values()))
     studied = context.study.reconstructors
     # an identity would only repeat the degraded image; alone it is still shown

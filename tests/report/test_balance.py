@@ -20,7 +20,7 @@ def cohort():
 def test_a_standardised_difference_by_hand():
     assert standardised_difference([1.0, 3.0], [0.0, 2.0]) == pytest.approx(1 / np.sqrt(2))
     assert standardised_difference([1.0, 1.0], [1.0, 1.0]) == 0
-    assert np.isnan(standardised_difference([1.0, 1.0], [0.0, 0.0]))
+    assert standardised_difference([1.0, 1.0], [0.0, 0.0]) == np.inf
     assert np.isnan(standardised_difference([1.0, np.nan], [0.0, 1.0]))
 
 
@@ -61,6 +61,7 @@ def test_the_table_lists_what_differs_and_says_how_much_was_compared():
     shown = differing(fake.XRAY, table)
     frame = shown.frame
     assert list(frame["what"][:2].str[:7]) == ["scanner", "scanner"]
+    assert set(frame["difference (sd)"][:2]) == {"complete"}
     assert "pairs" in shown.caption
     assert differing(fake.XRAY, table.iloc[:0]) is None
     alike = table.drop(columns="scanner").assign(sex="Male", age_group="old", effusion=1.0)

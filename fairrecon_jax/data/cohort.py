@@ -16,6 +16,12 @@ from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import CohortSpec
 
 TRAIN_MEDIAN = "train median"
+AGE_QUANTILES = {
+    TRAIN_MEDIAN: (0.5,),
+    "train tertiles": (1 / 3, 2 / 3),
+    "train quartiles": (0.25, 0.5, 0.75),
+}
+"""Cuts of age that follow from the training patients, by name."""
 SPLIT = "examples"
 VIEWS = ("frontal", "lateral")
 UNCERTAINTY = ("ignore", "zeros", "ones")
@@ -38,8 +44,9 @@ class CohortConfig:
         last) from 0, both included, or two fractions of the volume in [0, 1] (written as floats).
       uncertainty: what CheXpert's -1 becomes: "ignore" (unknown), "zeros" or "ones".
       race: grouping policy, "six", "pooled" or "white_vs_rest".
-      age_cut: years ("under c" against "c and over"), "train median", or "default" (the paper's
-        cut, else the train median).
+      age_cut: years ("under c" against "c and over"), several of them ascending (one group more),
+        "train median", "train tertiles", "train quartiles", or "default" (the paper's cut, else
+        the train median).
       tasks: task names in order, empty for the cohort's default.
       attributes: attribute names in order, empty for all the cohort has.
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
@@ -54,7 +61,7 @@ class CohortConfig:
     evaluate_slices: str | tuple[float, float] = "default"
     uncertainty: Literal["ignore", "zeros", "ones"] = "ignore"
     race: Literal["six", "pooled", "white_vs_rest"] = "six"
-    age_cut: float | str = "default"
+    age_cut: float | str | tuple[float, ...] = "default"
     tasks: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     patients: int = 0
@@ -62,7 +69,7 @@ class CohortConfig:
 
     def __post_init__(self) -> None:
         """Turns lists into tuples and refuses values outside the choices above."""
-        for field in ("views", "slices", "evaluate_slices", "tasks", "attributes"):
+        for field in ("views", "slices", "evaluate_slices", "tasks", "attributes", "age_cut"):
             value = getattr(self, field)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 # configurations give lists: the same choice must compare equal
@@ -75,12 +82,7 @@ class CohortConfig:
             raise ValueError(f"uncertainty must be one of {UNCERTAINTY}, got {self.uncertainty!r}")
         if self.race not in RACE:
             raise ValueError(f"race must be one of {RACE}, got {self.race!r}")
-        named = self.age_cut in ("default", TRAIN_MEDIAN)
-        if not named and (isinstance(self.age_cut, str) or not 0 < self.age_cut < math.inf):
-            raise ValueError(
-                f"age_cut must be a number of years above 0, 'default' or {TRAIN_MEDIAN!r}, got "
-                f"{self.age_cut!r}"
-            )
+        self._check_age_cut()
         if self.patients < 0:
             raise ValueError(f"patients must be 0 (all) or a positive number, got {self.patients}")
         # it ends a folder's name: nothing in it may act as a path
@@ -90,6 +92,22 @@ class CohortConfig:
             )
         _check_range("slices", self.slices, ("all",))
         _check_range("evaluate_slices", self.evaluate_slices, ("all", "default"))
+
+    def _check_age_cut(self) -> None:
+        """Refuses cuts that are neither a name nor ascending years above 0."""
+        cut = self.age_cut
+        if isinstance(cut, str):
+            fits = cut in ("default", *AGE_QUANTILES)
+        else:
+            cuts = cut if isinstance(cut, tuple) else (cut,)
+            numbers = all(isinstance(c, int | float) and 0 < c < math.inf for c in cuts)
+            fits = bool(cuts) and numbers and list(cuts) == sorted(set(cuts))
+        if not fits:
+            names = ", ".join(map(repr, ("default", *AGE_QUANTILES)))
+            raise ValueError(
+                "age_cut must be a number of years above 0, several of them ascending, or one of "
+                f"{names}, got {cut!r}"
+            )
 
     def check_depth(self, depth: int) -> None:
         """Refuses slices that a volume does not have.

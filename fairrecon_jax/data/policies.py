@@ -5,12 +5,13 @@ columns.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.cohort import CohortConfig, are_fractions
+from fairrecon_jax.data.cohort import AGE_QUANTILES, CohortConfig, are_fractions
 from fairrecon_jax.types import Attribute, InputError, Task
 
 SEXES = ("female", "male")
@@ -114,28 +115,29 @@ def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
     return values.where(values.notna(), None)
 
 
-def age_cut(raw: pd.DataFrame, rows: np.ndarray | None) -> float:
-    """The median age over patients (a patient's age is the median over its images).
+def age_cuts(raw: pd.DataFrame, rows: np.ndarray | None, policy: str) -> tuple[float, ...]:
+    """Quantiles of age over patients (a patient's age is the median over its images).
 
     Args:
       raw: table with patient_id and age_years.
       rows: row numbers of the training patients; all rows if None.
+      policy: a key of `AGE_QUANTILES`.
 
     Returns:
-      Years.
+      Years, ascending; equal ones are one.
 
     Raises:
       InputError: no age is known among these rows.
     """
     chosen = raw if rows is None else raw.iloc[rows]
     # of patients: someone with a hundred films counts once
-    median = float(chosen.groupby("patient_id")["age_years"].median().median())
-    if not np.isfinite(median):
+    ages = chosen.groupby("patient_id")["age_years"].median().dropna()
+    if ages.empty:
         raise InputError(
             "no patient of the training part has an age: give age_cut a number or leave "
             "'age' out of attributes"
         )
-    return median
+    return tuple(sorted({float(ages.quantile(q)) for q in AGE_QUANTILES[policy]}))
 
 
 def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
@@ -150,17 +152,26 @@ def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
     )
 
 
-def age_column(raw: pd.DataFrame, cut: float, origin: str) -> tuple[pd.Series, Attribute]:
-    """The age group of each row: "under c" where age < c, else "c and over", None where age is
-    unknown.
+def age_groups(cuts: tuple[float, ...]) -> tuple[str, ...]:
+    """Names of the groups between ascending cuts: "under 40", "40 to under 60", "60 and over"."""
+    between = [f"{low:g} to under {high:g}" for low, high in itertools.pairwise(cuts)]
+    return (f"under {cuts[0]:g}", *between, f"{cuts[-1]:g} and over")
+
+
+def age_column(
+    raw: pd.DataFrame, cuts: tuple[float, ...], origin: str
+) -> tuple[pd.Series, Attribute]:
+    """The age group of each row: an age equal to a cut belongs to the group above it; None where
+    age is unknown.
     """
-    groups = (f"under {cut:g}", f"{cut:g} and over")
-    years = raw["age_years"]
-    column = pd.Series(np.where(years < cut, groups[0], groups[1]), index=raw.index, dtype=object)
-    # a comparison with NaN is false, which would have put it into the older group
+    groups, years = age_groups(cuts), raw["age_years"]
+    place = np.searchsorted(cuts, years.to_numpy(float), side="right")
+    column = pd.Series(np.array(groups, dtype=object)[place], index=raw.index, dtype=object)
+    # NaN is sorted behind every age, which would have put it into the oldest group
     column = column.where(years.notna(), None)
+    words = " and ".join(filter(None, (", ".join(f"{c:g}" for c in cuts[:-1]), f"{cuts[-1]:g}")))
     return column, Attribute(
-        "age", groups, f"age at the time of the image, cut at {cut:g} years ({origin})", "image"
+        "age", groups, f"age at the time of the image, cut at {words} years ({origin})", "image"
     )
 
 
@@ -268,10 +279,12 @@ def attribute_column(
         return race_column(raw, config.race)
     cut = default_cut if config.age_cut == "default" else config.age_cut
     if not isinstance(cut, str):
-        return age_column(raw, float(cut), "given")
+        cuts = cut if isinstance(cut, tuple) else (float(cut),)
+        return age_column(raw, cuts, "given")
+    word = cut.removeprefix("train ")
     origin = (
-        "provisional: median of all patients, as no splits were given"
+        f"provisional: {word} of all patients, as no splits were given"
         if train_rows is None
-        else "median of the training patients"
+        else f"{word} of the training patients"
     )
-    return age_column(raw, age_cut(raw, train_rows), origin)
+    return age_column(raw, age_cuts(raw, train_rows, cut), origin)

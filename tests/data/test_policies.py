@@ -100,17 +100,30 @@ def raw_table(**columns):
 
 
 def test_age_column_cuts_at_or_above():
-    column, attribute = policies.age_column(raw_table(), 62.0, "given")
+    column, attribute = policies.age_column(raw_table(), (62.0,), "given")
     assert attribute.groups == ("under 62", "62 and over")
     assert attribute.per == "image"
     assert column.tolist() == ["under 62", "under 62", "62 and over", None]
 
 
-def test_age_cut_is_the_median_over_patients_not_images():
-    assert policies.age_cut(raw_table(), None) == pytest.approx((45 + 62) / 2)
-    assert policies.age_cut(raw_table(), np.array([0, 1])) == 45
+def test_several_cuts_make_one_group_more():
+    raw = pd.DataFrame({"age_years": [39.0, 40.0, 59.9, 60.0, 85.0, np.nan]})
+    column, attribute = policies.age_column(raw, (40.0, 60.0), "given")
+    assert attribute.groups == ("under 40", "40 to under 60", "60 and over")
+    middle, old = attribute.groups[1:]
+    assert column.tolist() == ["under 40", middle, middle, old, old, None]
+    assert "cut at 40 and 60 years (given)" in attribute.derivation
+
+
+def test_age_cuts_are_quantiles_over_patients_not_images():
+    assert policies.age_cuts(raw_table(), None, "train median") == ((45 + 62) / 2,)
+    assert policies.age_cuts(raw_table(), np.array([0, 1]), "train median") == (45,)
+    ages = pd.DataFrame({"patient_id": range(9), "age_years": np.arange(10.0, 100.0, 10)})
+    assert policies.age_cuts(ages, None, "train quartiles") == (30, 50, 70)
+    same = ages.assign(age_years=50.0)
+    assert policies.age_cuts(same, None, "train tertiles") == (50,), "equal cuts are one"
     with pytest.raises(ValueError, match="no patient of the training part has an age"):
-        policies.age_cut(raw_table(), np.array([3]))
+        policies.age_cuts(raw_table(), np.array([3]), "train median")
 
 
 def test_race_column_leaves_out_groups_that_nobody_is_in():

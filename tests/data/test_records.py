@@ -200,6 +200,8 @@ def test_age_attribute_follows_configuration_then_default():
     for config, default, rows, groups, word in [
         (CohortConfig("x", age_cut=33), 62.0, None, "under 33", "given"),
         (CohortConfig("x"), 62.0, None, "under 62", "given"),
+        (CohortConfig("x", age_cut=[30, 70]), 62.0, None, "under 30", "given"),
+        (CohortConfig("x", age_cut="train tertiles"), 62.0, None, "under 40", "provisional"),
         (CohortConfig("x"), "train median", None, "under 50", "provisional"),
         (
             CohortConfig("x", age_cut="train median"),

@@ -102,8 +102,9 @@ REFUSED = [
         (
             "cohort__age_cut",
             value,
-            "config.cohort: age_cut must be a number of years above 0, 'default' or 'train "
-            f"median', got {value!r}",
+            "config.cohort: age_cut must be a number of years above 0, several of them ascending, "
+            "or one of 'default', 'train median', 'train tertiles', 'train quartiles', got "
+            f"{value!r}",
         )
         for value in (NAN, float("inf"), -58.0, 0, "median")
     ),

@@ -3,6 +3,7 @@ reconstructor and level.
 """
 
 from fairrecon_jax.assessment.comparison import compare
+from fairrecon_jax.assessment.curves import trends
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.predictions import (
     read_predictions,
@@ -22,6 +23,7 @@ __all__ = [
     "points",
     "read_predictions",
     "read_results",
+    "trends",
     "write_predictions",
     "write_results",
 ]

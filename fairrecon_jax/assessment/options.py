@@ -58,6 +58,8 @@ class AssessOptions:
         "race"),).
       strata: a column of the predictions (a site, a scanner, a view) within whose values groups are
         permuted: what is explained by it is no longer a difference between groups; "" for none.
+      continuous: numeric columns of the predictions, such as "age_years", along which the change is
+        shown as a curve and tested.
       null_draws: permutations behind the permutation null.
       auroc_gaps: also test whether the AUROC changed equally in every group.
       scores: also test whether the scores, given the label, changed equally in every group.
@@ -79,6 +81,7 @@ class AssessOptions:
     bins: int = 10
     intersections: tuple[tuple[str, ...], ...] = ()
     strata: str = ""
+    continuous: tuple[str, ...] = ()
     null_draws: int = 1000
     auroc_gaps: bool = True
     scores: bool = True

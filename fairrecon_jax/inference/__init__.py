@@ -30,6 +30,7 @@ from fairrecon_jax.inference.permutation import (
 )
 from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
 from fairrecon_jax.inference.published import CAUTION, Published, published_test
+from fairrecon_jax.inference.trend import TrendTest, trend_test
 from fairrecon_jax.inference.verdict import (
     GAPS,
     MITIGATIONS,
@@ -59,6 +60,7 @@ __all__ = [
     "PermutationNull",
     "Published",
     "Quantity",
+    "TrendTest",
     "Verdict",
     "adjust",
     "adjust_cells",
@@ -86,5 +88,6 @@ __all__ = [
     "published_test",
     "rate_interval",
     "score_changes",
+    "trend_test",
     "value_changes",
 ]

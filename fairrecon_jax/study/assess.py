@@ -8,12 +8,12 @@ import time
 import pandas as pd
 from absl import logging
 
-from fairrecon_jax.assessment import assess, compare, read_results, write_results
+from fairrecon_jax.assessment import assess, compare, read_results, trends, write_results
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.mitigate import sweeps
 from fairrecon_jax.study.predict import merge_predictions
 
-TABLES = ("performance", "fairness", "mitigation", "mitigation_sweep")
+TABLES = ("performance", "fairness", "trends", "mitigation", "mitigation_sweep")
 
 
 def write_tables(context: Context) -> None:
@@ -22,6 +22,8 @@ def write_tables(context: Context) -> None:
     merged = merge_predictions(context)
     performance, fairness = assess(merged, context.spec, study.assess)
     tables = {"performance": performance, "fairness": fairness}
+    if study.assess.continuous:
+        tables["trends"] = trends(merged, context.spec, study.assess)
     if study.mitigations:
         tables["mitigation"] = compare(merged, context.spec, study.assess)
     points = sweeps(context)

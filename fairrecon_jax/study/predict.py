@@ -128,6 +128,13 @@ def predict_cell(context: Context, cell: Cell) -> None:
     )
     parts = context.cohort.table.iloc[rows]["patient_id"].map(context.splits.patients).to_numpy()
     table.insert(2, "split", parts)
+    for column in study.assess.continuous:
+        if column not in context.cohort.table:
+            raise InputError(
+                f"config.assess.continuous names {column!r}; the cohort's table has "
+                f"{', '.join(map(str, context.cohort.table.columns))}"
+            )
+        table[column] = context.cohort.table.iloc[rows][column].to_numpy()
     columns: dict[str, Any] = {
         "cohort": context.spec.name,
         "level": cell.level,

@@ -87,7 +87,9 @@ def test_seeds_that_are_none(seeds, message):
 
 @pytest.mark.slow
 def test_a_study_of_two_trainings_has_rows_of_both(tmp_path):
-    run(config(), tmp_path)
+    made = config()
+    made.assess.continuous = ("age_years",)
+    run(made, tmp_path)
     table, _ = read_predictions(tmp_path / "predictions.parquet")
     unet = table[table["reconstructor"] == "unet"].sort_values("example_id")
     assert sorted(unet["seed"].unique()) == [3, 5]
@@ -95,5 +97,9 @@ def test_a_study_of_two_trainings_has_rows_of_both(tmp_path):
     assert not np.array_equal(*quality), "other starts, other networks"
     originals = [unet.loc[unet["seed"] == seed, "tumor__original"].to_numpy() for seed in (3, 5)]
     np.testing.assert_array_equal(*originals)
+    assert table["age_years"].notna().all()
+    curves = read_results(tmp_path, "trends")
+    assert set(curves["column"]) == {"age_years"}
+    assert set(curves["verdict"]) == {"not estimable"}, "a handful of patients"
     rows = read_results(tmp_path, "performance")
     assert set(pd.to_numeric(rows.loc[rows["reconstructor"] == "unet", "seed"])) == {3, 5}

@@ -17,7 +17,8 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
         for cell in notebook.cells
         for output in cell.get("outputs", [])
     )
-    assert "widened" in text
+    assert "harmed" in text
+    assert "Female lost" in text
     assert "Female" in text
 
 

@@ -69,7 +69,7 @@ def sweep(workdir: Path, psnr_tolerance: float = 1.0) -> Context:
     spec = dataclasses.replace(SPEC, tasks=SPEC.tasks[:1])
     context = opened(workdir, pd.DataFrame({"sex": ["F"]}), config=config, spec=spec)
     one = context.study.mitigations["eodd"]
-    for cell in (PLAIN, *one.variants("unet", 8.0, 0)):
+    for cell in (PLAIN, *one.variants(PLAIN)):
         missed = WEIGHTS.get(cell.variant, 0.3)
         psnr = 27.0 if cell.variant == "eodd@10" else 30.0
         write_predictions(

@@ -35,13 +35,14 @@ def test_a_plan_is_filled_in_with_what_is_trained_and_the_headline_level():
 def test_every_weight_to_try_is_a_training_of_its_own():
     one = parse(mitigated(weight=0.5, weights=(0.1, 10))).mitigations["eodd"]
     assert one.methods == {0.1: EqualisedOdds(weight=0.1), 10.0: EqualisedOdds(weight=10.0)}
-    assert one.variants("unet", 8.0, 3) == [
+    plain = Cell("unet", 8.0, seed=3)
+    assert one.variants(plain) == [
         Cell("unet", 8.0, "eodd", 0.1, 3),
         Cell("unet", 8.0, "eodd", 10.0, 3),
     ]
-    assert [cell.variant for cell in one.variants("unet", 8.0, 3)] == ["eodd@0.1", "eodd@10"]
+    assert [cell.variant for cell in one.variants(plain)] == ["eodd@0.1", "eodd@10"]
     alone: MitigationConfig = parse(mitigated(weight=0.5)).mitigations["eodd"]
-    assert alone.variants("unet", 8.0, 0) == [Cell("unet", 8.0, "eodd")]
+    assert alone.variants(Cell("unet", 8.0)) == [Cell("unet", 8.0, "eodd")]
     assert parse(mitigated(weights=0.1)).mitigations["eodd"].plan.weights == (0.1,)
 
 

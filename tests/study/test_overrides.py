@@ -194,7 +194,7 @@ def test_a_field_that_there_cannot_be_is_answered_with_those_there_are(path, tex
     [
         (
             "--config.assess.label_wieghts=1",
-            "config.assess has no field label_wieghts; it takes alpha,",
+            "config.assess has no field label_wieghts; it takes adjustment, alpha,",
         ),
         (
             "--config.splits.sed=1",

@@ -76,7 +76,7 @@ def test_a_file_is_known_by_its_content(tmp_path):
 
 
 def test_a_training_writes_down_its_data_and_not_itself_twice(context):
-    declared = inputs.reconstructor(context.study, "unet", 8.0)
+    declared = inputs.reconstructor(context.study, Cell("unet", 8.0))
     choices = run_choices(context, declared)
     assert choices["splits"] == "digest"
     assert choices["level"] == 8.0

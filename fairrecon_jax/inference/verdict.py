@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import REASONS
 from fairrecon_jax.inference.group_test import GroupTest
 
@@ -68,6 +69,7 @@ class Comparison:
       own_low: [L, G] lower limit of each group's own change.
       own_high: [L, G] upper limit.
       changed: [L, G] images whose decision changed.
+      label_weights: [L] of the test; its default where empty.
     """
 
     test: GroupTest
@@ -78,6 +80,7 @@ class Comparison:
     own_low: np.ndarray
     own_high: np.ndarray
     changed: np.ndarray
+    label_weights: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.quantities), len(self.groups))
@@ -185,24 +188,29 @@ def _sampling_error(rate: np.ndarray, patients: np.ndarray, high: int, low: int)
 def standing_out(comparison: Comparison) -> tuple[str, int, int]:
     """Who stands out: "harmed" or "favoured", the label and the group.
 
-    The group that fell behind most, in standard errors, is harmed, unless the one that came out
-    best stands out more. Two groups stand out alike: there the better one is favoured if its own
-    gain is beyond chance and the other's loss is not.
+    A group's part in the statistic T is sum over labels of w_y t_gy^2, t_gy its studentised
+    deviation; its losses and its gains count apart. The group with the largest losing part is
+    harmed, unless another's gaining part is larger. Two groups stand out alike: there the better
+    one is favoured if its own gain is beyond chance and the other's loss is not.
 
     Args:
       comparison: numbers; at least one label has two judged groups.
 
     Returns:
-      Word, label and group numbers.
+      Word, label and group numbers; the label is the one with most of the group's part.
     """
     size = np.where(comparison.judged, np.nan_to_num(comparison.test.studentised), 0)
-    worse = np.unravel_index(int(np.argmin(size)), size.shape)
-    better = np.unravel_index(int(np.argmax(size)), size.shape)
-    lost = comparison.own_high[worse] < 0
-    gained = comparison.own_low[better] > 0
-    alike = abs(size[better]) <= abs(size[worse]) * (1 + 1e-6)
-    word, (y, g) = ("harmed", worse) if alike and (lost or not gained) else ("favoured", better)
-    return word, int(y), int(g)
+    default = LABEL_WEIGHTS if len(size) == 2 else (1.0,) * len(size)
+    weights = np.asarray(comparison.label_weights or default)[:, None]
+    losing, gaining = (weights * f(size, 0) ** 2 for f in (np.minimum, np.maximum))
+    worse, better = (int(np.argmax(part.sum(0))) for part in (losing, gaining))
+    of_worse, of_better = int(np.argmax(losing[:, worse])), int(np.argmax(gaining[:, better]))
+    lost = comparison.own_high[of_worse, worse] < 0
+    gained = comparison.own_low[of_better, better] > 0
+    alike = gaining[:, better].sum() <= losing[:, worse].sum() * (1 + 1e-6)
+    if alike and (lost or not gained):
+        return "harmed", of_worse, worse
+    return "favoured", of_better, better
 
 
 def judge(

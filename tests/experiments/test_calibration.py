@@ -122,6 +122,17 @@ def test_workers_give_the_numbers_of_one_process(tmp_path):
     pd.testing.assert_frame_equal(one.drop(columns="seconds"), two.drop(columns="seconds"))
 
 
+def test_coverage_of_single_intervals_is_a_section():
+    key = (study.COVERAGE, "rate: rate 0.8, 50 patients")
+    shares = {row["quantity"]: row["share"] for row in study.run_case(key, 200, 0)}
+    assert 0.85 < shares["covered"] <= 1
+    assert shares["printed"] == 1
+    rare = (study.COVERAGE, "mean: 5% drop by U(.2, .9), 12 patients")
+    refused = {row["quantity"]: row for row in study.run_case(rare, 200, 0)}
+    assert refused["printed"]["share"] < 0.05
+    assert refused["covered"]["of"] < 10, "judged among printed intervals only"
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")

@@ -72,18 +72,6 @@ def cases() -> dict[tuple[str, str], Case]:
         Case(LAWS, law.name, law.harmed is not None, functools.partial(measure_law, law))
         for law in law_table().values()
     ]
-    listed: tuple[tuple[str, bool, Any, Any], ...] = (
-        (FAMILY, False, families.measure_family, families.FAMILIES),
-        (DETECTABLE, True, families.measure_detection, families.DETECTIONS),
-        (MITIGATION, False, words.measure_mitigation, words.MITIGATIONS),
-        (EQUIVALENT, False, words.measure_equivalence, words.EQUIVALENCES),
-        (EVERYONE, False, words.measure_everyone, words.EVERYONE),
-    )
-    found += [
-        Case(section, item.name, planted, functools.partial(measure, item))
-        for section, planted, measure, items in listed
-        for item in items
-    ]
     found += [
         Case(
             COVERAGE,
@@ -92,6 +80,18 @@ def cases() -> dict[tuple[str, str], Case]:
             functools.partial(_covered, design, number),
         )
         for number, design in enumerate(coverage_designs())
+    ]
+    listed: tuple[tuple[str, bool, Any, Any], ...] = (
+        (MITIGATION, False, words.measure_mitigation, words.MITIGATIONS),
+        (EQUIVALENT, False, words.measure_equivalence, words.EQUIVALENCES),
+        (EVERYONE, False, words.measure_everyone, words.EVERYONE),
+        (FAMILY, False, families.measure_family, families.FAMILIES),
+        (DETECTABLE, True, families.measure_detection, families.DETECTIONS),
+    )
+    found += [
+        Case(section, item.name, planted, functools.partial(measure, item))
+        for section, planted, measure, items in listed
+        for item in items
     ]
     return {case.key: case for case in found}
 

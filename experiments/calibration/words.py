@@ -13,7 +13,6 @@ from experiments.calibration.laws import VALUES, Cohorts, Draw, Rng, build, clus
 from experiments.calibration.measure import (
     DRAWS,
     Measured,
-    Share,
     blocks,
     comparison_of,
     own_limits,
@@ -167,15 +166,23 @@ class Everyone:
 
 
 def measure_everyone(design: Everyone, cohorts: int, seed: int) -> Measured:
-    """How often "nothing changed" is rejected for everyone together: "test"."""
+    """How often "nothing changed" is rejected for everyone together: "test"; and "with interval",
+    how often the printed interval of the mean change leaves out 0 as well.
+    """
     group = np.zeros(design.patients, int)
-    p = []
+    p, beside = [], []
     for rng, key, size in blocks(f"everyone {design.name}", design.patients, cohorts, seed):
-        tables = design.draw(rng, group, size).changes.tables
-        p.append(everyone_test(tables, seed=key, permutations=DRAWS).p_value[:, 0])
+        changes = design.draw(rng, group, size).changes
+        p.append(everyone_test(changes.tables, seed=key, permutations=DRAWS).p_value[:, 0])
+        low, high = own_limits(changes)
+        beside.append(((low > 0) | (high < 0))[:, 0, 0])
     found = np.concatenate(p)
-    rates: dict[str, Share] = {"test": rejected(found), "judged": share_of(np.isfinite(found))}
-    return rates
+    both = np.where(np.concatenate(beside), found, np.where(np.isfinite(found), 1, np.nan))
+    return {
+        "test": rejected(found),
+        "with interval": rejected(both),
+        "judged": share_of(np.isfinite(found)),
+    }
 
 
 def _centred(kind: str, mean: float) -> Draw:

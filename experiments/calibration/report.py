@@ -1,13 +1,9 @@
-"""Stores the study: CSV, a table in markdown, a list of what was demanded and what came out, and
-one figure.
-"""
+"""Stores the study: a page with demands and numbers, and one figure."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib
 
@@ -16,182 +12,128 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
+from experiments.calibration.demands import MOST, Cells, Check, checks, missed
+from experiments.calibration.study import LAWS, write_aside
 
-DEFAULT = f"default_{MIN_PATIENTS}"
-MOST, LEAST, ENOUGH_CHANGED = 0.065, 0.03, 20
-GAIN, MARGIN = 1.4, 0.05
-JUDGED = 0.5
+LEVEL = 0.05
 STYLES = (
-    (DEFAULT, "default test", "#0072B2", "o"),
-    ("published", "published code", "#D55E00", "s"),
-    ("paper", "paper's wording", "#CC79A7", "^"),
-    ("published_size_adjusted", "published, true 5% critical value", "#009E73", "D"),
+    ("test", "the package's test", "#0072B2", "o"),
+    ("flips", "sign flips alone", "#D55E00", "s"),
+    ("permutations", "permutations alone", "#009E73", "^"),
+    ("published", "published recipe", "#CC79A7", "D"),
 )
-SHOWN: tuple[str, ...] = (
-    "design",
-    "truth",
-    "changed_label_1",
-    "estimable",
-    "harmed_estimable",
-    DEFAULT,
-    "default_15",
-    "default_10",
-)
-SHOWN += (
-    "alike",
-    "default_eop",
-    "published",
-    "paper",
-    "published_size_adjusted",
-    "published_change_size_adjusted",
-)
+"""Quantity, name, colour of the colour-blind-safe palette of Okabe and Ito, marker."""
 
 
-class Check(NamedTuple):
-    """One demand on one cell."""
-
-    demand: str
-    cell: str
-    passed: bool
-    detail: str
+def _row(values: list[str]) -> str:
+    return "| " + " | ".join(values) + " |"
 
 
-def checks(table: pd.DataFrame) -> list[Check]:
-    """What is demanded of the default test, cell by cell.
-
-    Args:
-      table: as returned by `run_study`.
-
-    Returns:
-      One entry per demand and cell it applies to.
-    """
-    outcomes = []
-    for _, row in table.iterrows():
-        name = f"{row['design']} / {row['truth']}"
-        rate = row[DEFAULT]
-        if row["family"] == "unchanged" and row["estimable"] > 0:
-            error = f"{rate:.3f} (standard error {row['std_error']:.3f})"
-            outcomes.append(
-                Check(f"false positives at most {MOST:.1%}", name, bool(rate <= MOST), error)
-            )
-            if min(row["changed_label_0"], row["changed_label_1"]) >= ENOUGH_CHANGED:
-                outcomes.append(
-                    Check(f"false positives at least {LEAST:.0%}", name, bool(rate >= LEAST), error)
-                )
-        if row["family"] == "planted" and row["harmed_estimable"] >= JUDGED:
-            if row["gap"] == 0:
-                detail = f"{rate:.3f} against {row['published']:.3f}"
-                outcomes.append(
-                    Check(
-                        f"power at least {GAIN} times the published code's",
-                        name,
-                        bool(rate >= GAIN * row["published"]),
-                        detail,
-                    )
-                )
-            best = max(row["published_size_adjusted"], row["published_change_size_adjusted"])
-            detail = (
-                f"{rate:.3f} against {best:.3f} (equal opportunity alone: {row['default_eop']:.3f})"
-            )
-            outcomes.append(
-                Check(
-                    "power at most 5 points below the size-adjusted published",
-                    name,
-                    bool(rate >= best - MARGIN),
-                    detail,
-                )
-            )
-    return outcomes
+def _entry(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file aside and moves it into place."""
-    aside = path.with_name(f".{path.name}")
-    write(aside)
-    os.replace(aside, path)
+def demand_table(outcomes: list[Check]) -> list[str]:
+    """Lines of the table of demands: cells, met, known exceptions, not met, extreme values."""
+    lines = [_row(["demand", "cells", "met", "known", "not met", "smallest", "largest"])]
+    lines.append("|" + "---|" * 7)
+    for demand in dict.fromkeys(check.demand for check in outcomes):
+        own = [check for check in outcomes if check.demand == demand]
+        measured = [check.measured for check in own]
+        met = sum(check.passed for check in own)
+        unmet = len(missed(own))
+        numbers = [str(n) for n in (len(own), met, len(own) - met - unmet, unmet)]
+        lines.append(_row([demand, *numbers, _entry(min(measured)), _entry(max(measured))]))
+    return lines
+
+
+def _failures(outcomes: list[Check]) -> list[str]:
+    """A line per failure, with its excuse."""
+    lines = []
+    for check in outcomes:
+        if not check.passed:
+            word = "known" if check.excuse else "**not met**"
+            text = f"- {word}: {check.demand}: {check.cell}: {check.measured:.3f}"
+            lines.append("; ".join(part for part in (text, check.detail, check.excuse) if part))
+    return lines
+
+
+def cell_tables(table: pd.DataFrame) -> list[str]:
+    """Lines of a table per section, a row per cell and a column per quantity."""
+    lines: list[str] = []
+    for section, own in table.groupby("section", sort=False):
+        quantities = list(dict.fromkeys(own["quantity"]))
+        lines += ["", f"## {str(section).capitalize()}", ""]
+        lines += [_row(["cell", "cohorts", *quantities]), "|" + "---|" * (2 + len(quantities))]
+        for cell, rows in own.groupby("cell", sort=False):
+            share = dict(zip(rows["quantity"], rows["share"].astype(float), strict=True))
+            entries = [_entry(share.get(q, float("nan"))) for q in quantities]
+            lines.append(_row([str(cell), str(rows["cohorts"].iloc[0]), *entries]))
+    return lines
 
 
 def to_markdown(table: pd.DataFrame, outcomes: list[Check]) -> str:
-    """The study as a page: demands, then the table."""
-    failed = [c for c in outcomes if not c.passed]
-    lines = [
-        "# Calibration of the tests",
-        "",
-        f"{len(table)} cells, {len(outcomes)} demands, {len(failed)} not met.",
-        "",
-    ]
-    lines += [
-        *(f"- **not met**: {c.demand}: {c.cell}: {c.detail}" for c in failed),
-        *[""] * bool(failed),
-    ]
-    lines += [
-        "Rejection rate at nominal 5%; `harmed_estimable` is the share of cohorts in "
-        "which the harmed group can be judged; `alike`: the"
-    ]
-    lines += [
-        "default test with false alarms and missed findings weighted alike (default: "
-        f"{LABEL_WEIGHTS[0]:g} and {LABEL_WEIGHTS[1]:g}).",
-        "",
-    ]
-    lines += ["| " + " | ".join(SHOWN) + " |", "|" + "---|" * len(SHOWN)]
-    for _, row in table.iterrows():
-        entries = [
-            str(v)
-            if isinstance(v, str)
-            else ("" if pd.isna(v) else f"{v:.3f}".rstrip("0").rstrip("."))
-            for v in row[list(SHOWN)]
-        ]
-        lines.append("| " + " | ".join(entries) + " |")
+    """The study as a page."""
+    cells = table[["section", "cell"]].drop_duplicates()
+    lines = ["# Calibration of the tests", ""]
+    lines.append(f"{len(cells)} cells, {len(outcomes)} demands, {len(missed(outcomes))} not met.")
+    lines += ["", *demand_table(outcomes), "", *_failures(outcomes), *cell_tables(table)]
     return "\n".join(lines) + "\n"
 
 
-def draw(table: pd.DataFrame, path: Path) -> None:
-    """One row per cell; left false-positive rates with the nominal 5% and the demanded 6.5%, right
-    power.
-    """
-    kinds = [table[table["family"] == kind] for kind in ("unchanged", "planted")]
-    tall = max(len(kind) for kind in kinds)
-    figure, axes = plt.subplots(1, 2, figsize=(15, 1.5 + 0.27 * tall), constrained_layout=True)
-    for axis, rows, title in zip(
-        axes, kinds, ("False-positive rate (a true null)", "Power (planted harm)")
-    ):
-        place = np.arange(len(rows))[::-1]
-        for column, label, colour, marker in STYLES:
-            values = rows[column].to_numpy(float)
-            error = np.sqrt(
-                np.clip(values * (1 - values), 0, None) / rows["cohorts"].to_numpy(float)
+def _panel(axis: plt.Axes, cells: Cells, names: list[str]) -> None:
+    """Rates of one panel, a line per cell."""
+    place = np.arange(len(names))[::-1]
+    for quantity, label, colour, marker in STYLES:
+        share = np.array([cells.share(LAWS, n, quantity) for n in names], float)
+        number = np.array([cells.number(LAWS, n, quantity) for n in names], float)
+        error = 1.96 * np.sqrt(np.clip(share * (1 - share), 0, None) / np.maximum(number, 1))
+        if np.isfinite(share).any():
+            axis.errorbar(
+                share,
+                place,
+                xerr=error,
+                fmt=marker,
+                color=colour,
+                ms=4,
+                lw=0.8,
+                label=label,
+                zorder=3 if quantity == "test" else 2,
             )
-            if np.isfinite(values).any():
-                axis.errorbar(
-                    values,
-                    place,
-                    xerr=1.96 * error,
-                    fmt=marker,
-                    color=colour,
-                    ms=5,
-                    lw=0.8,
-                    label=label,
-                )
-        axis.set_yticks(
-            place, [f"{d}: {t}" for d, t in zip(rows["design"], rows["truth"])], fontsize=7
-        )
+    axis.set_yticks(place, names, fontsize=6)
+    axis.set_ylim(-1, len(names))
+    axis.set_xlabel("share of cohorts rejected at nominal 5%, with 95% interval")
+    axis.grid(axis="y", lw=0.3)
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """One row per cell of a law; left size with the nominal 5% and the demanded 6.5%, right power
+    with the line of the better rival's.
+    """
+    cells = Cells(table)
+    names = [list(cells.of(LAWS, planted)) for planted in (False, True)]
+    tall = max(map(len, names))
+    figure, axes = plt.subplots(1, 2, figsize=(15, 2 + 0.17 * tall), constrained_layout=True)
+    titles = ("Size: nothing to find", "Power: one group harmed")
+    for axis, own, title in zip(axes, names, titles, strict=True):
+        _panel(axis, cells, own)
         axis.set_title(title, fontsize=10)
-        axis.set_xlabel("share of cohorts rejected at nominal 5%, with 95% interval")
-        axis.grid(axis="y", lw=0.3)
-    axes[0].axvline(0.05, color="black", lw=1)
+        axis.axvline(LEVEL, color="black", lw=1)
     axes[0].axvline(MOST, color="black", lw=1, ls="--")
-    axes[0].set_xlim(0, None)
+    axes[0].set_xscale("symlog", linthresh=0.1)
+    axes[0].set_xlim(0, 1)
+    ticks = (0, 0.025, 0.05, 0.065, 0.1, 0.2, 0.5, 1)
+    axes[0].set_xticks(ticks, [f"{t:g}" for t in ticks], fontsize=7)
     axes[1].set_xlim(0, 1)
-    handles, names = axes[1].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(STYLES), fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(STYLES), fontsize=8)
     # Without the version of the library: equal results give equal bytes.
-    figure.savefig(path, dpi=130, format="png", metadata={"Software": None})
+    figure.savefig(path, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)
 
 
 def store(table: pd.DataFrame, out: Path) -> list[Check]:
-    """Writes calibration.csv, calibration.md, demands.csv and calibration.png into a folder.
+    """Writes cells.md, demands.csv and cells.png into a folder, beside the study's cells.csv.
 
     Args:
       table: as returned by `run_study`.
@@ -200,13 +142,10 @@ def store(table: pd.DataFrame, out: Path) -> list[Check]:
     Returns:
       The demands with their outcome.
     """
-    out.mkdir(parents=True, exist_ok=True)
     outcomes = checks(table)
-    _write(out / "calibration.csv", lambda path: table.to_csv(path, index=False))
-    _write(out / "demands.csv", lambda path: pd.DataFrame(outcomes).to_csv(path, index=False))
-    _write(
-        out / "calibration.md",
-        lambda path: path.write_text(to_markdown(table, outcomes), encoding="utf-8"),
-    )
-    _write(out / "calibration.png", lambda path: draw(table, path))
+    page = to_markdown(table, outcomes)
+    write_aside(out / "cells.md", lambda path: path.write_text(page, encoding="utf-8"))
+    frame = pd.DataFrame(outcomes, columns=list(Check._fields))
+    write_aside(out / "demands.csv", partial(frame.to_csv, index=False))
+    write_aside(out / "cells.png", lambda path: draw(table, path))
     return outcomes

@@ -1,239 +1,194 @@
-"""Runs the tests on every cell's cohorts and summarises how often each rejects."""
+"""The cells of the study and how they are run: in processes side by side, resumable, each finished
+cell kept at once.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import multiprocessing
+import os
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pandas as pd
 
-from experiments.calibration.cells import CELLS, Cell
-from experiments.calibration.simulate import Tables, parameters, simulate
-from fairrecon_jax.inference.did import LABEL_WEIGHTS, MIN_PATIENTS
-from fairrecon_jax.inference.published import published_summary
-from fairrecon_jax.inference.resampling import resample_images
-from fairrecon_jax.inference.signflip import PatientSums, sign_flip
-from fairrecon_jax.keys import example_digest
-from fairrecon_jax.types import Array, Key
+from experiments.calibration import coverage, designs, families, rows, words
+from experiments.calibration.coverage_designs import Design
+from experiments.calibration.coverage_designs import designs as coverage_designs
+from experiments.calibration.laws import Law
+from experiments.calibration.measure import Measured, Share, measure_law
 
-FLIPS = 199
-REPLICATES = 199
-RULES = (MIN_PATIENTS, 15, 10)
-ALIKE = (1.0, 1.0)
-LEVEL = 0.05
+COLUMNS = ("section", "cell", "planted", "cohorts", "seed", "quantity", "share", "of", "seconds")
+LAWS, FAMILY, DETECTABLE, MITIGATION = "laws", "family", "detectable", "mitigation"
+EQUIVALENT, EVERYONE, COVERAGE = "equivalent", "everyone", "coverage"
 
 
-class Outcomes(NamedTuple):
-    """The results of each test on each cohort of a cell.
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A cell of the study.
 
     Attributes:
-      p: [C, len(RULES) + 2] p-values of the default test under each rule for small strata; under
-        the first rule of the test that weighs both labels alike, and of its equal-opportunity form
-        (label 1 only); NaN = not estimable.
-      judged: [C] bool, the harmed group is estimable for the finding (label 1).
-      changed: [C, 2] changed decisions per label.
-      published: [C] one-tailed p of the published code (mean form).
-      paper: [C] two-sided p, max form.
-      change: [C] change of the mean-form gap.
+      section: what is studied.
+      name: unique in the section.
+      planted: there is something to find; such cells get fewer cohorts.
+      measure: (cohorts, seed) -> shares.
     """
 
-    p: np.ndarray
-    judged: np.ndarray
-    changed: np.ndarray
-    published: np.ndarray
-    paper: np.ndarray
-    change: np.ndarray
+    section: str
+    name: str
+    planted: bool
+    measure: Callable[[int, int], Measured]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Section and name."""
+        return self.section, self.name
 
 
-def block_size(patients: int, images: int, groups: int) -> int:
-    """Cohorts simulated at once: a function of the shape, bounded so that one block stays within
-    about 200 MB.
-    """
-    return int(np.clip(2_500_000 // (patients * max(images * 2, groups * 4)), 10, 200))
+def law_table() -> dict[str, Law]:
+    """All laws by name."""
+    return {law.name: law for law in (*designs.laws(), *rows.laws())}
 
 
-def _digests(patients: int) -> np.ndarray:
-    """Digests of patients numbered from 0."""
-    return np.stack([np.arange(patients, dtype=np.uint32), np.zeros(patients, np.uint32)], 1)
-
-
-def assess_tables(tables: Tables, key: Key, harmed: int) -> Outcomes:
-    """Runs all tests on one block of cohorts.
-
-    Args:
-      tables: patient tables of K cohorts.
-      key: scalar typed key of the block; its cohorts share signs.
-      harmed: index of the harmed group.
-
-    Returns:
-      `Outcomes` of the K cohorts.
-    """
-    change, weight = tables.change, tables.weight
-    present = jnp.sum(weight > 0, 0)
-    families = [PatientSums(change, weight, present >= rule) for rule in (*RULES, RULES[0])]
-    families.append(PatientSums(change[:, :, 1:], weight[:, :, 1:], present[:, 1:] >= RULES[0]))
-    weights = (*(LABEL_WEIGHTS,) * len(RULES), ALIKE, (1.0,))
-    pooled = (True,) * len(families)
-    flips = sign_flip(
-        tuple(families),
-        _digests(change.shape[0]),
-        key,
-        flips=FLIPS,
-        alpha=LEVEL,
-        pooled=pooled,
-        label_weights=weights,
-    )
-    drawn = jnp.asarray(
-        resample_images(tables.counts, jax.random.fold_in(key, 1), replicates=REPLICATES)
-    )
-    mean = published_summary(tables.counts, drawn, form="mean")
-    worst = published_summary(tables.counts, drawn, form="max")
-    changed = jnp.sum(tables.counts[..., 0, 1] + tables.counts[..., 1, 0], -1)
-    outcomes: tuple[Array, ...] = (
-        jnp.stack([f.p_value for f in flips], -1),
-        flips[0].estimable[:, 1, harmed],
-        changed,
-        mean[6],
-        worst[7],
-        mean[2],
-    )
-    return Outcomes(*(np.asarray(value) for value in outcomes))
-
-
-def run_cell(cell: Cell, cohorts: int, seed: int = 0) -> Outcomes:
-    """Simulates and tests a cell's cohorts; a function of the cell's name, the number of cohorts'
-    blocks and the seed only.
-
-    Args:
-      cell: design and truth.
-      cohorts: number of cohorts C.
-      seed: of the whole study.
-
-    Returns:
-      `Outcomes` of C cohorts.
-    """
-    design = cell.design
-    size = block_size(design.patients, design.images, len(design.sizes))
-    # The name keys the cell's randomness: adding cells moves no other one's.
-    root = jax.random.fold_in(jax.random.key(seed), example_digest(cell.name)[0])
-    parts = []
-    for block in range(-(-cohorts // size)):
-        key = jax.random.fold_in(root, block)
-        tables = simulate(
-            key, parameters(cell), sizes=design.sizes, images=design.images, cohorts=size
-        )
-        parts.append(assess_tables(tables, jax.random.fold_in(key, 7), design.harmed))
-    return Outcomes(*(np.concatenate(values)[:cohorts] for values in zip(*parts)))
-
-
-def rejection(p: np.ndarray) -> float:
-    """Share of p <= 5% among cohorts with a verdict."""
-    known = np.isfinite(p)
-    return float(np.mean(p[known] <= LEVEL)) if known.any() else float("nan")
-
-
-def size_adjusted(planted: Outcomes, null: Outcomes) -> tuple[float, float]:
-    """Power of the published statistics at the critical values that reject 5% of the null cell's
-    cohorts.
-
-    Args:
-      planted: the cell with harm.
-      null: the same design with the same gap before and no harm.
-
-    Returns:
-      Power of the published p-value (ties broken by the size of the change) and power of the
-        absolute change of the gap.
-    """
-
-    def power(statistic: np.ndarray, reference: np.ndarray) -> float:
-        critical = np.quantile(reference, 1 - LEVEL, method="higher")
-        # Ties with the critical value are rejected with probability 5%.
-        return float(np.mean(statistic > critical) + LEVEL * np.mean(statistic == critical))
-
-    # The p has few values: the change breaks its ties.
-    by_p = [-o.published + 1e-3 * np.abs(o.change) for o in (planted, null)]
-    by_change = [np.abs(o.change) for o in (planted, null)]
-    return power(*by_p), power(*by_change)
-
-
-def summarise(
-    cell: Cell, outcomes: Outcomes, null: Outcomes | None, seconds: float
-) -> dict[str, object]:
-    """One row of the result table."""
-    design, truth = cell.design, cell.truth
-    adjusted = (float("nan"), float("nan")) if null is None else size_adjusted(outcomes, null)
-    share = np.isfinite(outcomes.p[:, 0])
-    row: dict[str, object] = {
-        "design": design.name,
-        "truth": truth.name,
-        "family": truth.family,
-        "cohorts": len(outcomes.p),
-        "patients": design.patients,
-        "groups": len(design.sizes),
-        "smallest_group": min(design.sizes),
-        "images": design.images,
-        "prevalence": design.prevalence,
-        "harm": design.harm * truth.harmed,
-        "gap": truth.gap,
-        "changed_label_0": float(np.median(outcomes.changed[:, 0])),
-        "changed_label_1": float(np.median(outcomes.changed[:, 1])),
-        "estimable": float(share.mean()),
-        "harmed_estimable": float(outcomes.judged.mean()),
+def _covered(design: Design, number: int, cohorts: int, seed: int) -> Measured:
+    """Coverage of a printed interval of a single quantity."""
+    row = coverage.run_design(design, cohorts, 1000 * seed + number)
+    printed = float(row["printed"])  # type: ignore[arg-type]
+    shown = round(printed * cohorts)
+    return {
+        "covered": Share(float(row["coverage"]), shown),  # type: ignore[arg-type]
+        "printed": Share(printed, cohorts),
     }
-    row |= {f"default_{rule}": rejection(outcomes.p[:, i]) for i, rule in enumerate(RULES)}
-    row |= {"alike": rejection(outcomes.p[:, -2]), "default_eop": rejection(outcomes.p[:, -1])}
-    row["std_error"] = float(
-        np.sqrt(
-            max(row[f"default_{RULES[0]}"] * (1 - row[f"default_{RULES[0]}"]), 1e-9)
-            / max(share.sum(), 1)
+
+
+@functools.lru_cache(maxsize=1)
+def cases() -> dict[tuple[str, str], Case]:
+    """All cells by section and name."""
+    found = [
+        Case(LAWS, law.name, law.harmed is not None, functools.partial(measure_law, law))
+        for law in law_table().values()
+    ]
+    found += [
+        Case(
+            COVERAGE,
+            f"{design.interval}: {design.name}",
+            False,
+            functools.partial(_covered, design, number),
         )
-    )  # type: ignore[operator]
-    row |= {"published": rejection(outcomes.published), "paper": rejection(outcomes.paper)}
-    row |= {
-        "published_size_adjusted": adjusted[0],
-        "published_change_size_adjusted": adjusted[1],
-        "seconds": round(seconds, 1),
-    }
-    return row
+        for number, design in enumerate(coverage_designs())
+    ]
+    listed: tuple[tuple[str, bool, Any, Any], ...] = (
+        (MITIGATION, False, words.measure_mitigation, words.MITIGATIONS),
+        (EQUIVALENT, False, words.measure_equivalence, words.EQUIVALENCES),
+        (EVERYONE, False, words.measure_everyone, words.EVERYONE),
+        (FAMILY, False, families.measure_family, families.FAMILIES),
+        (DETECTABLE, True, families.measure_detection, families.DETECTIONS),
+    )
+    found += [
+        Case(section, item.name, planted, functools.partial(measure, item))
+        for section, planted, measure, items in listed
+        for item in items
+    ]
+    return {case.key: case for case in found}
+
+
+def run_case(key: tuple[str, str], cohorts: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of one cell, one per quantity.
+
+    Args:
+      key: section and name.
+      cohorts: how many.
+      seed: of the study.
+
+    Returns:
+      Rows with `COLUMNS`.
+    """
+    case, start = cases()[key], time.process_time()
+    measured = case.measure(cohorts, seed)
+    seconds = round(time.process_time() - start, 1)
+    given = (case.section, case.name, case.planted, cohorts, seed)
+    return [
+        dict(zip(COLUMNS, (*given, quantity, share.value, share.of, seconds), strict=True))
+        for quantity, share in measured.items()
+    ]
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file aside and moves it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    write(aside)
+    os.replace(aside, path)
+
+
+def finished(path: Path) -> pd.DataFrame:
+    """The rows that a file holds; none where there is no file."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _results(
+    todo: list[tuple[tuple[str, str], int]], seed: int, workers: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of cells as they finish."""
+    if workers == 1:
+        yield from (run_case(key, cohorts, seed) for key, cohorts in todo)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting = [pool.submit(run_case, key, cohorts, seed) for key, cohorts in todo]
+        yield from (done.result() for done in as_completed(waiting))
 
 
 def run_study(
-    cohorts: int, planted_cohorts: int, seed: int = 0, cells: Iterable[Cell] = CELLS
+    path: Path,
+    cohorts: int,
+    planted_cohorts: int,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    only: str = "",
+    progress: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Runs all cells.
+    """Runs the cells that a file does not hold yet, and adds each to it as it finishes.
 
     Args:
-      cohorts: cohorts of a null cell.
-      planted_cohorts: cohorts of a cell with planted harm.
-      seed: of the whole study.
-      cells: the cells; planted ones use the null cell of the same design and gap, which must come
-        before them.
+      path: of the CSV.
+      cohorts: cohorts of a cell without harm.
+      planted_cohorts: of a cell with something to find.
+      seed: of the study.
+      workers: processes.
+      only: text that the "section: name" of a cell holds.
+      progress: gets a line per finished cell.
 
     Returns:
-      One row per cell.
+      The rows of all chosen cells, in the order of `cases`.
     """
-    nulls: dict[tuple[str, float], Outcomes] = {}
-    rows = []
-    for cell in cells:
-        start = time.perf_counter()
-        planted = cell.truth.family == "planted"
-        outcomes = run_cell(cell, planted_cohorts if planted else cohorts, seed)
-        match = (cell.design.name, cell.truth.gap)
-        if not planted:
-            nulls.setdefault(match, outcomes)
-        rows.append(
-            summarise(
-                cell, outcomes, nulls.get(match) if planted else None, time.perf_counter() - start
-            )
+    chosen = [c for c in cases().values() if only in f"{c.section}: {c.name}"]
+    wanted = {case.key: planted_cohorts if case.planted else cohorts for case in chosen}
+    table, start = finished(path), time.perf_counter()
+    given = table[table["seed"] == seed]
+    done = set(zip(given["section"], given["cell"], given["cohorts"], strict=True))
+    todo = [(key, number) for key, number in wanted.items() if (*key, number) not in done]
+    # what was run with another seed or number of cohorts is run again
+    again = {key for key, _ in todo}
+    stale = [key in again for key in zip(table["section"], table["cell"], strict=True)]
+    table = table[[not s for s in stale]]
+    for number, rows_of_cell in enumerate(_results(todo, seed, workers), 1):
+        parts = [part for part in (table, pd.DataFrame(rows_of_cell)) if len(part)]
+        table = pd.concat(parts, ignore_index=True)
+        write_aside(path, functools.partial(table.to_csv, index=False))
+        first = rows_of_cell[0]
+        minutes = (time.perf_counter() - start) / 60
+        progress(
+            f"{number}/{len(todo)} {minutes:.1f} min {first['section']}: {first['cell']}: "
+            + ", ".join(f"{row['quantity']} {row['share']:.3f}" for row in rows_of_cell)
         )
-        line = rows[-1]
-        print(
-            f"{cell.name}: default {line[f'default_{RULES[0]}']:.3f} published "
-            f"{line['published']:.3f} ({line['seconds']} s)",
-            flush=True,
-        )
-    return pd.DataFrame(rows)
+    order = {key: place for place, key in enumerate(wanted)}
+    place = [order.get(key, -1) for key in zip(table["section"], table["cell"], strict=True)]
+    table = table.assign(place=place)
+    table = table[table["place"] >= 0].sort_values("place", kind="stable")
+    return table.drop(columns="place").reset_index(drop=True)

@@ -252,7 +252,11 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
 
     def adjust(told: Family, row: Row) -> Row:
         detectable = minimum_detectable_change(
-            gap.comparison.test, level=told.level, alpha=gap.alpha, decisions=gap.decisions
+            gap.comparison.test,
+            level=told.level,
+            alpha=gap.alpha,
+            decisions=gap.decisions,
+            label_weights=gap.label_weights or None,
         )
         shown = equivalent(gap.comparison.test, gap.images)
         overall = judge(

@@ -4,12 +4,16 @@ less than a margin. Both belong to the test that decides: its critical value, it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.optimize import brentq
+from scipy.stats import chi2, ncx2, norm
 
 from fairrecon_jax.inference.group_result import GroupTest
+from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.types import Array
 
 MARGIN = 0.05
@@ -34,27 +38,77 @@ class Detectable(NamedTuple):
     largest: np.ndarray
 
 
+@lru_cache(maxsize=4096)
+def _needed(
+    level: float, power: float, weights: tuple[float, ...], groups: tuple[int, ...]
+) -> float:
+    """Noncentrality delta of the first label's harmed group at which T is found with `power`.
+
+    T = sum over labels of w_y Q_y, Q_y chi-squared with groups - 1 degrees of freedom, that of the
+    first label with noncentrality delta^2; the other labels' sum as one scaled chi-squared. With
+    more than two groups the weighted maximum counts as well: the smaller delta of the two.
+    """
+    w, free = np.asarray(weights), np.asarray(groups) - 1
+    share = np.exp(-np.arange(0, 25, 0.05))
+    rest, mass = np.zeros(1), np.ones(1)
+    if len(w) > 1:
+        mean, square = w[1:] @ free[1:], w[1:] ** 2 @ free[1:]
+        rest = square / mean * chi2.isf(np.sqrt(share[1:] * share[:-1]), mean**2 / square)
+        mass = -np.diff(share)
+
+    def beyond(quantile: float, delta: float) -> float:
+        return float(mass @ ncx2.sf((quantile - rest) / w[0], free[0], delta**2 + 1e-12))
+
+    quantile = brentq(lambda q: beyond(q, 0.0) - level, 0, 1e3)
+    found = brentq(lambda d: beyond(quantile, d) - power, 0, 1e2)
+    if max(groups) == 2:
+        return found
+    count = np.where(np.asarray(groups) == 2, 1, groups)
+
+    def largest(bound: float) -> float:
+        return float(-np.expm1(count @ np.log1p(-2 * norm.sf(bound / np.sqrt(w)))))
+
+    bound = brentq(lambda b: largest(b) - level, 1e-3, 1e2)
+    return min(found, bound / np.sqrt(w[0]) + norm.ppf(power))
+
+
+def _reach(judged: np.ndarray, level: float, power: float, w: np.ndarray) -> np.ndarray:
+    """Standard errors [..., L] that a change of one group and label has to span."""
+    groups = judged.sum(-1)
+    found = np.ones(groups.shape)
+    for at in np.ndindex(groups.shape[:-1]):
+        labels = [y for y in range(len(w)) if groups[at][y] >= 2]
+        for y in labels:
+            order = [y, *(v for v in labels if v != y)]
+            weights, sizes = (tuple(v.tolist()) for v in (w[order], groups[at][order]))
+            found[(*at, y)] = _needed(level, power, weights, sizes)
+    return found
+
+
 def minimum_detectable_change(
     test: GroupTest,
     *,
-    level: float = 0.05,
+    level: float | None = None,
     alpha: float = 0.05,
     power: float = POWER,
     decisions: bool = True,
+    label_weights: Sequence[float] | None = None,
 ) -> Detectable:
     """Smallest change of one group beyond the others' that is found with probability `power`.
 
-    Solves d^2 = (c z_level / z_alpha + z_power)^2 (se^2 + d (1 - d) / n) with c the critical value
-    of the cell, se the standard error of the group's extra change and n its effective patients: a
-    loss of d flips decisions, and so brings variance of its own.
+    Solves d^2 = delta^2 (se^2 + d (1 - d) / n) with delta the noncentrality that the statistic of
+    the test, whose labels have weights, needs at `level`; se the standard error of the group's
+    extra change and n its effective patients: a loss of d flips decisions, and so brings variance
+    of its own.
 
     Args:
       test: of one cell or of K cells.
       level: two-sided level at which one cell is tested after the adjustment for its family (see
-        `group_family.family_level`); `alpha` for a single comparison.
-      alpha: level of the test.
+        `group_family.family_level`); `alpha` if None.
+      alpha: level of a single comparison.
       power: in (0.5, 1).
       decisions: False for values, scores and AUROC, where a change brings no variance.
+      label_weights: w_y of the test; its default if None.
 
     Returns:
       A `Detectable` in the unit of the change.
@@ -70,15 +124,16 @@ def minimum_detectable_change(
     if not 0.5 < power < 1:
         raise ValueError(f"power must lie in (0.5, 1), got {power}")
     for name, value in (("level", level), ("alpha", alpha)):
-        if not 0 < value < 1:
+        if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie in (0, 1), got {value}")
     judged = test.reason == 0
     # values of which none changed: nothing is known of the spread that a change would have
     judged &= decisions | ~(np.nan_to_num(test.extra_error) < NO_SPREAD)
     error = np.where(judged, test.extra_error, 1.0)
-    stricter = norm.isf(level / 2) / norm.isf(alpha / 2)
-    critical = np.where(np.isfinite(test.critical), test.critical, 0)[..., None, None]
-    reach = (critical * stricter + norm.ppf(power)) ** 2
+    labels = judged.shape[-2]
+    default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
+    weights = np.asarray(default if label_weights is None else label_weights, float)
+    reach = _reach(judged, alpha if level is None else level, power, weights)[..., None] ** 2
     own = 1 / np.maximum(test.effective, 1) if decisions else np.zeros_like(error)
     # d^2 = reach (se^2 + d (1 - d) own) is a quadratic in d
     a, b, c = 1 + reach * own, -reach * own, -reach * error**2

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import norm
 
 from fairrecon_jax.inference.group_result import GroupTest
+from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import REASONS
 
 VERDICTS = {
@@ -68,6 +69,7 @@ class Comparison:
       own_low: [L, G] lower limit of each group's own change.
       own_high: [L, G] upper limit.
       changed: [L, G] images whose decision changed.
+      label_weights: [L] of the test; its default where empty.
     """
 
     test: GroupTest
@@ -78,6 +80,7 @@ class Comparison:
     own_low: np.ndarray
     own_high: np.ndarray
     changed: np.ndarray
+    label_weights: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.quantities), len(self.groups))
@@ -159,9 +162,7 @@ def gap_change(comparison: Comparison, alpha: float = 0.05) -> str:
     change = after[3] - before[3]
     y, high, low = (after if change > 0 else before)[:3]
     error = np.sqrt(comparison.test.variance[y, high] + comparison.test.variance[y, low])
-    if abs(change) > z * error:
-        return "widened" if change > 0 else "narrowed"
-    return "same"
+    return "same" if abs(change) <= z * error else "widened" if change > 0 else "narrowed"
 
 
 def _widest(rate: np.ndarray, judged: np.ndarray) -> tuple[int, int, int, float]:
@@ -185,24 +186,26 @@ def _sampling_error(rate: np.ndarray, patients: np.ndarray, high: int, low: int)
 def standing_out(comparison: Comparison) -> tuple[str, int, int]:
     """Who stands out: "harmed" or "favoured", the label and the group.
 
-    The group that fell behind most, in standard errors, is harmed, unless the one that came out
-    best stands out more. Two groups stand out alike: there the better one is favoured if its own
-    gain is beyond chance and the other's loss is not.
+    A group's part in the statistic T is sum over labels of w_y t_gy^2, t_gy its studentised
+    deviation; its losses and its gains count apart. The group with the largest losing part is
+    harmed, unless another's gaining part is larger. Two groups stand out alike: there the better
+    one is favoured if its own gain is beyond chance and the other's loss is not.
 
     Args:
       comparison: numbers; at least one label has two judged groups.
 
     Returns:
-      Word, label and group numbers.
+      Word, label and group numbers; the label is the one with most of the group's part.
     """
     size = np.where(comparison.judged, np.nan_to_num(comparison.test.studentised), 0)
-    worse = np.unravel_index(int(np.argmin(size)), size.shape)
-    better = np.unravel_index(int(np.argmax(size)), size.shape)
-    lost = comparison.own_high[worse] < 0
-    gained = comparison.own_low[better] > 0
-    alike = abs(size[better]) <= abs(size[worse]) * (1 + 1e-6)
-    word, (y, g) = ("harmed", worse) if alike and (lost or not gained) else ("favoured", better)
-    return word, int(y), int(g)
+    default = LABEL_WEIGHTS if len(size) == 2 else (1.0,) * len(size)
+    weights = np.asarray(comparison.label_weights or default)[:, None]
+    parts = [weights * f(size, 0) ** 2 for f in (np.minimum, np.maximum)]
+    groups = [int(np.argmax(part.sum(0))) for part in parts]
+    worse, better = ((int(np.argmax(p[:, g])), g) for p, g in zip(parts, groups, strict=True))
+    lost, gained = comparison.own_high[worse] < 0, comparison.own_low[better] > 0
+    alike = parts[1].sum(0).max() <= parts[0].sum(0).max() * (1 + 1e-6)
+    return ("harmed", *worse) if alike and (lost or not gained) else ("favoured", *better)
 
 
 def judge(
@@ -276,7 +279,7 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
     in the place of the original.
 
     A gap that closes because the better-off lost is levelled down, not helped. Where the sides
-    only change, the group that lost is harmed.
+    change and the gap is not clearly smaller than before, the group that lost is harmed.
 
     Args:
       comparison: unmitigated against mitigated.
@@ -293,7 +296,8 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
     worst = int(inside[np.argmin(before[inside])])
     loser = int(inside[np.argmin(np.nan_to_num(comparison.test.studentised[y, inside]))])
     lost = comparison.own_high[y, loser] < 0 and after[loser] < after[worst]
-    if loser != worst and lost and verdict.gap != "narrowed":
+    swapped = verdict.gap == "reversed" and not _smaller(comparison, y, worst, loser)
+    if loser != worst and lost and (swapped or verdict.gap in ("widened", "same")):
         word, group = "harmed", loser
     elif comparison.test.extra[y, worst] <= 0:
         word, group = "harmed", worst
@@ -307,6 +311,16 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict) -> Verdict:
         group=comparison.groups[group],
         sentence=describe(comparison, y, group),
     )
+
+
+def _smaller(comparison: Comparison, y: int, worst: int, loser: int) -> bool:
+    """Whether a gap whose sides swapped is smaller than before beyond sampling error (5%)."""
+    rates = (comparison.original[y], comparison.reconstructed[y])
+    patients = comparison.test.effective[y]
+    shrunk = sum(rate[loser] - rate[worst] for rate in rates)
+    # of the same patients: at most twice the variance of two unrelated gaps
+    square = 2 * sum(_sampling_error(rate, patients, loser, worst) ** 2 for rate in rates)
+    return bool(shrunk > norm.ppf(0.975) * np.sqrt(square))
 
 
 def p_with_family(raw: float, adjusted: float, comparisons: int) -> str:
@@ -359,22 +373,19 @@ def describe(comparison: Comparison, y: int, g: int) -> str:
     """
     quantity, test = comparison.quantities[y], comparison.test
     others = [int(h) for h in np.flatnonzero(comparison.judged[y]) if h != g]
-    rates = "rate" if quantity.unit == "points" else "value"
-    told = [_before_after(comparison, y, h, rates == "rate", h == g) for h in (g, *others)]
+    scale, digits = (100, 0) if quantity.unit == "points" else (1, 3)
+    told = [_before_after(comparison, y, h, scale == 100, h == g) for h in (g, *others)]
     extra, low, high = (float(v[y, g]) for v in (test.extra, test.extra_low, test.extra_high))
     own = float(comparison.reconstructed[y, g] - comparison.original[y, g])
     verb, more = ("lost", "more") if own < 0 else ("gained", "less")
     if extra > 0:
         verb, more = ("gained", "more") if own > 0 else ("lost", "less")
     limits = sorted((low, high)) if extra > 0 else sorted((-low, -high))
-    scale = 100 if rates == "rate" else 1
-    span = " to ".join(f"{scale * v:.{0 if rates == 'rate' else 3}f}" for v in limits)
+    span = " to ".join(f"{scale * v:.{digits}f}" for v in limits)
     rival = comparison.groups[others[0]] if len(others) == 1 else "the other groups"
-    name = comparison.groups[g]
-    return (
-        f"{quantity.name}: {', '.join(told)}; {name} {verb} {amount(extra, quantity.unit)} {more} "
-        f"than {rival} ({span})"
-    )
+    size = amount(extra, quantity.unit)
+    text = f"{comparison.groups[g]} {verb} {size} {more} than {rival} ({span})"
+    return f"{quantity.name}: {', '.join(told)}; {text}"
 
 
 def _before_after(comparison: Comparison, y: int, g: int, rate: bool, first: bool) -> str:

@@ -8,7 +8,7 @@ import pytest
 from fairrecon_jax.inference.changes import decision_changes, score_changes
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
-from fairrecon_jax.inference.power import equivalent, minimum_detectable_change
+from fairrecon_jax.inference.power import _needed, equivalent, minimum_detectable_change
 
 
 def cohorts(size, rates, count, seed=0):
@@ -37,6 +37,49 @@ def test_a_change_of_the_detectable_size_is_found_four_times_in_five(size):
     _, harmed = cohorts(size, (0.1 + change / 0.8, 0.1), 400)
     power = np.mean(harmed.p_value <= 0.05)
     assert 0.72 <= power <= 0.93
+
+
+@pytest.mark.parametrize("weights", [(0.5, 1.0), (1.0, 0.5), (1.0,)])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 36])
+def test_needed_noncentrality_is_found_four_times_in_five(weights, level):
+    """The statistic of two groups under the normal law, by simulation."""
+    rng, w = np.random.default_rng(0), np.array(weights)
+    z = rng.normal(size=(1_000_000, len(w)))
+    quantile = np.quantile(z**2 @ w, 1 - level)
+    z[:, 0] += _needed(level, 0.8, weights, (2,) * len(w))
+    assert np.mean(z**2 @ w > quantile) == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("groups", [3, 6])
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_group_of_several_is_found_about_four_times_in_five(groups, label):
+    """The smaller p of statistic and weighted maximum, as the test combines them."""
+    rng, w = np.random.default_rng(0), np.array([0.5, 1.0])
+    order = (w[label], w[1 - label])
+    delta = _needed(0.01, 0.8, order, (groups, groups))
+    z = rng.normal(size=(2, 100_000, 2, groups))
+    # the studentised deviation of one group is delta away
+    z[1, :, label, 0] += delta / np.sqrt(1 - 1 / groups)
+    z -= z.mean(-1, keepdims=True)
+    total = (z**2).sum(-1) @ w
+    peak = np.max(np.abs(z).max(-1) / np.sqrt(1 - 1 / groups) * np.sqrt(w), -1)
+    ranks = [np.searchsorted(np.sort(v[0]), v) for v in (total, peak)]
+    smallest = np.maximum(*ranks)
+    assert np.mean(smallest[1] > np.quantile(smallest[0], 0.99)) == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_label_of_less_weight_needs_a_larger_change():
+    rng = np.random.default_rng(0)
+    n, group, label = 4000, np.arange(4000) % 2, np.arange(4000) // 2000
+    original = (rng.random(n) < 0.5) * 1.0
+    flipped = np.where(rng.random(n) < 0.1, 1 - original, original)
+    found = decision_changes(original, flipped, label, group, np.arange(n), groups=2)
+    test = one_cell(group_test(found.tables, seed=0, permutations=99, first=99, decisions=True), 0)
+    half, one = minimum_detectable_change(test).stratum.mean(-1)
+    assert half > 1.15 * one
+    alike = minimum_detectable_change(test, label_weights=(1, 1)).stratum.mean(-1)
+    assert alike[0] == pytest.approx(alike[1], rel=0.08)
+    assert one < alike[1] < half
 
 
 def test_smaller_with_more_patients_larger_in_a_family():

@@ -4,6 +4,8 @@ words.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from fairrecon_jax.inference.verdict import (
     judge,
     judge_mitigation,
     p_words,
+    standing_out,
 )
 
 NAMES = ("women", "men", "others")
@@ -94,6 +97,21 @@ def test_one_group_among_three():
     assert (spared.word, spared.group) == ("favoured", "men")
 
 
+def test_the_group_with_the_largest_part_in_the_statistic_stands_out():
+    """Two labels that agree outweigh one that stands out alone; a missed finding counts twice."""
+    found = comparison((0.8, 0.8, 0.8), (0.6, 0.8, 0.8), (300, 300, 300))
+
+    def standing(*deviations, weights=()):
+        test = found.test._replace(studentised=np.array(deviations))
+        given = dataclasses.replace(found, test=test, label_weights=weights)
+        return standing_out(given)
+
+    assert standing((-1.5, 2.4, 0), (-2.2, 0.5, 0.5)) == ("harmed", 1, 0)
+    assert standing((0.0, 2.4, -0.5), (-2.2, 0, 1)) == ("harmed", 1, 0)
+    assert standing((0.0, 2.4, -0.5), (-2.2, 0, 1), weights=(1, 1)) == ("favoured", 0, 1)
+    assert standing((0.0, -2.4, 2.4), (0, -0.1, 2.5)) == ("favoured", 1, 2)
+
+
 def test_a_claim_needs_the_adjusted_p():
     both = comparison((0.8, 0.8), (0.6, 0.8))
     kept = judge(both, p_adjusted=0.2, comparisons=36, detectable=0.153)
@@ -138,6 +156,8 @@ def test_too_few_patients_are_named():
         ((0.5, 0.8), (0.5, 0.45), "levelled down", "men"),
         ((0.5, 0.8), (0.5, 0.95), "harmed", "women"),
         ((0.5, 0.8), (0.3, 0.8), "harmed", "women"),
+        ((0.59, 0.88), (0.88, 0.8), "helped", "women"),  # sides swap, but the gap closes
+        ((0.59, 0.88), (0.88, 0.6), "harmed", "men"),
     ],
 )
 def test_mitigations(before, after, word, group):

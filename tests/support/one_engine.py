@@ -418,8 +418,13 @@ class Direct:
 
     def _write(self, m: Tested, adjusted: float, level: float) -> None:
         """The columns of one test."""
+        two = m.test.reason.shape[-2] == 2
         change = inference.minimum_detectable_change(
-            m.test, level=level, alpha=self.options.alpha, decisions=m.decisions
+            m.test,
+            level=level,
+            alpha=self.options.alpha,
+            decisions=m.decisions,
+            label_weights=self.options.label_weights if two else None,
         )
         p = NAN if m.chance else float(m.test.p_value)
         for key in m.gaps:

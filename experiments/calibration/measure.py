@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from fairrecon_jax.inference.resampling import resample_images
 
 from experiments.calibration.laws import Cohorts, Law, Rng
 from fairrecon_jax.inference.changes import Changes
@@ -18,7 +17,7 @@ from fairrecon_jax.inference.clustered import change_interval
 from fairrecon_jax.inference.clustered_values import auroc_change_interval, mean_interval
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import GroupTest, one_cell
-from fairrecon_jax.inference.published import published_summary
+from fairrecon_jax.inference.published import published_summary, resample_images
 from fairrecon_jax.inference.verdict import (
     SENSITIVITY,
     SPECIFICITY,

@@ -18,6 +18,8 @@ from fairrecon_jax.types import Array
 
 MARGIN = 0.05
 POWER = 0.8
+FARTHEST = 100.0
+"""Standard errors beyond which a change is called undetectable."""
 NO_SPREAD = 1e-100
 """Standard error below which a value did not change in anyone."""
 
@@ -60,7 +62,9 @@ def _needed(
         return float(mass @ ncx2.sf((quantile - rest) / w[0], free[0], delta**2 + 1e-12))
 
     quantile = brentq(lambda q: beyond(q, 0.0) - level, 0, 1e3)
-    found = brentq(lambda d: beyond(quantile, d) - power, 0, 1e2)
+    if beyond(quantile, FARTHEST) < power:
+        return float("inf")  # the label weighs next to nothing
+    found = brentq(lambda d: beyond(quantile, d) - power, 0, FARTHEST)
     if max(groups) == 2:
         return found
     count = np.where(np.asarray(groups) == 2, 1, groups)
@@ -134,11 +138,13 @@ def minimum_detectable_change(
     default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
     weights = np.asarray(default if label_weights is None else label_weights, float)
     reach = _reach(judged, alpha if level is None else level, power, weights)[..., None] ** 2
+    far, reach = np.isinf(reach), np.where(np.isinf(reach), 1.0, reach)
     own = 1 / np.maximum(test.effective, 1) if decisions else np.zeros_like(error)
     # d^2 = reach (se^2 + d (1 - d) own) is a quadratic in d
     a, b, c = 1 + reach * own, -reach * own, -reach * error**2
     change = (-b + np.sqrt(b * b - 4 * a * c)) / (2 * a)
-    change = np.where(judged, np.where(decisions & (change > 1), np.inf, change), np.nan)
+    beyond = far | (decisions & (change > 1))
+    change = np.where(judged, np.where(beyond, np.inf, change), np.nan)
     blank = ~judged.any((-2, -1))
     low = np.where(blank, np.nan, np.min(np.where(judged, change, np.inf), (-2, -1)))
     high = np.where(blank, np.nan, np.max(np.where(judged, change, -np.inf), (-2, -1)))

@@ -16,6 +16,7 @@ from scipy.stats import norm
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import REASONS
+from fairrecon_jax.inference.words import amount, p_with_family
 
 VERDICTS = {
     "harmed": "the change of the group named was worse than the other groups' by more than chance "
@@ -124,11 +125,6 @@ class Verdict:
     def reason(self) -> str:
         """Sentence and evidence."""
         return ", ".join(part for part in (self.sentence, self.evidence) if part)
-
-
-def p_words(p: float) -> str:
-    """A p-value as a sentence says it: "p = 0.03", "p < 0.0001"."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.1g}" if p < 1e-3 else f"p = {p:.2g}"
 
 
 def gap_change(comparison: Comparison, alpha: float = 0.05) -> str:
@@ -323,14 +319,6 @@ def _smaller(comparison: Comparison, y: int, worst: int, loser: int) -> bool:
     return bool(shrunk > norm.ppf(0.975) * np.sqrt(square))
 
 
-def p_with_family(raw: float, adjusted: float, comparisons: int) -> str:
-    """Raw and adjusted p in words."""
-    if comparisons <= 1:
-        return p_words(raw)
-    after = "< 0.0001" if adjusted < 1e-4 else f"{adjusted:.2g}"
-    return f"{p_words(raw)} ({after} over {comparisons} comparisons)"
-
-
 def _nothing_shown(
     comparison: Comparison, p: float, comparisons: int, detectable: float | None
 ) -> str:
@@ -349,14 +337,6 @@ def _nothing_shown(
         return f"{text}; in the smallest group no loss could have been found 4 times in 5"
     size = amount(detectable, comparison.quantities[0].unit)
     return f"{text}; a further change of one group by {size} would be found 4 times in 5"
-
-
-def amount(value: float, unit: str) -> str:
-    """A size with its unit: "37 points", "0.04 Dice"."""
-    if unit == "points":
-        points = 100 * abs(value)
-        return f"{points:.0f} points" if points >= 9.5 else f"{points:.1f} points"
-    return f"{abs(value):.3f} {unit}".strip()
 
 
 def describe(comparison: Comparison, y: int, g: int) -> str:

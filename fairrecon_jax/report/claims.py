@@ -9,7 +9,8 @@ import re
 
 import pandas as pd
 
-from fairrecon_jax.inference.verdict import VERDICTS, amount
+from fairrecon_jax.inference.verdict import VERDICTS
+from fairrecon_jax.inference.words import amount
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.figures.groups import stratum_phrase

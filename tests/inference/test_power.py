@@ -74,7 +74,7 @@ def test_a_label_of_less_weight_needs_a_larger_change():
     original = (rng.random(n) < 0.5) * 1.0
     flipped = np.where(rng.random(n) < 0.1, 1 - original, original)
     found = decision_changes(original, flipped, label, group, np.arange(n), groups=2)
-    test = one_cell(group_test(found.tables, seed=0, permutations=99, first=99, decisions=True), 0)
+    test = one_cell(group_test(found.tables, seed=0, permutations=99, decisions=True), 0)
     half, one = minimum_detectable_change(test).stratum.mean(-1)
     assert half > 1.15 * one
     alike = minimum_detectable_change(test, label_weights=(1, 1)).stratum.mean(-1)

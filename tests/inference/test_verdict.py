@@ -21,12 +21,11 @@ from fairrecon_jax.inference.verdict import (
     VERDICTS,
     Comparison,
     Quantity,
-    amount,
     judge,
     judge_mitigation,
-    p_words,
     standing_out,
 )
+from fairrecon_jax.inference.words import amount, p_words
 
 NAMES = ("women", "men", "others")
 QUANTITIES = (SPECIFICITY, SENSITIVITY)

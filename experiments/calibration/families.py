@@ -17,7 +17,7 @@ from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.power import minimum_detectable_change
 
 TASKS, RECONSTRUCTORS = 8, 2
-TAIL = {"permutations": 999, "first": 999}
+TAIL = {"permutations": 999}
 """Draws where the level of a single comparison matters, far below 5%."""
 
 SHARED = 0.6

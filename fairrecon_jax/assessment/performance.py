@@ -192,7 +192,11 @@ def everyone_deferred(
 
     def told(adjusted: Family, row: Row) -> Row:
         verdict = verdict_of_change(row["change"], adjusted.p_adjusted, alpha)
-        reason = {"not estimable": few, "no difference shown": adjusted.too_few_draws(alpha)}
+        why = adjusted.too_few_draws(alpha)
+        # signs of skewed changes reject too often; the interval knows the skewness
+        if verdict in ("lower", "higher") and row["ci_low"] <= 0 <= row["ci_high"]:
+            verdict, why = "no difference shown", "its interval includes no change"
+        reason = {"not estimable": few, "no difference shown": why}
         return {"verdict": verdict, "reason": reason.get(verdict, "")}
 
     draws = {"signs": test.smallest[:, k, label]}

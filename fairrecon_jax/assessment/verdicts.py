@@ -169,6 +169,7 @@ def gap_test(
         own.low[k],
         own.high[k],
         changes.changed[k],
+        label_weights,
     )
     return GapTest(
         metric,

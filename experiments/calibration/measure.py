@@ -82,7 +82,7 @@ def some_cells(changes: Changes, cells: np.ndarray) -> Changes:
 
 def test_of(changes: Changes, seed: int, **options: object) -> GroupTest:
     """The package's test of a block, with `DRAWS` draws."""
-    given = {"permutations": DRAWS, "first": DRAWS} | options
+    given = {"permutations": DRAWS} | options
     return group_test(
         changes.tables,
         seed=seed,

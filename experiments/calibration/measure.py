@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from experiments.calibration.laws import Cohorts, Law, Rng
@@ -182,7 +181,7 @@ def covers(test: GroupTest, truth: np.ndarray) -> np.ndarray:
     return np.where(known.any((-2, -1)), np.all(held | ~known, (-2, -1)), np.nan)
 
 
-def published(cohorts: Cohorts, key: jax.Array) -> np.ndarray:
+def published(cohorts: Cohorts, key: int) -> np.ndarray:
     """One-tailed p [K] of the published recipe."""
     assert cohorts.counts is not None
     drawn = resample_images(cohorts.counts, key, replicates=RESAMPLES)
@@ -215,7 +214,7 @@ def measure_law(law: Law, cohorts: int, seed: int) -> Measured:
             "covered": covers(test, drawn.truth),
         }
         if drawn.counts is not None:
-            part["published"] = published(drawn, jax.random.key(key))
+            part["published"] = published(drawn, key)
         for name, value in part.items():
             p.setdefault(name, []).append(value)
         if law.harmed is not None:

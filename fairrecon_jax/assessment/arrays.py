@@ -5,6 +5,7 @@ unit per judged image or patient.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class Grouping(NamedTuple):
       code: [N] int32 group of each example (or unit), -1 unknown.
       reference: name of the reference group.
       crossed: an intersection of attributes.
+      parts: of an intersection, per group the number of its group in every attribute.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Grouping(NamedTuple):
     code: np.ndarray
     reference: str
     crossed: bool = False
+    parts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,6 +262,8 @@ def _groupings(
                 np.asarray(crossed.group),
                 " x ".join(p.reference for p in parts),
                 True,
+                # in the order of the names: the last attribute varies fastest
+                tuple(itertools.product(*(range(len(p.groups)) for p in parts))),
             )
         )
     return tuple(groupings)

@@ -14,7 +14,7 @@ from fairrecon_jax.assessment.batch import Tested, compare_groups
 from fairrecon_jax.assessment.classification import Paired, means_of_change
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
-from fairrecon_jax.assessment.gaps import add_nulls, worst_rows
+from fairrecon_jax.assessment.gaps import add_nulls, shrunk_of, shrunk_rows, worst_rows
 from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
 from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.units import JudgedUnits
@@ -195,6 +195,7 @@ def _add_gaps(
         else {}
         for place, values in enumerate(versions)
     )
+    shrunk = shrunk_of(averages.changes, grouping, context.options.alpha)
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
         common |= {name: float(part[k].sum()) for name, part in averages.counts.items()}
@@ -207,6 +208,9 @@ def _add_gaps(
                 without_test(judged, paired=False)
                 continue
             _queue(context, metric, tested, averages.values.change, grouping, common, judged, k)
+        if grouping.crossed and units.paired:
+            rows = shrunk_rows(shrunk, averages.changes, k, grouping, ("dice",), common)
+            context.fairness += rows
         worst = worst_rows(
             averages.changes, k, 0, grouping.groups, {**common, "metric": "worst_group_dice"}
         )

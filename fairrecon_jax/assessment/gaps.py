@@ -13,11 +13,12 @@ from fairrecon_jax.assessment.classification import Measured, means_of_change
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
 from fairrecon_jax.assessment.performance import NO_THRESHOLD, plain
-from fairrecon_jax.assessment.rows import Interval, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import BLANK, Interval, Row, cell_fields, version_rows
 from fairrecon_jax.assessment.stability import Redrawn, Redraws
 from fairrecon_jax.assessment.verdicts import gap_test, group_rows, keep, queue, without_test
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
+from fairrecon_jax.inference.intersections import Shrunk, shrink_intersections
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
 from fairrecon_jax.metrics.fairness import Convention
@@ -56,6 +57,7 @@ class TaskGaps:
             for metric in ("eodd", "eop")
             for convention in context.options.conventions
         }
+        self.shrunk = shrunk_of(found.decisions, grouping, context.options.alpha)
         rates = found.rate_values.change
         self.own = {
             "eodd": rates,
@@ -105,6 +107,11 @@ class TaskGaps:
                     judged = self._value_rows(metric, self.tests.gaps[metric], common, k)
                     self._queue(metric, judged, common, k, aurocs[number])
             self._worst_rows(common, k)
+            if self.grouping.crossed and self.batch.units.paired:
+                rows = shrunk_rows(
+                    self.shrunk, self.found.decisions, k, self.grouping, RATES, common
+                )
+                self.context.fairness += rows
 
     def _queue(
         self,
@@ -211,6 +218,71 @@ class TaskGaps:
             if not self.batch.units.paired and rows:
                 rows = rows[1:2]
             self.context.fairness += rows
+
+
+SHRUNK = "empirical Bayes: drawn towards the sum of its parts"
+
+
+def shrunk_of(changes: Changes, grouping: Grouping, alpha: float) -> Shrunk | None:
+    """Shrunken changes of an intersection's groups; None for other groupings."""
+    return shrink_intersections(changes, grouping.parts, alpha) if grouping.crossed else None
+
+
+def shrunk_rows(
+    shrunk: Shrunk | None,
+    changes: Changes,
+    k: int,
+    grouping: Grouping,
+    names: tuple[str, ...],
+    common: Row,
+) -> list[Row]:
+    """A row per label and intersection with its shrunken change, also where it cannot be judged
+    alone.
+
+    Args:
+      shrunk: of K problems.
+      changes: the same.
+      k: which problem.
+      grouping: the intersection.
+      names: of the labels' rates.
+      common: columns that the rows share.
+
+    Returns:
+      Rows "shrunk_<rate>"; [] where nothing could be estimated.
+    """
+    rows: list[Row] = []
+    for y, name in enumerate(names):
+        for g, group in enumerate(grouping.groups):
+            value = float(shrunk.change[k, y, g]) if shrunk is not None else float("nan")
+            if shrunk is None or not np.isfinite(value):
+                continue
+            own, patients = float(shrunk.own[k, y, g]), float(changes.counted[1][k, y, g])
+            alone = changes.counted[0][k, y, g] == 0
+            judged = "judged alone too" if alone else f"not judged alone ({patients:.0f} patients)"
+            rows.append(
+                {
+                    **BLANK,
+                    **common,
+                    "metric": f"shrunk_{name}",
+                    "group": group,
+                    "label_stratum": {"sensitivity": "positive", "specificity": "negative"}.get(
+                        name, ""
+                    ),
+                    "version": "change",
+                    "value": value,
+                    "change": value,
+                    "original": float(changes.original[k, y, g]),
+                    "reconstructed": float(changes.reconstructed[k, y, g]),
+                    "ci_low": float(shrunk.low[k, y, g]),
+                    "ci_high": float(shrunk.high[k, y, g]),
+                    "method": SHRUNK,
+                    "n": float(changes.images[k, y, g]),
+                    "n_patients": patients,
+                    "n_changed": float(changes.changed[k, y, g]),
+                    "reason": f"{judged}; {100 * own:.0f}% its own data",
+                }
+            )
+    return rows
 
 
 def largest(gaps: Array) -> float:

@@ -43,6 +43,7 @@ def build_report(
     comparison: pd.DataFrame | None = None,
     sweep: pd.DataFrame | None = None,
     methods: Mapping[str, MethodTitle] | None = None,
+    trends: pd.DataFrame | None = None,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex)
     beside it, without those of an older report.
@@ -63,6 +64,7 @@ def build_report(
       comparison: the long table results/mitigation.csv, None where nothing was mitigated.
       sweep: the table results/mitigation_sweep.csv, None where no weight was swept.
       methods: what reconstructors are called, by name; others keep their names.
+      trends: the table results/trends.csv, None where no continuous attribute was looked at.
 
     Returns:
       The path of the page.
@@ -74,6 +76,7 @@ def build_report(
     findings = Findings.of(
         spec, performance, fairness, options.convention, comparison, sweep, methods
     )
+    findings = dataclasses.replace(findings, trends=trends)
     # before anything is written: every free text below passes through it
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]

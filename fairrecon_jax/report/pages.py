@@ -19,6 +19,7 @@ from fairrecon_jax.report.figures import (
     mitigations,
     panels,
     quality,
+    trends,
     verdicts,
 )
 from fairrecon_jax.report.figures.drawing import Drawing
@@ -143,6 +144,16 @@ MITIGATION = Plan(
 )
 
 
+TRENDS = Plan(
+    "trends",
+    "Along age and other numbers",
+    "Whether the change of the diagnosis depends on an attribute that is a number, without cutting "
+    "it into groups.",
+    "No curve could be estimated: fewer than 40 patients of a label.",
+    (trends.curves,),
+)
+
+
 def first_figures(findings: Findings) -> list[Drawing]:
     """The two figures that carry the first screen; fewer where the tables hold nothing to draw."""
     figures = (forest.overview(findings), quality.overview(findings))
@@ -158,6 +169,8 @@ def sections(
     """All sections with figures or tables, in the order of the page."""
     # a study without mitigations gets no section about them
     plans = [*PLANS, MITIGATION] if findings.mitigations != ["none"] else PLANS
+    # nor one about continuous attributes where none was looked at
+    plans = [*plans, TRENDS] if findings.trends is not None else plans
     return [
         *(plan.section(findings) for plan in plans),
         Section(

@@ -41,6 +41,7 @@ class Findings:
       comparison: rows of results/mitigation.csv as read, None where nothing was mitigated.
       sweep: rows of results/mitigation_sweep.csv as read, None where no weight was swept.
       called: what reconstructors are called, by name; others are called as `style` knows them.
+      trends: rows of results/trends.csv as read, None where no continuous attribute was looked at.
     """
 
     spec: CohortSpec
@@ -50,6 +51,7 @@ class Findings:
     comparison: pd.DataFrame | None = None
     sweep: pd.DataFrame | None = None
     called: Mapping[str, MethodTitle] = dataclasses.field(default_factory=dict)
+    trends: pd.DataFrame | None = None
 
     @classmethod
     def of(

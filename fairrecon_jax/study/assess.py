@@ -65,3 +65,9 @@ def read_comparisons(context: Context) -> tuple[pd.DataFrame | None, pd.DataFram
         return read_results(context.workdir.root, name) if wanted else None
 
     return read("mitigation"), read("mitigation_sweep")
+
+
+def read_trends(context: Context) -> pd.DataFrame | None:
+    """The curves along continuous attributes, None where the study looks at none."""
+    wanted = bool(context.study.assess.continuous) and context.workdir.result("trends").exists()
+    return read_results(context.workdir.root, "trends") if wanted else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.group_draws import observed_sums
@@ -123,7 +123,8 @@ def _shrink(
     spread = spread + 2 / (freedom + 1) * ((1 - share) * apart) ** 2
     # without own data the deviation from the sum of the parts is unknown in full
     spread = np.where(use, spread, error + square)
-    width = norm.ppf(1 - alpha / 2) * np.sqrt(spread)
+    # tau has as many observations as there are intersections
+    width = student.isf(alpha / 2, len(d)) * np.sqrt(spread)
     return additive, change, change - width, change + width, share, float(np.sqrt(square))
 
 

@@ -20,6 +20,7 @@ class ReportOptions:
       convention: the convention of the assessment that headlines and figures show
         (`metrics.CONVENTIONS`); where it was not computed, another one is shown.
       dpi: resolution of the embedded figures.
+      pdf: write each figure as PDF too, for print.
       max_examples: at most this many example panels are drawn.
     """
 
@@ -27,6 +28,7 @@ class ReportOptions:
     identifiers: bool = False
     convention: str = "worst_case_estimable"
     dpi: int = 150
+    pdf: bool = True
     max_examples: int = 8
 
     def __post_init__(self) -> None:

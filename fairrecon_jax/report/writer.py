@@ -31,6 +31,7 @@ class Placed:
       uri: the picture as a data URI; empty for tables.
       width: of the picture in pixels of the page.
       height: of the picture in pixels of the page.
+      pdf: the figure was written as PDF too.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Placed:
     uri: str = ""
     width: int = 0
     height: int = 0
+    pdf: bool = True
 
 
 class BlockWriter:
@@ -46,11 +48,11 @@ class BlockWriter:
 
     Args:
       folder: the report's folder.
-      options: resolution of the figures.
+      options: resolution of the figures, and whether PDFs are written.
     """
 
     def __init__(self, folder: Path, options: ReportOptions) -> None:
-        self.folder, self.dpi = folder, options.dpi
+        self.folder, self.dpi, self.pdf = folder, options.dpi, options.pdf
         self.written: set[Path] = set()
         self.figures = self.tables = 0
 
@@ -71,11 +73,14 @@ class BlockWriter:
         # PNG first: it settles the layout that the PDF then keeps
         png = files.figure_bytes(block.figure, "png", self.dpi)
         self.write(f"figures/{block.key}.png", png)
-        self.write(f"figures/{block.key}.pdf", files.figure_bytes(block.figure, "pdf", self.dpi))
+        if self.pdf:
+            drawn = files.figure_bytes(block.figure, "pdf", self.dpi)
+            self.write(f"figures/{block.key}.pdf", drawn)
         self.write(f"tables/{block.key}.csv", csv_text(block.table))
         # given in the page, so that text does not jump while pictures load
         width, height = (round(CSS_PIXELS * v) for v in block.figure.get_size_inches())
-        return Placed("figure", self.figures, block, files.data_uri(png), width, height)
+        uri = files.data_uri(png)
+        return Placed("figure", self.figures, block, uri, width, height, self.pdf)
 
     def remove_stale(self) -> None:
         """Removes figures and tables of an older report that this one does not have."""

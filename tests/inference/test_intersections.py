@@ -41,7 +41,7 @@ def test_coverage_and_error_against_the_intersections_alone(tau):
     assert 0.93 <= inside.mean() <= 0.99
     alone = found.reconstructed[:, 0]
     gain = np.mean((shrunk.change[:, 0] - truth) ** 2) / np.mean((alone - truth) ** 2)
-    assert gain < (0.6 if tau < 0.2 else 0.95)
+    assert gain < (0.7 if tau < 0.2 else 0.95)
 
 
 def test_much_data_stays_and_little_data_moves_to_the_sum_of_its_parts():

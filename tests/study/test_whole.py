@@ -41,7 +41,7 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
     config.degradation.levels = (config.degradation.headline_level,)
     config.tandem.batch_size = 8
     config.assess.update(replicates=20, permutations=19, null_draws=10)
-    config.report.examples = 1
+    config.report.update(examples=1, dpi=50, pdf=False)
     return config
 
 

@@ -23,5 +23,5 @@ def get_config() -> ConfigDict:
     )
     c.tandem.batch_size = 16
     c.assess.update(replicates=20, permutations=19, null_draws=10)
-    c.report.examples = 1
+    c.report.update(examples=1, dpi=50, pdf=False)
     return c

@@ -64,7 +64,7 @@ def test_the_tiny_study_field_by_field():
     assert study.tandem.batch_size == 16
     options = study.assess
     assert (options.replicates, options.permutations, options.null_draws) == (20, 19, 10)
-    assert study.report == ReportConfig(1, ReportOptions())
+    assert study.report == ReportConfig(1, ReportOptions(dpi=50, pdf=False))
 
 
 def test_what_is_left_out_has_the_defaults_of_the_dataclasses():

@@ -11,6 +11,7 @@ REQUIRED = [
     "orbax-checkpoint>=0.11,<0.13",
     "numpy>=1.26,<3",
     "scipy>=1.11,<2",
+    "threadpoolctl>=3.1,<4",
     "pandas>=2.2,<4",
     "pyarrow>=15",
     "tensorflow-datasets>=4.9.7,<5",

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.inference.group_draws import Sums, flipped_sums, observed_sums, permuted_sums
+from fairrecon_jax.inference.group_draws import (
+    Sums,
+    flipped_sums,
+    observed_sums,
+    one_thread,
+    permuted_sums,
+)
 from fairrecon_jax.inference.group_result import Counted, GroupTest
 from fairrecon_jax.inference.group_statistic import (
     ONE_SIDED,
@@ -92,6 +98,7 @@ def cell_statistic(every: Draws, frame: Frame, combine: bool) -> np.ndarray:
     return share
 
 
+@one_thread
 def _draws(
     tables: PatientTables, frame: Frame, centre: np.ndarray, seed: int, salt: str, span: range
 ) -> dict[str, Draws]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairrecon_jax.inference.equal_changes import tail_share
-from fairrecon_jax.inference.group_draws import patient_signs
+from fairrecon_jax.inference.group_draws import one_thread, patient_signs
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, effective_patients
 
 ELEMENTS = 1 << 22
@@ -84,6 +84,7 @@ def everyone_test(
     )
 
 
+@one_thread
 def _drawn(
     tables: PatientTables,
     seed: int,

@@ -11,11 +11,13 @@ the same permutation, others nearly the same, which is what carries their depend
 
 from __future__ import annotations
 
+import functools
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fairrecon_jax.inference.group_tables import PatientTables
 
@@ -26,6 +28,22 @@ GOLDEN = 0x9E3779B97F4A7C15
 WORD = (1 << 64) - 1
 EXACT = float(1 << 24)
 MANY = 2000
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def one_thread(function: Function) -> Function:
+    """Runs a function with one thread of linear algebra: the products of draws are tall and thin,
+    and threads that wait for one another cost more than they compute.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with threadpool_limits(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return cast(Function, run)
 
 
 class Sums(NamedTuple):

@@ -289,8 +289,7 @@ def tabulate(
         for y, level in enumerate(strata):
             rows = np.flatnonzero(known & (t == level))
             if not whole:
-                # sorted values are summed in one order whatever the order of rows
-                rows = rows[np.lexsort((v[rows], which[rows]))]
+                rows = _in_order(rows, v, which)
             total[:, k, y] = np.bincount(which[rows], v[rows], shape[0])
             count[:, k, y] = np.bincount(which[rows], minlength=shape[0])
     if weigh == "patients":
@@ -304,6 +303,17 @@ def tabulate(
         _unit_stratum(stratum, which, len(units.group)),
         units.groups,
     )
+
+
+def _in_order(rows: np.ndarray, values: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Rows in an order in which sums per unit do not depend on the order of the table: those of
+    units with more than two are sorted by value; of two, either order gives the same sum.
+    """
+    many = np.bincount(which[rows])[which[rows]] > 2
+    if not many.any():
+        return rows
+    some = rows[many]
+    return np.concatenate([rows[~many], some[np.lexsort((values[some], which[some]))]])
 
 
 def judge_cells(

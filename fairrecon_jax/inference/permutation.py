@@ -27,7 +27,7 @@ from fairrecon_jax.inference.distance import (
     tail_of_mean,
 )
 from fairrecon_jax.inference.exchange import strata_of
-from fairrecon_jax.inference.group_draws import observed_sums, permuted_sums
+from fairrecon_jax.inference.group_draws import observed_sums, one_thread, permuted_sums
 from fairrecon_jax.inference.group_statistic import (
     LABEL_WEIGHTS,
     contrasts,
@@ -242,6 +242,7 @@ def _draw_both(
     return everyone, estimable
 
 
+@one_thread
 def _draws(
     tables: PatientTables,
     judged: np.ndarray,

@@ -77,7 +77,10 @@ def trends(
 def _values(table: pd.DataFrame, column: str, study: Study) -> np.ndarray:
     """The value of each patient of a study [P]: the mean over its images."""
     if column not in table.columns:
-        raise InputError(f"assess.continuous names the column {column!r}, which no prediction has")
+        raise InputError(
+            f"assess.continuous names the column {column!r}; the predictions have "
+            f"{sorted(c for c in table.columns if pd.api.types.is_numeric_dtype(table[c]))}"
+        )
     values = pd.to_numeric(table[column], errors="coerce")
     if values.notna().sum() == 0:
         raise InputError(f"assess.continuous: the column {column!r} holds no number")

@@ -13,8 +13,8 @@ from fairrecon_jax.assessment.deferred import Deferred, Family, adjust
 from fairrecon_jax.assessment.rows import BLANK, Row
 from fairrecon_jax.assessment.verdicts import KINDS
 from fairrecon_jax.inference.changes import Changes, one_problem
+from fairrecon_jax.inference.comparison import Quantity
 from fairrecon_jax.inference.methods import FEWEST, MethodTest, method_test
-from fairrecon_jax.inference.verdict import Quantity
 from fairrecon_jax.inference.words import amount, p_with_family
 
 OF_METHODS = "t over trainings and patients, simultaneous over groups and labels"

@@ -24,6 +24,7 @@ from fairrecon_jax.assessment.thresholds import Thresholds
 from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.assessment.verdicts import UNPAIRED
 from fairrecon_jax.inference.everyone import EveryoneTest
+from fairrecon_jax.inference.verdict import at_chance
 
 METHODS = {
     "auroc": "DeLong, clustered by patient",
@@ -44,16 +45,6 @@ NO_THRESHOLD = (
 def count_columns(counts: Counts, k: int, group: int) -> Row:
     """The count columns of one problem and group."""
     return {name: float(part[k, group]) for name, part in counts._asdict().items()}
-
-
-def at_chance(auroc: Interval) -> str:
-    """The reason for "at chance" if the interval of the AUROC on originals holds 0.5, else ""."""
-    if not auroc.low <= 0.5 <= auroc.high:
-        return ""
-    return (
-        f"the AUROC on original images is {auroc.value:.3f} ({auroc.low:.3f} to "
-        f"{auroc.high:.3f}), which includes 0.5"
-    )
 
 
 def verdict_of_change(change: float, p: float, alpha: float) -> str:
@@ -164,7 +155,8 @@ def add_performance(context: Context, base: Row, results: TaskResults) -> None:
                 if not member.units.paired:
                     rows[-1] |= {"reason": UNPAIRED}
                 elif everyone and metric in TESTED:
-                    chance = at_chance(context.reference_auroc(base["task"], auroc))
+                    known = context.reference_auroc(base["task"], auroc)
+                    chance = at_chance((known.low, known.high))
                     context.deferred.append(_deferred(context, results, rows[-1], k, chance))
                 if everyone and metric == "auroc":
                     rows[0]["reason"] = member.units.note

@@ -74,18 +74,50 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
             _of_empty_truth(dice, label == 0, empty_mask) for dice in (original, reconstructed)
         )
         label = np.full(label.shape, np.nan)
+    groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
+    note = one_sided(original, reconstructed, groupings) if paired else ""
     # an incomplete pair counts on neither side: a change compares the same images
     incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
     original, reconstructed = (
         np.where(incomplete, np.nan, original),
         np.where(incomplete, np.nan, reconstructed),
     )
-    groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
     images = JudgedUnits(
-        label, original, reconstructed, study.patient[rows], groupings, "image", paired, ""
+        label, original, reconstructed, study.patient[rows], groupings, "image", paired, note
     )
     aggregation: Aggregation = "mean" if task.kind == "segmentation" else task.aggregation
     return images if aggregation == "none" else _per_patient(images, aggregation)
+
+
+def one_sided(
+    original: np.ndarray, reconstructed: np.ndarray, groupings: tuple[Grouping, ...]
+) -> str:
+    """Images left out because one version has no score, and in which groups they are missing.
+
+    Args:
+      original: [K, U] scores, NaN = none.
+      reconstructed: [K, U].
+      groupings: everyone, then attributes.
+
+    Returns:
+      "12 of 400 images have a score on one version only and are left out (sex: Female 5%, Male
+      1%)"; "" if there are none.
+    """
+    missing = np.any(np.isnan(original) != np.isnan(reconstructed), 0)
+    if not missing.any():
+        return ""
+    shares = []
+    for grouping in groupings:
+        named = list(enumerate(grouping.groups)) if grouping.name and not grouping.crossed else []
+        parts = [
+            f"{name} {100 * missing[grouping.code == g].mean():.0f}%"
+            for g, name in named
+            if np.any(grouping.code == g)
+        ]
+        shares += [f"{grouping.name}: {', '.join(parts)}"] if parts else []
+    where = f" ({'; '.join(shares)})" if shares else ""
+    text = f"{int(missing.sum())} of {missing.size} images have a score on one version only"
+    return f"{text} and are left out{where}"
 
 
 def _of_empty_truth(dice: np.ndarray, empty: np.ndarray, rule: str) -> np.ndarray:
@@ -137,7 +169,8 @@ def _per_patient(images: JudgedUnits, aggregation: Aggregation) -> JudgedUnits:
         return np.where(low == high, low, np.nan), int(np.sum(high > low))
 
     label, conflicts = agreed(images.label, np.nan)
-    notes = (
+    notes = [images.note] if images.note else []
+    notes += (
         [f"{conflicts} patients have images with different labels and were left out"]
         if conflicts
         else []

@@ -17,23 +17,17 @@ from fairrecon_jax.assessment.rows import BLANK, Interval, Row
 from fairrecon_jax.assessment.stability import STABLE, Redrawn
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
+from fairrecon_jax.inference.comparison import SENSITIVITY, SPECIFICITY, Comparison, Quantity
 from fairrecon_jax.inference.group_result import critical_statistic, one_cell
 from fairrecon_jax.inference.group_tables import REASONS
+from fairrecon_jax.inference.mitigation_verdict import judge_mitigation
 from fairrecon_jax.inference.power import (
     MARGIN,
     NO_SPREAD,
     equivalent,
     minimum_detectable_change,
 )
-from fairrecon_jax.inference.verdict import (
-    SENSITIVITY,
-    SPECIFICITY,
-    Comparison,
-    Quantity,
-    Verdict,
-    judge,
-    judge_mitigation,
-)
+from fairrecon_jax.inference.verdict import Verdict, at_chance, judge
 
 PERMUTED = "p: equal changes, permuted patients and signs"
 SIMULTANEOUS = "simultaneous over groups and labels, from the same draws"
@@ -110,7 +104,8 @@ class GapTest:
             f"{w:g} ({q.name})"
             for w, q in zip(self.label_weights, self.comparison.quantities, strict=False)
         )
-        return PERMUTED + (f", labels weighted {weights}" if weights else "")
+        within = ", within strata" if self.comparison.test.stratified else ""
+        return PERMUTED + within + (f", labels weighted {weights}" if weights else "")
 
     @property
     def chance(self) -> tuple[float, float] | None:
@@ -118,11 +113,15 @@ class GapTest:
         return None if self.auroc is None else (self.auroc.low, self.auroc.high)
 
     @property
+    def at_chance(self) -> str:
+        """Why the diagnosis gets no verdict, "" if it does."""
+        return "" if self.chance is None else at_chance(self.chance)
+
+    @property
     def p_value(self) -> float:
         """The test's p; NaN where nothing is estimable or the diagnosis is at chance."""
         # NaN leaves the family, so that a diagnosis that cannot have a verdict costs none
-        at_chance = self.auroc is not None and self.auroc.low <= 0.5 <= self.auroc.high
-        return float("nan") if at_chance else float(self.comparison.test.p_value)
+        return float("nan") if self.at_chance else float(self.comparison.test.p_value)
 
 
 def gap_test(
@@ -271,7 +270,7 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
         )
         stable = _stability(gap, overall, told)
         if gap.mitigation:
-            overall = judge_mitigation(gap.comparison, overall)
+            overall = judge_mitigation(gap.comparison, overall, gap.alpha)
         sizes = detectable.stratum.reshape(-1)
         chance = overall.word == "at chance"
         for part, size in zip(per_group, sizes, strict=bool(per_group)):
@@ -310,13 +309,8 @@ def keep(
     """
     if not context.keeps:
         return
-    chance = gap.chance
-    at_chance = ""
-    if chance is not None and chance[0] <= 0.5 <= chance[1]:
-        at_chance = judge(gap.comparison, auroc_interval=chance).reason
-    problem = Problem(
-        gap.metric, common["task"], grouping.name, grouping.groups, gap.family, at_chance
-    )
+    names = (common["task"], grouping.name, grouping.groups, gap.family)
+    problem = Problem(gap.metric, *names, gap.at_chance)
     cell = Cell(common["level"], common["reconstructor"], common["mitigation"])
     context.kept[problem, cell] = (changes, k, common)
 

@@ -100,11 +100,27 @@ def _as_predictions(
         column = images.get(metric, metric)
         if metric in images or metric in frame:
             table[metric] = numbers(frame, column)
+    _carry(frame, table, chosen)
     # in this order: rows that are left out contradict nobody, and are counted in no group
     table = one_group(usable_rows(table, log), attributes, log)
     kept = usable_tasks(table, tasks, log)
     groups = usable_attributes(table, attributes, log)
     return table.reset_index(drop=True), _spec(chosen, source, table, kept, groups)
+
+
+def _carry(frame: pd.DataFrame, table: pd.DataFrame, chosen: dict[str, Any]) -> None:
+    """Takes over the columns that the options name: strata as text, continuous ones as numbers."""
+    options = entries("mapping 'options'", chosen.get("options"))
+    strata, along = options.get("strata"), options.get("continuous")
+    if strata and strata not in table:
+        table[strata] = texts(column_of(frame, strata, "options.strata"))
+    for column in along if isinstance(along, list | tuple) else ():
+        if column in table:
+            raise InputError(
+                f"mapping 'options' 'continuous' names {column!r}, which is a group; name the "
+                "column of numbers behind it"
+            )
+        table[column] = numbers(frame, column, "options.continuous")
 
 
 def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:

@@ -15,6 +15,7 @@ from fairrecon_jax.inference.clustered_values import (
     auroc_interval,
     mean_interval,
 )
+from fairrecon_jax.inference.comparison import Comparison, Quantity
 from fairrecon_jax.inference.delong import placements
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
@@ -22,6 +23,7 @@ from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, famil
 from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.group_tables import REASONS, PatientTables, patient_tables
 from fairrecon_jax.inference.methods import MethodTest, method_test
+from fairrecon_jax.inference.mitigation_verdict import MITIGATIONS, judge_mitigation
 from fairrecon_jax.inference.multiplicity import adjust, benjamini_hochberg, holm
 from fairrecon_jax.inference.permutation import (
     PermutationNull,
@@ -31,16 +33,7 @@ from fairrecon_jax.inference.permutation import (
 from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
 from fairrecon_jax.inference.published import CAUTION, Published, published_test
 from fairrecon_jax.inference.trend import TrendTest, trend_test
-from fairrecon_jax.inference.verdict import (
-    GAPS,
-    MITIGATIONS,
-    VERDICTS,
-    Comparison,
-    Quantity,
-    Verdict,
-    judge,
-    judge_mitigation,
-)
+from fairrecon_jax.inference.verdict import GAPS, VERDICTS, Verdict, judge
 
 __all__ = [
     "CAUTION",

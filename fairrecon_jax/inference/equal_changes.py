@@ -37,7 +37,12 @@ from fairrecon_jax.inference.group_statistic import (
     simultaneous_limits,
     weights_of,
 )
-from fairrecon_jax.inference.group_tables import MIN_PATIENTS, PatientTables, judge_cells
+from fairrecon_jax.inference.group_tables import (
+    MIN_PATIENTS,
+    PatientTables,
+    judge_cells,
+    stratified,
+)
 
 PERMUTATIONS = 9999
 TAIL = 0.05
@@ -369,6 +374,7 @@ def _result(
         extra_low=keep(limits[1], judged),
         extra_high=keep(limits[2], judged),
         one_sided=frame.one_sided,
+        stratified=stratified(drawn.tables),
         unchanged=tested & np.all(frame.scale == 0, -1),
         reason=counted[0],
         patients=counted[1].astype(int),

@@ -34,6 +34,7 @@ class GroupTest(NamedTuple):
         cell at 1 - alpha.
       extra_high: [K, L, G] upper limit.
       one_sided: [K, L] bool, changes have one sign: the robust null permutes.
+      stratified: [K] bool, groups were permuted within more than one stratum.
       unchanged: [K] bool, nothing changed in any group that takes part (then p = 1).
       reason: [K, L, G] codes into `group_tables.REASONS`; 0 = takes part.
       patients: [K, L, G].
@@ -61,6 +62,7 @@ class GroupTest(NamedTuple):
     extra_low: np.ndarray
     extra_high: np.ndarray
     one_sided: np.ndarray
+    stratified: np.ndarray
     unchanged: np.ndarray
     reason: np.ndarray
     patients: np.ndarray

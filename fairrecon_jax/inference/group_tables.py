@@ -24,6 +24,7 @@ REASONS = (
     "too few patients",
     "too few effective patients: a few patients hold most of the images",
     "no second group to compare with",
+    "no second group within any of the strata",
 )
 """Meaning of the codes that `judge_cells` returns."""
 
@@ -316,12 +317,37 @@ def _in_order(rows: np.ndarray, values: np.ndarray, which: np.ndarray) -> np.nda
     return np.concatenate([rows[~many], some[np.lexsort((values[some], which[some]))]])
 
 
+def stratified(tables: PatientTables) -> np.ndarray:
+    """[K] bool: groups are permuted within more than one stratum."""
+    stratum = tables.stratum[:, None] if tables.stratum.ndim == 1 else tables.stratum
+    codes = np.broadcast_to(stratum, tables.images.shape[:2])
+    return np.any(codes != codes[:1], 0)
+
+
+def _shares_stratum(tables: PatientTables, judged: np.ndarray) -> np.ndarray:
+    """[K, L, G] bool: some stratum holds patients of the group and of another judged one. A group
+    on its own in every label needs no stratum: it is told as being alone.
+    """
+    shared = np.sum(judged, -1, keepdims=True) < 2
+    if not stratified(tables).any():
+        return np.ones(judged.shape, bool)
+    codes = tables.stratum.reshape(len(tables.stratum), -1)
+    for code in np.unique(codes):
+        images = tables.images * (codes == code)[..., None]
+        held = np.stack(
+            [np.any(images[tables.group == g] > 0, 0) for g in range(tables.groups)], -1
+        )
+        shared = shared | (held & (np.sum(held & judged, -1, keepdims=True) >= 2))
+    return shared
+
+
 def judge_cells(
     tables: PatientTables, min_patients: int = MIN_PATIENTS, min_effective: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which groups can be judged, per cell and label.
 
-    A group needs `min_patients` patients and as many effective patients; a label needs two groups.
+    A group needs `min_patients` patients and as many effective patients, and a second such group in
+    one of the strata within which groups are permuted; a label needs two groups.
 
     Args:
       tables: patient tables.
@@ -347,5 +373,6 @@ def judge_cells(
     reason = np.select(
         [images == 0, patients < min_patients, effective < need * (1 - 1e-9)], [1, 2, 3], 0
     )
+    reason = np.where((reason == 0) & ~_shares_stratum(tables, reason == 0), 5, reason)
     alone = (reason == 0) & (np.sum(reason == 0, -1, keepdims=True) < 2)
     return np.where(alone, 4, reason), patients, effective

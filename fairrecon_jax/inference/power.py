@@ -29,8 +29,8 @@ class Detectable(NamedTuple):
 
     Attributes:
       stratum: [..., L, G] smallest further change of this group that is found with the given power;
-        NaN where not judged, or of values of which none changed; inf where even a change of 1 would
-        not be found.
+        NaN where not judged, within strata, or of values of which none changed; inf where even a
+        change of 1 would not be found.
       smallest: [...] the smallest over strata.
       largest: [...] the largest over strata: what could be hidden in the worst group.
     """
@@ -130,7 +130,8 @@ def minimum_detectable_change(
     for name, value in (("level", level), ("alpha", alpha)):
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie in (0, 1), got {value}")
-    judged = test.reason == 0
+    # within strata only part of a change counts, how much depends on the other groups' patients
+    judged = (test.reason == 0) & ~np.asarray(test.stratified)[..., None, None]
     # values of which none changed: nothing is known of the spread that a change would have
     judged &= decisions | ~(np.nan_to_num(test.extra_error) < NO_SPREAD)
     error = np.where(judged, test.extra_error, 1.0)
@@ -165,7 +166,7 @@ def equivalent(test: GroupTest, images: Array, margin: float = MARGIN) -> np.nda
       margin: largest difference that does not matter, > 0, in the unit of the change.
 
     Returns:
-      [...] bool.
+      [...] bool; False of a test within strata, whose limits are those of the whole groups.
 
     Raises:
       ValueError: `margin` is not positive.
@@ -181,4 +182,8 @@ def equivalent(test: GroupTest, images: Array, margin: float = MARGIN) -> np.nda
         inside = (test.extra_low > -margin) & (test.extra_high < margin)
     enough = test.effective >= 3 / margin
     empty = np.asarray(images) == 0
-    return np.all((inside & enough & judged) | empty, (-2, -1)) & judged.any((-2, -1))
+    return (
+        np.all((inside & enough & judged) | empty, (-2, -1))
+        & judged.any((-2, -1))
+        & ~np.asarray(test.stratified)
+    )

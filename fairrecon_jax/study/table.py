@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.assessment import AssessOptions, assess, write_predictions, write_results
+from fairrecon_jax.assessment import AssessOptions, assess, trends, write_predictions, write_results
 from fairrecon_jax.external.mapping import load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
@@ -24,8 +24,8 @@ def assess_table(
     Args:
       path: see `read_table`.
       mapping: see `read_table`; its `options` become `AssessOptions`.
-      workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv` and
-        `report/`.
+      workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv`,
+        with continuous attributes `results/trends.csv`, and `report/`.
       options: used instead of the mapping's.
 
     Returns:
@@ -34,6 +34,9 @@ def assess_table(
     Raises:
       ValueError: as `read_table` and `assess`, or an unknown option.
     """
+    if options is not None and mapping is not None:
+        named = {"strata": options.strata, "continuous": options.continuous}
+        mapping = {**load(mapping), "options": named}
     table, spec = read_table(path, mapping)
     options = options or options_of(load(mapping))
     performance, fairness = assess(table, spec, options)
@@ -41,7 +44,9 @@ def assess_table(
     # attrs would go into the metadata of the parquet file
     exclusions = table.attrs.pop("exclusions", [])
     write_predictions(folder / "predictions.parquet", table, spec)
-    write_results(folder, performance=performance, fairness=fairness)
+    tables = {"performance": performance, "fairness": fairness}
+    along = trends(table, spec, options) if options.continuous else None
+    write_results(folder, **tables, **({} if along is None else {"trends": along}))
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
     # the table has one row per image and reconstruction, the report counts images
     people = table[columns].drop_duplicates("example_id").reset_index(drop=True)
@@ -52,4 +57,4 @@ def assess_table(
         "exclusions": {e["reason"]: e["count"] for e in exclusions},
         "seeds": {"assessment": options.seed},
     }
-    return build_report(folder, spec, performance, fairness, people, (), provenance)
+    return build_report(folder, spec, performance, fairness, people, (), provenance, trends=along)

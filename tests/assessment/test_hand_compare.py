@@ -42,8 +42,8 @@ WORDS = {
     "worse off lost": ("harmed", "Female", "widened"),
     # men fell from 0.9 to 0.4, women stay at 0.8: a gap of 0.1 became one of 0.4
     "better off lost": ("harmed", "Male", "widened"),
-    # nobody lost, but women, worse off, fell behind
-    "favoured the better off": ("harmed", "Female", "widened"),
+    # nobody lost, but women, worse off, gained nothing
+    "favoured the better off": ("favoured", "Male", "widened"),
 }
 
 

@@ -51,3 +51,22 @@ def test_one_stratum_is_none():
     table, spec = hand.table(ONLY).assign(site="x"), hand.spec(ONLY)
     tables = [assess(table, spec, hand.options(strata=name))[1] for name in ("", "site")]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_within_strata_nothing_is_said_of_what_could_have_been_found():
+    """The limits of whole groups say nothing of a test within strata."""
+    table, spec = clinics(), hand.spec(ONLY)
+    where = {**hand.CHANGE, "task": "alike", "metric": "eop"}
+    row = one(assess(table, spec, hand.options(permutations=999, strata="site"))[1], **where)
+    assert np.isnan(row["mde"])
+    assert "4 times in 5" not in row["reason"]
+    assert "within strata" in row["method"]
+    assert "no group changed by more than" not in row["reason"]
+
+
+def test_a_group_without_a_stratum_in_common_is_not_estimable():
+    table = clinics().assign(site=lambda t: t["sex"])
+    fairness = assess(table, hand.spec(ONLY), hand.options(strata="site"))[1]
+    row = one(fairness, **hand.CHANGE, task="alike", metric="eop")
+    assert row["verdict"] == "not estimable"
+    assert "no second group within any of the strata" in row["reason"]

@@ -78,7 +78,7 @@ def test_scores_that_are_all_equal_are_at_chance(fitted):
     performance, fairness = hand.judge(given, SPEC, **(BALANCED if fitted else {}))
     assert (fairness[fairness["verdict"] != ""]["verdict"] == "at chance").all()
     row = one(performance, **EVERYONE, metric="auroc")
-    assert row["reason"].startswith("the AUROC on original images is 0.500 (")
+    assert row["reason"].startswith("the AUROC on originals, 0.4")
     # all are called positive
     rates = {m: one(performance, **EVERYONE, metric=m)["reconstructed"] for m in RATES}
     assert rates == {"sensitivity": 1, "specificity": 0}

@@ -117,6 +117,34 @@ def test_assess_table_writes_results_and_report(tmp_path):
     assert (len(again), spec.name) == (240, "mine")
 
 
+def test_options_may_name_columns_of_the_file(tmp_path):
+    """Strata and continuous attributes need not be attributes."""
+    rng = np.random.default_rng(0)
+    table = frame()
+    table["site"] = rng.choice(["x", "y"], len(table))
+    table["years"] = rng.uniform(20, 80, len(table)).round(1)
+    options = {
+        "threshold_rule": "fixed",
+        "threshold_value": 0.5,
+        "replicates": 20,
+        "null_draws": 5,
+        "permutations": 99,
+        "strata": "site",
+        "continuous": ["years"],
+    }
+    mapping = {**MAPPING, "options": options}
+    read, _ = read_table(saved(tmp_path, table), mapping)
+    assert set(read["site"]) == {"x", "y"}
+    assert read["years"].dtype == float
+    assess_table(saved(tmp_path, table), mapping, tmp_path / "run")
+    assert set(pd.read_csv(tmp_path / "run" / "results" / "trends.csv")["column"]) == {"years"}
+    fairness = pd.read_csv(tmp_path / "run" / "results" / "fairness.csv")
+    assert fairness["method"].str.contains("within strata").any()
+    for wrong in ({"strata": "room"}, {"continuous": ["weight"]}):
+        with pytest.raises(ValueError, match=r"options\.(strata|continuous)"):
+            read_table(saved(tmp_path, table), {**MAPPING, "options": {**options, **wrong}})
+
+
 def test_exclusions_are_counted(tmp_path):
     table = frame()
     table.loc[0:4, "pid"] = None

@@ -11,20 +11,11 @@ import pytest
 
 from fairrecon_jax.inference.changes import decision_changes, value_changes
 from fairrecon_jax.inference.clustered import change_interval
+from fairrecon_jax.inference.comparison import SENSITIVITY, SPECIFICITY, Comparison, Quantity
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import one_cell
-from fairrecon_jax.inference.verdict import (
-    GAPS,
-    MITIGATIONS,
-    SENSITIVITY,
-    SPECIFICITY,
-    VERDICTS,
-    Comparison,
-    Quantity,
-    judge,
-    judge_mitigation,
-    standing_out,
-)
+from fairrecon_jax.inference.mitigation_verdict import MITIGATIONS, judge_mitigation
+from fairrecon_jax.inference.verdict import GAPS, VERDICTS, judge, standing_out
 from fairrecon_jax.inference.words import amount, p_words
 
 NAMES = ("women", "men", "others")
@@ -48,16 +39,21 @@ def decisions(before, after, sizes):
 
 
 def comparison(before, after, sizes=(400, 400), names=NAMES):
-    found = decision_changes(*decisions(before, after, sizes), groups=len(sizes))
+    return found_comparison(*decisions(before, after, sizes), len(sizes), names)
+
+
+def found_comparison(o, r, y, g, patient, groups, names=NAMES):
+    found = decision_changes(o, r, y, g, patient, groups=groups)
     test = group_test(found.tables, seed=0, permutations=999, counted=found.counted, decisions=True)
     tables, own = found.tables, []
-    for g in range(len(sizes)):
+    for g in range(groups):
         rows = tables.group == g
         own.append(change_interval(tables.change[rows], tables.images[rows]))
     low, high = (np.stack([getattr(i, side)[0] for i in own], -1) for side in ("low", "high"))
     rates = (found.original[0], found.reconstructed[0])
-    groups = names[: len(sizes)]
-    return Comparison(one_cell(test, 0), groups, QUANTITIES, *rates, low, high, found.changed[0])
+    return Comparison(
+        one_cell(test, 0), names[:groups], QUANTITIES, *rates, low, high, found.changed[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +97,9 @@ def test_the_group_with_the_largest_part_in_the_statistic_stands_out():
     found = comparison((0.8, 0.8, 0.8), (0.6, 0.8, 0.8), (300, 300, 300))
 
     def standing(*deviations, weights=()):
-        test = found.test._replace(studentised=np.array(deviations))
+        # no stratum stands out by itself
+        alone = np.ones_like(found.test.group_p)
+        test = found.test._replace(studentised=np.array(deviations), group_p=alone)
         given = dataclasses.replace(found, test=test, label_weights=weights)
         return standing_out(given)
 
@@ -109,6 +107,66 @@ def test_the_group_with_the_largest_part_in_the_statistic_stands_out():
     assert standing((0.0, 2.4, -0.5), (-2.2, 0, 1)) == ("harmed", 1, 0)
     assert standing((0.0, 2.4, -0.5), (-2.2, 0, 1), weights=(1, 1)) == ("favoured", 0, 1)
     assert standing((0.0, -2.4, 2.4), (0, -0.1, 2.5)) == ("favoured", 1, 2)
+
+
+def with_specificity(before, after, specificity, sizes=(400, 400)):
+    """As `comparison`, with specificities [group] = (before, after)."""
+    o, r, y, g, patient = decisions(before, after, sizes)
+    for group, rates in enumerate(specificity):
+        for version, rate in zip((o, r), rates, strict=True):
+            rows = np.flatnonzero((g == group) & (y == 0))
+            version[rows] = np.arange(len(rows)) >= round(rate * len(rows))
+    return found_comparison(o, r, y, g, patient, len(sizes))
+
+
+def test_a_loss_is_not_hidden_behind_a_larger_gain():
+    """A shifted threshold: women gain sensitivity and lose specificity."""
+    found = with_specificity((0.6, 0.85), (0.85, 0.85), ((0.9, 0.65), (0.9, 0.9)))
+    told = judge(found)
+    assert (told.word, told.group, told.stratum) == ("harmed", "women", "negative")
+    assert "specificity: women 90 to 65 of 100" in told.reason
+    assert (
+        "; but sensitivity: women 60 to 85 of 100, men 85 to 85; women gained 25 points more"
+        in (told.reason)
+    )
+    mitigated = judge_mitigation(found, told)
+    assert (mitigated.word, mitigated.group) == ("harmed", "women")
+    back = judge(with_specificity((0.85, 0.85), (0.6, 0.85), ((0.65, 0.9), (0.9, 0.9))))
+    assert (back.word, back.stratum) == ("harmed", "positive")
+    assert "; but specificity: women 65 to 90" in back.reason
+
+
+def test_three_groups_under_a_mitigation():
+    """Only a group whose own row stands out is named."""
+    known = {
+        (0.5, 0.9, 0.9): ("favoured", "men"),  # the worst off untouched
+        (0.5, 0.52, 0.9): ("harmed", "men"),  # down to the worst off
+        (0.7, 0.4, 0.9): ("harmed", "men"),  # the worst off gained, men paid for it
+        (0.8, 0.7, 0.9): ("helped", "women"),
+        (0.5, 0.7, 0.7): ("levelled down", "others"),
+    }
+    for after, (word, group) in known.items():
+        found = comparison((0.5, 0.7, 0.9), after, (400, 400, 400))
+        told = judge_mitigation(found, judge(found))
+        assert (told.word, told.group) == (word, group), after
+
+
+def test_an_inverted_score_is_said():
+    told = judge(comparison((0.8, 0.8), (0.6, 0.8)), auroc_interval=(0.2, 0.31))
+    assert told.word == "at chance"
+    assert "worse than guessing; are its scores inverted?" in told.reason
+
+
+def test_changes_of_groups_that_are_not_judged_are_counted_apart():
+    found = comparison((0.8, 0.8, 0.8), (0.8, 0.8, 0.2), (300, 300, 5))
+    told = judge(found)
+    assert told.reason.startswith("no decision changed in the groups that are judged (3 in others)")
+
+
+def test_many_strata_without_a_verdict_are_counted():
+    sizes = (300, 300, 5, 5, 5, 5)
+    found = comparison((0.8,) * 6, (0.8,) * 6, sizes, names=tuple("abcdef"))
+    assert judge(found).unjudged == ("8 groups and labels: too few patients",)
 
 
 def test_a_claim_needs_the_adjusted_p():
@@ -153,7 +211,9 @@ def test_too_few_patients_are_named():
         ((0.7, 0.9), (0.58, 0.2), "harmed", "men"),
         ((0.7, 0.8), (0.8, 0.7), "harmed", "men"),
         ((0.5, 0.8), (0.5, 0.45), "levelled down", "men"),
-        ((0.5, 0.8), (0.5, 0.95), "harmed", "women"),
+        ((0.5, 0.8), (0.5, 0.95), "favoured", "men"),  # nobody lost
+        ((0.8, 0.8), (0.8, 0.95), "favoured", "men"),  # nobody was worse off
+        ((0.8, 0.8), (0.8, 0.6), "harmed", "men"),
         ((0.5, 0.8), (0.3, 0.8), "harmed", "women"),
         ((0.59, 0.88), (0.88, 0.8), "helped", "women"),  # sides swap, but the gap closes
         ((0.59, 0.88), (0.88, 0.6), "harmed", "men"),

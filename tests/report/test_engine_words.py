@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions, assess, compare
-from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
+from fairrecon_jax.inference import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.report import claims, strata, summary
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
+from fairrecon_jax.inference import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.report import ReportOptions, build_report
 from fairrecon_jax.report.long_tables import NUMBERS, TEXT
 from fairrecon_jax.types import Attribute, Task

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
+from fairrecon_jax.inference import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.physics import describe
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.types import DegradationSpec, MethodTitle

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairrecon_jax.inference.verdict import GAPS, MITIGATIONS, VERDICTS
+from fairrecon_jax.inference import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.types import DegradationSpec, MethodTitle
 
@@ -183,7 +183,7 @@ def mitigation_name(mitigation: str) -> str:
 
 VERDICT_SIGNS = {"harmed": "▼", "favoured": "△"}
 """Filled and hollow, so that they differ in print; no colour, which belongs to the methods."""
-MITIGATION_SIGNS = {"helped": "△", "harmed": "▼"}
+MITIGATION_SIGNS = {"helped": "△", "harmed": "▼", "favoured": "△"}
 GAP_SIGNS = {"widened": "↔", "narrowed": "→←", "reversed": "⇄", "same": "="}
 SIGNS = "▼ harmed, △ favoured"
 OVERALL = {

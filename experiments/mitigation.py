@@ -29,7 +29,7 @@ from configs.quickstart_xray import get_config
 from experiments.seeds import over_seeds
 from fairrecon_jax.assessment import compare, read_predictions
 from fairrecon_jax.defaults import mitigation
-from fairrecon_jax.inference.verdict import MITIGATIONS
+from fairrecon_jax.inference import MITIGATIONS
 from fairrecon_jax.keys import digest
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.progress import quiet
@@ -50,7 +50,7 @@ CONTRAST = 2.2
 # This reconstructor's loss is so many times another's, and a term must weigh as much more.
 SCALED, SCALE = "pix2pix", 1000
 VERDICTS = tuple(MITIGATIONS)
-CLAIMS = ("helped", "levelled down", "harmed")
+CLAIMS = ("helped", "levelled down", "harmed", "favoured")
 
 
 def configuration(

@@ -14,16 +14,11 @@ from experiments.calibration.laws import Cohorts, Law, Rng
 from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import change_interval
 from fairrecon_jax.inference.clustered_values import auroc_change_interval, mean_interval
+from fairrecon_jax.inference.comparison import SENSITIVITY, SPECIFICITY, Comparison, Quantity
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.group_result import GroupTest, one_cell
 from fairrecon_jax.inference.published import published_summary, resample_images
-from fairrecon_jax.inference.verdict import (
-    SENSITIVITY,
-    SPECIFICITY,
-    Comparison,
-    Quantity,
-    judge,
-)
+from fairrecon_jax.inference.verdict import judge
 
 DRAWS = 499
 LEVEL = 0.05

@@ -20,9 +20,9 @@ from experiments.calibration.measure import (
     share_of,
     test_of,
 )
+from fairrecon_jax.inference import judge, judge_mitigation
 from fairrecon_jax.inference.everyone import everyone_test
 from fairrecon_jax.inference.power import MARGIN, equivalent
-from fairrecon_jax.inference.verdict import judge, judge_mitigation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,7 +72,7 @@ def identity(value: Any, everything: bool = False) -> Any:
     choice, whatever object or file held it.
 
     Args:
-      value: built of dataclasses, mappings with text keys, sequences, arrays, paths and scalars.
+      value: built of dataclasses, mappings, sequences, arrays, paths and scalars.
       everything: with the fields that are `free`, for a record that people read.
 
     Returns:
@@ -96,8 +96,10 @@ def identity(value: Any, everything: bool = False) -> Any:
         return identity(value.item())
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, (np.ndarray, jax.Array)):
+    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, np.ma.MaskedArray):
         array = np.asarray(value)
+        if array.dtype.hasobject:  # its bytes are addresses
+            raise TypeError("an array of objects has no declared identity; give it a type")
         digested = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
         # The bytes alone would not tell [2, 3] from [3, 2], or zeros of two types.
         return f"{array.dtype}{list(array.shape)} {digested}"
@@ -108,7 +110,10 @@ def identity(value: Any, everything: bool = False) -> Any:
         # Two classes with the same fields are different choices.
         return {"kind": type(value).__name__, **parts}
     if isinstance(value, Mapping):
-        return {str(name): identity(part, everything) for name, part in value.items()}
+        parts = {str(name): identity(part, everything) for name, part in value.items()}
+        if len(parts) < len(value):
+            raise TypeError(f"two keys of a mapping read alike: {list(value)}")
+        return parts
     if isinstance(value, (list, tuple)):
         return [identity(part, everything) for part in value]
     raise TypeError(f"a {type(value).__name__} has no declared identity: {value!r}")

@@ -74,7 +74,7 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
         the valid ones. Or a whole number is negative, or a width is 0.
       TypeError: a value does not fit its field.
     """
-    if kind not in registry:
+    if not isinstance(kind, str) or kind not in registry:
         raise ValueError(f"unknown {what} {kind!r}; choose one of {', '.join(sorted(registry))}")
     where, plain, parts = f"{what} {kind!r}", _plain_fields(registry[kind]), _parts(registry[kind])
     owner: dict[str, Callable[..., Any]] = {name: registry[kind] for name in plain}

@@ -268,3 +268,9 @@ class Cell:
         method = f"__{self.variant}" if self.is_mitigated else ""
         training = "" if self.training is None else f"__training{self.training}"
         return f"{self.reconstructor}__{level_name(self.level)}{method}{training}"
+
+
+PRIMARY = "primary"
+"""How the family of tests is named whose verdicts are the study's."""
+CROSS = " x "
+"""Between the attributes, and between the groups, of an intersection."""

@@ -95,10 +95,26 @@ def test_an_array_on_a_device_is_the_same_as_one_on_the_host():
     assert identity(np.float32(0.5)) == 0.5
 
 
-@pytest.mark.parametrize("thing", [object(), {1, 2}, len, Toy])
+@pytest.mark.parametrize(
+    "thing",
+    [
+        object(),
+        {1, 2},
+        len,
+        Toy,
+        np.array([object(), "a"], dtype=object),
+        np.ma.masked_array([1.0, 2.0], [True, False]),
+    ],
+)
 def test_what_has_no_declared_identity_is_refused(thing):
     with pytest.raises(TypeError, match="has no declared identity"):
         identity({"choice": thing})
+
+
+def test_keys_that_read_alike_are_refused():
+    assert identity({0.5: "a", None: "b"}) == {"0.5": "a", "None": "b"}
+    with pytest.raises(TypeError, match="two keys of a mapping read alike"):
+        identity({1: "a", "1": "b"})
 
 
 def test_how_often_a_training_is_saved_and_by_how_many_workers_it_reads_is_no_choice():

@@ -19,7 +19,8 @@ from experiments.calibration.study import (
     MITIGATION,
     law_table,
 )
-from experiments.calibration.words import GAINING
+from experiments.calibration.words import EQUIVALENCES, MITIGATIONS
+from experiments.calibration.words import EVERYONE as ALL_TOGETHER
 
 MOST, BEHIND, MISNAMED, HELPED, LEAST_HELPED = 0.065, 0.05, 0.05, 0.025, 0.8
 FOUND = (0.75, 0.90)
@@ -222,20 +223,25 @@ def checks(table: pd.DataFrame) -> list[Check]:
         *_at_most(cells, FAMILYWISE, FAMILY, "any", MOST, cells.of(FAMILY)),
         *_names(cells),
     ]
-    gaining = [n for n in cells.of(MITIGATION) if n.startswith(GAINING)]
-    others = (n for n in cells.of(MITIGATION) if n not in gaining and "both gain" not in n)
+    measured = set(cells.of(MITIGATION))
+    gaining, others = (
+        [m.name for m in MITIGATIONS if m.gains == gains and m.name in measured]
+        for gains in ((False, True), (False, False))
+    )
     found += _at_most(cells, NOT_HELPED, MITIGATION, "helped", HELPED, others)
     for name in gaining:
         share = cells.share(MITIGATION, name, "helped")
         detail = f"harmed {cells.share(MITIGATION, name, 'harmed'):.3f}"
         found.append(Check(GAINED, name, share, share >= LEAST_HELPED, detail))
-    margin = (n for n in cells.of(EQUIVALENT) if "true difference" in n)
+    apart = {design.name for design in EQUIVALENCES if design.further}
+    margin = (n for n in cells.of(EQUIVALENT) if n in apart)
     found += _at_most(cells, EQUIVALENCE, EQUIVALENT, "equivalent", MOST, margin)
     for name in cells.of(DETECTABLE):
         share, number = (f(DETECTABLE, name, "found") for f in (cells.share, cells.number))
         passed = FOUND[0] <= share <= FOUND[1]
         found.append(Check(DETECTION, name, share, passed, _error(share, number)))
-    nulls = (n for n in cells.of(EVERYONE) if not n.startswith("harm"))
+    harmed = {design.name for design in ALL_TOGETHER if design.harmed}
+    nulls = (n for n in cells.of(EVERYONE) if n not in harmed)
     found += [*_scores(cells), *_at_most(cells, ALL, EVERYONE, "test", MOST, nulls)]
     found += _covered(cells)
     return [_excused(check) for check in found]

@@ -122,7 +122,7 @@ def _prevalences() -> list[Law]:
     ]
 
 
-def _harms() -> list[Law]:
+def _two_group_harms() -> list[Law]:
     noisy_20, noisy_40, noisy_60 = (
         both_ways((0.02, 0.02), (0.1, 0.1), (1000, n)) for n in (20, 40, 60)
     )
@@ -153,11 +153,15 @@ def _harms() -> list[Law]:
             (both_ways((0.02, 0.02), (0.02, 0.02), (1000, 40)), noisy_40),
         ),
     ]
-    laws = [
+    return [
         Law(f"harm {name}, {a} / {b}", (a, b), flips(lost, gained), 1, nulls)
         for name, (a, b), lost, gained, nulls in cases
     ]
-    laws += [
+
+
+def _harms() -> list[Law]:
+    return [
+        *_two_group_harms(),
         Law(
             "harm 5% -> 20%, third of 6 groups",
             SIX,
@@ -192,7 +196,6 @@ def _harms() -> list[Law]:
             ("1% drop change, 500 / 20",),
         ),
     ]
-    return laws
 
 
 VALUE_HARMS = (

@@ -43,6 +43,12 @@ class Mitigation:
     after: tuple[float, float]
     noise: float = 0.03
 
+    @property
+    def gains(self) -> tuple[bool, bool]:
+        """Whether men, and whether women, truly gain."""
+        men, women = (b < a for b, a in zip(self.before, self.after, strict=True))
+        return men, women
+
     def draw(self, rng: Rng, cohorts: int) -> Cohorts:
         """Cohorts, the unmitigated reconstruction in the place of the original."""
         group = np.repeat((0, 1), self.sizes)
@@ -98,8 +104,6 @@ def _mitigations(sizes: tuple[int, int]) -> list[Mitigation]:
 
 
 MITIGATIONS = (*_mitigations((500, 500)), *_mitigations((80, 80)))
-GAINING = "women gain 29"
-"""In whose names the worse-off group truly gains."""
 
 
 @dataclasses.dataclass(frozen=True)

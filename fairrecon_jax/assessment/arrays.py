@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
-from fairrecon_jax.types import CohortSpec, InputError
+from fairrecon_jax.types import CROSS, CohortSpec, InputError
 
 CELL = ["level", "reconstructor", "mitigation"]
 REQUIRED = ("example_id", "patient_id", "split", "level", "reconstructor")
@@ -257,10 +257,10 @@ def _groupings(
         crossed = metrics.intersect([p.code for p in parts], [p.groups for p in parts])
         groupings.append(
             Grouping(
-                " x ".join(names),
+                CROSS.join(names),
                 crossed.names,
                 np.asarray(crossed.group),
-                " x ".join(p.reference for p in parts),
+                CROSS.join(p.reference for p in parts),
                 True,
                 # in the order of the names: the last attribute varies fastest
                 tuple(itertools.product(*(range(len(p.groups)) for p in parts))),

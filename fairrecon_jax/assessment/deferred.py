@@ -10,6 +10,7 @@ import numpy as np
 from fairrecon_jax.assessment.rows import Row
 from fairrecon_jax.inference.group_family import adjust_cells
 from fairrecon_jax.inference.multiplicity import holm
+from fairrecon_jax.types import PRIMARY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def family_name(
     together meets false claims more often than alpha.
     """
     if primary:
-        return f"primary: headline gaps, level {level:g}"
+        return f"{PRIMARY}: headline gaps, level {level:g}"
     name = f"secondary: {metric}, level {level:g}, mitigation {mitigation}"
     return name + (", intersections" if crossed else "")
 

@@ -97,25 +97,18 @@ class AssessOptions:
         least = {"replicates": 1, "bins": 1, "null_draws": 1, "permutations": 19, "min_patients": 2}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
-                raise ValueError(
-                    f"AssessOptions.{name} must be at least {smallest}, got {getattr(self, name)}"
-                )
+                raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
         if self.threshold_redraws < 0:
             raise ValueError(
-                "AssessOptions.threshold_redraws must not be negative, got "
-                f"{self.threshold_redraws}"
+                f"threshold_redraws must not be negative, got {self.threshold_redraws}"
             )
         if not 0 < self.alpha < 1:
-            raise ValueError(f"AssessOptions.alpha must lie between 0 and 1, got {self.alpha}")
+            raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):
-            raise ValueError(
-                f"AssessOptions.label_weights must be two numbers above 0, got {self.label_weights}"
-            )
+            raise ValueError(f"label_weights must be two numbers above 0, got {self.label_weights}")
         unknown = [c for c in self.conventions if c not in (*CONVENTIONS, *ALIASES)]
         if unknown or not self.conventions:
-            raise ValueError(
-                f"AssessOptions.conventions must be among {CONVENTIONS}, got {self.conventions}"
-            )
+            raise ValueError(f"conventions must be among {CONVENTIONS}, got {self.conventions}")
         object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
         for name, allowed in (
             ("adjustment", ("westfall_young", "holm")),
@@ -123,9 +116,7 @@ class AssessOptions:
             ("empty_mask", get_args(EmptyMask)),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"AssessOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         self._check_value()
 
     @property
@@ -139,7 +130,7 @@ class AssessOptions:
         if needed != (self.threshold_value is not None):
             verb = "needs" if needed else "takes no"
             raise ValueError(
-                f"AssessOptions.threshold_rule {self.threshold_rule!r} {verb} "
+                f"threshold_rule {self.threshold_rule!r} {verb} "
                 f"threshold_value, got {self.threshold_value!r}"
             )
         values = (
@@ -148,9 +139,7 @@ class AssessOptions:
             else [self.threshold_value]
         )
         if needed and not all(value is not None and 0 <= value <= 1 for value in values):
-            raise ValueError(
-                f"AssessOptions.threshold_value must lie in [0, 1], got {self.threshold_value!r}"
-            )
+            raise ValueError(f"threshold_value must lie in [0, 1], got {self.threshold_value!r}")
 
     def value_for(self, task: str) -> float:
         """`threshold_value` of one task.
@@ -161,12 +150,10 @@ class AssessOptions:
         if isinstance(self.threshold_value, Mapping):
             if task not in self.threshold_value:
                 raise InputError(
-                    f"AssessOptions.threshold_value has no entry for task {task!r}, only "
+                    f"threshold_value has no entry for task {task!r}, only "
                     f"{sorted(self.threshold_value)}"
                 )
             return float(self.threshold_value[task])
         if self.threshold_value is None:
-            raise InputError(
-                f"AssessOptions.threshold_value is not set, but task {task!r} needs it"
-            )
+            raise InputError(f"threshold_value is not set, but task {task!r} needs it")
         return float(self.threshold_value)

@@ -221,14 +221,10 @@ def phantom_flags(values: flags.FlagValues) -> None:
         )
 
 
-def model_flags(values: flags.FlagValues) -> None:
+def model_flags(values: flags.FlagValues, diagnosers: bool = True) -> None:
     """Flags that pick models."""
-    flags.DEFINE_string(
-        "model",
-        "",
-        "name in config.reconstructors or config.diagnosers; all if empty",
-        flag_values=values,
-    )
+    where = "config.reconstructors" + (" or config.diagnosers" if diagnosers else "")
+    flags.DEFINE_string("model", "", f"name in {where}; all if empty", flag_values=values)
     flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
 
 
@@ -250,7 +246,7 @@ def mitigate_flags(values: flags.FlagValues) -> None:
 
 def import_flags(values: flags.FlagValues) -> None:
     """Flags of `import-weights`."""
-    model_flags(values)
+    model_flags(values, diagnosers=False)
     flags.DEFINE_list(
         "weights",
         [],
@@ -260,9 +256,14 @@ def import_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)
 
 
+def predict_flags(values: flags.FlagValues) -> None:
+    """Flags of `predict`."""
+    model_flags(values, diagnosers=False)
+
+
 def reconstruct_flags(values: flags.FlagValues) -> None:
     """Flags of `reconstruct`."""
-    model_flags(values)
+    model_flags(values, diagnosers=False)
     flags.DEFINE_enum(
         "part", "test", ["train", "val", "test"], "part of the split", flag_values=values
     )

@@ -110,7 +110,7 @@ Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction;
   fairrecon predict --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
         actions.predict,
-        actions.model_flags,
+        actions.predict_flags,
     ),
     "assess": Command(
         "performance and fairness of predictions, a study's or anyone's",

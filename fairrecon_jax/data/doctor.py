@@ -121,7 +121,8 @@ class DoctorReport:
             "",
             "No errors."
             if self.ok
-            else f"{errors} kind(s) of error: fix them, or train knowing what is left out.",
+            else f"{errors} {'kind' if errors == 1 else 'kinds'} of error: fix them, or train "
+            "knowing what is left out.",
         ]
         return "\n".join(lines)
 

@@ -99,11 +99,13 @@ def check_size(downsamplings: int, height: int, width: int) -> None:
     """
     if downsamplings < 2:
         raise ValueError(f"a Pix2Pix generator needs at least 2 downsamplings, got {downsamplings}")
-    if height % 2**downsamplings or width % 2**downsamplings:
+    # the first is true of every larger number, whose power would take for ever
+    many = downsamplings > max(height, width).bit_length()
+    if many or height % 2**downsamplings or width % 2**downsamplings:
+        other = "" if many else f"a size that is a multiple of {2**downsamplings}, or "
         raise ValueError(
-            f"images of {height}x{width} pixels cannot be halved {downsamplings} times: "
-            "choose a size that is a multiple of "
-            f"{2**downsamplings}, or fewer downsamplings"
+            f"images of {height}x{width} pixels cannot be halved {downsamplings} times: choose "
+            f"{other}fewer downsamplings"
         )
 
 

@@ -125,7 +125,8 @@ def check_size(depth: int, size: int) -> None:
     Raises:
       ValueError: the message says what to choose.
     """
-    if -size % 2**depth >= size:
+    # the first is true of every larger depth, whose power would take for ever
+    if depth > size.bit_length() or -size % 2**depth >= size:
         raise ValueError(
             f"images of {size} pixels are too small for {depth} halvings: lower depth or use "
             "larger images"

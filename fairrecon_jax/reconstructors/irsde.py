@@ -154,7 +154,7 @@ class IrsdeReconstructor:
         for sampler in (self.sampler, self.eval_sampler):
             step_table(self.sde, sampler)
         # A reflection can give at most size - 1 pixels.
-        multiple = self.patch * 2**self.depth
+        multiple = self.patch * 2 ** min(self.depth, size.bit_length() + 1)
         if -size % multiple >= size:
             raise ValueError(
                 f"irsde: images of {size}x{size} pixels are too small for depth "

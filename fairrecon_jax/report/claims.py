@@ -14,11 +14,12 @@ from fairrecon_jax.inference.words import amount
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.figures.groups import stratum_phrase
-from fairrecon_jax.report.long_tables import OTHERS
-from fairrecon_jax.report.select import PRIMARY, UNJUDGED, Findings, changed_rows, known, one
+from fairrecon_jax.report.long_tables import DISAGREE, OTHERS
+from fairrecon_jax.report.select import UNJUDGED, Findings, changed_rows, known, one
 from fairrecon_jax.report.words import listing, plural
+from fairrecon_jax.types import PRIMARY
 
-WHY = {v: VERDICTS[v] for v in UNJUDGED} | {"differs between seeds": "the seeds disagree"}
+WHY = {v: VERDICTS[v] for v in UNJUDGED} | {DISAGREE: "the seeds disagree"}
 FEW = re.compile(r"(fewer than \d+ )patients|(?:too few|enough) patients")
 QUANTITIES = ("sensitivity", "specificity", "Dice")
 """What the sentence of a verdict begins with."""
@@ -86,11 +87,12 @@ def comparisons(rows: pd.DataFrame) -> str:
 def counted(real: pd.DataFrame) -> str:
     """How many claims there are: "2 show a group harmed and 1 a group favoured"."""
     counts = [(int((real["verdict"] == word).sum()), word) for word in ("harmed", "favoured")]
-    parts = [f"{n} a group {word}" for n, word in counts if n]
-    if not parts:
+    some = [(n, word) for n, word in counts if n]
+    if not some:
         return f"{len(real)} show a difference"
-    first = int(parts[0].split()[0])
-    return listing([parts[0].replace(" ", " shows " if first == 1 else " show ", 1), *parts[1:]])
+    verb = "shows" if some[0][0] == 1 else "show"
+    parts = [f"{n} {verb if not i else ''} a group {word}" for i, (n, word) in enumerate(some)]
+    return listing([" ".join(part.split()) for part in parts])
 
 
 def not_shown(judged: pd.DataFrame, claims: bool) -> str:
@@ -104,7 +106,7 @@ def not_shown(judged: pd.DataFrame, claims: bool) -> str:
         if math.isfinite(size):
             sizes.append(amount(size, unit) + (" of Dice" if not unit else ""))
     start = f"in the other {len(quiet):,} no difference was shown; that" if claims else "this"
-    text = f"{start} does not show that groups are served alike"
+    text = f"{start} does not show that the groups fare equally well"
     text = text[0].upper() + text[1:]
     if not sizes:
         return f"{text}."

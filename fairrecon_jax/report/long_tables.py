@@ -23,6 +23,8 @@ KEYS = (
 )  # fmt: skip
 GAPS = ("eodd", "eop", "ser", "delta_dice")
 OTHERS = "the other groups"
+DISAGREE = "differs between seeds"
+"""The verdict of rows whose seeds disagree."""
 """Reference of the rows that hold one group's change beside that of the others."""
 WORST = "worst_group_"
 """How the metrics begin that hold the rate of the group that is worst off."""
@@ -96,7 +98,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     merged = frame[repeated].groupby([key[repeated] for key in keys], dropna=False, sort=False)
     rows = merged.agg(rules).reset_index()
     for column, differing in {
-        "verdict": "differs between seeds",
+        "verdict": DISAGREE,
         "gap": "",
         "reason": "",
         "group": "",

@@ -38,15 +38,11 @@ class ReportOptions:
           ValueError: a field is out of range; the message names it.
         """
         if not 50 <= self.dpi <= 600:
-            raise ValueError(f"ReportOptions.dpi must lie in 50..600, got {self.dpi}")
+            raise ValueError(f"dpi must lie in 50..600, got {self.dpi}")
         if self.max_examples < 0:
-            raise ValueError(
-                f"ReportOptions.max_examples must not be negative, got {self.max_examples}"
-            )
+            raise ValueError(f"max_examples must not be negative, got {self.max_examples}")
         if self.convention not in (*CONVENTIONS, *ALIASES):
-            raise ValueError(
-                f"ReportOptions.convention must be one of {CONVENTIONS}, got {self.convention!r}"
-            )
+            raise ValueError(f"convention must be one of {CONVENTIONS}, got {self.convention!r}")
         object.__setattr__(self, "convention", canonical(self.convention))
 
 

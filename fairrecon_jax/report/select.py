@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,17 +15,13 @@ import pandas as pd
 
 from fairrecon_jax.metrics.fairness import ALIASES
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.long_tables import KEYS, WORST, clean, merge_seeds
-from fairrecon_jax.types import CohortSpec, MethodTitle, Task
+from fairrecon_jax.report.long_tables import DISAGREE, KEYS, WORST, clean, merge_seeds
+from fairrecon_jax.types import CROSS, CohortSpec, MethodTitle, Task
 
 UNCHANGED = ("", "no difference shown", "not estimable", "at chance")
 """Verdicts that do not say that something changed; "" where no test ran."""
 UNJUDGED = ("not estimable", "at chance")
 """Verdicts on what could not be judged."""
-PRIMARY = "primary"
-"""How the family of tests is named whose verdicts are the study's."""
-CROSS = re.compile(r"\s+[x×&]\s+|\s*[×&]\s*")
-"""Between the attributes of an intersection; a letter x needs blanks around it ("sex" has none)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +209,7 @@ class Findings:
         return [
             a
             for a in dict.fromkeys(names)
-            if a not in known and len(CROSS.split(a)) > 1 and set(CROSS.split(a)) <= known
+            if a not in known and len(a.split(CROSS)) > 1 and set(a.split(CROSS)) <= known
         ]
 
     def methods(self, rows: pd.DataFrame) -> list[tuple[str, str]]:
@@ -336,7 +331,7 @@ def of_method(rows: pd.DataFrame, reconstructor: str, mitigation: str) -> pd.Dat
 
 def changed(verdict: str) -> bool:
     """Whether a verdict says that something changed by more than chance."""
-    return verdict not in UNCHANGED and not verdict.startswith("differs")
+    return verdict not in UNCHANGED and verdict != DISAGREE
 
 
 def changed_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from fairrecon_jax.report.claims import WHY, clearest, comparisons, counted, primary, who_lost_more
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.quality import mean_scores
+from fairrecon_jax.report.long_tables import DISAGREE
 from fairrecon_jax.report.select import Findings, changed_rows, each, known, task_metric
 from fairrecon_jax.report.words import listing, plural
 
@@ -161,9 +162,7 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
         return "no test of these changes is in the tables, so they may be chance"
     real = changed_rows(rows)
     worse, better = int((real["change"] < 0).sum()), int((real["change"] > 0).sum())
-    unknown = int(rows["verdict"].isin(["not estimable", "at chance", ""]).sum()) + int(
-        rows["verdict"].str.startswith("differs").sum()
-    )
+    unknown = int(rows["verdict"].isin(["not estimable", "at chance", DISAGREE, ""]).sum())
     text = (
         f"of {plural(len(rows), 'single change')}, {worse} {'is' if worse == 1 else 'are'} a loss "
         f"and {better} a gain beyond chance"
@@ -232,6 +231,6 @@ def group_numbers(findings: Findings) -> str:
     if real.empty:
         return (
             "No group was shown to lose more than another; that is not proof that all are "
-            "served alike."
+            "treated equally well."
         )
     return clearest(findings, real)

@@ -102,7 +102,6 @@ def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         **labels(study),
         # the table carries the groups beside the scores
         **groups(study),
-        **({"continuous": study.assess.continuous} if study.assess.continuous else {}),
     }
 
 

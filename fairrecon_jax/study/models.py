@@ -137,7 +137,7 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
         tasks = words(block.get("tasks", ()), f"{where}.tasks")
         if not tasks:
             # an unknown kind gets no tasks here; `made` below refuses it and says which there are
-            kind = getattr(DIAGNOSERS.get(fields.get("kind", "")), "kind", None)
+            kind = getattr(DIAGNOSERS.get(str(fields.get("kind", ""))), "kind", None)
             tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
         model = made(make_diagnoser, where, spec=spec, tasks=tasks, **fields)
         _check_size(model, where, size)

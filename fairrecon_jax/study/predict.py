@@ -128,13 +128,6 @@ def predict_cell(context: Context, cell: Cell) -> None:
     )
     parts = context.cohort.table.iloc[rows]["patient_id"].map(context.splits.patients).to_numpy()
     table.insert(2, "split", parts)
-    for column in study.assess.continuous:
-        if column not in context.cohort.table:
-            raise InputError(
-                f"config.assess.continuous names {column!r}; the cohort's table has "
-                f"{', '.join(map(str, context.cohort.table.columns))}"
-            )
-        table[column] = context.cohort.table.iloc[rows][column].to_numpy()
     columns: dict[str, Any] = {
         "cohort": context.spec.name,
         "level": cell.level,
@@ -156,9 +149,20 @@ def table_seed(study: StudyConfig, cell: Cell) -> int:
 
 
 def merge_predictions(context: Context) -> pd.DataFrame:
-    """Stacks the predictions of all cells that are assessed into `predictions.parquet`."""
+    """Stacks the predictions of all cells that are assessed, with the cohort's columns that the
+    assessment looks at, into `predictions.parquet`.
+    """
     paths = [context.workdir.prediction(cell) for cell in cells(context.study)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
+    wanted = context.study.assess.continuous
+    if wanted:
+        known = context.cohort.table.set_index("example_id")
+        if missing := [column for column in wanted if column not in known]:
+            raise InputError(
+                f"config.assess.continuous names {missing[0]!r}; the cohort's table has "
+                f"{', '.join(map(str, known.columns))}"
+            )
+        table = table.assign(**{c: known.loc[table["example_id"], c].to_numpy() for c in wanted})
     write_predictions(context.workdir.predictions, table, context.spec)
     return table
 

@@ -86,6 +86,8 @@ class TrainConfig:
             if getattr(self, field) not in choices:
                 words = ", ".join(map(str, choices))
                 raise ValueError(f"{field} must be one of {words}, got {getattr(self, field)!r}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must lie in 0 .. 2^32 - 1, got {self.seed}")
         for field in ("ema", "b1"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")

@@ -106,6 +106,13 @@ def _at_chance(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(edema__original=table["example_id"].map(noise))
 
 
+def _inverted(table: pd.DataFrame) -> pd.DataFrame:
+    """The first task's scores are one minus what they should be."""
+    for version in ("original", "reconstructed"):
+        table[f"edema__{version}"] = 1 - table[f"edema__{version}"]
+    return table
+
+
 EDGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "plain": lambda t: t,
     "one label in a group": _same_label,
@@ -114,6 +121,7 @@ EDGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "ties": _ties,
     "unchanged": _unchanged,
     "at chance": _at_chance,
+    "inverted scores": _inverted,
     "nobody's sex is known": lambda t: t.assign(sex=None),
     "one sex": lambda t: t.assign(sex=t["sex"].replace("Male", None)),
     "one image a patient": lambda t: t.drop_duplicates(["reconstructor", "patient_id"]),
@@ -166,7 +174,7 @@ def compare(found: dict[tuple, pd.Series], wanted: dict) -> None:
         np.testing.assert_allclose(
             row[list(NUMBERS)].to_numpy(float),
             np.array([{**blank, **wanted[key]}[name] for name in NUMBERS]),
-            rtol=1e-12,
+            rtol=1e-11,
             atol=1e-15,
             err_msg=str(key),
         )

@@ -54,7 +54,7 @@ def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
     with pytest.raises(ValueError, match="label_weights must be two numbers"):
         AssessOptions(label_weights=(1.0,))
     for name in ("replicates", "bins", "null_draws"):
-        with pytest.raises(ValueError, match=f"AssessOptions.{name} must be at least 1, got 0"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             AssessOptions(**{name: 0})
     for alpha in (0.0, -1.0):
         with pytest.raises(ValueError, match="alpha must lie between 0 and 1"):

@@ -252,7 +252,7 @@ def test_a_table_from_elsewhere_is_assessed_without_a_configuration(capsys, tmp_
         ),
         (
             "tasks: {finding: {label: label, reconstructed: after}}\noptions: {alpha: 2}\n",
-            "mapping 'options': AssessOptions.alpha must lie between 0 and 1, got 2",
+            "mapping 'options': alpha must lie between 0 and 1, got 2",
         ),
     ):
         (tmp_path / "columns.yaml").write_text(text)

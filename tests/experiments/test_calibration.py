@@ -183,7 +183,9 @@ def test_a_rival_that_loses_its_size_does_not_count():
 
 
 def test_demands_on_words_and_intervals_fail_where_they_should():
-    gain, lose = "women gain 29 points, 500 men", "men lose 28 points, women untouched"
+    who = "500 men, 500 women"
+    gain = f"women gain 29 points, {who}"
+    lose = f"men lose 28 points, women untouched, {who}"
     margin = "1000 / 20, 0+0%, a true difference of the margin"
     good = [
         *rows(study.FAMILY, "f", any=0.05),
@@ -193,7 +195,7 @@ def test_demands_on_words_and_intervals_fail_where_they_should():
         *rows(study.EQUIVALENT, "1000 / 20, 0+0%, no difference", equivalent=1.0),
         *rows(study.DETECTABLE, "d", found=0.8),
         *rows(study.EVERYONE, "normal", test=0.05),
-        *rows(study.EVERYONE, "harm: 3%", test=0.9),
+        *rows(study.EVERYONE, "harm: 3% lost, 200 patients", test=0.9),
         *rows(study.COVERAGE, "mean: m", covered=0.99),
     ]
     assert failures(good) == set()

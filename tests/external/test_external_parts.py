@@ -72,7 +72,7 @@ def test_a_mapping_is_a_copy_and_its_entries_are_checked():
         check_keys("here", {"c": 1, "b": 2, "a": 3}, frozenset("a"))
     with pytest.raises(ValueError, match=r"tasks.x must hold keys among \['a'\], got 'column'"):
         fields_of("tasks.x", "column", frozenset("a"))
-    with pytest.raises(ValueError, match=r"AssessOptions.alpha must lie between 0 and 1"):
+    with pytest.raises(ValueError, match=r"alpha must lie between 0 and 1"):
         options_of({"options": {"alpha": 2.0}})
     assert options_of({"options": None}) == options_of({}) == AssessOptions()
     assert options_of({"options": {"label_weights": [1.0, 2.0]}}).label_weights == (1.0, 2.0)

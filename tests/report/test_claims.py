@@ -102,8 +102,8 @@ def test_counts_say_how_many_of_how_many_and_what_may_be_hidden():
         "group favoured (1 more could not be judged)"
     ) in text
     assert text.endswith(
-        "In the other 1 no difference was shown; that does not show that groups are served alike: "
-        "a further change of one group by less than 12 points (median) would often go unseen."
+        "In the other 1 no difference was shown; that does not show that the groups fare equally "
+        "well: a further change of one group by less than 12 points (median) would often go unseen."
     )
 
 
@@ -204,4 +204,4 @@ def test_the_detectable_change_is_the_median_of_what_is_known():
     rows = [gap("grade", **QUIET, mde=m, attribute=a) for m, a in ((0.1, "sex"), (0.3, "age"))]
     assert "by less than 20 points (median)" in claims.who_lost_more(study(*rows))
     unknown = [{**row, "mde": float("nan")} for row in rows]
-    assert claims.who_lost_more(study(*unknown)).endswith("groups are served alike.")
+    assert claims.who_lost_more(study(*unknown)).endswith("the groups fare equally well.")

@@ -53,6 +53,13 @@ def test_levels_of_photon_counts_run_from_mild_to_severe():
     )
 
 
+def test_other_photon_counts_stand_mildest_first():
+    spec, cells = fake.xray_spec(1), [("unet", level, "none") for level in (3e3, 1e5)]
+    frame = fake.performance(spec, cells)
+    frame["level"] = frame["level"].replace({1e5: 700.0, 3e3: 900.0})
+    assert Findings.of(spec, frame, fake.fairness(spec, cells).iloc[:0]).levels == [900.0, 700.0]
+
+
 def test_levels_outside_the_specification_are_kept(mri):
     frame = mri.performance.copy()
     frame.loc[frame["level"] == 16.0, "level"] = 32.0

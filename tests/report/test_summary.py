@@ -114,7 +114,7 @@ def test_no_difference_shown_is_not_called_equal(mri):
     assert (
         "no group was shown to lose or gain more than the others in 12 primary comparisons" in text
     )
-    assert "This does not show that groups are served alike" in text
+    assert "This does not show that the groups fare equally well" in text
     assert "by less than 7.0 points or 0.070 of Dice (median) would often go unseen" in text
 
 
@@ -284,6 +284,6 @@ def test_in_practice_repeats_the_clearest_claim(mri):
 
 def test_in_practice_says_when_no_gap_changed(mri):
     assert summary.in_practice(judged(mri, "no difference shown", gap="")).endswith(
-        "not proof that all are served alike."
+        "not proof that all are treated equally well."
     )
     assert summary.in_practice(no_findings(mri.spec)) == ""

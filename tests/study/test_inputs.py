@@ -107,6 +107,7 @@ def test_the_stages_of_the_study_that_is_changed():
         # what follows
         ("assess__permutations", 39, {CHOSEN, "assess"}),
         ("assess__seed", 1, {CHOSEN, "assess"}),
+        ("assess__continuous", ("age_years",), {CHOSEN, "assess"}),
         ("report__identifiers", True, set()),
         ("report__examples", 2, set()),
     ],

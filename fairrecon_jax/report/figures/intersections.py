@@ -16,6 +16,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import Drawing, canvas, signed, wrap
 from fairrecon_jax.report.figures.forest import slug
 from fairrecon_jax.report.select import Findings, known, of_method, one
+from fairrecon_jax.types import CROSS
 
 COLORS = "PuOr"
 STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -62,7 +63,7 @@ def intersection(
     name = findings.method_name(*method)
     caption = (
         f"Change of sensitivity (findings) or Dice (delineations) with {name} in every "
-        f"combination of {' and '.join(attribute.split(' x '))}, at {findings.headline}. Below "
+        f"combination of {' and '.join(attribute.split(CROSS))}, at {findings.headline}. Below "
         "each change: how many with the finding (or how many at all) stand behind it. Hatched: "
         "not estimable. Combinations are small: read this map for hints, not as evidence."
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from fairrecon_jax.inference import GAPS, MITIGATIONS, VERDICTS
 from fairrecon_jax.metrics import IMAGE_METRICS
+from fairrecon_jax.report.long_tables import DISAGREE
 from fairrecon_jax.types import DegradationSpec, MethodTitle
 
 INK = "#222222"
@@ -191,7 +192,7 @@ OVERALL = {
     "higher": "in all patients together the value rose by more than chance explains",
 }
 """Verdicts on the diagnosis in all patients together and what they say."""
-SEEDS = {"differs between seeds": "the seeds of the study gave different verdicts"}
+SEEDS = {DISAGREE: "the seeds of the study gave different verdicts"}
 
 
 def definitions() -> list[tuple[str, list[tuple[str, str]]]]:

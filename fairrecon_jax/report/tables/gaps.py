@@ -15,7 +15,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
 from fairrecon_jax.report.long_tables import GAPS, OTHERS, WORST
-from fairrecon_jax.report.select import PRIMARY, Findings, changed, each, known, of_method
+from fairrecon_jax.report.select import Findings, changed, each, known, of_method
 from fairrecon_jax.report.strata import (
     WORST_OF,
     judged,
@@ -26,6 +26,7 @@ from fairrecon_jax.report.strata import (
 )
 from fairrecon_jax.report.tables.entries import count, fixed, p_value, with_interval
 from fairrecon_jax.report.tables.table import Table
+from fairrecon_jax.types import PRIMARY
 
 VERDICT_COLUMNS = ("harmed", "favoured", "no difference shown")
 

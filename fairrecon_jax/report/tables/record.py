@@ -12,11 +12,12 @@ import pandas as pd
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.long_tables import GAPS
-from fairrecon_jax.report.select import PRIMARY, Findings, each
+from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables.entries import Missing, fixed, number
 from fairrecon_jax.report.tables.table import Table
 from fairrecon_jax.report.words import plural
 from fairrecon_jax.runtime.progress import duration
+from fairrecon_jax.types import PRIMARY
 
 KNOWN = (
     "config", "seeds", "versions", "split_hash", "run_times", "exclusions", "conventions",

@@ -4,22 +4,23 @@ with a threshold of its own, the verdict stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from fairrecon_jax.assessment.arrays import Grouping, Study
-from fairrecon_jax.assessment.batch import Batch, only_positives
+from fairrecon_jax.assessment.batch import Batch
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
 from fairrecon_jax.assessment.thresholds import first_known, fit_one
 from fairrecon_jax.assessment.units import JudgedUnits, units
-from fairrecon_jax.inference.changes import Changes, decision_changes
 from fairrecon_jax.inference.equal_changes import statistics
+from fairrecon_jax.inference.group_tables import judge_cells, patient_units, tabulate
 from fairrecon_jax.types import Task
 
-LARGE, FEWER = 20_000, 50
-"""Above so many units at most so many redraws are made: each decides all of them anew."""
+LARGE, FEWER = 20_000, 25
+"""Above so many units at most so many redraws are made: each decides all of them again."""
 STABLE = 0.8
 """A verdict that stays less often is called unstable."""
 
@@ -127,31 +128,25 @@ class Redraws:
         if not redrawn.size:
             return {}
         tau, where = np.unique(redrawn, return_inverse=True)
-        decided = []
-        for scores in batch.scores:
-            decision = np.where(np.isfinite(scores[k]), scores[k] >= tau[:, None], np.nan)
-            decided.append(decision)
-        options = self.context.options
-        changes = decision_changes(
-            decided[0],
-            decided[1],
-            batch.label[k],
-            grouping.code,
-            batch.patients,
-            groups=len(grouping.groups),
-            min_patients=options.min_patients,
-        )
+        before, after = (batch.scores[version][k] for version in (0, 1))
+        known = np.isfinite(before) & np.isfinite(after)
+        # of those without the finding a decision fewer is a gain
+        sign = np.where(known, np.where(batch.label[k] == 1, 1.0, -1.0), np.nan)
+        moved = (after >= tau[:, None]).astype(np.int8) - (before >= tau[:, None])
+        numbered = patient_units(grouping.code, batch.patients, len(grouping.groups))
+        tables = tabulate(numbered, sign * moved, batch.label[k])
+        counted = judge_cells(tables, self.context.options.min_patients)
+        one = tables._replace(change=tables.change[:, :, 1:], images=tables.images[:, :, 1:])
+        reason, patients, effective = (part[:, 1:] for part in counted)
+        weights = self.context.options.label_weights
         return {
-            "eodd": _statistics(changes, where, options.label_weights),
-            "eop": _statistics(only_positives(changes), where, None),
+            "eodd": Redrawn(
+                *_each(statistics(tables, counted=counted, label_weights=weights), where)
+            ),
+            "eop": Redrawn(*_each(statistics(one, counted=(reason, patients, effective)), where)),
         }
 
 
-def _statistics(
-    changes: Changes, where: np.ndarray, weights: tuple[float, float] | None
-) -> Redrawn:
+def _each(distinct: tuple[np.ndarray, np.ndarray], where: np.ndarray) -> Iterator[np.ndarray]:
     """T and studentised deviations of every redraw from those of the distinct thresholds."""
-    statistic, studentised = statistics(
-        changes.tables, counted=changes.counted, label_weights=weights
-    )
-    return Redrawn(statistic[where], studentised[where])
+    return (part[where] for part in distinct)

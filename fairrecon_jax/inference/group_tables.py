@@ -281,18 +281,25 @@ def tabulate(
     truth = np.zeros((1, which.size)) if label is None else _problem(label, which.size, "label")
     strata = (0,) if label is None else labels
     shape = (len(units.group), max(len(value), len(truth)), len(strata))
-    total: np.ndarray = np.zeros(shape)
-    count: np.ndarray = np.zeros(shape)
+    sums, counts = (np.zeros((*shape[1:], shape[0])) for _ in range(2))
+    rows: list[np.ndarray] = []
+    last = (np.zeros(0), np.zeros(0))
     for k in range(shape[1]):
         v, t = value[min(k, len(value) - 1)], truth[min(k, len(truth) - 1)]
         known = np.isfinite(v) & (which >= 0)
+        # most problems share their images: a threshold changes decisions, not who is known
+        again = np.array_equal(known, last[0]) and np.array_equal(t, last[1], equal_nan=True)
+        if not again:
+            rows, last = [np.flatnonzero(known & (t == level)) for level in strata], (known, t)
         whole = bool(np.all(v[known] == np.rint(v[known])))
-        for y, level in enumerate(strata):
-            rows = np.flatnonzero(known & (t == level))
-            if not whole:
-                rows = _in_order(rows, v, which)
-            total[:, k, y] = np.bincount(which[rows], v[rows], shape[0])
-            count[:, k, y] = np.bincount(which[rows], minlength=shape[0])
+        for y, own in enumerate(rows):
+            changed = own[v[own] != 0] if whole else _in_order(own, v, which)
+            sums[k, y] = np.bincount(which[changed], v[changed], shape[0])
+            counts[k, y] = (
+                counts[k - 1, y] if again else np.bincount(which[own], minlength=shape[0])
+            )
+    total: np.ndarray = np.ascontiguousarray(np.moveaxis(sums, -1, 0))
+    count: np.ndarray = np.ascontiguousarray(np.moveaxis(counts, -1, 0))
     if weigh == "patients":
         total, count = total / np.maximum(count, 1), (count > 0) * 1.0
     return PatientTables(

@@ -9,7 +9,7 @@ from fairrecon_jax.report import files
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.tables.table import Table, csv_text
-from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import unfinished, write_atomic
 
 KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
 """Files of a report beside its page."""
@@ -83,9 +83,13 @@ class BlockWriter:
         return Placed("figure", self.figures, block, uri, width, height, self.pdf)
 
     def remove_stale(self) -> None:
-        """Removes figures and tables of an older report that this one does not have."""
+        """Removes figures and tables of an older report that this one does not have, and what a
+        killed process had begun to write."""
         for kind in KINDS:
             for path in self.folder.glob(kind):
                 # only the kinds that a report writes: other files are the user's
                 if path not in self.written:
                     path.unlink()
+            folder, _, suffix = kind.partition("*")
+            for path in (self.folder / folder).glob(unfinished(f"*{suffix}")):
+                path.unlink()

@@ -9,6 +9,12 @@ from pathlib import Path
 from fairrecon_jax.runtime import processes
 
 
+def unfinished(name: str) -> str:
+    """The pattern of what `write_atomic` leaves beside a file `name` (or a pattern of names) where
+    its process is killed."""
+    return f".{name}.????????"
+
+
 def write_atomic(path: Path, content: bytes | str) -> Path:
     """Writes a file under a temporary name in its own folder, then moves it into place; in a run of
     several processes only process 0 does.

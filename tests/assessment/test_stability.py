@@ -146,7 +146,7 @@ def test_large_cohorts_are_redrawn_less_often(monkeypatch):
     monkeypatch.setattr(stability, "LARGE", 100)
     gap(table(0.5))
     gap(table(0.5), threshold_redraws=20)
-    assert counts == [REDRAWS, 50, 20]
+    assert counts == [REDRAWS, 25, 20]
 
 
 def test_a_claim_stays_where_the_same_group_stands_out_the_same_way():

@@ -125,7 +125,7 @@ def test_nih_tree_with_everything_wrong(tmp_path):
     text = result.text()
     assert "ERROR   unreadable x 1" in text
     assert "[left out]" in text
-    assert "7 kind(s) of error" in text
+    assert "7 kinds of error" in text
 
 
 def test_examples_are_limited_and_the_rest_is_counted(tmp_path):

@@ -249,14 +249,21 @@ def small(tmp_path_factory) -> tuple[Path, str]:
 
 def test_a_new_report_leaves_nothing_of_an_older_one(tmp_path):
     stale = [
-        tmp_path / "report" / name for name in ("figures/example_99.png", "tables/patients.csv")
+        tmp_path / "report" / name
+        for name in (
+            "figures/example_99.png",
+            "tables/patients.csv",
+            # of a process that was killed while it wrote
+            "figures/.verdict_map.png.txpzyw7p",
+            "tables/.long_fairness.csv.ab3_12x9",
+        )
     ]
     foreign = tmp_path / "report" / "figures" / "notes.txt"
     for path in (*stale, foreign):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("SECRET")
     write(tmp_path, SMALL, [("unet", 8.0, "none")])
-    assert [path.exists() for path in (*stale, foreign)] == [False, False, True]
+    assert [path.exists() for path in (*stale, foreign)] == [*[False] * 4, True]
     assert (tmp_path / "report" / "figures" / "overview_performance.png").exists()
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import unfinished, write_atomic
 
 
 def test_text_and_bytes_are_written_and_nothing_is_left_aside(tmp_path):
@@ -32,3 +32,11 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 def test_files_can_be_read_by_others(tmp_path):
     assert write_atomic(tmp_path / "a", "x").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_killed_process_leaves_is_known_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", lambda source, target: None)
+    write_atomic(tmp_path / "a.csv", "x")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.glob(unfinished("*.csv"))) == list(tmp_path.iterdir())
+    assert not list(tmp_path.glob(unfinished("*.png")))

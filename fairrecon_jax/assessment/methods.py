@@ -47,7 +47,9 @@ class Method(NamedTuple):
     @property
     def named(self) -> tuple[str, int, int]:
         """The word, label and group that stand out most."""
-        ratio = np.nan_to_num(self.test.extra[0] / self.test.std_error[0])
+        # 0 / 0 where nothing changed: such a group does not stand out
+        with np.errstate(invalid="ignore"):
+            ratio = np.nan_to_num(self.test.extra[0] / self.test.std_error[0])
         worse = np.unravel_index(int(np.argmin(ratio)), ratio.shape)
         better = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         own = (self.mean("reconstructed") - self.mean("original"))[worse]

@@ -133,6 +133,10 @@ class DegradationSpec:
         return self.kind != "unnamed"
 
 
+UNNAMED = DegradationSpec("unnamed", (1.0,), 1.0)
+"""What is studied where nobody says what a level means."""
+
+
 class MethodTitle(NamedTuple):
     """What a report calls a reconstructor.
 

@@ -209,7 +209,15 @@ def open_records(folder: str | Path) -> Any:
     return tfds.builder_from_directory(str(folder)).as_data_source(SPLIT)
 
 
-@dataclasses.dataclass(frozen=True)
+def unit_range(image: np.ndarray) -> np.ndarray:
+    """An image as float32 in [0, 1]: whole numbers by their type's range, floats as they are."""
+    if image.dtype.kind == "f":
+        return image.astype(np.float32, copy=False)
+    # a float64 divisor would promote the image
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Cohort:
     """Examples with their labels and groups.
 
@@ -228,6 +236,18 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        size = "no image"
+        if len(self):
+            size = " x ".join(map(str, self.source[0]["image"].shape[:2]))
+        patients = self.table["patient_id"].nunique()
+        parts = [
+            f"{self.spec.name}: {len(self)} images of {patients} patients, {size}",
+            ", ".join(task.name for task in self.spec.tasks),
+            ", ".join(attribute.name for attribute in self.spec.attributes),
+        ]
+        return f"Cohort({'; '.join(filter(None, parts))})"
 
     @cached_property
     def _labels(self) -> np.ndarray:
@@ -269,8 +289,7 @@ class Cohort:
         record = self.source[i]
         image = record["image"]
         return {
-            # a float64 divisor would promote the image
-            "image": image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max),
+            "image": unit_range(image),
             "mask": record["mask"].astype(np.float32),
             "labels": self._labels[i],
             "attributes": self._attributes[i],

@@ -11,16 +11,16 @@ from fairrecon_jax.reconstructors.interface import (
     register,
 )
 from fairrecon_jax.reconstructors.irsde import IrsdeReconstructor
-from fairrecon_jax.reconstructors.mse import MseReconstructor
 from fairrecon_jax.reconstructors.pix2pix import Pix2PixReconstructor, gan_loss
+from fairrecon_jax.reconstructors.unet import UNetReconstructor
 
 __all__ = [
     "RECONSTRUCTORS",
     "Identity",
     "IrsdeReconstructor",
-    "MseReconstructor",
     "Pix2PixReconstructor",
     "Reconstructor",
+    "UNetReconstructor",
     "gan_loss",
     "image_errors",
     "make_reconstructor",

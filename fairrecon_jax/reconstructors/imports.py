@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.models.conversion import State, convert, read_state
-from fairrecon_jax.reconstructors import irsde, mse, pix2pix
+from fairrecon_jax.reconstructors import irsde, pix2pix, unet
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like
 from fairrecon_jax.types import InputError, Variables
@@ -26,8 +26,8 @@ from fairrecon_jax.types import InputError, Variables
 Converter = Callable[[Any, State], dict[str, Variables]]
 
 
-def _mse(reconstructor: mse.MseReconstructor, state: State) -> dict[str, Variables]:
-    return {mse.NETWORK: convert(reconstructor.network, state)}
+def _mse(reconstructor: unet.UNetReconstructor, state: State) -> dict[str, Variables]:
+    return {unet.NETWORK: convert(reconstructor.network, state)}
 
 
 def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:

@@ -11,8 +11,8 @@ from fairrecon_jax.keys import example_keys
 from fairrecon_jax.reconstructors import (
     RECONSTRUCTORS,
     Identity,
-    MseReconstructor,
     Reconstructor,
+    UNetReconstructor,
     make_reconstructor,
     register,
 )
@@ -35,8 +35,8 @@ def make_batch(count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def tiny(**fields) -> MseReconstructor:
-    return MseReconstructor(**{"width": 4, "depth": 1, "bn_axis": None} | fields)
+def tiny(**fields) -> UNetReconstructor:
+    return UNetReconstructor(**{"width": 4, "depth": 1, "bn_axis": None} | fields)
 
 
 KEY = jax.random.key(0)
@@ -45,7 +45,7 @@ KEY = jax.random.key(0)
 def test_factory_builds_what_the_registry_names():
     assert {"identity", "mse"} <= set(RECONSTRUCTORS)
     built = make_reconstructor("mse", width=8, depth=2, norm="batch")
-    assert built == MseReconstructor(8, 2, "batch")
+    assert built == UNetReconstructor(8, 2, "batch")
     for reconstructor in (built, make_reconstructor("identity")):
         assert isinstance(reconstructor, Reconstructor)
         assert isinstance(reconstructor, Trainable)
@@ -70,9 +70,9 @@ def test_a_name_is_registered_once():
     class Other:
         pass
 
-    with pytest.raises(ValueError, match="'mse' is already MseReconstructor"):
+    with pytest.raises(ValueError, match="'mse' is already UNetReconstructor"):
         register("mse")(Other)
-    assert register("mse")(MseReconstructor) is MseReconstructor
+    assert register("mse")(UNetReconstructor) is UNetReconstructor
 
 
 def test_identity_passes_on_and_has_nothing_to_train():

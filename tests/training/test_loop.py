@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.data.loader import read_rows
-from fairrecon_jax.reconstructors.mse import MseReconstructor
+from fairrecon_jax.reconstructors.unet import UNetReconstructor
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import TrainingDiverged, fit
@@ -223,7 +223,7 @@ def test_harmless_choices_may_change_on_continuing(tmp_path: Path) -> None:
 
 
 def test_a_network_with_batch_statistics_continues_bit_for_bit(tmp_path: Path) -> None:
-    network = MseReconstructor(width=4, depth=1, norm="batch")
+    network = UNetReconstructor(width=4, depth=1, norm="batch")
     config = dataclasses.replace(
         SELECT, selection="psnr", selection_mode="max", ema=0.9, eval_every=8
     )

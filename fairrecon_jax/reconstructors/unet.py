@@ -22,7 +22,7 @@ NETWORK = "unet"
 
 @register("mse")
 @dataclass(frozen=True)
-class MseReconstructor:
+class UNetReconstructor:
     """U-Net from the degraded to the original image; loss = weighted mean over examples of their
     mean squared error.
 

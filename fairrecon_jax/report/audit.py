@@ -1,0 +1,335 @@
+"""An assessment in a notebook: tables, verdicts and figures of predictions in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.assessment import assess as assess_table
+from fairrecon_jax.assessment.on_arrays import predictions
+from fairrecon_jax.report import summary
+from fairrecon_jax.report.build import build_report
+from fairrecon_jax.report.claims import primary
+from fairrecon_jax.report.figures import forest, groups, panels, verdicts
+from fairrecon_jax.report.figures.drawing import Drawing
+from fairrecon_jax.report.options import ExamplePanel, ReportOptions
+from fairrecon_jax.report.select import Findings, changed_rows, each, known
+from fairrecon_jax.types import CohortSpec, InputError
+
+SHOWN = ("task", "attribute", "metric", "original", "reconstructed", "verdict", "group", "gap")
+"""Columns of the verdicts as a notebook shows them."""
+
+
+def assess(
+    table: pd.DataFrame | None = None,
+    *,
+    threshold: float | Mapping[str, float] | None = None,
+    options: AssessOptions | None = None,
+    label: Any = None,
+    original: Any = None,
+    reconstructed: Any = None,
+    groups: Any = None,
+    **more: Any,
+) -> Audit:
+    """Assesses predictions in memory: who lost more than others, and how sure that is.
+
+    Decisions are score >= threshold, the same for originals and reconstructions. Without
+    `threshold`, it is fitted on the originals of the rows whose `split` is "val" (sensitivity ~
+    specificity), or is 0.5 where there are none.
+
+    Args:
+      table: columns to choose from by name, or the rows of `fr.tandem`; None for arrays.
+      threshold: of all findings, or by finding.
+      options: see `AssessOptions`.
+      label: [N] truth in {0, 1}, NaN = unknown; by finding where there are several.
+      original: [N] scores in [0, 1] of the original images; likewise.
+      reconstructed: [N] scores in [0, 1] of the reconstructions; likewise.
+      groups: by attribute, [N] names of groups; or a list of columns of the table.
+      **more: patient, split, example, level, reconstructor, kind ("segmentation" for Dice), name,
+        title, degradation; see `assessment.on_arrays.predictions`.
+
+    Returns:
+      The audit.
+
+    Raises:
+      InputError: a column cannot be used; the message names it and says what to do.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> y, sex = rng.integers(0, 2, 400), rng.choice(["f", "m"], 400)
+      >>> s0 = np.clip(0.3 + 0.4 * y + 0.1 * rng.normal(size=400), 0, 1)
+      >>> s1 = np.where((sex == "f") & (y == 1), s0 - 0.25, s0)
+      >>> audit = assess(label=y, original=s0, reconstructed=s1, groups={"sex": sex})
+      >>> audit["finding", "sex", "eodd"].verdict, audit["finding", "sex", "eodd"].group
+      ('harmed', 'f')
+    """
+    try:
+        found, spec = predictions(
+            table,
+            label=label,
+            original=original,
+            reconstructed=reconstructed,
+            groups=groups,
+            **more,
+        )
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise InputError(f"assess has no such argument: {error}") from error
+    options = _with_threshold(options, threshold, found)
+    performance, fairness = assess_table(found, spec, options)
+    return Audit(found, spec, performance, fairness, options)
+
+
+def _with_threshold(
+    options: AssessOptions | None, threshold: Any, table: pd.DataFrame
+) -> AssessOptions:
+    """The options with the rule that the arguments mean."""
+    options = options or AssessOptions()
+    unfitted = options.threshold_rule == "balanced" and not (table["split"] == "val").any()
+    if threshold is None and not unfitted:
+        return options
+    value = 0.5 if threshold is None else threshold
+    return dataclasses.replace(options, threshold_rule="fixed", threshold_value=value)
+
+
+class Audit:
+    """An assessment: its tables, its verdicts, its figures.
+
+    Attributes:
+      table: the predictions, one row per image and method.
+      spec: names the findings, the attributes and the levels.
+      performance: the long table of performance, as results/performance.csv.
+      fairness: the long table of gaps and verdicts, as results/fairness.csv.
+      options: the choices of the assessment.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        spec: CohortSpec,
+        performance: pd.DataFrame,
+        fairness: pd.DataFrame,
+        options: AssessOptions,
+    ) -> None:
+        self.table, self.spec, self.options = table, spec, options
+        self.performance, self.fairness = performance, fairness
+
+    @functools.cached_property
+    def findings(self) -> Findings:
+        """The tables in the order in which they are shown."""
+        return Findings.of(self.spec, self.performance, self.fairness)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The comparisons of groups, one row each: values before and after, the group that stands
+        out, verdict, interval, p-values."""
+        return self.findings.change_rows(
+            "fairness", attribute=[*self.findings.attributes, *self.findings.intersections]
+        ).reset_index(drop=True)
+
+    def __getitem__(self, key: tuple[Any, ...]) -> pd.Series:
+        """One comparison.
+
+        Args:
+          key: (finding, attribute, metric), with (..., reconstructor, level) behind it where there
+            are several; e.g. audit["finding", "sex", "eodd"].
+
+        Returns:
+          The row: `.verdict`, `.group`, `.p_adjusted`, `.reason`, ...
+
+        Raises:
+          KeyError: there is no such comparison, or several; the message lists what there is.
+        """
+        names = ("task", "attribute", "metric", "reconstructor", "level")
+        if not isinstance(key, tuple) or not 3 <= len(key) <= len(names):
+            raise KeyError(f"{key!r}: use audit[finding, attribute, metric(, method, level)]")
+        rows = self.frame
+        for name, wanted in zip(names, key, strict=False):
+            left = rows[rows[name] == wanted]
+            if left.empty:
+                there = ", ".join(map(repr, dict.fromkeys(rows[name])))
+                raise KeyError(f"no {name} {wanted!r}; there are {there}")
+            rows = left
+        # rows of single groups and labels stand beside the comparison as a whole
+        whole = rows[rows["reference_group"] == ""]
+        rows = whole if len(whole) else rows
+        if len(rows) > 1:
+            several = [name for name in names[len(key) :] if rows[name].nunique() > 1]
+            raise KeyError(f"{key!r} is not one comparison: give {' and '.join(several)} too")
+        return rows.iloc[0]
+
+    @property
+    def plot(self) -> Plots:
+        """The figures."""
+        return Plots(self.findings)
+
+    def report(self, folder: str | Path, title: str = "", **options: Any) -> Path:
+        """Writes the whole report.
+
+        Args:
+          folder: takes `report/index.html` with figures and tables.
+          title: heading of the page.
+          **options: further fields of `ReportOptions`.
+
+        Returns:
+          The path of the page.
+        """
+        columns = ["example_id", "patient_id", "split", *(a.name for a in self.spec.attributes)]
+        cohort = self.table[columns].drop_duplicates("example_id")
+        return build_report(
+            folder,
+            self.spec,
+            self.performance,
+            self.fairness,
+            cohort,
+            options=ReportOptions(title=title, **options),
+        )
+
+    @property
+    def sentences(self) -> list[tuple[str, str]]:
+        """What is to be said first: (heading, text)."""
+        return summary.sentences(self.findings)
+
+    @functools.cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """The primary comparisons at the headline level, one row each."""
+        return primary(self.findings.plain(self.findings.gap_changes()))
+
+    def __repr__(self) -> str:
+        patients = self.table["patient_id"].nunique()
+        attributes = ", ".join(self.findings.attributes) or "no attribute"
+        tasks = ", ".join(task.name for task in self.spec.tasks)
+        found = [
+            f"{r.verdict}: {r.group} ({r.task}, {r.attribute})"
+            for r in each(changed_rows(self.verdicts))
+        ]
+        what = "; ".join(found) or "no difference between groups shown"
+        return f"Audit({patients} patients; {tasks}; {attributes}; {what})"
+
+    def _repr_html_(self) -> str:
+        """The sentences, the groups and the verdicts, as a notebook shows them."""
+        text = "".join(
+            f"<p><b>{html.escape(heading)}.</b> {html.escape(words)}</p>"
+            for heading, words in self.sentences
+        )
+        shown = self.verdicts[[c for c in SHOWN if c in self.verdicts]]
+        return (
+            f"<div>{text}{_html(self.groups)}{_html(shown)}<p>.plot.panel(), .plot.forest(), "
+            ".plot.groups(), .frame, .report(folder)</p></div>"
+        )
+
+    @functools.cached_property
+    def groups(self) -> pd.DataFrame:
+        """Per finding and group at the headline level: patients, and the rates before and after."""
+        names = ["sensitivity", "specificity", "dice"]
+        rows = self.findings.plain(
+            self.findings.change_rows(
+                "performance",
+                metric=names,
+                attribute=self.findings.attributes,
+                level=self.findings.headline_level,
+            )
+        )
+        keys = ["task", "attribute", "group", "reconstructor", "metric"]
+        return rows[[*keys, "n_patients", "original", "reconstructed"]].reset_index(drop=True)
+
+
+def _html(table: pd.DataFrame) -> str:
+    """A table as HTML, its text escaped, numbers with three digits."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float | np.floating):
+            return f"{value:.3f}".removesuffix(".000") if known(float(value)) else ""
+        return str(value)
+
+    return table.map(cell).to_html(index=False, escape=True, border=0) if len(table) else ""
+
+
+class Plots:
+    """Figures of an audit, as Matplotlib figures.
+
+    Args:
+      findings: what they show.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+
+    def __repr__(self) -> str:
+        return "Plots(panel(), forest(attribute), groups(attribute), examples(...))"
+
+    def panel(self) -> Figure:
+        """The figure to look at first: per finding and attribute the group that stands out.
+
+        Raises:
+          InputError: no comparison could be drawn.
+        """
+        drawing = forest.overview(self._findings)
+        if drawing is None:
+            maps = verdicts.verdict_maps(self._findings)
+            drawing = maps[0] if maps else None
+        return _figure([] if drawing is None else [drawing], "", "comparison of groups")
+
+    def forest(self, attribute: str = "") -> Figure:
+        """Gaps before and after over the permutation null, and the group that stands out with its
+        interval and p-value.
+
+        Args:
+          attribute: whose groups; the first if empty.
+
+        Raises:
+          InputError: there is no such attribute, or nothing to draw.
+        """
+        return self._by_attribute(forest.gap_forest, attribute)
+
+    def groups(self, attribute: str = "") -> Figure:
+        """The change of every group, with intervals.
+
+        Args:
+          attribute: whose groups; the first if empty.
+
+        Raises:
+          InputError: there is no such attribute, or nothing to draw.
+        """
+        drawings = groups.group_changes(self._findings)
+        return _figure(drawings, attribute, "change of a group")
+
+    def examples(
+        self, original: np.ndarray, degraded: np.ndarray, **reconstructions: np.ndarray
+    ) -> Figure:
+        """One image as original, degraded and reconstructed, with the error of each.
+
+        Args:
+          original: [H, W] in [0, 1].
+          degraded: the same.
+          **reconstructions: by reconstructor, the same.
+        """
+        panel = ExamplePanel(
+            self._findings.headline_level, original, degraded, dict(reconstructions)
+        )
+        return _figure(list(panels.drawings(self._findings, [panel], ReportOptions())), "", "image")
+
+    def _by_attribute(self, draw: Any, attribute: str) -> Figure:
+        known_names = [*self._findings.attributes, *self._findings.intersections]
+        if attribute and attribute not in known_names:
+            raise InputError(f"no attribute {attribute!r}; there are {', '.join(known_names)}")
+        drawn = [draw(self._findings, one) for one in ([attribute] if attribute else known_names)]
+        return _figure([one for one in drawn if one is not None], "", "comparison of groups")
+
+
+def _figure(drawings: list[Drawing], attribute: str, what: str) -> Figure:
+    """The first figure, of an attribute where one is named."""
+    chosen = [one for one in drawings if not attribute or f"_{forest.slug(attribute)}" in one.key]
+    if not chosen:
+        raise InputError(f"no {what} could be drawn" + (f" for {attribute!r}" if attribute else ""))
+    return chosen[0].figure

@@ -1,0 +1,213 @@
+"""The tandem step on arrays: images and labels in, one row per image out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from fairrecon_jax.data.arrays import arrays
+from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.metrics.image_metric import DEFAULT
+from fairrecon_jax.physics.at_level import AtLevel, as_key
+from fairrecon_jax.reconstructors import Identity, Reconstructor
+from fairrecon_jax.runtime.devices import pad_batch
+from fairrecon_jax.runtime.progress import progress
+from fairrecon_jax.tandem.models import (
+    FunctionReconstructor,
+    TrainedReconstructor,
+    as_diagnosers,
+)
+from fairrecon_jax.tandem.step import Tandem, compile_step
+from fairrecon_jax.types import Array, CohortSpec, InputError, Key, Task, Variables
+
+NOTHING: Variables = {"params": {}, "batch_stats": {}}
+"""Variables of what has no weights."""
+
+
+class ArrayTandem:
+    """Degrades, reconstructs and diagnoses images in memory, all in one compiled program.
+
+    Args:
+      physics: the degradation at its level, e.g. `fr.LowDoseXray(photons=1e4)`.
+      reconstructor: a `TrainedReconstructor`; a reconstructor with `weights`; a function of
+        degraded images; or None for the degraded image itself.
+      diagnosers: a list of `TrainedDiagnoser`s, or a dictionary of functions of images by task
+        name; `on_host` wraps functions that run outside of JAX.
+      weights: of a reconstructor that is not bound to its weights.
+      image_metrics: names in `metrics.IMAGE_METRICS`.
+      batch_size: images a step, rounded up to a multiple of the devices.
+
+    Raises:
+      InputError: a part is none of these.
+
+    Example:
+      >>> import fairrecon_jax as fr
+      >>> bright = {"bright": lambda image: image.mean((1, 2, 3))}
+      >>> step = ArrayTandem(fr.GaussianNoise(sd=0.1), None, bright)
+      >>> rows = step(np.full((3, 16, 16), 0.5, np.float32), {"bright": [0, 1, 1]}, key=0)
+      >>> rows[["bright__label", "bright__original"]].to_numpy().tolist()
+      [[0.0, 0.5], [1.0, 0.5], [1.0, 0.5]]
+    """
+
+    def __init__(
+        self,
+        physics: AtLevel,
+        reconstructor: Any,
+        diagnosers: Mapping[str, Any] | Sequence[Any],
+        weights: Variables | None = None,
+        *,
+        image_metrics: tuple[str, ...] = DEFAULT,
+        batch_size: int = 32,
+    ) -> None:
+        if not isinstance(physics, AtLevel):
+            raise InputError(
+                f"physics must be a degradation at a level, such as fr.RadialMRI(acceleration=8), "
+                f"got {type(physics).__name__}"
+            )
+        self.physics, self.image_metrics = physics, tuple(image_metrics)
+        self.reconstructor, self.weights = _reconstructor(reconstructor, weights)
+        self.diagnosers = diagnosers
+        devices = jax.local_device_count()
+        self.batch_size = math.ceil(batch_size / devices) * devices
+        self._programs: dict[tuple[int, CohortSpec], tuple[Tandem, Callable[..., Any]]] = {}
+
+    def __repr__(self) -> str:
+        tasks = [task for model in as_diagnosers(self.diagnosers)[0] for task in model.tasks]
+        return f"Tandem({self.physics!r} -> {self.reconstructor.name} -> {', '.join(tasks)})"
+
+    def __call__(
+        self,
+        image: Array | Cohort,
+        labels: Any = None,
+        *,
+        masks: Any = None,
+        groups: Mapping[str, Any] | None = None,
+        patient: Sequence[Any] | None = None,
+        ids: Sequence[str] | None = None,
+        split: Sequence[str] | None = None,
+        key: Key | int,
+    ) -> pd.DataFrame:
+        """Runs the step.
+
+        Args:
+          image: [N, H, W, 1] or [N, H, W] in [0, 1], or a cohort, which brings all that follows but
+            `split`.
+          labels: see `data.arrays.arrays`.
+          masks: see there.
+          groups: see there.
+          patient: see there.
+          ids: see there.
+          split: [N] "val" or "test"; "test" if None.
+          key: of the measurement noise and of what the reconstructor draws; a key or a seed.
+
+        Returns:
+          One row per image: example_id, patient_id, split, the groups, level, reconstructor,
+            mitigation, `<task>__label`, `<task>__original`, `<task>__reconstructed` and the image
+            metrics; `fr.assess` takes it as it is.
+
+        Raises:
+          InputError: an array does not fit, or a segmentation has no mask.
+        """
+        if isinstance(image, Cohort):
+            cohort = image
+        else:
+            cohort = arrays(image, labels, masks=masks, groups=groups, patient=patient, ids=ids)
+        if split is not None and len(split) != len(cohort):
+            raise InputError(f"split has {len(split)} entries for {len(cohort)} images")
+        size = cohort.source[0]["image"].shape[0]
+        spec, models, weights = self._tasks(cohort.spec)
+        tandem, step = self._program(size, spec, models)
+        inputs = tandem.inputs(self.physics.level, self.weights, weights, as_key(key))
+        found = self._rows(cohort, spec, step, inputs)
+        table = cohort.table[
+            ["example_id", "patient_id", *(a.name for a in spec.attributes)]
+        ].copy()
+        table["split"] = "test" if split is None else np.asarray(split)
+        table["level"], table["reconstructor"] = self.physics.level, self.reconstructor.name
+        table["mitigation"], table["cohort"] = "none", spec.name
+        return table.assign(**found)
+
+    def _tasks(self, spec: CohortSpec) -> tuple[CohortSpec, list[Any], list[Variables]]:
+        """The specification with all diagnosed tasks at this level, and the diagnosers."""
+        masks = [task.name for task in spec.segmentation_tasks]
+        models, weights = as_diagnosers(self.diagnosers, masks)
+        judged = [(task, model.kind) for model in models for task in model.tasks]
+        known = {task.name: task for task in spec.tasks}
+        for task, kind in judged:
+            if kind == "segmentation" and task not in masks:
+                raise InputError(f"{task!r} is a segmentation: give masks={{{task!r}: ...}}")
+            if task in known and known[task].kind != kind:
+                raise InputError(f"{task!r} has labels, but its diagnoser gives masks")
+        # a finding without labels is diagnosed all the same; its label stays unknown
+        more = [Task(task, kind) for task, kind in judged if task not in known]
+        degradation = self.physics.sized(64).describe((self.physics.level,), self.physics.level)
+        return (
+            CohortSpec(
+                spec.name,
+                spec.title,
+                "mri" if degradation.modality == "mri" else "xray",
+                (*spec.tasks, *more),
+                spec.attributes,
+                degradation,
+                spec.citation,
+            ),
+            models,
+            weights,
+        )
+
+    def _program(
+        self, size: int, spec: CohortSpec, models: list[Any]
+    ) -> tuple[Tandem, Callable[..., Any]]:
+        """The compiled step for images of a size; kept."""
+        if (size, spec) not in self._programs:
+            tandem = Tandem(
+                self.physics.sized(size),
+                self.reconstructor,
+                tuple(models),
+                spec,
+                self.image_metrics,
+            )
+            self._programs[size, spec] = tandem, compile_step(tandem)
+        return self._programs[size, spec]
+
+    def _rows(
+        self, cohort: Cohort, spec: CohortSpec, step: Callable[..., Any], inputs: Any
+    ) -> dict[str, np.ndarray]:
+        """The columns of the step over all images, padded to whole batches."""
+        parts: list[dict[str, np.ndarray]] = []
+        lacking = len(spec.classification_tasks) - cohort.labels().shape[1]
+        bar = progress(f"tandem {self.reconstructor.name}", len(cohort), 0)
+        for start in range(0, len(cohort), self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, len(cohort)))
+            batch = read_rows(cohort, rows)
+            unknown = np.full((len(rows), lacking), np.nan, np.float32)
+            batch["labels"] = np.concatenate([batch["labels"], unknown], 1)
+            found = step(inputs, pad_batch(batch, self.batch_size))
+            parts.append({name: np.asarray(value)[: len(rows)] for name, value in found.items()})
+            bar.advance(len(rows))
+        bar.close()
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _reconstructor(given: Any, weights: Variables | None) -> tuple[Any, Variables]:
+    """A reconstructor and its weights from what a notebook gives."""
+    if given is None:
+        return Identity(), NOTHING
+    if isinstance(given, TrainedReconstructor):
+        return given.model, given.weights
+    if isinstance(given, Reconstructor):
+        if weights is None:
+            raise InputError(f"{given.name} needs weights: give those that `fit` returned")
+        return given, weights
+    if callable(given):
+        return FunctionReconstructor(given, getattr(given, "__name__", "reconstruction")), NOTHING
+    raise InputError(
+        "reconstructor must be a reconstructor with its weights, a function of degraded images or "
+        f"None, got {type(given).__name__}"
+    )

@@ -1,0 +1,138 @@
+"""Training on a cohort in memory, with a work directory only where one is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.data.splits import VAL, make_splits
+from fairrecon_jax.training import loop
+from fairrecon_jax.training.augment import Augmentation
+from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.training.step import Prepare
+from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.types import InputError, Variables
+
+
+class Physics(Protocol):
+    """A degradation at a level, see `physics.at_level.AtLevel`."""
+
+    kind: str
+    level: float
+    fields: dict[str, Any]
+
+    def prepare(self, size: int) -> Prepare:
+        """The function that adds "degraded" to a batch."""
+        ...
+
+
+def fit(
+    model: Trainable,
+    cohort: Cohort,
+    physics: Physics | None = None,
+    *,
+    steps: int,
+    batch_size: int = 8,
+    validation: float = 0.2,
+    workdir: str | Path | None = None,
+    initial: Variables | None = None,
+    augment: Augmentation | None = None,
+    **choices: Any,
+) -> Variables:
+    """Trains a reconstructor or a diagnoser on a cohort in memory.
+
+    Args:
+      model: what is trained, e.g. `fr.UNetReconstructor(width=16)`.
+      cohort: from `fr.arrays` or `fr.open_cohort`.
+      physics: the degradation that a reconstructor learns to undo; None for a diagnoser.
+      steps: optimiser steps.
+      batch_size: images a step; a multiple of the devices.
+      validation: share of the patients that pick the best variables; 0 = none, the last variables
+        are returned.
+      workdir: keeps checkpoints, log and weights there, and goes on from what it holds; None for a
+        folder that is removed afterwards.
+      initial: variables to start from.
+      augment: changes of the training images.
+      **choices: further fields of `TrainConfig`, such as learning_rate and seed.
+
+    Returns:
+      The variables, for `fr.tandem` and `fr.trained`.
+
+    Raises:
+      InputError: a choice is refused, the images do not fit the model, there is nothing to train
+        on, or a reconstructor has no physics.
+      TrainingDiverged: the loss is not finite; the message names the step.
+
+    Example:
+      >>> import numpy as np
+      >>> import fairrecon_jax as fr
+      >>> x = np.linspace(0, 1, 4 * 16 * 16, dtype=np.float32).reshape(4, 16, 16)
+      >>> unet = fr.UNetReconstructor(width=2, depth=1)
+      >>> weights = fit(unet, fr.arrays(x), fr.GaussianNoise(sd=0.1), steps=2, batch_size=2)
+      >>> sorted(weights)
+      ['batch_stats', 'params']
+    """
+    if len(cohort) == 0:
+        raise InputError("the cohort holds no image: there is nothing to train on")
+    size = cohort.source[0]["image"].shape[0]
+    _check(model, cohort, physics, size)
+    splits = make_splits(
+        cohort.table, cohort.spec, (1 - validation, validation, 0), int(choices.get("seed", 0))
+    )
+    train = (cohort, splits.rows(cohort.table, "train"))
+    val = (cohort, splits.rows(cohort.table, VAL)) if validation else None
+    if val is None:
+        choices = {"selection": "", "eval_every": 0, **choices}
+    else:
+        devices = jax.local_device_count()
+        # small cohorts: a batch of 32 would be padding mostly
+        eval_size = min(32, -(-len(val[1]) // devices) * devices)
+        choices = {"eval_batch_size": eval_size, **choices}
+    try:
+        config = TrainConfig(steps=steps, batch_size=batch_size, **choices)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{error}; further choices are the fields of TrainConfig") from error
+    degraded = None
+    if physics is not None:
+        degraded = {"kind": physics.kind, "level": physics.level, **physics.fields}
+    with contextlib.ExitStack() as stack:
+        folder = workdir or stack.enter_context(tempfile.TemporaryDirectory())
+        return loop.fit(
+            model,
+            train,
+            val,
+            config,
+            Path(folder),
+            prepare=None if physics is None else physics.prepare(size),
+            initial=initial,
+            augment=None if augment is None else augment.batch,
+            choices={"degradation": degraded, "augment": augment, "splits": splits.digest},
+        )
+
+
+def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> None:
+    """The model must fit the images and the cohort's tasks."""
+    if hasattr(model, "check"):
+        try:
+            model.check(size)
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
+    if hasattr(model, "reconstruct") and physics is None:
+        raise InputError(
+            f"{model.name} is a reconstructor: give the physics that it is to undo, such as "
+            "fr.RadialMRI(acceleration=8)"
+        )
+    if hasattr(model, "tasks"):
+        names = [task.name for task in cohort.spec.tasks if task.kind == model.kind]
+        for task, column in zip(model.tasks, model.columns, strict=True):
+            if column >= len(names) or names[column] != task:
+                raise InputError(
+                    f"{model.name} reads {task!r} from column {column}, the cohort's "
+                    f"{model.kind} tasks are {', '.join(names) or 'none'}: build it with "
+                    "fr.diagnoser(kind, cohort, ...)"
+                )

@@ -67,7 +67,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["fairrecon_jax", "fairrecon_jax.*"]),
+    # the configurations travel inside the package; in a checkout they lie at the top
+    packages=[
+        *find_packages(include=["fairrecon_jax", "fairrecon_jax.*"]),
+        "fairrecon_jax.configs",
+    ],
+    package_dir={"fairrecon_jax.configs": "configs"},
     package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},
     install_requires=REQUIRED,
     extras_require={

@@ -15,6 +15,8 @@ names = [m.name for m in walked if not m.name.endswith(".__main__")]
 for name in names:
     importlib.import_module(name)
 assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+config = fairrecon_jax.configuration("quickstart_xray")
+assert config.cohort.name == "chexpert", "the configurations did not travel with the package"
 print(f"imported {len(names)} modules without test packages")
 """
 

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from fairrecon_jax.diagnosers import Classifier, Segmenter, make_diagnoser
     from fairrecon_jax.diffusion import SDE, Sampler, make_sampler
     from fairrecon_jax.external.read import read_table
+    from fairrecon_jax.mitigation import make_mitigation
+    from fairrecon_jax.mitigation.on_arrays import mitigate
     from fairrecon_jax.physics.at_level import (
         AtLevel,
         CartesianMRI,
@@ -61,7 +63,9 @@ if TYPE_CHECKING:
         UNetReconstructor,
     )
     from fairrecon_jax.report.audit import Audit, assess
+    from fairrecon_jax.study.bundled import configuration
     from fairrecon_jax.study.load import load
+    from fairrecon_jax.study.run import run
     from fairrecon_jax.tandem.models import on_host, trained
     from fairrecon_jax.training.augment import Augmentation
     from fairrecon_jax.training.config import TrainConfig
@@ -82,6 +86,10 @@ _NAMES = {
     "data.api": "open_cohort prepare",
     "tandem.models": "on_host trained",
     "study.load": "load",
+    "study.bundled": "configuration",
+    "study.run": "run",
+    "mitigation": "make_mitigation",
+    "mitigation.on_arrays": "mitigate",
     "external.read": "read_table",
     "assessment.options": "AssessOptions",
     "report.audit": "Audit assess",
@@ -117,6 +125,7 @@ __all__ = [
     "arrays",
     "assess",
     "assessment",
+    "configuration",
     "data",
     "diagnosers",
     "diffusion",
@@ -125,8 +134,10 @@ __all__ = [
     "inference",
     "load",
     "make_diagnoser",
+    "make_mitigation",
     "make_sampler",
     "metrics",
+    "mitigate",
     "mitigation",
     "models",
     "on_host",
@@ -137,6 +148,7 @@ __all__ = [
     "read_table",
     "reconstructors",
     "report",
+    "run",
     "study",
     "tandem",
     "trained",

@@ -53,6 +53,10 @@ class ConfigError(InputError):
     """A field of a configuration is refused; the message begins with its name."""
 
 
+class TrainingDiverged(ArithmeticError):
+    """The loss, a parameter or the selection metric of a training is not finite."""
+
+
 TaskKind = Literal["classification", "segmentation"]
 Aggregation = Literal["none", "median", "mean"]
 MASK_THRESHOLD = 0.5

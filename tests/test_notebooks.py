@@ -5,11 +5,26 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+SAYS = {
+    "assess_predictions": ("harmed", "Female lost 3", "Who lost more than others"),
+    "degrade_and_look": ("RadialMRI(acceleration=8)", "PSNR"),
+    "mitigate_and_judge": ("200 patients", "equalised_odds", "no difference shown"),
+    "tandem_own_classifier": ("effusion__reconstructed", "bright__original"),
+    "train_on_arrays": ("Pix2Pix", "29,321 parameters"),
+    "whole_study": ("['unet', 10000]", "cardiomegaly"),
+}
+"""What a notebook prints, among other things."""
+
+
+def test_every_notebook_is_known():
+    assert [path.stem for path in NOTEBOOKS] == sorted(SAYS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
+def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+    # one device, as users have it: the suite's four would compile everything for each
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "".join(
@@ -17,9 +32,8 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
         for cell in notebook.cells
         for output in cell.get("outputs", [])
     )
-    assert "harmed" in text
-    assert "Female lost" in text
-    assert "Female" in text
+    for words in SAYS[path.stem]:
+        assert words in text
 
 
 def test_stored_notebooks_carry_no_outputs():

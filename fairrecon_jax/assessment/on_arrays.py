@@ -38,6 +38,7 @@ def predictions(
     example: Any = None,
     level: Any = None,
     reconstructor: Any = None,
+    mitigation: Any = None,
     kind: TaskKind = "classification",
     name: str = "predictions",
     title: str = "",
@@ -60,6 +61,7 @@ def predictions(
       example: [N] names of the images; needed where several reconstructors or levels saw one image.
       level: [N] levels of the degradation, or one.
       reconstructor: [N] names, or one.
+      mitigation: [N] names, "none" without one; or one name.
       kind: "classification", or "segmentation" where scores are Dice coefficients.
       name: of the cohort.
       title: of the cohort, as a reader sees it.
@@ -89,7 +91,7 @@ def predictions(
     found["level"] = _numbers(read.constant(level, count, "level", 1.0), "level")
     method = read.constant(reconstructor, count, "reconstructor", "reconstruction")
     found["reconstructor"] = method.astype(str)
-    found["mitigation"] = read.constant(None, count, "mitigation", NO_MITIGATION).astype(str)
+    found["mitigation"] = read.constant(mitigation, count, "mitigation", NO_MITIGATION).astype(str)
     found["cohort"] = name
     tasks = [_task(read, found, task, parts, kind) for task, parts in named.items()]
     attributes = []

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from fairrecon_jax.cli.command import PROGRAM, Command, config_of
 from fairrecon_jax.runtime.memory import keep_memory
-from fairrecon_jax.types import ConfigError, InputError
+from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
 it, and to whom.
@@ -89,7 +89,6 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.runtime import processes
     from fairrecon_jax.runtime.progress import quiet
     from fairrecon_jax.study.overrides import separate
-    from fairrecon_jax.training.run import TrainingDiverged
 
     # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)

@@ -2,6 +2,7 @@
 and UCSF-PDGM.
 """
 
+from fairrecon_jax.phantoms.in_memory import Radiographs, radiographs
 from fairrecon_jax.phantoms.options import (
     FINDINGS,
     BrainPhantomOptions,
@@ -17,9 +18,11 @@ __all__ = [
     "GROUND_TRUTH",
     "BrainPhantomOptions",
     "PhantomOptions",
+    "Radiographs",
     "XrayPhantomOptions",
     "check_phantom",
     "phantom_options",
     "planted_gap",
+    "radiographs",
     "write_phantom",
 ]

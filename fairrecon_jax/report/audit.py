@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fairrecon_jax.assessment import AssessOptions
+from fairrecon_jax.assessment import AssessOptions, compare
 from fairrecon_jax.assessment import assess as assess_table
 from fairrecon_jax.assessment.on_arrays import predictions
 from fairrecon_jax.report import summary
@@ -23,7 +23,7 @@ from fairrecon_jax.report.figures import forest, groups, panels, verdicts
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings, changed_rows, each, known
-from fairrecon_jax.types import CohortSpec, InputError
+from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError
 
 SHOWN = ("task", "attribute", "metric", "original", "reconstructed", "verdict", "group", "gap")
 """Columns of the verdicts as a notebook shows them."""
@@ -54,8 +54,8 @@ def assess(
       original: [N] scores in [0, 1] of the original images; likewise.
       reconstructed: [N] scores in [0, 1] of the reconstructions; likewise.
       groups: by attribute, [N] names of groups; or a list of columns of the table.
-      **more: patient, split, example, level, reconstructor, kind ("segmentation" for Dice), name,
-        title, degradation; see `assessment.on_arrays.predictions`.
+      **more: patient, split, example, level, reconstructor, mitigation, kind ("segmentation" for
+        Dice), name, title, degradation; see `assessment.on_arrays.predictions`.
 
     Returns:
       The audit.
@@ -87,7 +87,9 @@ def assess(
         raise InputError(f"assess has no such argument: {error}") from error
     options = _with_threshold(options, threshold, found)
     performance, fairness = assess_table(found, spec, options)
-    return Audit(found, spec, performance, fairness, options)
+    mitigated = bool((found["mitigation"] != NO_MITIGATION).any())
+    comparison = compare(found, spec, options) if mitigated else None
+    return Audit(found, spec, performance, fairness, options, comparison)
 
 
 def _with_threshold(
@@ -111,6 +113,7 @@ class Audit:
       performance: the long table of performance, as results/performance.csv.
       fairness: the long table of gaps and verdicts, as results/fairness.csv.
       options: the choices of the assessment.
+      mitigation: mitigated against unmitigated, as results/mitigation.csv; None where nothing is.
     """
 
     def __init__(
@@ -120,14 +123,15 @@ class Audit:
         performance: pd.DataFrame,
         fairness: pd.DataFrame,
         options: AssessOptions,
+        mitigation: pd.DataFrame | None = None,
     ) -> None:
         self.table, self.spec, self.options = table, spec, options
-        self.performance, self.fairness = performance, fairness
+        self.performance, self.fairness, self.mitigation = performance, fairness, mitigation
 
     @functools.cached_property
     def findings(self) -> Findings:
         """The tables in the order in which they are shown."""
-        return Findings.of(self.spec, self.performance, self.fairness)
+        return Findings.of(self.spec, self.performance, self.fairness, comparison=self.mitigation)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -193,6 +197,7 @@ class Audit:
             self.fairness,
             cohort,
             options=ReportOptions(title=title, **options),
+            comparison=self.mitigation,
         )
 
     @property
@@ -223,10 +228,25 @@ class Audit:
             for heading, words in self.sentences
         )
         shown = self.verdicts[[c for c in SHOWN if c in self.verdicts]]
-        return (
-            f"<div>{text}{_html(self.groups)}{_html(shown)}<p>.plot.panel(), .plot.forest(), "
-            ".plot.groups(), .frame, .report(folder)</p></div>"
-        )
+        tables = _html(self.groups) + _html(shown) + _html(self.mitigations)
+        more = ".plot.panel(), .plot.forest(), .plot.groups(), .frame, .report(folder)"
+        return f"<div>{text}{tables}<p>{more}</p></div>"
+
+    @functools.cached_property
+    def mitigations(self) -> pd.DataFrame:
+        """What each mitigation did to the headline gaps and at what price; empty without one."""
+        if self.mitigation is None:
+            return pd.DataFrame()
+        metrics = [*set(self.findings.gap_metrics.values()), "psnr", "auroc", "dice"]
+        rows = self.mitigation[
+            (self.mitigation["version"] == "change") & self.mitigation["metric"].isin(metrics)
+        ]
+        whole = rows[
+            (rows["group"] == "") | rows["metric"].isin(self.findings.gap_metrics.values())
+        ]
+        keys = ["task", "attribute", "reconstructor", "mitigation", "metric"]
+        shown = whole[[*keys, "original", "reconstructed", "verdict"]]
+        return shown.rename(columns={"original": "unmitigated", "reconstructed": "mitigated"})
 
     @functools.cached_property
     def groups(self) -> pd.DataFrame:

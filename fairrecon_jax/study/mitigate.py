@@ -19,6 +19,7 @@ from absl import logging
 
 from fairrecon_jax.assessment import points, read_predictions, write_predictions
 from fairrecon_jax.mitigation import FrozenDiagnoser, MitigationContext
+from fairrecon_jax.mitigation.on_arrays import outcomes
 from fairrecon_jax.mitigation.selection import Choice, select
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study import inputs
@@ -47,20 +48,6 @@ def training_rows(context: Context, fraction: float) -> np.ndarray:
     return rows[np.isin(patients, kept)]
 
 
-def outcomes(context: Context) -> np.ndarray:
-    """[N, T] in {0, 1, NaN} per task of the specification: the label, or whether the mask holds the
-    region.
-    """
-    table = context.cohort.table
-    columns = [
-        table[task.name].to_numpy(float)
-        if task.kind == "classification"
-        else (table[task.name] > 0).to_numpy(float)
-        for task in context.spec.tasks
-    ]
-    return np.stack(columns, 1) if columns else np.zeros((len(table), 0))
-
-
 def mitigate(context: Context, cell: Cell) -> None:
     """Fine-tunes the reconstructor of one mitigated cell; continues where it was killed.
 
@@ -75,7 +62,11 @@ def mitigate(context: Context, cell: Cell) -> None:
         context.spec,
         tuple(FrozenDiagnoser(study.diagnosers[n].model, weights) for n, weights in frozen.items()),
     )
-    drawn = method.sampling(acting, context.cohort.attributes()[rows], outcomes(context)[rows])
+    drawn = method.sampling(
+        acting,
+        context.cohort.attributes()[rows],
+        outcomes(context.cohort.table, context.spec)[rows],
+    )
     if drawn is not None:
         summary = drawn.summary()
         effective, total = summary["effective_rows"], summary["drawn_rows"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -75,7 +76,6 @@ class ArrayTandem:
         self.diagnosers = diagnosers
         devices = jax.local_device_count()
         self.batch_size = math.ceil(batch_size / devices) * devices
-        self._programs: dict[tuple[int, CohortSpec], tuple[Tandem, Callable[..., Any]]] = {}
 
     def __repr__(self) -> str:
         tasks = [task for model in as_diagnosers(self.diagnosers)[0] for task in model.tasks]
@@ -122,7 +122,10 @@ class ArrayTandem:
             raise InputError(f"split has {len(split)} entries for {len(cohort)} images")
         size = cohort.source[0]["image"].shape[0]
         spec, models, weights = self._tasks(cohort.spec)
-        tandem, step = self._program(size, spec, models)
+        tandem = Tandem(
+            self.physics.sized(size), self.reconstructor, tuple(models), spec, self.image_metrics
+        )
+        step = _compiled(tandem)
         inputs = tandem.inputs(self.physics.level, self.weights, weights, as_key(key))
         found = self._rows(cohort, spec, step, inputs)
         table = cohort.table[
@@ -161,21 +164,6 @@ class ArrayTandem:
             weights,
         )
 
-    def _program(
-        self, size: int, spec: CohortSpec, models: list[Any]
-    ) -> tuple[Tandem, Callable[..., Any]]:
-        """The compiled step for images of a size; kept."""
-        if (size, spec) not in self._programs:
-            tandem = Tandem(
-                self.physics.sized(size),
-                self.reconstructor,
-                tuple(models),
-                spec,
-                self.image_metrics,
-            )
-            self._programs[size, spec] = tandem, compile_step(tandem)
-        return self._programs[size, spec]
-
     def _rows(
         self, cohort: Cohort, spec: CohortSpec, step: Callable[..., Any], inputs: Any
     ) -> dict[str, np.ndarray]:
@@ -193,6 +181,12 @@ class ArrayTandem:
             bar.advance(len(rows))
         bar.close()
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(tandem: Tandem) -> Callable[..., Any]:
+    """The compiled step: one for the same parts under any weights."""
+    return compile_step(tandem)
 
 
 def _reconstructor(given: Any, weights: Variables | None) -> tuple[Any, Variables]:

@@ -19,12 +19,10 @@ from fairrecon_jax.training.checkpoints import digest, load_variables, save_vari
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.evaluation import Source
 from fairrecon_jax.training.identity import check_run_identity, release
-from fairrecon_jax.training.run import Job, Run, TrainingDiverged
+from fairrecon_jax.training.run import Job, Run
 from fairrecon_jax.training.step import Prepare
 from fairrecon_jax.training.trainable import Objective, Trainable
 from fairrecon_jax.types import InputError, Variables
-
-__all__ = ["TrainingDiverged", "fit"]
 
 
 def fit(

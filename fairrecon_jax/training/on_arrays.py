@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import VAL, make_splits
@@ -15,8 +17,11 @@ from fairrecon_jax.training import loop
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.step import Prepare
-from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.training.trainable import Objective, Trainable
 from fairrecon_jax.types import InputError, Variables
+
+Sampling = Callable[[np.ndarray], np.ndarray | None]
+"""Sampling weights of training rows by their numbers."""
 
 
 class Physics(Protocol):
@@ -42,6 +47,8 @@ def fit(
     workdir: str | Path | None = None,
     initial: Variables | None = None,
     augment: Augmentation | None = None,
+    objective: Objective | None = None,
+    sampling: Sampling | None = None,
     **choices: Any,
 ) -> Variables:
     """Trains a reconstructor or a diagnoser on a cohort in memory.
@@ -58,6 +65,8 @@ def fit(
         folder that is removed afterwards.
       initial: variables to start from.
       augment: changes of the training images.
+      objective: a term for the loss, see `fr.mitigate`.
+      sampling: gives the sampling weights [n] of n training rows, None for equal ones.
       **choices: further fields of `TrainConfig`, such as learning_rate and seed.
 
     Returns:
@@ -109,7 +118,9 @@ def fit(
             config,
             Path(folder),
             prepare=None if physics is None else physics.prepare(size),
+            objective=objective,
             initial=initial,
+            weights=None if sampling is None else sampling(train[1]),
             augment=None if augment is None else augment.batch,
             choices={"degradation": degraded, "augment": augment, "splits": splits.digest},
         )

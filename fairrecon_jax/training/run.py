@@ -31,11 +31,7 @@ from fairrecon_jax.training.metrics_writer import MetricsWriter, NoWriter
 from fairrecon_jax.training.state import TrainState
 from fairrecon_jax.training.step import Prepare, eval_step, train_step
 from fairrecon_jax.training.trainable import Objective, Trainable
-from fairrecon_jax.types import InputError, Variables
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss, a parameter or the selection metric is not finite."""
+from fairrecon_jax.types import InputError, TrainingDiverged, Variables
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,7 @@ from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import quiet
-from fairrecon_jax.training.run import TrainingDiverged
-from fairrecon_jax.types import ConfigError, InputError
+from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
 
 def run(monkeypatch, error: BaseException, *words: str) -> int:

@@ -13,9 +13,9 @@ from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.reconstructors.unet import UNetReconstructor
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.training.loop import TrainingDiverged, fit
+from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.metrics_writer import read_metrics
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, TrainingDiverged
 from tests.support.training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 COHORT = FakeCohort(22)

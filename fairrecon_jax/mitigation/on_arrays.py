@@ -1,0 +1,109 @@
+"""Mitigation of a reconstructor on a cohort in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fairrecon_jax.data.cohort import Cohort
+from fairrecon_jax.mitigation.interface import FrozenDiagnoser, Mitigation, MitigationContext
+from fairrecon_jax.training.on_arrays import Physics, fit
+from fairrecon_jax.types import CohortSpec, InputError, Variables
+
+
+class Trained(Protocol):
+    """A network with its weights, see `tandem.models.trained`."""
+
+    model: Any
+    weights: Variables
+
+
+def mitigate(
+    reconstructor: Trained,
+    cohort: Cohort,
+    physics: Physics,
+    method: Mitigation,
+    diagnosers: Sequence[Trained] = (),
+    *,
+    steps: int,
+    workdir: str | Path | None = None,
+    **choices: Any,
+) -> Variables:
+    """Fine-tunes a trained reconstructor so that groups are treated alike.
+
+    Args:
+      reconstructor: `fr.trained(unet, weights)`; it stays as it is.
+      cohort: with the groups in question, and the labels or masks of the diagnosers' tasks.
+      physics: the degradation.
+      method: e.g. `fr.make_mitigation("equalised_odds", weight=0.1)`.
+      diagnosers: frozen networks through which a term of the loss looks; none for reweighting.
+      steps: optimiser steps.
+      workdir: see `fr.fit`.
+      **choices: see `fr.fit`.
+
+    Returns:
+      The new variables, for `fr.trained`.
+
+    Raises:
+      InputError: the cohort has no groups, a method needs diagnosers that are not given, or as
+        `fr.fit`.
+
+    Example:
+      >>> import fairrecon_jax as fr
+      >>> x = np.linspace(0, 1, 8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16)
+      >>> cohort = fr.arrays(x, [0, 1] * 4, groups={"sex": ["f", "f", "m", "m"] * 2})
+      >>> unet, noise = fr.UNetReconstructor(width=2, depth=1), fr.GaussianNoise(sd=0.1)
+      >>> weights = fr.fit(unet, cohort, noise, steps=1, batch_size=2)
+      >>> fairer = mitigate(fr.trained(unet, weights), cohort, noise,
+      ...     fr.make_mitigation("reweighting"), steps=1, batch_size=2)
+      >>> sorted(fairer)
+      ['batch_stats', 'params']
+    """
+    if not cohort.spec.attributes:
+        raise InputError("the cohort has no groups: give fr.arrays(..., groups={...})")
+    frozen = []
+    for one in diagnosers:
+        if not (hasattr(one, "model") and hasattr(one, "weights")):
+            raise InputError(
+                f"a mitigation takes gradients through its diagnosers: give fr.trained(network, "
+                f"weights), not a {type(one).__name__}"
+            )
+        frozen.append(FrozenDiagnoser(one.model, one.weights))
+    context = MitigationContext(cohort.spec, tuple(frozen))
+    present = outcomes(cohort.table, cohort.spec)
+
+    def sampling(rows: np.ndarray) -> np.ndarray | None:
+        drawn = method.sampling(context, cohort.attributes()[rows], present[rows])
+        return None if drawn is None else drawn.weights
+
+    return fit(
+        reconstructor.model,
+        cohort,
+        physics,
+        steps=steps,
+        workdir=workdir,
+        initial=reconstructor.weights,
+        objective=method.objective(context),
+        sampling=sampling,
+        **choices,
+    )
+
+
+def outcomes(table: Any, spec: CohortSpec) -> np.ndarray:
+    """[N, T] in {0, 1, NaN} per task of the specification: the label, or whether the mask holds the
+    region.
+
+    Args:
+      table: a cohort's table.
+      spec: its specification.
+    """
+    columns = [
+        table[task.name].to_numpy(float)
+        if task.kind == "classification"
+        else (table[task.name] > 0).to_numpy(float)
+        for task in spec.tasks
+    ]
+    return np.stack(columns, 1) if columns else np.zeros((len(table), 0))

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
+from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
 from fairrecon_jax.types import InputError
 

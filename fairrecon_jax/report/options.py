@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, canonical
+from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, canonical
 
 
 @dataclasses.dataclass(frozen=True)

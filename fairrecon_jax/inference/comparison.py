@@ -43,6 +43,16 @@ class Comparison:
       own_high: [L, G] upper limit.
       changed: [L, G] images whose decision changed.
       label_weights: [L] of the test; its default where empty.
+
+    Example:
+      >>> fi, before, sex = fr.inference, np.full(80, 0.9), np.arange(80) % 2
+      >>> after = before - 0.5 * (np.arange(80) % 4 == 0)  # Dice falls in every second woman
+      >>> dice = fi.value_changes(before, after, sex, range(80), groups=2)
+      >>> test = fi.one_cell(fi.group_test(dice.tables, seed=0, permutations=99), 0)
+      >>> limits = np.array([[-0.4, 0.0]]), np.array([[-0.1, 0.0]])  # of each group's own change
+      >>> numbers = dice.original[0], dice.reconstructed[0], *limits, dice.changed[0]
+      >>> Comparison(test, ["women", "men"], [fi.Quantity("Dice", unit="")], *numbers).judged
+      array([[ True,  True]])
     """
 
     test: GroupTest

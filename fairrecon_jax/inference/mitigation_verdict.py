@@ -38,6 +38,18 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict, alpha: float = 0.
 
     Returns:
       The verdict with a word of `MITIGATIONS` and the group it is about.
+
+    Example:
+      >>> fi, sex = fr.inference, np.arange(80) % 2
+      >>> before = np.where(sex == 0, 0.5, 0.9)  # Dice of women and of men
+      >>> after = before + 0.3 * (np.arange(80) % 4 == 0)  # rises in every second woman
+      >>> dice = fi.value_changes(before, after, sex, range(80), groups=2)
+      >>> test = fi.one_cell(fi.group_test(dice.tables, seed=0, permutations=99), 0)
+      >>> limits = np.array([[0.1, 0.0]]), np.array([[0.2, 0.0]])  # of each group's own change
+      >>> numbers = dice.original[0], dice.reconstructed[0], *limits, dice.changed[0]
+      >>> found = Comparison(test, ["women", "men"], [fi.Quantity("Dice", unit="")], *numbers)
+      >>> judge_mitigation(found, fi.judge(found)).word
+      'helped'
     """
     if verdict.word not in ("harmed", "favoured"):
         return verdict

@@ -56,6 +56,10 @@ class Verdict:
       evidence: p-values, or what could have been found.
       unjudged: "group: quantity: reason" of every stratum that could not take part; how many per
         reason where they are more than `MANY`.
+
+    Example:
+      >>> Verdict("harmed", "women", sentence="lost 12 points", evidence="p = .003").reason
+      'lost 12 points, p = .003'
     """
 
     word: str
@@ -188,6 +192,17 @@ def judge(
 
     Returns:
       A `Verdict`.
+
+    Example:
+      >>> fi, before, sex = fr.inference, np.full(80, 0.9), np.arange(80) % 2
+      >>> after = before - 0.5 * (np.arange(80) % 4 == 0)  # Dice falls in every second woman
+      >>> dice = fi.value_changes(before, after, sex, range(80), groups=2)
+      >>> test = fi.one_cell(fi.group_test(dice.tables, seed=0, permutations=99), 0)
+      >>> limits = np.array([[-0.4, 0.0]]), np.array([[-0.1, 0.0]])  # of each group's own change
+      >>> numbers = dice.original[0], dice.reconstructed[0], *limits, dice.changed[0]
+      >>> found = fi.Comparison(test, ["women", "men"], [fi.Quantity("Dice", unit="")], *numbers)
+      >>> judge(found).word, judge(found).group
+      ('harmed', 'women')
     """
     test, unjudged = comparison.test, unjudged_strata(comparison)
     if auroc_interval is not None and (text := at_chance(auroc_interval)):

@@ -41,8 +41,11 @@ class LowDoseXray(BaseDegradation):
         derivatives).
 
     Example:
-      >>> scan = LowDoseXray(256)
-      >>> y = scan(scan.operator(1e4), image, example_id, key)
+      >>> scan = LowDoseXray(16)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> y = scan(scan.operator(1e4), np.full((2, 16, 16, 1), 0.5, np.float32), ids, key)
+      >>> y.shape, float(y.min()), float(y.max())
+      ((2, 16, 16, 1), 0.0, 1.0)
     """
 
     angles: int = 0

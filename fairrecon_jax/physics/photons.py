@@ -35,6 +35,13 @@ class PhotonNoise:
         counts) or "none".
       peak_attenuation: for "physical" noise, the optical depth of an image's longest line integral
         (4 transmits 1.8%).
+
+    Example:
+      >>> scan, key = PhotonNoise(bowtie="none", noise="physical"), jax.random.key(0)
+      >>> integrals = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+      >>> few, many = (scan.measure(integrals, photons, key) - integrals for photons in (1e2, 1e6))
+      >>> bool(few.std() > 10 * many.std())
+      True
     """
 
     bowtie: Bowtie = "published"

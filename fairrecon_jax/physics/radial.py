@@ -31,8 +31,11 @@ class RadialMRI(BaseDegradation):
       magnitude: "magnitude" or "real", see `mri.zero_filled`.
 
     Example:
-      >>> scan = RadialMRI(256)
-      >>> y = scan(scan.operator(8), image, example_id, key)  # 70 rays, 8.05 times fewer samples
+      >>> scan = RadialMRI(32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> y = scan(scan.operator(4), np.full((2, 32, 32, 1), 0.5, np.float32), ids, key)
+      >>> y.shape
+      (2, 32, 32, 1)
     """
 
     mask_by: Literal["acceleration", "rays"] = "acceleration"

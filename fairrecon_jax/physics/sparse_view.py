@@ -38,12 +38,15 @@ class SparseViewXray(BaseDegradation):
       method: form of the transforms: "auto" ("gather" on a CPU), "gather" or "matmul" (for
         derivatives).
 
+    Example:
+      >>> scan = SparseViewXray(16)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> y = scan(scan.operator(4), np.full((2, 16, 16, 1), 0.5, np.float32), ids, key)
+      >>> y.shape  # from 4 of 16 angles
+      (2, 16, 16, 1)
+
     Reference: Kak and Slaney, Principles of Computerized Tomographic Imaging, chapters 3 and 5
     (aliasing from few views).
-
-    Example:
-      >>> scan = SparseViewXray(256)
-      >>> y = scan(scan.operator(32), image, example_id, key)  # 32 of 256 angles
     """
 
     angles: int = 0

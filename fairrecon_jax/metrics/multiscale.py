@@ -43,8 +43,8 @@ def ms_ssim(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
       ValueError: the shapes differ or the image is smaller than the window.
 
     Example:
-      >>> ramp = np.linspace(0, 1, 22 * 22).reshape(22, 22, 1)
-      >>> round(float(ms_ssim(ramp, ramp)), 4), bool(ms_ssim(ramp, 0.5 * ramp) < 1)
+      >>> ramp, similarity = np.linspace(0, 1, 484).reshape(22, 22, 1), jax.jit(ms_ssim)
+      >>> round(float(similarity(ramp, ramp)), 4), bool(similarity(ramp, 1 - ramp) < 1)
       (1.0, True)
 
     Reference: Wang, Simoncelli and Bovik 2003, doi:10.1109/ACSSC.2003.1292216.

@@ -46,11 +46,12 @@ class CartesianMRI(BaseDegradation):
       magnitude: "magnitude" or "real", see `mri.zero_filled`.
 
     Example:
-      >>> scan = CartesianMRI(32)
+      >>> scan, image = CartesianMRI(256), np.full((2, 256, 256, 1), 0.5, np.float32)
       >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
-      >>> y = scan(scan.operator(8), np.full((2, 32, 32, 1), 0.5, np.float32), ids, key)
-      >>> y.shape, scan.lines(8)  # 4 of 32 lines
-      ((2, 32, 32, 1), 4)
+      >>> jax.eval_shape(scan, scan.operator(8), image, ids, key).shape
+      (2, 256, 256, 1)
+      >>> scan.lines(8), int(scan.centre.sum())  # of 256 lines, and of those in the centre
+      (32, 10)
 
     Reference: Lustig, Donoho and Pauly 2007, doi:10.1002/mrm.21391 (density falling as a power of
     the distance).

@@ -31,11 +31,12 @@ class RadialMRI(BaseDegradation):
       magnitude: "magnitude" or "real", see `mri.zero_filled`.
 
     Example:
-      >>> scan = RadialMRI(32)
+      >>> scan, image = RadialMRI(256), np.full((2, 256, 256, 1), 0.5, np.float32)
       >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
-      >>> y = scan(scan.operator(4), np.full((2, 32, 32, 1), 0.5, np.float32), ids, key)
-      >>> y.shape
-      (2, 32, 32, 1)
+      >>> jax.eval_shape(scan, scan.operator(8), image, ids, key).shape
+      (2, 256, 256, 1)
+      >>> round(float(scan.operator(8)["mask"].size / scan.operator(8)["mask"].sum()), 2)  # 70 rays
+      8.05
     """
 
     mask_by: Literal["acceleration", "rays"] = "acceleration"

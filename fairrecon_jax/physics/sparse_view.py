@@ -39,11 +39,10 @@ class SparseViewXray(BaseDegradation):
         derivatives).
 
     Example:
-      >>> scan = SparseViewXray(16)
+      >>> scan, image = SparseViewXray(256), np.full((2, 256, 256, 1), 0.5, np.float32)
       >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
-      >>> y = scan(scan.operator(4), np.full((2, 16, 16, 1), 0.5, np.float32), ids, key)
-      >>> y.shape  # from 4 of 16 angles
-      (2, 16, 16, 1)
+      >>> jax.eval_shape(scan, scan.operator(32), image, ids, key).shape  # 32 of 256 angles
+      (2, 256, 256, 1)
 
     Reference: Kak and Slaney, Principles of Computerized Tomographic Imaging, chapters 3 and 5
     (aliasing from few views).

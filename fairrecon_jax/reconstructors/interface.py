@@ -41,7 +41,18 @@ RECONSTRUCTORS: dict[str, type] = {}
 """Reconstructor dataclasses by kind."""
 
 register = registrar(RECONSTRUCTORS, "reconstructor")
-"""Class decorator that enters a reconstructor into `RECONSTRUCTORS`."""
+"""Class decorator that enters a reconstructor into `RECONSTRUCTORS`.
+
+Example:
+  >>> import dataclasses
+  >>> @register("darker")
+  ... @dataclasses.dataclass(frozen=True)
+  ... class Darker(fr.Identity):
+  ...     by: float = 0.5
+  >>> make_reconstructor("darker", by=0.1).by
+  0.1
+  >>> del RECONSTRUCTORS["darker"]
+"""
 
 
 def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
@@ -57,6 +68,10 @@ def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
     Raises:
       ValueError: the kind or a field is unknown; the message lists the valid ones.
       TypeError: a value does not fit its field.
+
+    Example:
+      >>> make_reconstructor("mse", width=16, norm="group").network.width
+      16
     """
     return build(RECONSTRUCTORS, kind, "reconstructor", fields)
 
@@ -75,6 +90,12 @@ def image_errors(
 
     Returns:
       {"mse": (value [B], weight [B]), "psnr": (value [B], weight [B])}.
+
+    Example:
+      >>> image = jnp.full((2, 8, 8, 1), 0.5)
+      >>> errors = image_errors(image + 0.1, image, jnp.ones(2))
+      >>> errors["psnr"][0].round(3).tolist()
+      [20.0, 20.0]
     """
     clipped = jnp.clip(estimate, 0.0, 1.0)
     # The cap keeps one exact estimate from making the mean infinite.

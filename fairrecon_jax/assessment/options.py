@@ -66,6 +66,11 @@ class AssessOptions:
       threshold_redraws: redraws of the validation patients behind the stability of the primary
         verdicts; 0 = none; at most 50 for more than 20,000 units.
       replicates: bootstrap replicates of the published recipe (convention "mean").
+
+    Example:
+      >>> options = AssessOptions(threshold_rule="fixed", threshold_value=0.5, alpha=0.01)
+      >>> options.min_patients, options.adjustment
+      (10, 'westfall_young')
     """
 
     permutations: int = 9999

@@ -59,6 +59,17 @@ def read_table(
       FileNotFoundError: the table or the mapping does not exist.
       InputError: the mapping or the table cannot be used; the message names the file, the column,
         the row and what to do.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> columns = {"y": [0, 1], "p": [0.2, 0.9], "q": [0.3, 0.7], "id": [7, 8], "Sex": ["f", "m"]}
+      >>> path = Path(mkdtemp(), "scores.csv")
+      >>> pd.DataFrame(columns).to_csv(path, index=False)
+      >>> tasks = {"effusion": {"label": "y", "original": "p", "reconstructed": "q"}}
+      >>> mapping = {"patient": "id", "tasks": tasks, "attributes": {"sex": "Sex"}}
+      >>> table, spec = read_table(path, mapping)
+      >>> table["effusion__reconstructed"].tolist(), spec.attributes[0].groups
+      ([0.3, 0.7], ('f', 'm'))
     """
     source = Path(path)
     chosen = load(mapping)

@@ -113,6 +113,17 @@ def load(workdir: str | Path) -> Networks:
     Raises:
       FileNotFoundError: the folder holds no study.
       InputError: its configuration cannot be read.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from configs.quickstart_brain import get_config
+      >>> from fairrecon_jax.study import parse, run
+      >>> workdir = Path(mkdtemp())
+      >>> run.write_config(parse.parse(get_config()), workdir / "config.json")  # as `run` does
+      >>> list(load(workdir))  # nothing is trained yet, and the identity needs no training
+      [('identity', 8.0)]
+      >>> load(workdir)["identity", 8](np.full((2, 16, 16), 0.5)).shape
+      (2, 16, 16)
     """
     return Networks(workdir)
 

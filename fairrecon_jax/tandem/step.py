@@ -26,8 +26,10 @@ from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, CohortSpec, Key, Variables
 
-DEGRADE, SAMPLE = 0, 1
-"""Streams of the study key: measurement noise, and whatever the reconstructor draws."""
+DEGRADE = 0
+"""Stream of the study key for the measurement noise."""
+SAMPLE = 1
+"""Stream of the study key for whatever the reconstructor draws."""
 
 
 class TandemInputs(NamedTuple):

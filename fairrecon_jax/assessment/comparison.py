@@ -61,15 +61,13 @@ def compare(
       ValueError: the table contradicts itself or the specification.
 
     Example:
-      >>> from fairrecon_jax.assessment.on_arrays import predictions
       >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
-      >>> scores = {"original": 0.9 * y, "reconstructed": np.where(sex == "f", 0.4 * y, 0.9 * y)}
-      >>> table, spec = predictions(label=y, **scores, groups={"sex": sex})  # no woman is found
-      >>> mitigated = table.assign(mitigation="reweighting", finding__reconstructed=0.9 * y)
-      >>> options = AssessOptions(permutations=99, threshold_rule="fixed", threshold_value=0.5)
-      >>> rows = compare(pd.concat([table, mitigated]), spec, options)
-      >>> rows.query("metric == 'eodd' and verdict != ''")[["group", "verdict"]].iloc[0].tolist()
-      ['f', 'helped']
+      >>> after = np.where(sex == "f", 0.4 * y, 0.9 * y)  # no woman is found, until mitigated
+      >>> plain = fr.assess(label=y, original=0.9 * y, reconstructed=after, groups={"sex": sex})
+      >>> mitigated = plain.table.assign(mitigation="reweighting", finding__reconstructed=0.9 * y)
+      >>> rows = compare(pd.concat([plain.table, mitigated]), plain.spec, plain.options)
+      >>> rows.query("metric == 'eodd' and verdict != ''")[["group", "verdict"]].values.tolist()
+      [['f', 'helped']]
     """
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"

@@ -55,12 +55,11 @@ def assess(
     Example:
       >>> from fairrecon_jax.assessment.on_arrays import predictions
       >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
-      >>> scores = {"original": 0.9 * y, "reconstructed": np.where(sex == "f", 0.4 * y, 0.9 * y)}
-      >>> table, spec = predictions(label=y, **scores, groups={"sex": sex})  # no woman is found
-      >>> options = AssessOptions(permutations=99, threshold_rule="fixed", threshold_value=0.5)
-      >>> performance, fairness = assess(table, spec, options)
-      >>> fairness.query("metric == 'eodd' and verdict != ''")[["group", "verdict"]].values.tolist()
-      [['f', 'harmed'], ['f', 'harmed']]
+      >>> after = np.where(sex == "f", 0.4 * y, 0.9 * y)  # no woman is found any more
+      >>> table, spec = predictions(label=y, original=y, reconstructed=after, groups={"sex": sex})
+      >>> rows = assess(table, spec, AssessOptions(threshold_rule="fixed", threshold_value=0.5))[1]
+      >>> rows.query("metric == 'eop' and verdict != ''")[["group", "verdict"]].values.tolist()[0]
+      ['f', 'harmed']
     """
     options = options or AssessOptions()
     arranged = studies(table, spec, options.intersections, options.strata)

@@ -62,14 +62,12 @@ def read_table(
 
     Example:
       >>> from tempfile import mkdtemp
-      >>> columns = {"y": [0, 1], "p": [0.2, 0.9], "q": [0.3, 0.7], "id": [7, 8], "Sex": ["f", "m"]}
-      >>> path = Path(mkdtemp(), "scores.csv")
-      >>> pd.DataFrame(columns).to_csv(path, index=False)
+      >>> rows = [{"y": 0, "p": 0.2, "q": 0.3, "id": 7}, {"y": 1, "p": 0.9, "q": 0.7, "id": 8}]
+      >>> pd.DataFrame(rows).to_csv(path := Path(mkdtemp(), "scores.csv"), index=False)
       >>> tasks = {"effusion": {"label": "y", "original": "p", "reconstructed": "q"}}
-      >>> mapping = {"patient": "id", "tasks": tasks, "attributes": {"sex": "Sex"}}
-      >>> table, spec = read_table(path, mapping)
-      >>> table["effusion__reconstructed"].tolist(), spec.attributes[0].groups
-      ([0.3, 0.7], ('f', 'm'))
+      >>> table, spec = read_table(path, {"patient": "id", "tasks": tasks})
+      >>> table["effusion__reconstructed"].tolist(), spec.tasks[0].name
+      ([0.3, 0.7], 'effusion')
     """
     source = Path(path)
     chosen = load(mapping)

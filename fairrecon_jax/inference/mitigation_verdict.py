@@ -40,14 +40,11 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict, alpha: float = 0.
       The verdict with a word of `MITIGATIONS` and the group it is about.
 
     Example:
-      >>> fi, sex = fr.inference, np.arange(80) % 2
-      >>> before = np.where(sex == 0, 0.5, 0.9)  # Dice of women and of men
-      >>> after = before + 0.3 * (np.arange(80) % 4 == 0)  # rises in every second woman
-      >>> dice = fi.value_changes(before, after, sex, range(80), groups=2)
-      >>> test = fi.one_cell(fi.group_test(dice.tables, seed=0, permutations=99), 0)
-      >>> limits = np.array([[0.1, 0.0]]), np.array([[0.2, 0.0]])  # of each group's own change
-      >>> numbers = dice.original[0], dice.reconstructed[0], *limits, dice.changed[0]
-      >>> found = Comparison(test, ["women", "men"], [fi.Quantity("Dice", unit="")], *numbers)
+      >>> fi, sex, gained = fr.inference, np.arange(80) % 2, 1.0 * (np.arange(80) % 4 == 0)
+      >>> tables = fi.patient_tables(gained, None, sex, range(80), groups=2)  # half of the women
+      >>> test = fi.one_cell(fi.group_test(tables, seed=0, permutations=99), 0)
+      >>> numbers = [[0.4, 0.9]], [[0.9, 0.9]], [[0.3, -0.1]], [[0.7, 0.1]], [[20, 0]]
+      >>> found = Comparison(test, "fm", [fi.comparison.SENSITIVITY], *map(np.array, numbers))
       >>> judge_mitigation(found, fi.judge(found)).word
       'helped'
     """

@@ -194,15 +194,13 @@ def judge(
       A `Verdict`.
 
     Example:
-      >>> fi, before, sex = fr.inference, np.full(80, 0.9), np.arange(80) % 2
-      >>> after = before - 0.5 * (np.arange(80) % 4 == 0)  # Dice falls in every second woman
-      >>> dice = fi.value_changes(before, after, sex, range(80), groups=2)
-      >>> test = fi.one_cell(fi.group_test(dice.tables, seed=0, permutations=99), 0)
-      >>> limits = np.array([[-0.4, 0.0]]), np.array([[-0.1, 0.0]])  # of each group's own change
-      >>> numbers = dice.original[0], dice.reconstructed[0], *limits, dice.changed[0]
-      >>> found = fi.Comparison(test, ["women", "men"], [fi.Quantity("Dice", unit="")], *numbers)
-      >>> judge(found).word, judge(found).group
-      ('harmed', 'women')
+      >>> fi, sex, lost = fr.inference, np.arange(80) % 2, -1.0 * (np.arange(80) % 4 == 0)
+      >>> tables = fi.patient_tables(lost, None, sex, range(80), groups=2)  # half of the women
+      >>> test = fi.one_cell(fi.group_test(tables, seed=0, permutations=99), 0)
+      >>> numbers = [[0.9, 0.9]], [[0.4, 0.9]], [[-0.7, -0.1]], [[-0.3, 0.1]], [[20, 0]]
+      >>> found = Comparison(test, "fm", [fi.comparison.SENSITIVITY], *map(np.array, numbers))
+      >>> judge(found).word, judge(found).group, judge(found).gap
+      ('harmed', 'f', 'widened')
     """
     test, unjudged = comparison.test, unjudged_strata(comparison)
     if auroc_interval is not None and (text := at_chance(auroc_interval)):

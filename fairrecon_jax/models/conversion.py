@@ -173,10 +173,9 @@ def convert(
       TypeError: the network's type is unknown.
 
     Example:
-      >>> shapes = {"model.0.weight": (2, 2, 4, 4), "model.2.weight": (4, 2, 4, 4)}
-      >>> statistics = ("weight", "bias", "running_mean", "running_var")
-      >>> shapes |= {f"model.3.{name}": (4,) for name in statistics}
-      >>> shapes |= {"model.5.weight": (1, 4, 4, 4), "model.5.bias": (1,), "model.0.bias": (2,)}
+      >>> shapes = {"model.0.weight": (2, 2, 4, 4), "model.0.bias": (2,), "model.5.bias": (1,)}
+      >>> shapes |= {"model.2.weight": (4, 2, 4, 4), "model.5.weight": (1, 4, 4, 4)}
+      >>> shapes |= {f"model.3.{s}": (4,) for s in "weight bias running_mean running_var".split()}
       >>> state = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
       >>> variables = convert(PatchDiscriminator(width=2, layers=1), state, channels=2)
       >>> variables["params"]["conv1"]["kernel"].shape  # [out, in, H, W] becomes [H, W, in, out]

@@ -44,14 +44,12 @@ register = registrar(RECONSTRUCTORS, "reconstructor")
 """Class decorator that enters a reconstructor into `RECONSTRUCTORS`.
 
 Example:
-  >>> import dataclasses
-  >>> @register("darker")
-  ... @dataclasses.dataclass(frozen=True)
-  ... class Darker(fr.Identity):
-  ...     by: float = 0.5
-  >>> make_reconstructor("darker", by=0.1).by
-  0.1
-  >>> del RECONSTRUCTORS["darker"]
+  >>> @register("as_it_is")
+  ... class AsItIs(fr.Identity):
+  ...     pass
+  >>> make_reconstructor("as_it_is", name="zero-filled").name
+  'zero-filled'
+  >>> del RECONSTRUCTORS["as_it_is"]
 """
 
 

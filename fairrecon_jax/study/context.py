@@ -30,8 +30,7 @@ class Context:
 
     Example:
       >>> from tempfile import mkdtemp
-      >>> from configs.quickstart_brain import get_config
-      >>> context = Context(get_config(), mkdtemp())
+      >>> context = Context(fr.configuration("quickstart_brain"), mkdtemp())
       >>> context, context.study.degradation.levels
       (Context(ucsf_pdgm in ...), (8.0,))
     """

@@ -116,10 +116,9 @@ def load(workdir: str | Path) -> Networks:
 
     Example:
       >>> from tempfile import mkdtemp
-      >>> from configs.quickstart_brain import get_config
       >>> from fairrecon_jax.study import parse, run
-      >>> workdir = Path(mkdtemp())
-      >>> run.write_config(parse.parse(get_config()), workdir / "config.json")  # as `run` does
+      >>> study, workdir = parse.parse(fr.configuration("quickstart_brain")), Path(mkdtemp())
+      >>> run.write_config(study, workdir / "config.json")  # as `run` does
       >>> list(load(workdir))  # no network is trained yet, and the identity needs none
       [('identity', 8.0)]
     """

@@ -58,8 +58,7 @@ def run(
 
     Example:
       >>> from tempfile import mkdtemp
-      >>> from configs.quickstart_brain import get_config
-      >>> config = get_config()
+      >>> config = fr.configuration("quickstart_brain")
       >>> config.phantom.update(patients=2, size=32, slices=8, workers=1)
       >>> page = run(config, mkdtemp(), only="phantom")  # without `only` the whole study
       study in ...: 0 of 1 stages are done; left: phantom

@@ -11,7 +11,8 @@ from typing import Any
 
 import griffe
 
-CODE = re.compile(r"(```.*?```|`[^`]*`)", re.DOTALL)
+CODE = re.compile(r"(```.*?```|^ *>>> .*?(?=\n\s*\n|\Z)|`[^`]*`)", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)
 ALIGNED = re.compile(r" {0,2}\w+(?: \w+)? {2,}\S")
 COLUMNS = re.compile(r" {2,}")
 
@@ -39,7 +40,7 @@ def readable(text: str) -> str:
     """Markdown of a docstring.
 
     The first paragraph becomes one line, since summaries show the first line. Lines whose second
-    column is aligned with spaces become a list, and "<" is no HTML tag.
+    column is aligned with spaces become a list, "<" is no HTML tag, and an example is code.
 
     Args:
       text: a docstring without its indentation.
@@ -50,7 +51,8 @@ def readable(text: str) -> str:
     first, blank, rest = text.partition("\n\n")
     parts = CODE.split(_listed(" ".join(first.split("\n")) + blank + rest))
     parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
-    return "".join(parts)
+    # "Example:" would be a note, in which ">>>" quotes
+    return EXAMPLE.sub("Examples:", "".join(parts))
 
 
 def _listed(text: str) -> str:

@@ -59,6 +59,15 @@ def compare(
 
     Raises:
       ValueError: the table contradicts itself or the specification.
+
+    Example:
+      >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
+      >>> after = np.where(sex == "f", 0.4 * y, 0.9 * y)  # no woman is found, until mitigated
+      >>> plain = fr.assess(label=y, original=0.9 * y, reconstructed=after, groups={"sex": sex})
+      >>> mitigated = plain.table.assign(mitigation="reweighting", finding__reconstructed=0.9 * y)
+      >>> rows = compare(pd.concat([plain.table, mitigated]), plain.spec, plain.options)
+      >>> rows.query("metric == 'eodd' and verdict != ''")[["group", "verdict"]].values.tolist()
+      [['f', 'helped']]
     """
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"

@@ -54,6 +54,15 @@ def trends(
 
     Raises:
       InputError: a column is missing, is no number, or has too few values; the message names it.
+
+    Example:
+      >>> from fairrecon_jax.assessment.on_arrays import predictions
+      >>> y, age = np.repeat([0, 1], 100), np.tile(np.linspace(20, 90, 100), 2)
+      >>> after = np.where(age > 60, 0.4 * y, 0.9 * y)  # nobody over 60 is found any more
+      >>> table, spec = predictions(label=y, original=0.9 * y, reconstructed=after)
+      >>> options = AssessOptions(threshold_rule="fixed", threshold_value=0.5, continuous=("age",))
+      >>> set(trends(table.assign(age=age), spec, options)["verdict"])
+      {'depends'}
     """
     options = options or AssessOptions()
     rows: list[dict[str, Any]] = []

@@ -21,7 +21,7 @@ from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.intersections import Shrunk, shrink_intersections
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.inference.published import CAUTION
-from fairrecon_jax.metrics.fairness import Convention
+from fairrecon_jax.metrics.conventions import Convention
 from fairrecon_jax.types import Array
 
 PRIMARY = "eodd"

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, Convention, canonical
+from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
 from fairrecon_jax.types import InputError
 
@@ -66,6 +66,11 @@ class AssessOptions:
       threshold_redraws: redraws of the validation patients behind the stability of the primary
         verdicts; 0 = none; at most 50 for more than 20,000 units.
       replicates: bootstrap replicates of the published recipe (convention "mean").
+
+    Example:
+      >>> options = AssessOptions(threshold_rule="fixed", threshold_value=0.5, alpha=0.01)
+      >>> options.min_patients, options.adjustment
+      (10, 'westfall_young')
     """
 
     permutations: int = 9999

@@ -33,6 +33,15 @@ def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: C
 
     Raises:
       InputError: `example_id` is missing.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from fairrecon_jax.assessment.on_arrays import predictions
+      >>> table, spec = predictions(label=[0, 1], original=[0.2, 0.9], reconstructed=[0.3, 0.7])
+      >>> path = Path(mkdtemp(), "predictions.parquet")
+      >>> write_predictions(path, table, spec)
+      >>> path.is_file()
+      True
     """
     if "example_id" not in table.columns:
         raise InputError(
@@ -63,6 +72,15 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, Cohort
       FileNotFoundError: there is no such file.
       InputError: the file is not parquet or carries no specification; the message says how to read
         such a table.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from fairrecon_jax.assessment.on_arrays import predictions
+      >>> path = Path(mkdtemp(), "predictions.parquet")
+      >>> write_predictions(path, *predictions(label=[0, 1], original=[0, 1], reconstructed=[0, 0]))
+      >>> table, spec = read_predictions(path)
+      >>> table["finding__reconstructed"].tolist(), spec.tasks[0].name
+      ([0.0, 0.0], 'finding')
     """
     source = Path(path)
     if not source.is_file():
@@ -86,6 +104,13 @@ def write_results(workdir: str | os.PathLike[str], **tables: pd.DataFrame) -> No
     Args:
       workdir: of the study.
       **tables: long tables by name, e.g. `performance`, `fairness`.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> workdir = mkdtemp()
+      >>> write_results(workdir, performance=pd.DataFrame({"metric": ["auroc"], "value": [0.8]}))
+      >>> read_results(workdir, "performance")["value"].tolist()
+      [0.8]
     """
     for name, table in tables.items():
         write_atomic(Path(workdir) / "results" / f"{name}.csv", table.to_csv(index=False))
@@ -98,6 +123,13 @@ def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
 
     Raises:
       FileNotFoundError: the study has not been assessed.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> workdir = mkdtemp()
+      >>> write_results(workdir, fairness=pd.DataFrame({"group": ["NA", ""], "value": [0.1, None]}))
+      >>> read_results(workdir, "fairness")["group"].tolist()  # a group may be called NA
+      ['NA', '']
     """
     path = Path(workdir) / "results" / f"{name}.csv"
     if not path.is_file():

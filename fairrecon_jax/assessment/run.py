@@ -51,6 +51,15 @@ def assess(
     Raises:
       InputError: the table contradicts itself or the specification, or a threshold cannot be
         fitted; the message names the column or task.
+
+    Example:
+      >>> from fairrecon_jax.assessment.on_arrays import predictions
+      >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
+      >>> after = np.where(sex == "f", 0.4 * y, 0.9 * y)  # no woman is found any more
+      >>> table, spec = predictions(label=y, original=y, reconstructed=after, groups={"sex": sex})
+      >>> rows = assess(table, spec, AssessOptions(threshold_rule="fixed", threshold_value=0.5))[1]
+      >>> rows.query("metric == 'eop' and verdict != ''")[["group", "verdict"]].values.tolist()[0]
+      ['f', 'harmed']
     """
     options = options or AssessOptions()
     arranged = studies(table, spec, options.intersections, options.strata)

@@ -47,6 +47,15 @@ def points(
 
     Raises:
       ValueError: the part is unknown, or the table contradicts itself.
+
+    Example:
+      >>> from fairrecon_jax.assessment.on_arrays import predictions
+      >>> y, before, after = [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.1, 0.9, 0.8, 0.7]
+      >>> table, spec = predictions(label=y, original=before, reconstructed=after, groups={"g": y})
+      >>> options = AssessOptions(threshold_rule="fixed", threshold_value=0.5)
+      >>> found = points(table, spec, options, "test").set_index("metric")["value"]
+      >>> float(found["auroc"])  # of four pairs two are right
+      0.5
     """
     if part not in ("val", "test"):
         raise ValueError(f"part must be 'val' or 'test', got {part!r}")

@@ -69,6 +69,15 @@ def prepare(
       FileNotFoundError: the tree or one of its tables is not there.
       InputError: a table lacks a column, nothing is usable, or the folder was prepared from another
         tree or before the tree changed.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> root, options = Path(mkdtemp()), fr.phantoms.phantom_options("xray", patients=2, size=32)
+      >>> truth = fr.phantoms.write_phantom("xray", root / "tree", options)
+      >>> config = CohortConfig("chexpert", image_size=16)
+      >>> place = prepare(config, root / "tree", root / "data", progress=False)
+      >>> (place / "table.parquet").is_file(), (place / "exclusions.csv").is_file()
+      (True, True)
     """
     builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
     # taken before looking: a process that waited finds the folder that the other one made
@@ -111,6 +120,15 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
     Raises:
       FileNotFoundError: the cohort was not prepared with this size, views, slices and source.
       InputError: a task or attribute that the cohort does not have.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> root, options = Path(mkdtemp()), fr.phantoms.phantom_options("xray", patients=2, size=32)
+      >>> truth = fr.phantoms.write_phantom("xray", root / "tree", options)
+      >>> config = CohortConfig("chexpert", image_size=16, tasks=("edema",), attributes=("sex",))
+      >>> place = prepare(config, root / "tree", root / "data", progress=False)
+      >>> open_cohort(config, root / "data")
+      Cohort(chexpert: ... images of ... patients, 16 x 16; edema; sex)
     """
     builder, place = find(config.name), folder_of(config, data_dir)
     # moved into place with all the rest: where the table is, the cohort is whole

@@ -52,6 +52,11 @@ class CohortConfig:
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
       source: a word that tells two trees of the same layout apart in one folder of prepared
         cohorts, e.g. "phantom".
+
+    Example:
+      >>> config = CohortConfig("chexpert", image_size=128, age_cut=(40, 60), tasks=["Edema"])
+      >>> config.tasks, config.views
+      (('Edema',), ('frontal',))
     """
 
     name: str
@@ -228,6 +233,11 @@ class Cohort:
         segmentation task (number of truth pixels), and the raw columns age_years, sex_recorded,
         race_recorded, view, slice, slices, evaluate where the cohort has them.
       source: source[i] -> {"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8}.
+
+    Example:
+      >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [1, 0], groups={"sex": ["m", None]})
+      >>> cohort.labels().tolist(), cohort.attributes().tolist(), cohort.example(0)["image"].shape
+      ([[1.0], [0.0]], [[0], [-1]], (16, 16, 1))
     """
 
     spec: CohortSpec

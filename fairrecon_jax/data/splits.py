@@ -38,6 +38,12 @@ class Splits:
       digest: SHA-256 over everything else.
       diagnosis_fraction: fraction of the training patients that train the diagnosis only; 0 where
         both parts are the same.
+
+    Example:
+      >>> cohort = fr.arrays(np.zeros((10, 16, 16)), [0, 1] * 5)
+      >>> splits = make_splits(cohort.table, cohort.spec, (0.7, 0.1, 0.2))
+      >>> splits.counts(), len(splits.rows(cohort.table, "val", "test"))
+      ({'train': 7, 'val': 1, 'test': 2}, 3)
     """
 
     seed: int
@@ -111,6 +117,12 @@ def make_splits(
 
     Raises:
       InputError: fractions out of range, or too few patients for the parts.
+
+    Example:
+      >>> cohort = fr.arrays(np.zeros((10, 16, 16)), [0, 1] * 5)
+      >>> test = make_splits(cohort.table, cohort.spec, (0.6, 0, 0.4)).rows(cohort.table, "test")
+      >>> sorted(cohort.labels()[test].ravel().tolist())  # as many findings as everywhere
+      [0.0, 0.0, 1.0, 1.0]
 
     Reference:
       K. Sechidis, G. Tsoumakas, I. Vlahavas, On the stratification of multi-label data, ECML PKDD
@@ -249,6 +261,14 @@ def write_splits(path: str | Path, splits: Splits) -> None:
 
     Raises:
       FileExistsError: the file holds other splits.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> cohort, path = fr.arrays(np.zeros((10, 16, 16))), Path(mkdtemp(), "splits.json")
+      >>> write_splits(path, make_splits(cohort.table, cohort.spec))
+      >>> write_splits(path, make_splits(cohort.table, cohort.spec, seed=1))
+      Traceback (most recent call last):
+      FileExistsError: ...splits.json holds other splits (seed 0, ...); they are written once
     """
     target = Path(path)
     if target.exists():
@@ -284,6 +304,13 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
     Raises:
       FileNotFoundError: no such file.
       InputError: not such a file, a patient in two parts, a changed hash, or another seed.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> cohort, path = fr.arrays(np.zeros((10, 16, 16))), Path(mkdtemp(), "splits.json")
+      >>> write_splits(path, make_splits(cohort.table, cohort.spec, seed=3))
+      >>> read_splits(path, seed=3).counts()
+      {'train': 7, 'val': 1, 'test': 2}
     """
     target = Path(path)
     try:

@@ -48,6 +48,13 @@ class Classifier:
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
+
+    Example:
+      >>> chest = Classifier(("effusion", "edema"), columns=(0, 1), backbone="resnet18", width=2)
+      >>> image = np.zeros((3, 32, 32, 1), np.float32)
+      >>> weights = jax.eval_shape(chest.init, jax.random.key(0), {"image": image})
+      >>> jax.eval_shape(chest.predict, weights, image).shape  # a score per image and task
+      (3, 2)
     """
 
     tasks: tuple[str, ...]
@@ -210,6 +217,12 @@ def masked_cross_entropy(
     Returns:
       The mean over known labels [B] (0 where none is), and their number [B] float32; finite with
         finite gradients whatever is unknown.
+
+    Example:
+      >>> logits, labels = jnp.zeros((2, 2)), jnp.array([[1.0, jnp.nan], [jnp.nan, jnp.nan]])
+      >>> loss, count = masked_cross_entropy(logits, labels)
+      >>> loss.round(3).tolist(), count.tolist()  # ln 2, and nothing known
+      ([0.693..., 0.0], [1.0, 0.0])
     """
     known = ~jnp.isnan(labels)
     # NaN is replaced before the product: its gradient would be NaN even behind a mask.
@@ -226,6 +239,10 @@ def inverse_prevalence(labels: np.ndarray) -> tuple[float, ...]:
 
     Args:
       labels: [N, T] in {0, 1, NaN}, of the training examples.
+
+    Example:
+      >>> inverse_prevalence(np.array([[1, 0], [0, 0], [0, np.nan], [0, 0]]))
+      (3.0, 1.0)
     """
     # NaN equals neither 0 nor 1: unknown labels count for nobody.
     positive = np.nansum(labels == 1, axis=0)

@@ -24,6 +24,12 @@ def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
     Returns:
       [B, T, h, w] float32, at least 0; 0 everywhere where no place raises the score.
 
+    Example:
+      >>> maps = jnp.zeros((1, 4, 4, 2)).at[0, 1, 2, 0].set(8.0)  # channel 0 fires at (1, 2)
+      >>> heat = grad_cam(lambda maps: maps.mean((1, 2))[:, :1], maps)  # the score is its mean
+      >>> heat.shape, float(heat[0, 0, 1, 2]), float(heat.sum())
+      ((1, 1, 4, 4), 0.5, 0.5)
+
     Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", ICCV 2017.
     """
@@ -38,5 +44,10 @@ def grad_cam(head: Callable[[Array], Array], maps: Array) -> jax.Array:
 
 
 def enlarged(maps: Array, shape: tuple[int, int]) -> jax.Array:
-    """Maps [..., h, w] stretched over an image of `shape` (H, W), bilinearly, edges held."""
+    """Maps [..., h, w] stretched over an image of `shape` (H, W), bilinearly, edges held.
+
+    Example:
+      >>> enlarged(np.array([[0.0, 1.0]]), (1, 4)).tolist()
+      [[0.0, 0.25, 0.75, 1.0]]
+    """
     return jax.image.resize(jnp.asarray(maps), (*maps.shape[:-2], *shape), "linear")

@@ -89,6 +89,13 @@ def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
 
     Raises:
       ValueError: two have the same task; the message names it and both of them.
+
+    Example:
+      >>> one, other = (fr.Classifier((task,), columns=(0,)) for task in ("effusion", "edema"))
+      >>> check_apart([("one", one), ("other", other)])
+      >>> check_apart([("one", one), ("twin", one)])
+      Traceback (most recent call last):
+      ValueError: task 'effusion' is read by the diagnosers one and twin: give each its own tasks
     """
     owners: dict[str, str] = {}
     for name, diagnoser in diagnosers:
@@ -116,6 +123,11 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
     Raises:
       ValueError: the kind, a field or a task is unknown; the message lists the valid ones.
       TypeError: a value does not fit its field.
+
+    Example:
+      >>> cohort = fr.arrays(np.zeros((2, 16, 16)), labels={"effusion": [0, 1], "edema": [1, 1]})
+      >>> make_diagnoser("classifier", cohort.spec, ("edema",), width=8).columns
+      (1,)
     """
     fixed = {"tasks", "columns"} & set(fields)
     if fixed:

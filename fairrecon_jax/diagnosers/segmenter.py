@@ -58,6 +58,13 @@ class Segmenter:
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
+
+    Example:
+      >>> tumour = Segmenter(("tumour",), columns=(0,), width=2, depth=1)
+      >>> image = np.zeros((3, 16, 16, 1), np.float32)
+      >>> weights = jax.eval_shape(tumour.init, jax.random.key(0), {"image": image})
+      >>> jax.eval_shape(tumour.predict, weights, image).shape  # a probability per pixel
+      (3, 16, 16, 1)
     """
 
     tasks: tuple[str, ...]
@@ -217,6 +224,12 @@ def pooled_soft_dice(
 
     Returns:
       [S].
+
+    Example:
+      >>> truth = jnp.zeros((2, 2, 2, 1)).at[0].set(1.0)  # four pixels, all in image 0
+      >>> found = jnp.zeros((2, 2, 2, 1)).at[:, 0].set(1.0)  # two of them, and two in image 1
+      >>> pooled_soft_dice(found, truth, weight=jnp.ones(2), smooth=0.0).tolist()
+      [0.5]
     """
     # Padding has weight 0 and leaves both sums.
     overlap = jnp.einsum("b,bhws,bhws->s", weight, probability, truth)
@@ -237,6 +250,12 @@ def soft_dice(probability: Array, truth: Array, smooth: float) -> jax.Array:
 
     Returns:
       [B, S].
+
+    Example:
+      >>> truth = jnp.array([1.0, 0.0, 0.0, 0.0]).reshape(1, 2, 2, 1)
+      >>> found = jnp.array([1.0, 1.0, 1.0, 0.0]).reshape(1, 2, 2, 1)
+      >>> soft_dice(found, truth, smooth=0.0).tolist()
+      [[0.5]]
     """
     overlap = jnp.sum(probability * truth, axis=(1, 2))
     return (2.0 * overlap + smooth) / (

@@ -27,6 +27,11 @@ class Precondition:
       sd: deviation of x_0 - mu over pixels.
       fine: deviation of that part of it which neighbouring pixels do not share.
 
+    Example:
+      >>> scaled = Precondition(SDE(T=10), sd=0.2, fine=0.05)
+      >>> float(scaled.scale[0]), float(scaled.skip[0])  # at time 0 nothing is left to estimate
+      (0.0, 1.0)
+
     Reference:
       Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative
         Models", NeurIPS 2022.

@@ -80,6 +80,10 @@ class Sampler:
 
     Raises:
       ValueError: a field is out of its range.
+
+    Example:
+      >>> Sampler("ode", steps=4, order=2).grid(T=100).tolist()
+      [100, 75, 50, 25, 0]
     """
 
     method: Method = "euler_sde"
@@ -182,6 +186,11 @@ def step_table(sde: SDE, sampler: Sampler) -> np.ndarray:
 
     Raises:
       ValueError: the grid does not fit on the equation's times.
+
+    Example:
+      >>> table = step_table(SDE(T=100), Sampler("ode", steps=4))
+      >>> table.shape, table[:, 0].tolist()  # a row per step, from time 100 on
+      ((4, 7), [100.0, 75.0, 50.0, 25.0])
     """
     grid, rows, before = sampler.grid(sde.T), [], None
     for t, s in itertools.pairwise(grid):
@@ -249,6 +258,12 @@ def initial_state(mu: Array, keys: Key, lam: float) -> jax.Array:
 
     Returns:
       [B, H, W, C] float32.
+
+    Example:
+      >>> keys = jax.random.split(jax.random.key(0), 2)  # one per image
+      >>> start = initial_state(np.full((2, 32, 32, 1), 0.5), keys, lam=0.1)
+      >>> start.shape, round(float(start.std()), 1)
+      ((2, 32, 32, 1), 0.1)
     """
     return jnp.asarray(mu, jnp.float32) + lam * _normal(keys, 0, mu.shape[1:])
 
@@ -271,6 +286,12 @@ def sample(
 
     Returns:
       Samples [B, H, W, C] float32, not clipped.
+
+    Example:
+      >>> degraded, keys = np.full((2, 4, 4, 1), 0.5), jax.random.split(jax.random.key(0), 2)
+      >>> table = step_table(SDE(T=10, lam=0.1), Sampler("ode", steps=2))
+      >>> sample(lambda x, t: jnp.zeros_like(x), degraded, keys, table, lam=0.1).shape
+      (2, 4, 4, 1)
     """
     # Known when the program is compiled: a deterministic sampler draws nothing.
     mu, noisy = jnp.asarray(mu, jnp.float32), bool(table[:, COLUMNS.index("n")].any())

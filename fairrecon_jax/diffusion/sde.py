@@ -44,6 +44,11 @@ class SDE:
 
     Raises:
       ValueError: a field is out of its range.
+
+    Example:
+      >>> sde = SDE(T=100, lam=0.04, eps=0.01)
+      >>> round(float(sde.a[0]), 4), round(float(sde.a[-1]), 4), round(float(sde.sg[-1]), 4)
+      (1.0, 0.01, 0.04)
     """
 
     schedule: Schedule = "cosine"

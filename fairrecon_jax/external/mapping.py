@@ -144,6 +144,11 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
 
     Raises:
       InputError: an option is unknown or out of range; the message names it.
+
+    Example:
+      >>> given = {"threshold_rule": "fixed", "threshold_value": 0.5}
+      >>> options_of({"tasks": {}, "options": given}).threshold_value
+      0.5
     """
     given = entries("mapping 'options'", mapping.get("options"))
     lists = {

@@ -59,6 +59,15 @@ def read_table(
       FileNotFoundError: the table or the mapping does not exist.
       InputError: the mapping or the table cannot be used; the message names the file, the column,
         the row and what to do.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> rows = [{"y": 0, "p": 0.2, "q": 0.3, "id": 7}, {"y": 1, "p": 0.9, "q": 0.7, "id": 8}]
+      >>> pd.DataFrame(rows).to_csv(path := Path(mkdtemp(), "scores.csv"), index=False)
+      >>> tasks = {"effusion": {"label": "y", "original": "p", "reconstructed": "q"}}
+      >>> table, spec = read_table(path, {"patient": "id", "tasks": tasks})
+      >>> table["effusion__reconstructed"].tolist(), spec.tasks[0].name
+      ([0.3, 0.7], 'effusion')
     """
     source = Path(path)
     chosen = load(mapping)

@@ -159,6 +159,11 @@ def score_changes(
     Sees a loss that moves no decision across the threshold, and so finds harm in fewer patients; it
     does not say that a decision changed. Arguments, result and errors as in `decision_changes`;
     scores in [0, 1] are turned into logits, and count as they are where one lies outside.
+
+    Example:
+      >>> found = score_changes([0.5, 0.9], [0.5, 0.6], [1, 1], [0, 1], ["a", "b"], groups=2)
+      >>> (found.reconstructed - found.original)[0, 1].round(2)  # no decision at 0.5 changed
+      array([ 0.  , -1.79])
     """
     o, r, y = (np.atleast_2d(np.asarray(v, float)) for v in (original, reconstructed, label))
     with np.errstate(invalid="ignore"):
@@ -196,6 +201,12 @@ def value_changes(
 
     Raises:
       ValueError: shapes disagree.
+
+    Example:
+      >>> before, after, sex = [0.9, 0.7, 0.8], [0.9, 0.5, 0.8], [0, 0, 1]
+      >>> found = value_changes(before, after, sex, ["a", "a", "b"], groups=2)
+      >>> (found.reconstructed - found.original)[0, 0].round(2)
+      array([-0.1,  0. ])
     """
     o, r = (np.atleast_2d(np.asarray(v, float)) for v in (original, reconstructed))
     units = patient_units(group, patient, groups)
@@ -273,6 +284,12 @@ def auroc_changes(
 
     Raises:
       ValueError: shapes disagree.
+
+    Example:
+      >>> before, after = [0.1, 0.9, 0.1, 0.9], [0.1, 0.9, 0.9, 0.1]
+      >>> found = auroc_changes(before, after, [0, 1, 0, 1], [0, 0, 1, 1], range(4), groups=2)
+      >>> found.original[0, 0], found.reconstructed[0, 0]
+      (array([1., 1.]), array([1., 0.]))
 
     Reference:
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44.

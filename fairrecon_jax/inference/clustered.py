@@ -336,13 +336,15 @@ def difference_interval(
     Raises:
       ValueError: a correlation is outside [-1, 1].
 
+    Example:
+      >>> small = change_interval([-1.0] + [0.0] * 19, [1.0] * 20)  # one loss in 20 patients
+      >>> large = change_interval([-1.0] + [0.0] * 999, [1.0] * 1000)
+      >>> round(float(difference_interval(small, large).value), 3)
+      -0.049
+
     Reference:
       Newcombe (1998), Statistics in Medicine 17, 873; Zou and Donner (2008), Statistics in
         Medicine 27.
-
-    Example:
-      >>> small, large = change_interval([0.0] * 20, [1.0] * 20), change_interval(s, n)
-      >>> difference_interval(small, large)
     """
     r = np.asarray(correlation, float)
     if not np.all(np.abs(r) <= 1):

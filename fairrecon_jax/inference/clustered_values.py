@@ -92,6 +92,12 @@ def mean_interval(
       ValueError: shapes differ, a value with weight is not finite, a weight is negative,
         min_patients is below 2, or alpha is outside (0, 1).
 
+    Example:
+      >>> total, images = np.arange(12.0), np.ones(12)  # one value a patient: 0, 1, ..., 11
+      >>> found = mean_interval(total, images)
+      >>> float(found.value), bool(found.low < 5.5 < found.high)
+      (5.5, True)
+
     Reference:
       Hall (1992), Journal of the Royal Statistical Society B 54, 221; Zhou and Gao (2000), The
         American Statistician 54 (with the t quantile).
@@ -162,6 +168,13 @@ def auroc_interval(
       ValueError: shapes disagree, a number of patients is negative, an AUROC lies outside [0, 1],
         or alpha is outside (0, 1).
 
+    Example:
+      >>> score, label = np.arange(40.0), np.arange(40) >= 20  # every pair is right
+      >>> area, influence = fr.inference.placements(score, label)
+      >>> found = auroc_interval(area, influence, positives=20, negatives=20)
+      >>> float(found.high), round(float(found.low), 2)
+      (1.0, 0.83)
+
     Reference:
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics 53
         (clusters); Kottas, Kuss and Zapf (2014), BMC Medical Research Methodology 14 (Wilson's
@@ -197,6 +210,13 @@ def auroc_change_interval(
 
     Raises:
       ValueError: shapes disagree, a number of patients is negative, or alpha is outside (0, 1).
+
+    Example:
+      >>> label, noise = np.arange(200) % 2, np.random.default_rng(0).normal(size=200)
+      >>> sharp, noisy = (fr.inference.placements(label + sd * noise, label) for sd in (0.5, 3))
+      >>> found = auroc_change_interval(noisy[0] - sharp[0], noisy[1] - sharp[1], 100, 100)
+      >>> bool(found.high < 0)
+      True
 
     Reference:
       DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics 53.

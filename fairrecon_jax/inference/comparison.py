@@ -43,6 +43,14 @@ class Comparison:
       own_high: [L, G] upper limit.
       changed: [L, G] images whose decision changed.
       label_weights: [L] of the test; its default where empty.
+
+    Example:
+      >>> sex, lost = np.arange(80) % 2, -1.0 * (np.arange(80) % 4 == 0)  # half of the women
+      >>> tables = fr.inference.patient_tables(lost, None, sex, range(80), groups=2)
+      >>> test = fr.inference.one_cell(fr.inference.group_test(tables, seed=0, permutations=99), 0)
+      >>> numbers = [[0.9, 0.9]], [[0.4, 0.9]], [[-0.7, -0.1]], [[-0.3, 0.1]], [[20, 0]]
+      >>> Comparison(test, ["f", "m"], [SENSITIVITY], *map(np.array, numbers)).judged
+      array([[ True,  True]])
     """
 
     test: GroupTest

@@ -16,6 +16,11 @@ def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]
     Returns:
       (A, influences [n]); NaN and zeros where a class is absent.
 
+    Example:
+      >>> area, influence = placements(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1]))
+      >>> area, influence.tolist()
+      (0.875, [0.0625, -0.0625, -0.0625, 0.0625])
+
     Reference:
       DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44.
     """

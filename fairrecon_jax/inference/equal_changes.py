@@ -275,6 +275,14 @@ def group_test(
     Raises:
       ValueError: too few draws, or label weights that do not fit.
 
+    Example:
+      >>> lost = [-1] * 15 + [0] * 45  # by 15 of the 20 women, by no man
+      >>> sex = [0] * 20 + [1] * 40
+      >>> tables = fr.inference.patient_tables(lost, None, sex, range(60), groups=2)
+      >>> test = group_test(tables, seed=0, permutations=999)
+      >>> test.p_value.tolist(), test.change[0, 0].tolist()
+      ([0.001], [-0.75, 0.0])
+
     Reference:
       Chung and Romano (2013), Annals of Statistics 41; Pauly, Brunner and Konietschke (2015), JRSS
       B 77; Wu (1986), Annals of Statistics 14.

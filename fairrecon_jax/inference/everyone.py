@@ -54,13 +54,13 @@ def everyone_test(
     Raises:
       ValueError: too few draws.
 
-    Reference:
-      Durkalski et al. (2003), Statistics in Medicine 22 (clustered matched pairs).
-
     Example:
-      >>> tables = patient_tables([-1.0] * 12, None, [0] * 12, range(12), groups=1)
+      >>> tables = fr.inference.patient_tables([-1.0] * 12, None, [0] * 12, range(12), groups=1)
       >>> everyone_test(tables, seed=0).p_value < 0.01
       array([[ True]])
+
+    Reference:
+      Durkalski et al. (2003), Statistics in Medicine 22 (clustered matched pairs).
     """
     if permutations < 19:
         raise ValueError(f"permutations = {permutations} cannot reach p = 0.05; use at least 19")

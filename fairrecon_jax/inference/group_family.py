@@ -88,6 +88,12 @@ def adjust_cells(
 
     Raises:
       ValueError: no comparison.
+
+    Example:
+      >>> one, other = np.array([0.01, 0.5, 0.75, 1]), np.array([0.5, 0.75, 1, 0.25])  # three draws
+      >>> adjusted, level = adjust_cells([{"permutation": one}, {"permutation": other}])
+      >>> adjusted.tolist()
+      [0.25, 0.5]
     """
     if not cells:
         raise ValueError("cells is empty: a family needs at least one comparison")
@@ -180,6 +186,14 @@ def family_test(
 
     Raises:
       ValueError: no attribute, or options that do not fit.
+
+    Example:
+      >>> lost, who = [-1] * 15 + [0] * 45, range(60)
+      >>> groups = {"sex": [0] * 20 + [1] * 40, "site": [0, 1] * 30}
+      >>> tables = {name: fr.inference.patient_tables(lost, None, group, who, groups=2)
+      ...     for name, group in groups.items()}
+      >>> family_test(tables, seed=0, permutations=999).p_adjusted["sex"] < 0.01
+      array([ True])
     """
     for draws in (min(first, permutations), permutations):
         tests = {

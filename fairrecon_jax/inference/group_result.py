@@ -81,6 +81,13 @@ def one_cell(test: GroupTest, k: int) -> GroupTest:
 
     Returns:
       The result without its axis K; `smallest` and `drawn` keep the draws.
+
+    Example:
+      >>> change, sex = np.zeros((3, 40)), [0, 1] * 20  # three cells
+      >>> tables = fr.inference.patient_tables(change, None, sex, range(40), groups=2)
+      >>> test = fr.inference.group_test(tables, seed=0, permutations=99)
+      >>> test.change.shape, one_cell(test, 2).change.shape
+      ((3, 1, 2), (1, 2))
     """
     plain = {name: part[k] for name, part in test._asdict().items() if not isinstance(part, dict)}
     smallest, drawn = (

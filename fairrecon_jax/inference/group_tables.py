@@ -119,12 +119,12 @@ def effective_patients(images: Array, axis: int = 0) -> np.ndarray:
     Returns:
       The input's shape without `axis`; 0 where there are no images.
 
+    Example:
+      >>> float(effective_patients([1, 1, 1, 1])), round(float(effective_patients([100, 1, 1])), 2)
+      (4.0, 1.04)
+
     Reference:
       Kish (1965), Survey Sampling, section 11.7.
-
-    Example:
-      >>> float(effective_patients([1, 1, 1, 1])), float(effective_patients([100, 1, 1]))
-      (4.0, 1.0402...)
     """
     n = np.asarray(images, float)
     squares = np.sum(n * n, axis)
@@ -257,6 +257,11 @@ def patient_tables(
     Raises:
       ValueError: shapes disagree, a change is infinite, a stratum varies within a unit, or `weigh`
         is unknown.
+
+    Example:
+      >>> tables = patient_tables([-1, 0, 1], None, [0, 0, 1], ["a", "a", "b"], groups=2)
+      >>> tables.change[:, 0, 0].tolist(), tables.images[:, 0, 0].tolist()  # of patients a and b
+      ([-1.0, 1.0], [2.0, 1.0])
     """
     units = patient_units(group, patient, groups)
     return tabulate(units, change, label, labels=labels, stratum=stratum, weigh=weigh)

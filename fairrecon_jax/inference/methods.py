@@ -85,6 +85,15 @@ def method_test(trainings: Sequence[Changes], alpha: float = 0.05) -> MethodTest
     Raises:
       ValueError: fewer than two trainings, or trainings of different units.
 
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> group, before = np.arange(200) % 2, np.ones(200)
+      >>> after = rng.random((3, 200)) > np.where(group, 0.05, 0.4)  # three trainings
+      >>> changes = [fr.inference.decision_changes(before, a, before, group, range(200), groups=2)
+      ...     for a in after]
+      >>> bool(method_test(changes).p_value < 0.01)
+      True
+
     Reference:
       Obuchowski and Rockette (1995), Communications in Statistics 24; Hillis (2007), Statistics in
       Medicine 26.

@@ -38,6 +38,15 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict, alpha: float = 0.
 
     Returns:
       The verdict with a word of `MITIGATIONS` and the group it is about.
+
+    Example:
+      >>> fi, sex, gained = fr.inference, np.arange(80) % 2, 1.0 * (np.arange(80) % 4 == 0)
+      >>> tables = fi.patient_tables(gained, None, sex, range(80), groups=2)  # half of the women
+      >>> test = fi.one_cell(fi.group_test(tables, seed=0, permutations=99), 0)
+      >>> numbers = [[0.4, 0.9]], [[0.9, 0.9]], [[0.3, -0.1]], [[0.7, 0.1]], [[20, 0]]
+      >>> found = Comparison(test, "fm", [fi.comparison.SENSITIVITY], *map(np.array, numbers))
+      >>> judge_mitigation(found, fi.judge(found)).word
+      'helped'
     """
     if verdict.word not in ("harmed", "favoured"):
         return verdict

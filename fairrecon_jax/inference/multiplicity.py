@@ -50,6 +50,10 @@ def benjamini_hochberg(p: Array) -> np.ndarray:
     Returns:
       [...] adjusted p-values; reject at false discovery rate alpha where they are <= alpha.
 
+    Example:
+      >>> benjamini_hochberg([0.01, 0.04, 0.04, np.nan]).tolist()
+      [0.03, 0.04, 0.04, nan]
+
     Reference:
       Benjamini and Hochberg (1995), JRSS B 57.
     """
@@ -71,6 +75,10 @@ def adjust(p: Array, method: str = "holm") -> np.ndarray:
 
     Raises:
       ValueError: unknown method.
+
+    Example:
+      >>> adjust([0.01, 0.04], "holm").tolist(), adjust([0.01, 0.04], "none").tolist()
+      ([0.02, 0.04], [0.01, 0.04])
     """
     known: dict[str, Callable[[Array], np.ndarray]] = {
         "holm": holm,

@@ -167,6 +167,12 @@ def permutation_null_means(
     Raises:
       ValueError: shapes disagree, no known group, or no permutations.
 
+    Example:
+      >>> dice = [1.0, 0.5] * 20  # of group 0 and of group 1
+      >>> null = permutation_null_means(dice, [0, 1] * 20, range(40), 0, groups=2)["delta"]
+      >>> float(null.observed), bool(null.upper < 0.5), bool(null.p_value < 0.01)
+      (0.5, True, True)
+
     Reference:
       As `permutation_null`.
     """

@@ -121,8 +121,10 @@ def minimum_detectable_change(
       ValueError: a level or the power is out of range.
 
     Example:
-      >>> minimum_detectable_change(test, level=0.05 / 12).largest > (
-      ...     minimum_detectable_change(test).largest)
+      >>> tables = fr.inference.patient_tables([0] * 200, None, [0, 1] * 100, range(200), groups=2)
+      >>> test = fr.inference.group_test(tables, seed=0, permutations=99, decisions=True)
+      >>> alone, of_twelve = (minimum_detectable_change(test, level=0.05 / n) for n in (1, 12))
+      >>> bool(of_twelve.smallest[0] > alone.smallest[0])
       True
     """
     if not 0.5 < power < 1:
@@ -170,6 +172,13 @@ def equivalent(test: GroupTest, images: Array, margin: float = MARGIN) -> np.nda
 
     Raises:
       ValueError: `margin` is not positive.
+
+    Example:
+      >>> nothing, sex, images = [0] * 2000, [0, 1] * 1000, [[1000, 1000]]
+      >>> tables = fr.inference.patient_tables(nothing, None, sex, range(2000), groups=2)
+      >>> test = fr.inference.group_test(tables, seed=0, permutations=99, decisions=True)
+      >>> [bool(equivalent(test, images, margin)) for margin in (0.05, 0.001)]
+      [True, False]
 
     Reference:
       Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15; Hanley and

@@ -153,6 +153,12 @@ def published_test(
 
     Raises:
       ValueError: shapes disagree, or fewer than two replicates.
+
+    Example:
+      >>> before, after = [1, 1] * 20, [0, 1] * 20
+      >>> found = published_test(before, after, [1] * 40, [0, 1] * 20, 0, groups=2, form="max")
+      >>> float(found.original), float(found.reconstructed), float(found.p_one_tailed)
+      (0.0, 1.0, 0.0)
     """
     if replicates < 2:
         raise ValueError(

@@ -104,6 +104,14 @@ def trend_test(
 
     Raises:
       ValueError: a value per unit is missing, or fewer than 4 different values are known.
+
+    Example:
+      >>> age, everyone, who = np.linspace(20, 90, 100), [0] * 100, range(100)
+      >>> before, after = np.full(100, 0.9), np.where(age > 60, 0.5, 0.9)  # Dice falls in the old
+      >>> dice = fr.inference.value_changes(before, after, everyone, who, groups=1)
+      >>> ages = fr.inference.patient_tables(age, None, everyone, who, groups=1).change[:, 0, 0]
+      >>> trend_test(dice, ages, seed=0, permutations=99).p_value.tolist()
+      [0.01]
     """
     tables = changes.tables
     value = np.asarray(value, float)

@@ -56,6 +56,10 @@ class Verdict:
       evidence: p-values, or what could have been found.
       unjudged: "group: quantity: reason" of every stratum that could not take part; how many per
         reason where they are more than `MANY`.
+
+    Example:
+      >>> Verdict("harmed", "women", sentence="lost 12 points", evidence="p = .003").reason
+      'lost 12 points, p = .003'
     """
 
     word: str
@@ -188,6 +192,15 @@ def judge(
 
     Returns:
       A `Verdict`.
+
+    Example:
+      >>> fi, sex, lost = fr.inference, np.arange(80) % 2, -1.0 * (np.arange(80) % 4 == 0)
+      >>> tables = fi.patient_tables(lost, None, sex, range(80), groups=2)  # half of the women
+      >>> test = fi.one_cell(fi.group_test(tables, seed=0, permutations=99), 0)
+      >>> numbers = [[0.9, 0.9]], [[0.4, 0.9]], [[-0.7, -0.1]], [[-0.3, 0.1]], [[20, 0]]
+      >>> found = Comparison(test, "fm", [fi.comparison.SENSITIVITY], *map(np.array, numbers))
+      >>> judge(found).word, judge(found).group, judge(found).gap
+      ('harmed', 'f', 'widened')
     """
     test, unjudged = comparison.test, unjudged_strata(comparison)
     if auroc_interval is not None and (text := at_chance(auroc_interval)):

@@ -18,9 +18,8 @@ from fairrecon_jax.metrics.classification import (
     threshold_at_sensitivity,
     threshold_at_specificity,
 )
+from fairrecon_jax.metrics.conventions import CONVENTIONS, Convention
 from fairrecon_jax.metrics.fairness import (
-    CONVENTIONS,
-    Convention,
     Gap,
     delta_dice_from_means,
     eodd_from_counts,

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from fairrecon_jax.metrics.classification import divide
+from fairrecon_jax.metrics.conventions import Convention, canonical
 from fairrecon_jax.metrics.fairness import (
-    Convention,
-    canonical,
     eodd_from_counts,
     eop_from_counts,
     gap_from_values,
@@ -119,8 +118,10 @@ def gap(
       ValueError: lengths differ.
 
     Example:
-      >>> gap([0.9, 0.7, 0.5], ["f", "f", "m"])
-      0.30000000000000004
+      >>> gap([1.0, 0.5, 0.25], ["f", "f", "m"])
+      0.5
+      >>> gap([1.0, 1.0, 0.25, 0.0], ["f", "f", "f", "m"], patient=["a", "a", "b", "c"])
+      0.625
     """
     means, mask = _means(value, group, patient, min_patients)
     return float(gap_from_values(means, None, mask).value)
@@ -129,7 +130,12 @@ def gap(
 def delta_dice(
     dice: Column, group: Column, *, patient: Column | None = None, min_patients: int = 0
 ) -> float:
-    """Delta-Dice: `gap` of the mean Dice per group; arguments, edges and errors as there."""
+    """Delta-Dice: `gap` of the mean Dice per group; arguments, edges and errors as there.
+
+    Example:
+      >>> round(delta_dice([0.9, 0.7, 0.5], ["f", "f", "m"]), 6)
+      0.3
+    """
     return gap(dice, group, patient=patient, min_patients=min_patients)
 
 

@@ -24,6 +24,11 @@ class Confusion(NamedTuple):
       false_negative: positives decided negative.
       false_positive: negatives decided positive.
       true_negative: negatives decided negative.
+
+    Example:
+      >>> found = Confusion(true_positive=3, false_negative=1, false_positive=2, true_negative=8)
+      >>> float(found.sensitivity), float(found.specificity)
+      (0.75, 0.8)
     """
 
     true_positive: Array
@@ -97,6 +102,10 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
     Returns:
       Scalar in [0, 1].
 
+    Example:
+      >>> float(auroc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1]))  # 3 of 4 pairs right, one tie
+      0.875
+
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
     xp = array_module(score, label, weight)
@@ -125,6 +134,11 @@ def confusion(decision: Array, label: Array, weight: Array | None = None) -> Con
 
     Returns:
       `Confusion` of scalars.
+
+    Example:
+      >>> found = confusion([1, 0, 1, 0], [1, 1, 0, np.nan])
+      >>> [float(count) for count in found]  # TP, FN, FP, TN
+      [1.0, 1.0, 1.0, 0.0]
     """
     xp = array_module(decision, label, weight)
     positive, negative = class_weights(label, weight)
@@ -137,7 +151,12 @@ def confusion(decision: Array, label: Array, weight: Array | None = None) -> Con
 
 
 def decide(score: Array, threshold: Array | float) -> Array:
-    """The decision rule of every table: score >= threshold."""
+    """The decision rule of every table: score >= threshold.
+
+    Example:
+      >>> decide([0.4, 0.5, 0.6], 0.5).tolist()
+      [False, True, True]
+    """
     return array_module(score, threshold).asarray(score) >= threshold
 
 
@@ -180,6 +199,10 @@ def balanced_threshold(score: Array, label: Array, weight: Array | None = None) 
 
     Returns:
       Scalar threshold, one of the scores.
+
+    Example:
+      >>> float(balanced_threshold([0.1, 0.3, 0.6, 0.8], [0, 0, 1, 1]))
+      0.6
     """
     threshold, sensitivity, specificity = threshold_curve(score, label, weight)
     xp = array_module(threshold)
@@ -204,6 +227,10 @@ def threshold_at_sensitivity(
 
     Returns:
       Scalar threshold.
+
+    Example:
+      >>> float(threshold_at_sensitivity([0.2, 0.4, 0.6, 0.8], [1, 1, 1, 1], 0.75))
+      0.4
     """
     threshold, reached, _ = threshold_curve(score, label, weight)
     return _pick(threshold, -threshold, reached >= sensitivity)
@@ -223,6 +250,10 @@ def threshold_at_specificity(
 
     Returns:
       Scalar threshold.
+
+    Example:
+      >>> float(threshold_at_specificity([0.2, 0.4, 0.6, 0.8], [0, 0, 0, 0], 0.75))
+      0.8
     """
     threshold, _, reached = threshold_curve(score, label, weight)
     return _pick(threshold, threshold, reached >= specificity)
@@ -238,6 +269,10 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
 
     Returns:
       Scalar in [0, 1].
+
+    Example:
+      >>> float(brier([1.0, 0.5, 0.0], [1, 1, 0])) * 12
+      1.0
 
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
@@ -267,6 +302,12 @@ def calibration_error(
     Returns:
       `CalibrationError`.
 
+    Example:
+      >>> score, label = [0.25, 0.25, 0.75, 0.75], [0, 0, 1, 0]
+      >>> found = calibration_error(score, label, bins=2)
+      >>> found.frequency.tolist(), float(found.value)
+      ([0.0, 0.5], 0.25)
+
     Reference: Naeini, Cooper, Hauskrecht 2015 (AAAI).
     """
     xp = array_module(score, label, weight)
@@ -291,6 +332,10 @@ def calibration_bin(score: Array, bins: int) -> Array:
 
     Returns:
       [...] int32 in 0..bins-1.
+
+    Example:
+      >>> calibration_bin([0.0, 0.5, 0.99, 1.0], 4).tolist()
+      [0, 2, 3, 3]
     """
     xp = array_module(score)
     return xp.clip(xp.floor(xp.asarray(score) * bins).astype(np.int32), 0, bins - 1)
@@ -307,6 +352,11 @@ def calibration_error_from_sums(weight: Array, score: Array, positive: Array) ->
 
     Returns:
       `CalibrationError` with leading shape [...].
+
+    Example:
+      >>> weight, score, positive = np.array([2, 2]), np.array([0.5, 1.5]), np.array([0, 1])
+      >>> float(calibration_error_from_sums(weight, score, positive).value)
+      0.25
     """
     xp = array_module(weight, score, positive)
     # weight of a bin times its |mean score - share of positives| is the |difference of the sums|

@@ -14,50 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import numpy as np
 
 from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.metrics.classification import divide
+from fairrecon_jax.metrics.conventions import Convention, canonical
 from fairrecon_jax.types import Array
-
-Convention = Literal["worst_case", "mean", "worst_case_estimable"]
-"""How rate gaps become one number and which groups take part.
-
-worst_case            worst case over labels, all groups with an example (the paper's formula;
-                      fairlearn agg="worst_case")
-mean                  mean over labels, all groups with an example (the published code; fairlearn
-                      agg="mean")
-worst_case_estimable  worst case over labels, only strata with enough patients (see `estimable`)
-"""
-
-CONVENTIONS: tuple[Convention, ...] = ("worst_case", "mean", "worst_case_estimable")
-ALIASES: dict[str, Convention] = {
-    "paper": "worst_case",
-    "published": "mean",
-    "estimable": "worst_case_estimable",
-}
-"""Earlier names of the conventions, accepted wherever a convention is."""
-
-
-def canonical(convention: str) -> Convention:
-    """The name of a convention, whatever alias it was given by.
-
-    Args:
-      convention: one of `CONVENTIONS` or of `ALIASES`.
-
-    Returns:
-      One of `CONVENTIONS`.
-
-    Raises:
-      ValueError: neither.
-    """
-    name = ALIASES.get(convention, convention)
-    if name not in CONVENTIONS:
-        raise ValueError(f"convention must be one of {CONVENTIONS}, got {convention!r}")
-    return name  # type: ignore[return-value]
 
 
 @jax.tree_util.register_dataclass
@@ -75,6 +39,11 @@ class Gap:
       counts: same shape, the number of examples (weights) behind each.
       convention: one of `CONVENTIONS`.
       direction: "lower is fairer", with the value that means no gap.
+
+    Example:
+      >>> found = gap_from_values([0.5, 0.75, 0.25], counts=[30, 20, 0])
+      >>> float(found.value), found.included.tolist(), found.convention
+      (0.25, [True, True, False], 'worst_case')
     """
 
     value: Array
@@ -100,6 +69,11 @@ def rates(counts: Array) -> Array:
 
     Returns:
       [..., G, 2] in [0, 1].
+
+    Example:
+      >>> counts = [[[9, 1], [5, 5]], [[8, 2], [0, 10]]]  # group x label x decision
+      >>> rates(counts).tolist()
+      [[0.1, 0.5], [0.2, 1.0]]
     """
     counts = array_module(counts).asarray(counts)
     return divide(counts[..., 1], counts.sum(-1))
@@ -114,6 +88,10 @@ def spread(values: Array, included: Array | None = None) -> Array:
 
     Returns:
       [...] >= 0; 0 = no gap; NaN with fewer than two groups.
+
+    Example:
+      >>> float(spread([0.5, 0.75, np.nan])), float(spread([0.5, np.nan]))
+      (0.25, nan)
     """
     xp = array_module(values, included)
     values = xp.asarray(values)
@@ -141,6 +119,10 @@ def over_labels(gaps: Array, convention: str = "worst_case") -> Array:
 
     Raises:
       ValueError: unknown convention.
+
+    Example:
+      >>> float(over_labels([0.25, 0.5])), float(over_labels([0.25, 0.5], "mean"))
+      (0.5, 0.375)
     """
     xp = array_module(gaps)
     gaps = xp.asarray(gaps)
@@ -161,6 +143,10 @@ def error_ratio(score: Array, included: Array | None = None) -> Array:
     Returns:
       [...] >= 1; 1 = equal errors; inf where one group makes no error and another does; NaN with
         fewer than two groups or no error at all.
+
+    Example:
+      >>> float(error_ratio([0.75, 0.5])), float(error_ratio([1.0, 0.5]))
+      (2.0, inf)
     """
     xp = array_module(score, included)
     error = 1 - xp.asarray(score)
@@ -195,6 +181,12 @@ def eodd_from_counts(
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
+    Example:
+      >>> counts = [[[9, 1], [5, 5]], [[8, 2], [0, 10]]]  # group x label x decision
+      >>> found = eodd_from_counts(counts)
+      >>> float(found.value), int(found.label), int(found.low)
+      (0.5, 1, 0)
+
     Reference: Hardt, Price, Srebro 2016 (arXiv 1610.02413); fairlearn `equalized_odds_difference`
     (parity is tested).
     """
@@ -209,6 +201,10 @@ def eop_from_counts(
 
     Arguments, empty-stratum rule, errors and reference as in `eodd_from_counts`; of a single label,
     the worst case and the mean agree.
+
+    Example:
+      >>> float(eop_from_counts([[[9, 1], [5, 5]], [[8, 2], [0, 10]]]).value)
+      0.5
     """
     return _rate_gap(counts, convention, mask, (1,))
 
@@ -233,6 +229,11 @@ def gap_from_values(
 
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
+
+    Example:
+      >>> found = gap_from_values([0.5, 0.75, np.nan])
+      >>> float(found.value), int(found.high), found.included.tolist()
+      (0.25, 1, [True, True, False])
     """
     return _value_gap(values, counts, mask, convention, spread, 0)
 
@@ -245,6 +246,10 @@ def delta_dice_from_means(
 ) -> Gap:
     """Delta-Dice: max_g Dice_g - min_g Dice_g over the mean Dice of each group. 0 means equal
     groups. See `gap_from_values`.
+
+    Example:
+      >>> float(delta_dice_from_means([0.75, 0.5], mask=[True, True]).value)
+      0.25
     """
     return gap_from_values(dice, counts, mask, convention)
 
@@ -273,6 +278,11 @@ def ser_from_means(
     Raises:
       ValueError: unknown convention, or "worst_case_estimable" without a mask.
 
+    Example:
+      >>> found = ser_from_means([0.75, 0.5])
+      >>> float(found.value), int(found.low), found.direction
+      (2.0, 1, 'lower is fairer, 1 is no gap')
+
     Reference: Puyol-Anton et al. 2021 (MICCAI); fairmedfm `dice_skewness` (parity is tested; it is
     NaN where a group is perfect).
     """
@@ -290,6 +300,11 @@ def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None
 
     Returns:
       [...] int32, -1 where no group is left.
+
+    Example:
+      >>> dice = [0.75, np.nan, 0.5]
+      >>> int(worst_group(dice)), int(worst_group(dice, higher_is_better=False))
+      (2, 0)
     """
     xp = array_module(values, mask)
     values, included, _ = _included(values, None, mask, "worst_case")

@@ -39,6 +39,11 @@ def group_counts(
 
     Returns:
       [G, 2, 2] float counts: group x label (0, 1) x decision (no, yes).
+
+    Example:
+      >>> counts = group_counts([0, 1, 1, np.nan], [0, 1, 0, 1], [0, 0, 1, 1], groups=2)
+      >>> counts.tolist()  # [group][label][decision]
+      [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 0.0]]]
     """
     xp = array_module(label, decision, group, weight)
     label, group = xp.asarray(label), xp.asarray(group)
@@ -64,6 +69,10 @@ def estimable(patients: Array, min_patients: int) -> Array:
 
     Returns:
       Bool of the same shape.
+
+    Example:
+      >>> estimable([[30, 5], [20, 20]], min_patients=20).tolist()
+      [[True, False], [True, True]]
     """
     return array_module(patients).asarray(patients) >= min_patients
 
@@ -78,6 +87,10 @@ def signed_difference(values: Array, reference: int) -> Array:
 
     Returns:
       [..., G].
+
+    Example:
+      >>> signed_difference([0.75, 0.5, 0.25], reference=0).tolist()
+      [0.0, -0.25, -0.5]
     """
     values = array_module(values).asarray(values)
     return values - values[..., reference : reference + 1]
@@ -93,6 +106,11 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
 
     Returns:
       `Intersection`.
+
+    Example:
+      >>> both = intersect([[0, 1, -1], [1, 0, 0]], [("f", "m"), ("old", "young")])
+      >>> both.names, both.group.tolist()
+      (('f x old', 'f x young', 'm x old', 'm x young'), [1, 2, -1])
     """
     xp = array_module(*groups)
     index = xp.zeros_like(xp.asarray(groups[0], np.int32))

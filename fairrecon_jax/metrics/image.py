@@ -39,6 +39,11 @@ def mean_squared_error(original: Array, image: Array) -> jnp.ndarray:
 
     Raises:
       ValueError: the shapes differ.
+
+    Example:
+      >>> black, grey = np.zeros((2, 8, 8, 1)), np.full((2, 8, 8, 1), 0.5)
+      >>> mean_squared_error(black, grey).tolist()  # one value per image
+      [0.25, 0.25]
     """
     check_pair(original, image, 1, "MSE")
     return jnp.mean(jnp.square(jnp.asarray(original) - jnp.asarray(image)), axis=_PIXELS)
@@ -60,6 +65,11 @@ def psnr(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarray:
 
     Raises:
       ValueError: the shapes differ.
+
+    Example:
+      >>> black, grey = np.zeros((8, 8, 1)), np.full((8, 8, 1), 0.1)
+      >>> round(float(psnr(black, grey)), 2), float(psnr(black, black))
+      (20.0, inf)
 
     Reference: scikit-image `peak_signal_noise_ratio` (parity is tested).
     """
@@ -95,6 +105,11 @@ def ssim(
     Raises:
       ValueError: the shapes differ or the image is smaller than the window.
 
+    Example:
+      >>> ramp = np.linspace(0, 1, 64).reshape(8, 8, 1)
+      >>> round(float(ssim(ramp, ramp)), 4), bool(ssim(ramp, 0.5 * ramp) < 1)
+      (1.0, True)
+
     Reference: Wang et al. 2004, doi:10.1109/TIP.2003.819861; scikit-image `structural_similarity`
     (parity is tested).
     """
@@ -124,6 +139,11 @@ def nrmse(original: Array, image: Array) -> jnp.ndarray:
 
     Raises:
       ValueError: the shapes differ.
+
+    Example:
+      >>> white = np.ones((8, 8, 1))
+      >>> float(nrmse(white, 0.75 * white)), float(nrmse(0 * white, white))
+      (0.25, nan)
 
     Reference: scikit-image `normalized_root_mse` with normalization="euclidean".
     """

@@ -30,6 +30,11 @@ class ImageMetric:
       least: smallest height and width in pixels.
       per_group: whether the report draws it for each group of patients.
       absent: why a table may lack it, said where it does; "" where nothing need be said.
+
+    Example:
+      >>> metric = ImageMetric("psnr", "PSNR (dB)", "higher", digits=2)
+      >>> metric.title, metric.arrow
+      ('PSNR (dB)', '↑')
     """
 
     name: str

@@ -42,6 +42,11 @@ def ms_ssim(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     Raises:
       ValueError: the shapes differ or the image is smaller than the window.
 
+    Example:
+      >>> ramp, similarity = np.linspace(0, 1, 484).reshape(22, 22, 1), jax.jit(ms_ssim)
+      >>> round(float(similarity(ramp, ramp)), 4), bool(similarity(ramp, 1 - ramp) < 1)
+      (1.0, True)
+
     Reference: Wang, Simoncelli and Bovik 2003, doi:10.1109/ACSSC.2003.1292216.
     """
     window = gaussian_window()
@@ -69,6 +74,10 @@ def scale_weights(side: int) -> np.ndarray:
 
     Returns:
       float64 [M] of sum 1, M from 1 to 5.
+
+    Example:
+      >>> len(scale_weights(256)), len(scale_weights(64))
+      (5, 3)
     """
     least = len(gaussian_window())
     # ceil, because `halve` rounds up; several halvings round like one.

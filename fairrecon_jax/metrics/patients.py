@@ -25,6 +25,11 @@ def aggregate(
 
     Raises:
       ValueError: the lengths differ or `how` is unknown.
+
+    Example:
+      >>> names, score = aggregate([0.2, 0.6, 0.9, np.nan], ["b", "b", "a", "c"], "mean")
+      >>> names.tolist(), score.tolist()
+      (['a', 'b', 'c'], [0.9, 0.4, nan])
     """
     values, patients = np.asarray(values, dtype=np.float64), np.asarray(patients)
     if len(values) != len(patients):
@@ -53,6 +58,11 @@ def aggregate_rows(
 
     Raises:
       ValueError: `how` is unknown.
+
+    Example:
+      >>> values, codes = np.array([[0.1, 0.9, 0.3, 0.5]]), np.array([0, 0, 0, 1])
+      >>> aggregate_rows(values, codes, 2, "median").tolist()
+      [[0.3, 0.5]]
     """
     if how not in ("median", "mean"):
         raise ValueError(f"unknown aggregation {how!r}; choose 'none', 'median' or 'mean'")

@@ -34,6 +34,10 @@ def dice_from_counts(
     Raises:
       ValueError: unknown rule.
 
+    Example:
+      >>> dice_from_counts([2, 0], [4, 0], [4, 0]).tolist()
+      [0.5, nan]
+
     Reference: Dice 1945, doi:10.2307/1932409.
     """
     xp = array_module(overlap, predicted, truth)
@@ -60,6 +64,12 @@ def dice(
 
     Raises:
       ValueError: the shapes differ, or the rule is unknown.
+
+    Example:
+      >>> predicted, truth = np.zeros((2, 4, 4, 1))
+      >>> predicted[0], truth[:, 0] = 0.9, 1.0  # a row and a column of four pixels share one
+      >>> dice(predicted, truth).tolist()
+      [0.25]
     """
     if predicted.shape != truth.shape:
         raise ValueError(
@@ -83,6 +93,10 @@ def masked_mean(value: Array, weight: Array | None = None, axis: int = -1) -> Ar
 
     Returns:
       `value`'s shape without `axis`.
+
+    Example:
+      >>> float(masked_mean([0.5, np.nan, 1.0])), float(masked_mean([0.5, 1.0], [3, 1]))
+      (0.75, 0.625)
     """
     xp = array_module(value, weight)
     value = xp.asarray(value)

@@ -45,6 +45,11 @@ def haarpsi(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     Raises:
       ValueError: the shapes differ or the image is too small.
 
+    Example:
+      >>> ramp, similarity = np.linspace(0, 1, 256).reshape(16, 16, 1), jax.jit(haarpsi)
+      >>> round(float(similarity(ramp, ramp)), 4), bool(similarity(ramp, 1 - ramp) < 1)
+      (1.0, True)
+
     Reference: Reisenhofer, Bosse, Kutyniok and Wiegand 2018, doi:10.1016/j.image.2017.11.001.
     """
     check_pair(original, image, LEAST, "HaarPSI")

@@ -47,6 +47,14 @@ class Adversarial(Mitigation):
       hidden: width of the adversary's hidden layer.
       learning_rate: of the adversary's own Adam.
 
+    Example:
+      >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [0, 1], groups={"sex": ["f", "m"]})
+      >>> chest = fr.Classifier(("finding",), columns=(0,), backbone="resnet18", width=2)
+      >>> frozen = fr.mitigation.FrozenDiagnoser(chest, {"params": {}, "batch_stats": {}})
+      >>> term = Adversarial(weight=0.5).objective(MitigationContext(cohort.spec, (frozen,)))
+      >>> term.groups.total  # that the adversary tells apart
+      2
+
     Reference: Zhang, Lemoine and Mitchell 2018 (arXiv 1801.07593).
     """
 

@@ -63,6 +63,14 @@ class EqualisedOdds(Mitigation):
       task_weight: factor of the task loss inside the term.
       warmup: steps whose mean term becomes the fixed divisor; 0 = no division.
 
+    Example:
+      >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [0, 1], groups={"sex": ["f", "m"]})
+      >>> chest = fr.Classifier(("finding",), columns=(0,), backbone="resnet18", width=2)
+      >>> frozen = fr.mitigation.FrozenDiagnoser(chest, {"params": {}, "batch_stats": {}})
+      >>> term = EqualisedOdds(weight=0.1).objective(MitigationContext(cohort.spec, (frozen,)))
+      >>> term.init(jax.random.key(0), {})["tau"].tolist()  # the threshold of each task
+      [0.5]
+
     Reference: the term of Wohlrapp et al., MIDL 2026 (arXiv 2604.10904), after Hardt, Price and
     Srebro 2016 (arXiv 1610.02413).
     """

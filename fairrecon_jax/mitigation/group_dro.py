@@ -43,6 +43,14 @@ class GroupDro(Mitigation):
       step: eta of the exponentiated gradient.
       warmup: steps whose mean losses become the fixed divisors; 0 = no division.
 
+    Example:
+      >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [0, 1], groups={"sex": ["f", "m"]})
+      >>> chest = fr.Classifier(("finding",), columns=(0,), backbone="resnet18", width=2)
+      >>> frozen = fr.mitigation.FrozenDiagnoser(chest, {"params": {}, "batch_stats": {}})
+      >>> term = GroupDro(weight=0.1).objective(MitigationContext(cohort.spec, (frozen,)))
+      >>> term.init(jax.random.key(0), {})["q"].tolist()  # both sexes weigh alike at the start
+      [0.5, 0.5]
+
     Reference: Sagawa, Koh, Hashimoto and Liang 2020 (arXiv 1911.08731), algorithm 1.
     """
 

@@ -27,6 +27,13 @@ class FrozenDiagnoser:
     Attributes:
       diagnoser: the network and its tasks.
       variables: its weights.
+
+    Example:
+      >>> chest = fr.Classifier(("effusion",), columns=(0,), backbone="resnet18", width=2)
+      >>> image = np.zeros((1, 32, 32, 1), np.float32)
+      >>> weights = jax.eval_shape(chest.init, jax.random.key(0), {"image": image})
+      >>> FrozenDiagnoser(chest, weights).diagnoser.tasks
+      ('effusion',)
     """
 
     diagnoser: Diagnoser
@@ -40,6 +47,12 @@ class MitigationContext:
     Attributes:
       spec: names the columns of labels, masks and attributes.
       diagnosers: the frozen diagnosers of the study.
+
+    Example:
+      >>> groups = {"sex": ["f", "m"], "site": ["here", "there"]}
+      >>> context = MitigationContext(fr.arrays(np.zeros((2, 16, 16)), groups=groups).spec)
+      >>> [attribute.name for attribute in context.attributes(())]  # all
+      ['sex', 'site']
     """
 
     spec: CohortSpec
@@ -95,6 +108,14 @@ class MitigationContext:
 class Mitigation:
     """A way of fine-tuning a reconstructor: by the examples it sees (sampling) or by a term of its
     loss (objective).
+
+    Example:
+      >>> class OnlyKnown(Mitigation):
+      ...     def sampling(self, context, attributes, outcomes):
+      ...         known = 1.0 * (attributes >= 0).all(1)
+      ...         return Sampling(known / known.mean(), known.sum(), ())
+      >>> OnlyKnown().sampling(None, np.array([[0], [-1], [1], [-1]]), None).weights.tolist()
+      [2.0, 0.0, 2.0, 0.0]
     """
 
     def sampling(
@@ -120,7 +141,17 @@ MITIGATIONS: dict[str, type] = {}
 """Mitigation dataclasses by kind."""
 
 register = registrar(MITIGATIONS, "mitigation")
-"""Class decorator that enters a mitigation into `MITIGATIONS`."""
+"""Class decorator that enters a mitigation into `MITIGATIONS`.
+
+Example:
+  >>> @register("nothing")
+  ... @dataclasses.dataclass(frozen=True)
+  ... class Nothing(Mitigation):
+  ...     weight: float = 1.0
+  >>> make_mitigation("nothing", weight=2.0).weight
+  2.0
+  >>> del MITIGATIONS["nothing"]
+"""
 
 
 def make_mitigation(kind: str, **fields: Any) -> Mitigation:
@@ -134,6 +165,10 @@ def make_mitigation(kind: str, **fields: Any) -> Mitigation:
       ValueError: the kind or a field is unknown, or a value is out of range; the message lists the
         valid ones.
       TypeError: a value does not fit its field.
+
+    Example:
+      >>> make_mitigation("reweighting", attributes=["sex"], cap=5.0).attributes
+      ('sex',)
     """
     return build(MITIGATIONS, kind, "mitigation", fields)
 

@@ -52,14 +52,11 @@ def mitigate(
         `fr.fit`.
 
     Example:
-      >>> import fairrecon_jax as fr
-      >>> x = np.linspace(0, 1, 8 * 16 * 16, dtype=np.float32).reshape(8, 16, 16)
-      >>> cohort = fr.arrays(x, [0, 1] * 4, groups={"sex": ["f", "f", "m", "m"] * 2})
-      >>> unet, noise = fr.UNetReconstructor(width=2, depth=1), fr.GaussianNoise(sd=0.1)
-      >>> weights = fr.fit(unet, cohort, noise, steps=1, batch_size=2)
-      >>> fairer = mitigate(fr.trained(unet, weights), cohort, noise,
-      ...     fr.make_mitigation("reweighting"), steps=1, batch_size=2)
-      >>> sorted(fairer)
+      >>> x, sex = np.full((8, 8, 8, 1), 0.5, np.float32), ["f", "f", "m", "m"] * 2
+      >>> cohort, noise = fr.arrays(x, groups={"sex": sex}), fr.GaussianNoise(sd=0.1)
+      >>> unet, method = fr.UNetReconstructor(width=2, depth=1), fr.make_mitigation("reweighting")
+      >>> plain = fr.trained(unet, unet.init(jax.random.key(0), {"image": x}))  # or after `fr.fit`
+      >>> sorted(mitigate(plain, cohort, noise, method, steps=1, batch_size=4, validation=0))
       ['batch_stats', 'params']
     """
     if not cohort.spec.attributes:

@@ -32,6 +32,13 @@ class Reweighting(Mitigation):
       cap: largest weight as a multiple of `cap_to` before cutting (the rest is then rescaled to a
         mean of 1); 0 = no cap.
       cap_to: "mean" or "smallest" weight.
+
+    Example:
+      >>> cohort = fr.arrays(np.zeros((4, 16, 16)), groups={"sex": ["f", "m", "m", "m"]})
+      >>> context = fr.mitigation.MitigationContext(cohort.spec)
+      >>> found = Reweighting().sampling(context, cohort.attributes(), cohort.labels())
+      >>> found.weights.round(2).tolist()  # both sexes are drawn equally often
+      [2.0, 0.67, 0.67, 0.67]
     """
 
     attributes: tuple[str, ...] = ()

@@ -29,6 +29,12 @@ class Sampling:
       effective: effective number of examples, (sum w)^2 / sum w^2.
       strata: one record per joint group: its groups by name, rows, share of the rows, share of what
         is drawn.
+
+    Example:
+      >>> weights = np.array([3.0, 1.0, 0.0, 0.0])
+      >>> found = Sampling(weights, effective_size(weights), strata=())
+      >>> found.summary()["drawn_rows"], found.summary()["effective_rows"]
+      (2, 1.6)
     """
 
     weights: np.ndarray
@@ -113,6 +119,10 @@ def capped(weights: np.ndarray, cap: float, to: CapTo) -> np.ndarray:
 
 def effective_size(weights: np.ndarray) -> float:
     """Kish's effective sample size (sum w)^2 / sum w^2: N for equal weights.
+
+    Example:
+      >>> effective_size(np.ones(4)), effective_size(np.array([3.0, 1.0]))
+      (4.0, 1.6)
 
     Reference: L. Kish, Survey Sampling, Wiley 1965, section 11.7.
     """

@@ -42,6 +42,12 @@ def init_network(
 
     Raises:
       ValueError: a parameter's name is none of kernel, bias, scale, mean and var.
+
+    Example:
+      >>> unet, image = fr.models.UNet(width=2, depth=1), np.zeros((1, 16, 16, 1), np.float32)
+      >>> variables = init_network(unet, "unet", jax.random.key(0), image)
+      >>> variables["params"]["unet"]["head"]["kernel"].shape, variables["batch_stats"]
+      ((1, 1, 2, 1), {'unet': {}})
     """
     # Shapes only: this key draws nothing.
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
@@ -101,6 +107,13 @@ def apply_network(
 
     Returns:
       The output, and the statistics of all networks, this one's updated where `train`.
+
+    Example:
+      >>> unet, image = fr.models.UNet(width=2, depth=1), np.zeros((3, 16, 16, 1), np.float32)
+      >>> variables = init_network(unet, "unet", jax.random.key(0), image)
+      >>> output, statistics = apply_network(unet, "unet", variables, image, train=False)
+      >>> output.shape, statistics
+      ((3, 16, 16, 1), {'unet': {}})
     """
     statistics = variables["batch_stats"]
     previous = statistics.get(name, {})
@@ -161,6 +174,11 @@ def weighted_mean(values: Array, weight: Array, axis_name: str | None = None) ->
       values: [B], finite where the weight is positive.
       weight: [B], at least 0.
       axis_name: mapped axis, or None.
+
+    Example:
+      >>> value, weight = jnp.array([1.0, 3.0, jnp.nan]), jnp.array([1.0, 1.0, 0.0])
+      >>> float(weighted_mean(value, weight))  # the third is padding
+      2.0
     """
     total = jnp.sum(weight)
     if axis_name is not None:

@@ -35,6 +35,13 @@ class ConditionalUNet(nn.Module):
         patch^2 times cheaper; 1 in the paper.
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, t = ConditionalUNet(width=2, depth=1), np.array([3, 50])
+      >>> noisy, degraded = np.zeros((2, 2, 16, 16, 1), np.float32)
+      >>> shapes = jax.eval_shape(network.init_with_output, jax.random.key(0), noisy, degraded, t)
+      >>> shapes[0].shape
+      (2, 16, 16, 1)
+
     Reference: Luo et al., "Image Restoration with Mean-Reverting Stochastic Differential
     Equations", ICML 2023.
     """

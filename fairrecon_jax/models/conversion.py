@@ -87,6 +87,14 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
       InputError: the ending is unknown, the file is damaged, it holds no dictionary of tensors, or
         PyTorch is needed and not installed.
       FileNotFoundError: there is no such file.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from safetensors.numpy import save_file
+      >>> path = Path(mkdtemp(), "net.safetensors")
+      >>> save_file({"module.conv.weight": np.zeros((8, 1, 3, 3), np.float32)}, path)
+      >>> {key: value.shape for key, value in read_state(path).items()}
+      {'conv.weight': (8, 1, 3, 3)}
     """
     path = Path(path)
     if not path.is_file():
@@ -163,6 +171,15 @@ def convert(
     Raises:
       InputError: keys are missing or unexpected, or a shape is wrong; the message names each.
       TypeError: the network's type is unknown.
+
+    Example:
+      >>> shapes = {"model.0.weight": (2, 2, 4, 4), "model.0.bias": (2,), "model.5.bias": (1,)}
+      >>> shapes |= {"model.2.weight": (4, 2, 4, 4), "model.5.weight": (1, 4, 4, 4)}
+      >>> shapes |= {f"model.3.{s}": (4,) for s in "weight bias running_mean running_var".split()}
+      >>> state = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
+      >>> variables = convert(PatchDiscriminator(width=2, layers=1), state, channels=2)
+      >>> variables["params"]["conv1"]["kernel"].shape  # [out, in, H, W] becomes [H, W, in, out]
+      (4, 4, 2, 4)
     """
     state, stem, swap, size = _layout(network, state)
     inputs = _inputs(network, size, channels)

@@ -56,6 +56,13 @@ class DenseNet(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.
 
+    Example:
+      >>> network = DenseNet(outputs=5, growth=2, blocks=(1, 1))
+      >>> image, key = np.zeros((3, 32, 32, 1), np.float32), jax.random.key(0)
+      >>> logits, variables = jax.eval_shape(network.init_with_output, key, image)
+      >>> logits.shape
+      (3, 5)
+
     Reference: Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks",
     CVPR 2017.
     """

@@ -33,6 +33,11 @@ def max_pool_2x2(x: Array) -> jax.Array:
 
     Raises:
       ValueError: H or W is odd.
+
+    Example:
+      >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)  # rows 0 to 3, 4 to 7, ...
+      >>> max_pool_2x2(image)[0, :, :, 0].tolist()
+      [[5.0, 7.0], [13.0, 15.0]]
     """
     return jnp.max(_windows(x), axis=(2, 4))
 
@@ -79,6 +84,11 @@ def max_pool_3x3_stride_2(x: Array) -> jax.Array:
 
     Returns:
       [B, ceil(H/2), ceil(W/2), C], equal to `nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))`.
+
+    Example:
+      >>> image = jnp.arange(25.0).reshape(1, 5, 5, 1)  # rows 0 to 4, 5 to 9, ...
+      >>> max_pool_3x3_stride_2(image)[0, :, :, 0].tolist()
+      [[6.0, 8.0, 9.0], [16.0, 18.0, 19.0], [21.0, 23.0, 24.0]]
     """
     for axis in (1, 2):
         size = x.shape[axis]
@@ -112,6 +122,13 @@ class UpConv2x2(nn.Module):
     Attributes:
       features: number of output channels.
       dtype: type of the computation; that of the input if None.
+
+    Example:
+      >>> image = np.zeros((1, 4, 4, 3), np.float32)
+      >>> upsample, key = UpConv2x2(features=5), jax.random.key(0)
+      >>> doubled, variables = jax.eval_shape(upsample.init_with_output, key, image)
+      >>> doubled.shape, variables["params"]["kernel"].shape
+      ((1, 8, 8, 5), (2, 2, 3, 5))
     """
 
     features: int
@@ -147,6 +164,13 @@ class UpConv4x4(nn.Module):
       features: number of output channels.
       use_bias: add one bias per output channel.
       dtype: type of the computation; that of the input if None.
+
+    Example:
+      >>> image = np.ones((1, 4, 4, 1), np.float32)
+      >>> params = {"kernel": np.ones((4, 4, 1, 1), np.float32)}
+      >>> doubled = UpConv4x4(features=1, use_bias=False).apply({"params": params}, image)
+      >>> doubled.shape, float(doubled[0, 3, 3, 0])  # inside, four windows overlap
+      ((1, 8, 8, 1), 4.0)
     """
 
     features: int

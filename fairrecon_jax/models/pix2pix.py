@@ -35,6 +35,12 @@ class Pix2PixGenerator(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, image = Pix2PixGenerator(width=2, downsamplings=3), np.zeros((2, 16, 16, 1))
+      >>> output, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), image)
+      >>> output.shape
+      (2, 16, 16, 1)
+
     Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
     Networks", CVPR 2017.
     """
@@ -135,6 +141,12 @@ class PatchDiscriminator(nn.Module):
       layers: number of halvings.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+
+    Example:
+      >>> network, pair = PatchDiscriminator(width=2, layers=3), np.zeros((1, 256, 256, 2))
+      >>> logits, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), pair)
+      >>> logits.shape  # one per patch
+      (1, 30, 30, 1)
 
     Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
     Networks", CVPR 2017.

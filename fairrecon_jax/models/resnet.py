@@ -82,6 +82,12 @@ class ResNet(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.
 
+    Example:
+      >>> network, image = ResNet(outputs=5, depth=18, width=2), np.zeros((3, 32, 32, 1))
+      >>> logits, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), image)
+      >>> logits.shape, sorted(variables)
+      ((3, 5), ['batch_stats', 'params'])
+
     Reference: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
 

@@ -64,6 +64,12 @@ class UNet(nn.Module):
       axis_name: mapped axis over which "batch" averages its statistics in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, image = UNet(width=2, depth=2), np.zeros((3, 18, 18, 1), np.float32)
+      >>> output, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), image)
+      >>> output.shape, variables["params"]["bottom"]["conv1"]["kernel"].shape
+      ((3, 18, 18, 1), (3, 3, 4, 8))
+
     Reference: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image
     Segmentation", MICCAI 2015.
     """

@@ -101,6 +101,10 @@ class PhantomOptions:
     Raises:
       ValueError: an option is out of its range, or names a group or condition that the kind does
         not have; the message names it.
+
+    Example:
+      >>> phantom_options("xray", age_cut=65.0).age_group(64.0)
+      'younger'
     """
 
     kind: ClassVar[Kind]
@@ -253,6 +257,10 @@ class BrainPhantomOptions(PhantomOptions):
       release: "v3" (metadata_v2, follow-ups under numbers of their own) or "v5" (ids end in
         _FU007d).
       skull_stripped: write the brain alone, background exactly 0.
+
+    Example:
+      >>> BrainPhantomOptions(patients=20, slices=24, skull_stripped=True).depth
+      24
     """
 
     kind: ClassVar[Kind] = "brain"

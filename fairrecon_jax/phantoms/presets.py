@@ -49,6 +49,10 @@ def planted_gap(
       ValueError: an attribute, group or option that the kind does not have, or an option out of
         range.
       TypeError: an option of the wrong type.
+
+    Example:
+      >>> planted_gap("xray", patients=100).lesion_contrast  # women's lesions are half as bright
+      {'sex': {'Female': 0.5}}
     """
     planted = {
         "sex_shares": {"Female": 0.5, "Male": 0.5},

@@ -59,6 +59,13 @@ def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) 
     Raises:
       InputError: there is no such kind, or the options are of another kind.
       FileExistsError: `root` holds something already.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> options = XrayPhantomOptions(patients=2, size=32, valid_patients=0)
+      >>> truth = write_phantom("xray", Path(mkdtemp(), "tree"), options)
+      >>> len(truth["patients"]), truth["options"]["size"]
+      (2, 32)
     """
     options = _options_of(kind, options)
     with new_tree(Path(root)) as stage:
@@ -74,6 +81,14 @@ def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:
 
     Raises:
       InputError: it is no phantom tree, or was drawn with other options; the message names them.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> root, options = Path(mkdtemp(), "tree"), XrayPhantomOptions(patients=1, size=32)
+      >>> truth = write_phantom("xray", root, options)
+      >>> check_phantom("xray", root, dataclasses.replace(options, seed=1))
+      Traceback (most recent call last):
+      fairrecon_jax.types.InputError: ... was drawn with other options: seed was 0, now 1. ...
     """
     path = root / GROUND_TRUTH
     if not path.is_file():

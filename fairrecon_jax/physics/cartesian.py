@@ -45,12 +45,16 @@ class CartesianMRI(BaseDegradation):
       power: for "random", how fast the density falls, at least 0 (all lines alike).
       magnitude: "magnitude" or "real", see `mri.zero_filled`.
 
+    Example:
+      >>> scan, image = CartesianMRI(256), np.full((2, 256, 256, 1), 0.5, np.float32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> jax.eval_shape(scan, scan.operator(8), image, ids, key).shape
+      (2, 256, 256, 1)
+      >>> scan.lines(8), int(scan.centre.sum())  # of 256 lines, and of those in the centre
+      (32, 10)
+
     Reference: Lustig, Donoho and Pauly 2007, doi:10.1002/mrm.21391 (density falling as a power of
     the distance).
-
-    Example:
-      >>> scan = CartesianMRI(256)
-      >>> y = scan(scan.operator(8), image, example_id, key)  # 32 of 256 lines, 10 in the centre
     """
 
     pattern: Pattern = "random"

@@ -33,8 +33,11 @@ class GaussianNoise(BaseDegradation):
         the noise itself.
 
     Example:
-      >>> noisy = GaussianNoise(128)
-      >>> y = noisy(noisy.operator(0.1), image, example_id, key)
+      >>> noisy = GaussianNoise(32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> y = noisy(noisy.operator(0.1), np.full((2, 32, 32, 1), 0.5, np.float32), ids, key)
+      >>> y.shape, round(float(y.std()), 2)
+      ((2, 32, 32, 1), 0.1)
     """
 
     clip: bool = True

@@ -29,6 +29,11 @@ class ParallelBeam:
     Attributes:
       size: image height and width in pixels, even.
       angles: number of equally spaced angles over 180 degrees, divisible by 4.
+
+    Example:
+      >>> beam = ParallelBeam(size=16, angles=12)
+      >>> beam.detectors, beam.centre  # the diagonal of 16 pixels is 22.6 long
+      (23, 11)
     """
 
     size: int
@@ -96,6 +101,10 @@ def parallel_beam(size: int, angles: int = 0) -> ParallelBeam:
 
     Raises:
       ValueError: an odd size or a number of angles that does not divide by 4.
+
+    Example:
+      >>> parallel_beam(30)
+      ParallelBeam(size=30, angles=32)
     """
     return ParallelBeam(size, angles or 4 * math.ceil(size / 4))
 

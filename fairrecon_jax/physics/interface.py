@@ -273,6 +273,11 @@ def describe(kind: str, levels: Sequence[float], headline_level: float) -> Degra
 
     Raises:
       ValueError: there is no such kind; the message lists those there are.
+
+    Example:
+      >>> spec = describe("xray_low_dose", [1e4, 1e5], 1e4)
+      >>> spec.unit, spec.worse
+      ('photon count', 'lower')
     """
     if kind not in DEGRADATIONS:
         raise ValueError(

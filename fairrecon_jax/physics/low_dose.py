@@ -41,8 +41,12 @@ class LowDoseXray(BaseDegradation):
         derivatives).
 
     Example:
-      >>> scan = LowDoseXray(256)
-      >>> y = scan(scan.operator(1e4), image, example_id, key)
+      >>> scan, image = LowDoseXray(256), np.full((2, 256, 256, 1), 0.5, np.float32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> jax.eval_shape(scan, scan.operator(1e4), image, ids, key).shape
+      (2, 256, 256, 1)
+      >>> scan.beam.detectors, scan.beam.angles
+      (363, 256)
     """
 
     angles: int = 0

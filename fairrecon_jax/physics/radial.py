@@ -31,8 +31,12 @@ class RadialMRI(BaseDegradation):
       magnitude: "magnitude" or "real", see `mri.zero_filled`.
 
     Example:
-      >>> scan = RadialMRI(256)
-      >>> y = scan(scan.operator(8), image, example_id, key)  # 70 rays, 8.05 times fewer samples
+      >>> scan, image = RadialMRI(256), np.full((2, 256, 256, 1), 0.5, np.float32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> jax.eval_shape(scan, scan.operator(8), image, ids, key).shape
+      (2, 256, 256, 1)
+      >>> round(float(scan.operator(8)["mask"].size / scan.operator(8)["mask"].sum()), 2)  # 70 rays
+      8.05
     """
 
     mask_by: Literal["acceleration", "rays"] = "acceleration"

@@ -38,12 +38,14 @@ class SparseViewXray(BaseDegradation):
       method: form of the transforms: "auto" ("gather" on a CPU), "gather" or "matmul" (for
         derivatives).
 
+    Example:
+      >>> scan, image = SparseViewXray(256), np.full((2, 256, 256, 1), 0.5, np.float32)
+      >>> ids, key = np.array([[0, 1], [0, 2]], np.uint32), jax.random.key(0)
+      >>> jax.eval_shape(scan, scan.operator(32), image, ids, key).shape  # 32 of 256 angles
+      (2, 256, 256, 1)
+
     Reference: Kak and Slaney, Principles of Computerized Tomographic Imaging, chapters 3 and 5
     (aliasing from few views).
-
-    Example:
-      >>> scan = SparseViewXray(256)
-      >>> y = scan(scan.operator(32), image, example_id, key)  # 32 of 256 angles
     """
 
     angles: int = 0

@@ -49,6 +49,12 @@ def radon(image: jax.Array, beam: ParallelBeam, method: Method = "auto") -> jax.
 
     Raises:
       ValueError: an image that does not fit the geometry, an unknown method.
+
+    Example:
+      >>> beam = fr.physics.parallel_beam(16)
+      >>> sinogram = radon(np.ones((1, 16, 16), np.float32), beam)
+      >>> sinogram.shape, float(sinogram[0, beam.centre, 0])  # a ray through 16 pixels of 1
+      ((1, 23, 16), 16.0)
     """
     return _FORMS[resolve_method(method)].radon(image, beam)
 
@@ -68,6 +74,13 @@ def filtered_back_projection(
 
     Raises:
       ValueError: a sinogram that does not fit the geometry, an unknown method.
+
+    Example:
+      >>> beam, disc = fr.physics.parallel_beam(32), np.zeros((1, 32, 32), np.float32)
+      >>> disc[0, 8:24, 8:24] = 1.0
+      >>> found = filtered_back_projection(radon(disc, beam), beam)
+      >>> found.shape, round(float(found[0, 16, 16]), 1)
+      ((1, 32, 32), 1.0)
     """
     return _FORMS[resolve_method(method)].filtered_back_projection(sinogram, beam)
 

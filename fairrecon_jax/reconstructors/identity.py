@@ -21,6 +21,12 @@ class Identity:
 
     Attributes:
       name: name in tables.
+
+    Example:
+      >>> degraded = np.array([-0.1, 0.5, 1.2]).reshape(1, 1, 3, 1)
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> Identity().reconstruct({}, degraded, keys).ravel().tolist()
+      [0.0, 0.5, 1.0]
     """
 
     name: str = "identity"

@@ -41,7 +41,16 @@ RECONSTRUCTORS: dict[str, type] = {}
 """Reconstructor dataclasses by kind."""
 
 register = registrar(RECONSTRUCTORS, "reconstructor")
-"""Class decorator that enters a reconstructor into `RECONSTRUCTORS`."""
+"""Class decorator that enters a reconstructor into `RECONSTRUCTORS`.
+
+Example:
+  >>> @register("as_it_is")
+  ... class AsItIs(fr.Identity):
+  ...     pass
+  >>> make_reconstructor("as_it_is", name="zero-filled").name
+  'zero-filled'
+  >>> del RECONSTRUCTORS["as_it_is"]
+"""
 
 
 def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
@@ -57,6 +66,10 @@ def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
     Raises:
       ValueError: the kind or a field is unknown; the message lists the valid ones.
       TypeError: a value does not fit its field.
+
+    Example:
+      >>> make_reconstructor("mse", width=16, norm="group").network.width
+      16
     """
     return build(RECONSTRUCTORS, kind, "reconstructor", fields)
 
@@ -75,6 +88,12 @@ def image_errors(
 
     Returns:
       {"mse": (value [B], weight [B]), "psnr": (value [B], weight [B])}.
+
+    Example:
+      >>> image = jnp.full((2, 8, 8, 1), 0.5)
+      >>> errors = image_errors(image + 0.1, image, jnp.ones(2))
+      >>> errors["psnr"][0].round(3).tolist()
+      [20.0, 20.0]
     """
     clipped = jnp.clip(estimate, 0.0, 1.0)
     # The cap keeps one exact estimate from making the mean infinite.

@@ -76,6 +76,13 @@ class IrsdeReconstructor:
       dtype: type of the network's computation, "float32" or "bfloat16".
       bn_axis: mapped axis that training steps average weights over, or None outside of one.
       name: name in tables.
+
+    Example:
+      >>> model = IrsdeReconstructor(width=2, depth=1, sampler=make_sampler("ode2_5"))
+      >>> keys, degraded = jax.random.split(jax.random.key(0), 3), np.zeros((3, 16, 16, 1))
+      >>> weights = jax.eval_shape(model.init, keys[0], {"image": degraded})
+      >>> jax.eval_shape(model.reconstruct, weights, degraded, keys).shape
+      (3, 16, 16, 1)
     """
 
     width: int = 64

@@ -55,6 +55,11 @@ class Pix2PixReconstructor:
         of one.
       name: name in tables.
 
+    Example:
+      >>> model = Pix2PixReconstructor(width=2, downsamplings=2, disc_width=2, disc_layers=1)
+      >>> [phase.network for phase in model.phases]
+      ['discriminator', 'generator']
+
     Reference: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial
     Networks", CVPR 2017; Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017.
     """
@@ -238,6 +243,10 @@ def gan_loss(kind: GanLoss, logits: jax.Array, real: bool) -> jax.Array:
 
     Returns:
       Losses of the logits' shape, at least 0.
+
+    Example:
+      >>> gan_loss("lsgan", jnp.array([1.0, 0.5]), real=True).tolist()
+      [0.0, 0.25]
     """
     if kind == "lsgan":
         return (logits - float(real)) ** 2

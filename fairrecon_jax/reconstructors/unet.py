@@ -37,6 +37,13 @@ class UNetReconstructor:
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
+
+    Example:
+      >>> unet = UNetReconstructor(width=2, depth=1)
+      >>> degraded = np.full((3, 16, 16, 1), 0.5, np.float32)
+      >>> weights = unet.init(jax.random.key(0), {"image": degraded})  # `fr.fit` trains them
+      >>> fr.trained(unet, weights)(degraded).shape
+      (3, 16, 16, 1)
     """
 
     width: int = 64

@@ -114,6 +114,12 @@ class Audit:
       fairness: the long table of gaps and verdicts, as results/fairness.csv.
       options: the choices of the assessment.
       mitigation: mitigated against unmitigated, as results/mitigation.csv; None where nothing is.
+
+    Example:
+      >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
+      >>> after = np.where(sex == "f", 0.4 * y, 0.9 * y)  # no woman is found any more
+      >>> fr.assess(label=y, original=0.9 * y, reconstructed=after, groups={"sex": sex})
+      Audit(80 patients; finding; sex; harmed: f (finding, sex))
     """
 
     def __init__(

@@ -71,6 +71,15 @@ def build_report(
 
     Raises:
       ValueError: a table lacks columns, or provenance is malformed; the message names what.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
+      >>> audit = fr.assess(label=y, original=0.9 * y, reconstructed=0.8 * y, groups={"sex": sex})
+      >>> cohort = audit.table[["example_id", "patient_id", "split", "sex"]]
+      >>> tables = audit.performance, audit.fairness, cohort
+      >>> build_report(mkdtemp(), audit.spec, *tables, options=ReportOptions(pdf=False)).name
+      'index.html'
     """
     options, recorded = options or ReportOptions(), dict(provenance or {})
     findings = Findings.of(

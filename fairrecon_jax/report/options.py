@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fairrecon_jax.metrics.fairness import ALIASES, CONVENTIONS, canonical
+from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, canonical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,10 @@ class ReportOptions:
       dpi: resolution of the embedded figures.
       pdf: write each figure as PDF too, for print.
       max_examples: at most this many example panels are drawn.
+
+    Example:
+      >>> ReportOptions(title="Scanner B after the update", convention="paper").convention
+      'worst_case'
     """
 
     title: str = ""
@@ -70,6 +74,13 @@ class ExamplePanel:
         too.
       caption: words for the reader, without identifiers (e.g. "woman over 58").
       identifier: the example's name; printed only where the options ask for identifiers.
+
+    Example:
+      >>> image = np.zeros((16, 16))
+      >>> panel = ExamplePanel(8.0, image, image, {"unet": image}, caption="woman over 58")
+      >>> ExamplePanel(8.0, image, image, {"unet": image[:8]})
+      Traceback (most recent call last):
+      ValueError: ExamplePanel.reconstructions['unet'] has shape (8, 16), the original (16, 16)
     """
 
     level: float

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.metrics.fairness import ALIASES
+from fairrecon_jax.metrics.conventions import ALIASES
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.long_tables import DISAGREE, KEYS, WORST, clean, merge_seeds
 from fairrecon_jax.types import CROSS, CohortSpec, MethodTitle, Task

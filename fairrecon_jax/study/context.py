@@ -27,6 +27,12 @@ class Context:
     Args:
       study: from `parse`, or a configuration to parse.
       workdir: the folder that holds everything the study makes.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> context = Context(fr.configuration("quickstart_brain"), mkdtemp())
+      >>> context, context.study.degradation.levels
+      (Context(ucsf_pdgm in ...), (8.0,))
     """
 
     def __init__(self, study: StudyConfig | ConfigDict, workdir: str | Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.metrics.fairness import ALIASES
+from fairrecon_jax.metrics.conventions import ALIASES
 from fairrecon_jax.registry import is_finite, misfits
 from fairrecon_jax.study.overrides import literal
 from fairrecon_jax.types import ConfigError

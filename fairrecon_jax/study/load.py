@@ -113,6 +113,14 @@ def load(workdir: str | Path) -> Networks:
     Raises:
       FileNotFoundError: the folder holds no study.
       InputError: its configuration cannot be read.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from fairrecon_jax.study import parse, run
+      >>> study, workdir = parse.parse(fr.configuration("quickstart_brain")), Path(mkdtemp())
+      >>> run.write_config(study, workdir / "config.json")  # as `run` does
+      >>> list(load(workdir))  # no network is trained yet, and the identity needs none
+      [('identity', 8.0)]
     """
     return Networks(workdir)
 

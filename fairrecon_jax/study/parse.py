@@ -60,8 +60,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
       ConfigError: a block, a field or a value is refused; the message names the field.
 
     Example:
-      >>> from configs.quickstart_brain import get_config
-      >>> parse(get_config()).degradation.levels
+      >>> parse(fr.configuration("quickstart_brain")).degradation.levels
       (8.0,)
     """
     if not isinstance(config, (ConfigDict, Mapping)):

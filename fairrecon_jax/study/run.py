@@ -55,6 +55,14 @@ def run(
       ConfigError: a field of the configuration is refused.
       InputError: `only` names no stage (the message says which there are), or a stage that it names
         needs one that is not up to date (the message says which command makes it).
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> config = fr.configuration("quickstart_brain")
+      >>> config.phantom.update(patients=2, size=32, slices=8, workers=1)
+      >>> page = run(config, mkdtemp(), only="phantom")  # without `only` the whole study
+      study in ...: 0 of 1 stages are done; left: phantom
+      [1/1] phantom (1 stage left, 1 kind not timed yet)
     """
     context = Context(config, workdir)
     processes.on_primary(lambda: check(context), "check the study")

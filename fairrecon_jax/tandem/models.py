@@ -71,6 +71,13 @@ class TrainedDiagnoser:
     Attributes:
       model: the network and its tasks.
       weights: its variables.
+
+    Example:
+      >>> tumour = fr.Segmenter(("tumour",), columns=(0,), width=2, depth=1)
+      >>> image = np.full((3, 16, 16, 1), 0.5, np.float32)
+      >>> weights = tumour.init(jax.random.key(0), {"image": image})  # `fr.fit` trains them
+      >>> TrainedDiagnoser(tumour, weights)(image).shape
+      (3, 16, 16, 1)
     """
 
     model: Diagnoser
@@ -108,6 +115,11 @@ def trained(model: Any, weights: Variables) -> TrainedReconstructor | TrainedDia
 
     Raises:
       InputError: it is neither.
+
+    Example:
+      >>> keep = trained(fr.Identity(), {"params": {}, "batch_stats": {}})
+      >>> keep(np.full((2, 16, 16), 0.5, np.float32)).shape
+      (2, 16, 16)
     """
     if isinstance(model, Reconstructor):
         return TrainedReconstructor(model, weights)

@@ -26,8 +26,10 @@ from fairrecon_jax.reconstructors import Reconstructor
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, CohortSpec, Key, Variables
 
-DEGRADE, SAMPLE = 0, 1
-"""Streams of the study key: measurement noise, and whatever the reconstructor draws."""
+DEGRADE = 0
+"""Stream of the study key for the measurement noise."""
+SAMPLE = 1
+"""Stream of the study key for whatever the reconstructor draws."""
 
 
 class TandemInputs(NamedTuple):
@@ -56,6 +58,15 @@ class Tandem:
       diagnosers: read original and reconstruction alike; their weights are given to each call.
       spec: names the tasks behind label columns and mask channels.
       image_metrics: names in `metrics.IMAGE_METRICS`.
+
+    Example:
+      >>> image, weights = np.full((4, 16, 16, 1), 0.5), {"params": {}, "batch_stats": {}}
+      >>> cohort, physics = fr.arrays(image), fr.physics.GaussianNoise(16)
+      >>> tandem = Tandem(physics, fr.Identity(), (), cohort.spec, image_metrics=("psnr",))
+      >>> inputs = tandem.inputs(0.1, weights, (), jax.random.key(0))
+      >>> rows = jax.jit(tandem.step)(inputs, {"image": image, "example_id": cohort.digests()})
+      >>> {name: values.shape for name, values in rows.items()}
+      {'psnr': (4,)}
     """
 
     degradation: Degradation
@@ -160,6 +171,15 @@ def compile_step(
 ) -> Callable[[TandemInputs, Batch], dict[str, Array]]:
     """Compiles `tandem.step` and maps it over devices; keep the result for all levels and weights
     of one reconstructor.
+
+    Example:
+      >>> image, weights = np.full((4, 16, 16, 1), 0.5), {"params": {}, "batch_stats": {}}
+      >>> cohort, physics = fr.arrays(image), fr.physics.GaussianNoise(16)
+      >>> tandem = Tandem(physics, fr.Identity(), (), cohort.spec, image_metrics=("psnr",))
+      >>> step, batch = compile_step(tandem), {"image": image, "example_id": cohort.digests()}
+      >>> inputs = [tandem.inputs(sd, weights, (), jax.random.key(0)) for sd in (0.1, 0.01)]
+      >>> [round(float(step(one, batch)["psnr"].mean())) for one in inputs]  # decibels
+      [20, 40]
     """
     # The level, the weights and the key are arguments: one program for a whole study.
     return map_rows(tandem.step, devices)

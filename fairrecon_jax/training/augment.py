@@ -21,6 +21,14 @@ class Augmentation:
       shift: largest shift along each axis, as a fraction of the image size; the border is repeated.
       gain: largest relative change of the contrast around the image's mean; the result is clipped
         to [0, 1].
+
+    Example:
+      >>> image = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16, 1)
+      >>> mask, ids = np.float32(image > 0.5), np.array([[0, 1]], np.uint32)
+      >>> augment = jax.jit(Augmentation(flip=True, shift=0.2))
+      >>> moved, with_it = augment(image, mask, ids, jax.random.key(0))
+      >>> bool(jnp.all(with_it == (moved > 0.5))), bool(jnp.all(moved == image))
+      (True, False)
     """
 
     flip: bool = False

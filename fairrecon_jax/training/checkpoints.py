@@ -30,6 +30,11 @@ from fairrecon_jax.types import InputError, Variables
 def to_host(tree: Any) -> Any:
     """Copies every leaf to a numpy array that shares no memory with a device; typed keys become
     their words.
+
+    Example:
+      >>> found = to_host({"key": jax.random.key(7), "step": jnp.zeros(3)})
+      >>> found["key"].tolist(), type(found["step"]).__name__
+      ([0, 7], 'ndarray')
     """
 
     def copy(leaf: Any) -> np.ndarray:
@@ -46,6 +51,11 @@ def from_host(tree: Any, like: Any) -> Any:
 
     Raises:
       ValueError: a leaf has another shape or type than in `like`; the message names it.
+
+    Example:
+      >>> state = {"key": jax.random.key(7)}
+      >>> bool(from_host(to_host(state), state)["key"] == state["key"])
+      True
     """
 
     def back(path: Any, leaf: np.ndarray, template: Any) -> jax.Array:
@@ -77,6 +87,14 @@ class _Best(keeping.PreservationPolicy):
 class Checkpoints:
     """The checkpoints of one fit: {state, meta} per step, the latest `keep` and the best are kept,
     writing goes on in the background.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> kept = Checkpoints(Path(mkdtemp()), keep=1)
+      >>> kept.save(10, {"w": jnp.ones(3)}, {"seen": 80}, best=None)
+      >>> state, meta = kept.restore({"w": jnp.zeros(3)}, step=10)
+      >>> kept.close(), state["w"].tolist(), meta
+      (None, [1.0, 1.0, 1.0], {'seen': 80})
     """
 
     def __init__(self, folder: Path, keep: int):
@@ -159,6 +177,10 @@ def _empty(leaf: Any) -> np.ndarray:
 def digest(variables: Variables) -> str:
     """The SHA-256 of names, shapes and values of all arrays, as 64 hexadecimal digits: two equal
     digests are the same weights.
+
+    Example:
+      >>> digest({"w": np.zeros(3)}) == digest({"w": np.zeros((3, 1))}), len(digest({}))
+      (False, 64)
     """
     total = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
@@ -177,6 +199,13 @@ def save_variables(path: str | Path, variables: Variables, meta: Mapping[str, An
         arguments.
       variables: network variables.
       meta: JSON, e.g. the config's digest; the digest of the weights is added as "digest".
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> path = Path(mkdtemp(), "final")
+      >>> save_variables(path, {"params": {"net": np.ones(3)}, "batch_stats": {}}, {"steps": 800})
+      >>> load_variables(path)[1]["steps"]
+      800
     """
     path = Path(path).absolute()
     aside, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
@@ -213,6 +242,13 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
     Raises:
       FileNotFoundError: there are no weights at `path`.
       InputError: the weights do not have the digest that was recorded for them.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> path = Path(mkdtemp(), "final")
+      >>> save_variables(path, {"params": {"net": np.ones(3)}, "batch_stats": {}}, {})
+      >>> load_variables(path)[0]["params"]["net"].tolist()
+      [1.0, 1.0, 1.0]
     """
     path = Path(path).absolute()
     if not (path / "variables").is_dir():

@@ -74,6 +74,14 @@ def fit(
       TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names
         the step and the last checkpoint.
       SystemExit: 143 after SIGTERM, with the state saved.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> unet, noise = fr.UNetReconstructor(width=2, depth=1), fr.GaussianNoise(sd=0.1).prepare(8)
+      >>> train = fr.arrays(np.full((8, 8, 8), 0.5)), np.arange(8)  # a cohort and its rows
+      >>> config = TrainConfig(steps=2, batch_size=4, eval_every=0)
+      >>> sorted(fit(unet, train, None, config, mkdtemp(), noise)["params"])
+      ['unet']
     """
     workdir, count = Path(workdir), devices or jax.local_device_count()
     config = _resolved(config, trainable)

@@ -78,11 +78,9 @@ def fit(
       TrainingDiverged: the loss is not finite; the message names the step.
 
     Example:
-      >>> import numpy as np
-      >>> import fairrecon_jax as fr
-      >>> x = np.linspace(0, 1, 4 * 16 * 16, dtype=np.float32).reshape(4, 16, 16)
-      >>> unet = fr.UNetReconstructor(width=2, depth=1)
-      >>> weights = fit(unet, fr.arrays(x), fr.GaussianNoise(sd=0.1), steps=2, batch_size=2)
+      >>> x = np.linspace(0, 1, 8 * 8 * 8, dtype=np.float32).reshape(8, 8, 8)
+      >>> unet, physics = fr.UNetReconstructor(width=2, depth=1), fr.GaussianNoise(sd=0.1)
+      >>> weights = fit(unet, fr.arrays(x), physics, steps=2, batch_size=4, validation=0)
       >>> sorted(weights)
       ['batch_stats', 'params']
     """

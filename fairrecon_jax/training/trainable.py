@@ -43,6 +43,11 @@ class Phase:
     Attributes:
       network: name in `variables["params"]`.
       loss: the pure loss; means over the batch weigh examples equally or by `batch["weight"]`.
+
+    Example:
+      >>> gan = fr.Pix2PixReconstructor(width=2, downsamplings=2)
+      >>> [phase.network for phase in gan.phases]  # updated in this order
+      ['discriminator', 'generator']
     """
 
     network: str

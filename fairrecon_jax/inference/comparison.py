@@ -76,6 +76,19 @@ class Comparison:
         """[L, G] bool, who takes part."""
         return self.test.reason == 0
 
+    @property
+    def own_sign(self) -> np.ndarray:
+        """[L, G] int, which way a group's own change goes beyond chance: -1, 1, 0 for not shown.
+
+        Where all patients of a group change by the same amount there is no interval, and no doubt.
+        """
+        own = self.reconstructed - self.original
+        # the bound is for rounding: equal changes have a variance of some 1e-33
+        alike = np.where(np.isnan(self.own_low), self.test.variance <= 1e-12 * own**2, False)
+        gained = (self.own_low > 0) | (alike & (own > 0))
+        lost = (self.own_high < 0) | (alike & (own < 0))
+        return gained.astype(int) - lost
+
 
 def apart(comparison: Comparison, alpha: float = 0.05) -> np.ndarray:
     """Which strata stand out by themselves: the group's change differs from the others', and from
@@ -90,8 +103,8 @@ def apart(comparison: Comparison, alpha: float = 0.05) -> np.ndarray:
     """
     test = comparison.test
     beyond = comparison.judged & (np.nan_to_num(test.group_p, nan=1) <= alpha)
-    lost = beyond & (test.extra < 0) & (comparison.own_high < 0)
-    gained = beyond & (test.extra > 0) & (comparison.own_low > 0)
+    lost = beyond & (test.extra < 0) & (comparison.own_sign < 0)
+    gained = beyond & (test.extra > 0) & (comparison.own_sign > 0)
     return gained.astype(int) - lost
 
 

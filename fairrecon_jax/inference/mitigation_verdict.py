@@ -56,7 +56,8 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict, alpha: float = 0.
     worse_off = _worse_off(comparison, y, alpha)
     helped = _largest((stands > 0) & worse_off, size)
     loser = _largest(stands < 0, size)
-    if loser < 0 and verdict.word == "harmed":
+    change = comparison.reconstructed - comparison.original
+    if loser < 0 and verdict.word == "harmed" and change[y, g] < 0:
         loser = g
     if helped >= 0 and loser >= 0 and not _shrank(comparison, verdict, helped, loser):
         helped = -1

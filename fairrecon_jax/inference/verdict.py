@@ -144,7 +144,7 @@ def standing_out(comparison: Comparison, alpha: float = 0.05) -> tuple[str, int,
     parts = [weights * f(size, 0) ** 2 for f in (np.minimum, np.maximum)]
     groups = [int(np.argmax(part.sum(0))) for part in parts]
     worse, better = ((int(np.argmax(p[:, g])), g) for p, g in zip(parts, groups, strict=True))
-    lost, gained = comparison.own_high[worse] < 0, comparison.own_low[better] > 0
+    lost, gained = comparison.own_sign[worse] < 0, comparison.own_sign[better] > 0
     alike = parts[1].sum(0).max() <= parts[0].sum(0).max() * (1 + 1e-6)
     if alike and (lost or not gained):
         return ("harmed", *worse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -52,7 +53,15 @@ def assess(
       InputError: the table contradicts itself or the specification, or a threshold cannot be
         fitted; the message names the column or task.
     """
-    options = options or AssessOptions()
+    # NaN is what cannot be estimated: a switch of the shell that hunts it elsewhere has no say here
+    with jax.debug_nans(False), jax.debug_infs(False):
+        return _assess(table, spec, options or AssessOptions())
+
+
+def _assess(
+    table: pd.DataFrame, spec: CohortSpec, options: AssessOptions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`assess`, whatever JAX is told about NaN."""
     arranged = studies(table, spec, options.intersections, options.strata)
     contexts = []
     for study in arranged:

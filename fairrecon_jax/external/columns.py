@@ -117,9 +117,9 @@ def read_task(
     if "label" in entry:
         column = column_of(frame, entry["label"], f"tasks.{name}.label", form)
         if kind == "classification":
-            label = _labels(column, name, entry, log)
+            label = _labels(column, name, entry, table["split"], log)
         else:
-            label = _read(numbers(column), f"label of {name}", log)
+            label = _read(numbers(column), f"label of {name}", table["split"], log)
     table[f"{name}__label"] = label
     for version in ("original", "reconstructed", "original_pixels", "reconstructed_pixels"):
         if version not in entry:
@@ -131,18 +131,27 @@ def read_task(
                 raise InputError(f"{column.where} holds a negative number of pixels")
         else:
             found = _scores(column, scale, f"tasks.{name}")
-        values = _read(found, f"{version.replace('_', ' ')} score of {name}", log)
-        table[f"{name}__{version}"] = values
+        what = f"{version.replace('_pixels', ' number of pixels')} of {name}"
+        if not version.endswith("pixels"):
+            what = f"{version} score of {name}"
+        table[f"{name}__{version}"] = _read(found, what, table["split"], log)
     title = entry.get("title")
     return Task(name, kind, aggregation, cell(title) or name)
 
 
-def _read(found: Numbers, what: str, log: Log) -> np.ndarray:
+def _read(found: Numbers, what: str, split: pd.Series, log: Log) -> np.ndarray:
     """Numbers whose missing entries are counted, with the words that stood for them."""
-    log.add(
-        f"rows without {_article(what)}{in_words(found.words)} were left out of it", found.blank
-    )
+    _count(np.isnan(found.values), f"{_article(what)}{in_words(found.words)}", split, log)
     return found.values
+
+
+def _count(blank: np.ndarray, what: str, split: pd.Series, log: Log) -> None:
+    """Counts what is missing among the rows that are used."""
+    for name, rows in (("test", "test"), ("val", "validation")):
+        log.add(
+            f"{rows} rows without {what} were left out of it",
+            int((blank & (split == name).to_numpy()).sum()),
+        )
 
 
 def _article(what: str) -> str:
@@ -155,7 +164,9 @@ def in_words(words: Mapping[str, int]) -> str:
     return f" ({', '.join(shown)})" if shown else ""
 
 
-def _labels(column: Column, task: str, entry: Mapping[str, Any], log: Log) -> np.ndarray:
+def _labels(
+    column: Column, task: str, entry: Mapping[str, Any], split: pd.Series, log: Log
+) -> np.ndarray:
     """0, 1 or NaN; uncertain labels (-1, as CheXpert writes them) become unknown; what is unknown
     is counted.
 
@@ -185,14 +196,11 @@ def _labels(column: Column, task: str, entry: Mapping[str, Any], log: Log) -> np
             _refuse_label(column, code, texts, text, task)
         if np.isnan(values[i]) and word != "-1":
             words[text] = int(counts[i])
-    uncertain = sum(int(counts[i]) for i, t in enumerate(texts) if _label_word(t) == "-1")
     labels = values[code]
-    if "-1" not in named:
-        log.add(f"uncertain labels (-1) of {task} count as unknown", uncertain)
-    else:
-        uncertain = 0
-    blank = int(np.isnan(labels).sum()) - uncertain
-    log.add(f"rows without a label of {task}{in_words(words)} were left out of it", blank)
+    coded = [i for i, text in enumerate(texts) if _label_word(text) == "-1"]
+    uncertain = np.isin(code, coded) & ("-1" not in named)
+    log.add(f"uncertain labels (-1) of {task} count as unknown", int(uncertain.sum()))
+    _count(np.isnan(labels) & ~uncertain, f"a label of {task}{in_words(words)}", split, log)
     return labels
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -19,6 +20,7 @@ import pandas as pd
 import yaml
 
 from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
+from fairrecon_jax.assessment.options import RENAMED
 from fairrecon_jax.external.cells import cell
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
@@ -206,7 +208,7 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
       0.1
     """
     where = "mapping 'options'"
-    given = entries(where, mapping.get("options"))
+    given = _of_today(where, entries(where, mapping.get("options")))
     fields = {field.name: field.default for field in dataclasses.fields(AssessOptions)}
     check_keys(f"{where} (those of AssessOptions)", given, frozenset(fields))
     try:
@@ -217,6 +219,17 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{where}: {error}; the options are those of AssessOptions") from error
+
+
+def _of_today(where: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Options with the names of today in place of earlier ones."""
+    for old in RENAMED.keys() & given.keys():
+        new = RENAMED[old]
+        if new in given:
+            raise InputError(f"{where} {old!r} is now called {new!r}; both are given")
+        warnings.warn(f"{where} {old!r} is now called {new!r}", FutureWarning, stacklevel=3)
+        given[new] = given.pop(old)
+    return given
 
 
 def _option(where: str, value: Any, default: Any) -> Any:

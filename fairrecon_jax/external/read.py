@@ -128,6 +128,11 @@ class _Reader:
         frame, given, log = self.frame, self.given, self.log
         task_entries = entries("mapping 'tasks'", given["tasks"])
         attribute_entries = entries("mapping 'attributes'", given.get("attributes"))
+        if not task_entries:
+            raise InputError(
+                "mapping 'tasks' is empty: give each finding the columns of its 'label', "
+                "'original' and 'reconstructed'"
+            )
         check_names(task_entries, attribute_entries)
         images = entries("mapping 'image_metrics'", given.get("image_metrics"))
         check_keys("mapping 'image_metrics'", images, METRICS)
@@ -226,7 +231,7 @@ class _Reader:
         """A key of the mapping whose value is a finite number in every row."""
         if constant := self._constant(what, default):
             text, where = constant
-            values = np.full(len(self.frame), real(where, text))
+            values = np.full(len(self.frame), real(where, text) if text else np.nan)
         else:
             column = self._column(self.given[what], what)
             where, values = column.where, numbers(column).values

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 
 LONGEST = 60
 """Letters of a name that a file keeps; a digest of the whole name stands behind them."""
+LONGEST_FILE = 150
+"""Bytes of an image's name that its file keeps; file systems take 255 with everything around it."""
+FORBIDDEN = frozenset('\\:*?"<>|')
 KEPT = frozenset("\u200c\u200d")
 """Joiners, which change letters of Persian and of Indian scripts and are no decoration there."""
 LETTERS = str.maketrans(
@@ -70,13 +73,13 @@ def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(same) for same in found.values() if len(same) > 1]
 
 
-def stem(name: str) -> str:
+def file_stem(name: str) -> str:
     """A name as part of a file's name: small letters of any alphabet, digits, underscores.
 
     Two names may share a stem; `Stems` tells them apart.
 
     Example:
-      >>> stem("sex x Größe & <b>"), stem("性别"), stem("")
+      >>> file_stem("sex x Größe & <b>"), file_stem("性别"), file_stem("")
       ('sex_x_größe____b', '性别', 'unnamed')
     """
     lower = unicodedata.normalize("NFC", normal(name).lower())
@@ -85,6 +88,25 @@ def stem(name: str) -> str:
     if len(short) <= LONGEST:
         return short
     return f"{short[:LONGEST]}_{hashlib.sha256(lower.encode()).hexdigest()[:8]}"
+
+
+def file_of(name: str) -> str:
+    """A name of an image as the name of its file, without ending; "/" becomes "__".
+
+    A digest stands behind it where another name could give the same file, where a file system has
+    no such name, or where it is too long for one.
+
+    Example:
+      >>> file_of("exam 1/003"), file_of("exam 1__003")
+      ('exam 1__003', 'exam 1__003-f7f06599')
+    """
+    flat = normal(name).replace("/", "__")
+    shown = "".join("_" if c in FORBIDDEN else c for c in flat).strip(". ")
+    short = shown.encode()[:LONGEST_FILE].decode(errors="ignore")
+    # only what is written back as it was given keeps its name bare
+    if short.replace("__", "/") == name:
+        return short
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 class Stems:

@@ -127,7 +127,9 @@ def codes(column: Column) -> tuple[np.ndarray, list[str]]:
         code, distinct = pd.factorize(values)
         texts = [printed(normal(str(v))) for v in distinct]
     # two spellings of one text are one entry
-    renumbered, found = pd.factorize(np.array(texts, object)) if texts else (np.array([], int), [])
+    spelt: dict[str, int] = {}
+    renumbered = np.array([spelt.setdefault(text, len(spelt)) for text in texts], int)
+    found = list(spelt)
     blank = np.array([not text for text in found], bool)
     place = np.append(np.where(blank, -1, np.cumsum(~blank) - 1), -1).astype(int)
     return place[np.append(renumbered, -1)[code]], [text for text in found if text]

@@ -158,7 +158,7 @@ def _article(what: str) -> str:
     return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
-def in_words(words: Mapping[str, int]) -> str:
+def in_words(words: Mapping[Any, int]) -> str:
     """Words that stood for nothing, as they stand in a count; "" without any."""
     shown = [f"{word!r} {count} times" for word, count in list(words.items())[:5]]
     return f" ({', '.join(shown)})" if shown else ""

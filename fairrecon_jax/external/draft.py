@@ -118,7 +118,7 @@ def _mapping(stem: str, seen: dict[str, Seen]) -> dict[str, Any]:
     tasks = _tasks(seen)
     for task in tasks.values():
         for part in ("label", "original", "reconstructed"):
-            free.pop(task.get(part), None)
+            free.pop(task.get(part, ""), None)
     for place, pattern in PLACES.items():
         likely = [n for n in free if re.search(pattern, n.lower()) and _fits(place, free[n], rows)]
         # of images and patients the one that tells most rows apart
@@ -187,8 +187,7 @@ def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, str]]:
             found.setdefault(_key(label), {k: v for k, v in parts.items() if v is not None})
     if not found and labels and len(scores) == 2:
         label = _label(labels, "") or _follows(seen, labels, scores[0])
-        parts = dict(zip(("label", "original", "reconstructed"), (label, *scores)))
-        found[_key(label)] = parts
+        found[_key(label)] = dict(zip(("label", "original", "reconstructed"), (label, *scores)))
     for task in found.values():
         kinds = {seen[task[v]].kind for v in ("original", "reconstructed") if v in task}
         if scale := kinds & {"percent", "logit"}:

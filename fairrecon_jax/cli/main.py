@@ -21,8 +21,11 @@ from fairrecon_jax.cli.command import PROGRAM, Command, config_of
 from fairrecon_jax.runtime.memory import keep_memory
 from fairrecon_jax.types import ConfigError, InputError
 
-SWITCH = re.compile("XLA_|MPLBACKEND|JAX_(?!COORDINATOR_|NUM_PROC|PROCESS_|COMPILATION_CACHE)")
-"""Names of variables that change how libraries work, beside those that describe a run."""
+SWITCH = re.compile(
+    "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
+)
+"""Names of variables by which a shell makes libraries refuse what they otherwise do."""
+HARMLESS = ("=", "=cpu", "=0", "=false", "=False")
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
 it, and to whom.
 
@@ -97,18 +100,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _switched(words: Sequence[str], error: Exception) -> int:
-    """Tells an error of a library that a switch of the shell may have caused, in one line.
+    """Tells an error that a library raised under a switch of the shell, in one line.
 
     Raises:
-      Exception: the error itself, where no switch is set or the whole traceback is asked for.
+      Exception: the error itself, where no switch is set, another module raised it, or the whole
+        traceback is asked for.
     """
-    given = [name for name in sorted(os.environ) if SWITCH.match(name)]
-    if not given or "--verbose" in words:
+    given = [f"{n}={os.environ[n]}" for n in sorted(os.environ) if SWITCH.match(n)]
+    given = [switch for switch in given if not switch.endswith(HARMLESS)]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    places = (frames[-1].f_globals.get("__name__", ""), type(error).__module__)
+    foreign = any(place.split(".")[0] in ("jax", "jaxlib", "matplotlib") for place in places)
+    if not given or not foreign or "--verbose" in words:
         raise error
-    named = ", ".join(f"{name}={os.environ[name]}" for name in given)
     print(
         f"{' '.join((PROGRAM, *words[:1]))}: {type(error).__name__}: {_line(error)[:300]}; the "
-        f"shell sets {named}: try without, or see the traceback with --verbose",
+        f"shell sets {', '.join(given)}: try without, or see the traceback with --verbose",
         file=sys.stderr,
     )
     return 2

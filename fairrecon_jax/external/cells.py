@@ -136,8 +136,8 @@ def codes(column: Column) -> tuple[np.ndarray, list[str]]:
 
 
 def whole(texts: Iterable[str]) -> bool:
-    """Whether all texts are whole numbers, some perhaps with ".0" behind them."""
-    return all(re.fullmatch(r"[-+]?\d+(?:\.0*)?", text) for text in texts)
+    """Whether the numbers among texts are whole, so that "1.0" is 1 and no version before 1.1."""
+    return not any(re.search(r"\d\.\d*[1-9]", text) for text in texts)
 
 
 def unpadded(text: str) -> str:
@@ -154,8 +154,8 @@ def unpadded(text: str) -> str:
 def names(column: Column, identifiers: bool = False) -> pd.Series:
     """A column as names, None where blank: text as it is written, in one normal form.
 
-    Where all names are whole numbers, "12.0" is 12: a column of them that had gaps was written as
-    one of floats. Of identifiers every "12.0" is 12.
+    Where no number among them has decimals, "12.0" is 12: a column of whole numbers that had gaps
+    was written as one of floats. Of identifiers every "12.0" is 12.
 
     Args:
       column: of the table.

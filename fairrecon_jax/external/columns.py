@@ -23,6 +23,7 @@ from fairrecon_jax.external.cells import (
 )
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
+from fairrecon_jax.runtime.text import alike
 from fairrecon_jax.types import InputError, Task
 
 TASK_KEYS = frozenset(
@@ -64,11 +65,13 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
         spellings = set(given) | {unpadded(word) for word in given}
         # usual names in any case, those of the mapping exactly as given
         member = named.isin(spellings) if name in fields else named.str.lower().isin(spellings)
-        if name in fields and not member.any():
-            raise InputError(
-                f"mapping 'split' says that {name} is {given}, which no row is; the column "
-                f"{fields['column']!r} holds {sorted(named.dropna().unique())[:10]}"
-            )
+        near = {alike(word) for word in given} if name in fields and not member.any() else set()
+        for word in named.dropna().unique():
+            if alike(word) in near:
+                raise InputError(
+                    f"mapping 'split' says that {name} is {given}, which no row is; did you mean "
+                    f"{word!r}?"
+                )
         # only where both are given: a given name may well take over a usual one
         if fields.keys() >= SPLITS.keys() and len(twice := named[member & split.notna()]):
             raise InputError(

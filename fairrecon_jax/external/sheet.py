@@ -80,6 +80,7 @@ def read_sheet(path: Path, separator: str = "", encoding: str = "", sheet: str =
     if kind in (".parquet", ".pq"):
         found = _parquet(path)
     elif kind in (".xlsx", ".xlsm"):
+        # late: most tables need no reader of Excel files
         from fairrecon_jax.external.excel import read_excel
 
         rows, notes = read_excel(path, sheet)
@@ -262,7 +263,13 @@ def _of_arrow(column: pa.ChunkedArray, name: str) -> np.ndarray:
     kind = column.type
     if pa.types.is_floating(kind):
         return column.to_numpy()
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        try:
+            # some programs do not say that their bytes are text
+            column, kind = column.cast(pa.string()), pa.string()
+        except pa.ArrowInvalid:
+            pass
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return np.array(column.to_pylist(), dtype=object)
     if pa.types.is_boolean(kind):
         values: list[Any] = [None if v is None else str(v) for v in column.to_pylist()]

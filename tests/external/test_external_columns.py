@@ -233,3 +233,12 @@ def test_regions_image_metrics_and_aggregations(tmp_path):
         ValueError, match=r"no column 'perceptual', which the mapping names for image_metrics.lpips"
     ):
         read_plain(tmp_path, table, image_metrics={"lpips": "perceptual"})
+
+
+def test_splits_that_read_like_those_of_the_mapping(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"val is \['Valid'\], which no row is; did you mean 'valid'"
+    ):
+        read_plain(tmp_path, plain_frame(), split={"column": "part", "val": "Valid"})
+    predictions, _ = read_plain(tmp_path, plain_frame(), split={"column": "part", "val": "dev"})
+    assert predictions["split"].value_counts().to_dict() == {"test": 90}

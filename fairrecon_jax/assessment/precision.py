@@ -1,9 +1,16 @@
-"""Scores in the precision that they came in."""
+"""Scores in the precision that they came in, and NaN as an answer."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import jax
 import numpy as np
 import pyarrow as pa
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 def shortest(values: np.ndarray) -> np.ndarray:
@@ -30,3 +37,17 @@ def shortest(values: np.ndarray) -> np.ndarray:
         return values.astype(float)
     text = pa.array(values.ravel(), from_pandas=False).cast(pa.string())
     return np.asarray(text.cast(pa.float64()), float).reshape(values.shape)
+
+
+def nan_is_an_answer(function: Callable[P, R]) -> Callable[P, R]:
+    """Function decorator: JAX raises at no NaN or infinity, whatever the shell says.
+
+    NaN is what cannot be estimated; JAX_DEBUG_NANS, set to hunt one in a training, has no say here.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **more: P.kwargs) -> R:
+        with jax.debug_nans(False), jax.debug_infs(False):
+            return function(*args, **more)
+
+    return called

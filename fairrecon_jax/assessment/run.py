@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -28,12 +27,14 @@ from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.gaps import TaskGaps
 from fairrecon_jax.assessment.methods import add_methods
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.stability import Redraws
 from fairrecon_jax.assessment.units import units
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
+@nan_is_an_answer
 def assess(
     table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -53,15 +54,7 @@ def assess(
       InputError: the table contradicts itself or the specification, or a threshold cannot be
         fitted; the message names the column or task.
     """
-    # NaN is what cannot be estimated: a switch of the shell that hunts it elsewhere has no say here
-    with jax.debug_nans(False), jax.debug_infs(False):
-        return _assess(table, spec, options or AssessOptions())
-
-
-def _assess(
-    table: pd.DataFrame, spec: CohortSpec, options: AssessOptions
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`assess`, whatever JAX is told about NaN."""
+    options = options or AssessOptions()
     arranged = studies(table, spec, options.intersections, options.strata)
     contexts = []
     for study in arranged:

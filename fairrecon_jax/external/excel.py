@@ -14,8 +14,8 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from fairrecon_jax.types import InputError
 
-PADDED = re.compile(r"0{2,}")
-"""A format that writes zeros before a whole number."""
+PADDED = re.compile(r'(?:"([^"]*)")?(0+)')
+"""A format that writes zeros, or letters, before a whole number."""
 DIGITS = 10**15
 """Excel keeps 15 digits of a number and writes zeros for the others."""
 LONG_NUMBER = re.compile(r"\d{16,}")
@@ -96,8 +96,8 @@ def _text(cell: Any, path: Path) -> str:
         return f"{(Decimal(repr(value)) * 100).normalize():f}%"
     if isinstance(value, float) and value.is_integer() and abs(value) < DIGITS:
         value = int(value)
-    if isinstance(value, int) and PADDED.fullmatch(shown):
-        return f"{value:0{len(shown)}d}"
+    if isinstance(value, int) and (match := PADDED.fullmatch(shown)):
+        return f"{match[1] or ''}{value:0{len(match[2])}d}"
     return str(value)
 
 

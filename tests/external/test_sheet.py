@@ -134,11 +134,11 @@ def test_excel_cells_are_what_excel_shows(tmp_path):
     when = pd.Timestamp("2024-01-31").to_pydatetime()
     rows = [["id", "text", "share", "flag", "when", "score", "long"]]
     rows += [[7, "007", 0.07, True, when, 0.1, 9007199254740992], [12, "NA", 1, None, None, 3.0, 5]]
-    formats = [("A2", "00000"), ("C2", "0%"), ("C3", "0.0%")]
+    formats = [("A2", "00000"), ("A3", '"P"000'), ("C2", "0%"), ("C3", "0.0%")]
     found = read_sheet(workbook(tmp_path / "t.xlsx", rows, formats))
     assert cells(found)[1:] == [
         ["00007", "007", "7%", "TRUE", "2024-01-31", "0.1", "9007199254740992"],
-        ["12", "NA", "100%", "", "", "3", "5"],
+        ["P012", "NA", "100%", "", "", "3", "5"],
     ]
     assert "15 digits" in found.notes[0]
 

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def shortest(values: np.ndarray) -> np.ndarray:

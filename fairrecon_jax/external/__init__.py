@@ -1,4 +1,4 @@
-"""Prediction tables from anywhere: a CSV or parquet file and a mapping that names its columns,
+"""Prediction tables from anywhere: a CSV, Excel or parquet file and a mapping that names its columns,
 checked and brought into the form that `assess` takes.
 """
 

@@ -21,20 +21,25 @@ class Log:
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.loud: list[str] = []
 
     def say(self, note: str) -> None:
         """Records a sentence."""
         self.notes.append(note)
 
-    def add(self, reason: str, count: int) -> None:
-        """Records an exclusion; nothing where the count is 0."""
+    def add(self, reason: str, count: int, loud: bool = False) -> None:
+        """Records an exclusion; nothing where the count is 0. A loud one stands among the notes
+        too, which a report shows at its top.
+        """
         if count:
             self.entries.append({"reason": reason, "count": int(count)})
+            self.loud += [f"{count} {reason}."] if loud else []
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
         """Puts exclusions and notes into the table's `attrs` and warns about each of them."""
         # at the end, as not every operation of pandas carries attrs along
-        table.attrs["exclusions"], table.attrs["notes"] = self.entries, self.notes
+        table.attrs["exclusions"] = self.entries
+        table.attrs["notes"] = [*self.loud, *self.notes]
         for sentence in [*self.notes, *(f"{e['reason']} ({e['count']})" for e in self.entries)]:
             warnings.warn(sentence, stacklevel=3)
         return table
@@ -83,6 +88,7 @@ def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.
             f"images ({judged} of them test images) are in no group; give attributes."
             f"{attribute.name} 'per: image' if the group belongs to the image",
             patients,
+            loud=True,
         )
         known = table[attribute.name].where(~unclear, None)
         table = table.assign(**{attribute.name: known})

@@ -72,6 +72,8 @@ def test_patients_whose_images_disagree_are_in_no_group(tmp_path):
     assert "1 of 15 patients, 8 of 120 images (8 of them test images)" in reason
     assert "'per: image'" in reason
     assert reasons(predictions)[reason] == 1
+    # at the top of the report too
+    assert predictions.attrs["notes"] == [f"1 {reason}."]
     predictions, _ = read_plain(
         tmp_path, table, attributes={"sex": {"column": "sex", "per": "image"}}
     )

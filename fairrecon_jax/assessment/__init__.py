@@ -14,9 +14,11 @@ from fairrecon_jax.assessment.predictions import (
 from fairrecon_jax.assessment.rows import COLUMNS
 from fairrecon_jax.assessment.run import assess
 from fairrecon_jax.assessment.summary_points import points
+from fairrecon_jax.metrics import IMAGE_METRICS
 
 __all__ = [
     "COLUMNS",
+    "IMAGE_METRICS",
     "AssessOptions",
     "assess",
     "compare",

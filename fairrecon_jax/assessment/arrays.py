@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
+from fairrecon_jax.assessment.precision import shortest
 from fairrecon_jax.types import CROSS, CohortSpec, InputError
 
 CELL = ["level", "reconstructor", "mitigation"]
@@ -163,7 +164,8 @@ def _arrange(
         # <task>__<version> holds labels and predictions
         if "__" in column or column in metrics.IMAGE_METRICS:
             columns[column] = np.full((len(cells), len(names)), np.nan)
-            columns[column][k, n] = table[column].to_numpy(float, na_value=np.nan)
+            numbers = table[column].to_numpy(na_value=np.nan)
+            columns[column][k, n] = shortest(numbers) if numbers.dtype.kind == "f" else numbers
     groupings = _groupings(table.iloc[first], spec, intersections)
     cohort = str(table["cohort"].iloc[0]) if "cohort" in table else spec.name
     return Study(

@@ -16,6 +16,7 @@ from fairrecon_jax.assessment.classification import areas
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.rows import (
     COLUMNS,
     Interval,
@@ -33,6 +34,7 @@ NONE = "none"
 VERSIONS = {"original": "unmitigated", "reconstructed": "mitigated", "change": "change"}
 
 
+@nan_is_an_answer
 def compare(
     table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
 ) -> pd.DataFrame:

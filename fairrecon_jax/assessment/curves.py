@@ -15,6 +15,7 @@ from fairrecon_jax.assessment.arrays import Study, studies
 from fairrecon_jax.assessment.classification import decide
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import Changes, decision_changes, value_changes
 from fairrecon_jax.inference.group_family import adjust_cells
@@ -38,6 +39,7 @@ one that does not; fewer than 40 patients of every label.
 """
 
 
+@nan_is_an_answer
 def trends(
     table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
 ) -> pd.DataFrame:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.assessment.precision import shortest
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.metrics.columns import binary, grouped
+from fairrecon_jax.runtime.text import WHOLE, normal
 from fairrecon_jax.types import (
     NO_MITIGATION,
     UNNAMED,
@@ -96,7 +98,9 @@ def predictions(
     tasks = [_task(read, found, task, parts, kind) for task, parts in named.items()]
     attributes = []
     for attribute, given in _groups(groups).items():
-        column, words = grouped(read.column(given, f"groups[{attribute!r}]"), attribute, count)
+        column, words = grouped(
+            _words(read.column(given, f"groups[{attribute!r}]")), attribute, count
+        )
         if attribute in found or "__" in attribute:
             raise InputError(f"an attribute cannot be called {attribute!r}: rename it")
         found[attribute] = column
@@ -160,7 +164,7 @@ class _Columns:
         if pd.isna(column).any():
             raise InputError(f"{what}: the entry of row {pd.isna(column).argmax() + 1} is empty")
         # 12.0 is patient 12 where a column of whole numbers had gaps elsewhere
-        return np.array([str(int(v)) if _is_whole(v) else str(v) for v in column], object)
+        return np.array([_name(value) for value in column], object)
 
     def constant(self, given: Any, count: int, what: str, default: Any) -> pd.Series:
         """A column, one value for all rows, or the default."""
@@ -177,8 +181,20 @@ class _Columns:
         return pd.Series(list(given))
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and float(value).is_integer()
+def _name(value: Any) -> str:
+    """A name in its normal form; whole numbers without a decimal point, written or not."""
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    name = str(int(value)) if whole else normal(str(value))
+    match = WHOLE.fullmatch(name)
+    return match[1] if match else name
+
+
+def _words(column: np.ndarray) -> np.ndarray:
+    """A column of groups, text in its normal form."""
+    if column.dtype.kind not in "OUT":
+        return column
+    values = [normal(value) if isinstance(value, str) else value for value in column]
+    return np.array([*values, None], object)[:-1]
 
 
 def _versions(
@@ -241,12 +257,16 @@ def _task(
 
 def _numbers(column: Any, what: str) -> np.ndarray:
     """Numbers, NaN = unknown."""
-    values = pd.Series(list(column)) if not isinstance(column, pd.Series) else column
-    numbers: pd.Series = pd.to_numeric(values, errors="coerce").astype(float)
+    values = column
+    if not isinstance(column, pd.Series):
+        typed = isinstance(column, np.ndarray) and column.dtype.kind in "fiub"
+        values = pd.Series(column if typed else list(column))
+    numbers: pd.Series = pd.to_numeric(values, errors="coerce")
     wrong = values[values.notna() & numbers.isna()]
     if len(wrong):
         raise InputError(f"{what} must hold numbers, got {wrong.iloc[0]!r}")
-    return numbers.to_numpy()
+    found = numbers.to_numpy(na_value=np.nan)
+    return shortest(found) if found.dtype.kind == "f" else found.astype(float)
 
 
 def _splits(column: pd.Series) -> np.ndarray:

@@ -32,6 +32,9 @@ published    balanced, fitted per version on the evaluated patients themselves: 
 
 SHARED_RULES = ("balanced", "fixed", "sensitivity", "specificity")
 
+RENAMED = {"floor_draws": "null_draws", "flips": "permutations"}
+"""Earlier names of options: still accepted in files, with a warning."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AssessOptions:

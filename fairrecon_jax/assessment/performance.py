@@ -35,6 +35,10 @@ METHODS = {
 }
 """How the intervals of each metric are made."""
 SIGNS = "p: studentised sign flips by patient"
+NOTHING = (float("nan"), float("nan"))
+OF_SCORES = ("auroc", "brier", "calibration_error")
+"""Metrics of scores, which decisions have none of."""
+DECIDED = "the table holds decisions, 0 or 1, and no scores: sensitivity and specificity alone"
 FEW = "too few patients, or a few of them hold most of the images"
 NO_THRESHOLD = (
     "no threshold can be fitted: the patients it is fitted on include no positives or no "
@@ -150,6 +154,11 @@ def add_performance(context: Context, base: Row, results: TaskResults) -> None:
             auroc = numbers["auroc"].original
             numbers["calibration_error"] = plain(*(float(e) for e in errors[:, cell_number, g]))
             for metric, values in numbers.items():
+                if member.thresholds.decided and metric in OF_SCORES:
+                    reason = {"reason": DECIDED}
+                    row = {**fields, "metric": metric}
+                    context.performance += version_rows(row, plain(*NOTHING), "", reason)
+                    continue
                 rows = version_rows({**fields, "metric": metric}, values, METHODS[metric], {})
                 context.performance += rows
                 if not member.units.paired:

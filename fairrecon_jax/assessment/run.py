@@ -27,12 +27,14 @@ from fairrecon_jax.assessment.deferred import adjust
 from fairrecon_jax.assessment.gaps import TaskGaps
 from fairrecon_jax.assessment.methods import add_methods
 from fairrecon_jax.assessment.options import AssessOptions
+from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.stability import Redraws
 from fairrecon_jax.assessment.units import units
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
+@nan_is_an_answer
 def assess(
     table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -16,6 +16,7 @@ from fairrecon_jax.assessment.arrays import Study, studies
 from fairrecon_jax.assessment.classification import decide
 from fairrecon_jax.assessment.gaps import decision_gaps
 from fairrecon_jax.assessment.options import SHARED_RULES, AssessOptions
+from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import decision_changes
 from fairrecon_jax.inference.delong import placements
@@ -25,6 +26,7 @@ Estimates = list[tuple[str, str, str, np.ndarray]]
 """(metric, task, attribute, values [K])."""
 
 
+@nan_is_an_answer
 def points(
     table: pd.DataFrame, spec: CohortSpec, options: AssessOptions, part: str
 ) -> pd.DataFrame:

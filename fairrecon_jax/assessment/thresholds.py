@@ -23,11 +23,13 @@ class Thresholds(NamedTuple):
       reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared
         rule.
       rule: text of the column `threshold_rule`.
+      decided: the scores are decisions, 0 or 1, and nothing else is known of them.
     """
 
     original: np.ndarray
     reconstructed: np.ndarray
     rule: str
+    decided: bool = False
 
 
 def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
@@ -46,6 +48,9 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
       InputError: the rule needs validation patients (or their originals) and there are none.
     """
     rule, cells = options.threshold_rule, len(study.cells)
+    if are_decisions(study, task):
+        value = np.full(cells, 0.5)
+        return Thresholds(value, value, "decisions as given", True)
     if rule == "fixed":
         value = np.full(cells, options.value_for(task.name))
         return Thresholds(value, value, "fixed")
@@ -74,6 +79,17 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
         else reconstructed
     )
     return Thresholds(original, reconstructed, f"{rule}: balanced on {where}")
+
+
+def are_decisions(study: Study, task: Task) -> bool:
+    """Whether all scores of a task, of both versions, are 0 or 1: a threshold between them changes
+    nothing, and an AUROC would be that of one point. Means and medians over a patient's images are
+    scores again.
+    """
+    versions = (f"{task.name}__original", f"{task.name}__reconstructed")
+    scores = [study.columns[name] for name in versions if name in study.columns]
+    known = np.concatenate([score[np.isfinite(score)] for score in scores])
+    return task.aggregation == "none" and bool(len(known) and np.isin(known, (0, 1)).all())
 
 
 def first_known(original: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.predict import write_images
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import StageFilter
-from fairrecon_jax.study.table import assess_table
+from fairrecon_jax.study.table import assess_table, write_mapping
 from fairrecon_jax.study.train import import_weights as import_files
 from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
 
@@ -149,10 +149,23 @@ def reconstruct(values: Any) -> None:
 
 def assess(values: Any) -> None:
     """Assesses a study's predictions, or anyone's."""
+    if values.init and not values.predictions:
+        raise InputError("--init drafts the mapping of a table: give --predictions=FILE")
     if not values.predictions:
         run(config_of(values), workdir_of(values), only="assess")
         return
     workdir = Path(values.workdir or "runs/assess")
+    if values.init:
+        place = values.mapping or "columns.yaml"
+        wrong = write_mapping(values.predictions, place)
+        say(f"wrote {place}; read it, correct it, then")
+        say(
+            f"  fairrecon assess --predictions={values.predictions} --mapping={place} "
+            f"--workdir={workdir}"
+        )
+        if wrong:
+            say(f"the table cannot be read with it yet: {wrong}")
+        return
     # no accelerator is needed: process 0 assesses, the others wait
     page = processes.on_primary(
         lambda: assess_table(values.predictions, values.mapping or None, workdir),
@@ -274,7 +287,14 @@ def assess_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "predictions",
         "",
-        "a table from anywhere (CSV or parquet) instead of a study's",
+        "a table from anywhere (CSV, Excel or parquet) instead of a study's",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "init",
+        False,
+        "write a mapping from the columns of --predictions, with comments, to --mapping "
+        "(columns.yaml if empty), and stop",
         flag_values=values,
     )
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)

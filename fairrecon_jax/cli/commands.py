@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from fairrecon_jax.cli import actions
 from fairrecon_jax.cli.command import Command
+from fairrecon_jax.study.table import SCHEMA
 
 COMMANDS = {
     "phantom": Command(
@@ -120,8 +123,15 @@ Needs `predict`, and `mitigate` where the study has mitigations. Writes
 predictions, or assesses a table of predictions made elsewhere and writes the report too.
 
   fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
+  fairrecon assess --predictions=table.csv --init --mapping=columns.yaml
   fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
-""",
+
+A table is a CSV (any separator, UTF-8, UTF-16 or Latin-1), an Excel sheet or a parquet file, one
+row per image. Its cells are read as text and mean what the mapping says; what cannot be used is
+counted and said. A mapping is a YAML file with these keys, of which "tasks" alone is needed:
+
+"""
+        + indent(SCHEMA, "  "),
         actions.assess,
         actions.assess_flags,
     ),

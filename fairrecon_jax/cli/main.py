@@ -6,6 +6,7 @@ importable by themselves.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -20,6 +21,11 @@ from fairrecon_jax.cli.command import PROGRAM, Command, config_of
 from fairrecon_jax.runtime.memory import keep_memory
 from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
+SWITCH = re.compile(
+    "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
+)
+"""Names of variables by which a shell makes libraries refuse what they otherwise do."""
+HARMLESS = ("=", "=cpu", "=0", "=false", "=False")
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
 it, and to whom.
 
@@ -49,8 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         keep_memory()
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal of few letters shows a question mark instead of ending the work
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     # late: it brings all of the package, and keep_memory comes before anything computes
-    from fairrecon_jax.cli.commands import COMMANDS
+    try:
+        from fairrecon_jax.cli.commands import COMMANDS
+    except ValueError as error:
+        # Matplotlib reads its switches when it is imported
+        return _switched(words, error)
 
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
@@ -85,6 +99,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(name, command, values, rest)
 
 
+def _switched(words: Sequence[str], error: Exception) -> int:
+    """Tells an error that a library raised under a switch of the shell, in one line.
+
+    Raises:
+      Exception: the error itself, where no switch is set, another module raised it, or the whole
+        traceback is asked for.
+    """
+    given = [f"{n}={os.environ[n]}" for n in sorted(os.environ) if SWITCH.match(n)]
+    given = [switch for switch in given if not switch.endswith(HARMLESS)]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    places = (frames[-1].f_globals.get("__name__", ""), type(error).__module__)
+    foreign = any(place.split(".")[0] in ("jax", "jaxlib", "matplotlib") for place in places)
+    if not given or not foreign or "--verbose" in words:
+        raise error
+    print(
+        f"{' '.join((PROGRAM, *words[:1]))}: {type(error).__name__}: {_line(error)[:300]}; the "
+        f"shell sets {', '.join(given)}: try without, or see the traceback with --verbose",
+        file=sys.stderr,
+    )
+    return 2
+
+
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
     from fairrecon_jax.runtime import processes
     from fairrecon_jax.runtime.progress import quiet
@@ -116,6 +152,8 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
         if processes.is_primary() or not isinstance(error, ConfigError):
             print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
         return 2
+    except Exception as error:
+        return _switched([name, *rest], error)
     finally:
         sys.argv = saved
     return 0

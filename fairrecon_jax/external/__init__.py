@@ -1,5 +1,5 @@
-"""Prediction tables from anywhere: a CSV or parquet file and a mapping that names its columns,
-checked and brought into the form that `assess` takes.
+"""Prediction tables from anywhere: a CSV, Excel or parquet file and a mapping that names its
+columns, checked and brought into the form that `assess` takes.
 """
 
 from fairrecon_jax.external.mapping import options_of

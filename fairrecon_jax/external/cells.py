@@ -1,93 +1,350 @@
-"""Parsing the entries of foreign tables: numbers (also printed as tensors) and names."""
+"""What the cells of a foreign table mean: names, numbers, and the words for nothing.
+
+A cell is text until somebody says what it is; a parquet file's numbers are numbers.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from fairrecon_jax.assessment.precision import shortest
+from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan"
-ENTRY = re.compile(
-    rf"^\s*(?:tensor\(\s*\[?\s*({NUMBER})\s*\]?\s*(?:,[^()]*)?\)|\[?\s*({NUMBER})\s*\]?)\s*$",
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
+PRINTED = re.compile(
+    rf"(?:tensor|array|(?:np|numpy|torch|jnp)\.\w+|float\d*|Array)\(\s*\[?\s*({NUMBER})\s*\]?\s*"
+    rf"(?:,[^()]*)?\)|\[\s*({NUMBER})\s*\]",
     re.IGNORECASE,
 )
+"""A number as PyTorch, NumPy and JAX print it, or a list of one."""
+PLAIN = re.compile(NUMBER, re.IGNORECASE)
+COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+WHOLE = re.compile(r"([-+]?\d+)\.0*")
+CUT_OFF = re.compile(r"[-+]?\d(?:\.\d+)?[eE]\+\d+")
+"""An identifier that went through a format of numbers and lost its last digits there."""
+
+NOTHING = frozenset("nan <na> nat null #n/a n/a #null! nil".split())
+"""Words that programs write for an empty cell, in small letters; in numbers also those below."""
+NO_NAME = NOTHING | {"na", "none"}
+"""No patient and no image is called so."""
+NO_NUMBER = NO_NAME | frozenset("- -- . ? n.a. unknown missing".split())
+
+
+class Column(NamedTuple):
+    """A column of a foreign table.
+
+    Attributes:
+      values: [N] text, "" where blank; or floats, NaN where blank.
+      name: its header.
+      decimal: "." or ",", "" where the mapping does not say.
+      separator: of the file's cells; where it is no comma, a comma may be a decimal one.
+    """
+
+    values: np.ndarray
+    name: str
+    decimal: str = ""
+    separator: str = ""
+
+    @property
+    def where(self) -> str:
+        """What an error is to call it."""
+        return f"column {self.name!r}"
+
+
+class Numbers(NamedTuple):
+    """A column of numbers.
+
+    Attributes:
+      values: [N] float64, NaN where blank.
+      blank: number of entries without a number.
+      words: the words that stood for nothing, with their counts.
+      percent: the cells were written with a percent sign; the values are fractions.
+    """
+
+    values: np.ndarray
+    blank: int
+    words: dict[str, int]
+    percent: bool = False
+
+
+def cell(value: object) -> str:
+    """An entry of a mapping or a table as text: without float detours, None is blank.
+
+    Example:
+      >>> cell(" F "), cell(3.0), cell(True), cell(None)
+      ('F', '3.0', 'True', '')
+    """
+    return "" if value is None else normal(str(value))
+
+
+def printed(text: str) -> str:
+    """The number of a printed tensor, otherwise the text; it is matched, never evaluated.
+
+    Example:
+      >>> printed("tensor(68., dtype=torch.float64)"), printed("[0.5]"), printed("A[1]")
+      ('68.', '0.5', 'A[1]')
+    """
+    # files of predictions come from anybody
+    match = PRINTED.fullmatch(text) if text.endswith((")", "]")) else None
+    return (match[1] or match[2]) if match else text
 
 
 def number(entry: object) -> float:
-    """A number from an entry: a number, its text, or the text of a printed tensor; blank is NaN.
-
-    The text is matched, never evaluated: a file of predictions may come from anybody.
+    """A number from an entry: a number, its text, or the text of a printed tensor; blank and the
+    words for nothing are NaN.
 
     Raises:
       InputError: the entry is something else.
     """
-    if entry is None or (isinstance(entry, str) and not entry.strip()):
+    text = printed(cell(entry)).replace("\N{MINUS SIGN}", "-")
+    if not text or text.lower() in NO_NUMBER:
         return float("nan")
-    # also True and False, which some tables have for labels
-    if isinstance(entry, int | float | np.number | np.bool_):
-        return float(entry)
-    match = ENTRY.match(str(entry))
-    if not match:
-        raise InputError(f"{str(entry)[:60]!r} is not a number")
-    # the pattern has two places for the number, of which one matched
-    return float(match.group(1) or match.group(2))
+    if not PLAIN.fullmatch(text):
+        raise InputError(f"{text[:60]!r} is not a number")
+    return float(text)
 
 
-def text(value: object) -> str | None:
-    """A group's name: whole numbers without their decimal point, printed tensors as their number;
-    blank is None.
+def codes(column: Column) -> tuple[np.ndarray, list[str]]:
+    """The distinct entries of a column as normalised text, and the number of each row's entry.
+
+    Returns:
+      ([N] int, -1 where blank; the texts).
     """
-    try:
-        parsed = number(value)
-    except ValueError:
-        return str(value).strip()
-    # 7 digits: a float32 printed in full and rounded names the same group
-    return None if np.isnan(parsed) else f"{parsed:.0f}" if parsed.is_integer() else f"{parsed:.7g}"
+    values = column.values
+    if values.dtype.kind == "f":
+        # the decimal text of a float: 0.7 of a float32 column is 0.7
+        code, distinct = pd.factorize(values)
+        texts = [f"{v:.0f}.0" if v == np.round(v) else str(v) for v in distinct]
+    else:
+        code, distinct = pd.factorize(values)
+        texts = [printed(normal(str(v))) for v in distinct]
+    # two spellings of one text are one entry
+    spelt: dict[str, int] = {}
+    renumbered = np.array([spelt.setdefault(text, len(spelt)) for text in texts], int)
+    found = list(spelt)
+    blank = np.array([not text for text in found], bool)
+    place = np.append(np.where(blank, -1, np.cumsum(~blank) - 1), -1).astype(int)
+    return place[np.append(renumbered, -1)[code]], [text for text in found if text]
 
 
-def texts(entries: pd.Series) -> pd.Series:
-    """Entries as text without blanks around it; an empty one is missing."""
-    return (
-        entries.astype(object)
-        # as objects: the text type of pandas knows NaN only, and no None
-        .map(lambda entry: str(entry).strip() or None, na_action="ignore")
-        .astype(object)
-    )
+def whole(texts: Iterable[str]) -> bool:
+    """Whether the numbers among texts are whole, so that "1.0" is 1 and no version before 1.1."""
+    return not any(re.search(r"\d\.\d*[1-9]", text) for text in texts)
 
 
-def check(valid: pd.Series, where: str, message: str) -> None:
-    """Raises for the first row that is not valid, by its number."""
-    if not valid.all():
-        raise InputError(f"{where}, row {int(np.flatnonzero(~valid)[0]) + 1}: {message}")
+def unpadded(text: str) -> str:
+    """A whole number without ".0" behind it; other text as it is.
+
+    Example:
+      >>> unpadded("12.0"), unpadded("2.10"), unpadded("007")
+      ('12', '2.10', '007')
+    """
+    match = WHOLE.fullmatch(text)
+    return match[1] if match else text
 
 
-def column_of(frame: pd.DataFrame, column: object, what: str) -> pd.Series:
-    """A column by name; where it is missing, the error names the key that asks for it."""
-    # a list: `in` of an index fails on what has no hash, such as a list from YAML
-    if column not in list(frame.columns):
+def names(column: Column, identifiers: bool = False) -> pd.Series:
+    """A column as names, None where blank: text as it is written, in one normal form.
+
+    Where no number among them has decimals, "12.0" is 12: a column of whole numbers that had gaps
+    was written as one of floats. Of identifiers every "12.0" is 12.
+
+    Args:
+      column: of the table.
+      identifiers: they name patients or images, and must be complete.
+
+    Returns:
+      [N] text or None; of identifiers the words for nothing are None too.
+
+    Raises:
+      InputError: identifiers were cut off by a format of numbers.
+    """
+    code, texts = codes(column)
+    if identifiers:
+        cut = next((text for text in texts if CUT_OFF.fullmatch(text)), None)
+        if column.values.dtype.kind == "f" and np.nanmax(np.abs(column.values), initial=0) >= 2**53:
+            cut = f"{np.nanmax(column.values):.0f}"
+        if cut:
+            raise InputError(
+                f"{column.where} holds {cut!r}: a format of numbers has cut off its last digits; "
+                "export the column as text"
+            )
+    if identifiers or whole(texts):
+        texts = [unpadded(text) for text in texts]
+    words = [None if identifiers and text.lower() in NO_NAME else text for text in texts]
+    return pd.Series(np.array([*words, None], object)[code], dtype=object)
+
+
+def numbers(column: Column, missing: Iterable[str] = (), infinite: bool = False) -> Numbers:
+    """A column as float64.
+
+    Args:
+      column: of the table.
+      missing: words or numbers that stand for nothing, beside the usual words.
+      infinite: infinity is a value, as in PSNR.
+
+    Raises:
+      InputError: an entry is no number, or commas or percent signs are in some entries alone; the
+        message names the row.
+    """
+    given = {alike(cell(word)) for word in missing}
+    if column.values.dtype.kind == "f":
+        values = narrowed(column.values)
+        if given:
+            text = np.array([alike(str(v)) in given for v in values])
+            return Numbers(np.where(text, np.nan, values), *_lost(values, text))
+        return Numbers(values, int(np.isnan(values).sum()), {})
+    code, texts = codes(column)
+    counts = np.bincount(code[code >= 0], minlength=len(texts))
+    gone = np.array([t.lower() in NO_NUMBER or alike(t) in given for t in texts], bool)
+    kept = [text for text, lost in zip(texts, gone, strict=True) if not lost]
+    sign = _all_or_none(column, code, texts, [t.endswith("%") for t in kept], kept)
+    if sign:
+        kept = [text[:-1].rstrip() for text in kept]
+    kept = _with_points(column, kept)
+    values = np.full(len(texts) + 1, np.nan)
+    values[:-1][~gone] = _parsed(column, code, kept, np.flatnonzero(~gone), sign, infinite)
+    words = {text: int(counts[i]) for i, text in enumerate(texts) if gone[i]}
+    found = values[code]
+    return Numbers(found, int(np.isnan(found).sum()), words, sign)
+
+
+def _lost(values: np.ndarray, coded: np.ndarray) -> tuple[int, dict[str, int]]:
+    """Entries without a number, and the codes among them with their counts."""
+    distinct, counts = np.unique(values[coded], return_counts=True)
+    words = {unpadded(str(v)): int(n) for v, n in zip(distinct, counts, strict=True)}
+    return int(np.isnan(values).sum() + coded.sum()), words
+
+
+def _all_or_none(
+    column: Column, code: np.ndarray, texts: list[str], marked: list[bool], kept: list[str]
+) -> bool:
+    """Whether all entries have a percent sign.
+
+    Raises:
+      InputError: some have.
+    """
+    if any(marked) and not all(marked):
+        bare = kept[marked.index(False)]
         raise InputError(
-            f"the table has no column {column!r}, which the mapping names for {what}; its "
-            f"columns are {list(frame.columns)[:30]}"
+            f"{column.where}, row {row_of(code, texts, bare)}: {bare!r} has no percent sign, other "
+            "entries have one"
         )
-    return frame[column]
+    return any(marked)
 
 
-def numbers(frame: pd.DataFrame, column: object, what: str = "") -> pd.Series:
-    """A column as floats; an error names the first entry that is no number."""
-    return parsed(column_of(frame, column, what or str(column)), f"column {column!r}")
+def row_of(code: np.ndarray, texts: list[str], text: str) -> int:
+    """The first row that holds a text, counted from 1."""
+    return int(np.flatnonzero(code == texts.index(text))[0]) + 1
 
 
-def parsed(entries: pd.Series, where: str) -> pd.Series:
-    """Entries as floats; an error names the column and row of the first that is no number."""
-    if pd.api.types.is_numeric_dtype(entries):
-        return entries.astype(float)
-    values = np.full(len(entries), np.nan)
-    for i, entry in enumerate(entries.where(entries.notna(), None)):
-        try:
-            values[i] = number(entry)
-        except ValueError as error:
-            raise InputError(f"{where}, row {i + 1}: {error}") from error
-    return pd.Series(values, index=entries.index)
+def _with_points(column: Column, texts: list[str]) -> list[str]:
+    """Numbers with decimal points in place of decimal commas.
+
+    Raises:
+      InputError: a comma may be a decimal one or stand between thousands.
+    """
+    commas = [text for text in texts if "," in text]
+    if column.decimal == ",":
+        if pointed := [text for text in texts if "." in text]:
+            raise InputError(
+                f"{column.where} holds {pointed[0]!r}, but the mapping's 'decimal' is a comma"
+            )
+    elif not commas or column.decimal == ".":
+        return texts
+    elif column.separator in ("", ",") or any("." in text for text in texts):
+        raise InputError(
+            f"{column.where} holds {commas[0]!r}: if the comma is a decimal one, give the mapping "
+            "'decimal: \",\"'; if it stands between thousands, take it out"
+        )
+    return [t.replace(",", ".") if COMMA.fullmatch(t) else t for t in texts]
+
+
+def _parsed(
+    column: Column,
+    code: np.ndarray,
+    texts: list[str],
+    places: np.ndarray,
+    percent: bool,
+    infinite: bool,
+) -> np.ndarray:
+    """The numbers of distinct texts."""
+    try:
+        values = np.array(pa.array(texts, pa.string()).cast(pa.float64()), float)
+    except pa.ArrowInvalid:
+        values = np.full(len(texts), np.nan)
+        for i, text in enumerate(texts):
+            try:
+                values[i] = number(text)
+            except InputError as error:
+                row = int(np.flatnonzero(code == places[i])[0]) + 1
+                raise InputError(f"{column.where}, row {row}: {error}") from error
+    if not infinite and np.isinf(values).any():
+        i = int(np.isinf(values).argmax())
+        row = int(np.flatnonzero(code == places[i])[0]) + 1
+        raise InputError(f"{column.where}, row {row}: {texts[i]!r} is no finite number")
+    if percent:
+        # of decimals: 85.1 / 100 in binary is not always the nearest number to 0.851
+        return np.array([float(Decimal(text) / 100) for text in texts])
+    return narrowed(values)
+
+
+def narrowed(values: np.ndarray) -> np.ndarray:
+    """Numbers as float64, see `shortest`; float64 numbers that are all float32 ones, with more
+    digits than people write, were widened on the way and are taken back.
+    """
+    if values.dtype == np.float64:
+        known = values[np.isfinite(values)]
+        if (np.round(known, 9) == known).all() or not (known.astype(np.float32) == known).all():
+            return values
+        values = values.astype(np.float32)
+    return shortest(values)
+
+
+def column_of(
+    frame: pd.DataFrame, column: object, what: str, form: Mapping[str, Any] | None = None
+) -> Column:
+    """A column by name; where it is missing, the error names the key that asks for it.
+
+    Args:
+      frame: of `read_sheet`.
+      column: its name.
+      what: the key of the mapping.
+      form: `decimal` and `separator` of the file.
+
+    Raises:
+      InputError: there is no such column, or there are several.
+    """
+    name = cell(column) if isinstance(column, str | int | float) else column
+    places = [i for i, one in enumerate(frame.columns) if one == name]
+    if not places:
+        near = [one for one in frame.columns if alike(one) == alike(str(name))]
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"the table has no column {name!r}, which the mapping names for {what}{hint}; its "
+            f"columns are {[one for one in frame.columns if one][:30]}"
+        )
+    if len(places) > 1:
+        raise InputError(
+            f"the table has {len(places)} columns {name!r}, one of which the mapping names for "
+            f"{what}: rename them"
+        )
+    values = frame.iloc[:, places[0]].to_numpy()
+    if len(values) and isinstance(values[0], list | dict | bytes | np.ndarray):
+        raise InputError(f"column {name!r}, for {what}, holds {type(values[0]).__name__}s, no text")
+    return Column(values, str(name), **(form or {}))
+
+
+def check(valid: np.ndarray | pd.Series, where: str, message: str) -> None:
+    """Raises for the first row that is not valid, by its number."""
+    if not np.all(valid):
+        row = int(np.flatnonzero(~np.asarray(valid, bool))[0]) + 1
+        raise InputError(f"{where}, row {row}: {message}")

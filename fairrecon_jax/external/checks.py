@@ -9,28 +9,39 @@ from typing import Any
 
 import pandas as pd
 
+from fairrecon_jax.runtime.text import look_alikes
 from fairrecon_jax.types import Attribute, InputError, Task
 
 
 class Log:
-    """Exclusions with their counts, kept with the table and warned about once."""
+    """Exclusions with their counts, and what else a reader should know, kept with the table and
+    warned about once.
+    """
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.loud: list[str] = []
 
-    def add(self, reason: str, count: int) -> None:
-        """Records an exclusion; nothing where the count is 0."""
+    def say(self, note: str) -> None:
+        """Records a sentence."""
+        self.notes.append(note)
+
+    def add(self, reason: str, count: int, loud: bool = False) -> None:
+        """Records an exclusion; nothing where the count is 0. A loud one stands among the notes
+        too, which a report shows at its top.
+        """
         if count:
             self.entries.append({"reason": reason, "count": int(count)})
+            self.loud += [f"{count} {reason}."] if loud else []
 
     def attach(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Puts the exclusions into the table's `attrs` and warns about them once."""
+        """Puts exclusions and notes into the table's `attrs` and warns about each of them."""
         # at the end, as not every operation of pandas carries attrs along
         table.attrs["exclusions"] = self.entries
-        if self.entries:
-            warnings.warn(
-                "; ".join(f"{e['reason']} ({e['count']})" for e in self.entries), stacklevel=3
-            )
+        table.attrs["notes"] = [*self.loud, *self.notes]
+        for sentence in [*self.notes, *(f"{e['reason']} ({e['count']})" for e in self.entries)]:
+            warnings.warn(sentence, stacklevel=3)
         return table
 
 
@@ -67,13 +78,20 @@ def one_group(table: pd.DataFrame, attributes: list[Attribute], log: Log) -> pd.
     for attribute in (a for a in attributes if a.per == "patient"):
         # nunique leaves out unknown entries: one known group is no contradiction
         several = table.groupby("patient_id")[attribute.name].nunique() > 1
-        table = table.assign(
-            **{attribute.name: table[attribute.name].where(~table["patient_id"].map(several), None)}
-        )
+        unclear = table["patient_id"].map(several)
+        test = unclear & (table["split"] == "test")
+        images, judged = (table["example_id"][rows].nunique() for rows in (unclear, test))
+        patients = int(several.sum())
         log.add(
-            f"patients with images in several groups of {attribute.name} count as unknown",
-            int(several.sum()),
+            f"patients have images in several groups of {attribute.name} and count as unknown: "
+            f"{patients} of {len(several)} patients, {images} of {table['example_id'].nunique()} "
+            f"images ({judged} of them test images) are in no group; give attributes."
+            f"{attribute.name} 'per: image' if the group belongs to the image",
+            patients,
+            loud=True,
         )
+        known = table[attribute.name].where(~unclear, None)
+        table = table.assign(**{attribute.name: known})
     return table
 
 
@@ -84,6 +102,11 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
       ValueError: two rows give one example different values, or no test row is left.
     """
     log.add("rows without a patient were left out", int(table["patient_id"].isna().sum()))
+    for same in look_alikes(table["patient_id"].dropna().unique())[:1]:
+        log.say(
+            f"patients {', '.join(map(repr, same))} look alike and count as {len(same)} patients: "
+            "if they are one, give them one name"
+        )
     table = table[table["patient_id"].notna()]
     log.add(
         "rows of other splits than validation and test were left out",

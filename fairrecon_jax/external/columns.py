@@ -1,24 +1,40 @@
-"""Columns of a foreign table that need interpretation: the split, tasks and attributes."""
+"""Columns of a foreign table that need interpretation: the split and the tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.external.cells import column_of, numbers, text
+from fairrecon_jax.external.cells import (
+    NO_NUMBER,
+    Column,
+    Numbers,
+    cell,
+    codes,
+    column_of,
+    names,
+    numbers,
+    row_of,
+    unpadded,
+)
 from fairrecon_jax.external.checks import Log
-from fairrecon_jax.external.mapping import check_keys, entries, fields_of, one_of
-from fairrecon_jax.types import Attribute, InputError, Task
+from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
+from fairrecon_jax.runtime.text import alike
+from fairrecon_jax.types import InputError, Task
 
 TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
-    "reconstructed_pixels".split()
+    "reconstructed_pixels scale positive negative unknown".split()
 )
-ATTRIBUTE_KEYS = frozenset("column groups cut reference derivation per".split())
 SPLITS = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+SCALES = ("probability", "percent", "logit")
+POSITIVE = frozenset("1 yes y true t positive pos present +".split())
+NEGATIVE = frozenset("0 no n false f negative neg absent".split())
+"""Words for a label, in small letters."""
 
 
 def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
@@ -37,17 +53,25 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
     if entry is None:
         return pd.Series(["test"] * len(frame)), pd.Series(["test"] * len(frame))
     fields = dict(entry) if isinstance(entry, Mapping) else {"column": entry}
+    fields = {key: value for key, value in fields.items() if value is not None}
     check_keys("mapping 'split'", fields, frozenset(("column", "val", "test")))
     if "column" not in fields:
         raise InputError(f"mapping 'split' needs 'column', got {fields}")
-    named = _group_names(column_of(frame, fields["column"], "split"))
+    named = names(column_of(frame, fields["column"], "split"))
     split = pd.Series([None] * len(frame), dtype=object)
     # names given in the mapping come last and so overwrite the usual ones
     for name in sorted(SPLITS, key=fields.__contains__):
-        given = fields.get(name, SPLITS[name])
-        spellings = [text(v) for v in (given if isinstance(given, list | tuple) else [given])]
+        given = words_of(fields.get(name, list(SPLITS[name])))
+        spellings = set(given) | {unpadded(word) for word in given}
         # usual names in any case, those of the mapping exactly as given
         member = named.isin(spellings) if name in fields else named.str.lower().isin(spellings)
+        near = {alike(word) for word in given} if name in fields and not member.any() else set()
+        for word in named.dropna().unique():
+            if alike(word) in near:
+                raise InputError(
+                    f"mapping 'split' says that {name} is {given}, which no row is; did you mean "
+                    f"{word!r}?"
+                )
         # only where both are given: a given name may well take over a usual one
         if fields.keys() >= SPLITS.keys() and len(twice := named[member & split.notna()]):
             raise InputError(
@@ -57,12 +81,14 @@ def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
     return split, named
 
 
-def _group_names(column: pd.Series) -> pd.Series:
-    """A column as names of groups or splits, see `cells.text`; missing ones stay missing."""
-    return column.astype(object).map(text, na_action="ignore").astype(object)
-
-
-def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, log: Log) -> Task:
+def read_task(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    name: str,
+    given: Any,
+    log: Log,
+    form: Mapping[str, Any] | None = None,
+) -> Task:
     """Adds a task's columns to the table and checks their values.
 
     Args:
@@ -71,6 +97,7 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
       name: of the task.
       given: its entry in the mapping.
       log: takes counts of what becomes unknown.
+      form: how the file writes numbers, see `column_of`.
 
     Returns:
       The task.
@@ -83,125 +110,165 @@ def read_task(frame: pd.DataFrame, table: pd.DataFrame, name: str, given: Any, l
     # the Dice of a patient is the mean over slices
     aggregation = entry.get("aggregation", "mean" if kind == "segmentation" else "none")
     one_of(f"tasks.{name}.aggregation", aggregation, Task, "aggregation")
+    scale = chosen(f"tasks.{name}.scale", entry.get("scale", "probability"), SCALES)
     required = ("label", "reconstructed") if kind == "classification" else ("reconstructed",)
     missing = [key for key in required if key not in entry]
     if missing:
         raise InputError(f"tasks.{name} lacks {missing}: name the columns that hold them")
-    label = (
-        numbers(frame, entry["label"], f"tasks.{name}.label")
-        if "label" in entry
-        else pd.Series(
-            1.0, index=frame.index
-        )  # a segmentation: some true pixels, not an empty mask
-    )
-    if kind == "classification":
-        label = _binary_label(label, name, entry["label"], log)
+    # of a segmentation: some true pixels, not an empty mask
+    label = np.ones(len(frame))
+    if "label" in entry:
+        column = column_of(frame, entry["label"], f"tasks.{name}.label", form)
+        if kind == "classification":
+            label = _labels(column, name, entry, table["split"], log)
+        else:
+            label = _read(numbers(column), f"label of {name}", table["split"], log)
     table[f"{name}__label"] = label
     for version in ("original", "reconstructed", "original_pixels", "reconstructed_pixels"):
-        if version in entry:
-            values = numbers(frame, entry[version], f"tasks.{name}.{version}")
-            # counts of pixels have no upper bound
-            if not version.endswith("pixels"):
-                _check_scores(values, entry[version])
-            table[f"{name}__{version}"] = values
-    return Task(name, kind, aggregation, str(entry.get("title", name)))
+        if version not in entry:
+            continue
+        column = column_of(frame, entry[version], f"tasks.{name}.{version}", form)
+        if version.endswith("pixels"):
+            found = numbers(column)
+            if (found.values < 0).any():
+                raise InputError(f"{column.where} holds a negative number of pixels")
+        else:
+            found = _scores(column, scale, f"tasks.{name}")
+        what = f"{version.replace('_pixels', ' number of pixels')} of {name}"
+        if not version.endswith("pixels"):
+            what = f"{version} score of {name}"
+        table[f"{name}__{version}"] = _read(found, what, table["split"], log)
+    title = entry.get("title")
+    return Task(name, kind, aggregation, cell(title) or name)
 
 
-def _binary_label(label: pd.Series, task: str, column: object, log: Log) -> pd.Series:
-    """0, 1 or NaN; uncertain labels (-1, as CheXpert writes them) become unknown and are counted.
+def _read(found: Numbers, what: str, split: pd.Series, log: Log) -> np.ndarray:
+    """Numbers whose missing entries are counted, with the words that stood for them."""
+    _count(np.isnan(found.values), f"{_article(what)}{in_words(found.words)}", split, log)
+    return found.values
+
+
+def _count(blank: np.ndarray, what: str, split: pd.Series, log: Log) -> None:
+    """Counts what is missing among the rows that are used."""
+    for name, rows in (("test", "test"), ("val", "validation")):
+        log.add(
+            f"{rows} rows without {what} were left out of it",
+            int((blank & (split == name).to_numpy()).sum()),
+        )
+
+
+def _article(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+def in_words(words: Mapping[Any, int]) -> str:
+    """Words that stood for nothing, as they stand in a count; "" without any."""
+    shown = [f"{word!r} {count} times" for word, count in list(words.items())[:5]]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _labels(
+    column: Column, task: str, entry: Mapping[str, Any], split: pd.Series, log: Log
+) -> np.ndarray:
+    """0, 1 or NaN; uncertain labels (-1, as CheXpert writes them) become unknown; what is unknown
+    is counted.
 
     Raises:
       InputError: any other value.
     """
-    uncertain = label == -1
+    given = {
+        value: {_label_word(word) for word in words_of(entry.get(key))}
+        for key, value in (("positive", 1.0), ("negative", 0.0), ("unknown", np.nan))
+    }
+    named = {word: value for value, group in given.items() for word in group}
+    if len(named) < sum(map(len, given.values())):
+        raise InputError(f"tasks.{task} names one word as two labels")
+    code, texts = codes(column)
+    values, words = np.full(len(texts) + 1, np.nan), {}
+    counts = np.bincount(code[code >= 0], minlength=len(texts))
+    for i, text in enumerate(texts):
+        word = _label_word(text)
+        if word in named:
+            values[i] = named[word]
+        elif "positive" in entry or "negative" in entry:
+            if word not in NO_NUMBER and word != "-1":
+                _refuse_label(column, code, texts, text, task)
+        elif word in POSITIVE | NEGATIVE:
+            values[i] = float(word in POSITIVE)
+        elif word not in NO_NUMBER and word != "-1":
+            _refuse_label(column, code, texts, text, task)
+        if np.isnan(values[i]) and word != "-1":
+            words[text] = int(counts[i])
+    labels = values[code]
+    coded = [i for i, text in enumerate(texts) if _label_word(text) == "-1"]
+    uncertain = np.isin(code, coded) & ("-1" not in named)
     log.add(f"uncertain labels (-1) of {task} count as unknown", int(uncertain.sum()))
-    label = label.where(~uncertain)
-    invalid = label.notna() & ~label.isin([0, 1])
-    if invalid.any():
-        row = int(np.flatnonzero(invalid)[0])
-        raise InputError(
-            f"column {column!r}, row {row + 1}: label {label.iloc[row]:g} of "
-            f"task {task!r} is not 0, 1, -1 or blank"
-        )
-    return label
+    _count(np.isnan(labels) & ~uncertain, f"a label of {task}{in_words(words)}", split, log)
+    return labels
 
 
-def _check_scores(values: pd.Series, column: object) -> None:
-    """Raises for scores outside [0, 1], which are logits more often than not."""
-    outside = values.notna() & ((values < 0) | (values > 1))
+def _label_word(text: str) -> str:
+    """A label's word in small letters, "1" for 1.0."""
+    return unpadded(cell(text).lower())
+
+
+def _refuse_label(column: Column, code: np.ndarray, texts: list[str], text: str, task: str) -> None:
+    """Raises for a label that means nothing known."""
+    raise InputError(
+        f"{column.where}, row {row_of(code, texts, text)}: label {text[:60]} of task {task!r} is "
+        f"not 0, 1, -1 or blank, nor yes or no; say what it means with 'positive', 'negative' and "
+        f"'unknown' in tasks.{task}"
+    )
+
+
+def _scores(column: Column, scale: str, where: str) -> Numbers:
+    """Scores in [0, 1].
+
+    Raises:
+      InputError: they are not, on the scale that the mapping says or without one.
+    """
+    code, texts = codes(column)
+    # decisions in words
+    spoken = {_label_word(text) for text in texts} - NO_NUMBER
+    if spoken and spoken <= (POSITIVE | NEGATIVE) and not spoken <= {"0", "1"}:
+        return _decisions(code, texts)
+    found = numbers(column)
+    values = found.values
+    if scale == "logit":
+        # of large negative ones exp(-x) would overflow
+        small = np.exp(-np.abs(values))
+        return found._replace(values=np.where(values >= 0, 1 / (1 + small), small / (1 + small)))
+    top = 1.0
+    if scale == "percent" and not found.percent:
+        top = 100.0
+        if np.nanmax(values, initial=0) <= 1:
+            raise InputError(
+                f"{where}.scale is percent, but {column.where} holds nothing above 1: are these "
+                "probabilities?"
+            )
+    outside = (values < 0) | (values > top)
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"column {column!r} holds {int(outside.sum())} scores outside "
-            f"[0, 1] (row {row + 1}: {values.iloc[row]:g}); "
-            "give probabilities (of logits, their sigmoid)"
+            f"{column.where} holds {int(outside.sum())} scores outside [0, {top:g}] "
+            f"(row {row + 1}: {values[row]:g}); {where} takes 'scale: logit' where they are "
+            "logits and 'scale: percent' where they go to 100"
         )
+    if top == 100.0:
+        # of decimals: 85.1 / 100 in binary is not always the nearest number to 0.851
+        distinct, place = np.unique(values, return_inverse=True)
+        parts = [float(Decimal(repr(float(v))) / 100) for v in distinct]
+        values = np.array(parts, float)[place]
+    return found._replace(values=values)
 
 
-def read_attribute(frame: pd.DataFrame, table: pd.DataFrame, name: str, entry: Any) -> Attribute:
-    """Adds an attribute's column of group names to the table.
-
-    Args:
-      frame: the foreign table.
-      table: takes the column.
-      name: of the attribute.
-      entry: its entry in the mapping: a column, or fields.
-
-    Returns:
-      The attribute.
-
-    Raises:
-      InputError: the entry or a value cannot be used.
-    """
-    fields = (
-        fields_of(f"attributes.{name}", entry, ATTRIBUTE_KEYS)
-        if isinstance(entry, Mapping)
-        else {"column": entry}
-    )
-    column = fields.get("column", name)
-    per = one_of(f"attributes.{name}.per", fields.get("per", "patient"), Attribute, "per")
-    if "cut" in fields:
-        table[name], groups, derivation = _cut_at(frame, name, column, fields)
-    else:
-        table[name], groups = _grouped(frame, name, column, fields.get("groups"))
-        derivation = f"as in column {column}"
-    reference = str(fields.get("reference", ""))
-    if reference not in ("", *groups):
-        raise InputError(
-            f"attributes.{name}.reference must be among its groups {groups}, got {reference!r}"
-        )
-    return Attribute(name, groups, str(fields.get("derivation", derivation)), per, reference)
-
-
-def _cut_at(
-    frame: pd.DataFrame, name: str, column: object, fields: dict[str, Any]
-) -> tuple[list[str | None], tuple[str, ...], str]:
-    """A number such as age in two groups: group names, the groups, and how they were derived."""
-    if "groups" in fields or not isinstance(fields["cut"], int | float):
-        raise InputError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
-    cut, values = float(fields["cut"]), numbers(frame, column, f"attributes.{name}")
-    groups = (f"under {cut:g}", f"{cut:g} or older")
-    # a comparison with NaN is false, which would be the lower group
-    names = [None if np.isnan(value) else groups[int(value >= cut)] for value in values]
-    return names, groups, f"{column}, cut at {cut:g}"
-
-
-def _grouped(
-    frame: pd.DataFrame, name: str, column: object, given: Any
-) -> tuple[pd.Series, tuple[str, ...]]:
-    """Group names and the groups: those of the mapping, or every value of the column."""
-    names = _group_names(column_of(frame, column, f"attributes.{name}"))
-    by_group = entries(f"attributes.{name}.groups", given)
-    # a set: a value named twice for one group is harmless
-    pairs = {
-        (text(value), group)
-        for group, values in by_group.items()
-        for value in (values if isinstance(values, list) else [values])
-    }
-    group_of = dict(pairs)
-    if len(group_of) < len(pairs):
-        raise InputError(f"attributes.{name}.groups puts one value into two groups: {by_group}")
-    # as the mapping orders them, even those that no row has
-    groups = tuple(by_group) if group_of else tuple(sorted(names.dropna().unique()))
-    mapped = (names.map(group_of) if group_of else names).astype(object)
-    return mapped.where(lambda s: s.notna(), None), groups
+def _decisions(code: np.ndarray, texts: list[str]) -> Numbers:
+    """Yes and no as 1 and 0."""
+    values, words = np.full(len(texts) + 1, np.nan), {}
+    for i, text in enumerate(texts):
+        word = _label_word(text)
+        if word in NO_NUMBER:
+            words[text] = int((code == i).sum())
+        else:
+            values[i] = float(word in POSITIVE)
+    return Numbers(values[code], int(np.isnan(values[code]).sum()), words)

@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fairrecon_jax.assessment import read_predictions
-from fairrecon_jax.assessment.predictions import SPEC_KEY
-from fairrecon_jax.external.cells import check, column_of, numbers, parsed, texts
+from fairrecon_jax.external.cells import Column, cell, check, column_of, names, numbers
 from fairrecon_jax.external.checks import (
     Log,
     one_group,
@@ -23,19 +20,41 @@ from fairrecon_jax.external.checks import (
     usable_rows,
     usable_tasks,
 )
-from fairrecon_jax.external.columns import read_attribute, read_split, read_task
+from fairrecon_jax.external.columns import in_words, read_split, read_task
+from fairrecon_jax.external.groups import quantity, read_attribute
 from fairrecon_jax.external.mapping import (
     KEYS,
     METRICS,
     check_keys,
     check_names,
+    chosen,
     entries,
     load,
+    nearest,
     one_of,
     published,
+    real,
+    words_of,
 )
+from fairrecon_jax.external.sheet import read_sheet
 from fairrecon_jax.physics import DEGRADATIONS, describe
-from fairrecon_jax.types import Attribute, CohortSpec, DegradationSpec, InputError, Task
+from fairrecon_jax.types import (
+    NO_MITIGATION,
+    Attribute,
+    CohortSpec,
+    DegradationSpec,
+    InputError,
+    Task,
+)
+
+CELL = ("level", "reconstructor", "mitigation", "seed")
+BOUNDED = {
+    "ssim": (-1.0, 1.0),
+    "ms_ssim": (-1.0, 1.0),
+    "haarpsi": (0.0, 1.0),
+    "nrmse": (0.0, np.inf),
+}
+"""What image metrics can be."""
 
 
 def read_table(
@@ -43,12 +62,14 @@ def read_table(
 ) -> tuple[pd.DataFrame, CohortSpec]:
     """Reads a table of predictions made elsewhere into the form that `assess` takes.
 
-    What cannot be used is either an error or a counted exclusion in `table.attrs["exclusions"]`
-    (records of reason and count, also given as one warning). Entries such as `tensor(68.,
-    dtype=torch.float64)` are read as numbers; nothing is evaluated.
+    Every cell is text until the mapping says what it means. What cannot be used is either an error
+    or a counted exclusion in `table.attrs["exclusions"]` (records of reason and count); sentences
+    on what may be wrong are in `table.attrs["notes"]`. Both are given as warnings too. Entries such
+    as `tensor(68., dtype=torch.float64)` are read as numbers; nothing is evaluated.
 
     Args:
-      path: CSV or parquet file. A parquet file written by `write_predictions` needs no mapping.
+      path: CSV (any separator, UTF-8, UTF-16 or Latin-1, also packed), Excel or parquet file. A
+        parquet file written by `write_predictions` needs no mapping.
       mapping: dictionary or path of a YAML file, see `fairrecon_jax.external.mapping`; None for the
         published code's CSV.
 
@@ -70,210 +91,242 @@ def read_table(
       ([0.3, 0.7], 'effusion')
     """
     source = Path(path)
-    chosen = load(mapping)
-    # known before the file is read, which decides the types of its columns
-    names = [chosen.get(key) for key in ("example", "patient")]
-    frame, has_spec = _read(source, [name for name in names if isinstance(name, str)])
+    # a key that YAML leaves empty counts as not given
+    given = {k: v for k, v in load(mapping).items() if v is not None}
+    check_keys("mapping", given, KEYS)
+    form = {key: str(given.get(key, "")) for key in ("separator", "encoding", "sheet")}
+    form["separator"] = {"tab": "\t", "\\t": "\t"}.get(form["separator"], form["separator"])
+    if len(form["separator"]) > 1:
+        raise InputError(f"mapping 'separator' must be one character, got {form['separator']!r}")
+    sheet = read_sheet(source, **form)
     # with a mapping the file is a table like any other
-    if has_spec and mapping is None:
+    if sheet.has_spec and mapping is None:
         return read_predictions(source)
     log = Log()
+    for note in sheet.notes:
+        log.say(note)
+    decimal = chosen("mapping 'decimal'", str(given.get("decimal", "")), ("", ".", ","))
     try:
-        table, spec = _as_predictions(frame, chosen, source, log)
+        reader = _Reader(sheet.frame, given, source, log, decimal, sheet.separator)
+        table, spec = reader.predictions()
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     return log.attach(table), spec
 
 
-def _as_predictions(
-    frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log
-) -> tuple[pd.DataFrame, CohortSpec]:
-    """The frame as a predictions table, with its specification."""
-    # a key that YAML leaves empty counts as not given
-    chosen = {k: v for k, v in chosen.items() if v is not None}
-    if "tasks" not in chosen:
+class _Reader:
+    """One table and its mapping."""
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        given: dict[str, Any],
+        source: Path,
+        log: Log,
+        decimal: str,
+        separator: str,
+    ) -> None:
+        self.frame, self.source, self.log = frame, source, log
+        self.form = {"decimal": decimal, "separator": separator}
         # the given keys win: a name or a level may be set for the published CSV
-        chosen = {**published(frame, source), **chosen}
-    check_keys("mapping", chosen, KEYS)
-    task_entries = entries("mapping 'tasks'", chosen["tasks"])
-    attribute_entries = entries("mapping 'attributes'", chosen.get("attributes"))
-    check_names(task_entries, attribute_entries)
-    images = entries("mapping 'image_metrics'", chosen.get("image_metrics"))
-    check_keys("mapping 'image_metrics'", images, METRICS)
-    table = _identified(frame, chosen, source, log)
-    tasks = [read_task(frame, table, name, entry, log) for name, entry in task_entries.items()]
-    attributes = [
-        read_attribute(frame, table, name, entry) for name, entry in attribute_entries.items()
-    ]
-    for metric in sorted(METRICS):
-        column = images.get(metric, metric)
-        if metric in images or metric in frame:
-            table[metric] = numbers(frame, column)
-    _carry(frame, table, chosen)
-    # in this order: rows that are left out contradict nobody, and are counted in no group
-    table = one_group(usable_rows(table, log), attributes, log)
-    kept = usable_tasks(table, tasks, log)
-    groups = usable_attributes(table, attributes, log)
-    return table.reset_index(drop=True), _spec(chosen, source, table, kept, groups)
+        self.given = given if "tasks" in given else {**published(frame, source), **given}
+        self.name = cell(self.given.get("name")) or source.stem
 
-
-def _carry(frame: pd.DataFrame, table: pd.DataFrame, chosen: dict[str, Any]) -> None:
-    """Takes over the columns that the options name: strata as text, continuous ones as numbers."""
-    options = entries("mapping 'options'", chosen.get("options"))
-    strata, along = options.get("strata"), options.get("continuous")
-    if strata and strata not in table:
-        table[strata] = texts(column_of(frame, strata, "options.strata"))
-    for column in along if isinstance(along, list | tuple) else ():
-        if column in table:
+    def predictions(self) -> tuple[pd.DataFrame, CohortSpec]:
+        """The frame as a predictions table, with its specification."""
+        frame, given, log = self.frame, self.given, self.log
+        task_entries = entries("mapping 'tasks'", given["tasks"])
+        attribute_entries = entries("mapping 'attributes'", given.get("attributes"))
+        if not task_entries:
             raise InputError(
-                f"mapping 'options' 'continuous' names {column!r}, which is a group; name the "
-                "column of numbers behind it"
+                "mapping 'tasks' is empty: give each finding the columns of its 'label', "
+                "'original' and 'reconstructed'"
             )
-        table[column] = numbers(frame, column, "options.continuous")
+        check_names(task_entries, attribute_entries)
+        images = entries("mapping 'image_metrics'", given.get("image_metrics"))
+        check_keys("mapping 'image_metrics'", images, METRICS)
+        table = self._identified()
+        tasks = [
+            read_task(frame, table, name, entry, log, self.form)
+            for name, entry in task_entries.items()
+        ]
+        attributes = [
+            read_attribute(frame, table, name, entry, log, self.form)
+            for name, entry in attribute_entries.items()
+        ]
+        for metric in sorted(METRICS):
+            if metric in images or metric in frame:
+                table[metric] = self._metric(metric, images.get(metric, metric))
+        self._carry(table, attribute_entries)
+        # in this order: rows that are left out contradict nobody, and are counted in no group
+        table = one_group(usable_rows(table, log), attributes, log)
+        kept = usable_tasks(table, tasks, log)
+        groups = usable_attributes(table, attributes, log)
+        return table.reset_index(drop=True), self._spec(table, kept, groups)
 
+    def _column(self, column: object, what: str) -> Column:
+        return column_of(self.frame, column, what, self.form)
 
-def _read(source: Path, names: list[str]) -> tuple[pd.DataFrame, bool]:
-    """The file as a frame, and whether it is a parquet file that carries a specification.
+    def _metric(self, metric: str, name: object) -> np.ndarray:
+        """An image metric."""
+        column = self._column(name, f"image_metrics.{metric}")
+        found = numbers(column, infinite=True)
+        self.log.add(
+            f"rows without {metric}{in_words(found.words)} were left out of it", found.blank
+        )
+        low, high = BOUNDED.get(metric, (-np.inf, np.inf))
+        outside = (found.values < low) | (found.values > high)
+        check(~outside, column.where, f"no {metric} is there, which lies in [{low:g}, {high:g}]")
+        return found.values
 
-    Columns of names are read as text: as numbers, "007" would lose its zeros and an identifier of
-    20 digits its last ones.
-    """
-    if not source.is_file():
-        raise FileNotFoundError(f"no predictions table at {source}")
-    parquet, has_spec = source.suffix.lower() in (".parquet", ".pq"), False
-    try:
-        if parquet:
-            has_spec = SPEC_KEY in (pq.read_schema(source).metadata or {})
-            # an index stored by pandas would otherwise vanish from the columns
-            frame = pq.read_table(source).to_pandas(ignore_metadata=True)
+    def _carry(self, table: pd.DataFrame, attributes: Mapping[str, Any]) -> None:
+        """Takes over the columns that the options name: strata as text, continuous ones as
+        numbers.
+        """
+        options = entries("mapping 'options'", self.given.get("options"))
+        strata, along = cell(options.get("strata")), options.get("continuous")
+        if strata and strata not in table:
+            found = names(self._column(strata, "options.strata"))
+            blank = int(found.isna().sum())
+            self.log.add(f"rows without an entry of {strata} are a stratum of their own", blank)
+            table[strata] = found
+        of_column = {
+            cell(entry.get("column", name)): entry
+            for name, entry in attributes.items()
+            if isinstance(entry, Mapping)
+        }
+        for name in words_of(along):
+            if name in table:
+                raise InputError(
+                    f"mapping 'options' 'continuous' names {name!r}, which is a group; name the "
+                    "column of numbers behind it"
+                )
+            column = self._column(name, "options.continuous")
+            fields = of_column.get(name, {})
+            table[name] = quantity(column, name, fields, Log() if "cut" in fields else self.log)
+
+    def _constant(self, what: str, default: Any) -> tuple[str, str] | None:
+        """A value for all rows and what an error is to call it; None where a column is named."""
+        entry = self.given.get(what, {"value": default})
+        if isinstance(entry, Mapping):
+            if set(entry) != {"value"}:
+                raise InputError(
+                    f"mapping {what!r} must be a column name or {{value: constant}}, got "
+                    f"{dict(entry)}"
+                )
+            return cell(entry["value"]), f"mapping {what!r}"
+        text = cell(entry)
+        if text in list(self.frame.columns):
+            return None
+        if what in ("level", "seed") and text.replace(".", "", 1).isdigit():
+            return text, f"mapping {what!r}"
+        near = nearest(text, [one for one in self.frame.columns if one])
+        if what in ("reconstructor", "mitigation") and not near:
+            return text, f"mapping {what!r}"
+        return None
+
+    def _text(self, what: str, default: Any = None) -> pd.Series:
+        """A key of the mapping whose value is text in every row."""
+        if constant := self._constant(what, default):
+            text, where = constant
+            values = pd.Series([text or None] * len(self.frame), dtype=object)
         else:
-            # in one piece: read in chunks, a column may get mixed types
-            frame = pd.read_csv(source, low_memory=False, dtype=dict.fromkeys(names, str))
-    except (
-        pa.ArrowInvalid,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-        UnicodeDecodeError,
-    ) as error:
-        raise InputError(
-            f"{source} cannot be read as {'parquet' if parquet else 'CSV'}: "
-            f"{' '.join(str(error).split())}"
-        ) from error
-    if frame.empty:
-        raise InputError(f"{source} holds no rows")
-    return frame, has_spec
+            column = self._column(self.given[what], what)
+            where, values = column.where, names(column, identifiers=what == "example")
+        check(values.notna(), where, f"the entry is empty; give every row its {what}")
+        return values
 
-
-def _column_or_constant(
-    frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: Any
-) -> tuple[pd.Series, str]:
-    """A column by name, a constant or the default, and what an error is to call it."""
-    entry = chosen.get(what, {"value": default})
-    if not isinstance(entry, Mapping):
-        return column_of(frame, entry, what), f"column {entry!r}"
-    if set(entry) != {"value"}:
-        raise InputError(
-            f"mapping {what!r} must be a column name or {{value: constant}}, got {dict(entry)}"
+    def _number(self, what: str, default: float) -> np.ndarray:
+        """A key of the mapping whose value is a finite number in every row."""
+        if constant := self._constant(what, default):
+            text, where = constant
+            values = np.full(len(self.frame), real(where, text) if text else np.nan)
+        else:
+            column = self._column(self.given[what], what)
+            where, values = column.where, numbers(column).values
+        check(
+            np.isfinite(values), where, f"the entry is no finite number; give every row its {what}"
         )
-    return pd.Series([entry["value"]] * len(frame)), f"mapping {what!r}"
+        if what == "seed":
+            # a seed of 0.5 would become 0 below, and meet the rows of seed 0
+            check(values == values.round(), where, "a seed is a whole number")
+        return values
 
+    def _identified(self) -> pd.DataFrame:
+        """Example, patient, split and study cell of every row."""
+        frame, given = self.frame, self.given
+        table = pd.DataFrame(index=frame.index)
+        varying = [what for what in CELL if what in given and self._constant(what, "") is None]
+        if "example" in given:
+            table["example_id"] = self._text("example")
+        elif varying:
+            raise InputError(
+                f"mapping needs 'example' (the image's name) because {varying} are columns: "
+                "rows of one image must be matched"
+            )
+        else:
+            # padded, so that sorting keeps the order of the file
+            table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
+        if "patient" in given:
+            column = self._column(given["patient"], "patient")
+            table["patient_id"] = names(column, identifiers=True)
+        else:
+            self.log.add(
+                "no patient column: every image counts as a patient of its own; rows", len(frame)
+            )
+            table["patient_id"] = table["example_id"]
+        table["split"], named = read_split(frame, given.get("split"))
+        one_split(table["patient_id"], table["split"], named)
+        table["level"] = self._number("level", 1.0)
+        table["reconstructor"] = self._text("reconstructor", self.source.stem)
+        table["mitigation"] = self._mitigation()
+        table["seed"] = self._number("seed", 0).astype(int)
+        table["cohort"] = self.name
+        return table
 
-def _required_text(
-    frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: Any = None
-) -> pd.Series:
-    """A key of the mapping whose value is text in every row."""
-    column, where = _column_or_constant(frame, chosen, what, default)
-    values = texts(column)
-    check(values.notna(), where, f"the entry is empty; give every row its {what}")
-    return values
+    def _mitigation(self) -> pd.Series:
+        """The mitigation of every row; None written by Python, or an empty cell, is none."""
+        if constant := self._constant("mitigation", ""):
+            found = pd.Series([constant[0] or None] * len(self.frame), dtype=object)
+        else:
+            found = names(self._column(self.given["mitigation"], "mitigation"))
+        return found.fillna(NO_MITIGATION).replace("None", NO_MITIGATION)
 
-
-def _required_number(
-    frame: pd.DataFrame, chosen: dict[str, Any], what: str, default: float
-) -> pd.Series:
-    """A key of the mapping whose value is a finite number in every row."""
-    column, where = _column_or_constant(frame, chosen, what, default)
-    values = parsed(column, where)
-    check(np.isfinite(values), where, f"the entry is no finite number; give every row its {what}")
-    if what == "seed":
-        # a seed of 0.5 would become 0 below, and meet the rows of seed 0
-        check(values == values.round(), where, "a seed is a whole number")
-    return values
-
-
-def _identified(
-    frame: pd.DataFrame, chosen: dict[str, Any], source: Path, log: Log
-) -> pd.DataFrame:
-    """Example, patient, split and study cell of every row."""
-    table = pd.DataFrame(index=frame.index)
-    varying = [
-        k
-        for k in ("level", "reconstructor", "mitigation", "seed")
-        if isinstance(chosen.get(k), str)
-    ]
-    if "example" in chosen:
-        table["example_id"] = _required_text(frame, chosen, "example")
-    elif varying:
-        raise InputError(
-            f"mapping needs 'example' (the image's name) because {varying} are columns: "
-            "rows of one image must be matched"
+    def _spec(
+        self, table: pd.DataFrame, tasks: tuple[Task, ...], attributes: tuple[Attribute, ...]
+    ) -> CohortSpec:
+        """The specification of the table; a level that nobody named has a kind of its own."""
+        given = self.given
+        modality = one_of(
+            "mapping 'modality'", given.get("modality", "xray"), CohortSpec, "modality"
         )
-    else:
-        # padded, so that sorting keeps the order of the file
-        table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
-    if "patient" in chosen:
-        table["patient_id"] = texts(column_of(frame, chosen["patient"], "patient"))
-    else:
-        log.add("no patient column: every image counts as a patient of its own; rows", len(frame))
-        table["patient_id"] = table["example_id"]
-    table["split"], named = read_split(frame, chosen.get("split"))
-    one_split(table["patient_id"], table["split"], named)
-    table["level"] = _required_number(frame, chosen, "level", 1.0)
-    table["reconstructor"] = _required_text(frame, chosen, "reconstructor", source.stem)
-    mitigation, _ = _column_or_constant(frame, chosen, "mitigation", "none")
-    # None written by Python, or an empty cell: both mean without mitigation
-    table["mitigation"] = texts(mitigation).fillna("none").replace("None", "none")
-    table["seed"] = _required_number(frame, chosen, "seed", 0).astype(int)
-    table["cohort"] = str(chosen.get("name") or source.stem)
-    return table
-
-
-def _spec(
-    chosen: dict[str, Any],
-    source: Path,
-    table: pd.DataFrame,
-    tasks: tuple[Task, ...],
-    attributes: tuple[Attribute, ...],
-) -> CohortSpec:
-    """The specification of the table; a level that nobody named has a kind of its own."""
-    modality = one_of("mapping 'modality'", chosen.get("modality", "xray"), CohortSpec, "modality")
-    has_level = "level" in chosen
-    if has_level and not {"modality", "degradation"} & set(chosen):
-        raise InputError(
-            "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
-            "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); for "
-            f"other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
+        has_level = "level" in given
+        if has_level and not {"modality", "degradation"} & set(given):
+            raise InputError(
+                "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
+                "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); "
+                f"for other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
+            )
+        usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
+        kind = cell(given.get("degradation", usual))
+        if kind not in DEGRADATIONS:
+            raise InputError(
+                "mapping 'degradation' must be one of "
+                f"{', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
+            )
+        # mildest first, as the specification lists levels
+        worst_last = DEGRADATIONS[kind].worse == "lower"
+        levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
+        # nobody named one: the middle level, or the worse of the two in the middle
+        headline = levels[len(levels) // 2]
+        unnamed = DegradationSpec("unnamed", levels, headline)
+        degradation = describe(kind, levels, headline) if has_level else unnamed
+        return CohortSpec(
+            self.name,
+            cell(given.get("title")) or self.name,
+            modality,
+            tasks,
+            attributes,
+            degradation,
+            cell(given.get("citation")),
         )
-    usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
-    kind = str(chosen.get("degradation", usual))
-    if kind not in DEGRADATIONS:
-        raise InputError(
-            f"mapping 'degradation' must be one of {', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
-        )
-    # mildest first, as the specification lists levels
-    worst_last = DEGRADATIONS[kind].worse == "lower"
-    levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
-    name = str(chosen.get("name") or source.stem)
-    # nobody named one: the middle level, or the worse of the two in the middle
-    headline = levels[len(levels) // 2]
-    unnamed = DegradationSpec("unnamed", levels, headline)
-    degradation = describe(kind, levels, headline) if has_level else unnamed
-    return CohortSpec(
-        name,
-        str(chosen.get("title") or name),
-        modality,
-        tasks,
-        attributes,
-        degradation,
-        str(chosen.get("citation", "")),
-    )

@@ -355,7 +355,9 @@ class Plots:
 
 def _figure(drawings: list[Drawing], attribute: str, what: str) -> Figure:
     """The first figure, of an attribute where one is named."""
-    chosen = [one for one in drawings if not attribute or f"_{forest.slug(attribute)}" in one.key]
+    chosen = [
+        one for one in drawings if not attribute or set(one.table["attribute"]) == {attribute}
+    ]
     if not chosen:
         raise InputError(f"no {what} could be drawn" + (f" for {attribute!r}" if attribute else ""))
     return chosen[0].figure

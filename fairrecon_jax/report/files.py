@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 
 import matplotlib as mpl
 import numpy as np
@@ -14,14 +15,28 @@ from PIL import Image
 
 from fairrecon_jax.report.figures.drawing import RC
 
+NO_LETTERS = (
+    "names hold letters that no font of this machine has: pictures show boxes in their place, page "
+    "and tables have them; install a font such as Noto Sans CJK"
+)
+
 
 def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     """Draws a figure as "png" or "pdf", without dates, so that equal figures are equal bytes; the
     first drawing settles the layout.
     """
     # again: how fonts go into a PDF, for one, is looked up when it is drawn
-    with mpl.rc_context(RC):
-        return _drawn(figure, kind, dpi)
+    with mpl.rc_context(RC), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        drawn = _drawn(figure, kind, dpi)
+    for warning in said:
+        if "missing from font" not in str(warning.message):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if any("missing from font" in str(warning.message) for warning in said):
+        warnings.warn(NO_LETTERS, stacklevel=2)
+    return drawn
 
 
 def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:

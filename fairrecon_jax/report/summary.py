@@ -79,6 +79,11 @@ def diagnosis(findings: Findings) -> str:
     parts = [score_change(findings, rows, metric) for metric in ("auroc", "dice")]
     parts = [part for part in parts if part]
     if not parts:
+        # decisions, which have no scores
+        rates = ("sensitivity", "specificity")
+        rows = findings.restored(score_rows(findings, rates))
+        parts = [part for metric in rates if (part := score_change(findings, rows, metric))]
+    if not parts:
         return (
             f"{at}, what happened to diagnosis could not be estimated: no diagnosis has a "
             "score by every method on both versions."
@@ -88,13 +93,13 @@ def diagnosis(findings: Findings) -> str:
     return f"{at}, {'; '.join(parts)}{left}; {overall_verdicts(rows)}."
 
 
-def score_rows(findings: Findings) -> pd.DataFrame:
+def score_rows(findings: Findings, metrics: tuple[str, ...] = ("auroc", "dice")) -> pd.DataFrame:
     """Scores of all patients at the headline level by methods without mitigation, without tasks
     whose diagnosis is at chance.
     """
     rows = findings.pick(
         "performance",
-        metric=["auroc", "dice"],
+        metric=list(metrics),
         attribute="",
         level=[findings.headline_level, math.nan],
     )

@@ -10,6 +10,7 @@ from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.tables.table import Table, csv_text
 from fairrecon_jax.runtime.atomic import unfinished, write_atomic
+from fairrecon_jax.runtime.text import Stems
 
 KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
 """Files of a report beside its page."""
@@ -55,6 +56,7 @@ class BlockWriter:
         self.folder, self.dpi, self.pdf = folder, options.dpi, options.pdf
         self.written: set[Path] = set()
         self.figures = self.tables = 0
+        self.stems = Stems()
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Writes one file, by its path in the folder."""
@@ -63,7 +65,10 @@ class BlockWriter:
         return path
 
     def place(self, block: Block) -> Placed:
-        """Writes the files of a figure (png, pdf, csv) or table (csv, tex) and numbers it."""
+        """Writes the files of a figure (png, pdf, csv) or table (csv, tex) and numbers it; a key
+        that was given before gets a number.
+        """
+        block = dataclasses.replace(block, key=self.stems.of(block.key))
         if isinstance(block, Table):
             self.tables += 1
             self.write(f"tables/{block.key}.csv", block.csv())

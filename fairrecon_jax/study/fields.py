@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Union, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.assessment.options import RENAMED as RENAMED_OPTIONS
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.metrics.conventions import ALIASES
 from fairrecon_jax.registry import is_finite, misfits
@@ -173,8 +174,7 @@ def check_word(name: str, where: str, more: str = "") -> None:
 
 RENAMED = {
     ("degradation", "fairness_level"): "headline_level",
-    ("assess", "floor_draws"): "null_draws",
-    ("assess", "flips"): "permutations",
+    **{("assess", old): new for old, new in RENAMED_OPTIONS.items()},
 }
 """Earlier names of fields, by block: still accepted, with a warning."""
 WRITTEN = {

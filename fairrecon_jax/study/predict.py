@@ -17,6 +17,7 @@ from fairrecon_jax.data.loader import eval_batches
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.runtime.progress import progress
+from fairrecon_jax.runtime.text import file_of
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import cells
@@ -190,7 +191,7 @@ def write_images(context: Context, cell: Cell, part: str = "test") -> None:
         # padding repeats a row: another process may be writing the same file
         for i in np.flatnonzero(np.asarray(batch["weight"]) > 0):
             # slices are named <exam>/<slice>
-            file = names.iloc[int(batch["index"][i])].replace("/", "__") + ".png"
+            file = file_of(names.iloc[int(batch["index"][i])]) + ".png"
             for version, images in zip(("degraded", "reconstructed"), pair, strict=True):
                 scaled = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max)
                 aside = folder / version / f".{file}.partial"

@@ -8,9 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.assessment import AssessOptions, assess, trends, write_predictions, write_results
-from fairrecon_jax.external.mapping import load, options_of
+from fairrecon_jax.external.draft import draft
+from fairrecon_jax.external.mapping import SCHEMA, load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
+from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.types import InputError
+
+__all__ = ["SCHEMA", "assess_table", "options_of", "read_table", "write_mapping"]
+
+
+def write_mapping(path: str | os.PathLike[str], mapping: str | os.PathLike[str]) -> str:
+    """Drafts the mapping of a foreign table from its columns.
+
+    Args:
+      path: the table, see `read_table`.
+      mapping: the YAML file to write; must not exist.
+
+    Returns:
+      "", or why the table cannot be read with it before somebody corrects it.
+
+    Raises:
+      InputError: the file exists, or the table cannot be read.
+    """
+    place = Path(mapping)
+    if place.exists():
+        raise InputError(f"{place} exists: remove it, or name another with --mapping")
+    text, wrong = draft(path)
+    write_atomic(place, text)
+    return wrong
 
 
 def assess_table(
@@ -42,7 +68,7 @@ def assess_table(
     performance, fairness = assess(table, spec, options)
     folder = Path(workdir)
     # attrs would go into the metadata of the parquet file
-    exclusions = table.attrs.pop("exclusions", [])
+    exclusions, notes = table.attrs.pop("exclusions", []), table.attrs.pop("notes", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     tables = {"performance": performance, "fairness": fairness}
     along = trends(table, spec, options) if options.continuous else None
@@ -56,5 +82,6 @@ def assess_table(
         "config": {"predictions": str(path), "options": str(options)},
         "exclusions": {e["reason"]: e["count"] for e in exclusions},
         "seeds": {"assessment": options.seed},
+        "warnings": notes,
     }
     return build_report(folder, spec, performance, fairness, people, (), provenance, trends=along)

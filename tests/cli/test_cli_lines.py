@@ -5,9 +5,13 @@ them, and what it leaves as it was.
 from __future__ import annotations
 
 import dataclasses
+import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags, logging
@@ -263,3 +267,66 @@ def test_quiet_holds_back_what_is_less_than_asked_for():
         assert logging.level_error()
     finally:
         quiet(before)
+
+
+# -- the shell
+
+
+def test_a_switch_of_the_shell_behind_a_foreign_error_is_named(monkeypatch, capsys):
+    def broken(values) -> None:
+        jnp.zeros(3) + jnp.zeros(4)
+
+    def doctor(*words: str) -> int:
+        return cli.main(["doctor", "--config=configs/lgg_mri.py", *words])
+
+    monkeypatch.setitem(COMMANDS, "doctor", dataclasses.replace(COMMANDS["doctor"], run=broken))
+    for name in [n for n in os.environ if cli.SWITCH.match(n)]:
+        monkeypatch.delenv(name)
+    with pytest.raises(TypeError):
+        doctor()
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "1")
+    monkeypatch.setenv("JAX_DEBUG_NANS", "0")
+    assert doctor() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fairrecon doctor: TypeError: ")
+    assert "the shell sets JAX_PLATFORMS=cuda: try without" in line
+    with pytest.raises(TypeError):
+        doctor("--verbose")
+    # a fault of the package has nothing to do with it
+    with pytest.raises(ZeroDivisionError):
+        run(monkeypatch, ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("JAX_NUMPY_RANK_PROMOTION", "bogus", "jax_numpy_rank_promotion"),
+        ("MPLBACKEND", "bogus", "MPLBACKEND=bogus"),
+    ],
+)
+def test_a_switch_that_a_library_refuses_is_one_line(name, value, says):
+    done = subprocess.run(
+        [sys.executable, "-m", "fairrecon_jax.cli", "--help"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+
+
+def test_a_terminal_of_few_letters_ends_no_work(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setitem(
+        COMMANDS,
+        "doctor",
+        dataclasses.replace(COMMANDS["doctor"], run=lambda values: print("8×, 性别")),
+    )
+    assert cli.main(["doctor", "--config=configs/lgg_mri.py"]) == 0
+    stream.flush()
+    assert stream.buffer.getvalue() == b"8?, ??\n"

@@ -159,6 +159,7 @@ def test_exclusions_are_counted(tmp_path):
         "rows without a patient were left out": 5,
         "repeated identical rows were left out": 3,
         "task rare was left out: its test labels are all 0": 160,
+        "entries ('unknown' 10 times) of sex count as unknown": 10,
         "test rows without a group of sex are left out of its gaps": 10,
         "attribute site was left out: its test rows hold ['unet'], and a gap needs two": 160,
     }

@@ -68,9 +68,12 @@ def test_patients_whose_images_disagree_are_in_no_group(tmp_path):
     predictions, _ = read_plain(tmp_path, table)
     assert predictions.loc[predictions["patient_id"] == "p0", "sex"].isna().all()
     assert predictions["sex"].isna().sum() == 8 + 1
-    assert (
-        reasons(predictions)["patients with images in several groups of sex count as unknown"] == 1
-    )
+    (reason,) = (r for r in reasons(predictions) if "several groups of sex" in r)
+    assert "1 of 15 patients, 8 of 120 images (8 of them test images)" in reason
+    assert "'per: image'" in reason
+    assert reasons(predictions)[reason] == 1
+    # at the top of the report too
+    assert predictions.attrs["notes"] == [f"1 {reason}."]
     predictions, _ = read_plain(
         tmp_path, table, attributes={"sex": {"column": "sex", "per": "image"}}
     )
@@ -229,6 +232,15 @@ def test_regions_image_metrics_and_aggregations(tmp_path):
     assert (set(predictions["psnr"]), set(predictions["ssim"])) == ({31.0}, {0.9})
     assert not {"lpips", "nrmse"} & set(predictions)
     with pytest.raises(
-        ValueError, match=r"no column 'perceptual', which the mapping names for perceptual"
+        ValueError, match=r"no column 'perceptual', which the mapping names for image_metrics.lpips"
     ):
         read_plain(tmp_path, table, image_metrics={"lpips": "perceptual"})
+
+
+def test_splits_that_read_like_those_of_the_mapping(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"val is \['Valid'\], which no row is; did you mean 'valid'"
+    ):
+        read_plain(tmp_path, plain_frame(), split={"column": "part", "val": "Valid"})
+    predictions, _ = read_plain(tmp_path, plain_frame(), split={"column": "part", "val": "dev"})
+    assert predictions["split"].value_counts().to_dict() == {"test": 90}

@@ -230,7 +230,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match="cannot be read as CSV"):
         read_table(tmp_path / "empty.csv", MAPPING)
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\xff\xfe")
-    with pytest.raises(ValueError, match=r"sheet.xlsx cannot be read as CSV"):
+    with pytest.raises(ValueError, match=r"sheet.xlsx cannot be read as Excel"):
         read_table(tmp_path / "sheet.xlsx", MAPPING)
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
     with pytest.raises(ValueError, match=r"latin.yaml is not YAML"):

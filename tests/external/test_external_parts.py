@@ -1,5 +1,6 @@
 """Cells, columns, mappings and exclusions of foreign tables, one by one."""
 
+import re
 import warnings
 
 import numpy as np
@@ -7,54 +8,121 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions
-from fairrecon_jax.external.cells import column_of, number, numbers, text
+from fairrecon_jax.external.cells import Column, column_of, names, number, numbers
 from fairrecon_jax.external.checks import Log, usable_attributes, usable_rows, usable_tasks
 from fairrecon_jax.external.mapping import check_keys, fields_of, load, published
 from fairrecon_jax.study.table import options_of
 from fairrecon_jax.types import Attribute, Task
 
 
+def column(*values, **form):
+    return Column(np.array(values, object), "c", **form)
+
+
 @pytest.mark.parametrize(
-    ("cell", "name"),
+    ("cells", "wanted"),
     [
-        (1.0, "1"),
-        ("tensor(1.)", "1"),
-        ("tensor([2.5])", "2.5"),
-        (" White ", "White"),
-        (np.int64(3), "3"),
-        (True, "1"),
-        ("A 1", "A 1"),
-        (1234567, "1234567"),
-        (" ", None),
+        (["1.0", "2.", "1"], ["1", "2", "1"]),
+        (["tensor(1.)", "tensor([0.])"], ["1", "0"]),
+        (["2.1", "2.10", "2.0"], ["2.1", "2.10", "2.0"]),
+        (["1", "1.0", "x", "Unknown"], ["1", "1", "x", "Unknown"]),
+        (["1.0", "1.0.2"], ["1.0", "1.0.2"]),
+        (["01", "1", "1E2", "100"], ["01", "1", "1E2", "100"]),
+        (["9007199254740992", "9007199254740993"], ["9007199254740992", "9007199254740993"]),
+        (["True", "False", ""], ["True", "False", None]),
+        ([" White\u00a0 ", "White\u200b"], ["White", "White"]),
+        (["Zu\u0308rich", "Zürich"], ["Zürich", "Zürich"]),
+        (["NA", "None", "nan"], ["NA", "None", "nan"]),
     ],
 )
-def test_names_of_groups(cell, name):
-    assert text(cell) == name
+def test_names_are_text_in_one_form(cells, wanted):
+    assert names(column(*cells)).tolist() == wanted
 
 
-@pytest.mark.parametrize("cell", [None, "  ", np.float32("nan"), "NaN"])
+def test_numbers_of_a_parquet_file_are_names_without_a_detour():
+    floats = Column(np.array([1.0, np.nan, 12.0]), "c")
+    assert names(floats).tolist() == ["1", None, "12"]
+    assert names(Column(np.float32([0.7, 0.1]), "c")).tolist() == ["0.7", "0.1"]
+    with pytest.raises(ValueError, match="'9007199254740994': a format of numbers has cut off"):
+        names(Column(np.array([9007199254740994.0]), "c"), identifiers=True)
+
+
+def test_identifiers_are_whole_or_refused():
+    found = names(column("12", "12.0", "A7", "007", "NA", "nan"), identifiers=True)
+    assert found.tolist() == ["12", "12", "A7", "007", None, None]
+    with pytest.raises(ValueError, match=r"column 'c' holds '1.23457E\+12': a format of numbers"):
+        names(column("1.23457E+12", "5"), identifiers=True)
+
+
+@pytest.mark.parametrize("cell", [None, "  ", np.float32("nan"), "NaN", "NA", "n/a", "-"])
 def test_blank_cells_are_not_numbers(cell):
     assert np.isnan(number(cell))
 
 
-def test_columns_of_numbers():
-    table = pd.DataFrame(
-        {"whole": [1, 2, 3], "mixed": ["tensor(1.)", None, ".5"], "bad": ["1", "x", "y"]},
-        index=[5, 6, 7],
-    )
-    assert numbers(table, "whole").dtype == float
-    pd.testing.assert_series_equal(
-        numbers(table, "mixed"), pd.Series([1.0, np.nan, 0.5], index=[5, 6, 7])
-    )
-    with pytest.raises(ValueError, match="column 'bad', row 2: 'x' is not a number"):
-        numbers(table, "bad")
-    with pytest.raises(
-        ValueError,
-        match=r"no column 'worse', .* names for worse; its columns are \['whole', 'mixed', 'bad'\]",
-    ):
-        numbers(table, "worse")
-    with pytest.raises(ValueError, match="which the mapping names for patient"):
-        column_of(table, "pid", "patient")
+@pytest.mark.parametrize(
+    ("cells", "form", "values"),
+    [
+        (["0.5", "1e-3", "", "NA"], {}, [0.5, 0.001, np.nan, np.nan]),
+        (["tensor(1.)", "[.5]", "np.float64(0.25)"], {}, [1, 0.5, 0.25]),
+        (["0,5", "1", "2,25"], {"separator": ";"}, [0.5, 1, 2.25]),
+        (["0,5", "7"], {"separator": ",", "decimal": ","}, [0.5, 7]),
+        (["85.1%", "7 %", ""], {}, [0.851, 0.07, np.nan]),
+        (["85,1 %"], {"separator": ";"}, [0.851]),
+        (["\N{MINUS SIGN}2"], {}, [-2]),
+    ],
+)
+def test_numbers_as_people_write_them(cells, form, values):
+    np.testing.assert_array_equal(numbers(column(*cells, **form)).values, values)
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "message"),
+    [
+        (["1", "x"], {}, "column 'c', row 2: 'x' is not a number"),
+        (["0,5"], {"separator": ","}, "'0,5': if the comma is a decimal one"),
+        (["1.234,5"], {"separator": ";"}, "'1.234,5': if the comma is a decimal one"),
+        (["0,5", "0.5"], {"separator": ";"}, "if the comma is a decimal one"),
+        (["0.5"], {"decimal": ","}, "holds '0.5', but the mapping's 'decimal' is a comma"),
+        (["85%", "0.5"], {}, "row 2: '0.5' has no percent sign"),
+        (["1", "inf"], {}, "row 2: 'inf' is no finite number"),
+        (["1_000"], {}, "'1_000' is not a number"),
+        (["0x10"], {}, "'0x10' is not a number"),
+        (["12:30"], {}, "'12:30' is not a number"),
+    ],
+)
+def test_what_is_ambiguous_is_refused(cells, form, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        numbers(column(*cells, **form))
+
+
+def test_words_for_nothing_are_counted():
+    found = numbers(column("1", "NA", "NA", "", "999"), missing=["999"])
+    assert (found.blank, found.words) == (4, {"NA": 2, "999": 1})
+    typed = numbers(Column(np.array([1.0, 999.0, np.nan]), "c"), missing=["999"])
+    np.testing.assert_array_equal(typed.values, [1, np.nan, np.nan])
+    assert (typed.blank, typed.words) == (2, {"999": 1})
+
+
+def test_scores_that_were_float32_are_so_again():
+    scores = np.float32([0.7, 0.1, 1 / 3])
+    widened = [repr(float(v)) for v in scores]
+    short = [0.7, 0.1, 0.33333334]
+    assert numbers(column(*widened)).values.tolist() == short
+    assert numbers(Column(scores, "c")).values.tolist() == short
+    assert numbers(Column(scores.astype(float), "c")).values.tolist() == short
+    assert numbers(Column(np.float16([0.7]), "c")).values.tolist() == [0.7]
+    # numbers with all digits of float64 stay
+    exact = [repr(v) for v in (0.1 + 0.2, 1 / 3, 0.5)]
+    assert numbers(column(*exact)).values.tolist() == [0.1 + 0.2, 1 / 3, 0.5]
+
+
+def test_columns_are_found_by_their_normal_name():
+    table = pd.DataFrame([["a", "b", "c", "d"]], columns=["Größe", "x", "x", "Sex"])
+    assert column_of(table, "Gro\u0308ße ", "patient").values.tolist() == ["a"]
+    with pytest.raises(ValueError, match="has 2 columns 'x', one of which the mapping names for l"):
+        column_of(table, "x", "label")
+    with pytest.raises(ValueError, match=r"no column 'sex', .* for a; did you mean 'Sex'"):
+        column_of(table, "sex", "a")
 
 
 def test_unknown_keys_of_several_types_are_named():

@@ -91,6 +91,9 @@ def test_blocks_are_numbered_by_their_kind_and_written_with_their_files(tmp_path
     assert names == {
         "tables/numbers.csv",
         "tables/numbers.tex",
+        # a key that was given before: written over nothing
+        "tables/numbers_2.csv",
+        "tables/numbers_2.tex",
         "tables/picture.csv",
         "figures/picture.png",
         "figures/picture.pdf",

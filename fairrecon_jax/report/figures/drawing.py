@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,8 +28,19 @@ HALO: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 """Ground of a text that stands on a line."""
 PALE = 0.42
 """Opacity of changes of which no difference is shown."""
+OTHER_LETTERS = [
+    name
+    for name in (
+        "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei",
+        "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "Noto Sans Devanagari",
+        "Noto Sans Thai", "Arial Unicode MS",
+    )
+    if name in font_manager.fontManager.get_font_names()
+]  # fmt: skip
+"""Fonts of this machine for letters that DejaVu Sans lacks."""
 RC: Any = {
-    "font.family": "DejaVu Sans", "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0,
+    "font.family": ["DejaVu Sans", *OTHER_LETTERS],
+    "font.size": 8.0, "axes.titlesize": 8.5, "axes.labelsize": 8.0,
     "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5,
     "axes.edgecolor": style.GREY, "axes.labelcolor": style.INK, "text.color": style.INK,
     "xtick.color": style.INK, "ytick.color": style.INK,

@@ -29,6 +29,7 @@ from fairrecon_jax.report.figures.drawing import (
 from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known
 from fairrecon_jax.report.strata import group_rows, standing_out
 from fairrecon_jax.report.tables.entries import p_value
+from fairrecon_jax.runtime.text import file_stem
 
 SIGNS = style.SIGNS
 LABELS = {"positive": "+", "negative": "−"}
@@ -248,7 +249,7 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         "over the family of comparisons, and what became of the gap; in grey the group that fell "
         "behind most where no difference is shown."
     )
-    key = f"gap_forest_{slug(attribute)}"
+    key = f"gap_forest_{file_stem(attribute)}"
     return Drawing(
         key,
         f"Gaps by {attribute} before and after, with verdicts",
@@ -256,15 +257,6 @@ def gap_forest(findings: Findings, attribute: str) -> Drawing | None:
         alt_text(findings, rows),
         figure,
         rows,
-    )
-
-
-def slug(name: str) -> str:
-    """A name as a file stem: letters, digits and underscores."""
-    return (
-        # ASCII, as file systems spell other letters in more ways than one
-        "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower()).strip("_")
-        or "unnamed"
     )
 
 

@@ -24,10 +24,11 @@ from fairrecon_jax.report.figures.drawing import (
     stripes,
     wrap,
 )
-from fairrecon_jax.report.figures.forest import BESIDE, DASH, slug
+from fairrecon_jax.report.figures.forest import BESIDE, DASH
 from fairrecon_jax.report.long_tables import OTHERS
 from fairrecon_jax.report.select import Findings, changed, each, known, one
 from fairrecon_jax.report.strata import judged
+from fairrecon_jax.runtime.text import file_stem
 
 RATES = ("auroc", "dice", "sensitivity", "specificity")
 EXTRA_NAMES = {"gap_score": "score for the truth"}
@@ -88,7 +89,7 @@ def group_performance(findings: Findings, attribute: str, metric: str) -> Drawin
         "tasks; numbers in its table."
     )
     return Drawing(
-        f"groups_{slug(attribute)}_{metric}",
+        f"groups_{file_stem(attribute)}_{metric}",
         f"{name[0].upper() + name[1:]} of each group by {attribute}",
         caption,
         alt,
@@ -249,7 +250,7 @@ def group_change(
         f"Claimed: {'; '.join(named[:15]) if named else 'none'}."
     )
     stem = metric.removeprefix("gap_")
-    key = ["group_change", slug(attribute), stem, slug(stratum) if stratum else ""]
+    key = ["group_change", file_stem(attribute), stem, file_stem(stratum) if stratum else ""]
     return Drawing(
         "_".join(filter(None, key)),
         f"Who lost more than the others: {name} by {attribute}{who}",

@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import Drawing, canvas, signed, wrap
-from fairrecon_jax.report.figures.forest import slug
 from fairrecon_jax.report.select import Findings, known, of_method, one
+from fairrecon_jax.runtime.text import file_stem
 from fairrecon_jax.types import CROSS
 
 COLORS = "PuOr"
@@ -73,8 +73,8 @@ def intersection(
         "numbers in its table."
     )
     recon, mitigation = method
-    key = ["intersection", slug(attribute), slug(recon)]
-    key += [] if mitigation == "none" else [slug(mitigation)]
+    key = ["intersection", file_stem(attribute), file_stem(recon)]
+    key += [] if mitigation == "none" else [file_stem(mitigation)]
     title = f"Intersections of {attribute} with {name}"
     return Drawing("_".join(key), title, caption, alt, figure, rows, folded=True)
 

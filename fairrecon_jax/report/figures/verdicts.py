@@ -22,9 +22,10 @@ from fairrecon_jax.report.figures.drawing import (
     signed,
     wrap,
 )
-from fairrecon_jax.report.figures.forest import SIGNS, alt_text, slug, standing_rows
+from fairrecon_jax.report.figures.forest import SIGNS, alt_text, standing_rows
 from fairrecon_jax.report.long_tables import GAPS
 from fairrecon_jax.report.select import Findings, changed, changed_rows, each, known, of_method
+from fairrecon_jax.runtime.text import file_stem
 
 FACES = {"harmed": "#222222", "favoured": "#ffffff"}
 DARK = ("#222222",)
@@ -63,7 +64,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
     )
     plain = mitigation == "none"
     return Drawing(
-        "verdict_map" if plain else f"verdict_map_{slug(mitigation)}",
+        "verdict_map" if plain else f"verdict_map_{file_stem(mitigation)}",
         "All verdicts at a glance" + ("" if plain else f" ({style.mitigation_name(mitigation)})"),
         caption,
         alt_text(findings, rows),

@@ -1,0 +1,131 @@
+"""Excel sheets as text, as Excel shows them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+
+from fairrecon_jax.types import InputError
+
+PADDED = re.compile(r'(?:"([^"]*)")?(0+)')
+"""A format that writes zeros, or letters, before a whole number."""
+DIGITS = 10**15
+"""Excel keeps 15 digits of a number and writes zeros for the others."""
+LONG_NUMBER = re.compile(r"\d{16,}")
+LONG = (
+    "the sheet holds numbers of more than 15 digits, of which Excel keeps 15: names that differ "
+    "behind them have become one; such a column must be text when it is typed or imported"
+)
+
+
+def read_excel(path: Path, sheet: str = "") -> tuple[list[list[str]], tuple[str, ...]]:
+    """The rows of a sheet, each with its number in front, and what to know of them.
+
+    Text stays as it is; whole numbers have no decimal point and the zeros that their format puts
+    before them; percentages end in "%"; dates are written as 2024-01-31; truth values as TRUE and
+    FALSE.
+
+    Args:
+      path: .xlsx or .xlsm.
+      sheet: its name; may be empty where one sheet alone is filled.
+
+    Raises:
+      InputError: the file is no Excel file, the sheet is not there or is one of several, cells are
+        merged, or a formula has no stored value.
+    """
+    try:
+        _refuse_merged(path)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        chosen = _chosen(path, book, sheet)
+        rows = [
+            [str(number), *(_text(cell, path) for cell in row)]
+            for number, row in enumerate(book[chosen].iter_rows(), 1)
+        ]
+        book.close()
+        if any("" in row for row in rows):
+            _refuse_formulas(path, chosen, rows)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, OSError) as error:
+        raise InputError(f"{path} cannot be read as Excel (.xlsx): {error}") from error
+    filled = [row for row in rows if any(row[1:])]
+    # cells that were formatted and never filled
+    width = max((max(i for i, cell in enumerate(row) if cell) for row in filled), default=0) + 1
+    notes = [LONG] if any(LONG_NUMBER.fullmatch(cell) for row in filled for cell in row[1:]) else []
+    return [row[:width] + [""] * (width - len(row)) for row in filled], tuple(notes)
+
+
+def _chosen(path: Path, book: Any, sheet: str) -> str:
+    """The sheet to read."""
+    if sheet and sheet not in book.sheetnames:
+        raise InputError(f"{path} has no sheet {sheet!r}; it has {book.sheetnames}")
+    if sheet:
+        return sheet
+    filled = [
+        one.title
+        for one in book.worksheets
+        if one.sheet_state == "visible"
+        and any(c is not None for row in one.iter_rows(values_only=True) for c in row)
+    ]
+    if len(filled) > 1:
+        raise InputError(f"{path} has the sheets {filled}; say which with 'sheet' in the mapping")
+    if not filled:
+        raise InputError(f"{path} holds no rows")
+    return filled[0]
+
+
+def _text(cell: Any, path: Path) -> str:
+    """A cell as Excel shows it."""
+    value = cell.value
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ") if value.time() != datetime.time() else str(value.date())
+    if not isinstance(value, int | float):
+        return str(value)
+    shown = str(cell.number_format).split(";")[0]
+    if "%" in shown:
+        # exact, so that 7 % is 0.07 again
+        return f"{(Decimal(repr(value)) * 100).normalize():f}%"
+    if isinstance(value, float) and value.is_integer() and abs(value) < DIGITS:
+        value = int(value)
+    if isinstance(value, int) and (match := PADDED.fullmatch(shown)):
+        return f"{match[1] or ''}{value:0{len(match[2])}d}"
+    return str(value)
+
+
+def _refuse_merged(path: Path) -> None:
+    """Raises where cells of a sheet are merged: all but the first of them read as blank."""
+    with zipfile.ZipFile(path) as packed:
+        for name in packed.namelist():
+            if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name):
+                # behind the rows: the end of the file is enough
+                if match := re.search(rb'<mergeCell ref="([^"]+)"', packed.read(name)):
+                    raise InputError(
+                        f"{path}: the cells {match[1].decode()} are merged; unmerge them, so that "
+                        "every row has its own value"
+                    )
+
+
+def _refuse_formulas(path: Path, sheet: str, rows: list[list[str]]) -> None:
+    """Raises where a cell that reads as blank holds a formula: no program has computed it yet."""
+    with zipfile.ZipFile(path) as packed:
+        names = [n for n in packed.namelist() if n.startswith("xl/worksheets/")]
+        if not any(re.search(rb"<f[ >/]", packed.read(name)) for name in names):
+            return
+    book = openpyxl.load_workbook(path, read_only=True)
+    for row, cells in zip(rows, book[sheet].iter_rows(values_only=True)):
+        for shown, cell in zip(row[1:], cells):
+            if not shown and isinstance(cell, str) and cell.startswith("="):
+                raise InputError(
+                    f"{path}, row {row[0]}: the formula {cell[:40]!r} has no stored value; open "
+                    "the file in Excel or LibreOffice, save it, or paste values"
+                )
+    book.close()

@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from fairrecon_jax.data.builder import CohortBuilder
-from fairrecon_jax.data.cohort import STORED, Cohort, CohortConfig, RecordSource, open_records
+from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
 from fairrecon_jax.data.findings import Findings
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, table_stamps
@@ -31,7 +31,7 @@ from fairrecon_jax.data.registry import builder_of, find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import STORED, InputError
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 

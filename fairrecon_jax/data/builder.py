@@ -18,7 +18,7 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from etils import epath
 
-from fairrecon_jax.data.cohort import SPLIT, STORED, TRAIN_MEDIAN, CohortConfig
+from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.policies import (
@@ -30,7 +30,7 @@ from fairrecon_jax.data.policies import (
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
 from fairrecon_jax.physics import describe
-from fairrecon_jax.types import CohortSpec, DegradationSpec, InputError, Task
+from fairrecon_jax.types import STORED, CohortSpec, DegradationSpec, InputError, Task
 
 MRI_LEVELS = describe("mri_radial", (4.0, 8.0, 16.0), 8.0)
 XRAY_LEVELS = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)

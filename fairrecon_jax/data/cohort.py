@@ -15,12 +15,10 @@ import pandas as pd
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.words import QUANTILES
 from fairrecon_jax.keys import example_digest, free
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import STORED, CohortSpec
 
 TRAIN_MEDIAN = "train median"
 SPLIT = "examples"
-STORED = "stored_"
-"""Before the name of a stored image in records and batches."""
 GIVEN_SPLIT = "given_split"
 """The column of a cohort's table that says to which part the data assign a patient."""
 VIEWS = ("frontal", "lateral")

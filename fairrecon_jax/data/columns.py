@@ -186,7 +186,10 @@ class TableColumns:
         mask: tuple[tuple[str, Filed, str], ...] = ()
         if self.mask is not None:
             mask = (("mask", self.mask, "missing_mask"),)
-        return (*mask, *((name, one, "missing_pair") for name, one in self.pairs))
+        pairs: tuple[tuple[str, Filed, str], ...] = tuple(
+            (name, one, "missing_pair") for name, one in self.pairs
+        )
+        return (*mask, *pairs)
 
     def refuse(self, where: str, column: str, words: list[str], hint: str) -> None:
         """Refuses words without a meaning.

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from fairrecon_jax.data.images import UnreadableImage, read_grey, read_tiff, read_volume, upright
+from fairrecon_jax.data.images import (
+    UnreadableImage,
+    read_grey_range,
+    read_tiff,
+    read_volume,
+    upright,
+)
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey, ITU-R 601."""
@@ -74,11 +80,8 @@ def read_picture(path: Path, window: Window = "file") -> Picture:
     if kind == "tiff":
         stored = read_tiff(path)
         return Picture(_grey(path, stored)[None], kind, _top(stored))
-    values = read_grey(path)
-    # 16 bits are read as such; everything else has become 8
-    with Image.open(path) as image:
-        deep, whole = image.mode.startswith("I"), image.mode != "F"
-    return Picture(values[None], kind, (65535.0 if deep else 255.0) if whole else None)
+    values, top = read_grey_range(path)
+    return Picture(values[None], kind, top)
 
 
 def read_mask(path: Path) -> Picture:

@@ -23,13 +23,19 @@ class UnreadableImage(ValueError):
 
 
 def read_grey(path: Path) -> np.ndarray:
+    """The values of `read_grey_range`."""
+    return read_grey_range(path)[0]
+
+
+def read_grey_range(path: Path) -> tuple[np.ndarray, float | None]:
     """An 8- or 16-bit PNG or JPEG as grey values, turned as its EXIF orientation says.
 
     Args:
       path: file; colour images become grey (ITU-R 601 luma), an alpha channel is dropped.
 
     Returns:
-      [H, W] float32 in the units of the file.
+      ([H, W] float32 in the units of the file, the largest whole number that it can hold, None of
+        fractions).
 
     Raises:
       UnreadableImage: truncated, not an image, or several images in one file.
@@ -43,9 +49,9 @@ def read_grey(path: Path) -> np.ndarray:
             upright_image = ImageOps.exif_transpose(image)
             # These modes hold 16 bits and more, which converting to L would clip at 255.
             deep = image.mode.startswith(("I", "F"))
-            return np.asarray(
-                upright_image if deep else upright_image.convert("L"), dtype=np.float32
-            )
+            top = None if image.mode == "F" else 65535.0 if deep else 255.0
+            grey = upright_image if deep else upright_image.convert("L")
+            return np.asarray(grey, dtype=np.float32), top
     except UnreadableImage:
         raise
     # SyntaxError is what Pillow raises for a broken PNG

@@ -16,14 +16,14 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert import Chexpert
 from fairrecon_jax.data.cohorts.lgg_mri import LggMri
 from fairrecon_jax.data.cohorts.nih_chestxray14 import NihChestxray14
-from fairrecon_jax.data.cohorts.table import TableCohort
+from fairrecon_jax.data.cohorts.table import Table
 from fairrecon_jax.data.cohorts.ucsf_pdgm import UcsfPdgm
 from fairrecon_jax.types import InputError
 
 Builder = TypeVar("Builder", bound=type[CohortBuilder])
 
 COHORTS: dict[str, type[CohortBuilder]] = {
-    builder.cohort: builder for builder in (Chexpert, UcsfPdgm, NihChestxray14, LggMri, TableCohort)
+    builder.cohort: builder for builder in (Chexpert, UcsfPdgm, NihChestxray14, LggMri, Table)
 }
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diagnosers import HasFeatureMaps, enlarged, grad_cam
+from fairrecon_jax.physics import Elsewhere
 from fairrecon_jax.report import ExamplePanel
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.predict import tandem_inputs
@@ -122,6 +123,8 @@ def degraded_ladder(context: Context, batch: Batch) -> dict[float, np.ndarray]:
     """
     study = context.study
     physics, levels = study.degradation.physics, study.degradation.levels
+    if isinstance(physics, Elsewhere):
+        return {}
     # the fold of `Tandem.reconstruct`: the noise under which the images were judged
     key = jax.random.fold_in(jax.random.key(study.seed), DEGRADE)
     images = jax.jit(physics.at_levels)(
@@ -169,7 +172,7 @@ def _panel(
     return ExamplePanel(
         level=level,
         original=batch["image"][number, ..., 0],
-        degraded=first["degraded"][number, ..., 0],
+        degraded=None if first["degraded"] is None else first["degraded"][number, ..., 0],
         reconstructions={
             name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()
         },

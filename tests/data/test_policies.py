@@ -122,7 +122,7 @@ def test_age_cuts_are_quantiles_over_patients_not_images():
     assert policies.quantile_cuts(ages, None, "train quartiles") == (30, 50, 70)
     same = ages.assign(age_years=50.0)
     assert policies.quantile_cuts(same, None, "train tertiles") == (50,), "equal cuts are one"
-    with pytest.raises(ValueError, match="no patient of the training part has an age"):
+    with pytest.raises(ValueError, match="no patient of the training part has age"):
         policies.quantile_cuts(raw_table(), np.array([3]), "train median")
 
 

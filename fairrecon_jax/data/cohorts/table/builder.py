@@ -31,7 +31,7 @@ ELSEWHERE = {"views": ("frontal",), "uncertainty": "ignore", "race": "six", "age
 """Fields of `CohortConfig` that the columns say better, with their defaults."""
 
 
-class TableCohort(CohortBuilder):
+class Table(CohortBuilder):
     """Base of the builders that `of` makes, one for each choice of columns."""
 
     cohort: ClassVar[str] = "table"

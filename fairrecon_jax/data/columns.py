@@ -162,14 +162,15 @@ class TableColumns:
     @property
     def recorded(self) -> tuple[str, ...]:
         """Names of the columns whose cells are kept, sorted."""
-        columns = [one.column for _, one in (*self.labels, *self.attributes)]
-        return tuple(sorted({*columns, *([self.split.column] if self.split else [])}))
+        columns = {one.column for _, one in self.labels}
+        columns |= {one.column for _, one in self.attributes}
+        return tuple(sorted(columns | ({self.split.column} if self.split else set())))
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Names of all columns that are read."""
         more = [self.patient.column] if self.patient else []
-        more += [one.column for _, one, _ in self.beside]
+        more += [one.column for _, one, _ in self.beside if one.column]
         return tuple(dict.fromkeys([self.image, *filter(None, [self.id]), *more, *self.recorded]))
 
     @property

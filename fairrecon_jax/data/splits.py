@@ -109,8 +109,8 @@ def make_splits(
 
     Returns:
       Splits; the same table and seed give the same splits whatever the order of rows. Where the
-        table has a column GIVEN_SPLIT, its parts count, and only validation patients are drawn, from
-        those for training in the proportion of the fractions, where it names none.
+        table has a column GIVEN_SPLIT, its parts count, and only validation patients are drawn,
+        from those for training in the proportion of the fractions, where it names none.
 
     Raises:
       InputError: fractions out of range, too few patients for the parts, or given parts that leave

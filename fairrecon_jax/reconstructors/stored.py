@@ -84,8 +84,8 @@ class Stored:
         """
         if STORED + self.images not in batch:
             raise InputError(
-                f"the images come without {self.images!r}: a stored reconstruction is read with the "
-                "cohort, from columns.reconstructions of the cohort 'table'"
+                f"the images come without {self.images!r}: a stored reconstruction is read with "
+                "the cohort, from columns.reconstructions of the cohort 'table'"
             )
         degraded = batch.get(STORED + DEGRADED)
         image = jnp.clip(jnp.asarray(batch[STORED + self.images], jnp.float32), 0.0, 1.0)

@@ -125,15 +125,29 @@ def _attribute(name: str, given: Any) -> AttributeColumn:
         {"column": given} if isinstance(given, str) else {**_block(where, given)}
     )
     if "groups" in fields:
-        groups = _block(f"{where}.groups", fields["groups"])
-        fields["groups"] = tuple(
-            (normal(group), _converted(words, tuple[str, ...], f"{where}.groups.{group}"))
-            for group, words in groups.items()
-        )
+        fields["groups"] = _groups(f"{where}.groups", fields["groups"])
     # ages are years wherever nothing else is said
     if name == "age" and (fields.get("cuts") or fields.get("quantiles")):
         fields.setdefault("unit", "years")
     return _made(AttributeColumn, where, fields)
+
+
+def _groups(where: str, given: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(name, words) of each group: of a block, or of a list of pairs, which takes names with a dot
+    that a ConfigDict does not.
+    """
+    if isinstance(given, list | tuple):
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
+            raise InputError(f"columns.{where} lists pairs of a group and its words, got {given!r}")
+        pairs = [(_scalar(group, str, where), words) for group, words in given]
+    else:
+        pairs = list(_block(where, given).items())
+    if len({normal(group) for group, _ in pairs}) < len(pairs):
+        raise InputError(f"columns.{where} has a group twice")
+    return tuple(
+        (normal(group), _converted(words, tuple[str, ...], f"{where}.{group}"))
+        for group, words in pairs
+    )
 
 
 def _block(where: str, value: Any) -> Mapping[str, Any]:

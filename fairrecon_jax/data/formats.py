@@ -152,7 +152,9 @@ def read_dicom(path: Path, window: Window = "file", mask: bool = False) -> np.nd
             elif not isinstance(window, str):
                 low = window[0] - window[1] / 2
                 values = np.clip(values, low, low + window[1])
-            values = -np.asarray(values) if meaning == "MONOCHROME1" else values
+            # as float: the negative of an unsigned number is a large one
+            values = np.asarray(values, np.float32)
+            values = -values if meaning == "MONOCHROME1" else values
     except Exception as error:
         text = " ".join(str(error).split())
         raise UnreadableImage(f"{path}: {type(error).__name__}: {text}") from error

@@ -293,7 +293,7 @@ def _findings(
     patients = long[long["word"] != ""].groupby("word")["who"].nunique()
     everyone = who.nunique()
     found = []
-    for word, count in patients.sort_values(ascending=False).items():
+    for word, count in patients.sort_values(ascending=False, kind="stable").items():
         if FEW <= count <= everyone - FEW and not NO_FINDING.match(str(word)):
             fields = {"column": name, "positive": [word], "negative": ["*"]}
             if separator:

@@ -61,13 +61,11 @@ def reconstructors(
     parsed = {name: _reconstructor(name, blocks, degradation, size) for name in blocks}
     for name, one in parsed.items():
         if isinstance(one.model, Stored):
-            _check_stored(name, one, stored, blocks[name])
+            _check_stored(name, one, stored)
     return parsed
 
 
-def _check_stored(
-    name: str, one: ReconstructorConfig, stored: tuple[str, ...], block: Mapping[str, Any]
-) -> None:
+def _check_stored(name: str, one: ReconstructorConfig, stored: tuple[str, ...]) -> None:
     """Refuses stored images that the cohort does not have, or of which nobody says the level."""
     where = f"config.reconstructors.{name}"
     images = getattr(one.model, "images", "")
@@ -78,8 +76,6 @@ def _check_stored(
         )
     if len(one.levels) > 1:
         raise ConfigError(f"{where}: stored images are of one level: name it in levels")
-    if unused := sorted({"train", "weights", "weights_of", "augment"} & set(block)):
-        raise ConfigError(f"{where}.{unused[0]}: stored images are not trained")
 
 
 def _reconstructor(
@@ -89,6 +85,8 @@ def _reconstructor(
     source = _weights_of(name, blocks)
     fields = {**without(blocks[source], *AROUND), **without(block, *AROUND)}
     if fields.get("kind") == "stored":
+        if unused := sorted((set(AROUND) - {"levels"}) & set(block)):
+            raise ConfigError(f"config.{where}.{unused[0]}: stored images are not trained")
         # called like its images where nothing else is said
         fields = {"images": name, "name": name, **fields}
     model = made(make_reconstructor, where, **fields)

@@ -351,7 +351,7 @@ def test_the_cells_are_stored_as_text(tmp_path):
     raw = pd.read_parquet(folder / "table.parquet").set_index("example_id")
     assert json.loads(raw.loc["000", "cells"]) == {
         "Age": "30",
-        "Finding": "nodule",
+        "Finding": "nodule|edema",
         "Scanner": "A",
         "Sex": "F",
     }

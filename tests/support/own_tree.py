@@ -55,7 +55,7 @@ def write_own(root: Path, count: int = 24) -> Path:
                 "Sex": "FM"[patient % 2],
                 "Age": str(30 + 3 * patient),
                 "Scanner": ("A", "B", "")[patient % 3],
-                "Finding": ("nodule", "normal", "nodule|edema", "")[number % 4],
+                "Finding": ("nodule|edema", "normal", "normal", "")[number % 4],
                 "Fold": ("train", "val", "test", "train")[patient % 4],
             }
         )

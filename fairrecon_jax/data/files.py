@@ -5,6 +5,7 @@ with letters and accents stored in either way.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import unicodedata
 from collections import defaultdict
@@ -12,14 +13,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 
-def normal(text: object) -> str:
+# a column repeats few words many times
+@functools.lru_cache(maxsize=1 << 16)
+def normal(text: str) -> str:
     """A name in one form: Unicode NFC, every run of blanks one space, nothing invisible.
 
     Example:
       >>> normal("Zu\\u0308rich\\u200b\\u00a0 1") == "Z\\u00fcrich 1"
       True
     """
-    composed = unicodedata.normalize("NFC", str(text))
+    composed = unicodedata.normalize("NFC", text)
     # Cf are the marks without width: joiners, byte-order marks, directions
     return " ".join("".join(c for c in composed if unicodedata.category(c) != "Cf").split())
 

@@ -99,14 +99,7 @@ def guess(
     for name in (*labels, *attributes):
         if name not in cells:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(map(str, cells))}")
-    given = [entry for entry in (masks, *(beside or {}).values()) if entry and entry not in cells]
-    for entry in given:
-        if not Path(entry).is_dir():
-            raise InputError(f"{entry!r} is neither a column of {path.name} nor a folder")
-    places = [folder, path.parent, *(Path(entry).resolve() for entry in given)]
-    root = Path(os.path.commonpath(places))
-    if root == Path(root.anchor):
-        raise InputError(f"{', '.join(map(str, places))} share no folder: put them into one")
+    root = _root(cells, folder, path, [masks, *(beside or {}).values()])
     found = Finder(root, _below(root, folder))
     image = _image_column(cells, found, path)
     block: dict[str, Any] = {"table": _below(root, path), "images": _below(root, folder)}
@@ -139,16 +132,38 @@ def guess(
             f"no column of {path.name} looks like a finding of enough patients, and there are no "
             f"masks: name columns as labels; there are {', '.join(unused)}"
         )
-    said = (
-        f"{len(files)} of {len(cells)} rows of {path.name} name an image, in column {image!r}",
+    return Guess(root, block, remarks, unused, size, _said(cells, path, len(files), block))
+
+
+def _said(cells: pd.DataFrame, path: Path, files: int, block: dict[str, Any]) -> tuple[str, ...]:
+    """What was found, in lines."""
+    patient, mask = block.get("patient"), block.get("mask")
+    return (
+        f"{files} of {len(cells)} rows of {path.name} name an image, in column {block['image']!r}",
         f"patients: column {patient!r}, {cells[patient].nunique()} of them"
         if patient
         else "no column looks like patients: every image is a patient of its own",
-        f"labels: {', '.join(meanings['labels']) or 'none found'}",
-        f"attributes: {', '.join(meanings['attributes']) or 'none found'}",
+        f"labels: {', '.join(block['labels']) or 'none found'}",
+        f"attributes: {', '.join(block['attributes']) or 'none found'}",
         f"mask: {mask.get('folder') or mask['column']}" if mask else "no masks",
     )
-    return Guess(root, block, remarks, unused, size, said)
+
+
+def _root(cells: pd.DataFrame, folder: Path, path: Path, entries: Sequence[str]) -> Path:
+    """The folder that holds the images, the table and all folders that are named.
+
+    Raises:
+      InputError: an entry is neither column nor folder, or they share no folder.
+    """
+    given = [entry for entry in entries if entry and entry not in cells]
+    for entry in given:
+        if not Path(entry).is_dir():
+            raise InputError(f"{entry!r} is neither a column of {path.name} nor a folder")
+    places = [folder, path.parent, *(Path(entry).resolve() for entry in given)]
+    root = Path(os.path.commonpath(places))
+    if root == Path(root.anchor):
+        raise InputError(f"{', '.join(map(str, places))} share no folder: put them into one")
+    return root
 
 
 def _below(root: Path, path: Path) -> str:

@@ -80,14 +80,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     if depth := builder.depth if phantom is None else phantom.depth:
         with naming("cohort"):
             cohort.check_depth(depth)
-    only_stored = all(
-        isinstance(block, Mapping) and block.get("kind") == "stored"
-        for block in blocks["reconstructors"].values()
-    )
-    if only_stored and not blocks["degradation"]:
-        degradation = _elsewhere(cohort.image_size)
-    else:
-        degradation = _degradation(blocks["degradation"], cohort.image_size)
+    degradation = _degradation(blocks, cohort.image_size)
     assess = build(AssessOptions, "assess", blocks["assess"])
     _check_seed(assess.seed, "assess.seed")
     _check_intersections(assess, cohort, builder)
@@ -134,8 +127,13 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
     for name in known:
         if name not in ("seed", "seeds"):
             check_block(blocks.setdefault(name, {}), name)
-    if "name" not in blocks["cohort"]:
-        raise ConfigError("config.cohort.name is not given")
+    needed = ["cohort.name"]
+    if not _all_elsewhere(blocks):
+        needed += ["degradation.kind", "degradation.levels"]
+    for path in needed:
+        block, field = path.split(".")
+        if field not in blocks[block]:
+            raise ConfigError(f"config.{path} is not given")
     if not blocks["reconstructors"]:
         raise ConfigError(
             "config.reconstructors is empty: name at least one, e.g. of kind identity"
@@ -249,17 +247,23 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
     return splits
 
 
-def _elsewhere(size: int) -> DegradationConfig:
-    """No physics and one level, of which nothing is known."""
-    with naming("cohort.image_size"):
-        return DegradationConfig(Elsewhere(size), UNNAMED.levels, UNNAMED.headline_level)
+def _all_elsewhere(blocks: Mapping[str, Any]) -> bool:
+    """Whether every reconstruction comes with the images, and nobody says from which level."""
+    kinds = [
+        block.get("kind") if isinstance(block, Mapping) else None
+        for block in blocks["reconstructors"].values()
+    ]
+    return not blocks["degradation"] and bool(kinds) and set(kinds) == {"stored"}
 
 
-def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
-    """The physics at the cohort's image size, and the levels."""
-    for field in ("kind", "levels"):
-        if field not in block:
-            raise ConfigError(f"config.degradation.{field} is not given")
+def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
+    """The physics at the cohort's image size, and the levels; where all images come from elsewhere,
+    none and one level.
+    """
+    if _all_elsewhere(blocks):
+        with naming("cohort.image_size"):
+            return DegradationConfig(Elsewhere(size), UNNAMED.levels, UNNAMED.headline_level)
+    block = blocks["degradation"]
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
     physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)

@@ -27,6 +27,10 @@ from fairrecon_jax.data.records import SourceRecord
 DEEP = np.iinfo(np.uint16).max
 
 
+Pairs = dict[str, tuple[StoredColumn, Picture]]
+"""What others made of an image, by name."""
+
+
 def load_examples(
     root: Path,
     record: SourceRecord,
@@ -38,24 +42,13 @@ def load_examples(
     """The example of an image, or one for each slice of a volume; what cannot be used is noted."""
     file = record.files[0]
     try:
-        image = _image(root, file, columns, dtype, notes)
-        if image is None:
-            return []
-        places = iter(record.files[1:])
-        mask = None
-        if columns.mask is not None:
-            mask = _mask(root, file, next(places), image, columns.mask, notes)
-            if mask is None:
-                return []
-        pairs: dict[str, tuple[StoredColumn, Picture]] = {}
-        for (name, one), other in zip(columns.pairs, places, strict=True):
-            found = _pair(root, file, other, image, one, columns, notes)
-            if found is None:
-                return []
-            pairs[name] = one, found
+        read = _read(root, record, columns, dtype, notes)
     except UnreadableImage as error:
         notes.skip(file, "unreadable", str(error))
         return []
+    if read is None:
+        return []
+    image, mask, pairs = read
     count = len(image.values)
     first, last = (0, count - 1) if isinstance(config.slices, str) else config.slices
     samples = []
@@ -78,18 +71,38 @@ def load_examples(
             if reason := misplaced(values, stored[name]):
                 notes.keep(where, "misaligned", f"{name}: {reason}")
         example = f"{record.name}/{position:03d}" if columns.volumes else record.name
+        pixels = to_integers(values, dtype)
         samples.append(
-            Sample(
-                example,
-                record.patient_id,
-                to_integers(values, dtype),
-                small,
-                recorded,
-                image.shape,
-                stored,
-            )
+            Sample(example, record.patient_id, pixels, small, recorded, image.shape, stored)
         )
     return samples
+
+
+def _read(
+    root: Path, record: SourceRecord, columns: TableColumns, dtype: type, notes: Notes
+) -> tuple[Picture, np.ndarray | None, Pairs] | None:
+    """(image, mask [N, H, W] or None, pairs) of a record; None, with a note, where one does not fit.
+
+    Raises:
+      UnreadableImage: a file cannot be read.
+    """
+    file, *others = record.files
+    image = _image(root, file, columns, dtype, notes)
+    if image is None:
+        return None
+    places = iter(others)
+    mask = None
+    if columns.mask is not None:
+        mask = _mask(root, file, next(places), image, columns.mask, notes)
+        if mask is None:
+            return None
+    pairs: Pairs = {}
+    for (name, one), other in zip(columns.pairs, places, strict=True):
+        found = _pair(root, file, other, image, one, columns, notes)
+        if found is None:
+            return None
+        pairs[name] = one, found
+    return image, mask, pairs
 
 
 def _image(
@@ -111,6 +124,8 @@ def _image(
 
 def _finite(root: Path, file: str, image: Picture, notes: Notes) -> Picture:
     """An image whose values that are not finite have become its smallest, which is noted."""
+    if image.top is not None:  # whole numbers
+        return image
     finite = np.isfinite(image.values)
     strange = image.values.size - int(np.count_nonzero(finite))
     if not strange:

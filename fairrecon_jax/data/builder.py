@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
-from etils import epath
 
 from fairrecon_jax.data.cohort import SPLIT, TRAIN_MEDIAN, CohortConfig
 from fairrecon_jax.data.images import is_constant, resize, to_integers
@@ -93,7 +92,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # TFDS would look for texts beside the file of the class, which may be anywhere.
-        cls.pkg_dir_path = epath.Path(__file__).parent
+        cls.pkg_dir_path = tfds.core.Path(__file__).parent
         # TFDS would enter every subclass in its global list.
         super().__init_subclass__(skip_registration=True, **kwargs)
 

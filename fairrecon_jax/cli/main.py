@@ -6,6 +6,7 @@ importable by themselves.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # for the console script alone: a caller's process keeps its own memory settings
     if argv is None:
         keep_memory()
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal of another encoding shows the escape of a letter instead of ending the program
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     # late: it brings all of the package, and keep_memory comes before anything computes
     from fairrecon_jax.cli.commands import COMMANDS

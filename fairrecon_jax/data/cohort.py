@@ -281,6 +281,10 @@ class Cohort:
         # once per cohort, not per batch: hashing text is slow in comparison
         return np.stack([example_digest(name) for name in self.table["example_id"]]).reshape(-1, 2)
 
+    def originals(self) -> Cohort:
+        """The same examples without the images that something else made of them."""
+        return dataclasses.replace(self, stored=())
+
     def labels(self) -> np.ndarray:
         """[N, T] float32 in {0, 1}, NaN = unknown, columns as `spec.classification_tasks`."""
         return self._labels

@@ -79,8 +79,12 @@ def read_tiff(path: Path) -> np.ndarray:
                     raise
                 # Pillow brings decoders of its own for the usual compressions
                 return _tiff_by_pillow(path)
+            axes = series.axes
+            if "S" in axes and values.ndim == len(axes):
+                # the planes of colours may be stored one after the other
+                values, axes = np.moveaxis(values, axes.index("S"), -1), axes.replace("S", "") + "S"
             values = _shown(values, page)
-            rows, columns = series.axes.index("Y"), series.axes.index("X")
+            rows, columns = axes.index("Y"), axes.index("X")
             orientation = page.tags.get("Orientation")
             return turned(
                 values, 1 if orientation is None else int(orientation.value), rows, columns
@@ -91,6 +95,8 @@ def read_tiff(path: Path) -> np.ndarray:
 
 def _shown(values: np.ndarray, page: Any) -> np.ndarray:
     """Stored values of a TIFF as brightness, by their photometric meaning."""
+    if values.dtype.kind == "c":
+        return np.abs(values)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         if values.dtype == bool:
             return ~values

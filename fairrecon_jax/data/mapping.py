@@ -50,6 +50,8 @@ BUILT = {
     "reconstructions",
 }
 """Fields that hold objects, made before what has them."""
+NAMES = {"column", "image", "id"}
+"""Fields that name columns."""
 TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -179,6 +181,8 @@ def _made(kind: type[T], where: str, given: Any, defaults: Mapping[str, Any] | N
         else _converted(value, hints[name], f"{where}.{name}".strip("."))
         for name, value in fields.items()
     }
+    # as the names of a table are brought into one form
+    values |= {name: normal(values[name]) for name in NAMES & set(values)}
     try:
         return kind(**values)
     except ValueError as error:

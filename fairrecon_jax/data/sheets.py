@@ -10,6 +10,7 @@ from typing import Any
 import openpyxl
 import pandas as pd
 
+from fairrecon_jax.data.files import normal
 from fairrecon_jax.data.tables import read_table
 from fairrecon_jax.types import InputError
 
@@ -85,7 +86,7 @@ def _excel(path: Path, sheet: str) -> pd.DataFrame:
     rows = [row for row in rows if any(row)]
     if not rows:
         raise InputError(f"{path}: an empty table")
-    header = [name.strip() for name in rows[0]]
+    header = list(map(normal, rows[0]))
     width = max(len(row) for row in rows)
     header += [""] * (width - len(header))
     rows = [row + [""] * (width - len(row)) for row in rows[1:]]

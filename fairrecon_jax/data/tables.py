@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fairrecon_jax.data.files import normal
 from fairrecon_jax.types import InputError
 
 OLDEST = 120
@@ -39,7 +40,7 @@ def read_table(path: Path, needed: Iterable[str], delimiter: str = ",") -> pd.Da
         raise InputError(f"{path}: not a readable CSV table: {error}") from error
     if not lines:
         raise InputError(f"{path}: an empty table")
-    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    header, rows = list(map(normal, lines[0])), lines[1:]
     for count, row in enumerate(rows, start=2):
         # Commas at the end of a row are harmless, values behind the last column are not.
         if len(row) < len(header) or any(row[len(header) :]):

@@ -5,6 +5,8 @@ them, and what it leaves as it was.
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import quiet
 from fairrecon_jax.training.run import TrainingDiverged
 from fairrecon_jax.types import ConfigError, InputError
+from tests.support.own_tree import write_own
 
 
 def run(monkeypatch, error: BaseException, *words: str) -> int:
@@ -264,3 +267,19 @@ def test_quiet_holds_back_what_is_less_than_asked_for():
         assert logging.level_error()
     finally:
         quiet(before)
+
+
+def test_a_terminal_without_a_letter_shows_its_escape(tmp_path):
+    root = write_own(tmp_path / "tree", 4)
+    words = [f"--images={root / 'images'}", f"--table={root / 'exams.csv'}", "--labels=X"]
+    table = root / "exams.csv"
+    table.write_text(table.read_text("utf-8").replace("Finding", "Befund \u2713"), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "fairrecon_jax.cli", "init", *words],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 2
+    assert b"Befund \\u2713" in done.stderr
+    assert b"Traceback" not in done.stderr

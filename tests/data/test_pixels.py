@@ -199,3 +199,21 @@ def test_frames_of_dicom_are_slices_and_content_counts_not_the_ending(tmp_path):
         read_picture(tmp_path / "cut.dcm")
     tifffile.imwrite(tmp_path / "b.jpg", RAW.astype(np.uint16))
     np.testing.assert_array_equal(read_picture(tmp_path / "b.jpg").values[0], RAW)
+
+
+def test_planes_of_colours_and_complex_values_of_tiff(tmp_path):
+    colours = noise((16, 24, 3))
+    planes = np.moveaxis(colours, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(images.read_tiff(tmp_path / "a.tif"), colours)
+    values = (noise((16, 24)) * np.exp(1j)).astype(np.complex64)
+    tifffile.imwrite(tmp_path / "b.tif", values)
+    np.testing.assert_allclose(images.read_tiff(tmp_path / "b.tif"), abs(values), rtol=1e-6)
+
+
+def test_sixteen_bits_are_turned_too(tmp_path):
+    deep = noise((8, 12)).astype(np.uint16) * 256
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(deep).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").values[0], np.rot90(deep, -1))

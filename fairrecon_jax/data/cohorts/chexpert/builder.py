@@ -20,7 +20,7 @@ from fairrecon_jax.data import policies
 from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
-from fairrecon_jax.data.files import Finder, in_folder
+from fairrecon_jax.data.files import Finder, in_folder, normal
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
@@ -183,7 +183,7 @@ def _record(
     """One row as a record; whatever stands before train/patient.../study.../view... in its path is
     stripped.
     """
-    text = row["Path"].strip()
+    text = normal(row["Path"])
     # tables are also rewritten on Windows
     parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:

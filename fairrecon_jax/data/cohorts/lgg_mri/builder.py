@@ -13,7 +13,7 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.files import in_folder
+from fairrecon_jax.data.files import in_folder, normal
 from fairrecon_jax.data.images import (
     UnreadableImage,
     is_constant,
@@ -163,7 +163,7 @@ def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
     table = read_table(tables[0], NEEDED)
     rows: dict[str, dict[str, Any]] = {}
     for line, row in enumerate(rows_of(table), start=2):
-        place, patient = f"data.csv#{line}", row["Patient"].strip().upper()
+        place, patient = f"data.csv#{line}", normal(row["Patient"]).upper()
         if patient in rows:
             notes.skip(place, "duplicate", f"a second row for {patient}; the first counts")
             continue

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.files import in_folder, inside, matching
+from fairrecon_jax.data.files import in_folder, inside, matching, normal
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
@@ -97,7 +97,7 @@ class NihChestxray14(CohortBuilder):
             record = _record(row, f"{path.name}#{line}", files, official, notes)
             if record:
                 records.append(record)
-        named = set(table["Image Index"].str.strip().str.lower())
+        named = {normal(name).lower() for name in table["Image Index"]}
         for name in sorted(set(files) - named):
             notes.skip(files[name], "no_row", f"{path.name} does not name this image")
         return records
@@ -190,7 +190,7 @@ def _official(root: Path) -> dict[str, str]:
 def _record(
     row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes
 ) -> SourceRecord | None:
-    name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
+    name, patient = normal(row["Image Index"]), normal(row["Patient ID"])
     key = name.lower()
     # before it is looked up, so that the note says why
     if not inside(name):

@@ -81,7 +81,7 @@ def load_examples(
 def _read(
     root: Path, record: SourceRecord, columns: TableColumns, dtype: type, notes: Notes
 ) -> tuple[Picture, np.ndarray | None, Pairs] | None:
-    """(image, mask [N, H, W] or None, pairs) of a record; None where one does not fit, which is noted.
+    """(image, mask [N, H, W] or None, pairs) of a record; None, with a note, if one does not fit.
 
     Raises:
       UnreadableImage: a file cannot be read.

@@ -33,7 +33,7 @@ GROUPING = re.compile(
     r"\bview\b|country",
     re.IGNORECASE,
 )
-MASKED = re.compile(r"mask|segm|\broi\b|contour", re.IGNORECASE)
+MASKED = re.compile(r"mask|(^|[^a-z])(seg|roi)|contour", re.IGNORECASE)
 NO_FINDING = re.compile(r"^(no (acute )?findings?|normal|none|healthy)$", re.IGNORECASE)
 LOOKED_AT = 24
 """Images that are opened."""
@@ -250,8 +250,12 @@ def _mask(
         file, problem = finder.find(cell)
         if not problem:
             values |= set(np.unique(read_mask(root / file).values).tolist())
-    soft = {"inside": "half"} if len(values) > 2 else {}
-    return {"task": task, **place, **soft}
+    if len(values) <= 2:
+        return {"task": task, **place}
+    # few whole numbers are several regions, many values a soft edge
+    regions = len(values) <= MOST_GROUPS and all(value == int(value) for value in values)
+    inside = sorted(int(value) for value in values if value) if regions else "half"
+    return {"task": task, **place, "inside": inside}
 
 
 def _meanings(

@@ -57,6 +57,7 @@ def test_files_are_found_as_tables_write_them(tree, under, written, found):
     ("written", "why"),
     [
         ("p3/scan.png", "no file p3/scan.png"),
+        ("p3/one.png", "no file p3/one.png"),
         ("scan.png", "may be a/p1/scan.png or a/p2/scan.png"),
         ("../x", "leaves the data folder"),
         ("/etc/passwd", "leaves the data folder"),

@@ -192,6 +192,18 @@ def test_given_parts_are_kept(tmp_path):
         make_splits(cohort.table, cohort.spec)
 
 
+def test_a_patient_in_two_parts_is_an_error_before_anything_is_trained(tmp_path):
+    def change(table):
+        table.loc[0, "Fold"] = "test"
+        return table
+
+    root = rewritten(write_own(tmp_path / "tree"), change)
+    report = examine("table", root, config(change={"split": "Fold"}), progress=False)
+    assert report.count("leaking_lists") == 1
+    with pytest.warns(UserWarning, match=r"leaking_lists x 1: .*patient P00 is in test and in tra"):
+        prepare(config(change={"split": "Fold"}), root, tmp_path / "out", progress=False)
+
+
 def test_zeros_in_front_of_patients_make_no_other_splits(tmp_path):
     cohort = opened(write_own(tmp_path / "tree"), tmp_path / "out")
     number = cohort.table["patient_id"].str[1:].astype(int) * 7

@@ -1,6 +1,7 @@
 """Studies of anybody's table: parsed, run, and with reconstructions that were stored."""
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from ml_collections import ConfigDict
@@ -18,6 +19,7 @@ from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import StageFilter
 from fairrecon_jax.types import Cell, ConfigError, InputError
 from tests.support.own_tree import COLUMNS, write_own
+from tests.support.trees import flair_volume, tumor_mask, write_nifti
 
 
 def config(root, **columns):
@@ -161,6 +163,24 @@ def test_the_first_configuration_is_one(tmp_path):
     assert parsed.root == root
     with pytest.raises(InputError, match="is there already"):
         write_first(path, "")
+
+
+def test_volumes_and_spreadsheets_are_seen(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["Scan", "Subject", "Grade", "Gender"])
+    for number in range(12):
+        write_nifti(tmp_path / f"t/flair/{number}.nii.gz", flair_volume(seed=number))
+        write_nifti(tmp_path / f"t/flair_seg/{number}.nii.gz", tumor_mask())
+        grade, sex = ("low", "high")[number % 2], "mf"[number % 2]
+        book.active.append([number, f"s{number}", grade, sex])
+    book.save(tmp_path / "t/exams.xlsx")
+    read = guess(tmp_path / "t/flair", tmp_path / "t/exams.xlsx", labels=["Grade"])
+    columns = read.columns
+    assert (columns["image"], columns["patient"], columns["modality"]) == ("Scan", "Subject", "mri")
+    assert (columns["volumes"], columns["bits"]) == (True, 16)
+    assert columns["mask"] == {"task": "flair", "folder": "flair_seg", "inside": [1, 2, 4]}
+    assert set(columns["attributes"]) == {"sex"}
+    assert "mri_radial" in config_text(read, "mine.py")
 
 
 def test_columns_that_look_like_nothing_can_be_named(tmp_path):

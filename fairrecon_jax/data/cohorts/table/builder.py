@@ -24,6 +24,7 @@ from fairrecon_jax.data.policies import (
     quantile_origin,
 )
 from fairrecon_jax.data.records import SourceRecord
+from fairrecon_jax.data.sheets import read_sheet
 from fairrecon_jax.data.words import LABEL_HINT, SPLIT_HINT, AttributeColumn
 from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task
 
@@ -102,6 +103,21 @@ class Table(CohortBuilder):
         """The table, where it lies outside of the tree."""
         path = root / cls.meanings.table
         return [] if path.resolve().is_relative_to(root.resolve()) else [path]
+
+    @classmethod
+    def lists(cls, root: Path) -> dict[str, set[str]]:
+        """Patients of each part that the table names; empty where it names none."""
+        columns, parts = cls.meanings, dict[str, set[str]]()
+        if columns.split is None or columns.patient is None:
+            return parts
+        table = read_sheet(root / columns.table, columns.delimiter, columns.sheet)
+        patients = map(columns.patient.read, table[columns.patient.column])
+        for patient, part in zip(
+            patients, columns.split.read(table[columns.split.column])[0], strict=True
+        ):
+            if patient and part:
+                parts.setdefault(part, set()).add(patient)
+        return parts
 
     @classmethod
     def scan(

@@ -149,6 +149,7 @@ class TableColumns:
         """Everything that the stored examples depend on: files and cells, not what words mean."""
         later = ("labels", "attributes", "split", "title", "citation", "table", "decimal")
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["mask"] = self.mask and dataclasses.replace(self.mask, title="")
         kept = {name: value for name, value in fields.items() if name not in later}
         # by name and not by folder: a moved table is the same table
         table = self.table.replace("\\", "/").rsplit("/", 1)[-1]

@@ -108,6 +108,12 @@ def read_mask(path: Path) -> Picture:
     return Picture(values, kind, top)
 
 
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of a PNG or JPEG, 1 where it has none."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(274, 1))
+
+
 def read_dicom(path: Path, window: Window = "file", mask: bool = False) -> np.ndarray:
     """A DICOM file: rescaled, windowed, and inverted where it is MONOCHROME1, so that more is
     brighter.

@@ -41,6 +41,7 @@ KINDS = {
     "alike": "names that differ but look alike",
     "missing_pair": "an image without its reconstruction or degraded image",
     "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
+    "turned": "an image is turned by its EXIF orientation, its mask in another way",
     "misaligned": "a reconstruction or degraded image is shifted, turned or mirrored",
 }
 """Every kind of note with its meaning."""

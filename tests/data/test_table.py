@@ -136,6 +136,9 @@ def test_what_is_missing_or_broken_is_noted_by_its_kind(tmp_path):
     Image.fromarray(np.full((32, 32), 7, np.uint8)).save(root / "images/008.png")
     soft = np.asarray(Image.fromarray(region(10)).resize((8, 8), 2).resize((32, 32), 2))
     Image.fromarray(soft).save(root / "masks/010.png")
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray(picture(18)).save(root / "images/018.png", exif=exif)
     (root / "images/extra.png").write_bytes((root / "images/012.png").read_bytes())
 
     def change(table):
@@ -160,6 +163,7 @@ def test_what_is_missing_or_broken_is_noted_by_its_kind(tmp_path):
         "conflict",
         "no_row",
         "missing_label",
+        "turned",
     )
     assert {kind: report.count(kind) for kind in kinds} == dict.fromkeys(kinds, 1)
     assert report.images == 24 - 6

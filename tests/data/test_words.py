@@ -148,6 +148,8 @@ def test_the_stored_examples_depend_on_files_and_cells_not_on_words():
         digest(table="moved/t.csv"),
     ]
     assert set(same) == {digest()}
+    masks = [{"task": "m", "folder": "f", "title": title} for title in ("", "Lung")]
+    assert len({digest(mask=mask) for mask in masks}) == 1
     other = [
         digest(attributes={}),
         digest(patient="P"),

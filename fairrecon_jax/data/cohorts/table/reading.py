@@ -11,7 +11,7 @@ from fairrecon_jax.data.builder import Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.table.alignment import misplaced
 from fairrecon_jax.data.columns import MaskColumn, StoredColumn, TableColumns
-from fairrecon_jax.data.formats import Picture, read_mask, read_picture
+from fairrecon_jax.data.formats import Picture, orientation_of, read_mask, read_picture
 from fairrecon_jax.data.images import (
     MOST_NOT_FINITE,
     UnreadableImage,
@@ -148,6 +148,11 @@ def _mask(
         return None
     if mask.kind == image.kind == "nifti" and not same_place(root, file, mask_file, notes):
         return None
+    if mask.kind == image.kind == "image":
+        turns = orientation_of(root / file), orientation_of(root / mask_file)
+        if turns[0] != turns[1]:
+            reason = f"EXIF orientation {turns[1]}, its image has {turns[0]}: do both fit?"
+            notes.keep(mask_file, "turned", reason)
     if not isinstance(one.inside, str):
         return np.isin(mask.values, one.inside)
     if one.inside == "half":

@@ -172,7 +172,7 @@ def _panel(
     return ExamplePanel(
         level=level,
         original=batch["image"][number, ..., 0],
-        degraded=None if first["degraded"] is None else first["degraded"][number, ..., 0],
+        degraded=_degraded(drawn, number),
         reconstructions={
             name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()
         },
@@ -194,6 +194,14 @@ def _panel(
         caption=_groups(spec, record),
         identifier=str(record["example_id"]),
     )
+
+
+def _degraded(drawn: Mapping[str, Any], number: int) -> np.ndarray | None:
+    """The degraded image [H, W] of an example; None where all images are from elsewhere and come
+    without.
+    """
+    known = [one["degraded"] for one in drawn.values() if one["degraded"] is not None]
+    return known[0][number, ..., 0] if known else None
 
 
 def _truth(spec: CohortSpec, mask: np.ndarray, region: str | None) -> np.ndarray | None:

@@ -103,7 +103,7 @@ def guess(
     found = Finder(root, _below(root, folder))
     image = _image_column(cells, found, path)
     block: dict[str, Any] = {"table": _below(root, path), "images": _below(root, folder)}
-    block["image"] = image
+    block |= {"image": image, "title": root.name}
     block = {name: value for name, value in block.items() if value}
     patient = _patient_column(cells, image)
     if patient:

@@ -7,13 +7,13 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import yaml
 
 from fairrecon_jax.data.columns import MaskColumn, PatientColumn, StoredColumn, TableColumns
-from fairrecon_jax.data.files import normal
+from fairrecon_jax.data.files import inside, normal
 from fairrecon_jax.data.tables import number
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
 from fairrecon_jax.types import InputError
@@ -52,6 +52,8 @@ BUILT = {
 """Fields that hold objects, made before what has them."""
 NAMES = {"column", "image", "id"}
 """Fields that name columns."""
+FOLDERS = {"images", "folder"}
+"""Fields that name folders below the root."""
 TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -183,10 +185,25 @@ def _made(kind: type[T], where: str, given: Any, defaults: Mapping[str, Any] | N
     }
     # as the names of a table are brought into one form
     values |= {name: normal(values[name]) for name in NAMES & set(values)}
+    values |= {
+        name: _folder(values[name], f"{where}.{name}".strip(".")) for name in FOLDERS & set(values)
+    }
     try:
         return kind(**values)
     except ValueError as error:
         raise InputError(f"columns{_dot(where)}: {error}") from error
+
+
+def _folder(written: str, where: str) -> str:
+    """A folder below the root in one form, "" for the root itself.
+
+    Raises:
+      InputError: it lies elsewhere.
+    """
+    if not inside(written):
+        raise InputError(f"columns.{where} must be a folder below the root, got {written!r}")
+    below = PurePosixPath(written.replace("\\", "/")).as_posix()
+    return "" if below == "." else below
 
 
 def _converted(value: Any, hint: Any, where: str) -> Any:

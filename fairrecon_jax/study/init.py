@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
 NOTES = {
     "table": "CSV, TSV or Excel, from the root",
     "images": "folder that the names start from",
+    "title": "of the cohort, in the report",
     "image": "column with the files' names",
     "patient": "column: images of one patient are never in two parts of the data",
     "modality": '"xray" or "mri"',

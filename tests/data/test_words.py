@@ -126,6 +126,8 @@ bits: 16
         ({"attributes": {"a": {"column": "A", "groups": [["g", ["x"]], ["G", ["X"]]]}}}, "in two"),
         ({"patient": {"column": "P", "pattern": "("}}, r"columns\.patient: pattern"),
         ({"mask": {"task": "m"}}, r"columns\.mask: needs a column, or the folder"),
+        ({"images": "/data/images"}, r"columns\.images must be a folder below the root"),
+        ({"mask": {"task": "m", "folder": "../m"}}, r"columns\.mask\.folder must be a folder"),
         ({"bits": 12}, r"columns\.bits must be 8 or 16"),
         ({"window": "wide"}, r"columns\.window must be"),
         ({"labels": {}}, "nothing to study"),
@@ -141,6 +143,8 @@ def test_the_stored_examples_depend_on_files_and_cells_not_on_words():
     def digest(**change):
         return table_columns({**PLAIN, "attributes": {"a": "A"}, **change}).digest
 
+    assert table_columns({**PLAIN, "images": ".\\a/b/"}).images == "a/b"
+    assert table_columns({**PLAIN, "images": "./"}).images == ""
     same = [
         digest(attributes={"a": {"column": "A", "cuts": [3]}}),
         digest(labels={"y": {"column": "X", "positive": ["a"], "negative": ["*"]}}),

@@ -44,6 +44,27 @@ def test_images_written_over_their_whole_range_are_taken_as_they_are(tmp_path):
     np.testing.assert_allclose(cohort.example(0)["stored_vendor"][..., 0], want, atol=1e-5)
 
 
+def test_files_of_nested_images_are_found_by_path_and_as_they_are_written(tmp_path):
+    root = write_own(tmp_path / "tree")
+    for number in range(24):
+        file, inner = f"{number:03d}.png", f"p{number // 2}/{number % 2}.png"
+        (root / "images" / inner).parent.mkdir(exist_ok=True)
+        (root / "images" / file).rename(root / "images" / inner)
+        flat = root / "vendor" / inner.replace("/", "__")
+        (root / "vendor" / file).rename(flat)
+        for folder in ("noisy", "masks"):
+            (root / folder / inner).parent.mkdir(exist_ok=True)
+            (root / folder / file).rename(root / folder / inner)
+    text = (root / "exams.csv").read_text()
+    for number in range(24):
+        text = text.replace(f"{number:03d}.png", f"p{number // 2}/{number % 2}.png")
+    (root / "exams.csv").write_text(text)
+    report = examine("table", root, config(), progress=False)
+    assert (report.images, report.ok) == (24, True)
+    (root / "noisy/p3/1.png").unlink()
+    assert examine("table", root, config(), progress=False).count("missing_pair") == 1
+
+
 def test_pairs_that_do_not_fit_are_noted(tmp_path):
     root = write_own(tmp_path / "tree")
     (root / "vendor/000.png").unlink()

@@ -111,13 +111,13 @@ def _record(
         return None, image
     files = [image]
     for what, one, kind in columns.beside:
-        # the name as the table writes it, below a folder of its own
-        asked = row[one.column] if one.column else _path(written)
-        file, problem = finder(one.folder).find(asked)
+        file, problem = finder(one.folder).find(row[one.column] if one.column else _path(written))
         if problem and not one.column:
-            inner = image.removeprefix(f"{columns.images.strip('/')}/")
-            file, again = finder(one.folder).find(inner if columns.images else image)
-            problem = problem if again else ""
+            # by the image's own path, or as `fairrecon reconstruct` writes its name
+            inner = image.removeprefix(f"{columns.images}/") if columns.images else image
+            for again in (inner, stem(_path(written)).replace("/", "__")):
+                found, still = finder(one.folder).find(again)
+                file, problem = (file, problem) if still else (found, "")
         if problem or file == image:
             notes.skip(image, kind, f"{what}: {problem or 'it is the image itself'}")
             return None, image

@@ -25,6 +25,7 @@ REQUIRED = [
     "tifffile>=2024.1",
     "nibabel>=5.2,<6",
     "openpyxl>=3.1,<4",
+    "pydicom>=3,<4",
     "PyYAML>=6,<7",
     "safetensors>=0.4,<1",
     "matplotlib>=3.8,<4",

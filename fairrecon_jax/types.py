@@ -37,6 +37,10 @@ example_id  [B, 2] uint32, the 64-bit digest of the example's name (`example_dig
             per-example randomness
 index       [B] int32 row of the cohort table, -1 for padding
 weight      [B] float32, 0 for padding, else the example's sampling weight
+
+and, where a cohort comes with them, images that something else made of each:
+
+stored_NAME [B, H, W, 1] float32 in [0, 1], in the scale of the original
 """
 
 Precision = Literal["float32", "bfloat16"]
@@ -55,6 +59,10 @@ class ConfigError(InputError):
 
 class TrainingDiverged(ArithmeticError):
     """The loss, a parameter or the selection metric of a training is not finite."""
+
+
+STORED = "stored_"
+"""Before the name of an image that something else made of an example, in records and batches."""
 
 
 TaskKind = Literal["classification", "segmentation"]

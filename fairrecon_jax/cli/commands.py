@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from fairrecon_jax.cli import actions
+from fairrecon_jax.cli import actions, own_images
 from fairrecon_jax.cli.command import Command
 from fairrecon_jax.study.table import SCHEMA
 
@@ -21,6 +21,33 @@ kind and knobs are those of config.phantom, where no flag says otherwise.
         actions.phantom,
         actions.phantom_flags,
         together=False,
+    ),
+    "init": Command(
+        "write a first configuration from a table and a folder of images of your own",
+        """
+Looks at the columns of a CSV or Excel file and at some of the images (PNG, JPEG, TIFF, DICOM,
+NIfTI) and writes a commented configuration of the cohort "table": images, patients, masks,
+findings, attributes. Read it and correct it; `doctor`, `prepare` and `study` take it as it is.
+
+  fairrecon init --images=export/images --table=export/exams.csv --output=my_study.py
+""",
+        own_images.init,
+        own_images.init_flags,
+        together=False,
+    ),
+    "pairs": Command(
+        "assess reconstructions that something else made, image by image",
+        """
+Takes originals and reconstructions of them (8 or 16 bits, files of equal names or a column of the
+table), trains diagnosers on originals alone, reads both versions and writes the report with example
+panels. Nothing is degraded and no reconstructor is trained. What was read from the table stands in
+<workdir>/pairs.py: correct it and run `fairrecon study --config=<workdir>/pairs.py`.
+
+  fairrecon pairs --table=export/exams.csv --images=export/images \\
+      --reconstructions=export/vendor --workdir=runs/vendor
+""",
+        own_images.pairs,
+        own_images.pairs_flags,
     ),
     "doctor": Command(
         "read a cohort's tree and list what is missing, unreadable, inconsistent or leaking",

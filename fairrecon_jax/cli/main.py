@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # for the console script alone: a caller's process keeps its own memory settings
     if argv is None:
         keep_memory()
-    words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        # a terminal of few letters shows a question mark instead of ending the work
+        # a terminal of another encoding shows the escape of a letter instead of ending the program
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="backslashreplace")
+    words = list(sys.argv[1:] if argv is None else argv)
     # late: it brings all of the package, and keep_memory comes before anything computes
     try:
         from fairrecon_jax.cli.commands import COMMANDS

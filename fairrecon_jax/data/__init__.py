@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fairrecon_jax.data.api import open_cohort, prepare
     from fairrecon_jax.data.cohort import Cohort, CohortConfig
-    from fairrecon_jax.data.registry import COHORTS
+    from fairrecon_jax.data.mapping import table_columns
+    from fairrecon_jax.data.registry import COHORTS, register
     from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "open_cohort",
     "prepare",
     "read_splits",
+    "register",
+    "table_columns",
     "write_splits",
 ]
 
@@ -35,6 +38,8 @@ _MODULES = {
     "open_cohort": "api",
     "prepare": "api",
     "read_splits": "splits",
+    "register": "registry",
+    "table_columns": "mapping",
     "write_splits": "splits",
 }
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -23,13 +24,14 @@ from absl import logging
 
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import Cohort, CohortConfig, RecordSource, open_records
+from fairrecon_jax.data.findings import Findings
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, table_stamps
-from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.registry import builder_of, find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import track
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import STORED, InputError
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
 
@@ -79,7 +81,7 @@ def prepare(
       >>> (place / "table.parquet").is_file(), (place / "exclusions.csv").is_file()
       (True, True)
     """
-    builder, place, tree = find(config.name), folder_of(config, data_dir), Path(root)
+    builder, place, tree = builder_of(config), folder_of(config, data_dir), Path(root)
     # taken before looking: a process that waited finds the folder that the other one made
     with _locked(place.parent.parent / f".{config.stored_name}.lock"):
         aside = place.parent.parent / f".{config.stored_name}.partial"
@@ -90,10 +92,12 @@ def prepare(
             return place
         notes = Notes()
         # before reading: a tree that changes meanwhile no longer has this stamp
-        stamps = _stamps(tree)
+        stamps = _stamps(tree, builder)
         records = builder.records(tree, config, notes, progress)
         origin = {**stamps, "fingerprint": fingerprint(tree, records)}
-        written = _write(builder, config, tree, aside, records, notes, workers, progress)
+        findings = Findings(1)
+        findings.lists(builder.lists(tree))
+        written = _write(builder, config, tree, aside, records, notes, findings, workers, progress)
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         # an older version of the same configuration may lie there; os.replace needs the place empty
@@ -101,6 +105,11 @@ def prepare(
         # TFDS wrote <configuration>/<version>: both move in one step.
         os.replace(written.parent, place.parent)
         shutil.rmtree(aside)
+    findings.images()
+    findings.notes(notes, builder.modality)
+    for line in findings.errors():
+        # what the doctor calls an error is never done in silence
+        warnings.warn(f"{line}; {place / EXCLUSIONS} lists what was noted", stacklevel=2)
     return place
 
 
@@ -130,7 +139,7 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
       >>> open_cohort(config, root / "data")
       Cohort(chexpert: ... images of ... patients, 16 x 16; edema; sex)
     """
-    builder, place = find(config.name), folder_of(config, data_dir)
+    builder, place = builder_of(config), folder_of(config, data_dir)
     # moved into place with all the rest: where the table is, the cohort is whole
     if not (place / TABLE).is_file():
         raise FileNotFoundError(
@@ -140,7 +149,8 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
     raw = pd.read_parquet(place / TABLE)
     train = None if splits is None else splits.rows(raw, TRAIN)
     table, spec = builder.describe(raw, config, train)
-    return Cohort(spec, table, RecordSource(place, len(table), len(spec.segmentation_tasks)))
+    source = RecordSource(place, len(table), len(spec.segmentation_tasks), builder.stored)
+    return Cohort(spec, table, source, builder.stored)
 
 
 @contextlib.contextmanager
@@ -168,8 +178,9 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
     """
     if not tree.is_dir():
         return
-    builder = find(config.name)
-    origin, stamps = json.loads((place / ORIGIN).read_text(encoding="utf-8")), _stamps(tree)
+    builder = builder_of(config)
+    origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
+    stamps = _stamps(tree, builder)
     # Sizes and times first; the fingerprint reads every table of the tree again.
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
@@ -187,9 +198,16 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
     )
 
 
-def _stamps(tree: Path) -> dict[str, Any]:
+def _stamps(tree: Path, builder: type[CohortBuilder]) -> dict[str, Any]:
     """Where a tree lies, and what shows without opening a file whether it has changed."""
-    return {"root": str(tree.resolve()), "tables": table_stamps(tree), "files": file_stamp(tree)}
+    outside = {
+        str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in builder.tables(tree)
+    }
+    return {
+        "root": str(tree.resolve()),
+        "tables": {**table_stamps(tree), **outside},
+        "files": file_stamp(tree),
+    }
 
 
 @contextlib.contextmanager
@@ -213,13 +231,13 @@ def _write(
     aside: Path,
     records: list[SourceRecord],
     notes: Notes,
+    findings: Findings,
     workers: int,
     progress: bool,
 ) -> Path:
     """Writes the array records aside and returns their folder."""
-    stream = builder.samples(
-        tree, track(records, f"read {config.name}", "file", shown=progress), config, notes, workers
-    )
+    read = track(records, f"read {config.name}", "file", shown=progress)
+    stream = findings.watch(builder.samples(tree, read, config, notes, workers))
     # TFDS fails without a reason on a data set of no examples.
     first = next(stream, None)
     if first is None:
@@ -255,7 +273,7 @@ def _finish(
     records = open_records(written)
     # row by row, without keeping the images
     rows = [
-        {name: _plain(value) for name, value in records[i].items() if name not in ("image", "mask")}
+        {name: _plain(value) for name, value in records[i].items() if not _is_image(name)}
         for i in track(range(len(records)), "check", "example", shown=progress)
     ]
     pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
@@ -268,6 +286,11 @@ def _finish(
         "config": dataclasses.asdict(config),
     }
     (written / ORIGIN).write_text(json.dumps(origin, indent=1), encoding="utf-8")
+
+
+def _is_image(name: str) -> bool:
+    """Whether a field of a record holds an image, and no cell of the table."""
+    return name in ("image", "mask") or name.startswith(STORED)
 
 
 def _plain(value: Any) -> Any:

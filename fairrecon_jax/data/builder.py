@@ -29,7 +29,7 @@ from fairrecon_jax.data.policies import (
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
 from fairrecon_jax.physics import describe
-from fairrecon_jax.types import CohortSpec, DegradationSpec, InputError, Task
+from fairrecon_jax.types import STORED, CohortSpec, DegradationSpec, InputError, Task
 
 MRI_LEVELS = describe("mri_radial", (4.0, 8.0, 16.0), 8.0)
 XRAY_LEVELS = describe("xray_low_dose", (1e5, 1e4, 3e3), 1e4)
@@ -46,6 +46,7 @@ class Sample:
       mask: [H, W] uint8 in {0, 1}, or None where the cohort has no segmentation.
       columns: recorded values, by column name.
       shape: (rows, columns, ...) of the file before resizing.
+      stored: further images of the example by name, [H, W] uint16: what others made of it.
     """
 
     example_id: str
@@ -54,6 +55,7 @@ class Sample:
     mask: np.ndarray | None
     columns: dict[str, Any]
     shape: tuple[int, ...] = ()
+    stored: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -69,6 +71,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
       default_age_cut: years or "train median".
       default_slices: slices that count in evaluation.
       depth: slices of every volume; None where they differ, or there are none.
+      stored: names of further images of every example.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -85,8 +88,11 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     default_age_cut: ClassVar[float | str] = TRAIN_MEDIAN
     default_slices: ClassVar[str | tuple[float, float]] = "all"
     depth: ClassVar[int | None] = None
+    stored: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        # TFDS would look for texts beside the file of the class, which may be anywhere.
+        cls.pkg_dir_path = tfds.core.Path(__file__).parent
         # TFDS would enter every subclass in its global list.
         super().__init_subclass__(skip_registration=True, **kwargs)
 
@@ -97,6 +103,17 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             name=config.stored_name, description=f"{self.title}, {config.stored_name}"
         )
         super().__init__(data_dir=data_dir, config=stored, file_format="array_record")
+
+    @classmethod
+    def of(cls, config: CohortConfig) -> type[CohortBuilder]:
+        """The builder for a configuration; itself, unless the configuration describes the cohort.
+
+        Raises:
+          InputError: the configuration describes columns, and the cohort has its own.
+        """
+        if config.columns is not None:
+            raise InputError(f"columns describe the cohort 'table', not {cls.cohort!r}")
+        return cls
 
     @classmethod
     @abc.abstractmethod
@@ -142,6 +159,12 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             "example_id": tfds.features.Text(),
             "patient_id": tfds.features.Text(),
             **{name: kinds[kind] for name, kind in self.columns.items()},
+            **{
+                f"{STORED}{name}": tfds.features.Tensor(
+                    shape=(size, size, 1), dtype=np.uint16, encoding="bytes"
+                )
+                for name in self.stored
+            },
         }
         if self.segmentation():
             features["mask"] = tfds.features.Tensor(
@@ -166,6 +189,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             # [H, W] -> [H, W, 1]: one channel, as no cohort has two regions
             if sample.mask is not None:
                 record["mask"] = sample.mask[..., None]
+            record |= {f"{STORED}{name}": sample.stored[name][..., None] for name in self.stored}
             yield (
                 sample.example_id,
                 {**record, **{name: sample.columns[name] for name in self.columns}},
@@ -191,8 +215,18 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
                 f"nothing usable for {cls.cohort} under {root}"
                 + (f" ({reasons})" if reasons else "")
             )
-        note_attributes(kept, cls.modality == "xray", notes)
+        cls.note(kept, notes)
         return kept
+
+    @classmethod
+    def note(cls, records: list[SourceRecord], notes: Notes) -> None:
+        """Notes what is unknown or in conflict about the attributes of patients."""
+        note_attributes(records, cls.modality == "xray", notes)
+
+    @classmethod
+    def tables(cls, root: Path) -> list[Path]:
+        """Tables outside of the tree that the records depend on."""
+        return []
 
     @classmethod
     def samples(

@@ -12,17 +12,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.keys import example_digest
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.data.columns import TableColumns
+from fairrecon_jax.data.words import QUANTILES
+from fairrecon_jax.keys import example_digest, free
+from fairrecon_jax.types import STORED, CohortSpec
 
 TRAIN_MEDIAN = "train median"
-AGE_QUANTILES = {
-    TRAIN_MEDIAN: (0.5,),
-    "train tertiles": (1 / 3, 2 / 3),
-    "train quartiles": (0.25, 0.5, 0.75),
-}
-"""Cuts of age that follow from the training patients, by name."""
 SPLIT = "examples"
+GIVEN_SPLIT = "given_split"
+"""The column of a cohort's table that says to which part the data assign a patient."""
 VIEWS = ("frontal", "lateral")
 UNCERTAINTY = ("ignore", "zeros", "ones")
 RACE = ("six", "pooled", "white_vs_rest")
@@ -32,8 +30,8 @@ RACE = ("six", "pooled", "white_vs_rest")
 class CohortConfig:
     """Which cohort, and every choice that turns its files into examples, labels and groups.
 
-    What lies on disk depends on name, image_size, views, slices, patients and source; the other
-    fields are applied on opening.
+    What lies on disk depends on name, image_size, views, slices, patients, source and
+    `columns.stored`; the other fields are applied on opening.
 
     Attributes:
       name: a key of `registry.COHORTS`.
@@ -52,6 +50,8 @@ class CohortConfig:
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
       source: a word that tells two trees of the same layout apart in one folder of prepared
         cohorts, e.g. "phantom".
+      columns: what the columns of the cohort "table" mean; None for every other cohort.
+      module: imported first, as it registers a builder of one's own: a dotted name or a file.
 
     Example:
       >>> config = CohortConfig("chexpert", image_size=128, age_cut=(40, 60), tasks=["Edema"])
@@ -71,6 +71,8 @@ class CohortConfig:
     attributes: tuple[str, ...] = ()
     patients: int = 0
     source: str = ""
+    columns: TableColumns | None = None
+    module: str = free("")
 
     def __post_init__(self) -> None:
         """Turns lists into tuples and refuses values outside the choices above."""
@@ -102,13 +104,13 @@ class CohortConfig:
         """Refuses cuts that are neither a name nor ascending years above 0."""
         cut = self.age_cut
         if isinstance(cut, str):
-            fits = cut in ("default", *AGE_QUANTILES)
+            fits = cut in ("default", *QUANTILES)
         else:
             cuts = cut if isinstance(cut, tuple) else (cut,)
             numbers = all(isinstance(c, int | float) and 0 < c < math.inf for c in cuts)
             fits = bool(cuts) and numbers and list(cuts) == sorted(set(cuts))
         if not fits:
-            names = ", ".join(map(repr, ("default", *AGE_QUANTILES)))
+            names = ", ".join(map(repr, ("default", *QUANTILES)))
             raise ValueError(
                 "age_cut must be a number of years above 0, several of them ascending, or one of "
                 f"{names}, got {cut!r}"
@@ -153,7 +155,8 @@ class CohortConfig:
             "" if isinstance(self.slices, str) else f"-slices_{self.slices[0]}_{self.slices[1]}"
         )
         patients = f"-patients_{self.patients}" if self.patients else ""
-        return f"{self.image_size}px{views}{slices}{patients}" + (
+        columns = "" if self.columns is None else f"-{self.columns.digest[:10]}"
+        return f"{self.image_size}px{views}{slices}{patients}{columns}" + (
             f"-{self.source}" if self.source else ""
         )
 
@@ -179,11 +182,14 @@ class RecordSource:
     to worker processes by its path.
     """
 
-    def __init__(self, folder: str | Path, length: int, masks: int) -> None:
-        """Takes the folder of the prepared data set, its number of examples and its number of mask
-        channels to hand out.
+    def __init__(
+        self, folder: str | Path, length: int, masks: int, stored: tuple[str, ...] = ()
+    ) -> None:
+        """Takes the folder of the prepared data set, its number of examples, its number of mask
+        channels to hand out and the names of its further images.
         """
         self._folder, self._length, self._masks = str(folder), length, masks
+        self._stored = stored
         self._source: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -194,7 +200,9 @@ class RecordSource:
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        """{"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8} of one row of the table."""
+        """{"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8} of one row of the table,
+        and by STORED and their names its further images, [H, W, 1] uint16.
+        """
         # checked here, as negative numbers would count from the end
         row = int(index)
         if not 0 <= row < self._length:
@@ -204,7 +212,8 @@ class RecordSource:
         record = self._source[row]
         image = record["image"]
         mask = record["mask"] if self._masks else np.zeros((*image.shape[:2], 0), np.uint8)
-        return {"image": image, "mask": mask}
+        stored = {f"{STORED}{name}": record[f"{STORED}{name}"] for name in self._stored}
+        return {"image": image, "mask": mask, **stored}
 
 
 def open_records(folder: str | Path) -> Any:
@@ -233,6 +242,7 @@ class Cohort:
         segmentation task (number of truth pixels), and the raw columns age_years, sex_recorded,
         race_recorded, view, slice, slices, evaluate where the cohort has them.
       source: source[i] -> {"image": [H, W, 1] uint8 or uint16, "mask": [H, W, S] uint8}.
+      stored: names of further images of every example, which batches then hold as well.
 
     Example:
       >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [1, 0], groups={"sex": ["m", None]})
@@ -243,6 +253,7 @@ class Cohort:
     spec: CohortSpec
     table: pd.DataFrame
     source: Any
+    stored: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -280,6 +291,10 @@ class Cohort:
         # once per cohort, not per batch: hashing text is slow in comparison
         return np.stack([example_digest(name) for name in self.table["example_id"]]).reshape(-1, 2)
 
+    def originals(self) -> Cohort:
+        """The same examples without the images that something else made of them."""
+        return dataclasses.replace(self, stored=())
+
     def labels(self) -> np.ndarray:
         """[N, T] float32 in {0, 1}, NaN = unknown, columns as `spec.classification_tasks`."""
         return self._labels
@@ -306,4 +321,5 @@ class Cohort:
             "example_id": self._digests[i],
             "index": np.int32(i),
             "weight": np.float32(1),
+            **{f"{STORED}{name}": unit_range(record[f"{STORED}{name}"]) for name in self.stored},
         }

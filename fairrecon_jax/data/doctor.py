@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from itertools import combinations
+from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
 
 import pandas as pd
 
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.notes import KEPT, KINDS, Notes
-from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.findings import SEVERITIES, SMALL_GROUP, Finding, Findings
+from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.registry import builder_of
 from fairrecon_jax.data.splits import read_splits
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import CohortSpec, InputError
-
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-SMALL_GROUP = 20
-_ERRORS = {
-    "missing_file",
-    "missing_mask",
-    "unreadable",
-    "mask_shape",
-    "wrong_shape",
-    "duplicate",
-    "outside_root",
-    "unknown_label",
-    "mask_values",
-}
-_HARMLESS = {"view"}
-_MEANINGS = {
-    "table": "a table or folder is missing or malformed",
-    "splits": "the splits file is not usable",
-    "leaking_lists": "patients that are in several official lists",
-    "leaking_images": "identical images under the names of different patients",
-    "repeated_images": "identical images within one patient",
-    "inconsistent_shape": "images whose size differs from that of most others",
-    "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be assessed",
-    "one_class": "tasks for which only one class (or none) is known",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One kind of problem.
-
-    Attributes:
-      severity: "error" (to be fixed before training), "warning" (to be known) or "note".
-      kind: a key of `notes.KINDS` or `_MEANINGS`.
-      count: how often.
-      examples: some files or names with the reason.
-      meaning: the kind in words.
-    """
-
-    severity: Severity
-    kind: str
-    count: int
-    examples: tuple[str, ...]
-    meaning: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,11 +128,11 @@ def examine(
     Raises:
       InputError: no such cohort, or the configuration is of another cohort.
     """
-    builder, tree = find(name), Path(root)
-    chosen = config or CohortConfig(name)
+    chosen, tree = config or CohortConfig(name), Path(root)
     if chosen.name != name:
         raise InputError(f"the configuration is of {chosen.name!r}, not of {name!r}")
-    notes, findings = Notes(), _Findings(examples)
+    builder = builder_of(chosen)
+    notes, findings = Notes(), Findings(examples)
     try:
         records = builder.records(tree, chosen, notes, progress)
         findings.lists(builder.lists(tree))
@@ -189,12 +141,15 @@ def examine(
         findings.add("error", "table", [str(error)])
         findings.notes(notes, builder.modality)
         return DoctorReport(name, str(tree), findings.sorted(), pd.DataFrame(), 0, 0)
-    rows = findings.read(
-        builder.samples(
-            tree, track(records, f"examine {name}", "file", shown=progress), chosen, notes
-        )
-    )
+    read = track(records, f"examine {name}", "file", shown=progress)
+    rows = [
+        {"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns}
+        for sample in findings.watch(builder.samples(tree, read, chosen, notes))
+    ]
+    findings.images()
     findings.notes(notes, builder.modality)
+    if not rows:
+        findings.add("error", "nothing", [f"none of {len(records)} files of {tree} is usable"])
     if splits_path is not None:
         _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, findings)
     counts = (
@@ -212,93 +167,7 @@ def examine(
     )
 
 
-class _Findings:
-    """Collects findings; one per kind and severity."""
-
-    def __init__(self, examples: int) -> None:
-        self._examples = examples
-        self._texts: dict[tuple[Severity, str], list[str]] = defaultdict(list)
-
-    def add(self, severity: Severity, kind: str, texts: Iterable[str]) -> None:
-        """Adds occurrences of one kind."""
-        texts = list(texts)
-        if texts:
-            self._texts[severity, kind] += texts
-
-    def notes(self, notes: Notes, modality: str) -> None:
-        """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
-        for note in notes:
-            harmless = note.kind in _HARMLESS or (note.kind == "constant" and modality == "mri")
-            severity: Severity = (
-                "note" if harmless else "error" if note.kind in _ERRORS else "warning"
-            )
-            self.add(
-                severity,
-                note.kind,
-                [f"{note.file}: {note.reason}" + ("" if note.action == KEPT else " [left out]")],
-            )
-
-    def lists(self, lists: dict[str, set[str]]) -> None:
-        """Patients in two official lists."""
-        for (one, first), (other, second) in combinations(sorted(lists.items()), 2):
-            self.add(
-                "error",
-                "leaking_lists",
-                [
-                    f"patient {patient} is in {one} and in {other}"
-                    for patient in sorted(first & second)
-                ],
-            )
-
-    def read(self, samples: Iterable[Any]) -> list[dict[str, Any]]:
-        """Reads all samples; compares images and shapes; returns the recorded columns."""
-        rows, owners, shapes = [], defaultdict(list), defaultdict(list)
-        for sample in samples:
-            rows.append(
-                {"example_id": sample.example_id, "patient_id": sample.patient_id, **sample.columns}
-            )
-            # digests, not images: a cohort does not fit into memory
-            owners[hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()].append(
-                (sample.patient_id, sample.example_id)
-            )
-            shapes[sample.shape].append(sample.example_id)
-        for same in owners.values():
-            names = " = ".join(example for _, example in same)
-            if len({patient for patient, _ in same}) > 1:
-                self.add("error", "leaking_images", [names])
-            # films taken twice occur, and leak nothing as the patient is in one part
-            elif len(same) > 1:
-                self.add("warning", "repeated_images", [names])
-        # The shape most images have; of equally frequent ones the first.
-        usual = max(shapes, key=lambda shape: len(shapes[shape]), default=())
-        odd = [
-            f"{name}: {shape}, most are {usual}"
-            for shape, names in shapes.items()
-            if shape != usual
-            for name in names
-        ]
-        self.add("note", "inconsistent_shape", odd)
-        return rows
-
-    def sorted(self) -> tuple[Finding, ...]:
-        """All findings, gravest and most frequent first."""
-        order = sorted(
-            self._texts.items(),
-            key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]),
-        )
-        return tuple(
-            Finding(
-                severity,
-                kind,
-                len(texts),
-                tuple(texts[: self._examples]),
-                _MEANINGS.get(kind) or KINDS[kind],
-            )
-            for (severity, kind), texts in order
-        )
-
-
-def _check_splits(path: Path, patients: set[str], findings: _Findings) -> None:
+def _check_splits(path: Path, patients: set[str], findings: Findings) -> None:
     """A splits file that cannot be trusted, or that does not know the tree's patients."""
     try:
         # patients of the file that the tree lacks do no harm
@@ -314,7 +183,7 @@ def _check_splits(path: Path, patients: set[str], findings: _Findings) -> None:
 
 
 def _groups_and_labels(
-    builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, findings: _Findings
+    builder: type[CohortBuilder], raw: pd.DataFrame, config: CohortConfig, findings: Findings
 ) -> pd.DataFrame:
     """Counts per group and label; notes groups and classes that are too small."""
     try:

@@ -19,6 +19,7 @@ KINDS = {
     "unreadable": "a file cannot be read as an image (truncated or not an image)",
     "constant": "an image holds one single value",
     "mask_shape": "a mask differs in shape from its image",
+    "mask_place": "image and mask lie at different places in the world",
     "mask_values": "a mask holds values that are not in the data set's description",
     "not_finite": "a volume holds voxels that are not finite numbers",
     "wrong_shape": "an image has other dimensions than the data set's description",
@@ -34,8 +35,34 @@ KINDS = {
     "missing_table": "an optional table is absent",
     "conflict": "rows of one patient disagree",
     "view": "images of a view that the configuration leaves out",
+    "missing_attribute": "a patient or image without a value of an attribute",
+    "out_of_range": "a number outside the range declared for its column; it counts as unknown",
+    "depth": "a file of more than 8 bits is stored in 8",
+    "alike": "names that differ but look alike",
+    "missing_pair": "an image without its reconstruction or degraded image",
+    "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
+    "turned": "an image is turned by its EXIF orientation, its mask in another way",
+    "misaligned": "a reconstruction or degraded image is shifted, turned or mirrored",
 }
 """Every kind of note with its meaning."""
+ERRORS = {
+    "missing_file",
+    "missing_mask",
+    "missing_pair",
+    "unreadable",
+    "mask_shape",
+    "mask_place",
+    "pair_shape",
+    "misaligned",
+    "wrong_shape",
+    "duplicate",
+    "outside_root",
+    "unknown_label",
+    "mask_values",
+}
+"""Kinds that are to be mended before anything is trained."""
+HARMLESS = {"view"}
+"""Kinds that are no reason to worry."""
 
 
 @dataclasses.dataclass(frozen=True)

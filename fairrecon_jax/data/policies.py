@@ -11,7 +11,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.cohort import AGE_QUANTILES, CohortConfig, are_fractions
+from fairrecon_jax.data.cohort import CohortConfig, are_fractions
+from fairrecon_jax.data.words import QUANTILES
 from fairrecon_jax.types import Attribute, InputError, Task
 
 SEXES = ("female", "male")
@@ -115,29 +116,41 @@ def one_per_patient(patients: pd.Series, groups: pd.Series) -> pd.Series:
     return values.where(values.notna(), None)
 
 
-def age_cuts(raw: pd.DataFrame, rows: np.ndarray | None, policy: str) -> tuple[float, ...]:
-    """Quantiles of age over patients (a patient's age is the median over its images).
+def quantile_cuts(
+    raw: pd.DataFrame, rows: np.ndarray | None, policy: str, column: str = "age_years"
+) -> tuple[float, ...]:
+    """Quantiles of a number over patients (a patient's is the median over its images).
 
     Args:
-      raw: table with patient_id and age_years.
+      raw: table with patient_id and the column.
       rows: row numbers of the training patients; all rows if None.
-      policy: a key of `AGE_QUANTILES`.
+      policy: a key of `QUANTILES`.
+      column: of the number.
 
     Returns:
-      Years, ascending; equal ones are one.
+      Ascending; equal ones are one.
 
     Raises:
-      InputError: no age is known among these rows.
+      InputError: no number is known among these rows.
     """
     chosen = raw if rows is None else raw.iloc[rows]
     # of patients: someone with a hundred films counts once
-    ages = chosen.groupby("patient_id")["age_years"].median().dropna()
-    if ages.empty:
+    values = chosen.groupby("patient_id")[column].median().dropna()
+    if values.empty:
+        name = column.rsplit("_", 1)[0]
         raise InputError(
-            "no patient of the training part has an age: give age_cut a number or leave "
-            "'age' out of attributes"
+            f"no patient of the training part has {name}: give numbers to cut it at, or leave "
+            f"{name!r} out of attributes"
         )
-    return tuple(sorted({float(ages.quantile(q)) for q in AGE_QUANTILES[policy]}))
+    return tuple(sorted({float(values.quantile(q)) for q in QUANTILES[policy]}))
+
+
+def quantile_origin(policy: str, train_rows: np.ndarray | None) -> str:
+    """Where cuts at quantiles come from, in words."""
+    word = policy.removeprefix("train ")
+    if train_rows is None:
+        return f"provisional: {word} of all patients, as no splits were given"
+    return f"{word} of the training patients"
 
 
 def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
@@ -158,21 +171,30 @@ def age_groups(cuts: tuple[float, ...]) -> tuple[str, ...]:
     return (f"under {cuts[0]:g}", *between, f"{cuts[-1]:g} and over")
 
 
+def cut_column(
+    values: pd.Series, cuts: tuple[float, ...], origin: str, unit: str
+) -> tuple[pd.Series, tuple[str, ...], str]:
+    """The group of each number between ascending cuts: one equal to a cut belongs above it; None
+    where it is unknown.
+
+    Returns:
+      (column, groups, the cuts in words).
+    """
+    groups = age_groups(cuts)
+    place = np.searchsorted(cuts, values.to_numpy(float), side="right")
+    column = pd.Series(np.array(groups, dtype=object)[place], index=values.index, dtype=object)
+    # NaN is sorted behind every number, which would have put it into the last group
+    column = column.where(values.notna(), None)
+    words = " and ".join(filter(None, (", ".join(f"{c:g}" for c in cuts[:-1]), f"{cuts[-1]:g}")))
+    return column, groups, f"cut at {words}{f' {unit}' if unit else ''} ({origin})"
+
+
 def age_column(
     raw: pd.DataFrame, cuts: tuple[float, ...], origin: str
 ) -> tuple[pd.Series, Attribute]:
-    """The age group of each row: an age equal to a cut belongs to the group above it; None where
-    age is unknown.
-    """
-    groups, years = age_groups(cuts), raw["age_years"]
-    place = np.searchsorted(cuts, years.to_numpy(float), side="right")
-    column = pd.Series(np.array(groups, dtype=object)[place], index=raw.index, dtype=object)
-    # NaN is sorted behind every age, which would have put it into the oldest group
-    column = column.where(years.notna(), None)
-    words = " and ".join(filter(None, (", ".join(f"{c:g}" for c in cuts[:-1]), f"{cuts[-1]:g}")))
-    return column, Attribute(
-        "age", groups, f"age at the time of the image, cut at {words} years ({origin})", "image"
-    )
+    """The age group of each row."""
+    column, groups, words = cut_column(raw["age_years"], cuts, origin, "years")
+    return column, Attribute("age", groups, f"age at the time of the image, {words}", "image")
 
 
 def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
@@ -281,10 +303,4 @@ def attribute_column(
     if not isinstance(cut, str):
         cuts = cut if isinstance(cut, tuple) else (float(cut),)
         return age_column(raw, cuts, "given")
-    word = cut.removeprefix("train ")
-    origin = (
-        f"provisional: {word} of all patients, as no splits were given"
-        if train_rows is None
-        else f"{word} of the training patients"
-    )
-    return age_column(raw, age_cuts(raw, train_rows, cut), origin)
+    return age_column(raw, quantile_cuts(raw, train_rows, cut), quantile_origin(cut, train_rows))

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.data.cohort import GIVEN_SPLIT
+from fairrecon_jax.data.stratify import stratify
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.types import CohortSpec, InputError
 
@@ -113,10 +115,13 @@ def make_splits(
       diagnosis_fraction: fraction of the training patients set apart for the diagnosis, in [0, 1).
 
     Returns:
-      Splits; the same table and seed give the same splits whatever the order of rows.
+      Splits; the same table and seed give the same splits whatever the order of rows. Where the
+        table has a column GIVEN_SPLIT, its parts count, and only validation patients are drawn,
+        from those for training in the proportion of the fractions, where it names none.
 
     Raises:
-      InputError: fractions out of range, or too few patients for the parts.
+      InputError: fractions out of range, too few patients for the parts, or given parts that leave
+        a patient out, put one in two of them, or have none for training or test.
 
     Example:
       >>> cohort = fr.arrays(np.zeros((10, 16, 16)), [0, 1] * 5)
@@ -131,16 +136,79 @@ def make_splits(
     shares = check_shares(fractions, diagnosis_fraction)
     names, traits = patient_traits(table, spec)
     generator = np.random.default_rng(seed)
-    part = _stratify(traits, shares, generator)
+    if GIVEN_SPLIT in table:
+        part = _given(table, names, traits, shares, generator)
+    else:
+        part = stratify(traits, shares, generator)
     patients = {name: (TRAIN, VAL, TEST)[p] for name, p in zip(names, part, strict=True)}
     if diagnosis_fraction:
         # only after the three parts: validation and test do not depend on diagnosis_fraction
         train = np.flatnonzero(part == 0)
-        cut = _stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
+        cut = stratify(traits[train], (1 - diagnosis_fraction, diagnosis_fraction), generator)
         patients |= {
             names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)
         }
     return _sealed(int(seed), shares, patients, float(diagnosis_fraction))
+
+
+def _given(
+    table: pd.DataFrame,
+    names: Sequence[str],
+    traits: np.ndarray,
+    shares: Sequence[float],
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """The part of each patient as the table gives it: [P] int."""
+    parts = given_parts(table)
+    if lacking := [name for name in names if not parts.get(name)]:
+        raise InputError(
+            f"the table's split leaves out {len(lacking)} patients, e.g. {lacking[0]!r}"
+        )
+    part = np.array([(TRAIN, VAL, TEST).index(parts[name]) for name in names])
+    if not (part == 0).any() or not (part == 2).any():
+        raise InputError("the table's split has no patient for training, or none for test")
+    if not (part == 1).any() and shares[1] > 0:
+        train = np.flatnonzero(part == 0)
+        share = shares[1] / (shares[0] + shares[1])
+        part[train] = stratify(traits[train], (1 - share, share), generator)
+    return part
+
+
+def given_parts(table: pd.DataFrame) -> dict[str, str]:
+    """The part that a cohort's table gives each patient, "" for none.
+
+    Raises:
+      InputError: a patient is in two parts; the message names one.
+    """
+    pairs = table[["patient_id", GIVEN_SPLIT]].drop_duplicates()
+    pairs = pairs[pairs[GIVEN_SPLIT] != ""]
+    twice = pairs.loc[pairs["patient_id"].duplicated(), "patient_id"].unique()
+    if len(twice):
+        found = sorted(pairs.loc[pairs["patient_id"] == twice[0], GIVEN_SPLIT])
+        raise InputError(
+            f"the table's split puts {len(twice)} patients into two parts, e.g. {twice[0]!r} into "
+            f"{' and '.join(found)}: training would know the test"
+        )
+    return dict(zip(pairs["patient_id"], pairs[GIVEN_SPLIT], strict=True))
+
+
+def check_given(splits: Splits, table: pd.DataFrame) -> None:
+    """Refuses splits that contradict the parts that a table gives; validation patients that were
+    drawn from those for training do not.
+
+    Raises:
+      InputError: the message names a patient.
+    """
+    parts = given_parts(table)
+    has_val = VAL in parts.values()
+    for patient, part in splits.patients.items():
+        given = parts.get(patient, "")
+        made = TRAIN if part in (RECONSTRUCTION, DIAGNOSIS) else part
+        if given != made and not (made == VAL and given == TRAIN and not has_val):
+            raise InputError(
+                f"the splits of this work directory have patient {patient!r} in {made}, the table "
+                f"has {given or 'no part'}: use another work directory"
+            )
 
 
 def check_shares(fractions: Sequence[float], diagnosis_fraction: float) -> tuple[float, ...]:
@@ -169,7 +237,8 @@ def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np
     """What stratification balances.
 
     Returns:
-      Patient names (sorted) and [P, K] bool: per task "has it", per attribute group "belongs to it"
+      Patient names (sorted; as numbers where all are, so that zeros in front make no other splits)
+        and [P, K] bool: per task "has it", per attribute group "belongs to it"
         (most frequent group of its images).
     """
     grouped = table.groupby("patient_id", sort=True)
@@ -184,57 +253,11 @@ def patient_traits(table: pd.DataFrame, spec: CohortSpec) -> tuple[list[str], np
         largest = counts.to_numpy().argmax(axis=1)
         known = counts.to_numpy().sum(axis=1) > 0
         columns += [known & (largest == group) for group in range(len(attribute.groups))]
-    return names, np.stack(columns, axis=1) if columns else np.zeros((len(names), 0), bool)
-
-
-def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
-    """Whole numbers with the given shares (largest remainder); every part with a share gets at
-    least one.
-    """
-    exact = count * np.asarray(shares, float)
-    # 10 patients times 0.7 must be 7, whatever the rounding.
-    sizes = np.floor(exact + 1e-9).astype(int)
-    # most negative first: the parts that lost most by rounding down
-    for part in np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]:
-        sizes[part] += 1
-    # A small part takes its one patient from the largest.
-    for part in np.flatnonzero((sizes == 0) & (np.asarray(shares) > 0)):
-        sizes[part] += 1
-        sizes[np.argmax(sizes)] -= 1
-    if (sizes[np.asarray(shares) > 0] < 1).any():
-        raise InputError(f"{count} patients are too few for parts with shares {tuple(shares)}")
-    return sizes
-
-
-def _stratify(
-    traits: np.ndarray, shares: Sequence[float], generator: np.random.Generator
-) -> np.ndarray:
-    """Assigns rows of `traits` to parts: [P] int."""
-    count, kinds = traits.shape
-    room = _sizes(count, shares)
-    # [parts, traits]: how many of each trait a part should still get
-    lacking = traits.sum(axis=0)[None, :] * np.asarray(shares, float)[:, None]
-    part = np.full(count, -1)
-    order = generator.permutation(count)
-    pending = set(range(kinds))
-    while pending:
-        left = traits[part < 0].sum(axis=0)
-        # rarest first: common traits can still be balanced at the end, rare ones cannot
-        kind = min(pending, key=lambda k: (left[k], k))
-        pending.discard(kind)
-        for row in order[traits[order, kind] & (part[order] < 0)]:
-            # a full part takes nobody, however much it lacks
-            wish = np.where(room > 0, lacking[:, kind], -np.inf)
-            # Of the parts that lack equally many, the one with the most room.
-            best = np.flatnonzero(wish >= wish.max() - 1e-9)
-            part[row] = best[np.argmax(room[best])]
-            room[part[row]] -= 1
-            lacking[part[row]] -= traits[row]
-    # Patients without any trait fill what room is left.
-    for row in order[part[order] < 0]:
-        part[row] = np.argmax(room)
-        room[part[row]] -= 1
-    return part
+    traits = np.stack(columns, axis=1) if columns else np.zeros((len(names), 0), bool)
+    if all(name.isdecimal() for name in names):
+        order = sorted(range(len(names)), key=lambda row: int(names[row]))
+        return [names[row] for row in order], traits[order]
+    return names, traits
 
 
 def _digest(

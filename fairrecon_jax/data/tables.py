@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError
 
 OLDEST = 120
 
 
-def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+def read_table(path: Path, needed: Iterable[str], delimiter: str = ",") -> pd.DataFrame:
     """A CSV file with every value as text ("" = blank); columns without a name are left out.
 
     Args:
       path: the file.
       needed: names of required columns.
+      delimiter: between cells.
 
     Raises:
       FileNotFoundError: no such file.
@@ -32,12 +35,12 @@ def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
         # Spreadsheet programs start a file with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as handle:
             # csv and not pandas, which fills short rows and guesses types
-            lines = [line for line in csv.reader(handle) if line]
+            lines = [line for line in csv.reader(handle, delimiter=delimiter) if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV table: {error}") from error
     if not lines:
         raise InputError(f"{path}: an empty table")
-    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    header, rows = list(map(normal, lines[0])), lines[1:]
     for count, row in enumerate(rows, start=2):
         # Commas at the end of a row are harmless, values behind the last column are not.
         if len(row) < len(header) or any(row[len(header) :]):
@@ -88,3 +91,13 @@ def plausible_age(years: float) -> float:
     these tables.
     """
     return years if 0 < years <= OLDEST else math.nan
+
+
+def parse_age(text: str) -> float:
+    """Years from "58", "058Y", "011M" or "023D"; NaN where blank, zero or below, or above 120."""
+    match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?)\s*([YMD]?)\s*", text, flags=re.IGNORECASE)
+    if not match:
+        return float("nan")
+    # Some ages carry their unit: years, months or days.
+    years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
+    return plausible_age(years)

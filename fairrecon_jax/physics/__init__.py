@@ -1,6 +1,7 @@
 """Image degradations: one file per kind behind one protocol, and the operators they are made of."""
 
 from fairrecon_jax.physics.cartesian import CartesianMRI
+from fairrecon_jax.physics.elsewhere import Elsewhere
 from fairrecon_jax.physics.gaussian import GaussianNoise
 from fairrecon_jax.physics.geometry import ParallelBeam, parallel_beam
 from fairrecon_jax.physics.interface import DEGRADATIONS, Degradation, describe, make_degradation
@@ -20,6 +21,7 @@ __all__ = [
     "DEGRADATIONS",
     "CartesianMRI",
     "Degradation",
+    "Elsewhere",
     "GaussianNoise",
     "LowDoseXray",
     "ParallelBeam",

@@ -12,6 +12,7 @@ from fairrecon_jax.reconstructors.interface import (
 )
 from fairrecon_jax.reconstructors.irsde import IrsdeReconstructor
 from fairrecon_jax.reconstructors.pix2pix import Pix2PixReconstructor, gan_loss
+from fairrecon_jax.reconstructors.stored import Stored
 from fairrecon_jax.reconstructors.unet import UNetReconstructor
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "IrsdeReconstructor",
     "Pix2PixReconstructor",
     "Reconstructor",
+    "Stored",
     "UNetReconstructor",
     "gan_loss",
     "image_errors",

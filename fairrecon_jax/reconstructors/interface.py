@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from fairrecon_jax.metrics.image import mean_squared_error, psnr
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import Array, Key, MethodTitle, Variables
+from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Variables
 
 
 @runtime_checkable
@@ -34,6 +34,15 @@ class Reconstructor(Trainable, Protocol):
         """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1];
         deterministic given one key per example [B].
         """
+        ...
+
+
+@runtime_checkable
+class GivesImages(Protocol):
+    """A reconstructor whose images come with the examples, and are no function of degraded ones."""
+
+    def given(self, batch: Batch) -> tuple[jax.Array | None, jax.Array]:
+        """(degraded images or None, reconstructions) of a batch, [B, H, W, 1] in [0, 1]."""
         ...
 
 

@@ -57,7 +57,7 @@ class ExamplePanel:
     Attributes:
       level: the degradation level of the degraded image.
       original: [H, W] or [H, W, 1] float in [0, 1].
-      degraded: same shape as `original`.
+      degraded: same shape as `original`; None where it is not known.
       reconstructions: reconstructor name -> image of the same shape.
       truth: binary mask [H, W], or None.
       mask_original: the mask predicted on the original, or None.
@@ -85,7 +85,7 @@ class ExamplePanel:
 
     level: float
     original: np.ndarray
-    degraded: np.ndarray
+    degraded: np.ndarray | None
     reconstructions: Mapping[str, np.ndarray]
     truth: np.ndarray | None = None
     mask_original: np.ndarray | None = None

@@ -21,6 +21,8 @@ LETTERS = str.maketrans(
     "ABESIJKMHOPCTXaesijopcyxABEZHIKMNOPTYXo",
 )
 """Cyrillic and Greek letters that are drawn as Latin ones."""
+MARKS = re.compile(r"[ _]|(?<=[^\W\d])-(?=[^\W\d])")
+"""What stands between the words of a name."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -46,8 +48,9 @@ def _is_invisible(character: str) -> bool:
 
 
 def alike(name: str) -> str:
-    """What a reader sees of a name: without case, width, white space and alphabet, and without the
-    zeros before and the `.0` behind a whole number. Names of one look may be one thing twice.
+    """What a reader sees of a name: without case, width, alphabet, blanks and hyphens of words, and
+    without the zeros before and the `.0` behind a whole number. Names of one look may be one thing
+    twice.
 
     Example:
       >>> alike("white") == alike("White"), alike("007") == alike("7.0"), alike("2.1") == alike("2")
@@ -55,7 +58,7 @@ def alike(name: str) -> str:
     """
     if not name.isascii():
         name = unicodedata.normalize("NFKC", normal(name)).translate(LETTERS)
-    name = name.casefold().replace(" ", "")
+    name = MARKS.sub("", name.casefold())
     number = name[: -len(ending[0]) + len(ending[1])] if (ending := WHOLE.fullmatch(name)) else name
     return number.lstrip("0") or "0" if number.isdigit() else name
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax.data.api import open_cohort
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.data.splits import Splits, make_splits, read_splits, write_splits
+from fairrecon_jax.data.splits import Splits, check_given, make_splits, read_splits, write_splits
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.workdir import Workdir
@@ -79,6 +79,10 @@ class Context:
                     f"{written[1]}, not {shares[0]} and {shares[1]}: use another work directory, "
                     "or remove this one"
                 )
+            columns = self.study.cohort.columns
+            if columns is not None and columns.split is not None:
+                given = open_cohort(self.study.cohort, str(self.workdir.cohort), splits)
+                check_given(splits, given.table)
             return splits
         # opened without splits: a cut at the train median would need the ones that are being made
         cohort = open_cohort(self.study.cohort, str(self.workdir.cohort), None)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diagnosers import HasFeatureMaps, enlarged, grad_cam
+from fairrecon_jax.physics import Elsewhere
 from fairrecon_jax.report import ExamplePanel
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.predict import tandem_inputs
@@ -122,6 +123,8 @@ def degraded_ladder(context: Context, batch: Batch) -> dict[float, np.ndarray]:
     """
     study = context.study
     physics, levels = study.degradation.physics, study.degradation.levels
+    if isinstance(physics, Elsewhere):
+        return {}
     # the fold of `Tandem.reconstruct`: the noise under which the images were judged
     key = jax.random.fold_in(jax.random.key(study.seed), DEGRADE)
     images = jax.jit(physics.at_levels)(
@@ -169,7 +172,7 @@ def _panel(
     return ExamplePanel(
         level=level,
         original=batch["image"][number, ..., 0],
-        degraded=first["degraded"][number, ..., 0],
+        degraded=_degraded(drawn, number),
         reconstructions={
             name: pictures["reconstruction"][number, ..., 0] for name, pictures in shown.items()
         },
@@ -191,6 +194,14 @@ def _panel(
         caption=_groups(spec, record),
         identifier=str(record["example_id"]),
     )
+
+
+def _degraded(drawn: Mapping[str, Any], number: int) -> np.ndarray | None:
+    """The degraded image [H, W] of an example; None where all images are from elsewhere and come
+    without.
+    """
+    known = [one["degraded"] for one in drawn.values() if one["degraded"] is not None]
+    return known[0][number, ..., 0] if known else None
 
 
 def _truth(spec: CohortSpec, mask: np.ndarray, region: str | None) -> np.ndarray | None:

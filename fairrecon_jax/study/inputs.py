@@ -23,23 +23,30 @@ def prepared(study: StudyConfig) -> dict[str, Any]:
         "slices": cohort.slices,
         "patients": cohort.patients,
         "source": cohort.source,
+        **({} if cohort.columns is None else {"columns": cohort.columns.stored}),
     }
 
 
 def labels(study: StudyConfig) -> dict[str, Any]:
     """The labels and regions that diagnosers learn and are judged by."""
-    return {"tasks": study.cohort.tasks, "uncertainty": study.cohort.uncertainty}
+    cohort = study.cohort
+    words = {} if cohort.columns is None else {"labels": dict(cohort.columns.labels)}
+    return {"tasks": cohort.tasks, "uncertainty": cohort.uncertainty, **words}
 
 
 def groups(study: StudyConfig) -> dict[str, Any]:
     """The groups that are compared."""
     cohort = study.cohort
-    return {"attributes": cohort.attributes, "age_cut": cohort.age_cut, "race": cohort.race}
+    chosen = {"attributes": cohort.attributes, "age_cut": cohort.age_cut, "race": cohort.race}
+    if cohort.columns is None:
+        return chosen
+    return {**chosen, "groups": [cohort.columns.decimal, dict(cohort.columns.attributes)]}
 
 
 def cohort(study: StudyConfig) -> dict[str, Any]:
     """The prepared cohort and its splits."""
-    return {**prepared(study), "splits": study.splits}
+    given = {} if study.cohort.columns is None else {"given": study.cohort.columns.split}
+    return {**prepared(study), "splits": study.splits, **given}
 
 
 def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
@@ -51,8 +58,9 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     return {
         "model": one.model,
         "train": train,
-        "uncertainty": study.cohort.uncertainty,
         **prepared(study),
+        # which tasks are diagnosed the model says itself
+        **{name: value for name, value in labels(study).items() if name != "tasks"},
     }
 
 

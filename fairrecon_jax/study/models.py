@@ -8,7 +8,7 @@ from typing import Any
 
 from fairrecon_jax.diagnosers import DIAGNOSERS, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import make_mitigation
-from fairrecon_jax.reconstructors import make_reconstructor
+from fairrecon_jax.reconstructors import Stored, make_reconstructor
 from fairrecon_jax.study.blocks import MitigationPlan
 from fairrecon_jax.study.config import (
     DegradationConfig,
@@ -39,9 +39,15 @@ LISTS = ("attributes", "tasks")
 
 
 def reconstructors(
-    blocks: Blocks, degradation: DegradationConfig, size: int
+    blocks: Blocks, degradation: DegradationConfig, size: int, stored: tuple[str, ...] = ()
 ) -> dict[str, ReconstructorConfig]:
     """All reconstructors by name.
+
+    Args:
+      blocks: `config.reconstructors`.
+      degradation: gives the levels.
+      size: of the images in pixels.
+      stored: names of the images that come with the cohort.
 
     A block with a field "weights_of" uses the network that another block trains: it has that
     block's fields with its own in their place.
@@ -52,7 +58,24 @@ def reconstructors(
     for name, block in blocks.items():
         check_word(name, "reconstructors", ".")
         check_block(block, f"reconstructors.{name}")
-    return {name: _reconstructor(name, blocks, degradation, size) for name in blocks}
+    parsed = {name: _reconstructor(name, blocks, degradation, size) for name in blocks}
+    for name, one in parsed.items():
+        if isinstance(one.model, Stored):
+            _check_stored(name, one, stored)
+    return parsed
+
+
+def _check_stored(name: str, one: ReconstructorConfig, stored: tuple[str, ...]) -> None:
+    """Refuses stored images that the cohort does not have, or of which nobody says the level."""
+    where = f"config.reconstructors.{name}"
+    images = getattr(one.model, "images", "")
+    if images not in stored:
+        raise ConfigError(
+            f"{where}: the cohort comes without the images {images!r}; config.cohort.columns names "
+            f"{', '.join(stored) or 'none: give them in reconstructions'}"
+        )
+    if len(one.levels) > 1:
+        raise ConfigError(f"{where}: stored images are of one level: name it in levels")
 
 
 def _reconstructor(
@@ -61,6 +84,11 @@ def _reconstructor(
     where, block = f"reconstructors.{name}", blocks[name]
     source = _weights_of(name, blocks)
     fields = {**without(blocks[source], *AROUND), **without(block, *AROUND)}
+    if fields.get("kind") == "stored":
+        if unused := sorted((set(AROUND) - {"levels"}) & set(block)):
+            raise ConfigError(f"config.{where}.{unused[0]}: stored images are not trained")
+        # called like its images where nothing else is said
+        fields = {"images": name, "name": name, **fields}
     model = made(make_reconstructor, where, **fields)
     _check_size(model, where, size)
     # the source's weights exist at its own levels only

@@ -14,11 +14,13 @@ from ml_collections import ConfigDict
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.columns import TableColumns
+from fairrecon_jax.data.mapping import read_mapping, table_columns
+from fairrecon_jax.data.registry import builder_of, load_module
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.metrics.image_metric import check_computable
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
-from fairrecon_jax.physics import make_degradation
+from fairrecon_jax.physics import Elsewhere, make_degradation
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.study import models
 from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
@@ -39,7 +41,7 @@ from fairrecon_jax.study.fields import (
     renamed,
     without,
 )
-from fairrecon_jax.types import CohortSpec, ConfigError
+from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
@@ -68,7 +70,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     blocks = renamed(plain(config))
     _check_blocks(blocks)
     cohort = _cohort(blocks["cohort"])
-    builder = find(cohort.name)
+    builder = builder_of(cohort)
     root = blocks["cohort"].get("root", "")
     # parsed even where a root takes its place: a wrong block is never passed over
     drawn = _phantom(blocks["phantom"], cohort.name)
@@ -77,11 +79,13 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     if depth := builder.depth if phantom is None else phantom.depth:
         with naming("cohort"):
             cohort.check_depth(depth)
-    degradation = _degradation(blocks["degradation"], cohort.image_size)
+    degradation = _degradation(blocks, cohort.image_size)
     assess = build(AssessOptions, "assess", blocks["assess"])
     _check_seed(assess.seed, "assess.seed")
     _check_intersections(assess, cohort, builder)
-    reconstructors = models.reconstructors(blocks["reconstructors"], degradation, cohort.image_size)
+    reconstructors = models.reconstructors(
+        blocks["reconstructors"], degradation, cohort.image_size, builder.stored
+    )
     outline = builder.outline(cohort)
     diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
     _check_thresholds(assess, outline, diagnosers)
@@ -122,7 +126,10 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
     for name in known:
         if name not in ("seed", "seeds"):
             check_block(blocks.setdefault(name, {}), name)
-    for path in ("cohort.name", "degradation.kind", "degradation.levels"):
+    needed = ["cohort.name"]
+    if not _all_elsewhere(blocks):
+        needed += ["degradation.kind", "degradation.levels"]
+    for path in needed:
         block, field = path.split(".")
         if field not in blocks[block]:
             raise ConfigError(f"config.{path} is not given")
@@ -154,12 +161,30 @@ def _cohort(block: Mapping[str, Any]) -> CohortConfig:
     """The cohort and its policies."""
     if not isinstance(block.get("root", ""), str | Path):
         raise ConfigError(f"config.cohort.root takes a folder, got {block['root']!r}")
-    cohort = build(CohortConfig, "cohort", without(block, "root"))
+    if module := block.get("module", ""):
+        with naming("cohort.module"):
+            load_module(module)
+    cohort = build(CohortConfig, "cohort", _columns(without(block, "root")))
     for field in ("tasks", "attributes"):
         differ(getattr(cohort, field), f"cohort.{field}")
     with naming("cohort"):
-        find(cohort.name).check(cohort)
+        builder_of(cohort).check(cohort)
     return cohort
+
+
+def _columns(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block with its columns, or the file that `mapping` names, as one object."""
+    fields = without(block, "mapping")
+    given, file = block.get("columns"), block.get("mapping", "")
+    if given and file:
+        raise ConfigError("config.cohort has columns and mapping: one of them says it all")
+    if file:
+        with naming("cohort.mapping"):
+            return {**fields, "columns": table_columns(read_mapping(file))}
+    if given is not None and not isinstance(given, TableColumns):
+        with naming("cohort"):
+            return {**fields, "columns": table_columns(given) if given else None}
+    return fields
 
 
 def _check_intersections(
@@ -221,8 +246,23 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
     return splits
 
 
-def _degradation(block: Mapping[str, Any], size: int) -> DegradationConfig:
-    """The physics at the cohort's image size, and the levels."""
+def _all_elsewhere(blocks: Mapping[str, Any]) -> bool:
+    """Whether every reconstruction comes with the images, and nobody says from which level."""
+    kinds = [
+        block.get("kind") if isinstance(block, Mapping) else None
+        for block in blocks["reconstructors"].values()
+    ]
+    return not blocks["degradation"] and bool(kinds) and set(kinds) == {"stored"}
+
+
+def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
+    """The physics at the cohort's image size, and the levels; where all images come from elsewhere,
+    none and one level.
+    """
+    if _all_elsewhere(blocks):
+        with naming("cohort.image_size"):
+            return DegradationConfig(Elsewhere(size), UNNAMED.levels, UNNAMED.headline_level)
+    block = blocks["degradation"]
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
     physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)

@@ -14,6 +14,7 @@ from PIL import Image
 from fairrecon_jax.assessment import read_predictions, write_predictions
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
+from fairrecon_jax.reconstructors.interface import GivesImages
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.runtime.progress import progress
@@ -181,6 +182,8 @@ def write_images(context: Context, cell: Cell, part: str = "test") -> None:
       part: "train", "val" or "test".
     """
     tandem, _ = context.tandem(cell.reconstructor)
+    if isinstance(tandem.reconstructor, GivesImages):
+        raise InputError(f"the images of {cell.reconstructor!r} are files already")
     step, inputs = map_rows(tandem.reconstruct), tandem_inputs(context, cell)
     folder, rows = context.workdir.reconstructions(cell), context.rows(part)
     names = context.cohort.table["example_id"]

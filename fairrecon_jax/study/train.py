@@ -24,8 +24,8 @@ def train_diagnoser(context: Context, name: str) -> None:
     one = context.study.diagnosers[name]
     fit(
         one.model,
-        (context.cohort, context.rows("train_diagnosis")),
-        (context.cohort, context.rows("val")),
+        (context.cohort.originals(), context.rows("train_diagnosis")),
+        (context.cohort.originals(), context.rows("val")),
         one.train,
         context.workdir.diagnoser(name),
         choices=run_choices(context, inputs.diagnoser(context.study, name)),
@@ -47,8 +47,8 @@ def train_reconstructor(context: Context, cell: Cell) -> None:
         raise InputError(f"config.reconstructors.{one.name} has no block train")
     fit(
         one.model,
-        (context.cohort, context.rows("train_reconstruction")),
-        (context.cohort, context.rows("val")),
+        (context.cohort.originals(), context.rows("train_reconstruction")),
+        (context.cohort.originals(), context.rows("val")),
         train,
         folder,
         prepare=degrader(context, cell.level),

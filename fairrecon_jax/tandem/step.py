@@ -23,6 +23,7 @@ from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.physics.interface import Degradation
 from fairrecon_jax.reconstructors import Reconstructor
+from fairrecon_jax.reconstructors.interface import GivesImages
 from fairrecon_jax.runtime.devices import map_rows
 from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, CohortSpec, Key, Variables
 
@@ -86,16 +87,19 @@ class Tandem:
         operator = self.degradation.operator(level)
         return TandemInputs(operator, reconstructor, tuple(diagnosers), key)
 
-    def reconstruct(self, inputs: TandemInputs, batch: Batch) -> tuple[Array, Array]:
-        """Degrades and reconstructs a batch.
+    def reconstruct(self, inputs: TandemInputs, batch: Batch) -> tuple[Array | None, Array]:
+        """Degrades and reconstructs a batch, or takes the images that come with it.
 
         Args:
           inputs: from `inputs`, the method.
           batch: `types.Batch` of B examples.
 
         Returns:
-          (degraded, reconstruction), each [B, H, W, 1] float32 in [0, 1].
+          (degraded, reconstruction), each [B, H, W, 1] float32 in [0, 1]; of images that come with
+            the batch degraded may be None.
         """
+        if isinstance(self.reconstructor, GivesImages):
+            return self.reconstructor.given(batch)
         image, example_id, key = batch["image"], batch["example_id"], inputs.key
         degraded = self.degradation(
             inputs.operator, image, example_id, jax.random.fold_in(key, DEGRADE)

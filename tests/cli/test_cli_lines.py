@@ -23,6 +23,7 @@ from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import quiet
 from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
+from tests.support.own_tree import write_own
 
 
 def run(monkeypatch, error: BaseException, *words: str) -> int:
@@ -329,4 +330,20 @@ def test_a_terminal_of_few_letters_ends_no_work(monkeypatch):
     )
     assert cli.main(["doctor", "--config=configs/lgg_mri.py"]) == 0
     stream.flush()
-    assert stream.buffer.getvalue() == b"8?, ??\n"
+    assert stream.buffer.getvalue() == b"8\\xd7, \\u6027\\u522b\n"
+
+
+def test_a_terminal_without_a_letter_shows_its_escape(tmp_path):
+    root = write_own(tmp_path / "tree", 4)
+    words = [f"--images={root / 'images'}", f"--table={root / 'exams.csv'}", "--labels=X"]
+    table = root / "exams.csv"
+    table.write_text(table.read_text("utf-8").replace("Finding", "Befund \u2713"), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "fairrecon_jax.cli", "init", *words],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 2
+    assert b"Befund \\u2713" in done.stderr
+    assert b"Traceback" not in done.stderr

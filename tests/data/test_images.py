@@ -5,6 +5,7 @@ import tifffile
 from PIL import Image
 
 from fairrecon_jax.data import images
+from fairrecon_jax.data.files import inside
 from fairrecon_jax.data.notes import Notes
 from tests.support.trees import flair_volume, noise, write_nifti
 
@@ -21,7 +22,7 @@ from tests.support.trees import flair_volume, noise, write_nifti
     ],
 )
 def test_inside(path, expected):
-    assert images.inside(path) is expected
+    assert inside(path) is expected
 
 
 def test_grey_and_colour_png_agree(tmp_path):

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from fairrecon_jax.data import CohortConfig, make_splits, open_cohort, prepare
-from fairrecon_jax.data.cohorts.nih_chestxray14.builder import parse_age
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.registry import find
+from fairrecon_jax.data.tables import parse_age
 from tests.support.trees import nih_row, write_nih
 
 

@@ -116,14 +116,14 @@ def test_several_cuts_make_one_group_more():
 
 
 def test_age_cuts_are_quantiles_over_patients_not_images():
-    assert policies.age_cuts(raw_table(), None, "train median") == ((45 + 62) / 2,)
-    assert policies.age_cuts(raw_table(), np.array([0, 1]), "train median") == (45,)
+    assert policies.quantile_cuts(raw_table(), None, "train median") == ((45 + 62) / 2,)
+    assert policies.quantile_cuts(raw_table(), np.array([0, 1]), "train median") == (45,)
     ages = pd.DataFrame({"patient_id": range(9), "age_years": np.arange(10.0, 100.0, 10)})
-    assert policies.age_cuts(ages, None, "train quartiles") == (30, 50, 70)
+    assert policies.quantile_cuts(ages, None, "train quartiles") == (30, 50, 70)
     same = ages.assign(age_years=50.0)
-    assert policies.age_cuts(same, None, "train tertiles") == (50,), "equal cuts are one"
-    with pytest.raises(ValueError, match="no patient of the training part has an age"):
-        policies.age_cuts(raw_table(), np.array([3]), "train median")
+    assert policies.quantile_cuts(same, None, "train tertiles") == (50,), "equal cuts are one"
+    with pytest.raises(ValueError, match="no patient of the training part has age"):
+        policies.quantile_cuts(raw_table(), np.array([3]), "train median")
 
 
 def test_race_column_leaves_out_groups_that_nobody_is_in():

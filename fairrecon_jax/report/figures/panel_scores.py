@@ -20,6 +20,8 @@ DEGRADED = ""
 def title(findings: Findings, name: str, panel: ExamplePanel) -> str:
     """The heading of one column."""
     if name == DEGRADED:
+        if not findings.spec.degradation.is_named:
+            return "degraded"
         return f"degraded, {style.level_short(panel.level, findings.spec.degradation)}"
     look = findings.looks.get(name)
     return name if look is None else look.name

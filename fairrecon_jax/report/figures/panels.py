@@ -74,13 +74,16 @@ def error_reach(examples: Sequence[ExamplePanel]) -> float:
 
 
 def versions_of(findings: Findings, panel: ExamplePanel) -> list[tuple[str, np.ndarray]]:
-    """Original, degraded image and reconstructions, these in the order of the report."""
+    """Original, degraded image where it is known, and reconstructions in the order of the
+    report.
+    """
     rank = {name: i for i, name in enumerate(findings.reconstructors)}
     reconstructions = sorted(
         panel.reconstructions.items(),
         key=lambda item: rank.get(item[0], len(rank)),
     )
-    return [("original", panel.original), (DEGRADED, panel.degraded), *reconstructions]
+    degraded = [] if panel.degraded is None else [(DEGRADED, panel.degraded)]
+    return [("original", panel.original), *degraded, *reconstructions]
 
 
 def draw(
@@ -107,18 +110,21 @@ def draw(
             draw_attention(grid[2], findings, panel, versions)
         legend_of_masks(figure, panel)
     level = style.level_phrase(panel.level, findings.spec.degradation)
+    named = findings.spec.degradation.is_named
+    measured = f"Degraded at {level}. " if named else ""
     who = [panel.caption, panel.identifier if options.identifiers else ""]
     about = "; ".join(filter(None, who))
     caption = (
-        f"{about + '. ' if about else ''}Degraded at {level}. Top: the images the "
+        f"{about + '. ' if about else ''}{measured}Top: the images the "
         "diagnosis saw, with its scores; contours are the true and the predicted region where "
         "there is one. Bottom: reconstruction minus original, on one scale for all examples: red "
         "is too bright, blue too dark."
         + (f" {attention_caption(findings, panel)}" if panel.attention_task else "")
     )
     alt = (
-        f"Example {number} at {level}: original, degraded and reconstructed image with error maps. "
-        + alt_text(findings, panel, tasks)
+        f"Example {number}{f' at {level}' if named else ''}: original, "
+        f"{'degraded ' if panel.degraded is not None else ''}and reconstructed image with error "
+        "maps. " + alt_text(findings, panel, tasks)
     )
     table = score_table(findings, panel, number)
     return Drawing(f"example_{number:02d}", f"Example {number}", caption, alt, figure, table)

@@ -7,6 +7,7 @@ The official validation and test sets come without demographics, so all splits a
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,11 +20,13 @@ from fairrecon_jax.data import policies
 from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.chexpert.demographics import read_demographics
+from fairrecon_jax.data.files import Finder, in_folder
 from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import Task
 
 NO_FINDING, DEVICES = "No Finding", "Support Devices"
@@ -98,6 +101,7 @@ class Chexpert(CohortBuilder):
             dict.fromkeys((root, path.parent, *sorted(p for p in root.iterdir() if p.is_dir()))),
             notes,
         )
+        finder = Finder(root)
         records, left_out, place = [], Counter[str](), (folder / path.name).as_posix()
         # the header is row 1, as a spreadsheet counts
         for line, row in enumerate(
@@ -105,6 +109,10 @@ class Chexpert(CohortBuilder):
         ):
             record = _record(row, folder, f"{place}#{line}", people, notes)
             if record and record.columns["view"] in config.views:
+                file = record.files[0]
+                # looked up only where it does not lie as written, e.g. in other capitals
+                if not (root / file).is_file() and (found := finder.find(file)[0]):
+                    record = dataclasses.replace(record, files=(found,))
                 records.append(record)
             elif record:
                 # counted: one note per lateral film would be tens of thousands
@@ -160,9 +168,8 @@ class Chexpert(CohortBuilder):
 
 def _table_path(root: Path) -> Path:
     # the root may be the folder of the release or the one above
-    tables = [
-        path for path in (root / "train.csv", *sorted(root.glob("*/train.csv"))) if path.is_file()
-    ]
+    folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
+    tables = [path for folder in folders for path in in_folder(folder, "train.csv")]
     if len(tables) != 1:
         raise FileNotFoundError(
             f"expected one train.csv in {root} or one folder below, found "
@@ -177,7 +184,7 @@ def _record(
     """One row as a record; whatever stands before train/patient.../study.../view... in its path is
     stripped.
     """
-    text = row["Path"].strip()
+    text = normal(row["Path"])
     # tables are also rewritten on Windows
     parts = [part for part in text.replace("\\", "/").split("/") if part]
     if ".." in parts:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fairrecon_jax.data import policies
+from fairrecon_jax.data.files import in_folder
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.tables import require_columns, rows_of
 from fairrecon_jax.types import InputError
@@ -36,7 +37,7 @@ def read_demographics(folders: Iterable[Path], notes: Notes) -> dict[str, tuple[
     Raises:
       InputError: the file is not a workbook or lacks a column.
     """
-    path = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    path = next((found for folder in folders for found in in_folder(folder, FILE)), None)
     if path is None:
         notes.keep(FILE, "missing_table", "absent: race of every patient is unknown")
         return {}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
+from fairrecon_jax.data.files import in_folder
 from fairrecon_jax.data.images import (
     UnreadableImage,
     is_constant,
@@ -25,12 +26,14 @@ from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import Task
 
 # channels are pre-contrast, FLAIR, post-contrast
 FLAIR = 1
-FOLDER = re.compile(r"(TCGA_[A-Z0-9]+_[A-Z0-9]+)_\d{8}")
-SLICE = re.compile(r"(.+)_(\d+)\.tif")
+FOLDER = re.compile(r"(TCGA_[A-Z0-9]+_[A-Z0-9]+)_\d{8}", flags=re.IGNORECASE)
+SLICE = re.compile(r"(.+)_(\d+)\.tiff?", flags=re.IGNORECASE)
+MASK = re.compile(r"(.+)_mask\.tiff?", flags=re.IGNORECASE)
 SEX_CODES = {1.0: "female", 2.0: "male"}
 RACE_CODES = {2.0: "Black or African American", 3.0: "White"}
 NEEDED = ("Patient", "gender", "age_at_initial_pathologic", "race", "neoplasm_histologic_grade")
@@ -86,10 +89,11 @@ class LggMri(CohortBuilder):
                 )
                 continue
             # kept: its mask can be learned from without a grade
-            if match[1] not in clinical:
-                notes.keep(folder.name, "no_row", f"data.csv has no row for {match[1]}")
-            columns = {**_UNKNOWN, **clinical.get(match[1], {})}
-            records += _slices(folder, match[1], columns, config, notes)
+            patient = match[1].upper()
+            if patient not in clinical:
+                notes.keep(folder.name, "no_row", f"data.csv has no row for {patient}")
+            columns = {**_UNKNOWN, **clinical.get(patient, {})}
+            records += _slices(folder, patient, columns, config, notes)
         return records
 
     @classmethod
@@ -113,7 +117,8 @@ class LggMri(CohortBuilder):
         if mask.shape != image.shape[:2]:
             notes.skip(image_file, "mask_shape", f"mask {mask.shape}, image {image.shape[:2]}")
             return []
-        if set(np.unique(mask)) - {0, 255}:
+        # of one bit there is only in and out
+        if mask.dtype != bool and set(np.unique(mask)) - {0, 255}:
             notes.keep(
                 mask_file,
                 "mask_values",
@@ -153,10 +158,13 @@ _UNKNOWN: dict[str, Any] = {
 
 def _clinical(root: Path, notes: Notes) -> dict[str, dict[str, Any]]:
     """Recorded values by patient; an unknown code is noted and becomes unknown."""
-    table = read_table(root / "data.csv", NEEDED)
+    tables = in_folder(root, "data.csv")
+    if len(tables) != 1:
+        raise FileNotFoundError(f"expected one table data.csv in {root}, found {len(tables)}")
+    table = read_table(tables[0], NEEDED)
     rows: dict[str, dict[str, Any]] = {}
     for line, row in enumerate(rows_of(table), start=2):
-        place, patient = f"data.csv#{line}", row["Patient"].strip()
+        place, patient = f"data.csv#{line}", normal(row["Patient"]).upper()
         if patient in rows:
             notes.skip(place, "duplicate", f"a second row for {patient}; the first counts")
             continue
@@ -184,13 +192,15 @@ def _slices(
     folder: Path, patient: str, columns: dict[str, Any], config: CohortConfig, notes: Notes
 ) -> list[SourceRecord]:
     """The slices of one volume in their natural order (1, 2, ..., 10), cut to the wanted range."""
-    numbered = []
+    numbered, masks = [], {}
     for path in sorted(folder.iterdir()):
-        match = SLICE.fullmatch(path.name)
+        match, mask = SLICE.fullmatch(path.name), MASK.fullmatch(path.name)
         # a slice that was copied here from elsewhere must not join this volume
-        if match and match[1] == folder.name:
+        if match and match[1].lower() == folder.name.lower():
             numbered.append((int(match[2]), path))
-        elif not path.name.endswith("_mask.tif"):
+        elif mask:
+            masks[mask[1].lower()] = path.name
+        else:
             notes.skip(f"{folder.name}/{path.name}", "unknown_name", "not <folder>_<slice>.tif")
     # by number: sorted by name, 10 comes before 2
     numbered.sort()
@@ -209,7 +219,10 @@ def _slices(
         SourceRecord(
             name=f"{folder.name}/{count}",
             patient_id=patient,
-            files=(f"{folder.name}/{path.name}", f"{folder.name}/{path.stem}_mask.tif"),
+            files=(
+                f"{folder.name}/{path.name}",
+                f"{folder.name}/{masks.get(path.stem.lower(), f'{path.stem}_mask.tif')}",
+            ),
             columns={**columns, "slice": position, "slices": len(numbered)},
         )
         for position, (count, path) in enumerate(numbered)

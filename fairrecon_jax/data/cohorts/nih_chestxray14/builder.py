@@ -4,7 +4,6 @@ lists may be absent.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,11 +12,13 @@ import pandas as pd
 
 from fairrecon_jax.data.builder import XRAY_LEVELS, CohortBuilder, Sample, whole_image
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.images import inside, load_grey
+from fairrecon_jax.data.files import in_folder, inside, matching
+from fairrecon_jax.data.images import load_grey
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
-from fairrecon_jax.data.tables import number, plausible_age, read_table, rows_of
+from fairrecon_jax.data.tables import parse_age, read_table, rows_of
 from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError, Task
 
 FINDINGS = (
@@ -97,7 +98,7 @@ class NihChestxray14(CohortBuilder):
             record = _record(row, f"{path.name}#{line}", files, official, notes)
             if record:
                 records.append(record)
-        named = set(table["Image Index"].str.strip())
+        named = {normal(name).lower() for name in table["Image Index"]}
         for name in sorted(set(files) - named):
             notes.skip(files[name], "no_row", f"{path.name} does not name this image")
         return records
@@ -142,19 +143,9 @@ class NihChestxray14(CohortBuilder):
         return {**columns, "any_finding": column(lambda names: names != {NO_FINDING})}
 
 
-def parse_age(text: str) -> float:
-    """Years from "58", "058Y", "011M" or "023D"; NaN where blank, zero or below, or above 120."""
-    match = re.fullmatch(r"\s*(-?\d+(?:\.\d*)?)\s*([YMD]?)\s*", text, flags=re.IGNORECASE)
-    if not match:
-        return float("nan")
-    # Some ages carry their unit: years, months or days.
-    years = number(match[1]) / {"": 1, "Y": 1, "M": 12, "D": 365.25}[match[2].upper()]
-    return plausible_age(years)
-
-
 def _table_path(root: Path) -> Path:
     # the second release is called Data_Entry_2017_v2020.csv
-    tables = sorted(root.glob("Data_Entry_2017*.csv"))
+    tables = in_folder(root, "Data_Entry_2017*.csv")
     if len(tables) != 1:
         raise FileNotFoundError(
             f"expected one Data_Entry_2017*.csv in {root}, found "
@@ -164,18 +155,20 @@ def _table_path(root: Path) -> Path:
 
 
 def _files(root: Path, notes: Notes, progress: bool) -> dict[str, str]:
-    """Images below images*/ by name; of several files of one name the first in the order of their
-    paths counts.
+    """Images below images*/ by name in small letters; of several files of one name the first in the
+    order of their paths counts.
     """
     files: dict[str, str] = {}
     for path in sorted(
         # the archives unpack to images_001/images/, images_002/images/ and so on
-        track(root.glob("images*/**/*.png"), "files of images*/", "file", shown=progress)
+        track(matching(root, "images*/*.png"), "files of images*/", "file", shown=progress)
     ):
         file = path.relative_to(root).as_posix()
         # the table knows names without folders
-        if files.setdefault(path.name, file) != file:
-            notes.skip(file, "duplicate", f"{path.name} is already there as {files[path.name]}")
+        first = files.setdefault(path.name.lower(), file)
+        # one file that is linked twice is no second image
+        if first != file and not path.samefile(root / first):
+            notes.skip(file, "duplicate", f"{path.name} is already there as {first}")
     return files
 
 
@@ -198,16 +191,17 @@ def _official(root: Path) -> dict[str, str]:
 def _record(
     row: dict[str, str], place: str, files: dict[str, str], official: dict[str, str], notes: Notes
 ) -> SourceRecord | None:
-    name, patient = row["Image Index"].strip(), row["Patient ID"].strip()
+    name, patient = normal(row["Image Index"]), normal(row["Patient ID"])
+    key = name.lower()
     # before it is looked up, so that the note says why
     if not inside(name):
         notes.skip(place, "outside_root", f"{name} leaves the data folder")
         return None
-    if name not in files:
+    if key not in files:
         notes.skip(name, "missing_file", f"named in {place}, not found under images*/")
         return None
-    # as numbers: the table leaves out the leading zeros of the file name
-    if not patient.isdigit() or int(patient) != number(name.split("_")[0]):
+    # the table leaves out the leading zeros of the file name
+    if patient.lstrip("0") != name.split("_")[0].lstrip("0"):
         notes.keep(
             place,
             "conflict",
@@ -241,4 +235,4 @@ def _record(
         "findings": "|".join(findings) if usable else "",
         "official_list": official.get(name, ""),
     }
-    return SourceRecord(name.rsplit(".", 1)[0], name.split("_")[0], (files[name],), columns)
+    return SourceRecord(name.rsplit(".", 1)[0], name.split("_")[0], (files[key],), columns)

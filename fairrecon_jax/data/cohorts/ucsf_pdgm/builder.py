@@ -13,12 +13,15 @@ import pandas as pd
 from fairrecon_jax.data.builder import MRI_LEVELS, CohortBuilder, Sample
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.cohorts.ucsf_pdgm.identifiers import Exam, parse_exam
+from fairrecon_jax.data.files import matching
 from fairrecon_jax.data.images import (
     UnreadableImage,
     is_constant,
+    load_mask_volume,
     load_volume,
     resize,
     resize_mask,
+    same_place,
     to_integers,
     upright,
 )
@@ -112,12 +115,15 @@ class UcsfPdgm(CohortBuilder):
         """
         image_file, mask_file = record.files
         try:
-            image, mask = load_volume(root, image_file, notes), load_volume(root, mask_file, notes)
+            image = load_volume(root, image_file, notes)
+            mask = load_mask_volume(root, mask_file, notes)
         except UnreadableImage as error:
             notes.skip(image_file, "unreadable", str(error))
             return []
         if image.shape != mask.shape:
             notes.skip(image_file, "mask_shape", f"mask {mask.shape}, image {image.shape}")
+            return []
+        if not same_place(root, image_file, mask_file, notes):
             return []
         strange = sorted(set(np.unique(mask)) - MASK_VALUES)
         if strange:
@@ -175,15 +181,15 @@ def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, 
     """Files of one kind by exam; mirrors that nest name.nii/name.nii are found too."""
     files: dict[Exam, str] = {}
     for path in sorted(
-        track(root.rglob(f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)
+        track(matching(root, f"*_{kind}.nii*"), f"files *_{kind}.nii*", "file", shown=progress)
     ):
         file = path.relative_to(root).as_posix()
         exam = parse_exam(path.name)
-        # A folder may have the name of the volume inside it.
-        if not path.is_file():
-            continue
         if exam is None:
             notes.skip(file, "unknown_name", f"not UCSF-PDGM-<number>[_FU<days>d]_{kind}.nii")
+        elif exam in files and path.samefile(root / files[exam]):
+            # one file that is linked twice is no second exam
+            continue
         elif exam in files:
             notes.skip(file, "duplicate", f"{exam.name} is already there as {files[exam]}")
         else:
@@ -194,7 +200,7 @@ def _volumes(root: Path, kind: str, notes: Notes, progress: bool) -> dict[Exam, 
 def _clinical(root: Path, notes: Notes) -> dict[Exam, dict[str, Any]]:
     """Recorded values by exam from every metadata table below the root; a later version wins."""
     # by file name, where _v2 sorts before _v5; a mirror's folders say nothing about age
-    paths = sorted(root.rglob("UCSF-PDGM-metadata*.csv"), key=lambda path: path.name)
+    paths = sorted(matching(root, "UCSF-PDGM-metadata*.csv"), key=lambda path: path.name)
     if not paths:
         raise FileNotFoundError(f"no UCSF-PDGM-metadata*.csv below {root}")
     rows: dict[Exam, dict[str, Any]] = {}

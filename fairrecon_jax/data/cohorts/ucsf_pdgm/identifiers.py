@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from fairrecon_jax.runtime.text import normal
+
 FOLLOW_UPS = {433: 315, 431: 278, 396: 175, 429: 138, 409: 181, 391: 289}
 """Version 2 ids of follow-up exams -> id of the patient's first exam."""
 
@@ -39,7 +41,7 @@ def parse_exam(text: str) -> Exam | None:
     Ids are compared as numbers: "UCSF-PDGM-004" (tables) and "UCSF-PDGM-0004_nifti" (folders) are
     the same exam.
     """
-    match = _NAME.match(text.strip())
+    match = _NAME.match(normal(text))
     if not match:
         return None
     suffix = match[2] or ""

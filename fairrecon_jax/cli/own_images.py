@@ -1,0 +1,112 @@
+"""The commands `init` and `pairs`: from anybody's images to a configuration, and to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from fairrecon_jax.data.guess import Guess, guess
+from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.progress import say
+from fairrecon_jax.study.init import config_text, write_first
+from fairrecon_jax.study.run import run
+from fairrecon_jax.types import InputError
+
+
+def init(values: Any) -> None:
+    """Writes a first configuration."""
+    if not values.images or not values.table:
+        raise InputError("give --images=DIR and --table=FILE")
+    read = _guess(values)
+    path = write_first(values.output, config_text(read, values.output))
+    for line in read.said:
+        say(line)
+    say(f"wrote {path}: read it, then `fairrecon doctor --config={path}`")
+
+
+def pairs(values: Any) -> None:
+    """Originals and reconstructions of them, to a report."""
+    if not values.images or not values.table or not values.reconstructions:
+        raise InputError(
+            "give --table=FILE, --images=DIR and --reconstructions=DIR (or a column of the table; "
+            "several as NAME=DIR,NAME=DIR)"
+        )
+    beside = dict(_named(entry) for entry in values.reconstructions)
+    if "degraded" in beside:
+        raise InputError("--reconstructions names 'degraded', which is what --degraded is for")
+    if values.degraded:
+        beside["degraded"] = values.degraded
+    read = _guess(values, beside)
+    workdir = Path(values.workdir or "runs/pairs")
+    path = workdir / "pairs.py"
+    text = config_text(read, str(path), stored=True, steps=values.steps)
+    for line in read.said:
+        say(line)
+    write_atomic(path, text)
+    say(f"wrote {path}, which `fairrecon study` takes too, once it is corrected")
+    names: dict[str, Any] = {}
+    exec(compile(text, str(path), "exec"), names)
+    run(names["get_config"](), workdir)
+
+
+def _guess(values: Any, beside: Mapping[str, str] | None = None) -> Guess:
+    """What table and images look like, with what the flags say of them."""
+    return guess(
+        values.images,
+        values.table,
+        values.masks,
+        beside,
+        values.modality or "",
+        values.labels,
+        values.attributes,
+    )
+
+
+def _named(entry: str) -> tuple[str, str]:
+    """Name and place of NAME=PLACE; a place alone is called "reconstruction"."""
+    name, sign, place = entry.partition("=")
+    return (name, place) if sign else ("reconstruction", entry)
+
+
+def init_flags(values: flags.FlagValues) -> None:
+    """Flags of `init`."""
+    image_flags(values)
+    flags.DEFINE_string("output", "my_study.py", "file to write", flag_values=values)
+
+
+def image_flags(values: flags.FlagValues) -> None:
+    """Flags that name a table and images."""
+    flags.DEFINE_string("images", "", "folder of the images", flag_values=values)
+    flags.DEFINE_string("table", "", "CSV, TSV or Excel file, a row an image", flag_values=values)
+    flags.DEFINE_string(
+        "masks", "", "folder of masks under the images' names, or a column", flag_values=values
+    )
+    flags.DEFINE_list(
+        "labels", [], "columns of findings beside those that look so", flag_values=values
+    )
+    flags.DEFINE_list(
+        "attributes", [], "columns of groups beside those that look so", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "modality", None, ["xray", "mri"], "by the files if not given", flag_values=values
+    )
+
+
+def pairs_flags(values: flags.FlagValues) -> None:
+    """Flags of `pairs`."""
+    image_flags(values)
+    flags.DEFINE_list(
+        "reconstructions",
+        [],
+        "folder of reconstructions under the images' names, or a column; several as NAME=DIR",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "degraded", "", "folder of degraded images, or a column", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "steps", 0, "of the diagnosers' trainings; the usual ones if 0", flag_values=values
+    )

@@ -1,0 +1,144 @@
+"""What is wrong with a tree, by kind and severity: collected while it is read, to examine it or to
+prepare it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import Literal
+
+from fairrecon_jax.data.builder import Sample
+from fairrecon_jax.data.notes import ERRORS, HARMLESS, KEPT, KINDS, Notes
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+SMALL_GROUP = 20
+MEANINGS = {
+    "nothing": "no file of the tree is usable",
+    "table": "a table or folder is missing or malformed",
+    "splits": "the splits file is not usable",
+    "leaking_lists": "patients that are in several official lists",
+    "leaking_images": "identical images under the names of different patients",
+    "repeated_images": "identical images within one patient",
+    "inconsistent_shape": "images whose size differs from that of most others",
+    "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be assessed",
+    "one_class": "tasks for which only one class (or none) is known",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One kind of problem.
+
+    Attributes:
+      severity: "error" (to be fixed before training), "warning" (to be known) or "note".
+      kind: a key of `notes.KINDS` or `MEANINGS`.
+      count: how often.
+      examples: some files or names with the reason.
+      meaning: the kind in words.
+    """
+
+    severity: Severity
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    meaning: str
+
+
+class Findings:
+    """Collects findings; one per kind and severity."""
+
+    def __init__(self, examples: int) -> None:
+        self._examples = examples
+        self._texts: dict[tuple[Severity, str], list[str]] = defaultdict(list)
+        self._owners: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
+        self._shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
+
+    def add(self, severity: Severity, kind: str, texts: Iterable[str]) -> None:
+        """Adds occurrences of one kind."""
+        texts = list(texts)
+        if texts:
+            self._texts[severity, kind] += texts
+
+    def notes(self, notes: Notes, modality: str) -> None:
+        """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
+        for note in notes:
+            harmless = note.kind in HARMLESS or (note.kind == "constant" and modality == "mri")
+            severity: Severity = (
+                "note" if harmless else "error" if note.kind in ERRORS else "warning"
+            )
+            self.add(
+                severity,
+                note.kind,
+                [f"{note.file}: {note.reason}" + ("" if note.action == KEPT else " [left out]")],
+            )
+
+    def lists(self, lists: dict[str, set[str]]) -> None:
+        """Patients in two official lists."""
+        for (one, first), (other, second) in combinations(sorted(lists.items()), 2):
+            self.add(
+                "error",
+                "leaking_lists",
+                [
+                    f"patient {patient} is in {one} and in {other}"
+                    for patient in sorted(first & second)
+                ],
+            )
+
+    def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Hands samples on and remembers what `images` compares."""
+        for sample in samples:
+            # digests, not images: a cohort does not fit into memory
+            digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
+            self._owners[digest].append((sample.patient_id, sample.example_id))
+            self._shapes[sample.shape].append(sample.example_id)
+            yield sample
+
+    def images(self) -> None:
+        """Compares the images and shapes of all samples that were watched."""
+        shapes = self._shapes
+        for same in self._owners.values():
+            names = " = ".join(example for _, example in same)
+            if len({patient for patient, _ in same}) > 1:
+                self.add("error", "leaking_images", [names])
+            # films taken twice occur, and leak nothing as the patient is in one part
+            elif len(same) > 1:
+                self.add("warning", "repeated_images", [names])
+        # The shape most images have; of equally frequent ones the first.
+        usual = max(shapes, key=lambda shape: len(shapes[shape]), default=())
+        odd = [
+            f"{name}: {shape}, most are {usual}"
+            for shape, names in shapes.items()
+            if shape != usual
+            for name in names
+        ]
+        self.add("note", "inconsistent_shape", odd)
+
+    def sorted(self) -> tuple[Finding, ...]:
+        """All findings, gravest and most frequent first."""
+        order = sorted(
+            self._texts.items(),
+            key=lambda item: (SEVERITIES.index(item[0][0]), -len(item[1]), item[0][1]),
+        )
+        return tuple(
+            Finding(
+                severity,
+                kind,
+                len(texts),
+                tuple(texts[: self._examples]),
+                MEANINGS.get(kind) or KINDS[kind],
+            )
+            for (severity, kind), texts in order
+        )
+
+    def errors(self) -> list[str]:
+        """The errors in one line each, with the first example."""
+        return [
+            f"{found.kind} x {found.count}: {found.meaning}, e.g. {found.examples[0]}"
+            for found in self.sorted()
+            if found.severity == "error"
+        ]

@@ -12,14 +12,19 @@ from fairrecon_jax.diagnosers.interface import (
     check_apart,
     make_diagnoser,
 )
+from fairrecon_jax.diagnosers.preprocessing import PRESETS, XRV_OUTPUTS, Outputs, Preprocessing
 from fairrecon_jax.diagnosers.segmenter import Segmenter, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
+    "PRESETS",
+    "XRV_OUTPUTS",
     "Classifier",
     "Diagnoser",
     "HasFeatureMaps",
     "HasFeatures",
+    "Outputs",
+    "Preprocessing",
     "Segmenter",
     "check_apart",
     "enlarged",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fairrecon_jax.diagnosers.callable import CallableDiagnoser, CallableSegmenter
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
 from fairrecon_jax.diagnosers.interface import (
@@ -19,6 +20,8 @@ __all__ = [
     "DIAGNOSERS",
     "PRESETS",
     "XRV_OUTPUTS",
+    "CallableDiagnoser",
+    "CallableSegmenter",
     "Classifier",
     "Diagnoser",
     "HasFeatureMaps",

@@ -190,9 +190,7 @@ class Classifier:
 
     def _losses(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """The cross-entropy of each example's own tasks, and the number of known labels."""
-        return masked_cross_entropy(
-            self._chosen(logits), self._labels(batch), self.positive_weight
-        )
+        return masked_cross_entropy(self._chosen(logits), self._labels(batch), self.positive_weight)
 
     def _logits(self, variables: Variables, image: Array) -> jax.Array:
         """All outputs of the frozen network, [B, classes]."""

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diagnosers import classifier, segmenter
+from fairrecon_jax.diagnosers.classifier import Classifier
 from fairrecon_jax.diagnosers.interface import Diagnoser
 from fairrecon_jax.diagnosers.preprocessing import XRV_OUTPUTS
+from fairrecon_jax.diagnosers.segmenter import Segmenter
 from fairrecon_jax.models.checkpoint import State, read_files
 from fairrecon_jax.models.conversion import convert
 from fairrecon_jax.models.resnet import ResNet
@@ -23,6 +26,7 @@ from fairrecon_jax.models.resnet_unet import ResNetUNet
 from fairrecon_jax.training.state import check_like
 from fairrecon_jax.types import InputError, Key, Variables
 
+Known = Classifier | Segmenter
 _LAST = ("fc.weight", "classifier.weight", "class_layers.out.weight", "segmentation_head.0.weight")
 """Ends of the keys of last layers, whose first axis is the number of outputs."""
 
@@ -47,19 +51,18 @@ def import_variables(
         the number of outputs is another one, or a file cannot be read.
       FileNotFoundError: a file is missing.
     """
-    _check_kind(diagnoser, size)
+    model = _known(diagnoser, size)
     state, digests = read_files(paths)
     where = ", ".join(map(str, paths))
     try:
-        _check_outputs(diagnoser, state)
-        trees = convert(diagnoser.network, state, diagnoser.preprocessing.channels)
-        name = _name(diagnoser)
-        variables: Variables = {kind: {name: tree} for kind, tree in trees.items()}
-        if isinstance(diagnoser, classifier.Classifier):
-            variables["batch_stats"] |= _points(diagnoser, state, where)
+        _check_outputs(model, state)
+        trees = convert(model.network, state, model.preprocessing.channels)
+        variables: Variables = {kind: {_name(model): tree} for kind, tree in trees.items()}
+        if isinstance(model, Classifier):
+            variables["batch_stats"] |= _points(model, state, where)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    check_like(variables, jax.eval_shape(lambda: _fresh(diagnoser, jax.random.key(0), size)))
+    check_like(variables, jax.eval_shape(lambda: _fresh(model, jax.random.key(0), size)))
     return variables, {"files": digests}
 
 
@@ -80,23 +83,23 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
       InputError: nothing of the diagnoser can start from a file, or the weights do not fit.
       FileNotFoundError: the file is missing.
     """
-    _check_kind(diagnoser, size)
+    model = _known(diagnoser, size)
     state, _ = read_files([path])
-    channels, name = diagnoser.preprocessing.channels, _name(diagnoser)
-    network = diagnoser.network
+    channels, name = model.preprocessing.channels, _name(model)
+    network: nn.Module = model.network
     if isinstance(network, ResNetUNet):
         network = ResNet(1, network.depth, network.width)
-    elif isinstance(diagnoser, segmenter.Segmenter):
+    elif isinstance(model, Segmenter):
         raise InputError(
             f"{path}: of a segmenter only the encoder of the backbones "
             f"{', '.join(b for b in segmenter.BACKBONES if b.startswith('resnet'))} starts from a "
-            f"file, and the backbone is {diagnoser.backbone!r}"
+            f"file, and the backbone is {model.backbone!r}"
         )
     try:
         trees = convert(network, state, channels, fresh_head=key)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    variables = _fresh(diagnoser, key, size)
+    variables = _fresh(model, key, size)
     for kind, tree in trees.items():
         own = variables[kind].get(name, {})
         # the head is the start's own: a segmenter's is another one than the file's
@@ -104,29 +107,30 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
     return variables
 
 
-def _fresh(diagnoser: Any, key: Key, size: int) -> Variables:
+def _fresh(diagnoser: Known, key: Key, size: int) -> Variables:
     """Start values for images of a size."""
     return diagnoser.init(key, {"image": jnp.zeros((1, size, size, 1))})
 
 
-def _name(diagnoser: Any) -> str:
+def _name(diagnoser: Known) -> str:
     """The name of its network."""
-    found = isinstance(diagnoser, classifier.Classifier)
-    return classifier.NETWORK if found else segmenter.NETWORK
+    return classifier.NETWORK if isinstance(diagnoser, Classifier) else segmenter.NETWORK
 
 
-def _check_kind(diagnoser: Any, size: int) -> None:
-    """Refuses diagnosers whose weights are not known, and images of a wrong size."""
+def _known(diagnoser: Any, size: int) -> Known:
+    """The diagnoser, where its weights can be imported and it takes images of a size."""
     # the exact class: a subclass may have other networks
-    if type(diagnoser) not in (classifier.Classifier, segmenter.Segmenter):
+    if type(diagnoser) not in (Classifier, Segmenter):
         raise InputError(
             f"weights cannot be imported for a {type(diagnoser).__name__}: only for classifier and "
             "segmenter"
         )
-    diagnoser.check(size)
+    known: Known = diagnoser
+    known.check(size)
+    return known
 
 
-def _check_outputs(diagnoser: Any, state: State) -> None:
+def _check_outputs(diagnoser: Known, state: State) -> None:
     """Refuses a file with another number of outputs than the diagnoser's network has."""
     wanted, tasks = diagnoser.readout.count(len(diagnoser.tasks)), diagnoser.tasks
     for key, value in state.items():
@@ -139,7 +143,7 @@ def _check_outputs(diagnoser: Any, state: State) -> None:
             )
 
 
-def _points(diagnoser: classifier.Classifier, state: State, where: str) -> dict[str, Any]:
+def _points(diagnoser: Classifier, state: State, where: str) -> dict[str, Any]:
     """The operating points of a file, where the diagnoser scales by them."""
     found = [np.asarray(v, np.float32) for k, v in state.items() if k.endswith("op_threshs")]
     readout, count = diagnoser.readout, diagnoser.readout.count(len(diagnoser.tasks))

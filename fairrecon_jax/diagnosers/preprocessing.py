@@ -88,24 +88,29 @@ class Outputs:
       classes: outputs of the network; 0 for one per task.
       outputs: for each task the position of its output, from 0, or its name among `XRV_OUTPUTS`; ()
         for the first ones in order.
-      activation: "sigmoid", or "softmax" over all outputs.
+      activation: "sigmoid"; "softmax" over all outputs; or "none" for a program that gives scores.
       op_norm: scale scores by the operating points that the file holds ("op_threshs"), so that each
         becomes 0.5: s / (2 t) below t, 1 - (1 - s) / (2 (1 - t)) above.
     """
 
     classes: int = 0
     outputs: tuple[int | str, ...] = ()
-    activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    activation: Literal["none", "sigmoid", "softmax"] = "sigmoid"
     op_norm: bool = False
 
-    def check(self, tasks: int) -> None:
+    def check(self, tasks: int, bare: bool = False) -> None:
         """Checks that there is an output for each task.
 
+        Args:
+          tasks: how many there are.
+          bare: whether outputs may be scores already.
+
         Raises:
-          ValueError: there is none, or a name is unknown.
+          ValueError: there is none, or a name or the activation is unknown.
         """
-        if self.activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"activation is 'sigmoid' or 'softmax', got {self.activation!r}")
+        allowed = ("sigmoid", "softmax", *(("none",) if bare else ()))
+        if self.activation not in allowed:
+            raise ValueError(f"activation is one of {', '.join(allowed)}, got {self.activation!r}")
         unknown = [o for o in self.outputs if isinstance(o, str) and o not in XRV_OUTPUTS]
         if unknown:
             raise ValueError(
@@ -134,7 +139,8 @@ class Outputs:
         if self.activation == "softmax":
             values = jax.nn.softmax(logits, axis=-1)
         else:
-            values = jax.nn.sigmoid(logits)
+            bare = self.activation == "none"
+            values = jnp.asarray(logits) if bare else jax.nn.sigmoid(logits)
         if self.op_norm and points is not None:
             below, above = values / (2.0 * points), 1.0 - (1.0 - values) / (2.0 * (1.0 - points))
             values = jnp.where(values < points, below, above)

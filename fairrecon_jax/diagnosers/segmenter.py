@@ -58,9 +58,9 @@ class Segmenter:
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
       units: convolutions of a residual unit of "residual_unet".
-      norm: "batch" (paper) or "group", of "residual_unet" "batch" or "instance"; None is refused. With "group" some start values never lift a
-        mask above the threshold: on the small brain MRI sample one start of two stayed at
-        probabilities below 0.5 through 800 updates.
+      norm: "batch" (paper) or "group", of "residual_unet" "batch" or "instance"; None is refused.
+        With "group" some start values never lift a mask above the threshold: on the small brain MRI
+        sample one start of two stayed at probabilities below 0.5 through 800 updates.
       groups: channel groups of "group".
       preprocessing: what the network is fed; masks are stretched back to the image's size.
       readout: which of the network's outputs are the tasks'.

@@ -25,9 +25,9 @@ def init_network(
 
     Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed
     convolutions ("upconv..."), which no ReLU follows; fan-in is the number of inputs that one
-    output sees. Biases and means start at 0, scales and variances at 1, slopes of PReLUs at 0.25. Nothing of the network
-    runs, and one random program serves all its parameters, where Flax's own `init` compiles one for
-    each.
+    output sees. Biases and means start at 0, scales and variances at 1, slopes of PReLUs at 0.25.
+    Nothing of the network runs, and one random program serves all its parameters, where Flax's own
+    `init` compiles one for each.
 
     Args:
       network: module called as `network(*inputs, train=...)`.

@@ -249,8 +249,8 @@ def _average(
         state |= {key: beside[key] for key in missing}
     others = ", ".join(repr(key) for key in raw if key in boxes)
     warnings.warn(
-        f"{path}: the weights under {named[0]!r}, a moving average, are taken, and not the raw ones "
-        f"beside them ({others})",
+        f"{path}: the weights under {named[0]!r}, a moving average, are taken, and not the raw "
+        f"ones beside them ({others})",
         stacklevel=4,
     )
     return state

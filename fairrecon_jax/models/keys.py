@@ -145,7 +145,9 @@ def residual_unet_key(path: ModulePath, depth: int, units: int) -> str:
     if units and kind in ("up", "upconv"):
         place += ".0" if kind == "upconv" else ".1"
     stem = inside + place + (f".conv.unit{unit}" if units and unit else "")
-    return stem + {"conv": ".conv", "norm": ".adn.N", "act": ".adn.A", "residual": ".residual"}[part]
+    return (
+        stem + {"conv": ".conv", "norm": ".adn.N", "act": ".adn.A", "residual": ".residual"}[part]
+    )
 
 
 def fastmri_unet_key(path: ModulePath, depth: int) -> str:

@@ -159,7 +159,9 @@ class UpConv3x3(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = map(
+            jnp.asarray, nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        )
         # A convolution of the image spread out with zeros, with the kernel turned round.
         y = jax.lax.conv_general_dilated(
             x,
@@ -244,8 +246,8 @@ def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
 
 
 class Normalise(nn.Module):
-    """Normalisation chosen by name: none, over groups of channels or single channels of one example,
-    or over the batch.
+    """Normalisation chosen by name: none, over groups of channels or single channels of one
+    example, or over the batch.
 
     Attributes:
       kind: None (identity), "group", "batch" or "instance" (without scale and shift).

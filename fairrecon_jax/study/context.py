@@ -132,6 +132,19 @@ class Context:
             )
         return load_variables(folder / "final")[0]
 
+    def diagnoser_weights(self) -> list[Variables]:
+        """Frozen weights of all diagnosers, in their order; none of those that run outside of JAX.
+
+        Raises:
+          FileNotFoundError: one has not been trained.
+        """
+        return [
+            self.weights(self.workdir.diagnoser(name))
+            if one.has_weights
+            else {"params": {}, "batch_stats": {}}
+            for name, one in self.study.diagnosers.items()
+        ]
+
     def tandem(self, name: str) -> tuple[Tandem, Callable[..., Any]]:
         """The fused program of one reconstructor, compiled on first use and kept for all levels."""
         if name not in self._steps:

@@ -46,7 +46,7 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     """A diagnoser's training."""
     one = study.diagnosers[name]
     # resolved: a selection metric left open and the same one named are one choice
-    train = one.train.resolve(one.model.validation_metrics)
+    train = one.train and one.train.resolve(one.model.validation_metrics)
     # The model says itself which tasks it reads.
     return {
         "model": one.model,

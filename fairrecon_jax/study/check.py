@@ -13,7 +13,7 @@ from fairrecon_jax.study.config import (
     StudyConfig,
 )
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.study.train import imported, imported_at
+from fairrecon_jax.study.train import imported, imported_diagnoser
 from fairrecon_jax.types import Cell, ConfigError, level_name
 
 Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
@@ -50,7 +50,7 @@ def check(context: Context) -> None:
         where = f"diagnosers.{diagnoser.name}"
         _check_files(f"{where}.weights", diagnoser.files)
         _check_files(f"{where}.init", [Path(diagnoser.init)] if diagnoser.init else [])
-        brought = diagnoser.files or imported_at(context.workdir.diagnoser(diagnoser.name))
+        brought = diagnoser.files or imported_diagnoser(context, diagnoser.name)
         if diagnoser.has_weights and diagnoser.train is None and not brought:
             raise ConfigError(
                 f"config.{where} has neither train nor weights, and none are imported: add one, or "

@@ -17,6 +17,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.metrics.image_metric import check_computable
+from fairrecon_jax.metrics.lpips import LEAST, read_lpips
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
 from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions
@@ -250,6 +251,11 @@ def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
     tandem = build(TandemConfig, "tandem", block)
     with naming("tandem"):
         check_computable(tandem.image_metrics, size)
+        if tandem.lpips:
+            # read for its refusals
+            read_lpips(tandem.lpips)
+            if size < LEAST:
+                raise ValueError(f"lpips needs images of at least {LEAST} pixels, got {size}")
     return tandem
 
 

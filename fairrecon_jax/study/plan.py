@@ -23,7 +23,8 @@ from fairrecon_jax.study.stages import Stage
 from fairrecon_jax.study.train import (
     content,
     import_weights,
-    imported_at,
+    imported,
+    imported_diagnoser,
     read_weights,
     saved,
     start,
@@ -103,7 +104,8 @@ def _diagnoser(context: Context, name: str, cohort: Stage) -> tuple[Stage, ...]:
     one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
     if not one.has_weights:
         return ()
-    brought = _import(context, name, one.model, one.files, folder)
+    lying = imported_diagnoser(context, name)
+    brought = _import(context, name, one.model, one.files, folder, lying)
     verb, run, declared, check = brought or (
         "train",
         partial(train_diagnoser, context, name),
@@ -125,17 +127,22 @@ def _diagnoser(context: Context, name: str, cohort: Stage) -> tuple[Stage, ...]:
 
 
 def _import(
-    context: Context, what: Cell | str, model: Any, files: tuple[Path, ...], folder: Path
+    context: Context,
+    what: Cell | str,
+    model: Any,
+    files: tuple[Path, ...],
+    folder: Path,
+    lying: str,
 ) -> Making | None:
-    """How weights of a reconstructor or diagnoser get here: from files, or they lie here already;
-    None where they are neither.
+    """How weights of a reconstructor or diagnoser get here: from files, or they lie here already
+    (with the digest `lying`); None where they are neither.
     """
     if files:
         # the name and content of each file, not its folder: moved files are the same weights
         declared = {"model": model, "files": [(p.name, content(p)) for p in files]}
         run = partial(import_weights, context, what, files)
         return "import", run, declared, partial(read_weights, context, what, files)
-    if lying := imported_at(folder):
+    if lying:
         # reading them checks that they are whole
         declared = {"model": model, "imported": lying}
         return "import", partial(context.weights, folder), declared, None
@@ -148,7 +155,8 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
     """
     study, folder = context.study, context.workdir.model(cell)
     one = study.reconstructors[cell.reconstructor]
-    making = _import(context, cell, one.model, one.files(level_name(cell.level)), folder)
+    files, lying = one.files(level_name(cell.level)), imported(context, cell)
+    making = _import(context, cell, one.model, files, folder, lying)
     if making is None and one.train is not None:
         train = partial(train_reconstructor, context, cell)
         making = "train", train, inputs.reconstructor(study, cell), None

@@ -100,7 +100,8 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     if reconstructor.has_weights:
         own = context.weights(context.workdir.model(weights_cell(context, cell)))
     tandem, _ = context.tandem(cell.reconstructor)
-    return tandem.inputs(cell.level, own, frozen, jax.random.key(study.seed))
+    key = jax.random.key(study.seed)
+    return tandem.inputs(cell.level, own, frozen, key, context.metric_weights)
 
 
 def weights_cell(context: Context, cell: Cell) -> Cell:

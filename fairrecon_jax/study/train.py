@@ -28,7 +28,7 @@ def train_diagnoser(context: Context, name: str) -> None:
       InputError: imported weights lie there, or the diagnoser has no training.
     """
     one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
-    if imported_at(folder):
+    if imported_diagnoser(context, name):
         raise InputError(f"{folder} holds imported weights: remove it to train")
     if one.train is None:
         raise InputError(f"config.diagnosers.{name} has no block train")
@@ -168,6 +168,17 @@ def saved(folder: Path) -> dict[str, Any]:
 def imported(context: Context, cell: Cell) -> str:
     """The digest of imported weights of one reconstructor at one level, "" where there are none."""
     return imported_at(context.workdir.model(cell))
+
+
+def imported_diagnoser(context: Context, name: str) -> str:
+    """The digest of imported weights of a diagnoser, "" where there are none."""
+    try:
+        return imported_at(context.workdir.diagnoser(name))
+    except InputError:
+        # what was spoilt is trained again, where it can be
+        if context.study.diagnosers[name].train is None:
+            raise
+        return ""
 
 
 def imported_at(folder: Path) -> str:

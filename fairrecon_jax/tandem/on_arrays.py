@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import pandas as pd
 from fairrecon_jax.data.arrays import arrays
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.metrics import read_lpips
 from fairrecon_jax.metrics.image_metric import DEFAULT
 from fairrecon_jax.physics.at_level import AtLevel, as_key
 from fairrecon_jax.reconstructors import Identity, Reconstructor
@@ -41,6 +43,7 @@ class ArrayTandem:
         name; `on_host` wraps functions that run outside of JAX.
       weights: of a reconstructor that is not bound to its weights.
       image_metrics: names in `metrics.IMAGE_METRICS`.
+      lpips: weights from `metrics.read_lpips`, or what it takes; None for no LPIPS.
       batch_size: images a step, rounded up to a multiple of the devices.
 
     Raises:
@@ -63,6 +66,7 @@ class ArrayTandem:
         weights: Variables | None = None,
         *,
         image_metrics: tuple[str, ...] = DEFAULT,
+        lpips: str | Path | Mapping[str, Any] | None = None,
         batch_size: int = 32,
     ) -> None:
         if not isinstance(physics, AtLevel):
@@ -73,6 +77,8 @@ class ArrayTandem:
         self.physics, self.image_metrics = physics, tuple(image_metrics)
         self.reconstructor, self.weights = _reconstructor(reconstructor, weights)
         self.diagnosers = diagnosers
+        weighted = read_lpips(lpips) if isinstance(lpips, str | Path) else lpips
+        self.metric_weights = {"lpips": weighted} if weighted else {}
         devices = jax.local_device_count()
         self.batch_size = math.ceil(batch_size / devices) * devices
         self._programs: dict[tuple[int, CohortSpec], tuple[Tandem, Callable[..., Any]]] = {}
@@ -123,7 +129,9 @@ class ArrayTandem:
         size = cohort.source[0]["image"].shape[0]
         spec, models, weights = self._tasks(cohort.spec)
         tandem, step = self._program(size, spec, models)
-        inputs = tandem.inputs(self.physics.level, self.weights, weights, as_key(key))
+        inputs = tandem.inputs(
+            self.physics.level, self.weights, weights, as_key(key), self.metric_weights
+        )
         found = self._rows(cohort, spec, step, inputs)
         table = cohort.table[
             ["example_id", "patient_id", *(a.name for a in spec.attributes)]

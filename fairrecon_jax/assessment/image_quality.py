@@ -10,7 +10,7 @@ from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.continuous import MEANS, Means, average, permutation_nulls
 from fairrecon_jax.assessment.performance import plain
-from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.metrics import IMAGE_METRICS

@@ -28,7 +28,8 @@ class ImageMetric:
       digits: decimals in tables.
       compute: of originals and reconstructions [B, H, W, 1] in [0, 1] the values [B]; None where
         the values can only come with a table, or need weights.
-      compute_by: of originals, reconstructions and weights the values [B]; None where it needs none.
+      compute_by: of originals, reconstructions and weights the values [B]; None where it needs no
+        weights.
       least: smallest height and width in pixels.
       per_group: whether the report draws it for each group of patients.
     """

@@ -100,8 +100,8 @@ def lpips(original: Array, image: Array, weights: Mapping[str, Any]) -> jax.Arra
       >>> float(lpips(x, x, fresh["params"])[0])
       0.0
 
-    Reference: Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features
-    as a Perceptual Metric", CVPR 2018.
+    Reference: Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep
+    Features as a Perceptual Metric", CVPR 2018.
     """
     check_pair(original, image, LEAST, "LPIPS")
     channels = original.shape[-1]

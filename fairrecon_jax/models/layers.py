@@ -9,6 +9,7 @@ differently, after which it equals no maximum and its gradient is lost or divide
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -290,10 +291,39 @@ class Normalise(nn.Module):
         )
 
 
+class BatchNorm(nn.BatchNorm):
+    """`nn.BatchNorm` whose running variance moves towards the unbiased variance of a batch, as
+    PyTorch's does: n / (n - 1) times the mean square, for n pixels of all examples of all devices.
+
+    Weights that come from PyTorch, or go there, mean that. Images are normalised by the batch's own
+    variance, which is the biased one in both.
+    """
+
+    @nn.compact
+    def __call__(  # type: ignore[override]  (no mask: every pixel counts)
+        self, x: Array, use_running_average: bool | None = None
+    ) -> jax.Array:
+        """[B, H, W, C] of the same shape."""
+        initialised = self.has_variable("batch_stats", "var")
+        before = self.get_variable("batch_stats", "var") if initialised else None
+        y = jnp.asarray(super().__call__(x, use_running_average))
+        if use_running_average or before is None:
+            return y
+        count = math.prod(x.shape[:-1])
+        if self.axis_name is not None:
+            count = count * jax.lax.psum(1, self.axis_name)
+        # what the average has moved by the biased variance, once more for what it lacks
+        after, kept = self.get_variable("batch_stats", "var"), self.momentum * before
+        factor = count / jnp.maximum(count - 1, 1)
+        self.put_variable("batch_stats", "var", kept + (after - kept) * factor)
+        return y
+
+
 def batch_norm(
     axis_name: str | None, dtype: jnp.dtype | None, name: str | None = None
-) -> nn.BatchNorm:
-    """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5.
+) -> BatchNorm:
+    """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5; and
+    its rule for the running variance (see `BatchNorm`).
 
     The variance is the mean of (x - mean)^2, not E x^2 - mean^2, which loses three times as much
     precision through a ResNet-50.
@@ -303,7 +333,7 @@ def batch_norm(
       dtype: type of the result.
       name: the module's name.
     """
-    return nn.BatchNorm(
+    return BatchNorm(
         momentum=0.9,
         epsilon=1e-5,
         axis_name=axis_name,

@@ -299,8 +299,9 @@ class BatchNorm(nn.BatchNorm):
     variance, which is the biased one in both.
     """
 
+    # no mask: every pixel counts
     @nn.compact
-    def __call__(  # type: ignore[override]  (no mask: every pixel counts)
+    def __call__(  # type: ignore[override]
         self, x: Array, use_running_average: bool | None = None
     ) -> jax.Array:
         """[B, H, W, C] of the same shape."""

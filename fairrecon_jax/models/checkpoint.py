@@ -29,7 +29,7 @@ PAIRS = {
     "discriminator": ("net_D", "netD", "discriminator", "D", "disc"),
 }
 """Names of the two networks of a GAN; behind reading, their keys begin with the name here."""
-_AVERAGE = re.compile(r"(^|_)(ema|averaged|swa)(_|$)")
+_AVERAGE = re.compile(r"(^|_)(ema|averaged|swa)(_|$)", re.IGNORECASE)
 _OTHER = re.compile(r"optim|sched|^lr_|scaler|^amp$|loop|callback|hyper|^args$|^opt$|config|rng")
 _COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay", "epoch", "global_step")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -186,6 +186,14 @@ def _holds_tensors(value: Any) -> bool:
     )
 
 
+def _any_tensor(value: Any) -> bool:
+    """Whether tensors lie anywhere in lists and dictionaries."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    return isinstance(value, Mapping | list | tuple) and any(
+        _is_tensor(part) or _any_tensor(part) for part in parts
+    )
+
+
 def _unwrapped(content: Any, path: Path, name: str = "") -> dict[str, Any]:
     """The state dict in what a file holds; `name` is that of the dictionary in the file."""
     if not _holds_tensors(content):
@@ -199,7 +207,7 @@ def _unwrapped(content: Any, path: Path, name: str = "") -> dict[str, Any]:
         if _holds_tensors(value) and not _OTHER.search(key.lower())
     }
     averages = [key for key in content if _AVERAGE.search(key) and not _is_tensor(content[key])]
-    averages = [key for key in averages if isinstance(content[key], Mapping | list | tuple)]
+    averages = [key for key in averages if _any_tensor(content[key])]
     if averages:
         return _average(content, boxes, averages, path)
     tensors = {key: value for key, value in content.items() if _is_tensor(value)}
@@ -231,15 +239,12 @@ def _average(
     """The moving average in a file, with buffers that it lacks from the raw weights beside it."""
     raw = {key: value for key, value in content.items() if key not in averages}
     named = [key for key in averages if key in boxes]
-    lists = [key for key in averages if key not in boxes and content[key]]
-    if len(named) > 1 or (lists and not named):
+    if len(named) != 1:
         raise InputError(
             f"moving averages lie under {', '.join(map(repr, averages))}, "
             + ("several of them" if named else "without the names of their parameters")
             + "; save the weights that are meant by themselves"
         )
-    if not named:
-        return _unwrapped(raw, path)
     state = _averaged_keys(_unwrapped(boxes[named[0]], path, named[0]), path, silent=True)
     if not _holds_tensors(raw) or not any(key in boxes for key in raw):
         return state
@@ -268,6 +273,12 @@ def _averaged_keys(state: Mapping[str, Any], path: Path, silent: bool = False) -
         for key, value in state.items()
         if first.get(key) == averages[0]
     }
+    others = [key for key in state if first.get(key) != averages[0]]
+    one_prefix = len({first.get(key) for key in others}) == 1
+    known = {*others, *(key.partition(".")[2] for key in others if one_prefix)}
+    # a module may be called so too: an average has the parameters of what it averages
+    if not set(kept) <= known:
+        return dict(state)
     if not silent:
         warnings.warn(
             f"{path}: the weights under '{averages[0]}.', a moving average, are taken, and not the "

@@ -43,6 +43,7 @@ READ = {
     "best.pth.tar": {"arch": "unet", "best": np.float64(0.3), "state_dict": RAW},
     "network.pt": {"network": RAW},
     "model_state.bin": {"model_state_dict": RAW, "optimizer_state_dict": ADAM},
+    "average_without_tensors.pth": {"ema": {"decay": 0.99}, "use_ema": True, "model": RAW},
     "nested.pth": {"checkpoint": {"model": RAW, "epoch": 1}},
     "own_name.pth": {"reconstruction_net": RAW, "optimizer": ADAM},
     "arguments.pth": {"args": argparse.Namespace(lr=0.1, depth=[1]), "model": RAW},
@@ -79,6 +80,7 @@ AVERAGED = {
             **prefixed("ema_model.", AVERAGE),
         },
     },
+    "capitals.pth": {"G": RAW, "G_EMA": AVERAGE},
     "keys.ckpt": {"state_dict": prefixed("model.", RAW) | prefixed("model_ema.", AVERAGE)},
 }
 
@@ -86,9 +88,16 @@ AVERAGED = {
 @pytest.mark.parametrize("name", AVERAGED)
 def test_a_moving_average_beside_raw_weights_is_taken_and_said(tmp_path, name):
     torch.save(AVERAGED[name], tmp_path / name)
-    with pytest.warns(UserWarning, match=rf"{name}: .*ema.* a moving average, are taken, and not"):
+    with pytest.warns(
+        UserWarning, match=rf"(?i){name}: .*ema.* a moving average, are taken, and not"
+    ):
         read = read_state(tmp_path / name)
     np.testing.assert_array_equal(kernel(read), expected(AVERAGE))
+
+
+def test_a_module_called_like_an_average_is_no_average(tmp_path):
+    torch.save({**RAW, "ema.weight": torch.ones(3)}, tmp_path / "attention.pth")
+    assert "ema.weight" in read_state(tmp_path / "attention.pth")
 
 
 def test_an_average_alone_needs_no_word(tmp_path):

@@ -129,5 +129,6 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
     # An unknown kind has none; `build` refuses it and lists those there are.
     judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
     columns = task_columns(spec, tuple(tasks), judged) if judged else ()
-    values = {**expanded(fields), "tasks": tuple(tasks), "columns": columns}
+    program = isinstance(kind, str) and kind.startswith("callable")
+    values = {**expanded(fields, not program), "tasks": tuple(tasks), "columns": columns}
     return build(DIAGNOSERS, kind, "diagnoser", values)

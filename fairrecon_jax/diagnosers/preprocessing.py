@@ -167,9 +167,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Fields of a diagnoser by the name that the field `preprocessing` of its block takes."""
 
 
-def expanded(fields: Mapping[str, Any]) -> dict[str, Any]:
+def expanded(fields: Mapping[str, Any], network: bool = True) -> dict[str, Any]:
     """A block with its field `preprocessing` (the name of a preset, or a block of fields of
     `Preprocessing`) as the fields themselves; those that stand beside it win.
+
+    Args:
+      fields: the block.
+      network: whether the diagnoser has a network, whose outputs a preset may scale; a program does
+        so itself.
 
     Raises:
       ValueError: no preset has that name, or it is neither; the message lists the presets.
@@ -179,7 +184,8 @@ def expanded(fields: Mapping[str, Any]) -> dict[str, Any]:
         return rest
     given = fields["preprocessing"]
     if isinstance(given, str) and given in PRESETS:
-        return {**PRESETS[given], **rest}
+        preset = {k: v for k, v in PRESETS[given].items() if network or k != "op_norm"}
+        return {**preset, **rest}
     if not isinstance(given, Mapping):
         raise ValueError(
             f"preprocessing takes the name of a preset ({', '.join(PRESETS)}) or a block of "

@@ -107,6 +107,12 @@ class Segmenter:
                 f"a segmenter needs norm {' or '.join(map(repr, allowed))}, got {self.norm!r}: "
                 "without one it learns the empty mask"
             )
+        foreign = {"unet": ("units",), "residual_unet": ("groups",)}.get(
+            self.backbone, ("depth", "units", "groups")
+        )
+        # a field that nothing reads would be a choice that changes nothing
+        if given := [name for name in foreign if getattr(self, name) != getattr(Segmenter, name)]:
+            raise ValueError(f"backbone {self.backbone!r} has no {given[0]}")
         self.readout.check(len(self.tasks))
         if self.readout.op_norm:
             raise ValueError("op_norm is for classifiers")

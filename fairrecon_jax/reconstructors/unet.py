@@ -62,8 +62,8 @@ class UNetReconstructor:
     def __post_init__(self) -> None:
         if self.output == "sigmoid" and (self.residual or self.standardise):
             raise ValueError("output 'sigmoid' is an image: it goes without residual, standardise")
-        if self.architecture == "fastmri" and self.norm is not None:
-            raise ValueError("architecture 'fastmri' has its own norm: leave norm out")
+        if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
+            raise ValueError("architecture 'fastmri' has its own norm: leave norm and groups out")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.

@@ -56,6 +56,8 @@ def test_a_function_diagnoses_inside_a_compiled_program(module):
     region = callable_(f"{module}:mask", ("lung",), "callable_segmenter")
     np.testing.assert_array_equal(jax.jit(region.predict)(NOTHING, IMAGE), IMAGE > 0.5)
     assert region.phases == model.phases == ()
+    xrv = callable_(f"{module}:scores", preprocessing="torchxrayvision", classes=2)
+    assert (xrv.preprocessing.input_low, xrv.readout.op_norm) == (-1024.0, False)
 
 
 def test_its_content_and_not_its_place_is_its_identity(module, tmp_path):

@@ -273,6 +273,13 @@ def test_what_is_refused(tmp_path):
         classifier(preprocessing={"size": 3})
     with pytest.raises(ValueError, match="mean takes one value or 3"):
         classifier(channels=3, mean=(1.0, 2.0))
+    for fields, field in (
+        ({"backbone": "resnet34_unet", "depth": 3}, "depth"),
+        ({"units": 3}, "units"),
+        ({"backbone": "residual_unet", "groups": 4}, "groups"),
+    ):
+        with pytest.raises(ValueError, match=f"backbone '.*unet' has no {field}"):
+            make_diagnoser("segmenter", SPEC, ("lung",), **fields)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert classifier(preprocessing={"input_size": 64}).preprocessing.input_size == 64

@@ -156,7 +156,10 @@ def _points(diagnoser: Classifier, state: State, where: str) -> dict[str, Any]:
             )
         return {}
     if not found:
-        raise InputError("op_norm needs the operating points op_threshs, which the file lacks")
+        raise InputError(
+            "op_norm needs the operating points op_threshs, which the file lacks: op_norm = False "
+            "uses its scores as they are"
+        )
     points = found[0].reshape(-1)
     if len(points) != count:
         raise InputError(f"op_threshs has {len(points)} values for {count} outputs")

@@ -43,9 +43,9 @@ from fairrecon_jax.metrics.groups import (
 )
 from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
-from fairrecon_jax.metrics.lpips import lpips, read_lpips
 from fairrecon_jax.metrics.multiscale import ms_ssim
 from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
+from fairrecon_jax.metrics.perceptual import lpips, read_lpips
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 from fairrecon_jax.metrics.wavelet import haarpsi
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, UpConv4x4
+from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, UpConv4x4, batch_norm
 from fairrecon_jax.types import Array, Key
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -75,13 +75,13 @@ class Pix2PixGenerator(nn.Module):
             features = self.width * min(2**level, 8)
             x = Conv(features, 4, 2, 1, use_bias=biased, dtype=self.dtype, name=f"down{level}")(x)
             if 0 < level < last:
-                x = self._norm(f"down_norm{level}")(x, train)
+                x = self._normalised(x, f"down_norm{level}", train)
             # The published leaky ReLU is in place and changes its skips; the next ReLU hides it.
             skips.append(x)
         for level in reversed(range(1, self.downsamplings)):
             features = self.width * min(2 ** (level - 1), 8)
             x = UpConv4x4(features, biased, self.dtype, name=f"upconv{level}")(nn.relu(x))
-            x = self._norm(f"up_norm{level}")(x, train)
+            x = self._normalised(x, f"up_norm{level}", train)
             # The innermost doubling has none, as published.
             if train and self.dropout and 4 <= level < last:
                 x = dropped(x, self.dropout, keys)
@@ -92,8 +92,22 @@ class Pix2PixGenerator(nn.Module):
         x = x.astype(jnp.float32)
         return 0.5 * (jnp.tanh(x) + 1.0) if self.tanh else nn.sigmoid(x)
 
-    def _norm(self, name: str) -> Normalise:
-        return Normalise(self.norm, 1, self.axis_name, self.dtype, name=name)
+    def _normalised(self, x: Array, name: str, train: bool) -> jax.Array:
+        return normalised(x, self.norm, self.axis_name, self.dtype, name, train)
+
+
+def normalised(
+    x: Array,
+    norm: InstanceOrBatch,
+    axis_name: str | None,
+    dtype: jnp.dtype | None,
+    name: str,
+    train: bool,
+) -> jax.Array:
+    """The normalisation behind a convolution, as a module of its parent under a name."""
+    if norm == "instance":
+        return jnp.asarray(Normalise("instance", dtype=dtype, name=name)(x))
+    return jnp.asarray(batch_norm(axis_name, dtype, name)(x, use_running_average=not train))
 
 
 def check_size(downsamplings: int, height: int, width: int) -> None:
@@ -181,9 +195,8 @@ class PatchDiscriminator(nn.Module):
                 features, 4, stride, 1, use_bias=biased, dtype=self.dtype, name=f"conv{layer}"
             )(x)
             if layer:
-                x = Normalise(self.norm, 1, self.axis_name, self.dtype, name=f"norm{layer}")(
-                    x, train
-                )
+                name = f"norm{layer}"
+                x = normalised(x, self.norm, self.axis_name, self.dtype, name, train)
             x = nn.leaky_relu(x, SLOPE)
         x = Conv(1, 4, 1, 1, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)

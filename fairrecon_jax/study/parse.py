@@ -17,7 +17,7 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.registry import find
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.metrics.image_metric import check_computable
-from fairrecon_jax.metrics.lpips import LEAST, read_lpips
+from fairrecon_jax.metrics.perceptual import LEAST, read_lpips
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
 from fairrecon_jax.physics import make_degradation
 from fairrecon_jax.report.options import ReportOptions

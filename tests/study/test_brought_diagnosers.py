@@ -23,8 +23,8 @@ from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.train import import_weights, start, train_diagnoser
 from fairrecon_jax.types import ConfigError, InputError
-from tests.metrics.test_lpips import file as lpips_file  # noqa: F401  (fixtures)
-from tests.metrics.test_lpips import flat  # noqa: F401
+from tests.metrics.test_perceptual import file as lpips_file  # noqa: F401  (fixtures)
+from tests.metrics.test_perceptual import flat  # noqa: F401
 from tests.support import tiny_study
 from tests.support.study_fakes import configured, opened, refusal
 from tests.support.torch_networks import (
@@ -146,7 +146,7 @@ def test_a_training_starts_from_a_file(tmp_path):
     module = randomise(TorchResNet(BasicBlock, (2, 2, 2, 2), 4, 1000))
     torch.save(module.state_dict(), file)
     train = tiny_study.get_config().diagnosers.tumor.train
-    config = study(backbone="resnet18_unet", init=str(file), train=train)
+    config = study(backbone="resnet18_unet", depth=4, init=str(file), train=train)
     context = opened(tmp_path / "work", pd.DataFrame({"sex": ["F", "M"]}), config=config)
     begun = start(context, "tumor")
     assert begun is not None
@@ -155,7 +155,7 @@ def test_a_training_starts_from_a_file(tmp_path):
         module.conv1.weight.detach().numpy().mean(1, keepdims=True).transpose(2, 3, 1, 0),
         rtol=1e-5,
     )
-    plain = study(backbone="resnet18_unet", train=train)
+    plain = study(backbone="resnet18_unet", depth=4, train=train)
     digests = {
         next(s for s in plan(Context(c, tmp_path / "w")) if s.title == "train tumor").digest
         for c in (config, plain)

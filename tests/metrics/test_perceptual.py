@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 
 import fairrecon_jax as fr
 from fairrecon_jax.metrics import IMAGE_METRICS, lpips, read_lpips
-from fairrecon_jax.metrics.lpips import LPIPSNetwork
+from fairrecon_jax.metrics.perceptual import LPIPSNetwork
 from fairrecon_jax.types import InputError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "lpips"

@@ -54,6 +54,12 @@ class CallableDiagnoser:
       digest: SHA-256 of the file that `call` names or the function's module lies in; computed where
         empty. With it, not with the path, the diagnoser is another one when its content is.
       name: name in tables.
+
+    Example:
+      >>> _ = Path("vendor.py").write_text("def bright(x):\\n    return x.mean((1, 2, 3))\\n")
+      >>> model = CallableDiagnoser(("bright",), (0,), "vendor.py:bright")
+      >>> jax.jit(model.predict)({}, jnp.ones((2, 8, 8, 1))).tolist()
+      [[1.0], [1.0]]
     """
 
     tasks: tuple[str, ...]
@@ -162,6 +168,12 @@ class CallableDiagnoser:
 class CallableSegmenter(CallableDiagnoser):
     """The same for regions: [B, H, W, C] -> [B, H, W, classes], of a TorchScript or ONNX file
     [B, C, H, W] -> [B, classes, H, W]; masks are stretched to the image's size.
+
+    Example:
+      >>> _ = Path("vendor.py").write_text("def bright(x):\\n    return (x > 0.5).astype('f4')\\n")
+      >>> model = CallableSegmenter(("bright",), (0,), "vendor.py:bright")
+      >>> model.predict({}, jnp.ones((2, 8, 8, 1))).shape
+      (2, 8, 8, 1)
     """
 
     kind: ClassVar[TaskKind] = "segmentation"

@@ -91,6 +91,13 @@ class Outputs:
       activation: "sigmoid"; "softmax" over all outputs; or "none" for a program that gives scores.
       op_norm: scale scores by the operating points that the file holds ("op_threshs"), so that each
         becomes 0.5: s / (2 t) below t, 1 - (1 - s) / (2 (1 - t)) above.
+
+    Example:
+      >>> named = Outputs(classes=18, outputs=("Cardiomegaly", "Effusion"))
+      >>> named.places(tasks=2)
+      (10, 7)
+      >>> Outputs(op_norm=True).scores(jnp.zeros((1, 1)), jnp.array([0.5])).tolist()
+      [[0.5]]
     """
 
     classes: int = 0

@@ -127,6 +127,14 @@ def read_lpips(source: str | Path) -> dict[str, Any]:
       InputError: the package is not installed, the file is damaged, keys are missing or unexpected,
         or a shape or value is wrong.
       FileNotFoundError: there is no such file.
+
+    Example:
+      >>> images = [jnp.zeros((1, 32, 32, 3))] * 2
+      >>> shapes = jax.eval_shape(LPIPSNetwork().init, jax.random.key(0), *images)["params"]
+      >>> flat = flatten_dict(shapes, sep=".")
+      >>> np.savez("w.npz", **{name: np.zeros(leaf.shape, "f4") for name, leaf in flat.items()})
+      >>> sorted(read_lpips("w.npz"))[:2]
+      ['AlexNet_0', 'NetLinLayer_0']
     """
     path = find_lpips(source)
     try:

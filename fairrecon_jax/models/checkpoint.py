@@ -58,6 +58,14 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         several, values are of a type that is no plain number (float8, quantised, sparse), or
         PyTorch is needed and not installed.
       FileNotFoundError: there is no such file.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> from safetensors.numpy import save_file
+      >>> path = Path(mkdtemp(), "net.safetensors")
+      >>> save_file({"module.conv.weight": np.zeros((8, 1, 3, 3), np.float32)}, path)
+      >>> {key: value.shape for key, value in read_state(path).items()}
+      {'conv.weight': (8, 1, 3, 3)}
     """
     path = Path(path)
     if not path.is_file():

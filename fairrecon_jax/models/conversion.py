@@ -66,12 +66,13 @@ def convert(
       TypeError: the network's type is unknown.
 
     Example:
-      >>> from fairrecon_jax.models import FastMriUNet, convert
-      >>> try:
-      ...     convert(FastMriUNet(1, 4, 1), {"stem.weight": np.zeros(3)})
-      ... except InputError as error:
-      ...     print(str(error)[:40])
-      the state dict does not fit FastMriUNet:
+      >>> from fairrecon_jax.models import PatchDiscriminator
+      >>> shapes = {"net.model.0.weight": (2, 2, 4, 4), "net.model.0.bias": (2,)}
+      >>> shapes |= {"net.model.2.weight": (1, 2, 4, 4), "net.model.2.bias": (1,)}
+      >>> state = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
+      >>> tree = convert(PatchDiscriminator(width=2, layers=0), state, channels=2)["params"]
+      >>> tree["conv0"]["kernel"].shape  # [out, in, H, W] becomes [H, W, in, out]
+      (4, 4, 2, 2)
     """
     check_known(network)
     inputs = inputs_of(network, channels)

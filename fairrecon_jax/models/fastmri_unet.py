@@ -26,6 +26,12 @@ class FastMriUNet(nn.Module):
       depth: number of halvings (fastMRI's `num_pool_layers`).
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, image = FastMriUNet(width=2, depth=1), np.zeros((1, 9, 8, 1), np.float32)
+      >>> variables = network.init(jax.random.key(0), image)
+      >>> network.apply(variables, image).shape
+      (1, 9, 8, 1)
+
     Reference: Zbontar et al., "fastMRI: An Open Dataset and Benchmarks for Accelerated MRI",
     arXiv:1811.08839.
     """

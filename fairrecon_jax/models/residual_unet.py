@@ -29,6 +29,12 @@ class ResidualUNet(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, image = ResidualUNet(2, width=2, depth=1), np.zeros((1, 8, 8, 1), np.float32)
+      >>> variables = network.init(jax.random.key(0), image)
+      >>> network.apply(variables, image).shape
+      (1, 8, 8, 2)
+
     Reference: Kerfoot et al., "Left-Ventricle Quantification Using Residual U-Net", STACOM 2018.
     """
 

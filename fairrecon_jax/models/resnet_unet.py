@@ -31,6 +31,12 @@ class ResNetUNet(nn.Module):
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
+    Example:
+      >>> network, image = ResNetUNet(2, depth=18, width=4), np.zeros((1, 40, 40, 1), np.float32)
+      >>> shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+      >>> jax.eval_shape(network.apply, shapes, image).shape
+      (1, 40, 40, 2)
+
     Reference: Ronneberger et al., MICCAI 2015; He et al., CVPR 2016.
     """
 

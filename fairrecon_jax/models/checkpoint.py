@@ -8,7 +8,8 @@ import importlib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
 
     `.safetensors` files are read without PyTorch; `.pth`, `.pth.tar`, `.pt`, `.bin`, `.ckpt` and
     `.state` files with it, weights only: no code in the file is run, and of objects beside the
-    weights only an `argparse.Namespace` and NumPy numbers are allowed. The dictionary under one of
+    weights only namespaces, paths and NumPy numbers are allowed. The dictionary under one of
     the names `WRAPPERS`, or the only one that holds tensors, is unwrapped. Where a moving average
     lies beside the raw weights ("ema", "params_ema", "state_dict_ema", keys "ema_model...."), it is
     taken and a warning says so. The two networks of a GAN, as dictionaries or as prefixes (see
@@ -139,7 +140,10 @@ def _torch_load(path: Path) -> Any:
             f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
             ".safetensors"
         ) from error
-    allowed = [argparse.Namespace, np.dtype, np.ndarray, *_numpy_parts()]
+    allowed = [argparse.Namespace, SimpleNamespace, np.dtype, np.ndarray, *_numpy_parts()]
+    # of whatever system and Python wrote it
+    kinds = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    allowed += [(PurePosixPath, f"{m}.{k}") for m in ("pathlib", "pathlib._local") for k in kinds]
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             # about the allow-list and old formats; what matters is said below

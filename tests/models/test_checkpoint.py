@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +50,11 @@ READ = {
     "nested.pth": {"checkpoint": {"model": RAW, "epoch": 1}},
     "own_name.pth": {"reconstruction_net": RAW, "optimizer": ADAM},
     "arguments.pth": {"args": argparse.Namespace(lr=0.1, depth=[1]), "model": RAW},
+    "lightning.ckpt": {
+        "hyper_parameters": {"root": Path("data"), "more": SimpleNamespace(a=1)},
+        "state_dict": prefixed("model.", RAW),
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.3)}},
+    },
     "half.pth": prefixed("", {k: v.double() for k, v in RAW.items()}),
 } | {
     f"prefix_{i}.pth": {"state_dict": prefixed(prefix, RAW)}
@@ -199,6 +207,23 @@ def test_safetensors_of_few_bits(tmp_path):
     save_file(FLOAT8, tmp_path / "quarter.safetensors")
     with pytest.raises(InputError, match="its weights are float8"):
         read_state(tmp_path / "quarter.safetensors")
+
+
+class Malicious:
+    def __init__(self, call, *arguments) -> None:
+        self.made = call, arguments
+
+    def __reduce__(self):
+        return self.made
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+    mark = tmp_path / "mark"
+    for call, argument in ((os.system, f"touch {mark}"), (eval, f"open({str(mark)!r}, 'w')")):
+        torch.save({"model": RAW, "extra": Malicious(call, argument)}, tmp_path / "net.pth")
+        with pytest.raises(InputError, match=r"net\.pth cannot be read as PyTorch weights"):
+            read_state(tmp_path / "net.pth")
+        assert not mark.exists()
 
 
 def test_a_torchscript_program_is_sent_to_its_own_door(tmp_path):

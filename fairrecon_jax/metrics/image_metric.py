@@ -124,6 +124,9 @@ def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
       ValueError: the message lists those that it can.
     """
     known = [name for name, metric in IMAGE_METRICS.items() if metric.compute is not None]
+    for name in names:
+        if name in IMAGE_METRICS and IMAGE_METRICS[name].compute_by is not None:
+            raise ValueError(f"image metric {name!r} has weights: give them under {name} instead")
     if wrong := [name for name in names if name not in known]:
         raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")
     # Each name is a column of the table.

@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 
 import fairrecon_jax as fr
 from fairrecon_jax.metrics import IMAGE_METRICS, lpips, read_lpips
+from fairrecon_jax.metrics.image_metric import check_computable
 from fairrecon_jax.metrics.perceptual import LPIPSNetwork
 from fairrecon_jax.types import InputError
 
@@ -146,6 +147,8 @@ def test_it_is_a_metric_like_all_others():
     metric = IMAGE_METRICS["lpips"]
     assert (metric.title, metric.better, metric.compute) == ("LPIPS", "lower", None)
     assert metric.compute_by is lpips
+    with pytest.raises(ValueError, match="'lpips' has weights: give them under lpips instead"):
+        check_computable(("psnr", "lpips"))
     shapes = jax.eval_shape(
         LPIPSNetwork().init, jax.random.key(0), *[jnp.zeros((1, 32, 32, 3))] * 2
     )

@@ -123,8 +123,8 @@ def import_weights(values: Any) -> None:
     context = Context(config_of(values), workdir_of(values))
     if not values.weights or bool(values.model) == bool(values.diagnoser):
         raise InputError(
-            "give --model=NAME (in config.reconstructors) or --diagnoser=NAME (in "
-            "config.diagnosers), and --weights=FILE"
+            "give --model=NAME (in config.reconstructors) and --weights=FILE, or --diagnoser=NAME "
+            "(in config.diagnosers) and --weights=FILE"
         )
     output = Path(values.output) if values.output else None
     if values.diagnoser:

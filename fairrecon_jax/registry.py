@@ -111,7 +111,8 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     for name, value in values.items():
         # Counts and sizes are never negative; a network of width 0 has no parameters.
         lowest = 1 if name.endswith("width") else 0
-        if isinstance(value, int) and value < lowest:
+        counted = typing.get_type_hints(owner[name]).get(name) is not float
+        if isinstance(value, int) and counted and value < lowest:
             raise ValueError(f"{where}: field {name!r} must be at least {lowest}, got {value}")
     given = {name: value for name, value in values.items() if name in plain}
     for name, part in parts.items():

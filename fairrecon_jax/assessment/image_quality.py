@@ -10,7 +10,7 @@ from fairrecon_jax.assessment.arrays import Grouping
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.continuous import MEANS, Means, average, permutation_nulls
 from fairrecon_jax.assessment.performance import plain
-from fairrecon_jax.assessment.rows import BLANK, Row, cell_fields, version_rows
+from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.units import JudgedUnits
 from fairrecon_jax.inference.permutation import PermutationNull
 from fairrecon_jax.metrics import IMAGE_METRICS
@@ -29,7 +29,6 @@ def add_image_quality(context: Context) -> None:
     study = context.study
     for metric in IMAGE_METRICS:
         if metric not in study.columns:
-            _without_column(context, metric)
             continue
         values = study.columns[metric][:, study.test]
         infinite = np.isinf(values).sum(-1)
@@ -41,14 +40,6 @@ def add_image_quality(context: Context) -> None:
         )
         for grouping in groupings:
             _add_quality(context, metric, units, grouping, infinite)
-
-
-def _without_column(context: Context, metric: str) -> None:
-    """A metric that a table lacks is left out, or reported as missing where its kind says why."""
-    reason = IMAGE_METRICS[metric].absent
-    for cell in context.study.cells if reason else ():
-        row = {"metric": metric, "unit": "image", "version": "reconstructed", "reason": reason}
-        context.performance.append({**BLANK, **cell_fields(context.study, cell), **row})
 
 
 def _add_quality(

@@ -121,11 +121,24 @@ def study(values: Any) -> None:
 def import_weights(values: Any) -> None:
     """Freezes PyTorch weights in place of a training."""
     context = Context(config_of(values), workdir_of(values))
-    check(context)
-    if not values.model or not values.weights:
-        raise InputError("give --model=NAME (in config.reconstructors) and --weights=FILE")
-    cells = _cells(values, context)
+    if not values.weights or bool(values.model) == bool(values.diagnoser):
+        raise InputError(
+            "give --model=NAME (in config.reconstructors) and --weights=FILE, or --diagnoser=NAME "
+            "(in config.diagnosers) and --weights=FILE"
+        )
     output = Path(values.output) if values.output else None
+    if values.diagnoser:
+        known = context.study.diagnosers
+        if values.diagnoser not in known:
+            raise InputError(
+                f"config.diagnosers has no {values.diagnoser!r}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+        if values.level:
+            raise InputError("--level is for reconstructors: a diagnoser reads every level")
+        say(f"wrote {import_files(context, values.diagnoser, values.weights, output)}")
+        return
+    cells = _cells(values, context)
     if output is not None and len(cells) > 1:
         raise InputError(
             "--output takes the weights of one level, --level says which of "
@@ -260,10 +273,12 @@ def mitigate_flags(values: flags.FlagValues) -> None:
 def import_flags(values: flags.FlagValues) -> None:
     """Flags of `import-weights`."""
     model_flags(values, diagnosers=False)
+    flags.DEFINE_string("diagnoser", "", "name in config.diagnosers", flag_values=values)
     flags.DEFINE_list(
         "weights",
         [],
-        "files (.pth, .pt, .bin, .safetensors); {level} stands for the level",
+        "files (.pth, .pth.tar, .pt, .bin, .ckpt, .state, .safetensors); {level} stands for the "
+        "level",
         flag_values=values,
     )
     flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)

@@ -105,17 +105,20 @@ Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration
         actions.mitigate_flags,
     ),
     "import-weights": Command(
-        "use PyTorch weights of a reconstructor instead of training it",
+        "use PyTorch weights of a reconstructor or diagnoser instead of training it",
         """
-Reads state dicts into the reconstructor --model of the configuration, whose fields must describe
-the network, and writes <workdir>/reconstructors/<name>/<level>/final: as a training does, at one
-level or at all. Names every key that is missing, left over or of another shape. Pix2Pix takes the
-generator alone, or generator and discriminator as two files. A study trains no reconstructor that
-has imported weights; the field config.reconstructors.NAME.weights makes the import a part of the
-study.
+Reads state dicts into the reconstructor --model or the diagnoser --diagnoser of the configuration,
+whose fields must describe the network, and writes <workdir>/reconstructors/<name>/<level>/final, at
+one level or at all, or <workdir>/diagnosers/<name>/final: as a training does. Names every key that
+is missing, left over, of another shape or not finite. Pix2Pix takes the generator alone, or
+generator and discriminator as two files. A study trains nothing that has imported weights; the
+fields config.reconstructors.NAME.weights and config.diagnosers.NAME.weights make the import a part
+of the study.
 
   fairrecon import-weights --config=configs/lgg_mri.py --workdir=runs/lgg --model=pix2pix \\
       --level=8 --weights=net_G.pth,net_D.pth
+  fairrecon import-weights --config=configs/chexpert.py --workdir=runs/chexpert \\
+      --diagnoser=findings --weights=densenet121.pth
 """,
         actions.import_weights,
         actions.import_flags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fairrecon_jax.diagnosers.callable import CallableDiagnoser, CallableSegmenter
 from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
 from fairrecon_jax.diagnosers.interface import (
@@ -12,14 +13,21 @@ from fairrecon_jax.diagnosers.interface import (
     check_apart,
     make_diagnoser,
 )
+from fairrecon_jax.diagnosers.preprocessing import PRESETS, XRV_OUTPUTS, Outputs, Preprocessing
 from fairrecon_jax.diagnosers.segmenter import Segmenter, pooled_soft_dice, soft_dice
 
 __all__ = [
     "DIAGNOSERS",
+    "PRESETS",
+    "XRV_OUTPUTS",
+    "CallableDiagnoser",
+    "CallableSegmenter",
     "Classifier",
     "Diagnoser",
     "HasFeatureMaps",
     "HasFeatures",
+    "Outputs",
+    "Preprocessing",
     "Segmenter",
     "check_apart",
     "enlarged",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -12,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diagnosers.interface import register
+from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
+from fairrecon_jax.registry import FLAT
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
 
-NETWORK = "classifier"
+NETWORK, POINTS = "classifier", "operating_points"
 BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121")
 
 
@@ -36,10 +38,9 @@ class Classifier:
       width: channels of the first stage (64 in the published networks); a DenseNet grows by half of
         it.
       hidden: widths of the head's hidden layers; (512, 256) for grade and type in the paper.
-      input_size: images are resized to this square (224 in the paper); 0 leaves them as they are.
-      input_low: what 0 becomes on its way into the network (-1024 for networks trained the
-        TorchXRayVision way).
-      input_high: what 1 becomes (1024 there).
+      preprocessing: what the network is fed (224 pixels in the paper; a range of -1024 to 1024 for
+        networks trained the TorchXRayVision way).
+      readout: which of the network's outputs are the tasks'.
       positive_weight: factor of the positive examples' loss, one per task; () for none.
       flip: see `Augmentation`.
       shift: see `Augmentation`.
@@ -62,9 +63,8 @@ class Classifier:
     backbone: str = "resnet50"
     width: int = 64
     hidden: tuple[int, ...] = ()
-    input_size: int = 0
-    input_low: float = 0.0
-    input_high: float = 1.0
+    preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
+    readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     positive_weight: tuple[float, ...] = ()
     flip: bool = False
     shift: float = 0.0
@@ -84,6 +84,7 @@ class Classifier:
                 f"positive_weight has {len(self.positive_weight)} values for "
                 f"{len(self.tasks)} tasks"
             )
+        self.readout.check(len(self.tasks))
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -94,7 +95,7 @@ class Classifier:
         network = self.network
         # A ResNet rounds up at every halving: a pixel is always left.
         if isinstance(network, DenseNet):
-            check_size(len(network.blocks), *[self.input_size or size] * 2)
+            check_size(len(network.blocks), *[self.preprocessing.input_size or size] * 2)
 
     @property
     def network(self) -> nn.Module:
@@ -105,9 +106,9 @@ class Classifier:
             "dtype": jnp.dtype(self.dtype),
         }
         if self.backbone == "densenet121":
-            return DenseNet(len(self.tasks), growth=self.width // 2, **common)
+            return DenseNet(self._outputs, growth=self.width // 2, **common)
         return ResNet(
-            len(self.tasks),
+            self._outputs,
             depth=int(self.backbone.removeprefix("resnet")),
             width=self.width,
             **common,
@@ -124,8 +125,12 @@ class Classifier:
         return {"loss": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables for images of the batch's number of channels."""
-        return init_network(self.network, NETWORK, key, self._prepared(batch["image"][:1]))
+        """Fresh variables; operating points of 0.5, which change no score."""
+        image = self.preprocessing(batch["image"][:1])
+        variables = init_network(self.network, NETWORK, key, image)
+        if self.readout.op_norm:
+            variables["batch_stats"][POINTS] = {"points": jnp.full(self._outputs, 0.5)}
+        return variables
 
     def loss(
         self, variables: Variables, batch: Batch, key: Key, train: bool
@@ -150,9 +155,9 @@ class Classifier:
                 image, batch["mask"], batch["example_id"], key
             )
         logits, statistics = apply_network(
-            self.network, NETWORK, variables, self._prepared(image), train=train
+            self.network, NETWORK, variables, self.preprocessing(image), train=train
         )
-        loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        loss, count = self._losses(logits, batch)
         # Every known label counts alike, however many an example has.
         loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
@@ -163,43 +168,49 @@ class Classifier:
         """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their
         number.
         """
-        logits, _ = apply_network(
-            self.network, NETWORK, variables, self._prepared(batch["image"]), train=False
-        )
-        loss, count = masked_cross_entropy(logits, self._labels(batch), self.positive_weight)
+        loss, count = self._losses(self._logits(variables, batch["image"]), batch)
         return {"loss": (loss, batch["weight"] * count)}
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
-        return nn.sigmoid(
-            apply_network(self.network, NETWORK, variables, self._prepared(image), train=False)[0]
-        )
+        points = variables["batch_stats"].get(POINTS, {}).get("points")
+        return self._chosen(self.readout.scores(self._logits(variables, image), points))
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
         """Input of the last layer, [B, F] float32, of images [B, H, W, 1] in [0, 1]."""
-        return features(self.network, NETWORK, variables, self._prepared(image))
+        return features(self.network, NETWORK, variables, self.preprocessing(image))
 
     def maps(self, variables: Variables, image: Array) -> jax.Array:
         """Output of the last convolutional block [B, h, w, C] for images [B, H, W, 1] in [0, 1]."""
-        return features(self.network, NETWORK, variables, self._prepared(image), sown="maps")
+        return features(self.network, NETWORK, variables, self.preprocessing(image), sown="maps")
 
     def head(self, variables: Variables, maps: Array) -> jax.Array:
         """Logits [B, T] float32 of what `maps` returned."""
         # The same module outside of its network: its parameters are under the name it has there.
-        head = Head(len(self.tasks), self.hidden, jnp.dtype(self.dtype))
-        return jnp.asarray(head.apply({"params": variables["params"][NETWORK]["head"]}, maps))
+        head = Head(self._outputs, self.hidden, jnp.dtype(self.dtype))
+        logits = head.apply({"params": variables["params"][NETWORK]["head"]}, maps)
+        return self._chosen(jnp.asarray(logits))
 
     def _labels(self, batch: Batch) -> jax.Array:
         """The columns of this diagnoser's tasks, [B, T]."""
         return jnp.asarray(batch["labels"])[:, np.array(self.columns)]
 
-    def _prepared(self, image: Array) -> jax.Array:
-        """Images in the network's size and range."""
-        size = self.input_size
-        if size and image.shape[1:3] != (size, size):
-            # Antialiased where it shrinks, as JAX does by default.
-            image = jax.image.resize(image, (image.shape[0], size, size, image.shape[3]), "linear")
-        return self.input_low + (self.input_high - self.input_low) * jnp.asarray(image)
+    def _losses(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """The cross-entropy of each example's own tasks, and the number of known labels."""
+        return masked_cross_entropy(self._chosen(logits), self._labels(batch), self.positive_weight)
+
+    def _logits(self, variables: Variables, image: Array) -> jax.Array:
+        """All outputs of the frozen network, [B, classes]."""
+        images = self.preprocessing(image)
+        return apply_network(self.network, NETWORK, variables, images, train=False)[0]
+
+    @property
+    def _outputs(self) -> int:
+        return self.readout.count(len(self.tasks))
+
+    def _chosen(self, values: jax.Array) -> jax.Array:
+        """The tasks' columns."""
+        return values[:, np.array(self.readout.places(len(self.tasks)))]
 
 
 def masked_cross_entropy(

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+from fairrecon_jax.diagnosers.preprocessing import expanded
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
@@ -115,7 +116,9 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
       kind: a name in `DIAGNOSERS`.
       spec: the cohort's specification.
       tasks: names of tasks of one kind; the order of the scores.
-      **fields: values of the kind's other dataclass fields; lists become tuples.
+      **fields: values of the kind's other dataclass fields, those of its `preprocessing` and
+        `readout` beside the others or by the name of a preset (`preprocessing="torchxrayvision"`);
+        lists become tuples.
 
     Returns:
       The diagnoser.
@@ -138,6 +141,6 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
     # An unknown kind has none; `build` refuses it and lists those there are.
     judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
     columns = task_columns(spec, tuple(tasks), judged) if judged else ()
-    return build(
-        DIAGNOSERS, kind, "diagnoser", {**fields, "tasks": tuple(tasks), "columns": columns}
-    )
+    program = isinstance(kind, str) and kind.startswith("callable")
+    values = {**expanded(fields, not program), "tasks": tuple(tasks), "columns": columns}
+    return build(DIAGNOSERS, kind, "diagnoser", values)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diagnosers.interface import register
+from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.metrics.segmentation import dice
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
-from fairrecon_jax.models.layers import Norm
+from fairrecon_jax.models.layers import InstanceOrBatch, Norm
+from fairrecon_jax.models.residual_unet import ResidualUNet
+from fairrecon_jax.models.resnet import STAGES
+from fairrecon_jax.models.resnet_unet import HALVINGS, ResNetUNet
 from fairrecon_jax.models.unet import UNet, check_size
+from fairrecon_jax.registry import FLAT
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -30,6 +34,12 @@ from fairrecon_jax.types import (
 )
 
 NETWORK = "segmenter"
+BACKBONES: dict[str, tuple[str, ...]] = {
+    "unet": ("group", "batch"),
+    "residual_unet": ("instance", "batch"),
+    **{f"resnet{depth}_unet": ("batch",) for depth in STAGES},
+}
+"""Norms by backbone."""
 
 
 @register("segmenter")
@@ -43,12 +53,17 @@ class Segmenter:
     Attributes:
       tasks: names of the tasks.
       columns: their channels in the batch's mask.
+      backbone: "unet" (paper); "residual_unet", MONAI's; or "resnet18_unet", "resnet34_unet",
+        "resnet50_unet", those of segmentation_models_pytorch, with five halvings and batch norm.
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
-      norm: "batch" (paper) or "group"; None is refused. With "group" some start values never lift a
-        mask above the threshold: on the small brain MRI sample one start of two stayed at
-        probabilities below 0.5 through 800 updates.
+      units: convolutions of a residual unit of "residual_unet".
+      norm: "batch" (paper) or "group", of "residual_unet" "batch" or "instance"; None is refused.
+        With "group" some start values never lift a mask above the threshold: on the small brain MRI
+        sample one start of two stayed at probabilities below 0.5 through 800 updates.
       groups: channel groups of "group".
+      preprocessing: what the network is fed; masks are stretched back to the image's size.
+      readout: which of the network's outputs are the tasks'.
       dice_weight: part of the Dice term.
       smooth: added to numerator and denominator of the soft Dice, in pixels.
       flip: see `Augmentation`.
@@ -69,10 +84,14 @@ class Segmenter:
 
     tasks: tuple[str, ...]
     columns: tuple[int, ...]
+    backbone: str = "unet"
     width: int = 64
     depth: int = 4
+    units: int = 2
     norm: Norm = "batch"
     groups: int = 8
+    preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
+    readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     dice_weight: float = 0.5
     smooth: float = 1.0
     flip: bool = False
@@ -84,18 +103,32 @@ class Segmenter:
     kind: ClassVar[TaskKind] = "segmentation"
 
     def __post_init__(self) -> None:
-        # None is in the type for the U-Net's sake only.
-        if self.norm not in ("group", "batch"):
+        if self.backbone not in BACKBONES:
             raise ValueError(
-                f"a segmenter needs norm 'group' or 'batch', got {self.norm!r}: without "
-                "one it learns the empty mask"
+                f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
             )
-        for field, most in (("dice_weight", 1.0), ("shift", 1.0)):
-            if not 0 <= getattr(self, field) <= most:
-                raise ValueError(f"{field} must lie in [0, {most:g}], got {getattr(self, field)}")
-        for field in ("smooth", "gain"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field} must not be negative, got {getattr(self, field)}")
+        # None is in the type for the U-Net's sake only.
+        allowed = BACKBONES[self.backbone]
+        if self.norm not in allowed:
+            raise ValueError(
+                f"a segmenter needs norm {' or '.join(map(repr, allowed))}, got {self.norm!r}: "
+                "without one it learns the empty mask"
+            )
+        foreign = {"unet": ("units",), "residual_unet": ("groups",)}.get(
+            self.backbone, ("depth", "units", "groups")
+        )
+        # a field that nothing reads would be a choice that changes nothing
+        if given := [name for name in foreign if getattr(self, name) != getattr(Segmenter, name)]:
+            raise ValueError(f"backbone {self.backbone!r} has no {given[0]}")
+        self.readout.check(len(self.tasks))
+        if self.readout.op_norm:
+            raise ValueError("op_norm is for classifiers")
+        for name, most in (("dice_weight", 1.0), ("shift", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
+        for name in ("smooth", "gain"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -103,20 +136,26 @@ class Segmenter:
         Raises:
           ValueError: it cannot; the message says what to choose.
         """
-        check_size(self.depth, size)
+        depth = HALVINGS if self.backbone.startswith("resnet") else self.depth
+        check_size(depth, self.preprocessing.input_size or size)
 
     @property
-    def network(self) -> UNet:
+    def network(self) -> UNet | ResidualUNet | ResNetUNet:
         """The network."""
-        return UNet(
-            len(self.tasks),
-            self.width,
-            self.depth,
-            self.norm,
-            self.groups,
-            self.bn_axis,
-            jnp.dtype(self.dtype),
-        )
+        dtype = jnp.dtype(self.dtype)
+        outputs = self.readout.count(len(self.tasks))
+        if self.backbone == "unet":
+            return UNet(
+                outputs, self.width, self.depth, self.norm, self.groups, self.bn_axis, dtype
+            )
+        if self.backbone == "residual_unet":
+            # refused where it is neither
+            norm: InstanceOrBatch = "instance" if self.norm == "instance" else "batch"
+            return ResidualUNet(
+                outputs, self.width, self.depth, self.units, norm, self.bn_axis, dtype
+            )
+        layers = int(self.backbone.removeprefix("resnet").removesuffix("_unet"))
+        return ResNetUNet(outputs, layers, self.width, self.bn_axis, dtype)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -130,7 +169,7 @@ class Segmenter:
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size."""
-        return init_network(self.network, NETWORK, key, batch["image"][:1])
+        return init_network(self.network, NETWORK, key, self.preprocessing(batch["image"][:1]))
 
     def loss(
         self, variables: Variables, batch: Batch, key: Key, train: bool
@@ -155,9 +194,11 @@ class Segmenter:
             image, truth = Augmentation(self.flip, self.shift, self.gain)(
                 image, truth, batch["example_id"], key
             )
-        logits, statistics = apply_network(self.network, NETWORK, variables, image, train=train)
+        logits, statistics = apply_network(
+            self.network, NETWORK, variables, self.preprocessing(image), train=train
+        )
         probability, weight, axis = (
-            nn.sigmoid(logits),
+            self._probability(logits, image),
             batch["weight"],
             self.bn_axis if train else None,
         )
@@ -189,13 +230,21 @@ class Segmenter:
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Mask probabilities [B, H, W, S] of images [B, H, W, 1] in [0, 1]."""
-        return nn.sigmoid(apply_network(self.network, NETWORK, variables, image, train=False)[0])
+        images = self.preprocessing(image)
+        logits, _ = apply_network(self.network, NETWORK, variables, images, train=False)
+        return self._probability(logits, image)
 
     def features(self, variables: Variables, image: Array) -> jax.Array:
         """Means of the channels at the bottom of the U-Net, [B, F] float32, of images [B, H, W, 1]
         in [0, 1].
         """
-        return features(self.network, NETWORK, variables, image)
+        return features(self.network, NETWORK, variables, self.preprocessing(image))
+
+    def _probability(self, logits: jax.Array, image: Array) -> jax.Array:
+        """The tasks' probabilities at the image's size."""
+        values = self.readout.scores(logits)[..., np.array(self.readout.places(len(self.tasks)))]
+        shape = (*image.shape[:3], len(self.tasks))
+        return values if values.shape == shape else jax.image.resize(values, shape, "linear")
 
     def _truth(self, batch: Batch) -> jax.Array:
         """The mask channels of this diagnoser's tasks, [B, H, W, S]."""

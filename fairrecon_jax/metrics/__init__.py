@@ -44,6 +44,7 @@ from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
 from fairrecon_jax.metrics.multiscale import ms_ssim
 from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
+from fairrecon_jax.metrics.perceptual import lpips, read_lpips
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 from fairrecon_jax.metrics.wavelet import haarpsi
 
@@ -84,6 +85,7 @@ __all__ = [
     "group_counts",
     "haarpsi",
     "intersect",
+    "lpips",
     "masked_mean",
     "mean_squared_error",
     "ms_ssim",
@@ -91,6 +93,7 @@ __all__ = [
     "over_labels",
     "psnr",
     "rates",
+    "read_lpips",
     "ser",
     "ser_from_means",
     "signed_difference",

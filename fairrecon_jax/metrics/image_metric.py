@@ -8,12 +8,13 @@ imported in this package's `__init__`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from fairrecon_jax.types import Array
 
 Compare = Callable[[Array, Array], Array]
+CompareBy = Callable[[Array, Array, Mapping[str, Any]], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,11 @@ class ImageMetric:
       better: whether a "higher" or a "lower" value is closer.
       digits: decimals in tables.
       compute: of originals and reconstructions [B, H, W, 1] in [0, 1] the values [B]; None where
-        the values can only come with a table.
+        the values can only come with a table, or need weights.
+      compute_by: of originals, reconstructions and weights the values [B]; None where it needs no
+        weights.
       least: smallest height and width in pixels.
       per_group: whether the report draws it for each group of patients.
-      absent: why a table may lack it, said where it does; "" where nothing need be said.
 
     Example:
       >>> metric = ImageMetric("psnr", "PSNR (dB)", "higher", digits=2)
@@ -44,7 +46,7 @@ class ImageMetric:
     compute: Compare | None = None
     least: int = 1
     per_group: bool = True
-    absent: str = ""
+    compute_by: CompareBy | None = None
 
     @property
     def arrow(self) -> str:
@@ -89,9 +91,31 @@ def register(
     return enter
 
 
-def enter_without_function(metric: ImageMetric) -> None:
-    """Enters a metric whose values come with tables only."""
-    IMAGE_METRICS[metric.name] = metric
+def register_weighted(
+    title: str,
+    better: Literal["higher", "lower"],
+    digits: int,
+    least: int = 1,
+    per_group: bool = True,
+) -> Callable[[CompareBy], CompareBy]:
+    """The same for a metric with weights of its own, which exists in a study where it has them.
+
+    Args:
+      title: see `ImageMetric`.
+      better: see `ImageMetric`.
+      digits: see `ImageMetric`.
+      least: see `ImageMetric`.
+      per_group: see `ImageMetric`.
+    """
+
+    def enter(compute: CompareBy) -> CompareBy:
+        name = compute.__name__
+        IMAGE_METRICS[name] = ImageMetric(
+            name, title, better, digits, None, least, per_group, compute
+        )
+        return compute
+
+    return enter
 
 
 def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
@@ -105,6 +129,9 @@ def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
       ValueError: the message lists those that it can.
     """
     known = [name for name, metric in IMAGE_METRICS.items() if metric.compute is not None]
+    for name in names:
+        if name in IMAGE_METRICS and IMAGE_METRICS[name].compute_by is not None:
+            raise ValueError(f"image metric {name!r} has weights: give them under {name} instead")
     if wrong := [name for name in names if name not in known]:
         raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")
     # Each name is a column of the table.

@@ -25,9 +25,9 @@ def init_network(
 
     Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed
     convolutions ("upconv..."), which no ReLU follows; fan-in is the number of inputs that one
-    output sees. Biases and means start at 0, scales and variances at 1. Nothing of the network
-    runs, and one random program serves all its parameters, where Flax's own `init` compiles one for
-    each.
+    output sees. Biases and means start at 0, scales and variances at 1, slopes of PReLUs at 0.25.
+    Nothing of the network runs, and one random program serves all its parameters, where Flax's own
+    `init` compiles one for each.
 
     Args:
       network: module called as `network(*inputs, train=...)`.
@@ -41,7 +41,7 @@ def init_network(
         network has no statistics.
 
     Raises:
-      ValueError: a parameter's name is none of kernel, bias, scale, mean and var.
+      ValueError: a parameter's name is none of kernel, bias, scale, mean, var and slope.
 
     Example:
       >>> unet, image = fr.models.UNet(width=2, depth=1), np.zeros((1, 16, 16, 1), np.float32)
@@ -68,7 +68,7 @@ def _draw(
     kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
     # Without the barrier XLA would draw anew for every slice of the values.
     values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
-    constants = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0}
+    constants = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0, "slope": 0.25}
     fresh, start = {}, 0
     for path, shape in leaves:
         if path in kernels:

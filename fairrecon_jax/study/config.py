@@ -80,17 +80,31 @@ class ReconstructorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DiagnoserConfig:
-    """One diagnoser of the study, trained on original images and frozen.
+    """One diagnoser of the study, trained on original images and frozen, or brought from elsewhere.
 
     Attributes:
       name: in the configuration and in names of folders.
       model: the network and its losses.
-      train: its training.
+      train: its training, None where it has none.
+      weight_files: PyTorch weights to import instead of training.
+      init: PyTorch weights that the training of its trunk starts from, "" for none.
     """
 
     name: str
     model: Diagnoser
-    train: TrainConfig
+    train: TrainConfig | None = None
+    weight_files: tuple[str, ...] = ()
+    init: str = ""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has variables (a program that runs outside of JAX has none)."""
+        return bool(self.model.phases)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of weights."""
+        return tuple(map(Path, self.weight_files))
 
 
 @dataclasses.dataclass(frozen=True)

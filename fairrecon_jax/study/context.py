@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from fairrecon_jax.data.api import open_cohort
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import Splits, check_given, make_splits, read_splits, write_splits
+from fairrecon_jax.metrics import read_lpips
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.workdir import Workdir
@@ -141,6 +142,25 @@ class Context:
                 "`fairrecon study` for all)"
             )
         return load_variables(folder / "final")[0]
+
+    def diagnoser_weights(self) -> list[Variables]:
+        """Frozen weights of all diagnosers, in their order; none of those that run outside of JAX.
+
+        Raises:
+          FileNotFoundError: one has not been trained.
+        """
+        return [
+            self.weights(self.workdir.diagnoser(name))
+            if one.has_weights
+            else {"params": {}, "batch_stats": {}}
+            for name, one in self.study.diagnosers.items()
+        ]
+
+    @functools.cached_property
+    def metric_weights(self) -> dict[str, Any]:
+        """Weights of the image metrics that have some, by name."""
+        source = self.study.tandem.lpips
+        return {"lpips": read_lpips(source)} if source else {}
 
     def tandem(self, name: str) -> tuple[Tandem, Callable[..., Any]]:
         """The fused program of one reconstructor, compiled on first use and kept for all levels."""

@@ -53,7 +53,7 @@ def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
     """A diagnoser's training."""
     one = study.diagnosers[name]
     # resolved: a selection metric left open and the same one named are one choice
-    train = one.train.resolve(one.model.validation_metrics)
+    train = one.train and one.train.resolve(one.model.validation_metrics)
     # The model says itself which tasks it reads.
     return {
         "model": one.model,
@@ -105,6 +105,7 @@ def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         "diagnosers": {name: one.model for name, one in study.diagnosers.items()},
         "degradation": study.degradation.physics,
         "tandem": study.tandem,
+        "lpips": study.tandem.lpips_digest,
         "evaluate_slices": study.cohort.evaluate_slices,
         **prepared(study),
         **labels(study),

@@ -76,8 +76,10 @@ class Networks(Mapping[Any, Trained]):
 
     def _found(self) -> Iterator[tuple[Any, Path | None]]:
         """By key the folders that hold weights; None for what has none to hold."""
-        for name in self._models["diagnosers"]:
-            if (folder := self._workdir.diagnoser(name)).joinpath("final").exists():
+        for name, model in self._models["diagnosers"].items():
+            if not model.phases:
+                yield name, None
+            elif (folder := self._workdir.diagnoser(name)).joinpath("final").exists():
                 yield name, folder
         for name, model in self._models["reconstructors"].items():
             block = self._config["reconstructors"][name]

@@ -57,7 +57,7 @@ def mitigate(context: Context, cell: Cell) -> None:
     study, workdir = context.study, context.workdir
     one, base = study.mitigations[cell.mitigation], study.reconstructors[cell.reconstructor]
     method, rows = one.methods[cell.weight], training_rows(context, one.plan.fraction)
-    frozen = {name: context.weights(workdir.diagnoser(name)) for name in study.diagnosers}
+    frozen = dict(zip(study.diagnosers, context.diagnoser_weights(), strict=True))
     acting = MitigationContext(
         context.spec,
         tuple(FrozenDiagnoser(study.diagnosers[n].model, weights) for n, weights in frozen.items()),

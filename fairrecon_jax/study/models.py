@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fairrecon_jax.diagnosers import DIAGNOSERS, check_apart, make_diagnoser
-from fairrecon_jax.mitigation import make_mitigation
+from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.reconstructors import Stored, make_reconstructor
 from fairrecon_jax.study.blocks import MitigationPlan
 from fairrecon_jax.study.config import (
@@ -34,6 +34,14 @@ Blocks = Mapping[str, Mapping[str, Any]]
 PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(MitigationPlan))
 AROUND = ("train", "weights", "levels", "augment", "weights_of")
 """Fields of a reconstructor's block that say how it is made and used, not what it is."""
+AROUND_DIAGNOSERS = ("train", "tasks", "weights", "init")
+"""The same of a diagnoser's block."""
+NOT_OF_DIAGNOSERS = {
+    "levels": "a diagnoser reads the images of every level",
+    "augment": "write flip, shift and gain in the block itself",
+    "weights_of": "only reconstructors share weights",
+}
+"""Fields of reconstructors, and what to do instead."""
 LISTS = ("attributes", "tasks")
 """Fields of a mitigation's block that take one name or several."""
 
@@ -161,7 +169,10 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
         where = f"diagnosers.{name}"
         check_word(name, "diagnosers", ".")
         check_block(block, where)
-        fields = without(block, "train", "tasks")
+        fields = without(block, *AROUND_DIAGNOSERS)
+        for other in ("levels", "augment", "weights_of"):
+            if other in block:
+                raise ConfigError(f"config.{where} has {other}: {NOT_OF_DIAGNOSERS[other]}")
         tasks = words(block.get("tasks", ()), f"{where}.tasks")
         if not tasks:
             # an unknown kind gets no tasks here; `made` below refuses it and says which there are
@@ -169,12 +180,33 @@ def diagnosers(blocks: Blocks, spec: CohortSpec, size: int) -> dict[str, Diagnos
             tasks = tuple(task.name for task in spec.tasks if task.kind == kind)
         model = made(make_diagnoser, where, spec=spec, tasks=tasks, **fields)
         _check_size(model, where, size)
-        if "train" not in block:
-            raise ConfigError(f"config.{where} needs a block train")
-        parsed[name] = DiagnoserConfig(name, model, training(block["train"], where, model))
+        parsed[name] = _diagnoser(name, model, block)
     with naming("diagnosers"):
         check_apart((name, diagnoser.model) for name, diagnoser in parsed.items())
     return parsed
+
+
+def _diagnoser(name: str, model: Any, block: Mapping[str, Any]) -> DiagnoserConfig:
+    """A diagnoser with where its weights come from."""
+    where, init = f"diagnosers.{name}", block.get("init", "")
+    files = tuple(filter(None, words(block.get("weights", ()), f"{where}.weights")))
+    if not isinstance(init, str):
+        raise ConfigError(f"config.{where}.init takes a file, got {init!r}")
+    given = [field for field in ("weights", "train", "init") if block.get(field)]
+    if given and not model.phases:
+        raise ConfigError(f"config.{where} has {given[0]}, but nothing of it can be learned")
+    if files and "train" in block:
+        raise ConfigError(
+            f"config.{where} has weights and train: weights are used as they are; init = FILE "
+            "starts a training from them"
+        )
+    if init and "train" not in block:
+        raise ConfigError(f"config.{where} has init, which starts a training, but no block train")
+    train = training(block["train"], where, model) if "train" in block else None
+    activation = getattr(getattr(model, "readout", None), "activation", "sigmoid")
+    if train is not None and activation != "sigmoid":
+        raise ConfigError(f"config.{where}: trainings are for activation 'sigmoid' alone")
+    return DiagnoserConfig(name, model, train, files, init)
 
 
 def mitigations(
@@ -226,11 +258,28 @@ def mitigations(
             )
             for weight in plan.weights or (None,)
         }
+        _check_gradients(where, methods.values(), diagnosers)
         # one block for all of them, checked against the validation metrics of each
         for key in plan.reconstructors:
             train = training(block["train"], where, reconstructors[key].model)
         parsed[name] = MitigationConfig(name, plan, methods, train)
     return parsed
+
+
+def _check_gradients(
+    where: str, methods: Iterable[Mitigation], diagnosers: Mapping[str, DiagnoserConfig]
+) -> None:
+    """Refuses a loss that looks through a diagnoser without gradients."""
+    for method in methods:
+        if type(method).objective is Mitigation.objective:
+            continue
+        tasks = getattr(method, "tasks", ())
+        for name, one in diagnosers.items():
+            if not one.has_weights and (not tasks or set(tasks) & set(one.model.tasks)):
+                raise ConfigError(
+                    f"config.{where}: its loss looks through the diagnoser {name!r}, which runs "
+                    "outside of JAX: no gradient passes. Name other tasks, or use reweighting"
+                )
 
 
 def _check_known(names: Iterable[str], where: str, what: str, known: tuple[str, ...]) -> None:

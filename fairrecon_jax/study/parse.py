@@ -19,6 +19,7 @@ from fairrecon_jax.data.mapping import read_mapping, table_columns
 from fairrecon_jax.data.registry import builder_of, load_module
 from fairrecon_jax.data.splits import check_shares
 from fairrecon_jax.metrics.image_metric import check_computable
+from fairrecon_jax.metrics.perceptual import LEAST, read_lpips
 from fairrecon_jax.phantoms import PhantomOptions, phantom_options
 from fairrecon_jax.physics import Elsewhere, make_degradation
 from fairrecon_jax.report.options import ReportOptions
@@ -289,6 +290,14 @@ def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
     tandem = build(TandemConfig, "tandem", block)
     with naming("tandem"):
         check_computable(tandem.image_metrics, size)
+        if tandem.lpips:
+            try:
+                # read for its refusals
+                read_lpips(tandem.lpips)
+            except FileNotFoundError as error:
+                raise ValueError(f"lpips: {error}") from error
+            if size < LEAST:
+                raise ValueError(f"lpips needs images of at least {LEAST} pixels, got {size}")
     return tandem
 
 

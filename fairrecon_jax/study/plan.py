@@ -24,14 +24,20 @@ from fairrecon_jax.study.train import (
     content,
     import_weights,
     imported,
+    imported_diagnoser,
+    read_weights,
     saved,
+    start,
     train_diagnoser,
     train_reconstructor,
+    trained_diagnoser,
 )
 from fairrecon_jax.types import Cell, level_name
 
 Made = dict[Cell, tuple[Stage, ...]]
 """By cell, the stages that make its weights."""
+Making = tuple[str, Callable[[], Any], dict[str, Any], Callable[[], Any] | None]
+"""Verb, run, inputs and check of a stage."""
 
 
 def plan(context: Context) -> list[Stage]:
@@ -54,7 +60,9 @@ def plan(context: Context) -> list[Stage]:
         needs=tuple(first),
         output=partial(cohort_output, context),
     )
-    diagnosers = tuple(_diagnoser(context, name, cohort) for name in study.diagnosers)
+    diagnosers = tuple(
+        stage for name in study.diagnosers for stage in _diagnoser(context, name, cohort)
+    )
     made: Made = {}
     stages, predictions = [*first, cohort, *diagnosers], []
     for cell in unmitigated(study):
@@ -89,17 +97,56 @@ def plan(context: Context) -> list[Stage]:
     return [*stages, assess, report]
 
 
-def _diagnoser(context: Context, name: str, cohort: Stage) -> Stage:
-    """The training of one diagnoser."""
-    return Stage(
+def _diagnoser(context: Context, name: str, cohort: Stage) -> tuple[Stage, ...]:
+    """The training of one diagnoser, the import of its weights, or nothing where it runs outside
+    of JAX.
+    """
+    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
+    if not one.has_weights:
+        return ()
+    lying = imported_diagnoser(context, name)
+    brought = _import(context, name, one.model, one.files, folder, lying)
+    verb, run, declared, check = brought or (
         "train",
         partial(train_diagnoser, context, name),
-        inputs.diagnoser(context.study, name),
-        model=name,
-        together=True,
-        needs=(cohort,),
-        output=_weights_output(context.workdir.diagnoser(name)),
+        trained_diagnoser(context, name),
+        partial(start, context, name),
     )
+    return (
+        Stage(
+            verb,
+            run,
+            declared,
+            model=name,
+            together=True,
+            needs=(cohort,),
+            output=_weights_output(folder),
+            check=check,
+        ),
+    )
+
+
+def _import(
+    context: Context,
+    what: Cell | str,
+    model: Any,
+    files: tuple[Path, ...],
+    folder: Path,
+    lying: str,
+) -> Making | None:
+    """How weights of a reconstructor or diagnoser get here: from files, or they lie here already
+    (with the digest `lying`); None where they are neither.
+    """
+    if files:
+        # the name and content of each file, not its folder: moved files are the same weights
+        declared = {"model": model, "files": [(p.name, content(p)) for p in files]}
+        run = partial(import_weights, context, what, files)
+        return "import", run, declared, partial(read_weights, context, what, files)
+    if lying:
+        # reading them checks that they are whole
+        declared = {"model": model, "imported": lying}
+        return "import", partial(context.weights, folder), declared, None
+    return None
 
 
 def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, ...]:
@@ -108,23 +155,26 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
     """
     study, folder = context.study, context.workdir.model(cell)
     one = study.reconstructors[cell.reconstructor]
-    declared = inputs.reconstructor(study, cell)
-    run: Callable[[], Any]
-    files = one.files(level_name(cell.level))
-    if files:
-        verb, run = "import", partial(import_weights, context, cell, files)
-        # the name and content of each file, not its folder: moved files are the same weights
-        declared = {"model": one.model, "files": [(p.name, content(p)) for p in files]}
-    elif lying := imported(context, cell):
-        # the weights lie there already; reading them checks that they are whole
-        verb, run = "import", partial(context.weights, folder)
-        declared = {"model": one.model, "imported": lying}
-    elif one.train is not None:
-        verb, run = "train", partial(train_reconstructor, context, cell)
-    else:
+    files, lying = one.files(level_name(cell.level)), imported(context, cell)
+    making = _import(context, cell, one.model, files, folder, lying)
+    if making is None and one.train is not None:
+        train = partial(train_reconstructor, context, cell)
+        making = "train", train, inputs.reconstructor(study, cell), None
+    if making is None:
         return ()
-    output = _weights_output(folder)
-    return (Stage(verb, run, declared, cell=cell, together=True, needs=(cohort,), output=output),)
+    verb, run, declared, check = making
+    return (
+        Stage(
+            verb,
+            run,
+            declared,
+            cell=cell,
+            together=True,
+            needs=(cohort,),
+            output=_weights_output(folder),
+            check=check,
+        ),
+    )
 
 
 def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage:

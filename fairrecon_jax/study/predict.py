@@ -96,13 +96,14 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     """Weights, operator and key of one cell."""
     study = context.study
     reconstructor = study.reconstructors[cell.reconstructor]
-    frozen = [context.weights(context.workdir.diagnoser(name)) for name in study.diagnosers]
+    frozen = context.diagnoser_weights()
     # the tree of a network without anything learned, which an identity takes
     own: Variables = {"params": {}, "batch_stats": {}}
     if reconstructor.has_weights:
         own = context.weights(context.workdir.model(weights_cell(context, cell)))
     tandem, _ = context.tandem(cell.reconstructor)
-    return tandem.inputs(cell.level, own, frozen, jax.random.key(study.seed))
+    key = jax.random.key(study.seed)
+    return tandem.inputs(cell.level, own, frozen, key, context.metric_weights)
 
 
 def weights_cell(context: Context, cell: Cell) -> Cell:

@@ -129,6 +129,10 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
                 )
         names |= {stage.title for stage in missing}
         left = [stage for stage in stages if stage.title in names]
+    # weights that do not fit are refused before hours of training
+    for stage in stages:
+        if stage.title in {one.title for one in left} and stage.check is not None:
+            stage.check()
     # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
     words = ", ".join(stage.title for stage in left) or "nothing"

@@ -52,6 +52,8 @@ class Stage:
       together: whether all processes of a run take part, and not process 0 alone.
       needs: the stages it is made from.
       output: the digest of what it made; None where every run makes something new.
+      check: refuses what would fail in `run`, before anything of a run is made; None where there is
+        nothing to look at.
     """
 
     verb: str
@@ -62,6 +64,7 @@ class Stage:
     together: bool = False
     needs: tuple[Stage, ...] = ()
     output: Callable[[], str] | None = None
+    check: Callable[[], Any] | None = None
 
     @property
     def title(self) -> str:

@@ -10,26 +10,53 @@ from typing import Any
 
 import jax
 
-from fairrecon_jax.reconstructors.imports import import_variables
+from fairrecon_jax.diagnosers.imports import import_variables as import_diagnoser
+from fairrecon_jax.diagnosers.imports import start_variables
+from fairrecon_jax.reconstructors.imports import import_variables as import_reconstructor
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.tandem import DEGRADE
 from fairrecon_jax.training.checkpoints import save_variables
 from fairrecon_jax.training.loop import fit
-from fairrecon_jax.types import Batch, Cell, InputError, Key
+from fairrecon_jax.types import Batch, Cell, InputError, Key, Variables
 
 
 def train_diagnoser(context: Context, name: str) -> None:
-    """Trains one diagnoser on original images and freezes its best weights."""
-    one = context.study.diagnosers[name]
+    """Trains one diagnoser on original images and freezes its best weights.
+
+    Raises:
+      InputError: imported weights lie there, or the diagnoser has no training.
+    """
+    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
+    if imported_diagnoser(context, name):
+        raise InputError(f"{folder} holds imported weights: remove it to train")
+    if one.train is None:
+        raise InputError(f"config.diagnosers.{name} has no block train")
     fit(
         one.model,
         (context.cohort.originals(), context.rows("train_diagnosis")),
         (context.cohort.originals(), context.rows("val")),
         one.train,
-        context.workdir.diagnoser(name),
-        choices=run_choices(context, inputs.diagnoser(context.study, name)),
+        folder,
+        initial=start(context, name),
+        choices=run_choices(context, trained_diagnoser(context, name)),
     )
+
+
+def trained_diagnoser(context: Context, name: str) -> dict[str, Any]:
+    """What the training of a diagnoser depends on."""
+    declared, init = inputs.diagnoser(context.study, name), context.study.diagnosers[name].init
+    # only where there is one: a training without is the same as ever
+    return {**declared, "init": content(Path(init))} if init else declared
+
+
+def start(context: Context, name: str) -> Variables | None:
+    """The variables that the training of a diagnoser starts from; None for fresh ones."""
+    one = context.study.diagnosers[name]
+    if not one.init or one.train is None:
+        return None
+    size, key = context.study.cohort.image_size, jax.random.key(one.train.seed)
+    return start_variables(one.model, one.init, size, key)
 
 
 def train_reconstructor(context: Context, cell: Cell) -> None:
@@ -78,32 +105,50 @@ def degrader(context: Context, level: float) -> Callable[[Batch, Key], Batch]:
     return degrade
 
 
+def read_weights(
+    context: Context, what: Cell | str, paths: Sequence[str | Path]
+) -> tuple[Variables, dict[str, Any]]:
+    """Variables of a reconstructor (by its cell) or of a diagnoser (by its name) from files, and
+    facts about these.
+
+    Raises:
+      InputError: the weights do not fit.
+    """
+    size = context.study.cohort.image_size
+    if isinstance(what, str):
+        return import_diagnoser(context.study.diagnosers[what].model, paths, size)
+    model = context.study.reconstructors[what.reconstructor].model
+    return import_reconstructor(model, paths, size)
+
+
 def import_weights(
-    context: Context, cell: Cell, paths: Sequence[str | Path], output: Path | None = None
+    context: Context, what: Cell | str, paths: Sequence[str | Path], output: Path | None = None
 ) -> Path:
-    """Freezes PyTorch weights as those of one reconstructor at one level, in place of a training.
+    """Freezes PyTorch weights as those of one reconstructor at one level, or of one diagnoser, in
+    place of a training.
 
     Args:
       context: the study.
-      cell: reconstructor and level.
-      paths: files of weights; see `reconstructors.imports`.
+      what: reconstructor and level, or the name of a diagnoser.
+      paths: files of weights; see `reconstructors.imports` and `diagnosers.imports`.
       output: folder to write instead of the study's.
 
     Returns:
       The folder, whose `final` holds the weights.
 
     Raises:
-      InputError: the reconstructor has been trained here, or the weights do not fit it.
+      InputError: it has been trained here, or the weights do not fit it.
     """
-    folder = output or context.workdir.model(cell)
+    workdir = context.workdir
+    folder = output or (workdir.diagnoser(what) if isinstance(what, str) else workdir.model(what))
     if (folder / "run.json").exists():
         raise InputError(
             f"{folder} holds a training run: remove it to put imported weights there, or choose "
             "another folder"
         )
-    model, size = context.study.reconstructors[cell.reconstructor].model, context.study.cohort
-    variables, facts = import_variables(model, paths, size.image_size)
-    meta = {"name": cell.reconstructor, "imported": facts}
+    variables, facts = read_weights(context, what, paths)
+    name = what if isinstance(what, str) else what.reconstructor
+    meta = {"name": name, "imported": facts}
     save_variables(folder / "final", variables, meta)
     return folder
 
@@ -122,7 +167,23 @@ def saved(folder: Path) -> dict[str, Any]:
 
 def imported(context: Context, cell: Cell) -> str:
     """The digest of imported weights of one reconstructor at one level, "" where there are none."""
-    meta = saved(context.workdir.model(cell))
+    return imported_at(context.workdir.model(cell))
+
+
+def imported_diagnoser(context: Context, name: str) -> str:
+    """The digest of imported weights of a diagnoser, "" where there are none."""
+    try:
+        return imported_at(context.workdir.diagnoser(name))
+    except InputError:
+        # what was spoilt is trained again, where it can be
+        if context.study.diagnosers[name].train is None:
+            raise
+        return ""
+
+
+def imported_at(folder: Path) -> str:
+    """The digest of imported weights in a model's folder, "" where there are none."""
+    meta = saved(folder)
     return meta["digest"] if "imported" in meta else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import pandas as pd
 from fairrecon_jax.data.arrays import arrays
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.metrics import read_lpips
 from fairrecon_jax.metrics.image_metric import DEFAULT
 from fairrecon_jax.physics.at_level import AtLevel, as_key
 from fairrecon_jax.reconstructors import Identity, Reconstructor
@@ -42,6 +44,7 @@ class ArrayTandem:
         name; `on_host` wraps functions that run outside of JAX.
       weights: of a reconstructor that is not bound to its weights.
       image_metrics: names in `metrics.IMAGE_METRICS`.
+      lpips: weights from `metrics.read_lpips`, or what it takes; None for no LPIPS.
       batch_size: images a step, rounded up to a multiple of the devices.
 
     Raises:
@@ -64,6 +67,7 @@ class ArrayTandem:
         weights: Variables | None = None,
         *,
         image_metrics: tuple[str, ...] = DEFAULT,
+        lpips: str | Path | Mapping[str, Any] | None = None,
         batch_size: int = 32,
     ) -> None:
         if not isinstance(physics, AtLevel):
@@ -74,6 +78,8 @@ class ArrayTandem:
         self.physics, self.image_metrics = physics, tuple(image_metrics)
         self.reconstructor, self.weights = _reconstructor(reconstructor, weights)
         self.diagnosers = diagnosers
+        weighted = read_lpips(lpips) if isinstance(lpips, str | Path) else lpips
+        self.metric_weights = {"lpips": weighted} if weighted else {}
         devices = jax.local_device_count()
         self.batch_size = math.ceil(batch_size / devices) * devices
 
@@ -126,7 +132,9 @@ class ArrayTandem:
             self.physics.sized(size), self.reconstructor, tuple(models), spec, self.image_metrics
         )
         step = _compiled(tandem)
-        inputs = tandem.inputs(self.physics.level, self.weights, weights, as_key(key))
+        inputs = tandem.inputs(
+            self.physics.level, self.weights, weights, as_key(key), self.metric_weights
+        )
         found = self._rows(cohort, spec, step, inputs)
         table = cohort.table[
             ["example_id", "patient_id", *(a.name for a in spec.attributes)]

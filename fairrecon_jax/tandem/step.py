@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,12 +41,14 @@ class TandemInputs(NamedTuple):
       reconstructor: weights.
       diagnosers: weights of each, in the order of `Tandem.diagnosers`.
       key: scalar typed key of the study.
+      metrics: weights of the image metrics that have some, by name in `metrics.IMAGE_METRICS`.
     """
 
     operator: Mapping[str, Array]
     reconstructor: Variables
     diagnosers: tuple[Variables, ...]
     key: Key
+    metrics: dict[str, Any] = {}  # noqa: RUF012  (a named tuple, never changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +83,19 @@ class Tandem:
         check_apart((type(diagnoser).__name__, diagnoser) for diagnoser in self.diagnosers)
 
     def inputs(
-        self, level: float, reconstructor: Variables, diagnosers: Iterable[Variables], key: Key
+        self,
+        level: float,
+        reconstructor: Variables,
+        diagnosers: Iterable[Variables],
+        key: Key,
+        metrics: Mapping[str, Any] | None = None,
     ) -> TandemInputs:
-        """The traced arguments of `step` for one level, one set of weights and one key."""
+        """The traced arguments of `step` for one level, one set of weights and one key; `metrics`
+        are the weights of image metrics that have some, by name.
+        """
         operator = self.degradation.operator(level)
-        return TandemInputs(operator, reconstructor, tuple(diagnosers), key)
+        weights = dict(metrics or {})
+        return TandemInputs(operator, reconstructor, tuple(diagnosers), key, weights)
 
     def reconstruct(self, inputs: TandemInputs, batch: Batch) -> tuple[Array | None, Array]:
         """Degrades and reconstructs a batch, or takes the images that come with it.
@@ -149,6 +159,9 @@ class Tandem:
             # None comes with outside tables only.
             if (compute := IMAGE_METRICS[name].compute) is not None:
                 rows[name] = compute(image, reconstruction)
+        for name, weights in inputs.metrics.items():
+            if (compute_by := IMAGE_METRICS[name].compute_by) is not None:
+                rows[name] = compute_by(image, reconstruction, weights)
         for column, task in enumerate(self.spec.classification_tasks):
             if task.name in both:
                 rows[f"{task.name}__label"] = batch["labels"][:, column]

@@ -235,10 +235,10 @@ def test_classifier_reads_its_own_columns():
 
 def test_images_are_resized_and_rescaled():
     classifier = small_classifier(input_size=16, input_low=-1024.0, input_high=1024.0)
-    prepared = classifier._prepared(jnp.full((2, 8, 8, 1), 0.75))
+    prepared = classifier.preprocessing(jnp.full((2, 8, 8, 1), 0.75))
     assert prepared.shape == (2, 16, 16, 1)
     np.testing.assert_allclose(prepared, 512.0, rtol=1e-6)
-    assert small_classifier()._prepared(jnp.ones((2, 8, 8, 1))).shape == (2, 8, 8, 1)
+    assert small_classifier().preprocessing(jnp.ones((2, 8, 8, 1))).shape == (2, 8, 8, 1)
 
 
 def test_a_densenet_classifies_too():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.diagnosers import Classifier, HasFeatureMaps, enlarged, grad_cam
+from fairrecon_jax.diagnosers import Classifier, HasFeatureMaps, Preprocessing, enlarged, grad_cam
 
 MAPS = np.array([[[1.0, 0.0], [2.0, 1.0]], [[0.0, 3.0], [1.0, 0.0]]], np.float32)[
     None
@@ -67,7 +67,14 @@ def test_examples_do_not_look_at_each_other():
     ("backbone", "hidden"), [("resnet18", ()), ("resnet18", (6, 5)), ("densenet121", ())]
 )
 def test_classifiers_offer_maps_and_a_head_that_make_their_prediction(backbone, hidden):
-    model = Classifier(("a", "b"), (0, 1), backbone, width=8, hidden=hidden, input_size=64)
+    model = Classifier(
+        ("a", "b"),
+        (0, 1),
+        backbone,
+        width=8,
+        hidden=hidden,
+        preprocessing=Preprocessing(input_size=64),
+    )
     image = jax.random.uniform(jax.random.key(0), (2, 48, 48, 1))
     variables = model.init(jax.random.key(1), {"image": image})
     assert isinstance(model, HasFeatureMaps)

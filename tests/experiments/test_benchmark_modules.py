@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import harness, inference, irsde, pix2pix, unet
+from experiments.benchmarks import densenet, harness, inference, irsde, pix2pix, unet
 from fairrecon_jax.inference import published_test
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Pix2PixReconstructor
 
@@ -223,3 +223,15 @@ def test_every_benchmark_says_in_one_line_what_it_compares():
         "xray_poisson",
     }
     assert kinds <= set(harness.REGISTRY)
+
+
+# -- densenet
+
+
+def test_the_imported_densenet_gives_the_scores_of_pytorch(monkeypatch):
+    """Compared inside the benchmark before anything is timed."""
+    pytest.importorskip("torch")
+    set_all(monkeypatch, densenet, {"SIZE": 32, "BATCH": 1})
+    result = timed("densenet121_imported", densenet.densenet121())
+    assert result.shape == (1, 32, 32, 1)
+    assert torch_size(densenet.torch_network()) == 6_966_034

@@ -60,18 +60,11 @@ def assert_parity(
         )
     if variables["batch_stats"]:
         after = convert(network, arrays(module), channels)["batch_stats"]
-        means = [
-            leaf
-            for path, leaf in jax.tree_util.tree_leaves_with_path(after)
-            if path[-1].key == "mean"
-        ]
-        ours = [
-            leaf
-            for path, leaf in jax.tree_util.tree_leaves_with_path(updated["batch_stats"])
-            if path[-1].key == "mean"
-        ]
-        for a, b in zip(means, ours, strict=True):
-            np.testing.assert_allclose(a, b, atol=tolerance * float(jnp.abs(a).max()))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance * float(jnp.abs(a).max())),
+            after,
+            updated["batch_stats"],
+        )
     return variables
 
 

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fairrecon_jax.models.layers import Normalise, UpConv2x2, max_pool_2x2, max_pool_3x3_stride_2
+from fairrecon_jax.models.layers import (
+    Normalise,
+    UpConv2x2,
+    UpConv3x3,
+    batch_norm,
+    max_pool_2x2,
+    max_pool_3x3_stride_2,
+)
 
 
 def normal(seed: int, *shape: int) -> jax.Array:
@@ -162,3 +169,39 @@ def test_the_gradient_of_pooling_is_whole_however_little_the_compiler_optimises(
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * size, rtol=0), quick, usual
     )
+
+
+def test_running_variances_move_as_in_pytorch_on_one_device_and_on_two():
+    """8 values a channel: the increment is 8/7 of the biased variance's."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).random((2, 2, 2, 3), np.float32)
+    layer = torch.nn.BatchNorm2d(3)
+    layer(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))
+    fresh = batch_norm(None, None).init(jax.random.key(0), x, use_running_average=True)
+
+    def moved(axis, images):
+        _, after = batch_norm(axis, None).apply(
+            fresh, images, use_running_average=False, mutable=["batch_stats"]
+        )
+        return after["batch_stats"]
+
+    one = moved(None, x)
+    two = jax.vmap(lambda shard: moved("d", shard), axis_name="d", out_axes=0)(x[:, None])
+    np.testing.assert_allclose(one["var"], layer.running_var, rtol=1e-6)
+    np.testing.assert_allclose(one["mean"], layer.running_mean, rtol=1e-5)
+    for half in range(2):
+        np.testing.assert_allclose(two["var"][half], layer.running_var, rtol=1e-6)
+    np.testing.assert_allclose(one["var"] - 0.9, 0.1 * x.var((0, 1, 2)) * 8 / 7, rtol=1e-5)
+
+
+def test_a_doubling_of_3x3_is_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    peer = torch.nn.ConvTranspose2d(2, 3, 3, 2, 1, output_padding=1)
+    x = normal(0, 1, 5, 4, 2)
+    params = {
+        "kernel": peer.weight.detach().numpy().transpose(2, 3, 0, 1),
+        "bias": peer.bias.detach().numpy(),
+    }
+    found = UpConv3x3(3).apply({"params": params}, x)
+    wanted = peer(torch.from_numpy(np.array(x).transpose(0, 3, 1, 2).copy())).detach().numpy()
+    np.testing.assert_allclose(found, wanted.transpose(0, 2, 3, 1), atol=1e-5)

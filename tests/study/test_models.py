@@ -277,7 +277,6 @@ def test_a_diagnoser_reads_all_tasks_of_its_kind_or_those_it_names():
             {"kind": "segmenter", "dtype": "half", "train": TRAIN},
             "config.diagnosers.tumor: diagnoser 'segmenter': field 'dtype' takes Literal",
         ),
-        ("tumor", {"kind": "segmenter", "width": 4}, "config.diagnosers.tumor needs a block train"),
         (
             "tumor",
             {"kind": "segmenter", "tasks": 5, "train": TRAIN},

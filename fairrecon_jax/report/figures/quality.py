@@ -161,9 +161,10 @@ def image_quality(findings: Findings) -> Drawing | None:
         legend(figure, findings, rows.dropna(subset=["value"]), lines=True)
     caption = (
         "Likeness of the reconstruction to the original image. ↑: higher is better, ↓: "
-        "lower is better. Vertical lines are 95% intervals. A hatched panel was not computed, for "
-        "the reason it gives."
+        "lower is better. Vertical lines are 95% intervals."
     )
+    if any(rows[rows["metric"] == m]["value"].isna().all() for m in metrics):
+        caption += " A hatched panel was not computed, for the reason it gives."
     alt = "Line charts against the level. " + " ".join(
         f"{style.metric_name(m)}: {values_in_words(findings, rows[rows['metric'] == m])}"
         for m in metrics

@@ -62,6 +62,7 @@ def study() -> ConfigDict:
     c = ConfigDict()
     c.seed = 0
     c.seeds = ()
+    c.seed_diagnosers = False
     c.cohort = ConfigDict({"root": ""})
     c.phantom = ConfigDict({"kind": ""})
     c.splits = _block(SplitsConfig())

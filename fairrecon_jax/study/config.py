@@ -106,6 +106,12 @@ class DiagnoserConfig:
         """The files of weights."""
         return tuple(map(Path, self.weight_files))
 
+    def training(self, seed: int | None) -> TrainConfig | None:
+        """The training under a seed, its own where None; None where nothing is trained."""
+        if self.train is None or seed is None:
+            return self.train
+        return dataclasses.replace(self.train, seed=seed)
+
 
 @dataclasses.dataclass(frozen=True)
 class MitigationConfig:
@@ -152,6 +158,8 @@ class StudyConfig:
       seed: of measurement noise and sampling at evaluation.
       seeds: of trainings: every reconstructor that is trained is trained once per seed, and
         verdicts are about methods too; () = once, with the seed of its own block.
+      seed_diagnosers: train every diagnoser once per seed too, so that verdicts on methods carry
+        the spread between diagnosers as well.
       cohort: which cohort, and the policies that make labels and groups of its files.
       root: folder of the downloaded tree; None where the study draws a phantom.
       phantom: the phantom to draw; None where there is a root.
@@ -167,6 +175,7 @@ class StudyConfig:
 
     seed: int
     seeds: tuple[int, ...] = ()
+    seed_diagnosers: bool = False
     cohort: CohortConfig
     # free: a copy of the tree elsewhere is the same study
     root: Path | None = free(None)  # noqa: RUF009  (a field, not a shared value)
@@ -185,7 +194,25 @@ class StudyConfig:
         not at all.
         """
         source = self.reconstructors[self.reconstructors[reconstructor].weights_of]
-        return self.seeds if self.seeds and source.train is not None else (None,)
+        # where diagnosers differ between seeds, so does everything they read
+        several = source.train is not None or any(
+            self.diagnoser_trainings(name) != (None,) for name in self.diagnosers
+        )
+        return self.seeds if self.seeds and several else (None,)
+
+    def diagnoser_trainings(self, name: str) -> tuple[int | None, ...]:
+        """The seeds under which a diagnoser is trained; (None,) where it is trained once, or not at
+        all.
+        """
+        several = self.seed_diagnosers and self.diagnosers[name].train is not None
+        return self.seeds if self.seeds and several else (None,)
+
+    def diagnoser_training(self, name: str, training: int | None) -> int | None:
+        """The seed of the diagnoser that reads the images of a cell with this training."""
+        trainings = self.diagnoser_trainings(name)
+        if trainings == (None,):
+            return None
+        return trainings[0] if training is None else training
 
     def spec(self, spec: CohortSpec) -> CohortSpec:
         """The cohort's specification with the study's degradation and levels in place of its own.

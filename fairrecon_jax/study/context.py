@@ -143,14 +143,19 @@ class Context:
             )
         return load_variables(folder / "final")[0]
 
-    def diagnoser_weights(self) -> list[Variables]:
+    def diagnoser_weights(self, training: int | None = None) -> list[Variables]:
         """Frozen weights of all diagnosers, in their order; none of those that run outside of JAX.
+
+        Args:
+          training: of the cell whose images they read.
 
         Raises:
           FileNotFoundError: one has not been trained.
         """
         return [
-            self.weights(self.workdir.diagnoser(name))
+            self.weights(
+                self.workdir.diagnoser(name, self.study.diagnoser_training(name, training))
+            )
             if one.has_weights
             else {"params": {}, "batch_stats": {}}
             for name, one in self.study.diagnosers.items()

@@ -49,11 +49,12 @@ def cohort(study: StudyConfig) -> dict[str, Any]:
     return {**prepared(study), "splits": study.splits, **given}
 
 
-def diagnoser(study: StudyConfig, name: str) -> dict[str, Any]:
-    """A diagnoser's training."""
+def diagnoser(study: StudyConfig, name: str, training: int | None = None) -> dict[str, Any]:
+    """A diagnoser's training, under one seed."""
     one = study.diagnosers[name]
     # resolved: a selection metric left open and the same one named are one choice
-    train = one.train and one.train.resolve(one.model.validation_metrics)
+    train = one.training(training)
+    train = train and train.resolve(one.model.validation_metrics)
     # The model says itself which tasks it reads.
     return {
         "model": one.model,

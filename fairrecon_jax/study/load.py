@@ -23,7 +23,8 @@ NOTHING: Variables = {"params": {}, "batch_stats": {}}
 
 class Networks(Mapping[Any, Trained]):
     """The trained networks of a study: a diagnoser by its name, a reconstructor by (name, level) or
-    (name, level, mitigation); one trained under several seeds by (name, level, "training0").
+    (name, level, mitigation); one trained under several seeds by (name, level, "training0"), or
+    "name/training0" for a diagnoser.
 
     Args:
       workdir: of a study.
@@ -70,17 +71,24 @@ class Networks(Mapping[Any, Trained]):
             there = ", ".join(_words(one) for one in self)
             raise KeyError(f"{key!r} is not trained in {self._workdir.root}; there are {there}")
         folder = self._folders[key]
-        block, name = ("reconstructors", key[0]) if isinstance(key, tuple) else ("diagnosers", key)
+        block, name = (
+            ("reconstructors", key[0])
+            if isinstance(key, tuple)
+            else ("diagnosers", str(key).partition("/")[0])
+        )
         weights = NOTHING if folder is None else load_variables(folder / "final")[0]
         return trained(self._models[block][name], weights)
 
     def _found(self) -> Iterator[tuple[Any, Path | None]]:
         """By key the folders that hold weights; None for what has none to hold."""
         for name, model in self._models["diagnosers"].items():
+            folder = self._workdir.diagnoser(name)
             if not model.phases:
                 yield name, None
-            elif (folder := self._workdir.diagnoser(name)).joinpath("final").exists():
+            elif folder.joinpath("final").exists():
                 yield name, folder
+            for final in sorted(folder.glob("training*/final")):
+                yield f"{name}/{final.parent.name}", final.parent
         for name, model in self._models["reconstructors"].items():
             block = self._config["reconstructors"][name]
             for level in map(float, block["levels"]):

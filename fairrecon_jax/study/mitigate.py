@@ -57,7 +57,7 @@ def mitigate(context: Context, cell: Cell) -> None:
     study, workdir = context.study, context.workdir
     one, base = study.mitigations[cell.mitigation], study.reconstructors[cell.reconstructor]
     method, rows = one.methods[cell.weight], training_rows(context, one.plan.fraction)
-    frozen = dict(zip(study.diagnosers, context.diagnoser_weights(), strict=True))
+    frozen = dict(zip(study.diagnosers, context.diagnoser_weights(cell.training), strict=True))
     acting = MitigationContext(
         context.spec,
         tuple(FrozenDiagnoser(study.diagnosers[n].model, weights) for n, weights in frozen.items()),

@@ -93,6 +93,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     return StudyConfig(
         seed=_check_seed(blocks["seed"], "seed"),
         seeds=_check_seeds(blocks["seeds"]),
+        seed_diagnosers=_check_flag(blocks["seed_diagnosers"], "seed_diagnosers"),
         cohort=cohort,
         root=Path(root) if root else None,
         phantom=phantom,
@@ -124,8 +125,9 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
         )
     blocks.setdefault("seed", 0)
     blocks.setdefault("seeds", ())
+    blocks.setdefault("seed_diagnosers", False)
     for name in known:
-        if name not in ("seed", "seeds"):
+        if name not in ("seed", "seeds", "seed_diagnosers"):
             check_block(blocks.setdefault(name, {}), name)
     needed = ["cohort.name"]
     if not _all_elsewhere(blocks):
@@ -138,6 +140,13 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
         raise ConfigError(
             "config.reconstructors is empty: name at least one, e.g. of kind identity"
         )
+
+
+def _check_flag(value: Any, where: str) -> bool:
+    """A field that is on or off."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"config.{where} must be True or False, got {value!r}")
+    return value
 
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:

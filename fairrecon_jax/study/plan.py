@@ -61,19 +61,31 @@ def plan(context: Context) -> list[Stage]:
         output=partial(cohort_output, context),
     )
     diagnosers = tuple(
-        stage for name in study.diagnosers for stage in _diagnoser(context, name, cohort)
+        stage
+        for name in study.diagnosers
+        for training in study.diagnoser_trainings(name)
+        for stage in _diagnoser(context, name, training, cohort)
     )
+
+    def readers(cell: Cell) -> tuple[Stage, ...]:
+        """The stages that make the diagnosers of a cell."""
+        return tuple(
+            stage
+            for stage in diagnosers
+            if stage.training == study.diagnoser_training(stage.model, cell.training)
+        )
+
     made: Made = {}
     stages, predictions = [*first, cohort, *diagnosers], []
     for cell in unmitigated(study):
         trained = _reconstructor(context, cell, cohort)
         # with weights_of the other's stages, which come first; none for an identity
         made[cell] = trained or made.get(weights_cell(context, cell), ())
-        prediction = _prediction(context, cell, (cohort, *diagnosers, *made[cell]))
+        prediction = _prediction(context, cell, (cohort, *readers(cell), *made[cell]))
         stages += [*trained, prediction]
         predictions.append(prediction)
     for cell in mitigated(study):
-        more = _mitigation(context, cell, (cohort, *diagnosers), made, predictions)
+        more = _mitigation(context, cell, (cohort, *readers(cell)), made, predictions)
         stages += more
         # a choice counts as a prediction: it hands one out under the mitigation's name
         predictions += [stage for stage in more if stage.verb in ("predict", "choose")]
@@ -97,20 +109,22 @@ def plan(context: Context) -> list[Stage]:
     return [*stages, assess, report]
 
 
-def _diagnoser(context: Context, name: str, cohort: Stage) -> tuple[Stage, ...]:
-    """The training of one diagnoser, the import of its weights, or nothing where it runs outside
-    of JAX.
+def _diagnoser(
+    context: Context, name: str, training: int | None, cohort: Stage
+) -> tuple[Stage, ...]:
+    """The training of one diagnoser under one seed, the import of its weights, or nothing where it
+    runs outside of JAX.
     """
-    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
+    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name, training)
     if not one.has_weights:
         return ()
     lying = imported_diagnoser(context, name)
     brought = _import(context, name, one.model, one.files, folder, lying)
     verb, run, declared, check = brought or (
         "train",
-        partial(train_diagnoser, context, name),
-        trained_diagnoser(context, name),
-        partial(start, context, name),
+        partial(train_diagnoser, context, name, training),
+        trained_diagnoser(context, name, training),
+        partial(start, context, name, training),
     )
     return (
         Stage(
@@ -118,6 +132,7 @@ def _diagnoser(context: Context, name: str, cohort: Stage) -> tuple[Stage, ...]:
             run,
             declared,
             model=name,
+            training=None if brought else training,
             together=True,
             needs=(cohort,),
             output=_weights_output(folder),

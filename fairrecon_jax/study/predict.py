@@ -96,7 +96,7 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     """Weights, operator and key of one cell."""
     study = context.study
     reconstructor = study.reconstructors[cell.reconstructor]
-    frozen = context.diagnoser_weights()
+    frozen = context.diagnoser_weights(cell.training)
     # the tree of a network without anything learned, which an identity takes
     own: Variables = {"params": {}, "batch_stats": {}}
     if reconstructor.has_weights:

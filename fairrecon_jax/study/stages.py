@@ -48,6 +48,7 @@ class Stage:
       run: does it.
       inputs: everything its result depends on beside the stages it needs, see `keys.identity`.
       model: the diagnoser that is trained, "" for other stages.
+      training: the seed of a diagnoser that is trained several times, else None.
       cell: the cell of the grid that it belongs to, None for others.
       together: whether all processes of a run take part, and not process 0 alone.
       needs: the stages it is made from.
@@ -60,6 +61,7 @@ class Stage:
     run: Callable[[], Any]
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model: str = ""
+    training: int | None = None
     cell: Cell | None = None
     together: bool = False
     needs: tuple[Stage, ...] = ()
@@ -69,12 +71,16 @@ class Stage:
     @property
     def title(self) -> str:
         """The stage in words, unique in a study, e.g. "train unet at 8"."""
-        return " ".join(filter(None, (self.verb, self.cell.title if self.cell else self.model)))
+        training = "" if self.training is None else f", training {self.training}"
+        what = self.cell.title if self.cell else self.model
+        return " ".join(filter(None, (self.verb, what))) + training
 
     @property
     def stem(self) -> str:
         """The stage as the stem of a file name, unique in a study."""
-        return "__".join(filter(None, (self.verb, self.cell.stem if self.cell else self.model)))
+        training = "" if self.training is None else f"training{self.training}"
+        what = self.cell.stem if self.cell else self.model
+        return "__".join(filter(None, (self.verb, what, training)))
 
     @property
     def kind(self) -> tuple[str, str, str]:

@@ -21,41 +21,44 @@ from fairrecon_jax.training.loop import fit
 from fairrecon_jax.types import Batch, Cell, InputError, Key, Variables
 
 
-def train_diagnoser(context: Context, name: str) -> None:
-    """Trains one diagnoser on original images and freezes its best weights.
+def train_diagnoser(context: Context, name: str, training: int | None = None) -> None:
+    """Trains one diagnoser on original images, under one seed, and freezes its best weights.
 
     Raises:
       InputError: imported weights lie there, or the diagnoser has no training.
     """
-    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name)
+    one, folder = context.study.diagnosers[name], context.workdir.diagnoser(name, training)
     if imported_diagnoser(context, name):
         raise InputError(f"{folder} holds imported weights: remove it to train")
-    if one.train is None:
+    train = one.training(training)
+    if train is None:
         raise InputError(f"config.diagnosers.{name} has no block train")
     fit(
         one.model,
         (context.cohort.originals(), context.rows("train_diagnosis")),
         (context.cohort.originals(), context.rows("val")),
-        one.train,
+        train,
         folder,
-        initial=start(context, name),
-        choices=run_choices(context, trained_diagnoser(context, name)),
+        initial=start(context, name, training),
+        choices=run_choices(context, trained_diagnoser(context, name, training)),
     )
 
 
-def trained_diagnoser(context: Context, name: str) -> dict[str, Any]:
-    """What the training of a diagnoser depends on."""
-    declared, init = inputs.diagnoser(context.study, name), context.study.diagnosers[name].init
+def trained_diagnoser(context: Context, name: str, training: int | None = None) -> dict[str, Any]:
+    """What the training of a diagnoser under one seed depends on."""
+    declared = inputs.diagnoser(context.study, name, training)
+    init = context.study.diagnosers[name].init
     # only where there is one: a training without is the same as ever
     return {**declared, "init": content(Path(init))} if init else declared
 
 
-def start(context: Context, name: str) -> Variables | None:
+def start(context: Context, name: str, training: int | None = None) -> Variables | None:
     """The variables that the training of a diagnoser starts from; None for fresh ones."""
     one = context.study.diagnosers[name]
-    if not one.init or one.train is None:
+    train = one.training(training)
+    if not one.init or train is None:
         return None
-    size, key = context.study.cohort.image_size, jax.random.key(one.train.seed)
+    size, key = context.study.cohort.image_size, jax.random.key(train.seed)
     return start_variables(one.model, one.init, size, key)
 
 

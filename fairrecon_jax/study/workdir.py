@@ -4,7 +4,8 @@
 <workdir>/config.json  splits.json  predictions.parquet
           phantom/                                 the phantom tree, where the study draws one
           cohort/                                  the prepared cohort (array_record)
-          diagnosers/<name>/                       training run and frozen weights
+          diagnosers/<name>/                       training run and frozen weights; one folder
+                                                   training<seed> each where there are several
           reconstructors/<name>/<level>/           the same; imported weights lie here too
           mitigated/<mitigation>/<reconstructor>/<level>/
           predictions/<reconstructor>__<level>.parquet
@@ -70,9 +71,10 @@ class Workdir:
         """The report's page."""
         return self.root / "report" / "index.html"
 
-    def diagnoser(self, name: str) -> Path:
+    def diagnoser(self, name: str, training: int | None = None) -> Path:
         """A diagnoser's training run and weights."""
-        return self.root / "diagnosers" / name
+        folder = self.root / "diagnosers" / name
+        return folder if training is None else folder / f"training{training}"
 
     def model(self, cell: Cell) -> Path:
         """A reconstructor's training run and weights, mitigated or not."""

@@ -9,8 +9,11 @@ import pytest
 from fairrecon_jax.assessment import read_predictions, read_results
 from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.study import inputs
+from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated, unmitigated
+from fairrecon_jax.study.load import load
 from fairrecon_jax.study.parse import parse
+from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.predict import table_seed
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.workdir import Workdir
@@ -103,3 +106,42 @@ def test_a_study_of_two_trainings_has_rows_of_both(tmp_path):
     assert set(curves["verdict"]) == {"not estimable"}, "a handful of patients"
     rows = read_results(tmp_path, "performance")
     assert set(pd.to_numeric(rows.loc[rows["reconstructor"] == "unet", "seed"])) == {3, 5}
+
+
+def test_diagnosers_are_trained_per_seed_on_request(tmp_path):
+    made = config()
+    made.seed_diagnosers = True
+    context = Context(made, tmp_path)
+    study, name = context.study, next(iter(context.study.diagnosers))
+    assert unmitigated(study) == [
+        Cell(method, 8.0, training=seed) for method in ("identity", "unet") for seed in (3, 5)
+    ]
+    assert [inputs.diagnoser(study, name, k)["train"].seed for k in (3, 5)] == [3, 5]
+    stages = {stage.title: stage for stage in plan(context)}
+    assert f"train {name}, training 3" in stages
+    for title in ("predict identity at 8, training 5", "predict unet at 8, training 5"):
+        needs = [stage.title for stage in stages[title].needs]
+        assert f"train {name}, training 5" in needs
+        assert f"train {name}, training 3" not in needs
+    assert len({stage.stem for stage in stages.values()}) == len(stages)
+    # without seeds there is nothing to repeat
+    made.seeds = ()
+    assert parse(made).diagnoser_trainings(name) == (None,)
+    with pytest.raises(ConfigError, match=r"config.seed_diagnosers must be True or False, got 1"):
+        parse({**made.to_dict(), "seed_diagnosers": 1})
+
+
+@pytest.mark.slow
+def test_a_study_of_two_diagnosers_reads_each_network_with_its_own(tmp_path):
+    made = config()
+    made.seed_diagnosers = True
+    made.report.examples = 0
+    run(made, tmp_path)
+    table, _ = read_predictions(tmp_path / "predictions.parquet")
+    for name in ("identity", "unet"):
+        rows = table[table["reconstructor"] == name].sort_values("example_id")
+        scores = [rows.loc[rows["seed"] == seed, "tumor__original"].to_numpy() for seed in (3, 5)]
+        assert len(scores[0]) == len(scores[1]) > 0
+        assert not np.array_equal(*scores), "other diagnosers, other scores of the same originals"
+    again = load(tmp_path)
+    assert sum("training5" in str(key) for key in again) == 1 + len(made.diagnosers)

@@ -126,15 +126,15 @@ def test_arrays_make_a_cohort():
         (x * 255).astype(np.uint8),
         {"effusion": [0, 1, None, 1, 0, True], "mass": np.array([0, 0, 1, np.nan, 1, 0])},
         masks=x > 0.5,
-        groups={"sex": ["f", "m", None, "f", "m", "f"], "site": [1, 1, 2, 2, -1, 2]},
-        patient=["p", "p", "q", "q", "r", "r"],
+        groups={"sex": ["f", "m", None, "f", "m", "f"], "site": [1, 1, 2, 1, -1, 2]},
+        patient=["p", "q", 3.0, "p", "q", "3"],
     )
     assert repr(cohort) == (
         "Cohort(arrays: 6 images of 3 patients, 16 x 16; effusion, mass, region; sex, site)"
     )
     np.testing.assert_array_equal(cohort.labels()[:, 0], [0, 1, np.nan, 1, 0, 1])
     np.testing.assert_array_equal(cohort.attributes()[:, 0], [0, 1, -1, 0, 1, 0])
-    np.testing.assert_array_equal(cohort.attributes()[:, 1], [0, 0, 1, 1, -1, 1])
+    np.testing.assert_array_equal(cohort.attributes()[:, 1], [0, 0, 1, 0, -1, 1])
     one = cohort.example(2)
     assert one["image"].dtype == np.float32
     np.testing.assert_allclose(one["image"][..., 0], np.floor(x[2] * 255) / 255, atol=1e-6)
@@ -142,9 +142,17 @@ def test_arrays_make_a_cohort():
     assert cohort.table["region"].tolist() == (x > 0.5).sum((1, 2)).tolist()
 
 
+def test_a_patient_in_two_groups_is_in_none():
+    with pytest.warns(UserWarning, match=r"sex: 1 patients have several groups \(2 images\)"):
+        cohort = fr.arrays(images(3), groups={"sex": ["f", "m", "m"]}, patient=["p", "p", "q"])
+    assert cohort.table["sex"].isna().tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"patient": ["p", None, "q"]}, "patient: the entry of row 2 is empty"),
+        ({"groups": ["f", "m", "f"]}, "columns by name"),
         ({"labels": [0, 1]}, "2 entries for 3 images"),
         ({"labels": [0, 1, 2]}, "must hold 0, 1 or NaN"),
         ({"labels": ["yes", "no", "no"]}, "got 'yes'"),
@@ -253,6 +261,44 @@ def test_the_tandem_step_takes_any_reconstruction(cohort):
     pd.testing.assert_frame_equal(plain[shared], given[shared])
 
 
+def test_labels_reach_the_diagnosis_that_is_meant():
+    step = fr.tandem(fr.GaussianNoise(sd=0.1), None, {"a": bright})
+    x = images(4)
+    assert step(x, [0, 1, 0, 1], key=0)["a__label"].tolist() == [0, 1, 0, 1]
+    with pytest.raises(InputError, match="labels has 'b', which no diagnoser reads; they read a"):
+        step(x, {"b": [0, 1, 0, 1]}, key=0)
+    both = fr.tandem(fr.GaussianNoise(sd=0.1), None, {"a": bright, "b": bright})
+    with pytest.raises(InputError, match="one array for 2 diagnoses"):
+        both(x, [0, 1, 0, 1], key=0)
+
+
+def test_a_program_outside_that_fails_is_one_line():
+    def broken(images):
+        raise RuntimeError("no licence")
+
+    x = images(4)
+    for function, message in (
+        (broken, "broken: no licence"),
+        (lambda images: np.full(len(images), np.nan), "gave NaN"),
+    ):
+        step = fr.tandem(fr.GaussianNoise(sd=0.1), None, {"a": fr.on_host(function)})
+        with pytest.raises(InputError, match=message):
+            step(x, key=0)
+
+
+def test_levels_of_the_step_keep_their_meaning():
+    x, sex = images(8), ["f", "m"] * 4
+    parts = [
+        fr.tandem(fr.LowDoseXray(photons=n), None, {"a": bright})(
+            x, [0, 1] * 4, groups={"sex": sex}, key=0
+        )
+        for n in (1e4, 1e3)
+    ]
+    spec = fr.assessment.on_arrays.predictions(pd.concat(parts), groups=["sex"])[1]
+    assert spec.degradation.levels == (1e4, 1e3), "mildest first"
+    assert (spec.degradation.kind, spec.degradation.worse) == ("xray_low_dose", "lower")
+
+
 def test_masks_are_compared_too(cohort):
     x = images(5)
     step = fr.tandem(fr.GaussianNoise(sd=0.1), None, {"region": lambda image: image[..., 0]})
@@ -269,6 +315,11 @@ def test_masks_are_compared_too(cohort):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda u: fr.fit(u, images(3), fr.GaussianNoise(sd=0.1), steps=1), "fr.arrays"),
+        (lambda u: fr.fit(fr.UNetReconstructor, fr.arrays(images(3)), steps=1), "make one"),
+        (lambda u: fr.GaussianNoise(sd=0.1)(images(2), key="a"), "key must be a seed"),
+        (lambda u: fr.LowDoseXray(photons="1e4"), "photons must be a number"),
+        (lambda u: fr.assess(reconstructed=[0.5], kind="seg"), "kind must be one of"),
         (lambda u: fr.tandem(fr.GaussianNoise(sd=0.1), u, {"a": bright}), "needs weights"),
         (lambda u: fr.tandem(8, None, {"a": bright}), "degradation at a level"),
         (lambda u: fr.tandem(fr.GaussianNoise(sd=0.1), 3, {"a": bright}), "got int"),

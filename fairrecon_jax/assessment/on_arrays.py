@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment.precision import shortest
 from fairrecon_jax.metrics import IMAGE_METRICS
-from fairrecon_jax.metrics.columns import binary, grouped
+from fairrecon_jax.metrics.columns import binary, grouped, one_group
 from fairrecon_jax.runtime.text import WHOLE, normal
 from fairrecon_jax.types import (
     NO_MITIGATION,
@@ -82,6 +82,12 @@ def predictions(
       >>> [task.name for task in spec.tasks], spec.attributes[0].groups
       (['finding'], ('f', 'm'))
     """
+    if kind not in get_args(TaskKind):
+        raise InputError(f"kind must be one of {', '.join(get_args(TaskKind))}, got {kind!r}")
+    if table is not None and not isinstance(table, pd.DataFrame):
+        raise InputError(f"table must be a DataFrame, got {type(table).__name__}")
+    if degradation is None and table is not None and "degradation" in table.attrs:
+        degradation = DegradationSpec(**{**table.attrs["degradation"], "levels": ()})
     read = _Columns(table)
     named = _versions(table, label, original, reconstructed)
     count = read.count(*(part for one in named.values() for part in one.values()))
@@ -103,6 +109,8 @@ def predictions(
         )
         if attribute in found or "__" in attribute:
             raise InputError(f"an attribute cannot be called {attribute!r}: rename it")
+        if has_patient:
+            column = one_group(column, found["patient_id"].to_numpy(), attribute)
         found[attribute] = column
         attributes.append(Attribute(attribute, words, per="patient" if has_patient else "image"))
     for metric in IMAGE_METRICS:
@@ -141,7 +149,12 @@ class _Columns:
                 )
             return self.table[given].to_numpy()
         # a list of names and NaN would become text, "nan" with it
-        return np.asarray(given) if hasattr(given, "dtype") else np.asarray(list(given), object)
+        found = np.asarray(given) if hasattr(given, "dtype") else np.asarray(list(given), object)
+        if found.ndim == 2 and found.shape[1] == 1:
+            found = found[:, 0]
+        if found.ndim != 1:
+            raise InputError(f"{what} must have one entry per row, got shape {found.shape}")
+        return found
 
     def count(self, *given: Any) -> int:
         """The number of rows, the same in every column."""
@@ -283,6 +296,8 @@ def _groups(groups: Any) -> dict[str, Any]:
         return {}
     if isinstance(groups, str):
         return {groups: groups}
+    if isinstance(groups, np.ndarray | pd.Series):
+        raise InputError('groups is one column: give it a name, groups={"sex": ...}')
     if isinstance(groups, Mapping | pd.DataFrame):
         return {str(name): groups[name] for name in groups}
     if isinstance(groups, Iterable) and all(isinstance(one, str) for one in groups):

@@ -45,6 +45,11 @@ def pairs(values: Any) -> None:
     text = config_text(read, str(path), stored=True, steps=values.steps)
     for line in read.said:
         say(line)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise InputError(
+            f"{path} is there and differs: run `fairrecon study --config={path} --workdir="
+            f"{workdir}` with what it says, or remove it"
+        )
     write_atomic(path, text)
     say(f"wrote {path}, which `fairrecon study` takes too, once it is corrected")
     names: dict[str, Any] = {}

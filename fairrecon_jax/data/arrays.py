@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cohort import Cohort
-from fairrecon_jax.metrics.columns import binary, fitting, grouped
+from fairrecon_jax.metrics.columns import binary, fitting, grouped, one_group
+from fairrecon_jax.runtime.text import WHOLE, normal
 from fairrecon_jax.types import (
     UNNAMED,
     Array,
@@ -80,6 +81,8 @@ def arrays(
       >>> arrays(x, labels=[0, 1, 1, 0], groups={"sex": ["f", "m", "f", "m"]})
       Cohort(arrays: 4 images of 4 patients, 32 x 32; finding; sex)
     """
+    if groups is not None and not isinstance(groups, Mapping | pd.DataFrame):
+        raise InputError('groups takes columns by name, e.g. groups={"sex": ...}')
     images = _images(image)
     count, size = images.shape[:2]
     names = list(map(str, range(count) if ids is None else ids))
@@ -87,7 +90,7 @@ def arrays(
     if table["example_id"].duplicated().any():
         twice = table.loc[table["example_id"].duplicated(), "example_id"].iloc[0]
         raise InputError(f"ids must be unique: {twice!r} names two images")
-    who = table["example_id"] if patient is None else list(map(str, np.asarray(patient)))
+    who = table["example_id"] if patient is None else _people(patient)
     table["patient_id"] = fitting("patient", who, count)
     tasks: list[Task] = []
     for task, values in _named(labels, "finding").items():
@@ -101,6 +104,8 @@ def arrays(
     attributes = []
     for attribute, values in (groups or {}).items():
         column, known = grouped(values, f"groups[{attribute!r}]", count)
+        if patient is not None:
+            column = one_group(column, table["patient_id"].to_numpy(), attribute)
         table[_free(attribute, table)] = column
         attributes.append(
             Attribute(attribute, known, per="image" if patient is None else "patient")
@@ -128,6 +133,15 @@ def _images(image: Array) -> np.ndarray:
     if not (low >= 0 and high <= 1):
         raise InputError(f"image ranges from {low:g} to {high:g}, expected [0, 1]: scale it first")
     return images.astype(np.float32)
+
+
+def _people(patient: Any) -> list[str]:
+    """Names of patients in their normal form; whole numbers without a decimal point."""
+    column = pd.Series(list(patient))
+    if column.isna().any():
+        raise InputError(f"patient: the entry of row {int(column.isna().argmax()) + 1} is empty")
+    names = [normal(str(value)) for value in column]
+    return [match[1] if (match := WHOLE.fullmatch(name)) else name for name in names]
 
 
 def _named(columns: Columns | None, alone: str) -> dict[str, Any]:

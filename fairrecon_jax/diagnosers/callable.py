@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -80,22 +81,19 @@ class CallableDiagnoser:
         object.__setattr__(self, "digest", found)
 
     def check(self, size: int) -> None:
-        """Runs it on two images of a size.
+        """Runs it on black images of a size.
 
         Raises:
           InputError: it cannot be loaded, fails, or gives another shape or no scores in [0, 1].
         """
         try:
-            found = self._run(np.asarray(self.preprocessing(np.zeros((2, size, size, 1)))))
+            # one more than outputs: a transposed answer is seen
+            count = self.readout.count(len(self.tasks)) + 1
+            self._run(np.asarray(self.preprocessing(np.zeros((count, size, size, 1)))))
         except InputError:
             raise
         except Exception as error:  # whatever a foreign program raises
-            raise InputError(f"{self.call} fails on two images: {error}") from error
-        if self.readout.activation == "none" and not ((found >= 0) & (found <= 1)).all():
-            raise InputError(
-                f"{self.call} gave {found.min():.3g} to {found.max():.3g} for a black image, and "
-                "scores lie in [0, 1]: set activation = 'sigmoid' or 'softmax' if these are logits"
-            )
+            raise InputError(f"{self.call} fails on {count} images: {error}") from error
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -124,7 +122,7 @@ class CallableDiagnoser:
 
         @jax.custom_jvp
         def outside(images: jax.Array) -> jax.Array:
-            run = functools.partial(_as_numpy, self._run)
+            run = functools.partial(remembered, self.call, self._run)
             return jax.pure_callback(run, shape, images, vmap_method="sequential")
 
         @outside.defjvp
@@ -158,8 +156,13 @@ class CallableDiagnoser:
             raise InputError(
                 f"{self.call} gave shape {values.shape} for {len(images)} images, expected {shape}"
             )
-        if np.isnan(values).any():
-            raise InputError(f"{self.call} gave NaN")
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.call} gave NaN or infinity")
+        if self.readout.activation == "none" and not ((values >= 0) & (values <= 1)).all():
+            raise InputError(
+                f"{self.call} gave {values.min():.3g} to {values.max():.3g}, and scores lie in "
+                "[0, 1]: set activation = 'sigmoid' or 'softmax' if these are logits"
+            )
         return values.reshape(shape)
 
 
@@ -182,9 +185,41 @@ class CallableSegmenter(CallableDiagnoser):
         return (*images[:3], self.readout.count(len(self.tasks)))
 
 
-def _as_numpy(run: Callable[[np.ndarray], np.ndarray], images: Any) -> np.ndarray:
-    # a copy: PyTorch warns of arrays that it must not write to
-    return run(np.array(images))
+_FAILED: list[Exception] = []
+"""What went wrong outside of JAX, whose own message would bury it."""
+
+
+def remembered(what: str, run: Callable[[np.ndarray], np.ndarray], images: Any) -> np.ndarray:
+    """Runs a program outside of JAX on a copy of the images; keeps what it raises for `plainly`.
+
+    Args:
+      what: what an error is to call it.
+      run: the program.
+      images: of the step.
+    """
+    try:
+        # a copy: PyTorch warns of arrays that it must not write to
+        return run(np.array(images))
+    except Exception as error:  # a user's program may raise anything
+        text = " ".join(str(error).split()) or type(error).__name__
+        _FAILED[:] = [error if isinstance(error, InputError) else InputError(f"{what}: {text}")]
+        raise
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Says in one line what a program outside of JAX raised inside a compiled step.
+
+    Raises:
+      InputError: it raised something.
+    """
+    _FAILED.clear()
+    try:
+        yield
+    except Exception as error:
+        if _FAILED:
+            raise _FAILED.pop() from error
+        raise
 
 
 def _split(call: str) -> tuple[str, str]:
@@ -244,7 +279,7 @@ def _program(call: str, digest: str) -> Run:
         if not callable(found):
             raise InputError(f"call: {place} has no function {function!r}")
         return found
-    return _onnx(place) if place.endswith(".onnx") else _torchscript(place)
+    return _onnx(place) if place.lower().endswith(".onnx") else _torchscript(place)
 
 
 def _torchscript(path: str) -> Run:

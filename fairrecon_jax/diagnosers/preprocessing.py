@@ -63,6 +63,8 @@ class Preprocessing:
                 )
         if self.resize not in ("antialias", "linear"):
             raise ValueError(f"resize is 'antialias' or 'linear', got {self.resize!r}")
+        if self.input_low == self.input_high:
+            raise ValueError(f"input_low and input_high are both {self.input_low}")
         if any(value <= 0 for value in self.sd):
             raise ValueError(f"sd must be positive, got {self.sd}")
 
@@ -124,6 +126,20 @@ class Outputs:
                 f"no output is called {unknown[0]!r}; names are those of torchxrayvision "
                 f"({', '.join(XRV_OUTPUTS)}), others are given by position"
             )
+        if len(unknown) < sum(isinstance(o, str) for o in self.outputs) and self.count(
+            tasks
+        ) != len(XRV_OUTPUTS):
+            raise ValueError(
+                f"names of outputs are those of torchxrayvision's {len(XRV_OUTPUTS)}, and this "
+                f"network has {self.count(tasks)}: give outputs by position, from 0"
+            )
+        if self.count(tasks) > tasks and not self.outputs:
+            raise ValueError(
+                f"outputs is not given: the network has {self.count(tasks)} of them, say which are "
+                f"the {tasks} tasks', by position from 0 or by torchxrayvision's names"
+            )
+        if self.activation == "softmax" and self.count(tasks) < 2:
+            raise ValueError("softmax of one output is always 1: use sigmoid, or set classes")
         places = self.places(tasks)
         if len(places) != tasks or (self.classes and self.classes < tasks):
             raise ValueError(

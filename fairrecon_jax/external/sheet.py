@@ -132,8 +132,11 @@ def _decoded(path: Path, content: bytes, encoding: str) -> tuple[str, str]:
             ) from error
         try:
             text = content.decode("cp1252")
-        except UnicodeDecodeError:
-            text = content.decode("latin-1")
+        except UnicodeDecodeError as other:
+            raise InputError(
+                f"{path} is neither UTF-8 nor Windows-1252 text: give the mapping its 'encoding', "
+                "such as shift_jis or gb18030, or save the file as UTF-8"
+            ) from other
         line = content.count(b"\n", 0, error.start) + 1
         return text, (
             f"{path.name} is not UTF-8 (line {line}) and was read as Latin-1 (Windows-1252): look "
@@ -270,7 +273,11 @@ def _of_arrow(column: pa.ChunkedArray, name: str) -> np.ndarray:
         except pa.ArrowInvalid:
             pass
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return np.array(column.to_pylist(), dtype=object)
+        found = np.empty(len(column), object)
+        # one by one: lists of one length would become a table
+        for place, value in enumerate(column.to_pylist()):
+            found[place] = value
+        return found
     if pa.types.is_boolean(kind):
         values: list[Any] = [None if v is None else str(v) for v in column.to_pylist()]
     elif pa.types.is_temporal(kind):

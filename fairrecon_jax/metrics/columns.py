@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,29 @@ def grouped(values: Any, what: str, count: int) -> tuple[np.ndarray, tuple[str, 
         raise InputError(f"{what}: two groups read alike among {names}")
     found = np.array([*words, None], object)[codes]
     return found, tuple(words)
+
+
+def one_group(column: np.ndarray, patient: np.ndarray, what: str) -> np.ndarray:
+    """Groups of which every patient has one: those of patients with several become unknown.
+
+    Args:
+      column: [N] names of groups, None = unknown.
+      patient: [N] names of patients.
+      what: the attribute, for the warning that says how many there are.
+
+    Example:
+      >>> one_group(np.array(["f", "m", "f"], object), np.array(["1", "1", "2"]), "sex").tolist()
+      [None, None, 'f']
+    """
+    groups = pd.Series(column).groupby(pd.Series(patient)).transform("nunique").to_numpy()
+    several = groups > 1
+    if not several.any():
+        return column
+    warnings.warn(
+        f"{what}: {pd.Series(patient)[several].nunique()} patients have several groups "
+        f"({several.sum()} images), which are left out of the comparison",
+        stacklevel=3,
+    )
+    kept = column.copy()
+    kept[several] = None
+    return kept

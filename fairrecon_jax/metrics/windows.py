@@ -122,8 +122,14 @@ def check_pair(original: Array, image: Array, least: int, metric: str) -> None:
       metric: the metric's name, for the message.
 
     Raises:
-      ValueError: the shapes differ, or height or width is below `least`.
+      ValueError: the shapes differ, height or width is below `least`, or the images are whole
+        numbers, whose differences would wrap around.
     """
+    if not all(jnp.issubdtype(one.dtype, jnp.floating) for one in (original, image)):
+        raise ValueError(
+            f"{metric} takes floats in [0, 1], got {original.dtype} and {image.dtype}: divide by "
+            "the range of the type first"
+        )
     if original.shape != image.shape or original.ndim < 3:
         raise ValueError(
             "both images must be [..., H, W, C] of one shape, "

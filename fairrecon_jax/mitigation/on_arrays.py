@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,7 +62,8 @@ def mitigate(
     if not cohort.spec.attributes:
         raise InputError("the cohort has no groups: give fr.arrays(..., groups={...})")
     frozen = []
-    for one in diagnosers:
+    # a dictionary of functions would be looked through by its names
+    for one in diagnosers.values() if isinstance(diagnosers, Mapping) else diagnosers:
         if not (hasattr(one, "model") and hasattr(one, "weights")):
             raise InputError(
                 f"a mitigation takes gradients through its diagnosers: give fr.trained(network, "

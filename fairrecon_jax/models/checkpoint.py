@@ -30,7 +30,9 @@ PAIRS = {
     "discriminator": ("net_D", "netD", "discriminator", "D", "disc"),
 }
 """Names of the two networks of a GAN; behind reading, their keys begin with the name here."""
-_AVERAGE = re.compile(r"(^|_)(ema|averaged|swa)(_|$)", re.IGNORECASE)
+_AVERAGE = re.compile(
+    r"(^|_)(?i:ema|averaged|average|avg|swa|polyak|shadow)(_|$)|EMA|^ema[A-Z]|[a-z]Ema($|[A-Z])"
+)
 _OTHER = re.compile(r"optim|sched|^lr_|scaler|^amp$|loop|callback|hyper|^args$|^opt$|config|rng")
 _COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay", "epoch", "global_step")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -234,7 +236,8 @@ def _unwrapped(content: Any, path: Path, name: str = "") -> dict[str, Any]:
             for key, value in _without_data_parallel(_unwrapped(boxes[name], path, name)).items()
         }
     known = [key for key in WRAPPERS if key in boxes]
-    if known or (len(boxes) == 1 and not flat):
+    # one of several networks would win in silence
+    if len(boxes) == 1 and not flat:
         chosen = known[0] if known else next(iter(boxes))
         return _unwrapped(boxes[chosen], path, chosen)
     if boxes:

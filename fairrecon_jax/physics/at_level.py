@@ -46,6 +46,8 @@ class AtLevel:
         self.kind, self.level, self.fields = kind, level, fields
         # 64 pixels hold every kind: what is refused here is the kind, a field or the level
         with _refusals():
+            if isinstance(level, bool) or not isinstance(level, int | float | np.number):
+                raise ValueError(f"{self.parameter} must be a number, got {level!r}")
             make_degradation(kind, size=64, **fields).describe((level,), level)
             if not np.isfinite(level) or level <= 0:
                 raise ValueError(f"{self.parameter} must be a positive number, got {level}")
@@ -207,6 +209,8 @@ def as_key(key: Key | int) -> Key:
     """A typed key from a typed key, a seed, or a raw key of `jax.random.PRNGKey`."""
     if isinstance(key, int | np.integer):
         return jax.random.key(int(key))
+    if not hasattr(key, "dtype"):
+        raise InputError(f"key must be a seed or a key of jax.random.key, got {key!r}")
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(key)
     return key
@@ -259,4 +263,6 @@ def digests_of(ids: Sequence[str] | None, count: int) -> np.ndarray:
     names = list(map(str, range(count) if ids is None else ids))
     if len(names) != count:
         raise InputError(f"{len(names)} ids for {count} images")
+    if not names:
+        raise InputError("there is no image")
     return np.stack([example_digest(name) for name in names]).reshape(-1, 2)

@@ -14,6 +14,7 @@ from PIL import Image
 from fairrecon_jax.assessment import read_predictions, write_predictions
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import eval_batches
+from fairrecon_jax.diagnosers.callable import plainly
 from fairrecon_jax.reconstructors.interface import GivesImages
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows
@@ -79,7 +80,8 @@ def predict(
         )
     parts: list[dict[str, np.ndarray]] = []
     for batch in batches(cohort, rows, batch_size, label):
-        columns = jax.device_get(step(inputs, batch))
+        with plainly():
+            columns = jax.device_get(step(inputs, batch))
         part = {name: np.asarray(value) for name, value in columns.items()}
         parts.append(part | {"index": np.asarray(batch["index"])})
     stacked = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

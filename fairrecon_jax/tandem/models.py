@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diagnosers import Diagnoser
+from fairrecon_jax.diagnosers.callable import remembered
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.physics.at_level import as_images, as_key, digests_of
 from fairrecon_jax.reconstructors import Reconstructor
@@ -154,6 +155,8 @@ def on_host(
       [[1.0], [1.0]]
     """
 
+    named = str(getattr(function, "__name__", function))
+
     def call(image: Array) -> jax.Array:
         shape = image.shape if outputs == "image" else (image.shape[0], outputs)
 
@@ -161,12 +164,15 @@ def on_host(
             found = np.asarray(function(np.array(images)), np.float32)
             if found.size != np.prod(shape):
                 raise InputError(
-                    f"{getattr(function, '__name__', function)!s} gave shape {found.shape} for "
+                    f"{named} gave shape {found.shape} for "
                     f"{len(images)} images, expected {tuple(shape)}"
                 )
+            if not np.isfinite(found).all():
+                raise InputError(f"{named} gave NaN or infinity")
             return found.reshape(shape)
 
-        return jax.pure_callback(run, jax.ShapeDtypeStruct(shape, jnp.float32), image)
+        result = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return jax.pure_callback(functools.partial(remembered, named, run), result, image)
 
     return call
 

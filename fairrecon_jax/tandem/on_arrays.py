@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import pandas as pd
 from fairrecon_jax.data.arrays import arrays
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.loader import read_rows
+from fairrecon_jax.diagnosers.callable import plainly
 from fairrecon_jax.metrics import read_lpips
 from fairrecon_jax.metrics.image_metric import DEFAULT
 from fairrecon_jax.physics.at_level import AtLevel, as_key
@@ -80,6 +82,8 @@ class ArrayTandem:
         self.diagnosers = diagnosers
         weighted = read_lpips(lpips) if isinstance(lpips, str | Path) else lpips
         self.metric_weights = {"lpips": weighted} if weighted else {}
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         devices = jax.local_device_count()
         self.batch_size = math.ceil(batch_size / devices) * devices
 
@@ -123,6 +127,7 @@ class ArrayTandem:
         if isinstance(image, Cohort):
             cohort = image
         else:
+            labels, masks = self._named(labels, masks)
             cohort = arrays(image, labels, masks=masks, groups=groups, patient=patient, ids=ids)
         if split is not None and len(split) != len(cohort):
             raise InputError(f"split has {len(split)} entries for {len(cohort)} images")
@@ -142,7 +147,43 @@ class ArrayTandem:
         table["split"] = "test" if split is None else np.asarray(split)
         table["level"], table["reconstructor"] = self.physics.level, self.reconstructor.name
         table["mitigation"], table["cohort"] = "none", spec.name
-        return table.assign(**found)
+        table = table.assign(**found)
+        # what a level means, for `fr.assess`; the levels themselves stand in the rows
+        words = dataclasses.replace(spec.degradation, levels=(), headline_level=0.0)
+        table.attrs["degradation"] = dataclasses.asdict(words)
+        return table
+
+    def _named(self, labels: Any, masks: Any) -> tuple[Any, Any]:
+        """Labels and masks by task; one array alone belongs to the only task of its kind.
+
+        Raises:
+          InputError: it could belong to several, or nothing diagnoses what has labels.
+        """
+        regions = list(masks) if isinstance(masks, Mapping) else []
+        if masks is not None and not regions and isinstance(self.diagnosers, Mapping):
+            # of functions nothing tells which give masks, but for the masks that are given
+            regions = list(self.diagnosers) if len(self.diagnosers) == 1 else []
+        models, _ = as_diagnosers(self.diagnosers, regions)
+        named = []
+        for what, given, kind in (
+            ("labels", labels, "classification"),
+            ("masks", masks, "segmentation"),
+        ):
+            tasks = [task for model in models if model.kind == kind for task in model.tasks]
+            if given is not None and not isinstance(given, Mapping | pd.DataFrame):
+                if len(tasks) != 1:
+                    raise InputError(
+                        f"{what} is one array for {len(tasks)} diagnoses ({', '.join(tasks)}): "
+                        "give a dictionary by name"
+                    )
+                given = {tasks[0]: given}
+            if unread := [str(task) for task in given or () if task not in tasks]:
+                raise InputError(
+                    f"{what} has {unread[0]!r}, which no diagnoser reads; they read "
+                    f"{', '.join(tasks) or 'nothing of this kind'}"
+                )
+            named.append(given)
+        return named[0], named[1]
 
     def _tasks(self, spec: CohortSpec) -> tuple[CohortSpec, list[Any], list[Variables]]:
         """The specification with all diagnosed tasks at this level, and the diagnosers."""
@@ -184,8 +225,9 @@ class ArrayTandem:
             batch = read_rows(cohort, rows)
             unknown = np.full((len(rows), lacking), np.nan, np.float32)
             batch["labels"] = np.concatenate([batch["labels"], unknown], 1)
-            found = step(inputs, pad_batch(batch, self.batch_size))
-            parts.append({name: np.asarray(value)[: len(rows)] for name, value in found.items()})
+            with plainly():
+                found = jax.device_get(step(inputs, pad_batch(batch, self.batch_size)))
+            parts.append({name: value[: len(rows)] for name, value in found.items()})
             bar.advance(len(rows))
         bar.close()
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -84,6 +84,7 @@ def fit(
       >>> sorted(weights)
       ['batch_stats', 'params']
     """
+    _check_kinds(model, cohort, physics, validation)
     if len(cohort) == 0:
         raise InputError("the cohort holds no image: there is nothing to train on")
     size = cohort.source[0]["image"].shape[0]
@@ -124,6 +125,23 @@ def fit(
         )
 
 
+def _check_kinds(model: Any, cohort: Any, physics: Any, validation: float) -> None:
+    """What is given must be of the kinds that `fit` takes."""
+    if not isinstance(cohort, Cohort):
+        raise InputError(
+            f"cohort must come from fr.arrays or fr.open_cohort, got {type(cohort).__name__}"
+        )
+    if isinstance(model, type):
+        raise InputError(f"model is the class {model.__name__}: make one, {model.__name__}(...)")
+    if physics is not None and not hasattr(physics, "prepare"):
+        raise InputError(
+            "physics must be a degradation at a level, such as fr.RadialMRI(acceleration=8), got "
+            f"{type(physics).__name__}"
+        )
+    if not 0 <= validation < 1:
+        raise InputError(f"validation is a share of the patients in [0, 1), got {validation}")
+
+
 def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> None:
     """The model must fit the images and the cohort's tasks."""
     if hasattr(model, "check"):
@@ -143,5 +161,5 @@ def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> No
                 raise InputError(
                     f"{model.name} reads {task!r} from column {column}, the cohort's "
                     f"{model.kind} tasks are {', '.join(names) or 'none'}: build it with "
-                    "fr.diagnoser(kind, cohort, ...)"
+                    "fr.make_diagnoser(kind, cohort.spec, tasks)"
                 )

@@ -91,13 +91,14 @@ def test_turned_and_mirrored_images_are_seen(words):
     assert words in misplaced(original, back)
 
 
-def test_a_poor_reconstruction_is_not_called_misaligned():
+def test_a_poor_reconstruction_is_not_called_misaligned_and_an_empty_one_is_told():
     rng = np.random.default_rng(0)
     for number in range(30):
         original = picture(number).astype(float)
         noisy = original + rng.normal(0, 80, original.shape)
         assert misplaced(original, noisy) == ""
-        assert misplaced(original, np.full_like(original, 3)) == ""
+        assert "one grey value" in misplaced(original, np.full_like(original, 3))
+        assert "inverted" in misplaced(original, 255 - original)
         assert misplaced(original, original * 0.3 + 20) == ""
 
 

@@ -118,9 +118,9 @@ def test_onnx_of_any_and_of_a_fixed_batch_size(tmp_path, batch):
 
 
 def test_what_is_refused(module, tmp_path):
-    with pytest.raises(InputError, match="fails on two images: no licence"):
+    with pytest.raises(InputError, match="fails on 3 images: no licence"):
         callable_(f"{module}:broken").check(16)
-    with pytest.raises(InputError, match=r"gave shape \(2,\) for 2 images, expected \(2, 2\)"):
+    with pytest.raises(InputError, match=r"gave shape \(3,\) for 3 images, expected \(3, 2\)"):
         callable_(f"{module}:one").check(16)
     with pytest.raises(InputError, match="has no function 'none'"):
         callable_(f"{module}:none").check(16)

@@ -93,7 +93,7 @@ def head(diagnoser: Diagnoser, variables, batch):
 
 
 def test_factory_finds_columns_by_name():
-    assert set(DIAGNOSERS) == {"classifier", "segmenter"}
+    assert set(DIAGNOSERS) == {"callable", "callable_segmenter", "classifier", "segmenter"}
     assert make_diagnoser("classifier", SPEC, ("type", "grade"), hidden=[8]) == Classifier(
         ("type", "grade"), (1, 0), hidden=(8,)
     )
@@ -112,7 +112,8 @@ def test_factory_finds_columns_by_name():
             "grader",
             ("grade",),
             {},
-            "unknown diagnoser 'grader'; choose one of classifier, segmenter",
+            "unknown diagnoser 'grader'; choose one of callable, callable_segmenter, "
+            "classifier, segmenter",
         ),
         (
             "classifier",

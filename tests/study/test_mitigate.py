@@ -12,8 +12,9 @@ import pytest
 
 from fairrecon_jax.assessment import read_predictions, write_predictions
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.mitigation.on_arrays import outcomes
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.study.mitigate import choose, outcomes, sweep_points, sweeps, training_rows
+from fairrecon_jax.study.mitigate import choose, sweep_points, sweeps, training_rows
 from fairrecon_jax.types import Cell
 from tests.support.study_fakes import SPEC, configured, opened
 
@@ -36,11 +37,11 @@ def test_a_share_of_the_patients_is_fine_tuned_on_with_all_their_rows(tmp_path, 
         assert set(training_rows(other, fraction)) != set(found)
 
 
-def test_outcomes_are_labels_and_whether_there_is_a_region(tmp_path):
+def test_outcomes_are_labels_and_whether_there_is_a_region():
     table = pd.DataFrame({"grade": [1.0, np.nan, 0.0], "tumor": [0.0, 12.0, 3.0]})
-    np.testing.assert_array_equal(outcomes(opened(tmp_path, table)), [[1, 0], [np.nan, 1], [0, 1]])
+    np.testing.assert_array_equal(outcomes(table, SPEC), [[1, 0], [np.nan, 1], [0, 1]])
     nothing = dataclasses.replace(SPEC, tasks=())
-    assert outcomes(opened(tmp_path, table, spec=nothing)).shape == (3, 0)
+    assert outcomes(table, nothing).shape == (3, 0)
 
 
 # -- the choice of a weight

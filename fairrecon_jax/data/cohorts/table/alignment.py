@@ -44,11 +44,18 @@ def misplaced(original: np.ndarray, other: np.ndarray) -> str:
       ('', 'it fits better mirrored left to right (correlation 1.00 instead of -0.95)')
     """
     one, two = _standard(original), _standard(other)
-    if one is None or two is None:
+    if one is None:
         return ""
+    if two is None:
+        return (
+            "it is of one grey value: constant, or stored on another scale than its original (see "
+            "the field scale)"
+        )
     here = float((one * two).mean())
     if here > NEAR:
         return ""
+    if here < -NEAR:
+        return f"it is inverted, black for white (correlation {here:.2f})"
     needed = 1 - LEFT * (1 - here)
     turns = {words: float((one * turn(two)).mean()) for words, turn in TURNS.items()}
     words = max(turns, key=lambda name: turns[name])

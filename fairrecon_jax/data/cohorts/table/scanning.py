@@ -105,7 +105,10 @@ def _record(
         kind = "outside_root" if "leaves the data folder" in problem else "missing_file"
         notes.skip(place, kind, problem)
         return None, ""
-    name = normal(row[columns.id]) if columns.id else normal(stem(_path(written)))
+    path = _path(written)
+    # of a name written without its ending, such as a DICOM identifier, the last part is none
+    bare = stem(image).endswith(path) and not image.endswith(path)
+    name = normal(row[columns.id]) if columns.id else normal(path if bare else stem(path))
     patient = name if columns.patient is None else columns.patient.read(row[columns.patient.column])
     if not name or not patient:
         notes.skip(place, "unknown_name", f"{written} has no {'patient' if name else 'name'}")

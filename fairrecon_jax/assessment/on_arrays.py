@@ -82,10 +82,7 @@ def predictions(
       >>> [task.name for task in spec.tasks], spec.attributes[0].groups
       (['finding'], ('f', 'm'))
     """
-    if kind not in get_args(TaskKind):
-        raise InputError(f"kind must be one of {', '.join(get_args(TaskKind))}, got {kind!r}")
-    if table is not None and not isinstance(table, pd.DataFrame):
-        raise InputError(f"table must be a DataFrame, got {type(table).__name__}")
+    _check_kinds(table, kind)
     if degradation is None and table is not None and "degradation" in table.attrs:
         degradation = DegradationSpec(**{**table.attrs["degradation"], "levels": ()})
     read = _Columns(table)
@@ -125,6 +122,14 @@ def predictions(
         _levels(found["level"].tolist(), degradation),
     )
     return found, spec
+
+
+def _check_kinds(table: Any, kind: str) -> None:
+    """What is given must be of the kinds that `predictions` takes."""
+    if kind not in get_args(TaskKind):
+        raise InputError(f"kind must be one of {', '.join(get_args(TaskKind))}, got {kind!r}")
+    if table is not None and not isinstance(table, pd.DataFrame):
+        raise InputError(f"table must be a DataFrame, got {type(table).__name__}")
 
 
 class _Columns:

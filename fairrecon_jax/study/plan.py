@@ -13,7 +13,7 @@ from typing import Any
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.assess import tables_output, write_tables
 from fairrecon_jax.study.cohort import cohort_output, draw_phantom, phantom_output, prepare_cohort
-from fairrecon_jax.study.config import MitigationConfig
+from fairrecon_jax.study.config import MitigationConfig, StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated, unmitigated
 from fairrecon_jax.study.mitigate import choice_output, choose, mitigate
@@ -60,32 +60,21 @@ def plan(context: Context) -> list[Stage]:
         needs=tuple(first),
         output=partial(cohort_output, context),
     )
-    diagnosers = tuple(
-        stage
-        for name in study.diagnosers
-        for training in study.diagnoser_trainings(name)
-        for stage in _diagnoser(context, name, training, cohort)
-    )
-
-    def readers(cell: Cell) -> tuple[Stage, ...]:
-        """The stages that make the diagnosers of a cell."""
-        return tuple(
-            stage
-            for stage in diagnosers
-            if stage.training == study.diagnoser_training(stage.model, cell.training)
-        )
-
+    diagnosers = _diagnosers(context, cohort)
     made: Made = {}
     stages, predictions = [*first, cohort, *diagnosers], []
     for cell in unmitigated(study):
         trained = _reconstructor(context, cell, cohort)
         # with weights_of the other's stages, which come first; none for an identity
         made[cell] = trained or made.get(weights_cell(context, cell), ())
-        prediction = _prediction(context, cell, (cohort, *readers(cell), *made[cell]))
+        prediction = _prediction(
+            context, cell, (cohort, *_readers(study, cell, diagnosers), *made[cell])
+        )
         stages += [*trained, prediction]
         predictions.append(prediction)
     for cell in mitigated(study):
-        more = _mitigation(context, cell, (cohort, *readers(cell)), made, predictions)
+        needs = (cohort, *_readers(study, cell, diagnosers))
+        more = _mitigation(context, cell, needs, made, predictions)
         stages += more
         # a choice counts as a prediction: it hands one out under the mitigation's name
         predictions += [stage for stage in more if stage.verb in ("predict", "choose")]
@@ -107,6 +96,25 @@ def plan(context: Context) -> list[Stage]:
         output=partial(page_output, context),
     )
     return [*stages, assess, report]
+
+
+def _diagnosers(context: Context, cohort: Stage) -> tuple[Stage, ...]:
+    """The stages that make all diagnosers, under every seed."""
+    return tuple(
+        stage
+        for name in context.study.diagnosers
+        for training in context.study.diagnoser_trainings(name)
+        for stage in _diagnoser(context, name, training, cohort)
+    )
+
+
+def _readers(study: StudyConfig, cell: Cell, diagnosers: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages that make the diagnosers of a cell."""
+    return tuple(
+        stage
+        for stage in diagnosers
+        if stage.training == study.diagnoser_training(stage.model, cell.training)
+    )
 
 
 def _diagnoser(
@@ -132,7 +140,7 @@ def _diagnoser(
             run,
             declared,
             model=name,
-            training=None if brought else training,
+            training=training,
             together=True,
             needs=(cohort,),
             output=_weights_output(folder),

@@ -66,7 +66,8 @@ def test_a_block_is_a_block_and_has_its_fields_alone(block):
 def test_there_are_no_other_blocks():
     assert refusal(configured(splitz=3, extra=ConfigDict())) == (
         "config has no field extra, splitz; it takes assess, cohort, degradation, diagnosers, "
-        "mitigations, phantom, reconstructors, report, seed, seeds, splits, tandem"
+        "mitigations, phantom, reconstructors, report, seed, seed_diagnosers, seeds, splits, "
+        "tandem"
     )
 
 

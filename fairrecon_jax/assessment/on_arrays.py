@@ -12,7 +12,7 @@ import pandas as pd
 from fairrecon_jax.assessment.precision import shortest
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.metrics.columns import binary, grouped, one_group
-from fairrecon_jax.runtime.text import WHOLE, normal
+from fairrecon_jax.runtime.text import name_of, normal
 from fairrecon_jax.types import (
     NO_MITIGATION,
     UNNAMED,
@@ -182,7 +182,7 @@ class _Columns:
         if pd.isna(column).any():
             raise InputError(f"{what}: the entry of row {pd.isna(column).argmax() + 1} is empty")
         # 12.0 is patient 12 where a column of whole numbers had gaps elsewhere
-        return np.array([_name(value) for value in column], object)
+        return np.array([name_of(value) for value in column], object)
 
     def constant(self, given: Any, count: int, what: str, default: Any) -> pd.Series:
         """A column, one value for all rows, or the default."""
@@ -197,14 +197,6 @@ class _Columns:
         if len(given) != count:
             raise InputError(f"{what} has {len(given)} entries for {count} rows")
         return pd.Series(list(given))
-
-
-def _name(value: Any) -> str:
-    """A name in its normal form; whole numbers without a decimal point, written or not."""
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    name = str(int(value)) if whole else normal(str(value))
-    match = WHOLE.fullmatch(name)
-    return match[1] if match else name
 
 
 def _words(column: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.metrics.columns import binary, fitting, grouped, one_group
-from fairrecon_jax.runtime.text import WHOLE, normal
+from fairrecon_jax.runtime.text import name_of
 from fairrecon_jax.types import (
     UNNAMED,
     Array,
@@ -140,8 +140,7 @@ def _people(patient: Any) -> list[str]:
     column = pd.Series(list(patient))
     if column.isna().any():
         raise InputError(f"patient: the entry of row {int(column.isna().argmax()) + 1} is empty")
-    names = [normal(str(value)) for value in column]
-    return [match[1] if (match := WHOLE.fullmatch(name)) else name for name in names]
+    return [name_of(value) for value in column]
 
 
 def _named(columns: Columns | None, alone: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fairrecon_jax import keys
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
-from fairrecon_jax.runtime.text import WHOLE, normal
+from fairrecon_jax.runtime.text import name_of
 from fairrecon_jax.types import InputError
 
 
@@ -42,8 +42,7 @@ class PatientColumn:
             match = re.search(self.pattern, cell.strip())
             name = "" if match is None else match[1] if match.re.groups else match[0]
         # 12.0 is patient 12 where a program took names for numbers
-        whole = WHOLE.fullmatch(normal(name))
-        return whole[1] if whole else normal(name)
+        return name_of(name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -201,6 +201,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Reads a pickle of dictionaries of NumPy arrays; nothing else is looked up or run."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """The parts of a NumPy array; anything else is refused."""
         allowed = {("numpy", "ndarray"), ("numpy", "dtype")}
         if (module, name) in allowed:
             return getattr(np, name)

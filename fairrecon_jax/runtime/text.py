@@ -47,6 +47,20 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf")
 
 
+def name_of(value: object) -> str:
+    """A value as a name in its normal form; a whole number without a decimal point, written or not.
+
+    Example:
+      >>> name_of(12.0), name_of("12.0"), name_of(" p 1 "), name_of("2.1")
+      ('12', '12', 'p 1', '2.1')
+    """
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    name = normal(str(value))
+    whole = WHOLE.fullmatch(name)
+    return whole[1] if whole else name
+
+
 def alike(name: str) -> str:
     """What a reader sees of a name: without case, width, alphabet, blanks and hyphens of words, and
     without the zeros before and the `.0` behind a whole number. Names of one look may be one thing

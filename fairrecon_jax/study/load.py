@@ -13,12 +13,11 @@ from fairrecon_jax.diagnosers import DIAGNOSERS
 from fairrecon_jax.reconstructors import RECONSTRUCTORS
 from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.tandem import TrainedDiagnoser, TrainedReconstructor, trained
+from fairrecon_jax.tandem.on_arrays import NOTHING
 from fairrecon_jax.training.checkpoints import load_variables
-from fairrecon_jax.types import NO_MITIGATION, Cell, InputError, Variables, level_name
+from fairrecon_jax.types import NO_MITIGATION, Cell, InputError, level_name
 
 Trained = TrainedReconstructor | TrainedDiagnoser
-NOTHING: Variables = {"params": {}, "batch_stats": {}}
-"""Variables of a reconstructor that learns nothing."""
 
 
 class Networks(Mapping[Any, Trained]):

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from fairrecon_jax.keys import identity
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.compilation import keep_compiled_programs
 from fairrecon_jax.runtime.progress import duration, say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
@@ -72,7 +73,7 @@ def run(
     if any(stage.together for stage in chosen):
         training = any(stage.verb in ("train", "mitigate") for stage in chosen)
         check_batches(context.study, jax.device_count(), training)
-    use_compilation_cache(context.workdir.root)
+    keep_compiled_programs()
     left = processes.on_primary(
         lambda: _begin(context, every, chosen, only), "look at the work directory"
     )
@@ -143,15 +144,6 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
 def write_config(study: StudyConfig, path: Path) -> None:
     """Writes every choice of the study, defaults included, as JSON."""
     write_atomic(path, json.dumps(identity(study, everything=True), indent=2))
-
-
-def use_compilation_cache(workdir: Path) -> None:
-    """Keeps compiled programs in the work directory, so that a second run does not compile them
-    again.
-    """
-    jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
-    # programs that compile faster are not worth a file each
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> str:

@@ -31,6 +31,7 @@ REQUIRED = [
     "safetensors>=0.4,<1",
     "matplotlib>=3.8,<4",
     "Jinja2>=3.1,<4",
+    "vl-convert-python>=1.8,<2",
 ]
 BENCH = ["torch>=2.2,<3", "pytorch-msssim>=1,<2", "scikit-image>=0.22", "fairlearn>=0.12"]
 TEST = [

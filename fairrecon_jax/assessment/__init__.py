@@ -13,6 +13,7 @@ from fairrecon_jax.assessment.predictions import (
 )
 from fairrecon_jax.assessment.rows import COLUMNS
 from fairrecon_jax.assessment.run import assess
+from fairrecon_jax.assessment.score_curves import score_curves
 from fairrecon_jax.assessment.summary_points import points
 from fairrecon_jax.metrics import IMAGE_METRICS
 
@@ -25,6 +26,7 @@ __all__ = [
     "points",
     "read_predictions",
     "read_results",
+    "score_curves",
     "trends",
     "write_predictions",
     "write_results",

@@ -268,6 +268,7 @@ def _counted(
     # without a decision an image is in no stratum
     truth = np.where(np.isnan(yes), np.nan, truth)
     weights = None if weight is None else _real(weight, "weight", codes.size)
+    # NaN == 1 is False, which counts nowhere: its truth is unknown by now
     counts = np.asarray(group_counts(truth, yes == 1, codes, len(names), weights))
     if canonical(convention) != "worst_case_estimable":
         return counts, None

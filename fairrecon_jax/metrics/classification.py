@@ -177,6 +177,7 @@ def threshold_curve(
     """
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
+    # as in `auroc`: masked examples sort last
     score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
     order = xp.argsort(score)
     ordered = score[order]

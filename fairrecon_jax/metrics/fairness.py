@@ -96,7 +96,7 @@ def spread(values: Array, included: Array | None = None) -> Array:
     xp = array_module(values, included)
     values = xp.asarray(values)
     included = xp.isfinite(values) if included is None else included
-    enough = included.sum(-1) >= 2
+    enough = included.sum(-1) >= 2  # one group has no gap, not a gap of 0
     high = xp.where(included, values, -np.inf).max(-1)
     low = xp.where(included, values, np.inf).min(-1)
     # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
@@ -310,6 +310,7 @@ def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None
     """
     xp = array_module(values, mask)
     values, included, _ = _included(values, None, mask, "worst_case")
+    # turned, so that the worst is the least
     cost = xp.where(included, values if higher_is_better else -values, np.inf)
     # argmin of nothing but infinities would name group 0
     return xp.where(included.any(-1), xp.argmin(cost, -1), -1).astype(np.int32)

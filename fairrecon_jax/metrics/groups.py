@@ -49,6 +49,7 @@ def group_counts(
     label, group = xp.asarray(label), xp.asarray(group)
     kind = xp.promote_types(label.dtype, np.float32)
     weight = xp.ones(label.shape, kind) if weight is None else xp.asarray(weight, kind)
+    # NaN compares false with both
     known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
     # group, label and decision as digits of one number
     slot = (group.astype(np.int32) * 2 + (label == 1)) * 2 + xp.asarray(decision).astype(bool)

@@ -79,6 +79,7 @@ def aggregate_rows(
         # sorted within patients: all medians in one sort, without a loop over patients
         ranked = defined[np.lexsort((defined, own))]
         first = np.cumsum(size) - size  # where each patient's values begin
+        # one place twice where the number is odd
         low, high = (ranked[(first + middle)[some]] for middle in ((size - 1) // 2, size // 2))
         # of two equal values, also infinite ones, the middle is that value
         with np.errstate(invalid="ignore"):

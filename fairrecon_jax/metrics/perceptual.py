@@ -110,6 +110,7 @@ def lpips(original: Array, image: Array, weights: Mapping[str, Any]) -> jax.Arra
     if channels not in (1, 3):
         raise ValueError(f"LPIPS takes images of 1 or 3 channels, got {channels}")
     pair = [jnp.asarray(x, jnp.float32) * 2.0 - 1.0 for x in (original, image)]
+    # grey in three channels: the trunk was trained on colours
     pair = [jnp.repeat(x, 3, axis=-1) if channels == 1 else x for x in pair]
     return jnp.asarray(LPIPSNetwork().apply({"params": weights}, *pair))
 

@@ -97,6 +97,7 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
     for task in tasks:
         # the largest grouping sets the size of a call, with two labels
         groups = max(len(g.groups) for g in task.units.groupings)
+        # patients x cells x groups x labels, as the tables of a call hold them
         size = len(np.unique(task.units.patient)) * len(task.decisions.known) * groups * 2
         if batch and (not _alike(batch[0], task) or (len(batch) + 1) * size > BUDGET):
             yield batch
@@ -127,6 +128,7 @@ def join(context: Context, members: list[Judged]) -> Batch:
         return decided, np.where(known, scored, np.nan)
 
     after = stacked("reconstructed")
+    # reconstructions in both places give tables of the right shape; `unpaired` blanks them
     before = stacked("original") if members[0].units.paired else after
     cells = len(members[0].decisions.known)
     # in the order of `place`: a task's cells beside one another

@@ -99,6 +99,7 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
     known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
     if units.paired:
         known &= np.isfinite(units.original)
+    # both versions or neither: thresholds of originals are there where those of reconstructions are
     decided = known & np.isfinite(thresholds.reconstructed)[:, None]
     with np.errstate(invalid="ignore"):  # comparisons with NaN, which `decided` leaves out
         original = np.where(
@@ -124,6 +125,7 @@ def by_group(
     Returns:
       Arrays [K, L, G].
     """
+    # [K, L] per group; rates of an empty group come back NaN
     found = [interval(*(v[group == g] for v in sums)) for g in range(groups)]
     return Intervals(*(np.stack(parts, -1) for parts in zip(*found, strict=True)))
 

@@ -73,6 +73,7 @@ def compare(
     """
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
+    # a value belongs to the rule that was given, not to its stand-in
     value = options.threshold_value if rule == options.threshold_rule else None
     # a mitigation is judged by decisions that both versions share, among groups that can be judged
     options = dataclasses.replace(

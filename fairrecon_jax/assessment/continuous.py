@@ -103,6 +103,7 @@ def average(context: Context, units: JudgedUnits, grouping: Grouping) -> Means:
         tables._replace(change=changes.after),
         tables,
     )
+    # a mean and the mean of a change are one computation, on other sums
     values = Paired(*(means_of_change(part, alpha) for part in versions))
     if not units.paired:
         values = values.unpaired()

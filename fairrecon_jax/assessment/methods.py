@@ -73,6 +73,7 @@ def add_methods(contexts: Sequence[Context]) -> None:
     for (problem, _), found in kept.items():
         trainings = [one_problem(changes, k) for changes, k, _ in found]
         units = trainings[0].tables.unit
+        # trainings are compared patient by patient: others may not be pooled
         same = all(np.array_equal(one.tables.unit, units) for one in trainings)
         if len(trainings) < FEWEST or not same:
             continue
@@ -169,6 +170,7 @@ def _sentence(method: Method, y: int, g: int) -> str:
     limits = sorted((abs(low), abs(high))) if low * high > 0 else sorted((low, high))
     scale, digits = (100, 0) if quantity.unit == "points" else (1, 3)
     span = " to ".join(f"{scale * v:.{digits}f}" for v in limits)
+    # 1e-12: where patients alone bring no error the ratio stays a number
     widened = test.std_error[0, y, g] / max(float(test.patients_error[0, y, g]), 1e-12)
     between = amount(float(test.between[0, y, g]), quantity.unit)
     verb = "lost more" if extra < 0 else "came out better"

@@ -122,6 +122,7 @@ def _classification(context: Context, tasks: list[Task]) -> None:
         # everyone comes first: its AUROCs say to every attribute whether the diagnosis is at chance
         for grouping in batch.units.groupings:
             found = measured(context, batch, grouping)
+            # only everyone together is tested for any change
             paired = grouping.name == "" and batch.units.paired
             tests = everyone(context, found) if paired else {}
             for task, base in enumerate(bases):

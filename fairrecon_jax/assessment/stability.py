@@ -81,7 +81,7 @@ def thresholds_redrawn(study: Study, task: Task, options: AssessOptions, count: 
     for r in range(count):
         if not rows.size:
             break
-        drawn = generator.integers(0, code.max() + 1, code.max() + 1)
+        drawn = generator.integers(0, code.max() + 1, code.max() + 1)  # patients with replacement
         # with all its images: the patient is what was sampled
         times = np.bincount(drawn, minlength=code.max() + 1)[code]
         chosen = np.repeat(rows, times)

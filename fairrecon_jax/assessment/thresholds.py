@@ -49,6 +49,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     """
     rule, cells = options.threshold_rule, len(study.cells)
     if are_decisions(study, task):
+        # anything in (0, 1] decides 0 and 1 as they are
         value = np.full(cells, 0.5)
         return Thresholds(value, value, "decisions as given", True)
     if rule == "fixed":

@@ -68,6 +68,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
         stem + "original", np.full(study.columns[stem + "label"].shape, np.nan)
     )[:, rows]
     paired = bool(np.isfinite(original).any())
+    # before pairs are formed, which leave out what a cell lacks
     _refuse_different_originals(original, stem + "original")
     if task.kind == "segmentation":
         # the label of a segmentation is the number of true pixels: 0 is an empty truth

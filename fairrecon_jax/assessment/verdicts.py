@@ -259,6 +259,7 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
             decisions=gap.decisions,
             label_weights=gap.label_weights or None,
         )
+        # the margin is one of rates: of scores and AUROC none is agreed on
         shown = equivalent(gap.comparison.test, gap.images)
         # runs once per judged row, and writes the same into the rows per group each time
         overall = judge(

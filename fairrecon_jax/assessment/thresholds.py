@@ -49,6 +49,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     """
     rule, cells = options.threshold_rule, len(study.cells)
     if are_decisions(study, task):
+        # anything in (0, 1] decides 0 and 1 as they are
         value = np.full(cells, 0.5)
         return Thresholds(value, value, "decisions as given", True)
     if rule == "fixed":
@@ -69,6 +70,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
                 "give a threshold with 'fixed'"
             )
         score = first_known(fitted_on.original)
+        # one for all cells and versions: what changes a decision is the image
         value = np.full(cells, fit_one(score, fitted_on.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
     where = "the evaluated patients, per version" if rule == "published" else "validation patients"
@@ -108,6 +110,7 @@ def _per_cell(
 
 def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
     """One threshold, one of the scores."""
+    # the curve of the metrics masks by label, not by score
     known = np.isfinite(score) & np.isfinite(label)
     args = np.where(known, score, np.nan), np.where(known, label, np.nan)
     if options.threshold_rule == "sensitivity":

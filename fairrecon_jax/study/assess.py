@@ -32,6 +32,7 @@ def write_tables(context: Context) -> None:
     tables["curves"] = score_curves(merged, context.spec, study.assess)
     if study.assess.continuous:
         tables["trends"] = trends(merged, context.spec, study.assess)
+    # from all predictions, not from the tables: pairs are formed image by image
     if study.mitigations:
         tables["mitigation"] = compare(merged, context.spec, study.assess)
     points = sweeps(context)

@@ -50,6 +50,7 @@ TEST = [
     "monai>=1.4,<2",
     "onnx>=1.16,<2",
     "onnxruntime>=1.17,<2",
+    "playwright>=1.45,<2",
     "pandas-stubs",
     "types-PyYAML",
     "types-openpyxl",

@@ -11,9 +11,9 @@ from fairrecon_jax.assessment.predictions import (
     write_predictions,
     write_results,
 )
+from fairrecon_jax.assessment.roc_curves import score_curves
 from fairrecon_jax.assessment.rows import COLUMNS
 from fairrecon_jax.assessment.run import assess
-from fairrecon_jax.assessment.score_curves import score_curves
 from fairrecon_jax.assessment.summary_points import points
 from fairrecon_jax.metrics import IMAGE_METRICS
 

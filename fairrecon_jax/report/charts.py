@@ -42,10 +42,10 @@ def _groups() -> dict[str, Any]:
         ("low", "from", ".3f"), ("high", "to", ".3f"), ("n", "patients or images", ",d"),
     )  # fmt: skip
     scale = {"domain": [0, 1]}
-    change = {"mark": {"type": "rule", "strokeWidth": 5, "opacity": 0.35}}
+    change: dict[str, Any] = {"mark": {"type": "rule", "strokeWidth": 5, "opacity": 0.35}}
     x2 = {"x": _axis("before", "", scale=scale), "x2": {"field": "after"}, "y": y}
     band = {"x": _axis("low", "", scale=scale), "x2": {"field": "high"}, "y": y}
-    marks = [
+    marks: list[dict[str, Any]] = [
         change | {"encoding": x2},
         {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": band},
         {
@@ -97,6 +97,7 @@ def _curve(x: str, y: str, order: str, tip: list[dict[str, str]]) -> dict[str, A
         "field": "version",
         "type": "nominal",
         "title": None,
+        "legend": {"symbolType": "stroke", "symbolStrokeColor": style.GREY},
         "scale": {"domain": ["original", "reconstructed"], "range": [[4, 3], [1, 0]]},
     }
     color = {"field": "group", "type": "nominal", "title": None, "scale": COLOURS}

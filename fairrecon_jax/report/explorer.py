@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from fairrecon_jax.report.tables.entries import p_value
 RATES = {"sensitivity": "n_pos", "specificity": "n_neg", "auroc": "n", "dice": "n"}
 """What is drawn of each group, with the column of how many stand behind it."""
 STRATA = {"gap_sensitivity": "positive", "gap_specificity": "negative"}
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
+"""What the library leaves to the page."""
 MOST_BYTES = 2_000_000
 """The numbers may take this much of a page that mail programs still carry."""
 PLACE = ["task", "attribute", "reconstructor", "mitigation", "level"]
@@ -80,7 +83,10 @@ def library() -> str:
     # 90 MB that only a report needs
     import vl_convert
 
-    return str(vl_convert.javascript_bundle()).replace("</", "<\\/")
+    script = str(vl_convert.javascript_bundle(SNIPPET))
+    # these two alone mean something to the parser of HTML; in strings and patterns of JavaScript
+    # the longer forms are the same text
+    return re.sub("</(?=script)", r"<\\/", script, flags=re.IGNORECASE).replace("<!--", r"\x3c!--")
 
 
 def json_of(value: Any) -> str:
@@ -161,11 +167,14 @@ def flips(findings: Findings, least: int) -> pd.DataFrame:
     found, kept = [], []
     for place, row in zip(rows.index, each(rows), strict=True):
         cells = two_by_two(row.n, row.original, row.reconstructed, row.n_changed)
-        if cells is None:
+        # how many changed is withheld where they are few
+        hidden = least > 1 and not known(row.n_changed)
+        if cells is None and not hidden:
             continue
-        small = [0 < count < least for count in cells]
         # one hidden cell would follow from the sum: then all four are hidden
-        found.append([row.group, row.label_stratum, *([-1] * 4 if any(small) else cells)])
+        if cells is None or any(0 < count < least for count in cells):
+            cells = (-1, -1, -1, -1)
+        found.append([row.group, row.label_stratum, *cells])
         kept.append(place)
     columns = ["group", "label", "right", "lost", "gained", "wrong"]
     table = pd.DataFrame(found, columns=pd.Index(columns), index=kept)

@@ -29,7 +29,8 @@ def keep_compiled_programs() -> Path:
       >>> keep_compiled_programs() == keep_compiled_programs()
       True
     """
-    if set_before := jax.config.jax_compilation_cache_dir:
+    # jax.config has no declared attributes for a type checker
+    if set_before := jax.config.values["jax_compilation_cache_dir"]:
         return Path(set_before)
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(os.environ.get(FOLDER) or caches / "fairrecon_jax" / "compiled")

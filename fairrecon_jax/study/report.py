@@ -14,7 +14,12 @@ import pandas as pd
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.keys import identity
 from fairrecon_jax.report import build_report
-from fairrecon_jax.study.assess import read_comparisons, read_tables, read_trends
+from fairrecon_jax.study.assess import (
+    read_comparisons,
+    read_curves,
+    read_tables,
+    read_trends,
+)
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import example_panels
 from fairrecon_jax.study.stages import read_record
@@ -58,6 +63,7 @@ def write_report(context: Context) -> Path:
         *read_comparisons(context),
         {name: one.model.method for name, one in context.study.reconstructors.items()},
         read_trends(context),
+        read_curves(context),
     )
 
 

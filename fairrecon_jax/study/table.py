@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.assessment import AssessOptions, assess, trends, write_predictions, write_results
+from fairrecon_jax.assessment import (
+    AssessOptions,
+    assess,
+    score_curves,
+    trends,
+    write_predictions,
+    write_results,
+)
 from fairrecon_jax.external.draft import draft
 from fairrecon_jax.external.mapping import SCHEMA, load, options_of
 from fairrecon_jax.external.read import read_table
@@ -72,6 +79,7 @@ def assess_table(
     exclusions, notes = table.attrs.pop("exclusions", []), table.attrs.pop("notes", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     tables = {"performance": performance, "fairness": fairness}
+    tables["curves"] = score_curves(table, spec, options)
     along = trends(table, spec, options) if options.continuous else None
     write_results(folder, **tables, **({} if along is None else {"trends": along}))
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
@@ -85,4 +93,14 @@ def assess_table(
         "seeds": {"assessment": options.seed},
         "warnings": notes,
     }
-    return build_report(folder, spec, performance, fairness, people, (), provenance, trends=along)
+    return build_report(
+        folder,
+        spec,
+        performance,
+        fairness,
+        people,
+        (),
+        provenance,
+        trends=along,
+        curves=tables["curves"],
+    )

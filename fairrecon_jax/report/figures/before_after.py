@@ -130,7 +130,7 @@ def draw_groups(
         low, high = (float("nan"),) * 2 if own is None else (own["ci_low"], own["ci_high"])
         marks.add(look, findings.markers[row["mitigation"]], y, after, 100 * low, 100 * high)
         count = row[RATES[metric]]
-        axes.text(1.01, y, f"n = {count:,.0f}" if known(count) else "", fontsize=6.4, **edge)
+        axes.text(1.01, y, f"n = {count:,.0f}" if known(count) else "", **edge)
     marks.draw(axes)
     axes.set(xlim=(-2, 102), xlabel=OUT_OF[metric], title=style.metric_name(metric).capitalize())
     few_ticks(axes)

@@ -180,6 +180,8 @@ def primary_verdicts(findings: Findings) -> Table | None:
         "adjusted p": "adjusted p", "detectable": "detectable",
     }  # fmt: skip
     frame = pd.DataFrame([verdict_record(findings, row, worst) for row in each(rows)])
+    # a column of a page has no room for "patients with the finding"
+    frame["group"] = frame["group"].str.replace(r", \S+ (with|without) .*", r", \1 it", regex=True)
     return Table(
         "verdicts",
         f"Who lost more than the others at {findings.headline}",

@@ -93,6 +93,7 @@
       where.setAttribute("role", "img");
       where.setAttribute("aria-label", item[0]);
       var spec = Object.assign({}, item[1], { data: { values: item[2] } });
+      if (spec.height.step) { spec.height = spec.height.step * distinct(item[2], "group").length; }
       window.vegaEmbed(where, spec, { ast: true, actions: false, renderer: "svg", config: colours() }).catch(function (error) { if (mine === drawn) { where.textContent = String(error); } });
     });
   }

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import platform
 from pathlib import Path
 from typing import Any
 
-import jax
 import pandas as pd
 
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
@@ -22,20 +19,8 @@ from fairrecon_jax.study.assess import (
 )
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import example_panels
+from fairrecon_jax.study.provenance import circumstances, versions
 from fairrecon_jax.study.stages import read_record
-
-PACKAGES = (
-    "fairrecon_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "pandas",
-    "tensorflow-datasets",
-    "grain",
-)
 
 
 def write_report(context: Context) -> Path:
@@ -74,7 +59,7 @@ def page_output(context: Context) -> str:
 
 def provenance(context: Context) -> dict[str, Any]:
     """How the study was made: configuration, seeds, versions, split hash, run times, exclusions."""
-    study, processes = context.study, jax.process_count()
+    study = context.study
     prepared = folder_of(study.cohort, context.workdir.cohort)
     # all text: a file may be called "NA"
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
@@ -82,8 +67,6 @@ def provenance(context: Context) -> dict[str, Any]:
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]
-    versions = {name: _version(name) for name in PACKAGES}
-    device = f"{jax.device_count()} x {jax.local_devices()[0].device_kind}"
     return {
         "config": identity(study),
         "seeds": {
@@ -91,18 +74,9 @@ def provenance(context: Context) -> dict[str, Any]:
             "splits": study.splits.seed,
             "assessment": study.assess.seed,
         },
-        "versions": {"Python": platform.python_version(), **versions},
+        "versions": versions(),
         "split_hash": context.splits.digest,
         "exclusions": exclusions.to_dict("records"),
         "run_times": {record["title"]: record["seconds"] for record in records},
-        "device": device + (f" in {processes} processes" if processes > 1 else ""),
+        **circumstances(context.workdir.result("fairness").stat().st_mtime),
     }
-
-
-def _version(package: str) -> str:
-    """The version of a package, "not installed" where only its folder is on the path."""
-    try:
-        return importlib.metadata.version(package)
-    # a checkout that was never installed has no metadata
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

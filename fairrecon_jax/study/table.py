@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fairrecon_jax.external.mapping import SCHEMA, load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.study.provenance import circumstances, versions
 from fairrecon_jax.types import InputError
 
 __all__ = ["SCHEMA", "assess_table", "options_of", "read_table", "write_mapping"]
@@ -92,6 +94,8 @@ def assess_table(
         "exclusions": {e["reason"]: e["count"] for e in exclusions},
         "seeds": {"assessment": options.seed},
         "warnings": notes,
+        "versions": versions(),
+        **circumstances(time.time()),
     }
     return build_report(
         folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,5 +79,5 @@ def provenance(context: Context) -> dict[str, Any]:
         "split_hash": context.splits.digest,
         "exclusions": exclusions.to_dict("records"),
         "run_times": {record["title"]: record["seconds"] for record in records},
-        **circumstances(context.workdir.result("fairness").stat().st_mtime),
+        **circumstances(max(path.stat().st_mtime for path in paths) if paths else time.time()),
     }

@@ -28,7 +28,13 @@ from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
-from fairrecon_jax.study.stages import Stage, StageFilter, dependencies, dependents
+from fairrecon_jax.study.stages import (
+    Stage,
+    StageFilter,
+    dependencies,
+    dependents,
+    seconds_by_kind,
+)
 from fairrecon_jax.types import InputError
 
 Only = str | Callable[[Stage], bool]
@@ -148,11 +154,7 @@ def write_config(study: StudyConfig, path: Path) -> None:
 
 def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> str:
     """Words for the time that is left, from what earlier stages of the same kind took."""
-    seconds: dict[tuple[str, str, str], float] = {}
-    for stage in stages:
-        if record := stage.recorded(folder):
-            # the last one of a kind speaks for all of them
-            seconds[stage.kind] = record["seconds"]
+    seconds = seconds_by_kind(stages, folder)
     known = [seconds[stage.kind] for stage in left if stage.kind in seconds]
     unknown = len({stage.kind for stage in left if stage.kind not in seconds})
     words = f"{len(left)} stage{'s' if len(left) != 1 else ''} left"

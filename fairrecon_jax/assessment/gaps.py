@@ -102,7 +102,7 @@ class TaskGaps:
                     )
                 else:
                     without_test(judged, self.batch.units.paired)
-            decided = self.batch.members[task].thresholds.decided
+            decided = any(self.batch.members[task].thresholds.decided)
             for metric in () if decided else ("gap_auroc", "gap_score"):
                 if metric in self.tests.gaps:
                     judged = self._value_rows(metric, self.tests.gaps[metric], common, k)

@@ -67,6 +67,7 @@ def _guess(values: Any, beside: Mapping[str, str] | None = None) -> Guess:
         values.modality or "",
         values.labels,
         values.attributes,
+        values.sheet,
     )
 
 
@@ -86,6 +87,7 @@ def image_flags(values: flags.FlagValues) -> None:
     """Flags that name a table and images."""
     flags.DEFINE_string("images", "", "folder of the images", flag_values=values)
     flags.DEFINE_string("table", "", "CSV, TSV or Excel file, a row an image", flag_values=values)
+    flags.DEFINE_string("sheet", "", "of an Excel file with several", flag_values=values)
     flags.DEFINE_string(
         "masks", "", "folder of masks under the images' names, or a column", flag_values=values
     )

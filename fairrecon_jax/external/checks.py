@@ -78,7 +78,12 @@ def _refuse_crossing(
     several = names.groupby(patients).nunique() > 1
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
-        rows = patients == crossing[0]
+        images = {str(name): int(count) for name, count in patients.value_counts().items()}
+        # a code for a missing patient is the likely reason, whoever else crosses
+        coded = [name for name in nobody(images) if name in crossing]
+        first = (coded or list(crossing))[0]
+        hint = f"; if {first!r} stands for a missing patient, leave the cell empty" if coded else ""
+        rows = patients == first
         where = sorted(named[rows].dropna().unique())
         if spelt is not None:
             raise InputError(
@@ -87,8 +92,8 @@ def _refuse_crossing(
                 "name, and different ones names that differ by more"
             )
         raise InputError(
-            f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in "
-            f"{where}; split by patient"
+            f"{len(crossing)} patients are in several splits, e.g. {first!r} in {where}; split by "
+            f"patient{hint}"
         )
 
 

@@ -216,6 +216,8 @@ def _labels(
     if len(named) < sum(map(len, given.values())):
         raise InputError(f"tasks.{task} names one word as two labels")
     code, texts = codes(column)
+    # beside "+" it says no, elsewhere nothing
+    named |= {"-": 0.0} if {"+", "-"} <= set(texts) and "-" not in named else {}
     values, words = np.full(len(texts) + 1, np.nan), {}
     counts = np.bincount(code[code >= 0], minlength=len(texts))
     for i, text in enumerate(texts):

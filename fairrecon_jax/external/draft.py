@@ -26,7 +26,7 @@ from fairrecon_jax.types import InputError
 PLACES = {
     "patient": r"patient|pid|subject|person|participant|mrn|case_?id|\bpat[ _]?(id|nr)|proband",
     "example": r"image|img|example|file|path|sop|accession|slice|exam|scan_?id|^id$|bild|datei|"
-    r"aufnahme",
+    r"aufnahme|fichier|imagen|archivo",
     "split": r"split|fold|subset|partition|^set$|^part$",
     "reconstructor": r"model|method|reconstructor|network|algorithm",
     "level": r"level|accel|photons|dose$",

@@ -23,8 +23,6 @@ LETTERS = str.maketrans(
 """Cyrillic and Greek letters that are drawn as Latin ones."""
 MARKS = re.compile(r"(?<!\d)[ _]|[ _](?!\d)|(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])")
 """What stands between the words of a name; between two numbers it counts, as 1_11 is not 11_1."""
-PADDING = re.compile(r"(?<=[^\W\d])0+(?=\d)")
-"""Zeros in front of the number behind a word."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -65,18 +63,18 @@ def name_of(value: object) -> str:
 
 def alike(name: str) -> str:
     """What a reader sees of a name: without case, width, alphabet, blanks and hyphens of words, and
-    without the zeros before and the `.0` behind a whole number, also of one behind a word. Names of
-    one look may be one thing twice.
+    without the zeros before and the `.0` behind a whole number. Names of one look may be one thing
+    twice.
 
     Example:
       >>> alike("white") == alike("White"), alike("007") == alike("7.0"), alike("2.1") == alike("2")
       (True, True, False)
-      >>> alike("P-07") == alike("p7"), alike("1-2") == alike("12")
+      >>> alike("P-07") == alike("p07"), alike("1-2") == alike("12")
       (True, False)
     """
     if not name.isascii():
         name = unicodedata.normalize("NFKC", normal(name)).translate(LETTERS)
-    name = PADDING.sub("", MARKS.sub("", name.casefold()))
+    name = MARKS.sub("", name.casefold())
     number = name[: -len(ending[0]) + len(ending[1])] if (ending := WHOLE.fullmatch(name)) else name
     return number.lstrip("0") or "0" if number.isdigit() else name
 

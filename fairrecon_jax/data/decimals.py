@@ -27,7 +27,7 @@ def signs_of(frame: pd.DataFrame) -> frozenset[str]:
     """The decimal signs that a table shows beyond doubt: 0,5 has a decimal comma, 1,234 may have.
 
     Args:
-      frame: of text; other columns are passed over.
+      frame: of text; columns of numbers are passed over.
 
     Example:
       >>> sorted(signs_of(pd.DataFrame({"a": ["0,5", "7"], "b": ["1.234", "x"]})))
@@ -36,7 +36,7 @@ def signs_of(frame: pd.DataFrame) -> frozenset[str]:
     found = set()
     for place in range(frame.shape[1]):
         column = frame.iloc[:, place]
-        if column.dtype == object:
+        if not pd.api.types.is_numeric_dtype(column):
             texts = [normal(str(cell)) for cell in pd.unique(column)]
             found |= {sign for sign in OTHER if any(_is_decimal(text, sign) for text in texts)}
     return frozenset(found)
@@ -124,5 +124,5 @@ def _open(text: str, where: str, field: str) -> InputError:
     bare, point = text.replace(sign, ""), text.replace(sign, ".")
     return InputError(
         f"{where} holds {text!r}, which may be {bare} or {point}: take separators of thousands "
-        f"out, or say the decimal sign with {field}"
+        f'out, or, if this is the decimal sign, say so with {field}: "{sign}"'
     )

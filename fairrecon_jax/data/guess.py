@@ -19,10 +19,10 @@ from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.formats import Picture, read_mask, read_picture
 from fairrecon_jax.data.images import UnreadableImage
 from fairrecon_jax.data.mapping import RESERVED
-from fairrecon_jax.data.nothing import is_age, no_group, no_value
-from fairrecon_jax.data.sheets import OF_COMMAND
+from fairrecon_jax.data.nothing import DOUBTFUL, is_age, no_group, no_value
+from fairrecon_jax.data.sheets import OF_COLUMNS
 from fairrecon_jax.data.tables import NUMERIC, parse_age, text_sheet
-from fairrecon_jax.data.vocabulary import PARTS, is_usual, sexes, yes_and_no
+from fairrecon_jax.data.vocabulary import PARTS, label_words, sexes
 from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError
 
@@ -99,7 +99,7 @@ def guess(
     folder, path = Path(images).resolve(), Path(table).resolve()
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {images}")
-    read = text_sheet(path, sheet=sheet, fields=OF_COMMAND)
+    read = text_sheet(path, sheet=sheet, fields=OF_COLUMNS._replace(sheet="--sheet"))
     cells = read.frame.map(normal)
     for name in (*labels, *attributes):
         if name not in cells:
@@ -279,8 +279,10 @@ def _meanings(
         column = cells[name]
         words = [word for word in column.unique() if word and not no_group(word)]
         lower = {word.casefold() for word in words}
-        blank = int((column == "").sum())
+        blank = int((column.map(no_group) | (column == "")).sum())
         seen = f"{len(words)} values" + (f", {blank} blank" if blank else "")
+        if doubtful := [word for word in words if word.lower() in DOUBTFUL]:
+            seen += f"; {' and '.join(doubtful)} may say that nothing is known"
         wanted = name in asked[0], name in asked[1]
         if (
             SPLIT.match(name)
@@ -309,16 +311,11 @@ def _meanings(
 
 
 def _sides(column: pd.Series) -> dict[str, list[str]] | None:
-    """The words for positive and negative of a column of yes and no, where they are no usual ones;
-    None of other columns.
-    """
+    """What the entry of a column of yes and no declares, None of other columns."""
     # "-" says nothing, but beside "+" it says no
     plus = {"+", "-"} == {word for word in column.unique() if word}
     words = [word for word in column.unique() if word and (plus or not no_value(word))]
-    sides = yes_and_no(words)
-    if sides is None or is_usual(words):
-        return None if sides is None else {}
-    return dict(zip(("positive", "negative"), sides, strict=True))
+    return label_words(words)
 
 
 def _findings(

@@ -32,7 +32,9 @@ AGE = re.compile(
     r"(?:^|[^a-zà-ÿ])(?:ages?|alter|âge|edad|età|idade|leeftijd)(?:$|[^a-zà-ÿ])|"
     r"(?:patient|subject|donor|scan|study|exam)s?age(?:$|[^a-z])|(?:^|[^a-z])age(?:at|in|on)"
 )
-OTHER_UNIT = re.compile(r"days?|weeks?|months?|tage|wochen|monate|jours|mois|meses|d[ií]as")
+OTHER_UNIT = re.compile(
+    r"(?:^|[^a-z])(?:days?|weeks?|months?|tagen?|wochen|monaten?|jours|mois|meses|d[ií]as)(?:$|[^a-z])"
+)
 """Units of an age that is not in years."""
 AGES = (0.0, 120.0)
 """Plausible years: 0 and values above 120 stand for a missing age."""

@@ -56,7 +56,6 @@ class Fields(NamedTuple):
 
 
 OF_MAPPING = Fields()
-OF_COMMAND = Fields(sheet="--sheet")
 OF_COLUMNS = Fields("columns.delimiter", "columns.encoding", "columns.sheet", "columns.decimal")
 
 

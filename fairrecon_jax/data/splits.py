@@ -136,6 +136,9 @@ def make_splits(
         2011.
     """
     shares = check_shares(fractions, diagnosis_fraction)
+    if GIVEN_SPLIT in table:
+        # before names are made one: a refusal shows them as they are written
+        given_parts(table)
     spelt = _one_spelling(table["patient_id"])
     table = table.assign(patient_id=table["patient_id"].map(spelt))
     names, traits = patient_traits(table, spec)

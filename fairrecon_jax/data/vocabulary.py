@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fairrecon_jax.data.nothing import is_standin
+
 POSITIVE = frozenset("1 1.0 yes y true t positive pos present +".split())
 NEGATIVE = frozenset("0 0.0 no n false f negative neg absent".split())
 """Words for a label that need no declaration, in small letters."""
@@ -78,14 +80,26 @@ def yes_and_no(words: Iterable[str]) -> tuple[list[str], list[str]] | None:
     return positive, negative
 
 
-def is_usual(words: Iterable[str]) -> bool:
-    """Whether all words need no declaration.
+def label_words(words: Iterable[str]) -> dict[str, list[str]] | None:
+    """What a label's entry declares of the words of a column of yes and no; None elsewhere.
 
     Example:
-      >>> is_usual(["No", "Yes"]), is_usual(["nein", "ja"])
-      (True, False)
+      >>> label_words(["No", "Yes"]), label_words(["ja", "nein", "9"]), label_words(["a", "b"])
+      ({}, {'positive': ['ja'], 'negative': ['nein'], 'unknown': ['9']}, None)
     """
-    return {word.casefold() for word in words} <= POSITIVE | NEGATIVE
+    written = sorted(words)
+    codes = [word for word in written if no_label(word)]
+    sides = yes_and_no(word for word in written if word not in codes)
+    if sides is None:
+        return None
+    usual = {word.casefold() for side in sides for word in side} <= POSITIVE | NEGATIVE
+    found = {} if usual else dict(zip(("positive", "negative"), sides, strict=True))
+    return {**found, "unknown": codes} if codes else found
+
+
+def no_label(word: str) -> bool:
+    """Whether a word beside yes and no is a code for neither."""
+    return is_standin(word) or word in ("9", "99")
 
 
 def sexes(words: Iterable[str]) -> dict[str, list[str]]:

@@ -16,8 +16,8 @@ import numpy as np
 from fairrecon_jax.data.cells import Column, codes, names, numbers, unpadded
 from fairrecon_jax.data.decimals import signs_of
 from fairrecon_jax.data.nothing import COMPOUND, is_age, no_value
-from fairrecon_jax.data.sheets import OF_COMMAND, read_sheet
-from fairrecon_jax.data.vocabulary import PARTS, is_usual, yes_and_no
+from fairrecon_jax.data.sheets import OF_MAPPING, read_sheet
+from fairrecon_jax.data.vocabulary import PARTS, label_words, no_label, yes_and_no
 from fairrecon_jax.external.columns import SPLITS
 from fairrecon_jax.external.mapping import METRICS, RESERVED
 from fairrecon_jax.external.read import read_table
@@ -77,7 +77,7 @@ def draft(path: str | os.PathLike[str], sheet: str = "") -> tuple[str, str]:
       InputError: the file cannot be read.
     """
     source = Path(path)
-    found = read_sheet(source, sheet=sheet, fields=OF_COMMAND)
+    found = read_sheet(source, sheet=sheet, fields=OF_MAPPING._replace(sheet="--sheet"))
     # where cells are separated by commas, or by nothing, a decimal one has to be declared
     signs = signs_of(found.frame)
     comma = signs == {","} and found.separator in ("", ",")
@@ -110,7 +110,7 @@ def _seen(column: Column) -> Seen:
     count = len(texts)
     if not words:
         return Seen(column, words, spelt, "", count)
-    if len(set(words) - {"-1"}) == 2 and yes_and_no(w for w in spelt if w != "-1"):
+    if label_words(spelt) is not None:
         return Seen(column, words, spelt, "label", count)
     try:
         found = numbers(column)
@@ -212,9 +212,8 @@ def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, Any]]:
         kinds = {seen[task[v]].kind for v in ("original", "reconstructed") if v in task}
         if scale := kinds & {"percent", "logit"}:
             task["scale"] = "logit" if "logit" in scale else "percent"
-        spelt = [word for word in seen[task["label"]].spelt if word != "-1"]
-        if not is_usual(spelt):
-            task["positive"], task["negative"] = yes_and_no(spelt) or ([], [])
+        # -1 is no label wherever nothing else is said
+        task |= label_words(word for word in seen[task["label"]].spelt if word != "-1") or {}
     return found
 
 
@@ -232,7 +231,7 @@ def _follows(seen: dict[str, Seen], labels: list[str], score: str) -> str:
     strength = {}
     for name in labels:
         code, texts = codes(seen[name].column)
-        positive, _ = yes_and_no(w for w in seen[name].spelt if w != "-1") or ([], [])
+        positive, _ = yes_and_no(w for w in seen[name].spelt if not no_label(w)) or ([], [])
         yes = np.array([unpadded(text) in positive for text in texts] + [False])[code]
         known = np.isfinite(values) & (code >= 0)
         varies = len(set(yes[known])) == 2 and values[known].std() > 0

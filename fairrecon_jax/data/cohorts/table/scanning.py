@@ -165,7 +165,12 @@ def _record(
     name = normal(row[columns.id]) if columns.id else normal(path if bare else stem(path))
     patient = name if columns.patient is None else columns.patient.read(row[columns.patient.column])
     if not name or not patient:
-        notes.skip(place, "unknown_name", f"{written} has no {'patient' if name else 'name'}")
+        cell = row[columns.patient.column if name and columns.patient else columns.id]
+        notes.skip(
+            place,
+            "unknown_name",
+            f"{written} has no {'patient' if name else 'name'}" + (f": {cell!r}" if cell else ""),
+        )
         return None, image
     files = [image]
     for what, one, kind in columns.beside:
@@ -202,8 +207,8 @@ def _note_names(
         notes.keep(
             table,
             "alike_patients",
-            f"{' and '.join(map(repr, same))}: if they are one patient, give them one name; they "
-            "are kept in one part of the data",
+            f"{' and '.join(map(repr, same))}: if they are one patient, give them one name; splits "
+            "that are drawn here keep them in one part",
         )
     for name in nobody(images):
         notes.keep(

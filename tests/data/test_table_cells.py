@@ -204,8 +204,8 @@ def test_a_german_table_is_drafted(tree):
         (("+", "-", "-"), {"positive": ["+"], "negative": ["-"]}),
         (("0", "1", "9", "-1"), {"unknown": ["-1", "9"]}),
         (
-            ("ill", "ill", "well", "well"),
-            {"positive": ["ill"], "negative": ["*"]},
+            ("mass", "mass", "normal", "normal"),
+            {"positive": ["mass"], "negative": ["*"]},
         ),
     ],
 )

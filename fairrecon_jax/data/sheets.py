@@ -102,8 +102,7 @@ def read_sheet(
     Example:
       >>> from tempfile import mkdtemp
       >>> path = Path(mkdtemp(), "exams.csv")
-      >>> path.write_text("id;age\n007;61,5\n\n12;\n")
-      22
+      >>> written = path.write_text("id;age\\n007;61,5\\n\\n12;\\n")
       >>> found = read_sheet(path)
       >>> found.frame.to_numpy().tolist(), found.separator, found.lines
       ([['007', '61,5'], ['12', '']], ';', [2, 4])

@@ -242,7 +242,8 @@ def _follows(seen: dict[str, Seen], labels: list[str], score: str) -> str:
 
 def _key(label: str) -> str:
     """A column's name as the name of a task or an attribute."""
-    key = re.sub(r"_{2,}", "_", re.sub(r"\W+", "_", label.lower())).strip("_") or "finding"
+    spelt = COMPOUND.sub("_", label).lower()
+    key = re.sub(r"_{2,}", "_", re.sub(r"\W+", "_", spelt)).strip("_") or "finding"
     return f"{key}_of_table" if key in RESERVED else key
 
 

@@ -43,6 +43,7 @@ KINDS = {
     "as_read": "how a table was read, where it leaves that open",
     "nothing_said": "words that stand for nothing; they count as unknown",
     "doubtful": "words that may stand for nothing and are taken for what they say",
+    "no_part": "a patient whom the table's split puts into no part of the data",
     "nobody": "a patient whose name may be a code for a missing one",
     "missing_pair": "an image without its reconstruction or degraded image",
     "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
@@ -52,6 +53,7 @@ KINDS = {
 """Every kind of note with its meaning."""
 ERRORS = {
     "alike_patients",
+    "no_part",
     "nobody",
     "missing_file",
     "missing_mask",

@@ -125,6 +125,18 @@ def test_patients_that_look_alike_are_in_one_part(tree, tmp_path, one, other):
         make_splits(leaking, cohort.spec)
 
 
+def test_images_and_parts_that_say_nothing(tree):
+    table = table_of(tree).assign(key=[f"k{i}" for i in range(24)])
+    table.loc[:1, "key"] = ["nan", "N/A"]
+    report = examined(tree, table, id="key")
+    assert (report.images, report.count("unknown_name")) == (22, 2)
+    table.loc[:1, "Fold"] = ["nan", "-"]
+    table.loc[2, "Fold"] = ""
+    report = examined(tree, table, split="Fold")
+    assert report.count("no_part") == 1
+    assert "patient 'P00' in column 'Fold'" in told(report, "no_part")
+
+
 def test_blanks_around_a_name_are_no_part_of_it(tree):
     table = table_of(tree)
     table.loc[0, "Patient ID"] = " P00\u00a0"

@@ -13,7 +13,7 @@ from fairrecon_jax.data.cells import CUT, cut_off
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.nothing import in_words, nobody
+from fairrecon_jax.data.nothing import in_words, no_value, nobody
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.sheets import Sheet
 from fairrecon_jax.data.tables import require_columns, rows_of, text_sheet
@@ -66,6 +66,7 @@ def scan_rows(
         if record is not None:
             records.append(record)
     _note_names(path.name, records, columns, notes)
+    _note_parts(path.name, records, columns, notes)
     if columns.images:
         stray = [
             file
@@ -163,6 +164,8 @@ def _record(
     # of a name written without its ending, such as a DICOM identifier, the last part is none
     bare = stem(image).endswith(path) and not image.endswith(path)
     name = normal(row[columns.id]) if columns.id else normal(path if bare else stem(path))
+    # a column of identifiers that says nothing; a file may well be called none.png
+    name = "" if columns.id and no_value(name) else name
     patient = name if columns.patient is None else columns.patient.read(row[columns.patient.column])
     if not name or not patient:
         cell = row[columns.patient.column if name and columns.patient else columns.id]
@@ -217,3 +220,17 @@ def _note_names(
             f"patient {name!r} has {images[name]} images: if nobody is called so, leave the cell "
             "empty, and these images are left out",
         )
+
+
+def _note_parts(
+    table: str, records: list[SourceRecord], columns: TableColumns, notes: Notes
+) -> None:
+    """Notes patients whom the table's split puts into no part."""
+    if columns.split is None:
+        return
+    cells = [json.loads(record.columns["cells"])[columns.split.column] for record in records]
+    parts: dict[str, set[str]] = {}
+    for record, part in zip(records, columns.split.read(cells)[0], strict=True):
+        parts.setdefault(record.patient_id, set()).add(part)
+    for patient in (patient for patient, found in parts.items() if found == {""}):
+        notes.keep(table, "no_part", f"patient {patient!r} in column {columns.split.column!r}")

@@ -113,6 +113,7 @@ def studies(
         example_id=table["example_id"].astype(str),
         patient_id=table["patient_id"].astype(str),
     )
+    # training rows play no part, not even in the checks that follow
     table = table[table["split"].isin(["val", "test"])]
     if not (table["split"] == "test").any():
         raise InputError(
@@ -142,7 +143,7 @@ def _arrange(
     strata: str,
 ) -> Study:
     """One seed's table as arrays."""
-    cells, k = _cells(table)
+    cells, k = _cells(table)  # [rows]: number of each row's cell
     n, names = pd.factorize(table["example_id"], sort=True)
     _refuse_duplicates(table, k * len(names) + n, seed)
     # reversed, so that of an example's rows the first is the one that stays assigned
@@ -163,6 +164,7 @@ def _arrange(
     for column in table.columns:
         # <task>__<version> holds labels and predictions
         if "__" in column or column in metrics.IMAGE_METRICS:
+            # [K, N], unknown where a cell lacks the example
             columns[column] = np.full((len(cells), len(names)), np.nan)
             numbers = table[column].to_numpy(na_value=np.nan)
             columns[column][k, n] = shortest(numbers) if numbers.dtype.kind == "f" else numbers
@@ -218,7 +220,9 @@ def _refuse_contradictions(
 ) -> None:
     """Raises if an example has two values in a column that describes the example."""
     values = table[column].to_numpy(object)
+    # NaN is -1 wherever it stands: unknown in every row is no contradiction
     codes = pd.factorize(values)[0]
+    # each row against the first row of its example
     wrong = codes != codes[first][n]
     if wrong.any():
         row = table.iloc[int(np.flatnonzero(wrong)[0])]

@@ -97,6 +97,7 @@ def batches(tasks: Iterable[Judged]) -> Iterator[list[Judged]]:
     for task in tasks:
         # the largest grouping sets the size of a call, with two labels
         groups = max(len(g.groups) for g in task.units.groupings)
+        # patients x cells x groups x labels, as the tables of a call hold them
         size = len(np.unique(task.units.patient)) * len(task.decisions.known) * groups * 2
         if batch and (not _alike(batch[0], task) or (len(batch) + 1) * size > BUDGET):
             yield batch
@@ -127,8 +128,10 @@ def join(context: Context, members: list[Judged]) -> Batch:
         return decided, np.where(known, scored, np.nan)
 
     after = stacked("reconstructed")
+    # reconstructions in both places give tables of the right shape; `unpaired` blanks them
     before = stacked("original") if members[0].units.paired else after
     cells = len(members[0].decisions.known)
+    # in the order of `place`: a task's cells beside one another
     label = np.repeat(np.stack([m.decisions.label for m in members]), cells, 0)
     patients = context.patients(members[0].units)
     return Batch(members, cells, label, (before[0], after[0]), (before[1], after[1]), patients)
@@ -178,6 +181,7 @@ def _compare_decisions(
     context: Context, name: str, changes: Changes, weights: tuple[float, ...]
 ) -> tuple[Tested, Tested]:
     """Equalised odds and equal opportunity, from the same draws."""
+    # drawing is what takes long, and labels are weighed after it
     drawn, positives = _draw(context, name, changes), only_positives(changes)
     both = _evaluate(context, drawn, changes, weights)
     one = _evaluate(context, drawn.of_labels([1]), positives, None)
@@ -285,9 +289,10 @@ def _nulls(
     """Permutation nulls [K] of originals and reconstructions; originals that are the same in all
     cells are permuted once.
     """
+    # 4, alone in its label, is large enough; that there is no gap shows by itself
     judged = np.isin(found.decisions.counted[0], (0, 4))
     each = np.arange(len(judged))
-    first = each // batch.cells * batch.cells
+    first = each // batch.cells * batch.cells  # the first cell of the same task
     # what is judged on originals may differ with the images that a cell lacks
     same = np.array_equal(batch.decisions[0], batch.decisions[0][first], equal_nan=True)
     first = first if same and np.array_equal(judged, judged[first]) else each

@@ -99,6 +99,7 @@ def decide(units: JudgedUnits, thresholds: Thresholds) -> Decisions:
     known = np.isfinite(units.reconstructed) & np.isfinite(units.label)[None]
     if units.paired:
         known &= np.isfinite(units.original)
+    # both versions or neither: thresholds of originals are there where those of reconstructions are
     decided = known & np.isfinite(thresholds.reconstructed)[:, None]
     with np.errstate(invalid="ignore"):  # comparisons with NaN, which `decided` leaves out
         original = np.where(
@@ -124,6 +125,7 @@ def by_group(
     Returns:
       Arrays [K, L, G].
     """
+    # [K, L] per group; rates of an empty group come back NaN
     found = [interval(*(v[group == g] for v in sums)) for g in range(groups)]
     return Intervals(*(np.stack(parts, -1) for parts in zip(*found, strict=True)))
 
@@ -170,8 +172,10 @@ def measure(
         for function, versions in ((decision_changes, decisions), (auroc_changes, scores))
     )
     of_unit = patient_units(grouping.code, patients, groups)
+    # complete pairs alone, so that both versions are means over the same images
     known = np.isfinite(scores[0]) & np.isfinite(scores[1]) & np.isfinite(label)
     errors = [tabulate(of_unit, np.where(known, (score - label) ** 2, np.nan)) for score in scores]
+    # below 0 is a gain here, unlike in all other changes: it is told, never judged between groups
     brier = errors[1]._replace(change=errors[1].change - errors[0].change)
     rates, area = _rates(changes, alpha), areas(aurocs, alpha)
     error = _means(errors[0].change, errors[1].change, brier, alpha)
@@ -187,6 +191,7 @@ def _rates(changes: Changes, alpha: float) -> Paired:
     where = (tables.group, tables.groups)
     n = tables.images
     return Paired(
+        # rare: small groups with rates near 0 and 1 are the rule
         by_group(lambda s, n: rate_interval(s, n, alpha, rare=True), *where, changes.before, n),
         by_group(lambda s, n: rate_interval(s, n, alpha, rare=True), *where, changes.after, n),
         by_group(lambda s, n: change_interval(s, n, alpha), *where, tables.change, n),
@@ -226,7 +231,7 @@ def areas(changes: Changes, alpha: float) -> Paired:
             function(
                 value[..., g],
                 influence[tables.group == g],
-                changes.classes[1][..., g],
+                changes.classes[1][..., g],  # positives come first
                 changes.classes[0][..., g],
                 alpha,
             )
@@ -239,7 +244,7 @@ def areas(changes: Changes, alpha: float) -> Paired:
 def _counts(changes: Changes, paired: bool) -> tuple[Counts, np.ndarray]:
     """The count columns, and the patients [K] of all groups together."""
     tables, images = changes.tables, changes.images
-    present = tables.images.sum(-1) > 0
+    present = tables.images.sum(-1) > 0  # [U, K]
     by_group = [present[tables.group == g].sum(0) for g in range(tables.groups)]
     # a patient may be in two groups of an image's attribute, but is one patient
     who = np.unique(tables.patient, return_inverse=True)[1]

@@ -73,6 +73,7 @@ def compare(
     """
     options = options or AssessOptions()
     rule = options.threshold_rule if options.threshold_rule in SHARED_RULES else "balanced"
+    # a value belongs to the rule that was given, not to its stand-in
     value = options.threshold_value if rule == options.threshold_rule else None
     # a mitigation is judged by decisions that both versions share, among groups that can be judged
     options = dataclasses.replace(
@@ -94,6 +95,7 @@ def compare(
             rows += [
                 _renamed(row, rule)
                 for row in (*context.fairness, *context.performance)
+                # the study's own thresholds stand in its assessment
                 if row["metric"] != "threshold"
             ]
     return as_table(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
@@ -116,6 +118,7 @@ def _context(
     """Rows and deferred tests of all mitigations of one reconstructor and level, None where there
     is none.
     """
+    # [:2] is all but the mitigation
     pairs = [
         k for k, cell in enumerate(study.cells) if cell[:2] == base[:2] and cell.mitigation != NONE
     ]
@@ -131,12 +134,14 @@ def _context(
             continue
         columns[name] = values[pairs]
         if version == "reconstructed":
+            # a view: one row serves all mitigations
             columns[f"{stem}__original"] = np.broadcast_to(
                 values[place], (len(pairs), values.shape[1])
             )
     mitigated = dataclasses.replace(
         study, cells=tuple(study.cells[k] for k in pairs), columns=columns
     )
+    # fitted before, on true originals: here that column holds reconstructions
     if taus:
         options = dataclasses.replace(options, threshold_rule="fixed", threshold_value=taus)
     aurocs = _reference_aurocs(study, spec, base, options)
@@ -160,6 +165,7 @@ def _reference_aurocs(
     for task in present_tasks(spec, alone):
         if task.kind == "classification" and f"{task.name}__original" in study.columns:
             judged = units(alone, task, alone.test)
+            # over the complete pairs, as everything that is judged
             known = (
                 np.isfinite(judged.original)
                 & np.isfinite(judged.reconstructed)
@@ -168,6 +174,7 @@ def _reference_aurocs(
             code = np.zeros(len(judged.label), int)
             scores = np.where(known, judged.original, np.nan)
             names = study.patient_names[judged.patient]
+            # one version in both places: the AUROC alone is asked for
             found = auroc_changes(scores, scores, judged.label, code, names, groups=1)
             aurocs[task.name] = areas(found, options.alpha).at(0, 0, 0).original
     return aurocs
@@ -182,7 +189,7 @@ def _add_psnr(context: Context, before: np.ndarray, after: np.ndarray) -> None:
     finite = np.isfinite(values[0]) & np.isfinite(values[1])
     original, reconstructed = (np.where(finite, v, np.nan) for v in values)
     groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
-    label = np.full(original.shape[1], np.nan)
+    label = np.full(original.shape[1], np.nan)  # image quality asks for no label
     units = JudgedUnits(
         label, original, reconstructed, study.patient[study.test], groupings, "image", True, ""
     )

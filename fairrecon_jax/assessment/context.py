@@ -98,6 +98,7 @@ class Context:
     @functools.cached_property
     def permutations(self) -> int:
         """Draws behind the tests: fewer where patients are many, for p-values of the same use."""
+        # by the whole cohort, not by task: draws of a family are compared number by number
         count = len(np.unique(self.study.patient[self.study.test]))
         return min(self.options.permutations, max(FEWEST, int(DRAWN / max(count, 1))))
 

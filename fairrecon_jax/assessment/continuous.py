@@ -103,17 +103,19 @@ def average(context: Context, units: JudgedUnits, grouping: Grouping) -> Means:
         tables._replace(change=changes.after),
         tables,
     )
+    # a mean and the mean of a change are one computation, on other sums
     values = Paired(*(means_of_change(part, alpha) for part in versions))
     if not units.paired:
         values = values.unpaired()
     known = np.isfinite(after) & (np.isfinite(before) | (not units.paired))
     known &= (grouping.code >= 0)[None]
+    # bincount takes no -1; `known` leaves those out
     code = np.maximum(grouping.code, 0)
     who = np.unique(tables.patient, return_inverse=True)[1]
     counts = {
         "n": np.stack([np.bincount(code[rows], minlength=groups) for rows in known]),
-        "n_patients": changes.images[:, 0],
-        "n_changed": changes.changed[:, 0] * units.paired,
+        "n_patients": changes.images[:, 0],  # where patients weigh alike each is one image
+        "n_changed": changes.changed[:, 0] * units.paired,  # unpaired, nothing can change
     }
     distinct = [len(np.unique(who[rows])) for rows in (tables.images[..., 0] > 0).T]
     return Means(changes, values, counts, np.array(distinct))
@@ -159,6 +161,7 @@ def _add_means(
             )
             context.performance += rows
             if everyone is not None:
+                # rows are original, reconstructed, change
                 rows[0]["reason"] = units.note
                 rows[-1]["method"] = "; ".join(filter(None, (rows[-1]["method"], SIGNS)))
                 family = family_name("dice of everyone", cell.level, cell.mitigation)
@@ -191,6 +194,7 @@ def _add_gaps(
     versions = (units.original, units.reconstructed)
     nulls = tuple(
         permutation_nulls(context, units, grouping, values, averages)
+        # place 0 are the originals
         if place or units.paired
         else {}
         for place, values in enumerate(versions)
@@ -214,7 +218,7 @@ def _add_gaps(
         worst = worst_rows(
             averages.changes, k, 0, grouping.groups, {**common, "metric": "worst_group_dice"}
         )
-        context.fairness += worst if units.paired else worst[1:2]
+        context.fairness += worst if units.paired else worst[1:2]  # [1]: of reconstructions
 
 
 def _queue(
@@ -229,6 +233,7 @@ def _queue(
 ) -> None:
     """Queues one metric's verdict with its rows per group."""
     level, mitigation = common["level"], common["mitigation"]
+    # both gaps of Dice come from one test: it counts once among the primary ones
     primary = metric == "ser" and context.is_primary(level, mitigation, grouping)
     test = gap_test(
         metric,
@@ -267,5 +272,6 @@ def _gap_rows(
         suffix = "_estimable" if convention == "worst_case_estimable" else ""
         add_nulls(rows, nulls, null + suffix, k)
         context.fairness += rows
+        # "mean" is there for comparison with published numbers and gets no verdict
         judged += rows[-1:] if convention != "mean" else []
     return judged

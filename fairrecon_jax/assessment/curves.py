@@ -95,6 +95,7 @@ def _values(table: pd.DataFrame, column: str, study: Study) -> np.ndarray:
     values = pd.to_numeric(table[column], errors="coerce")
     if values.notna().sum() == 0:
         raise InputError(f"assess.continuous: the column {column!r} holds no number")
+    # an image has a row in every cell, which leaves its patient's mean where it is
     means = values.groupby(table["patient_id"].astype(str)).mean()
     return means.reindex(pd.Index(study.patient_names.astype(str))).to_numpy(float)
 
@@ -109,6 +110,7 @@ def _test(context: Context, task: Task, column: str, values: np.ndarray) -> Tren
     # a unit here is a patient: everyone is one group
     numbered = number_units(np.zeros(len(judged.label), int), context.patients(judged), 1)
     of_image = values[judged.patient]
+    # by way of the tables, whose order of units the changes have
     shared = tabulate(numbered, of_image, weigh="patients")
     value = np.where(shared.images[:, 0, 0] > 0, shared.change[:, 0, 0], np.nan)
     try:
@@ -117,6 +119,7 @@ def _test(context: Context, task: Task, column: str, values: np.ndarray) -> Tren
             value,
             seed=options.seed,
             attribute=column,
+            # each draw inverts a matrix per cell and label
             permutations=min(context.permutations, 1999),
             label_weights=options.label_weights if task.kind == "classification" else None,
             alpha=options.alpha,
@@ -150,7 +153,7 @@ def _adjusted(
     for _, _, test in tested:
         p = np.full(len(test.p_value), np.nan)
         for k in np.flatnonzero(np.isfinite(test.p_value)):
-            p[k] = next(flat)
+            p[k] = next(flat)  # in the order of `cells`
         found.append(p)
     return found
 

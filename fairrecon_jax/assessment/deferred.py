@@ -89,6 +89,7 @@ def adjust(deferred: Iterable[Deferred], alpha: float, method: str) -> None:
     for family, members in families.items():
         tested = [m for m in members if np.isfinite(m.p_value)]
         adjusted, level, least = _adjusted(tested, alpha, method)
+        # by identity: what holds rows cannot be hashed
         found = {id(m): float(p) for m, p in zip(tested, adjusted, strict=True)}
         for member in members:
             told = Family(found.get(id(member), float("nan")), level, len(tested), least)
@@ -104,8 +105,11 @@ def _adjusted(
     if not members:
         return np.zeros(0), alpha, 0.0
     draws = [m.draws for m in members if m.draws is not None]
+    # without draws any p is possible: count / inf is 0
     rows = min((len(v) for drawn in draws for v in drawn.values()), default=np.inf)
+    # the step-down needs the draws of all, jointly; the observed row counts itself, hence 1 / rows
     if method == "westfall_young" and len(draws) == len(members):
         return *adjust_cells(draws, alpha), 1 / rows
+    # Holm multiplies the smallest p by their number
     count = len(members)
     return holm(np.array([m.p_value for m in members])), alpha / count, count / rows

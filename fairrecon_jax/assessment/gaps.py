@@ -61,7 +61,7 @@ class TaskGaps:
         rates = found.rate_values.change
         self.own = {
             "eodd": rates,
-            "eop": Intervals(*(part[:, 1:] for part in rates)),
+            "eop": Intervals(*(part[:, 1:] for part in rates)),  # [K, 2, G] -> [K, 1, G]
             "gap_auroc": found.auroc_values.change,
         }
         if "gap_score" in tests.gaps:
@@ -85,6 +85,7 @@ class TaskGaps:
             common |= {"n_patients": float(self.found.patients[k])}
             redrawn: dict[str, Redrawn] = {}
             primary = self.context.is_primary(cell.level, cell.mitigation, self.grouping)
+            # primary alone, as a redraw decides the whole cohort again
             if primary and self.redraws.wanted():
                 redrawn = self.redraws.of(self.batch, task, number, self.grouping)
             for metric in ("eodd", "eop"):
@@ -102,6 +103,7 @@ class TaskGaps:
                     )
                 else:
                     without_test(judged, self.batch.units.paired)
+            # of decisions there is neither an AUROC nor a score, and of one version no change
             decided = any(self.batch.members[task].thresholds.decided)
             for metric in () if decided else ("gap_auroc", "gap_score"):
                 if metric in self.tests.gaps:
@@ -126,7 +128,7 @@ class TaskGaps:
     ) -> None:
         """Queues one metric's verdict with its rows per group."""
         context = self.context
-        weighed = metric in ("eodd", "gap_score")
+        weighed = metric in ("eodd", "gap_score")  # those with two labels
         level, mitigation = common["level"], common["mitigation"]
         primary = metric == PRIMARY and context.is_primary(level, mitigation, self.grouping)
         test = gap_test(
@@ -165,6 +167,7 @@ class TaskGaps:
                 (metric, convention), "_estimable" if convention == "worst_case_estimable" else ""
             )
             add_nulls(rows, self.tests.nulls, metric + suffix, k)
+            # the mean is the published convention: numbers and the published recipe, no verdict
             if convention != "mean":
                 judged.append(rows[-1])
             elif metric == "eodd":
@@ -217,7 +220,7 @@ class TaskGaps:
                 changes, k, y, self.grouping.groups, {**common, "metric": f"worst_group_{name}"}
             )
             if not self.batch.units.paired and rows:
-                rows = rows[1:2]
+                rows = rows[1:2]  # without originals that of reconstructions is left
             self.context.fairness += rows
 
 
@@ -324,10 +327,10 @@ def decision_gaps(
     """
     mask = None
     if convention == "worst_case_estimable":
-        mask = np.moveaxis(np.isin(changes.counted[0], (0, 4)), 1, -1)
+        mask = np.moveaxis(np.isin(changes.counted[0], (0, 4)), 1, -1)  # [K, L, G] -> [K, G, L]
     found = []
     for rate in (changes.original, changes.reconstructed):
-        correct = np.nan_to_num(rate) * changes.images
+        correct = np.nan_to_num(rate) * changes.images  # a stratum without images: 0 of 0
         # [K, L, G] -> [K, G, label, decision]; of negatives the correct decision is 0
         negative = np.stack([correct[:, 0], changes.images[:, 0] - correct[:, 0]], -1)
         positive = np.stack([changes.images[:, 1] - correct[:, 1], correct[:, 1]], -1)
@@ -346,6 +349,7 @@ def add_nulls(
     """Writes permutation nulls: of originals, of reconstructions; a change row carries that of the
     reconstructions.
     """
+    # rows are original, reconstructed, change
     for row, null in zip(rows, (nulls[0], nulls[1], nulls[1]), strict=True):
         if name in null:
             row["permutation_null"] = float(np.asarray(null[name].mean)[k])

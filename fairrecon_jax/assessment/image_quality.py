@@ -35,6 +35,7 @@ def add_image_quality(context: Context) -> None:
         values = np.where(np.isfinite(values), values, np.nan)
         groupings = tuple(g._replace(code=g.code[study.test]) for g in study.groupings)
         empty = np.full(values.shape, np.nan)
+        # unpaired: the original's own distance from itself would say nothing
         units = JudgedUnits(
             empty[0], empty, values, study.patient[study.test], groupings, "image", False, ""
         )
@@ -62,6 +63,7 @@ def _add_quality(
             else ""
         )
         _add_quality_means(context, {**fields, "metric": metric}, grouping, averages, k)
+        # the first of the rows just added: one notice per cell, not per group
         context.performance[-len(grouping.groups)]["reason"] = excluded
         if grouping.name:
             named = {"metric": f"gap_{metric}", "reference_group": grouping.reference}
@@ -86,7 +88,7 @@ def _add_quality_means(
             MEANS,
             {},
         )
-        context.performance.append(rows[1])
+        context.performance.append(rows[1])  # of reconstructions
 
 
 def _add_quality_gaps(

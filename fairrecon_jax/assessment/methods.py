@@ -50,7 +50,7 @@ class Method(NamedTuple):
         # 0 / 0 where nothing changed: such a group does not stand out
         with np.errstate(invalid="ignore"):
             ratio = np.nan_to_num(self.test.extra[0] / self.test.std_error[0])
-        worse = np.unravel_index(int(np.argmin(ratio)), ratio.shape)
+        worse = np.unravel_index(int(np.argmin(ratio)), ratio.shape)  # (label, group)
         better = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         own = (self.mean("reconstructed") - self.mean("original"))[worse]
         alike = ratio[better] <= -ratio[worse] * (1 + 1e-6)
@@ -73,15 +73,17 @@ def add_methods(contexts: Sequence[Context]) -> None:
     for (problem, _), found in kept.items():
         trainings = [one_problem(changes, k) for changes, k, _ in found]
         units = trainings[0].tables.unit
+        # trainings are compared patient by patient: others may not be pooled
         same = all(np.array_equal(one.tables.unit, units) for one in trainings)
         if len(trainings) < FEWEST or not same:
             continue
-        common = {**found[0][2], "seed": float("nan")}
+        common = {**found[0][2], "seed": float("nan")}  # a row over all seeds
         test = method_test(trainings, first.options.alpha)
         method = Method(problem, trainings, test, common)
         rows, waiting = _rows(method, first.options.alpha)
         first.fairness += rows
         deferred.append(waiting)
+    # t tests have no draws to step down with
     adjust(deferred, first.options.alpha, "holm")
 
 
@@ -127,6 +129,7 @@ def _rows(method: Method, alpha: float) -> tuple[list[Row], Deferred]:
     def told(family: Family, _: Row) -> Row:
         for row in per_group:
             if row["verdict"] != "not estimable":
+                # fmax: the larger, and the known one where the other is NaN
                 row["p_adjusted"] = float(np.fmax(row["p_value"], family.p_adjusted))
                 claimed = row["p_adjusted"] <= alpha
                 word = "harmed" if row["change"] < 0 else "favoured"
@@ -163,9 +166,11 @@ def _sentence(method: Method, y: int, g: int) -> str:
     """What happened to a group over the trainings, and how far they differ."""
     test, quantity = method.test, method.quantities[y]
     extra, low, high = (float(v[0, y, g]) for v in (test.extra, test.low, test.high))
+    # as sizes where both limits are on one side of 0: the verb says which
     limits = sorted((abs(low), abs(high))) if low * high > 0 else sorted((low, high))
     scale, digits = (100, 0) if quantity.unit == "points" else (1, 3)
     span = " to ".join(f"{scale * v:.{digits}f}" for v in limits)
+    # 1e-12: where patients alone bring no error the ratio stays a number
     widened = test.std_error[0, y, g] / max(float(test.patients_error[0, y, g]), 1e-12)
     between = amount(float(test.between[0, y, g]), quantity.unit)
     verb = "lost more" if extra < 0 else "came out better"

@@ -204,6 +204,7 @@ def _words(column: np.ndarray) -> np.ndarray:
     if column.dtype.kind not in "OUT":
         return column
     values = [normal(value) if isinstance(value, str) else value for value in column]
+    # the None keeps NumPy from making an axis of entries that are sequences
     return np.array([*values, None], object)[:-1]
 
 
@@ -251,7 +252,7 @@ def _task(
             found[f"{task}__label"] = binary(column, what, count).astype(float)
             continue
         numbers: np.ndarray = _numbers(column, what)
-        scores = version in ("original", "reconstructed")
+        scores = version in ("original", "reconstructed")  # pixels are numbers of any size
         if scores and len(wrong := numbers[(numbers < 0) | (numbers > 1)]):
             raise InputError(
                 f"{what} must lie in [0, 1], got {wrong[0]:g}: turn logits into probabilities first"

@@ -117,6 +117,7 @@ class AssessOptions:
         unknown = [c for c in self.conventions if c not in (*CONVENTIONS, *ALIASES)]
         if unknown or not self.conventions:
             raise ValueError(f"conventions must be among {CONVENTIONS}, got {self.conventions}")
+        # around the frozen dataclass: beyond this line no alias is known
         object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
         for name, allowed in (
             ("adjustment", ("westfall_young", "holm")),

@@ -79,12 +79,14 @@ def calibration(
     groups = len(grouping.groups)
     errors = np.full((2, len(decisions.known), groups), np.nan)
     for version, scores in enumerate((units.original, units.reconstructed)):
+        # version 0 are the originals
         for k, score in enumerate(scores if version or units.paired else ()):
             rows = np.flatnonzero(decisions.known[k] & (grouping.code >= 0))
+            # group and bin as one number: one bincount instead of groups x bins masks
             slot = grouping.code[rows] * bins + metrics.calibration_bin(score[rows], bins)
             sums = (
                 np.bincount(slot, part, groups * bins).reshape(groups, bins)
-                for part in (None, score[rows], units.label[rows])
+                for part in (None, score[rows], units.label[rows])  # None counts
             )
             errors[version, k] = metrics.calibration_error_from_sums(*sums).value
     return errors
@@ -192,7 +194,7 @@ def _deferred(context: Context, results: TaskResults, row: Row, k: int, chance: 
         told = {"verdict": "at chance", "reason": chance}
         return Deferred(family, float("nan"), None, (row,), lambda *_: told)
     row["method"] = "; ".join(part for part in (row["method"], SIGNS) if part)
-    cell = k - results.batch.place(results.task, 0)
+    cell = k - results.batch.place(results.task, 0)  # among the task's own
     fitted = np.isfinite(results.batch.members[results.task].thresholds.reconstructed[cell])
     few = FEW if fitted or name != "decisions" else NO_THRESHOLD
     return everyone_deferred(test, k, label, family, row, context.options.alpha, few)

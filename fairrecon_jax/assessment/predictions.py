@@ -47,10 +47,12 @@ def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame, spec: C
         raise InputError(
             f"a predictions table needs the column 'example_id', got {list(table.columns)}"
         )
+    # whatever order the batches came in, equal predictions make equal files
     ordered = table.sort_values(
         [c for c in ORDER if c in table.columns], kind="stable"
     ).reset_index(drop=True)
     arrow = pa.Table.from_pandas(ordered, preserve_index=False)
+    # beside the metadata that pandas reads its types from
     arrow = arrow.replace_schema_metadata(
         {**(arrow.schema.metadata or {}), SPEC_KEY: spec.to_json().encode()}
     )

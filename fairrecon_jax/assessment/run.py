@@ -77,10 +77,11 @@ def assess(
             )
         fill(context, present)
         image_quality.add_image_quality(context)
+        # per seed: a family is what one network could be blamed for
         adjust(context.deferred, options.alpha, options.adjustment)
         contexts.append(context)
     if len(contexts) > 1:
-        add_methods(contexts)
+        add_methods(contexts)  # in families of their own, hence behind `adjust`
     return (
         as_table(row for context in contexts for row in context.performance),
         as_table(row for context in contexts for row in context.fairness),
@@ -111,14 +112,17 @@ def _prepare(context: Context, task: Task) -> Judged:
 def _classification(context: Context, tasks: list[Task]) -> None:
     """Adds all rows of the classification tasks, batch by batch."""
     redraws = Redraws(context)
+    # a generator: what is prepared for a task goes with its batch
     for members in batches(_prepare(context, task) for task in tasks):
         batch = join(context, members)
         bases = [_base(member) for member in members]
         for base, member in zip(bases, members, strict=True):
             performance.add_thresholds(context, base, member.thresholds)
         aurocs: list[tuple[Interval, ...]] = []
+        # everyone comes first: its AUROCs say to every attribute whether the diagnosis is at chance
         for grouping in batch.units.groupings:
             found = measured(context, batch, grouping)
+            # only everyone together is tested for any change
             paired = grouping.name == "" and batch.units.paired
             tests = everyone(context, found) if paired else {}
             for task, base in enumerate(bases):

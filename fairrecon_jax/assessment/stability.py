@@ -54,6 +54,7 @@ class Redrawn(NamedTuple):
         claimed = self.statistic > critical * (1 + 1e-6)
         if label < 0:
             return float(np.mean(~claimed))
+        # [R, L G], turned so that the claim is the largest
         flat = (sign * np.nan_to_num(self.studentised)).reshape(len(claimed), -1)
         named = label * self.studentised.shape[-1] + group
         return float(np.mean(claimed & (flat.argmax(-1) == named)))
@@ -74,13 +75,14 @@ def thresholds_redrawn(study: Study, task: Task, options: AssessOptions, count: 
     judged = units(study, task, study.validation)
     score = first_known(judged.original)
     rows = np.flatnonzero(np.isfinite(score) & np.isfinite(judged.label))
-    generator = np.random.default_rng([options.seed, 3])
+    generator = np.random.default_rng([options.seed, 3])  # a stream of its own
     code = np.unique(judged.patient[rows], return_inverse=True)[1]
     found = np.full(count, np.nan)
     for r in range(count):
         if not rows.size:
             break
-        drawn = generator.integers(0, code.max() + 1, code.max() + 1)
+        drawn = generator.integers(0, code.max() + 1, code.max() + 1)  # patients with replacement
+        # with all its images: the patient is what was sampled
         times = np.bincount(drawn, minlength=code.max() + 1)[code]
         chosen = np.repeat(rows, times)
         found[r] = fit_one(score[chosen], judged.label[chosen], options, task.name)
@@ -111,6 +113,7 @@ class Redraws:
             count = context.options.threshold_redraws
             count = min(count, FEWER) if len(judged.label) > LARGE else count
             found = thresholds_redrawn(context.study, task, context.options, count)
+            # a redraw of one label has no threshold: left out of the share, not counted against it
             self._thresholds[task.name] = found[np.isfinite(found)]
         return self._thresholds[task.name]
 
@@ -127,11 +130,13 @@ class Redraws:
         redrawn = self.thresholds(member.task, member.units)
         if not redrawn.size:
             return {}
+        # thresholds are scores of validation patients: they repeat, and each is decided once
         tau, where = np.unique(redrawn, return_inverse=True)
         before, after = (batch.scores[version][k] for version in (0, 1))
         known = np.isfinite(before) & np.isfinite(after)
         # of those without the finding a decision fewer is a gain
         sign = np.where(known, np.where(batch.label[k] == 1, 1.0, -1.0), np.nan)
+        # [R, U]: thresholds stand in the place of the K problems
         moved = (after >= tau[:, None]).astype(np.int8) - (before >= tau[:, None])
         numbered = patient_units(grouping.code, batch.patients, len(grouping.groups))
         tables = tabulate(numbered, sign * moved, batch.label[k])

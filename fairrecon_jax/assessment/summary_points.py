@@ -103,8 +103,9 @@ def _classification(
     ]
     values = [("auroc", task.name, "", np.array(aurocs))]
     alone = np.arange(len(judged.label))  # a point estimate does not ask who an image is of
-    for grouping in judged.groupings[1:]:
+    for grouping in judged.groupings[1:]:  # everyone has no gap
         changes = decision_changes(
+            # reconstructions in both places: only their own gap is read below
             decisions.reconstructed,
             decisions.reconstructed,
             decisions.label,

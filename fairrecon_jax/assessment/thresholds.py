@@ -49,6 +49,7 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
       InputError: the rule needs validation patients (or their originals) and there are none.
     """
     decided = are_decisions(study, task)
+    # anything in (0, 1] decides 0 and 1 as they are
     half = np.full(len(study.cells), 0.5)
     if all(decided):
         return Thresholds(half, half, "decisions as given", decided)
@@ -90,6 +91,7 @@ def _fit(
                 "give a threshold with 'fixed'"
             )
         score = first_known(fitted_on.original)
+        # one for all cells and versions: what changes a decision is the image
         value = np.full(cells, fit_one(score, fitted_on.label, options, task.name))
         return Thresholds(value, value, f"{rule} on validation originals")
     where = "the evaluated patients, per version" if rule == "published" else "validation patients"
@@ -133,6 +135,7 @@ def _per_cell(
 
 def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
     """One threshold, one of the scores."""
+    # the curve of the metrics masks by label, not by score
     known = np.isfinite(score) & np.isfinite(label)
     args = np.where(known, score, np.nan), np.where(known, label, np.nan)
     if options.threshold_rule == "sensitivity":

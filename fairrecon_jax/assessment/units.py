@@ -63,10 +63,12 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
             raise InputError(f"the predictions table lacks the column {stem + part!r}")
     label = _first_known(study.columns[stem + "label"][:, rows])
     reconstructed = study.columns[stem + "reconstructed"][:, rows]
+    # a table without originals is allowed, and judged unpaired
     original = study.columns.get(
         stem + "original", np.full(study.columns[stem + "label"].shape, np.nan)
     )[:, rows]
     paired = bool(np.isfinite(original).any())
+    # before pairs are formed, which leave out what a cell lacks
     _refuse_different_originals(original, stem + "original")
     if task.kind == "segmentation":
         # the label of a segmentation is the number of true pixels: 0 is an empty truth
@@ -103,7 +105,7 @@ def one_sided(
       "12 of 400 images have a score on one version only and are left out (sex: Female 5%, Male
       1%)"; "" if there are none.
     """
-    missing = np.any(np.isnan(original) != np.isnan(reconstructed), 0)
+    missing = np.any(np.isnan(original) != np.isnan(reconstructed), 0)  # in any cell
     if not missing.any():
         return ""
     shares = []

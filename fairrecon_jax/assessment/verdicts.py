@@ -102,6 +102,7 @@ class GapTest:
         """The column `method` of its rows."""
         weights = " and ".join(
             f"{w:g} ({q.name})"
+            # strict=False: tests of one label have no weights
             for w, q in zip(self.label_weights, self.comparison.quantities, strict=False)
         )
         within = ", within strata" if self.comparison.test.stratified else ""
@@ -258,7 +259,9 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
             decisions=gap.decisions,
             label_weights=gap.label_weights or None,
         )
+        # the margin is one of rates: of scores and AUROC none is agreed on
         shown = equivalent(gap.comparison.test, gap.images)
+        # runs once per judged row, and writes the same into the rows per group each time
         overall = judge(
             gap.comparison,
             p_adjusted=told.p_adjusted,
@@ -268,11 +271,13 @@ def queue(gap: GapTest, judged: list[Row], per_group: list[Row]) -> Deferred:
             equivalent=MARGIN if gap.decisions and shown else None,
             auroc_interval=gap.chance,
         )
+        # before the words of a mitigation: redraws know the test's claim only
         stable = _stability(gap, overall, told)
         if gap.mitigation:
             overall = judge_mitigation(gap.comparison, overall, gap.alpha)
         sizes = detectable.stratum.reshape(-1)
         chance = overall.word == "at chance"
+        # both by label, then group; metrics without rows per group have sizes all the same
         for part, size in zip(per_group, sizes, strict=bool(per_group)):
             part["mde"] = float("nan") if chance else float(size)
             if chance:
@@ -335,6 +340,7 @@ def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:
     """
     if gap.redrawn is None or not np.isfinite(told.p_adjusted):
         return float("nan")
+    # of T, at the level that the family leaves to one comparison
     critical = critical_statistic(gap.comparison.test, told.level)
     group = list(gap.comparison.groups).index(verdict.group) if verdict.label >= 0 else -1
     return gap.redrawn.stays(
@@ -344,7 +350,7 @@ def _stability(gap: GapTest, verdict: Verdict, told: Family) -> float:
 
 def _of_group(row: Row, alpha: float) -> str:
     """The verdict on one group's change beside the others'."""
-    if not row["p_adjusted"] <= alpha:
+    if not row["p_adjusted"] <= alpha:  # also NaN
         return "no difference shown"
     return "harmed" if row["change"] < 0 else "favoured"
 

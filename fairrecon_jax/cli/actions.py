@@ -64,6 +64,7 @@ def doctor(values: Any) -> None:
 def prepare(values: Any) -> None:
     """Makes the prepared cohort and the splits."""
     config, workdir = config_of(values), workdir_of(values)
+    # the phantom too: the cohort of a study may be one that it draws
     run(config, workdir, only=StageFilter(("phantom", "cohort")))
     context = Context(config, workdir)
     say(
@@ -115,6 +116,7 @@ def study(values: Any) -> None:
 def import_weights(values: Any) -> None:
     """Freezes PyTorch weights in place of a training."""
     context = Context(config_of(values), workdir_of(values))
+    # one of both names, not none and not two
     if not values.weights or bool(values.model) == bool(values.diagnoser):
         raise InputError(
             "give --model=NAME (in config.reconstructors) and --weights=FILE, or --diagnoser=NAME "
@@ -133,6 +135,7 @@ def import_weights(values: Any) -> None:
         say(f"wrote {import_files(context, values.diagnoser, values.weights, output)}")
         return
     cells = _cells(values, context)
+    # one folder cannot hold several sets of weights
     if output is not None and len(cells) > 1:
         raise InputError(
             "--output takes the weights of one level, --level says which of "
@@ -161,9 +164,10 @@ def assess(values: Any) -> None:
     if not values.predictions:
         run(config_of(values), workdir_of(values), only="assess")
         return
-    workdir = Path(values.workdir or "runs/assess")
+    workdir = Path(values.workdir or "runs/assess")  # no configuration to be named after
     if values.init:
         place = values.mapping or "columns.yaml"
+        # a draft is written even so
         wrong = write_mapping(values.predictions, place, values.sheet)
         say(f"wrote {place}; read it, correct it, then")
         say(

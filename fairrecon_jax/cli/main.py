@@ -25,6 +25,7 @@ SWITCH = re.compile(
     "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
 )
 """Names of variables by which a shell makes libraries refuse what they otherwise do."""
+# endings of switches that are off, or say what holds anyway
 HARMLESS = ("=", "=cpu", "=0", "=false", "=False")
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
 it, and to whom.

@@ -36,6 +36,7 @@ def pairs(values: Any) -> None:
         )
     beside = dict(_named(entry) for entry in values.reconstructions)
     if "degraded" in beside:
+        # one name for two things
         raise InputError("--reconstructions names 'degraded', which is what --degraded is for")
     if values.degraded:
         beside["degraded"] = values.degraded
@@ -45,6 +46,7 @@ def pairs(values: Any) -> None:
     text = config_text(read, str(path), stored=True, steps=values.steps)
     for line in read.said:
         say(line)
+    # a corrected file is somebody's work, and a finished run may rest on it
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise InputError(
             f"{path} is there and differs: run `fairrecon study --config={path} --workdir="
@@ -53,6 +55,7 @@ def pairs(values: Any) -> None:
     write_atomic(path, text)
     say(f"wrote {path}, which `fairrecon study` takes too, once it is corrected")
     names: dict[str, Any] = {}
+    # the text that was just written, under its name: an error points at the file
     exec(compile(text, str(path), "exec"), names)
     run(names["get_config"](), workdir)
 

@@ -123,6 +123,7 @@ class CallableDiagnoser:
         @jax.custom_jvp
         def outside(images: jax.Array) -> jax.Array:
             run = functools.partial(remembered, self.call, self._run)
+            # sequential: one call per row of a vmap, as the program knows no axis before the batch
             return jax.pure_callback(run, shape, images, vmap_method="sequential")
 
         @outside.defjvp
@@ -133,6 +134,7 @@ class CallableDiagnoser:
             )
 
         values = self.readout.scores(outside(images))
+        # the tasks' own among all outputs
         values = values[..., np.array(self.readout.places(len(self.tasks)))]
         wanted = (*image.shape[: values.ndim - 1], len(self.tasks))
         return values if values.shape == wanted else jax.image.resize(values, wanted, "linear")
@@ -149,6 +151,7 @@ class CallableDiagnoser:
         """
         found = _program(self.call, self.digest)(images)
         values, shape = np.asarray(found, np.float32), self._shape(images.shape)
+        # [B, classes, H, W], unless the two orders cannot be told apart
         channels_first = (shape[0], shape[-1], *shape[1:-1])
         if len(shape) == 4 and values.shape == channels_first != shape:
             values = np.moveaxis(values, 1, -1)
@@ -202,6 +205,7 @@ def remembered(what: str, run: Callable[[np.ndarray], np.ndarray], images: Any) 
         return run(np.array(images))
     except Exception as error:  # a user's program may raise anything
         text = " ".join(str(error).split()) or type(error).__name__
+        # kept as it is: what JAX raises in its place is text of another runtime
         _FAILED[:] = [error if isinstance(error, InputError) else InputError(f"{what}: {text}")]
         raise
 
@@ -233,6 +237,7 @@ def _split(call: str) -> tuple[str, str]:
         raise InputError(
             f"call takes 'module:function' or the path of a TorchScript or ONNX file, got {call!r}"
         )
+    # a drive letter's colon is followed by no identifier: C:/model.pt is a file
     return (place, function) if colon and function.isidentifier() else (call, "")
 
 
@@ -261,7 +266,7 @@ def _module(place: str) -> Any:
             spec.loader.exec_module(module)
             return module
         # the console script does not look where it is called
-        sys.path.append(str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))  # behind all else: shadows no installed module
         try:
             return importlib.import_module(place)
         finally:
@@ -298,6 +303,7 @@ def _torchscript(path: str) -> Run:
 
     def run(images: np.ndarray) -> Any:
         with torch.no_grad():
+            # copied: a moved axis is a view, whose strides from_numpy would hand on
             found = program(torch.from_numpy(np.moveaxis(images, 3, 1).copy()))
         if not isinstance(found, torch.Tensor):
             raise InputError(f"{path} gives a {type(found).__name__}, expected one tensor")

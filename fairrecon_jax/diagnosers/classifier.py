@@ -173,6 +173,7 @@ class Classifier:
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
         """Scores [B, T] in [0, 1] of images [B, H, W, 1] in [0, 1]."""
+        # beside the statistics, which no gradient updates
         points = variables["batch_stats"].get(POINTS, {}).get("points")
         return self._chosen(self.readout.scores(self._logits(variables, image), points))
 

@@ -62,6 +62,7 @@ def import_variables(
             variables["batch_stats"] |= _points(model, state, where)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    # abstractly: no start values are drawn to compare shapes
     check_like(variables, jax.eval_shape(lambda: _fresh(model, jax.random.key(0), size)))
     return variables, {"files": digests}
 
@@ -88,6 +89,7 @@ def start_variables(diagnoser: Diagnoser, path: str | Path, size: int, key: Key)
     channels, name = model.preprocessing.channels, _name(model)
     network: nn.Module = model.network
     if isinstance(network, ResNetUNet):
+        # one output, any number would do: the head is left out
         network = ResNet(1, network.depth, network.width)
     elif isinstance(model, Segmenter):
         raise InputError(
@@ -134,6 +136,7 @@ def _check_outputs(diagnoser: Known, state: State) -> None:
     """Refuses a file with another number of outputs than the diagnoser's network has."""
     wanted, tasks = diagnoser.readout.count(len(diagnoser.tasks)), diagnoser.tasks
     for key, value in state.items():
+        # 2: a linear layer, 4: a convolution
         if key.endswith(_LAST) and np.ndim(value) in (2, 4) and len(value) != wanted:
             names = " (of torchxrayvision: by name)" if len(value) == len(XRV_OUTPUTS) else ""
             raise InputError(
@@ -169,5 +172,6 @@ def _points(diagnoser: Classifier, state: State, where: str) -> dict[str, Any]:
                 f"output {place}, of task {task!r}, has no operating point: the network was not "
                 "trained on it"
             )
+    # outputs of no task may lack one; 0.5 scales nothing, and NaN would spread to gradients
     usable = np.where(np.isfinite(points), points, 0.5)
     return {classifier.POINTS: {"points": jnp.asarray(usable)}}

@@ -138,6 +138,7 @@ def decision_changes(
       array([ 0., -1.])
     """
     o, r, y = (np.atleast_2d(np.asarray(v, float)) for v in (original, reconstructed, label))
+    # an unknown label is taken for a negative here; it is in no stratum of the tables
     correct = [np.where(y == 1, d, 1 - d) for d in (o, r)]
     units = patient_units(group, patient, groups)
     return _build(units, correct[0], correct[1], y, min_patients, stratum, "images", True)
@@ -167,6 +168,7 @@ def score_changes(
     """
     o, r, y = (np.atleast_2d(np.asarray(v, float)) for v in (original, reconstructed, label))
     with np.errstate(invalid="ignore"):
+        # both versions or neither: a logit less a raw score would be no change
         if not any(np.any((v < 0) | (v > 1)) for v in (o, r)):
             o, r = (logit(np.clip(v, CLIP, 1 - CLIP)) for v in (o, r))
     before, after = (np.where(y == 1, v, -v) for v in (o, r))
@@ -231,7 +233,9 @@ def _build(
         tabulate(units, np.where(known, v, np.nan), label, stratum=stratum, weigh=weigh)
         for v in (before, after)
     )
+    # counted by image, also where patients are weighed alike
     moved = tabulate(units, np.where(known, 1.0 * (before != after), np.nan), label)
+    # both sums run in order of value, so that equal images leave exactly 0
     tables = second._replace(change=second.change - first.change)
     totals = [
         sum_by_group(v, units.group, units.groups)
@@ -299,6 +303,7 @@ def auroc_changes(
     )
     known = np.isfinite(o) & np.isfinite(r) & np.isfinite(y)
     units = patient_units(group, patient, groups)
+    # who is there; the changes come from `_areas`
     tables = tabulate(units, np.where(known, 0.0, np.nan), stratum=stratum, weigh="patients")
     area, influence, images, moved = _areas(units, tables, (o, r), y, known)
     classes = [
@@ -349,6 +354,7 @@ def _areas(
                 tables.images[present, k, 0] = 0
                 continue
             moment = (influence[1] - influence[0])[present, k, 0]
+            # the mean over patients is D_g, and sum e^2 / P^2 is DeLong's sum of squared influences
             tables.change[present, k, 0] = change + len(present) * moment
     return area, influence, images, moved
 
@@ -366,6 +372,7 @@ def _rarer_label(negatives: Counted, positives: Counted) -> Counted:
     reason, patients, effective = (
         np.where(fewer, a, b) for a, b in zip(negatives, positives, strict=True)
     )
+    # 4: enough patients, but no second group of that label; of the rarer labels it may have one
     enough = np.isin(reason, (0, 4))
     pair = np.sum(enough, -1, keepdims=True) >= 2
     return np.where(enough, np.where(pair, 0, 4), reason), patients, effective

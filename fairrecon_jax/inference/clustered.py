@@ -120,7 +120,7 @@ def paired_tables(
 
 def _check_range(s: np.ndarray, n: np.ndarray, lowest: int, names: tuple[str, str]) -> None:
     """Refuses sums of decisions that the number of images does not allow."""
-    slack = 1e-9 * (1 + n)
+    slack = 1e-9 * (1 + n)  # weights add up to rounding
     if np.any(s > n + slack) or np.any(s < lowest * n - slack):
         raise ValueError(
             f"{names[0]} must lie between {lowest} and 1 times {names[1]} for every patient"
@@ -165,7 +165,7 @@ def effective_size(value: np.ndarray, influence: np.ndarray, fewest: np.ndarray)
     square = influence**2
     variance, fourth = square.sum(0), np.sum(square**2, 0)
     spread = value * (1 - value)
-    known = (spread > EDGE) & (fourth > 0)
+    known = (spread > EDGE) & (fourth > 0)  # at 0 and 1 nobody carries a variance
     carriers = np.where(known, variance**2 / np.where(known, fourth, 1), 0)
     inverse = np.where(known, variance / np.where(known, spread, 1), 0)
     return (carriers + 1) / (carriers * inverse + 1 / np.where(fewest > 0, fewest, np.nan))
@@ -193,6 +193,7 @@ def _poisson_limit(value: np.ndarray, size: np.ndarray, alpha: float) -> np.ndar
     """Lower limit of a rate of few events; 1 where there are none, or more than `FEW`."""
     events = value * size
     few = (events > 0) & (events <= FEW)
+    # gammaincinv(x, a) is chi^2(a; 2 x) / 2; alpha, not alpha / 2, as published
     return np.where(few, gammaincinv(np.where(few, events, 1), alpha) / size, 1)
 
 
@@ -353,7 +354,7 @@ def difference_interval(
     value = a.value - b.value
     square = a.std_error**2 + b.std_error**2 - 2 * r * a.std_error * b.std_error
     low, high = _hybrid(value, (a.value, a.low, a.high), (b.value, b.low, b.high), r)
-    return interval_of(value, np.sqrt(np.maximum(square, 0)), low, high)
+    return interval_of(value, np.sqrt(np.maximum(square, 0)), low, high)  # < 0 by rounding only
 
 
 def extra_change(

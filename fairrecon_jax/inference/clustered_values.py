@@ -48,10 +48,12 @@ def _skewed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The wider of the t limit and Hall's limit at each end."""
     spread = np.sqrt(np.sum(influence**2, 0))
+    # of unit length: the skewness is a plain sum of cubes
     unit = influence / np.where(spread > 0, spread, 1)
     skewness = np.sum(unit**3, 0) * (1 + SKEWNESS_BIAS / np.maximum(patients, 1))
     quantile = t_quantile(freedom, alpha)
     skewness = np.clip(skewness, -MAX_SKEWNESS / quantile, MAX_SKEWNESS / quantile)
+    # 0 / 0 in Hall's formula, whose limit there is the t limit
     flat = np.abs(skewness) < 1e-6
     a = np.where(flat, 1, skewness)
 
@@ -107,8 +109,10 @@ def mean_interval(
         raise ValueError(f"min_patients must be at least 2, got {min_patients}")
     s, n = paired_tables(total, weight, ("total", "weight"))
     c = cluster_sums(s, n)
+    # absent patients go to the end of the order
     mean = np.where(n > 0, s / np.where(n > 0, n, 1), np.inf)
     ordered = np.sort(mean, 0)
+    # the lower median, a value that occurs: "equal to most" must be exact
     middle = np.maximum(c.patients - 1, 0)[None] // 2
     median = np.take_along_axis(ordered, middle, 0)[0] if len(s) else np.full(s.shape[1:], np.nan)
     scale = np.max(np.abs(np.where(n > 0, mean, 0)), 0, initial=0)
@@ -136,6 +140,7 @@ def _auroc_parts(
     both = np.isfinite(v) & (up > 0) & (down > 0)
     v, h = np.where(both, v, np.nan), np.where(both & np.isfinite(h), h, 0)
     smaller = np.where(both, np.minimum(up, down), 0)
+    # a patient with images of both classes counts in each, but is one row
     patients = np.where(both, np.minimum(up + down, len(h)), 0)
     return v, h, clustered_error(h, patients), up + down, smaller
 

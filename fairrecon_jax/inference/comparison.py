@@ -102,6 +102,7 @@ def apart(comparison: Comparison, alpha: float = 0.05) -> np.ndarray:
       [L, G] int: -1 lost, 1 gained, 0 neither.
     """
     test = comparison.test
+    # p of a group that is not judged is NaN: nothing is beyond chance there
     beyond = comparison.judged & (np.nan_to_num(test.group_p, nan=1) <= alpha)
     lost = beyond & (test.extra < 0) & (comparison.own_sign < 0)
     gained = beyond & (test.extra > 0) & (comparison.own_sign > 0)

@@ -63,6 +63,7 @@ def image_counts(
         table: np.ndarray = np.zeros(shape, int)
         for place, value in enumerate(labels):
             rows = np.isfinite(o) & np.isfinite(r) & (y == value) & (g >= 0) & (g < groups)
+            # group, original and reconstructed decision as digits of one number
             slot = (g[rows].astype(int) * 2 + o[rows].astype(int)) * 2 + r[rows].astype(int)
             table[place] = np.bincount(slot, minlength=groups * 4).reshape(shape[1:])
         tables.append(table)

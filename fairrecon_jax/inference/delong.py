@@ -30,11 +30,11 @@ def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]
     if not len(up) or not len(down):
         return float("nan"), influence
     # left and right insertion points average to "ties count half"
-    below = (
+    below = (  # of each positive, its share of smaller negatives
         np.searchsorted(down, score[positive])
         + np.searchsorted(down, score[positive], side="right")
     ) / (2 * len(down))
-    above = 1 - (
+    above = 1 - (  # of each negative, its share of larger positives
         np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")
     ) / (2 * len(up))
     area = float(below.mean())

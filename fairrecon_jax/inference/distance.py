@@ -71,10 +71,11 @@ def rate_variances(sums: Sums, patients: np.ndarray, judged: np.ndarray) -> Vari
     """
     part = Sums(*(np.where(judged, field, 0) for field in sums))
     every = Sums(*(field.sum(-1, keepdims=True) for field in part))
-    rate = every.s / np.maximum(every.n, 1)
+    rate = every.s / np.maximum(every.n, 1)  # of all groups together, [B, K, L, 1]
     own = _correlation(part, patients / np.maximum(patients - 1, 1))
     alike = np.maximum(own, _correlation(every, np.ones(1)))
     scale = rate * (1 - rate) / np.maximum(part.n, 1) ** 2
+    # nn - n: ordered pairs of images of one patient
     estimated = scale * alike * (part.nn - part.n)
     return Variances(scale * part.n + estimated, estimated)
 
@@ -108,8 +109,11 @@ def largest_distance(
         t2 = (change[..., g] - change[..., h]) ** 2 / total
         # shares, because squares of the variances themselves may underflow
         unsure = sum((variances.estimated[..., i] / total) ** 2 / freedom[..., i] for i in (g, h))
+        # nothing estimated: as good as normal
         df = 1 / np.maximum(unsure, 1e-9)
+        # Wallace's approximation of the normal deviate with the tail of t
         z = (8 * df + 1) / (8 * df + 3) * np.sqrt(df * np.log1p(t2 / df))
+        # fmax: NaN says that no pair came before
         largest = np.where(judged[..., g] & judged[..., h], np.fmax(largest, z), largest)
     return largest
 
@@ -130,9 +134,11 @@ def tail_of_largest(distance: np.ndarray, groups: np.ndarray, scale: np.ndarray)
       Tukey (1953); Hayter (1984), Annals of Statistics 12.
     """
     tail = np.full(distance.shape, np.nan)
+    # cells with as many groups in each label share their distributions
     for numbers in np.unique(groups, axis=0):
         cells = np.all(groups == numbers, -1)
         inside = [
+            # behind the last deviate the tail is 0, and the permutations decide
             np.interp(distance[cells] / s, DEVIATES, _distribution(int(number)))
             for number, s in zip(numbers, scale)
         ]
@@ -159,7 +165,9 @@ def tail_of_mean(distance: np.ndarray, groups: np.ndarray, scale: np.ndarray) ->
         *others, last = (_distribution(int(number)) for number in numbers)
         sums = np.zeros(1)
         for table, s in zip(others, scale):
+            # every combination of quantiles, 64^(L - 1) of them
             sums = np.add.outer(sums, s * np.interp(middle, table, DEVIATES)).ravel()
+        # what the last label has to exceed
         rest = len(numbers) * distance[cells] - sums[:, None]
         tail[cells] = 1 - np.interp(rest / scale[-1], DEVIATES, last).mean(0)
     return np.where(np.isnan(distance), np.nan, tail)
@@ -171,8 +179,10 @@ def _distribution(groups: int) -> np.ndarray:
     if groups < 2:
         return np.ones(len(DEVIATES))
     x, step = np.linspace(-8, 8, 641, retstep=True)
+    # x is the largest deviate, all others lie within sqrt(2) z below it
     between = ndtr(x) - ndtr(x - np.sqrt(2) * DEVIATES[:, None])
     density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    # equal steps: the integrand is smooth and has died down at both ends
     return np.minimum(groups * step * (density * between ** (groups - 1)).sum(-1), 1)
 
 
@@ -187,5 +197,6 @@ def _correlation(sums: Sums, correction: np.ndarray) -> np.ndarray:
     """
     rate = sums.s / np.maximum(sums.n, 1)
     pairs = rate * (1 - rate) * (sums.nn - sums.n)
+    # beyond what independent images of one rate give
     excess = correction * _energy(sums, rate) - rate * (1 - rate) * sums.n
     return np.clip(np.where(pairs > 0, excess / np.where(pairs > 0, pairs, 1), 0), 0, 1)

@@ -45,7 +45,7 @@ from fairrecon_jax.inference.group_tables import (
 )
 
 PERMUTATIONS = 9999
-TAIL = 0.05
+TAIL = 0.05  # share of the rows whose tail is smoothed
 NULLS = ("permutation", "robust")
 
 
@@ -78,12 +78,12 @@ def tail_share(every: np.ndarray) -> np.ndarray:
     for k, column in enumerate(every.T.astype(float)):
         ranked = np.sort(column)
         found[:, k] = 1 - np.searchsorted(ranked, column, side="left") / rows
-        start = ranked[-max(int(TAIL * rows), 1) - 1]
+        start = ranked[-max(int(TAIL * rows), 1) - 1]  # t0
         excess = ranked[ranked > start] - start
         if excess.size:
             beyond = column > start
             depth = (column[beyond] - start) / excess.mean()
-            found[beyond, k] = excess.size / rows * np.exp(-np.minimum(depth, 600))
+            found[beyond, k] = excess.size / rows * np.exp(-np.minimum(depth, 600))  # never 0
     return found
 
 
@@ -94,11 +94,13 @@ def cell_statistic(every: Draws, frame: Frame, combine: bool) -> np.ndarray:
     and the share with as large a weighted maximum sqrt(w_y) |studentised|: the sum finds groups
     that differ all alike, the maximum one group among many.
     """
+    # single precision: draws that differ by rounding tie
     share = tail_share((every.quadratic @ frame.weights).astype(np.float32))
     many = combine & np.any(frame.judged.sum(-1) > 2, -1)
     if many.any():
         peak = np.max(every.largest[:, many] * np.sqrt(frame.weights), -1).astype(np.float32)
         share[:, many] = np.minimum(share[:, many], tail_share(peak))
+        # the smaller of two shares is no share of rows: ranked anew
         share[:, many] = tail_share(-np.log(share[:, many]))
     return share
 
@@ -337,14 +339,15 @@ def _judgement(
     p = [np.mean(smallest[null] <= smallest[null][:1], 0) for null in NULLS]
     size = np.abs(observed.deviation[0] / observed.std_error[0]).astype(np.float32)
     total = len(smallest[NULLS[0]])
+    # rounded first: the product may lie a trace above a whole number
     rank = min(int(np.ceil(np.round((1 - alpha) * total, 6))), total - 1)
     group_p, critical = np.zeros(size.shape), normal_critical(frame, alpha)
     for null in NULLS:
-        ranked = np.sort(np.max(draws[null].largest[1:], -1), 0)
+        ranked = np.sort(np.max(draws[null].largest[1:], -1), 0)  # [B, K]
         critical = np.maximum(critical, ranked[rank - 1])
         for k in range(len(size)):
             below = np.searchsorted(ranked[:, k], size[k], side="left")
-            group_p[k] = np.maximum(group_p[k], (total - below) / total)
+            group_p[k] = np.maximum(group_p[k], (total - below) / total)  # with itself
     return p[0], p[1], group_p, critical, np.full(len(size), total - 1)
 
 
@@ -370,7 +373,7 @@ def _result(
         p_permutation=keep(permuted, tested),
         p_robust=keep(robust, tested),
         change=drawn.change,
-        pooled=keep(observed.pooled[0] + drawn.mean, judged.any(-1)),
+        pooled=keep(observed.pooled[0] + drawn.mean, judged.any(-1)),  # what was centred comes back
         deviation=keep(observed.deviation[0], judged),
         variance=keep(observed.variance[0], judged),
         std_error=keep(observed.std_error[0], judged),

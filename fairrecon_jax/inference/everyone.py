@@ -74,6 +74,7 @@ def everyone_test(
     patients = (n > 0).sum(0)
     known = (patients >= min_patients) & (effective_patients(n) >= min_patients * (1 - 1e-9))
     share = tail_share(statistic.reshape(len(statistic), -1)).reshape(statistic.shape)
+    # row 0 counts itself
     p = np.mean(share <= share[:1], 0)
     return EveryoneTest(
         np.where(total > 0, change, np.nan),
@@ -96,6 +97,7 @@ def _drawn(
     """|t| [B + 1, K, L] of the observed cohort and of each draw."""
     s, n = tables.change, tables.images
     # a patient without a change adds nothing to any draw
+    # signs hang on digests, so that leaving patients out changes nobody else's
     moved = np.flatnonzero(s.any((1, 2)))
     columns = np.concatenate([s[moved], (s * n)[moved]], 1)
     columns = columns.reshape(len(moved), 2 * s[0].size)
@@ -109,7 +111,9 @@ def _drawn(
         error = np.sqrt(np.maximum(energy, 1e-12 * np.maximum(square, 1e-300))) / total
         found[rows] = np.abs(change) / error
 
+    # the observed cohort is the draw without a flip
     record(slice(0, 1), np.ones((1, len(moved))))
+    # whole words of 64 signs
     step = max(ELEMENTS // max(len(moved), 1) // 64 * 64, 64)
     for first in range(0, permutations, step):
         last = min(first + step, permutations)

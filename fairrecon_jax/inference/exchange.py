@@ -32,13 +32,15 @@ def strata_of(images: np.ndarray, group: np.ndarray, judged: np.ndarray) -> np.n
     """
     strata: np.ndarray = np.zeros(images.shape, int)
     present = images > 0
-    pattern = present @ (1 << np.arange(images.shape[2]))
+    pattern = present @ (1 << np.arange(images.shape[2]))  # [U, K], bit y: has images of label y
     groups = judged.shape[-1]
     for k, y in np.ndindex(*images.shape[1:]):
         units = np.flatnonzero(present[:, k, y] & judged[k, y][group])
         size = _size_class(images[units, k, y])
         own, kind = group[units], pattern[units, k]
+        # what one stratum for all would allow
         free = _exchanges(np.zeros_like(own), own, groups)
+        # finest first; where none will do the zeros stay, one stratum
         for code in (kind * SIZE_CLASSES + size, kind, size):
             if np.all(_exchanges(code, own, groups) >= EXCHANGE * free):
                 strata[units, k, y] = code
@@ -51,6 +53,7 @@ def _size_class(images: np.ndarray) -> np.ndarray:
     if images.size == 0:
         return np.zeros(0, int)
     levels = np.arange(1, SIZE_CLASSES) / SIZE_CLASSES
+    # "lower": numbers that occur, at which equal ones do not part
     bounds = np.unique(np.quantile(images, levels, method="lower"))
     return np.searchsorted(bounds, images, side="left")
 
@@ -59,6 +62,7 @@ def _exchanges(code: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """How much of each group can be exchanged with others within strata [G]."""
     number = np.unique(code, return_inverse=True)[1].reshape(-1)
     size = np.bincount(number * groups + group, minlength=groups).astype(float)
+    # bincount ends with the last group that occurs
     size = np.pad(size, (0, -len(size) % groups)).reshape(-1, groups)
     whole = np.maximum(size.sum(1, keepdims=True), 1)
     return np.sum(size * (whole - size) / whole, 0)

@@ -24,9 +24,9 @@ from fairrecon_jax.inference.group_tables import PatientTables
 ELEMENTS = 1 << 18
 """Keys made at once: a chunk of draws stays within a few megabytes."""
 
-GOLDEN = 0x9E3779B97F4A7C15
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, SplitMix64's odd step
 WORD = (1 << 64) - 1
-EXACT = float(1 << 24)
+EXACT = float(1 << 24)  # float32 holds every whole number up to here
 MANY = 2000
 WINDOWED = 4096
 """From so many keys on a rank is looked for in a window."""
@@ -95,7 +95,10 @@ def _mix(words: np.ndarray) -> np.ndarray:
 
 def _hash(digest: np.ndarray, seed: int, salt: str, rows: np.ndarray) -> np.ndarray:
     """One 64-bit word per row number and digest, [R, U]."""
+    # crc32, not hash(), which differs from process to process; Python's integers do not wrap by
+    # themselves
     start = (seed * GOLDEN + zlib.crc32(salt.encode()) * 0xD1B54A32D192ED03 + GOLDEN) & WORD
+    # mixed before the digest joins: a patient's second unit is GOLDEN further, as the next row is
     offset = _mix(rows.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(start))
     return _mix(digest[None, :] + offset[:, None])
 
@@ -113,8 +116,11 @@ def unit_keys(digest: np.ndarray, seed: int, salt: str, start: int, stop: int) -
     Returns:
       [stop - start, U] uint32.
     """
+    # a word holds the keys of two draws
     rows = np.arange(start // 2, (stop + 1) // 2)
+    # [rows, U] -> [rows, U, 2]
     words: np.ndarray = _hash(digest, seed, salt, rows).view(np.uint32).reshape(len(rows), -1, 2)
+    # an odd start begins in the second half of its word
     return words.transpose(0, 2, 1).reshape(2 * len(rows), -1)[start % 2 :][: stop - start]
 
 
@@ -130,7 +136,9 @@ def patient_signs(digest: np.ndarray, seed: int, start: int, stop: int) -> np.nd
     Returns:
       [stop - start, U] floats in {-1, +1}.
     """
+    # a word holds the signs of 64 draws
     words: np.ndarray = _hash(digest, seed, "signs", np.arange(start // 64, -(-stop // 64)))
+    # [words, 64, U]
     bits = words[:, None, :] >> np.arange(64, dtype=np.uint64)[None, :, None] & np.uint64(1)
     signs = 2.0 * bits.reshape(64 * len(words), digest.size) - 1.0
     return signs[start % 64 :][: stop - start]
@@ -141,6 +149,7 @@ def _order(tables: PatientTables) -> np.ndarray:
     size = np.bincount(tables.group, minlength=tables.groups)
     smallest: np.ndarray = np.full(tables.groups, WORD, np.uint64)
     np.minimum.at(smallest, tables.group, tables.unit)
+    # the last key of a lexsort leads
     return np.lexsort((smallest, -size))
 
 
@@ -149,8 +158,9 @@ def _strata(tables: PatientTables) -> np.ndarray:
     cell.
     """
     present = tables.images > 0
-    bits = present @ (1 << np.arange(present.shape[2]))
-    stratum = tables.stratum.reshape(len(bits), -1)
+    bits = present @ (1 << np.arange(present.shape[2]))  # [U, K], bit y: has images of label y
+    stratum = tables.stratum.reshape(len(bits), -1)  # [U, 1] or [U, K]
+    # above the bits of the labels, so that no two pairs of stratum and pattern share a code
     code = bits + (stratum << present.shape[2])
     return np.where(bits > 0, code, -1)
 
@@ -158,16 +168,20 @@ def _strata(tables: PatientTables) -> np.ndarray:
 def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.ndarray) -> _Plan:
     """Prepares the cells whose strata are `code` [U]."""
     s, n = tables.change[:, cells], tables.images[:, cells]
+    # where all have as many images, two columns say what five do, see `_scatter`
     sizes = np.unique(n[n > 0])
     parts = (s, s * s) if sizes.size == 1 else (s, s * s, s * n, n, n * n)
     table = np.stack(parts, -1).reshape(len(code), -1)
+    # the argsort of a permutation is its inverse
     rank = np.argsort(order)[tables.group]
     units, active, cuts = [], [], []
     for stratum in np.unique(code[code >= 0]):
         inside = np.flatnonzero(code == stratum)
+        # a unit without a change takes a place in a group, but adds to no sum
         matter = table[inside].any(-1)
         units.append(np.concatenate([inside[matter], inside[~matter]]))
         active.append(int(matter.sum()))
+        # without the last group, which is what remains
         cuts.append(np.cumsum(np.bincount(rank[inside], minlength=tables.groups))[:-1])
     rows = np.concatenate([u[:a] for u, a in zip(units, active)])
     columns = table[rows]
@@ -196,6 +210,7 @@ def _thresholds(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
             found[:, j] = [_nth(row, cut) for row in keys]
         return found
     # NumPy has a vectorised selection of one rank only; halving needs few passes.
+    # cuts first..last-1, the keys among which they lie, and how many smaller keys there are
     pending = [(0, len(cuts), 0, keys)]
     while pending:
         first, last, offset, part = pending.pop()
@@ -205,9 +220,11 @@ def _thresholds(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         at = int(cuts[middle]) - offset
         part = np.partition(part, at, axis=1)
         found[:, middle] = part[:, at]
+        # a group without a unit in the stratum repeats the cut before it
         same = cuts[first:last] == cuts[middle]
         found[:, first:last][:, same] = part[:, at : at + 1]
         low, high = first + int(np.argmax(same)), last - int(np.argmax(same[::-1]))
+        # partitioned: what is left of `at` is smaller, and each side is looked through alone
         pending += [(first, low, offset, part[:, :at])]
         pending += [(high, last, offset + at, part[:, at:])]
     return found
@@ -218,30 +235,36 @@ def _nth(keys: np.ndarray, rank: int) -> int:
     outside of six standard deviations among all.
     """
     n, span = len(keys), float(1 << 32)
+    # the number of keys below rank / n is binomial, with this standard deviation
     reach = 6 * (rank * (n - rank) / n) ** 0.5
     low = np.uint32(max(0.0, (rank - reach) / n) * (span - 1))
+    # low + width must not wrap around
     width = np.uint32(min(2 * reach / n * span, span - 1 - float(low)))
     # below `low` the difference wraps around and is large
     window = keys[keys - low < width]
     at = rank - int(np.count_nonzero(keys < low))
     if 0 <= at < len(window):
         return int(np.partition(window, at)[at])
+    # seldom: the window missed the rank
     return int(np.partition(keys, rank)[rank])
 
 
 def _below(plan: _Plan, keys: np.ndarray, groups: int) -> np.ndarray:
     """Sums of the columns over the first 1..G-1 groups, [G - 1, B, C]."""
     draws = keys.shape[0]
+    # the draws as a matrix of 0 and 1: BLAS sums all cells of the plan at once
     member = np.empty((groups - 1, draws, len(plan.columns)), plan.columns.dtype)
     at = 0
     for units, active, cuts in zip(plan.units, plan.active, plan.cuts):
         if not active:
             continue
         own = np.take(keys, units, axis=1)
+        # a cut behind the last unit takes all of them, one before the first none: no key is asked
         member[:, :, at : at + active] = (cuts >= len(units))[:, None, None]
         inner = np.flatnonzero((cuts > 0) & (cuts < len(units)))
         limits = _thresholds(own, cuts[inner])
         for j, limit in zip(inner, limits.T):
+            # two equal keys at the limit, once in 2^32 / n draws, leave the group one unit short
             np.less(own[:, :active], limit[:, None], out=member[j, :, at : at + active])
         at += active
     return (member @ plan.columns).astype(float)
@@ -250,13 +273,17 @@ def _below(plan: _Plan, keys: np.ndarray, groups: int) -> np.ndarray:
 def _scatter(plan: _Plan, below: np.ndarray, order: np.ndarray, sums: Sums, known: Sums) -> None:
     """Writes the sums of a plan's cells."""
     total = np.broadcast_to(plan.total, (1, *below.shape[1:]))
+    # cumulated over groups, [G + 1, B, C]: differences are the groups' own sums
     edges = np.concatenate([np.zeros_like(total), below, total])
-    each = np.moveaxis(np.diff(edges, axis=0), 0, -1)
+    each = np.moveaxis(np.diff(edges, axis=0), 0, -1)  # [B, C, G]
     labels = sums.s.shape[2]
+    # [B, k, L, c, G]
     each = each.reshape(each.shape[0], len(plan.cells), labels, -1, each.shape[-1])
-    where = np.argsort(order)
+    where = np.argsort(order)  # back to the groups' own numbers
+    # of two columns the zip stops behind "ss"
     for name, part in zip(("s", "ss", "sn", "n", "nn"), np.moveaxis(each, 3, 0)):
         getattr(sums, name)[:, plan.cells] = part[..., where]
+    # groups keep their sizes within a pattern: where N is one number no draw changes N or N^2
     if plan.size:
         sums.sn[:, plan.cells] = plan.size * sums.s[:, plan.cells]
         sums.n[:, plan.cells] = known.n[:, plan.cells]
@@ -297,13 +324,17 @@ def permuted_sums(
       The first draw of a chunk and its `Sums`.
     """
     code, order, known = _strata(tables), _order(tables), observed_sums(tables)
+    # cells with the same strata share their thresholds and one matrix product
     patterns, which = np.unique(code, axis=1, return_inverse=True)
+    # some releases of NumPy give the inverse with the input's axes
     which = which.reshape(-1)
     plans = [
         _plan(tables, np.flatnonzero(which == j), patterns[:, j], order)
         for j in range(patterns.shape[1])
+        # a cell without a judged unit keeps its zeros
         if np.any(patterns[:, j] >= 0)
     ]
+    # whole words of two draws
     step = max(ELEMENTS // max(len(tables.group), 1) // 2 * 2, 2)
     for first in range(start, stop, step):
         last = min(first + step, stop)
@@ -335,12 +366,15 @@ def flipped_sums(
     rows = [np.flatnonzero(tables.group == g) for g in range(tables.groups)]
     shape = n.shape[1:]
     width = 2 * n[0].size if len(n) else 2
+    # per group [U_g, 2 K L]
     columns = [np.concatenate([e[r], e[r] * n[r]], 1).reshape(len(r), width) for r in rows]
+    # whole words of 64 draws
     step = max(ELEMENTS // max(len(tables.group), 1) // 64 * 64, 64)
     for first in range(start, stop, step):
         last = min(first + step, stop)
         signs = patient_signs(tables.patient, seed, first, last)
         drawn = np.stack([signs[:, r] @ c for r, c in zip(rows, columns)], -1)
-        drawn = drawn.reshape(last - first, 2, *shape, tables.groups)
+        drawn = drawn.reshape(last - first, 2, *shape, tables.groups)  # [B, (S, S N), K, L, G]
+        # a sign leaves N, N^2 and S^2 as they are
         fixed = [np.broadcast_to(v, drawn[:, 0].shape) for v in (known.n, known.ss, known.nn)]
         yield first, Sums(drawn[:, 0], fixed[0], fixed[1], drawn[:, 1], fixed[2])

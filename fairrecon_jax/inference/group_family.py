@@ -47,9 +47,12 @@ def step_down(share: np.ndarray) -> np.ndarray:
     Reference:
       Westfall and Young (1993), Resampling-Based Multiple Testing, algorithm 2.8.
     """
+    # stable: of equal p the order of the cells
     order = np.argsort(share[0], kind="stable")
     ranked = share[:, order]
+    # min over k >= i: the best of those not yet rejected
     smallest = np.minimum.accumulate(ranked[:, ::-1], 1)[:, ::-1]
+    # row 0 counts itself: the + 1 of the formula
     p = np.mean(smallest <= ranked[:1], 0)
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate(p)
@@ -97,8 +100,10 @@ def adjust_cells(
     """
     if not cells:
         raise ValueError("cells is empty: a family needs at least one comparison")
+    # draws of one number belong together in all cells, whatever the total
     rows = min(int(np.isfinite(v).sum()) for cell in cells for v in cell.values())
     adjusted, level = np.zeros(len(cells)), alpha
+    # a claim needs both nulls, and each keeps the family's level by itself
     for null in cells[0]:
         share = np.stack([cell[null][:rows] for cell in cells], 1)
         adjusted = np.maximum(adjusted, step_down(share))
@@ -155,6 +160,7 @@ def unresolved(p: np.ndarray, draws: int, levels: Sequence[float]) -> np.ndarray
     Returns:
       [K] bool: a level lies within 3.29 binomial standard errors (99.9%) of p.
     """
+    # at p near 0 the binomial error would vanish: at least that of one draw
     width = 3.29 * np.sqrt(np.maximum(p * (1 - p), 1 / draws) / draws)
     return np.any([np.abs(p - level) <= width for level in levels], 0)
 
@@ -195,6 +201,7 @@ def family_test(
       >>> family_test(tables, seed=0, permutations=999).p_adjusted["sex"] < 0.01
       array([ True])
     """
+    # a draw is a function of its number: the second stage repeats the first draws and adds to them
     for draws in (min(first, permutations), permutations):
         tests = {
             name: group_test(

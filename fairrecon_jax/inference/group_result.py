@@ -112,5 +112,6 @@ def critical_statistic(test: GroupTest, level: float) -> float:
     ranked = [np.sort(v[1:][np.isfinite(v[1:])]) for v in test.drawn.values()]
     if not all(v.size for v in ranked):
         return float("nan")
+    # 1e-9, as 0.05 * 20 may fall short of 1; no bound lies above the largest draw
     rank = [max(int(level * (len(v) + 1) + 1e-9), 1) for v in ranked]
     return max(float(v[-min(r, len(v))]) for v, r in zip(ranked, rank, strict=True))

@@ -16,9 +16,9 @@ from fairrecon_jax.inference.group_tables import PatientTables
 LABEL_WEIGHTS = (0.5, 1.0)
 """Weights of false alarms (label 0) and missed findings (label 1), which count twice."""
 
-SHRINKAGE = 3.0
-ONE_SIDED = 0.15
-RESOLUTION = 1e-6
+SHRINKAGE = 3.0  # patients of the pooled variance; the kurtosis of a normal law
+ONE_SIDED = 0.15  # share of the smaller side below which there are no signs to flip
+RESOLUTION = 1e-6  # of the changes' scale; a smaller standard error is rounding
 
 
 class Contrasts(NamedTuple):
@@ -79,12 +79,16 @@ def contrasts(sums: Sums, frame: Frame) -> Contrasts:
       `Contrasts`.
     """
     judged, patients = frame.judged, np.maximum(frame.patients, 1)
+    # 1, because groups that take no part are divided by it too
     n = np.where(judged, sums.n, 1)
     change = np.where(judged, sums.s, 0) / n
+    # sum (S - D N)^2 from sums alone: of a draw nothing else is known
     energy = np.where(judged, sums.ss - 2 * change * sums.sn + change**2 * sums.nn, 0)
+    # a difference of large sums: rounding may bring it below 0
     energy = np.maximum(energy, 0)
     squares = np.where(judged, sums.nn, 0)
     pooled = energy.sum(-1, keepdims=True) / np.maximum(squares.sum(-1, keepdims=True), 1e-300)
+    # the larger kappa where the pooled variance lifts the own one, the smaller where it lowers it
     variance = np.max(
         [
             (patients * energy + kappa * pooled * squares) / (patients + kappa) / n**2
@@ -92,13 +96,16 @@ def contrasts(sums: Sums, frame: Frame) -> Contrasts:
         ],
         0,
     )
+    # nobody changed: no division by 0, and T stays 0 because deviations do
     floor = np.maximum((RESOLUTION * frame.scale) ** 2, 1e-300)[..., None]
     variance = np.maximum(variance, floor)
     weight = np.where(judged, 1 / variance, 0)
     mass = np.maximum(weight.sum(-1, keepdims=True), 1e-300)
     centre = np.sum(weight * change, -1, keepdims=True) / mass
     deviation = np.where(judged, change - centre, 0)
+    # equal changes differ by rounding, which a variance at its floor would make a finding
     deviation[np.abs(deviation) <= 1e-9 * frame.scale[..., None]] = 0
+    # var(D_g - Dbar) = v_g - 1 / mass: a part of Dbar is D_g itself
     error = np.sqrt(variance * np.maximum(1 - weight / mass, 1e-15))
     quadratic = np.sum(weight * deviation**2, -1)
     largest = np.max(np.abs(deviation) / error, -1)
@@ -120,6 +127,7 @@ def add_pseudo_patients(sums: Sums, frame: Frame) -> tuple[Sums, Frame]:
       Agresti and Min (2005), Statistics in Medicine 24.
     """
     size = sums.n / np.maximum(frame.patients, 1)
+    # a gain and a loss cancel out in S and in S N
     more = Sums(sums.s, sums.n + 2 * size, sums.ss + 2 * size**2, sums.sn, sums.nn + 2 * size**2)
     # the scale bounds rounding only; two changed patients raise it where nothing changed
     scale = np.maximum(frame.scale, 1e-3)
@@ -130,14 +138,16 @@ def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientT
     """Leaves out what is not judged, and centres changes that are not whole numbers; the centre
     [K, L].
     """
-    inside = np.moveaxis(judged, -1, 0)[tables.group]
+    inside = np.moveaxis(judged, -1, 0)[tables.group]  # [U, K, L]
     n = np.where(inside, tables.images, 0)
     s = np.where(n > 0, tables.change, 0)
     # T does not change when a multiple of N is subtracted; rounding errors do.
+    # whole numbers stay whole: their sums are exact, in single precision too
     broken = np.any(s != np.rint(s), 0)
     mean = np.where(broken, s.sum(0) / np.maximum(n.sum(0), 1e-300), 0)
     largest = np.abs(s).max(0, initial=0)
     s = s - mean * n
+    # who changed like everyone has no residual, where subtracting leaves a trace of rounding
     s[np.abs(s) <= 1e-12 * largest] = 0
     return tables._replace(change=s, images=n), mean
 
@@ -157,10 +167,12 @@ def _shape(tables: PatientTables, judged: np.ndarray) -> tuple[np.ndarray, np.nd
     square = e * e
     above = np.where(e > 0, square, 0)
     total = square.sum(0)
+    # over N^2 and N^4: clusters of unequal size make no kurtosis by themselves
     second = total / np.maximum((n**2).sum(0), 1e-300)
     fourth = (square**2).sum(0) / np.maximum((n**4).sum(0), 1e-300)
     some = total > 0
     kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
+    # one group with changes both ways has signs to flip, even if the cohort as a whole has not
     share = _smaller_side(above.sum(0), total)
     for g in range(tables.groups):
         rows = tables.group == g
@@ -250,4 +262,5 @@ def normal_critical(frame: Frame, alpha: float) -> np.ndarray:
     groups = frame.judged.sum(-1)
     # of two groups one contrast is the other with its sign turned
     count = np.where(groups == 2, 1, groups).sum(-1)
+    # Sidak: exact for independent contrasts, cautious for correlated ones
     return norm.ppf((1 + (1 - alpha) ** (1 / np.maximum(count, 1))) / 2)

@@ -17,7 +17,7 @@ from fairrecon_jax.keys import example_digest
 from fairrecon_jax.types import Array
 
 MIN_PATIENTS = 10
-UNIT_STEP = np.uint64(0x9E3779B97F4A7C15)
+UNIT_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd: a patient's units never meet modulo 2^64
 REASONS = (
     "judged",
     "no images",
@@ -196,14 +196,15 @@ def patient_units(
     known = (own >= 0) & (own < groups)
     own = np.where(known, own, 0).astype(int)
     rank = _canonical(own[known], digests[codes[known]], groups)
-    order = np.argsort(np.argsort(digests))
+    order = np.argsort(np.argsort(digests))  # rank of each patient's digest
+    # one number per unit that sorts by digest, then by group; images of no group share -1
     place = np.where(known, order[codes] * groups + rank[own], -1)
     values, which = np.unique(place, return_inverse=True)
     skip = int(values.size > 0 and values[0] == -1)
     values, which = values[skip:], which.reshape(-1) - skip
     who = values // groups
     digest = np.sort(digests)[who]
-    ordinal = np.arange(len(who)) - np.searchsorted(who, who)
+    ordinal = np.arange(len(who)) - np.searchsorted(who, who)  # 0 in a patient's first group
     unit = digest + ordinal.astype(np.uint64) * UNIT_STEP
     return Units(which, np.argsort(rank)[values % groups], digest, unit, groups)
 
@@ -286,7 +287,7 @@ def tabulate(
     truth = np.zeros((1, which.size)) if label is None else _problem(label, which.size, "label")
     strata = (0,) if label is None else labels
     shape = (len(units.group), max(len(value), len(truth)), len(strata))
-    sums, counts = (np.zeros((*shape[1:], shape[0])) for _ in range(2))
+    sums, counts = (np.zeros((*shape[1:], shape[0])) for _ in range(2))  # [K, L, U], filled by rows
     rows: list[np.ndarray] = []
     last = (np.zeros(0), np.zeros(0))
     for k in range(shape[1]):
@@ -298,12 +299,13 @@ def tabulate(
             rows, last = [np.flatnonzero(known & (t == level)) for level in strata], (known, t)
         whole = bool(np.all(v[known] == np.rint(v[known])))
         for y, own in enumerate(rows):
+            # whole numbers add up exactly in any order, and most of them are 0
             changed = own[v[own] != 0] if whole else _in_order(own, v, which)
             sums[k, y] = np.bincount(which[changed], v[changed], shape[0])
             counts[k, y] = (
                 counts[k - 1, y] if again else np.bincount(which[own], minlength=shape[0])
             )
-    total: np.ndarray = np.ascontiguousarray(np.moveaxis(sums, -1, 0))
+    total: np.ndarray = np.ascontiguousarray(np.moveaxis(sums, -1, 0))  # [U, K, L]
     count: np.ndarray = np.ascontiguousarray(np.moveaxis(counts, -1, 0))
     if weigh == "patients":
         total, count = total / np.maximum(count, 1), (count > 0) * 1.0
@@ -386,5 +388,6 @@ def judge_cells(
         [images == 0, patients < min_patients, effective < need * (1 - 1e-9)], [1, 2, 3], 0
     )
     reason = np.where((reason == 0) & ~_shares_stratum(tables, reason == 0), 5, reason)
+    # behind the strata: who has nobody there may leave another one alone
     alone = (reason == 0) & (np.sum(reason == 0, -1, keepdims=True) < 2)
     return np.where(alone, 4, reason), patients, effective

@@ -83,6 +83,7 @@ def shrink_intersections(
     shape = changes.original.shape
     if codes.shape[:1] != shape[-1:]:
         raise ValueError(f"parts must hold {shape[-1]} rows, got shape {codes.shape}")
+    # too small to be judged alone is no reason to stay out: that is whom shrinking is for
     some = changes.images > 0
     masked, mean = mask_and_centre(changes.tables, some)
     found = contrasts(observed_sums(masked), frame_of(masked, some, changes.counted[1], None, 0.0))
@@ -93,7 +94,7 @@ def shrink_intersections(
         use = some[k, y]
         if np.linalg.matrix_rank(design[use]) < min(use.sum(), design.shape[1]) or use.sum() < 2:
             continue
-        alone = found.change[0, k, y] + mean[k, y]
+        alone = found.change[0, k, y] + mean[k, y]  # uncentred
         parts_of = _shrink(alone, found.variance[0, k, y], use, design, alpha)
         for array, part in zip(filled, parts_of[:5], strict=True):
             array[k, y] = part
@@ -143,6 +144,7 @@ def _between(x: np.ndarray, d: np.ndarray, v: np.ndarray) -> float:
 
     if excess(0.0) <= 0:
         return 0.0
+    # the excess falls as tau^2 grows: one root, bracketed by doubling
     low, high = 0.0, float(np.var(d) + v.max()) + 1e-12
     while excess(high) > 0:
         high *= 2

@@ -57,6 +57,7 @@ def _contrasts(changes: Changes, judged: np.ndarray) -> tuple[np.ndarray, np.nda
     for g in range(tables.groups):
         own = (tables.group == g)[:, None, None]
         value, moment = np.zeros(s.shape[1:]), np.zeros(s.shape)
+        # the others are pooled over images, not averaged over groups
         for part, sign in ((own, 1.0), (~own, -1.0)):
             weight = np.where(part, n, 0)
             total = np.maximum(weight.sum(0), 1e-300)
@@ -111,18 +112,21 @@ def method_test(trainings: Sequence[Changes], alpha: float = 0.05) -> MethodTest
     each, influence = (np.stack(part) for part in zip(*found, strict=True))
     patients = np.maximum((first.images > 0).sum(0), 2)[..., None]
     scale = patients / (patients - 1)
+    # (sum over s)^2 less the squares leaves the pairs s != t: the covariance of two trainings
     squares, total = (influence**2).sum((0, 1)), influence.sum(0)
     shared = ((total**2).sum(0) - squares) / (count * (count - 1)) * scale
     spread = each.var(0, ddof=1)
     both = spread + count * np.maximum(shared, 0)
     error = np.sqrt(both / count)
     freedom = np.where(spread > 0, both**2 / np.maximum(spread**2 / (count - 1), 1e-300), np.inf)
+    # infinite where trainings do not differ: patients are few as well
     freedom = np.minimum(freedom, patients - 1)
     mean = each.mean(0)
     # of two groups one contrast is the other with its sign turned
     groups = judged.sum(-1)
     contrasts = np.maximum(np.where(groups == 2, 1, groups).sum(-1), 1)[:, None, None]
     ratio = np.abs(mean) / np.where(error > 0, error, 1)
+    # no error at all: every patient of every training moved alike, or nobody did
     p = np.where(error > 0, 2 * student.sf(ratio, freedom), np.where(mean == 0, 1.0, 0.0))
     adjusted = np.where(judged, np.minimum(p * contrasts, 1), np.nan)
     width = student.isf(alpha / (2 * contrasts), freedom) * error

@@ -59,6 +59,7 @@ def judge_mitigation(comparison: Comparison, verdict: Verdict, alpha: float = 0.
     change = comparison.reconstructed - comparison.original
     if loser < 0 and verdict.word == "harmed" and change[y, g] < 0:
         loser = g
+    # a gain is no help where another group paid and the groups are as far apart as before
     if helped >= 0 and loser >= 0 and not _shrank(comparison, verdict, helped, loser):
         helped = -1
     if helped >= 0 and verdict.gap != "widened":
@@ -105,6 +106,7 @@ def _shrank(comparison: Comparison, verdict: Verdict, worst: int, loser: int) ->
     y = verdict.label
     rates = (comparison.original[y], comparison.reconstructed[y])
     patients = comparison.test.effective[y]
+    # the sides swapped: the gap after has the other sign, so that before minus after is a sum
     shrunk = sum(rate[loser] - rate[worst] for rate in rates)
     # of the same patients: at most twice the variance of two unrelated gaps
     square = 2 * sum(sampling_error(rate, patients, loser, worst) ** 2 for rate in rates)

@@ -15,6 +15,7 @@ def _ranked(p: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flat p-values, the places of those that are not NaN in ascending order, and these values."""
     flat = np.asarray(p, float).reshape(-1)
     order = np.argsort(flat, kind="stable")
+    # NaN, which sorts last, is no member of the family
     order = order[np.isfinite(flat[order])]
     return np.full(flat.shape, np.nan), order, flat[order]
 

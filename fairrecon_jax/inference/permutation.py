@@ -121,6 +121,7 @@ def permutation_null(
     """
     _check(group, permutations, groups)
     lead, (d, y) = counts.align((decision, label), len(np.asarray(group)))
+    # infinite is unknown; tables take NaN only
     d = np.where(np.isfinite(d), d, np.nan)
     tables = patient_tables(d, y, group, patient, groups=groups, labels=labels)
     inside = None if mask is None else _mask(mask, lead, (len(labels), groups))
@@ -223,6 +224,7 @@ def _draw_both(
     def draw(judged: np.ndarray, cells: np.ndarray) -> _Drawn:
         images = tables.images[:, cells]
         strata = strata_of(images, tables.group, judged[cells])
+        # only now, because the strata ask for the number of images
         each = np.maximum(images, 1) if weigh_patients else 1
         shape = (len(strata), -1, 1)  # each label is a cell of its own
         apart = tables._replace(
@@ -230,6 +232,7 @@ def _draw_both(
             images=(images > 0 if weigh_patients else images).reshape(shape).astype(float),
             stratum=strata.reshape(len(strata), -1),
         )
+        # [K, L, G] -> [K L, 1, G]
         inside, size = (part[cells].reshape(-1, 1, tables.groups) for part in (judged, patients))
         drawn = _draws(apart, inside, size, seed, attribute, permutations, not weigh_patients)
         axes = (permutations + 1, *images.shape[1:])
@@ -239,6 +242,7 @@ def _draw_both(
     if mask is None:
         return everyone, None
     judged = mask & (patients > 0)
+    # where everyone can be judged both nulls are one, and drawn once
     differ = np.flatnonzero(np.any(judged != (patients > 0), (1, 2)))
     if not differ.size:
         return everyone, everyone
@@ -260,10 +264,12 @@ def _draws(
 ) -> _Drawn:
     """Draws of K cells of one label each, [1 + B, K, 1, G]."""
     masked, mean = mask_and_centre(tables, judged)
+    # 0: no sign is flipped here
     frame = frame_of(masked, judged, patients, None, 0.0)
     value, distance = [], []
     permuted = permuted_sums(masked, seed, attribute, 0, permutations)
     for sums in chain([observed_sums(masked)], (part for _, part in permuted)):
+        # whole numbers were not centred: these are still sums of decisions
         if binary:
             change = np.where(judged, sums.s, 0) / np.where(judged, sums.n, 1)
             variances = rate_variances(sums, patients, judged)
@@ -279,6 +285,7 @@ def _decision_nulls(drawn: _Drawn) -> dict[str, PermutationNull]:
     """Nulls [K] of the gaps of rates [1 + B, K, L, G]."""
     by_label, groups = spread(drawn.value), np.isfinite(drawn.value[0]).sum(-1)
     labels = drawn.distance.shape[-1]
+    # the weights are of squares, these are distances
     scale = np.sqrt(LABEL_WEIGHTS if labels == len(LABEL_WEIGHTS) else np.ones(labels))
     distance = drawn.distance * scale
     largest, mean = (np.asarray(over_labels(distance, c)) for c in ("worst_case", "mean"))
@@ -300,8 +307,10 @@ def _summary(gap: Array, far: Array, tail: np.ndarray) -> PermutationNull:
     normal tail [K] of the observed difference.
     """
     gaps, distance = np.asarray(gap), np.asarray(far)
+    # a single infinite ratio would be the mean
     drawn = np.where(np.isfinite(gaps[1:]), gaps[1:], np.nan)
     blank = np.all(np.isnan(drawn), 0) | np.isnan(gaps[0])
+    # zeros keep the mean of nothing from warning
     filled = np.where(blank, 0, drawn)
     # Sums in another order differ by rounding: such draws count as ties.
     exceed = np.sum(distance[1:] * (1 + 1e-6) + 1e-9 >= distance[:1], 0)

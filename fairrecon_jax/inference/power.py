@@ -40,6 +40,7 @@ class Detectable(NamedTuple):
     largest: np.ndarray
 
 
+# the roots take milliseconds, and most cells ask for the same ones
 @lru_cache(maxsize=4096)
 def _needed(
     level: float, power: float, weights: tuple[float, ...], groups: tuple[int, ...]
@@ -51,14 +52,17 @@ def _needed(
     more than two groups the weighted maximum counts as well: the smaller delta of the two.
     """
     w, free = np.asarray(weights), np.asarray(groups) - 1
+    # slices of the other labels' tail, equally wide in log share: a family's levels lie far out
     share = np.exp(-np.arange(0, 25, 0.05))
     rest, mass = np.zeros(1), np.ones(1)
     if len(w) > 1:
         mean, square = w[1:] @ free[1:], w[1:] ** 2 @ free[1:]
+        # a weighted sum by its first two moments, at the middle of each slice
         rest = square / mean * chi2.isf(np.sqrt(share[1:] * share[:-1]), mean**2 / square)
         mass = -np.diff(share)
 
     def beyond(quantile: float, delta: float) -> float:
+        # 1e-12: off the edge of the noncentral law's domain
         return float(mass @ ncx2.sf((quantile - rest) / w[0], free[0], delta**2 + 1e-12))
 
     quantile = brentq(lambda q: beyond(q, 0.0) - level, 0, 1e3)
@@ -70,6 +74,7 @@ def _needed(
     count = np.where(np.asarray(groups) == 2, 1, groups)
 
     def largest(bound: float) -> float:
+        # log1p and expm1, because tails of 1e-6 lose their digits beside 1
         return float(-np.expm1(count @ np.log1p(-2 * norm.sf(bound / np.sqrt(w)))))
 
     bound = brentq(lambda b: largest(b) - level, 1e-3, 1e2)
@@ -83,6 +88,7 @@ def _reach(judged: np.ndarray, level: float, power: float, w: np.ndarray) -> np.
     for at in np.ndindex(groups.shape[:-1]):
         labels = [y for y in range(len(w)) if groups[at][y] >= 2]
         for y in labels:
+            # `_needed` takes the harmed label first
             order = [y, *(v for v in labels if v != y)]
             weights, sizes = (tuple(v.tolist()) for v in (w[order], groups[at][order]))
             found[(*at, y)] = _needed(level, power, weights, sizes)
@@ -136,6 +142,7 @@ def minimum_detectable_change(
     judged = (test.reason == 0) & ~np.asarray(test.stratified)[..., None, None]
     # values of which none changed: nothing is known of the spread that a change would have
     judged &= decisions | ~(np.nan_to_num(test.extra_error) < NO_SPREAD)
+    # 1: any number, blanked below
     error = np.where(judged, test.extra_error, 1.0)
     labels = judged.shape[-2]
     default = LABEL_WEIGHTS if labels == 2 else (1.0,) * labels
@@ -187,6 +194,7 @@ def equivalent(test: GroupTest, images: Array, margin: float = MARGIN) -> np.nda
     if not margin > 0:
         raise ValueError(f"margin must be positive, got {margin}")
     judged = test.reason == 0
+    # limits are NaN where nothing is judged
     with np.errstate(invalid="ignore"):
         inside = (test.extra_low > -margin) & (test.extra_high < margin)
     enough = test.effective >= 3 / margin

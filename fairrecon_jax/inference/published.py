@@ -66,6 +66,7 @@ def published_gap(table: Array, present: Array, form: Form, empty: float) -> tup
     """
     images = np.sum(table, (-2, -1))
     both = []
+    # the last two axes are the decisions on original and reconstruction: each margin in turn
     for positives in (np.sum(table[..., 1, :], -1), np.sum(table[..., 1], -1)):
         rate = divide(positives, images)
         filled = np.where(present, np.where(images > 0, rate, empty), np.nan)

@@ -118,9 +118,11 @@ def trend_test(
     if value.shape != tables.group.shape:
         raise ValueError(f"value must hold {len(tables.group)} entries, got shape {value.shape}")
     known = np.isfinite(value)
+    # equal quantiles would be a knot twice, and the spline singular
     knots = np.unique(np.quantile(value[known], KNOTS)) if known.any() else np.zeros(0)
     if len(knots) < len(KNOTS):
         raise ValueError(f"{attribute} has too few different values for a spline of {len(KNOTS)}")
+    # any finite value will do for those unknown: they have no images below
     basis = spline_basis(np.where(known, value, 0), knots)
     n = np.where(known[:, None, None], tables.images, 0)
     s = np.where(n > 0, tables.change, 0)
@@ -135,6 +137,7 @@ def trend_test(
     share = _shares(drawn)
     at = np.linspace(knots[0], knots[-1], GRID)
     curve = _curves(s, n, basis, spline_basis(at, knots), judged, alpha)
+    # draws that differ by rounding tie
     p = np.where(np.isfinite(drawn[0]), np.mean(drawn >= drawn[:1] * (1 - 1e-9), 0), np.nan)
     return TrendTest(drawn[0], p, at, *curve, patients, {"permutation": share})
 
@@ -154,7 +157,7 @@ def _statistics(
 ) -> np.ndarray:
     """T [B + 1] of the true values and of permuted ones, of one problem [U, L]."""
     present = n > 0
-    code = present @ (1 << np.arange(n.shape[1]))
+    code = present @ (1 << np.arange(n.shape[1]))  # [U], bit y: has images of label y
     mean = s.sum(0) / np.maximum(n.sum(0), 1e-300)
     residual = s - mean * n
     places = [np.flatnonzero(code == c) for c in np.unique(code[code > 0])]
@@ -165,8 +168,9 @@ def _statistics(
         some = keys[first : first + step]
         order = np.tile(identity, (len(some), 1))
         for place in places:
+            # sorting random keys permutes the units of one pattern
             order[:, place] = place[np.argsort(some[:, place], 1)]
-        found.append(_quadratic(basis[order], residual, n, weights))
+        found.append(_quadratic(basis[order], residual, n, weights))  # [b, U, q]
     return np.concatenate(found)
 
 
@@ -183,7 +187,7 @@ def _quadratic(
         centre = np.einsum("ruq,u->rq", own, n[rows, y]) / n[rows, y].sum()
         own = own - centre[:, None]
         score = np.einsum("ruq,u->rq", own, e)
-        spread = np.einsum("ruq,rup,u->rqp", own, own, e * e, optimize=True)
+        spread = np.einsum("ruq,rup,u->rqp", own, own, e * e, optimize=True)  # [R, q, q]
         # few changes make a singular spread: what it does not see counts nothing
         inverse = np.linalg.pinv(spread, rcond=1e-8, hermitian=True)
         total += weight * np.einsum("rq,rqp,rp->r", score, inverse, score)
@@ -207,6 +211,7 @@ def _curves(
     change, low, high = (np.full(shape, np.nan) for _ in range(3))
     rows = np.concatenate([np.ones((len(basis), 1)), basis], 1)
     at = np.concatenate([np.ones((len(grid), 1)), grid], 1)
+    # a fixed seed: the band of a curve is the same in every run, whatever curves are beside it
     normal = np.random.default_rng(0).normal(size=(BAND_DRAWS, rows.shape[1]))
     for k, y in zip(*np.nonzero(judged), strict=True):
         weight, total = n[:, k, y], s[:, k, y]
@@ -218,6 +223,7 @@ def _curves(
         # as many observations as patients, less the coefficients
         cover = gram @ meat @ gram * count / (count - rows.shape[1])
         error = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", at, cover, at), 0))
+        # a root that a singular covariance has too, as where hardly anyone changed
         values, vectors = np.linalg.eigh(cover)
         draws = (normal * np.sqrt(np.maximum(values, 0))) @ vectors.T @ at.T
         largest = np.max(np.abs(draws) / np.where(error > 0, error, np.inf), 1)

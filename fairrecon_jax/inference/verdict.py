@@ -141,14 +141,17 @@ def standing_out(comparison: Comparison, alpha: float = 0.05) -> tuple[str, int,
     size = np.where(comparison.judged, np.nan_to_num(comparison.test.studentised), 0)
     default = LABEL_WEIGHTS if len(size) == 2 else (1.0,) * len(size)
     weights = np.asarray(comparison.label_weights or default)[:, None]
+    # losses and gains, [L, G] each
     parts = [weights * f(size, 0) ** 2 for f in (np.minimum, np.maximum)]
     groups = [int(np.argmax(part.sum(0))) for part in parts]
     worse, better = ((int(np.argmax(p[:, g])), g) for p, g in zip(parts, groups, strict=True))
     lost, gained = comparison.own_sign[worse] < 0, comparison.own_sign[better] > 0
+    # two groups mirror one another but for rounding
     alike = parts[1].sum(0).max() <= parts[0].sum(0).max() * (1 + 1e-6)
     if alike and (lost or not gained):
         return ("harmed", *worse)
     losses = np.where(apart(comparison, alpha) < 0, parts[0], 0)
+    # in the label of the gain the others' loss is its mirror image
     losses[better[0]] = 0
     if losses.any():
         y, g = np.unravel_index(np.argmax(losses), losses.shape)

@@ -199,6 +199,7 @@ def group_codes(group: Column) -> tuple[np.ndarray, tuple[Any, ...]]:
         values, codes[known] = np.unique(column[known], return_inverse=True)
         return codes, tuple(values.tolist())
     known = np.array([not _is_unknown(value) for value in column], bool)
+    # in order of appearance: names and numbers mixed cannot be sorted
     names = list(dict.fromkeys(column[known].tolist()))
     if len({type(name) for name in names}) == 1:
         names.sort()
@@ -218,6 +219,7 @@ def _is_unknown(value: Any) -> bool:
 
 def _real(values: Column, name: str, images: int) -> np.ndarray:
     """A column of numbers, None as NaN."""
+    # a copy, since None is replaced in place
     column = np.array(values, object if not hasattr(values, "dtype") else None)
     if column.dtype == object:
         column[[_is_missing(value) for value in column]] = np.nan
@@ -263,12 +265,15 @@ def _counted(
     codes, names = group_codes(group)
     truth = _binary(label, "label", codes.size)
     yes = _binary(decision, "decision", codes.size)
+    # without a decision an image is in no stratum
     truth = np.where(np.isnan(yes), np.nan, truth)
     weights = None if weight is None else _real(weight, "weight", codes.size)
+    # NaN == 1 is False, which counts nowhere: its truth is unknown by now
     counts = np.asarray(group_counts(truth, yes == 1, codes, len(names), weights))
     if canonical(convention) != "worst_case_estimable":
         return counts, None
     known = ~np.isnan(truth) & (codes >= 0)
+    # patient and stratum as one number: distinct pairs are patients per stratum
     strata, who = codes * 2 + (truth == 1), _patients(patient, codes.size)
     pairs = np.unique(who[known] * 2 * len(names) + strata[known])
     patients = np.bincount(pairs % (2 * len(names)), minlength=2 * len(names))
@@ -282,9 +287,10 @@ def _means(
     codes, names = group_codes(group)
     values = _real(value, "value", codes.size)
     known = np.isfinite(values) & (codes >= 0)
+    # a patient counts once in each of its groups
     pairs = _patients(patient, codes.size) * len(names) + codes
     places, which = np.unique(pairs[known], return_inverse=True)
-    own = np.bincount(which, values[known]) / np.bincount(which)
+    own = np.bincount(which, values[known]) / np.bincount(which)  # means of patients, [pairs]
     patients = np.bincount(places % len(names), minlength=len(names))
     total = np.bincount(places % len(names), own, len(names))
     return np.asarray(divide(total, patients)), np.asarray(estimable(patients, min_patients))

@@ -114,6 +114,7 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
     score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
     order = xp.argsort(score)
     ordered = score[order]
+    # below[i]: weight of the negatives before place i; N + 1 entries, as "right" may be N
     below = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])
     left = below[xp.searchsorted(ordered, ordered, side="left")]
     right = below[xp.searchsorted(ordered, ordered, side="right")]
@@ -176,9 +177,11 @@ def threshold_curve(
     """
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
+    # as in `auroc`: masked examples sort last
     score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
     order = xp.argsort(score)
     ordered = score[order]
+    # ">=" accepts all of a run of ties: what is lost lies before its first place
     first = xp.searchsorted(ordered, ordered, side="left")
     lost = xp.concatenate([xp.zeros(1, positive.dtype), xp.cumsum(positive[order])])[first]
     rejected = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])[first]
@@ -233,7 +236,7 @@ def threshold_at_sensitivity(
       0.4
     """
     threshold, reached, _ = threshold_curve(score, label, weight)
-    return _pick(threshold, -threshold, reached >= sensitivity)
+    return _pick(threshold, -threshold, reached >= sensitivity)  # the largest one that will do
 
 
 def threshold_at_specificity(
@@ -278,6 +281,7 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
     """
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
+    # 0 * NaN of a masked example would be NaN
     score = xp.where(positive + negative > 0, xp.asarray(score), 0)
     return divide(
         xp.sum(positive * (1 - score) ** 2 + negative * score**2), xp.sum(positive + negative)
@@ -314,6 +318,7 @@ def calibration_error(
     positive, negative = class_weights(label, weight)
     both = positive + negative
     score = xp.where(both > 0, xp.asarray(score), 0)
+    # [bins, N], not a scatter: vmaps over replicates, and the bins are few
     member = calibration_bin(score, bins)[None, :] == xp.arange(bins)[:, None]
     sums = (
         xp.sum(xp.where(member, part[None, :], 0), axis=1)
@@ -338,6 +343,7 @@ def calibration_bin(score: Array, bins: int) -> Array:
       [0, 2, 3, 3]
     """
     xp = array_module(score)
+    # a score of 1 joins the last bin
     return xp.clip(xp.floor(xp.asarray(score) * bins).astype(np.int32), 0, bins - 1)
 
 

@@ -35,6 +35,7 @@ def binary(values: Any, what: str, count: int) -> np.ndarray:
       InputError: another length, or a value that is none of these.
     """
     column = pd.Series(fitting(what, values, count)).reset_index(drop=True)
+    # by way of object, where a nullable column's missing value can become NaN
     numbers = pd.to_numeric(column.astype(object).where(column.notna(), np.nan), errors="coerce")
     wrong = column[(column.notna() & numbers.isna()) | ~numbers.isin([0, 1]) & numbers.notna()]
     if len(wrong):
@@ -61,6 +62,7 @@ def grouped(values: Any, what: str, count: int) -> tuple[np.ndarray, tuple[str, 
     words = [f"{n:g}" if isinstance(n, float) else str(n) for n in names]
     if len(set(words)) < len(words):
         raise InputError(f"{what}: two groups read alike among {names}")
+    # the code -1 picks the last entry
     found = np.array([*words, None], object)[codes]
     return found, tuple(words)
 
@@ -77,6 +79,7 @@ def one_group(column: np.ndarray, patient: np.ndarray, what: str) -> np.ndarray:
       >>> one_group(np.array(["f", "m", "f"], object), np.array(["1", "1", "2"]), "sex").tolist()
       [None, None, 'f']
     """
+    # None counts as no group: one known group among unknown entries is one
     groups = pd.Series(column).groupby(pd.Series(patient)).transform("nunique").to_numpy()
     several = groups > 1
     if not several.any():

@@ -96,7 +96,7 @@ def spread(values: Array, included: Array | None = None) -> Array:
     xp = array_module(values, included)
     values = xp.asarray(values)
     included = xp.isfinite(values) if included is None else included
-    enough = included.sum(-1) >= 2
+    enough = included.sum(-1) >= 2  # one group has no gap, not a gap of 0
     high = xp.where(included, values, -np.inf).max(-1)
     low = xp.where(included, values, np.inf).min(-1)
     # the inner zeros keep inf - inf, and its NaN gradient, out of gaps that are NaN anyway
@@ -126,6 +126,7 @@ def over_labels(gaps: Array, convention: str = "worst_case") -> Array:
     """
     xp = array_module(gaps)
     gaps = xp.asarray(gaps)
+    # a NaN among the labels stays: the mean needs them all
     if canonical(convention) == "mean":
         return gaps.mean(-1)
     known = ~xp.isnan(gaps)
@@ -152,9 +153,10 @@ def error_ratio(score: Array, included: Array | None = None) -> Array:
     error = 1 - xp.asarray(score)
     included = xp.isfinite(error) if included is None else included
     enough = included.sum(-1) >= 2
+    # zeros where nothing is compared: no inf / inf, and no NaN in a gradient
     high = xp.where(enough, xp.where(included, error, -np.inf).max(-1), 0)
     low = xp.where(enough, xp.where(included, error, np.inf).min(-1), 0)
-    perfect = xp.where(high > 0, np.inf, np.nan)
+    perfect = xp.where(high > 0, np.inf, np.nan)  # 0 / 0 where no group errs
     return xp.where(low > 0, high / xp.where(low > 0, low, 1), perfect)
 
 
@@ -308,6 +310,7 @@ def worst_group(values: Array, higher_is_better: bool = True, mask: Array | None
     """
     xp = array_module(values, mask)
     values, included, _ = _included(values, None, mask, "worst_case")
+    # turned, so that the worst is the least
     cost = xp.where(included, values if higher_is_better else -values, np.inf)
     # argmin of nothing but infinities would name group 0
     return xp.where(included.any(-1), xp.argmin(cost, -1), -1).astype(np.int32)
@@ -340,6 +343,7 @@ def _rate_gap(
     totals = xp.asarray(counts).sum(-1)
     values, included, totals = _included(rates(counts), totals, mask, convention)
     chosen = np.asarray(labels, np.int32)
+    # [..., G, 2] -> [..., labels, G]
     by_label = [xp.moveaxis(part, -1, -2)[..., chosen, :] for part in (values, included)]
     each, (high, low) = spread(*by_label), _extremes(*by_label)
     # the label with the largest gap; one without a gap never wins, unless none has any
@@ -362,6 +366,7 @@ def _included(
     xp = array_module(values, counts, mask)
     values = xp.asarray(values)
     counts = (
+        # 1 each: their number is not known, that there is a value is
         xp.where(xp.isnan(values), 0, 1)
         if counts is None
         else xp.broadcast_to(xp.asarray(counts), values.shape)
@@ -378,7 +383,7 @@ def _extremes(values: Array, included: Array) -> tuple[Array, Array]:
     """
     xp = array_module(values, included)
     enough = included.sum(-1) >= 2
-    high = xp.where(included, values, -np.inf).argmax(-1)
+    high = xp.where(included, values, -np.inf).argmax(-1)  # of equal groups the first
     low = xp.where(included, values, np.inf).argmin(-1)
     named = [xp.where(enough, index, -1).astype(np.int32) for index in (high, low)]
     return named[0], named[1]

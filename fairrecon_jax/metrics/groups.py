@@ -49,10 +49,13 @@ def group_counts(
     label, group = xp.asarray(label), xp.asarray(group)
     kind = xp.promote_types(label.dtype, np.float32)
     weight = xp.ones(label.shape, kind) if weight is None else xp.asarray(weight, kind)
+    # NaN compares false with both
     known = ((label == 0) | (label == 1)) & (group >= 0) & (group < groups)
+    # group, label and decision as digits of one number
     slot = (group.astype(np.int32) * 2 + (label == 1)) * 2 + xp.asarray(decision).astype(bool)
     # a masked example adds 0 to slot 0: no boolean indexing, so that the function compiles
     slot, added = xp.where(known, slot, 0), xp.where(known, weight, 0)
+    # bincount is NumPy's scatter-add, far faster than np.add.at
     if xp is np:
         flat = np.bincount(slot, added, groups * 4).astype(kind)
     else:
@@ -118,7 +121,7 @@ def intersect(groups: Sequence[Array], names: Sequence[Sequence[str]]) -> Inters
     titles: tuple[str, ...] = ("",)
     for group, titles_of in zip(groups, names, strict=True):
         group = xp.asarray(group, np.int32)
-        index = index * len(titles_of) + group
+        index = index * len(titles_of) + group  # as digits, the last attribute's the lowest
         known = known & (group >= 0)
         titles = tuple(f"{a} x {b}" if a else b for a in titles for b in titles_of)
     return Intersection(xp.where(known, index, -1), titles)
@@ -146,6 +149,7 @@ def standardised_difference(values: np.ndarray, others: np.ndarray) -> float:
     if min(a.size, b.size) < 2:
         return float("nan")
     change = float(a.mean() - b.mean())
+    # not pooled by size: the unit must not depend on how many there are of each
     spread = float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2))
     if spread > 0:
         return change / spread

@@ -110,6 +110,7 @@ def register_weighted(
 
     def enter(compute: CompareBy) -> CompareBy:
         name = compute.__name__
+        # no `compute`: without weights the metric is one that only comes with a table
         IMAGE_METRICS[name] = ImageMetric(
             name, title, better, digits, None, least, per_group, compute
         )

@@ -53,7 +53,7 @@ def ms_ssim(original: Array, image: Array, data_range: float = 1.0) -> jnp.ndarr
     check_pair(original, image, len(window), "MS-SSIM")
     x, y = jnp.asarray(original), jnp.asarray(image)
     weights = scale_weights(min(x.shape[-3:-1]))
-    product = jnp.ones((), x.dtype)
+    product = jnp.ones((), x.dtype)  # [..., C] from the first scale on
     for scale, weight in enumerate(weights):
         if scale:
             x, y = halve(x), halve(y)

@@ -37,6 +37,7 @@ def aggregate(
     if how == "none":
         return patients, values
     names, codes = np.unique(patients, return_inverse=True)
+    # prod, not -1, which an empty table leaves open
     columns = values.reshape(len(values), math.prod(values.shape[1:])).T
     reduced = aggregate_rows(columns, codes.reshape(-1), len(names), how)
     return names, reduced.T.reshape(len(names), *values.shape[1:])
@@ -75,8 +76,10 @@ def aggregate_rows(
         if how == "mean":
             result[some] = np.bincount(own, defined, patients)[some] / size[some]
             continue
+        # sorted within patients: all medians in one sort, without a loop over patients
         ranked = defined[np.lexsort((defined, own))]
-        first = np.cumsum(size) - size
+        first = np.cumsum(size) - size  # where each patient's values begin
+        # one place twice where the number is odd
         low, high = (ranked[(first + middle)[some]] for middle in ((size - 1) // 2, size // 2))
         # of two equal values, also infinite ones, the middle is that value
         with np.errstate(invalid="ignore"):

@@ -43,7 +43,7 @@ class AlexNet(nn.Module):
         found: list[jax.Array] = []
         for number, (channels, size, stride, padding) in enumerate(_CONVOLUTIONS):
             if number in (1, 2):
-                x = nn.max_pool(x, (3, 3), (2, 2))
+                x = nn.max_pool(x, (3, 3), (2, 2))  # behind the activation that was kept
             pads = ((padding, padding), (padding, padding))
             x = nn.relu(nn.Conv(channels, (size, size), stride, pads)(x))
             found.append(x)
@@ -66,10 +66,12 @@ class LPIPSNetwork(nn.Module):
     def __call__(self, original: Array, image: Array) -> jax.Array:
         """[B, H, W, 3] twice, in [-1, 1] -> [B]."""
         trunk = AlexNet()
+        # both in one batch: the trunk runs once
         pair = (jnp.concatenate([original, image]) - _SHIFT) / _SCALE
         total = jnp.zeros(len(original))
         for features in trunk(pair):
             norm = jnp.sqrt(jnp.sum(jnp.square(features), -1, keepdims=True))
+            # 1e-10 outside of the root, as published; a place without features stays 0
             first, second = jnp.split(features / (norm + 1e-10), 2)
             total += jnp.mean(NetLinLayer()(jnp.square(first - second)), axis=(1, 2, 3))
         return total
@@ -108,6 +110,7 @@ def lpips(original: Array, image: Array, weights: Mapping[str, Any]) -> jax.Arra
     if channels not in (1, 3):
         raise ValueError(f"LPIPS takes images of 1 or 3 channels, got {channels}")
     pair = [jnp.asarray(x, jnp.float32) * 2.0 - 1.0 for x in (original, image)]
+    # grey in three channels: the trunk was trained on colours
     pair = [jnp.repeat(x, 3, axis=-1) if channels == 1 else x for x in pair]
     return jnp.asarray(LPIPSNetwork().apply({"params": weights}, *pair))
 
@@ -144,6 +147,7 @@ def read_lpips(source: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as LPIPS weights: {error}") from error
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    # shapes alone: nothing is computed to know what a file should hold
     shapes = jax.eval_shape(LPIPSNetwork().init, jax.random.key(0), image, image)["params"]
     wanted = flatten_dict(shapes, sep=".")
     problems = [f"missing {key}" for key in wanted if key not in tree]
@@ -205,6 +209,7 @@ class _ArraysOnly(pickle.Unpickler):
         allowed = {("numpy", "ndarray"), ("numpy", "dtype")}
         if (module, name) in allowed:
             return getattr(np, name)
+        # numpy.core before NumPy 2, numpy._core since
         if module.endswith("core.multiarray") and name == "_reconstruct":
             return importlib.import_module("numpy._core.multiarray")._reconstruct
         raise InputError(f"the pickle asks for {module}.{name}; only arrays are read")

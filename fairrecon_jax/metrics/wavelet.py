@@ -89,7 +89,7 @@ def haar(image: jnp.ndarray, scale: int, turned: bool) -> jnp.ndarray:
     # An even window has no middle: pixel i is the last of its first half.
     around = (length // 2 - 1, length // 2)
     padded = jnp.pad(image, [(0, 0)] * (image.ndim - 3) + [around, around, (0, 0)])
-    return slide(padded, mean, step) if turned else slide(padded, step, mean)
+    return slide(padded, mean, step) if turned else slide(padded, step, mean)  # (rows, columns)
 
 
 def _similarity(pair: Sequence[jnp.ndarray], damping: float) -> jnp.ndarray:

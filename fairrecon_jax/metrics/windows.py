@@ -31,6 +31,7 @@ def gaussian_window(sigma: float = 1.5, reach: int = 5) -> np.ndarray:
     Returns:
       float64 [2 reach + 1] of sum 1.
     """
+    # without the constant in front, which cancels
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return weights / weights.sum()
 
@@ -86,6 +87,7 @@ def structural_similarity_maps(
     means = slide(jnp.concatenate([u, v, u * u + v * v, u * v], axis=-1), window, window)
     mean_u, mean_v, square, product = jnp.split(means, 4, axis=-1)
     count = len(window) ** 2
+    # right for uniform windows, whose weights are 1 / count
     norm = count / (count - 1) if sample_covariance else 1.0
     # Both variances in one, since only their sum is needed.
     power, cov = norm * (square - mean_u**2 - mean_v**2), norm * (product - mean_u * mean_v)

@@ -82,6 +82,7 @@ def assess(
             **more,
         )
     except TypeError as error:
+        # others are faults of the program and keep their traceback
         if "unexpected keyword" not in str(error):
             raise
         raise InputError(f"assess has no such argument: {error}") from error
@@ -97,6 +98,7 @@ def _with_threshold(
 ) -> AssessOptions:
     """The options with the rule that the arguments mean."""
     options = options or AssessOptions()
+    # without validation rows nothing may be fitted: 0.5, and never the test rows
     unfitted = options.threshold_rule == "balanced" and not (table["split"] == "val").any()
     if threshold is None and not unfitted:
         return options
@@ -195,6 +197,7 @@ class Audit:
           The path of the page.
         """
         columns = ["example_id", "patient_id", "split", *(a.name for a in self.spec.attributes)]
+        # the table has a row per image and method, the report counts images
         cohort = self.table[columns].drop_duplicates("example_id")
         return build_report(
             folder,
@@ -275,6 +278,7 @@ def _html(table: pd.DataFrame) -> str:
 
     def cell(value: Any) -> str:
         if isinstance(value, float | np.floating):
+            # counts are floats in the long tables
             return f"{value:.3f}".removesuffix(".000") if known(float(value)) else ""
         return str(value)
 

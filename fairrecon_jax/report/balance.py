@@ -62,7 +62,7 @@ def group_differences(table: pd.DataFrame, spec: CohortSpec) -> pd.DataFrame:
                         "others": _mean(pair[1]),
                         "difference": difference,
                         "n_patients": len(np.unique(patient[own])),
-                        "flagged": bool(abs(difference) >= FLAG),
+                        "flagged": bool(abs(difference) >= FLAG),  # NaN is no flag
                     }
                 )
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -97,12 +97,14 @@ def _quantities(
     for column in (*others, *(c for c in further if _is_kind(images[c]))):
         values = images[column].astype(object)
         for value in sorted(values.dropna().unique(), key=str):
+            # whose entry is unknown counts on neither side
             share = np.where(values.notna(), values == value, np.nan)
             yield f"{column} {value}", share.astype(float)
 
 
 def _is_kind(column: pd.Series) -> bool:
     """Whether a column says of which kind an image is."""
+    # floats are measurements, whole numbers may be codes
     return not pd.api.types.is_float_dtype(column) and 2 <= column.nunique() <= MOST
 
 

@@ -52,6 +52,7 @@ def who_lost_more(findings: Findings) -> str:
             f"{at}, groups were compared {plural(len(rows), 'time')} but no test was run, so no "
             "difference can be told from chance."
         )
+    # "" is no test, the others are at chance, not estimable or seeds that disagree
     judged = rows[~rows["verdict"].isin(["", *WHY])]
     if judged.empty:
         return f"{at}, none of {comparisons(rows)} of groups could be judged: {why_unjudged(rows)}."
@@ -91,6 +92,7 @@ def counted(real: pd.DataFrame) -> str:
     if not some:
         return f"{len(real)} show a difference"
     verb = "shows" if some[0][0] == 1 else "show"
+    # one verb serves both parts of the sentence
     parts = [f"{n} {verb if not i else ''} a group {word}" for i, (n, word) in enumerate(some)]
     return listing([" ".join(part.split()) for part in parts])
 
@@ -102,6 +104,7 @@ def not_shown(judged: pd.DataFrame, claims: bool) -> str:
         return ""
     sizes = []
     for of_kind, unit in ((quiet["metric"] != "ser", "points"), (quiet["metric"] == "ser", "")):
+        # a median per unit: points of a rate and Dice have no common scale
         size = median_detectable(quiet[of_kind])
         if math.isfinite(size):
             sizes.append(amount(size, unit) + (" of Dice" if not unit else ""))
@@ -118,6 +121,7 @@ def not_shown(judged: pd.DataFrame, claims: bool) -> str:
 
 def clearest(findings: Findings, real: pd.DataFrame) -> str:
     """The claim with the smallest p-value, as a clinician says it, and what became of the gap."""
+    # by p behind the adjusted one: many of these tie at the least that the draws allow
     row = real.sort_values(["p_adjusted", "p_value"], kind="stable").iloc[0]
     how = findings.method_phrase(row["reconstructor"], row["mitigation"])
     metric = style.metric_name(row["metric"])
@@ -167,6 +171,7 @@ def score_only(findings: Findings, decisions: pd.DataFrame) -> str:
         level=findings.headline_level,
     )
     scores = changed_rows(scores[scores["reference_group"] != OTHERS])
+    # only where decisions showed nothing: elsewhere it would be told twice
     scores = scores.merge(quiet, on=keys).sort_values(["p_adjusted", "p_value"], kind="stable")
     if scores.empty:
         return ""

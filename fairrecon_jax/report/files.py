@@ -42,6 +42,7 @@ def figure_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
 def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
     """Draws a figure in the current settings."""
     stream = io.BytesIO()
+    # before the layout, which measures text in pixels
     figure.set_dpi(dpi)
     if kind == "png":
         canvas = FigureCanvasAgg(figure)
@@ -51,6 +52,7 @@ def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
             stream, format="PNG", dpi=(dpi, dpi)
         )
     elif kind == "pdf":
+        # None leaves an entry out: a date would make every file a new one
         FigureCanvasPdf(figure).print_pdf(
             stream, metadata={"CreationDate": None, "Producer": None, "Creator": None}
         )

@@ -75,6 +75,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [frame[c].mask(gaps, "") if c in ("group", "label_stratum") else frame[c] for c in KEYS]
     of_methods = frame["seed"].isna()
     if of_methods.any() and not of_methods.all():
+        # as text, in which a level that is NaN equals another
         places = pd.MultiIndex.from_arrays([key.astype(str) for key in keys])
         told = places.isin(places[of_methods]) & ~of_methods
         frame, keys = frame[~told], [key[~told] for key in keys]

@@ -150,6 +150,7 @@ def sweep_rows(findings: Findings) -> pd.DataFrame:
         raise ValueError(
             f"the sweep table lacks the columns {missing}; write it with `fairrecon study`"
         )
+    # weights are chosen per level: others would mix into the means
     table = findings.sweep[findings.sweep["level"] == findings.headline_level]
     # no gap is 1 for SER and 0 for EODD: as excesses the two can be averaged
     value = table["value"] - (table["metric"] == "ser")

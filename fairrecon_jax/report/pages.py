@@ -70,6 +70,7 @@ class Plan:
         blocks: list[Block] = []
         for make in self.makers:
             result = make(findings)
+            # a maker gives one, several or nothing: the plans above need not say which
             if isinstance(result, Drawing | Table):
                 blocks.append(result)
             elif result is not None:

@@ -138,6 +138,7 @@ class Findings:
         """The level at which group gaps are the headline: the specification's, or the mildest one
         present.
         """
+        # tables from elsewhere may lack it
         wanted = float(self.spec.degradation.headline_level)
         return wanted if wanted in self.levels or not self.levels else self.levels[0]
 
@@ -347,4 +348,5 @@ def known(*values: float) -> bool:
 
 def each(rows: pd.DataFrame) -> Iterator[Any]:
     """The rows one by one, columns as attributes."""
+    # many times faster than iterrows, which also makes one type of a row's text and numbers
     yield from rows.itertuples(index=False)

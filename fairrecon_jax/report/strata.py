@@ -67,6 +67,7 @@ def standing_out(rows: pd.DataFrame, per_group: pd.DataFrame) -> pd.DataFrame:
             found.append(("", "", "", *[math.nan] * len(COLUMNS)))
             continue
         named = [s for s in strata if (s.group, s.label_stratum) == (row.group, row.label_stratum)]
+        # a claim about a stratum that is not among the rows is shown by who fell behind most
         best = named[0] if changed(row.verdict) and named else min(strata, key=studentised)
         place = (best.group, best.label_stratum, best.metric)
         found.append((*place, *(getattr(best, c) for c in COLUMNS)))

@@ -101,7 +101,7 @@ def score_rows(findings: Findings, metrics: tuple[str, ...] = ("auroc", "dice"))
         "performance",
         metric=list(metrics),
         attribute="",
-        level=[findings.headline_level, math.nan],
+        level=[findings.headline_level, math.nan],  # originals may stand without one
     )
     return findings.plain(rows[~rows["task"].isin(["", *findings.at_chance])])
 
@@ -110,7 +110,7 @@ def degraded(findings: Findings) -> str:
     """The degraded image itself, to compare the reconstructions with; "" where it is not in the
     tables or is all there is.
     """
-    plain = findings.degraded[:1]
+    plain = findings.degraded[:1]  # several show the same image
     if not plain or len(findings.reconstructors) == len(findings.degraded):
         return ""
     scores = score_rows(findings)

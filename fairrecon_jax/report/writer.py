@@ -56,7 +56,7 @@ class BlockWriter:
         self.folder, self.dpi, self.pdf = folder, options.dpi, options.pdf
         self.written: set[Path] = set()
         self.figures = self.tables = 0
-        self.stems = Stems()
+        self.stems = Stems()  # case does not tell files apart everywhere
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Writes one file, by its path in the folder."""

@@ -24,6 +24,7 @@ def write_tables(context: Context) -> None:
     tables = {"performance": performance, "fairness": fairness}
     if study.assess.continuous:
         tables["trends"] = trends(merged, context.spec, study.assess)
+    # from all predictions, not from the tables: pairs are formed image by image
     if study.mitigations:
         tables["mitigation"] = compare(merged, context.spec, study.assess)
     points = sweeps(context)

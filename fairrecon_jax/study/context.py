@@ -177,5 +177,6 @@ class Context:
                 self.spec,
                 self.study.tandem.image_metrics,
             )
+            # by name alone: level and weights are arguments of the program
             self._steps[name] = tandem, compile_step(tandem)
         return self._steps[name]

@@ -69,6 +69,7 @@ def example_panels(context: Context, count: int, performance: pd.DataFrame) -> l
         inputs = tandem_inputs(
             context, Cell(one.name, level, seed=study.seed, training=study.trainings(one.name)[0])
         )
+        # the noise that was judged: it hangs on key and image, not on the batch
         degraded, reconstruction = jax.jit(tandem.reconstruct)(inputs, batch)
         # The same diagnosers read the same originals beside every reconstructor: one program for
         # all images.

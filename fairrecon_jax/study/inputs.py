@@ -128,6 +128,7 @@ def choice(study: StudyConfig, one: MitigationConfig) -> dict[str, Any]:
 
 def assessment(study: StudyConfig) -> dict[str, Any]:
     """The tables of results."""
+    # not the physics: it is in what the predictions depend on, and this stage depends on those
     degradation = study.degradation
     return {
         "assess": study.assess,

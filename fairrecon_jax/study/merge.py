@@ -59,6 +59,7 @@ def stack(folders: Sequence[str | os.PathLike[str]]) -> tuple[pd.DataFrame, Coho
                 "splits.seed and patients"
             )
         for seed, part in table.groupby("seed", sort=True):
+            # one number per training over all folders: the assessment takes seeds for trainings
             tables.append(part.assign(seed=len(names)))
             names.append(f"{folder}, seed {seed}")
     assert first is not None  # there are two folders

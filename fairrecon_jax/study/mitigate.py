@@ -62,6 +62,7 @@ def mitigate(context: Context, cell: Cell) -> None:
         context.spec,
         tuple(FrozenDiagnoser(study.diagnosers[n].model, weights) for n, weights in frozen.items()),
     )
+    # sampling sees labels and groups of the fine-tuned rows alone, never of those that judge
     drawn = method.sampling(
         acting,
         context.cohort.attributes()[rows],
@@ -116,6 +117,7 @@ def choose(context: Context, cell: Cell) -> Choice:
     one, folder = context.study.mitigations[cell.mitigation], context.workdir.model(cell)
     swept = sweep_points(context, cell)
     validation = swept[swept["part"] == "val"]
+    # test rows are written down for the figure, not looked at
     choice = select(validation, one.plan.psnr_tolerance, one.plan.task_tolerance)
     logging.info("%s: %s", cell.title, choice.reason)
     write_atomic(folder / "sweep.csv", swept.to_csv(index=False))

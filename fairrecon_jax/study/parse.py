@@ -275,6 +275,7 @@ def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
     block = blocks["degradation"]
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
+    # with the size of the cohort: an operator is built for one size
     physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
     levels = numbers(block["levels"], "degradation.levels")
     if not levels:

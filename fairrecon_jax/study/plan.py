@@ -72,6 +72,7 @@ def plan(context: Context) -> list[Stage]:
         )
         stages += [*trained, prediction]
         predictions.append(prediction)
+    # after all others: a fine-tuning starts from weights that a cell above has made
     for cell in mitigated(study):
         needs = (cohort, *_readers(study, cell, diagnosers))
         more = _mitigation(context, cell, needs, made, predictions)
@@ -204,6 +205,7 @@ def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage
     """The predictions of one cell."""
 
     def output() -> str:
+        # of the bytes, which equal predictions share: rows are written in a fixed order
         return hashlib.sha256(context.workdir.prediction(cell).read_bytes()).hexdigest()[:16]
 
     return Stage(
@@ -245,7 +247,7 @@ def _mitigation(
             inputs.mitigation(study, one, variant),
             cell=variant,
             together=True,
-            needs=(*needs, *made[plain]),
+            needs=(*needs, *made[plain]),  # `plain` is trained: others have no mitigation
             output=_weights_output(context.workdir.model(variant)),
         )
         stages += [tuned, _prediction(context, variant, (*needs, tuned))]
@@ -267,4 +269,5 @@ def _mitigation(
 
 def _weights_output(folder: Path) -> Callable[[], str]:
     """The digest of the frozen weights of a model's folder."""
+    # a function: weights are not there while the plan is made
     return lambda: saved(folder)["digest"][:16]

@@ -104,6 +104,7 @@ def tandem_inputs(context: Context, cell: Cell) -> TandemInputs:
     if reconstructor.has_weights:
         own = context.weights(context.workdir.model(weights_cell(context, cell)))
     tandem, _ = context.tandem(cell.reconstructor)
+    # the study's, not the training's: all trainings read the same noisy measurements
     key = jax.random.key(study.seed)
     return tandem.inputs(cell.level, own, frozen, key, context.metric_weights)
 
@@ -112,7 +113,7 @@ def weights_cell(context: Context, cell: Cell) -> Cell:
     """The cell whose training makes the weights of one."""
     if cell.is_mitigated:
         return cell
-    source = context.study.reconstructors[cell.reconstructor].weights_of
+    source = context.study.reconstructors[cell.reconstructor].weights_of  # itself, as a rule
     # mitigated weights are never borrowed
     return dataclasses.replace(cell, reconstructor=source)
 
@@ -150,6 +151,7 @@ def table_seed(study: StudyConfig, cell: Cell) -> int:
     """
     if cell.training is not None:
         return cell.training
+    # what is not trained stands beside the first training, and in no test over several
     return study.seeds[0] if study.seeds else study.seed
 
 
@@ -157,6 +159,7 @@ def merge_predictions(context: Context) -> pd.DataFrame:
     """Stacks the predictions of all cells that are assessed, with the cohort's columns that the
     assessment looks at, into `predictions.parquet`.
     """
+    # chosen weights only: the others lie under their variants
     paths = [context.workdir.prediction(cell) for cell in cells(context.study)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
     wanted = context.study.assess.continuous
@@ -199,6 +202,7 @@ def write_images(context: Context, cell: Cell, part: str = "test") -> None:
             # slices are named <exam>/<slice>
             file = file_of(names.iloc[int(batch["index"][i])]) + ".png"
             for version, images in zip(("degraded", "reconstructed"), pair, strict=True):
+                # rounded: a cast alone would darken every image by half a step
                 scaled = np.round(images[i, ..., 0].clip(0, 1) * np.iinfo(np.uint16).max)
                 aside = folder / version / f".{file}.partial"
                 # .partial tells Pillow nothing, so the format is given

@@ -72,6 +72,7 @@ def provenance(context: Context) -> dict[str, Any]:
     prepared = folder_of(study.cohort, context.workdir.cohort)
     # all text: a file may be called "NA"
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
+    # in the order in which they were made
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]

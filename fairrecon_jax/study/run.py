@@ -159,6 +159,7 @@ def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> 
     seconds: dict[tuple[str, str, str], float] = {}
     for stage in stages:
         if record := stage.recorded(folder):
+            # the last one of a kind speaks for all of them
             seconds[stage.kind] = record["seconds"]
     known = [seconds[stage.kind] for stage in left if stage.kind in seconds]
     unknown = len({stage.kind for stage in left if stage.kind not in seconds})

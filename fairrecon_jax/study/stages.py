@@ -34,7 +34,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     whole = isinstance(content, dict) and isinstance(content.get("seconds"), int | float)
-    return content if whole else {}
+    return content if whole else {}  # as if it had never been made
 
 
 # eq=False: inputs are dictionaries, which have no hash, and `plan` has stages as keys
@@ -86,6 +86,7 @@ class Stage:
     def kind(self) -> tuple[str, str, str]:
         """Stages of one kind take about equally long."""
         cell = self.cell
+        # predicting takes as long with mitigated weights as with others
         tried = cell.mitigation if cell and self.verb != "predict" else ""
         return self.verb, cell.reconstructor if cell else self.model, tried
 
@@ -224,6 +225,7 @@ def dependencies(chosen: Iterable[Stage], stages: Sequence[Stage]) -> list[Stage
       stages: all, in the order in which they are made.
     """
     titles = {stage.title for stage in chosen}
+    # backwards, since what a stage needs comes before it
     for stage in reversed(stages):
         if stage.title in titles:
             titles.update(need.title for need in stage.needs)

@@ -64,6 +64,7 @@ def assess_table(
       ValueError: as `read_table` and `assess`, or an unknown option.
     """
     if options is not None and mapping is not None:
+        # the columns that the options name have to be read along with the table
         named = {"strata": options.strata, "continuous": options.continuous}
         mapping = {**load(mapping), "options": named}
     table, spec = read_table(path, mapping)

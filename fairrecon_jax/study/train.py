@@ -93,15 +93,17 @@ def run_choices(context: Context, declared: dict[str, Any]) -> dict[str, Any]:
     """
     known = ("model", "train", "fine_tuning")
     choices = {name: value for name, value in declared.items() if name not in known}
+    # by digest: the patients themselves, however the splits came about
     return {**choices, "splits": context.splits.digest}
 
 
 def degrader(context: Context, level: float) -> Callable[[Batch, Key], Batch]:
     """The function that adds "degraded" to a training batch, with noise by key and example."""
     physics = context.study.degradation.physics
-    operator = physics.operator(level)
+    operator = physics.operator(level)  # once, outside of the step
 
     def degrade(batch: Batch, key: Key) -> Batch:
+        # a stream of the step's key: what else draws from it leaves the noise as it is
         key = jax.random.fold_in(key, DEGRADE)
         return {**batch, "degraded": physics(operator, batch["image"], batch["example_id"], key)}
 

@@ -78,6 +78,7 @@ class Workdir:
 
     def model(self, cell: Cell) -> Path:
         """A reconstructor's training run and weights, mitigated or not."""
+        # the level by name, as 8 and 8.0 are one folder
         inner = Path(cell.reconstructor) / level_name(cell.level)
         if cell.training is not None:
             inner /= f"training{cell.training}"

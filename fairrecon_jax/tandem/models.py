@@ -58,6 +58,7 @@ class TrainedReconstructor:
         """
         images = as_images(degraded)
         keys = example_keys(as_key(key), digests_of(ids, len(images)))
+        # weights as an argument: as constants of the program they would be copied into it
         return self._compiled(self.weights, images, keys).reshape(np.shape(degraded))
 
     @functools.cached_property
@@ -155,12 +156,14 @@ def on_host(
       [[1.0], [1.0]]
     """
 
+    # an instance of a class has no __name__
     named = str(getattr(function, "__name__", function))
 
     def call(image: Array) -> jax.Array:
         shape = image.shape if outputs == "image" else (image.shape[0], outputs)
 
         def run(images: Any) -> np.ndarray:
+            # a copy: PyTorch warns of arrays that it must not write to
             found = np.asarray(function(np.array(images)), np.float32)
             if found.size != np.prod(shape):
                 raise InputError(
@@ -171,6 +174,7 @@ def on_host(
                 raise InputError(f"{named} gave NaN or infinity")
             return found.reshape(shape)
 
+        # the program is compiled before the function has run once: its shape must be promised
         result = jax.ShapeDtypeStruct(shape, jnp.float32)
         return jax.pure_callback(functools.partial(remembered, named, run), result, image)
 
@@ -201,6 +205,7 @@ class FunctionReconstructor:
             raise InputError(
                 f"the reconstruction {self.name!r} gave shape {found.shape} for {degraded.shape}"
             )
+        # a network without a last bound strays a little; metrics and diagnosers take [0, 1]
         return jnp.clip(jnp.asarray(found, jnp.float32), 0.0, 1.0)
 
 
@@ -229,7 +234,7 @@ class FunctionDiagnoser:
                 f"the diagnosis of {', '.join(self.tasks)} gave shape {found.shape} for images "
                 f"{image.shape}, expected {shape}"
             )
-        return found.reshape(shape)
+        return found.reshape(shape)  # [B] -> [B, 1], [B, H, W] -> [B, H, W, 1]
 
 
 def as_diagnosers(
@@ -257,6 +262,7 @@ def as_diagnosers(
             weights.append(one.weights)
         elif callable(one) and name:
             tasks = tuple(part.strip() for part in name.split(","))
+            # a function does not say what it gives; the masks that came along do
             kind: TaskKind = "segmentation" if set(tasks) <= set(segmentation) else "classification"
             models.append(FunctionDiagnoser(one, tasks, kind))
             weights.append({})

@@ -85,6 +85,7 @@ class ArrayTandem:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         devices = jax.local_device_count()
+        # rounded up: every device takes as many rows
         self.batch_size = math.ceil(batch_size / devices) * devices
 
     def __repr__(self) -> str:
@@ -198,6 +199,7 @@ class ArrayTandem:
                 raise InputError(f"{task!r} has labels, but its diagnoser gives masks")
         # a finding without labels is diagnosed all the same; its label stays unknown
         more = [Task(task, kind) for task, kind in judged if task not in known]
+        # for its words, which are the same at any size
         degradation = self.physics.sized(64).describe((self.physics.level,), self.physics.level)
         return (
             CohortSpec(
@@ -218,6 +220,7 @@ class ArrayTandem:
     ) -> dict[str, np.ndarray]:
         """The columns of the step over all images, padded to whole batches."""
         parts: list[dict[str, np.ndarray]] = []
+        # diagnosed tasks without labels stand behind those of the cohort
         lacking = len(spec.classification_tasks) - cohort.labels().shape[1]
         bar = progress(f"tandem {self.reconstructor.name}", len(cohort), 0)
         for start in range(0, len(cohort), self.batch_size):
@@ -226,13 +229,16 @@ class ArrayTandem:
             unknown = np.full((len(rows), lacking), np.nan, np.float32)
             batch["labels"] = np.concatenate([batch["labels"], unknown], 1)
             with plainly():
+                # one shape for all batches, the last one too: one program
                 found = jax.device_get(step(inputs, pad_batch(batch, self.batch_size)))
+            # behind the last image it is padding
             parts.append({name: value[: len(rows)] for name, value in found.items()})
             bar.advance(len(rows))
         bar.close()
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+# equal parts are equal keys: another object of the same fields does not compile again
 @functools.lru_cache(maxsize=16)
 def _compiled(tandem: Tandem) -> Callable[..., Any]:
     """The compiled step: one for the same parts under any weights."""

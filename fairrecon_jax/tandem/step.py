@@ -132,6 +132,7 @@ class Tandem:
         by_task: dict[str, Array] = {}
         for diagnoser, variables in zip(self.diagnosers, weights, strict=True):
             scores = diagnoser.predict(variables, images)
+            # [B] or [B, H, W]: tasks are the last axis of either kind
             by_task |= {task: scores[..., column] for column, task in enumerate(diagnoser.tasks)}
         return by_task
 
@@ -180,6 +181,7 @@ class Tandem:
                     rows[f"{task.name}__{version}_pixels"] = (probability >= MASK_THRESHOLD).sum(
                         (1, 2)
                     )
+        # pixel counts too: exact in float32 up to 2^24, an image of 4096 x 4096
         return {name: value.astype(jnp.float32) for name, value in rows.items()}
 
 

@@ -91,6 +91,7 @@ def pareto_panel(axes: Axes, findings: Findings, rows: pd.DataFrame, column: str
     for row in each(rows):
         look, value = findings.looks[row.reconstructor], getattr(row, column)
         point(axes, value, row.gap, look, findings.markers[row.mitigation])
+        # lines start where the same reconstructor stands without mitigation
         start = one(rows, reconstructor=row.reconstructor, mitigation="none")
         if start is not None and row.mitigation != "none":
             axes.plot(

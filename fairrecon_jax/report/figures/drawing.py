@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings
 
-WIDTH = 7.4
+WIDTH = 7.4  # inches
 SLANTED: Any = {"rotation": 38, "ha": "right", "rotation_mode": "anchor"}
 HALO: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 """Ground of a text that stands on a line."""
@@ -219,6 +219,7 @@ def hatched(axes: Axes, words: str) -> None:
         color=style.INK,
         bbox=box,
     )
+    # no scale: where nothing is drawn a number at the axis would be read
     axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
 
@@ -255,6 +256,7 @@ def handle(label: str, marker: str, look: style.Look, lines: bool = False) -> Li
         "linewidth": 1.3,
     }
     if look.fill == "none":
+        # white instead of transparent, as in `point`
         options |= {"fillstyle": "full", "markerfacecolor": "white"}
     return Line2D(
         [], [], marker=marker, linestyle=look.line if lines else "none", label=label, **options

@@ -62,6 +62,7 @@ def overview(findings: Findings) -> Drawing | None:
     if not tasks:
         return None
     methods = findings.methods(rows)
+    # inches: a line of text per task, or room for the marks of all methods
     with canvas(0.95 + len(tasks) * max(0.24, 0.125 * len(methods))) as figure:
         panels = figure.subplots(1, len(attributes), sharey=True, squeeze=False)[0]
         for axes, attribute in zip(panels, attributes, strict=True):
@@ -69,6 +70,7 @@ def overview(findings: Findings) -> Drawing | None:
             overview_panel(axes, findings, of_attribute, tasks, methods, len(attributes))
             axes.set(title=f"by {attribute}", xlabel="← lost more than the others")
         panels[0].set_yticks(range(len(tasks)), [wrap(label(findings, t), 22) for t in tasks])
+        # upside down: the first task stands on top
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
@@ -120,6 +122,7 @@ def overview_panel(
             continue
         extra_mark(marks, findings, row, y)
         if changed(row.verdict):
+            # x in parts of the panel, y in lines: at its right edge, whatever the values
             edge: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right"}
             axes.text(1, y, short_words(row), va="center", fontsize=6.2, **edge)
     marks.draw(axes)
@@ -129,6 +132,7 @@ def overview_panel(
     # room for the words at the right: 0.058 inches a letter, in panels that share the width
     share = min(0.058 * longest * panels / (WIDTH - 1.2), 0.65)
     low, high = axes.get_xlim()
+    # share s of the whole is s / (1 - s) of what was there
     axes.set_xlim(low, high + share / (1 - share) * (high - low))
     axes.tick_params(axis="y", length=0)
 
@@ -198,6 +202,7 @@ def alt_text(findings: Findings, rows: pd.DataFrame) -> str:
         f"Dot chart of {len(rows)} comparisons of groups: "
         + ", ".join(f"{int(counts[v])} {v}" for v in sorted(counts.index))
         + ". Claimed: "
+        # an end to it: a screen reader reads all of it aloud
         + ("; ".join(named[:15]) if named else "none")
         + "."
     )
@@ -273,6 +278,7 @@ def forest_rows(
     block = len(methods) + 0.6  # lines of one task and the space below them
     for i in range(1, len(tasks), 2):
         for axes in line:
+            # 0.8: half of the 1.6 lines from one task's last mark to the next one's first
             axes.axhspan(
                 i * block - 0.8, (i + 1) * block - 0.8, color="#f7f7f7", linewidth=0, zorder=0
             )

@@ -217,6 +217,7 @@ def bias_change(findings: Findings, metric: str) -> Drawing | None:
         alt_text(findings, rows),
         figure,
         rows,
+        # second looks at the changes that EODD and SER have shown
         folded=metric in ("eop", "delta_dice"),
     )
 
@@ -248,6 +249,7 @@ def vertical_panel(
         if not known(row.change):
             not_estimable(axes, x, 0, rotation=90, bbox=HALO)
             continue
+        # without an interval: that of a largest difference does not cover what it says
         marks.add(
             findings.looks[row.reconstructor],
             findings.markers[row.mitigation],

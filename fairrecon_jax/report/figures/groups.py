@@ -113,6 +113,7 @@ def panel_grid(
     panels = list(grid.ravel())
     for axes in panels[len(tasks) :]:
         axes.set_visible(False)
+    # strict=False: the last line may have more panels than tasks are left
     for axes, task in zip(panels, tasks, strict=False):
         axes.set_title(wrap(findings.task_title(task) if task else "image quality", 30))
         axes.grid(axis="x")
@@ -281,6 +282,7 @@ def change_marks(
         look, marker = findings.looks[row.reconstructor], findings.markers[row.mitigation]
         marks.add(look, marker, y, change, low, high, 1.0 if strong else PALE)
         if strong:
+            # behind the end of the interval, where there is one
             at = (high if known(high) else change, y)
             axes.annotate(style.verdict_sign(row.verdict), at, **BESIDE, zorder=6)
     marks.draw(axes)

@@ -47,6 +47,7 @@ def draw_levels(
       mark_missing: write "n.e." where a method has a row without a value.
     """
     methods, marks = findings.methods(rows), Marks(vertical=True)
+    # 0.4 of the way to the next level at most: marks stay with their own
     shifts = offsets(len(methods), min(0.4, 0.12 * len(methods)))
     for (recon, mitigation), shift in zip(methods, shifts, strict=True):
         values = of_method(rows, recon, mitigation).drop_duplicates("level").set_index("level")

@@ -50,6 +50,7 @@ def tradeoff_panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
     axes.axvline(0, color=style.GREY, linewidth=0.7)
     for row in each(rows):
         look = findings.looks[row.reconstructor]
+        # arrows start where the same reconstructor stands without mitigation
         start = one(rows, reconstructor=row.reconstructor, mitigation="none")
         if row.mitigation != "none" and start is not None:
             arrow = {

@@ -43,6 +43,7 @@ def shown_tasks(findings: Findings, panel: ExamplePanel, most: int = 4) -> list[
         if changes or known(before):
             largest[task.name] = max(changes, default=0.0)
     # chosen by the change, but printed in the usual order, as readers compare examples
+    # stable: of equal changes the first in the order of the study
     shown = sorted(largest, key=lambda name: -largest[name])[:most]
     return [t.name for t in findings.spec.tasks if t.name in shown]
 

@@ -103,7 +103,9 @@ def draw(
         grid = figure.subplots(rows, len(versions), squeeze=False)
         draw_images(grid, findings, panel, versions, tasks)
         for j, (_, image) in enumerate(versions):
+            # under the original there is no error, and room for the scale
             error_map(grid[1, j], panel, image if j else None, reach)
+        # symmetric, so that white means no error
         limits = (signed(-reach), "0", signed(reach))
         colour_bar(grid[1, 0], mpl.colors.Normalize(-reach, reach), ERRORS, limits, ERROR_LABEL)
         if panel.attention_task:

@@ -80,6 +80,7 @@ def _panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
 
 def _verdicts(findings: Findings, rows: pd.DataFrame) -> Iterator[str]:
     """What the tests say, per reconstructor."""
+    # a verdict is of the whole curve, and repeated at each of its points
     firsts = rows.drop_duplicates("reconstructor")
     for row in each(firsts):
         name = findings.method_name(row.reconstructor, "none")

@@ -53,6 +53,7 @@ def verdict_map(findings: Findings, mitigation: str) -> Drawing | None:
             axes.set_title(f"by {attribute}", pad=18)
             map_panel(axes, findings, rows[rows["attribute"] == attribute], tasks, methods)
         panels[0].set_yticks(range(len(tasks)), [wrap(findings.task_title(t), 26) for t in tasks])
+        # upside down: the first task stands on top
         panels[0].set_ylim(len(tasks) - 0.5, -0.5)
         legend(figure, findings, rows)
     caption = (
@@ -205,7 +206,7 @@ def volcano_panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:
     top = max(rows["height"].max() * 1.15, 1.4)
     ticks = [p for p in (1, 0.1, 0.01, 0.001, 0.0001) if -math.log10(p) <= top]
     axes.set_yticks([-math.log10(p) for p in ticks], [f"{p:g}" for p in ticks])
-    axes.set(ylabel="adjusted p-value", ylim=(-0.06, None))
+    axes.set(ylabel="adjusted p-value", ylim=(-0.06, None))  # marks at p = 1 stay whole
     axes.margins(x=0.12)
 
 

@@ -60,6 +60,7 @@ def with_interval(
     """A number with its interval in brackets: "0.81 (0.79–0.83)", "+0.1 (−0.1 to +0.3)"; without
     the bracket where no interval is known.
     """
+    # an interval without its value would have nothing to be about
     text = fixed(value, digits, reason, sign)
     if isinstance(text, Missing) or not (math.isfinite(low) and math.isfinite(high)):
         return text

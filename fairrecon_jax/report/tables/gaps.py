@@ -50,6 +50,7 @@ def baseline(findings: Findings) -> Table | None:
                     "attribute": attribute,
                     "mean over tasks": fixed(mean, 3, "no task has a value"),
                     "sd over tasks": fixed(values.std(ddof=1), 3) if len(values) > 1 else "–",
+                    # a null beside no gap says nothing
                     "mean permutation null": null if len(values) else "–",
                     "worst-off group (mean)": lowest,
                     "tasks estimated": f"{len(values)} of {len(gaps)}",
@@ -174,6 +175,7 @@ def verdicts(findings: Findings) -> Table | None:
     rows = rows[rows["reference_group"] != OTHERS]
     if rows.empty:
         return None
+    # by place, not by name: the order of the specification
     task_order = {t.name: i for i, t in enumerate(findings.spec.tasks)}
     level_order = {v: i for i, v in enumerate(findings.levels)}
     rows = rows.assign(_task=rows["task"].map(task_order), _level=rows["level"].map(level_order))

@@ -19,7 +19,7 @@ from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.formats import Picture, read_mask, read_picture
 from fairrecon_jax.data.images import UnreadableImage
 from fairrecon_jax.data.mapping import RESERVED
-from fairrecon_jax.data.nothing import DOUBTFUL, is_age, no_group, no_value
+from fairrecon_jax.data.nothing import DOUBTFUL, is_age, is_standin, no_group, no_value
 from fairrecon_jax.data.sheets import OF_COLUMNS
 from fairrecon_jax.data.tables import NUMERIC, parse_age, text_sheet
 from fairrecon_jax.data.vocabulary import PARTS, label_words, sexes
@@ -109,7 +109,9 @@ def guess(
     image = _image_column(cells, found, path)
     block: dict[str, Any] = {"table": _below(root, path), "images": _below(root, folder)}
     block["sheet"] = sheet
-    block["decimal"] = "," if signs_of(cells) == {","} else ""
+    signs = signs_of(cells)
+    # numbers that Excel knows as such have a point whatever the text has
+    block["decimal"] = "," if signs == {","} or ("," in signs and not read.separator) else ""
     block |= {"image": image, "title": root.name}
     block = {name: value for name, value in block.items() if value}
     patient = _patient_column(cells, image)
@@ -326,7 +328,8 @@ def _findings(
     parts = column.map(lambda cell: cell.split(separator) if separator else [cell])
     long = pd.DataFrame({"word": parts, "who": who}).explode("word")
     long["word"] = long["word"].map(normal)
-    known = ~long["word"].map(lambda word: not word or no_value(word))
+    known = ~long["word"].map(lambda word: not word or no_value(word) or is_standin(word))
+    codes = sorted(filter(is_standin, long["word"].unique()))
     patients = long[known].groupby("word")["who"].nunique()
     everyone = who.nunique()
     # of two words one is the finding and the other its absence: of two unknown ones the rarer
@@ -338,8 +341,8 @@ def _findings(
     for word, count in patients.sort_values(ascending=False, kind="stable").items():
         if FEW <= count <= everyone - FEW and not NO_FINDING.match(str(word)):
             fields = {"column": name, "positive": [word], "negative": ["*"]}
-            if separator:
-                fields["separator"] = separator
+            fields |= {"unknown": codes} if codes else {}
+            fields |= {"separator": separator} if separator else {}
             found.append((str(word), fields, f"{count} of {everyone} patients"))
     return found
 

@@ -187,6 +187,19 @@ def test_excel_that_cannot_be_read_as_it_looks(tree):
     assert "2 rows of the sheet 'Sheet' of exams.xlsx are hidden" in told(hidden, "as_read")
 
 
+def test_decimal_commas_typed_into_excel_are_read_beside_its_numbers(tree):
+    def change(book, sheet):
+        for row in range(3, 26):
+            sheet[f"D{row}"] = 30.25 + row
+        sheet["D2"] = "31,5"
+
+    workbook(tree, change)
+    read = guess(tree / "images", tree / "exams.xlsx")
+    assert read.columns["decimal"] == ","
+    chosen = CohortConfig("table", image_size=16, columns=table_columns(read.columns))
+    assert examine("table", tree, chosen, progress=False).ok
+
+
 def drafted(tree, table, **how):
     table.to_csv(tree / "t.csv", index=False, **how)
     return guess(tree / "images", tree / "t.csv")
@@ -218,6 +231,10 @@ def test_a_german_table_is_drafted(tree):
         (
             ("mass", "mass", "normal", "normal"),
             {"positive": ["mass"], "negative": ["*"]},
+        ),
+        (
+            ("4", "-9", "normal", "normal"),
+            {"positive": ["4"], "negative": ["*"], "unknown": ["-9"]},
         ),
     ],
 )

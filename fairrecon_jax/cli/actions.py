@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import jax
 
 from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
-from fairrecon_jax.phantoms import phantom_options, write_phantom
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
+from fairrecon_jax.study.cohort import draw_tree
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.dry_run import dry_run
 from fairrecon_jax.study.grid import unmitigated
@@ -37,15 +36,10 @@ def phantom(values: Any) -> None:
             raise ConfigError(
                 f"--kind={kind} contradicts config.phantom.kind, which is {options.kind!r}"
             )
-    options = options or phantom_options(kind or "xray")
     given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
     # None means not given: 0 is a seed
     chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        options = dataclasses.replace(options, **chosen)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    truth = write_phantom(options.kind, Path(values.root), options)
+    truth = draw_tree(Path(values.root), kind or "xray", options, chosen)
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"
@@ -177,7 +171,8 @@ def assess(values: Any) -> None:
     workdir = Path(values.workdir or "runs/assess")  # no configuration to be named after
     if values.init:
         place = values.mapping or "columns.yaml"
-        wrong = write_mapping(values.predictions, place)  # a draft is written even so
+        # a draft is written even so
+        wrong = write_mapping(values.predictions, place, values.sheet)
         say(f"wrote {place}; read it, correct it, then")
         say(
             f"  fairrecon assess --predictions={values.predictions} --mapping={place} "

@@ -92,6 +92,9 @@ def assess_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
+    flags.DEFINE_string(
+        "sheet", "", "of an Excel file with several, for --init", flag_values=values
+    )
 
 
 def merge_flags(values: flags.FlagValues) -> None:
@@ -111,6 +114,7 @@ def image_flags(values: flags.FlagValues) -> None:
     """Flags that name a table and images."""
     flags.DEFINE_string("images", "", "folder of the images", flag_values=values)
     flags.DEFINE_string("table", "", "CSV, TSV or Excel file, a row an image", flag_values=values)
+    flags.DEFINE_string("sheet", "", "of an Excel file with several", flag_values=values)
     flags.DEFINE_string(
         "masks", "", "folder of masks under the images' names, or a column", flag_values=values
     )

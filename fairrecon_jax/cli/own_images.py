@@ -68,6 +68,7 @@ def _guess(values: Any, beside: Mapping[str, str] | None = None) -> Guess:
         values.modality or "",
         values.labels,
         values.attributes,
+        values.sheet,
     )
 
 

@@ -27,12 +27,15 @@ from fairrecon_jax.types import InputError
 __all__ = ["SCHEMA", "assess_table", "options_of", "read_table", "write_mapping"]
 
 
-def write_mapping(path: str | os.PathLike[str], mapping: str | os.PathLike[str]) -> str:
+def write_mapping(
+    path: str | os.PathLike[str], mapping: str | os.PathLike[str], sheet: str = ""
+) -> str:
     """Drafts the mapping of a foreign table from its columns.
 
     Args:
       path: the table, see `read_table`.
       mapping: the YAML file to write; must not exist.
+      sheet: of an Excel file with several.
 
     Returns:
       "", or why the table cannot be read with it before somebody corrects it.
@@ -43,7 +46,7 @@ def write_mapping(path: str | os.PathLike[str], mapping: str | os.PathLike[str])
     place = Path(mapping)
     if place.exists():
         raise InputError(f"{place} exists: remove it, or name another with --mapping")
-    text, wrong = draft(path)
+    text, wrong = draft(path, sheet)
     write_atomic(place, text)
     return wrong
 

@@ -1,4 +1,5 @@
-# make quickstart   the phantom studies at reduced size, ends by printing where the reports are
+# make quickstart   a phantom X-ray study with a planted harm; ends by saying whether it was found
+# make quickstart-brain   the same for the outlines of tumours in phantom brains
 # make test         lint, types, tests and an install-only import
 # make docs         the site of docs/ and notebooks/ into site/; fails at every warning
 # All make their own environment in .venv from a bare Python 3.11 or newer.
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: quickstart test lint docs clean
+.PHONY: quickstart quickstart-brain test lint docs clean
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'fairrecon_jax needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
@@ -25,7 +26,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 quickstart: $(VENV)/.installed
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m experiments.quickstart --workdir=runs/quickstart
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m experiments.quickstart
+
+quickstart-brain: $(VENV)/.installed
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m experiments.quickstart --study=brain
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ import pandas as pd
 from absl import logging
 from ml_collections import ConfigDict
 
-from configs.quickstart_xray import get_config
+from configs.phantom_xray import get_config
 from experiments.seeds import over_seeds
 from fairrecon_jax.assessment import compare, read_predictions
 from fairrecon_jax.defaults import mitigation

@@ -19,7 +19,7 @@ import pandas as pd
 from absl import logging
 from ml_collections import ConfigDict
 
-from configs.quickstart_xray import get_config
+from configs.phantom_xray import get_config
 from experiments.mitigation import CONTRAST, shrink, shuffled
 from experiments.seeds import over_seeds
 from fairrecon_jax.assessment import assess, read_predictions, read_results

@@ -20,6 +20,9 @@ from fairrecon_jax.study.predict import tandem_inputs
 from fairrecon_jax.tandem import DEGRADE, Tandem
 from fairrecon_jax.types import MASK_THRESHOLD, Array, Batch, Cell, CohortSpec, Variables
 
+SMALLEST_MAP = 8
+"""Feature maps with fewer rows or columns say too little about where a finding lies."""
+
 
 def example_rows(context: Context, count: int) -> np.ndarray:
     """Test rows to show, one patient each: those with a finding first, and spread over the
@@ -101,7 +104,8 @@ def reading(
 
 
 def attention(tandem: Tandem, weights: Sequence[Variables], images: Array) -> dict[str, Array]:
-    """Grad-CAM maps [B, H, W] by classification task, of the diagnosers that offer maps.
+    """Grad-CAM maps [B, H, W] by classification task, of the diagnosers that offer maps of at
+    least 8x8.
 
     Args:
       tandem: whose diagnosers read.
@@ -111,8 +115,11 @@ def attention(tandem: Tandem, weights: Sequence[Variables], images: Array) -> di
     by_task: dict[str, Array] = {}
     for diagnoser, variables in zip(tandem.diagnosers, weights, strict=True):
         if isinstance(diagnoser, HasFeatureMaps):
-            head = functools.partial(diagnoser.head, variables)
-            maps = grad_cam(head, diagnoser.maps(variables, images))
+            features = diagnoser.maps(variables, images)
+            # [B, H, W, C]; a map of 2x2 that is drawn over an image lights a corner of it
+            if min(features.shape[1:3]) < SMALLEST_MAP:
+                continue
+            maps = grad_cam(functools.partial(diagnoser.head, variables), features)
             maps = enlarged(maps, (images.shape[1], images.shape[2]))
             by_task |= {task: maps[:, column] for column, task in enumerate(diagnoser.tasks)}
     return by_task

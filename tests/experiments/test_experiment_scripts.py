@@ -4,6 +4,7 @@ command lines mean.
 
 from __future__ import annotations
 
+import importlib
 import json
 import types
 
@@ -294,25 +295,32 @@ def test_only_headline_changes_enter_the_mitigations_table():
 # -- quickstart
 
 
-def test_the_quickstart_runs_both_studies_and_says_where_their_reports_are(
-    monkeypatch, tmp_path, capsys
+@pytest.mark.parametrize(("study", "task"), [("xray", "consolidation"), ("brain", "tumor")])
+@pytest.mark.parametrize(("verdict", "group"), [("harmed", "female"), ("no difference shown", "")])
+def test_the_quickstart_says_what_was_planted_and_whether_it_was_found(
+    monkeypatch, tmp_path, capsys, study, task, verdict, group
 ):
-    ran = []
-
-    def run(config, workdir):
-        ran.append((config.phantom.kind, config.is_locked, workdir.name))
-        return workdir / "report" / "index.html"
-
-    monkeypatch.setattr(quickstart, "run", run)
+    config = importlib.import_module(f"configs.quickstart_{study}").get_config()
+    metric = quickstart.PLANTED[study][1]
+    assert quickstart.planted(config) == ("sex", "Female")
+    row = {
+        "task": task,
+        "attribute": "sex",
+        "metric": metric,
+        "reconstructor": "unet",
+        "mitigation": "none",
+        "version": "change",
+        "verdict": verdict,
+        "group": group,
+        "reason": "female lost 40 points more",
+    }
+    rows = pd.DataFrame([{**row, "reconstructor": "identity", "verdict": "harmed"}, row])
+    monkeypatch.setattr(quickstart, "run", lambda config, workdir: workdir / "index.html")
+    monkeypatch.setattr(quickstart, "read_results", lambda workdir, name: rows)
     monkeypatch.setattr(quickstart, "quiet", lambda _: None)
-    monkeypatch.setattr("sys.argv", ["quickstart", f"--workdir={tmp_path}"])
-    quickstart.main()
-    assert ran == [("xray", True, "xray"), ("brain", True, "brain")]
+    named = verdict == "harmed"
+    assert quickstart.main([f"--study={study}", f"--workdir={tmp_path}"]) == named
     out = capsys.readouterr().out.splitlines()
-    assert [line for line in out if line.startswith("==")] == [
-        "== study 1 of 2: phantom xray ==",
-        "== study 2 of 2: phantom brain ==",
-    ]
-    assert out[-2:] == [
-        f"  {tmp_path / name / 'report' / 'index.html'}" for name in ("xray", "brain")
-    ]
+    assert out[-3].startswith(f"planted: sex Female loses {task}")
+    assert out[-2].startswith(f"found:   {verdict}")
+    assert out[-1] == f"the planted harm was {'found' if named else 'NOT found'}"

@@ -20,7 +20,7 @@ from fairrecon_jax.types import Cell
 @pytest.fixture(scope="module")
 def context(tmp_path_factory) -> Context:
     """Phantom brains with fresh networks as if they had been trained."""
-    config = importlib.import_module("configs.quickstart_brain").get_config()
+    config = importlib.import_module("configs.phantom_brain").get_config()
     config.cohort.update(image_size=32, evaluate_slices=(2, 5))
     config.phantom = ConfigDict({"kind": "brain", "patients": 12, "size": 32, "slices": 8})
     config.reconstructors.irsde.update(width=4, depth=1, precondition=(0.1, 0.1))
@@ -115,6 +115,6 @@ def test_the_summary_keeps_one_seed_and_adds_the_spread():
     ],
 )
 def test_refusals_are_one_line(words, message, tmp_path, capsys):
-    config = ["--config=configs/quickstart_brain.py"] if words else []
+    config = ["--config=configs/phantom_brain.py"] if words else []
     assert samplers.main([*config, f"--workdir={tmp_path}", *words]) == 2
     assert message in capsys.readouterr().err

@@ -159,7 +159,7 @@ def test_what_does_not_fit_is_named_with_its_file(files, tmp_path):
 
 
 def configuration(**block) -> ConfigDict:
-    config = importlib.import_module("configs.quickstart_xray").get_config()
+    config = importlib.import_module("configs.phantom_xray").get_config()
     config.cohort.image_size = SIZE
     config.mitigations = ConfigDict()
     config.reconstructors = ConfigDict(
@@ -198,7 +198,7 @@ def test_the_command_writes_what_a_study_then_uses_instead_of_training(files, tm
     ]
     words = [
         "import-weights",
-        "--config=configs/quickstart_xray.py",
+        "--config=configs/phantom_xray.py",
         f"--workdir={workdir}",
         "--model=pix2pix",
         *fields,

@@ -29,7 +29,7 @@ from fairrecon_jax.study.examples import (
 from fairrecon_jax.tandem import DEGRADE, Tandem
 from fairrecon_jax.training.checkpoints import save_variables
 from fairrecon_jax.types import Cell
-from tests.support.study_fakes import SPEC, configured, opened, quickstart_xray
+from tests.support.study_fakes import SPEC, configured, opened, phantom_xray
 
 # -- whom they show
 
@@ -108,23 +108,25 @@ class Blind:
 
 
 def test_attention_of_a_linear_diagnoser_by_hand():
-    image = np.random.default_rng(0).uniform(size=(2, 4, 4, 1)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32)
     tandem = Tandem(None, None, (Linear(),), SPEC)
     found = attention(tandem, ({"top": 3.0},), image)
-    np.testing.assert_allclose(found["grade"], image[..., 0] / 16, rtol=1e-6)
+    np.testing.assert_allclose(found["grade"], image[..., 0] / 64, rtol=1e-6)
     np.testing.assert_allclose(
-        found["type"], np.maximum(-2 * image[..., 0] + 0.5 * (3 - image[..., 0]), 0) / 16, rtol=1e-5
+        found["type"], np.maximum(-2 * image[..., 0] + 0.5 * (3 - image[..., 0]), 0) / 64, rtol=1e-5
     )
     assert attention(Tandem(None, None, (), SPEC), (), image) == {}
+    # a map of fewer rows than eight says too little about where a finding lies
+    assert attention(tandem, ({"top": 3.0},), image[:, :7]) == {}
 
 
 def test_classifiers_give_a_map_per_task_at_the_size_of_the_image():
     model = Classifier(("grade", "type"), (0, 1), "resnet18", width=4)
-    image = jax.random.uniform(jax.random.key(0), (2, 40, 40, 1))
+    image = jax.random.uniform(jax.random.key(0), (2, 250, 250, 1))
     variables = model.init(jax.random.key(1), {"image": image})
     found = attention(Tandem(None, None, (Blind(), model), SPEC), ({}, variables), image)
     assert set(found) == {"grade", "type"}
-    assert found["grade"].shape == (2, 40, 40)
+    assert found["grade"].shape == (2, 250, 250)
     assert all(bool(jnp.all(seen >= 0)) for seen in found.values())
 
 
@@ -161,7 +163,7 @@ def test_a_score_may_move_down_as_well_as_up_and_ties_go_to_the_first_task(after
 
 
 def test_every_level_has_the_noise_of_the_predictions(tmp_path):
-    config = quickstart_xray(
+    config = phantom_xray(
         seed=3,
         cohort__image_size=16,
         degradation__levels=(1e5, 1e4, 3e3),

@@ -43,7 +43,7 @@ def test_mitigations_come_last_whatever_weight_is_chosen():
 
 
 def test_a_reconstructor_is_studied_at_its_own_levels_and_one_with_its_weights_too():
-    made = importlib.import_module("configs.quickstart_brain").get_config()
+    made = importlib.import_module("configs.phantom_brain").get_config()
     made.degradation.levels = (4.0, 8.0)
     made.reconstructors = ConfigDict(
         {"fast": {"weights_of": "irsde", "preset": "ode2_5"}, **made.reconstructors}

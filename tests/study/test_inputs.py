@@ -17,7 +17,7 @@ from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, quickstart_brain
+from tests.support.study_fakes import configured, phantom_brain
 
 
 def tiny(**fields: Any) -> ConfigDict:
@@ -155,7 +155,7 @@ def test_implied_choices_are_the_same_written_out():
 
 def brains(**fields: Any) -> ConfigDict:
     """Two levels, and a reconstructor with the weights of another."""
-    config = quickstart_brain(
+    config = phantom_brain(
         degradation__levels=(4.0, 8.0),
         reconstructors__fast=ConfigDict({"weights_of": "irsde", "preset": "ode2_5"}),
         reconstructors__irsde__levels=(8.0,),

@@ -13,7 +13,7 @@ from fairrecon_jax.study.config import ReconstructorConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.augment import Augmentation
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, quickstart_brain, refusal
+from tests.support.study_fakes import configured, phantom_brain, refusal
 
 NAN = float("nan")
 TRAIN = tiny_study.get_config().diagnosers.tumor.train
@@ -56,7 +56,7 @@ def test_files_of_weights_may_carry_the_level_in_their_name():
 
 
 def test_a_reconstructor_may_have_levels_of_its_own():
-    config = quickstart_brain(degradation__levels=(4.0, 8.0), reconstructors__irsde__levels=8)
+    config = phantom_brain(degradation__levels=(4.0, 8.0), reconstructors__irsde__levels=8)
     levels = {name: one.levels for name, one in parse(config).reconstructors.items()}
     assert levels["irsde"] == (8.0,)
     assert levels["unet"] == levels["identity"] == (4.0, 8.0)
@@ -192,7 +192,7 @@ def test_fields_that_no_training_has_are_named_with_their_block():
 def fast(**block) -> ConfigDict:
     """The quickstart of the brains with a reconstructor that uses the weights of "irsde"."""
     own = {"weights_of": "irsde", "preset": "ode2_5", **block}
-    return quickstart_brain(reconstructors__fast=ConfigDict(own))
+    return phantom_brain(reconstructors__fast=ConfigDict(own))
 
 
 def test_it_has_the_other_blocks_fields_with_its_own_in_their_place():
@@ -259,7 +259,7 @@ def test_weights_that_do_not_go_with_a_block_are_refused(block, message):
 
 
 def test_a_diagnoser_reads_all_tasks_of_its_kind_or_those_it_names():
-    config = quickstart_brain()
+    config = phantom_brain()
     read = {name: one.model.tasks for name, one in parse(config).diagnosers.items()}
     assert read == {"grade_type": ("grade", "type"), "tumor": ("tumor",)}
     for tasks in (("type",), "type"):

@@ -11,7 +11,7 @@ from fairrecon_jax.study.blocks import MitigationPlan
 from fairrecon_jax.study.config import MitigationConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.types import Cell
-from tests.support.study_fakes import configured, quickstart_xray, refusal
+from tests.support.study_fakes import configured, phantom_xray, refusal
 
 NAN = float("nan")
 
@@ -127,7 +127,7 @@ def test_a_mitigation_needs_a_reconstructor_that_is_trained_where_it_is_tried():
 
 
 def test_a_mitigation_leaves_out_what_is_not_trained_at_its_levels():
-    config = quickstart_xray(
+    config = phantom_xray(
         degradation__levels=(1e4, 1e5),
         mitigations__eodd__levels=(1e5,),
         mitigations__eodd__reconstructors=(),

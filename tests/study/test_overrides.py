@@ -135,7 +135,7 @@ def test_what_looks_like_a_literal_and_is_none_is_text(text):
         ("ucsf_pdgm", "slices", "(50,140)", (50, 140)),
         ("ucsf_pdgm", "evaluate_slices", "(10, 20)", (10, 20)),
         ("ucsf_pdgm", "evaluate_slices", "all", "all"),
-        ("quickstart_xray", "tasks", "cardiomegaly", ("cardiomegaly",)),
+        ("phantom_xray", "tasks", "cardiomegaly", ("cardiomegaly",)),
     ],
 )
 def test_a_field_of_several_types_takes_each(name, path, text, value):
@@ -220,7 +220,7 @@ def test_a_field_that_there_cannot_be_is_answered_with_those_there_are(path, tex
 def test_a_field_of_no_block_is_refused_in_one_line(word, message, capsys, tmp_path):
     assert (
         cli.main(
-            ["study", "--config=configs/quickstart_xray.py", word, f"--workdir={tmp_path / 'work'}"]
+            ["study", "--config=configs/phantom_xray.py", word, f"--workdir={tmp_path / 'work'}"]
         )
         == 2
     )

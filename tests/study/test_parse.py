@@ -21,13 +21,15 @@ from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.config import TrainConfig
 from tests.support import tiny_study
-from tests.support.study_fakes import SPEC, configured, quickstart_xray, refusal
+from tests.support.study_fakes import SPEC, configured, phantom_xray, refusal
 
 CONFIGS = (
     "chexpert",
     "ucsf_pdgm",
     "nih_chestxray14",
     "lgg_mri",
+    "phantom_xray",
+    "phantom_brain",
     "quickstart_xray",
     "quickstart_brain",
 )
@@ -99,9 +101,7 @@ def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_
         "Phantom brains in the layout of Brains",
         "Drawn by fairrecon_jax; no patient data.",
     )
-    assert (
-        parse(quickstart_xray()).spec(SPEC).title == "Phantom radiographs in the layout of Brains"
-    )
+    assert parse(phantom_xray()).spec(SPEC).title == "Phantom radiographs in the layout of Brains"
     real = parse(configured(cohort__root="there", degradation__levels=(8, 16))).spec(SPEC)
     assert (real.title, real.citation) == ("Brains", "Someone.")
     assert real.degradation == phantom.degradation
@@ -109,7 +109,7 @@ def test_the_specification_gets_the_studys_levels_and_says_where_the_images_are_
 
 
 def test_the_depth_of_a_phantom():
-    brains, radiographs = parse(tiny_study.get_config()).phantom, parse(quickstart_xray()).phantom
+    brains, radiographs = parse(tiny_study.get_config()).phantom, parse(phantom_xray()).phantom
     assert brains is not None
     assert radiographs is not None
     assert (brains.depth, radiographs.depth) == (8, None)

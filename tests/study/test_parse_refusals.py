@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax.study.parse import parse
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, quickstart_xray, refusal
+from tests.support.study_fakes import configured, phantom_xray, refusal
 
 NAN = float("nan")
 
@@ -245,9 +245,9 @@ def test_a_phantom_draws_the_tree_of_its_cohort():
 )
 def test_thresholds_by_task_name_every_finding_that_is_diagnosed(value, message):
     fields = {"assess__threshold_rule": "fixed", "assess__threshold_value": value}
-    assert refusal(quickstart_xray(**fields)).startswith(message)
+    assert refusal(phantom_xray(**fields)).startswith(message)
     by_task = {"cardiomegaly": 0.5, "consolidation": 0.4, "pleural_effusion": 0.3}
-    study = parse(quickstart_xray(**{**fields, "assess__threshold_value": by_task}))
+    study = parse(phantom_xray(**{**fields, "assess__threshold_value": by_task}))
     assert study.assess.value_for("consolidation") == 0.4
 
 

@@ -18,7 +18,7 @@ from fairrecon_jax.study.stages import Stage
 from fairrecon_jax.training.checkpoints import save_variables
 from fairrecon_jax.types import Cell
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, opened, quickstart_xray
+from tests.support.study_fakes import configured, opened, phantom_xray
 
 WEIGHTS = {"params": {"net": {"w": np.arange(3.0)}}, "batch_stats": {}}
 
@@ -131,7 +131,7 @@ def test_imported_weights_that_lie_there_are_read_and_not_trained(tmp_path):
 
 
 def test_the_output_of_a_training_is_the_digest_of_its_weights(tmp_path):
-    made = stages(quickstart_xray(), tmp_path)
+    made = stages(phantom_xray(), tmp_path)
     outputs = []
     for title, folder in (
         ("train findings", "diagnosers/findings"),

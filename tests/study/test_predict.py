@@ -24,7 +24,7 @@ from fairrecon_jax.study.predict import (
 from fairrecon_jax.training.checkpoints import save_variables
 from fairrecon_jax.types import Cell, InputError
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, opened, quickstart_brain
+from tests.support.study_fakes import configured, opened, phantom_brain
 from tests.support.tandem_fakes import COUNT, discs, rows_of
 
 
@@ -70,7 +70,7 @@ def test_no_rows_are_refused(cohort):
 
 def fast() -> ConfigDict:
     """A study of brains without diagnosers, one of whose reconstructors uses another's weights."""
-    return quickstart_brain(
+    return phantom_brain(
         reconstructors__fast=ConfigDict({"weights_of": "irsde", "preset": "ode2_5"}),
         diagnosers=ConfigDict(),
     )

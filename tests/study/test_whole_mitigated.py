@@ -32,7 +32,7 @@ def few(steps: int = 3) -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """The quickstart's radiographs at 32 px, with two mitigations, one of them with two weights."""
-    config = importlib.import_module("configs.quickstart_xray").get_config()
+    config = importlib.import_module("configs.phantom_xray").get_config()
     config.phantom.update(patients=70, size=32, workers=1)
     config.cohort.update(
         image_size=32, tasks=("cardiomegaly", "pleural_effusion"), attributes=("sex",)
@@ -170,6 +170,6 @@ def test_a_lost_fine_tuning_comes_back_the_same(done, capsys):
 
 
 def test_the_command_names_what_there_is(capsys, tmp_path):
-    words = ["mitigate", "--config=configs/quickstart_xray.py", f"--workdir={tmp_path}"]
+    words = ["mitigate", "--config=configs/phantom_xray.py", f"--workdir={tmp_path}"]
     assert cli.main([*words, "--mitigation=odds"]) == 2
     assert "config.mitigations has no 'odds'; it has eodd" in capsys.readouterr().err

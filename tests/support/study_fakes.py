@@ -49,14 +49,14 @@ def configured(config: ConfigDict | None = None, **fields: Any) -> ConfigDict:
     return made
 
 
-def quickstart_xray(**fields: Any) -> ConfigDict:
+def phantom_xray(**fields: Any) -> ConfigDict:
     """The quickstart of the radiographs with other fields."""
-    return configured(importlib.import_module("configs.quickstart_xray").get_config(), **fields)
+    return configured(importlib.import_module("configs.phantom_xray").get_config(), **fields)
 
 
-def quickstart_brain(**fields: Any) -> ConfigDict:
+def phantom_brain(**fields: Any) -> ConfigDict:
     """The quickstart of the brains with other fields."""
-    return configured(importlib.import_module("configs.quickstart_brain").get_config(), **fields)
+    return configured(importlib.import_module("configs.phantom_brain").get_config(), **fields)
 
 
 def refusal(config: ConfigDict) -> str:

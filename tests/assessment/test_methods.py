@@ -144,7 +144,8 @@ def test_all_trainings_count_where_some_are_at_chance():
     row = judged((0.4, 0.4, 0.4, 0.0, 0.0))
     assert row["verdict"] == "harmed"
     assert "mean of 5 trainings" in row["reason"]
-    assert row["reason"].endswith("the diagnosis is at chance in 2 of 5 trainings, not in their mean")
+    said = "the diagnosis is at chance in 2 of 5 trainings, not in their mean"
+    assert row["reason"].endswith(said)
 
 
 def test_a_method_whose_mean_is_at_chance_is_said_to_be():

@@ -145,7 +145,7 @@ def test_a_notebook_shows_sentences_groups_and_verdicts(audit):
 
 def test_mitigations_are_those_at_the_headline_level():
     given = arrays(count=160) | {"patient": None}
-    plain, spec = predictions(**given)
+    plain, _ = predictions(**given)
     better = plain.assign(finding__reconstructed=plain["finding__original"], mitigation="m")
     milder = [part.assign(level=2.0) for part in (plain, better)]
     # at the milder level there is nothing to mend

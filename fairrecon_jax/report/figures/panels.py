@@ -303,7 +303,9 @@ def colour_bar(
     bar.set_ticks([low, (low + high) / 2, high], labels=list(ticks))
     bar.ax.tick_params(labelsize=6.5, length=0 if "" in ticks else 2.5)
     bar.outline.set_visible(False)
-    axes.text(0.5, at + 0.14, label, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8)
+    axes.text(
+        0.5, at + 0.14, label, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8
+    )
 
 
 def legend_of_masks(figure: Figure, panel: ExamplePanel) -> None:

@@ -287,12 +287,12 @@ def observed_sums(tables: PatientTables) -> Sums:
     Returns:
       `Sums` with B = 1.
     """
-    s, n = tables.change, tables.images
-    parts = [
-        np.stack([np.sum(v[tables.group == g], 0) for g in range(tables.groups)], -1)[None]
-        for v in (s, n, s * s, s * n, n * n)
-    ]
-    return Sums(*parts)
+    each = []
+    for g in range(tables.groups):
+        rows = np.flatnonzero(tables.group == g)
+        s, n = tables.change[rows], tables.images[rows]
+        each.append([v.sum(0) for v in (s, n, s * s, s * n, n * n)])
+    return Sums(*(np.stack(part, -1)[None] for part in zip(*each)))
 
 
 def permuted_sums(

@@ -144,6 +144,8 @@ def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientT
     # T does not change when a multiple of N is subtracted; rounding errors do.
     # whole numbers stay whole: their sums are exact, in single precision too
     broken = np.any(s != np.rint(s), 0)
+    if not broken.any():
+        return tables._replace(change=s, images=n), np.zeros(broken.shape)
     mean = np.where(broken, s.sum(0) / np.maximum(n.sum(0), 1e-300), 0)
     largest = np.abs(s).max(0, initial=0)
     s = s - mean * n
@@ -163,13 +165,13 @@ def _residuals(tables: PatientTables) -> np.ndarray:
     return tables.change - tables.change.sum(0) / np.maximum(n.sum(0), 1e-300) * n
 
 
-def _kurtosis(e: np.ndarray, images: np.ndarray, squares: np.ndarray) -> np.ndarray:
+def _kurtosis(e: np.ndarray, images: np.ndarray) -> np.ndarray:
     """[K, L] kurtosis of residuals, at least 3, which no permutation changes."""
-    square = e * e
+    square, size = e * e, images * images
     total = square.sum(0)
     # over N^2 and N^4: clusters of unequal size make no kurtosis by themselves
-    second = total / squares
-    fourth = (square**2).sum(0) / np.maximum((images**4).sum(0), 1e-300)
+    second = total / np.maximum(size.sum(0), 1e-300)
+    fourth = (square * square).sum(0) / np.maximum((size * size).sum(0), 1e-300)
     some = total > 0
     kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
     return np.maximum(kurtosis, SHRINKAGE)
@@ -223,7 +225,7 @@ def frame_of(
     squares = np.maximum((tables.images**2).sum(0), 1e-300)
     scale = np.sqrt((tables.change**2).sum(0) / squares)
     e = _residuals(tables)
-    kurtosis = _kurtosis(e, tables.images, squares)
+    kurtosis = _kurtosis(e, tables.images)
     # nobody asks for the share where it cannot matter
     few = _share(e, tables, judged) < one_sided if one_sided > 0 else np.zeros(scale.shape, bool)
     return Frame(judged, patients, kurtosis, scale, few, given)

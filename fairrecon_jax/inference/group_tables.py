@@ -294,7 +294,8 @@ def tabulate(
         v, t = value[min(k, len(value) - 1)], truth[min(k, len(truth) - 1)]
         known = np.isfinite(v) & (which >= 0)
         # most problems share their images: a threshold changes decisions, not who is known
-        again = np.array_equal(known, last[0]) and np.array_equal(t, last[1], equal_nan=True)
+        alike = len(truth) == 1 or np.array_equal(t, last[1], equal_nan=True)
+        again = alike and np.array_equal(known, last[0])
         if not again:
             rows, last = [np.flatnonzero(known & (t == level)) for level in strata], (known, t)
         whole = bool(np.all(v[known] == np.rint(v[known])))

@@ -28,7 +28,7 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, SplitMix64's odd step
 WORD = (1 << 64) - 1
 EXACT = float(1 << 24)  # float32 holds every whole number up to here
 MANY = 2000
-FEW = 4
+FEW = 8
 """Up to so many draws a matrix product is a row at a time: a block would be copied for little."""
 
 
@@ -171,8 +171,9 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
     """Prepares the cells whose strata are `code` [U]."""
     s, n = tables.change[:, cells], tables.images[:, cells]
     # where all have as many images, two columns say what five do, see `_scatter`
-    sizes = np.unique(n[n > 0])
-    parts = (s, s * s) if sizes.size == 1 else (s, s * s, s * n, n, n * n)
+    held = n[n > 0]
+    alike = held.size > 0 and bool(np.all(held == held[0]))
+    parts = (s, s * s) if alike else (s, s * s, s * n, n, n * n)
     table = np.stack(parts, -1).reshape(len(code), -1)
     # the argsort of a permutation is its inverse
     rank = np.argsort(order)[tables.group]
@@ -199,7 +200,7 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
         columns.astype(np.float32 if single else np.float64, order="F" if whole else "C"),
         whole,
         columns.sum(0),
-        float(sizes[0]) if sizes.size == 1 else 0.0,
+        float(held[0]) if alike else 0.0,
     )
 
 
@@ -313,15 +314,12 @@ def permuted_sums(
     """
     code, order, known = _strata(tables), _order(tables), observed_sums(tables)
     # cells with the same strata share their thresholds and one matrix product
-    patterns, which = np.unique(code, axis=1, return_inverse=True)
-    # some releases of NumPy give the inverse with the input's axes
-    which = which.reshape(-1)
-    plans = [
-        _plan(tables, np.flatnonzero(which == j), patterns[:, j], order)
-        for j in range(patterns.shape[1])
+    cells: dict[bytes, list[int]] = {}
+    for k, strata in enumerate(code.T):
         # a cell without a judged unit keeps its zeros
-        if np.any(patterns[:, j] >= 0)
-    ]
+        if np.any(strata >= 0):
+            cells.setdefault(strata.tobytes(), []).append(k)
+    plans = [_plan(tables, np.array(own), code[:, own[0]], order) for own in cells.values()]
     # whole words of two draws
     step = max(ELEMENTS // max(len(tables.group), 1) // 2 * 2, 2)
     for first in range(start, stop, step):

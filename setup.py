@@ -21,6 +21,7 @@ REQUIRED = [
     "ml-collections>=1.0,<2",
     "absl-py>=2,<3",
     "tqdm>=4.66,<5",
+    "filelock>=3.12,<4",
     "Pillow>=10",
     "tifffile>=2024.1",
     "nibabel>=5.2,<6",
@@ -30,6 +31,7 @@ REQUIRED = [
     "safetensors>=0.4,<1",
     "matplotlib>=3.8,<4",
     "Jinja2>=3.1,<4",
+    "vl-convert-python>=1.8,<2",
 ]
 BENCH = ["torch>=2.2,<3", "pytorch-msssim>=1,<2", "scikit-image>=0.22", "fairlearn>=0.12"]
 TEST = [
@@ -48,6 +50,7 @@ TEST = [
     "monai>=1.4,<2",
     "onnx>=1.16,<2",
     "onnxruntime>=1.17,<2",
+    "playwright>=1.45,<2",
     "pandas-stubs",
     "types-PyYAML",
     "types-openpyxl",

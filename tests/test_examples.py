@@ -32,8 +32,6 @@ WHOLE = "keys registry training.checkpoints".split()
 """Modules without a list of public names: whatever they define without an underscore."""
 SINGLE = "training.loop.fit study.parse.parse study.run.run study.context.Context study.load.load"
 """Public functions and classes that are imported from their modules."""
-CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-"""Settings of JAX that running a study changes."""
 
 
 def documented(path: Path) -> Iterator[tuple[str, int]]:
@@ -64,14 +62,10 @@ FILES = [path for path in sorted(ROOT.rglob("*.py")) if any(documented(path))]
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What an example writes goes into a folder of the test; what it sets is set back."""
-    before = {name: getattr(jax.config, name) for name in CACHE}
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an example writes goes into a folder of the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.mark.usefixtures("elsewhere")

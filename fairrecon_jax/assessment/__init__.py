@@ -11,6 +11,7 @@ from fairrecon_jax.assessment.predictions import (
     write_predictions,
     write_results,
 )
+from fairrecon_jax.assessment.roc_curves import score_curves
 from fairrecon_jax.assessment.rows import COLUMNS
 from fairrecon_jax.assessment.run import assess
 from fairrecon_jax.assessment.summary_points import points
@@ -25,6 +26,7 @@ __all__ = [
     "points",
     "read_predictions",
     "read_results",
+    "score_curves",
     "trends",
     "write_predictions",
     "write_results",

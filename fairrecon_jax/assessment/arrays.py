@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax import metrics
-from fairrecon_jax.assessment.precision import shortest
+from fairrecon_jax.runtime.precision import shortest
 from fairrecon_jax.types import CROSS, CohortSpec, InputError
 
 CELL = ["level", "reconstructor", "mitigation"]

@@ -103,8 +103,8 @@ class TaskGaps:
                     )
                 else:
                     without_test(judged, self.batch.units.paired)
-            # of decisions alone there is neither an AUROC nor a score
-            decided = self.batch.members[task].thresholds.decided
+            # of decisions there is neither an AUROC nor a score, and of one version no change
+            decided = any(self.batch.members[task].thresholds.decided)
             for metric in () if decided else ("gap_auroc", "gap_score"):
                 if metric in self.tests.gaps:
                     judged = self._value_rows(metric, self.tests.gaps[metric], common, k)

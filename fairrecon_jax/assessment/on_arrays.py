@@ -9,9 +9,9 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.assessment.precision import shortest
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.metrics.columns import binary, grouped, one_group
+from fairrecon_jax.runtime.precision import shortest
 from fairrecon_jax.runtime.text import name_of, normal
 from fairrecon_jax.types import (
     NO_MITIGATION,

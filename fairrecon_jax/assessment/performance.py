@@ -38,7 +38,7 @@ SIGNS = "p: studentised sign flips by patient"
 NOTHING = (float("nan"), float("nan"))
 OF_SCORES = ("auroc", "brier", "calibration_error")
 """Metrics of scores, which decisions have none of."""
-DECIDED = "the table holds decisions, 0 or 1, and no scores: sensitivity and specificity alone"
+DECIDED = "the table holds decisions, 0 or 1, and no scores{}: sensitivity and specificity alone"
 FEW = "too few patients, or a few of them hold most of the images"
 NO_THRESHOLD = (
     "no threshold can be fitted: the patients it is fitted on include no positives or no "
@@ -156,10 +156,10 @@ def add_performance(context: Context, base: Row, results: TaskResults) -> None:
             auroc = numbers["auroc"].original
             numbers["calibration_error"] = plain(*(float(e) for e in errors[:, cell_number, g]))
             for metric, values in numbers.items():
-                if member.thresholds.decided and metric in OF_SCORES:
-                    reason = {"reason": DECIDED}
+                decided = member.thresholds.decided
+                if any(decided) and metric in OF_SCORES:
                     row = {**fields, "metric": metric}
-                    context.performance += version_rows(row, plain(*NOTHING), "", reason)
+                    context.performance += _without_decisions(row, values, decided)
                     continue
                 rows = version_rows({**fields, "metric": metric}, values, METHODS[metric], {})
                 context.performance += rows
@@ -171,6 +171,18 @@ def add_performance(context: Context, base: Row, results: TaskResults) -> None:
                     context.deferred.append(_deferred(context, results, rows[-1], k, chance))
                 if everyone and metric == "auroc":
                     rows[0]["reason"] = member.units.note
+
+
+def _without_decisions(row: Row, values: Triple, decided: tuple[bool, bool]) -> list[Row]:
+    """The rows of a metric of scores where a version, or both, has decisions and so none of it."""
+    nothing = plain(*NOTHING)
+    left = nothing._replace(
+        original=nothing.original if decided[0] else values.original,
+        reconstructed=nothing.reconstructed if decided[1] else values.reconstructed,
+    )
+    sides = {(True, False): " on the originals", (False, True): " on the reconstructions"}
+    where = sides.get(decided, "")
+    return version_rows(row, left, METHODS[row["metric"]], {"reason": DECIDED.format(where)})
 
 
 def _deferred(context: Context, results: TaskResults, row: Row, k: int, chance: str) -> Deferred:

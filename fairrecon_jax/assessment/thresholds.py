@@ -23,13 +23,14 @@ class Thresholds(NamedTuple):
       reconstructed: [K] used on scores of reconstructions; equal to `original` under every shared
         rule.
       rule: text of the column `threshold_rule`.
-      decided: the scores are decisions, 0 or 1, and nothing else is known of them.
+      decided: whether the scores of originals, and of reconstructions, are decisions, 0 or 1, and
+        nothing else is known of them.
     """
 
     original: np.ndarray
     reconstructed: np.ndarray
     rule: str
-    decided: bool = False
+    decided: tuple[bool, bool] = (False, False)
 
 
 def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
@@ -47,14 +48,34 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     Raises:
       InputError: the rule needs validation patients (or their originals) and there are none.
     """
+    decided = are_decisions(study, task)
+    # anything in (0, 1] decides 0 and 1 as they are
+    half = np.full(len(study.cells), 0.5)
+    if all(decided):
+        return Thresholds(half, half, "decisions as given", decided)
+    found = _fit(study, task, options, decided)
+    # whatever is fitted on scores, what is 0 or 1 stays so
+    return found._replace(
+        original=half if decided[0] else found.original,
+        reconstructed=half if decided[1] else found.reconstructed,
+        decided=decided,
+    )
+
+
+def _fit(
+    study: Study, task: Task, options: AssessOptions, decided: tuple[bool, bool]
+) -> Thresholds:
+    """The thresholds of a task that has scores."""
     rule, cells = options.threshold_rule, len(study.cells)
-    if are_decisions(study, task):
-        # anything in (0, 1] decides 0 and 1 as they are
-        value = np.full(cells, 0.5)
-        return Thresholds(value, value, "decisions as given", True)
     if rule == "fixed":
         value = np.full(cells, options.value_for(task.name))
         return Thresholds(value, value, "fixed")
+    if decided[0] and rule in SHARED_RULES:
+        raise InputError(
+            f"task {task.name!r} has decisions, 0 or 1, on the original images and scores on the "
+            f"reconstructions: threshold rule {rule!r} has no scores to be fitted on; give the "
+            "threshold of these scores with 'fixed'"
+        )
     rows = study.test if rule == "published" else study.validation
     if not rows.any():
         raise InputError(
@@ -83,15 +104,19 @@ def fit(study: Study, task: Task, options: AssessOptions) -> Thresholds:
     return Thresholds(original, reconstructed, f"{rule}: balanced on {where}")
 
 
-def are_decisions(study: Study, task: Task) -> bool:
-    """Whether all scores of a task, of both versions, are 0 or 1: a threshold between them changes
-    nothing, and an AUROC would be that of one point. Means and medians over a patient's images are
-    scores again.
+def are_decisions(study: Study, task: Task) -> tuple[bool, bool]:
+    """Whether all scores of a task are 0 or 1, of originals and of reconstructions: a threshold
+    between them changes nothing, and an AUROC would be that of one point. Means and medians over a
+    patient's images are scores again; without originals the reconstructions stand for both.
     """
-    versions = (f"{task.name}__original", f"{task.name}__reconstructed")
-    scores = [study.columns[name] for name in versions if name in study.columns]
-    known = np.concatenate([score[np.isfinite(score)] for score in scores])
-    return task.aggregation == "none" and bool(len(known) and np.isin(known, (0, 1)).all())
+
+    def decided(version: str) -> bool:
+        score = study.columns[f"{task.name}__{version}"]
+        known = score[np.isfinite(score)]
+        return task.aggregation == "none" and bool(len(known) and np.isin(known, (0, 1)).all())
+
+    after = decided("reconstructed")
+    return decided("original") if f"{task.name}__original" in study.columns else after, after
 
 
 def first_known(original: np.ndarray) -> np.ndarray:

@@ -7,9 +7,3 @@ import sys
 # machine that compiled it.
 if "--verbose" not in sys.argv:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-try:
-    import jax  # noqa: F401  (reads its switches from the shell)
-except ValueError as error:
-    print(f"fairrecon: {error}; the shell sets it: unset it", file=sys.stderr)
-    raise SystemExit(2) from error

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags
 
 from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.data.doctor import examine
-from fairrecon_jax.phantoms import phantom_options, write_phantom
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
+from fairrecon_jax.study.cohort import draw_tree
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.dry_run import dry_run
 from fairrecon_jax.study.grid import unmitigated
 from fairrecon_jax.study.merge import merge as join
 from fairrecon_jax.study.parse import parse
@@ -37,15 +36,10 @@ def phantom(values: Any) -> None:
             raise ConfigError(
                 f"--kind={kind} contradicts config.phantom.kind, which is {options.kind!r}"
             )
-    options = options or phantom_options(kind or "xray")
     given = {name: getattr(values, name) for name in ("patients", "size", "seed", "workers")}
     # None means not given: 0 is a seed
     chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        options = dataclasses.replace(options, **chosen)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    truth = write_phantom(options.kind, Path(values.root), options)
+    truth = draw_tree(Path(values.root), kind or "xray", options, chosen)
     say(
         f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"
@@ -115,7 +109,11 @@ def mitigate(values: Any) -> None:
 
 
 def study(values: Any) -> None:
-    """Makes everything."""
+    """Makes everything, or says what it would make."""
+    if values.dry_run:
+        for line in dry_run(config_of(values), workdir_of(values)):
+            say(line)
+        return
     run(config_of(values), workdir_of(values))
 
 
@@ -173,7 +171,8 @@ def assess(values: Any) -> None:
     workdir = Path(values.workdir or "runs/assess")  # no configuration to be named after
     if values.init:
         place = values.mapping or "columns.yaml"
-        wrong = write_mapping(values.predictions, place)  # a draft is written even so
+        # a draft is written even so
+        wrong = write_mapping(values.predictions, place, values.sheet)
         say(f"wrote {place}; read it, correct it, then")
         say(
             f"  fairrecon assess --predictions={values.predictions} --mapping={place} "
@@ -227,99 +226,3 @@ def _cells(values: Any, context: Context) -> list[Cell]:
             f"{', '.join(cell.title for cell in grid)}"
         )
     return cells
-
-
-def phantom_flags(values: flags.FlagValues) -> None:
-    """Flags of `phantom`."""
-    flags.DEFINE_enum(
-        "kind",
-        None,
-        ["xray", "brain"],
-        "what to draw; config.phantom.kind, or xray, if not given",
-        flag_values=values,
-    )
-    flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
-    for name, text in (
-        ("patients", "number of patients"),
-        ("size", "pixels"),
-        ("seed", "seed"),
-        ("workers", "drawing processes"),
-    ):
-        flags.DEFINE_integer(
-            name, None, f"{text}; config.phantom.{name} if not given", flag_values=values
-        )
-
-
-def model_flags(values: flags.FlagValues, diagnosers: bool = True) -> None:
-    """Flags that pick models."""
-    where = "config.reconstructors" + (" or config.diagnosers" if diagnosers else "")
-    flags.DEFINE_string("model", "", f"name in {where}; all if empty", flag_values=values)
-    flags.DEFINE_string("level", "", "one level; all if empty", flag_values=values)
-
-
-def mitigate_flags(values: flags.FlagValues) -> None:
-    """Flags of `mitigate`."""
-    flags.DEFINE_string(
-        "mitigation", "", "name in config.mitigations; all if empty", flag_values=values
-    )
-    flags.DEFINE_string(
-        "reconstructor",
-        "",
-        "name in config.reconstructors; all that the mitigation names if empty",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "level", "", "one level; all that the mitigation names if empty", flag_values=values
-    )
-
-
-def import_flags(values: flags.FlagValues) -> None:
-    """Flags of `import-weights`."""
-    model_flags(values, diagnosers=False)
-    flags.DEFINE_string("diagnoser", "", "name in config.diagnosers", flag_values=values)
-    flags.DEFINE_list(
-        "weights",
-        [],
-        "files (.pth, .pth.tar, .pt, .bin, .ckpt, .state, .safetensors); {level} stands for the "
-        "level",
-        flag_values=values,
-    )
-    flags.DEFINE_string("output", "", "folder to write instead of the study's", flag_values=values)
-
-
-def predict_flags(values: flags.FlagValues) -> None:
-    """Flags of `predict`."""
-    model_flags(values, diagnosers=False)
-
-
-def reconstruct_flags(values: flags.FlagValues) -> None:
-    """Flags of `reconstruct`."""
-    model_flags(values, diagnosers=False)
-    flags.DEFINE_enum(
-        "part", "test", ["train", "val", "test"], "part of the split", flag_values=values
-    )
-
-
-def assess_flags(values: flags.FlagValues) -> None:
-    """Flags of `assess`."""
-    flags.DEFINE_string(
-        "predictions",
-        "",
-        "a table from anywhere (CSV, Excel or parquet) instead of a study's",
-        flag_values=values,
-    )
-    flags.DEFINE_boolean(
-        "init",
-        False,
-        "write a mapping from the columns of --predictions, with comments, to --mapping "
-        "(columns.yaml if empty), and stop",
-        flag_values=values,
-    )
-    flags.DEFINE_string("mapping", "", "YAML that says which column is what", flag_values=values)
-
-
-def merge_flags(values: flags.FlagValues) -> None:
-    """Flags of `merge`."""
-    flags.DEFINE_list(
-        "workdirs", [], "work directories of finished studies, at least two", flag_values=values
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
-
-from fairrecon_jax.types import ConfigError
 
 PROGRAM = "fairrecon"
 
@@ -21,17 +20,32 @@ class Command:
 
     Attributes:
       summary: one line for the overview.
-      text: what it reads and writes, with an example.
-      run: does it, given the parsed flags.
+      text: what it reads and writes, with an example; or what makes that text.
+      run: does it, given the parsed flags; or its place, "module:function", so that the overview
+        imports nothing.
       extra: defines flags beside --config and --workdir.
       together: whether all processes of a run take part, and not process 0 alone.
     """
 
     summary: str
-    text: str
-    run: Callable[[Any], None]
+    text: str | Callable[[], str]
+    run: str | Callable[[Any], None]
     extra: Callable[[flags.FlagValues], None] = lambda values: None
     together: bool = True
+
+    @property
+    def help(self) -> str:
+        """The text."""
+        return (self.text if isinstance(self.text, str) else self.text()).strip()
+
+    @property
+    def function(self) -> Callable[[Any], None]:
+        """What does it, imported."""
+        if not isinstance(self.run, str):
+            return self.run
+        module, _, name = self.run.partition(":")
+        found: Callable[[Any], None] = getattr(importlib.import_module(module), name)
+        return found
 
 
 def config_of(values: Any) -> ConfigDict:
@@ -40,6 +54,8 @@ def config_of(values: Any) -> ConfigDict:
     Raises:
       ConfigError: none is given, the file cannot be loaded, or it gives something else.
     """
+    from fairrecon_jax.types import ConfigError
+
     if values.config is None:
         raise ConfigError("give a configuration, e.g. --config=configs/nih_chestxray14.py")
     file = config_flags.get_config_filename(values["config"])

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from fairrecon_jax.cli import actions, own_images
+from fairrecon_jax.cli import flag_sets
 from fairrecon_jax.cli.command import Command
-from fairrecon_jax.study.table import SCHEMA
+
+ASSESS = """
+Needs `predict`, and `mitigate` where the study has mitigations. Writes
+<workdir>/predictions.parquet, results/performance.csv and results/fairness.csv from the study's
+predictions, or assesses a table of predictions made elsewhere and writes the report too.
+
+  fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
+  fairrecon assess --predictions=table.csv --init --mapping=columns.yaml
+  fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
+
+A table is a CSV (any separator, UTF-8, UTF-16 or Latin-1), an Excel sheet or a parquet file, one
+row per image. Its cells are read as text and mean what the mapping says; what cannot be used is
+counted and said. A mapping is a YAML file with these keys, of which "tasks" alone is needed:
+
+"""
+
+
+def assess_text() -> str:
+    """What `assess` reads and writes, with the keys of a mapping."""
+    # late: the reader of tables is slow to import, and no other command's help needs it
+    from fairrecon_jax.study.table import SCHEMA
+
+    return ASSESS + indent(SCHEMA, "  ")
+
 
 COMMANDS = {
     "phantom": Command(
@@ -18,8 +41,8 @@ kind and knobs are those of config.phantom, where no flag says otherwise.
 
   fairrecon phantom --kind=xray --patients=200 --size=128 --root=runs/phantom_xray
 """,
-        actions.phantom,
-        actions.phantom_flags,
+        "fairrecon_jax.cli.actions:phantom",
+        flag_sets.phantom_flags,
         together=False,
     ),
     "init": Command(
@@ -31,8 +54,8 @@ findings, attributes. Read it and correct it; `doctor`, `prepare` and `study` ta
 
   fairrecon init --images=export/images --table=export/exams.csv --output=my_study.py
 """,
-        own_images.init,
-        own_images.init_flags,
+        "fairrecon_jax.cli.own_images:init",
+        flag_sets.init_flags,
         together=False,
     ),
     "pairs": Command(
@@ -46,8 +69,8 @@ panels. Nothing is degraded and no reconstructor is trained. What was read from 
   fairrecon pairs --table=export/exams.csv --images=export/images \\
       --reconstructions=export/vendor --workdir=runs/vendor
 """,
-        own_images.pairs,
-        own_images.pairs_flags,
+        "fairrecon_jax.cli.own_images:pairs",
+        flag_sets.pairs_flags,
     ),
     "doctor": Command(
         "read a cohort's tree and list what is missing, unreadable, inconsistent or leaking",
@@ -57,7 +80,7 @@ there are errors.
 
   fairrecon doctor --config=configs/nih_chestxray14.py --config.cohort.root=DIR
 """,
-        actions.doctor,
+        "fairrecon_jax.cli.actions:doctor",
         together=False,
     ),
     "prepare": Command(
@@ -67,7 +90,7 @@ Writes <workdir>/cohort and <workdir>/splits.json, once.
 
   fairrecon prepare --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg
 """,
-        actions.prepare,
+        "fairrecon_jax.cli.actions:prepare",
         together=False,
     ),
     "train": Command(
@@ -79,8 +102,8 @@ Needs `prepare`. Continues where it was killed. Writes <workdir>/reconstructors/
   fairrecon train --config=configs/lgg_mri.py --config.cohort.root=DIR --workdir=runs/lgg \\
       --model=unet --level=8
 """,
-        actions.train,
-        actions.model_flags,
+        "fairrecon_jax.cli.actions:train",
+        flag_sets.model_flags,
     ),
     "mitigate": Command(
         "fine-tune trained reconstructors so that the diagnosis treats groups more alike",
@@ -101,8 +124,8 @@ Kinds: reweighting, equalised_odds, adversarial, group_dro. In the configuration
   fairrecon mitigate --config=configs/my_study.py --workdir=runs/mine --mitigation=eodd \\
       --reconstructor=unet --level=10000
 """,
-        actions.mitigate,
-        actions.mitigate_flags,
+        "fairrecon_jax.cli.actions:mitigate",
+        flag_sets.mitigate_flags,
     ),
     "import-weights": Command(
         "use PyTorch weights of a reconstructor or diagnoser instead of training it",
@@ -120,8 +143,8 @@ of the study.
   fairrecon import-weights --config=configs/chexpert.py --workdir=runs/chexpert \\
       --diagnoser=findings --weights=densenet121.pth
 """,
-        actions.import_weights,
-        actions.import_flags,
+        "fairrecon_jax.cli.actions:import_weights",
+        flag_sets.import_flags,
     ),
     "reconstruct": Command(
         "write reconstructed images",
@@ -131,8 +154,8 @@ Needs `train`. Writes 16-bit PNG files, degraded and reconstructed, to
 
   fairrecon reconstruct --config=configs/lgg_mri.py --workdir=runs/lgg --model=unet --level=8
 """,
-        actions.reconstruct,
-        actions.reconstruct_flags,
+        "fairrecon_jax.cli.actions:reconstruct",
+        flag_sets.reconstruct_flags,
     ),
     "predict": Command(
         "run the tandem step over validation and test",
@@ -142,28 +165,14 @@ Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction;
 
   fairrecon predict --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        actions.predict,
-        actions.predict_flags,
+        "fairrecon_jax.cli.actions:predict",
+        flag_sets.predict_flags,
     ),
     "assess": Command(
         "performance and fairness of predictions, a study's or anyone's",
-        """
-Needs `predict`, and `mitigate` where the study has mitigations. Writes
-<workdir>/predictions.parquet, results/performance.csv and results/fairness.csv from the study's
-predictions, or assesses a table of predictions made elsewhere and writes the report too.
-
-  fairrecon assess --config=configs/lgg_mri.py --workdir=runs/lgg
-  fairrecon assess --predictions=table.csv --init --mapping=columns.yaml
-  fairrecon assess --predictions=table.csv --mapping=columns.yaml --workdir=runs/mine
-
-A table is a CSV (any separator, UTF-8, UTF-16 or Latin-1), an Excel sheet or a parquet file, one
-row per image. Its cells are read as text and mean what the mapping says; what cannot be used is
-counted and said. A mapping is a YAML file with these keys, of which "tasks" alone is needed:
-
-"""
-        + indent(SCHEMA, "  "),
-        actions.assess,
-        actions.assess_flags,
+        assess_text,
+        "fairrecon_jax.cli.actions:assess",
+        flag_sets.assess_flags,
     ),
     "merge": Command(
         "join finished studies of several training seeds and judge methods, not only networks",
@@ -176,8 +185,8 @@ of the assessment are those of --config, or the defaults. Within one study the s
 
   fairrecon merge --workdirs=runs/seed0,runs/seed1,runs/seed2 --workdir=runs/merged
 """,
-        actions.merge,
-        actions.merge_flags,
+        "fairrecon_jax.cli.actions:merge",
+        flag_sets.merge_flags,
     ),
     "report": Command(
         "write the report of a study whose results are there",
@@ -186,15 +195,16 @@ Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and t
 
   fairrecon report --config=configs/lgg_mri.py --workdir=runs/lgg
 """,
-        actions.report,
+        "fairrecon_jax.cli.actions:report",
     ),
     "study": Command(
         "all of it, from one configuration; skips what is done, continues what was killed",
         """
 Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which stage
-it is in and how long is left.
+it is in and how long is left. With --dry_run it says what would be made and why, and makes nothing.
 
   fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
+  fairrecon study --config=quickstart_xray --workdir=runs/quick --dry_run
 
 One process uses all accelerators of its machine. Several processes, on one machine or many, train
 and predict together; process 0 does the rest alone and it alone writes and prints. The work
@@ -211,6 +221,7 @@ By hand, on each machine with its own JAX_PROCESS_ID (0 on the machine named in 
   JAX_COORDINATOR_ADDRESS=HOST:1234 JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=0 fairrecon study \\
       --config=FILE --workdir=DIR
 """,
-        actions.study,
+        "fairrecon_jax.cli.actions:study",
+        flag_sets.study_flags,
     ),
 }

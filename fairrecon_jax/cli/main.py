@@ -6,6 +6,9 @@ importable by themselves.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import importlib.metadata
 import io
 import os
 import re
@@ -13,13 +16,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import config_flags
 
 from fairrecon_jax.cli.command import PROGRAM, Command, config_of
+from fairrecon_jax.cli.commands import COMMANDS
+from fairrecon_jax.cli.completion import completion
 from fairrecon_jax.runtime.memory import keep_memory
-from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
 SWITCH = re.compile(
     "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
@@ -36,9 +41,13 @@ commands, in the order in which a study needs them:
 {commands}
 
 `fairrecon <command> --help` says what a command reads and writes and shows an example.
-Configurations are the Python files in configs/; any field can be set on the command line, e.g.
---config.cohort.root=DIR or --config.reconstructors.unet.train.steps=100; a field that does not
-exist is refused. Tuples are written --config.degradation.levels="(4, 8)".
+Configurations are Python files, or names of those that come with the package (--config=chexpert);
+any field can be set on the command line, e.g. --config.cohort.root=DIR or
+--config.reconstructors.unet.train.steps=100; a field that does not exist is refused. Tuples are
+written --config.degradation.levels="(4, 8)".
+
+`fairrecon --version` says which version this is; `eval "$(fairrecon completion bash)"` (or zsh)
+lets the shell complete commands and flags.
 """
 
 
@@ -60,21 +69,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
-    # late: it brings all of the package, and keep_memory comes before anything computes
-    try:
-        from fairrecon_jax.cli.commands import COMMANDS
-    except ValueError as error:
-        # Matplotlib reads its switches when it is imported
-        return _switched(words, error)
-
     if not words or words[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         listed = "\n".join(f"  {name:<{width}}  {one.summary}" for name, one in COMMANDS.items())
         print(INTRODUCTION.format(commands=listed))
         return 0
+    if words[0] == "--version":
+        print(f"{PROGRAM} {importlib.metadata.version('fairrecon_jax')}")
+        return 0
+    if words[0] == "completion":
+        print(completion((*words[1:], "bash")[0]))
+        return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        print(f"{PROGRAM}: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        print(
+            f"{PROGRAM}: no command {name!r}; {hint}there are {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
         return 2
     # flags of its own: absl's global ones would be defined twice by a second call
     command, values = COMMANDS[name], flags.FlagValues()
@@ -92,12 +105,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command.extra(values)
     if any(word in ("-h", "--help") for word in rest):
-        print(
-            f"usage: {PROGRAM} {name} [flags]\n\n{command.text.strip()}\n\nflags:\n"
-            f"{_flag_help(values)}"
-        )
+        print(f"usage: {PROGRAM} {name} [flags]\n\n{command.help}\n\nflags:\n{_flag_help(values)}")
         return 0
-    return _run(name, command, values, rest)
+    try:
+        # late: they bring JAX and Matplotlib, which read the switches of the shell
+        import jax  # noqa: F401
+
+        run = command.function
+    except ValueError as error:
+        return _switched(words, error)
+    return _run(name, dataclasses.replace(command, run=run), values, rest)
 
 
 def _switched(words: Sequence[str], error: Exception) -> int:
@@ -126,7 +143,13 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.runtime import processes
     from fairrecon_jax.runtime.progress import quiet
     from fairrecon_jax.study.overrides import separate
+    from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
+    try:
+        rest = list(map(_bundled, rest))
+    except InputError as error:
+        print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
+        return 2
     # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)
     warnings.formatwarning = lambda message, *_, **__: f"{PROGRAM} {name}: {message}\n"
@@ -137,9 +160,9 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
         quiet(logging.INFO if values.verbose else logging.ERROR)
         processes.start()
         if command.together:
-            command.run(values)
+            command.function(values)
         else:
-            processes.on_primary(lambda: command.run(values), name)
+            processes.on_primary(lambda: command.function(values), name)
     except processes.PrimaryFailed:
         return 2
     # 130 is what shells report for an interrupt
@@ -168,6 +191,7 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
       ConfigError: whatever the configuration file raises, with its line.
     """
     from fairrecon_jax.study.overrides import override
+    from fairrecon_jax.types import ConfigError, InputError
 
     try:
         positional = values(sys.argv)[1:]
@@ -182,6 +206,24 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
         raise InputError(f"{positional[0]!r} is not a flag; flags are written --name=value")
     if fields:
         override(config_of(values), fields)
+
+
+def _bundled(word: str) -> str:
+    """--config=NAME of a configuration that comes with the package as the path of its file."""
+    match = re.fullmatch(r"--?config=([\w/]+)", word)
+    if not match or Path(match[1]).exists():
+        return word
+    from fairrecon_jax.study.bundled import bundled
+    from fairrecon_jax.types import InputError
+
+    files = bundled()
+    if match[1] not in files:
+        near = difflib.get_close_matches(match[1], files, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(
+            f"no file and no configuration {match[1]!r}; {hint}there are {', '.join(files)}"
+        )
+    return f"--config={files[match[1]]}"
 
 
 def _file(words: Sequence[str]) -> str:

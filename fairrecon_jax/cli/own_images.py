@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from fairrecon_jax.data.guess import Guess, guess
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.progress import say
@@ -70,6 +68,7 @@ def _guess(values: Any, beside: Mapping[str, str] | None = None) -> Guess:
         values.modality or "",
         values.labels,
         values.attributes,
+        values.sheet,
     )
 
 
@@ -77,44 +76,3 @@ def _named(entry: str) -> tuple[str, str]:
     """Name and place of NAME=PLACE; a place alone is called "reconstruction"."""
     name, sign, place = entry.partition("=")
     return (name, place) if sign else ("reconstruction", entry)
-
-
-def init_flags(values: flags.FlagValues) -> None:
-    """Flags of `init`."""
-    image_flags(values)
-    flags.DEFINE_string("output", "my_study.py", "file to write", flag_values=values)
-
-
-def image_flags(values: flags.FlagValues) -> None:
-    """Flags that name a table and images."""
-    flags.DEFINE_string("images", "", "folder of the images", flag_values=values)
-    flags.DEFINE_string("table", "", "CSV, TSV or Excel file, a row an image", flag_values=values)
-    flags.DEFINE_string(
-        "masks", "", "folder of masks under the images' names, or a column", flag_values=values
-    )
-    flags.DEFINE_list(
-        "labels", [], "columns of findings beside those that look so", flag_values=values
-    )
-    flags.DEFINE_list(
-        "attributes", [], "columns of groups beside those that look so", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "modality", None, ["xray", "mri"], "by the files if not given", flag_values=values
-    )
-
-
-def pairs_flags(values: flags.FlagValues) -> None:
-    """Flags of `pairs`."""
-    image_flags(values)
-    flags.DEFINE_list(
-        "reconstructions",
-        [],
-        "folder of reconstructions under the images' names, or a column; several as NAME=DIR",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "degraded", "", "folder of degraded images, or a column", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "steps", 0, "of the diagnosers' trainings; the usual ones if 0", flag_values=values
-    )

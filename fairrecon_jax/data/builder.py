@@ -296,18 +296,31 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
                 name, raw, config, cls.default_age_cut, train_rows
             )
             attributes.append(attribute)
-        for task in outline.tasks:
-            table[task.name] = (
-                labels[task.name]
-                if task.kind == "classification"
-                else raw[f"{task.name}_pixels"].to_numpy()
-            )
+        table = table.assign(**task_columns(outline, labels, raw))
         table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name in raw.columns:
             # pixels are in the table already, under the task's name
             if name not in table and not name.endswith("_pixels"):
                 table[name] = raw[name]
         return table, dataclasses.replace(outline, attributes=tuple(attributes))
+
+
+def task_columns(
+    spec: CohortSpec, labels: dict[str, np.ndarray], raw: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """[N] labels, or pixels of the region, of every task by name.
+
+    Args:
+      spec: names the tasks.
+      labels: of the classification tasks.
+      raw: the recorded columns.
+    """
+    return {
+        task.name: labels[task.name]
+        if task.kind == "classification"
+        else raw[f"{task.name}_pixels"].to_numpy()
+        for task in spec.tasks
+    }
 
 
 def whole_image(

@@ -11,6 +11,7 @@ import re
 from typing import Any, Literal
 
 from fairrecon_jax import keys
+from fairrecon_jax.data.nothing import no_value
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
 from fairrecon_jax.runtime.text import name_of
 from fairrecon_jax.types import InputError
@@ -36,13 +37,14 @@ class PatientColumn:
             raise ValueError(f"pattern {self.pattern!r}: {error}") from error
 
     def read(self, cell: str) -> str:
-        """The patient's name, "" where there is none."""
+        """The patient's name, "" where there is none, or a word that stands for nothing."""
         name = cell
         if self.pattern:
             match = re.search(self.pattern, cell.strip())
             name = "" if match is None else match[1] if match.re.groups else match[0]
         # 12.0 is patient 12 where a program took names for numbers
-        return name_of(name)
+        found = name_of(name)
+        return "" if no_value(found) else found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,9 @@ class TableColumns:
       volumes: whether files are volumes, cut into slices; else more than one slice is refused.
       window: of DICOM files: "file" (as each says), "none", or (centre, width).
       bits: of the stored images, 8 or 16; 0 for 8 of X-rays, 16 of MRI and beside reconstructions.
-      sheet: of an Excel file; "" for the first.
-      delimiter: of a CSV file; "" for the one that its header shows.
+      sheet: of an Excel file; "" for the one that is filled.
+      delimiter: of a CSV file; "" for the one that its rows show.
+      encoding: of a CSV file; "" for UTF-8, or what its first bytes say.
       decimal: point of numbers, "." or ",".
       title: of the cohort, as a reader sees it.
       citation: of the data.
@@ -142,6 +145,7 @@ class TableColumns:
     bits: int = 0
     sheet: str = ""
     delimiter: str = ""
+    encoding: str = ""
     decimal: str = "."
     title: str = ""
     citation: str = ""
@@ -149,9 +153,11 @@ class TableColumns:
     @property
     def stored(self) -> dict[str, Any]:
         """Everything that the stored examples depend on: files and cells, not what words mean."""
-        later = ("labels", "attributes", "split", "title", "citation", "table", "decimal")
+        later = ["labels", "attributes", "split", "title", "citation", "table", "decimal"]
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields["mask"] = self.mask and dataclasses.replace(self.mask, title="")
+        # a table that says its encoding is the one that was read before there was such a field
+        later += [] if self.encoding else ["encoding"]
         kept = {name: value for name, value in fields.items() if name not in later}
         # by name and not by folder: a moved table is the same table
         table = self.table.replace("\\", "/").rsplit("/", 1)[-1]

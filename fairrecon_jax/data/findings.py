@@ -13,6 +13,7 @@ from typing import Literal
 
 from fairrecon_jax.data.builder import Sample
 from fairrecon_jax.data.notes import ERRORS, HARMLESS, KEPT, KINDS, Notes
+from fairrecon_jax.runtime.text import alike
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -78,16 +79,21 @@ class Findings:
             )
 
     def lists(self, lists: dict[str, set[str]]) -> None:
-        """Patients in two official lists."""
+        """Patients in two official lists, under one name or under two that look alike."""
+        looks = {word: {alike(name): name for name in names} for word, names in lists.items()}
         for (one, first), (other, second) in combinations(sorted(lists.items()), 2):
-            self.add(
-                "error",
-                "leaking_lists",
-                [
-                    f"patient {patient} is in {one} and in {other}"
-                    for patient in sorted(first & second)
-                ],
-            )
+            found = [
+                f"patient {patient} is in {one} and in {other}"
+                for patient in sorted(first & second)
+            ]
+            common = looks[one].keys() & looks[other].keys()
+            pairs = sorted((looks[one][look], looks[other][look]) for look in common)
+            found += [
+                f"patient {name!r} is in {one} and {same!r}, who looks alike, in {other}"
+                for name, same in pairs
+                if name != same
+            ]
+            self.add("error", "leaking_lists", found)
 
     def watch(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Hands samples on and remembers what `images` compares."""

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairrecon_jax.data.decimals import signs_of
 from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.formats import Picture, read_mask, read_picture
 from fairrecon_jax.data.images import UnreadableImage
 from fairrecon_jax.data.mapping import RESERVED
-from fairrecon_jax.data.policies import sex_group
-from fairrecon_jax.data.sheets import read_sheet
-from fairrecon_jax.data.tables import number, parse_age
-from fairrecon_jax.data.words import NEGATIVE, PARTS, POSITIVE
+from fairrecon_jax.data.nothing import DOUBTFUL, is_age, is_standin, no_group, no_value
+from fairrecon_jax.data.sheets import OF_COLUMNS
+from fairrecon_jax.data.tables import NUMERIC, parse_age, text_sheet
+from fairrecon_jax.data.vocabulary import PARTS, label_words, sexes
 from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError
 
@@ -76,6 +77,7 @@ def guess(
     modality: str = "",
     labels: Sequence[str] = (),
     attributes: Sequence[str] = (),
+    sheet: str = "",
 ) -> Guess:
     """Looks at a table and at some of its images.
 
@@ -88,6 +90,7 @@ def guess(
       modality: "xray" or "mri"; by the files if "".
       labels: columns that are findings, beside those that look so.
       attributes: columns of groups, beside those that look so.
+      sheet: of an Excel file with several.
 
     Raises:
       FileNotFoundError: a folder or the table is not there.
@@ -96,7 +99,8 @@ def guess(
     folder, path = Path(images).resolve(), Path(table).resolve()
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {images}")
-    cells = read_sheet(path).map(normal)
+    read = text_sheet(path, sheet=sheet, fields=OF_COLUMNS._replace(sheet="--sheet"))
+    cells = read.frame.map(normal)
     for name in (*labels, *attributes):
         if name not in cells:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(map(str, cells))}")
@@ -104,6 +108,10 @@ def guess(
     found = Finder(root, _below(root, folder))
     image = _image_column(cells, found, path)
     block: dict[str, Any] = {"table": _below(root, path), "images": _below(root, folder)}
+    block["sheet"] = sheet
+    signs = signs_of(cells)
+    # numbers that Excel knows as such have a point whatever the text has
+    block["decimal"] = "," if signs == {","} or ("," in signs and not read.separator) else ""
     block |= {"image": image, "title": root.name}
     block = {name: value for name, value in block.items() if value}
     patient = _patient_column(cells, image)
@@ -133,7 +141,8 @@ def guess(
             f"no column of {path.name} looks like a finding of enough patients, and there are no "
             f"masks: name columns as labels; there are {', '.join(unused)}"
         )
-    return Guess(root, block, remarks, unused, size, _said(cells, path, len(files), block))
+    said = *read.notes, *_said(cells, path, len(files), block)
+    return Guess(root, block, remarks, unused, size, said)
 
 
 def _said(cells: pd.DataFrame, path: Path, files: int, block: dict[str, Any]) -> tuple[str, ...]:
@@ -270,10 +279,12 @@ def _meanings(
     who = cells[patient] if patient else pd.Series(cells.index, index=cells.index)
     for name in names:
         column = cells[name]
-        words = [word for word in column.unique() if word]
+        words = [word for word in column.unique() if word and not no_group(word)]
         lower = {word.casefold() for word in words}
-        blank = int((column == "").sum())
+        blank = int((column.map(no_group) | (column == "")).sum())
         seen = f"{len(words)} values" + (f", {blank} blank" if blank else "")
+        if doubtful := [word for word in words if word.lower() in DOUBTFUL]:
+            seen += f"; {' and '.join(doubtful)} may say that nothing is known"
         wanted = name in asked[0], name in asked[1]
         if (
             SPLIT.match(name)
@@ -282,10 +293,9 @@ def _meanings(
             and lower <= {w for usual in PARTS.values() for w in usual}
         ):
             block["split"] = name
-        elif lower <= {*POSITIVE, *NEGATIVE} and len(words) > 1 and not wanted[1]:
+        elif (sides := _sides(column)) is not None and not wanted[1]:
             task = _free(name, labels, attributes)
-            labels[task] = {"column": name}
-            remarks[task] = seen
+            labels[task], remarks[task] = {"column": name, **sides}, seen
         elif (wanted[0] or FINDING.search(name)) and words and not wanted[1]:
             found = _findings(name, column, who)
             if not found:
@@ -302,6 +312,14 @@ def _meanings(
     return block, remarks, unused
 
 
+def _sides(column: pd.Series) -> dict[str, list[str]] | None:
+    """What the entry of a column of yes and no declares, None of other columns."""
+    # "-" says nothing, but beside "+" it says no
+    plus = {"+", "-"} == {word for word in column.unique() if word}
+    words = [word for word in column.unique() if word and (plus or not no_value(word))]
+    return label_words(words)
+
+
 def _findings(
     name: str, column: pd.Series, who: pd.Series
 ) -> list[tuple[str, dict[str, Any], str]]:
@@ -310,41 +328,51 @@ def _findings(
     parts = column.map(lambda cell: cell.split(separator) if separator else [cell])
     long = pd.DataFrame({"word": parts, "who": who}).explode("word")
     long["word"] = long["word"].map(normal)
-    patients = long[long["word"] != ""].groupby("word")["who"].nunique()
+    known = ~long["word"].map(lambda word: not word or no_value(word) or is_standin(word))
+    codes = sorted(filter(is_standin, long["word"].unique()))
+    patients = long[known].groupby("word")["who"].nunique()
     everyone = who.nunique()
+    # of two words one is the finding and the other its absence: of two unknown ones the rarer
+    if len(patients) == 2:
+        usual = [word for word in patients.index if NO_FINDING.match(str(word))]
+        other = usual[0] if usual else patients.idxmax()
+        patients = patients.drop(other)
     found = []
     for word, count in patients.sort_values(ascending=False, kind="stable").items():
         if FEW <= count <= everyone - FEW and not NO_FINDING.match(str(word)):
             fields = {"column": name, "positive": [word], "negative": ["*"]}
-            if separator:
-                fields["separator"] = separator
+            fields |= {"unknown": codes} if codes else {}
+            fields |= {"separator": separator} if separator else {}
             found.append((str(word), fields, f"{count} of {everyone} patients"))
     return found
 
 
 def _is_sex(words: Sequence[str]) -> bool:
-    return {sex_group(word) for word in words} >= {"female", "male"}
+    return bool(sexes(words)) and len(words) <= MOST_GROUPS
 
 
 def _attribute(name: str, words: Sequence[str], wanted: bool) -> dict[str, Any] | None:
     """The fields of a column that looks like an attribute, or is wanted as one."""
     if _is_sex(words):
-        groups = {
-            group: [word for word in words if sex_group(word) == group]
-            for group in ("female", "male")
-        }
-        others = [word for word in words if sex_group(word) is None]
+        groups = sexes(words)
+        others = sorted(set(words) - {word for group in groups.values() for word in group})
         return {"column": name, "groups": groups, **({"unknown": others} if others else {})}
-    if re.search(r"(^|[^a-z])age($|[^a-z])", name, re.IGNORECASE) and words:
-        strange = [w for w in words if np.isnan(number(w)) and np.isnan(parse_age(w))]
+    if is_age(name) and words:
+        strange = [w for w in words if not _numeric(w) and np.isnan(parse_age(w))]
+        # NA and none are counted by themselves
+        named = [word for word in strange if not no_value(word)]
         if len(strange) < len(words) / 2:
             fields: dict[str, Any] = {"column": name, "quantiles": "train median", "unit": "years"}
-            return {**fields, "unknown": strange} if strange else fields
-    if wanted and len(words) > MOST_GROUPS and not any(np.isnan(number(word)) for word in words):
+            return {**fields, "unknown": named} if named else fields
+    if wanted and len(words) > MOST_GROUPS and all(map(_numeric, words)):
         return {"column": name, "quantiles": "train median"}
     if wanted or (GROUPING.search(name) and 1 < len(words) <= MOST_GROUPS):
         return {"column": name, "groups": [[word, [word]] for word in sorted(words)]}
     return None
+
+
+def _numeric(word: str) -> bool:
+    return NUMERIC.fullmatch(word) is not None
 
 
 def slug(text: str) -> str:

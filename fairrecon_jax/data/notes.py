@@ -39,6 +39,12 @@ KINDS = {
     "out_of_range": "a number outside the range declared for its column; it counts as unknown",
     "depth": "a file of more than 8 bits is stored in 8",
     "alike": "names that differ but look alike",
+    "alike_patients": "patients whose names differ but look alike, who may be one in two parts",
+    "as_read": "how a table was read, where it leaves that open",
+    "nothing_said": "words that stand for nothing; they count as unknown",
+    "doubtful": "words that may stand for nothing and are taken for what they say",
+    "no_part": "a patient whom the table's split puts into no part of the data",
+    "nobody": "a patient whose name may be a code for a missing one",
     "missing_pair": "an image without its reconstruction or degraded image",
     "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
     "turned": "an image is turned by its EXIF orientation, its mask in another way",
@@ -46,6 +52,9 @@ KINDS = {
 }
 """Every kind of note with its meaning."""
 ERRORS = {
+    "alike_patients",
+    "no_part",
+    "nobody",
     "missing_file",
     "missing_mask",
     "missing_pair",

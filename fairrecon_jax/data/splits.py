@@ -17,6 +17,7 @@ import pandas as pd
 from fairrecon_jax.data.cohort import GIVEN_SPLIT
 from fairrecon_jax.data.stratify import stratify
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.text import look_alikes
 from fairrecon_jax.types import CohortSpec, InputError
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = (
@@ -115,7 +116,8 @@ def make_splits(
       diagnosis_fraction: fraction of the training patients set apart for the diagnosis, in [0, 1).
 
     Returns:
-      Splits; the same table and seed give the same splits whatever the order of rows. Where the
+      Splits; the same table and seed give the same splits whatever the order of rows. Patients
+        whose names look alike are in one part. Where the
         table has a column GIVEN_SPLIT, its parts count, and only validation patients are drawn,
         from those for training in the proportion of the fractions, where it names none.
 
@@ -134,6 +136,11 @@ def make_splits(
         2011.
     """
     shares = check_shares(fractions, diagnosis_fraction)
+    if GIVEN_SPLIT in table:
+        # before names are made one: a refusal shows them as they are written
+        given_parts(table)
+    spelt = _one_spelling(table["patient_id"])
+    table = table.assign(patient_id=table["patient_id"].map(spelt))
     names, traits = patient_traits(table, spec)
     generator = np.random.default_rng(seed)
     if GIVEN_SPLIT in table:
@@ -148,7 +155,17 @@ def make_splits(
         patients |= {
             names[i]: (RECONSTRUCTION, DIAGNOSIS)[c] for i, c in zip(train, cut, strict=True)
         }
+    patients |= {name: patients[one] for name, one in spelt.items() if name != one}
     return _sealed(int(seed), shares, patients, float(diagnosis_fraction))
+
+
+def _one_spelling(patients: pd.Series) -> dict[str, str]:
+    """By name the one under which a patient is drawn: names that look alike, such as P-0 and p0, or
+    100 and 00000100, may be one patient, who then is in one part.
+    """
+    names = list(map(str, patients.unique()))
+    first = {name: same[0] for same in look_alikes(sorted(names)) for name in same}
+    return {name: first.get(name, name) for name in names}
 
 
 def _given(
@@ -182,6 +199,14 @@ def given_parts(table: pd.DataFrame) -> dict[str, str]:
     """
     pairs = table[["patient_id", GIVEN_SPLIT]].drop_duplicates()
     pairs = pairs[pairs[GIVEN_SPLIT] != ""]
+    for same in look_alikes(pairs["patient_id"].unique()):
+        found = sorted(pairs.loc[pairs["patient_id"].isin(same), GIVEN_SPLIT].unique())
+        if len(found) > 1:
+            raise InputError(
+                f"the table's split puts patients {' and '.join(map(repr, same))}, who look alike, "
+                f"into {' and '.join(found)}: give one patient one name, and different ones names "
+                "that differ by more"
+            )
     twice = pairs.loc[pairs["patient_id"].duplicated(), "patient_id"].unique()
     if len(twice):
         found = sorted(pairs.loc[pairs["patient_id"] == twice[0], GIVEN_SPLIT])

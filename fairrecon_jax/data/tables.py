@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from fairrecon_jax.runtime.text import normal
+from fairrecon_jax.data.cells import Column, codes
+from fairrecon_jax.data.nothing import AGES
+from fairrecon_jax.data.sheets import OF_COLUMNS, Fields, Sheet, read_sheet, repeated
 from fairrecon_jax.types import InputError
 
-OLDEST = 120
+NUMERIC = re.compile(r"[-+\N{MINUS SIGN}]?[\d.,]*\d[.,]?(?:[eE][-+]?\d+)?\s?%?")
+"""What may be a number, whatever its decimal sign is."""
 
 
 def read_table(path: Path, needed: Iterable[str], delimiter: str = ",") -> pd.DataFrame:
@@ -29,32 +32,46 @@ def read_table(path: Path, needed: Iterable[str], delimiter: str = ",") -> pd.Da
       InputError: not a table, or a column is missing or repeated; the message names file and
         columns.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no table {path}")
-    try:
-        # Spreadsheet programs start a file with a byte-order mark.
-        with open(path, newline="", encoding="utf-8-sig") as handle:
-            # csv and not pandas, which fills short rows and guesses types
-            lines = [line for line in csv.reader(handle, delimiter=delimiter) if line]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable CSV table: {error}") from error
-    if not lines:
-        raise InputError(f"{path}: an empty table")
-    header, rows = list(map(normal, lines[0])), lines[1:]
-    for count, row in enumerate(rows, start=2):
-        # Commas at the end of a row are harmless, values behind the last column are not.
-        if len(row) < len(header) or any(row[len(header) :]):
-            raise InputError(
-                f"{path}: row {count} has {len(row)} values, the header has {len(header)}"
-            )
-    repeated = sorted({name for name in header if name and header.count(name) > 1})
-    if repeated:
-        raise InputError(f"{path}: several columns are named {', '.join(repeated)}")
-    table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=object)
-    # a column without a name is an index that pandas wrote
-    table = table.loc[:, [bool(name) for name in header]]
+    table = text_sheet(path, delimiter).frame
     require_columns(path, table, needed)
     return table
+
+
+def text_sheet(
+    path: Path,
+    delimiter: str = "",
+    encoding: str = "",
+    sheet: str = "",
+    fields: Fields = OF_COLUMNS,
+) -> Sheet:
+    """A table with every cell as text and every column under a name of its own; what has no name is
+    left out.
+
+    Args:
+      path: CSV, TSV, Excel or parquet.
+      delimiter: of a text file; "" for the one that its rows show.
+      encoding: of a text file; "" for UTF-8, or what its first bytes say.
+      sheet: of an Excel file; "" for the one that is filled.
+      fields: what errors call these.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: see `read_sheet`; or columns of one name.
+    """
+    found = read_sheet(path, delimiter, encoding, sheet, fields)
+    if twice := sorted(filter(None, repeated(found.frame))):
+        raise InputError(f"{path}: several columns are named {', '.join(twice)}")
+    # a column without a name is an index that pandas wrote
+    named = found.frame.loc[:, [bool(name) for name in found.frame.columns]]
+    return found._replace(frame=named.apply(_as_text))
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Numbers of a parquet file as text, "" for none."""
+    if column.dtype == object:
+        return column
+    code, texts = codes(Column(column.to_numpy(), str(column.name)))
+    return pd.Series(np.array([*texts, ""], object)[code], dtype=object)
 
 
 def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> None:
@@ -90,7 +107,7 @@ def plausible_age(years: float) -> float:
     """Years where 0 < years <= 120, else NaN: 0 and values above 120 stand for a missing age in
     these tables.
     """
-    return years if 0 < years <= OLDEST else math.nan
+    return years if AGES[0] < years <= AGES[1] else math.nan
 
 
 def parse_age(text: str) -> float:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from fairrecon_jax.data.tables import number, parse_age
+from fairrecon_jax.data.cells import Column, numbers
+from fairrecon_jax.data.nothing import (
+    DOUBTFUL,
+    far_codes,
+    impossible_ages,
+    is_age,
+    is_standin,
+    no_group,
+    no_value,
+)
+from fairrecon_jax.data.sheets import OF_COLUMNS
+from fairrecon_jax.data.tables import NUMERIC, parse_age
+from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
 from fairrecon_jax.runtime.text import normal
 
-POSITIVE = ("1", "1.0", "yes", "y", "true", "positive", "pos", "present")
-NEGATIVE = ("0", "0.0", "no", "n", "false", "negative", "neg", "absent")
-PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
+T = TypeVar("T")
 LABEL_HINT = "name it among positive, negative or unknown ('*' for every other word)"
 SPLIT_HINT = "name it among train, val or test"
 GROUP_HINT = "name it in a group or as unknown, or give all others a group with rest"
 NUMBER_HINT = "it is no number; name it among unknown"
+CODE_HINT = (
+    "it stands far from all other numbers: name it among unknown if it stands for no value, "
+    "otherwise give the range of what is believed"
+)
 REST = "*"
 """Among words: every word that is not named."""
 QUANTILES = {
@@ -33,13 +44,74 @@ QUANTILES = {
 """Cuts of a number that follow from the training patients, by name."""
 
 
+class Meant(NamedTuple):
+    """What the cells of a column mean.
+
+    Attributes:
+      values: [N] labels or numbers with NaN for unknown, or groups with None.
+      strange: words that mean nothing, sorted.
+      gone: words that stand for nothing and that no declaration names, with their counts.
+      doubtful: words that are taken for what they say although they may stand for nothing.
+      outside: how many numbers lie outside the range.
+    """
+
+    values: Any
+    strange: list[str]
+    gone: dict[str, int]
+    doubtful: dict[str, int]
+    outside: int = 0
+
+
 def looked_up(words: Mapping[str, str], text: str) -> str | None:
     """What a word stands for, in any capitals where that is not ambiguous; None for no word."""
     found = words.get(text)
     if found is None:
         same = {to for word, to in words.items() if word.casefold() == text.casefold()}
         found = same.pop() if len(same) == 1 else None
-    return words.get(REST) if found is None else found
+    return found
+
+
+class _Dictionary:
+    """Looks words up and remembers those that want a remark."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self.words = words
+        self.strange = set[str]()
+        self.gone, self.doubtful = Counter[str](), Counter[str]()
+        self._times = 1
+
+    def over(self, cells: Iterable[str], meaning: Callable[[str], T]) -> list[T]:
+        """A function of every cell, asked once for each distinct one."""
+        column, known = list(cells), {}
+        for cell, self._times in Counter(column).items():
+            known[cell] = meaning(cell)
+        return [known[cell] for cell in column]
+
+    def meaning(self, text: str, missing: bool, other: str | None) -> str | None:
+        """What a word stands for; None where nothing is known.
+
+        Args:
+          text: in its normal form, not blank.
+          missing: whether it stands for nothing where no declaration names it.
+          other: what words that are not named stand for; None refuses them.
+        """
+        found = looked_up(self.words, text)
+        if found is not None:
+            return found
+        if missing:
+            self.gone[text] += self._times
+            return None
+        # a code for "no value" is none of the others unless somebody says so
+        if other is None or (other and REST in self.words and is_standin(text)):
+            self.strange.add(text)
+            return None
+        if text.lower() in DOUBTFUL or is_standin(text):
+            self.doubtful[text] += self._times
+        return other
+
+    def meant(self, values: Any) -> Meant:
+        """The values with everything that was remembered."""
+        return Meant(values, sorted(self.strange), dict(self.gone), dict(self.doubtful))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,19 +157,25 @@ class LabelColumn:
         }
         return {normal(word): to for to, words in named.items() for word in words}
 
-    def read(self, cells: Iterable[str]) -> tuple[np.ndarray, list[str]]:
-        """[N] float32 in {0, 1, NaN}, and the words that mean nothing."""
-        words, known, strange = self.words, {"": math.nan}, set[str]()
-        column = []
-        for cell in cells:
-            if cell not in known:
-                parts = cell.split(self.separator) if self.separator else [cell]
-                texts = [text for text in map(normal, parts) if text]
-                meant = [looked_up(words, text) for text in texts]
-                strange |= {text for text, to in zip(texts, meant, strict=True) if to is None}
-                known[cell] = 1.0 if "1" in meant else 0.0 if "0" in meant else math.nan
-            column.append(known[cell])
-        return np.array(column, np.float32), sorted(strange)
+    def read(self, cells: Iterable[str]) -> Meant:
+        """[N] float32 in {0, 1, NaN}, see `Meant`.
+
+        A word that stands for nothing is unknown where it is not named, also where every other
+        word has a meaning; None alone is one of the others there, as in "no finding".
+        """
+        book = _Dictionary(self.words)
+        rest = self.words.get(REST)
+
+        def label(cell: str) -> float:
+            parts = cell.split(self.separator) if self.separator else [cell]
+            texts = [text for text in map(normal, parts) if text]
+            meant = {
+                book.meaning(text, no_value(text) and (not rest or text.lower() != "none"), rest)
+                for text in texts
+            }
+            return 1.0 if "1" in meant else 0.0 if "0" in meant else math.nan
+
+        return book.meant(np.array(book.over(cells, label), np.float32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,53 +232,62 @@ class AttributeColumn:
         """Whether the cells are numbers."""
         return bool(self.cuts or self.quantiles)
 
-    def read_words(self, cells: Iterable[str]) -> tuple[list[str | None], list[str]]:
-        """[N] groups or None, and the words that mean nothing."""
+    @property
+    def is_age(self) -> bool:
+        """Whether the numbers are years of age."""
+        return self.unit == "years" or (not self.unit and is_age(self.column))
+
+    def read_words(self, cells: Iterable[str]) -> Meant:
+        """[N] groups or None, see `Meant`."""
         words = {normal(word): group for group, listed in self.groups for word in listed}
         # a group's name is a word of its own
         words = {normal(group): group for group, _ in self.groups} | words
         if self.rest is not None:
             words[REST] = self.rest
         words |= {normal(word): "" for word in self.unknown}
-        known: dict[str, str | None] = {"": None}
-        strange, column = set[str](), []
-        for cell in cells:
-            if cell not in known:
-                text = normal(cell)
-                found = looked_up(words, text)
-                if found is None and not self.groups:
-                    found = text
-                if found is None:
-                    strange.add(text)
-                known[cell] = found or None
-            column.append(known[cell])
-        return column, sorted(strange)
+        book = _Dictionary(words)
 
-    def read_numbers(self, cells: Iterable[str], decimal: str) -> tuple[np.ndarray, list[str], int]:
-        """[N] float64 with NaN for unknown, the cells that are no number, and how many lie outside
-        the range.
+        def group(cell: str) -> str | None:
+            text = normal(cell)
+            if not text:
+                return None
+            other = words.get(REST, None if self.groups else text)
+            # of words that nobody declares NA may be Namibia
+            missing = no_value(text) if self.groups else no_group(text)
+            return book.meaning(text, missing, other) or None
+
+        return book.meant(book.over(cells, group))
+
+    def read_numbers(self, cells: Iterable[str], decimal: str) -> Meant:
+        """[N] float64 with NaN for unknown, see `Meant`.
+
+        Raises:
+          InputError: a sign may be a decimal one or stand between thousands.
         """
-        strange, outside, column = set[str](), 0, []
         unknown = {normal(word).casefold() for word in self.unknown}
-        for cell in map(normal, cells):
-            text = cell.replace(decimal, ".") if decimal != "." and "." not in cell else cell
-            value = math.nan
-            if cell and cell.casefold() not in unknown:
-                value = number(text)
-                if self.unit == "years" and not self.range:
-                    believed = parse_age(text)
-                    # "058Y" is no number and an age all the same
-                    legible = not math.isnan(value) or not math.isnan(believed)
-                else:
-                    legible = not math.isnan(value)
-                    low, high = self.range or (-math.inf, math.inf)
-                    believed = value if low <= value <= high else math.nan
-                if not legible:
-                    strange.add(cell)
-                outside += legible and math.isnan(believed)
-                value = believed
-            column.append(value)
-        return np.array(column, np.float64), sorted(strange), outside
+        texts = [text if (text := normal(c)).casefold() not in unknown else "" for c in cells]
+        if self.is_age and not self.range:
+            # "058Y" is no number and an age all the same
+            texts = [self._years(text) for text in texts]
+        strange = {text for text in texts if not no_value(text) and not NUMERIC.fullmatch(text)}
+        legible = np.array(["" if text in strange else text for text in texts], object)
+        found = numbers(Column(legible, self.column, decimal, field=OF_COLUMNS.decimal))
+        values = found.values
+        low, high = self.range or (-math.inf, math.inf)
+        outside = (values < low) | (values > high)
+        if self.is_age and not self.range:
+            outside = impossible_ages(values)
+        kept = np.where(outside, math.nan, values)
+        return Meant(kept, sorted(strange - {""}), found.words, {}, int(outside.sum()))
+
+    @staticmethod
+    def _years(text: str) -> str:
+        """An age with its unit as a number of years, other text as it is."""
+        return text if NUMERIC.fullmatch(text) or np.isnan(y := parse_age(text)) else repr(y)
+
+    def codes(self, values: np.ndarray) -> list[float]:
+        """Numbers that may stand for no value, where nothing says what numbers are believed."""
+        return [] if self.range or self.is_age else far_codes(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +314,11 @@ class SplitColumn:
             for word in getattr(self, part) or usual
         }
         texts = [normal(cell) for cell in cells]
-        known = {text: looked_up(words, text) if text else "" for text in set(texts)}
+        known = {text: self._part(words, text) for text in set(texts)}
         strange = sorted(text for text, part in known.items() if part is None)
         return [known[text] or "" for text in texts], strange
+
+    @staticmethod
+    def _part(words: Mapping[str, str], text: str) -> str | None:
+        found = looked_up(words, text)
+        return ("" if no_value(text) or not text else words.get(REST)) if found is None else found

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from fairrecon_jax.runtime.text import look_alikes
+from fairrecon_jax.data.nothing import nobody
+from fairrecon_jax.runtime.text import alike, look_alikes
 from fairrecon_jax.types import Attribute, InputError, Task
 
 
@@ -57,6 +58,19 @@ def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
     Raises:
       InputError: some are; the message counts them and shows one with the table's names.
     """
+    _refuse_crossing(patients, split, named)
+    # one patient in two spellings would be in two splits as well
+    look = patients.map({name: alike(name) for name in patients.dropna().unique()})
+    if not look.nunique() == patients.nunique():
+        _refuse_crossing(look, split, named, patients)
+
+
+def _refuse_crossing(
+    patients: pd.Series, split: pd.Series, named: pd.Series, spelt: pd.Series | None = None
+) -> None:
+    """Raises if a patient is in several splits, one of which is evaluated; `spelt` has the names
+    that look alike, where `patients` has their look.
+    """
     # two other splits (train, pretrain) may share patients: nothing is assessed on either
     # with a prefix: a split that the table itself calls "val" may be none of ours
     names = split.where(split.notna(), named.map("other: {}".format, na_action="ignore"))
@@ -64,10 +78,22 @@ def one_split(patients: pd.Series, split: pd.Series, named: pd.Series) -> None:
     several = names.groupby(patients).nunique() > 1
     crossing = several.index[several & split.notna().groupby(patients).any()]
     if len(crossing):
-        where = sorted(named[patients == crossing[0]].dropna().unique())
+        images = {str(name): int(count) for name, count in patients.value_counts().items()}
+        # a code for a missing patient is the likely reason, whoever else crosses
+        coded = [name for name in nobody(images) if name in crossing]
+        first = (coded or list(crossing))[0]
+        hint = f"; if {first!r} stands for a missing patient, leave the cell empty" if coded else ""
+        rows = patients == first
+        where = sorted(named[rows].dropna().unique())
+        if spelt is not None:
+            raise InputError(
+                f"{len(crossing)} patients whose names look alike are in several splits, e.g. "
+                f"{' and '.join(map(repr, spelt[rows].unique()))} in {where}: give one patient one "
+                "name, and different ones names that differ by more"
+            )
         raise InputError(
-            f"{len(crossing)} patients are in several splits, e.g. {crossing[0]!r} in "
-            f"{where}; split by patient"
+            f"{len(crossing)} patients are in several splits, e.g. {first!r} in {where}; split by "
+            f"patient{hint}"
         )
 
 
@@ -101,12 +127,8 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     Raises:
       ValueError: two rows give one example different values, or no test row is left.
     """
-    log.add("rows without a patient were left out", int(table["patient_id"].isna().sum()))
-    for same in look_alikes(table["patient_id"].dropna().unique())[:1]:
-        log.say(
-            f"patients {', '.join(map(repr, same))} look alike and count as {len(same)} patients: "
-            "if they are one, give them one name"
-        )
+    _say_alike(table, log)
+    _say_nobody(table, log)
     table = table[table["patient_id"].notna()]
     log.add(
         "rows of other splits than validation and test were left out",
@@ -129,6 +151,35 @@ def usable_rows(table: pd.DataFrame, log: Log) -> pd.DataFrame:
     if not (table["split"] == "test").any():
         raise InputError("no test row is left to assess; check the mapping's 'split'")
     return table
+
+
+def _say_alike(table: pd.DataFrame, log: Log) -> None:
+    """Says which patients and which images have names that look alike."""
+    for column, what in (("patient_id", "patients"), ("example_id", "images")):
+        found = look_alikes(table[column].dropna().unique())
+        if not found or (what == "images" and table[column].equals(table["patient_id"])):
+            continue
+        several = sum(map(len, found))
+        shown = "; ".join(", ".join(map(repr, same)) for same in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        log.say(
+            f"{what} {shown}{more} look alike and count as {several} {what}: if those that look "
+            "alike are one, give them one name"
+        )
+
+
+def _say_nobody(table: pd.DataFrame, log: Log) -> None:
+    """Says which patients may be the code for a missing name: all their images count as one
+    person's.
+    """
+    counts = table.groupby("patient_id")["example_id"].nunique()
+    images = {str(name): int(count) for name, count in counts.items()}
+    for name in nobody(images):
+        most = max((count for who, count in images.items() if who != name), default=0)
+        log.say(
+            f"patient {name!r} has {images[name]} images, and no other more than {most}: if this "
+            "stands for a missing patient, leave the cell empty; such rows are left out and counted"
+        )
 
 
 def usable_tasks(table: pd.DataFrame, tasks: list[Task], log: Log) -> tuple[Task, ...]:

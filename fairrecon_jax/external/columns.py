@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.external.cells import (
-    NO_NUMBER,
+from fairrecon_jax.data.cells import (
     Column,
     Numbers,
     cell,
     codes,
-    column_of,
     names,
     numbers,
     row_of,
     unpadded,
 )
+from fairrecon_jax.data.nothing import in_words, no_value
+from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
 from fairrecon_jax.runtime.text import alike
@@ -30,11 +30,49 @@ TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
     "reconstructed_pixels scale positive negative unknown".split()
 )
-SPLITS = {"val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+SPLITS = {name: PARTS[name] for name in ("val", "test")}
 SCALES = ("probability", "percent", "logit")
-POSITIVE = frozenset("1 yes y true t positive pos present +".split())
-NEGATIVE = frozenset("0 no n false f negative neg absent".split())
-"""Words for a label, in small letters."""
+
+
+def column_of(
+    frame: pd.DataFrame, column: object, what: str, form: Mapping[str, Any] | None = None
+) -> Column:
+    """A column by name; where it is missing, the error names the key that asks for it.
+
+    Args:
+      frame: of `read_sheet`.
+      column: its name.
+      what: the key of the mapping.
+      form: `decimal` and `separator` of the file.
+
+    Raises:
+      InputError: there is no such column, or there are several.
+    """
+    name = cell(column) if isinstance(column, str | int | float) else column
+    places = [i for i, one in enumerate(frame.columns) if one == name]
+    if not places:
+        near = [one for one in frame.columns if alike(one) == alike(str(name))]
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"the table has no column {name!r}, which the mapping names for {what}{hint}; its "
+            f"columns are {[one for one in frame.columns if one][:30]}"
+        )
+    if len(places) > 1:
+        raise InputError(
+            f"the table has {len(places)} columns {name!r}, one of which the mapping names for "
+            f"{what}: rename them"
+        )
+    values = frame.iloc[:, places[0]].to_numpy()
+    if len(values) and isinstance(values[0], list | dict | bytes | np.ndarray):
+        raise InputError(f"column {name!r}, for {what}, holds {type(values[0]).__name__}s, no text")
+    return Column(values, str(name), **(form or {}))
+
+
+def check(valid: np.ndarray | pd.Series, where: str, message: str) -> None:
+    """Raises for the first row that is not valid, by its number."""
+    if not np.all(valid):
+        row = int(np.flatnonzero(~np.asarray(valid, bool))[0]) + 1
+        raise InputError(f"{where}, row {row}: {message}")
 
 
 def read_split(frame: pd.DataFrame, entry: Any) -> tuple[pd.Series, pd.Series]:
@@ -161,12 +199,6 @@ def _article(what: str) -> str:
     return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
-def in_words(words: Mapping[Any, int]) -> str:
-    """Words that stood for nothing, as they stand in a count; "" without any."""
-    shown = [f"{word!r} {count} times" for word, count in list(words.items())[:5]]
-    return f" ({', '.join(shown)})" if shown else ""
-
-
 def _labels(
     column: Column, task: str, entry: Mapping[str, Any], split: pd.Series, log: Log
 ) -> np.ndarray:
@@ -184,6 +216,8 @@ def _labels(
     if len(named) < sum(map(len, given.values())):
         raise InputError(f"tasks.{task} names one word as two labels")
     code, texts = codes(column)
+    # beside "+" it says no, elsewhere nothing
+    named |= {"-": 0.0} if {"+", "-"} <= set(texts) and "-" not in named else {}
     values, words = np.full(len(texts) + 1, np.nan), {}
     counts = np.bincount(code[code >= 0], minlength=len(texts))
     for i, text in enumerate(texts):
@@ -191,11 +225,11 @@ def _labels(
         if word in named:
             values[i] = named[word]
         elif "positive" in entry or "negative" in entry:
-            if word not in NO_NUMBER and word != "-1":
+            if not no_value(word) and word != "-1":
                 _refuse_label(column, code, texts, text, task)
         elif word in POSITIVE | NEGATIVE:
             values[i] = float(word in POSITIVE)
-        elif word not in NO_NUMBER and word != "-1":
+        elif not no_value(word) and word != "-1":
             _refuse_label(column, code, texts, text, task)
         if np.isnan(values[i]) and word != "-1":
             words[text] = int(counts[i])
@@ -229,7 +263,7 @@ def _scores(column: Column, scale: str, where: str) -> Numbers:
     """
     code, texts = codes(column)
     # decisions in words
-    spoken = {_label_word(text) for text in texts} - NO_NUMBER
+    spoken = {word for text in texts if not no_value(word := _label_word(text))}
     if spoken and spoken <= (POSITIVE | NEGATIVE) and not spoken <= {"0", "1"}:
         return _decisions(code, texts)
     found = numbers(column)
@@ -267,7 +301,7 @@ def _decisions(code: np.ndarray, texts: list[str]) -> Numbers:
     values, words = np.full(len(texts) + 1, np.nan), {}
     for i, text in enumerate(texts):
         word = _label_word(text)
-        if word in NO_NUMBER:
+        if no_value(word):
             words[text] = int((code == i).sum())
         else:
             values[i] = float(word in POSITIVE)

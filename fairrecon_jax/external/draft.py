@@ -13,24 +13,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fairrecon_jax.external.cells import NO_NUMBER, Column, codes, names, numbers
-from fairrecon_jax.external.columns import NEGATIVE, POSITIVE, SPLITS
-from fairrecon_jax.external.groups import AGE
+from fairrecon_jax.data.cells import Column, codes, names, numbers, unpadded
+from fairrecon_jax.data.decimals import signs_of
+from fairrecon_jax.data.nothing import COMPOUND, is_age, no_value
+from fairrecon_jax.data.sheets import OF_MAPPING, read_sheet
+from fairrecon_jax.data.vocabulary import PARTS, label_words, no_label, yes_and_no
+from fairrecon_jax.external.columns import SPLITS
 from fairrecon_jax.external.mapping import METRICS, RESERVED
 from fairrecon_jax.external.read import read_table
-from fairrecon_jax.external.sheet import read_sheet
 from fairrecon_jax.types import InputError
 
 PLACES = {
-    "patient": r"patient|pid|subject|person|participant|mrn|case_?id",
-    "example": r"image|img|example|file|path|sop|accession|slice|exam|scan_?id|^id$",
+    "patient": r"patient|pid|subject|person|participant|mrn|case_?id|\bpat[ _]?(id|nr)|proband",
+    "example": r"image|img|example|file|path|sop|accession|slice|exam|scan_?id|^id$|bild|datei|"
+    r"aufnahme|fichier|imagen|archivo",
     "split": r"split|fold|subset|partition|^set$|^part$",
     "reconstructor": r"model|method|reconstructor|network|algorithm",
     "level": r"level|accel|photons|dose$",
 }
 """What columns are called, in small letters."""
-AFTER = r"recon(?:structed|struction)?|rec|after|post|degraded|undersampled|fast|lowdose|1|b"
-BEFORE = r"orig(?:inal)?s?|full|before|pre|reference|ref|clean|class|baseline|0|a"
+AFTER = (
+    r"recon(?:structed|struction)?|rec|after|post|degraded|undersampled|fast|lowdose|1|b|"
+    r"rekon\w*|nachher|reconstr\w*|apr[eè]s"
+)
+BEFORE = (
+    r"orig(?:inal\w*)?s?|full|before|pre|reference|ref|clean|class|baseline|0|a|vorher|avant|voll"
+)
 MOST_GROUPS = 12
 """Values of a column that is taken for an attribute."""
 
@@ -40,7 +48,8 @@ class Seen(NamedTuple):
 
     Attributes:
       column: its cells.
-      words: distinct entries in small letters.
+      words: distinct entries in small letters, without those that stand for nothing.
+      spelt: the same as they are written.
       kind: "label" (two of the words for a label), "score" (numbers in [0, 1], also percent),
         "percent" (0 to 100), "logit", "number", "words" or "" (blank).
       distinct: number of distinct entries.
@@ -48,15 +57,17 @@ class Seen(NamedTuple):
 
     column: Column
     words: list[str]
+    spelt: list[str]
     kind: str
     distinct: int
 
 
-def draft(path: str | os.PathLike[str]) -> tuple[str, str]:
+def draft(path: str | os.PathLike[str], sheet: str = "") -> tuple[str, str]:
     """A mapping for a table, as YAML with comments, and what is wrong with it.
 
     Args:
       path: see `read_table`.
+      sheet: of an Excel file with several.
 
     Returns:
       (the text, "" or why the table cannot be read with it yet).
@@ -66,14 +77,19 @@ def draft(path: str | os.PathLike[str]) -> tuple[str, str]:
       InputError: the file cannot be read.
     """
     source = Path(path)
-    sheet = read_sheet(source)
-    form = {"separator": sheet.separator}
+    found = read_sheet(source, sheet=sheet, fields=OF_MAPPING._replace(sheet="--sheet"))
+    # where cells are separated by commas, or by nothing, a decimal one has to be declared
+    signs = signs_of(found.frame)
+    comma = signs == {","} and found.separator in ("", ",")
+    form = "," if comma else "", found.separator, lambda: signs
     seen = {
-        str(name): _seen(Column(sheet.frame.iloc[:, i].to_numpy(), str(name), **form))
-        for i, name in enumerate(sheet.frame.columns)
-        if name and list(sheet.frame.columns).count(name) == 1
+        str(name): _seen(Column(found.frame.iloc[:, i].to_numpy(), str(name), *form))
+        for i, name in enumerate(found.frame.columns)
+        if name and list(found.frame.columns).count(name) == 1
     }
     mapping = _mapping(source.stem, seen)
+    mapping |= {"sheet": sheet} if sheet else {}
+    mapping |= {"decimal": ","} if comma else {}
     wrong = ""
     try:
         with warnings.catch_warnings():
@@ -87,16 +103,19 @@ def draft(path: str | os.PathLike[str]) -> tuple[str, str]:
 def _seen(column: Column) -> Seen:
     """What a column holds."""
     _, texts = codes(column)
-    words = sorted({text.lower().removesuffix(".0") for text in texts} - NO_NUMBER)
+    # "-" says nothing, but beside "+" it says no
+    plus = {"+", "-"} == set(texts)
+    spelt = sorted({unpadded(text) for text in texts if plus or not no_value(text)})
+    words = sorted({text.lower() for text in spelt})
     count = len(texts)
     if not words:
-        return Seen(column, words, "", count)
-    if set(words) <= POSITIVE | NEGATIVE | {"-1"} and len(set(words) - {"-1"}) == 2:
-        return Seen(column, words, "label", count)
+        return Seen(column, words, spelt, "", count)
+    if label_words(spelt) is not None:
+        return Seen(column, words, spelt, "label", count)
     try:
         found = numbers(column)
     except InputError:
-        return Seen(column, words, "words", count)
+        return Seen(column, words, spelt, "words", count)
     known = found.values[np.isfinite(found.values)]
     low, high = known.min(initial=0), known.max(initial=0)
     broken = bool((known != np.round(known)).any())
@@ -107,7 +126,7 @@ def _seen(column: Column) -> Seen:
         kind = "percent"
     elif broken and low < 0 < high:
         kind = "logit"
-    return Seen(column, words, kind, count)
+    return Seen(column, words, spelt, kind, count)
 
 
 def _mapping(stem: str, seen: dict[str, Seen]) -> dict[str, Any]:
@@ -127,7 +146,7 @@ def _mapping(stem: str, seen: dict[str, Seen]) -> dict[str, Any]:
             mapping[place] = best[0]
             del free[best[0]]
     if "split" not in mapping:
-        usual = {word for words in SPLITS.values() for word in words} | {"train", "training"}
+        usual = {word for words in PARTS.values() for word in words}
         split = next((n for n, one in free.items() if set(one.words) <= usual and one.words), None)
         if split is not None:
             mapping["split"] = split
@@ -164,12 +183,13 @@ def _has_validation(mapping: dict[str, Any], seen: dict[str, Seen]) -> bool:
 
 def _bare(name: str, tokens: str) -> str | None:
     """A name without the word for one version, None where it has none."""
-    parts = [part for part in re.split(r"[\W_]+|(?<=[a-z])(?=\d)", name.lower()) if part]
+    spelt = COMPOUND.sub("_", name).lower()
+    parts = [part for part in re.split(r"[\W_]+|(?<=[a-z])(?=\d)", spelt) if part]
     rest = [part for part in parts if not re.fullmatch(tokens, part)]
     return None if len(rest) == len(parts) else "_".join(rest)
 
 
-def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, str]]:
+def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, Any]]:
     """Tasks by name: a label with the scores whose names fit."""
     labels = [name for name, one in seen.items() if one.kind == "label"]
     scores = [n for n, one in seen.items() if one.kind in ("score", "percent", "logit")]
@@ -178,7 +198,7 @@ def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, str]]:
         scores = [n for n in labels if {_bare(n, AFTER), _bare(n, BEFORE)} != {None}]
         labels = [n for n in labels if n not in scores]
     after = {name: bare for name in scores if (bare := _bare(name, AFTER)) is not None}
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, bare in after.items():
         before = next((n for n in scores if n not in after and _bare(n, BEFORE) == bare), None)
         label = _label(labels, bare) or _follows(seen, labels, name)
@@ -192,6 +212,8 @@ def _tasks(seen: dict[str, Seen]) -> dict[str, dict[str, str]]:
         kinds = {seen[task[v]].kind for v in ("original", "reconstructed") if v in task}
         if scale := kinds & {"percent", "logit"}:
             task["scale"] = "logit" if "logit" in scale else "percent"
+        # -1 is no label wherever nothing else is said
+        task |= label_words(word for word in seen[task["label"]].spelt if word != "-1") or {}
     return found
 
 
@@ -209,7 +231,8 @@ def _follows(seen: dict[str, Seen], labels: list[str], score: str) -> str:
     strength = {}
     for name in labels:
         code, texts = codes(seen[name].column)
-        yes = np.array([t.lower().removesuffix(".0") in POSITIVE for t in texts] + [False])[code]
+        positive, _ = yes_and_no(w for w in seen[name].spelt if not no_label(w)) or ([], [])
+        yes = np.array([unpadded(text) in positive for text in texts] + [False])[code]
         known = np.isfinite(values) & (code >= 0)
         varies = len(set(yes[known])) == 2 and values[known].std() > 0
         pair = np.corrcoef(yes[known], values[known]) if varies else np.zeros((2, 2))
@@ -219,7 +242,8 @@ def _follows(seen: dict[str, Seen], labels: list[str], score: str) -> str:
 
 def _key(label: str) -> str:
     """A column's name as the name of a task or an attribute."""
-    key = re.sub(r"_{2,}", "_", re.sub(r"\W+", "_", label.lower())).strip("_") or "finding"
+    spelt = COMPOUND.sub("_", label).lower()
+    key = re.sub(r"_{2,}", "_", re.sub(r"\W+", "_", spelt)).strip("_") or "finding"
     return f"{key}_of_table" if key in RESERVED else key
 
 
@@ -231,7 +255,7 @@ def _attributes(
     for name, one in free.items():
         fields: dict[str, Any] = {"column": name}
         numeric = one.kind in ("number", "percent", "score")
-        if numeric and AGE.search(name):
+        if numeric and is_age(name):
             values = numbers(one.column).values
             middle = np.nanmedian(values[(values > 0) & (values <= 120)])
             fields["cut"] = float(np.round(middle))
@@ -266,6 +290,8 @@ COMMENTS = {
     "level": "column: the degradation's level",
     "modality": "mri: levels are acceleration factors; xray: photon counts",
     "image_metrics": "columns of image metrics",
+    "sheet": "of the Excel file",
+    "decimal": "numbers are written with a decimal comma",
     "options": 'no "val" rows or no original scores: decisions are score >= threshold_value',
 }
 
@@ -318,6 +344,8 @@ def _scalar(value: Any) -> str:
     """A value as YAML in one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_scalar(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_scalar, value))}]"
     if isinstance(value, float):
         return f"{value:g}"
     plain = re.fullmatch(r"\w[\w .()-]*", value) and value == value.strip()

@@ -4,42 +4,30 @@ which of them stand for nothing, and what cannot be.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.external.cells import (
-    NOTHING,
-    Column,
-    cell,
-    column_of,
-    names,
-    numbers,
-    unpadded,
+from fairrecon_jax.data.cells import Column, cell, names, numbers, unpadded
+from fairrecon_jax.data.nothing import (
+    AGES,
+    DOUBTFUL,
+    far_codes,
+    impossible_ages,
+    in_words,
+    is_age,
+    is_standin,
+    no_group,
 )
 from fairrecon_jax.external.checks import Log
-from fairrecon_jax.external.columns import in_words
+from fairrecon_jax.external.columns import column_of
 from fairrecon_jax.external.mapping import entries, fields_of, one_of, real, words_of
 from fairrecon_jax.runtime.text import alike, look_alikes
 from fairrecon_jax.types import Attribute, InputError
 
 ATTRIBUTE_KEYS = frozenset("column groups cut reference derivation per missing range".split())
-UNSAID = re.compile(
-    r"unknown|unspecified|undisclosed|missing|\?+|-+|not (reported|available|recorded|specified|"
-    r"known|stated)|.*\b(refused|declined to answer|unknown)|prefer not to (say|answer)|n\.a\.",
-    re.IGNORECASE,
-)
-"""Words by which a record says that it does not know the group."""
-DOUBTFUL = frozenset(("na", "none"))
-"""Words that are groups (Native American, no smoking) and, in other tables, missing."""
-AGE = re.compile(r"(?:^|[^a-z])(?:age|ages|alter)(?:[^a-z]|$)|patientage", re.IGNORECASE)
-AGES = (0.0, 120.0)
-"""Plausible years, as in the cohorts: 0 and values above 120 stand for a missing age."""
-STANDINS = re.compile(r"-(?:1|[789]|[789]{2,}|9{2,})|[789]{3,}|9{3,}")
-"""Numbers by which tables say that they have none."""
 
 
 def read_attribute(
@@ -114,9 +102,9 @@ def quantity(column: Column, name: str, fields: Mapping[str, Any], log: Log) -> 
             raise InputError(f"attributes.{name}.range must be two numbers, got {ends!r}")
         low, high = (real(f"attributes.{name}.range", end) for end in ends)
         outside = (values < low) | (values > high)
-    elif AGE.search(name) or AGE.search(column.name):
+    elif is_age(name, column.name):
         low, high = AGES
-        outside = (values <= low) | (values > high)
+        outside = impossible_ages(values)
     else:
         _refuse_standins(values, column, name)
         return values
@@ -131,16 +119,10 @@ def quantity(column: Column, name: str, fields: Mapping[str, Any], log: Log) -> 
 
 def _refuse_standins(values: np.ndarray, column: Column, name: str) -> None:
     """Raises where a code for "no value" may be among the values."""
-    known = values[np.isfinite(values)]
-    codes = [v for v in np.unique(known) if STANDINS.fullmatch(unpadded(str(v)))]
-    others = known[~np.isin(known, codes)]
-    if not len(codes) or not len(others):
-        return
-    # a value like the others needs no word: -9 among other negative numbers, 999 near 950
-    far = [v for v in codes if (v < 0 <= others.min()) or v > 3 * max(others.max(), 0)]
-    if far:
+    if far := far_codes(values):
+        others = values[np.isfinite(values) & ~np.isin(values, far)]
         raise InputError(
-            f"{column.where} holds {far[0]:g} in {int((known == far[0]).sum())} rows, and all "
+            f"{column.where} holds {far[0]:g} in {int((values == far[0]).sum())} rows, and all "
             f"other values lie in {others.min():g} to {others.max():g}: if it stands for no value, "
             f"give attributes.{name} 'missing: [{far[0]:g}]', otherwise a 'range'"
         )
@@ -153,7 +135,7 @@ def _cut_at(
     if "groups" in fields or isinstance(fields["cut"], list | Mapping | bool):
         raise InputError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
     cut, values = real(f"attributes.{name}.cut", fields["cut"]), quantity(column, name, fields, log)
-    older = "older" if AGE.search(name) or AGE.search(column.name) else "more"
+    older = "older" if is_age(name, column.name) else "more"
     groups = (f"under {cut:g}", f"{cut:g} or {older}")
     # a comparison with NaN is false, which would be the lower group
     words = [None if np.isnan(value) else groups[int(value >= cut)] for value in values]
@@ -191,7 +173,7 @@ def _grouped(
             f"the groups {', '.join(map(repr, same))} of {name} look alike: if they are one, give "
             f"attributes.{name} 'groups'"
         )
-    for word in (word for word in present if word.lower() in DOUBTFUL):
+    for word in (word for word in present if word.lower() in DOUBTFUL or is_standin(word)):
         log.say(
             f"{word!r} of {name} is taken for a group ({int((words == word).sum())} rows): if it "
             f"means that nothing is known, give attributes.{name} 'missing: [{word}]'"
@@ -214,8 +196,7 @@ def _without_missing(
     gone = {
         word
         for word in words.dropna().unique()
-        if word not in mapped
-        and (word in given or word.lower() in NOTHING or UNSAID.fullmatch(word))
+        if word not in mapped and (word in given or no_group(word))
     }
     lost = words.isin(list(gone))
     shown = in_words(words[lost].value_counts().to_dict())

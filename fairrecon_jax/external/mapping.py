@@ -21,7 +21,7 @@ import yaml
 
 from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
 from fairrecon_jax.assessment.options import RENAMED
-from fairrecon_jax.external.cells import cell
+from fairrecon_jax.data.cells import cell
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,11 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import read_predictions
-from fairrecon_jax.external.cells import Column, cell, check, column_of, names, numbers
+from fairrecon_jax.assessment.predictions import SPEC_KEY
+from fairrecon_jax.data.cells import Column, cell, names, numbers
+from fairrecon_jax.data.decimals import signs_of
+from fairrecon_jax.data.nothing import in_words
+from fairrecon_jax.data.sheets import read_sheet
 from fairrecon_jax.external.checks import (
     Log,
     one_group,
@@ -20,7 +25,7 @@ from fairrecon_jax.external.checks import (
     usable_rows,
     usable_tasks,
 )
-from fairrecon_jax.external.columns import in_words, read_split, read_task
+from fairrecon_jax.external.columns import check, column_of, read_split, read_task
 from fairrecon_jax.external.groups import quantity, read_attribute
 from fairrecon_jax.external.mapping import (
     KEYS,
@@ -36,7 +41,6 @@ from fairrecon_jax.external.mapping import (
     real,
     words_of,
 )
-from fairrecon_jax.external.sheet import read_sheet
 from fairrecon_jax.physics import DEGRADATIONS, describe
 from fairrecon_jax.types import (
     NO_MITIGATION,
@@ -98,9 +102,11 @@ def read_table(
     form["separator"] = {"tab": "\t", "\\t": "\t"}.get(form["separator"], form["separator"])
     if len(form["separator"]) > 1:
         raise InputError(f"mapping 'separator' must be one character, got {form['separator']!r}")
-    sheet = read_sheet(source, **form)
+    if not source.is_file():
+        raise FileNotFoundError(f"no predictions table at {source}")
+    sheet = read_sheet(source, form["separator"], form["encoding"], form["sheet"])
     # with a mapping the file is a table like any other
-    if sheet.has_spec and mapping is None:
+    if SPEC_KEY in sheet.metadata and mapping is None:
         return read_predictions(source)
     log = Log()
     for note in sheet.notes:
@@ -127,7 +133,12 @@ class _Reader:
         separator: str,
     ) -> None:
         self.frame, self.source, self.log = frame, source, log
-        self.form = {"decimal": decimal, "separator": separator}
+        self.form = {
+            "decimal": decimal,
+            "separator": separator,
+            # of a large table it takes a while, and most columns need no other
+            "shown": functools.cache(lambda: signs_of(frame)),
+        }
         # the given keys win: a name or a level may be set for the published CSV
         self.given = given if "tasks" in given else {**published(frame, source), **given}
         self.name = cell(self.given.get("name")) or source.stem
@@ -268,8 +279,7 @@ class _Reader:
             # padded, so that sorting keeps the order of the file
             table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
         if "patient" in given:
-            column = self._column(given["patient"], "patient")
-            table["patient_id"] = names(column, identifiers=True)
+            table["patient_id"] = self._patients()
         else:
             self.log.add(
                 "no patient column: every image counts as a patient of its own; rows", len(frame)
@@ -283,6 +293,24 @@ class _Reader:
         table["seed"] = self._number("seed", 0).astype(int)
         table["cohort"] = self.name
         return table
+
+    def _patients(self) -> pd.Series:
+        """The patient of every row, None where the table names none; those rows are counted."""
+        column = self._column(self.given["patient"], "patient")
+        found = names(column, identifiers=True)
+        words = names(column)[found.isna()].value_counts().to_dict()
+        if found.isna().all():
+            raise InputError(
+                f"{column.where} names no patient{in_words(words)}: name another column, or leave "
+                "'patient' out of the mapping where every image is of another patient"
+            )
+        # many images of nobody are no patient of many images
+        self.log.add(
+            f"rows without a patient{in_words(words)} were left out",
+            int(found.isna().sum()),
+            loud=bool(words),
+        )
+        return found
 
     def _mitigation(self) -> pd.Series:
         """The mitigation of every row; None written by Python, or an empty cell, is none."""

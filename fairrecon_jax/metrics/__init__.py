@@ -45,6 +45,7 @@ from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
 from fairrecon_jax.metrics.multiscale import ms_ssim
 from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
 from fairrecon_jax.metrics.perceptual import lpips, read_lpips
+from fairrecon_jax.metrics.roc import sensitivity_at
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 from fairrecon_jax.metrics.wavelet import haarpsi
 
@@ -94,6 +95,7 @@ __all__ = [
     "psnr",
     "rates",
     "read_lpips",
+    "sensitivity_at",
     "ser",
     "ser_from_means",
     "signed_difference",

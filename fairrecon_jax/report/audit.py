@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fairrecon_jax.assessment import AssessOptions, compare
+from fairrecon_jax.assessment import AssessOptions, compare, score_curves
 from fairrecon_jax.assessment import assess as assess_table
 from fairrecon_jax.assessment.on_arrays import predictions
 from fairrecon_jax.report import summary
@@ -207,6 +207,7 @@ class Audit:
             cohort,
             options=ReportOptions(title=title, **options),
             comparison=self.mitigation,
+            curves=score_curves(self.table, self.spec, self.options),
         )
 
     @property

@@ -115,11 +115,14 @@ def size_words(difference: float) -> str:
 
 def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
     """The table of what groups differ in by 0.2 of a spread or more; None where there is no test
-    patient.
+    patient, or no attribute.
     """
     if table.empty or "split" not in table.columns or not (table["split"] == "test").any():
         return None
     found = group_differences(table, spec)
+    # of attributes none was left to compare groups of
+    if found.empty:
+        return None
     flagged = found[found["flagged"]].sort_values("difference", key=np.abs, ascending=False)
     records = [
         [row.attribute, row.group, row.what, fixed(row.value, 2), fixed(row.others, 2),

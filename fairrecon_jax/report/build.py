@@ -10,8 +10,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from fairrecon_jax.report import pages, privacy, summary
+from fairrecon_jax.report import checklist, pages, privacy, summary
+from fairrecon_jax.report.explorer import explorer
 from fairrecon_jax.report.figures import style
+from fairrecon_jax.report.flow import flow
 from fairrecon_jax.report.mitigation import fallbacks
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
@@ -19,7 +21,7 @@ from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.entries import Missing, number
 from fairrecon_jax.report.tables.table import csv_text
 from fairrecon_jax.report.words import listing
-from fairrecon_jax.report.writer import BlockWriter
+from fairrecon_jax.report.writer import BlockWriter, Placed
 from fairrecon_jax.types import CohortSpec, MethodTitle
 
 GLYPHS = {"full": "●", "none": "○", "left": "◐", "bottom": "◒", "right": "◑", "top": "◓"}
@@ -44,6 +46,7 @@ def build_report(
     sweep: pd.DataFrame | None = None,
     methods: Mapping[str, MethodTitle] | None = None,
     trends: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex)
     beside it, without those of an older report.
@@ -65,6 +68,7 @@ def build_report(
       sweep: the table results/mitigation_sweep.csv, None where no weight was swept.
       methods: what reconstructors are called, by name; others keep their names.
       trends: the table results/trends.csv, None where no continuous attribute was looked at.
+      curves: the table results/curves.csv, None where none was made.
 
     Returns:
       The path of the page.
@@ -82,9 +86,8 @@ def build_report(
       'index.html'
     """
     options, recorded = options or ReportOptions(), dict(provenance or {})
-    findings = Findings.of(
-        spec, performance, fairness, options.convention, comparison, sweep, methods
-    )
+    given = (options.convention, comparison, sweep, methods, options.min_cell)
+    findings = Findings.of(spec, performance, fairness, *given)
     findings = dataclasses.replace(findings, trends=trends)
     # before anything is written: every free text below passes through it
     hide = redactor(cohort_table, examples, options)
@@ -93,22 +96,48 @@ def build_report(
     # numbers follow the order of these calls, which is that of the page
     blocks = {
         "first": [writer.place(figure) for figure in pages.first_figures(findings)],
-        "body": [
-            (section, [writer.place(block) for block in section.blocks])
-            for section in pages.sections(findings, cohort_table, panels, options)
-        ],
+        "body": place_all(writer, pages.sections(findings, cohort_table, panels, options)),
         "methods": [writer.place(table) for table in pages.method_tables(findings)],
         "records": [writer.place(table) for table in pages.record_tables(recorded, options, hide)],
     }
     for name in ("performance", "fairness"):
         writer.write(f"tables/long_{name}.csv", csv_text(getattr(findings, name)))
-    page = environment().get_template("index.html")
     texts = page_texts(findings, recorded, options, hide)
+    if options.appendix:
+        write_appendix(writer, findings, texts["title"])
+    page = (
+        environment()
+        .get_template("index.html")
+        .render(
+            spec=spec,
+            explorer=explorer(findings, curves, options.min_cell),
+            flow=flow(findings, cohort_table, recorded, options.min_cell, hide),
+            checklist=checklist.items(findings, cohort_table, recorded),
+            appendix=options.appendix,
+            min_cell=options.min_cell,
+            **blocks,
+            **texts,
+        )
+    )
     # after what it links to
-    path = writer.write("index.html", page.render(spec=spec, **blocks, **texts))
+    path = writer.write("index.html", page)
     # last: until the new page is there, the old one has its figures
     writer.remove_stale()
     return path
+
+
+def place_all(
+    writer: BlockWriter, sections: Sequence[pages.Section]
+) -> list[tuple[pages.Section, list[Placed]]]:
+    """Writes the figures and tables of sections and numbers them."""
+    return [(one, [writer.place(block) for block in one.blocks]) for one in sections]
+
+
+def write_appendix(writer: BlockWriter, findings: Findings, title: str) -> None:
+    """Writes the second page, with every figure and table."""
+    body = place_all(writer, pages.appendix_sections(findings))
+    template = environment().get_template("appendix.html")
+    writer.write("appendix.html", template.render(body=body, title=title))
 
 
 def page_texts(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report.balance import differing
+from fairrecon_jax.report.small_cells import shown
 from fairrecon_jax.report.tables.entries import Missing, fixed
 from fairrecon_jax.report.tables.table import Table
 from fairrecon_jax.types import CohortSpec, Task
@@ -30,12 +31,13 @@ def splits_of(table: pd.DataFrame) -> list[str]:
     return [s for s in SPLITS if s in present] + sorted(s for s in present if s not in SPLITS)
 
 
-def tables(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
+def tables(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> list[Table]:
     """Counts per split and group, and prevalence per split and group.
 
     Args:
       spec: attributes and tasks.
       table: one row per example: patient_id, split, attributes and tasks by name.
+      least: smaller counts of patients are withheld.
 
     Returns:
       The tables; none for an empty table.
@@ -55,7 +57,11 @@ def tables(spec: CohortSpec, table: pd.DataFrame) -> list[Table]:
     if table.empty:
         return []
     balance = differing(spec, table)
-    return [counts(spec, table), prevalence(spec, table), *([balance] if balance else [])]
+    return [
+        counts(spec, table, least),
+        prevalence(spec, table, least),
+        *([balance] if balance else []),
+    ]
 
 
 def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
@@ -72,7 +78,7 @@ def members(spec: CohortSpec, table: pd.DataFrame) -> list[tuple[str, str, np.nd
     return [part for part in parts if part[1] != "unknown" or part[2].any()]
 
 
-def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
+def counts(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table:
     """Patients and images (or slices) per split and group."""
     splits = splits_of(table)
     records: list[list[Any]] = []
@@ -82,10 +88,10 @@ def counts(spec: CohortSpec, table: pd.DataFrame) -> Table:
             in_split = (table["split"] == split).to_numpy()
             examples = table[rows & in_split]
             percent = 100 * len(examples) / max(int(in_split.sum()), 1)
-            record += [
-                int(examples["patient_id"].nunique()),
-                f"{len(examples):,} ({percent:.1f} %)",
-            ]
+            patients = int(examples["patient_id"].nunique())
+            few = 0 < patients < least
+            told = f"{len(examples):,} ({percent:.1f} %)"
+            record += [shown(patients, least), "withheld" if few else told]
         records.append(record)
     images = "slices" if spec.modality == "mri" else "images"
     frame = pd.DataFrame(
@@ -109,7 +115,7 @@ def disjoint(table: pd.DataFrame) -> bool:
     return bool((table.groupby("patient_id")["split"].nunique() <= 1).all())
 
 
-def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
+def prevalence(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table:
     """Share of examples with each finding per group in the test split (all splits where there is
     none).
     """
@@ -119,7 +125,8 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
     groups = members(spec, tested)
     tasks = [t for t in spec.tasks if t.name in table.columns]
     records = [
-        [t.title or t.name, *(share(t, tested[rows]) for _, _, rows in groups)] for t in tasks
+        [t.title or t.name, *(share(t, tested[rows], least) for _, _, rows in groups)]
+        for t in tasks
     ]
     frame = pd.DataFrame(records, columns=pd.Index(["diagnosis", *(g for _, g, _ in groups)]))
     caption = (
@@ -139,10 +146,12 @@ def prevalence(spec: CohortSpec, table: pd.DataFrame) -> Table:
     )
 
 
-def share(task: Task, rows: pd.DataFrame) -> str | Missing:
+def share(task: Task, rows: pd.DataFrame, least: int = 0) -> str | Missing:
     """Percent with the finding and the counts behind it."""
     values = pd.to_numeric(rows[task.name], errors="coerce").dropna()
     if values.empty:
         return Missing("nobody in this group has a known label")
     positive = int((values > 0).sum())  # a segmentation's label is its number of true pixels
+    if 0 < positive < least or 0 < len(values) - positive < least:
+        return Missing(f"withheld: fewer than {least} with or without it")
     return f"{fixed(100 * positive / len(values), 1)} % ({positive:,} of {len(values):,})"

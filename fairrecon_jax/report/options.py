@@ -22,6 +22,8 @@ class ReportOptions:
       dpi: resolution of the embedded figures.
       pdf: write each figure as PDF too, for print.
       max_examples: at most this many example panels are drawn.
+      appendix: write a second page, appendix.html, with every figure and table.
+      min_cell: numbers that rest on fewer patients or images are withheld; 0 shows all.
 
     Example:
       >>> ReportOptions(title="Scanner B after the update", convention="paper").convention
@@ -33,7 +35,9 @@ class ReportOptions:
     convention: str = "worst_case_estimable"
     dpi: int = 150
     pdf: bool = True
-    max_examples: int = 8
+    max_examples: int = 4
+    appendix: bool = False
+    min_cell: int = 10
 
     def __post_init__(self) -> None:
         """Checks the fields; an earlier name of a convention becomes today's.
@@ -45,6 +49,8 @@ class ReportOptions:
             raise ValueError(f"dpi must lie in 50..600, got {self.dpi}")
         if self.max_examples < 0:
             raise ValueError(f"max_examples must not be negative, got {self.max_examples}")
+        if not 0 <= self.min_cell <= 1000:
+            raise ValueError(f"min_cell must lie in 0..1000, got {self.min_cell}")
         if self.convention not in (*CONVENTIONS, *ALIASES):
             raise ValueError(f"convention must be one of {CONVENTIONS}, got {self.convention!r}")
         object.__setattr__(self, "convention", canonical(self.convention))

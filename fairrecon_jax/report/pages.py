@@ -10,6 +10,7 @@ import pandas as pd
 
 from fairrecon_jax.report import cohort
 from fairrecon_jax.report.figures import (
+    before_after,
     changes,
     comparison,
     forest,
@@ -78,36 +79,72 @@ class Plan:
         return Section(self.key, self.title, self.intro, tuple(blocks), self.empty)
 
 
-PLANS = (
+GAPS = Plan(
+    "gaps",
+    "Who lost more than the others",
+    "Whether reconstruction changed the diagnosis of one group more than that of the others, for "
+    "which diagnosis, by which attribute, how sure that is, and what became of the gap.",
+    "The tables hold no change of a gap between groups.",
+    (forest.overview, gap_tables.primary_verdicts),
+)
+DIAGNOSIS = Plan(
+    "diagnosis",
+    "Diagnosis and images in all patients together",
+    "Whether the diagnosis made from reconstructions is as good as the same diagnosis made from "
+    "the originals, before groups are told apart, and how close the images are. A close image can "
+    "still lose what a diagnosis needs, and the other way round.",
+    "No diagnosis has a score, and the tables hold no image metric.",
+    (quality.overview, performance_tables.by_level),
+)
+BEFORE = Plan(
+    "before",
+    "Gaps before reconstruction",
+    "Diagnosis may serve groups unequally already on original images. These gaps are not the "
+    "reconstruction's doing, but it can add to them.",
+    "No gap on original images could be computed.",
+    (gap_tables.baseline,),
+)
+MITIGATION = Plan(
+    "mitigation",
+    "Mitigation",
+    "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
+    "",
+    (mitigation_tables.verdicts, comparison.pareto),
+)
+TRENDS = Plan(
+    "trends",
+    "Along age and other numbers",
+    "Whether the change of the diagnosis depends on an attribute that is a number, without cutting "
+    "it into groups.",
+    "No curve could be estimated: fewer than 40 patients of a label.",
+    (trends.curves,),
+)
+APPENDIX = (
     Plan(
         "images",
         "Image quality",
-        "How close the reconstructions come to the original images. A close image can "
-        "still lose what a diagnosis needs, and the other way round.",
+        "How close the reconstructions come to the original images.",
         "The tables hold no image metric.",
         (quality.image_quality, performance_tables.image_gaps),
     ),
     Plan(
-        "diagnosis",
+        "all_diagnoses",
         "Diagnosis in all patients together",
-        "Whether the diagnosis made from reconstructions is as good as the same "
-        "diagnosis made from the originals, before groups are told apart.",
+        "Every diagnosis at every level.",
         "No diagnosis has a score.",
-        (quality.task_performance, changes.task_change, performance_tables.by_level),
+        (quality.task_performance, changes.task_change),
     ),
     Plan(
-        "before",
+        "all_before",
         "Gaps before reconstruction",
-        "Diagnosis may serve groups unequally already on original images. These gaps are not the "
-        "reconstruction's doing, but it can add to them.",
+        "The gaps that diagnosis has on original images.",
         "No gap on original images could be computed.",
-        (gaps.baseline, gap_tables.baseline),
+        (gaps.baseline,),
     ),
     Plan(
-        "gaps",
-        "Who lost more than the others",
-        "Whether reconstruction changed the diagnosis of one group more than that of the others, "
-        "for which diagnosis, by which attribute, how sure that is, and what became of the gap.",
+        "all_gaps",
+        "Changes of the gaps",
+        "Every gap before and after, with its test.",
         "The tables hold no change of a gap between groups.",
         (
             verdicts.verdict_maps,
@@ -128,14 +165,13 @@ PLANS = (
         (groups.group_performances, groups.group_changes, intersections.intersections),
     ),
 )
-MITIGATION = Plan(
-    "mitigation",
+"""Sections of the second page: everything that a paper may want to print."""
+MITIGATION_APPENDIX = Plan(
+    "all_mitigations",
     "Mitigation",
-    "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
+    "Every mitigation beside its price.",
     "",
     (
-        mitigation_tables.verdicts,
-        comparison.pareto,
         mitigations.tradeoff,
         comparison.bars,
         comparison.sweep,
@@ -145,20 +181,12 @@ MITIGATION = Plan(
 )
 
 
-TRENDS = Plan(
-    "trends",
-    "Along age and other numbers",
-    "Whether the change of the diagnosis depends on an attribute that is a number, without cutting "
-    "it into groups.",
-    "No curve could be estimated: fewer than 40 patients of a label.",
-    (trends.curves,),
-)
-
-
 def first_figures(findings: Findings) -> list[Drawing]:
-    """The two figures that carry the first screen; fewer where the tables hold nothing to draw."""
-    figures = (forest.overview(findings), quality.overview(findings))
-    return [figure for figure in figures if figure is not None]
+    """The figure of the first screen: every group before and after; none where no group has a
+    rate.
+    """
+    figure = before_after.before_after(findings)
+    return [] if figure is None else [figure]
 
 
 def sections(
@@ -169,27 +197,39 @@ def sections(
 ) -> list[Section]:
     """All sections with figures or tables, in the order of the page."""
     # a study without mitigations gets no section about them
-    plans = [*PLANS, MITIGATION] if findings.mitigations != ["none"] else PLANS
+    plans = [GAPS, DIAGNOSIS, BEFORE, *([MITIGATION] if mitigated(findings) else [])]
     # nor one about continuous attributes where none was looked at
     plans = [*plans, TRENDS] if findings.trends is not None else plans
+    shown = Section(
+        "examples",
+        "Examples",
+        "Single images, chosen to show what the methods do. They illustrate; the evidence is "
+        "in the tables.",
+        tuple(panels.drawings(findings, examples, options)),
+    )
+    people = Section(
+        "cohort",
+        "The patients",
+        "Who was studied: a result holds for patients like these.",
+        tuple(cohort.tables(findings.spec, table, options.min_cell)),
+        "No table of the cohort was handed to this report.",
+    )
     return [
         *(plan.section(findings) for plan in plans),
-        Section(
-            "examples",
-            "Examples",
-            "Single images, chosen to show what the methods do. They illustrate; the evidence is "
-            "in the tables.",
-            tuple(panels.drawings(findings, examples, options)),
-            "No example images were handed to this report.",
-        ),
-        Section(
-            "cohort",
-            "The patients",
-            "Who was studied: a result holds for patients like these.",
-            tuple(cohort.tables(findings.spec, table)),
-            "No table of the cohort was handed to this report.",
-        ),
+        *([shown] if shown.blocks else []),
+        people,
     ]
+
+
+def mitigated(findings: Findings) -> bool:
+    """Whether any reconstruction was trained with a mitigation."""
+    return findings.mitigations != ["none"]
+
+
+def appendix_sections(findings: Findings) -> list[Section]:
+    """The sections of the second page."""
+    plans = [*APPENDIX, *([MITIGATION_APPENDIX] if mitigated(findings) else [])]
+    return [plan.section(findings) for plan in plans]
 
 
 def method_tables(findings: Findings) -> list[Table]:

@@ -16,6 +16,7 @@ import pandas as pd
 from fairrecon_jax.metrics.conventions import ALIASES
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.long_tables import DISAGREE, KEYS, WORST, clean, merge_seeds
+from fairrecon_jax.report.small_cells import withheld
 from fairrecon_jax.types import CROSS, CohortSpec, MethodTitle, Task
 
 UNCHANGED = ("", "no difference shown", "not estimable", "at chance")
@@ -58,14 +59,16 @@ class Findings:
         comparison: pd.DataFrame | None = None,
         sweep: pd.DataFrame | None = None,
         called: Mapping[str, MethodTitle] | None = None,
+        min_cell: int = 0,
     ) -> Findings:
         """Validates both tables; where `convention` was not computed, the first one that was is
-        shown.
+        shown. Numbers that rest on fewer than `min_cell` patients or images are withheld.
 
         Raises:
           ValueError: a column is missing.
         """
         performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
+        performance, fairness = withheld(performance, min_cell), withheld(fairness, min_cell)
         present = [
             c for frame in (fairness, performance) for c in frame["convention"].unique() if c
         ]

@@ -12,7 +12,7 @@ from fairrecon_jax.report.tables.table import Table, csv_text
 from fairrecon_jax.runtime.atomic import unfinished, write_atomic
 from fairrecon_jax.runtime.text import Stems
 
-KINDS = ("figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
+KINDS = ("appendix.html", "figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
 """Files of a report beside its page."""
 CSS_PIXELS = 96
 """Pixels of a page per inch, by definition of CSS."""
@@ -95,6 +95,8 @@ class BlockWriter:
                 # only the kinds that a report writes: other files are the user's
                 if path not in self.written:
                     path.unlink()
-            folder, _, suffix = kind.partition("*")
+            folder, star, suffix = kind.partition("*")
+            if not star:
+                continue
             for path in (self.folder / folder).glob(unfinished(f"*{suffix}")):
                 path.unlink()

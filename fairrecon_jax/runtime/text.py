@@ -21,8 +21,8 @@ LETTERS = str.maketrans(
     "ABESIJKMHOPCTXaesijopcyxABEZHIKMNOPTYXo",
 )
 """Cyrillic and Greek letters that are drawn as Latin ones."""
-MARKS = re.compile(r"[ _]|(?<=[^\W\d])-(?=[^\W\d])")
-"""What stands between the words of a name."""
+MARKS = re.compile(r"(?<!\d)[ _]|[ _](?!\d)|(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])")
+"""What stands between the words of a name; between two numbers it counts, as 1_11 is not 11_1."""
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -69,6 +69,8 @@ def alike(name: str) -> str:
     Example:
       >>> alike("white") == alike("White"), alike("007") == alike("7.0"), alike("2.1") == alike("2")
       (True, True, False)
+      >>> alike("P-07") == alike("p07"), alike("1-2") == alike("12")
+      (True, False)
     """
     if not name.isascii():
         name = unicodedata.normalize("NFKC", normal(name)).translate(LETTERS)

@@ -8,12 +8,19 @@ import time
 import pandas as pd
 from absl import logging
 
-from fairrecon_jax.assessment import assess, compare, read_results, trends, write_results
+from fairrecon_jax.assessment import (
+    assess,
+    compare,
+    read_results,
+    score_curves,
+    trends,
+    write_results,
+)
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.mitigate import sweeps
 from fairrecon_jax.study.predict import merge_predictions
 
-TABLES = ("performance", "fairness", "trends", "mitigation", "mitigation_sweep")
+TABLES = ("performance", "fairness", "curves", "trends", "mitigation", "mitigation_sweep")
 
 
 def write_tables(context: Context) -> None:
@@ -22,6 +29,7 @@ def write_tables(context: Context) -> None:
     merged = merge_predictions(context)
     performance, fairness = assess(merged, context.spec, study.assess)
     tables = {"performance": performance, "fairness": fairness}
+    tables["curves"] = score_curves(merged, context.spec, study.assess)
     if study.assess.continuous:
         tables["trends"] = trends(merged, context.spec, study.assess)
     # from all predictions, not from the tables: pairs are formed image by image
@@ -66,6 +74,12 @@ def read_comparisons(context: Context) -> tuple[pd.DataFrame | None, pd.DataFram
         return read_results(context.workdir.root, name) if wanted else None
 
     return read("mitigation"), read("mitigation_sweep")
+
+
+def read_curves(context: Context) -> pd.DataFrame | None:
+    """ROC and calibration curves; None in a study that was assessed before there were any."""
+    path = context.workdir.result("curves")
+    return read_results(context.workdir.root, "curves") if path.exists() else None
 
 
 def read_trends(context: Context) -> pd.DataFrame | None:

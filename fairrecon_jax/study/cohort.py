@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
 from fairrecon_jax.data.api import ORIGIN, check_origin, folder_of, prepare
 from fairrecon_jax.data.splits import read_splits
 from fairrecon_jax.external.mapping import nearest
 from fairrecon_jax.keys import digest
-from fairrecon_jax.phantoms import GROUND_TRUTH, check_phantom, write_phantom
+from fairrecon_jax.phantoms import (
+    GROUND_TRUTH,
+    PhantomOptions,
+    check_phantom,
+    phantom_options,
+    write_phantom,
+)
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.types import ConfigError, InputError
 
 
 def draw_phantom(context: Context) -> None:
@@ -27,6 +36,31 @@ def draw_phantom(context: Context) -> None:
         check_phantom(phantom.kind, context.workdir.phantom, phantom)
     else:
         write_phantom(phantom.kind, context.workdir.phantom, phantom)
+
+
+def draw_tree(
+    root: Path, kind: str, options: PhantomOptions | None, chosen: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes a phantom tree outside of a work directory.
+
+    Args:
+      root: the folder to write; must not exist.
+      kind: "xray" or "brain", where there are no options.
+      options: of a study; None for those of the kind.
+      chosen: fields that replace those of the options.
+
+    Returns:
+      The truth that was drawn.
+
+    Raises:
+      InputError: a field is out of range.
+    """
+    options = options or phantom_options(kind)
+    try:
+        options = dataclasses.replace(options, **chosen)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return write_phantom(options.kind, root, options)
 
 
 def phantom_output(context: Context) -> str:

@@ -37,6 +37,8 @@ NOTES = {
     "table": "CSV, TSV or Excel, from the root",
     "images": "folder that the names start from",
     "title": "of the cohort, in the report",
+    "sheet": "of the Excel file",
+    "decimal": "numbers are written with a decimal comma",
     "image": "column with the files' names",
     "patient": "column: images of one patient are never in two parts of the data",
     "modality": '"xray" or "mri"',

@@ -22,12 +22,19 @@ from ml_collections import ConfigDict
 from fairrecon_jax.keys import identity
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.compilation import keep_compiled_programs
 from fairrecon_jax.runtime.progress import duration, say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
-from fairrecon_jax.study.stages import Stage, StageFilter, dependencies, dependents
+from fairrecon_jax.study.stages import (
+    Stage,
+    StageFilter,
+    dependencies,
+    dependents,
+    seconds_by_kind,
+)
 from fairrecon_jax.types import InputError
 
 Only = str | Callable[[Stage], bool]
@@ -72,7 +79,7 @@ def run(
     if any(stage.together for stage in chosen):
         training = any(stage.verb in ("train", "mitigate") for stage in chosen)
         check_batches(context.study, jax.device_count(), training)
-    use_compilation_cache(context.workdir.root)
+    keep_compiled_programs()
     left = processes.on_primary(
         lambda: _begin(context, every, chosen, only), "look at the work directory"
     )
@@ -145,22 +152,9 @@ def write_config(study: StudyConfig, path: Path) -> None:
     write_atomic(path, json.dumps(identity(study, everything=True), indent=2))
 
 
-def use_compilation_cache(workdir: Path) -> None:
-    """Keeps compiled programs in the work directory, so that a second run does not compile them
-    again.
-    """
-    jax.config.update("jax_compilation_cache_dir", str((workdir / "compiled").absolute()))
-    # programs that compile faster are not worth a file each
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-
-
 def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> str:
     """Words for the time that is left, from what earlier stages of the same kind took."""
-    seconds: dict[tuple[str, str, str], float] = {}
-    for stage in stages:
-        if record := stage.recorded(folder):
-            # the last one of a kind speaks for all of them
-            seconds[stage.kind] = record["seconds"]
+    seconds = seconds_by_kind(stages, folder)
     known = [seconds[stage.kind] for stage in left if stage.kind in seconds]
     unknown = len({stage.kind for stage in left if stage.kind not in seconds})
     words = f"{len(left)} stage{'s' if len(left) != 1 else ''} left"

@@ -114,11 +114,20 @@ class Stage:
         """Whether the stage was made from what its inputs and the stages it needs are now, and what
         it made is still there and whole.
         """
+        return not self.why(folder)
+
+    def why(self, folder: Path) -> str:
+        """Why the stage has to be made, "" where it is done."""
         content = self.recorded(folder)
+        if not content:
+            return "never made"
+        if content.get("digest") != self.digest:
+            return "what it depends on was changed"
         # by title: one stage more or less to be made from is a change as well
         made_from = {need.title: need.recorded(folder).get("output") for need in self.needs}
-        unchanged = content.get("digest") == self.digest and content.get("made_from") == made_from
-        return unchanged and self._is_whole(content.get("output"))
+        if content.get("made_from") != made_from:
+            return "what it is made from was made anew"
+        return "" if self._is_whole(content.get("output")) else "what it made is gone or changed"
 
     def _is_whole(self, recorded: Any) -> bool:
         """Whether the output is the recorded one."""
@@ -230,3 +239,12 @@ def dependencies(chosen: Iterable[Stage], stages: Sequence[Stage]) -> list[Stage
         if stage.title in titles:
             titles.update(need.title for need in stage.needs)
     return [stage for stage in stages if stage.title in titles]
+
+
+def seconds_by_kind(stages: Iterable[Stage], folder: Path) -> dict[tuple[str, str, str], float]:
+    """How long stages took, by their kind, from the records."""
+    seconds: dict[tuple[str, str, str], float] = {}
+    for stage in stages:
+        if record := stage.recorded(folder):
+            seconds[stage.kind] = record["seconds"]
+    return seconds

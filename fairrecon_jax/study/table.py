@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.assessment import AssessOptions, assess, trends, write_predictions, write_results
+from fairrecon_jax.assessment import (
+    AssessOptions,
+    assess,
+    score_curves,
+    trends,
+    write_predictions,
+    write_results,
+)
 from fairrecon_jax.external.draft import draft
 from fairrecon_jax.external.mapping import SCHEMA, load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.study.provenance import circumstances, versions
 from fairrecon_jax.types import InputError
 
 __all__ = ["SCHEMA", "assess_table", "options_of", "read_table", "write_mapping"]
 
 
-def write_mapping(path: str | os.PathLike[str], mapping: str | os.PathLike[str]) -> str:
+def write_mapping(
+    path: str | os.PathLike[str], mapping: str | os.PathLike[str], sheet: str = ""
+) -> str:
     """Drafts the mapping of a foreign table from its columns.
 
     Args:
       path: the table, see `read_table`.
       mapping: the YAML file to write; must not exist.
+      sheet: of an Excel file with several.
 
     Returns:
       "", or why the table cannot be read with it before somebody corrects it.
@@ -34,7 +46,7 @@ def write_mapping(path: str | os.PathLike[str], mapping: str | os.PathLike[str])
     place = Path(mapping)
     if place.exists():
         raise InputError(f"{place} exists: remove it, or name another with --mapping")
-    text, wrong = draft(path)
+    text, wrong = draft(path, sheet)
     write_atomic(place, text)
     return wrong
 
@@ -72,6 +84,7 @@ def assess_table(
     exclusions, notes = table.attrs.pop("exclusions", []), table.attrs.pop("notes", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     tables = {"performance": performance, "fairness": fairness}
+    tables["curves"] = score_curves(table, spec, options)
     along = trends(table, spec, options) if options.continuous else None
     write_results(folder, **tables, **({} if along is None else {"trends": along}))
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
@@ -84,5 +97,17 @@ def assess_table(
         "exclusions": {e["reason"]: e["count"] for e in exclusions},
         "seeds": {"assessment": options.seed},
         "warnings": notes,
+        "versions": versions(),
+        **circumstances(time.time()),
     }
-    return build_report(folder, spec, performance, fairness, people, (), provenance, trends=along)
+    return build_report(
+        folder,
+        spec,
+        performance,
+        fairness,
+        people,
+        (),
+        provenance,
+        trends=along,
+        curves=tables["curves"],
+    )

@@ -14,7 +14,6 @@
           reconstructions/<reconstructor>/<level>/
           report/index.html  figures/  tables/
           stages/                                  one record for each stage that is done
-          compiled/                                compiled programs
 ```
 """
 

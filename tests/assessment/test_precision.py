@@ -7,7 +7,8 @@ import pytest
 
 from fairrecon_jax.assessment import assess, compare, points, trends
 from fairrecon_jax.assessment.on_arrays import predictions
-from fairrecon_jax.assessment.precision import nan_is_an_answer, shortest
+from fairrecon_jax.assessment.precision import nan_is_an_answer
+from fairrecon_jax.runtime.precision import shortest
 
 
 def test_floats_become_the_shortest_number_that_names_them():

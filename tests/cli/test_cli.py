@@ -32,7 +32,7 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["stuydy"], "no command 'stuydy'; there are phantom"),
+        (["stuydy"], "no command 'stuydy'; did you mean 'study'"),
         (["study"], "give a configuration"),
         (["study", "--config=configs/lgg_mri.py", "--config.splitz.seed=1"], "splitz"),
         (["study", "--config=configs/lgg_mri.py"], "config.cohort.root is empty"),

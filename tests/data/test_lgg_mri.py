@@ -142,7 +142,8 @@ def test_missing_table_and_column_are_errors(tmp_path):
     write_slice(tmp_path / "TCGA_CS_0001_19960909", 1, 0)
     with pytest.raises(FileNotFoundError, match=r"data\.csv"):
         find("lgg_mri").records(tmp_path, CohortConfig("lgg_mri"), Notes())
-    write_csv(tmp_path / "data.csv", [name for name in LGG_COLUMNS if name != "gender"], [])
+    others = [name for name in LGG_COLUMNS if name != "gender"]
+    write_csv(tmp_path / "data.csv", others, [dict.fromkeys(others, "1")])
     with pytest.raises(ValueError, match=r"data\.csv: no column gender"):
         find("lgg_mri").records(tmp_path, CohortConfig("lgg_mri"), Notes())
 

@@ -159,7 +159,7 @@ def test_what_is_missing_or_broken_is_noted_by_its_kind(tmp_path):
         "mask_values",
         "unknown_name",
         "out_of_range",
-        "alike",
+        "alike_patients",
         "conflict",
         "no_row",
         "missing_label",

@@ -24,6 +24,9 @@ def test_a_repeated_column_is_refused_and_nameless_ones_are_left_out(tmp_path):
     with pytest.raises(ValueError, match=r"t\.csv: several columns are named Sex"):
         read_table(tmp_path / "t.csv", ["a"])
     (tmp_path / "t.csv").write_text("a,,\n1,,x\n")
+    with pytest.raises(ValueError, match=r"t\.csv, line 2: 3 cells, more than the header"):
+        read_table(tmp_path / "t.csv", ["a"])
+    (tmp_path / "t.csv").write_text(",a,\n0,1,\n")
     assert rows_of(read_table(tmp_path / "t.csv", ["a"])) == [{"a": "1"}]
 
 

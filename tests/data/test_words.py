@@ -13,50 +13,90 @@ PLAIN = {"table": "t.csv", "image": "File", "labels": {"x": "X"}}
 
 
 def test_usual_words_of_a_finding():
-    values, strange = LabelColumn("x").read(["1", "0", "1.0", "Yes", "no ", "", "TRUE", "maybe"])
-    np.testing.assert_array_equal(values, [1, 0, 1, 1, 0, math.nan, 1, math.nan])
-    assert strange == ["maybe"]
+    found = LabelColumn("x").read(["1", "0", "1.0", "Yes", "no ", "", "TRUE", "maybe", "-1"])
+    np.testing.assert_array_equal(found.values, [1, 0, 1, 1, 0, math.nan, 1, math.nan, math.nan])
+    assert found.strange == ["-1", "maybe"]
 
 
 def test_named_words_and_every_other():
     one = LabelColumn("x", ("COVID-19",), ("*",), ("?",))
-    values, strange = one.read(["COVID-19", "covid-19", "Flu", "?", " "])
-    np.testing.assert_array_equal(values, [1, 1, 0, math.nan, math.nan])
-    assert strange == []
+    found = one.read(["COVID-19", "covid-19", "Flu", "?", " "])
+    np.testing.assert_array_equal(found.values, [1, 1, 0, math.nan, math.nan])
+    assert found[1:] == ([], {}, {}, 0)
     anything = LabelColumn("x", ("*",), ("No Finding",))
-    np.testing.assert_array_equal(anything.read(["No Finding", "Mass", ""])[0], [0, 1, math.nan])
+    found = anything.read(["No Finding", "Mass", ""])
+    np.testing.assert_array_equal(found.values, [0, 1, math.nan])
+
+
+@pytest.mark.parametrize(
+    "word", ["nan", "N/A", "NA", "#REF!", "<NA>", "null", "\\N", "(null)", ".", "-", "Unknown"]
+)
+def test_words_for_nothing_are_never_every_other_word(word):
+    for one in (LabelColumn("x", ("Mass",), ("*",)), LabelColumn("x", ("*",), ("Clear",))):
+        found = one.read(["Mass", "Clear", word, word])
+        np.testing.assert_array_equal(found.values, [1, 0, math.nan, math.nan])
+        assert (found.strange, found.gone) == ([], {word: 2})
+    found = LabelColumn("x", ("Mass",), ("*", word)).read(["Mass", word])
+    np.testing.assert_array_equal(found.values, [1, 0])
+    rest = AttributeColumn("x", (("White", ("White",)),), rest="Other")
+    found = rest.read_words(["White", "Asian", word])
+    assert (found.values, found.gone) == (["White", "Other", None], {word: 1})
+    found = AttributeColumn("x", cuts=(3.0,)).read_numbers(["1", word], ".")
+    np.testing.assert_array_equal(found.values, [1, math.nan])
+    assert found.gone == {word: 1}
+
+
+def test_codes_for_nothing_are_never_every_other_word():
+    for one in (LabelColumn("x", ("4",), ("*",)), AttributeColumn("x", (("4", ("4",)),), "low")):
+        read = one.read if isinstance(one, LabelColumn) else one.read_words
+        assert read(["4", "2", "-9", "999", "-1"]).strange == ["-1", "-9", "999"]
+    assert AttributeColumn("x", (("4", ("4",)),), "").read_words(["-9"]).values == [None]
+    found = AttributeColumn("x").read_words(["1", "2", "-9", "-9"])
+    assert (found.values[2], found.doubtful) == ("-9", {"-9": 2})
+    assert LabelColumn("x", ("Mass",), ("*",)).read(["None"])[3] == {"None": 1}
 
 
 def test_several_words_in_a_cell():
     one = LabelColumn("x", ("Mass",), ("*",), separator="|")
     cells = ["Mass|Edema", "Edema", "Mass", "Mass effect", ""]
-    np.testing.assert_array_equal(one.read(cells)[0], [1, 0, 1, 0, math.nan])
+    np.testing.assert_array_equal(one.read(cells).values, [1, 0, 1, 0, math.nan])
 
 
 def test_groups_as_written_and_as_declared():
     words = ["01", "1", "1E2", "100", "2.10", "2.1", "NA", "nan", "None", ""]
-    groups, strange = AttributeColumn("x").read_words(words)
-    assert groups == [*words[:-1], None], "names are no numbers, and NA may be Namibia"
-    assert strange == []
+    found = AttributeColumn("x").read_words(words)
+    wanted = [word if word != "nan" else None for word in words[:-1]]
+    assert found.values == [*wanted, None], "names are no numbers, and NA may be Namibia"
+    assert found[1:] == ([], {"nan": 1}, {"NA": 1, "None": 1}, 0)
     one = AttributeColumn("x", (("female", ("F", "w")), ("male", ("M",))), unknown=("-9",))
-    assert one.read_words(["F", "W", "m", "female", "-9", "", "D"]) == (
-        ["female", "female", "male", "female", None, None, None],
-        ["D"],
-    )
+    found = one.read_words(["F", "W", "m", "female", "-9", "", "D"])
+    assert found.values == ["female", "female", "male", "female", None, None, None]
+    assert found.strange == ["D"]
     rest = AttributeColumn("x", (("White", ("White",)),), rest="Other")
-    assert rest.read_words(["White", "Asian", ""])[0] == ["White", "Other", None]
-    assert AttributeColumn("x", (("a", ("a",)),), rest="").read_words(["b"]) == ([None], [])
+    assert rest.read_words(["White", "Asian", ""]).values == ["White", "Other", None]
+    found = AttributeColumn("x", (("a", ("a",)),), rest="").read_words(["b"])
+    assert (found.values, found.strange) == ([None], [])
 
 
 def test_numbers_of_an_attribute():
     years = AttributeColumn("a", quantiles="train median", unit="years", unknown=("?",))
-    values, strange, outside = years.read_numbers(["61", "058Y", "006M", "0", "411", "?", "x"], ".")
-    np.testing.assert_array_equal(values, [61, 58, 0.5, math.nan, math.nan, math.nan, math.nan])
-    assert (strange, outside) == (["x"], 2)
+    found = years.read_numbers(["61", "058Y", "006M", "0", "411", "?", "x"], ".")
+    wanted = [61, 58, 0.5, math.nan, math.nan, math.nan, math.nan]
+    np.testing.assert_array_equal(found.values, wanted)
+    assert (found.strange, found.outside) == (["x"], 2)
+    bare = AttributeColumn("ageAtScan", cuts=(50.0,)).read_numbers(["61", "999", "-1"], ".")
+    assert (np.isnan(bare.values).tolist(), bare.outside) == ([False, True, True], 2)
+    mass = AttributeColumn("BMI", cuts=(25.0,))
+    assert mass.codes(mass.read_numbers(["22.5", "30", "-9"], ".").values) == [-9]
     tesla = AttributeColumn("b", cuts=(2.0,), range=(0.1, 11))
-    values, strange, outside = tesla.read_numbers(["1,5", "3", "-1", "1.000,5"], ",")
-    np.testing.assert_array_equal(values, [1.5, 3, math.nan, math.nan])
-    assert (strange, outside) == (["1.000,5"], 1)
+    found = tesla.read_numbers(["1,5", "3", "-1", "1.000,5"], ",")
+    np.testing.assert_array_equal(found.values, [1.5, 3, math.nan, math.nan])
+    assert (found.strange, found.outside) == ([], 2)
+    with pytest.raises(InputError, match=r"column 'b' holds '1\.234', which may be 1234 or 1\.234"):
+        tesla.read_numbers(["1,5", "1.234"], ",")
+    np.testing.assert_array_equal(tesla.read_numbers(["1,5", "2.5"], ",").values, [1.5, 2.5])
+    with pytest.raises(InputError, match=r"holds '1,5', but the decimal sign is a point.*columns"):
+        tesla.read_numbers(["1,5"], ".")
 
 
 def test_parts():

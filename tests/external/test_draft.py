@@ -97,3 +97,37 @@ def test_a_mapping_is_not_written_over(tmp_path):
     write_mapping(path, tmp_path / "c.yaml")
     with pytest.raises(ValueError, match=r"c.yaml exists: remove it, or name another"):
         write_mapping(path, tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_german_tables_are_drafted(tmp_path, separator):
+    source = plain_frame()
+    german = {"image": "Bild", "who": "Patient", "part": "Aufteilung", "age": "Alter"}
+    german |= {"a": "Score_vorher", "b": "Score_nachher", "sex": "Geschlecht", "y": "Befund"}
+    table = source.rename(columns=german)
+    table["Befund"] = np.where(source["y"], "ja", "nein")
+    table["Geschlecht"] = np.where(source["sex"] == "F", "w", "m")
+    how = {"sep": separator, "decimal": ",", "encoding": "utf-8-sig"}
+    mapping, found, spec = drafted(tmp_path, table, **how)
+    task = mapping["tasks"]["befund"]
+    assert (task["positive"], task["negative"]) == (["ja"], ["nein"])
+    assert ("decimal" in mapping) == (separator == ",")
+    assert [a.name for a in spec.attributes] == ["geschlecht", "alter"]
+    np.testing.assert_array_equal(found["befund__label"], source["y"])
+    np.testing.assert_array_equal(found["befund__original"], source["a"])
+
+
+def test_labels_with_codes_and_a_sheet_by_name(tmp_path):
+    source = plain_frame()
+    table = source.assign(y=source["y"].astype(str))
+    table.loc[:2, "y"] = ["9", "-1", "9"]
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        table.to_excel(book, sheet_name="scores", index=False)
+        table.to_excel(book, sheet_name="old", index=False)
+    with pytest.raises(ValueError, match="has the sheets scores, old; say which with --sheet"):
+        write_mapping(tmp_path / "t.xlsx", tmp_path / "c.yaml")
+    assert write_mapping(tmp_path / "t.xlsx", tmp_path / "c.yaml", "scores") == ""
+    mapping = load(tmp_path / "c.yaml")
+    assert (mapping["sheet"], mapping["tasks"]["y"]["unknown"]) == ("scores", ["9"])
+    found, _ = read_table(tmp_path / "t.xlsx", tmp_path / "c.yaml")
+    assert found["y__label"].isna().sum() == 3

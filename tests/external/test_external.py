@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from fairrecon_jax.assessment import AssessOptions, assess, write_predictions
-from fairrecon_jax.external.cells import number
+from fairrecon_jax.data.cells import number
 from fairrecon_jax.physics import describe
 from fairrecon_jax.study.table import assess_table, options_of, read_table
 from fairrecon_jax.types import CohortSpec, Task

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions
-from fairrecon_jax.external.cells import Column, column_of, names, number, numbers
+from fairrecon_jax.data.cells import Column, names, number, numbers
 from fairrecon_jax.external.checks import Log, usable_attributes, usable_rows, usable_tasks
+from fairrecon_jax.external.columns import column_of
 from fairrecon_jax.external.mapping import check_keys, fields_of, load, published
 from fairrecon_jax.study.table import options_of
 from fairrecon_jax.types import Attribute, Task
@@ -82,7 +83,7 @@ def test_numbers_as_people_write_them(cells, form, values):
         (["0,5"], {"separator": ","}, "'0,5': if the comma is a decimal one"),
         (["1.234,5"], {"separator": ";"}, "'1.234,5': if the comma is a decimal one"),
         (["0,5", "0.5"], {"separator": ";"}, "if the comma is a decimal one"),
-        (["0.5"], {"decimal": ","}, "holds '0.5', but the mapping's 'decimal' is a comma"),
+        (["0.5"], {"decimal": ",", "separator": ";"}, "'0.5', but the decimal sign is a comma"),
         (["85%", "0.5"], {}, "row 2: '0.5' has no percent sign"),
         (["1", "inf"], {}, "row 2: 'inf' is no finite number"),
         (["1_000"], {}, "'1_000' is not a number"),

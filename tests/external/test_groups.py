@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fairrecon_jax.external.cells import Column
+from fairrecon_jax.data.cells import Column
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.groups import quantity
 from tests.support.foreign_tables import plain_frame, read_plain, reasons
@@ -120,5 +120,8 @@ def test_patients_in_two_forms_are_one_and_a_leak_is_seen(tmp_path):
     with pytest.raises(ValueError, match=r"60 patients are in several splits, e.g. '0' in"):
         read_plain(tmp_path, table)
     table["who"] = ["p1\u200b", "P1", *(f"q{i}" for i in range(118))]
+    with pytest.raises(ValueError, match=r"1 patients whose names look alike .* 'p1' and 'P1' in"):
+        read_plain(tmp_path, table)
+    table["part"] = np.where(np.arange(120) // 2 % 2, "test", "val")
     found, _ = read_plain(tmp_path, table)
     assert "patients 'p1', 'P1' look alike" in found.attrs["notes"][0]

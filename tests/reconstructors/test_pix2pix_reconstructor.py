@@ -310,20 +310,7 @@ class Breaking(Slices):
         return Slices.example(self, i)
 
 
-@pytest.fixture
-def kept_programs(tmp_path: Path):
-    """Compiles equal programs of one test once."""
-    fields = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, field) for field in fields]
-    for field, value in zip(fields, (str(tmp_path / "compiled"), 0.2), strict=True):
-        jax.config.update(field, value)
-    yield
-    for field, value in zip(fields, before, strict=True):
-        jax.config.update(field, value)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("kept_programs")
 def test_the_loop_trains_both_networks_and_continues_exactly(tmp_path: Path):
     reconstructor = tiny(bn_axis="batch")
     config = dataclasses.replace(

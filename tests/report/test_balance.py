@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fairrecon_jax.metrics import standardised_difference
 from fairrecon_jax.report.balance import differing, group_differences
+from fairrecon_jax.types import UNNAMED, CohortSpec, Task
 from tests.support import predictions_fake as fake
 from tests.support.find import one
 
@@ -66,3 +68,9 @@ def test_the_table_lists_what_differs_and_says_how_much_was_compared():
     assert differing(fake.XRAY, table.iloc[:0]) is None
     alike = table.drop(columns="scanner").assign(sex="Male", age_group="old", effusion=1.0)
     assert "None differs by as much" in differing(fake.XRAY, alike).caption
+
+
+def test_without_attributes_nothing_differs():
+    table = pd.DataFrame({"example_id": ["a"], "patient_id": ["p"], "split": ["test"], "y": [1.0]})
+    spec = CohortSpec("c", "c", "xray", (Task("y", "classification"),), (), UNNAMED, "")
+    assert differing(spec, table) is None

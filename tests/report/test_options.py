@@ -21,4 +21,4 @@ def test_pdfs_are_written_and_linked_where_they_are_wanted(tmp_path, pdf):
     figures = tmp_path / "report" / "figures"
     assert any(figures.glob("*.png"))
     assert any(figures.glob("*.pdf")) == pdf
-    assert (".pdf" in page.read_text(encoding="utf-8")) == pdf
+    assert ('.pdf">' in page.read_text(encoding="utf-8")) == pdf

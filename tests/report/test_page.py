@@ -16,21 +16,28 @@ from tests.support.report_findings import findings_of_rows
 
 def entry(value, label=False) -> str:
     macros = build.environment().get_template("macros.html").module
-    return str(macros.entry(value, label)).strip()
+    return str(macros.entry(value, label, "head")).strip()
+
+
+CELL = '<td role="cell" data-label="head"'
 
 
 @pytest.mark.parametrize(
     ("value", "label", "expected"),
     [
-        ("Edema <b>", True, '<th scope="row">Edema &lt;b&gt;</th>'),
-        (0.25, False, "<td>0.250</td>"),
-        (None, False, "<td>–</td>"),
-        (Missing('few "x"'), False, '<td class="ne" title="few &#34;x&#34;">n.e.</td>'),
-        (Missing("few"), True, '<td class="ne" title="few">n.e.</td>'),
-        ("0.81 (0.79–0.83)", False, "<td>0.81<small>(0.79–0.83)</small></td>"),
-        ("▼ harmed", False, '<td class="changed">▼ harmed</td>'),
-        ("w" * 41, False, f'<td class="words">{"w" * 41}</td>'),
-        ("w" * 40, False, f"<td>{'w' * 40}</td>"),
+        (
+            "Edema <b>",
+            True,
+            '<th role="rowheader" scope="row" data-label="head">Edema &lt;b&gt;</th>',
+        ),
+        (0.25, False, f"{CELL}>0.250</td>"),
+        (None, False, f"{CELL}>–</td>"),
+        (Missing('few "x"'), False, f'{CELL} class="ne" title="few &#34;x&#34;">n.e.</td>'),
+        (Missing("few"), True, f'{CELL} class="ne" title="few">n.e.</td>'),
+        ("0.81 (0.79–0.83)", False, f"{CELL}>0.81<small>(0.79–0.83)</small></td>"),
+        ("▼ harmed", False, f'{CELL} class="changed">▼ harmed</td>'),
+        ("w" * 41, False, f'{CELL} class="words">{"w" * 41}</td>'),
+        ("w" * 40, False, f"{CELL}>{'w' * 40}</td>"),
     ],
 )
 def test_an_entry_of_the_page(value, label, expected):
@@ -51,7 +58,7 @@ def test_a_table_of_the_page_has_number_caption_heads_and_reasons():
     html = page(Table("key", "Ti<tle", "Cap>tion", frame, spans=(("by sex", 2),)))
     assert "<b>Table 3. Ti&lt;tle.</b> Cap&gt;tion" in html
     assert '<th scope="colgroup" colspan="2" class="span">by sex</th>' in html
-    assert '<th scope="col">&lt;name&gt;</th>' in html
+    assert '<th role="columnheader" scope="col">&lt;name&gt;</th>' in html
     assert "n.e. = not estimable: few &amp; small (2 entries); none (1 entry)." in html
     assert 'href="tables/key.csv"' in html
     assert 'href="tables/key.tex"' in html
@@ -63,10 +70,13 @@ def test_a_long_table_is_folded_and_many_reasons_are_cut():
         {"name": range(121), "n": [Missing(f"reason {i % 8}") for i in range(121)]}
     )
     html = page(Table("key", "Title", "Caption", frame, folded=True))
-    assert '<details class="long"><summary><b>Table 3.</b> Title (121 rows)</summary>' in html
+    assert "<details><summary><b>Table 3.</b> Title (121 rows)</summary>" in html
+    # paper gets the first of a long table, and the words where the others are
+    assert html.count('class="far"') == 81
+    assert "On paper the first 40 of 121 rows" in html
     assert html.count("</details>") == 1
     assert "; 2 more reasons in the CSV." in html
-    assert 'class="long"' not in page(Table("key", "Title", "Caption", frame[:120], folded=True))
+    assert "far" not in page(Table("key", "Title", "Caption", frame[:40], folded=True))
 
 
 def test_a_table_without_missing_entries_has_no_note():

@@ -39,6 +39,7 @@ def test_tables_that_the_study_no_longer_has_go(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "merge_predictions", lambda context: table)
     monkeypatch.setattr(room, "assess", lambda *_: (table, table))
     monkeypatch.setattr(room, "compare", lambda *_: table)
+    monkeypatch.setattr(room, "score_curves", lambda *_: table)
     monkeypatch.setattr(Context, "spec", None)
     monkeypatch.setattr(room, "sweeps", lambda context: table)
     results = tmp_path / "results"
@@ -47,7 +48,8 @@ def test_tables_that_the_study_no_longer_has_go(tmp_path, monkeypatch):
         write_tables(context(tmp_path, mitigated))
         return {path.stem for path in results.iterdir()}
 
-    assert written(True) == {"performance", "fairness", "mitigation", "mitigation_sweep"}
+    always = {"performance", "fairness", "curves"}
+    assert written(True) == {*always, "mitigation", "mitigation_sweep"}
     monkeypatch.setattr(room, "sweeps", lambda context: None)
-    assert written(True) == {"performance", "fairness", "mitigation"}
-    assert written(False) == {"performance", "fairness"}
+    assert written(True) == {*always, "mitigation"}
+    assert written(False) == always

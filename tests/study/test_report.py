@@ -52,7 +52,9 @@ def test_how_the_study_was_made(context):
 
 
 def test_a_package_that_was_never_installed_has_no_version(context, monkeypatch):
-    monkeypatch.setattr("fairrecon_jax.study.report.PACKAGES", ("jax", "fairrecon-of-a-checkout"))
+    monkeypatch.setattr(
+        "fairrecon_jax.study.provenance.PACKAGES", ("jax", "fairrecon-of-a-checkout")
+    )
     versions = provenance(context)["versions"]
     assert versions["jax"] == jax.__version__
     assert versions["fairrecon-of-a-checkout"] == "not installed"

@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jax
 import pytest
 
 from fairrecon_jax.study.parse import parse
-from fairrecon_jax.study.run import _remaining, run, use_compilation_cache, write_config
+from fairrecon_jax.study.run import _remaining, run, write_config
 from fairrecon_jax.study.stages import Stage, StageFilter
 from fairrecon_jax.types import Cell, ConfigError, InputError
 from tests.support import tiny_study
@@ -279,11 +278,6 @@ def test_the_configuration_is_written_with_every_default(tmp_path):
     train = written["reconstructors"]["unet"]["train"]
     assert (train["steps"], train["optimizer"], train["workers"]) == (2, "adam", 0)
     assert written["tandem"]["batch_size"] == 16
-
-
-def test_compiled_programs_are_kept_in_the_work_directory(tmp_path):
-    use_compilation_cache(tmp_path)
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "compiled")
 
 
 # -- the time that is left

@@ -67,8 +67,8 @@ def overview(findings: Findings) -> Drawing | None:
             extra=(original_handle(),) if findings.has_originals else (),
         )
     caption = (
-        "Each mark is one reconstruction method at one level of degradation, worse from "
-        "left to right; vertical lines are 95% intervals. "
+        f"Each mark is one reconstruction method at {one_or_many(findings)}; vertical lines are "
+        "95% intervals. "
         f"{DASHED if findings.has_originals else ''}"
         "Averages over tasks carry no interval; every task with its interval is in the "
         "section on diagnosis."
@@ -87,6 +87,13 @@ def overview(findings: Findings) -> Drawing | None:
         figure,
         pd.concat([psnr, scores]),
     )
+
+
+def one_or_many(findings: Findings) -> str:
+    """The levels of a figure as its caption names them."""
+    if len(findings.levels) == 1:
+        return findings.headline
+    return "one level of degradation, worse from left to right"
 
 
 def mean_panel(axes: Axes, findings: Findings, metric: str, mean: TaskMean) -> None:

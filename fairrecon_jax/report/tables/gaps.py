@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairrecon_jax.report.claims import SECONDARY
+from fairrecon_jax.report.claims import SECONDARY, primary
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.gaps import baseline_rows
 from fairrecon_jax.report.figures.groups import stratum_phrase
@@ -160,6 +160,37 @@ def median_changes_by_attribute(findings: Findings) -> Table | None:
         "Median over tasks and methods of the change of the gap at the headline level, in "
         "percent of the gap on originals; + is wider.",
         pd.DataFrame(records, columns=["mitigation", *findings.attributes]),
+    )
+
+
+def primary_verdicts(findings: Findings) -> Table | None:
+    """The primary comparisons, claims first: who was harmed or favoured, by how much, how sure."""
+    rows = primary(findings.restored(findings.gap_changes()))
+    if rows.empty:
+        return None
+    # claims first, then what was judged; p-values in order within
+    rank = [(0 if changed(r.verdict) else 1 if known(r.p_adjusted) else 2) for r in each(rows)]
+    order = rows.assign(_rank=rank).sort_values(["_rank", "p_adjusted"], kind="stable")
+    rows = with_groups(findings, order.drop(columns="_rank"))
+    worst = worst_rates(findings.pick("fairness"))
+    columns = {
+        "diagnosis": "diagnosis", "attribute": "attribute", "method": "method",
+        "verdict": "verdict", "group": "group", "worst-off group": "worst-off group",
+        "beyond the others (95% interval)": "beyond the others", "gap became": "gap became",
+        "adjusted p": "adjusted p", "detectable": "detectable",
+    }  # fmt: skip
+    frame = pd.DataFrame([verdict_record(findings, row, worst) for row in each(rows)])
+    # a column of a page has no room for "patients with the finding"
+    frame["group"] = frame["group"].str.replace(r", \S+ (with|without) .*", r", \1 it", regex=True)
+    return Table(
+        "verdicts",
+        f"Who lost more than the others at {findings.headline}",
+        "One row per diagnosis, attribute and method, claims first. 'Beyond the others' is the "
+        "change of that group's rate minus that of the others, with its 95% interval; 'worst-off "
+        "group' its rate out of 100 before and after; 'detectable' the smallest further change "
+        "that would have been found 4 times in 5.",
+        frame[list(columns)].rename(columns=columns),
+        labels=3,
     )
 
 

@@ -55,6 +55,10 @@ class Table:
         )
         return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
+    def heads(self) -> list[str]:
+        """The heading of every column, with the one that spans it: "test: patients"."""
+        return headings(self.frame, self.spans)
+
     def csv(self) -> str:
         """The table as CSV, see `csv_text`."""
         return csv_text(self.frame, self.spans)
@@ -102,11 +106,12 @@ def csv_text(frame: pd.DataFrame, spans: Spans = ()) -> str:
     # by position, as names may repeat under several headings
     columns = {i: [plain(entry) for entry in frame.iloc[:, i]] for i in range(frame.shape[1])}
     out = pd.DataFrame(columns)
-    over = [heading for heading, width in spans for _ in range(width)] or [""] * frame.shape[1]
-    out.columns = pd.Index(
-        [
-            f"{heading}: {name}" if heading else name
-            for heading, name in zip(over, frame.columns, strict=True)
-        ]
-    )
+    out.columns = pd.Index(headings(frame, spans))
     return out.to_csv(index=False, lineterminator="\n")
+
+
+def headings(frame: pd.DataFrame, spans: Spans) -> list[str]:
+    """Names of columns behind the heading that spans them."""
+    over = [heading for heading, width in spans for _ in range(width)] or [""] * frame.shape[1]
+    names = zip(over, map(str, frame.columns), strict=True)
+    return [f"{heading}: {name}" if heading else name for heading, name in names]

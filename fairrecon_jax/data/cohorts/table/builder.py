@@ -10,10 +10,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.data.builder import MRI_LEVELS, XRAY_LEVELS, CohortBuilder, Sample
+from fairrecon_jax.data.builder import (
+    MRI_LEVELS,
+    XRAY_LEVELS,
+    CohortBuilder,
+    Sample,
+    task_columns,
+)
 from fairrecon_jax.data.cohort import GIVEN_SPLIT, CohortConfig
 from fairrecon_jax.data.cohorts.table.reading import load_examples
-from fairrecon_jax.data.cohorts.table.scanning import scan_rows
+from fairrecon_jax.data.cohorts.table.scanning import scan_rows, table_of
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.policies import (
@@ -24,7 +30,6 @@ from fairrecon_jax.data.policies import (
     quantile_origin,
 )
 from fairrecon_jax.data.records import SourceRecord
-from fairrecon_jax.data.sheets import read_sheet
 from fairrecon_jax.data.words import LABEL_HINT, SPLIT_HINT, AttributeColumn
 from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task
 
@@ -110,7 +115,7 @@ class Table(CohortBuilder):
         columns, parts = cls.meanings, dict[str, set[str]]()
         if columns.split is None or columns.patient is None:
             return parts
-        table = read_sheet(root / columns.table, columns.delimiter, columns.sheet)
+        table = table_of(root, columns).frame
         patients = map(columns.patient.read, table[columns.patient.column])
         for patient, part in zip(
             patients, columns.split.read(table[columns.split.column])[0], strict=True
@@ -165,8 +170,9 @@ class Table(CohortBuilder):
         cells = _cells(raw)
         found = {}
         for name, one in cls.meanings.labels:
-            found[name], strange = one.read(cells[one.column])
-            cls.meanings.refuse(f"labels.{name}", one.column, strange, LABEL_HINT)
+            meant = one.read(cells[one.column])
+            cls.meanings.refuse(f"labels.{name}", one.column, meant.strange, LABEL_HINT)
+            found[name] = meant.values
         return found
 
     @classmethod
@@ -191,12 +197,7 @@ class Table(CohortBuilder):
             else:
                 table[name], attribute = _grouped(name, one, raw, groups)
             attributes.append(attribute)
-        for task in outline.tasks:
-            table[task.name] = (
-                labels[task.name]
-                if task.kind == "classification"
-                else raw[f"{task.name}_pixels"].to_numpy()
-            )
+        table = table.assign(**task_columns(outline, labels, raw))
         table["evaluate"] = evaluated(raw, config, cls.default_slices)
         for name, given in numbers.items():
             table[name] = given
@@ -217,8 +218,8 @@ def read_attribute(
     known.
     """
     if not one.is_number:
-        return one.read_words(cells)[0], None
-    values, _, _ = one.read_numbers(cells, decimal)
+        return one.read_words(cells).values, None
+    values = one.read_numbers(cells, decimal).values
     return [None if np.isnan(value) else "known" for value in values], values
 
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from fairrecon_jax.data.cells import CUT, cut_off
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.notes import Notes
+from fairrecon_jax.data.nothing import in_words, no_value, nobody
 from fairrecon_jax.data.records import SourceRecord
-from fairrecon_jax.data.sheets import read_sheet
-from fairrecon_jax.data.tables import require_columns, rows_of
-from fairrecon_jax.data.words import GROUP_HINT, LABEL_HINT, NUMBER_HINT, SPLIT_HINT
+from fairrecon_jax.data.sheets import Sheet
+from fairrecon_jax.data.tables import require_columns, rows_of, text_sheet
+from fairrecon_jax.data.words import (
+    CODE_HINT,
+    GROUP_HINT,
+    LABEL_HINT,
+    NUMBER_HINT,
+    SPLIT_HINT,
+    Meant,
+)
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.runtime.text import look_alikes, normal
+from fairrecon_jax.types import InputError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".bmp")
 Finders = Callable[[str], Finder]
@@ -33,8 +44,12 @@ def scan_rows(
       InputError: a column is missing, or a word has no meaning.
     """
     path = root / columns.table
-    table = read_sheet(path, columns.delimiter, columns.sheet)
+    sheet = table_of(root, columns)
+    table = sheet.frame
     require_columns(path, table, columns.needed)
+    for sentence in sheet.notes:
+        notes.keep(path.name, "as_read", sentence)
+    check_names(columns, table)
     check_words(columns, table, notes)
     finders: dict[str, Finder] = {}
 
@@ -45,12 +60,13 @@ def scan_rows(
 
     records, named = [], set()
     rows = track(rows_of(table), f"rows of {path.name}", "row", shown=progress)
-    for line, row in enumerate(rows, start=2):
+    for line, row in zip(sheet.lines, rows, strict=True):
         record, image = _record(row, f"{path.name}#{line}", columns, finder, notes)
         named.add(image)
         if record is not None:
             records.append(record)
     _note_names(path.name, records, columns, notes)
+    _note_parts(path.name, records, columns, notes)
     if columns.images:
         stray = [
             file
@@ -64,6 +80,25 @@ def scan_rows(
     return records
 
 
+def table_of(root: Path, columns: TableColumns) -> Sheet:
+    """The table as text."""
+    return text_sheet(root / columns.table, columns.delimiter, columns.encoding, columns.sheet)
+
+
+def check_names(columns: TableColumns, table: pd.DataFrame) -> None:
+    """Refuses names of patients and images that a spreadsheet has cut off.
+
+    Raises:
+      InputError: the message names field, column and name.
+    """
+    patient = columns.patient.column if columns.patient else ""
+    for field, column in (("patient", patient), ("id", columns.id), ("image", columns.image)):
+        if column and (cut := cut_off(map(normal, table[column]))):
+            raise InputError(
+                f"columns.{field}: the column {column!r} of {columns.table} has {cut!r}: {CUT}"
+            )
+
+
 def check_words(columns: TableColumns, table: pd.DataFrame, notes: Notes) -> None:
     """Refuses words without a meaning, and counts numbers out of range.
 
@@ -72,27 +107,47 @@ def check_words(columns: TableColumns, table: pd.DataFrame, notes: Notes) -> Non
     """
     cells: dict[str, list[str]] = {name: table[name].tolist() for name in columns.recorded}
     for name, label in columns.labels:
-        _, strange = label.read(cells[label.column])
-        columns.refuse(f"labels.{name}", label.column, strange, LABEL_HINT)
-        blank = sum(not normal(cell) for cell in cells[label.column])
+        meant = label.read(cells[label.column])
+        columns.refuse(f"labels.{name}", label.column, meant.strange, LABEL_HINT)
+        blank = sum(not normal(cell) for cell in cells[label.column]) + sum(meant.gone.values())
         if blank:
-            notes.keep(columns.table, "missing_label", f"{blank} rows without {name}")
+            words = f"{blank} rows without {name}{in_words(meant.gone)}"
+            notes.keep(columns.table, "missing_label", words)
+        _note_doubtful(f"labels.{name}", label.column, meant, columns, notes)
     for name, one in columns.attributes:
         where, given = f"attributes.{name}", cells[one.column]
         if one.is_number:
-            _, strange, outside = one.read_numbers(given, columns.decimal)
-            columns.refuse(where, one.column, strange, NUMBER_HINT)
-            if outside:
-                notes.keep(columns.table, "out_of_range", f"{outside} rows of {one.column}")
-            continue
-        _, strange = one.read_words(given)
-        columns.refuse(where, one.column, strange, GROUP_HINT)
-        if not one.groups:
+            meant = one.read_numbers(given, columns.decimal)
+            columns.refuse(where, one.column, meant.strange, NUMBER_HINT)
+            codes = [f"{code:g}" for code in one.codes(meant.values)]
+            columns.refuse(where, one.column, codes, CODE_HINT)
+            if meant.outside:
+                notes.keep(columns.table, "out_of_range", f"{meant.outside} rows of {one.column}")
+        else:
+            meant = one.read_words(given)
+            columns.refuse(where, one.column, meant.strange, GROUP_HINT)
+        if meant.gone:
+            notes.keep(columns.table, "nothing_said", f"{one.column}{in_words(meant.gone)}")
+        _note_doubtful(where, one.column, meant, columns, notes)
+        if not one.groups and not one.is_number:
             for same in look_alikes(normal(cell) for cell in given if normal(cell)):
                 notes.keep(columns.table, "alike", f"{one.column}: {' and '.join(map(repr, same))}")
     if columns.split is not None:
         _, strange = columns.split.read(cells[columns.split.column])
         columns.refuse("split", columns.split.column, strange, SPLIT_HINT)
+
+
+def _note_doubtful(
+    where: str, column: str, meant: Meant, columns: TableColumns, notes: Notes
+) -> None:
+    """Notes words that are taken for what they say although they may stand for nothing."""
+    for word, count in meant.doubtful.items():
+        notes.keep(
+            columns.table,
+            "doubtful",
+            f"{word!r} of {column} in {count} rows: if it stands for nothing, name it among the "
+            f"unknown of columns.{where}",
+        )
 
 
 def _record(
@@ -109,9 +164,16 @@ def _record(
     # of a name written without its ending, such as a DICOM identifier, the last part is none
     bare = stem(image).endswith(path) and not image.endswith(path)
     name = normal(row[columns.id]) if columns.id else normal(path if bare else stem(path))
+    # a column of identifiers that says nothing; a file may well be called none.png
+    name = "" if columns.id and no_value(name) else name
     patient = name if columns.patient is None else columns.patient.read(row[columns.patient.column])
     if not name or not patient:
-        notes.skip(place, "unknown_name", f"{written} has no {'patient' if name else 'name'}")
+        cell = row[columns.patient.column if name and columns.patient else columns.id]
+        notes.skip(
+            place,
+            "unknown_name",
+            f"{written} has no {'patient' if name else 'name'}" + (f": {cell!r}" if cell else ""),
+        )
         return None, image
     files = [image]
     for what, one, kind in columns.beside:
@@ -139,9 +201,36 @@ def _note_names(
     table: str, records: list[SourceRecord], columns: TableColumns, notes: Notes
 ) -> None:
     """Notes names that look alike: they may be one, and then leak from training to test."""
-    groups = [("images", {record.name for record in records})]
-    if columns.patient is not None:
-        groups.append(("patients", {record.patient_id for record in records}))
-    for what, names in groups:
-        for same in look_alikes(names):
-            notes.keep(table, "alike", f"{what} {' and '.join(map(repr, same))}")
+    for same in look_alikes(record.name for record in records):
+        notes.keep(table, "alike", f"images {' and '.join(map(repr, same))}")
+    if columns.patient is None:
+        return
+    images = Counter(record.patient_id for record in records)
+    for same in look_alikes(images):
+        notes.keep(
+            table,
+            "alike_patients",
+            f"{' and '.join(map(repr, same))}: if they are one patient, give them one name; splits "
+            "that are drawn here keep them in one part",
+        )
+    for name in nobody(images):
+        notes.keep(
+            table,
+            "nobody",
+            f"patient {name!r} has {images[name]} images: if nobody is called so, leave the cell "
+            "empty, and these images are left out",
+        )
+
+
+def _note_parts(
+    table: str, records: list[SourceRecord], columns: TableColumns, notes: Notes
+) -> None:
+    """Notes patients whom the table's split puts into no part."""
+    if columns.split is None:
+        return
+    cells = [json.loads(record.columns["cells"])[columns.split.column] for record in records]
+    parts: dict[str, set[str]] = {}
+    for record, part in zip(records, columns.split.read(cells)[0], strict=True):
+        parts.setdefault(record.patient_id, set()).add(part)
+    for patient in (patient for patient, found in parts.items() if found == {""}):
+        notes.keep(table, "no_part", f"patient {patient!r} in column {columns.split.column!r}")

@@ -1,4 +1,4 @@
-"""What the cells of a foreign table mean: names, numbers, and the words for nothing.
+"""What the cells of a table mean: names and numbers.
 
 A cell is text until somebody says what it is; a parquet file's numbers are numbers.
 """
@@ -6,15 +6,18 @@ A cell is text until somebody says what it is; a parquet file's numbers are numb
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from fairrecon_jax.assessment.precision import shortest
+from fairrecon_jax.data.decimals import with_points
+from fairrecon_jax.data.nothing import no_value
+from fairrecon_jax.data.sheets import OF_MAPPING
+from fairrecon_jax.runtime.precision import shortest
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
 
@@ -26,32 +29,30 @@ PRINTED = re.compile(
 )
 """A number as PyTorch, NumPy and JAX print it, or a list of one."""
 PLAIN = re.compile(NUMBER, re.IGNORECASE)
-COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 WHOLE = re.compile(r"([-+]?\d+)\.0*")
-CUT_OFF = re.compile(r"[-+]?\d(?:\.\d+)?[eE]\+\d+")
+CUT_OFF = re.compile(r"[-+]?\d(?:[.,]\d+)?[eE]\+\d+")
 """An identifier that went through a format of numbers and lost its last digits there."""
-
-NOTHING = frozenset("nan <na> nat null #n/a n/a #null! nil".split())
-"""Words that programs write for an empty cell, in small letters; in numbers also those below."""
-NO_NAME = NOTHING | {"na", "none"}
-"""No patient and no image is called so."""
-NO_NUMBER = NO_NAME | frozenset("- -- . ? n.a. unknown missing".split())
+CUT = "a format of numbers has cut off its last digits; export the column as text"
 
 
 class Column(NamedTuple):
-    """A column of a foreign table.
+    """A column of a table.
 
     Attributes:
       values: [N] text, "" where blank; or floats, NaN where blank.
       name: its header.
-      decimal: "." or ",", "" where the mapping does not say.
-      separator: of the file's cells; where it is no comma, a comma may be a decimal one.
+      decimal: "." or ",", "" where nobody says it.
+      separator: of the file's cells, see `with_points`.
+      shown: the decimal signs of the file's columns, asked for where this one leaves it open.
+      field: what errors call the field that says the decimal sign.
     """
 
     values: np.ndarray
     name: str
     decimal: str = ""
     separator: str = ""
+    shown: Callable[[], Iterable[str]] = tuple
+    field: str = OF_MAPPING.decimal
 
     @property
     def where(self) -> str:
@@ -105,7 +106,7 @@ def number(entry: object) -> float:
       InputError: the entry is something else.
     """
     text = printed(cell(entry)).replace("\N{MINUS SIGN}", "-")
-    if not text or text.lower() in NO_NUMBER:
+    if not text or no_value(text):
         return float("nan")
     if not PLAIN.fullmatch(text):
         raise InputError(f"{text[:60]!r} is not a number")
@@ -151,6 +152,16 @@ def unpadded(text: str) -> str:
     return match[1] if match else text
 
 
+def cut_off(texts: Iterable[str]) -> str:
+    """The first identifier that a format of numbers cut off, "" for none.
+
+    Example:
+      >>> cut_off(["12", "1.23E+09"])
+      '1.23E+09'
+    """
+    return next((text for text in texts if CUT_OFF.fullmatch(text)), "")
+
+
 def names(column: Column, identifiers: bool = False) -> pd.Series:
     """A column as names, None where blank: text as it is written, in one normal form.
 
@@ -169,17 +180,14 @@ def names(column: Column, identifiers: bool = False) -> pd.Series:
     """
     code, texts = codes(column)
     if identifiers:
-        cut = next((text for text in texts if CUT_OFF.fullmatch(text)), None)
+        cut = cut_off(texts)
         if column.values.dtype.kind == "f" and np.nanmax(np.abs(column.values), initial=0) >= 2**53:
             cut = f"{np.nanmax(column.values):.0f}"
         if cut:
-            raise InputError(
-                f"{column.where} holds {cut!r}: a format of numbers has cut off its last digits; "
-                "export the column as text"
-            )
+            raise InputError(f"{column.where} holds {cut!r}: {CUT}")
     if identifiers or whole(texts):
         texts = [unpadded(text) for text in texts]
-    words = [None if identifiers and text.lower() in NO_NAME else text for text in texts]
+    words = [None if identifiers and no_value(text) else text for text in texts]
     return pd.Series(np.array([*words, None], object)[code], dtype=object)
 
 
@@ -204,12 +212,13 @@ def numbers(column: Column, missing: Iterable[str] = (), infinite: bool = False)
         return Numbers(values, int(np.isnan(values).sum()), {})
     code, texts = codes(column)
     counts = np.bincount(code[code >= 0], minlength=len(texts))
-    gone = np.array([t.lower() in NO_NUMBER or alike(t) in given for t in texts], bool)
+    gone = np.array([no_value(t) or alike(t) in given for t in texts], bool)
     kept = [text for text, lost in zip(texts, gone, strict=True) if not lost]
     sign = _all_or_none(column, code, texts, [t.endswith("%") for t in kept], kept)
     if sign:
         kept = [text[:-1].rstrip() for text in kept]
-    kept = _with_points(column, kept)
+    form = column.decimal, column.separator, column.shown
+    kept = with_points(kept, *form, column.where, column.field)
     values = np.full(len(texts) + 1, np.nan)
     values[:-1][~gone] = _parsed(column, code, kept, np.flatnonzero(~gone), sign, infinite)
     words = {text: int(counts[i]) for i, text in enumerate(texts) if gone[i]}
@@ -244,28 +253,6 @@ def _all_or_none(
 def row_of(code: np.ndarray, texts: list[str], text: str) -> int:
     """The first row that holds a text, counted from 1."""
     return int(np.flatnonzero(code == texts.index(text))[0]) + 1
-
-
-def _with_points(column: Column, texts: list[str]) -> list[str]:
-    """Numbers with decimal points in place of decimal commas.
-
-    Raises:
-      InputError: a comma may be a decimal one or stand between thousands.
-    """
-    commas = [text for text in texts if "," in text]
-    if column.decimal == ",":
-        if pointed := [text for text in texts if "." in text]:
-            raise InputError(
-                f"{column.where} holds {pointed[0]!r}, but the mapping's 'decimal' is a comma"
-            )
-    elif not commas or column.decimal == ".":
-        return texts
-    elif column.separator in ("", ",") or any("." in text for text in texts):
-        raise InputError(
-            f"{column.where} holds {commas[0]!r}: if the comma is a decimal one, give the mapping "
-            "'decimal: \",\"'; if it stands between thousands, take it out"
-        )
-    return [t.replace(",", ".") if COMMA.fullmatch(t) else t for t in texts]
 
 
 def _parsed(
@@ -307,44 +294,3 @@ def narrowed(values: np.ndarray) -> np.ndarray:
             return values
         values = values.astype(np.float32)
     return shortest(values)
-
-
-def column_of(
-    frame: pd.DataFrame, column: object, what: str, form: Mapping[str, Any] | None = None
-) -> Column:
-    """A column by name; where it is missing, the error names the key that asks for it.
-
-    Args:
-      frame: of `read_sheet`.
-      column: its name.
-      what: the key of the mapping.
-      form: `decimal` and `separator` of the file.
-
-    Raises:
-      InputError: there is no such column, or there are several.
-    """
-    name = cell(column) if isinstance(column, str | int | float) else column
-    places = [i for i, one in enumerate(frame.columns) if one == name]
-    if not places:
-        near = [one for one in frame.columns if alike(one) == alike(str(name))]
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"the table has no column {name!r}, which the mapping names for {what}{hint}; its "
-            f"columns are {[one for one in frame.columns if one][:30]}"
-        )
-    if len(places) > 1:
-        raise InputError(
-            f"the table has {len(places)} columns {name!r}, one of which the mapping names for "
-            f"{what}: rename them"
-        )
-    values = frame.iloc[:, places[0]].to_numpy()
-    if len(values) and isinstance(values[0], list | dict | bytes | np.ndarray):
-        raise InputError(f"column {name!r}, for {what}, holds {type(values[0]).__name__}s, no text")
-    return Column(values, str(name), **(form or {}))
-
-
-def check(valid: np.ndarray | pd.Series, where: str, message: str) -> None:
-    """Raises for the first row that is not valid, by its number."""
-    if not np.all(valid):
-        row = int(np.flatnonzero(~np.asarray(valid, bool))[0]) + 1
-        raise InputError(f"{where}, row {row}: {message}")

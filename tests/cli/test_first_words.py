@@ -1,0 +1,79 @@
+"""What a command line answers before it does anything: at once, and with the nearest name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from fairrecon_jax.cli import main as cli
+from fairrecon_jax.cli.commands import COMMANDS
+from fairrecon_jax.cli.completion import completion
+from fairrecon_jax.study.bundled import bundled
+
+HEAVY = ("jax", "pandas", "matplotlib", "tensorflow_datasets", "grain", "orbax")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["completion", "bash"]])
+def test_the_first_words_import_nothing_heavy(words):
+    program = (
+        "import sys; from fairrecon_jax.cli.main import main; "
+        f"main({words}); print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fairrecon {version('fairrecon_jax')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["asess"], "did you mean 'assess'?"),
+        (["study", "--config=chexpret"], "did you mean 'chexpert'?"),
+        (["study", "--confg=chexpert"], "did you mean: config"),
+    ],
+)
+def test_the_nearest_name_is_offered(words, says, capsys):
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert says.lower() in err.lower()
+    assert len(err.splitlines()) == 1
+
+
+def test_a_bundled_configuration_is_found_by_its_name(capsys, tmp_path):
+    words = ["study", "--config=quickstart_xray", f"--workdir={tmp_path}", "--dry_run"]
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    assert "stages would be made" in out
+    assert "never made" in out
+    assert not list(tmp_path.iterdir())
+    assert "quickstart_xray" in bundled()
+
+
+def test_a_shell_completes_commands_and_flags(tmp_path):
+    script = tmp_path / "completion.sh"
+    script.write_text(completion("bash"))
+    ask = 'source "$0"; COMP_WORDS=({}); COMP_CWORD={}; _fairrecon 2>/dev/null; '
+    ask += 'echo "${{COMPREPLY[@]}}"'
+
+    def asked(*words: str) -> set[str]:
+        line = ask.format(" ".join(("fairrecon", *words)), len(words))
+        done = subprocess.run(["bash", "-c", line, script], capture_output=True, text=True)
+        return set(done.stdout.split())
+
+    assert asked("pre") == {"prepare", "predict"}
+    assert asked("assess", "--pre") == {"--predictions="}
+    assert asked("study", "--dry") == {"--dry_run"}
+    for name, command in COMMANDS.items():
+        assert command.function is not None
+        assert f"{name}) words=" in script.read_text()
+    with pytest.raises(ValueError, match="bash and zsh"):
+        completion("fish")

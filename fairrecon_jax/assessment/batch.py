@@ -297,25 +297,26 @@ def _nulls(
     same = np.array_equal(batch.decisions[0], batch.decisions[0][first], equal_nan=True)
     first = first if same and np.array_equal(judged, judged[first]) else each
     rows, place = np.unique(first, return_inverse=True)
+    if not batch.units.paired:
+        rows = rows[:0]
+    # in one call: what is drawn for a task's patients serves both versions
+    some = np.concatenate([rows, each])
+    drawn = permutation_null(
+        np.concatenate([batch.decisions[0][rows], batch.decisions[1]]),
+        batch.label[some],
+        grouping.code,
+        batch.patients,
+        context.options.seed,
+        groups=len(grouping.groups),
+        attribute=grouping.name,
+        permutations=context.options.null_draws,
+        mask=judged[some],
+    )
 
-    def null(decisions: np.ndarray, some: np.ndarray) -> dict[str, PermutationNull]:
-        return permutation_null(
-            decisions[some],
-            batch.label[some],
-            grouping.code,
-            batch.patients,
-            context.options.seed,
-            groups=len(grouping.groups),
-            attribute=grouping.name,
-            permutations=context.options.null_draws,
-            mask=judged[some],
-        )
-
-    before: dict[str, PermutationNull] = {}
-    if batch.units.paired:
-        drawn = null(batch.decisions[0], rows)
-        before = {
-            name: PermutationNull(*(np.asarray(part)[place] for part in one))
-            for name, one in drawn.items()
+    def of(which: np.ndarray) -> dict[str, PermutationNull]:
+        return {
+            name: PermutationNull(*(np.asarray(part)[which] for part in null))
+            for name, null in drawn.items()
         }
-    return before, null(batch.decisions[1], each)
+
+    return of(place) if len(rows) else {}, of(len(rows) + each)

@@ -34,7 +34,6 @@ class Problem(NamedTuple):
       attribute: whose groups are compared.
       groups: their names.
       family: of the network's own test.
-      at_chance: why the diagnosis gets no verdict, "" where it does.
     """
 
     metric: str
@@ -42,7 +41,22 @@ class Problem(NamedTuple):
     attribute: str
     groups: tuple[str, ...]
     family: str
-    at_chance: str
+
+
+class Kept(NamedTuple):
+    """What one training leaves of a problem for the verdict on its method.
+
+    Attributes:
+      changes: of K problems.
+      k: which of them.
+      common: columns that its rows share.
+      auroc: limits of the AUROC on originals; None where the task has none.
+    """
+
+    changes: Changes
+    k: int
+    common: Row
+    auroc: tuple[float, float] | None
 
 
 @dataclasses.dataclass
@@ -61,8 +75,7 @@ class Context:
       performance: rows collected so far.
       fairness: rows collected so far.
       deferred: tests that wait for their family.
-      kept: changes behind the tests, the number of the problem among them and the columns of its
-        rows, for verdicts over several trainings.
+      kept: what is behind the tests, for verdicts over several trainings.
       keeps: whether they are kept: there are several seeds.
     """
 
@@ -75,9 +88,7 @@ class Context:
     performance: list[Row] = dataclasses.field(default_factory=list)
     fairness: list[Row] = dataclasses.field(default_factory=list)
     deferred: list[Deferred] = dataclasses.field(default_factory=list)
-    kept: dict[tuple[Problem, Cell], tuple[Changes, int, Row]] = dataclasses.field(
-        default_factory=dict
-    )
+    kept: dict[tuple[Problem, Cell], Kept] = dataclasses.field(default_factory=dict)
     keeps: bool = False
 
     @functools.cached_property

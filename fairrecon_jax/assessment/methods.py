@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fairrecon_jax.assessment.arrays import Cell
-from fairrecon_jax.assessment.context import Context, Problem
+from fairrecon_jax.assessment.context import Context, Kept, Problem
 from fairrecon_jax.assessment.deferred import Deferred, Family, adjust
 from fairrecon_jax.assessment.rows import BLANK, Row
 from fairrecon_jax.assessment.verdicts import KINDS
 from fairrecon_jax.inference.changes import Changes, one_problem
 from fairrecon_jax.inference.comparison import Quantity
 from fairrecon_jax.inference.methods import FEWEST, MethodTest, method_test
+from fairrecon_jax.inference.verdict import at_chance
 from fairrecon_jax.inference.words import amount, p_with_family
+from fairrecon_jax.metrics.fairness import error_ratio, spread
 
 OF_METHODS = "t over trainings and patients, simultaneous over groups and labels"
 
@@ -28,12 +30,14 @@ class Method(NamedTuple):
       trainings: changes of each, K = 1.
       test: over them, K = 1.
       common: columns that its rows share.
+      aurocs: [S, 2] limits of the AUROC on originals under each training, NaN where there is none.
     """
 
     problem: Problem
     trainings: list[Changes]
     test: MethodTest
     common: Row
+    aurocs: np.ndarray
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -43,6 +47,33 @@ class Method(NamedTuple):
     def mean(self, version: str) -> np.ndarray:
         """[L, G] rates of a version, averaged over trainings."""
         return np.mean([getattr(one, version)[0] for one in self.trainings], 0)
+
+    def gap(self, version: str) -> float:
+        """The gap of the mean rates over the groups that every training judges; NaN without two."""
+        rates, judged = self.mean(version), np.isfinite(self.test.extra[0])
+        if self.problem.metric == "ser":
+            return float(error_ratio(rates, judged)[0])
+        by_label = spread(rates, judged)
+        # fmax: a label without two judged groups has no gap, and leaves the other's
+        return float(np.fmax.reduce(by_label))
+
+    @property
+    def at_chance(self) -> str:
+        """Why the method's diagnosis gets no verdict, "" if it does.
+
+        The limits of the mean AUROC are the mean limits of the trainings: as wide as if all of them
+        erred on the same patients alike, and never too narrow for these trainings.
+        """
+        known = self.aurocs[np.isfinite(self.aurocs).all(1)]
+        text = at_chance(tuple(known.mean(0))) if len(known) else ""
+        return text and f"mean of {len(known)} trainings: {text}"
+
+    @property
+    def guessing(self) -> str:
+        """In how many trainings alone the diagnosis is guessing, "" where in none."""
+        count = sum(bool(at_chance((low, high))) for low, high in self.aurocs)
+        of = f"{count} of {len(self.aurocs)} trainings"
+        return f"the diagnosis is at chance in {of}, not in their mean" if count else ""
 
     @property
     def named(self) -> tuple[str, int, int]:
@@ -65,21 +96,22 @@ def add_methods(contexts: Sequence[Context]) -> None:
     Args:
       contexts: one per seed, with what they kept of their tests.
     """
-    kept: dict[tuple[Problem, Cell], list[tuple[Changes, int, Row]]] = {}
+    kept: dict[tuple[Problem, Cell], list[Kept]] = {}
     for context in contexts:
         for key, value in context.kept.items():
             kept.setdefault(key, []).append(value)
     first, deferred = contexts[0], []
     for (problem, _), found in kept.items():
-        trainings = [one_problem(changes, k) for changes, k, _ in found]
+        trainings = [one_problem(one.changes, one.k) for one in found]
         units = trainings[0].tables.unit
         # trainings are compared patient by patient: others may not be pooled
         same = all(np.array_equal(one.tables.unit, units) for one in trainings)
         if len(trainings) < FEWEST or not same:
             continue
-        common = {**found[0][2], "seed": float("nan")}  # a row over all seeds
+        common = {**found[0].common, "seed": float("nan")}  # a row over all seeds
         test = method_test(trainings, first.options.alpha)
-        method = Method(problem, trainings, test, common)
+        aurocs = np.array([one.auroc or (np.nan, np.nan) for one in found])
+        method = Method(problem, trainings, test, common, aurocs)
         rows, waiting = _rows(method, first.options.alpha)
         first.fairness += rows
         deferred.append(waiting)
@@ -92,7 +124,7 @@ def _rows(method: Method, alpha: float) -> tuple[list[Row], Deferred]:
     problem, test, names = method.problem, method.test, method.problem.groups
     before, after = method.mean("original"), method.mean("reconstructed")
     shared = {**BLANK, **method.common, "version": "change", "method": OF_METHODS}
-    gaps = [float(np.nanmax(np.ptp(rate, -1))) for rate in (before, after)]
+    gaps = [method.gap(version) for version in ("original", "reconstructed")]
     judged = {
         **shared,
         "metric": problem.metric,
@@ -128,7 +160,9 @@ def _rows(method: Method, alpha: float) -> tuple[list[Row], Deferred]:
 
     def told(family: Family, _: Row) -> Row:
         for row in per_group:
-            if row["verdict"] != "not estimable":
+            if method.at_chance:
+                row |= {"verdict": "at chance", "reason": method.at_chance}
+            elif row["verdict"] != "not estimable":
                 # fmax: the larger, and the known one where the other is NaN
                 row["p_adjusted"] = float(np.fmax(row["p_value"], family.p_adjusted))
                 claimed = row["p_adjusted"] <= alpha
@@ -136,29 +170,30 @@ def _rows(method: Method, alpha: float) -> tuple[list[Row], Deferred]:
                 row["verdict"] = word if claimed else "no difference shown"
         return _verdict(method, family, alpha)
 
-    p = float("nan") if problem.at_chance else float(test.p_value[0])
+    p = float("nan") if method.at_chance else float(test.p_value[0])
     family = f"{problem.family}, methods"
     return [judged, *per_group], Deferred(family, p, None, (judged,), told)
 
 
 def _verdict(method: Method, family: Family, alpha: float) -> Row:
     """The columns of the judged row."""
-    if method.problem.at_chance:
-        return {"verdict": "at chance", "reason": method.problem.at_chance}
+    if method.at_chance:
+        return {"verdict": "at chance", "reason": method.at_chance}
     p, count = family.p_adjusted, method.test.trainings
+    guessing = list(filter(None, [method.guessing]))
     if not np.isfinite(p):
         return {"verdict": "not estimable", "reason": "too few patients in some training"}
     evidence = p_with_family(float(method.test.p_value[0]), p, family.size)
     word, y, g = method.named
     if p > alpha:
-        spread = amount(float(np.nanmax(method.test.between[0])), method.quantities[0].unit)
-        text = f"over {count} trainings, which differ by up to {spread} (sd): {evidence}"
-        return {"verdict": "no difference shown", "reason": text}
+        apart = amount(float(np.nanmax(method.test.between[0])), method.quantities[0].unit)
+        said = [f"over {count} trainings, which differ by up to {apart} (sd): {evidence}"]
+        return {"verdict": "no difference shown", "reason": "; ".join([*said, *guessing])}
     return {
         "verdict": word,
         "group": method.problem.groups[g],
         "label_stratum": method.quantities[y].stratum,
-        "reason": f"{_sentence(method, y, g)}, {evidence}",
+        "reason": "; ".join([f"{_sentence(method, y, g)}, {evidence}", *guessing]),
     }
 
 

@@ -4,7 +4,6 @@ with a threshold of its own, the verdict stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -141,17 +140,11 @@ class Redraws:
         numbered = patient_units(grouping.code, batch.patients, len(grouping.groups))
         tables = tabulate(numbered, sign * moved, batch.label[k])
         counted = judge_cells(tables, self.context.options.min_patients)
-        one = tables._replace(change=tables.change[:, :, 1:], images=tables.images[:, :, 1:])
-        reason, patients, effective = (part[:, 1:] for part in counted)
-        weights = self.context.options.label_weights
+        # of every redraw from those of the distinct thresholds
+        parts, size = (part[where] for part in statistics(tables, counted=counted))
+        weights = np.asarray(self.context.options.label_weights)
+        # equal opportunity is the label 1 of the same tables
         return {
-            "eodd": Redrawn(
-                *_each(statistics(tables, counted=counted, label_weights=weights), where)
-            ),
-            "eop": Redrawn(*_each(statistics(one, counted=(reason, patients, effective)), where)),
+            "eodd": Redrawn(parts @ weights, size),
+            "eop": Redrawn(parts[:, 1], size[:, 1:]),
         }
-
-
-def _each(distinct: tuple[np.ndarray, np.ndarray], where: np.ndarray) -> Iterator[np.ndarray]:
-    """T and studentised deviations of every redraw from those of the distinct thresholds."""
-    return (part[where] for part in distinct)

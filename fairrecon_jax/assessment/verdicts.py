@@ -11,7 +11,7 @@ import numpy as np
 
 from fairrecon_jax.assessment.arrays import Cell, Grouping
 from fairrecon_jax.assessment.batch import Tested
-from fairrecon_jax.assessment.context import Context, Problem
+from fairrecon_jax.assessment.context import Context, Kept, Problem
 from fairrecon_jax.assessment.deferred import Deferred, Family
 from fairrecon_jax.assessment.rows import BLANK, Interval, Row
 from fairrecon_jax.assessment.stability import STABLE, Redrawn
@@ -314,10 +314,10 @@ def keep(
     """
     if not context.keeps:
         return
-    names = (common["task"], grouping.name, grouping.groups, gap.family)
-    problem = Problem(gap.metric, *names, gap.at_chance)
+    # nothing that trainings may differ in: they are gathered by problem and cell
+    problem = Problem(gap.metric, common["task"], grouping.name, grouping.groups, gap.family)
     cell = Cell(common["level"], common["reconstructor"], common["mitigation"])
-    context.kept[problem, cell] = (changes, k, common)
+    context.kept[problem, cell] = Kept(changes, k, common, gap.chance)
 
 
 def _reason(gap: GapTest, verdict: Verdict, told: Family, stable: float) -> str:

@@ -349,7 +349,7 @@ def _areas(
                 influence[version, :, k, 0] += _per_unit(unit, each, len(units.group))
             images[k, 0, g] = len(rows)
             moved[k, 0, g] = np.sum(scores[0][k, rows] != scores[1][k, rows])
-            present, change = np.unique(unit), area[1, k, 0, g] - area[0, k, 0, g]
+            present, change = np.flatnonzero(np.bincount(unit)), area[1, k, 0, g] - area[0, k, 0, g]
             if not np.isfinite(change):  # without both labels a group has no AUROC to change
                 tables.images[present, k, 0] = 0
                 continue

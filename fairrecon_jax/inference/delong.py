@@ -25,18 +25,25 @@ def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]
       DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44.
     """
     positive = label == 1
-    up, down = np.sort(score[positive]), np.sort(score[~positive])
+    up, down = score[positive], score[~positive]
     influence = np.zeros(len(score))
     if not len(up) or not len(down):
         return float("nan"), influence
-    # left and right insertion points average to "ties count half"
-    below = (  # of each positive, its share of smaller negatives
-        np.searchsorted(down, score[positive])
-        + np.searchsorted(down, score[positive], side="right")
-    ) / (2 * len(down))
-    above = 1 - (  # of each negative, its share of larger positives
-        np.searchsorted(up, score[~positive]) + np.searchsorted(up, score[~positive], side="right")
-    ) / (2 * len(up))
+    # of each positive its share of smaller negatives, of each negative that of larger positives
+    below, above = _smaller(up, down), 1 - _smaller(down, up)
     area = float(below.mean())
     influence[positive], influence[~positive] = (below - area) / len(up), (above - area) / len(down)
     return area, influence
+
+
+def _smaller(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each value its share of smaller ones among the others; ties count half."""
+    # sorted values are looked up in memory that is near
+    order, ranked = np.argsort(own), np.sort(others)
+    sought = own[order]
+    share = np.empty(len(own))
+    # left and right insertion points average to "ties count half"
+    share[order] = (
+        np.searchsorted(ranked, sought) + np.searchsorted(ranked, sought, side="right")
+    ) / (2 * len(others))
+    return share

@@ -302,29 +302,24 @@ def group_test(
     )
 
 
-def statistics(
-    tables: PatientTables,
-    *,
-    counted: Counted,
-    label_weights: Sequence[float] | None = None,
-    one_sided: float = ONE_SIDED,
-) -> tuple[np.ndarray, np.ndarray]:
-    """T and the studentised deviations of K cells, without a null.
+def statistics(tables: PatientTables, *, counted: Counted) -> tuple[np.ndarray, np.ndarray]:
+    """The labels' parts of T and the studentised deviations of K cells, without a null.
 
     Args:
       tables: patient tables.
       counted: who takes part.
-      label_weights: as in `group_test`.
-      one_sided: as in `group_test`.
 
     Returns:
-      T [K] and (D_g - Dbar) / its standard error [K, L, G], 0 where not judged.
+      Q [K, L], of which T is the weighted sum over labels, and (D_g - Dbar) / its standard error
+        [K, L, G], 0 where not judged.
     """
     judged = counted[0] == 0
     masked, _ = mask_and_centre(tables, judged)
-    frame = frame_of(masked, judged, counted[1], label_weights, one_sided)
-    found = contrasts(observed_sums(masked), frame)
-    return found.quadratic[0] @ frame.weights, found.deviation[0] / found.std_error[0]
+    # 0: no sign is flipped here
+    found = contrasts(
+        observed_sums(masked), frame_of(masked, judged, counted[1], None, one_sided=0.0)
+    )
+    return found.quadratic[0], found.deviation[0] / found.std_error[0]
 
 
 def _judgement(

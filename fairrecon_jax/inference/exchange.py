@@ -60,8 +60,8 @@ def _size_class(images: np.ndarray) -> np.ndarray:
 
 def _exchanges(code: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """How much of each group can be exchanged with others within strata [G]."""
-    number = np.unique(code, return_inverse=True)[1].reshape(-1)
-    size = np.bincount(number * groups + group, minlength=groups).astype(float)
+    # codes are small; one that does not occur exchanges nobody
+    size = np.bincount(code * groups + group, minlength=groups).astype(float)
     # bincount ends with the last group that occurs
     size = np.pad(size, (0, -len(size) % groups)).reshape(-1, groups)
     whole = np.maximum(size.sum(1, keepdims=True), 1)

@@ -28,8 +28,8 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, SplitMix64's odd step
 WORD = (1 << 64) - 1
 EXACT = float(1 << 24)  # float32 holds every whole number up to here
 MANY = 2000
-WINDOWED = 4096
-"""From so many keys on a rank is looked for in a window."""
+FEW = 8
+"""Up to so many draws a matrix product is a row at a time: a block would be copied for little."""
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -67,6 +67,7 @@ class _Plan(NamedTuple):
       active: per stratum, how many matter.
       cuts: per stratum, [G - 1] cumulated group sizes.
       columns: [sum of active, k * L * c] rows of the units that matter.
+      whole: their sums are whole numbers, exact in any order; these columns lie one by one.
       total: [k * L * c] sums over all units.
       size: N of every unit if all are equal, else 0.
     """
@@ -76,6 +77,7 @@ class _Plan(NamedTuple):
     active: list[int]
     cuts: list[np.ndarray]
     columns: np.ndarray
+    whole: bool
     total: np.ndarray
     size: float
 
@@ -169,8 +171,9 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
     """Prepares the cells whose strata are `code` [U]."""
     s, n = tables.change[:, cells], tables.images[:, cells]
     # where all have as many images, two columns say what five do, see `_scatter`
-    sizes = np.unique(n[n > 0])
-    parts = (s, s * s) if sizes.size == 1 else (s, s * s, s * n, n, n * n)
+    held = n[n > 0]
+    alike = held.size > 0 and bool(np.all(held == held[0]))
+    parts = (s, s * s) if alike else (s, s * s, s * n, n, n * n)
     table = np.stack(parts, -1).reshape(len(code), -1)
     # the argsort of a permutation is its inverse
     rank = np.argsort(order)[tables.group]
@@ -186,7 +189,7 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
     rows = np.concatenate([u[:a] for u, a in zip(units, active)])
     columns = table[rows]
     # Integers below 2^24 are summed exactly in single precision.
-    whole = np.all(columns == np.rint(columns)) and np.all(np.abs(columns).sum(0) < EXACT)
+    whole = bool(np.all(columns == np.rint(columns)) and np.all(np.abs(columns).sum(0) < EXACT))
     # of many patients the rounding of single precision is far below the spread between draws
     single = whole or len(rows) > MANY
     return _Plan(
@@ -194,9 +197,10 @@ def _plan(tables: PatientTables, cells: np.ndarray, code: np.ndarray, order: np.
         units,
         active,
         cuts,
-        columns.astype(np.float32 if single else np.float64),
+        columns.astype(np.float32 if single else np.float64, order="F" if whole else "C"),
+        whole,
         columns.sum(0),
-        float(sizes[0]) if sizes.size == 1 else 0.0,
+        float(held[0]) if alike else 0.0,
     )
 
 
@@ -205,10 +209,6 @@ def _thresholds(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     cuts in 1..n-1, ascending.
     """
     found = np.empty((keys.shape[0], len(cuts)), keys.dtype)
-    if keys.shape[1] > WINDOWED:
-        for j, cut in enumerate(cuts.tolist()):
-            found[:, j] = [_nth(row, cut) for row in keys]
-        return found
     # NumPy has a vectorised selection of one rank only; halving needs few passes.
     # cuts first..last-1, the keys among which they lie, and how many smaller keys there are
     pending = [(0, len(cuts), 0, keys)]
@@ -230,25 +230,6 @@ def _thresholds(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     return found
 
 
-def _nth(keys: np.ndarray, rank: int) -> int:
-    """The key [n] with `rank` keys below it: looked for where a uniform law puts it, and only
-    outside of six standard deviations among all.
-    """
-    n, span = len(keys), float(1 << 32)
-    # the number of keys below rank / n is binomial, with this standard deviation
-    reach = 6 * (rank * (n - rank) / n) ** 0.5
-    low = np.uint32(max(0.0, (rank - reach) / n) * (span - 1))
-    # low + width must not wrap around
-    width = np.uint32(min(2 * reach / n * span, span - 1 - float(low)))
-    # below `low` the difference wraps around and is large
-    window = keys[keys - low < width]
-    at = rank - int(np.count_nonzero(keys < low))
-    if 0 <= at < len(window):
-        return int(np.partition(window, at)[at])
-    # seldom: the window missed the rank
-    return int(np.partition(keys, rank)[rank])
-
-
 def _below(plan: _Plan, keys: np.ndarray, groups: int) -> np.ndarray:
     """Sums of the columns over the first 1..G-1 groups, [G - 1, B, C]."""
     draws = keys.shape[0]
@@ -267,7 +248,15 @@ def _below(plan: _Plan, keys: np.ndarray, groups: int) -> np.ndarray:
             # two equal keys at the limit, once in 2^32 / n draws, leave the group one unit short
             np.less(own[:, :active], limit[:, None], out=member[j, :, at : at + active])
         at += active
-    return (member @ plan.columns).astype(float)
+    return _product(member, plan).astype(float)
+
+
+def _product(member: np.ndarray, plan: _Plan) -> np.ndarray:
+    """The members' sums of the columns, [G - 1, B, C]."""
+    # only where the order of summation makes no difference
+    if not plan.whole or member.shape[1] > FEW:
+        return member @ plan.columns
+    return np.stack([[plan.columns.T @ row for row in rows] for rows in member])
 
 
 def _scatter(plan: _Plan, below: np.ndarray, order: np.ndarray, sums: Sums, known: Sums) -> None:
@@ -299,12 +288,12 @@ def observed_sums(tables: PatientTables) -> Sums:
     Returns:
       `Sums` with B = 1.
     """
-    s, n = tables.change, tables.images
-    parts = [
-        np.stack([np.sum(v[tables.group == g], 0) for g in range(tables.groups)], -1)[None]
-        for v in (s, n, s * s, s * n, n * n)
-    ]
-    return Sums(*parts)
+    each = []
+    for g in range(tables.groups):
+        rows = np.flatnonzero(tables.group == g)
+        s, n = tables.change[rows], tables.images[rows]
+        each.append([v.sum(0) for v in (s, n, s * s, s * n, n * n)])
+    return Sums(*(np.stack(part, -1)[None] for part in zip(*each)))
 
 
 def permuted_sums(
@@ -325,15 +314,12 @@ def permuted_sums(
     """
     code, order, known = _strata(tables), _order(tables), observed_sums(tables)
     # cells with the same strata share their thresholds and one matrix product
-    patterns, which = np.unique(code, axis=1, return_inverse=True)
-    # some releases of NumPy give the inverse with the input's axes
-    which = which.reshape(-1)
-    plans = [
-        _plan(tables, np.flatnonzero(which == j), patterns[:, j], order)
-        for j in range(patterns.shape[1])
+    cells: dict[bytes, list[int]] = {}
+    for k, strata in enumerate(code.T):
         # a cell without a judged unit keeps its zeros
-        if np.any(patterns[:, j] >= 0)
-    ]
+        if np.any(strata >= 0):
+            cells.setdefault(strata.tobytes(), []).append(k)
+    plans = [_plan(tables, np.array(own), code[:, own[0]], order) for own in cells.values()]
     # whole words of two draws
     step = max(ELEMENTS // max(len(tables.group), 1) // 2 * 2, 2)
     for first in range(start, stop, step):

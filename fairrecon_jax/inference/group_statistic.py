@@ -144,6 +144,8 @@ def mask_and_centre(tables: PatientTables, judged: np.ndarray) -> tuple[PatientT
     # T does not change when a multiple of N is subtracted; rounding errors do.
     # whole numbers stay whole: their sums are exact, in single precision too
     broken = np.any(s != np.rint(s), 0)
+    if not broken.any():
+        return tables._replace(change=s, images=n), np.zeros(broken.shape)
     mean = np.where(broken, s.sum(0) / np.maximum(n.sum(0), 1e-300), 0)
     largest = np.abs(s).max(0, initial=0)
     s = s - mean * n
@@ -157,28 +159,38 @@ def _smaller_side(up: np.ndarray, total: np.ndarray) -> np.ndarray:
     return np.minimum(up, total - up) / np.where(total > 0, total, 1)
 
 
-def _shape(tables: PatientTables, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the residuals from the overall mean, [K, L] each: the kurtosis, at least 3, which no
-    permutation changes, and the share of the smaller side in the sum of squares, of all or of a
-    judged group, whichever is largest.
-    """
+def _residuals(tables: PatientTables) -> np.ndarray:
+    """[U, K, L] S less the overall mean of the images."""
     n = tables.images
-    e = tables.change - tables.change.sum(0) / np.maximum(n.sum(0), 1e-300) * n
+    return tables.change - tables.change.sum(0) / np.maximum(n.sum(0), 1e-300) * n
+
+
+def _kurtosis(e: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """[K, L] kurtosis of residuals, at least 3, which no permutation changes."""
+    square, size = e * e, images * images
+    total = square.sum(0)
+    # over N^2 and N^4: clusters of unequal size make no kurtosis by themselves
+    second = total / np.maximum(size.sum(0), 1e-300)
+    fourth = (square * square).sum(0) / np.maximum((size * size).sum(0), 1e-300)
+    some = total > 0
+    kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
+    return np.maximum(kurtosis, SHRINKAGE)
+
+
+def _share(e: np.ndarray, tables: PatientTables, judged: np.ndarray) -> np.ndarray:
+    """[K, L] share of the smaller side in the sum of squared residuals, of all or of a judged
+    group, whichever is largest.
+    """
     square = e * e
     above = np.where(e > 0, square, 0)
     total = square.sum(0)
-    # over N^2 and N^4: clusters of unequal size make no kurtosis by themselves
-    second = total / np.maximum((n**2).sum(0), 1e-300)
-    fourth = (square**2).sum(0) / np.maximum((n**4).sum(0), 1e-300)
-    some = total > 0
-    kurtosis = np.where(some, fourth / np.where(some, second, 1) ** 2, SHRINKAGE)
     # one group with changes both ways has signs to flip, even if the cohort as a whole has not
     share = _smaller_side(above.sum(0), total)
     for g in range(tables.groups):
         rows = tables.group == g
         own = _smaller_side(above[rows].sum(0), square[rows].sum(0))
         share = np.where(judged[..., g], np.maximum(share, own), share)
-    return np.maximum(kurtosis, SHRINKAGE), share
+    return share
 
 
 def weights_of(labels: int, weights: Sequence[float] | None) -> np.ndarray:
@@ -208,12 +220,15 @@ def frame_of(
     weights: Sequence[float] | None,
     one_sided: float,
 ) -> Frame:
-    """What no draw changes, from masked tables."""
+    """What no draw changes, from masked tables; with `one_sided` 0 signs are flipped everywhere."""
     given = weights_of(tables.change.shape[2], weights)
     squares = np.maximum((tables.images**2).sum(0), 1e-300)
     scale = np.sqrt((tables.change**2).sum(0) / squares)
-    kurtosis, share = _shape(tables, judged)
-    return Frame(judged, patients, kurtosis, scale, share < one_sided, given)
+    e = _residuals(tables)
+    kurtosis = _kurtosis(e, tables.images)
+    # nobody asks for the share where it cannot matter
+    few = _share(e, tables, judged) < one_sided if one_sided > 0 else np.zeros(scale.shape, bool)
+    return Frame(judged, patients, kurtosis, scale, few, given)
 
 
 def extra_change(found: Contrasts) -> tuple[np.ndarray, np.ndarray]:

@@ -197,11 +197,10 @@ def patient_units(
     own = np.where(known, own, 0).astype(int)
     rank = _canonical(own[known], digests[codes[known]], groups)
     order = np.argsort(np.argsort(digests))  # rank of each patient's digest
-    # one number per unit that sorts by digest, then by group; images of no group share -1
-    place = np.where(known, order[codes] * groups + rank[own], -1)
-    values, which = np.unique(place, return_inverse=True)
-    skip = int(values.size > 0 and values[0] == -1)
-    values, which = values[skip:], which.reshape(-1) - skip
+    # one number per unit that sorts by digest, then by group
+    place = order[codes] * groups + rank[own]
+    held = np.bincount(place[known], minlength=len(digests) * groups) > 0
+    values, which = np.flatnonzero(held), np.where(known, np.cumsum(held)[place] - 1, -1)
     who = values // groups
     digest = np.sort(digests)[who]
     ordinal = np.arange(len(who)) - np.searchsorted(who, who)  # 0 in a patient's first group
@@ -294,7 +293,8 @@ def tabulate(
         v, t = value[min(k, len(value) - 1)], truth[min(k, len(truth) - 1)]
         known = np.isfinite(v) & (which >= 0)
         # most problems share their images: a threshold changes decisions, not who is known
-        again = np.array_equal(known, last[0]) and np.array_equal(t, last[1], equal_nan=True)
+        alike = len(truth) == 1 or np.array_equal(t, last[1], equal_nan=True)
+        again = alike and np.array_equal(known, last[0])
         if not again:
             rows, last = [np.flatnonzero(known & (t == level)) for level in strata], (known, t)
         whole = bool(np.all(v[known] == np.rint(v[known])))

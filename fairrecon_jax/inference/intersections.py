@@ -70,7 +70,10 @@ def shrink_intersections(
       alpha: 1 - coverage on average over the intersections.
 
     Returns:
-      `Shrunk`; NaN where fewer intersections have patients than the additive model has effects.
+      `Shrunk`; NaN where fewer intersections have patients than the additive model of the groups
+        that have some has effects, and in intersections whose sum of the parts the others do not
+        determine: one of a group without patients, or of groups that no chain of intersections
+        joins.
 
     Raises:
       ValueError: `parts` does not hold one row per intersection.
@@ -92,15 +95,28 @@ def shrink_intersections(
     between = np.full(shape[:2], np.nan)
     for k, y in np.ndindex(shape[:2]):
         use = some[k, y]
-        if np.linalg.matrix_rank(design[use]) < min(use.sum(), design.shape[1]) or use.sum() < 2:
+        # a group without patients has no effect, and takes none from the others
+        effects = 1 + sum(len(np.unique(part)) - 1 for part in codes[use].T)
+        if use.sum() < max(effects, 2):
             continue
         alone = found.change[0, k, y] + mean[k, y]  # uncentred
         parts_of = _shrink(alone, found.variance[0, k, y], use, design, alpha)
+        known = _determined(design, use)
         for array, part in zip(filled, parts_of[:5], strict=True):
-            array[k, y] = part
+            array[k, y, known] = part[known]
         between[k, y] = parts_of[5]
     additive, change, low, high, own = filled
     return Shrunk(additive, change, low, high, own, between)
+
+
+def _determined(design: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """[G] bool, the intersections whose additive change follows from those in use: their rows of
+    the design are combinations of the others' rows.
+    """
+    inside = design[use]
+    apart = design - design @ np.linalg.pinv(inside) @ inside
+    # whole numbers, so that a remainder is rounding or about 1
+    return np.abs(apart).max(1) < 1e-6
 
 
 def _shrink(

@@ -244,13 +244,14 @@ class Audit:
 
     @functools.cached_property
     def mitigations(self) -> pd.DataFrame:
-        """What each mitigation did to the headline gaps and at what price; empty without one."""
+        """What each mitigation did to the gaps at the headline level and at what price; empty
+        without one.
+        """
         if self.mitigation is None:
             return pd.DataFrame()
+        rows = self.mitigation[self.mitigation["level"] == self.findings.headline_level]
         metrics = [*set(self.findings.gap_metrics.values()), "psnr", "auroc", "dice"]
-        rows = self.mitigation[
-            (self.mitigation["version"] == "change") & self.mitigation["metric"].isin(metrics)
-        ]
+        rows = rows[(rows["version"] == "change") & rows["metric"].isin(metrics)]
         whole = rows[
             (rows["group"] == "") | rows["metric"].isin(self.findings.gap_metrics.values())
         ]

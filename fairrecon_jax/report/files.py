@@ -9,7 +9,6 @@ import warnings
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -52,6 +51,9 @@ def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
             stream, format="PNG", dpi=(dpi, dpi)
         )
     elif kind == "pdf":
+        # late: it brings a library of fonts, which a report without PDF never needs
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
         # None leaves an entry out: a date would make every file a new one
         FigureCanvasPdf(figure).print_pdf(
             stream, metadata={"CreationDate": None, "Producer": None, "Creator": None}

@@ -23,9 +23,9 @@ KEYS = (
 )  # fmt: skip
 GAPS = ("eodd", "eop", "ser", "delta_dice")
 OTHERS = "the other groups"
+"""Reference of the rows that hold one group's change beside that of the others."""
 DISAGREE = "differs between seeds"
 """The verdict of rows whose seeds disagree."""
-"""Reference of the rows that hold one group's change beside that of the others."""
 WORST = "worst_group_"
 """How the metrics begin that hold the rate of the group that is worst off."""
 

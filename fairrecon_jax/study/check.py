@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fairrecon_jax.study.cohort import check_tree
+from fairrecon_jax.study.cohort import check_columns, check_tree, is_prepared
 from fairrecon_jax.study.config import (
     DiagnoserConfig,
     MitigationConfig,
@@ -20,7 +20,8 @@ Trained = ReconstructorConfig | DiagnoserConfig | MitigationConfig
 
 
 def check(context: Context) -> None:
-    """Looks for the tree and the files of weights that a study names.
+    """Looks for the tree and the files of weights that a study names, and, once the cohort is
+    prepared, for the columns that are assessed.
 
     Raises:
       ConfigError: one is not there; the message names its field.
@@ -34,6 +35,9 @@ def check(context: Context) -> None:
                 "downloaded cohort"
             )
         check_tree(context)
+    # a fresh study looks at its columns when it has prepared them
+    if is_prepared(context):
+        check_columns(context)
     for one in study.reconstructors.values():
         # a block with weights_of needs none of its own: the other block is looked at in its turn
         has_own = one.train is not None or one.weight_files or one.weights_of != one.name

@@ -10,6 +10,7 @@ from typing import Any
 
 from fairrecon_jax.data.api import ORIGIN, check_origin, folder_of, prepare
 from fairrecon_jax.data.splits import read_splits
+from fairrecon_jax.external.mapping import nearest
 from fairrecon_jax.keys import digest
 from fairrecon_jax.phantoms import (
     GROUND_TRUTH,
@@ -19,7 +20,7 @@ from fairrecon_jax.phantoms import (
     write_phantom,
 )
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import ConfigError, InputError
 
 
 def draw_phantom(context: Context) -> None:
@@ -69,9 +70,41 @@ def phantom_output(context: Context) -> str:
 
 
 def prepare_cohort(context: Context) -> None:
-    """Reads the tree into the prepared cohort and writes the splits, once."""
+    """Reads the tree into the prepared cohort and writes the splits, once.
+
+    Raises:
+      ConfigError: the assessment asks for a column that the cohort's table does not have.
+    """
     prepare(context.study.cohort, str(context.tree), str(context.workdir.cohort))
     context.splits  # noqa: B018  (written on first use)
+    # the first time that names can be looked at, and before anything is trained
+    check_columns(context)
+
+
+def check_columns(context: Context) -> None:
+    """Refuses an assessment of columns that the table of the prepared cohort does not have.
+
+    Raises:
+      ConfigError: the message names the field, the column and the one most like it.
+    """
+    assess = context.study.assess
+    asked = [("strata", assess.strata)] if assess.strata else []
+    asked += [("continuous", column) for column in assess.continuous]
+    for field, column in asked:
+        known = list(map(str, context.cohort.table.columns))
+        if column not in known:
+            near = nearest(column, known)
+            raise ConfigError(
+                f"config.assess.{field} names {column!r}"
+                f"{f', did you mean {near!r}?' if near else ';'} the cohort's table has "
+                f"{', '.join(known)}"
+            )
+
+
+def is_prepared(context: Context) -> bool:
+    """Whether the cohort and its splits are there."""
+    folder = folder_of(context.study.cohort, context.workdir.cohort)
+    return folder.is_dir() and context.workdir.splits.exists()
 
 
 def cohort_output(context: Context) -> str:

@@ -55,7 +55,6 @@ def diagnoser(study: StudyConfig, name: str, training: int | None = None) -> dic
     # resolved: a selection metric left open and the same one named are one choice
     train = one.training(training)
     train = train and train.resolve(one.model.validation_metrics)
-    # The model says itself which tasks it reads.
     return {
         "model": one.model,
         "train": train,

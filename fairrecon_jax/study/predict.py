@@ -162,15 +162,12 @@ def merge_predictions(context: Context) -> pd.DataFrame:
     # chosen weights only: the others lie under their variants
     paths = [context.workdir.prediction(cell) for cell in cells(context.study)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
-    wanted = context.study.assess.continuous
+    assess = context.study.assess
+    # attributes are there already
+    wanted = {*assess.continuous, *filter(None, [assess.strata])} - set(table.columns)
     if wanted:
-        known = context.cohort.table.set_index("example_id")
-        if missing := [column for column in wanted if column not in known]:
-            raise InputError(
-                f"config.assess.continuous names {missing[0]!r}; the cohort's table has "
-                f"{', '.join(map(str, known.columns))}"
-            )
-        table = table.assign(**{c: known.loc[table["example_id"], c].to_numpy() for c in wanted})
+        known = context.cohort.table.set_index("example_id").loc[table["example_id"]]
+        table = table.assign(**{column: known[column].to_numpy() for column in sorted(wanted)})
     write_predictions(context.workdir.predictions, table, context.spec)
     return table
 

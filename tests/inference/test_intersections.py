@@ -61,6 +61,45 @@ def test_an_intersection_without_patients_is_predicted_with_the_widest_limits():
     assert width.argmax() == 7
 
 
+def crossed(parts, sizes):
+    """Shrunken changes of other crossings: a step from group to group, and little noise."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(len(parts)), sizes)
+    truth = (np.array(parts) - np.array(parts)[np.flatnonzero(sizes)[0]]) @ (-0.1, -0.2)
+    change = truth[group] + rng.normal(0, 0.01, len(group))
+    numbers = np.arange(len(group))
+    found = value_changes(np.zeros(len(group)), change, group, numbers, groups=len(parts))
+    return shrink_intersections(found, parts), truth
+
+
+@pytest.mark.parametrize("sizes", [[30, 0, 0, 30], [0, 40, 40, 0]])
+def test_fewer_intersections_than_effects_are_not_estimated(sizes):
+    shrunk, _ = crossed([(0, 0), (0, 1), (1, 0), (1, 1)], sizes)
+    for numbers in shrunk:
+        assert np.isnan(numbers).all()
+
+
+@pytest.mark.parametrize("absent", [0, 3])
+def test_a_group_without_patients_takes_nothing_from_the_others(absent):
+    there = np.array([j != absent for _, j in PARTS])
+    shrunk, truth = crossed(PARTS, 50 * there)
+    alone, _ = crossed([(i, j - (absent == 0)) for i, j in np.array(PARTS)[there]], [50] * 6)
+    for name, numbers in shrunk._asdict().items():
+        if name != "between":
+            assert np.isnan(numbers[0, 0, ~there]).all(), "its effect is unknown"
+            np.testing.assert_allclose(numbers[0, 0, there], getattr(alone, name)[0, 0])
+    np.testing.assert_allclose(shrunk.change[0, 0, there], truth[there], atol=0.01)
+
+
+def test_intersections_that_nothing_joins_do_not_borrow():
+    parts = [(i, j) for i in range(3) for j in range(3)]
+    # a block of four, and one that shares no group with it
+    there = np.array([(i < 2) == (j < 2) for i, j in parts])
+    shrunk, truth = crossed(parts, 50 * there)
+    np.testing.assert_array_equal(np.isfinite(shrunk.additive[0, 0]), there)
+    np.testing.assert_allclose(shrunk.change[0, 0, there], truth[there], atol=0.01)
+
+
 def test_too_few_intersections_are_not_estimated():
     found, _ = cohort(1, 0.1, seed=3, sizes=np.array([50, 0, 0, 0, 0, 0, 0, 0]))
     assert np.isnan(shrink_intersections(found, PARTS).change).all()

@@ -143,6 +143,27 @@ def test_a_notebook_shows_sentences_groups_and_verdicts(audit):
     assert html.escape(audit.sentences[0][1]) in text
 
 
+def test_mitigations_are_those_at_the_headline_level():
+    given = arrays(count=160) | {"patient": None}
+    plain, _ = predictions(**given)
+    better = plain.assign(finding__reconstructed=plain["finding__original"], mitigation="m")
+    milder = [part.assign(level=2.0) for part in (plain, better)]
+    # at the milder level there is nothing to mend
+    milder[0]["finding__reconstructed"] = milder[0]["finding__original"]
+    table = pd.concat([plain, better, *milder], ignore_index=True)
+    many = fr.assess(table, groups=["sex", "site"], threshold=0.5, options=OPTIONS)
+    level = many.findings.headline_level
+    alone = fr.assess(
+        table[table["level"] == level], groups=["sex", "site"], threshold=0.5, options=OPTIONS
+    )
+    keys = ["task", "attribute", "reconstructor", "mitigation", "metric"]
+    assert not many.mitigations.duplicated(keys).any()
+    pd.testing.assert_frame_equal(
+        many.mitigations.reset_index(drop=True)[[*keys, "unmitigated", "mitigated"]],
+        alone.mitigations.reset_index(drop=True)[[*keys, "unmitigated", "mitigated"]],
+    )
+
+
 def test_names_are_escaped():
     given = arrays(count=60)
     given["groups"] = {"sex": np.where(given["groups"]["sex"] == "f", "<b>f</b>", "m")}

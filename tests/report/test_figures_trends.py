@@ -51,6 +51,13 @@ def test_a_figure_per_task_says_what_the_test_says(study):
     )
 
 
+def test_a_column_of_any_name_gives_one_file(study):
+    named = study[3].assign(column="dose mGy/cm")
+    drawn = curves(dataclasses.replace(findings(study), trends=named))
+    assert [d.key for d in drawn] == ["trend_dose_mgy_cm_alike", "trend_dose_mgy_cm_same"]
+    assert "along dose mGy/cm" in drawn[0].title
+
+
 def test_nothing_is_drawn_without_curves(study):
     assert curves(dataclasses.replace(findings(study), trends=None)) == []
     few = study[3].assign(change=np.nan)

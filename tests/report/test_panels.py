@@ -203,6 +203,21 @@ def test_grad_cam_lies_over_original_and_reconstructions_on_one_scale(mri):
     assert "Grad-CAM" in drawing.caption
 
 
+@pytest.mark.parametrize("degraded", [True, False])
+def test_the_scale_of_grad_cam_lies_over_no_image(mri, degraded):
+    panel = examples(mri.spec, 1, 32)[0]
+    if not degraded:
+        panel = dataclasses.replace(panel, degraded=None)
+    drawn = panels.draw(mri, panel, 1, 0.1, ReportOptions()).figure.axes
+    scales = [axes for axes in drawn if axes.child_axes]
+    assert not any(axes.images for axes in scales)
+    places = [child for axes in scales for child in axes.child_axes]
+    # above one another where one panel holds both
+    heights = {round(place.get_position().y0, 3) for place in places}
+    assert len(places) == len(heights) == 2
+    assert sum("Grad-CAM" in text.get_text() for axes in scales for text in axes.texts) == 1
+
+
 def test_without_grad_cam_there_is_no_row_for_it(mri):
     drawing = panels.draw(mri, plain(examples(mri.spec, 1, 32)[0]), 1, 0.1, ReportOptions())
     assert len(drawing.figure.axes) == 8, "two rows of four panels"

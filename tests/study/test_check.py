@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import importlib
 
+import pandas as pd
 import pytest
 
 from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.phantoms import BrainPhantomOptions, write_phantom
 from fairrecon_jax.study.check import check, check_batches
-from fairrecon_jax.study.cohort import prepare_cohort
+from fairrecon_jax.study.cohort import check_columns, prepare_cohort
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.run import run
 from fairrecon_jax.types import ConfigError, InputError
 from tests.support import tiny_study
-from tests.support.study_fakes import configured
+from tests.support.study_fakes import configured, opened
 
 
 def test_a_root_that_is_missing_is_named(tmp_path):
@@ -116,3 +117,37 @@ def test_an_evaluation_batch_of_0_is_that_of_the_training():
         reconstructors__unet__train__batch_size=12,
     )
     check_batches(parse(config), 4)
+
+
+# -- columns of the cohort
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("strata", "scaner", r"strata names 'scaner', did you mean 'scanner'\? .* has .*age_years"),
+        ("continuous", ("Age-Years",), "continuous names 'Age-Years', did you mean 'age_years'"),
+        ("continuous", ("age_years", "zzz"), "continuous names 'zzz'; the cohort's table has "),
+    ],
+)
+def test_columns_that_the_cohort_does_not_have_are_refused(tmp_path, field, value, named):
+    table = pd.DataFrame({"patient_id": ["a", "b"], "scanner": "x", "age_years": 50.0})
+    wrong = opened(tmp_path, table, "test", configured(**{f"assess__{field}": value}))
+    with pytest.raises(ConfigError, match=rf"^config\.assess\.{named}"):
+        check_columns(wrong)
+    right = configured(assess__strata="scanner", assess__continuous=("age_years",))
+    check_columns(opened(tmp_path, table, "test", right))
+
+
+def test_columns_are_looked_at_before_anything_is_trained(tmp_path):
+    config = tiny_study.get_config()
+    run(config, tmp_path, only="phantom")
+    refused = configured(assess__strata="scaner")
+    with pytest.raises(ConfigError, match=r"^config\.assess\.strata names 'scaner'"):
+        run(refused, tmp_path)
+    titles = {path.stem for path in (tmp_path / "stages").iterdir()}
+    assert titles == {"phantom"}, "no training was begun"
+    run(config, tmp_path, only="cohort")
+    # of a prepared cohort it is seen at once
+    with pytest.raises(ConfigError, match=r"^config\.assess\.strata names 'scaner'"):
+        check(Context(refused, tmp_path))

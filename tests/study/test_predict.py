@@ -169,6 +169,24 @@ def test_the_cells_that_are_assessed_are_stacked(tmp_path):
     )
 
 
+def test_columns_of_the_cohort_travel_with_the_predictions(tmp_path):
+    config = tiny_study.get_config()
+    config.diagnosers = ConfigDict()
+    del config.reconstructors["unet"]
+    config.assess.update(strata="scanner", continuous=("age_years",))
+    table = pd.DataFrame({"patient_id": list("abc"), "scanner": ["x", None, "y"]})
+    table["age_years"] = [40.0, 50.0, 60.0]
+    context = opened(tmp_path, table, "test", config)
+    predict_cell(context, Cell("identity", 8.0))
+    merged = merge_predictions(context).set_index("patient_id")
+    assert merged["age_years"].to_dict() == {"a": 40, "b": 50, "c": 60}
+    assert merged["scanner"].fillna("").to_dict() == {"a": "x", "b": "", "c": "y"}
+    # an attribute is there already, and stays as it was
+    config.assess.strata = "sex"
+    again = merge_predictions(opened(tmp_path, table, "test", config))
+    assert set(again["sex"]) == {"F"}
+
+
 def test_images_are_written_as_png_of_16_bits(context):
     write_images(context, CELL, "test")
     folder = context.workdir.reconstructions(CELL)

@@ -109,7 +109,7 @@ def draw(
         limits = (signed(-reach), "0", signed(reach))
         colour_bar(grid[1, 0], mpl.colors.Normalize(-reach, reach), ERRORS, limits, ERROR_LABEL)
         if panel.attention_task:
-            draw_attention(grid[2], findings, panel, versions)
+            draw_attention(grid, findings, panel, versions)
         legend_of_masks(figure, panel)
     level = style.level_phrase(panel.level, findings.spec.degradation)
     named = findings.spec.degradation.is_named
@@ -182,17 +182,20 @@ def bare(axes: Axes) -> None:
 
 
 def draw_attention(
-    line: np.ndarray,
+    grid: np.ndarray,
     findings: Findings,
     panel: ExamplePanel,
     versions: list[tuple[str, np.ndarray]],
 ) -> None:
-    """The Grad-CAM maps of all versions, with their scale under the degraded image."""
-    for axes, (name, image) in zip(line, versions, strict=True):
+    """The Grad-CAM maps of all versions in the last line, with their scale under the degraded
+    image; where there is none, below the other scale.
+    """
+    for axes, (name, image) in zip(grid[2], versions, strict=True):
         attention(axes, panel, name, image)
     task = wrap(findings.task_title(panel.attention_task), 24)
     label = f"Grad-CAM: evidence for\n{task}"
-    colour_bar(line[1], mpl.colors.Normalize(0, 1), HEAT, ("none", "", "most"), label)
+    place, at = (grid[1, 0], 0.08) if panel.degraded is None else (grid[2, 1], 0.5)
+    colour_bar(place, mpl.colors.Normalize(0, 1), HEAT, ("none", "", "most"), label, at)
 
 
 def attention(axes: Axes, panel: ExamplePanel, name: str, image: np.ndarray) -> None:
@@ -281,11 +284,18 @@ def psnr_text(panel: ExamplePanel, image: np.ndarray) -> str:
 
 
 def colour_bar(
-    axes: Axes, norm: mpl.colors.Normalize, colours: str, ticks: tuple[str, str, str], label: str
+    axes: Axes,
+    norm: mpl.colors.Normalize,
+    colours: str,
+    ticks: tuple[str, str, str],
+    label: str,
+    at: float = 0.5,
 ) -> None:
-    """A scale in an empty panel, its ends and middle named, the label above it."""
+    """A scale in a panel without image, at a height in [0, 1], its ends and middle named, the label
+    above it.
+    """
     bare(axes)
-    place = axes.inset_axes((0.04, 0.5, 0.92, 0.07))
+    place = axes.inset_axes((0.04, at, 0.92, 0.07))
     bar = axes.figure.colorbar(
         mpl.cm.ScalarMappable(norm, mpl.colormaps[colours]), cax=place, orientation="horizontal"
     )
@@ -293,7 +303,9 @@ def colour_bar(
     bar.set_ticks([low, (low + high) / 2, high], labels=list(ticks))
     bar.ax.tick_params(labelsize=6.5, length=0 if "" in ticks else 2.5)
     bar.outline.set_visible(False)
-    axes.text(0.5, 0.64, label, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8)
+    axes.text(
+        0.5, at + 0.14, label, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.8
+    )
 
 
 def legend_of_masks(figure: Figure, panel: ExamplePanel) -> None:

@@ -11,6 +11,7 @@ from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.drawing import WIDTH, Drawing, canvas
 from fairrecon_jax.report.figures.forest import p_words
 from fairrecon_jax.report.select import Findings, each
+from fairrecon_jax.runtime.text import file_stem
 
 ORDER = ("sensitivity", "specificity", "dice")
 
@@ -51,7 +52,8 @@ def _drawing(findings: Findings, task: str, column: str, rows: pd.DataFrame) -> 
         f"change depends on {named} is another question, which permuted values answer: {said}."
     )
     alt = f"Lines of the change of {title} against {named}, one per reconstructor. {said}."
-    return Drawing(f"trend_{column}_{task}", f"{title} along {named}", caption, alt, figure, rows)
+    key = f"trend_{file_stem(column)}_{file_stem(task)}"
+    return Drawing(key, f"{title} along {named}", caption, alt, figure, rows)
 
 
 def _panel(axes: Axes, findings: Findings, rows: pd.DataFrame) -> None:

@@ -216,8 +216,8 @@ REFUSED = [
     (
         "report__colour",
         "red",
-        "config.report has no field colour; it takes convention, dpi, identifiers, max_examples, "
-        "pdf, title",
+        "config.report has no field colour; it takes appendix, convention, dpi, identifiers, "
+        "max_examples, min_cell, pdf, title",
     ),
 ]
 

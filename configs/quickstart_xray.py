@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     c.phantom.size = 64  # pixels
     c.phantom.workers = 2  # drawing processes
     c.phantom.lesion_contrast = {"sex": {"Female": 0.55, "Male": 1.0}}  # the planted harm
-    c.phantom.contrast_mean = 1.8
+    c.phantom.contrast_mean = 2.3
     c.phantom.prevalence = {"Cardiomegaly": 0.3, "Consolidation": 0.4}
     c.cohort.name = "chexpert"
     c.cohort.image_size = 64  # pixels

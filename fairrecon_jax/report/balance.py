@@ -93,7 +93,9 @@ def _quantities(
     others = [a.name for a in spec.attributes if a.name != attribute]
     known = {"example_id", "patient_id", "split", attribute, *others}
     known |= {task.name for task in spec.tasks}
-    further = [str(c) for c in images if c not in known]
+    # "sex_recorded" beside "sex" is the attribute again, as one source has it
+    again = f"{attribute}_".casefold()
+    further = [str(c) for c in images if c not in known and not str(c).casefold().startswith(again)]
     for column in (*others, *(c for c in further if _is_kind(images[c]))):
         values = images[column].astype(object)
         for value in sorted(values.dropna().unique(), key=str):

@@ -109,7 +109,7 @@ MITIGATION = Plan(
     "Mitigation",
     "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
     "",
-    (mitigation_tables.verdicts, comparison.pareto),
+    (mitigation_tables.short_verdicts, comparison.pareto),
 )
 TRENDS = Plan(
     "trends",
@@ -172,6 +172,7 @@ MITIGATION_APPENDIX = Plan(
     "Every mitigation beside its price.",
     "",
     (
+        mitigation_tables.verdicts,
         mitigations.tradeoff,
         comparison.bars,
         comparison.sweep,

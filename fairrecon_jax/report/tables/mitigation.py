@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -69,6 +70,26 @@ def verdicts(findings: Findings) -> Table | None:
         pd.DataFrame(records),
         labels=5,
         folded=len(records) > 20,
+    )
+
+
+def short_verdicts(findings: Findings) -> Table | None:
+    """What a page has room for of `verdicts`: the headline level without the tests' own words."""
+    table = verdicts(findings)
+    if table is None:
+        return None
+    level = style.level_name(findings.headline_level, findings.spec.degradation)
+    frame = table.frame[table.frame["level"] == level].drop(
+        columns=["level", "gap", "change", "detectable", "in words"]
+    )
+    group = frame["group"].str.replace(r", \S+ (with|without) .*", r", \1 it", regex=True)
+    return dataclasses.replace(
+        table,
+        key="mitigation_at_headline",
+        title=f"Did mitigation help at {findings.headline}?",
+        frame=frame.assign(group=group),
+        labels=3,
+        folded=False,
     )
 
 

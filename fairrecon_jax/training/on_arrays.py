@@ -149,6 +149,11 @@ def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> No
             model.check(size)
         except ValueError as error:
             raise InputError(f"{model.name}: {error}") from error
+    if hasattr(model, "check_training"):
+        try:
+            model.check_training()
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
     if hasattr(model, "reconstruct") and physics is None:
         raise InputError(
             f"{model.name} is a reconstructor: give the physics that it is to undo, such as "

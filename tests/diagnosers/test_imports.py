@@ -20,6 +20,7 @@ from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task
 from tests.support.torch_networks import (
     BasicBlock,
     DoubleConvUNet,
+    PaperUNet,
     TorchDenseNet,
     TorchResNet,
     randomise,
@@ -186,6 +187,7 @@ def monai_unet():
 
 SEGMENTERS = {
     "unet": (lambda: DoubleConvUNet(4, 2), {"width": 4, "depth": 2}, None),
+    "no_norm": (lambda: PaperUNet(4, 2, False), {"width": 4, "depth": 2, "norm": None}, None),
     "smp": (lambda: SmpUNet(4, 1), {"backbone": "resnet34_unet", "width": 4}, None),
     "monai": (
         monai_unet,

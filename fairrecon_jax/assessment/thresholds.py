@@ -109,7 +109,7 @@ def _per_cell(
 def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: str) -> float:
     """One threshold, one of the scores."""
     known = np.isfinite(score) & np.isfinite(label)
-    args = np.where(known, score, np.nan), np.where(known, label, np.nan)
+    args = np.where(known, label, np.nan), np.where(known, score, np.nan)
     if options.threshold_rule == "sensitivity":
         return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
     if options.threshold_rule == "specificity":

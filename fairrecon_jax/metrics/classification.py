@@ -89,25 +89,50 @@ def class_weights(label: Array, weight: Array | None = None) -> tuple[Array, Arr
     return xp.where(label == 1, weight, 0), xp.where(label == 0, weight, 0)
 
 
-def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
+def _together(label: Array, other: Array, what: str) -> None:
+    """Refuses labels and scores that do not belong together, swapped ones among them.
+
+    Raises:
+      ValueError: the shapes differ, or a label on the host is none; the message names the argument.
+    """
+    if np.shape(label) != np.shape(other):
+        raise ValueError(
+            f"label and {what} must have one entry per example each, got shapes "
+            f"{np.shape(label)} and {np.shape(other)}"
+        )
+    # values of a traced program are not known here
+    if array_module(label) is np:
+        known = np.asarray(label)[~np.isnan(np.asarray(label, float))]
+        if wrong := known[(known != 0) & (known != 1)].ravel()[:3].tolist():
+            raise ValueError(
+                f"label must hold 0, 1 or NaN (unknown), got {wrong}: the label comes first, then "
+                f"the {what}"
+            )
+
+
+def auroc(label: Array, score: Array, weight: Array | None = None) -> Array:
     """Area under the ROC curve: P(score of a positive > score of a negative) + P(tie) / 2.
 
     0.5 means no separation; without positives or without negatives it is NaN.
 
     Args:
-      score: [N] float, higher means more likely positive.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float, higher means more likely positive.
       weight: [N] float >= 0 (resampling counts, padding masks); ones if None.
 
     Returns:
       Scalar in [0, 1].
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(auroc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1]))  # 3 of 4 pairs right, one tie
+      >>> float(auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9]))  # 3 of 4 pairs right, one tie
       0.875
 
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
+    _together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     # Masked examples sort last and have no weight.
@@ -124,22 +149,26 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
     )
 
 
-def confusion(decision: Array, label: Array, weight: Array | None = None) -> Confusion:
+def confusion(label: Array, decision: Array, weight: Array | None = None) -> Confusion:
     """Counts of decisions against labels.
 
     Args:
-      decision: [N] bool or {0, 1}.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      decision: [N] bool or {0, 1}.
       weight: [N] float >= 0; ones if None.
 
     Returns:
       `Confusion` of scalars.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> found = confusion([1, 0, 1, 0], [1, 1, 0, np.nan])
+      >>> found = confusion([1, 1, 0, np.nan], [1, 0, 1, 0])
       >>> [float(count) for count in found]  # TP, FN, FP, TN
       [1.0, 1.0, 1.0, 0.0]
     """
+    _together(label, decision, "decision")
     xp = array_module(decision, label, weight)
     positive, negative = class_weights(label, weight)
     yes = xp.asarray(decision).astype(bool)
@@ -161,19 +190,23 @@ def decide(score: Array, threshold: Array | float) -> Array:
 
 
 def threshold_curve(
-    score: Array, label: Array, weight: Array | None = None
+    label: Array, score: Array, weight: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Sensitivity and specificity at every observed score, decisions being `score >= threshold`.
 
     Args:
-      score: [N] float.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float.
       weight: [N] float >= 0; ones if None.
 
     Returns:
       (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN
         rates where a class is absent.
+
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
     """
+    _together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
@@ -185,7 +218,7 @@ def threshold_curve(
     return ordered, 1 - divide(lost, xp.sum(positive)), divide(rejected, xp.sum(negative))
 
 
-def balanced_threshold(score: Array, label: Array, weight: Array | None = None) -> Array:
+def balanced_threshold(label: Array, score: Array, weight: Array | None = None) -> Array:
     """The observed score at which sensitivity and specificity are closest: argmin over t of
     |specificity(t) - sensitivity(t)|.
 
@@ -193,18 +226,21 @@ def balanced_threshold(score: Array, label: Array, weight: Array | None = None) 
     negatives.
 
     Args:
-      score: [N] float.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float.
       weight: [N] float >= 0; ones if None.
 
     Returns:
       Scalar threshold, one of the scores.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(balanced_threshold([0.1, 0.3, 0.6, 0.8], [0, 0, 1, 1]))
+      >>> float(balanced_threshold([0, 0, 1, 1], [0.1, 0.3, 0.6, 0.8]))
       0.6
     """
-    threshold, sensitivity, specificity = threshold_curve(score, label, weight)
+    threshold, sensitivity, specificity = threshold_curve(label, score, weight)
     xp = array_module(threshold)
     return _pick(
         threshold,
@@ -214,68 +250,78 @@ def balanced_threshold(score: Array, label: Array, weight: Array | None = None) 
 
 
 def threshold_at_sensitivity(
-    score: Array, label: Array, sensitivity: float, weight: Array | None = None
+    label: Array, score: Array, sensitivity: float, weight: Array | None = None
 ) -> Array:
     """The largest observed score whose sensitivity is at least the wanted one; NaN without
     positives.
 
     Args:
-      score: [N] float.
       label: [N] float in {0, 1, NaN}.
+      score: [N] float.
       sensitivity: wanted sensitivity in [0, 1].
       weight: [N] float >= 0; ones if None.
 
     Returns:
       Scalar threshold.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(threshold_at_sensitivity([0.2, 0.4, 0.6, 0.8], [1, 1, 1, 1], 0.75))
+      >>> float(threshold_at_sensitivity([1, 1, 1, 1], [0.2, 0.4, 0.6, 0.8], 0.75))
       0.4
     """
-    threshold, reached, _ = threshold_curve(score, label, weight)
+    threshold, reached, _ = threshold_curve(label, score, weight)
     return _pick(threshold, -threshold, reached >= sensitivity)
 
 
 def threshold_at_specificity(
-    score: Array, label: Array, specificity: float, weight: Array | None = None
+    label: Array, score: Array, specificity: float, weight: Array | None = None
 ) -> Array:
     """The smallest observed score whose specificity is at least the wanted one; NaN without
     negatives or if no score reaches it.
 
     Args:
-      score: [N] float.
       label: [N] float in {0, 1, NaN}.
+      score: [N] float.
       specificity: wanted specificity in [0, 1].
       weight: [N] float >= 0; ones if None.
 
     Returns:
       Scalar threshold.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(threshold_at_specificity([0.2, 0.4, 0.6, 0.8], [0, 0, 0, 0], 0.75))
+      >>> float(threshold_at_specificity([0, 0, 0, 0], [0.2, 0.4, 0.6, 0.8], 0.75))
       0.8
     """
-    threshold, _, reached = threshold_curve(score, label, weight)
+    threshold, _, reached = threshold_curve(label, score, weight)
     return _pick(threshold, threshold, reached >= specificity)
 
 
-def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
+def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
     """Brier score: mean of (score - label)^2. 0 means certain and right; NaN without examples.
 
     Args:
-      score: [N] float in [0, 1].
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float in [0, 1].
       weight: [N] float >= 0; ones if None.
 
     Returns:
       Scalar in [0, 1].
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(brier([1.0, 0.5, 0.0], [1, 1, 0])) * 12
+      >>> float(brier([1, 1, 0], [1.0, 0.5, 0.0])) * 12
       1.0
 
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
+    _together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     score = xp.where(positive + negative > 0, xp.asarray(score), 0)
@@ -285,7 +331,7 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
 
 
 def calibration_error(
-    score: Array, label: Array, weight: Array | None = None, bins: int = 10
+    label: Array, score: Array, weight: Array | None = None, bins: int = 10
 ) -> CalibrationError:
     """Expected calibration error: sum over bins of (weight of bin / total) |mean score - share of
     positives|. 0 means calibrated.
@@ -294,22 +340,26 @@ def calibration_error(
     count nothing. NaN without examples.
 
     Args:
-      score: [N] float in [0, 1].
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float in [0, 1].
       weight: [N] float >= 0; ones if None.
       bins: number of bins.
 
     Returns:
       `CalibrationError`.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
       >>> score, label = [0.25, 0.25, 0.75, 0.75], [0, 0, 1, 0]
-      >>> found = calibration_error(score, label, bins=2)
+      >>> found = calibration_error(label, score, bins=2)
       >>> found.frequency.tolist(), float(found.value)
       ([0.0, 0.5], 0.25)
 
     Reference: Naeini, Cooper, Hauskrecht 2015 (AAAI).
     """
+    _together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     both = positive + negative

@@ -89,25 +89,45 @@ def class_weights(label: Array, weight: Array | None = None) -> tuple[Array, Arr
     return xp.where(label == 1, weight, 0), xp.where(label == 0, weight, 0)
 
 
-def _together(label: Array, other: Array, what: str) -> None:
-    """Refuses labels and scores that do not belong together, swapped ones among them.
+def together(label: Array, other: Array, what: str) -> tuple[Array, Array]:
+    """Labels and scores that belong together, None on the host as NaN; swapped ones are refused.
 
     Raises:
-      ValueError: the shapes differ, or a label on the host is none; the message names the argument.
+      ValueError: the shapes differ, or a label or score on the host is none; the message names the
+        argument.
     """
-    if np.shape(label) != np.shape(other):
+    label, other = _plain(label, "label"), _plain(other, what)
+    if np.shape(label) != np.shape(other) or not np.ndim(label):
         raise ValueError(
             f"label and {what} must have one entry per example each, got shapes "
             f"{np.shape(label)} and {np.shape(other)}"
         )
     # values of a traced program are not known here
     if array_module(label) is np:
-        known = np.asarray(label)[~np.isnan(np.asarray(label, float))]
+        known = label[~np.isnan(label)]
         if wrong := known[(known != 0) & (known != 1)].ravel()[:3].tolist():
             raise ValueError(
                 f"label must hold 0, 1 or NaN (unknown), got {wrong}: the label comes first, then "
                 f"the {what}"
             )
+    return label, other
+
+
+def _plain(values: Array, what: str) -> Array:
+    """A column as an array, on the host one of numbers.
+
+    Raises:
+      ValueError: an entry is no number; the message names the argument.
+    """
+    if array_module(values) is not np:
+        return values
+    column = np.asarray(values)
+    if column.dtype.kind in "fiub":
+        return column
+    try:
+        return column.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must hold numbers: {error}") from error
 
 
 def auroc(label: Array, score: Array, weight: Array | None = None) -> Array:
@@ -132,7 +152,7 @@ def auroc(label: Array, score: Array, weight: Array | None = None) -> Array:
 
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
-    _together(label, score, "score")
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     # Masked examples sort last and have no weight.
@@ -168,7 +188,7 @@ def confusion(label: Array, decision: Array, weight: Array | None = None) -> Con
       >>> [float(count) for count in found]  # TP, FN, FP, TN
       [1.0, 1.0, 1.0, 0.0]
     """
-    _together(label, decision, "decision")
+    label, decision = together(label, decision, "decision")
     xp = array_module(decision, label, weight)
     positive, negative = class_weights(label, weight)
     yes = xp.asarray(decision).astype(bool)
@@ -187,118 +207,6 @@ def decide(score: Array, threshold: Array | float) -> Array:
       [False, True, True]
     """
     return array_module(score, threshold).asarray(score) >= threshold
-
-
-def threshold_curve(
-    label: Array, score: Array, weight: Array | None = None
-) -> tuple[Array, Array, Array]:
-    """Sensitivity and specificity at every observed score, decisions being `score >= threshold`.
-
-    Args:
-      label: [N] float in {0, 1, NaN}; NaN is masked.
-      score: [N] float.
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN
-        rates where a class is absent.
-
-    Raises:
-      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
-    """
-    _together(label, score, "score")
-    xp = array_module(score, label, weight)
-    positive, negative = class_weights(label, weight)
-    score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
-    order = xp.argsort(score)
-    ordered = score[order]
-    first = xp.searchsorted(ordered, ordered, side="left")
-    lost = xp.concatenate([xp.zeros(1, positive.dtype), xp.cumsum(positive[order])])[first]
-    rejected = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])[first]
-    return ordered, 1 - divide(lost, xp.sum(positive)), divide(rejected, xp.sum(negative))
-
-
-def balanced_threshold(label: Array, score: Array, weight: Array | None = None) -> Array:
-    """The observed score at which sensitivity and specificity are closest: argmin over t of
-    |specificity(t) - sensitivity(t)|.
-
-    Decisions are `score >= threshold`; the smallest score wins ties. NaN without positives or
-    negatives.
-
-    Args:
-      label: [N] float in {0, 1, NaN}; NaN is masked.
-      score: [N] float.
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold, one of the scores.
-
-    Raises:
-      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
-
-    Example:
-      >>> float(balanced_threshold([0, 0, 1, 1], [0.1, 0.3, 0.6, 0.8]))
-      0.6
-    """
-    threshold, sensitivity, specificity = threshold_curve(label, score, weight)
-    xp = array_module(threshold)
-    return _pick(
-        threshold,
-        xp.abs(specificity - sensitivity),
-        xp.isfinite(sensitivity) & xp.isfinite(specificity),
-    )
-
-
-def threshold_at_sensitivity(
-    label: Array, score: Array, sensitivity: float, weight: Array | None = None
-) -> Array:
-    """The largest observed score whose sensitivity is at least the wanted one; NaN without
-    positives.
-
-    Args:
-      label: [N] float in {0, 1, NaN}.
-      score: [N] float.
-      sensitivity: wanted sensitivity in [0, 1].
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold.
-
-    Raises:
-      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
-
-    Example:
-      >>> float(threshold_at_sensitivity([1, 1, 1, 1], [0.2, 0.4, 0.6, 0.8], 0.75))
-      0.4
-    """
-    threshold, reached, _ = threshold_curve(label, score, weight)
-    return _pick(threshold, -threshold, reached >= sensitivity)
-
-
-def threshold_at_specificity(
-    label: Array, score: Array, specificity: float, weight: Array | None = None
-) -> Array:
-    """The smallest observed score whose specificity is at least the wanted one; NaN without
-    negatives or if no score reaches it.
-
-    Args:
-      label: [N] float in {0, 1, NaN}.
-      score: [N] float.
-      specificity: wanted specificity in [0, 1].
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold.
-
-    Raises:
-      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
-
-    Example:
-      >>> float(threshold_at_specificity([0, 0, 0, 0], [0.2, 0.4, 0.6, 0.8], 0.75))
-      0.8
-    """
-    threshold, _, reached = threshold_curve(label, score, weight)
-    return _pick(threshold, threshold, reached >= specificity)
 
 
 def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
@@ -321,7 +229,7 @@ def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
 
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
-    _together(label, score, "score")
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     score = xp.where(positive + negative > 0, xp.asarray(score), 0)
@@ -359,7 +267,7 @@ def calibration_error(
 
     Reference: Naeini, Cooper, Hauskrecht 2015 (AAAI).
     """
-    _together(label, score, "score")
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     both = positive + negative
@@ -412,14 +320,3 @@ def calibration_error_from_sums(weight: Array, score: Array, positive: Array) ->
     # weight of a bin times its |mean score - share of positives| is the |difference of the sums|
     error = divide(xp.sum(xp.abs(score - positive), axis=-1), xp.sum(weight, axis=-1))
     return CalibrationError(error, divide(score, weight), divide(positive, weight), weight)
-
-
-def _pick(threshold: Array, cost: Array, allowed: Array) -> Array:
-    """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is
-    none.
-    """
-    xp = array_module(threshold, cost, allowed)
-    # Masked examples stand at +inf in the curve.
-    allowed = allowed & xp.isfinite(threshold)
-    best = xp.argmin(xp.where(allowed, cost, np.inf))
-    return xp.where(xp.any(allowed), threshold[best], np.nan)

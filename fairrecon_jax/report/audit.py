@@ -84,7 +84,12 @@ def assess(
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
-        raise InputError(f"assess has no such argument: {error}") from error
+        # Python's own words name an inner function
+        name = str(error).rpartition("argument ")[2]
+        raise InputError(
+            f"assess has no such argument: {name}; choices such as alpha are fields of "
+            "options=fr.AssessOptions(...)"
+        ) from error
     options = _with_threshold(options, threshold, found)
     performance, fairness = assess_table(found, spec, options)
     mitigated = bool((found["mitigation"] != NO_MITIGATION).any())
@@ -101,7 +106,10 @@ def _with_threshold(
     if threshold is None and not unfitted:
         return options
     value = 0.5 if threshold is None else threshold
-    return dataclasses.replace(options, threshold_rule="fixed", threshold_value=value)
+    try:
+        return dataclasses.replace(options, threshold_rule="fixed", threshold_value=value)
+    except ValueError as error:
+        raise InputError(f"threshold: {error}") from error
 
 
 class Audit:

@@ -11,7 +11,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, recall_score
 
 from fairrecon_jax import metrics
-from fairrecon_jax.metrics.classification import class_weights, divide, threshold_curve
+from fairrecon_jax.metrics.classification import class_weights, divide
+from fairrecon_jax.metrics.thresholds import threshold_curve
 from tests.support.metric_samples import random_scores
 
 

@@ -63,7 +63,12 @@ def _executed(path: Path) -> Path:
     MADE.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}})
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            resources={"metadata": {"path": folder}},
+            extra_arguments=["--IPKernelApp.log_level=40"],
+        )
         try:
             client.execute(env={**os.environ, **QUICK})
         except CellExecutionError as error:

@@ -72,7 +72,8 @@ class Findings:
 
     def notes(self, notes: Notes, modality: str) -> None:
         """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
-        for note in notes:
+        # reading threads add them in any order
+        for note in sorted(notes, key=lambda note: (note.file, note.reason)):
             self._left |= {note.kind} if note.action != KEPT else set()
             harmless = note.kind in HARMLESS or (note.kind == "constant" and modality == "mri")
             severity: Severity = (

@@ -42,7 +42,9 @@ KINDS = {
     "missing_pair": "an image without its reconstruction or degraded image",
     "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
     "turned": "an image is turned by its EXIF or DICOM orientation, its mask in another way",
-    "misaligned": "a reconstruction or degraded image is shifted, turned, mirrored or magnified",
+    "misaligned": "a reconstruction or degraded image is shifted, turned, mirrored, magnified or "
+    "of something else",
+    "pair_same": "a reconstruction or degraded image is the original itself",
     "pair_scale": "a reconstruction or degraded image has its grey values on another scale",
 }
 """Every kind of note with its meaning."""
@@ -62,7 +64,7 @@ ERRORS = {
     "mask_values",
 }
 """Kinds that are to be mended before anything is trained."""
-TOLD = {"pair_scale", "turned"}
+TOLD = {"pair_same", "pair_scale", "turned"}
 """Kinds that are no errors, and never passed over."""
 HARMLESS = {"view"}
 """Kinds that are no reason to worry."""
@@ -117,13 +119,15 @@ class Notes:
         return dict(Counter((note.action, note.kind) for note in self._notes).most_common())
 
     def left_out(self) -> str:
-        """Why examples were left out, most frequent first, each kind with its number and one of its
-        files.
+        """Why examples were left out, most frequent first, each kind with its number and one file
+        with the reason.
         """
         skipped = [note for note in self._notes if note.action == SKIPPED]
-        first = {note.kind: note.file for note in reversed(skipped)}
+        # threads add notes in any order
+        ordered = sorted(skipped, key=lambda note: (note.file, note.reason), reverse=True)
+        first = {note.kind: f"{note.file}: {note.reason}" for note in ordered}
         return "; ".join(
-            f"{count} x {kind} ({KINDS[kind]}, e.g. {first[kind]})"
+            f"{count} x {kind} (e.g. {first[kind]})"
             for kind, count in Counter(note.kind for note in skipped).most_common()
         )
 

@@ -109,6 +109,24 @@ def test_a_crop_or_zoom_is_told(zoom, off):
         assert "it is reduced, to about" in misplaced(two, one)
 
 
+def test_files_of_others_are_told(tmp_path):
+    root = write_own(tmp_path / "tree")
+    names = [f"{number:03d}.png" for number in range(24)]
+    for name, other in zip(names, names[5:] + names[:5], strict=True):
+        Image.fromarray(picture(int(other[:3]))).save(root / "vendor" / name)
+    (line,) = told(root, tmp_path / "out", paired())
+    # some resemble each other by chance
+    assert line.startswith("misaligned x 20: ")
+    rewrite(root / "vendor", lambda image, n: picture(n))
+    report = examine("table", root, paired(), progress=False)
+    assert report.count("pair_same") == 24
+    for name in names:
+        (root / "vendor" / name).unlink()
+        tifffile.imwrite(root / "vendor" / f"{name[:3]}.tif", picture(0).astype(np.float32))
+    with pytest.raises(InputError, match=r"24 x pair_shape .*: store both in one way"):
+        prepare(paired(), root, tmp_path / "other", progress=False)
+
+
 # -- masks
 
 
@@ -212,8 +230,8 @@ def test_nothing_usable_says_why_by_kind(tmp_path):
     (root / "images/003.png").write_bytes(b"no image")
     (root / "images/004.png").unlink()
     message = (
-        r"22 x constant \(an image holds one single value, e\.g\. images/000\.png\); "
-        r".*1 x unreadable \("
+        r"22 x constant \(e\.g\. images/000\.png: the image holds one single value\); "
+        r".*1 x unreadable \(e\.g\. images/003\.png: "
     )
     with pytest.raises(InputError, match=message):
         prepare(config(), root, tmp_path / "out", progress=False)

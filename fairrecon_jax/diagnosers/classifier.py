@@ -79,6 +79,8 @@ class Classifier:
             raise ValueError(
                 f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
             )
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden takes widths of at least 1, got {self.hidden}")
         if self.positive_weight and len(self.positive_weight) != len(self.tasks):
             raise ValueError(
                 f"positive_weight has {len(self.positive_weight)} values for "

@@ -117,6 +117,8 @@ class Segmenter:
         foreign = {"unet": ("units",), "residual_unet": ("groups",)}.get(
             self.backbone, ("depth", "units", "groups")
         )
+        if self.norm != "group" and self.groups != Segmenter.groups and "groups" not in foreign:
+            raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
         # a field that nothing reads would be a choice that changes nothing
         if given := [name for name in foreign if getattr(self, name) != getattr(Segmenter, name)]:
             raise ValueError(f"backbone {self.backbone!r} has no {given[0]}")

@@ -90,10 +90,15 @@ def read_files(paths: Sequence[str | Path]) -> tuple[dict[str, np.ndarray], dict
       (arrays by key, the SHA-256 of each file by its name).
 
     Raises:
-      InputError: two files hold the same key, or one cannot be read.
+      InputError: there is none, it is no list, two files hold the same key, or one cannot be
+        read.
       FileNotFoundError: a file is missing.
     """
     state: dict[str, np.ndarray] = {}
+    if not paths:
+        raise InputError("no file of weights is given")
+    if isinstance(paths, str | Path):
+        raise InputError(f"paths takes a list of files, got {paths!r}: write [{str(paths)!r}]")
     for path in paths:
         part = read_state(path)
         # One of the two would win in silence.

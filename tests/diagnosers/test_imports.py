@@ -282,6 +282,10 @@ def test_what_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"backbone '.*unet' has no {field}"):
             make_diagnoser("segmenter", SPEC, ("lung",), **fields)
+    with pytest.raises(ValueError, match="groups is for norm 'group', and norm is 'batch'"):
+        make_diagnoser("segmenter", SPEC, ("lung",), groups=4)
+    with pytest.raises(ValueError, match="hidden takes widths of at least 1"):
+        classifier(hidden=(-1,))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert classifier(preprocessing={"input_size": 64}).preprocessing.input_size == 64

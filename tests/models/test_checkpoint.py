@@ -341,6 +341,13 @@ def test_three_equal_channels_are_their_sum():
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
+def test_no_file_and_one_that_is_no_list_are_refused():
+    with pytest.raises(InputError, match="no file of weights is given"):
+        read_files([])
+    with pytest.raises(InputError, match=r"paths takes a list of files, got 'net\.pth'"):
+        read_files("net.pth")
+
+
 def test_several_files_are_one_state(tmp_path):
     keys = sorted(RAW)
     torch.save({key: RAW[key] for key in keys[:3]}, tmp_path / "a.pth")

@@ -12,6 +12,7 @@ import jax
 import pandas as pd
 
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
+from fairrecon_jax.data.notes import KINDS
 from fairrecon_jax.keys import identity
 from fairrecon_jax.report import build_report
 from fairrecon_jax.study.assess import read_comparisons, read_tables, read_trends
@@ -86,7 +87,7 @@ def provenance(context: Context) -> dict[str, Any]:
         },
         "versions": {"Python": platform.python_version(), **versions},
         "split_hash": context.splits.digest,
-        "exclusions": exclusions.to_dict("records"),
+        "exclusions": exclusions.assign(meaning=exclusions["kind"].map(KINDS)).to_dict("records"),
         "run_times": {record["title"]: record["seconds"] for record in records},
         "device": device + (f" in {processes} processes" if processes > 1 else ""),
     }

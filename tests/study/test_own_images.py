@@ -222,3 +222,7 @@ def test_commands(tmp_path, capfd):
     assert "--reconstructions=DIR" in capfd.readouterr().err
     assert main(["pairs", *images, "--reconstructions=nowhere"]) == 2
     assert "neither a column of exams.csv nor a folder" in capfd.readouterr().err
+    assert main(["pairs", *images, "--reconstructions=a=vendor,a=noisy"]) == 2
+    assert "--reconstructions gives 'a' twice" in capfd.readouterr().err
+    assert main(["pairs", *images, "--reconstructions=vendor", "--steps=-1"]) == 2
+    assert "--steps must not be negative, got -1" in capfd.readouterr().err

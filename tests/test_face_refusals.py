@@ -25,6 +25,17 @@ def weights(unet=UNET):
     return unet.init(jax.random.key(0), {"image": X[..., None]})
 
 
+def audit(**more):
+    brightness = X.mean((1, 2))
+    given = {"label": Y, "original": brightness, "reconstructed": brightness}
+    return fr.assess(**given, groups={"sex": SEX}, **more)
+
+
+def mitigated(reconstructor, method):
+    cohort = fr.arrays(X, Y, groups={"sex": SEX})
+    return fr.mitigate(reconstructor, cohort, PHYSICS, method, [], steps=1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -52,6 +63,8 @@ def test_fit(change, message):
 
 
 def test_numbers_of_numpy_are_numbers():
+    with pytest.raises(ValueError, match="image_size must be a whole number, got '32'"):
+        fr.CohortConfig("chexpert", image_size="32")
     config = fr.TrainConfig(np.int64(3), 4, learning_rate=np.float32(0.5))
     assert (type(config.steps), config.learning_rate) == (int, 0.5)
 
@@ -83,6 +96,11 @@ def test_numbers_of_numpy_are_numbers():
             "split must hold 'val' and 'test', got 'x'",
         ),
         (lambda: fr.run(fr.configuration("quickstart_xray"), __file__), "workdir .* is a file"),
+        (lambda: audit().report(__file__), "folder .* is a file"),
+        (lambda: audit(options={"alpha": 0.1}), "options takes fr.AssessOptions"),
+        (lambda: fr.open_cohort("chexpert", "x"), "config takes fr.CohortConfig"),
+        (lambda: mitigated(UNET, fr.make_mitigation("reweighting")), "fine-tunes a trained recon"),
+        (lambda: mitigated(fr.trained(UNET, weights()), "reweighting"), "method is a mitigation"),
     ],
 )
 def test_networks_and_steps(make, message):
@@ -92,10 +110,8 @@ def test_networks_and_steps(make, message):
 
 @pytest.mark.parametrize("threshold", ["0.5", [0.5], float("nan"), 2])
 def test_a_threshold_is_a_number(threshold):
-    brightness = X.mean((1, 2))
-    given = {"label": Y, "original": brightness, "reconstructed": brightness}
     with pytest.raises(InputError, match=r"threshold: threshold_value must be a number in \[0, 1"):
-        fr.assess(**given, groups={"sex": SEX}, threshold=threshold)
+        audit(threshold=threshold)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def pairs(values: Any) -> None:
     if values.steps < 0:
         raise InputError(f"--steps must not be negative, got {values.steps}")
     named = [_named(entry) for entry in values.reconstructions]
-    names = [name for name, _ in named]
-    if twice := [name for name in names if names.count(name) > 1]:
+    called = [name for name, _ in named]
+    if twice := [name for name in called if called.count(name) > 1]:
         raise InputError(
             f"--reconstructions gives {twice[0]!r} twice: name each, as in a=DIR,b=DIR"
         )

@@ -101,6 +101,8 @@ def _with_threshold(
     options: AssessOptions | None, threshold: Any, table: pd.DataFrame
 ) -> AssessOptions:
     """The options with the rule that the arguments mean."""
+    if options is not None and not isinstance(options, AssessOptions):
+        raise InputError(f"options takes fr.AssessOptions(...), got {options!r}")
     options = options or AssessOptions()
     unfitted = options.threshold_rule == "balanced" and not (table["split"] == "val").any()
     if threshold is None and not unfitted:
@@ -201,7 +203,12 @@ class Audit:
 
         Returns:
           The path of the page.
+
+        Raises:
+          InputError: the folder is a file.
         """
+        if Path(folder).exists() and not Path(folder).is_dir():
+            raise InputError(f"folder {str(folder)!r} is a file: name a folder")
         columns = ["example_id", "patient_id", "split", *(a.name for a in self.spec.attributes)]
         cohort = self.table[columns].drop_duplicates("example_id")
         return build_report(

@@ -73,6 +73,7 @@ def provenance(context: Context) -> dict[str, Any]:
     prepared = folder_of(study.cohort, context.workdir.cohort)
     # all text: a file may be called "NA"
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
+    meanings = [KINDS.get(kind, kind) for kind in exclusions["kind"]]
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]
@@ -87,7 +88,7 @@ def provenance(context: Context) -> dict[str, Any]:
         },
         "versions": {"Python": platform.python_version(), **versions},
         "split_hash": context.splits.digest,
-        "exclusions": exclusions.assign(meaning=exclusions["kind"].map(KINDS)).to_dict("records"),
+        "exclusions": exclusions.assign(meaning=meanings).to_dict("records"),
         "run_times": {record["title"]: record["seconds"] for record in records},
         "device": device + (f" in {processes} processes" if processes > 1 else ""),
     }

@@ -34,7 +34,9 @@ REQUIRED = [
     "vl-convert-python>=1.8,<2",
 ]
 BENCH = ["torch>=2.2,<3", "pytorch-msssim>=1,<2", "scikit-image>=0.22", "fairlearn>=0.12"]
+NOTEBOOKS = ["nbclient>=0.10", "nbformat>=5.9", "ipykernel>=6.29"]
 TEST = [
+    *NOTEBOOKS,
     "pytest>=8",
     "pytest-xdist>=3.5",
     "ruff>=0.6",
@@ -44,9 +46,6 @@ TEST = [
     "scikit-image>=0.22",
     "fairlearn>=0.12",
     "fairmedfm",
-    "nbclient>=0.10",
-    "nbformat>=5.9",
-    "ipykernel>=6.29",
     "monai>=1.4,<2",
     "onnx>=1.16,<2",
     "onnxruntime>=1.17,<2",
@@ -58,6 +57,7 @@ TEST = [
 ]
 
 DOCS = [
+    *NOTEBOOKS,
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.5,<10",
     "mkdocstrings>=1,<2",

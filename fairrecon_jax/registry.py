@@ -26,6 +26,36 @@ Example:
   True
 """
 
+TRAINING: Mapping[str, Any] = {"training": True}
+"""Metadata of a dataclass field that only a training reads: refused where weights come from files.
+
+Example:
+  >>> @dataclasses.dataclass(frozen=True)
+  ... class Model:
+  ...     width: int = 64
+  ...     loss: str = dataclasses.field(default="l1", metadata=TRAINING)
+  >>> of_training(Model)
+  ('loss',)
+"""
+
+
+def of_training(cls: type) -> tuple[str, ...]:
+    """The fields of a dataclass marked `TRAINING`, as a configuration names them.
+
+    Args:
+      cls: a dataclass; a field that is `FLAT` too stands for the parameters of its factory.
+
+    Example:
+      >>> of_training(fr.IrsdeReconstructor)
+      ('loss_norm', 'time_power', 'objective_max_t', 'eval_preset')
+    """
+    names: list[str] = []
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("training"):
+            part = _parts(cls).get(field.name)
+            names += [field.name] if part is None else list(inspect.signature(part).parameters)
+    return tuple(names)
+
 
 def registrar(registry: dict[str, type], what: str) -> Callable[[str], Callable[[_Class], _Class]]:
     """Makes the decorator `register(kind)` that enters a class into a registry under the name that

@@ -4,6 +4,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.conftest import SHARED_DATA
+
+SAMPLE = SHARED_DATA / "nih_chestxray14"
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 SAYS = {
     "assess_predictions": ("harmed", "Female lost 3", "Who lost more than others"),
@@ -25,6 +28,9 @@ def test_every_notebook_is_known():
 def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     # one device, as users have it: the suite's four would compile everything for each
     monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if SAMPLE.is_dir():
+        # the notebook of a whole study reads it where it is, and draws phantoms elsewhere
+        monkeypatch.setenv("FAIRRECON_NIH", str(SAMPLE))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "".join(
@@ -34,6 +40,8 @@ def test_a_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     )
     for words in SAYS[path.stem]:
         assert words in text
+    if path.stem == "whole_study" and SAMPLE.is_dir():
+        assert str(SAMPLE) in (tmp_path / "study" / "config.json").read_text(encoding="utf-8")
 
 
 def test_stored_notebooks_carry_no_outputs():

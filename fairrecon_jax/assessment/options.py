@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Real
 from typing import Literal, get_args
 
 from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS
 from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, Convention, canonical
 from fairrecon_jax.metrics.segmentation import EmptyMask
+from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import InputError
 
 ThresholdRule = Literal[
@@ -102,6 +104,7 @@ class AssessOptions:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
+        check_numbers(self)
         least = {"replicates": 1, "bins": 1, "null_draws": 1, "permutations": 19, "min_patients": 2}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -147,8 +150,11 @@ class AssessOptions:
             if isinstance(self.threshold_value, Mapping)
             else [self.threshold_value]
         )
-        if needed and not all(value is not None and 0 <= value <= 1 for value in values):
-            raise ValueError(f"threshold_value must lie in [0, 1], got {self.threshold_value!r}")
+        # a text may read like a number, and is none
+        if needed and not all(isinstance(v, Real) and 0 <= v <= 1 for v in values):
+            raise ValueError(
+                f"threshold_value must be a number in [0, 1], got {self.threshold_value!r}"
+            )
 
     def value_for(self, task: str) -> float:
         """`threshold_value` of one task.

@@ -97,9 +97,9 @@ def _of_groups(
             named = place | {"attribute": grouping.name, "group": group} | counts
             if not (counts["n_pos"] and counts["n_neg"]):
                 continue
-            for x, y in zip(RATES, sensitivity_at(own, label, RATES), strict=True):
+            for x, y in zip(RATES, sensitivity_at(label, own, RATES), strict=True):
                 yield named | {"curve": "roc", "x": x, "y": y, "n": len(own)}
-            bins = calibration_error(own, label)
+            bins = calibration_error(label, own)
             for x, y, n in zip(bins.score, bins.frequency, bins.weight, strict=True):
                 if n:
                     yield named | {"curve": "calibration", "x": x, "y": y, "n": int(n)}

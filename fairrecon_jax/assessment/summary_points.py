@@ -98,7 +98,7 @@ def _classification(
     """AUROC and EODD per attribute, [K] each."""
     decisions = decide(judged, thresholds.fit(study, task, options))
     aurocs = [
-        placements(judged.reconstructed[k, known], judged.label[known])[0]
+        placements(judged.label[known], judged.reconstructed[k, known])[0]
         for k, known in enumerate(decisions.known)
     ]
     values = [("auroc", task.name, "", np.array(aurocs))]

@@ -137,7 +137,7 @@ def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: 
     """One threshold, one of the scores."""
     # the curve of the metrics masks by label, not by score
     known = np.isfinite(score) & np.isfinite(label)
-    args = np.where(known, score, np.nan), np.where(known, label, np.nan)
+    args = np.where(known, label, np.nan), np.where(known, score, np.nan)
     if options.threshold_rule == "sensitivity":
         return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
     if options.threshold_rule == "specificity":

@@ -134,8 +134,10 @@ def import_weights(values: Any) -> None:
                 f"config.diagnosers has no {values.diagnoser!r}; it has "
                 f"{', '.join(known) or 'none'}"
             )
-        if values.level:
-            raise InputError("--level is for reconstructors: a diagnoser reads every level")
+        if values.level or any("{level}" in file for file in values.weights):
+            raise InputError(
+                "--level and {level} are for reconstructors: a diagnoser reads every level"
+            )
         say(f"wrote {import_files(context, values.diagnoser, values.weights, output)}")
         return
     cells = _cells(values, context)

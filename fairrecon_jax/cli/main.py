@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # for the console script alone: a caller's process keeps its own memory settings
     if argv is None:
+        _start_over()
         keep_memory()
     for stream in (sys.stdout, sys.stderr):
         # a terminal of another encoding shows the escape of a letter instead of ending the program
@@ -115,6 +116,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _switched(words, error)
     return _run(name, dataclasses.replace(command, run=run), values, rest)
+
+
+def _start_over() -> None:
+    """Begins the process again where variables of the shell would break it: a locale without UTF-8
+    garbles the names of files, PYTHONWARNINGS=error ends it at every notice of a library.
+    """
+    wanted = dict(os.environ)
+    if sys.getfilesystemencoding().lower() != "utf-8" and wanted.get("PYTHONUTF8") != "1":
+        wanted["PYTHONUTF8"] = "1"
+    if "error" in wanted.get("PYTHONWARNINGS", ""):
+        del wanted["PYTHONWARNINGS"]
+    if wanted != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
 
 
 def _switched(words: Sequence[str], error: Exception) -> int:

@@ -32,7 +32,15 @@ def pairs(values: Any) -> None:
             "give --table=FILE, --images=DIR and --reconstructions=DIR (or a column of the table; "
             "several as NAME=DIR,NAME=DIR)"
         )
-    beside = dict(_named(entry) for entry in values.reconstructions)
+    if values.steps < 0:
+        raise InputError(f"--steps must not be negative, got {values.steps}")
+    named = [_named(entry) for entry in values.reconstructions]
+    called = [name for name, _ in named]
+    if twice := [name for name in called if called.count(name) > 1]:
+        raise InputError(
+            f"--reconstructions gives {twice[0]!r} twice: name each, as in a=DIR,b=DIR"
+        )
+    beside = dict(named)
     if "degraded" in beside:
         # one name for two things
         raise InputError("--reconstructions names 'degraded', which is what --degraded is for")

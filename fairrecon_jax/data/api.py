@@ -98,6 +98,8 @@ def prepare(
         findings = Findings(1)
         findings.lists(builder.lists(tree))
         written = _write(builder, config, tree, aside, records, notes, findings, workers, progress)
+        if wrong := findings.masks(builder.inside):
+            raise InputError(f"{tree}: {wrong}")
         _finish(written, origin, notes, config, progress)
         place.parent.parent.mkdir(parents=True, exist_ok=True)
         # an older version of the same configuration may lie there; os.replace needs the place empty
@@ -107,8 +109,8 @@ def prepare(
         shutil.rmtree(aside)
     findings.images()
     findings.notes(notes, builder.modality)
-    for line in findings.errors():
-        # what the doctor calls an error is never done in silence
+    for line in findings.told():
+        # what the doctor calls an error, and what is left out, is never done in silence
         warnings.warn(f"{line}; {place / EXCLUSIONS} lists what was noted", stacklevel=2)
     return place
 
@@ -241,8 +243,7 @@ def _write(
     # TFDS fails without a reason on a data set of no examples.
     first = next(stream, None)
     if first is None:
-        reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
-        raise InputError(f"no file of {tree} could be used: {reasons}")
+        raise InputError(f"no file of {tree} could be used: {notes.left_out()}")
     with _quiet_tfds():
         writer = builder(
             config, str(aside), chain((first,), stream, _ordering(config.name, progress))

@@ -47,6 +47,7 @@ class Sample:
       columns: recorded values, by column name.
       shape: (rows, columns, ...) of the file before resizing.
       stored: further images of the example by name, [H, W] uint16: what others made of it.
+      codes: the different values of the mask's file, where some are declared to be inside.
     """
 
     example_id: str
@@ -56,6 +57,7 @@ class Sample:
     columns: dict[str, Any]
     shape: tuple[int, ...] = ()
     stored: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    codes: tuple[float, ...] = ()
 
 
 class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -72,6 +74,8 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
       default_slices: slices that count in evaluation.
       depth: slices of every volume; None where they differ, or there are none.
       stored: names of further images of every example.
+      inside: values of masks that are declared to lie in the region; () where words say which do,
+        None where the layout is known.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -89,6 +93,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     default_slices: ClassVar[str | tuple[float, float]] = "all"
     depth: ClassVar[int | None] = None
     stored: ClassVar[tuple[str, ...]] = ()
+    inside: ClassVar[tuple[float, ...] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # TFDS would look for texts beside the file of the class, which may be anywhere.
@@ -210,10 +215,10 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             raise FileNotFoundError(f"no data folder {root}")
         kept = limit(unique(cls.scan(root, config, notes, progress), notes), config.patients)
         if not kept:
-            reasons = ", ".join(f"{count} x {kind}" for (_, kind), count in notes.counts().items())
+            reasons = notes.left_out()
             raise InputError(
                 f"nothing usable for {cls.cohort} under {root}"
-                + (f" ({reasons})" if reasons else "")
+                + (f": {reasons}" if reasons else "")
             )
         cls.note(kept, notes)
         return kept

@@ -15,6 +15,7 @@ import pandas as pd
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.words import QUANTILES
 from fairrecon_jax.keys import example_digest, free
+from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import STORED, CohortSpec
 
 TRAIN_MEDIAN = "train median"
@@ -81,6 +82,7 @@ class CohortConfig:
             if isinstance(value, Sequence) and not isinstance(value, str):
                 # configurations give lists: the same choice must compare equal
                 object.__setattr__(self, field, tuple(value))
+        check_numbers(self)
         if not 8 <= self.image_size <= 4096:
             raise ValueError(f"image_size must lie in 8..4096, got {self.image_size}")
         if not self.views or set(self.views) - set(VIEWS):

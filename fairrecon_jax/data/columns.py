@@ -56,7 +56,8 @@ class MaskColumn:
       column: names the mask's file; "" where it has the image's name.
       folder: the files lie in, from the root.
       inside: values within the region: "nonzero", "half" (at least half of the largest value that
-        the file can hold; for masks with soft edges, such as JPEG), or some whole numbers.
+        the file can hold; for masks with soft edges, such as JPEG), or some whole numbers, which of
+        a palette are its indices.
       title: the region as a reader sees it.
     """
 
@@ -69,8 +70,12 @@ class MaskColumn:
     def __post_init__(self) -> None:
         if not self.column and not self.folder:
             raise ValueError("needs a column, or the folder where masks have their images' names")
-        if isinstance(self.inside, str) and self.inside not in ("nonzero", "half"):
-            raise ValueError(f"inside must be 'nonzero', 'half' or numbers, got {self.inside!r}")
+        words = isinstance(self.inside, str)
+        fits = self.inside in ("nonzero", "half") if words else all(map(_is_whole, self.inside))
+        if not fits or not self.inside:
+            raise ValueError(
+                f"inside must be 'nonzero', 'half' or whole numbers, got {self.inside!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +99,10 @@ class StoredColumn:
             raise ValueError("needs a column, or the folder where files have their images' names")
         if self.scale not in ("same", "full"):
             raise ValueError(f"scale must be 'same' or 'full', got {self.scale!r}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 Filed = MaskColumn | StoredColumn

@@ -147,9 +147,12 @@ def examine(
         for sample in findings.watch(builder.samples(tree, read, chosen, notes))
     ]
     findings.images()
+    if wrong := findings.masks(builder.inside):
+        findings.add("error", "masks", [wrong])
     findings.notes(notes, builder.modality)
     if not rows:
-        findings.add("error", "nothing", [f"none of {len(records)} files of {tree} is usable"])
+        text = f"none of {len(records)} files of {tree} is usable: {notes.left_out()}"
+        findings.add("error", "nothing", [text])
     if splits_path is not None:
         _check_splits(Path(splits_path), {row["patient_id"] for row in rows}, findings)
     counts = (

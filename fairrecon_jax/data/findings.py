@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
+
 from fairrecon_jax.data.builder import Sample
-from fairrecon_jax.data.notes import ERRORS, HARMLESS, KEPT, KINDS, Notes
+from fairrecon_jax.data.notes import ERRORS, HARMLESS, KEPT, KINDS, TOLD, Notes
 from fairrecon_jax.runtime.text import alike
 
 Severity = Literal["error", "warning", "note"]
@@ -27,6 +29,7 @@ MEANINGS = {
     "repeated_images": "identical images within one patient",
     "inconsistent_shape": "images whose size differs from that of most others",
     "small_group": f"groups with fewer than {SMALL_GROUP} patients, whose gaps cannot be assessed",
+    "masks": "no mask has a region, or values that are declared to be inside are in none",
     "one_class": "tasks for which only one class (or none) is known",
 }
 
@@ -58,6 +61,9 @@ class Findings:
         self._texts: dict[tuple[Severity, str], list[str]] = defaultdict(list)
         self._owners: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
         self._shapes: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        self._left: set[str] = set()
+        self._masks = {"empty": 0, "full": 0, "parts": 0}
+        self._codes: set[float] = set()
 
     def add(self, severity: Severity, kind: str, texts: Iterable[str]) -> None:
         """Adds occurrences of one kind."""
@@ -67,7 +73,9 @@ class Findings:
 
     def notes(self, notes: Notes, modality: str) -> None:
         """Takes over what the reader noted; empty slices of a volume are no reason to worry."""
-        for note in notes:
+        # reading threads add them in any order
+        for note in sorted(notes, key=lambda note: (note.file, note.reason)):
+            self._left |= {note.kind} if note.action != KEPT else set()
             harmless = note.kind in HARMLESS or (note.kind == "constant" and modality == "mri")
             severity: Severity = (
                 "note" if harmless else "error" if note.kind in ERRORS else "warning"
@@ -102,7 +110,35 @@ class Findings:
             digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
             self._owners[digest].append((sample.patient_id, sample.example_id))
             self._shapes[sample.shape].append(sample.example_id)
+            if sample.mask is not None:
+                inside = int(np.count_nonzero(sample.mask))
+                how = "full" if inside == sample.mask.size else "parts" if inside else "empty"
+                self._masks[how] += 1
+                self._codes |= {*sample.codes}
             yield sample
+
+    def masks(self, declared: tuple[float, ...] | None) -> str:
+        """What is wrong with all masks together, "" where nothing is. Values that are declared and
+        in no mask are an error too, but no reason to stop.
+
+        Args:
+          declared: see `CohortBuilder.inside`.
+        """
+        count = sum(self._masks.values())
+        if declared is None or not count:
+            return ""
+        hint = "columns.mask.inside says which values are the region: 'nonzero', 'half' or numbers"
+        if declared:
+            hint = (
+                f"columns.mask.inside names {_listed(declared)}, they hold {_listed(self._codes)}"
+            )
+        for how, words in (("empty", "no pixel"), ("full", "every pixel")):
+            if self._masks[how] == count:
+                return f"{words} of any of the {count} masks is inside; {hint}"
+        if unused := set(declared) - self._codes:
+            text = f"no pixel of the {count} masks has {_listed(unused)}; {hint}"
+            self.add("error", "masks", [text])
+        return ""
 
     def images(self) -> None:
         """Compares the images and shapes of all samples that were watched."""
@@ -141,10 +177,19 @@ class Findings:
             for (severity, kind), texts in order
         )
 
-    def errors(self) -> list[str]:
-        """The errors in one line each, with the first example."""
+    def told(self) -> list[str]:
+        """The errors, and warnings of examples that are left out or not what they seem, in one line
+        each with the first example.
+        """
+        grave = {kind for kind in self._left if kind not in HARMLESS} | TOLD
         return [
             f"{found.kind} x {found.count}: {found.meaning}, e.g. {found.examples[0]}"
             for found in self.sorted()
-            if found.severity == "error"
+            if found.severity == "error" or (found.severity == "warning" and found.kind in grave)
         ]
+
+
+def _listed(values: Iterable[float]) -> str:
+    """Some numbers in order."""
+    ordered = sorted(values)
+    return ", ".join(f"{v:g}" for v in ordered[:12]) + (", ..." if len(ordered) > 12 else "")

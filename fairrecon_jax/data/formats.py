@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from fairrecon_jax.data.dicom import ENDINGS, LUMA, Window, read_dicom, turning
 from fairrecon_jax.data.images import (
     UnreadableImage,
     read_grey_range,
@@ -16,10 +16,6 @@ from fairrecon_jax.data.images import (
     read_volume,
     upright,
 )
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""Weights of red, green and blue in grey, ITU-R 601."""
-Window = str | tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +50,7 @@ def kind_of(path: Path) -> str:
             head = stream.read(132)
     except OSError as error:
         raise UnreadableImage(f"{path}: {error}") from error
-    if head[128:132] == b"DICM" or name.endswith((".dcm", ".dicom", ".ima")):
+    if head[128:132] == b"DICM" or name.endswith(ENDINGS):
         return "dicom"
     return "tiff" if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else "image"
 
@@ -84,102 +80,45 @@ def read_picture(path: Path, window: Window = "file") -> Picture:
     return Picture(values[None], kind, top)
 
 
-def read_mask(path: Path) -> Picture:
+def read_mask(path: Path, codes: bool = False) -> Picture:
     """A mask as stored, without any rule for images: of colours the largest, transparent is
     outside, what is not finite is 0.
 
+    Args:
+      path: file.
+      codes: whether values are codes: those of a palette are its indices, and not its colours.
+
     Raises:
-      UnreadableImage: as `read_picture`.
+      UnreadableImage: as `read_picture`, or codes in several colours.
     """
     kind = kind_of(path)
     top: float | None = None
     if kind == "nifti":
         values = _slices(read_volume(path))
     elif kind == "dicom":
-        values = read_dicom(path, "none", mask=True)
-    elif kind == "tiff":
-        stored = read_tiff(path)
-        top, values = _top(stored), _largest(path, stored)[None]
+        values = read_dicom(path, "none", mask=True, codes=codes)
     else:
-        stored = _stored(path)
+        stored = read_tiff(path, indices=codes) if kind == "tiff" else _stored(path, codes)
+        if codes and stored.ndim == 3 and np.ptp(stored[..., :3], axis=-1).any():
+            raise UnreadableImage(
+                f"{path}: a mask in colours has no codes; store one number a pixel"
+            )
         top, values = _top(stored), _largest(path, stored)[None]
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     return Picture(values, kind, top)
 
 
-def orientation_of(path: Path) -> int:
-    """The EXIF orientation of a PNG or JPEG, 1 where it has none."""
+def orientation_of(path: Path) -> str:
+    """How a PNG, JPEG or DICOM is turned on reading, in words; "" where it is not."""
+    kind = kind_of(path)
+    if kind == "dicom":
+        return turning(path)
+    if kind != "image":
+        return ""
     with Image.open(path) as image:
-        return int(image.getexif().get(274, 1))
-
-
-def read_dicom(path: Path, window: Window = "file", mask: bool = False) -> np.ndarray:
-    """A DICOM file: rescaled, windowed, and inverted where it is MONOCHROME1, so that more is
-    brighter.
-
-    Args:
-      path: file.
-      window: "file" (its VOI lookup table or first window, if it has one), "none", or (centre,
-        width) in rescaled values.
-      mask: whether it holds a mask, which is neither padded nor rescaled.
-
-    Returns:
-      [N, H, W] float32, N > 1 for several frames; colours as grey.
-
-    Raises:
-      UnreadableImage: truncated, no DICOM image, or compressed in a way that needs another package.
-
-    Reference:
-      DICOM PS3.3 C.11.1 (modality), C.11.2 (VOI) and C.7.6.3.1.2 (photometric interpretation).
-    """
-    import pydicom
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-
-    try:
-        file: Any = pydicom.dcmread(path, force=path.suffix.lower() in (".dcm", ".dicom", ".ima"))
-        meaning = str(file.PhotometricInterpretation)
-        pixels = pixel_array(file)
-        if meaning == "PALETTE COLOR":
-            pixels = apply_color_lut(pixels, file)
-        colour = meaning == "PALETTE COLOR" or int(file.get("SamplesPerPixel", 1)) > 1
-        if mask:
-            values = pixels.max(-1) if colour else pixels
-            # the largest stored value is what MONOCHROME1 shows black
-            inverted = values.max() - values
-            values = inverted if meaning == "MONOCHROME1" else values
-        elif colour:
-            values = pixels[..., :3] @ LUMA
-        else:
-            pixels = _without_padding(file, pixels, meaning == "MONOCHROME1")
-            values = apply_modality_lut(pixels, file)
-            if window == "file" and ("WindowWidth" in file or "VOILUTSequence" in file):
-                values = apply_voi_lut(values, file)
-            elif not isinstance(window, str):
-                low = window[0] - window[1] / 2
-                values = np.clip(values, low, low + window[1])
-            # as float: the negative of an unsigned number is a large one
-            values = np.asarray(values, np.float32)
-            values = -values if meaning == "MONOCHROME1" else values
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise UnreadableImage(f"{path}: {type(error).__name__}: {text}") from error
-    values = np.asarray(values, np.float32)
-    return values[None] if values.ndim == 2 else values
-
-
-def _without_padding(file: Any, pixels: np.ndarray, white: bool) -> np.ndarray:
-    """Stored pixels with padding, which is no measurement, at the black end of all others."""
-    padding = file.get("PixelPaddingValue")
-    if padding is None:
-        return pixels
-    limit = file.get("PixelPaddingRangeLimit", padding)
-    low, high = sorted((int(padding), int(limit)))
-    padded = (pixels >= low) & (pixels <= high)
-    if not padded.any() or padded.all():
-        return pixels
-    black = pixels[~padded].max() if white else pixels[~padded].min()
-    return np.where(padded, black, pixels)
+        orientation = int(image.getexif().get(274, 1))
+    return "" if orientation == 1 else f"EXIF orientation {orientation}"
 
 
 def _slices(volume: np.ndarray) -> np.ndarray:
@@ -187,18 +126,25 @@ def _slices(volume: np.ndarray) -> np.ndarray:
     return np.moveaxis(upright(volume), 2, 0)
 
 
-def _stored(path: Path) -> np.ndarray:
-    """The pixels of a PNG or the like: turned as EXIF says, of a palette the colours, transparent
-    ones 0.
+def has_palette(path: Path) -> bool:
+    """Whether a PNG, GIF or BMP holds indices of a palette."""
+    with Image.open(path) as image:
+        return image.mode in ("P", "PA")
+
+
+def _stored(path: Path, indices: bool = False) -> np.ndarray:
+    """The pixels of a PNG or the like: turned as EXIF says, of a palette the colours or the
+    indices, transparent ones 0.
     """
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
-            if image.mode in ("P", "PA"):
+            if image.mode in ("P", "PA") and not indices:
                 image = image.convert("RGBA" if "transparency" in image.info else "RGB")
             values = np.asarray(image)
-            if image.mode in ("RGBA", "LA"):
-                return values[..., :-1] * (values[..., -1:] > 0)
+            if image.mode in ("RGBA", "LA", "PA"):
+                seen = values[..., :-1] * (values[..., -1:] > 0)
+                return seen[..., 0] if seen.shape[-1] == 1 else seen
             return values
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: {error}") from error

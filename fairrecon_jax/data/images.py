@@ -59,9 +59,13 @@ def read_grey_range(path: Path) -> tuple[np.ndarray, float | None]:
         raise UnreadableImage(f"{path}: {error}") from error
 
 
-def read_tiff(path: Path) -> np.ndarray:
+def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
     """A TIFF file as its tags say: turned by its orientation, with colours in place of the indices
     of a palette, and "white is zero" inverted, so that what a viewer shows bright is large.
+
+    Args:
+      path: file.
+      indices: keep the indices of a palette.
 
     Returns:
       [H, W], [H, W, channels] or, of several pages, [pages, ...], in the type of the file.
@@ -78,12 +82,13 @@ def read_tiff(path: Path) -> np.ndarray:
                 if "imagecodecs" not in str(error):
                     raise
                 # Pillow brings decoders of its own for the usual compressions
-                return _tiff_by_pillow(path)
+                return _tiff_by_pillow(path, indices)
             axes = series.axes
             if "S" in axes and values.ndim == len(axes):
                 # the planes of colours may be stored one after the other
                 values, axes = np.moveaxis(values, axes.index("S"), -1), axes.replace("S", "") + "S"
-            values = _shown(values, page)
+            if not (indices and page.photometric == tifffile.PHOTOMETRIC.PALETTE):
+                values = _shown(values, page)
             rows, columns = axes.index("Y"), axes.index("X")
             orientation = page.tags.get("Orientation")
             return turned(
@@ -109,13 +114,13 @@ def _shown(values: np.ndarray, page: Any) -> np.ndarray:
     return values
 
 
-def _tiff_by_pillow(path: Path) -> np.ndarray:
+def _tiff_by_pillow(path: Path, indices: bool) -> np.ndarray:
     with Image.open(path) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError("several compressed pages in one file")
         white_is_zero = image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
         upright_image = ImageOps.exif_transpose(image)
-        if upright_image.mode == "P":
+        if upright_image.mode == "P" and not indices:
             upright_image = upright_image.convert("RGB")
         values = np.asarray(upright_image)
         # Pillow itself turns round 1 and 8 bits only

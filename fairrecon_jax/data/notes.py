@@ -47,8 +47,11 @@ KINDS = {
     "nobody": "a patient whose name may be a code for a missing one",
     "missing_pair": "an image without its reconstruction or degraded image",
     "pair_shape": "a reconstruction or degraded image differs in shape or type from its original",
-    "turned": "an image is turned by its EXIF orientation, its mask in another way",
-    "misaligned": "a reconstruction or degraded image is shifted, turned or mirrored",
+    "turned": "an image is turned by its EXIF or DICOM orientation, its mask in another way",
+    "misaligned": "a reconstruction or degraded image is shifted, turned, mirrored, magnified or "
+    "of something else",
+    "pair_same": "a reconstruction or degraded image is the original itself",
+    "pair_scale": "a reconstruction or degraded image has its grey values on another scale",
 }
 """Every kind of note with its meaning."""
 ERRORS = {
@@ -70,6 +73,8 @@ ERRORS = {
     "mask_values",
 }
 """Kinds that are to be mended before anything is trained."""
+TOLD = {"pair_same", "pair_scale", "turned"}
+"""Kinds that are no errors, and never passed over."""
 HARMLESS = {"view"}
 """Kinds that are no reason to worry."""
 
@@ -121,6 +126,19 @@ class Notes:
     def counts(self) -> dict[tuple[str, str], int]:
         """Number of notes per (action, kind), most frequent first."""
         return dict(Counter((note.action, note.kind) for note in self._notes).most_common())
+
+    def left_out(self) -> str:
+        """Why examples were left out, most frequent first, each kind with its number and one file
+        with the reason.
+        """
+        skipped = [note for note in self._notes if note.action == SKIPPED]
+        # threads add notes in any order
+        ordered = sorted(skipped, key=lambda note: (note.file, note.reason), reverse=True)
+        first = {note.kind: f"{note.file}: {note.reason}" for note in ordered}
+        return "; ".join(
+            f"{count} x {kind} (e.g. {first[kind]})"
+            for kind, count in Counter(note.kind for note in skipped).most_common()
+        )
 
     def table(self) -> pd.DataFrame:
         """All notes as a table with columns file, reason, kind, action, sorted so that runs

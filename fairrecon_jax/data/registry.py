@@ -84,6 +84,8 @@ def builder_of(config: CohortConfig) -> type[CohortBuilder]:
     Raises:
       InputError: no such cohort, or the configuration lacks what it needs.
     """
+    if not isinstance(config, CohortConfig):
+        raise InputError(f"config takes fr.CohortConfig(name, ...), got {config!r}")
     return find(config.name).of(config)
 
 

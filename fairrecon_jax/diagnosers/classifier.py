@@ -16,7 +16,7 @@ from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
-from fairrecon_jax.registry import FLAT
+from fairrecon_jax.registry import FLAT, TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -65,10 +65,10 @@ class Classifier:
     hidden: tuple[int, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
-    positive_weight: tuple[float, ...] = ()
-    flip: bool = False
-    shift: float = 0.0
-    gain: float = 0.0
+    positive_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
+    flip: bool = field(default=False, metadata=TRAINING)
+    shift: float = field(default=0.0, metadata=TRAINING)
+    gain: float = field(default=0.0, metadata=TRAINING)
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "classifier"
@@ -79,6 +79,8 @@ class Classifier:
             raise ValueError(
                 f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
             )
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden takes widths of at least 1, got {self.hidden}")
         if self.positive_weight and len(self.positive_weight) != len(self.tasks):
             raise ValueError(
                 f"positive_weight has {len(self.positive_weight)} values for "
@@ -96,6 +98,14 @@ class Classifier:
         # A ResNet rounds up at every halving: a pixel is always left.
         if isinstance(network, DenseNet):
             check_size(len(network.blocks), *[self.preprocessing.input_size or size] * 2)
+
+    def check_training(self) -> None:
+        """Checks that it can be trained.
+
+        Raises:
+          ValueError: it can only use weights from a file; the message names the field.
+        """
+        self.readout.check_training()
 
     @property
     def network(self) -> nn.Module:

@@ -23,7 +23,7 @@ from fairrecon_jax.models.checkpoint import State, read_files
 from fairrecon_jax.models.conversion import convert
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.resnet_unet import ResNetUNet
-from fairrecon_jax.training.state import check_like
+from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.types import InputError, Key, Variables
 
 Known = Classifier | Segmenter

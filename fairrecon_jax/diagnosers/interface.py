@@ -109,13 +109,15 @@ def check_apart(diagnosers: Iterable[tuple[str, Diagnoser]]) -> None:
             owners[task] = name
 
 
-def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields: Any) -> Diagnoser:
+def make_diagnoser(
+    kind: str, spec: CohortSpec, tasks: str | tuple[str, ...], **fields: Any
+) -> Diagnoser:
     """Builds a diagnoser of some of a cohort's tasks from plain fields.
 
     Args:
       kind: a name in `DIAGNOSERS`.
       spec: the cohort's specification.
-      tasks: names of tasks of one kind; the order of the scores.
+      tasks: names of tasks of one kind, in the order of the scores; or one name.
       **fields: values of the kind's other dataclass fields, those of its `preprocessing` and
         `readout` beside the others or by the name of a preset (`preprocessing="torchxrayvision"`);
         lists become tuples.
@@ -138,9 +140,11 @@ def make_diagnoser(kind: str, spec: CohortSpec, tasks: tuple[str, ...], **fields
             f"diagnoser {kind!r}: {', '.join(sorted(fixed))} follow from the "
             "specification and cannot be set"
         )
+    # a text would be taken letter by letter
+    tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     # An unknown kind has none; `build` refuses it and lists those there are.
     judged: TaskKind | None = getattr(DIAGNOSERS.get(kind), "kind", None)
-    columns = task_columns(spec, tuple(tasks), judged) if judged else ()
+    columns = task_columns(spec, tasks, judged) if judged else ()
     program = isinstance(kind, str) and kind.startswith("callable")
-    values = {**expanded(fields, not program), "tasks": tuple(tasks), "columns": columns}
+    values = {**expanded(fields, not program), "tasks": tasks, "columns": columns}
     return build(DIAGNOSERS, kind, "diagnoser", values)

@@ -148,6 +148,20 @@ class Outputs:
         if beyond := [place for place in places if not 0 <= place < self.count(tasks)]:
             raise ValueError(f"there is no output {beyond[0]}: classes is {self.count(tasks)}")
 
+    def check_training(self) -> None:
+        """Checks that a network with these outputs can be trained.
+
+        Raises:
+          ValueError: the message names the field.
+        """
+        if self.activation != "sigmoid":
+            raise ValueError(f"trainings are for activation 'sigmoid', got {self.activation!r}")
+        if self.op_norm:
+            raise ValueError(
+                "op_norm scales scores by the operating points of a file of weights, and a "
+                "training has none: set op_norm = False"
+            )
+
     def count(self, tasks: int) -> int:
         """Outputs of the network."""
         return self.classes or tasks

@@ -19,7 +19,7 @@ from fairrecon_jax.models.residual_unet import ResidualUNet
 from fairrecon_jax.models.resnet import STAGES
 from fairrecon_jax.models.resnet_unet import HALVINGS, ResNetUNet
 from fairrecon_jax.models.unet import UNet, check_size
-from fairrecon_jax.registry import FLAT
+from fairrecon_jax.registry import FLAT, TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -34,8 +34,8 @@ from fairrecon_jax.types import (
 )
 
 NETWORK = "segmenter"
-BACKBONES: dict[str, tuple[str, ...]] = {
-    "unet": ("group", "batch"),
+BACKBONES: dict[str, tuple[Norm | Literal["instance"], ...]] = {
+    "unet": ("group", "batch", None),
     "residual_unet": ("instance", "batch"),
     **{f"resnet{depth}_unet": ("batch",) for depth in STAGES},
 }
@@ -58,7 +58,8 @@ class Segmenter:
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
       units: convolutions of a residual unit of "residual_unet".
-      norm: "batch" (paper) or "group", of "residual_unet" "batch" or "instance"; None is refused.
+      norm: "batch" (paper) or "group", of "residual_unet" "batch" or "instance"; None for U-Nets
+        without one whose weights come from a file.
         With "group" some start values never lift a mask above the threshold: on the small brain MRI
         sample one start of two stayed at probabilities below 0.5 through 800 updates.
       groups: channel groups of "group".
@@ -92,11 +93,11 @@ class Segmenter:
     groups: int = 8
     preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
-    dice_weight: float = 0.5
-    smooth: float = 1.0
-    flip: bool = False
-    shift: float = 0.0
-    gain: float = 0.0
+    dice_weight: float = field(default=0.5, metadata=TRAINING)
+    smooth: float = field(default=1.0, metadata=TRAINING)
+    flip: bool = field(default=False, metadata=TRAINING)
+    shift: float = field(default=0.0, metadata=TRAINING)
+    gain: float = field(default=0.0, metadata=TRAINING)
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "segmenter"
@@ -107,16 +108,17 @@ class Segmenter:
             raise ValueError(
                 f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
             )
-        # None is in the type for the U-Net's sake only.
         allowed = BACKBONES[self.backbone]
         if self.norm not in allowed:
             raise ValueError(
-                f"a segmenter needs norm {' or '.join(map(repr, allowed))}, got {self.norm!r}: "
-                "without one it learns the empty mask"
+                f"norm of backbone {self.backbone!r} is {' or '.join(map(repr, allowed))}, got "
+                f"{self.norm!r}"
             )
         foreign = {"unet": ("units",), "residual_unet": ("groups",)}.get(
             self.backbone, ("depth", "units", "groups")
         )
+        if self.norm != "group" and self.groups != Segmenter.groups and "groups" not in foreign:
+            raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
         # a field that nothing reads would be a choice that changes nothing
         if given := [name for name in foreign if getattr(self, name) != getattr(Segmenter, name)]:
             raise ValueError(f"backbone {self.backbone!r} has no {given[0]}")
@@ -138,6 +140,19 @@ class Segmenter:
         """
         depth = HALVINGS if self.backbone.startswith("resnet") else self.depth
         check_size(depth, self.preprocessing.input_size or size)
+
+    def check_training(self) -> None:
+        """Checks that it can be trained.
+
+        Raises:
+          ValueError: it can only use weights from a file; the message names the field.
+        """
+        self.readout.check_training()
+        if self.norm is None:
+            raise ValueError(
+                "norm None is for weights from a file: a training without a norm learns the empty "
+                "mask"
+            )
 
     @property
     def network(self) -> UNet | ResidualUNet | ResNetUNet:

@@ -345,7 +345,7 @@ def _areas(
             rows = np.flatnonzero(known[k] & (owner == g))
             unit = units.which[rows]
             for version, score in enumerate(scores):
-                area[version, k, 0, g], each = placements(score[k, rows], label[k, rows])
+                area[version, k, 0, g], each = placements(label[k, rows], score[k, rows])
                 influence[version, :, k, 0] += _per_unit(unit, each, len(units.group))
             images[k, 0, g] = len(rows)
             moved[k, 0, g] = np.sum(scores[0][k, rows] != scores[1][k, rows])

@@ -175,7 +175,7 @@ def auroc_interval(
 
     Example:
       >>> score, label = np.arange(40.0), np.arange(40) >= 20  # every pair is right
-      >>> area, influence = fr.inference.placements(score, label)
+      >>> area, influence = fr.inference.placements(label, score)
       >>> found = auroc_interval(area, influence, positives=20, negatives=20)
       >>> float(found.high), round(float(found.low), 2)
       (1.0, 0.83)
@@ -218,7 +218,7 @@ def auroc_change_interval(
 
     Example:
       >>> label, noise = np.arange(200) % 2, np.random.default_rng(0).normal(size=200)
-      >>> sharp, noisy = (fr.inference.placements(label + sd * noise, label) for sd in (0.5, 3))
+      >>> sharp, noisy = (fr.inference.placements(label, label + sd * noise) for sd in (0.5, 3))
       >>> found = auroc_change_interval(noisy[0] - sharp[0], noisy[1] - sharp[1], 100, 100)
       >>> bool(found.high < 0)
       True

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 
-def placements(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:
+def placements(label: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
     """AUROC and DeLong influences: (V10 - A) / n+ for positives, (V01 - A) / n- for negatives; they
     sum to 0.
 
     Args:
-      score: [n] scores.
       label: [n] truth in {0, 1}.
+      score: [n] scores.
 
     Returns:
       (A, influences [n]); NaN and zeros where a class is absent.
 
     Example:
-      >>> area, influence = placements(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1]))
+      >>> area, influence = placements(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.9]))
       >>> area, influence.tolist()
       (0.875, [0.0625, -0.0625, -0.0625, 0.0625])
 

@@ -8,15 +8,12 @@ from fairrecon_jax.metrics.classification import (
     CalibrationError,
     Confusion,
     auroc,
-    balanced_threshold,
     brier,
     calibration_bin,
     calibration_error,
     calibration_error_from_sums,
     confusion,
     decide,
-    threshold_at_sensitivity,
-    threshold_at_specificity,
 )
 from fairrecon_jax.metrics.conventions import CONVENTIONS, Convention
 from fairrecon_jax.metrics.fairness import (
@@ -47,6 +44,11 @@ from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
 from fairrecon_jax.metrics.perceptual import lpips, read_lpips
 from fairrecon_jax.metrics.roc import sensitivity_at
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
+from fairrecon_jax.metrics.thresholds import (
+    balanced_threshold,
+    threshold_at_sensitivity,
+    threshold_at_specificity,
+)
 from fairrecon_jax.metrics.wavelet import haarpsi
 
 __all__ = [

@@ -61,8 +61,8 @@ def eodd(
       The gap in [0, 1].
 
     Raises:
-      ValueError: lengths differ, a label or decision is not 0, 1 or unknown, or the convention is
-        unknown.
+      ValueError: there is no entry, lengths differ, a label or decision is not 0, 1 or unknown, a
+        weight is negative, or the convention is unknown.
 
     Example:
       >>> eodd([1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0], ["f", "f", "m", "m", "f", "m"])
@@ -115,7 +115,7 @@ def gap(
       The gap >= 0; NaN with fewer than two groups.
 
     Raises:
-      ValueError: lengths differ.
+      ValueError: there is no entry, or lengths differ.
 
     Example:
       >>> gap([1.0, 0.5, 0.25], ["f", "f", "m"])
@@ -136,7 +136,8 @@ def delta_dice(
       >>> round(delta_dice([0.9, 0.7, 0.5], ["f", "f", "m"]), 6)
       0.3
     """
-    return gap(dice, group, patient=patient, min_patients=min_patients)
+    means, mask = _means(dice, group, patient, min_patients, "dice")
+    return float(gap_from_values(means, None, mask).value)
 
 
 def ser(
@@ -158,7 +159,7 @@ def ser(
       The ratio >= 1.
 
     Raises:
-      ValueError: lengths differ.
+      ValueError: there is no entry, lengths differ, or a Dice lies outside [0, 1].
 
     Example:
       >>> ser([0.75, 0.75, 0.5], ["f", "f", "m"])
@@ -166,7 +167,7 @@ def ser(
 
     Reference: Puyol-Anton et al. 2021 (MICCAI); fairmedfm `dice_skewness` (parity is tested).
     """
-    means, mask = _means(dice, group, patient, min_patients)
+    means, mask = _means(dice, group, patient, min_patients, "dice")
     return float(ser_from_means(means, None, mask).value)
 
 
@@ -225,7 +226,18 @@ def _real(values: Column, name: str, images: int) -> np.ndarray:
         column[[_is_missing(value) for value in column]] = np.nan
     if column.shape != (images,):
         raise ValueError(f"{name} must hold {images} entries like group, got shape {column.shape}")
-    return column.astype(float)
+    try:
+        return column.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers or NaN (unknown): {error}") from error
+
+
+def _coded(group: Column, what: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """The groups of a column that has entries; one group of nobody where none is known."""
+    codes, names = group_codes(group)
+    if not codes.size:
+        raise ValueError(f"{what} are empty: there is nothing to compare")
+    return codes, names or ("",)
 
 
 def _is_missing(value: Any) -> bool:
@@ -262,30 +274,37 @@ def _counted(
     min_patients: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Counts [G, 2, 2] and, for "worst_case_estimable", the strata [G, 2] that take part."""
-    codes, names = group_codes(group)
+    codes, names = _coded(group, "label, decision and group")
     truth = _binary(label, "label", codes.size)
     yes = _binary(decision, "decision", codes.size)
     # without a decision an image is in no stratum
     truth = np.where(np.isnan(yes), np.nan, truth)
     weights = None if weight is None else _real(weight, "weight", codes.size)
+    if weights is not None and not (weights >= 0).all():
+        raise ValueError("weight must not be negative or unknown")
     # NaN == 1 is False, which counts nowhere: its truth is unknown by now
     counts = np.asarray(group_counts(truth, yes == 1, codes, len(names), weights))
+    who = _patients(patient, codes.size)
     if canonical(convention) != "worst_case_estimable":
         return counts, None
     known = ~np.isnan(truth) & (codes >= 0)
     # patient and stratum as one number: distinct pairs are patients per stratum
-    strata, who = codes * 2 + (truth == 1), _patients(patient, codes.size)
+    strata = codes * 2 + (truth == 1)
     pairs = np.unique(who[known] * 2 * len(names) + strata[known])
     patients = np.bincount(pairs % (2 * len(names)), minlength=2 * len(names))
     return counts, np.asarray(estimable(patients.reshape(-1, 2), min_patients))
 
 
 def _means(
-    value: Column, group: Column, patient: Column | None, min_patients: int
+    value: Column, group: Column, patient: Column | None, min_patients: int, what: str = "value"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over patients of each group [G], NaN if it has none, and the groups that take part."""
-    codes, names = group_codes(group)
-    values = _real(value, "value", codes.size)
+    codes, names = _coded(group, f"{what} and group")
+    values = _real(value, what, codes.size)
+    if what == "dice" and ((values < 0) | (values > 1)).any():
+        raise ValueError(
+            f"dice must lie in [0, 1], got {np.nanmin(values):g} to {np.nanmax(values):g}"
+        )
     known = np.isfinite(values) & (codes >= 0)
     # a patient counts once in each of its groups
     pairs = _patients(patient, codes.size) * len(names) + codes

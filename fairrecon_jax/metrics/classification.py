@@ -89,25 +89,70 @@ def class_weights(label: Array, weight: Array | None = None) -> tuple[Array, Arr
     return xp.where(label == 1, weight, 0), xp.where(label == 0, weight, 0)
 
 
-def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
+def together(label: Array, other: Array, what: str) -> tuple[Array, Array]:
+    """Labels and scores that belong together, None on the host as NaN; swapped ones are refused.
+
+    Raises:
+      ValueError: the shapes differ, or a label or score on the host is none; the message names the
+        argument.
+    """
+    label, other = _plain(label, "label"), _plain(other, what)
+    if np.shape(label) != np.shape(other) or not np.ndim(label):
+        raise ValueError(
+            f"label and {what} must have one entry per example each, got shapes "
+            f"{np.shape(label)} and {np.shape(other)}"
+        )
+    # values of a traced program are not known here
+    if array_module(label) is np:
+        known = label[~np.isnan(label)]
+        if wrong := known[(known != 0) & (known != 1)].ravel()[:3].tolist():
+            raise ValueError(
+                f"label must hold 0, 1 or NaN (unknown), got {wrong}: the label comes first, then "
+                f"the {what}"
+            )
+    return label, other
+
+
+def _plain(values: Array, what: str) -> Array:
+    """A column as an array, on the host one of numbers.
+
+    Raises:
+      ValueError: an entry is no number; the message names the argument.
+    """
+    if array_module(values) is not np:
+        return values
+    column = np.asarray(values)
+    if column.dtype.kind in "fiub":
+        return column
+    try:
+        return column.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must hold numbers: {error}") from error
+
+
+def auroc(label: Array, score: Array, weight: Array | None = None) -> Array:
     """Area under the ROC curve: P(score of a positive > score of a negative) + P(tie) / 2.
 
     0.5 means no separation; without positives or without negatives it is NaN.
 
     Args:
-      score: [N] float, higher means more likely positive.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float, higher means more likely positive.
       weight: [N] float >= 0 (resampling counts, padding masks); ones if None.
 
     Returns:
       Scalar in [0, 1].
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(auroc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1]))  # 3 of 4 pairs right, one tie
+      >>> float(auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9]))  # 3 of 4 pairs right, one tie
       0.875
 
     Reference: Hanley and McNeil 1982; scikit-learn `roc_auc_score` (parity is tested).
     """
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     # Masked examples sort last and have no weight.
@@ -125,22 +170,26 @@ def auroc(score: Array, label: Array, weight: Array | None = None) -> Array:
     )
 
 
-def confusion(decision: Array, label: Array, weight: Array | None = None) -> Confusion:
+def confusion(label: Array, decision: Array, weight: Array | None = None) -> Confusion:
     """Counts of decisions against labels.
 
     Args:
-      decision: [N] bool or {0, 1}.
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      decision: [N] bool or {0, 1}.
       weight: [N] float >= 0; ones if None.
 
     Returns:
       `Confusion` of scalars.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> found = confusion([1, 0, 1, 0], [1, 1, 0, np.nan])
+      >>> found = confusion([1, 1, 0, np.nan], [1, 0, 1, 0])
       >>> [float(count) for count in found]  # TP, FN, FP, TN
       [1.0, 1.0, 1.0, 0.0]
     """
+    label, decision = together(label, decision, "decision")
     xp = array_module(decision, label, weight)
     positive, negative = class_weights(label, weight)
     yes = xp.asarray(decision).astype(bool)
@@ -161,124 +210,27 @@ def decide(score: Array, threshold: Array | float) -> Array:
     return array_module(score, threshold).asarray(score) >= threshold
 
 
-def threshold_curve(
-    score: Array, label: Array, weight: Array | None = None
-) -> tuple[Array, Array, Array]:
-    """Sensitivity and specificity at every observed score, decisions being `score >= threshold`.
-
-    Args:
-      score: [N] float.
-      label: [N] float in {0, 1, NaN}; NaN is masked.
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      (threshold [N] ascending with +inf for masked examples, sensitivity [N], specificity [N]); NaN
-        rates where a class is absent.
-    """
-    xp = array_module(score, label, weight)
-    positive, negative = class_weights(label, weight)
-    # as in `auroc`: masked examples sort last
-    score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
-    order = xp.argsort(score)
-    ordered = score[order]
-    # ">=" accepts all of a run of ties: what is lost lies before its first place
-    first = xp.searchsorted(ordered, ordered, side="left")
-    lost = xp.concatenate([xp.zeros(1, positive.dtype), xp.cumsum(positive[order])])[first]
-    rejected = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])[first]
-    return ordered, 1 - divide(lost, xp.sum(positive)), divide(rejected, xp.sum(negative))
-
-
-def balanced_threshold(score: Array, label: Array, weight: Array | None = None) -> Array:
-    """The observed score at which sensitivity and specificity are closest: argmin over t of
-    |specificity(t) - sensitivity(t)|.
-
-    Decisions are `score >= threshold`; the smallest score wins ties. NaN without positives or
-    negatives.
-
-    Args:
-      score: [N] float.
-      label: [N] float in {0, 1, NaN}; NaN is masked.
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold, one of the scores.
-
-    Example:
-      >>> float(balanced_threshold([0.1, 0.3, 0.6, 0.8], [0, 0, 1, 1]))
-      0.6
-    """
-    threshold, sensitivity, specificity = threshold_curve(score, label, weight)
-    xp = array_module(threshold)
-    return _pick(
-        threshold,
-        xp.abs(specificity - sensitivity),
-        xp.isfinite(sensitivity) & xp.isfinite(specificity),
-    )
-
-
-def threshold_at_sensitivity(
-    score: Array, label: Array, sensitivity: float, weight: Array | None = None
-) -> Array:
-    """The largest observed score whose sensitivity is at least the wanted one; NaN without
-    positives.
-
-    Args:
-      score: [N] float.
-      label: [N] float in {0, 1, NaN}.
-      sensitivity: wanted sensitivity in [0, 1].
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold.
-
-    Example:
-      >>> float(threshold_at_sensitivity([0.2, 0.4, 0.6, 0.8], [1, 1, 1, 1], 0.75))
-      0.4
-    """
-    threshold, reached, _ = threshold_curve(score, label, weight)
-    return _pick(threshold, -threshold, reached >= sensitivity)  # the largest one that will do
-
-
-def threshold_at_specificity(
-    score: Array, label: Array, specificity: float, weight: Array | None = None
-) -> Array:
-    """The smallest observed score whose specificity is at least the wanted one; NaN without
-    negatives or if no score reaches it.
-
-    Args:
-      score: [N] float.
-      label: [N] float in {0, 1, NaN}.
-      specificity: wanted specificity in [0, 1].
-      weight: [N] float >= 0; ones if None.
-
-    Returns:
-      Scalar threshold.
-
-    Example:
-      >>> float(threshold_at_specificity([0.2, 0.4, 0.6, 0.8], [0, 0, 0, 0], 0.75))
-      0.8
-    """
-    threshold, _, reached = threshold_curve(score, label, weight)
-    return _pick(threshold, threshold, reached >= specificity)
-
-
-def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
+def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
     """Brier score: mean of (score - label)^2. 0 means certain and right; NaN without examples.
 
     Args:
-      score: [N] float in [0, 1].
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float in [0, 1].
       weight: [N] float >= 0; ones if None.
 
     Returns:
       Scalar in [0, 1].
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
-      >>> float(brier([1.0, 0.5, 0.0], [1, 1, 0])) * 12
+      >>> float(brier([1, 1, 0], [1.0, 0.5, 0.0])) * 12
       1.0
 
     Reference: Brier 1950; scikit-learn `brier_score_loss` (parity is tested).
     """
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     # 0 * NaN of a masked example would be NaN
@@ -289,7 +241,7 @@ def brier(score: Array, label: Array, weight: Array | None = None) -> Array:
 
 
 def calibration_error(
-    score: Array, label: Array, weight: Array | None = None, bins: int = 10
+    label: Array, score: Array, weight: Array | None = None, bins: int = 10
 ) -> CalibrationError:
     """Expected calibration error: sum over bins of (weight of bin / total) |mean score - share of
     positives|. 0 means calibrated.
@@ -298,22 +250,26 @@ def calibration_error(
     count nothing. NaN without examples.
 
     Args:
-      score: [N] float in [0, 1].
       label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float in [0, 1].
       weight: [N] float >= 0; ones if None.
       bins: number of bins.
 
     Returns:
       `CalibrationError`.
 
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
     Example:
       >>> score, label = [0.25, 0.25, 0.75, 0.75], [0, 0, 1, 0]
-      >>> found = calibration_error(score, label, bins=2)
+      >>> found = calibration_error(label, score, bins=2)
       >>> found.frequency.tolist(), float(found.value)
       ([0.0, 0.5], 0.25)
 
     Reference: Naeini, Cooper, Hauskrecht 2015 (AAAI).
     """
+    label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
     both = positive + negative
@@ -368,14 +324,3 @@ def calibration_error_from_sums(weight: Array, score: Array, positive: Array) ->
     # weight of a bin times its |mean score - share of positives| is the |difference of the sums|
     error = divide(xp.sum(xp.abs(score - positive), axis=-1), xp.sum(weight, axis=-1))
     return CalibrationError(error, divide(score, weight), divide(positive, weight), weight)
-
-
-def _pick(threshold: Array, cost: Array, allowed: Array) -> Array:
-    """The first (smallest) finite threshold of least cost among the allowed ones, NaN if there is
-    none.
-    """
-    xp = array_module(threshold, cost, allowed)
-    # Masked examples stand at +inf in the curve.
-    allowed = allowed & xp.isfinite(threshold)
-    best = xp.argmin(xp.where(allowed, cost, np.inf))
-    return xp.where(xp.any(allowed), threshold[best], np.nan)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fairrecon_jax.types import Array
 
 Compare = Callable[[Array, Array], Array]
 CompareBy = Callable[[Array, Array, Mapping[str, Any]], Array]
+_Function = TypeVar("_Function", bound=Callable[..., Array])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,8 @@ def register(
     digits: int,
     least: int = 1,
     per_group: bool = True,
-) -> Callable[[Compare], Compare]:
+    weighted: bool = False,
+) -> Callable[[_Function], _Function]:
     """Function decorator that enters a metric into `IMAGE_METRICS` under its own name.
 
     Args:
@@ -76,43 +78,21 @@ def register(
       digits: see `ImageMetric`.
       least: see `ImageMetric`.
       per_group: see `ImageMetric`.
+      weighted: the function takes weights as its third argument; the metric exists in a study that
+        has them.
 
     Raises:
       ValueError: the name is taken.
     """
 
-    def enter(compute: Compare) -> Compare:
+    def enter(compute: _Function) -> _Function:
         name = compute.__name__
         if name in IMAGE_METRICS:
             raise ValueError(f"image metric {name!r} is already registered")
-        IMAGE_METRICS[name] = ImageMetric(name, title, better, digits, compute, least, per_group)
-        return compute
-
-    return enter
-
-
-def register_weighted(
-    title: str,
-    better: Literal["higher", "lower"],
-    digits: int,
-    least: int = 1,
-    per_group: bool = True,
-) -> Callable[[CompareBy], CompareBy]:
-    """The same for a metric with weights of its own, which exists in a study where it has them.
-
-    Args:
-      title: see `ImageMetric`.
-      better: see `ImageMetric`.
-      digits: see `ImageMetric`.
-      least: see `ImageMetric`.
-      per_group: see `ImageMetric`.
-    """
-
-    def enter(compute: CompareBy) -> CompareBy:
-        name = compute.__name__
-        # no `compute`: without weights the metric is one that only comes with a table
+        # weighted, no `compute`: without weights the metric only comes with a table
+        plain, by_weights = (None, compute) if weighted else (compute, None)
         IMAGE_METRICS[name] = ImageMetric(
-            name, title, better, digits, None, least, per_group, compute
+            name, title, better, digits, plain, least, per_group, by_weights
         )
         return compute
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fairrecon_jax.metrics.image_metric import register_weighted
+from fairrecon_jax.metrics.image_metric import register
 from fairrecon_jax.metrics.windows import check_pair
 from fairrecon_jax.types import Array, InputError
 
@@ -77,7 +76,7 @@ class LPIPSNetwork(nn.Module):
         return total
 
 
-@register_weighted("LPIPS", "lower", 3, least=LEAST, per_group=False)
+@register("LPIPS", "lower", 3, least=LEAST, per_group=False, weighted=True)
 def lpips(original: Array, image: Array, weights: Mapping[str, Any]) -> jax.Array:
     """Learned perceptual image patch similarity, version 0.1 with AlexNet:
 
@@ -144,19 +143,28 @@ def read_lpips(source: str | Path) -> dict[str, Any]:
         tree = _read(path)
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as LPIPS weights: {error}") from error
+    except Exception as error:  # unpickling passes on whatever another kind of file makes it raise
+        text = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as LPIPS weights, which are .npz files or the .ckpt of "
+            f"{PACKAGE}: {text}"
+        ) from error
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     # shapes alone: nothing is computed to know what a file should hold
     shapes = jax.eval_shape(LPIPSNetwork().init, jax.random.key(0), image, image)["params"]
     wanted = flatten_dict(shapes, sep=".")
+    if not wanted.keys() & tree.keys():
+        raise InputError(
+            f"{path} holds no LPIPS weights but something else, with the keys "
+            f"{', '.join(sorted(tree)[:3]) or '(none)'}; theirs are {min(wanted)} and so on"
+        )
     problems = [f"missing {key}" for key in wanted if key not in tree]
     problems += [f"unexpected {key}" for key in tree if key not in wanted]
     for key in wanted.keys() & tree.keys():
         if tree[key].shape != wanted[key].shape:
             problems.append(f"{key} has shape {tree[key].shape}, expected {wanted[key].shape}")
-        elif not np.isfinite(tree[key]).all():
-            problems.append(f"{key} has values that are not finite")
+        elif tree[key].dtype.kind != "f" or not np.isfinite(tree[key]).all():
+            problems.append(f"{key} has values that are not finite numbers")
     if problems:
         raise InputError(f"{path} holds no LPIPS weights: {'; '.join(sorted(problems)[:5])}")
     arrays = {key: jnp.asarray(value, jnp.float32) for key, value in tree.items()}
@@ -198,18 +206,28 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(tree, dict):
         raise InputError(f"{path} holds no LPIPS weights")
     tree = tree.get("params", tree)
-    return {key: np.asarray(value) for key, value in flatten_dict(tree, sep=".").items()}
+    leaves = flatten_dict(tree)
+    return {".".join(map(str, key)): np.asarray(value) for key, value in leaves.items()}
+
+
+_PARTS = {
+    "numpy": ("ndarray", "dtype"),
+    "numpy._core.multiarray": ("_reconstruct",),
+    "numpy._core.numeric": ("_frombuffer",),
+}
+"""What pickled arrays are made of, by module; `_frombuffer` in protocol 5."""
 
 
 class _ArraysOnly(pickle.Unpickler):
     """Reads a pickle of dictionaries of NumPy arrays; nothing else is looked up or run."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The parts of a NumPy array; anything else is refused."""
-        allowed = {("numpy", "ndarray"), ("numpy", "dtype")}
-        if (module, name) in allowed:
-            return getattr(np, name)
-        # numpy.core before NumPy 2, numpy._core since
-        if module.endswith("core.multiarray") and name == "_reconstruct":
-            return importlib.import_module("numpy._core.multiarray")._reconstruct
+        """The parts of a NumPy array, in every protocol; anything else is refused."""
+        # of NumPy 1 and 2
+        if (place := module.replace("numpy.core.", "numpy._core.")) in _PARTS:
+            if name in _PARTS[place]:
+                return getattr(importlib.import_module(place), name)
+        # bytes as protocols before 3 write them; no other codec is looked up
+        if (module, name) == ("_codecs", "encode"):
+            return lambda text, _: text.encode("latin1")
         raise InputError(f"the pickle asks for {module}.{name}; only arrays are read")

@@ -8,22 +8,22 @@ from fairrecon_jax.metrics.classification import class_weights
 
 
 def sensitivity_at(
-    score: np.ndarray, label: np.ndarray, false_positive_rate: np.ndarray
+    label: np.ndarray, score: np.ndarray, false_positive_rate: np.ndarray
 ) -> np.ndarray:
     """The ROC curve: the largest sensitivity whose false-positive rate is at most the given one,
     over all thresholds t of the decision score >= t.
 
     Args:
-      score: [N] float.
-      label: [N] float in {0, 1, NaN}; NaN is masked, as is a score of NaN.
+      label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float; NaN is masked.
       false_positive_rate: [M] in [0, 1].
 
     Returns:
       [M] float64 in [0, 1], not falling with the rate; NaN where a label has no example.
 
     Example:
-      >>> score, label = [0.9, 0.8, 0.3, 0.1], [1, 0, 1, 0]
-      >>> sensitivity_at(score, label, [0.0, 0.5, 1.0]).tolist()
+      >>> label, score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
+      >>> sensitivity_at(label, score, [0.0, 0.5, 1.0]).tolist()
       [0.5, 1.0, 1.0]
 
     Source: Fawcett 2006 (Pattern Recognition Letters 27).

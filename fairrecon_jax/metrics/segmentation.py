@@ -71,10 +71,10 @@ def dice(
       >>> dice(predicted, truth).tolist()
       [0.25]
     """
-    if predicted.shape != truth.shape:
+    if np.shape(predicted) != np.shape(truth) or np.ndim(truth) < 3:
         raise ValueError(
             "prediction and truth must be [..., H, W, S] of one shape, got "
-            f"{predicted.shape} and {truth.shape}"
+            f"{np.shape(predicted)} and {np.shape(truth)}"
         )
     xp = array_module(predicted, truth)
     inside, real = xp.asarray(predicted) >= threshold, xp.asarray(truth) >= 0.5

@@ -59,6 +59,13 @@ def mitigate(
       >>> sorted(mitigate(plain, cohort, noise, method, steps=1, batch_size=4, validation=0))
       ['batch_stats', 'params']
     """
+    if not hasattr(getattr(reconstructor, "model", None), "reconstruct"):
+        raise InputError(
+            "a mitigation fine-tunes a trained reconstructor, fr.trained(network, weights); got "
+            f"{reconstructor!r}"
+        )
+    if not isinstance(method, Mitigation):
+        raise InputError(f"method is a mitigation, fr.make_mitigation(...); got {method!r}")
     if not cohort.spec.attributes:
         raise InputError("the cohort has no groups: give fr.arrays(..., groups={...})")
     frozen = []

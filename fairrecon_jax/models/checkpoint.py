@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import importlib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fairrecon_jax.models.weight_files import ESCAPES, open_weights
 from fairrecon_jax.types import InputError
 
 State = Mapping[str, np.ndarray]
 
-ENDINGS = (".pth", ".pt", ".bin", ".ckpt", ".state", ".tar")
-"""Of files that PyTorch writes; `.pth.tar` is one of them."""
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model_state", "model", "params", "net", "network"),
     *("weights", "state", "module"),
 )
-"""Names under which trainers keep the weights, the first that is there wins."""
+"""Names under which trainers keep the weights."""
 PAIRS = {
     "generator": ("net_G", "netG", "generator", "G", "gen"),
     "discriminator": ("net_D", "netD", "discriminator", "D", "disc"),
 }
 """Names of the two networks of a GAN; behind reading, their keys begin with the name here."""
 _AVERAGE = re.compile(
-    r"(^|_)(?i:ema|averaged|average|avg|swa|polyak|shadow)(_|$)|EMA|^ema[A-Z]|[a-z]Ema($|[A-Z])"
+    r"(^|[_/])(?i:ema|averaged|average|avg|swa|polyak|shadow)(_|$)|EMA|^ema[A-Z]|[a-z]Ema($|[A-Z])"
 )
 _OTHER = re.compile(r"optim|sched|^lr_|scaler|^amp$|loop|callback|hyper|^args$|^opt$|config|rng")
+_CURRENT = "current_model_state"
+"""Where Lightning's WeightAveraging keeps the raw weights; "state_dict" is then the average."""
 _COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay", "epoch", "global_step")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def read_state(path: str | Path) -> dict[str, np.ndarray]:
@@ -44,11 +41,12 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
 
     `.safetensors` files are read without PyTorch; `.pth`, `.pth.tar`, `.pt`, `.bin`, `.ckpt` and
     `.state` files with it, weights only: no code in the file is run, and of objects beside the
-    weights only namespaces, paths and NumPy numbers are allowed. The dictionary under one of
-    the names `WRAPPERS`, or the only one that holds tensors, is unwrapped. Where a moving average
-    lies beside the raw weights ("ema", "params_ema", "state_dict_ema", keys "ema_model...."), it is
-    taken and a warning says so. The two networks of a GAN, as dictionaries or as prefixes (see
-    `PAIRS`), get the prefixes "generator." and "discriminator.".
+    weights only namespaces, paths, dates, collections and NumPy's numbers and arrays are allowed.
+    The dictionary under one of the names `WRAPPERS`, or the only one that holds tensors, is
+    unwrapped. Where a moving average lies beside the raw weights ("ema", "params_ema",
+    "state_dict_ema", keys "ema_model....", in Lightning's callbacks), it is taken and a warning
+    says so. The two networks of a GAN, as dictionaries or as prefixes (see `PAIRS`), get the
+    prefixes "generator." and "discriminator.".
 
     Args:
       path: the file.
@@ -73,16 +71,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
-    if path.suffix.lower() == ".safetensors":
-        content = _safetensors(path)
-    elif path.suffix.lower() in ENDINGS:
-        content = _torch_load(path)
-    else:
-        program = "; for a program (ONNX) use a diagnoser of kind callable"
-        raise InputError(
-            f"{path}: weights are read from .safetensors, {', '.join(ENDINGS[:-1])} or .pth.tar "
-            f"files{program if path.suffix == '.onnx' else ''}"
-        )
+    content = open_weights(path)
     try:
         state = _averaged_keys(_unwrapped(content, path), path)
         return {key: _array(key, value) for key, value in _by_role(state).items()}
@@ -101,10 +90,15 @@ def read_files(paths: Sequence[str | Path]) -> tuple[dict[str, np.ndarray], dict
       (arrays by key, the SHA-256 of each file by its name).
 
     Raises:
-      InputError: two files hold the same key, or one cannot be read.
+      InputError: there is none, it is no list, two files hold the same key, or one cannot be
+        read.
       FileNotFoundError: a file is missing.
     """
     state: dict[str, np.ndarray] = {}
+    if not paths:
+        raise InputError("no file of weights is given")
+    if isinstance(paths, str | Path):
+        raise InputError(f"paths takes a list of files, got {paths!r}: write [{str(paths)!r}]")
     for path in paths:
         part = read_state(path)
         # One of the two would win in silence.
@@ -121,69 +115,6 @@ def file_digest(path: str | Path) -> str:
     """The SHA-256 of a file, read in blocks."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _safetensors(path: Path) -> dict[str, Any]:
-    """What a safetensors file holds."""
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(path))
-    except Exception as error:  # a foreign reader's own kinds, KeyError and SafetensorError among
-        raise InputError(f"{path} cannot be read as safetensors: {_cause(path, error)}") from error
-
-
-def _torch_load(path: Path) -> Any:
-    """What a PyTorch file holds, its tensors still PyTorch's."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading this file needs PyTorch (pip install torch), or save it as "
-            ".safetensors"
-        ) from error
-    allowed = [argparse.Namespace, SimpleNamespace, np.dtype, np.ndarray, *_numpy_parts()]
-    # of whatever system and Python wrote it
-    kinds = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
-    allowed += [(PurePosixPath, f"{m}.{k}") for m in ("pathlib", "pathlib._local") for k in kinds]
-    try:
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-            # about the allow-list and old formats; what matters is said below
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load passes on whatever a damaged file makes it raise
-        raise InputError(
-            f"{path} cannot be read as PyTorch weights; save the model's state_dict() "
-            f"with torch.save: {_cause(path, error)}"
-        ) from error
-
-
-def _numpy_parts() -> list[Any]:
-    """What a pickled NumPy number is made of."""
-    core = importlib.import_module("numpy._core.multiarray")
-    made = core.scalar, core._reconstruct
-    names = [(part, f"numpy.core.multiarray.{part.__name__}") for part in made]
-    kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "b1")]
-    return [*made, *names, *kinds]
-
-
-def _cause(path: Path, error: Exception) -> str:
-    """Why a file cannot be read, in one line without terminal escapes."""
-    text = _ESCAPES.sub("", str(error)).strip()
-    start = path.read_bytes()[:64].lstrip()
-    if not start:
-        return "the file is empty"
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; fetch the file itself (git lfs pull)"
-    if start[:1] == b"<":
-        return "it is a web page, not the download"
-    if match := re.search(r"GLOBAL ([\w.]+)", text):
-        return f"it holds an object of the class {match[1]}, whose code is not run"
-    if "float8" in text or "float4" in text:
-        return "its weights are float8, whose scale is elsewhere: save them as float32 or float16"
-    if "TorchScript" in text:
-        return "it is a TorchScript program; use a diagnoser of kind callable"
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _is_tensor(value: Any) -> bool:
@@ -215,10 +146,12 @@ def _unwrapped(content: Any, path: Path, name: str = "") -> dict[str, Any]:
         if callable(getattr(content, "state_dict", None)):
             where = "this is a whole model and"
         raise InputError(f"{where} not a dictionary of tensors; save the model's state_dict()")
+    content = _lightning(content, path)
     boxes = {
         key: value
         for key, value in content.items()
-        if _holds_tensors(value) and not _OTHER.search(key.lower())
+        # a callback's name may hold any word
+        if _holds_tensors(value) and not _OTHER.search(key.rpartition("/")[2].lower())
     }
     averages = [key for key in content if _AVERAGE.search(key) and not _is_tensor(content[key])]
     averages = [key for key in averages if _any_tensor(content[key])]
@@ -235,17 +168,40 @@ def _unwrapped(content: Any, path: Path, name: str = "") -> dict[str, Any]:
             for role, (name,) in pair.items()
             for key, value in _without_data_parallel(_unwrapped(boxes[name], path, name)).items()
         }
-    known = [key for key in WRAPPERS if key in boxes]
+    # arrays such as class weights may lie beside a network, but no parameters of another one
+    loose = not any(key.endswith((".weight", ".bias")) for key in tensors)
     # one of several networks would win in silence
-    if len(boxes) == 1 and not flat:
-        chosen = known[0] if known else next(iter(boxes))
+    if len(boxes) == 1 and (not flat or (loose and next(iter(boxes)) in WRAPPERS)):
+        chosen = next(iter(boxes))
         return _unwrapped(boxes[chosen], path, chosen)
     if boxes:
+        beside = [*boxes, *(key for key in tensors if flat)][:6]
         raise InputError(
-            f"several dictionaries hold tensors: {', '.join(map(repr, boxes))}; save the one that "
-            "is meant by itself"
+            f"several dictionaries hold tensors, or tensors lie beside one: "
+            f"{', '.join(map(repr, beside))}; save what is meant by itself"
         )
     return {key: value for key, value in tensors.items() if not _is_counter(key, value)}
+
+
+def _lightning(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A checkpoint with the averages that Lightning's callbacks keep beside its other entries."""
+    found, callbacks = dict(content), content.get("callbacks")
+    # taken out, as what is left is looked through once more
+    found.pop("callbacks", None)
+    for callback, kept in callbacks.items() if isinstance(callbacks, Mapping) else ():
+        for name, value in kept.items() if isinstance(kept, Mapping) else ():
+            place = f"callbacks/{callback}/{name}"
+            # scores of kept checkpoints are tensors too, and no averages
+            if _AVERAGE.search(place) and _any_tensor(value):
+                found[place] = value
+    if _holds_tensors(found.get(_CURRENT)) and _holds_tensors(found.get("state_dict")):
+        del found[_CURRENT]
+        warnings.warn(
+            f"{path}: the weights under 'state_dict', a moving average, are taken, and not the raw "
+            f"ones under {_CURRENT!r}",
+            stacklevel=4,
+        )
+    return found
 
 
 def _average(
@@ -277,30 +233,57 @@ def _average(
 
 
 def _averaged_keys(state: Mapping[str, Any], path: Path, silent: bool = False) -> dict[str, Any]:
-    """A state dict whose keys hold both a network and its moving average, as the average alone."""
-    first = {key: key.partition(".")[0] for key in state if "." in key}
+    """A state dict whose keys hold both a network and its moving average, with the average in the
+    network's place; what is not averaged stays.
+    """
+    outer = common_prefixes(state)[-1:]
+    plain = {key.removeprefix("".join(outer)): value for key, value in state.items()}
+    first = {key: key.partition(".")[0] for key in plain if "." in key}
     averages = sorted({name for name in first.values() if _AVERAGE.search(name)})
     # under a prefix that all keys have there is nothing to choose
-    if not averages or len(averages) == len(set(first.values())) or len(averages) > 1:
+    if len(averages) != 1:
         return dict(state)
-    kept = {
-        key.partition(".")[2]: value
-        for key, value in state.items()
-        if first.get(key) == averages[0]
-    }
-    others = [key for key in state if first.get(key) != averages[0]]
-    one_prefix = len({first.get(key) for key in others}) == 1
-    known = {*others, *(key.partition(".")[2] for key in others if one_prefix)}
-    # a module may be called so too: an average has the parameters of what it averages
-    if not set(kept) <= known:
-        return dict(state)
-    if not silent:
-        warnings.warn(
-            f"{path}: the weights under '{averages[0]}.', a moving average, are taken, and not the "
-            "raw ones beside them",
-            stacklevel=4,
-        )
-    return kept
+    kept = {k.partition(".")[2]: v for k, v in plain.items() if first.get(k) == averages[0]}
+    others = {key: value for key, value in plain.items() if first.get(key) != averages[0]}
+    prefixes = sorted({f"{first[key]}." for key in others if key in first})
+    for prefix in ("", *prefixes):
+        own = {key.removeprefix(prefix): key for key in others if key.startswith(prefix)}
+        parameters = {key for name, key in own.items() if not name.endswith(_BUFFERS)}
+        # latent diffusion's averages are buffers, whose names may hold no dot
+        own |= {name.replace(".", ""): key for name, key in own.items()}
+        # a module may be called so too: an average has the parameters of what it averages
+        if not set(kept) <= set(own):
+            continue
+        part = parameters - {own[name] for name in kept}
+        if prefix and len(prefixes) > 1 and (part or len(kept) < 2):
+            continue
+        if not silent:
+            warnings.warn(
+                f"{path}: the weights under '{averages[0]}.', a moving average, are taken, and not "
+                "the raw ones beside them",
+                stacklevel=4,
+            )
+        return {**others, **{own[name]: value for name, value in kept.items()}}
+    return dict(state)
+
+
+def common_prefixes(state: State) -> list[str]:
+    """Prefixes up to a dot that all keys have, the shortest first.
+
+    Example:
+      >>> common_prefixes({"module.net.a": np.zeros(1), "module.net.b": np.zeros(1)})
+      ['module.', 'module.net.']
+    """
+    if not state:
+        return []
+    first, last = min(state), max(state)
+    # what the first and the last in order share, all share
+    parts = []
+    for a, b in zip(first.split(".")[:-1], last.split(".")[:-1], strict=False):
+        if a != b:
+            break
+        parts.append(a)
+    return [".".join(parts[:count]) + "." for count in range(1, len(parts) + 1)]
 
 
 def _without_data_parallel(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,5 +330,5 @@ def _array(key: str, value: Any) -> np.ndarray:
             value = (value.float() if value.is_floating_point() else value).numpy()
         array = np.asarray(value)
     except Exception as error:  # sparse, on no device, or of a type that NumPy lacks
-        raise InputError(f"{key!r} is no plain array: {_ESCAPES.sub('', str(error))}") from error
+        raise InputError(f"{key!r} is no plain array: {ESCAPES.sub('', str(error))}") from error
     return array.astype(np.float32) if kind in ("bfloat16", "float16") else array

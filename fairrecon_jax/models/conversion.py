@@ -9,6 +9,7 @@ shape or not finite.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fairrecon_jax.models.apply import LeafPath, init_network
-from fairrecon_jax.models.checkpoint import State
+from fairrecon_jax.models.checkpoint import State, common_prefixes
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.layouts import LAYOUTS, Layout, check_known, inputs_of
 from fairrecon_jax.models.unet import UNet
@@ -47,7 +48,8 @@ def convert(
     without it. A first convolution with three input channels serves a network of one channel by
     its sum over them, which is what three equal channels give; where the weights only start a
     training (`fresh_head`), by the mean (as in the paper). Convolutions without bias that are
-    followed by a normalisation get the bias 0.
+    followed by a normalisation get the bias 0. Running statistics of instance norms are left out,
+    with a warning.
 
     Args:
       network: of a class in `LAYOUTS`; a `ConditionalUNet` with patch 1.
@@ -92,16 +94,25 @@ def convert(
             converted[path] = jnp.asarray(leaf)
         except InputError as error:
             problems.append(str(error))
+    left = sorted(set(found.layout.state) - set(found.keys.values()))
+    instance = [key for key in left if _of_instance_norm(key, found.layout.state)]
     problems += [
         f"unexpected {key!r}"
-        for key in sorted(set(found.layout.state) - set(found.keys.values()))
-        if not _ignored(key, fresh_head is not None)
+        for key in left
+        if key not in instance and not _ignored(key, fresh_head is not None)
     ]
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(
             f"the state dict does not fit {type(network).__name__}: {_hint(network, state, paths)}"
             f"{'; '.join(problems[:_SHOWN])}{more}"
+        )
+    if instance:
+        warnings.warn(
+            f"{len(instance)} running statistics of instance norms, such as {instance[0]!r}, are "
+            "left out: each image is normalised by itself, as pix2pix does; a network that was "
+            "evaluated with them (track_running_stats) gives other values",
+            stacklevel=3,
         )
     return {"params": {}, "batch_stats": {}, **unflatten_dict(converted)}
 
@@ -129,7 +140,7 @@ def _best(network: nn.Module, state: State, paths: list[LeafPath]) -> _Found:
     """
     refusal: InputError | None = None
     readings = []
-    for prefix in ("", *_common_prefixes(state)):
+    for prefix in ("", *common_prefixes(state)):
         plain = {key.removeprefix(prefix): value for key, value in state.items()}
         try:
             readings.append(_reading(network, plain, paths))
@@ -148,20 +159,6 @@ def _reading(network: nn.Module, state: State, paths: list[LeafPath]) -> _Found:
         path: f"{layout.stem(_module(path))}.{_torch_leaf(network, path[-1])}" for path in paths
     }
     return _Found(layout, keys, sum(key in layout.state for key in keys.values()))
-
-
-def _common_prefixes(state: State) -> list[str]:
-    """Prefixes up to a dot that all keys have, the shortest first."""
-    if not state:
-        return []
-    first, last = min(state), max(state)
-    # what the first and the last in order share, all share
-    parts = []
-    for a, b in zip(first.split(".")[:-1], last.split(".")[:-1], strict=False):
-        if a != b:
-            break
-        parts.append(a)
-    return [".".join(parts[:count]) + "." for count in range(1, len(parts) + 1)]
 
 
 def _hint(network: nn.Module, state: State, paths: list[LeafPath]) -> str:
@@ -208,6 +205,12 @@ def _normalised_bias(network: nn.Module, path: LeafPath) -> bool:
         and path[-1] == "bias"
         and path[-2] in ("conv1", "conv2")
     )
+
+
+def _of_instance_norm(key: str, state: State) -> bool:
+    """Whether an unexpected key is a running statistic of an instance norm, as it has no scale."""
+    stem, _, leaf = key.rpartition(".")
+    return leaf in ("running_mean", "running_var") and f"{stem}.weight" not in state
 
 
 def _ignored(key: str, head: bool) -> bool:

@@ -227,7 +227,10 @@ def as_images(image: Array) -> jax.Array:
       InputError: another shape or type, a value outside [0, 1] or none at all.
     """
     if not isinstance(image, jax.core.Tracer):
-        image = np.asarray(image)
+        try:
+            image = np.asarray(image)
+        except ValueError as error:
+            raise InputError("images have rows or shapes of different lengths") from error
     if image.ndim == 2:
         image = image[None]
     if image.ndim == 3:
@@ -260,6 +263,8 @@ def digests_of(ids: Sequence[str] | None, count: int) -> np.ndarray:
     Raises:
       InputError: there are more or fewer names than images.
     """
+    if ids is not None and (isinstance(ids, str) or not hasattr(ids, "__iter__")):
+        raise InputError(f"ids takes a list of names, got {ids!r}")
     names = list(map(str, range(count) if ids is None else ids))
     if len(names) != count:
         raise InputError(f"{len(names)} ids for {count} images")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.reconstructors.interface import image_errors, register
-from fairrecon_jax.training.trainable import Phase
+from fairrecon_jax.reconstructors.interface import Untrained, image_errors, register
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Variables
 
 
 @register("identity")
 @dataclass(frozen=True)
-class Identity:
+class Identity(Untrained):
     """Passes degraded images on, clipped to [0, 1]; has nothing to train.
 
     Attributes:
@@ -32,20 +30,6 @@ class Identity:
     name: str = "identity"
 
     method: ClassVar[MethodTitle] = MethodTitle("degraded image", degraded=True)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """No phases."""
-        return ()
-
-    @property
-    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
-        """Higher "psnr", lower "mse"."""
-        return {"psnr": "max", "mse": "min"}
-
-    def init(self, key: Key, batch: Batch) -> Variables:
-        """Variables without any network."""
-        return {"params": {}, "batch_stats": {}}
 
     def evaluate(
         self, variables: Variables, batch: Batch, key: Key

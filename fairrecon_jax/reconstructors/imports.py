@@ -20,7 +20,7 @@ from fairrecon_jax.models.checkpoint import State, read_files
 from fairrecon_jax.models.conversion import convert
 from fairrecon_jax.reconstructors import irsde, pix2pix, unet
 from fairrecon_jax.reconstructors.interface import RECONSTRUCTORS, Reconstructor
-from fairrecon_jax.training.state import check_like
+from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.types import InputError, Variables
 
 Converter = Callable[[Any, State], dict[str, Variables]]

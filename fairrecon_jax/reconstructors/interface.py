@@ -6,14 +6,15 @@ A new training paradigm is one file: a frozen dataclass of plain fields that sat
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.metrics.image import mean_squared_error, psnr
 from fairrecon_jax.registry import build, registrar
-from fairrecon_jax.training.trainable import Trainable
+from fairrecon_jax.training.trainable import Phase, Trainable
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Variables
 
 
@@ -44,6 +45,24 @@ class GivesImages(Protocol):
     def given(self, batch: Batch) -> tuple[jax.Array | None, jax.Array]:
         """(degraded images or None, reconstructions) of a batch, [B, H, W, 1] in [0, 1]."""
         ...
+
+
+class Untrained:
+    """What reconstructors without a network share."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """No phases."""
+        return ()
+
+    @property
+    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
+        """Higher "psnr", lower "mse"."""
+        return {"psnr": "max", "mse": "min"}
+
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Variables without any network."""
+        return {"params": {}, "batch_stats": {}}
 
 
 RECONSTRUCTORS: dict[str, type] = {}

@@ -20,7 +20,7 @@ from fairrecon_jax.keys import example_keys, free
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.reconstructors.interface import image_errors, register
-from fairrecon_jax.registry import FLAT
+from fairrecon_jax.registry import FLAT, TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -91,11 +91,13 @@ class IrsdeReconstructor:
     patch: int = 1
     precondition: tuple[float, float] | None = None
     sde: SDE = dataclasses.field(default_factory=SDE, metadata=FLAT)
-    loss_norm: Literal["l1", "l2"] = "l1"
-    time_power: float = 1.0
-    objective_max_t: int | None = None
+    loss_norm: Literal["l1", "l2"] = dataclasses.field(default="l1", metadata=TRAINING)
+    time_power: float = dataclasses.field(default=1.0, metadata=TRAINING)
+    objective_max_t: int | None = dataclasses.field(default=None, metadata=TRAINING)
     sampler: Sampler = dataclasses.field(default_factory=make_sampler, metadata=FLAT)
-    eval_sampler: Sampler = dataclasses.field(default_factory=_eval_sampler, metadata=FLAT)
+    eval_sampler: Sampler = dataclasses.field(
+        default_factory=_eval_sampler, metadata={**FLAT, **TRAINING}
+    )
     samples: int = 1
     clip: bool = False
     chunk: int = free(32)

@@ -5,7 +5,7 @@ is trained beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -16,6 +16,7 @@ from fairrecon_jax.models import pix2pix
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.layers import InstanceOrBatch
 from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.registry import TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -69,13 +70,13 @@ class Pix2PixReconstructor:
 
     width: int = 64
     downsamplings: int = 7
-    dropout: float = 0.0
+    dropout: float = field(default=0.0, metadata=TRAINING)
     norm: InstanceOrBatch = "batch"
     tanh: bool = False
     disc_width: int = 64
     disc_layers: int = 3
-    gan: GanLoss = "vanilla"
-    lambda_l1: float = 100.0
+    gan: GanLoss = field(default="vanilla", metadata=TRAINING)
+    lambda_l1: float = field(default=100.0, metadata=TRAINING)
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "pix2pix"

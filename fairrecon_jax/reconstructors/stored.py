@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.reconstructors.interface import image_errors, register
-from fairrecon_jax.training.trainable import Phase
+from fairrecon_jax.reconstructors.interface import Untrained, image_errors, register
 from fairrecon_jax.types import STORED, Array, Batch, InputError, Key, MethodTitle, Variables
 
 DEGRADED = "degraded"
@@ -19,7 +16,7 @@ DEGRADED = "degraded"
 
 @register("stored")
 @dataclass(frozen=True)
-class Stored:
+class Stored(Untrained):
     """Hands on the reconstruction that comes with each example.
 
     A batch holds it as field "stored_<images>" [B, H, W, 1], in the scale of the original; the
@@ -45,20 +42,6 @@ class Stored:
         if self.images == DEGRADED:
             return MethodTitle("degraded image", degraded=True)
         return MethodTitle(self.title or self.images)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """No phases."""
-        return ()
-
-    @property
-    def validation_metrics(self) -> Mapping[str, Literal["max", "min"]]:
-        """Higher "psnr", lower "mse"."""
-        return {"psnr": "max", "mse": "min"}
-
-    def init(self, key: Key, batch: Batch) -> Variables:
-        """Variables without any network."""
-        return {"params": {}, "batch_stats": {}}
 
     def evaluate(
         self, variables: Variables, batch: Batch, key: Key

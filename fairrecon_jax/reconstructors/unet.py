@@ -69,6 +69,8 @@ class UNetReconstructor:
     def __post_init__(self) -> None:
         if self.output == "sigmoid" and (self.residual or self.standardise):
             raise ValueError("output 'sigmoid' is an image: it goes without residual, standardise")
+        if self.norm != "group" and self.groups != UNetReconstructor.groups:
+            raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
         if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
             raise ValueError("architecture 'fastmri' has its own norm: leave norm and groups out")
 

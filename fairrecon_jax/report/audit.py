@@ -85,7 +85,12 @@ def assess(
         # others are faults of the program and keep their traceback
         if "unexpected keyword" not in str(error):
             raise
-        raise InputError(f"assess has no such argument: {error}") from error
+        # Python's own words name an inner function
+        name = str(error).rpartition("argument ")[2]
+        raise InputError(
+            f"assess has no such argument: {name}; choices such as alpha are fields of "
+            "options=fr.AssessOptions(...)"
+        ) from error
     options = _with_threshold(options, threshold, found)
     performance, fairness = assess_table(found, spec, options)
     mitigated = bool((found["mitigation"] != NO_MITIGATION).any())
@@ -97,13 +102,18 @@ def _with_threshold(
     options: AssessOptions | None, threshold: Any, table: pd.DataFrame
 ) -> AssessOptions:
     """The options with the rule that the arguments mean."""
+    if options is not None and not isinstance(options, AssessOptions):
+        raise InputError(f"options takes fr.AssessOptions(...), got {options!r}")
     options = options or AssessOptions()
     # without validation rows nothing may be fitted: 0.5, and never the test rows
     unfitted = options.threshold_rule == "balanced" and not (table["split"] == "val").any()
     if threshold is None and not unfitted:
         return options
     value = 0.5 if threshold is None else threshold
-    return dataclasses.replace(options, threshold_rule="fixed", threshold_value=value)
+    try:
+        return dataclasses.replace(options, threshold_rule="fixed", threshold_value=value)
+    except ValueError as error:
+        raise InputError(f"threshold: {error}") from error
 
 
 class Audit:
@@ -195,7 +205,12 @@ class Audit:
 
         Returns:
           The path of the page.
+
+        Raises:
+          InputError: the folder is a file.
         """
+        if Path(folder).exists() and not Path(folder).is_dir():
+            raise InputError(f"folder {str(folder)!r} is a file: name a folder")
         columns = ["example_id", "patient_id", "split", *(a.name for a in self.spec.attributes)]
         # the table has a row per image and method, the report counts images
         cohort = self.table[columns].drop_duplicates("example_id")

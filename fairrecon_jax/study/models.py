@@ -9,6 +9,7 @@ from typing import Any
 from fairrecon_jax.diagnosers import DIAGNOSERS, check_apart, make_diagnoser
 from fairrecon_jax.mitigation import Mitigation, make_mitigation
 from fairrecon_jax.reconstructors import Stored, make_reconstructor
+from fairrecon_jax.registry import of_training
 from fairrecon_jax.study.blocks import MitigationPlan
 from fairrecon_jax.study.config import (
     DegradationConfig,
@@ -102,7 +103,7 @@ def _reconstructor(
     # the source's weights exist at its own levels only
     known = degradation.levels if source == name else _levels(source, blocks, degradation.levels)
     files = words(block.get("weights", ()), f"{where}.weights")
-    return ReconstructorConfig(
+    parsed = ReconstructorConfig(
         name=name,
         model=model,
         levels=_levels(name, blocks, known),
@@ -111,6 +112,25 @@ def _reconstructor(
         weight_files=tuple(file for file in files if file),
         weights_of=source,
     )
+    if parsed.weight_files and "train" in block:
+        raise ConfigError(
+            f"config.{where} has weights and train: weights are used as they are; leave one of "
+            "them out"
+        )
+    _check_trained(model, where, block, ("augment",))
+    return parsed
+
+
+def _check_trained(
+    model: Any, where: str, block: Mapping[str, Any], more: tuple[str, ...] = ()
+) -> None:
+    """Refuses fields that only a training reads in a block that trains nothing."""
+    names = (*of_training(type(model)), *more)
+    if "train" not in block and (unread := [name for name in names if name in block]):
+        raise ConfigError(
+            f"config.{where}.{unread[0]} is for a training, and the block has no train: weights "
+            "from elsewhere are used as they are; leave it out"
+        )
 
 
 def _weights_of(name: str, blocks: Blocks) -> str:
@@ -195,6 +215,17 @@ def _diagnoser(name: str, model: Any, block: Mapping[str, Any]) -> DiagnoserConf
     given = [field for field in ("weights", "train", "init") if block.get(field)]
     if given and not model.phases:
         raise ConfigError(f"config.{where} has {given[0]}, but nothing of it can be learned")
+    if files and init:
+        raise ConfigError(
+            f"config.{where} has weights and init: weights are used as they are, init = FILE "
+            "starts a training (with a block train); leave one of them out"
+        )
+    if levelled := [file for file in (*files, init) if "{level}" in file]:
+        raise ConfigError(
+            f"config.{where}: {levelled[0]!r} names files by level, and one diagnoser reads the "
+            "images of every level: name one file"
+        )
+    _check_trained(model, where, block)
     if files and "train" in block:
         raise ConfigError(
             f"config.{where} has weights and train: weights are used as they are; init = FILE "
@@ -203,9 +234,9 @@ def _diagnoser(name: str, model: Any, block: Mapping[str, Any]) -> DiagnoserConf
     if init and "train" not in block:
         raise ConfigError(f"config.{where} has init, which starts a training, but no block train")
     train = training(block["train"], where, model) if "train" in block else None
-    activation = getattr(getattr(model, "readout", None), "activation", "sigmoid")
-    if train is not None and activation != "sigmoid":
-        raise ConfigError(f"config.{where}: trainings are for activation 'sigmoid' alone")
+    if train is not None and hasattr(model, "check_training"):
+        with naming(where):
+            model.check_training()
     return DiagnoserConfig(name, model, train, files, init)
 
 

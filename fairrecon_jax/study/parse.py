@@ -135,7 +135,7 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
     for path in needed:
         block, field = path.split(".")
         if field not in blocks[block]:
-            raise ConfigError(f"config.{path} is not given")
+            raise ConfigError(f"config.{path} is not given{_why_needed(blocks, block)}")
     if not blocks["reconstructors"]:
         raise ConfigError(
             "config.reconstructors is empty: name at least one, e.g. of kind identity"
@@ -254,6 +254,25 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
     splits = build(SplitsConfig, "splits", {**block, "fractions": shares})
     _check_seed(splits.seed, "splits.seed")
     return splits
+
+
+def _why_needed(blocks: Mapping[str, Any], block: str) -> str:
+    """What asks for a degradation where some reconstructions come with the images."""
+    kinds = {
+        name: one.get("kind")
+        for name, one in blocks["reconstructors"].items()
+        if isinstance(one, Mapping)
+    }
+    if block != "degradation" or "stored" not in kinds.values():
+        return ""
+    others = [name for name, kind in kinds.items() if kind != "stored"]
+    if others:
+        return (
+            f": {others[0]!r} reconstructs degraded images; name their degradation, or leave "
+            f"{', '.join(map(repr, others))} out (del config.reconstructors.{others[0]}), as "
+            "stored reconstructions need none"
+        )
+    return ": stored reconstructions need none, leave config.degradation out or name its kind too"
 
 
 def _all_elsewhere(blocks: Mapping[str, Any]) -> bool:

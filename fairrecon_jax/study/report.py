@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
+from fairrecon_jax.data.notes import KINDS
 from fairrecon_jax.keys import identity
 from fairrecon_jax.report import build_report
 from fairrecon_jax.study.assess import (
@@ -64,6 +65,7 @@ def provenance(context: Context) -> dict[str, Any]:
     prepared = folder_of(study.cohort, context.workdir.cohort)
     # all text: a file may be called "NA"
     exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
+    meanings = [KINDS.get(kind, kind) for kind in exclusions["kind"]]
     # in the order in which they were made
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
@@ -77,7 +79,7 @@ def provenance(context: Context) -> dict[str, Any]:
         },
         "versions": versions(),
         "split_hash": context.splits.digest,
-        "exclusions": exclusions.to_dict("records"),
+        "exclusions": exclusions.assign(meaning=meanings).to_dict("records"),
         "run_times": {record["title"]: record["seconds"] for record in records},
         **circumstances(max(path.stat().st_mtime for path in paths) if paths else time.time()),
     }

@@ -71,6 +71,8 @@ def run(
       study in ...: 0 of 1 stages are done; left: phantom
       [1/1] phantom (1 stage left, 1 kind not timed yet)
     """
+    if Path(workdir).exists() and not Path(workdir).is_dir():
+        raise InputError(f"workdir {str(workdir)!r} is a file: name a folder")
     context = Context(config, workdir)
     processes.on_primary(lambda: check(context), "check the study")
     every = stages(context)

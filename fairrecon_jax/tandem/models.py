@@ -16,6 +16,7 @@ from fairrecon_jax.diagnosers.callable import remembered
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.physics.at_level import as_images, as_key, digests_of
 from fairrecon_jax.reconstructors import Reconstructor
+from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.types import Array, InputError, Key, MethodTitle, TaskKind, Variables
 
 
@@ -54,12 +55,18 @@ class TrainedReconstructor:
           Float32 of the same shape in [0, 1].
 
         Raises:
-          InputError: an image of another shape or range, or a wrong number of names.
+          InputError: an image of another shape or range, a wrong number of names, or weights that
+            do not fit.
         """
         images = as_images(degraded)
+        self._fits(images.shape[1])
         keys = example_keys(as_key(key), digests_of(ids, len(images)))
         # weights as an argument: as constants of the program they would be copied into it
         return self._compiled(self.weights, images, keys).reshape(np.shape(degraded))
+
+    @functools.cached_property
+    def _fits(self) -> Callable[[int], None]:
+        return _once(self.model, self.weights)
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., jax.Array]:
@@ -99,9 +106,15 @@ class TrainedDiagnoser:
           Scores [B, T], or mask probabilities [B, H, W, S], in [0, 1].
 
         Raises:
-          InputError: an image of another shape or range.
+          InputError: an image of another shape or range, or weights that do not fit.
         """
-        return self._compiled(self.weights, as_images(image))
+        images = as_images(image)
+        self._fits(images.shape[1])
+        return self._compiled(self.weights, images)
+
+    @functools.cached_property
+    def _fits(self) -> Callable[[int], None]:
+        return _once(self.model, self.weights)
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., jax.Array]:
@@ -116,18 +129,68 @@ def trained(model: Any, weights: Variables) -> TrainedReconstructor | TrainedDia
       weights: its variables, e.g. from `fit`.
 
     Raises:
-      InputError: it is neither.
+      InputError: it is neither, or these are no variables.
 
     Example:
       >>> keep = trained(fr.Identity(), {"params": {}, "batch_stats": {}})
       >>> keep(np.full((2, 16, 16), 0.5, np.float32)).shape
       (2, 16, 16)
     """
+    if isinstance(model, Reconstructor | Diagnoser):
+        _check_variables(model, weights)
     if isinstance(model, Reconstructor):
         return TrainedReconstructor(model, weights)
     if isinstance(model, Diagnoser):
         return TrainedDiagnoser(model, weights)
     raise InputError(f"a {type(model).__name__} is neither a reconstructor nor a diagnoser")
+
+
+def _check_variables(model: Any, weights: Any) -> None:
+    """Refuses what are no variables of anything."""
+    if not isinstance(weights, Mapping) or not {"params", "batch_stats"} <= set(weights):
+        given = (
+            sorted(map(str, weights)) if isinstance(weights, Mapping) else type(weights).__name__
+        )
+        raise InputError(
+            f"{model.name}: weights are variables {{'params': ..., 'batch_stats': ...}}, as fr.fit "
+            f"returns them; got {given}"
+        )
+
+
+def check_weights(model: Any, weights: Variables, size: int) -> None:
+    """Refuses weights that are not a network's own.
+
+    Args:
+      model: with its method `init`; networks of it that the weights lack are not looked at.
+      weights: its variables.
+      size: of the images in pixels.
+
+    Raises:
+      InputError: they are no variables, or an array is missing, unknown or of another shape.
+    """
+    _check_variables(model, weights)
+    if hasattr(model, "check"):
+        try:
+            model.check(size)
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
+    image = jnp.zeros((1, size, size, 1))
+    batch = {"image": image, "degraded": image}
+    expected = jax.eval_shape(model.init, jax.random.key(0), batch)
+    there = set(weights["params"]) or set(expected["params"])
+    expected = {
+        kind: {name: tree for name, tree in trees.items() if name in there}
+        for kind, trees in expected.items()
+    }
+    try:
+        check_like({kind: weights[kind] for kind in expected}, expected)
+    except ValueError as error:
+        raise InputError(f"{model.name}: {error}") from error
+
+
+def _once(model: Any, weights: Variables) -> Callable[[int], None]:
+    """The check of weights, done once for each size: shapes of a large network take a second."""
+    return functools.cache(functools.partial(check_weights, model, weights))
 
 
 def _size(weights: Variables) -> str:
@@ -156,6 +219,8 @@ def on_host(
       [[1.0], [1.0]]
     """
 
+    if not callable(function):
+        raise InputError(f"on_host takes a function of images, got {type(function).__name__}")
     # an instance of a class has no __name__
     named = str(getattr(function, "__name__", function))
 
@@ -255,6 +320,11 @@ def as_diagnosers(
     """
     models: list[Any] = []
     weights: list[Variables] = []
+    if not isinstance(given, Mapping | list | tuple):
+        raise InputError(
+            "diagnosers is a list of TrainedDiagnosers or a dictionary of functions by task name, "
+            f"got {type(given).__name__}"
+        )
     entries = given.items() if isinstance(given, Mapping) else [("", one) for one in given]
     for name, one in entries:
         if isinstance(one, TrainedDiagnoser):

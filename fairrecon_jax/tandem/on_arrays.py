@@ -27,6 +27,7 @@ from fairrecon_jax.tandem.models import (
     FunctionReconstructor,
     TrainedReconstructor,
     as_diagnosers,
+    check_weights,
 )
 from fairrecon_jax.tandem.step import Tandem, compile_step
 from fairrecon_jax.types import Array, CohortSpec, InputError, Key, Task, Variables
@@ -45,7 +46,7 @@ class ArrayTandem:
       diagnosers: a list of `TrainedDiagnoser`s, or a dictionary of functions of images by task
         name; `on_host` wraps functions that run outside of JAX.
       weights: of a reconstructor that is not bound to its weights.
-      image_metrics: names in `metrics.IMAGE_METRICS`.
+      image_metrics: a tuple of names in `metrics.IMAGE_METRICS`.
       lpips: weights from `metrics.read_lpips`, or what it takes; None for no LPIPS.
       batch_size: images a step, rounded up to a multiple of the devices.
 
@@ -77,13 +78,15 @@ class ArrayTandem:
                 f"physics must be a degradation at a level, such as fr.RadialMRI(acceleration=8), "
                 f"got {type(physics).__name__}"
             )
+        if isinstance(image_metrics, str):
+            raise InputError(f"image_metrics is a tuple of names, got {image_metrics!r}")
         self.physics, self.image_metrics = physics, tuple(image_metrics)
         self.reconstructor, self.weights = _reconstructor(reconstructor, weights)
         self.diagnosers = diagnosers
         weighted = read_lpips(lpips) if isinstance(lpips, str | Path) else lpips
         self.metric_weights = {"lpips": weighted} if weighted else {}
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         devices = jax.local_device_count()
         # rounded up: every device takes as many rows
         self.batch_size = math.ceil(batch_size / devices) * devices
@@ -132,7 +135,13 @@ class ArrayTandem:
             cohort = arrays(image, labels, masks=masks, groups=groups, patient=patient, ids=ids)
         if split is not None and len(split) != len(cohort):
             raise InputError(f"split has {len(split)} entries for {len(cohort)} images")
+        if split is not None and (wrong := sorted({*map(str, split)} - {"val", "test"})):
+            raise InputError(f"split must hold 'val' and 'test', got {wrong[0]!r}")
+        if len(cohort) == 0:
+            raise InputError("there is no image")
         size = cohort.source[0]["image"].shape[0]
+        if hasattr(self.reconstructor, "init"):
+            check_weights(self.reconstructor, self.weights, size)
         spec, models, weights = self._tasks(cohort.spec)
         tandem = Tandem(
             self.physics.sized(size), self.reconstructor, tuple(models), spec, self.image_metrics

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from fairrecon_jax.keys import free
+from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import Precision
 
 Mode = Literal["max", "min"]
@@ -78,6 +79,7 @@ class TrainConfig:
     tensorboard: bool = free(False)
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for field, lowest in _LOWEST.items():
             value = getattr(self, field)
             if value is not None and not value >= lowest:  # NaN is not at least anything

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,13 +86,13 @@ def fit(
       ['batch_stats', 'params']
     """
     _check_kinds(model, cohort, physics, validation)
+    _check_more(workdir, initial, augment, objective, sampling)
     if len(cohort) == 0:
         raise InputError("the cohort holds no image: there is nothing to train on")
     size = cohort.source[0]["image"].shape[0]
     _check(model, cohort, physics, size)
-    splits = make_splits(
-        cohort.table, cohort.spec, (1 - validation, validation, 0), int(choices.get("seed", 0))
-    )
+    config = _config(steps, batch_size, choices)
+    splits = make_splits(cohort.table, cohort.spec, (1 - validation, validation, 0), config.seed)
     train = (cohort, splits.rows(cohort.table, "train"))
     val = (cohort, splits.rows(cohort.table, VAL)) if validation else None
     if val is None:
@@ -101,10 +102,7 @@ def fit(
         # small cohorts: a batch of 32 would be padding mostly
         eval_size = min(32, -(-len(val[1]) // devices) * devices)
         choices = {"eval_batch_size": eval_size, **choices}
-    try:
-        config = TrainConfig(steps=steps, batch_size=batch_size, **choices)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{error}; further choices are the fields of TrainConfig") from error
+    config = _config(steps, batch_size, choices)
     degraded = None
     if physics is not None:
         degraded = {"kind": physics.kind, "level": physics.level, **physics.fields}
@@ -125,6 +123,36 @@ def fit(
         )
 
 
+def _config(steps: int, batch_size: int, choices: dict[str, Any]) -> TrainConfig:
+    """The choices of the run.
+
+    Raises:
+      InputError: one is refused; the message names it.
+    """
+    try:
+        return TrainConfig(steps=steps, batch_size=batch_size, **choices)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{error}; further choices are the fields of TrainConfig") from error
+
+
+def _check_more(workdir: Any, initial: Any, augment: Any, objective: Any, sampling: Any) -> None:
+    """What may be given beside must be of its kind, too."""
+    if workdir is not None and not isinstance(workdir, str | Path):
+        raise InputError(f"workdir takes a folder, got {workdir!r}")
+    if workdir is not None and Path(workdir).exists() and not Path(workdir).is_dir():
+        raise InputError(f"workdir {str(workdir)!r} is a file: name a folder")
+    if initial is not None and not isinstance(initial, Mapping):
+        raise InputError(f"initial takes variables such as fit returns, got {initial!r}")
+    if augment is not None and not isinstance(augment, Augmentation):
+        raise InputError(f"augment takes fr.Augmentation(...), got {augment!r}")
+    if objective is not None and not isinstance(objective, Objective):
+        raise InputError(f"objective is a term for the loss, see fr.mitigate; got {objective!r}")
+    if sampling is not None and not callable(sampling):
+        raise InputError(
+            f"sampling takes a function from row numbers to weights, got {type(sampling).__name__}"
+        )
+
+
 def _check_kinds(model: Any, cohort: Any, physics: Any, validation: float) -> None:
     """What is given must be of the kinds that `fit` takes."""
     if not isinstance(cohort, Cohort):
@@ -133,13 +161,17 @@ def _check_kinds(model: Any, cohort: Any, physics: Any, validation: float) -> No
         )
     if isinstance(model, type):
         raise InputError(f"model is the class {model.__name__}: make one, {model.__name__}(...)")
+    if not isinstance(model, Trainable):
+        raise InputError(
+            f"model must be a reconstructor or a diagnoser, got {type(model).__name__}"
+        )
     if physics is not None and not hasattr(physics, "prepare"):
         raise InputError(
             "physics must be a degradation at a level, such as fr.RadialMRI(acceleration=8), got "
             f"{type(physics).__name__}"
         )
-    if not 0 <= validation < 1:
-        raise InputError(f"validation is a share of the patients in [0, 1), got {validation}")
+    if isinstance(validation, bool) or not isinstance(validation, Real) or not 0 <= validation < 1:
+        raise InputError(f"validation is a share of the patients in [0, 1), got {validation!r}")
 
 
 def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> None:
@@ -147,6 +179,11 @@ def _check(model: Any, cohort: Cohort, physics: Physics | None, size: int) -> No
     if hasattr(model, "check"):
         try:
             model.check(size)
+        except ValueError as error:
+            raise InputError(f"{model.name}: {error}") from error
+    if hasattr(model, "check_training"):
+        try:
+            model.check_training()
         except ValueError as error:
             raise InputError(f"{model.name}: {error}") from error
     if hasattr(model, "reconstruct") and physics is None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from fairrecon_jax.data.loader import read_rows, train_batches
 from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.runtime.devices import map_step, replicate
 from fairrecon_jax.runtime.progress import Progress, Silence, progress
 from fairrecon_jax.training import optim
@@ -149,7 +150,7 @@ class Run:
         # Shapes only: no network runs before everything is checked.
         template = jax.eval_shape(lambda batch: create(batch, None), example)
         if job.initial is not None:
-            states.check_like(job.initial, template.variables)
+            check_like(job.initial, template.variables)
         self._check_evaluation(template, example)
         if self._checkpoints.latest is None:
             # One program, not one per layer; its outputs are new buffers, so `initial` lives on.

@@ -95,32 +95,6 @@ def finite(state: TrainState) -> jax.Array:
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
-def check_like(variables: Variables, expected: Variables) -> None:
-    """Checks that variables to start from fit the network.
-
-    Args:
-      variables: the variables given.
-      expected: what the network would start from; leaves need a shape only.
-
-    Raises:
-      ValueError: an array is missing, unknown or of another shape; the message names the first.
-    """
-
-    def shapes(tree: Variables) -> dict[str, tuple[int, ...]]:
-        return {
-            jax.tree_util.keystr(path): tuple(leaf.shape)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-
-    given, wanted = shapes(variables), shapes(expected)
-    for name in sorted({*given, *wanted}):
-        if given.get(name) != wanted.get(name):
-            has, needs = given.get(name, "absent"), wanted.get(name, "no such array")
-            raise ValueError(
-                f"the initial variables do not fit the network: {name} is {has}, expected {needs}"
-            )
-
-
 def update_average(average: Any, params: Any, decay: float, count: Array) -> Any:
     """One step of a bias-corrected exponential moving average, without a zero start.
 

@@ -83,7 +83,7 @@ def test_scores_agree_with_scikit_learn(harmed, group):
             one(performance, **where, metric="brier", version=version)["value"], expected, rtol=1e-6
         )
         with jax.enable_x64(True):
-            error = metrics.calibration_error(part[column].to_numpy(), part["y"].to_numpy()).value
+            error = metrics.calibration_error(part["y"].to_numpy(), part[column].to_numpy()).value
         np.testing.assert_allclose(
             one(performance, **where, metric="calibration_error", version=version)["value"],
             error,

@@ -23,7 +23,7 @@ from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import quiet
 from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
-from tests.support.own_tree import write_own
+from tests.support.own_tree import COLUMNS, write_own
 
 
 def run(monkeypatch, error: BaseException, *words: str) -> int:
@@ -347,3 +347,36 @@ def test_a_terminal_without_a_letter_shows_its_escape(tmp_path):
     assert done.returncode == 2
     assert b"Befund \\u2713" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_shell_without_utf8_and_with_warnings_as_errors_changes_nothing(tmp_path):
+    root = write_own(tmp_path / "Bäume", 4)
+    (root / "exams.csv").write_bytes(
+        (root / "exams.csv").read_bytes().replace(b"000.png", b"\xc3\xbc.png")
+    )
+    for folder in ("images", "masks"):
+        (root / folder / "000.png").rename(root / folder / "ü.png")
+    (root / "study.py").write_text(
+        "from fairrecon_jax.defaults import study\n\n\n"
+        "def get_config():\n"
+        "    c = study()\n"
+        f"    c.cohort.update(name='table', root={str(root)!r}, image_size=32)\n"
+        f"    c.cohort.columns = {COLUMNS!r}\n"
+        "    c.degradation.update(kind='xray_low_dose', levels=(1e4,))\n"
+        "    return c\n",
+        encoding="utf-8",
+    )
+    shell = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONWARNINGS": "error",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "fairrecon_jax.cli", "doctor", f"--config={root / 'study.py'}"],
+        capture_output=True,
+        env={**os.environ, **shell},
+        cwd=Path(__file__).parents[2],
+    )
+    assert b"Traceback" not in done.stderr
+    assert "Bäume: 4 usable images".encode() in done.stdout

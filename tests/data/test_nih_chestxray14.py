@@ -154,7 +154,7 @@ def test_errors_of_the_tree(tmp_path):
         builder.records(root, CohortConfig("nih_chestxray14", views=("lateral",)), Notes())
     for file in (root / "images").iterdir():
         file.unlink()
-    with pytest.raises(ValueError, match=r"nothing usable .* \(4 x missing_file\)"):
+    with pytest.raises(ValueError, match=r"nothing usable .*: 4 x missing_file \(e\.g\. 0"):
         builder.records(root, config, Notes())
     (root / "test_list.txt").write_bytes(b"\xff\xfe00000001_000.png\n")
     with pytest.raises(ValueError, match=r"test_list\.txt: not a readable list"):

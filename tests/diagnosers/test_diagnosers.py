@@ -147,7 +147,13 @@ def test_factory_finds_columns_by_name():
             {"positive_weight": (1.0, 2.0)},
             "positive_weight has 2 values for 1 tasks",
         ),
-        ("segmenter", ("tumour",), {"norm": None}, "learns the empty mask"),
+        ("segmenter", ("tumour",), {"norm": "instance"}, "norm of backbone 'unet' is"),
+        (
+            "segmenter",
+            ("tumour",),
+            {"norm": None, "backbone": "residual_unet"},
+            "norm of backbone 'residual_unet' is 'instance' or 'batch', got None",
+        ),
     ],
 )
 def test_factory_refuses_what_it_does_not_know(kind, tasks, fields, message):

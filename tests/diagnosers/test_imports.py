@@ -20,6 +20,7 @@ from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task
 from tests.support.torch_networks import (
     BasicBlock,
     DoubleConvUNet,
+    PaperUNet,
     TorchDenseNet,
     TorchResNet,
     randomise,
@@ -186,6 +187,7 @@ def monai_unet():
 
 SEGMENTERS = {
     "unet": (lambda: DoubleConvUNet(4, 2), {"width": 4, "depth": 2}, None),
+    "no_norm": (lambda: PaperUNet(4, 2, False), {"width": 4, "depth": 2, "norm": None}, None),
     "smp": (lambda: SmpUNet(4, 1), {"backbone": "resnet34_unet", "width": 4}, None),
     "monai": (
         monai_unet,
@@ -280,6 +282,10 @@ def test_what_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"backbone '.*unet' has no {field}"):
             make_diagnoser("segmenter", SPEC, ("lung",), **fields)
+    with pytest.raises(ValueError, match="groups is for norm 'group', and norm is 'batch'"):
+        make_diagnoser("segmenter", SPEC, ("lung",), groups=4)
+    with pytest.raises(ValueError, match="hidden takes widths of at least 1"):
+        classifier(hidden=(-1,))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert classifier(preprocessing={"input_size": 64}).preprocessing.input_size == 64

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import densenet, harness, inference, irsde, pix2pix, unet
+from experiments.benchmarks import (
+    densenet,
+    harness,
+    inference,
+    irsde,
+    own_images,
+    pix2pix,
+    unet,
+)
 from fairrecon_jax.inference import published_test
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Pix2PixReconstructor
 
@@ -235,3 +243,20 @@ def test_the_imported_densenet_gives_the_scores_of_pytorch(monkeypatch):
     result = timed("densenet121_imported", densenet.densenet121())
     assert result.shape == (1, 32, 32, 1)
     assert torch_size(densenet.torch_network()) == 6_966_034
+
+
+# -- images of one's own
+
+
+@pytest.mark.parametrize("name", ["table_prepare", "stored_pairs_prepare", "stored_pairs_batches"])
+def test_images_of_ones_own(monkeypatch, name):
+    set_all(monkeypatch, own_images, {"COUNT": 8, "SIDE": 32, "SIZE": 16, "BATCH": 4})
+    comparison = getattr(own_images, name)()
+    ours, peer = comparison.ours(), comparison.peer()
+    if name == "stored_pairs_batches":
+        assert len(ours) == len(peer) == 2
+        assert set(ours[0]) - set(peer[0]) == {"stored_vendor"}
+        np.testing.assert_array_equal(ours[0]["image"], peer[0]["image"])
+    else:
+        assert [len(pd.read_parquet(side / "table.parquet")) for side in (ours, peer)] == [8, 8]
+    assert timed(name, comparison).ratio == 1

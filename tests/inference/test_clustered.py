@@ -252,7 +252,7 @@ def scores(seed, positives=30, negatives=50, gap=1.5):
 
 def test_auroc_error_is_delongs_and_the_interval_mirrors():
     score, label = scores(8)
-    area, influence = placements(score, label)
+    area, influence = placements(label, score)
     i = auroc_interval(area, influence, 30, 50)
     np.testing.assert_allclose(i.std_error, np.sqrt(80 / 79 * np.sum(influence**2)), **CLOSE)
     mirrored = auroc_interval(1 - area, -influence, 30, 50)
@@ -271,7 +271,7 @@ def test_auroc_of_one_has_the_interval_of_the_smaller_class():
 
 def test_auroc_change_mirrors_and_needs_patients_that_changed():
     (score, label), other = scores(9), scores(10)[0]
-    (before, first), (after, second) = placements(score, label), placements(other, label)
+    (before, first), (after, second) = placements(label, score), placements(label, other)
     forth = auroc_change_interval(after - before, second - first, 30, 50)
     back = auroc_change_interval(before - after, first - second, 30, 50)
     close((forth.value, forth.low, forth.high), (-back.value, -back.high, -back.low))
@@ -311,7 +311,7 @@ def test_auroc_holds_the_truth_near_one():
     found = []
     for _ in range(400):
         score = rng.exponential(size=150) * np.r_[np.full(50, 49.0), np.ones(100)]
-        area, influence = placements(score, np.r_[np.ones(50), np.zeros(100)])
+        area, influence = placements(np.r_[np.ones(50), np.zeros(100)], score)
         found.append(auroc_interval(area, influence, 50, 100))
     both = Interval(*(np.array(field) for field in zip(*found, strict=True)))
     assert held(both, 0.98)[0] > 0.93

@@ -29,7 +29,7 @@ def loops(score, label):
 @pytest.mark.parametrize("ties", [False, True])
 def test_area_and_influences_against_the_double_loop(ties):
     score, label = draw(1, ties)
-    area, influence = placements(score, label)
+    area, influence = placements(label, score)
     mean, positive, negative = loops(score, label)
     np.testing.assert_allclose(area, mean, rtol=1e-12)
     np.testing.assert_allclose(area, roc_auc_score(label, score), rtol=1e-12)
@@ -44,7 +44,7 @@ def test_area_and_influences_against_the_double_loop(ties):
 
 def test_the_variance_is_delongs():
     score, label = draw(2)
-    _, influence = placements(score, label)
+    _, influence = placements(label, score)
     _, positive, negative = loops(score, label)
     delong = positive.var(ddof=1) / len(positive) + negative.var(ddof=1) / len(negative)
     assert np.sum(influence**2) == pytest.approx(delong, rel=0.03)
@@ -53,14 +53,14 @@ def test_the_variance_is_delongs():
 def test_the_golden_sample():
     _, _, label, score, _ = sample()
     known = np.isfinite(label)
-    area, _ = placements(score[known], label[known])
+    area, _ = placements(label[known], score[known])
     assert area == pytest.approx(roc_auc_score(label[known], score[known]), abs=1e-12)
 
 
 def test_extremes():
     label = np.array([0, 0, 1, 1])
     for score, area in (([1, 2, 3, 4], 1), ([4, 3, 2, 1], 0), ([0, 0, 0, 0], 0.5)):
-        assert placements(np.array(score, float), label)[0] == area
-    undefined, zeros = placements(np.arange(4.0), np.ones(4))
+        assert placements(label, np.array(score, float))[0] == area
+    undefined, zeros = placements(np.ones(4), np.arange(4.0))
     assert np.isnan(undefined)
     assert not zeros.any()

@@ -30,7 +30,7 @@ def test_stored_rate_gaps(attribute):
     y = y.astype(float)  # integers would make the metrics float32
     both = metrics.intersect([sex, race], [("F", "M"), ("A", "B", "C")])
     group, count = {"sex": (sex, 2), "race": (race, 3), "both": (both.group, 6)}[attribute]
-    tau = metrics.balanced_threshold(s, y)
+    tau = metrics.balanced_threshold(y, s)
     counts = metrics.group_counts(y, metrics.decide(s, tau), group, count)
     got = (
         metrics.eodd_from_counts(counts).value,

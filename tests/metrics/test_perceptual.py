@@ -92,9 +92,10 @@ def test_the_packages_pickle_is_read_and_nothing_of_it_run(flat, tmp_path):
             place = place.setdefault(name, {})
         place[last] = value
     path = tmp_path / "alexnet.ckpt"
-    path.write_bytes(pickle.dumps({"params": tree}))
-    for key, value in flatten_dict(read_lpips(path), sep=".").items():
-        np.testing.assert_array_equal(value, flat[key])
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps({"params": tree}, protocol=protocol))
+        for key, value in flatten_dict(read_lpips(path), sep=".").items():
+            np.testing.assert_array_equal(value, flat[key])
     path.write_bytes(pickle.dumps({"params": tree, "run": print}))
     with pytest.raises(InputError, match=r"the pickle asks for builtins\.print"):
         read_lpips(path)
@@ -117,6 +118,23 @@ def test_what_is_refused(flat, tmp_path):
         np.savez(tmp_path / "made.npz", **made)
         with pytest.raises(InputError, match=message):
             read_lpips(tmp_path / "made.npz")
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": {"a.weight": torch.ones(2)}}, tmp_path / "net.ckpt")
+    (tmp_path / "int.ckpt").write_bytes(pickle.dumps({1: {2: np.ones(3)}}))
+    (tmp_path / "text.ckpt").write_bytes(pickle.dumps({"AlexNet_0": {"Conv_0": {"bias": "x"}}}))
+    np.save(tmp_path / "array.npy", np.ones(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez(tmp_path / "other.npz", kernel=np.ones(3))
+    for name, message in (
+        ("net.ckpt", r"net\.ckpt cannot be read as LPIPS weights, which are \.npz files or"),
+        ("array.npz", r"array\.npz cannot be read as LPIPS weights"),
+        ("int.ckpt", r"something else, with the keys 1\.2; theirs are AlexNet_0"),
+        ("other.npz", r"something else, with the keys kernel; theirs are AlexNet_0"),
+        ("text.ckpt", r"text\.ckpt holds no LPIPS weights: .*has shape"),
+    ):
+        with pytest.raises(InputError, match=message) as refused:
+            read_lpips(tmp_path / name)
+        assert len(str(refused.value)) < 400 + len(str(tmp_path))
     (tmp_path / "a.pth").write_bytes(b"")
     with pytest.raises(InputError, match=r"read from \.npz files"):
         read_lpips(tmp_path / "a.pth")

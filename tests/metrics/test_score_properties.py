@@ -11,7 +11,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, recall_score
 
 from fairrecon_jax import metrics
-from fairrecon_jax.metrics.classification import class_weights, divide, threshold_curve
+from fairrecon_jax.metrics.classification import class_weights, divide
+from fairrecon_jax.metrics.thresholds import threshold_curve
 from tests.support.metric_samples import random_scores
 
 
@@ -36,18 +37,18 @@ NAMES = (
 
 @jax.jit
 def compiled(score, label, weight, wanted):
-    decided = metrics.confusion(metrics.decide(score, 0.5), label, weight)
+    decided = metrics.confusion(label, metrics.decide(score, 0.5), weight)
     values = (
-        metrics.auroc(score, label, weight),
-        metrics.brier(score, label, weight),
-        metrics.calibration_error(score, label, weight).value,
-        metrics.balanced_threshold(score, label, weight),
-        metrics.threshold_at_sensitivity(score, label, wanted, weight),
-        metrics.threshold_at_specificity(score, label, wanted, weight),
+        metrics.auroc(label, score, weight),
+        metrics.brier(label, score, weight),
+        metrics.calibration_error(label, score, weight).value,
+        metrics.balanced_threshold(label, score, weight),
+        metrics.threshold_at_sensitivity(label, score, wanted, weight),
+        metrics.threshold_at_specificity(label, score, wanted, weight),
         decided.sensitivity,
         decided.specificity,
     )
-    return jnp.stack(values), decided, threshold_curve(score, label, weight)
+    return jnp.stack(values), decided, threshold_curve(label, score, weight)
 
 
 def numbers(score, label, weight, wanted=0.7):
@@ -214,7 +215,7 @@ def test_reliability_curve_agrees_with_scikit_learn(bins):
         score + np.random.default_rng(1).uniform(1e-4, 9e-3, score.size), 0, 1
     )  # none on an edge, where the two differ
     known = ~np.isnan(y)
-    actual = error_in_bins(score, y, np.ones(N), bins=bins)
+    actual = error_in_bins(y, score, np.ones(N), bins=bins)
     frequency, mean = calibration_curve(y[known], score[known], n_bins=bins)
     some = np.asarray(actual.weight) > 0
     np.testing.assert_allclose(np.asarray(actual.frequency)[some], frequency, atol=1e-10)
@@ -224,12 +225,12 @@ def test_reliability_curve_agrees_with_scikit_learn(bins):
 
 
 def test_calibration_bins_close_on_the_left_and_refine_upwards():
-    assert metrics.calibration_error([0.0, 0.5, 1.0], [0.0, 1.0, 1.0], bins=2).weight.tolist() == [
+    assert metrics.calibration_error([0.0, 1.0, 1.0], [0.0, 0.5, 1.0], bins=2).weight.tolist() == [
         1,
         2,
     ]
     score, y, weight = weighted(4)
-    errors = [float(error_in_bins(score, y, weight, bins=b).value) for b in (1, 4, 8)]
+    errors = [float(error_in_bins(y, score, weight, bins=b).value) for b in (1, 4, 8)]
     assert np.all(np.diff(errors) >= -1e-12)  # splitting a bin can only uncover error
     known = ~np.isnan(y)
     mean, base = (np.average(part[known], weights=weight[known]) for part in (score, y))
@@ -238,13 +239,13 @@ def test_calibration_bins_close_on_the_left_and_refine_upwards():
 
 def test_brier_limits_and_gradient():
     y = np.array([1.0, 0.0, 0.0, 1.0, 0.0, np.nan])
-    assert float(metrics.brier(np.nan_to_num(y), y)) == 0
-    assert float(metrics.brier(1 - np.nan_to_num(y), y)) == 1
-    assert float(metrics.brier(np.full(6, 0.4), y)) == pytest.approx(
+    assert float(metrics.brier(y, np.nan_to_num(y))) == 0
+    assert float(metrics.brier(y, 1 - np.nan_to_num(y))) == 1
+    assert float(metrics.brier(y, np.full(6, 0.4))) == pytest.approx(
         0.4 * 0.6
     )  # the base rate: the variance of the labels
     score = jnp.array([0.3, 0.2, 0.9, 0.8, 0.5, 0.5])
-    slope = jax.grad(metrics.brier)(score, y)
+    slope = jax.grad(metrics.brier, argnums=1)(y, score)
     np.testing.assert_allclose(
         slope, np.where(np.isnan(y), 0, 2 * (score - np.nan_to_num(y)) / 5), atol=1e-12
     )

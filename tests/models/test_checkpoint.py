@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import datetime
 import os
+import pickle
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +58,21 @@ READ = {
         "state_dict": prefixed("model.", RAW),
         "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.3)}},
     },
+    "objects.pth": {
+        "model": RAW,
+        "class_weights": torch.ones(2),
+        "when": [
+            datetime.datetime.now(datetime.UTC),
+            datetime.timedelta(1),
+            datetime.date(2020, 1, 1),
+        ],
+        "log": collections.defaultdict(list, {"loss": [0.1]}),
+        "seen": collections.defaultdict(int, {"a": 1}),
+        "last": collections.deque([1, 2], maxlen=3),
+        "sorted": collections.OrderedDict(a={1}, b=frozenset((2,))),
+        "names": np.array(["a", "b"]),
+        "random": np.random.RandomState(0).get_state(),
+    },
     "half.pth": prefixed("", {k: v.double() for k, v in RAW.items()}),
 } | {
     f"prefix_{i}.pth": {"state_dict": prefixed(prefix, RAW)}
@@ -90,17 +108,50 @@ AVERAGED = {
     },
     "capitals.pth": {"G": RAW, "G_EMA": AVERAGE},
     "keys.ckpt": {"state_dict": prefixed("model.", RAW) | prefixed("model_ema.", AVERAGE)},
+    "inner_keys.ckpt": {
+        "state_dict": prefixed("net.raw.", RAW) | prefixed("net.ema_model.", AVERAGE)
+    },
+    # latent diffusion keeps its averages as buffers, whose names have no dot
+    "no_dots_ema.ckpt": {
+        "state_dict": prefixed("model.", RAW)
+        | prefixed("model_ema.", {key.replace(".", ""): value for key, value in AVERAGE.items()})
+        | {"model_ema.decay": torch.tensor(0.99), "model_ema.num_updates": torch.tensor(7)}
+    },
+    "callback.ckpt": {
+        "state_dict": prefixed("model.", RAW),
+        "callbacks": {
+            "ModelCheckpoint{'monitor': None}": {"best_k_models": {"a.ckpt": torch.tensor(0.3)}},
+            "EMACallback": {"ema_state_dict": prefixed("model.", AVERAGE), "decay": 0.99},
+        },
+    },
+    "swa_ema.ckpt": {
+        "state_dict": prefixed("model.", RAW),
+        "callbacks": {"StochasticWeightAveraging": {"average_model_state": AVERAGE}},
+    },
+    "weight_averaging_ema.ckpt": {
+        "state_dict": prefixed("model.", AVERAGE),
+        "current_model_state": prefixed("model.", RAW),
+        "averaging_state": {"n_averaged": torch.tensor(4)},
+    },
 }
 
 
 @pytest.mark.parametrize("name", AVERAGED)
 def test_a_moving_average_beside_raw_weights_is_taken_and_said(tmp_path, name):
     torch.save(AVERAGED[name], tmp_path / name)
-    with pytest.warns(
-        UserWarning, match=rf"(?i){name}: .*ema.* a moving average, are taken, and not"
-    ):
+    with pytest.warns(UserWarning, match=rf"{name}: .* a moving average, are taken, and not"):
         read = read_state(tmp_path / name)
     np.testing.assert_array_equal(kernel(read), expected(AVERAGE))
+
+
+def test_an_average_of_one_network_leaves_the_others_as_they_are(tmp_path):
+    several = prefixed("net.", RAW) | prefixed("ema.", AVERAGE) | {"loss.weight": torch.ones(3)}
+    torch.save({"state_dict": several}, tmp_path / "net.ckpt")
+    with pytest.warns(UserWarning, match=r"'ema\.', a moving average"):
+        read = read_state(tmp_path / "net.ckpt")
+    assert sorted(read) == sorted([*prefixed("net.", RAW), "loss.weight"])
+    key = "d1.conv.conv1.weight"
+    np.testing.assert_array_equal(read[f"net.{key}"], AVERAGE[key].numpy())
 
 
 def test_a_module_called_like_an_average_is_no_average(tmp_path):
@@ -185,6 +236,9 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, name):
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"PK\x03\x04 cut off", "cannot be read as"),
         (bytes(range(256)) * 4, "cannot be read as"),
+        (b"weights of a network", "cannot be read as"),
+        (pickle.dumps({"a": np.ones(3)}, protocol=5), "cannot be read as"),
+        (pickle.dumps({"a": 1}, protocol=2)[:-3], "cannot be read as"),
     ],
 )
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
@@ -194,6 +248,9 @@ def test_broken_files(tmp_path, content, message, ending):
     with pytest.raises(InputError, match=message) as refused:
         read_state(path)
     assert "\n" not in str(refused.value)
+    # PyTorch's own message advises to run whatever the file holds
+    assert "weights_only" not in str(refused.value)
+    assert len(str(refused.value)) < 300 + len(str(path))
 
 
 def test_safetensors_of_few_bits(tmp_path):
@@ -282,6 +339,13 @@ def test_three_equal_channels_are_their_sum():
         wanted = module(repeated).numpy().transpose(0, 2, 3, 1)
     found = NETWORK.apply({"params": convert(NETWORK, arrays)["params"]}, image)
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_no_file_and_one_that_is_no_list_are_refused():
+    with pytest.raises(InputError, match="no file of weights is given"):
+        read_files([])
+    with pytest.raises(InputError, match=r"paths takes a list of files, got 'net\.pth'"):
+        read_files("net.pth")
 
 
 def test_several_files_are_one_state(tmp_path):

@@ -16,6 +16,7 @@ from fairrecon_jax.models import (
     convert,
     init_network,
 )
+from fairrecon_jax.types import InputError
 from tests.support.torch_networks import randomise, torch
 from tests.support.torch_published import FastMri, SmpUNet
 
@@ -121,6 +122,22 @@ class Generator(nn.Module):
 def test_pix2pix_with_instance_norm_dropout_and_tanh():
     network = Pix2PixGenerator(1, 8, 3, dropout=0.5, norm="instance", tanh=True)
     assert_parity(Generator(), network, 32)
+
+
+def test_running_statistics_of_instance_norms_are_left_out_and_said():
+    state = dict(randomise(Generator()).state_dict())
+    stem, width = "model.model.1.model.2", 16
+    assert f"{stem}.weight" not in state
+    state |= {f"{stem}.running_mean": torch.zeros(width), f"{stem}.running_var": torch.ones(width)}
+    state[f"{stem}.num_batches_tracked"] = torch.tensor(3)
+    plain = {key: value.numpy() for key, value in state.items()}
+    network = Pix2PixGenerator(1, 8, 3, norm="instance", tanh=True)
+    with pytest.warns(UserWarning, match="2 running statistics of instance norms, such as"):
+        convert(network, plain)
+    # of a batch norm, which has a scale, they are no surplus
+    scaled = {**plain, f"{stem}.weight": np.ones(width), f"{stem}.bias": np.zeros(width)}
+    with pytest.raises(InputError, match=rf"unexpected '{stem}.running_mean'"):
+        convert(network, scaled)
 
 
 def test_a_discriminator_with_instance_norm():

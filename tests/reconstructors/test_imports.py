@@ -167,8 +167,7 @@ def configuration(**block) -> ConfigDict:
             "pix2pix": {
                 "kind": "pix2pix",
                 **FIELDS,
-                "train": config.reconstructors.pix2pix.train,
-                **block,
+                **(block or {"train": config.reconstructors.pix2pix.train}),
             }
         }
     )

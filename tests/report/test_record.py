@@ -34,6 +34,15 @@ def test_exclusions_are_counted_by_reason():
     assert "withheld" in table.caption
 
 
+def test_many_reasons_of_a_kind_are_one_and_what_was_kept_is_said():
+    rows = [{"file": f"{n}.png", "reason": f"gain {n}", "kind": "scale"} for n in range(9)]
+    rows = [{**row, "meaning": "on another scale", "action": "kept"} for row in rows]
+    rows += [{**rows[0], "reason": "flat", "kind": "constant", "action": "skipped"}] * 2
+    frame = record.exclusions({"exclusions": rows}, False, same).frame
+    assert frame.to_numpy().tolist() == [["kept: on another scale", 9], ["flat", 2]]
+    assert "meaning" not in record.exclusions({"exclusions": rows}, True, same).frame
+
+
 def test_exclusions_by_name_only_where_asked_for():
     table = record.exclusions(provenance(fake.mri_spec()), True, same)
     assert "SECRET00007/study1/view1.jpg" in table.frame["file"].tolist()

@@ -36,6 +36,7 @@ from tests.support.torch_networks import (
 )
 
 FIELDS = {"kind": "segmenter", "width": 4, "depth": 1}
+TRAIN = {"steps": 2, "batch_size": 4}
 PROGRAM = "def grade(images):\n    return images.mean((1, 2, 3))\n"
 
 
@@ -110,15 +111,25 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(weights, tm
         ({"weights": "a.pth", "train": {}}, "has weights and train: weights are used as they are"),
         ({"init": "a.pth"}, "has init, which starts a training, but no block train"),
         ({"init": 3}, "init takes a file, got 3"),
+        ({"weights": "a.pth", "init": "b.pth"}, "has weights and init: weights are used as they"),
+        ({"weights": "a_{level}.pth"}, "'a_{level}.pth' names files by level, and one diagnoser"),
+        ({"weights": "a.pth", "flip": True}, "flip is for a training, and the block has no train"),
+        ({"weights": "a.pth", "smooth": 2.0}, "smooth is for a training, and the block has no"),
+        ({"norm": None, "train": TRAIN}, "norm None is for weights from a file"),
+        ({"train": TRAIN, "activation": "softmax", "classes": 2, "outputs": (1,)}, "'sigmoid'"),
         ({"weights": 3}, "weights takes a list of texts"),
         ({"levels": (8.0,)}, "has levels: a diagnoser reads the images of every level"),
         ({"augment": {"flip": True}}, "has augment: write flip, shift and gain in the block"),
         ({"weights_of": "unet"}, "has weights_of: only reconstructors share weights"),
+        (
+            {"kind": "classifier", "backbone": "resnet18", "op_norm": True, "train": TRAIN},
+            "op_norm scales scores by the operating points of a file of weights",
+        ),
         ({"kind": "callable", "call": "none.onnx"}, "call: there is no file none.onnx"),
     ],
 )
 def test_what_a_block_refuses(block, message):
-    if block.get("kind") == "callable":
+    if block.get("kind") in ("callable", "classifier"):
         config = configured(diagnosers__tumor=ConfigDict({**block, "tasks": ("grade",)}))
         config.cohort.tasks = ("tumor", "grade")
     else:

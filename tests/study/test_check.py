@@ -16,7 +16,7 @@ from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.run import run
 from fairrecon_jax.types import ConfigError, InputError
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, opened
+from tests.support.study_fakes import configured, importing, opened
 
 
 def test_a_root_that_is_missing_is_named(tmp_path):
@@ -57,10 +57,7 @@ def test_a_phantom_needs_no_tree(tmp_path):
 
 
 def test_files_of_weights_that_are_missing_are_named(tmp_path):
-    config = configured(
-        reconstructors__unet__weights=str(tmp_path / "net_{level}.pth"),
-        degradation__levels=(4.0, 8.0),
-    )
+    config = importing(str(tmp_path / "net_{level}.pth"), degradation__levels=(4.0, 8.0))
     (tmp_path / "net_4.pth").write_bytes(b"")
     with pytest.raises(
         ConfigError,

@@ -13,7 +13,7 @@ from fairrecon_jax.study.config import ReconstructorConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.augment import Augmentation
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, phantom_brain, refusal
+from tests.support.study_fakes import configured, importing, phantom_brain, refusal
 
 NAN = float("nan")
 TRAIN = tiny_study.get_config().diagnosers.tumor.train
@@ -39,10 +39,16 @@ def unet(**fields) -> ReconstructorConfig:
     return parse(configured(**named)).reconstructors["unet"]
 
 
+def imported(files: Any) -> ReconstructorConfig:
+    """The U-Net of the tiny study with weights from files."""
+    return parse(importing(files)).reconstructors["unet"]
+
+
 def test_what_is_around_a_network_is_no_part_of_it():
     plain = unet()
-    around = unet(levels=(8.0,), augment=ConfigDict({"flip": True}), weights="net.pth")
+    around = unet(levels=(8.0,), augment=ConfigDict({"flip": True}))
     assert identity(around.model) == identity(plain.model)
+    assert identity(imported("net.pth").model) == identity(plain.model)
     assert (plain.augment, around.augment) == (Augmentation(), Augmentation(flip=True))
     assert (plain.weights_of, plain.has_weights) == ("unet", True)
     assert not parse(tiny_study.get_config()).reconstructors["identity"].has_weights
@@ -50,9 +56,9 @@ def test_what_is_around_a_network_is_no_part_of_it():
 
 def test_files_of_weights_may_carry_the_level_in_their_name():
     assert unet().files("8") == ()
-    one = unet(weights="runs/{level}/net_{level}.pth")
+    one = imported("runs/{level}/net_{level}.pth")
     assert one.files("8") == (Path("runs/8/net_8.pth"),)
-    assert unet(weights=("a.pth", "", "b.pth")).files("8") == (Path("a.pth"), Path("b.pth"))
+    assert imported(("a.pth", "", "b.pth")).files("8") == (Path("a.pth"), Path("b.pth"))
 
 
 def test_a_reconstructor_may_have_levels_of_its_own():
@@ -144,6 +150,26 @@ def test_a_reconstructor_may_have_levels_of_its_own():
             "unet",
             {"kind": "mse", "weights": 5},
             "config.reconstructors.unet.weights takes a list of texts, got 5",
+        ),
+        (
+            "unet",
+            {"kind": "mse", "weights": "a.pth", "train": {**TRAIN, "selection": None}},
+            "config.reconstructors.unet has weights and train: weights are used as they are; ",
+        ),
+        (
+            "unet",
+            {"kind": "mse", "weights": "a.pth", "augment": {"flip": True}},
+            "config.reconstructors.unet.augment is for a training, and the block has no train",
+        ),
+        (
+            "gan",
+            {"kind": "pix2pix", "downsamplings": 4, "weights": "a.pth", "lambda_l1": 10.0},
+            "config.reconstructors.gan.lambda_l1 is for a training, and the block has no train",
+        ),
+        (
+            "sde",
+            {"kind": "irsde", "width": 4, "depth": 1, "weights": "a.pth", "eval_preset": "ode2_5"},
+            "config.reconstructors.sde.eval_preset is for a training, and the block has no train",
         ),
         (
             "unet",

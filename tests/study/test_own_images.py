@@ -72,7 +72,15 @@ def change(path, value):
     [
         (change("reconstructors.vendor.images", "other"), "comes without the images 'other'"),
         (change("reconstructors.vendor.train", {"steps": 1}), r"vendor\.train: stored images are"),
-        (change("reconstructors.unet", {"kind": "identity"}), r"degradation\.kind is not given"),
+        (
+            change("reconstructors.unet", {"kind": "identity"}),
+            r"degradation\.kind is not given: 'unet' reconstructs degraded images; .* leave 'unet' "
+            r"out \(del config\.reconstructors\.unet\), as stored reconstructions need none",
+        ),
+        (
+            change("degradation.levels", (8.0,)),
+            r"degradation\.kind is not given: stored reconstructions need none, leave config",
+        ),
         (change("cohort.columns.labels.nodule.positive", ()), "name the words of both"),
         (change("cohort.columns.colour", 1), r"config\.cohort: columns has no field 'colour'"),
         (change("cohort.mapping", "x.yaml"), "has columns and mapping"),
@@ -214,3 +222,7 @@ def test_commands(tmp_path, capfd):
     assert "--reconstructions=DIR" in capfd.readouterr().err
     assert main(["pairs", *images, "--reconstructions=nowhere"]) == 2
     assert "neither a column of exams.csv nor a folder" in capfd.readouterr().err
+    assert main(["pairs", *images, "--reconstructions=a=vendor,a=noisy"]) == 2
+    assert "--reconstructions gives 'a' twice" in capfd.readouterr().err
+    assert main(["pairs", *images, "--reconstructions=vendor", "--steps=-1"]) == 2
+    assert "--steps must not be negative, got -1" in capfd.readouterr().err

@@ -18,7 +18,7 @@ from fairrecon_jax.study.stages import Stage
 from fairrecon_jax.training.checkpoints import save_variables
 from fairrecon_jax.types import Cell
 from tests.support import tiny_study
-from tests.support.study_fakes import configured, opened, phantom_xray
+from tests.support.study_fakes import configured, importing, opened, phantom_xray
 
 WEIGHTS = {"params": {"net": {"w": np.arange(3.0)}}, "batch_stats": {}}
 
@@ -95,7 +95,7 @@ def test_every_configuration_has_a_plan(name, tmp_path):
 
 
 def test_files_of_weights_are_imported_and_known_by_their_content(tmp_path):
-    config = configured(reconstructors__unet__weights=str(tmp_path / "net_{level}.pth"))
+    config = importing(str(tmp_path / "net_{level}.pth"))
     file = tmp_path / "net_8.pth"
     file.write_bytes(b"one")
     made = stages(config, tmp_path / "work")

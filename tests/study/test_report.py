@@ -42,9 +42,11 @@ def test_how_the_study_was_made(context):
     found = provenance(context)
     assert found["seeds"] == {"study": 3, "splits": 0, "assessment": 5}
     assert found["split_hash"] == "digest"
+    constant = "an image holds one single value"
     assert found["exclusions"] == [
-        {"file": "a.nii", "reason": "blank", "kind": "constant", "action": "skip"},
-        {"file": "NA", "reason": "", "kind": "none", "action": "keep"},
+        {"file": "a.nii", "reason": "blank", "kind": "constant", "action": "skip"}
+        | {"meaning": constant},
+        {"file": "NA", "reason": "", "kind": "none", "action": "keep", "meaning": "none"},
     ]
     assert found["versions"]["jax"] == jax.__version__
     assert {"Python", "flax", "numpy", "fairrecon_jax"} <= set(found["versions"])

@@ -168,7 +168,7 @@ def group_numbers(
     y = np.where(inside, images.label, np.nan)
     with jax.enable_x64(True):
         off = [
-            float(metrics.calibration_error(np.nan_to_num(v), y).value)
+            float(metrics.calibration_error(y, np.nan_to_num(v)).value)
             for v in (images.original, images.reconstructed)
         ]
     found["calibration_error"] = [lone(v) for v in (*off, off[1] - off[0])]

@@ -49,6 +49,14 @@ def configured(config: ConfigDict | None = None, **fields: Any) -> ConfigDict:
     return made
 
 
+def importing(files: Any, **fields: Any) -> ConfigDict:
+    """The tiny study whose U-Net takes weights from files, with other fields."""
+    config = configured(reconstructors__unet__weights=files, **fields)
+    with config.unlocked():
+        del config.reconstructors.unet["train"]
+    return config
+
+
 def phantom_xray(**fields: Any) -> ConfigDict:
     """The quickstart of the radiographs with other fields."""
     return configured(importlib.import_module("configs.phantom_xray").get_config(), **fields)

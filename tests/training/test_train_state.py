@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from fairrecon_jax.training.state import check_like, create, update_average
+from fairrecon_jax.runtime.choices import check_like
+from fairrecon_jax.training.state import create, update_average
 
 VARIABLES = {"params": {"net": {"w": jnp.ones((2, 3))}}, "batch_stats": {"net": {}}}
 

@@ -94,6 +94,10 @@ def run_times(provenance: Mapping[str, Any]) -> Table | None:
     )
 
 
+REASONS = 5
+"""Different reasons of a kind that are listed one by one: each image may have its own numbers."""
+
+
 def exclusions(
     provenance: Mapping[str, Any], identifiers: bool, hide: Callable[[str], str]
 ) -> Table | None:
@@ -101,8 +105,9 @@ def exclusions(
     for.
 
     Args:
-      provenance: holds "exclusions": a table or list of records with `reason` (and `file`), or a
-        mapping reason -> count.
+      provenance: holds "exclusions": a table or list of records with `reason` (and `file`; with
+        `action` "kept" where a value alone is unknown; with `kind` and its `meaning`, which stands
+        for the reasons where a kind has more than `REASONS`), or a mapping reason -> count.
       identifiers: print the names.
       hide: takes identifiers out of reasons.
 
@@ -131,18 +136,24 @@ def exclusions(
             "exclusions",
             "What was left out",
             "Each file with its reason.",
-            table.astype(str),
+            table.drop(columns="meaning", errors="ignore").astype(str),
             folded=len(table) > 20,
         )
     # reasons are counted after names are withheld: two files' reasons may then be the same
-    counted = table["reason"].astype(str).map(hide).value_counts(sort=True)
+    reasons = table["reason"].astype(str).map(hide)
+    if "meaning" in table:
+        many = reasons.groupby(table["kind"]).transform("nunique") > REASONS
+        reasons = reasons.where(~many, table["meaning"])
+    if "action" in table:
+        reasons = reasons.where(table["action"] != "kept", "kept: " + reasons)
+    counted = reasons.value_counts(sort=True)
     frame = pd.DataFrame({"reason": counted.index, "left out": counted.to_numpy()}).sort_values(
         ["left out", "reason"], ascending=[False, True]
     )
     return Table(
         "exclusions",
         "What was left out",
-        "Counts by reason; names are withheld.",
+        "Counts by reason; what was kept is marked, names are withheld.",
         frame.reset_index(drop=True),
     )
 

@@ -89,6 +89,7 @@ class Table(CohortBuilder):
             "tasks": tuple(tasks),
             "attribute_names": tuple(name for name, _ in columns.attributes),
             "stored": tuple(name for name, _ in columns.pairs),
+            "inside": None if mask is None else () if isinstance(mask.inside, str) else mask.inside,
             "__module__": cls.__module__,
         }
         return type(cls.__name__, (cls,), fields)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fairrecon_jax.data.builder import Sample
 from fairrecon_jax.data.cohort import CohortConfig
-from fairrecon_jax.data.cohorts.table.alignment import misplaced
+from fairrecon_jax.data.cohorts.table.alignment import misplaced, on_another_scale
 from fairrecon_jax.data.columns import MaskColumn, StoredColumn, TableColumns
-from fairrecon_jax.data.formats import Picture, orientation_of, read_mask, read_picture
+from fairrecon_jax.data.formats import (
+    Picture,
+    has_palette,
+    orientation_of,
+    read_mask,
+    read_picture,
+)
 from fairrecon_jax.data.images import (
     MOST_NOT_FINITE,
     UnreadableImage,
@@ -25,6 +31,13 @@ from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.data.records import SourceRecord
 
 DEEP = np.iinfo(np.uint16).max
+
+
+class _Region(NamedTuple):
+    """Where a mask is inside, [N, H, W] bool, and the codes that its file holds."""
+
+    inside: np.ndarray
+    codes: tuple[float, ...] = ()
 
 
 Pairs = dict[str, tuple[StoredColumn, Picture]]
@@ -63,25 +76,40 @@ def load_examples(
             recorded |= {"slice": position, "slices": count}
         small = None
         if mask is not None and columns.mask is not None:
-            small = resize_mask(mask[position], config.image_size)
+            small = resize_mask(mask.inside[position], config.image_size)
             recorded[f"{columns.mask.task}_pixels"] = int(small.sum())
         stored = {}
         for name, (one, picture) in pairs.items():
-            stored[name] = _scaled(picture, position, image, one, values, config.image_size)
-            if reason := misplaced(values, stored[name]):
+            found = resize(picture.values[position], config.image_size).astype(np.float64)
+            share = _share(found, picture.top, image.top, one.scale, values)
+            stored[name] = np.rint(share.clip(0, 1) * DEEP).astype(np.uint16)
+            if np.array_equal(stored[name], to_integers(values, np.uint16)):
+                notes.keep(where, "pair_same", f"{name}: no pixel differs; is it the right folder?")
+            elif reason := misplaced(values, stored[name]):
                 notes.keep(where, "misaligned", f"{name}: {reason}")
+            elif reason := _off_scale(found, picture.top, image.top, one.scale, values):
+                notes.keep(where, "pair_scale", f"{name}: {reason}")
         example = f"{record.name}/{position:03d}" if columns.volumes else record.name
         pixels = to_integers(values, dtype)
         samples.append(
-            Sample(example, record.patient_id, pixels, small, recorded, image.shape, stored)
+            Sample(
+                example,
+                record.patient_id,
+                pixels,
+                small,
+                recorded,
+                image.shape,
+                stored,
+                () if mask is None else mask.codes,
+            )
         )
     return samples
 
 
 def _read(
     root: Path, record: SourceRecord, columns: TableColumns, dtype: type, notes: Notes
-) -> tuple[Picture, np.ndarray | None, Pairs] | None:
-    """(image, mask [N, H, W] or None, pairs) of a record; None, with a note, if one does not fit.
+) -> tuple[Picture, _Region | None, Pairs] | None:
+    """(image, mask or None, pairs) of a record; None, with a note, if one does not fit.
 
     Raises:
       UnreadableImage: a file cannot be read.
@@ -140,24 +168,33 @@ def _finite(root: Path, file: str, image: Picture, notes: Notes) -> Picture:
 
 def _mask(
     root: Path, file: str, mask_file: str, image: Picture, one: MaskColumn, notes: Notes
-) -> np.ndarray | None:
-    """[N, H, W] bool, or None where it does not fit its image."""
-    mask = read_mask(root / mask_file)
+) -> _Region | None:
+    """The region of a mask, or None where it does not fit its image."""
+    codes = not isinstance(one.inside, str)
+    mask = read_mask(root / mask_file, codes)
     if mask.values.shape != image.values.shape:
         notes.skip(file, "mask_shape", f"mask {mask.shape}, image {image.shape}")
         return None
     if mask.kind == image.kind == "nifti" and not same_place(root, file, mask_file, notes):
         return None
-    if mask.kind == image.kind == "image":
-        turns = orientation_of(root / file), orientation_of(root / mask_file)
-        if turns[0] != turns[1]:
-            reason = f"EXIF orientation {turns[1]}, its image has {turns[0]}: do both fit?"
-            notes.keep(mask_file, "turned", reason)
+    turns = [orientation_of(root / one) or "as stored" for one in (mask_file, file)]
+    if turns[0] != turns[1]:
+        reason = f"it is read {turns[0]}, its image {turns[1]}, as their tags say: do both fit?"
+        notes.keep(mask_file, "turned", reason)
     if not isinstance(one.inside, str):
-        return np.isin(mask.values, one.inside)
+        return _coded(mask_file, mask, one.inside, notes)
     if one.inside == "half":
         top = mask.top or float(mask.values.max()) or 1.0
-        return mask.values >= top / 2
+        return _Region(mask.values >= top / 2)
+    if mask.kind == "image" and has_palette(root / mask_file):
+        indices = read_mask(root / mask_file, codes=True).values
+        if ((indices != 0) != (mask.values != 0)).any():
+            reason = (
+                "a palette whose colours and indices do not mean the same region: give its "
+                "indices in columns.mask.inside; its colours that are not black count as inside"
+            )
+            notes.keep(mask_file, "mask_values", reason)
+            return _Region(mask.values != 0)
     found = _values(mask.values)
     if len(found) > 2 or (len(found) == 2 and 0 not in found):
         listed = ", ".join(f"{value:g}" for value in found[:6])
@@ -167,7 +204,19 @@ def _mask(
             f"{len(found)} values ({listed}) instead of 0 and one other; non-zero counts as "
             "inside: columns.mask.inside takes 'half' or the values that are meant",
         )
-    return mask.values != 0
+    return _Region(mask.values != 0)
+
+
+def _coded(mask_file: str, mask: Picture, inside: tuple[int, ...], notes: Notes) -> _Region | None:
+    """The region of a mask whose values are codes."""
+    whole = np.rint(mask.values) if mask.values.dtype.kind == "f" else mask.values
+    # scaling by a slope leaves 0.9999 of a code; 0.5 is none
+    between = np.abs(np.subtract(mask.values, whole, dtype=float)) > 1e-3
+    if between.any():
+        reason = f"values such as {mask.values[between][0]:g} are no codes"
+        notes.skip(mask_file, "mask_values", f"{reason}: columns.mask.inside takes 'half' for them")
+        return None
+    return _Region(np.isin(whole, inside), tuple(_values(whole)))
 
 
 def _values(mask: np.ndarray) -> list[float]:
@@ -206,23 +255,44 @@ def _pair(
     return other
 
 
-def _scaled(
-    other: Picture,
-    position: int,
-    image: Picture,
-    one: StoredColumn,
-    original: np.ndarray,
-    size: int,
+def _share(
+    values: np.ndarray, top: float | None, own: float | None, scale: str, original: np.ndarray
 ) -> np.ndarray:
-    """An image in the scale of its original, which goes from its smallest value to its largest:
-    [size, size] uint16, cut off to that range.
+    """An image in the scale of its original, which goes from its smallest value, 0, to its
+    largest, 1; not cut off to that range.
+
+    Args:
+      values: [size, size] of the image.
+      top: the largest value that its file can hold.
+      own: the same of the original's file.
+      scale: see `StoredColumn`.
+      original: [size, size].
     """
-    values = resize(other.values[position], size).astype(np.float64)
-    if one.scale == "full":
-        share = values / (other.top or 1.0)
-    else:
-        # 8 and 16 bits are shares of their own range
-        unit = 1.0 if image.top is None or other.top is None else image.top / other.top
-        low, high = float(original.min()), float(original.max())
-        share = (values * unit - low) / (high - low)
-    return np.rint(share.clip(0, 1) * DEEP).astype(np.uint16)
+    if scale == "full":
+        return values / (top or 1.0)
+    # 8 and 16 bits are shares of their own range
+    unit = 1.0 if top is None or own is None else own / top
+    low, high = float(original.min()), float(original.max())
+    return (values * unit - low) / (high - low)
+
+
+def _off_scale(
+    values: np.ndarray, top: float | None, own: float | None, scale: str, original: np.ndarray
+) -> str:
+    """Why an image is not in the scale of its original, and what to do; "" where it is."""
+    low, high = float(original.min()), float(original.max())
+    plain = (original - low) / (high - low)
+    gain, offset, error = on_another_scale(plain, _share(values, top, own, scale, original))
+    if not gain:
+        return ""
+    other = {"same": "full", "full": "same"}[scale]
+    advice = "store it with its original's grey values, or assess it knowing that"
+    # of values in a unit of their own no range is known
+    if top is not None and own is not None:
+        rest = _share(values, top, own, other, original) - plain
+        if np.sqrt(np.mean(rest**2)) < error / 2:
+            advice = f"set scale = {other!r} of its files in columns, which fits"
+    return (
+        f"its grey values are {gain:.2f} times those of the original {offset:+.2f} of its range, "
+        f"an error of {error:.2f} on scale {scale!r}: {advice}"
+    )

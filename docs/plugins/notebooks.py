@@ -6,30 +6,23 @@ the site is built, side by side, and again only when they or the package have ch
 
 from __future__ import annotations
 
-import hashlib
+import importlib.util
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import Files
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-ROOT = Path(__file__).resolve().parents[2]
-MADE = ROOT / "build" / "notebooks"
-"""Notebooks with outputs, by the digest of what they are made of."""
-QUICK = {
-    # most of the time goes into compiling programs that run for a second
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PLATFORMS": "cpu",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "PYTHONPATH": str(ROOT),
-}
+# mkdocs loads hooks as single files: what lies beside them is no package
+spec = importlib.util.spec_from_file_location("execute", Path(__file__).with_name("execute.py"))
+assert spec is not None
+assert spec.loader is not None
+execute = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(execute)
 
 
 @event_priority(-100)
@@ -53,31 +46,13 @@ def on_files(files: Files, **_: Any) -> Files:
 
 
 def _executed(path: Path) -> Path:
-    """A notebook with its outputs."""
-    digest = hashlib.sha256(path.read_bytes())
-    for source in sorted((ROOT / "fairrecon_jax").rglob("*.py")):
-        digest.update(source.read_bytes())
-    target = MADE / f"{path.stem}-{digest.hexdigest()[:16]}.ipynb"
-    if target.exists():
-        return target
-    MADE.mkdir(parents=True, exist_ok=True)
-    notebook = nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=600,
-            resources={"metadata": {"path": folder}},
-            extra_arguments=["--IPKernelApp.log_level=40"],
-        )
-        try:
-            client.execute(env={**os.environ, **QUICK})
-        except CellExecutionError as error:
-            raise PluginError(f"{path.name} fails: {error.ename}: {error.evalue}") from error
-    for cell in notebook.cells:
-        if "outputs" in cell:
-            # progress of trainings, which nobody reads
-            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
-    for older in MADE.glob(f"{path.stem}-*.ipynb"):
-        older.unlink()
-    nbformat.write(notebook, target)
-    return target
+    """A notebook with its outputs.
+
+    Raises:
+      PluginError: a cell fails.
+    """
+    try:
+        found: Path = execute.executed(path)
+    except CellExecutionError as error:
+        raise PluginError(f"{path.name} fails: {error.ename}: {error.evalue}") from error
+    return found

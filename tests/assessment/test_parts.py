@@ -33,7 +33,7 @@ from tests.support import predictions_fake as fake
         ({"empty_mask": "nan"}, "empty_mask must be one of"),
         ({"threshold_rule": "fixed"}, "'fixed' needs threshold_value"),
         ({"threshold_value": 0.5}, "'balanced' takes no threshold_value"),
-        ({"threshold_rule": "fixed", "threshold_value": 1.5}, r"must lie in \[0, 1\]"),
+        ({"threshold_rule": "fixed", "threshold_value": 1.5}, r"must be a number in \[0, 1\]"),
     ],
 )
 def test_options_refuse_nonsense(given, message):
@@ -49,7 +49,9 @@ def test_a_value_for_a_task_is_its_own_the_common_one_or_an_error():
     )
     with pytest.raises(ValueError, match=r"threshold_value is not set, but task 'edema' needs it"):
         AssessOptions().value_for("edema")
-    with pytest.raises(ValueError, match=r"threshold_value must lie in \[0, 1\], got {'a': -0.1}"):
+    with pytest.raises(
+        ValueError, match=r"threshold_value must be a number in \[0, 1\], got {'a': -0.1}"
+    ):
         AssessOptions(threshold_rule="sensitivity", threshold_value={"a": -0.1})
     with pytest.raises(ValueError, match="label_weights must be two numbers"):
         AssessOptions(label_weights=(1.0,))

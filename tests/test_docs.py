@@ -97,6 +97,15 @@ def test_every_page_and_notebook_is_in_the_navigation():
     assert sorted(nav()) == sorted(there | notebooks)
 
 
+def test_every_promise_names_a_test_that_is_there():
+    text = (DOCS / "guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 20
+    for path, name in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in source, f"{path}::{name}"
+
+
 def test_every_room_has_one_page_of_reference():
     shown = [name for path in PAGES for name in DOCUMENTED.findall(path.read_text("utf-8"))]
     assert sorted(shown) == sorted(f"fairrecon_jax.{room}" for room in rooms())

@@ -23,6 +23,7 @@ from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import StageFilter
 from fairrecon_jax.study.table import assess_table, write_mapping
 from fairrecon_jax.study.train import import_weights as import_files
+from fairrecon_jax.study.verify import verify
 from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
 
 
@@ -109,7 +110,18 @@ def mitigate(values: Any) -> None:
 
 
 def study(values: Any) -> None:
-    """Makes everything, or says what it would make."""
+    """Makes everything, or says what it would make, or whether what was made is whole."""
+    if values.verify:
+        compared, damaged = verify(config_of(values), workdir_of(values))
+        for line in damaged:
+            say(line)
+        if damaged:
+            raise InputError(
+                f"{len(damaged)} of {compared} files are damaged: remove those with another "
+                "content and run `fairrecon study` again"
+            )
+        say(f"all {compared} files are as they were written")
+        return
     if values.dry_run:
         for line in dry_run(config_of(values), workdir_of(values)):
             say(line)

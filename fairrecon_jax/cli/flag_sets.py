@@ -150,3 +150,5 @@ def study_flags(values: flags.FlagValues) -> None:
     """Flags of `study`."""
     text = "say what would be made, why, and how long that took before; make nothing"
     flags.DEFINE_boolean("dry_run", False, text, flag_values=values)
+    text = "compare every file with what was recorded when it was written; make nothing"
+    flags.DEFINE_boolean("verify", False, text, flag_values=values)

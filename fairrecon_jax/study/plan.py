@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fairrecon_jax.data.api import folder_of
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.assess import tables_output, write_tables
 from fairrecon_jax.study.cohort import cohort_output, draw_phantom, phantom_output, prepare_cohort
@@ -34,6 +35,8 @@ from fairrecon_jax.study.train import (
 )
 from fairrecon_jax.types import Cell, level_name
 
+PREPARED = ("*.array_record*", "table.parquet", "exclusions.csv")
+"""Files of a prepared cohort that later stages read."""
 Made = dict[Cell, tuple[Stage, ...]]
 """By cell, the stages that make its weights."""
 Making = tuple[str, Callable[[], Any], dict[str, Any], Callable[[], Any] | None]
@@ -51,6 +54,7 @@ def plan(context: Context) -> list[Stage]:
                 partial(draw_phantom, context),
                 {"phantom": study.phantom},
                 output=partial(phantom_output, context),
+                files=_files(context.workdir.phantom, "**/*"),
             )
         )
     cohort = Stage(
@@ -59,6 +63,7 @@ def plan(context: Context) -> list[Stage]:
         inputs.cohort(study),
         needs=tuple(first),
         output=partial(cohort_output, context),
+        files=_files(folder_of(study.cohort, context.workdir.cohort), *PREPARED),
     )
     diagnosers = _diagnosers(context, cohort)
     made: Made = {}
@@ -85,6 +90,7 @@ def plan(context: Context) -> list[Stage]:
         inputs.assessment(study),
         needs=tuple(predictions),
         output=partial(tables_output, context),
+        files=_files(context.workdir.root, "predictions.parquet", "results/*.csv"),
     )
     # each once and in order: a stage equals only itself
     shown = dict.fromkeys(stage for makers in made.values() for stage in makers)
@@ -95,6 +101,7 @@ def plan(context: Context) -> list[Stage]:
         # the example panels run the weights again: tables that came out the same are not enough
         needs=(cohort, *diagnosers, *shown, assess),
         output=partial(page_output, context),
+        files=_files(context.workdir.page.parent, "*.html", "figures/*.p*", "tables/*.[ct]*"),
     )
     return [*stages, assess, report]
 
@@ -146,6 +153,7 @@ def _diagnoser(
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            files=_files(folder / "final", "**/*"),
         ),
     )
 
@@ -197,6 +205,7 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            files=_files(folder / "final", "**/*"),
         ),
     )
 
@@ -216,6 +225,7 @@ def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage
         together=True,
         needs=needs,
         output=output,
+        files=lambda: [context.workdir.prediction(cell)],
     )
 
 
@@ -249,6 +259,7 @@ def _mitigation(
             together=True,
             needs=(*needs, *made[plain]),  # `plain` is trained: others have no mitigation
             output=_weights_output(context.workdir.model(variant)),
+            files=_files(context.workdir.model(variant) / "final", "**/*"),
         )
         stages += [tuned, _prediction(context, variant, (*needs, tuned))]
     if one.plan.weights:
@@ -265,6 +276,11 @@ def _mitigation(
             )
         )
     return stages
+
+
+def _files(folder: Path, *patterns: str) -> Callable[[], list[Path]]:
+    """The files of a folder under any of the patterns, once they are there."""
+    return lambda: [path for one in patterns for path in folder.glob(one) if path.is_file()]
 
 
 def _weights_output(folder: Path) -> Callable[[], str]:

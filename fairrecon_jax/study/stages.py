@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import time
 import uuid
@@ -37,6 +38,12 @@ def read_record(path: Path) -> dict[str, Any]:
     return content if whole else {}  # as if it had never been made
 
 
+def digest_of(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
 # eq=False: inputs are dictionaries, which have no hash, and `plan` has stages as keys
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
@@ -55,6 +62,7 @@ class Stage:
       output: the digest of what it made; None where every run makes something new.
       check: refuses what would fail in `run`, before anything of a run is made; None where there is
         nothing to look at.
+      files: the files it wrote, whose sizes and digests the record keeps.
     """
 
     verb: str
@@ -67,6 +75,7 @@ class Stage:
     needs: tuple[Stage, ...] = ()
     output: Callable[[], str] | None = None
     check: Callable[[], Any] | None = None
+    files: Callable[[], Iterable[Path]] = tuple
 
     @property
     def title(self) -> str:
@@ -127,7 +136,26 @@ class Stage:
         made_from = {need.title: need.recorded(folder).get("output") for need in self.needs}
         if content.get("made_from") != made_from:
             return "what it is made from was made anew"
-        return "" if self._is_whole(content.get("output")) else "what it made is gone or changed"
+        whole = self._is_whole(content.get("output")) and not self.damage(folder)
+        return "" if whole else "what it made is gone or changed"
+
+    def damage(self, folder: Path, deep: bool = False) -> list[str]:
+        """Files of the stage that are gone, or have another size than was recorded: "PATH is
+        gone"; with `deep` those with another content too.
+        """
+        told = []
+        for name, (size, digest) in self.recorded(folder).get("files", {}).items():
+            path = folder.parent / name
+            try:
+                found = path.stat().st_size
+            except OSError:
+                told.append(f"{name} is gone")
+                continue
+            if found != size:
+                told.append(f"{name} has {found} bytes, not {size}")
+            elif deep and digest_of(path) != digest:
+                told.append(f"{name} has another content than was written")
+        return told
 
     def _is_whole(self, recorded: Any) -> bool:
         """Whether the output is the recorded one."""
@@ -159,6 +187,13 @@ class Stage:
                 "made_from": {n.title: n.recorded(folder).get("output") for n in self.needs},
                 "output": output,
                 "seconds": max(seconds, earlier),
+                "files": {
+                    path.relative_to(folder.parent).as_posix(): (
+                        path.stat().st_size,
+                        digest_of(path),
+                    )
+                    for path in sorted(self.files())
+                },
             }
             write_atomic(self.record(folder), json.dumps(content, indent=1))
 

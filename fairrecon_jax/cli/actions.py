@@ -197,7 +197,12 @@ def assess(values: Any) -> None:
         return
     # no accelerator is needed: process 0 assesses, the others wait
     page = processes.on_primary(
-        lambda: assess_table(values.predictions, values.mapping or None, workdir),
+        lambda: assess_table(
+            values.predictions,
+            values.mapping or None,
+            workdir,
+            appendix=values.appendix,
+        ),
         "assess the table",
     )
     say(f"report: {page}")

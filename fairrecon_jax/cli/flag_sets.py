@@ -95,6 +95,8 @@ def assess_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "sheet", "", "of an Excel file with several, for --init", flag_values=values
     )
+    text = "write a second page with every figure and table, for --predictions"
+    flags.DEFINE_boolean("appendix", False, text, flag_values=values)
 
 
 def merge_flags(values: flags.FlagValues) -> None:

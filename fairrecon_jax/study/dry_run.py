@@ -29,7 +29,7 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     Example:
       >>> from tempfile import mkdtemp
       >>> lines = dry_run(fr.configuration("quickstart_brain"), mkdtemp())
-      >>> lines[0].split()[:4], lines[-2].split()[2:4]
+      >>> lines[0].split()[:4], lines[-2].split()[3:5]
       (['phantom', 'never', 'made;', 'no'], ['stages', 'would'])
     """
     context = Context(config, workdir)

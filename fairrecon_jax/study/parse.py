@@ -64,7 +64,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
     Example:
       >>> parse(fr.configuration("quickstart_brain")).degradation.levels
-      (8.0,)
+      (16.0,)
     """
     if not isinstance(config, (ConfigDict, Mapping)):
         raise ConfigError(f"a configuration is a ConfigDict or a mapping, got {config!r}")

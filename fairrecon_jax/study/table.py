@@ -20,6 +20,7 @@ from fairrecon_jax.external.draft import draft
 from fairrecon_jax.external.mapping import SCHEMA, load, options_of
 from fairrecon_jax.external.read import read_table
 from fairrecon_jax.report.build import build_report
+from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study.provenance import circumstances, versions
 from fairrecon_jax.types import InputError
@@ -56,6 +57,7 @@ def assess_table(
     mapping: Mapping[str, Any] | str | os.PathLike[str] | None,
     workdir: str | os.PathLike[str],
     options: AssessOptions | None = None,
+    **report: Any,
 ) -> Path:
     """Assesses a foreign table and writes predictions, results and report.
 
@@ -65,6 +67,7 @@ def assess_table(
       workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv`,
         with continuous attributes `results/trends.csv`, and `report/`.
       options: used instead of the mapping's.
+      **report: fields of `ReportOptions`.
 
     Returns:
       The report's page.
@@ -108,6 +111,7 @@ def assess_table(
         people,
         (),
         provenance,
+        ReportOptions(**report),
         trends=along,
         curves=tables["curves"],
     )

@@ -25,7 +25,7 @@ def context(tmp_path_factory) -> Context:
     config.phantom = ConfigDict({"kind": "brain", "patients": 12, "size": 32, "slices": 8})
     config.reconstructors.irsde.update(width=4, depth=1, precondition=(0.1, 0.1))
     config.diagnosers = ConfigDict({"tumor": config.diagnosers.tumor})
-    config.diagnosers.tumor.update(width=4, depth=1, groups=2)
+    config.diagnosers.tumor.update(width=4, depth=1)
     config.assess.update(replicates=20, permutations=19, null_draws=10)
     config.tandem.batch_size = 8
     context = Context(config.lock(), tmp_path_factory.mktemp("samplers"))

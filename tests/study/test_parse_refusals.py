@@ -239,7 +239,7 @@ def test_a_phantom_draws_the_tree_of_its_cohort():
     ("value", "message"),
     [
         ({"cardiomegaly": 0.5}, "config.assess: threshold_value has no entry for "),
-        ({"cardiomegaly": 2.0}, "config.assess: threshold_value must lie in [0, 1]"),
+        ({"cardiomegaly": 2.0}, "config.assess: threshold_value must be a number in [0, 1]"),
         ("half", "config.assess: threshold_value takes "),
     ],
 )

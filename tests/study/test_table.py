@@ -38,7 +38,9 @@ def report(tmp_path_factory):
         "options": OPTIONS,
     }
     with pytest.warns(UserWarning, match="validation rows without a reconstructed score"):
-        return assess_table(saved(folder, table), mapping, folder / "run")
+        return assess_table(
+            saved(folder, table), mapping, folder / "run", appendix=True, dpi=50, pdf=False
+        )
 
 
 def test_every_attribute_has_files_of_its_own(report):

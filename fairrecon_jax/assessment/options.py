@@ -115,6 +115,8 @@ class AssessOptions:
             )
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
+        if again := [one for one in self.intersections if len(set(one)) < len(one)]:
+            raise ValueError(f"intersections cross an attribute with itself: {again[0]}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):
             raise ValueError(f"label_weights must be two numbers above 0, got {self.label_weights}")
         unknown = [c for c in self.conventions if c not in (*CONVENTIONS, *ALIASES)]

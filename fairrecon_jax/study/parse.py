@@ -42,6 +42,7 @@ from fairrecon_jax.study.fields import (
     renamed,
     without,
 )
+from fairrecon_jax.study.limits import check_sizes
 from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
@@ -129,6 +130,7 @@ def _check_blocks(blocks: dict[str, Any]) -> None:
     for name in known:
         if name not in ("seed", "seeds", "seed_diagnosers"):
             check_block(blocks.setdefault(name, {}), name)
+    check_sizes(blocks)
     needed = ["cohort.name"]
     if not _all_elsewhere(blocks):
         needed += ["degradation.kind", "degradation.levels"]

@@ -5,6 +5,7 @@ they are made.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,8 @@ def _diagnoser(
             output=_weights_output(folder),
             check=check,
             files=_files(folder / "final", "**/*"),
+            # imported by a command, they could not be made again
+            clear=None if lying else partial(shutil.rmtree, folder / "final"),
         ),
     )
 
@@ -206,6 +209,8 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
             output=_weights_output(folder),
             check=check,
             files=_files(folder / "final", "**/*"),
+            # imported by a command, they could not be made again
+            clear=None if lying else partial(shutil.rmtree, folder / "final"),
         ),
     )
 
@@ -260,6 +265,7 @@ def _mitigation(
             needs=(*needs, *made[plain]),  # `plain` is trained: others have no mitigation
             output=_weights_output(context.workdir.model(variant)),
             files=_files(context.workdir.model(variant) / "final", "**/*"),
+            clear=partial(shutil.rmtree, context.workdir.model(variant) / "final"),
         )
         stages += [tuned, _prediction(context, variant, (*needs, tuned))]
     if one.plan.weights:

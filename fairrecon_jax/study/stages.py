@@ -63,6 +63,8 @@ class Stage:
       check: refuses what would fail in `run`, before anything of a run is made; None where there is
         nothing to look at.
       files: the files it wrote, whose sizes and digests the record keeps.
+      clear: takes away what is left of a damaged result that `run` would otherwise take for a
+        finished one.
     """
 
     verb: str
@@ -76,6 +78,7 @@ class Stage:
     output: Callable[[], str] | None = None
     check: Callable[[], Any] | None = None
     files: Callable[[], Iterable[Path]] = tuple
+    clear: Callable[[], Any] | None = None
 
     @property
     def title(self) -> str:
@@ -174,6 +177,9 @@ class Stage:
         """
 
         def begin() -> None:
+            # looked at before the record goes, which knows what there should be
+            if self.clear is not None and self.damage(folder):
+                self.clear()
             self.record(folder).unlink(missing_ok=True)
 
         def finish() -> None:

@@ -43,6 +43,24 @@ def test_a_file_that_is_gone_or_cut_is_made_again(made):
     assert not stage.is_done(folder)
 
 
+def test_what_is_left_of_a_damaged_result_is_cleared_before_it_is_made_again(tmp_path):
+    path, cleared = tmp_path / "final" / "weights", []
+
+    def run() -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1234")
+
+    stage = Stage(
+        "train", run, output=lambda: "same", files=lambda: [path], clear=lambda: cleared.append(1)
+    )
+    stage.make(tmp_path / "stages")
+    stage.make(tmp_path / "stages")
+    assert cleared == []
+    path.write_text("12")
+    stage.make(tmp_path / "stages")
+    assert cleared == [1]
+
+
 def test_a_flipped_bit_is_found(made):
     stage, folder, (first, _) = made
     content = bytearray(first.read_bytes())

@@ -29,8 +29,10 @@ step and the canaries.
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Programs of this worker and of its child processes are kept for all of its tests."""
-    folder = str(tmp_path_factory.mktemp("compiled"))
+    """Programs are kept for all tests of all workers and of their child processes."""
+    base = tmp_path_factory.getbasetemp()
+    # workers have folders side by side; a program that another is still writing is compiled anew
+    folder = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")

@@ -2,7 +2,9 @@
 inside.
 """
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import fairrecon_jax as fr
@@ -20,8 +22,6 @@ def score(image):
 
 
 def weights(unet=UNET):
-    import jax
-
     return unet.init(jax.random.key(0), {"image": X[..., None]})
 
 
@@ -145,3 +145,80 @@ def test_what_is_unknown_is_no_mistake():
 def test_one_task_may_be_named_by_its_name():
     spec = fr.arrays(X, {"effusion": Y}).spec
     assert fr.make_diagnoser("classifier", spec, "effusion", width=2).tasks == ("effusion",)
+
+
+# -- what is said where a table would have said it
+
+
+def test_an_audit_that_judged_nothing_does_not_say_that_nothing_was_found():
+    y, sex = np.arange(24) % 2, np.tile(["f", "m"], 12)
+    few = fr.assess(label=y, original=0.9 * y, reconstructed=0.8 * y, groups={"sex": np.sort(sex)})
+    assert "none could be judged" in repr(few)
+    alone = fr.assess(label=y, original=0.9 * y, reconstructed=0.8 * y, groups={})
+    assert "no groups compared" in repr(alone)
+
+
+def test_words_for_nothing_are_no_groups_and_are_told():
+    y = np.arange(90) % 2
+    sex = np.tile(["f", "m", "Unknown"], 30)
+    with pytest.warns(UserWarning, match="'Unknown' .30 rows. counts as unknown"):
+        audit = fr.assess(label=y, original=0.9 * y, reconstructed=0.8 * y, groups={"sex": sex})
+    assert audit.spec.attributes[0].groups == ("f", "m")
+
+
+def test_a_number_is_no_group():
+    y, age = np.arange(200) % 2, np.arange(200) / 7
+    with pytest.raises(InputError, match=r"age has 200 groups, from .* cut numbers into groups"):
+        fr.assess(label=y, original=0.9 * y, reconstructed=0.8 * y, groups={"age": age})
+
+
+def test_scores_that_are_missing_are_counted_and_none_at_all_is_refused():
+    y = np.arange(60) % 2
+    some = np.where(np.arange(60) < 7, np.nan, 0.9 * y)
+    with pytest.warns(UserWarning, match="reconstructed of 'finding': 7 of 60 rows have no score"):
+        fr.assess(label=y, original=0.9 * y, reconstructed=some, groups={})
+    with pytest.raises(InputError, match="holds no number at all: did its diagnoser give NaN"):
+        fr.assess(label=y, original=0.9 * y, reconstructed=np.full(60, np.nan), groups={})
+
+
+def test_a_function_of_numpy_is_to_be_wrapped():
+    images = np.random.default_rng(0).random((4, 16, 16)).astype(np.float32)
+    step = fr.tandem(fr.GaussianNoise(sd=0.1), None, {"c": lambda x: np.asarray(x).mean((1, 2, 3))})
+    with pytest.raises(InputError, match=r"wrap what computes with NumPy or PyTorch in fr"):
+        step(images, {"c": [0, 1, 0, 1]}, key=0)
+
+
+def test_an_identity_needs_no_weights():
+    images = np.random.default_rng(0).random((4, 16, 16)).astype(np.float32)
+    step = fr.tandem(fr.GaussianNoise(sd=0.1), fr.Identity(), {"c": lambda x: x.mean((1, 2, 3))})
+    assert len(step(images, {"c": [0, 1, 0, 1]}, key=0)) == 4
+
+
+def test_other_images_in_the_same_folder_are_refused(tmp_path):
+    images = np.random.default_rng(0).random((16, 16, 16)).astype(np.float32)
+    unet, physics = fr.UNetReconstructor(width=2, depth=1), fr.GaussianNoise(sd=0.1)
+    fits = {"steps": 1, "batch_size": 4, "validation": 0, "workdir": tmp_path}
+    first = fr.fit(unet, fr.arrays(images), physics, **fits)
+    again = fr.fit(unet, fr.arrays(images), physics, **fits)
+    np.testing.assert_array_equal(*(jax.tree.leaves(w)[0] for w in (first, again)))
+    with pytest.raises(InputError, match="cohort"):
+        fr.fit(unet, fr.arrays(images[::-1] * 0.5), physics, **fits)
+
+
+def test_options_of_an_assessment_name_columns_of_the_table():
+    rng = np.random.default_rng(0)
+    y, n = np.arange(300) % 2, 300
+    table = pd.DataFrame(
+        {"y": y, "a": 0.9 * y, "b": 0.8 * y, "sex": rng.choice(["f", "m"], n)}
+        | {"site": rng.choice(["x", "z"], n), "age": rng.uniform(20, 90, n), "seed": 0}
+    )
+    named = {"label": "y", "original": "a", "reconstructed": "b", "groups": ["sex"]}
+    options = fr.AssessOptions(strata="site", continuous=("age",), permutations=99)
+    audit = fr.assess(table, options=options, seed="seed", **named)
+    assert set(audit.trends["column"]) == {"age"}
+    with pytest.raises(InputError, match="columns of a table: give a DataFrame"):
+        fr.assess(label=y, original=y, reconstructed=y, groups={}, options=options)
+    with pytest.raises(InputError, match="continuous is a tuple"):
+        fr.assess(table, options=fr.AssessOptions(continuous="age"), **named)
+    with pytest.raises(InputError, match="no column 'nonsense'"):
+        fr.assess(table, options=fr.AssessOptions(continuous=("nonsense",)), **named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from fairrecon_jax.metrics import IMAGE_METRICS
 from fairrecon_jax.metrics.columns import binary, grouped, one_group
+from fairrecon_jax.runtime.nothing import no_group
 from fairrecon_jax.runtime.precision import shortest
 from fairrecon_jax.runtime.text import name_of, normal
 from fairrecon_jax.types import (
@@ -27,6 +29,9 @@ from fairrecon_jax.types import (
 SPLITS = ("val", "test")
 MARK = "__label"
 
+MOST_GROUPS = 40
+"""An attribute with more is a number, or a name of each patient."""
+
 
 def predictions(
     table: pd.DataFrame | None = None,
@@ -41,6 +46,8 @@ def predictions(
     level: Any = None,
     reconstructor: Any = None,
     mitigation: Any = None,
+    seed: Any = None,
+    carry: Sequence[str] = (),
     kind: TaskKind = "classification",
     name: str = "predictions",
     title: str = "",
@@ -64,6 +71,8 @@ def predictions(
       level: [N] levels of the degradation, or one.
       reconstructor: [N] names, or one.
       mitigation: [N] names, "none" without one; or one name.
+      seed: [N] whole numbers, where several trainings of a method read one image; or one.
+      carry: further columns of the table that the options of the assessment name.
       kind: "classification", or "segmentation" where scores are Dice coefficients.
       name: of the cohort.
       title: of the cohort, as a reader sees it.
@@ -97,22 +106,16 @@ def predictions(
     method = read.constant(reconstructor, count, "reconstructor", "reconstruction")
     found["reconstructor"] = method.astype(str)
     found["mitigation"] = read.constant(mitigation, count, "mitigation", NO_MITIGATION).astype(str)
+    found["seed"] = _numbers(read.constant(seed, count, "seed", 0), "seed").astype(int)
     found["cohort"] = name
     tasks = [_task(read, found, task, parts, kind) for task, parts in named.items()]
-    attributes = []
-    for attribute, given in _groups(groups).items():
-        column, words = grouped(
-            _words(read.column(given, f"groups[{attribute!r}]")), attribute, count
-        )
-        if attribute in found or "__" in attribute:
-            raise InputError(f"an attribute cannot be called {attribute!r}: rename it")
-        if has_patient:
-            column = one_group(column, found["patient_id"].to_numpy(), attribute)
-        found[attribute] = column
-        attributes.append(Attribute(attribute, words, per="patient" if has_patient else "image"))
+    attributes = _attributes(read, found, groups, has_patient)
     for metric in IMAGE_METRICS:
         if table is not None and metric in table:
             found[metric] = _numbers(table[metric], metric)
+    for more in carry:
+        if more not in found:
+            found[more] = read.column(more, f"the option that names {more!r}")
     spec = CohortSpec(
         name,
         title or name,
@@ -122,6 +125,43 @@ def predictions(
         _levels(found["level"].tolist(), degradation),
     )
     return found, spec
+
+
+def _attributes(
+    read: _Columns, found: pd.DataFrame, groups: Any, has_patient: bool
+) -> list[Attribute]:
+    """The attributes, whose columns are added to the table."""
+    attributes = []
+    for attribute, given in _groups(groups).items():
+        named = _known_words(read.column(given, f"groups[{attribute!r}]"), attribute)
+        column, words = grouped(named, attribute, len(found))
+        if attribute in found or "__" in attribute:
+            raise InputError(f"an attribute cannot be called {attribute!r}: rename it")
+        if len(words) > MOST_GROUPS:
+            raise InputError(
+                f"{attribute} has {len(words)} groups, from {words[0]!r} to {words[-1]!r}: cut "
+                "numbers into groups first, e.g. with pandas.cut, or name the column in "
+                "options=fr.AssessOptions(continuous=...)"
+            )
+        if has_patient:
+            column = one_group(column, found["patient_id"].to_numpy(), attribute)
+        found[attribute] = column
+        attributes.append(Attribute(attribute, words, per="patient" if has_patient else "image"))
+    return attributes
+
+
+def _known_words(column: np.ndarray, attribute: str) -> np.ndarray:
+    """Groups in their normal form, None for words that say that none is known; these are told."""
+    words = _words(column)
+    unsaid = np.array([isinstance(word, str) and no_group(word) for word in words], bool)
+    if unsaid.any():
+        told = ", ".join(repr(word) for word in sorted(set(words[unsaid]))[:4])
+        warnings.warn(
+            f"{attribute}: {told} ({int(unsaid.sum())} rows) counts as unknown", stacklevel=2
+        )
+        words = words.copy()
+        words[unsaid] = None
+    return words
 
 
 def _check_kinds(table: Any, kind: str) -> None:
@@ -258,6 +298,12 @@ def _task(
                 f"{what} must lie in [0, 1], got {wrong[0]:g}: turn logits into probabilities first"
             )
         found[f"{task}__{version}"] = numbers
+        if scores and (lost := int(np.isnan(numbers).sum())):
+            if lost == count:
+                raise InputError(f"{what} holds no number at all: did its diagnoser give NaN?")
+            warnings.warn(
+                f"{what}: {lost} of {count} rows have no score and are left out", stacklevel=2
+            )
     if kind == "classification" and "label" not in parts:
         raise InputError(f"{task!r} has no label: give label, or kind='segmentation' for Dice")
     if "label" not in parts:

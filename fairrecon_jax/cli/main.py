@@ -79,7 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {importlib.metadata.version('fairrecon_jax')}")
         return 0
     if words[0] == "completion":
-        print(completion((*words[1:], "bash")[0]))
+        try:
+            print(completion((*words[1:], "bash")[0]))
+        except ValueError as error:
+            print(f"{PROGRAM} completion: {error}", file=sys.stderr)
+            return 2
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +39,15 @@ class ArraySource:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of all pixels."""
+        total = hashlib.sha256(str((self.images.shape, self.images.dtype)).encode())
+        for pixels in (self.images, self.masks):
+            if pixels is not None:
+                total.update(np.ascontiguousarray(pixels).data)
+        return total.hexdigest()[:16]
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """{"image": [H, W, 1], "mask": [H, W, S]} of one row."""

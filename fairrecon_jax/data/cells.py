@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from fairrecon_jax.data.decimals import with_points
-from fairrecon_jax.data.nothing import no_value
 from fairrecon_jax.data.sheets import OF_MAPPING
+from fairrecon_jax.runtime.nothing import no_value
 from fairrecon_jax.runtime.precision import shortest
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError

@@ -11,8 +11,8 @@ import re
 from typing import Any, Literal
 
 from fairrecon_jax import keys
-from fairrecon_jax.data.nothing import no_value
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
+from fairrecon_jax.runtime.nothing import no_value
 from fairrecon_jax.runtime.text import name_of
 from fairrecon_jax.types import InputError
 

@@ -19,10 +19,10 @@ from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.formats import Picture, read_mask, read_picture
 from fairrecon_jax.data.images import UnreadableImage
 from fairrecon_jax.data.mapping import RESERVED
-from fairrecon_jax.data.nothing import DOUBTFUL, is_age, is_standin, no_group, no_value
 from fairrecon_jax.data.sheets import OF_COLUMNS
 from fairrecon_jax.data.tables import NUMERIC, parse_age, text_sheet
 from fairrecon_jax.data.vocabulary import PARTS, label_words, sexes
+from fairrecon_jax.runtime.nothing import DOUBTFUL, is_age, is_standin, no_group, no_value
 from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cells import Column, codes
-from fairrecon_jax.data.nothing import AGES
 from fairrecon_jax.data.sheets import OF_COLUMNS, Fields, Sheet, read_sheet, repeated
+from fairrecon_jax.runtime.nothing import AGES
 from fairrecon_jax.types import InputError
 
 NUMERIC = re.compile(r"[-+\N{MINUS SIGN}]?[\d.,]*\d[.,]?(?:[eE][-+]?\d+)?\s?%?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fairrecon_jax.data.nothing import is_standin
+from fairrecon_jax.runtime.nothing import is_standin
 
 POSITIVE = frozenset("1 1.0 yes y true t positive pos present +".split())
 NEGATIVE = frozenset("0 0.0 no n false f negative neg absent".split())

@@ -11,7 +11,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from fairrecon_jax.data.cells import Column, numbers
-from fairrecon_jax.data.nothing import (
+from fairrecon_jax.data.sheets import OF_COLUMNS
+from fairrecon_jax.data.tables import NUMERIC, parse_age
+from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
+from fairrecon_jax.runtime.nothing import (
     DOUBTFUL,
     far_codes,
     impossible_ages,
@@ -20,9 +23,6 @@ from fairrecon_jax.data.nothing import (
     no_group,
     no_value,
 )
-from fairrecon_jax.data.sheets import OF_COLUMNS
-from fairrecon_jax.data.tables import NUMERIC, parse_age
-from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
 from fairrecon_jax.runtime.text import normal
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairrecon_jax.data.nothing import nobody
+from fairrecon_jax.runtime.nothing import nobody
 from fairrecon_jax.runtime.text import alike, look_alikes
 from fairrecon_jax.types import Attribute, InputError, Task
 

@@ -19,10 +19,10 @@ from fairrecon_jax.data.cells import (
     row_of,
     unpadded,
 )
-from fairrecon_jax.data.nothing import in_words, no_value
 from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
+from fairrecon_jax.runtime.nothing import in_words, no_value
 from fairrecon_jax.runtime.text import alike
 from fairrecon_jax.types import InputError, Task
 

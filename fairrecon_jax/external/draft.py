@@ -15,12 +15,12 @@ import numpy as np
 
 from fairrecon_jax.data.cells import Column, codes, names, numbers, unpadded
 from fairrecon_jax.data.decimals import signs_of
-from fairrecon_jax.data.nothing import COMPOUND, is_age, no_value
 from fairrecon_jax.data.sheets import OF_MAPPING, read_sheet
 from fairrecon_jax.data.vocabulary import PARTS, label_words, no_label, yes_and_no
 from fairrecon_jax.external.columns import SPLITS
 from fairrecon_jax.external.mapping import METRICS, RESERVED
 from fairrecon_jax.external.read import read_table
+from fairrecon_jax.runtime.nothing import COMPOUND, is_age, no_value
 from fairrecon_jax.types import InputError
 
 PLACES = {

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cells import Column, cell, names, numbers, unpadded
-from fairrecon_jax.data.nothing import (
+from fairrecon_jax.external.checks import Log
+from fairrecon_jax.external.columns import column_of
+from fairrecon_jax.external.mapping import entries, fields_of, one_of, real, words_of
+from fairrecon_jax.runtime.nothing import (
     AGES,
     DOUBTFUL,
     far_codes,
@@ -21,9 +24,6 @@ from fairrecon_jax.data.nothing import (
     is_standin,
     no_group,
 )
-from fairrecon_jax.external.checks import Log
-from fairrecon_jax.external.columns import column_of
-from fairrecon_jax.external.mapping import entries, fields_of, one_of, real, words_of
 from fairrecon_jax.runtime.text import alike, look_alikes
 from fairrecon_jax.types import Attribute, InputError
 

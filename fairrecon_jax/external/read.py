@@ -15,7 +15,6 @@ from fairrecon_jax.assessment import read_predictions
 from fairrecon_jax.assessment.predictions import SPEC_KEY
 from fairrecon_jax.data.cells import Column, cell, names, numbers
 from fairrecon_jax.data.decimals import signs_of
-from fairrecon_jax.data.nothing import in_words
 from fairrecon_jax.data.sheets import read_sheet
 from fairrecon_jax.external.checks import (
     Log,
@@ -42,6 +41,7 @@ from fairrecon_jax.external.mapping import (
     words_of,
 )
 from fairrecon_jax.physics import DEGRADATIONS, describe
+from fairrecon_jax.runtime.nothing import in_words
 from fairrecon_jax.types import (
     NO_MITIGATION,
     Attribute,

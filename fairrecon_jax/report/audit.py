@@ -6,23 +6,22 @@ import dataclasses
 import functools
 import html
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from fairrecon_jax.assessment import AssessOptions, compare, score_curves
+from fairrecon_jax.assessment import AssessOptions, compare, score_curves, trends
 from fairrecon_jax.assessment import assess as assess_table
 from fairrecon_jax.assessment.on_arrays import predictions
 from fairrecon_jax.report import summary
 from fairrecon_jax.report.build import build_report
 from fairrecon_jax.report.claims import primary
-from fairrecon_jax.report.figures import forest, groups, panels, verdicts
-from fairrecon_jax.report.figures.drawing import Drawing
-from fairrecon_jax.report.options import ExamplePanel, ReportOptions
-from fairrecon_jax.report.select import Findings, changed_rows, each, known
+from fairrecon_jax.report.options import ReportOptions
+from fairrecon_jax.report.plots import Plots
+from fairrecon_jax.report.select import UNJUDGED, Findings, changed_rows, each, known
 from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError
 
 SHOWN = ("task", "attribute", "metric", "original", "reconstructed", "verdict", "group", "gap")
@@ -54,8 +53,8 @@ def assess(
       original: [N] scores in [0, 1] of the original images; likewise.
       reconstructed: [N] scores in [0, 1] of the reconstructions; likewise.
       groups: by attribute, [N] names of groups; or a list of columns of the table.
-      **more: patient, split, example, level, reconstructor, mitigation, kind ("segmentation" for
-        Dice), name, title, degradation; see `assessment.on_arrays.predictions`.
+      **more: patient, split, example, level, reconstructor, mitigation, seed, kind ("segmentation"
+        for Dice), name, title, degradation; see `assessment.on_arrays.predictions`.
 
     Returns:
       The audit.
@@ -72,6 +71,14 @@ def assess(
       >>> audit["finding", "sex", "eodd"].verdict, audit["finding", "sex", "eodd"].group
       ('harmed', 'f')
     """
+    named = options if isinstance(options, AssessOptions) else AssessOptions()
+    if isinstance(named.continuous, str):
+        raise InputError(f"continuous is a tuple of columns, e.g. ({named.continuous!r},)")
+    carry = [*named.continuous, *([named.strata] if named.strata else [])]
+    if carry and table is None:
+        raise InputError(
+            f"options name {', '.join(carry)}, which are columns of a table: give a DataFrame"
+        )
     try:
         found, spec = predictions(
             table,
@@ -79,6 +86,7 @@ def assess(
             original=original,
             reconstructed=reconstructed,
             groups=groups,
+            carry=carry,
             **more,
         )
     except TypeError as error:
@@ -95,7 +103,8 @@ def assess(
     performance, fairness = assess_table(found, spec, options)
     mitigated = bool((found["mitigation"] != NO_MITIGATION).any())
     comparison = compare(found, spec, options) if mitigated else None
-    return Audit(found, spec, performance, fairness, options, comparison)
+    along = trends(found, spec, options) if options.continuous else None
+    return Audit(found, spec, performance, fairness, options, comparison, along)
 
 
 def _with_threshold(
@@ -126,6 +135,7 @@ class Audit:
       fairness: the long table of gaps and verdicts, as results/fairness.csv.
       options: the choices of the assessment.
       mitigation: mitigated against unmitigated, as results/mitigation.csv; None where nothing is.
+      trends: curves along `options.continuous`, as results/trends.csv; None without any.
 
     Example:
       >>> y, sex = np.arange(80) % 2, np.repeat(["f", "m"], 40)
@@ -142,7 +152,9 @@ class Audit:
         fairness: pd.DataFrame,
         options: AssessOptions,
         mitigation: pd.DataFrame | None = None,
+        trends: pd.DataFrame | None = None,
     ) -> None:
+        self.trends = trends
         self.table, self.spec, self.options = table, spec, options
         self.performance, self.fairness, self.mitigation = performance, fairness, mitigation
 
@@ -213,14 +225,21 @@ class Audit:
             raise InputError(f"folder {str(folder)!r} is a file: name a folder")
         columns = ["example_id", "patient_id", "split", *(a.name for a in self.spec.attributes)]
         # the table has a row per image and method, the report counts images
-        cohort = self.table[columns].drop_duplicates("example_id")
+        images = self.table.drop_duplicates("example_id")
+        labels = {t.name: images[f"{t.name}__label"] for t in self.spec.tasks}
+        cohort = images[columns].assign(**labels)
         return build_report(
             folder,
             self.spec,
             self.performance,
             self.fairness,
             cohort,
+            provenance={
+                "seeds": {"assessment": self.options.seed},
+                "versions": {"fairrecon_jax": version("fairrecon_jax"), "jax": version("jax")},
+            },
             options=ReportOptions(title=title, **options),
+            trends=self.trends,
             comparison=self.mitigation,
             curves=score_curves(self.table, self.spec, self.options),
         )
@@ -243,7 +262,11 @@ class Audit:
             f"{r.verdict}: {r.group} ({r.task}, {r.attribute})"
             for r in each(changed_rows(self.verdicts))
         ]
-        what = "; ".join(found) or "no difference between groups shown"
+        judged = ~self.verdicts["verdict"].isin(["", *UNJUDGED])
+        nothing = "no difference between groups shown" if judged.any() else "none could be judged"
+        if not self.findings.attributes:
+            nothing = "no groups compared"
+        what = "; ".join(found) or nothing
         return f"Audit({patients} patients; {tasks}; {attributes}; {what})"
 
     def _repr_html_(self) -> str:
@@ -300,85 +323,3 @@ def _html(table: pd.DataFrame) -> str:
         return str(value)
 
     return table.map(cell).to_html(index=False, escape=True, border=0) if len(table) else ""
-
-
-class Plots:
-    """Figures of an audit, as Matplotlib figures.
-
-    Args:
-      findings: what they show.
-    """
-
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-
-    def __repr__(self) -> str:
-        return "Plots(panel(), forest(attribute), groups(attribute), examples(...))"
-
-    def panel(self) -> Figure:
-        """The figure to look at first: per finding and attribute the group that stands out.
-
-        Raises:
-          InputError: no comparison could be drawn.
-        """
-        drawing = forest.overview(self._findings)
-        if drawing is None:
-            maps = verdicts.verdict_maps(self._findings)
-            drawing = maps[0] if maps else None
-        return _figure([] if drawing is None else [drawing], "", "comparison of groups")
-
-    def forest(self, attribute: str = "") -> Figure:
-        """Gaps before and after over the permutation null, and the group that stands out with its
-        interval and p-value.
-
-        Args:
-          attribute: whose groups; the first if empty.
-
-        Raises:
-          InputError: there is no such attribute, or nothing to draw.
-        """
-        return self._by_attribute(forest.gap_forest, attribute)
-
-    def groups(self, attribute: str = "") -> Figure:
-        """The change of every group, with intervals.
-
-        Args:
-          attribute: whose groups; the first if empty.
-
-        Raises:
-          InputError: there is no such attribute, or nothing to draw.
-        """
-        drawings = groups.group_changes(self._findings)
-        return _figure(drawings, attribute, "change of a group")
-
-    def examples(
-        self, original: np.ndarray, degraded: np.ndarray, **reconstructions: np.ndarray
-    ) -> Figure:
-        """One image as original, degraded and reconstructed, with the error of each.
-
-        Args:
-          original: [H, W] in [0, 1].
-          degraded: the same.
-          **reconstructions: by reconstructor, the same.
-        """
-        panel = ExamplePanel(
-            self._findings.headline_level, original, degraded, dict(reconstructions)
-        )
-        return _figure(list(panels.drawings(self._findings, [panel], ReportOptions())), "", "image")
-
-    def _by_attribute(self, draw: Any, attribute: str) -> Figure:
-        known_names = [*self._findings.attributes, *self._findings.intersections]
-        if attribute and attribute not in known_names:
-            raise InputError(f"no attribute {attribute!r}; there are {', '.join(known_names)}")
-        drawn = [draw(self._findings, one) for one in ([attribute] if attribute else known_names)]
-        return _figure([one for one in drawn if one is not None], "", "comparison of groups")
-
-
-def _figure(drawings: list[Drawing], attribute: str, what: str) -> Figure:
-    """The first figure, of an attribute where one is named."""
-    chosen = [
-        one for one in drawings if not attribute or set(one.table["attribute"]) == {attribute}
-    ]
-    if not chosen:
-        raise InputError(f"no {what} could be drawn" + (f" for {attribute!r}" if attribute else ""))
-    return chosen[0].figure

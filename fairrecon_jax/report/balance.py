@@ -115,7 +115,7 @@ def size_words(difference: float) -> str:
     return "complete" if np.isinf(difference) else str(fixed(difference, 2, sign=True))
 
 
-def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
+def differing(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table | None:
     """The table of what groups differ in by 0.2 of a spread or more; None where there is no test
     patient, or no attribute.
     """
@@ -125,7 +125,9 @@ def differing(spec: CohortSpec, table: pd.DataFrame) -> Table | None:
     # of attributes none was left to compare groups of
     if found.empty:
         return None
-    flagged = found[found["flagged"]].sort_values("difference", key=np.abs, ascending=False)
+    # a mean of the few, or of everyone but them, gives them away
+    shown = found.groupby("attribute")["n_patients"].transform("min") >= least
+    flagged = found[found["flagged"] & shown].sort_values("difference", key=np.abs, ascending=False)
     records = [
         [row.attribute, row.group, row.what, fixed(row.value, 2), fixed(row.others, 2),
          size_words(row.difference)]

@@ -114,8 +114,8 @@ def not_shown(judged: pd.DataFrame, claims: bool) -> str:
     if not sizes:
         return f"{text}."
     return (
-        f"{text}: a further change of one group by less than {' or '.join(sizes)} (median) would "
-        "often go unseen."
+        f"{text}: a further change of one group by {' or '.join(sizes)} (median) would be found "
+        "at least 4 times in 5, smaller ones less often."
     )
 
 

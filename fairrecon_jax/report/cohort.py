@@ -56,7 +56,7 @@ def tables(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> list[Table]
         )
     if table.empty:
         return []
-    balance = differing(spec, table)
+    balance = differing(spec, table, least)
     return [
         counts(spec, table, least),
         prevalence(spec, table, least),
@@ -93,6 +93,7 @@ def counts(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table:
             told = f"{len(examples):,} ({percent:.1f} %)"
             record += [shown(patients, least), "withheld" if few else told]
         records.append(record)
+    hide_smallest_others(records)
     images = "slices" if spec.modality == "mri" else "images"
     frame = pd.DataFrame(
         records, columns=pd.Index(["attribute", "group", *["patients", images] * len(splits)])
@@ -108,6 +109,21 @@ def counts(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table:
             f"Patients and {images} per split. Warning: some patients are in more than one split."
         )
     return Table("cohort_counts", "Who is in the study", caption, frame, spans, labels=2)
+
+
+def hide_smallest_others(records: list[list[Any]]) -> None:
+    """Withholds a second group where one alone is: everyone minus the others would tell.
+
+    Args:
+      records: lines of `counts`, changed in place.
+    """
+    for attribute in {record[0] for record in records} - {"all"}:
+        own = [record for record in records if record[0] == attribute]
+        for place in range(2, len(own[0]), 2):
+            counted = [record for record in own if isinstance(record[place], int) and record[place]]
+            if sum(str(record[place]).startswith("<") for record in own) == 1 and counted:
+                least = min(counted, key=lambda record: record[place])
+                least[place : place + 2] = ["withheld", "withheld"]
 
 
 def disjoint(table: pd.DataFrame) -> bool:

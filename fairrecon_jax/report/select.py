@@ -68,7 +68,7 @@ class Findings:
           ValueError: a column is missing.
         """
         performance, fairness = clean(performance, "performance"), clean(fairness, "fairness")
-        performance, fairness = withheld(performance, min_cell), withheld(fairness, min_cell)
+        performance, fairness = withheld(performance, fairness, min_cell)
         present = [
             c for frame in (fairness, performance) for c in frame["convention"].unique() if c
         ]

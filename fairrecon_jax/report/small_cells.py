@@ -3,51 +3,102 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report.tables.entries import count
 
-BEHIND = {"sensitivity": "n_pos", "specificity": "n_neg"}
-"""By metric, the column of how many a rate of one group rests on; `n_patients` for all others."""
 RESULTS = [
     "value", "original", "reconstructed", "change", "percent", "std_error", "ci_low", "ci_high",
 ]  # fmt: skip
 COUNTS = ["n", "n_patients", "n_pos", "n_neg", "n_changed"]
+ESTIMABLE = ("worst_case_estimable", "")
+"""Conventions that leave small groups out by themselves."""
+TOLD = re.compile(r"\b(\d+)( patients?\)| decisions? changed)")
+"""Counts in the words of a reason."""
+CELL = ["task", "attribute", "metric", "reconstructor", "mitigation", "level", "seed", "version",
+        "convention"]  # fmt: skip
 
 
-def withheld(frame: pd.DataFrame, least: int) -> pd.DataFrame:
-    """A long table without the numbers that rest on fewer than `least` patients or images.
+def withheld(
+    performance: pd.DataFrame, fairness: pd.DataFrame, least: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The long tables without the numbers that rest on fewer than `least` patients or images.
 
-    A rate of one group, or of everyone, goes where 1 to `least` - 1 stand behind it, and its reason
-    says so; a count of 1 to `least` - 1 goes wherever it stands. 0 stays: nobody is behind it.
+    A rate of a group goes where 1 to `least` - 1 stand behind it, and its reason says so; where
+    that hides one group of an attribute alone, the smallest other one goes too, since everyone
+    minus the others would tell. Gaps that such a group takes part in go, and counts of 1 to
+    `least` - 1 wherever they stand. 0 stays: nobody is behind it.
 
     Args:
-      frame: cleaned rows, see `long_tables.clean`.
+      performance: cleaned rows, see `long_tables.clean`.
+      fairness: cleaned rows.
       least: smallest number that may be shown; 0 or 1 withholds nothing.
 
     Returns:
-      The rows, NaN where something is withheld.
+      (performance, fairness), NaN where something is withheld.
     """
-    if least < 2 or frame.empty:
-        return frame
-    frame = frame.copy()
-    rates = (frame["reference_group"] == "") & ~frame["metric"].str.startswith("worst_group_")
-    # gaps carry the counts of the whole attribute; those of single groups are judged by label
-    labels = frame["label_stratum"].map({"positive": "n_pos", "negative": "n_neg"})
-    column = labels.fillna(frame["metric"].map(BEHIND)).fillna("n_patients")
-    behind = np.select([column == c for c in COUNTS], [frame[c] for c in COUNTS], math.nan)
+    if least < 2:
+        return performance, fairness
+    behind = _behind(performance)
     few = (behind > 0) & (behind < least)
-    hidden = few & (rates | (frame["group"] != ""))
-    for name in [c for c in RESULTS if c in frame]:
-        frame.loc[hidden, name] = math.nan
-    frame.loc[hidden, "reason"] = f"withheld: fewer than {least}"
+    # an AUROC ranks the few against the many: fewer of either label are behind it
+    small = performance.loc[few & (performance["group"] != ""), ["task", "attribute"]]
+    also = _smallest_other(performance, behind, few)
+    strata = fairness["label_stratum"].map({"positive": "n_pos", "negative": "n_neg"})
+    own = _picked(fairness, strata.fillna("n_patients"))
+    alone = (fairness["group"] != "") & (own > 0) & (own < least)
+    places = pd.MultiIndex.from_frame(fairness[["task", "attribute"]])
+    within = places.isin(pd.MultiIndex.from_frame(small.drop_duplicates()))
+    gaps = within & ~fairness["convention"].isin(ESTIMABLE)
+    return (
+        _without(performance, few | also, least),
+        _without(fairness, np.asarray(alone | gaps), least),
+    )
+
+
+def _behind(rows: pd.DataFrame) -> np.ndarray:
+    """How many the number of each row rests on."""
+    column = rows["metric"].map({"sensitivity": "n_pos", "specificity": "n_neg"})
+    found = _picked(rows, column.fillna("n_patients"))
+    labels = rows[["n_pos", "n_neg"]].min(axis=1)
+    return np.where(rows["metric"] == "auroc", labels, found)
+
+
+def _picked(rows: pd.DataFrame, column: pd.Series) -> np.ndarray:
+    """The count that a column names, row by row."""
+    return np.select([column == c for c in COUNTS], [rows[c] for c in COUNTS], math.nan)
+
+
+def _smallest_other(rows: pd.DataFrame, behind: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """Rows that must go because exactly one other group of their attribute does."""
+    also = np.zeros(len(rows), bool)
+    groups = (rows["group"] != "").to_numpy()
+    keys = rows[CELL].astype(str).agg("\x1f".join, axis=1) if len(rows) else rows["task"]
+    for key in keys[few & groups].unique():
+        places = np.flatnonzero((keys == key) & groups)
+        others = [k for k in places if not few[k] and behind[k] > 0]
+        if few[places].sum() == 1 and others:
+            also[min(others, key=lambda k: behind[k])] = True
+    return also
+
+
+def _without(rows: pd.DataFrame, hidden: np.ndarray, least: int) -> pd.DataFrame:
+    """The rows with the hidden numbers, small counts and small counts in words taken out."""
+    rows = rows.copy()
+
+    def few(match: re.Match[str]) -> str:
+        told = f"fewer than {least}" if 0 < int(match[1]) < least else match[1]
+        return f"{told}{match[2]}"
+
+    rows["reason"] = [TOLD.sub(few, reason) for reason in rows["reason"]]
+    rows.loc[hidden, [*RESULTS, *COUNTS]] = math.nan
+    rows.loc[hidden, "reason"] = f"withheld: fewer than {least}"
     for name in COUNTS:
-        frame.loc[(frame[name] > 0) & (frame[name] < least), name] = math.nan
-    # who flipped follows from the rates before and after where few are behind them
-    frame.loc[few, "n_changed"] = math.nan
-    return frame
+        rows.loc[(rows[name] > 0) & (rows[name] < least), name] = math.nan
+    return rows
 
 
 def shown(value: int, least: int) -> int | str:

@@ -21,6 +21,7 @@ from fairrecon_jax.metrics import read_lpips
 from fairrecon_jax.metrics.image_metric import DEFAULT
 from fairrecon_jax.physics.at_level import AtLevel, as_key
 from fairrecon_jax.reconstructors import Identity, Reconstructor
+from fairrecon_jax.reconstructors.interface import Untrained
 from fairrecon_jax.runtime.devices import pad_batch
 from fairrecon_jax.runtime.progress import progress
 from fairrecon_jax.tandem.models import (
@@ -150,7 +151,13 @@ class ArrayTandem:
         inputs = tandem.inputs(
             self.physics.level, self.weights, weights, as_key(key), self.metric_weights
         )
-        found = self._rows(cohort, spec, step, inputs)
+        try:
+            found = self._rows(cohort, spec, step, inputs)
+        except jax.errors.TracerArrayConversionError as error:
+            raise InputError(
+                "a function that was given is none of JAX: wrap what computes with NumPy or "
+                "PyTorch in fr.on_host(...)"
+            ) from error
         table = cohort.table[
             ["example_id", "patient_id", *(a.name for a in spec.attributes)]
         ].copy()
@@ -260,6 +267,8 @@ def _reconstructor(given: Any, weights: Variables | None) -> tuple[Any, Variable
         return Identity(), NOTHING
     if isinstance(given, TrainedReconstructor):
         return given.model, given.weights
+    if isinstance(given, Untrained):
+        return given, NOTHING
     if isinstance(given, Reconstructor):
         if weights is None:
             raise InputError(f"{given.name} needs weights: give those that `fit` returned")

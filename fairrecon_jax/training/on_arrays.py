@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+import pandas as pd
 
+from fairrecon_jax.data.arrays import ArraySource
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import VAL, make_splits
 from fairrecon_jax.training import loop
@@ -107,6 +109,11 @@ def fit(
     if physics is not None:
         degraded = {"kind": physics.kind, "level": physics.level, **physics.fields}
     with contextlib.ExitStack() as stack:
+        beside = {"degradation": degraded, "augment": augment, "splits": splits.digest}
+        if workdir and isinstance(cohort.source, ArraySource):
+            # other images of the same names are another training
+            labels = pd.util.hash_pandas_object(cohort.table.astype(str)).sum()
+            beside["cohort"] = f"{cohort.source.digest}-{labels:016x}"
         folder = workdir or stack.enter_context(tempfile.TemporaryDirectory())
         return loop.fit(
             model,
@@ -119,7 +126,7 @@ def fit(
             initial=initial,
             weights=None if sampling is None else sampling(train[1]),
             augment=None if augment is None else augment.batch,
-            choices={"degradation": degraded, "augment": augment, "splits": splits.digest},
+            choices=beside,
         )
 
 

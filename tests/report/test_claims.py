@@ -103,7 +103,8 @@ def test_counts_say_how_many_of_how_many_and_what_may_be_hidden():
     ) in text
     assert text.endswith(
         "In the other 1 no difference was shown; that does not show that the groups fare equally "
-        "well: a further change of one group by less than 12 points (median) would often go unseen."
+        "well: a further change of one group by 12 points (median) would be found at "
+        "least 4 times in 5, smaller ones less often."
     )
 
 
@@ -202,6 +203,6 @@ def test_without_a_sentence_the_claim_still_names_the_group():
 
 def test_the_detectable_change_is_the_median_of_what_is_known():
     rows = [gap("grade", **QUIET, mde=m, attribute=a) for m, a in ((0.1, "sex"), (0.3, "age"))]
-    assert "by less than 20 points (median)" in claims.who_lost_more(study(*rows))
+    assert "by 20 points (median)" in claims.who_lost_more(study(*rows))
     unknown = [{**row, "mde": float("nan")} for row in rows]
     assert claims.who_lost_more(study(*unknown)).endswith("the groups fare equally well.")

@@ -13,7 +13,6 @@ from fairrecon_jax.data.cells import CUT, cut_off
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.files import Finder, stem
 from fairrecon_jax.data.notes import Notes
-from fairrecon_jax.data.nothing import in_words, no_value, nobody
 from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.sheets import Sheet
 from fairrecon_jax.data.tables import require_columns, rows_of, text_sheet
@@ -25,6 +24,7 @@ from fairrecon_jax.data.words import (
     SPLIT_HINT,
     Meant,
 )
+from fairrecon_jax.runtime.nothing import in_words, no_value, nobody
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.runtime.text import look_alikes, normal
 from fairrecon_jax.types import InputError

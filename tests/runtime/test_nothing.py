@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fairrecon_jax.data.nothing import far_codes, is_age, no_group, no_value, nobody
 from fairrecon_jax.data.vocabulary import label_words, sexes
+from fairrecon_jax.runtime.nothing import far_codes, is_age, no_group, no_value, nobody
 
 
 @pytest.mark.parametrize(

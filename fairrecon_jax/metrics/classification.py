@@ -222,7 +222,7 @@ def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
       Scalar in [0, 1].
 
     Raises:
-      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+      ValueError: the shapes differ, a label is not 0, 1 or NaN, or a score not in [0, 1].
 
     Example:
       >>> float(brier([1, 1, 0], [1.0, 0.5, 0.0])) * 12
@@ -232,6 +232,9 @@ def brier(label: Array, score: Array, weight: Array | None = None) -> Array:
     """
     label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
+    # of traced arrays nothing is known
+    if xp is np and (np.nanmin(score, initial=0) < 0 or np.nanmax(score, initial=0) > 1):
+        raise ValueError("score must be a probability in [0, 1]: turn percent or logits into one")
     positive, negative = class_weights(label, weight)
     # 0 * NaN of a masked example would be NaN
     score = xp.where(positive + negative > 0, xp.asarray(score), 0)

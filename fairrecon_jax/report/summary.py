@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 
@@ -24,7 +25,16 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
         ("Without reconstruction", degraded(findings)),
         ("What was compared", compared(findings)),
     ]
-    return [(heading, text) for heading, text in parts if text]
+    return [(heading, without_level(findings, text)) for heading, text in parts if text]
+
+
+def without_level(findings: Findings, text: str) -> str:
+    """A sentence without the clause on its level, where nobody named one."""
+    if findings.spec.degradation.is_named:
+        return text
+    phrase = re.escape(style.level_phrase(findings.headline_level, findings.spec.degradation))
+    text = re.sub(rf"(^|\. )At {phrase},? (\w)", lambda m: m[1] + m[2].upper(), text)
+    return re.sub(rf",? at {phrase}", "", text)
 
 
 def compared(findings: Findings) -> str:
@@ -217,7 +227,7 @@ def in_practice(findings: Findings) -> str:
             f"of 100 {who} {title}, {before} are called positive on originals and "
             f"{after} {how}: {chance}."
         )
-    return f"At {findings.headline}, {text} {group_numbers(findings)}"
+    return without_level(findings, f"At {findings.headline}, {text} {group_numbers(findings)}")
 
 
 def unproven(verdict: str) -> str:

@@ -193,7 +193,8 @@ def _image_column(cells: pd.DataFrame, found: Finder, path: Path) -> str:
     if shares[best] < 0.5:
         raise InputError(
             f"no column of {path} names the images: of the best, {best!r}, {shares[best]:.0%} are "
-            "files; give the folder that the names start from"
+            "files; give the folder that the names start from, or, where a program took names for "
+            "numbers and dropped zeros in front (000 became 0), export the column as text"
         )
     return str(best)
 

@@ -274,6 +274,9 @@ def _of_width(path: Path, row: list[str], width: int, line: str) -> list[str]:
         "write.table)?",
         "fewer": "is the file cut off, or is it another header?",
     }[many]
+    if columns == 1:
+        # a line with a title, as programs that export tables write one
+        hint = "does a title stand above the names of the columns? Delete the lines above them"
     raise InputError(
         f"{path}, line {row[0]}: {cells} cells, {many} than the header of line {line}, which has "
         f"{columns}; {hint}"

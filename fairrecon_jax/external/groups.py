@@ -22,6 +22,7 @@ from fairrecon_jax.runtime.nothing import (
     in_words,
     is_age,
     is_standin,
+    lonely_codes,
     no_group,
 )
 from fairrecon_jax.runtime.text import alike, look_alikes
@@ -173,7 +174,10 @@ def _grouped(
             f"the groups {', '.join(map(repr, same))} of {name} look alike: if they are one, give "
             f"attributes.{name} 'groups'"
         )
-    for word in (word for word in present if word.lower() in DOUBTFUL or is_standin(word)):
+    codes = lonely_codes(present)
+    for word in (
+        word for word in present if word.lower() in DOUBTFUL or is_standin(word) or word in codes
+    ):
         log.say(
             f"{word!r} of {name} is taken for a group ({int((words == word).sum())} rows): if it "
             f"means that nothing is known, give attributes.{name} 'missing: [{word}]'"

@@ -39,7 +39,11 @@ def binary(values: Any, what: str, count: int) -> np.ndarray:
     numbers = pd.to_numeric(column.astype(object).where(column.notna(), np.nan), errors="coerce")
     wrong = column[(column.notna() & numbers.isna()) | ~numbers.isin([0, 1]) & numbers.notna()]
     if len(wrong):
-        raise InputError(f"{what} must hold 0, 1 or NaN (unknown), got {wrong.iloc[0]!r}")
+        found = wrong.iloc[0]
+        shown = repr(found.item() if isinstance(found, np.generic) else found)
+        raise InputError(
+            f"{what} must hold 0, 1 or NaN (unknown), got {shown}: map words and codes to these"
+        )
     return numbers.to_numpy(np.float32)
 
 

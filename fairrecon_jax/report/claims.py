@@ -70,7 +70,20 @@ def who_lost_more(findings: Findings) -> str:
             f"Among {comparisons(judged)} at {findings.headline}, {counted(real)}{unjudged}.",
         ]
     texts += [not_shown(judged, bool(len(real))), score_only(findings, rows)]
+    texts.append(one_label(findings, judged))
     return " ".join(filter(None, texts))
+
+
+def one_label(findings: Findings, judged: pd.DataFrame) -> str:
+    """Which diagnoses nobody has, or everybody: their gap is one of a single rate; "" for none."""
+    told = []
+    for column, who, rate in (("n_pos", "nobody has", "specificity"),
+                              ("n_neg", "everybody has", "sensitivity")):  # fmt: skip
+        rows = judged[(judged["metric"] == "eodd") & (judged[column] == 0)]
+        names = [findings.task_title(task) for task in rows["task"].unique()]
+        if names:
+            told.append(f"Of those tested {who} {listing(names)}: the gap is one of {rate} alone.")
+    return " ".join(told)
 
 
 def primary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,24 @@ def is_standin(word: str) -> bool:
       (True, True, False)
     """
     return STANDINS.fullmatch(word) is not None
+
+
+def lonely_codes(groups: Iterable[str]) -> set[str]:
+    """Among groups that are codes, a 9 (or 99, 8, 88) that does not go on from the others.
+
+    Example:
+      >>> lonely_codes(["1", "2", "9"]), lonely_codes(["7", "8", "9"]), lonely_codes(["F", "9"])
+      ({'9'}, set(), set())
+    """
+    numbers = {word: int(word) for word in groups if re.fullmatch(r"\d{1,3}", word)}
+    if len(numbers) < len(set(groups)):
+        return set()
+    return {
+        word
+        for word, number in numbers.items()
+        if re.fullmatch(r"9+|8+", word)
+        and all(other == number or other < number - 1 for other in numbers.values())
+    }
 
 
 def nobody(images: Mapping[str, int]) -> list[str]:

@@ -64,3 +64,12 @@ def test_excel_as_it_is_shown(tmp_path):
     (tmp_path / "broken.xlsx").write_text("no workbook")
     with pytest.raises(InputError, match=r"broken\.xlsx cannot be read as Excel"):
         text_sheet(tmp_path / "broken.xlsx")
+
+
+def test_a_title_above_the_header_is_told_from_a_broken_row(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["Export of 2021"], [], ["id", "n"], ["a", 1]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match="does a title stand above the names of the columns"):
+        text_sheet(tmp_path / "t.xlsx")

@@ -125,3 +125,10 @@ def test_patients_in_two_forms_are_one_and_a_leak_is_seen(tmp_path):
     table["part"] = np.where(np.arange(120) // 2 % 2, "test", "val")
     found, _ = read_plain(tmp_path, table)
     assert "patients 'p1', 'P1' look alike" in found.attrs["notes"][0]
+
+
+def test_a_code_for_unknown_among_codes_of_groups_is_told(tmp_path):
+    table = plain_frame()
+    table["g"] = np.resize(["1", "2", "2", "1", "9"], len(table))
+    with pytest.warns(UserWarning, match=r"'9' of g is taken for a group .* 'missing: \[9\]'"):
+        read_plain(tmp_path, table, attributes={"g": "g"})

@@ -206,3 +206,12 @@ def test_the_detectable_change_is_the_median_of_what_is_known():
     assert "by 20 points (median)" in claims.who_lost_more(study(*rows))
     unknown = [{**row, "mde": float("nan")} for row in rows]
     assert claims.who_lost_more(study(*unknown)).endswith("the groups fare equally well.")
+
+
+def test_a_gap_of_one_rate_alone_is_told():
+    nobody = study(gap("grade", **QUIET, n_pos=0, n_neg=80))
+    assert claims.who_lost_more(nobody).endswith(
+        "Of those tested nobody has WHO grade IV: the gap is one of specificity alone."
+    )
+    both = study(gap("grade", **QUIET, n_pos=30, n_neg=80))
+    assert "alone" not in claims.who_lost_more(both)

@@ -287,7 +287,7 @@ def _parquet(path: Path) -> Sheet:
     """A parquet file; numbers stay numbers, everything else becomes text."""
     try:
         arrow = pq.read_table(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} cannot be read as parquet: {' '.join(str(error).split())}"
         ) from error

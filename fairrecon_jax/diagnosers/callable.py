@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -21,6 +20,7 @@ import numpy as np
 from fairrecon_jax.diagnosers.interface import register
 from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.registry import FLAT
+from fairrecon_jax.runtime.atomic import file_digest
 from fairrecon_jax.training.trainable import Phase
 from fairrecon_jax.types import Array, Batch, InputError, Key, TaskKind, Variables
 
@@ -251,8 +251,7 @@ def _digest(call: str) -> str:
         place = source
     if not Path(place).is_file():
         raise InputError(f"call: there is no file {place}")
-    with Path(place).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(place)
 
 
 def _module(place: str) -> Any:

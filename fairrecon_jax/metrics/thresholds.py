@@ -29,9 +29,11 @@ def threshold_curve(
     label, score = together(label, score, "score")
     xp = array_module(score, label, weight)
     positive, negative = class_weights(label, weight)
+    # as in `auroc`: masked examples sort last
     score = xp.where(positive + negative > 0, xp.asarray(score), np.inf)
     order = xp.argsort(score)
     ordered = score[order]
+    # ">=" accepts all of a run of ties: what is lost lies before its first place
     first = xp.searchsorted(ordered, ordered, side="left")
     lost = xp.concatenate([xp.zeros(1, positive.dtype), xp.cumsum(positive[order])])[first]
     rejected = xp.concatenate([xp.zeros(1, negative.dtype), xp.cumsum(negative[order])])[first]
@@ -92,7 +94,7 @@ def threshold_at_sensitivity(
       0.4
     """
     threshold, reached, _ = threshold_curve(label, score, weight)
-    return _pick(threshold, -threshold, reached >= sensitivity)
+    return _pick(threshold, -threshold, reached >= sensitivity)  # the largest one that will do
 
 
 def threshold_at_specificity(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.metrics.image_metric import DEFAULT, check_computable
 from fairrecon_jax.metrics.perceptual import find_lpips
+from fairrecon_jax.runtime.atomic import file_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,7 @@ class TandemConfig:
         """The SHA-256 of the weights of LPIPS, "" without."""
         if not self.lpips:
             return ""
-        with find_lpips(self.lpips).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(find_lpips(self.lpips))
 
 
 @dataclasses.dataclass(frozen=True)

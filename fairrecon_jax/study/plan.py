@@ -4,7 +4,6 @@ they are made.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,7 @@ from fairrecon_jax.study.grid import mitigated, unmitigated
 from fairrecon_jax.study.mitigate import choice_output, choose, mitigate
 from fairrecon_jax.study.predict import predict_cell, weights_cell
 from fairrecon_jax.study.report import page_output, write_report
-from fairrecon_jax.study.stages import Stage
+from fairrecon_jax.study.stages import Stage, digest_of
 from fairrecon_jax.study.train import (
     content,
     import_weights,
@@ -220,7 +219,7 @@ def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage
 
     def output() -> str:
         # of the bytes, which equal predictions share: rows are written in a fixed order
-        return hashlib.sha256(context.workdir.prediction(cell).read_bytes()).hexdigest()[:16]
+        return digest_of(context.workdir.prediction(cell))
 
     return Stage(
         "predict",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from fairrecon_jax.study.assess import (
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.examples import example_panels
 from fairrecon_jax.study.provenance import circumstances, versions
-from fairrecon_jax.study.stages import read_record
+from fairrecon_jax.study.stages import digest_of, read_record
 
 
 def write_report(context: Context) -> Path:
@@ -56,7 +55,7 @@ def write_report(context: Context) -> Path:
 
 def page_output(context: Context) -> str:
     """The digest of the page."""
-    return hashlib.sha256(context.workdir.page.read_bytes()).hexdigest()[:16]
+    return digest_of(context.workdir.page)
 
 
 def provenance(context: Context) -> dict[str, Any]:

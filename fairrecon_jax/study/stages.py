@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import time
 import uuid
@@ -21,7 +20,7 @@ from typing import Any
 
 from fairrecon_jax import keys
 from fairrecon_jax.runtime import processes
-from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.atomic import file_digest, write_atomic
 from fairrecon_jax.types import Cell
 
 COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
@@ -40,8 +39,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def digest_of(path: Path) -> str:
     """The digest of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+    return file_digest(path)[:16]
 
 
 # eq=False: inputs are dictionaries, which have no hash, and `plan` has stages as keys

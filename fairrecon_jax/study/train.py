@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import jax
 from fairrecon_jax.diagnosers.imports import import_variables as import_diagnoser
 from fairrecon_jax.diagnosers.imports import start_variables
 from fairrecon_jax.reconstructors.imports import import_variables as import_reconstructor
+from fairrecon_jax.runtime.atomic import file_digest
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.tandem import DEGRADE
@@ -194,8 +194,4 @@ def imported_at(folder: Path) -> str:
 
 def content(path: Path) -> str:
     """The SHA-256 of a file, "" where it is missing."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        # in blocks: a file of weights may have gigabytes
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(path) if path.is_file() else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,16 @@ from fairrecon_jax.study.cohort import draw_tree
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.dry_run import dry_run
 from fairrecon_jax.study.grid import unmitigated
+from fairrecon_jax.study.locking import hold, reading
 from fairrecon_jax.study.merge import merge as join
 from fairrecon_jax.study.parse import parse
-from fairrecon_jax.study.predict import write_images
+from fairrecon_jax.study.predict import weights_cell, write_images
 from fairrecon_jax.study.run import run
-from fairrecon_jax.study.stages import StageFilter
+from fairrecon_jax.study.stages import Stage, StageFilter
 from fairrecon_jax.study.table import assess_table, write_mapping
 from fairrecon_jax.study.train import import_weights as import_files
 from fairrecon_jax.study.verify import verify
+from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
 
 
@@ -150,7 +155,7 @@ def import_weights(values: Any) -> None:
             raise InputError(
                 "--level and {level} are for reconstructors: a diagnoser reads every level"
             )
-        say(f"wrote {import_files(context, values.diagnoser, values.weights, output)}")
+        _import(context, values.diagnoser, values.weights, output)
         return
     cells = _cells(values, context)
     # one folder cannot hold several sets of weights
@@ -161,7 +166,16 @@ def import_weights(values: Any) -> None:
         )
     for cell in cells:
         files = [file.replace("{level}", level_name(cell.level)) for file in values.weights]
-        say(f"wrote {import_files(context, cell, files, output)}")
+        _import(context, cell, files, output)
+
+
+def _import(context: Context, what: Cell | str, files: list[str], output: Path | None) -> None:
+    """Freezes weights of one model, while nobody trains or reads them."""
+    named: dict[str, Any] = {"model": what} if isinstance(what, str) else {"cell": what}
+    stage = Stage("import", partial(import_files, context, what, files, output), **named)
+    # another folder is the user's own
+    with nullcontext() if output else hold(stage, context.workdir):
+        say(f"wrote {stage.run()}")
 
 
 def reconstruct(values: Any) -> None:
@@ -171,7 +185,10 @@ def reconstruct(values: Any) -> None:
     # no stage is made here, so nothing else has looked at the batch
     check_batches(context.study, jax.device_count(), training=False)
     for cell in _cells(values, context):
-        write_images(context, cell, values.part)
+        write = Stage("reconstruct", partial(write_images, context, cell, values.part), cell=cell)
+        weights = Stage("train", write.run, cell=weights_cell(context, cell))
+        with hold(write, context.workdir), reading([weights], context.workdir):
+            write.run()
         say(f"wrote {context.workdir.reconstructions(cell)}")
 
 
@@ -196,23 +213,24 @@ def assess(values: Any) -> None:
             say(f"the table cannot be read with it yet: {wrong}")
         return
     # no accelerator is needed: process 0 assesses, the others wait
-    page = processes.on_primary(
-        lambda: assess_table(
-            values.predictions,
-            values.mapping or None,
-            workdir,
-            appendix=values.appendix,
-        ),
-        "assess the table",
+    table, mapping = values.predictions, values.mapping or None
+    _alone(
+        "assess", partial(assess_table, table, mapping, workdir, appendix=values.appendix), workdir
     )
-    say(f"report: {page}")
 
 
 def merge(values: Any) -> None:
     """Joins studies of several trainings."""
     options = None if values.config is None else parse(config_of(values)).assess
     workdir = Path(values.workdir or "runs/merged")
-    page = processes.on_primary(lambda: join(values.workdirs, workdir, options), "join studies")
+    _alone("merge", partial(join, values.workdirs, workdir, options), workdir)
+
+
+def _alone(verb: str, run: Callable[[], Path], workdir: Path) -> None:
+    """Writes tables and a report that are no study's, while nobody else does in that folder."""
+    # one lock whatever the verb: both write the same files
+    with hold(Stage("assess", run), Workdir(workdir)):
+        page = processes.on_primary(run, verb)
     say(f"report: {page}")
 
 

@@ -7,6 +7,9 @@ it was in (trainings from their last checkpoint) and ends in the same numbers.
 In a run of several processes all of them train and predict together; everything else process 0
 makes alone while the others wait, and it alone writes and speaks. The work directory must be on a
 disk that all of them see.
+
+Several runs at once in one work directory take turns: what one makes another waits for, and takes
+as it is (see `locking`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from fairrecon_jax.runtime.progress import duration, say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.locking import hold, wait
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import (
     Stage,
@@ -35,6 +39,7 @@ from fairrecon_jax.study.stages import (
     dependents,
     seconds_by_kind,
 )
+from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.types import InputError
 
 Only = str | Callable[[Stage], bool]
@@ -92,8 +97,14 @@ def run(
         if stage.title not in left:
             continue
         waiting = [later for later in chosen[number - 1 :] if later.title in left]
+        done = partial(processes.on_primary, partial(stage.is_done, folder), "read the records")
         # What a stage was made from may have come out as before: then nothing is to be done.
-        if only or not processes.on_primary(partial(stage.is_done, folder), "read the records"):
+        if not only and done():
+            continue
+        with hold(stage, context.workdir) as made_meanwhile:
+            # looked at again: another process may have made it between the look and the lock
+            if (made_meanwhile or not only) and done():
+                continue
             words = _remaining(waiting, every, folder)
             say(f"[{number}/{len(chosen)}] {stage.title} ({words})")
             stage.make(folder)
@@ -129,14 +140,7 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     if only:
         undone = {stage.title for stage in stale} - names
         missing = [stage for stage in dependencies(chosen, stages) if stage.title in undone]
-        for stage in missing:
-            # importing costs no training: it is made along with what needs it
-            if stage.verb != "import":
-                raise InputError(
-                    f"{stage.title} is not up to date: run `fairrecon {stage.command}` first, or "
-                    "`fairrecon study` for all"
-                )
-        names |= {stage.title for stage in missing}
+        names |= {stage.title for stage in missing if not _comes(stage, workdir)}
         left = [stage for stage in stages if stage.title in names]
     # weights that do not fit are refused before hours of training
     for stage in stages:
@@ -147,6 +151,24 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     words = ", ".join(stage.title for stage in left) or "nothing"
     say(f"study in {workdir.root}: {done} of {len(chosen)} stages are done; left: {words}")
     return [stage.title for stage in left]
+
+
+def _comes(stage: Stage, workdir: Workdir) -> bool:
+    """Whether another process makes a missing stage, which is waited for, and not this run.
+
+    Raises:
+      InputError: neither does.
+    """
+    wait(stage, workdir)
+    if stage.is_done(workdir.stages):
+        return True
+    # importing costs no training: it is made along with what needs it
+    if stage.verb != "import":
+        raise InputError(
+            f"{stage.title} is not up to date: run `fairrecon {stage.command}` first, or "
+            "`fairrecon study` for all"
+        )
+    return False
 
 
 def write_config(study: StudyConfig, path: Path) -> None:

@@ -14,6 +14,7 @@
           reconstructions/<reconstructor>/<level>/
           report/index.html  figures/  tables/
           stages/                                  one record for each stage that is done
+          locks/                                   one lock for each stage, see `locking`
 ```
 """
 
@@ -59,6 +60,11 @@ class Workdir:
     def stages(self) -> Path:
         """Records of the stages that are done."""
         return self.root / "stages"
+
+    @property
+    def locks(self) -> Path:
+        """Locks of the stages, held while one is made or read."""
+        return self.root / "locks"
 
     @property
     def predictions(self) -> Path:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -30,7 +29,8 @@ from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, ta
 from fairrecon_jax.data.registry import builder_of, find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
-from fairrecon_jax.runtime.progress import track
+from fairrecon_jax.runtime.locks import locked
+from fairrecon_jax.runtime.progress import say, track
 from fairrecon_jax.types import STORED, InputError
 
 TABLE, EXCLUSIONS, ORIGIN = "table.parquet", "exclusions.csv", "origin.json"
@@ -83,7 +83,8 @@ def prepare(
     """
     builder, place, tree = builder_of(config), folder_of(config, data_dir), Path(root)
     # taken before looking: a process that waited finds the folder that the other one made
-    with _locked(place.parent.parent / f".{config.stored_name}.lock"):
+    lock = place.parent.parent / f".{config.stored_name}.lock"
+    with locked(lock, say, f"the cohort {config.name}"):
         aside = place.parent.parent / f".{config.stored_name}.partial"
         # Left by a killed run: nobody else writes here while the lock is held.
         shutil.rmtree(aside, ignore_errors=True)
@@ -153,16 +154,6 @@ def open_cohort(config: CohortConfig, data_dir: str | Path, splits: Splits | Non
     table, spec = builder.describe(raw, config, train)
     source = RecordSource(place, len(table), len(spec.segmentation_tasks), builder.stored)
     return Cohort(spec, table, source, builder.stored)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time prepare a cohort; others wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the lock file stays: removed, a process that waits would hold a lock on nothing
-    with open(path, "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:

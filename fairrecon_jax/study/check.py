@@ -70,7 +70,7 @@ def _check_files(where: str, files: Iterable[Path]) -> None:
 
 
 def check_batches(study: StudyConfig, devices: int, training: bool = True) -> None:
-    """Refuses batches that do not divide over all devices of all processes.
+    """Refuses batches that do not divide over all devices of all processes, all at once.
 
     Args:
       study: the study.
@@ -78,7 +78,7 @@ def check_batches(study: StudyConfig, devices: int, training: bool = True) -> No
       training: whether the batches of trainings are looked at too.
 
     Raises:
-      ConfigError: the message names the field.
+      ConfigError: the message names the fields and the nearest sizes that divide.
     """
     sizes = {"tandem.batch_size": study.tandem.batch_size}
     groups: dict[str, Mapping[str, Trained]] = {
@@ -93,9 +93,21 @@ def check_batches(study: StudyConfig, devices: int, training: bool = True) -> No
                 where = f"{group}.{name}.train"
                 sizes[f"{where}.batch_size"] = block.train.batch_size
                 sizes[f"{where}.eval_batch_size"] = block.train.eval_size
-    for field, size in sizes.items():
-        if size % devices:
-            raise ConfigError(
-                f"config.{field} is {size}: it must be a multiple of the number of devices, "
-                f"{devices}"
-            )
+    wrong = {field: size for field, size in sizes.items() if size % devices}
+    if wrong:
+        told = [
+            f"config.{field} is {size} (take {near(size, devices)})"
+            for field, size in wrong.items()
+        ]
+        # who changes the batch of a training has more to think of
+        rate = any(field.endswith("train.batch_size") for field in wrong)
+        raise ConfigError(
+            f"batches must be multiples of the number of devices, {devices}: {', '.join(told)}"
+            + ("; a learning_rate goes with its batch_size, as a rule in proportion" * rate)
+        )
+
+
+def near(size: int, devices: int) -> str:
+    """The nearest sizes that divide over devices, in words: "12 or 16" for 14 over 4."""
+    below = size - size % devices
+    return " or ".join(str(one) for one in (below, below + devices) if one)

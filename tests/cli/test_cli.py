@@ -161,7 +161,8 @@ def test_a_configuration_that_lacks_a_field_is_refused_by_every_command(
         (0, "config.tandem: batch_size must be at least 1, got 0"),
         (
             30,
-            "config.tandem.batch_size is 30: it must be a multiple of the number of devices, 4",
+            "batches must be multiples of the number of devices, 4: config.tandem.batch_size is "
+            "30 (take 28 or 32)",
         ),
     ],
 )

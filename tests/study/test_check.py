@@ -80,29 +80,39 @@ def test_batches_must_divide_over_the_devices():
     with pytest.raises(ConfigError) as refused:
         check_batches(study, 3)
     assert str(refused.value) == (
-        "config.tandem.batch_size is 16: it must be a multiple of the number of devices, 3"
+        "batches must be multiples of the number of devices, 3: "
+        "config.tandem.batch_size is 16 (take 15 or 18), "
+        "config.diagnosers.tumor.train.batch_size is 8 (take 6 or 9), "
+        "config.diagnosers.tumor.train.eval_batch_size is 32 (take 30 or 33), "
+        "config.reconstructors.unet.train.batch_size is 8 (take 6 or 9), "
+        "config.reconstructors.unet.train.eval_batch_size is 32 (take 30 or 33), "
+        "config.mitigations.eodd.train.batch_size is 8 (take 6 or 9), "
+        "config.mitigations.eodd.train.eval_batch_size is 32 (take 30 or 33); "
+        "a learning_rate goes with its batch_size, as a rule in proportion"
     )
 
 
 @pytest.mark.parametrize(
-    ("field", "size", "training"),
+    ("field", "size", "take", "training"),
     [
-        ("tandem__batch_size", 30, False),
-        ("diagnosers__tumor__train__batch_size", 6, True),
-        ("reconstructors__unet__train__batch_size", 2, True),
-        ("reconstructors__unet__train__eval_batch_size", 10, True),
-        ("mitigations__eodd__train__batch_size", 7, True),
+        ("tandem__batch_size", 30, "28 or 32", False),
+        ("diagnosers__tumor__train__batch_size", 6, "4 or 8", True),
+        ("reconstructors__unet__train__batch_size", 2, "4", True),
+        ("reconstructors__unet__train__eval_batch_size", 10, "8 or 12", True),
+        ("mitigations__eodd__train__batch_size", 7, "4 or 8", True),
     ],
 )
-def test_the_batch_that_does_not_divide_is_named(field, size, training):
+def test_the_batch_that_does_not_divide_is_named(field, size, take, training):
     config = tiny_study.get_config()
     config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3, weight=1.0)
     study = parse(configured(config, **{field: size}))
     with pytest.raises(ConfigError) as refused:
         check_batches(study, 4)
+    rate = "; a learning_rate goes with its batch_size, as a rule in proportion"
     assert str(refused.value) == (
-        f"config.{field.replace('__', '.')} is {size}: it must be a multiple of the number of "
-        "devices, 4"
+        "batches must be multiples of the number of devices, 4: "
+        f"config.{field.replace('__', '.')} is {size} (take {take})"
+        + (rate if field.endswith("train__batch_size") else "")
     )
     if training:
         check_batches(study, 4, training=False)

@@ -235,7 +235,7 @@ def test_batches_of_trainings_are_looked_at_where_something_is_trained(tmp_path,
         )
 
     if refused:
-        message = "config.reconstructors.unet.train.batch_size is 6: it must be a multiple of"
+        message = r"config.reconstructors.unet.train.batch_size is 6 \(take 4 or 8\)"
         with pytest.raises(ConfigError, match=message):
             study()
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -17,7 +18,7 @@ from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.cohort import draw_tree
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.study.dry_run import dry_run
+from fairrecon_jax.study.dry_run import dry_run, listing
 from fairrecon_jax.study.grid import unmitigated
 from fairrecon_jax.study.locking import hold, reading
 from fairrecon_jax.study.merge import merge as join
@@ -127,11 +128,12 @@ def study(values: Any) -> None:
             )
         say(f"all {compared} files are as they were written")
         return
-    if values.dry_run:
-        for line in dry_run(config_of(values), workdir_of(values)):
-            say(line)
-        return
-    run(config_of(values), workdir_of(values))
+    if values.json:
+        say(json.dumps(listing(config_of(values), workdir_of(values)), indent=1))
+    elif values.dry_run:
+        say("\n".join(dry_run(config_of(values), workdir_of(values))))
+    else:
+        run(config_of(values), workdir_of(values), only=values.only, anew=False)
 
 
 def import_weights(values: Any) -> None:

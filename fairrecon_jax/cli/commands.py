@@ -201,8 +201,10 @@ Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and t
         "all of it, from one configuration; skips what is done, continues what was killed",
         """
 Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which stage
-it is in and how long is left. With --dry_run it says what would be made and why, with --verify
-whether every file is still as it was written; neither makes anything.
+it is in and how long is left. With --dry_run it says what would be made and why (with --json for
+another program), with --verify whether every file is still as it was written; none of them makes
+anything. With --only it makes one stage, unless that is done. Several studies at once in one work
+directory take turns: what one makes the others wait for, and never make again.
 
   fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
   fairrecon study --config=quickstart_xray --workdir=runs/quick --dry_run

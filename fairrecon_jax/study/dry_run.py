@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -12,8 +13,77 @@ from fairrecon_jax.runtime.progress import duration
 from fairrecon_jax.study.check import check
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.locking import maker
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import Stage, dependents, seconds_by_kind
+
+SCHEMA = 1
+"""The version of what `listing` gives."""
+
+
+def listing(config: StudyConfig | ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Every stage of a study for another program, in the order in which they are made.
+
+    Args:
+      config: the study, parsed or not.
+      workdir: its folder, which need not exist.
+
+    Returns:
+      {"schema": 1, "workdir": text, "stages": [stage, ...]}, all JSON, where a stage has
+
+      - stage: its title, unique, which `fairrecon study --only` takes;
+      - verb, model, level, mitigation, weight, seed: what it does; null or "" where there is none;
+      - needs: titles of the stages that it is made from;
+      - wave: 0 without needs, else one more than the highest of them: stages of one wave are
+        independent;
+      - state: "finished", "stale" (made before, from something else, or damaged) or "missing";
+      - why: the reason, "" where it is finished;
+      - maker: "process 123 on HOST" while a process makes it, else "";
+      - seconds: what the last stage of its kind took, null where there was none yet;
+      - accelerator: whether it runs networks;
+      - path: what it makes, below `workdir`.
+
+    Raises:
+      ConfigError: the configuration is refused.
+
+    Example:
+      >>> from tempfile import mkdtemp
+      >>> stages = listing(fr.configuration("quickstart_brain"), mkdtemp())["stages"]
+      >>> stages[1]["stage"], stages[1]["needs"], stages[1]["state"], stages[1]["wave"]
+      ('cohort', ['phantom'], 'missing', 1)
+    """
+    context = Context(config, workdir)
+    check(context)
+    stages, root = plan(context), context.workdir.root
+    folder = context.workdir.stages
+    left = dependents([stage for stage in stages if not stage.is_done(folder)], stages)
+    seconds, waves = seconds_by_kind(stages, folder), {}
+    for stage in stages:
+        waves[stage.title] = 1 + max((waves[need.title] for need in stage.needs), default=-1)
+    entries = []
+    for stage in stages:
+        cell, made = stage.cell, bool(stage.recorded(folder))
+        entries.append(
+            {
+                "stage": stage.title,
+                "verb": stage.verb,
+                "model": cell.reconstructor if cell else stage.model,
+                "level": cell.level if cell else None,
+                "mitigation": cell.mitigation if cell and cell.is_mitigated else "",
+                "weight": cell.weight if cell else None,
+                "seed": cell.training if cell else stage.training,
+                "needs": [need.title for need in stage.needs],
+                "wave": waves[stage.title],
+                "state": ("stale" if made else "missing") if stage in left else "finished",
+                "why": reason(stage, left, folder) if stage in left else "",
+                "maker": maker(stage, context.workdir),
+                "seconds": seconds.get(stage.kind),
+                # the report runs the weights for its examples
+                "accelerator": stage.together or stage.verb == "report",
+                "path": stage.place.relative_to(root).as_posix() if stage.place else "",
+            }
+        )
+    return {"schema": SCHEMA, "workdir": str(root), "stages": entries}
 
 
 def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
@@ -32,26 +102,22 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
       >>> lines[0].split()[:4], lines[-2].split()[3:5]
       (['phantom', 'never', 'made;', 'no'], ['stages', 'would'])
     """
-    context = Context(config, workdir)
-    check(context)
-    stages, folder = plan(context), context.workdir.stages
-    stale = [stage for stage in stages if not stage.is_done(folder)]
-    left = dependents(stale, stages)
-    seconds = seconds_by_kind(stages, folder)
-    width = max(len(stage.title) for stage in stages)
-    lines, total, unknown = [], 0.0, 0
+    stages = listing(config, workdir)["stages"]
+    width = max(len(stage["stage"]) for stage in stages)
+    lines, total, unknown, left = [], 0.0, 0, 0
     for stage in stages:
-        if stage not in left:
-            lines.append(f"{stage.title:<{width}}  done")
+        if stage["state"] == "finished":
+            lines.append(f"{stage['stage']:<{width}}  done")
             continue
-        took = seconds.get(stage.kind)
-        total, unknown = total + (took or 0.0), unknown + (took is None)
+        took = stage["seconds"]
+        left, total, unknown = left + 1, total + (took or 0.0), unknown + (took is None)
         words = "no such stage timed yet" if took is None else f"about {duration(took)}"
-        lines.append(f"{stage.title:<{width}}  {reason(stage, left, folder)}; {words}")
+        by = f"; {stage['maker']} is making it" if stage["maker"] else ""
+        lines.append(f"{stage['stage']:<{width}}  {stage['why']}; {words}{by}")
     known = f"about {duration(total)}" if total else ""
     more = f"{unknown} not timed yet" if unknown else ""
     time = f" ({', '.join(filter(None, [known, more]))})" if left else ""
-    return [*lines, f"{len(left)} of {len(stages)} stages would be made{time}", room(context)]
+    return [*lines, f"{left} of {len(stages)} stages would be made{time}", room(Path(workdir))]
 
 
 def reason(stage: Stage, left: Sequence[Stage], folder: Path) -> str:
@@ -62,9 +128,8 @@ def reason(stage: Stage, left: Sequence[Stage], folder: Path) -> str:
     return f"after {', '.join(waiting[:3])}" + (", ..." if len(waiting) > 3 else "")
 
 
-def room(context: Context) -> str:
+def room(root: Path) -> str:
     """What the work directory takes, and the room that the disk has."""
-    root = context.workdir.root
     there = next(one for one in (root, *root.absolute().parents) if one.exists())
     used = sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) if root.exists() else 0
     free = shutil.disk_usage(there).free

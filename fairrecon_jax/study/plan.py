@@ -54,16 +54,19 @@ def plan(context: Context) -> list[Stage]:
                 partial(draw_phantom, context),
                 {"phantom": study.phantom},
                 output=partial(phantom_output, context),
+                place=context.workdir.phantom,
                 files=_files(context.workdir.phantom, "**/*"),
             )
         )
+    prepared = folder_of(study.cohort, context.workdir.cohort)
     cohort = Stage(
         "cohort",
         partial(prepare_cohort, context),
         inputs.cohort(study),
         needs=tuple(first),
         output=partial(cohort_output, context),
-        files=_files(folder_of(study.cohort, context.workdir.cohort), *PREPARED),
+        place=prepared,
+        files=_files(prepared, *PREPARED),
     )
     diagnosers = _diagnosers(context, cohort)
     made: Made = {}
@@ -90,6 +93,7 @@ def plan(context: Context) -> list[Stage]:
         inputs.assessment(study),
         needs=tuple(predictions),
         output=partial(tables_output, context),
+        place=context.workdir.result("performance").parent,
         files=_files(context.workdir.root, "predictions.parquet", "results/*.csv"),
     )
     # each once and in order: a stage equals only itself
@@ -101,6 +105,7 @@ def plan(context: Context) -> list[Stage]:
         # the example panels run the weights again: tables that came out the same are not enough
         needs=(cohort, *diagnosers, *shown, assess),
         output=partial(page_output, context),
+        place=context.workdir.page,
         files=_files(context.workdir.page.parent, "*.html", "figures/*.p*", "tables/*.[ct]*"),
     )
     return [*stages, assess, report]
@@ -153,6 +158,7 @@ def _diagnoser(
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            place=folder,
             files=_files(folder / "final", "**/*"),
             # imported by a command, they could not be made again
             clear=None if lying else partial(shutil.rmtree, folder / "final"),
@@ -207,6 +213,7 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            place=folder,
             files=_files(folder / "final", "**/*"),
             # imported by a command, they could not be made again
             clear=None if lying else partial(shutil.rmtree, folder / "final"),
@@ -229,6 +236,7 @@ def _prediction(context: Context, cell: Cell, needs: tuple[Stage, ...]) -> Stage
         together=True,
         needs=needs,
         output=output,
+        place=context.workdir.prediction(cell),
         files=lambda: [context.workdir.prediction(cell)],
     )
 
@@ -255,6 +263,7 @@ def _mitigation(
     plain = cell.plain
     stages: list[Stage] = []
     for variant in one.variants(plain):
+        folder = context.workdir.model(variant)
         tuned = Stage(
             "mitigate",
             partial(mitigate, context, variant),
@@ -262,9 +271,10 @@ def _mitigation(
             cell=variant,
             together=True,
             needs=(*needs, *made[plain]),  # `plain` is trained: others have no mitigation
-            output=_weights_output(context.workdir.model(variant)),
-            files=_files(context.workdir.model(variant) / "final", "**/*"),
-            clear=partial(shutil.rmtree, context.workdir.model(variant) / "final"),
+            output=_weights_output(folder),
+            place=folder,
+            files=_files(folder / "final", "**/*"),
+            clear=partial(shutil.rmtree, folder / "final"),
         )
         stages += [tuned, _prediction(context, variant, (*needs, tuned))]
     if one.plan.weights:
@@ -278,6 +288,7 @@ def _mitigation(
                 cell=cell,
                 needs=(*compared, *tried),
                 output=partial(choice_output, context, cell),
+                place=context.workdir.prediction(cell),
             )
         )
     return stages

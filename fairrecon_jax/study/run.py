@@ -50,15 +50,17 @@ def run(
     workdir: str | Path,
     only: Only = "",
     stages: Callable[[Context], list[Stage]] = plan,
+    anew: bool = True,
 ) -> Path:
     """Makes every stage of a study that is not up to date.
 
     Args:
       config: a study configuration (see `configs/`), or what `parse` made of it.
       workdir: the folder that holds everything the study makes.
-      only: make just the stages of this verb or title, or for which it is true, and always anew
-        ("" = all that are left).
+      only: make just the stages of this verb or title, or for which it is true ("" = all that are
+        left).
       stages: gives the stages of an opened study.
+      anew: whether what `only` names is made although it is up to date.
 
     Returns:
       The path of the report's page.
@@ -98,12 +100,13 @@ def run(
             continue
         waiting = [later for later in chosen[number - 1 :] if later.title in left]
         done = partial(processes.on_primary, partial(stage.is_done, folder), "read the records")
+        asked = bool(only) and anew
         # What a stage was made from may have come out as before: then nothing is to be done.
-        if not only and done():
+        if not asked and done():
             continue
         with hold(stage, context.workdir) as made_meanwhile:
             # looked at again: another process may have made it between the look and the lock
-            if (made_meanwhile or not only) and done():
+            if (made_meanwhile or not asked) and done():
                 continue
             words = _remaining(waiting, every, folder)
             say(f"[{number}/{len(chosen)}] {stage.title} ({words})")

@@ -60,6 +60,7 @@ class Stage:
       output: the digest of what it made; None where every run makes something new.
       check: refuses what would fail in `run`, before anything of a run is made; None where there is
         nothing to look at.
+      place: the file or folder that it makes.
       files: the files it wrote, whose sizes and digests the record keeps.
       clear: takes away what is left of a damaged result that `run` would otherwise take for a
         finished one.
@@ -75,6 +76,7 @@ class Stage:
     needs: tuple[Stage, ...] = ()
     output: Callable[[], str] | None = None
     check: Callable[[], Any] | None = None
+    place: Path | None = None
     files: Callable[[], Iterable[Path]] = tuple
     clear: Callable[[], Any] | None = None
 

@@ -1,0 +1,79 @@
+"""What a run would make, in lines and for other programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fairrecon_jax.cli import main as cli
+from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.study import dry_run
+from fairrecon_jax.study.locking import hold
+from fairrecon_jax.study.run import run
+from fairrecon_jax.study.workdir import Workdir
+from tests.support import tiny_study
+from tests.support.study_fakes import FakeStages
+
+FIELDS = "stage verb model level mitigation weight seed needs wave state why maker seconds"
+FIELDS += " accelerator path"
+
+
+def test_every_stage_has_the_documented_fields_and_waves_are_independent(tmp_path):
+    config = tiny_study.get_config()
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3, weights=(0.1, 1.0))
+    config.seeds = (0, 1)
+    told = dry_run.listing(config, tmp_path / "w")
+    assert json.loads(json.dumps(told)) == told
+    assert (told["schema"], told["workdir"]) == (1, str(tmp_path / "w"))
+    stages = {stage["stage"]: stage for stage in told["stages"]}
+    assert all(list(stage) == FIELDS.split() for stage in stages.values())
+    assert all(f"{field}" in dry_run.listing.__doc__ for field in FIELDS.split())
+    for stage in stages.values():
+        waves = [stages[need]["wave"] for need in stage["needs"]]
+        assert stage["wave"] == max(waves, default=-1) + 1
+        assert (stage["state"], stage["why"]) == ("missing", "never made")
+    assert not (tmp_path / "w").exists()
+    one = stages["mitigate unet with eodd@0.1 at 8, training 1"]
+    wanted = {"verb": "mitigate", "model": "unet", "level": 8.0, "mitigation": "eodd"}
+    wanted |= {"weight": 0.1, "seed": 1, "accelerator": True}
+    wanted |= {"path": "mitigated/eodd@0.1/unet/8/training1"}
+    assert wanted.items() <= one.items()
+    assert stages["report"]["path"] == "report/index.html"
+    assert stages["assess"]["accelerator"] is False
+
+
+def test_states_are_told(tmp_path, monkeypatch):
+    fakes = FakeStages(tmp_path, {"a": (), "b": ("a",), "c": ("b",), "d": ()})
+    monkeypatch.setattr(dry_run, "plan", fakes.stages)
+    fakes.run("a")
+    fakes.run("b")
+    fakes.inputs["b"] = 2
+    with hold(fakes.stage("d"), Workdir(tmp_path)):
+        told = dry_run.listing(tiny_study.get_config(), tmp_path)["stages"]
+        lines = dry_run.dry_run(tiny_study.get_config(), tmp_path)
+    assert [(one["state"], one["why"]) for one in told] == [
+        ("finished", ""),
+        ("stale", "what it depends on was changed"),
+        ("missing", "never made"),
+        ("missing", "never made"),
+    ]
+    assert [one["maker"] != "" for one in told] == [False, False, False, True]
+    assert [one["seconds"] is None for one in told] == [False, False, True, True]
+    assert lines[:2] == ["a  done", "b  what it depends on was changed; about 0.0 s"]
+    assert lines[3] == f"d  never made; no such stage timed yet; {told[3]['maker']} is making it"
+    assert lines[4] == "3 of 4 stages would be made (2 not timed yet)"
+
+
+def test_the_command_prints_json_and_nothing_else(tmp_path, capsys):
+    words = ["study", "--config=quickstart_brain", f"--workdir={tmp_path / 'w'}", "--json"]
+    assert cli.main(words) == 0
+    assert json.loads(capsys.readouterr().out)["stages"][0]["stage"] == "phantom"
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_stage_by_title_is_made_unless_it_is_done(tmp_path, anew):
+    fakes = FakeStages(tmp_path, {"a": (), "b": ("a",)})
+    fakes.run()
+    run(tiny_study.get_config(), tmp_path, "b", fakes.stages, anew=anew)
+    assert fakes.log == ["a", "b"] + ["b"] * anew

@@ -45,32 +45,11 @@ Making = tuple[str, Callable[[], Any], dict[str, Any], Callable[[], Any] | None]
 
 def plan(context: Context) -> list[Stage]:
     """All stages of a study."""
-    study = context.study
-    first = []
-    if study.phantom is not None:
-        first.append(
-            Stage(
-                "phantom",
-                partial(draw_phantom, context),
-                {"phantom": study.phantom},
-                output=partial(phantom_output, context),
-                place=context.workdir.phantom,
-                files=_files(context.workdir.phantom, "**/*"),
-            )
-        )
-    prepared = folder_of(study.cohort, context.workdir.cohort)
-    cohort = Stage(
-        "cohort",
-        partial(prepare_cohort, context),
-        inputs.cohort(study),
-        needs=tuple(first),
-        output=partial(cohort_output, context),
-        place=prepared,
-        files=_files(prepared, *PREPARED),
-    )
+    study, first = context.study, _first(context)
+    cohort = first[-1]
     diagnosers = _diagnosers(context, cohort)
     made: Made = {}
-    stages, predictions = [*first, cohort, *diagnosers], []
+    stages, predictions = [*first, *diagnosers], []
     for cell in unmitigated(study):
         trained = _reconstructor(context, cell, cohort)
         # with weights_of the other's stages, which come first; none for an identity
@@ -109,6 +88,34 @@ def plan(context: Context) -> list[Stage]:
         files=_files(context.workdir.page.parent, "*.html", "figures/*.p*", "tables/*.[ct]*"),
     )
     return [*stages, assess, report]
+
+
+def _first(context: Context) -> list[Stage]:
+    """The phantom, where the study draws one, and the cohort."""
+    study = context.study
+    first: list[Stage] = []
+    if study.phantom is not None:
+        first.append(
+            Stage(
+                "phantom",
+                partial(draw_phantom, context),
+                {"phantom": study.phantom},
+                output=partial(phantom_output, context),
+                place=context.workdir.phantom,
+                files=_files(context.workdir.phantom, "**/*"),
+            )
+        )
+    prepared = folder_of(study.cohort, context.workdir.cohort)
+    cohort = Stage(
+        "cohort",
+        partial(prepare_cohort, context),
+        inputs.cohort(study),
+        needs=tuple(first),
+        output=partial(cohort_output, context),
+        place=prepared,
+        files=_files(prepared, *PREPARED),
+    )
+    return [*first, cohort]
 
 
 def _diagnosers(context: Context, cohort: Stage) -> tuple[Stage, ...]:

@@ -57,7 +57,8 @@ def listing(config: StudyConfig | ConfigDict, workdir: str | Path) -> dict[str, 
     stages, root = plan(context), context.workdir.root
     folder = context.workdir.stages
     left = dependents([stage for stage in stages if not stage.is_done(folder)], stages)
-    seconds, waves = seconds_by_kind(stages, folder), {}
+    seconds = seconds_by_kind(stages, folder)
+    waves: dict[str, int] = {}
     for stage in stages:
         waves[stage.title] = 1 + max((waves[need.title] for need in stage.needs), default=-1)
     entries = []

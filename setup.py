@@ -78,6 +78,7 @@ setup(
     packages=[
         *find_packages(include=["fairrecon_jax", "fairrecon_jax.*"]),
         "fairrecon_jax.configs",
+        "fairrecon_jax.configs.paper",
     ],
     package_dir={"fairrecon_jax.configs": "configs"},
     package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},

@@ -140,7 +140,7 @@ of the study.
 
   fairrecon import-weights --config=configs/lgg_mri.py --workdir=runs/lgg --model=pix2pix \\
       --level=8 --weights=net_G.pth,net_D.pth
-  fairrecon import-weights --config=configs/chexpert.py --workdir=runs/chexpert \\
+  fairrecon import-weights --config=configs/paper/chexpert.py --workdir=runs/chexpert \\
       --diagnoser=findings --weights=densenet121.pth
 """,
         "fairrecon_jax.cli.actions:import_weights",

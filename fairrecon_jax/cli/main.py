@@ -231,17 +231,13 @@ def _bundled(word: str) -> str:
     match = re.fullmatch(r"--?config=([\w/]+)", word)
     if not match or Path(match[1]).exists():
         return word
-    from fairrecon_jax.study.bundled import bundled
+    from fairrecon_jax.study.bundled import find
     from fairrecon_jax.types import InputError
 
-    files = bundled()
-    if match[1] not in files:
-        near = difflib.get_close_matches(match[1], files, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(
-            f"no file and no configuration {match[1]!r}; {hint}there are {', '.join(files)}"
-        )
-    return f"--config={files[match[1]]}"
+    try:
+        return f"--config={find(match[1])}"
+    except InputError as error:
+        raise InputError(f"no file {match[1]!r} and {error}") from error
 
 
 def _file(words: Sequence[str]) -> str:

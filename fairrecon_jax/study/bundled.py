@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from pathlib import Path
 
@@ -15,7 +16,7 @@ FOLDERS = (HERE / "configs", HERE.parent / "configs")
 
 
 def bundled() -> dict[str, Path]:
-    """The bundled configurations: file by name."""
+    """The bundled configurations: file by name, with the folder it lies in."""
     folder = next((one for one in FOLDERS if one.is_dir()), None)
     files = [] if folder is None else sorted(folder.rglob("*.py"))
     return {
@@ -23,6 +24,29 @@ def bundled() -> dict[str, Path]:
         for path in files
         if path.stem != "__init__" and folder is not None
     }
+
+
+def find(name: str) -> Path:
+    """The file of a bundled configuration.
+
+    Args:
+      name: e.g. "paper/chexpert"; the folder may be left out.
+
+    Raises:
+      InputError: there is none of that name; the message lists those there are.
+
+    Example:
+      >>> find("chexpert") == find("paper/chexpert")
+      True
+    """
+    files = bundled()
+    # no two folders have files of one name
+    found = [path for key, path in files.items() if name in (key, path.stem)]
+    if not found:
+        near = difflib.get_close_matches(name, files, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"no configuration {name!r}; {hint}there are {', '.join(files)}")
+    return found[0]
 
 
 def configuration(name: str) -> ConfigDict:
@@ -39,12 +63,8 @@ def configuration(name: str) -> ConfigDict:
       >>> config.cohort.image_size
       64
     """
-    files = bundled()
-    if name not in files:
-        raise InputError(f"no configuration {name!r}; there are {', '.join(files)}")
-    spec = importlib.util.spec_from_file_location(
-        f"fairrecon_config_{files[name].stem}", files[name]
-    )
+    path = find(name)
+    spec = importlib.util.spec_from_file_location(f"fairrecon_config_{path.stem}", path)
     # a file that exists has both
     assert spec is not None
     assert spec.loader is not None

@@ -25,11 +25,14 @@ class TrainConfig:
       steps: optimiser steps in all.
       batch_size: examples a step, over all devices and processes.
       learning_rate: peak rate.
-      schedule: "constant" or "cosine" (to 0 at the last step), after the warm-up.
+      schedule: after the warm-up "constant", "cosine" (to 0 at the last step), or "half_linear"
+        (constant for the first half of the steps, then linear to 0, as Pix2Pix is published).
       warmup_steps: steps of linear rise from 0 to the peak.
-      optimizer: "adam" or "adamw" (decoupled weight decay).
+      optimizer: "adam", "amsgrad" (the largest second moment so far) or "adamw" (decoupled weight
+        decay).
       b1: decay of the first moment.
-      weight_decay: decoupled with "adamw", added to the gradient (L2) with "adam".
+      b2: decay of the second moment.
+      weight_decay: decoupled with "adamw", otherwise added to the gradient (L2).
       clip_norm: largest global norm of a network's gradient; 0 = no clipping.
       ema: decay of the moving average of the parameters (bias corrected); 0 = none. Where it is on,
         the averages are judged and returned.
@@ -57,10 +60,11 @@ class TrainConfig:
     steps: int
     batch_size: int
     learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine", "half_linear"] = "cosine"
     warmup_steps: int = 0
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "amsgrad", "adamw"] = "adam"
     b1: float = 0.9
+    b2: float = 0.999
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     ema: float = 0.0
@@ -90,7 +94,7 @@ class TrainConfig:
                 raise ValueError(f"{field} must be one of {words}, got {getattr(self, field)!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must lie in 0 .. 2^32 - 1, got {self.seed}")
-        for field in ("ema", "b1"):
+        for field in ("ema", "b1", "b2"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
         if self.warmup_steps >= self.steps:
@@ -163,8 +167,8 @@ _LOWEST = {
     "workers": 0,
 }
 _CHOICES: dict[str, tuple[str | None, ...]] = {
-    "schedule": ("constant", "cosine"),
-    "optimizer": ("adam", "adamw"),
+    "schedule": ("constant", "cosine", "half_linear"),
+    "optimizer": ("adam", "amsgrad", "adamw"),
     "precision": ("float32", "bfloat16"),
     "selection_mode": ("max", "min", None),
 }

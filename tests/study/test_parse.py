@@ -24,8 +24,8 @@ from tests.support import tiny_study
 from tests.support.study_fakes import SPEC, configured, phantom_xray, refusal
 
 CONFIGS = (
-    "chexpert",
-    "ucsf_pdgm",
+    "paper.chexpert",
+    "paper.ucsf_pdgm",
     "nih_chestxray14",
     "lgg_mri",
     "phantom_xray",

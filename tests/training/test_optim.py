@@ -26,6 +26,17 @@ def test_cosine_follows_its_formula(warmup: int, steps: int) -> None:
         assert float(rate(step)) == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 40), (10, 31)])
+def test_the_second_half_is_linear(warmup: int, steps: int) -> None:
+    config = TrainConfig(steps, 1, 0.3, schedule="half_linear", warmup_steps=warmup)
+    rate, half = learning_rate(config), warmup + (steps - warmup) // 2
+    for step in range(warmup, steps + 1):
+        left = (steps - step) / (steps - half)
+        assert float(rate(step)) == pytest.approx(0.3 * min(1.0, left), abs=1e-7)
+    assert float(rate(half)) == pytest.approx(0.3)
+    assert float(rate(steps)) == 0
+
+
 def test_constant_stays_after_the_warm_up() -> None:
     config = TrainConfig(9, 1, learning_rate=0.5, schedule="constant", warmup_steps=4)
     rate = learning_rate(config)
@@ -45,13 +56,14 @@ def test_updates_are_those_of_torch(kind: str, decay: float) -> None:
             schedule="constant",
             optimizer=kind,
             b1=0.5,
+            b2=0.99,
             weight_decay=decay,
         )
     )
     start = np.array([1.0, -2.0, 3.0], np.float32)
     params, theirs = jnp.asarray(start), torch.nn.Parameter(torch.tensor(start))
     make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
-    other = make([theirs], lr=0.05, betas=(0.5, 0.999), weight_decay=decay)
+    other = make([theirs], lr=0.05, betas=(0.5, 0.99), weight_decay=decay)
     state = ours.init(params)
     for _ in range(20):
         updates, state = ours.update(2 * params + 0.3, state, params)
@@ -62,6 +74,26 @@ def test_updates_are_those_of_torch(kind: str, decay: float) -> None:
     np.testing.assert_allclose(
         params, theirs.detach().numpy(), rtol=5e-5
     )  # optax computes 1 - b2^t in float32
+
+
+def test_amsgrad_never_forgets_a_large_gradient() -> None:
+    ours = optimizer(
+        TrainConfig(9, 1, 0.05, schedule="constant", optimizer="amsgrad", weight_decay=0.1)
+    )
+    params, state, largest = jnp.array([2.0]), ours.init(jnp.array([2.0])), 0.0
+    moments, seen = np.zeros(2), []
+    for step, slope in enumerate([30.0, 1.0, -1.0, 1.0], start=1):
+        # by hand, in float64: decay added to the gradient, then the moments
+        gradient = slope + 0.1 * float(params[0])
+        moments = moments * [0.9, 0.999] + np.array([gradient, gradient**2]) * [0.1, 0.001]
+        corrected = moments / (1 - np.array([0.9, 0.999]) ** step)
+        largest = max(largest, corrected[1])
+        seen.append(corrected[1] < largest)
+        updates, state = ours.update(jnp.array([slope]), state, params)
+        wanted = -0.05 * corrected[0] / (math.sqrt(largest) + 1e-8)
+        assert float(updates[0]) == pytest.approx(wanted, rel=1e-4)
+        params = params + updates
+    assert any(seen)
 
 
 def test_clipping_bounds_the_gradient_before_adam() -> None:

@@ -12,9 +12,11 @@ from fairrecon_jax.training.config import TrainConfig
     ("change", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"schedule": "linear"}, "schedule must be one of constant, cosine, got 'linear'"),
+        ({"schedule": "linear"}, "schedule must be one of constant, cosine, half_linear, got"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16"),
         ({"ema": 1.0}, r"ema must lie in \[0, 1\), got 1.0"),
+        ({"b2": 1.0}, r"b2 must lie in \[0, 1\), got 1.0"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adam, amsgrad, adamw, got 'sgd'"),
         ({"warmup_steps": 10}, r"warmup_steps \(10\) must be fewer than steps \(10\)"),
         ({"patience": 2, "selection": ""}, "patience needs a selection metric"),
         ({"selection": "psnr", "eval_every": 0}, "selection 'psnr' needs eval_every > 0"),

@@ -1,7 +1,7 @@
 """CheXpert as in the paper: 12 findings, photon counts 1e5, 1e4 and 3e3, 256 px, full U-Net and
 DenseNet121; for accelerators.
 
-    fairrecon study --config=configs/chexpert.py --config.cohort.root=DIR/CheXpert-v1.0-small
+    fairrecon study --config=configs/paper/chexpert.py --config.cohort.root=DIR/CheXpert-v1.0-small
     --workdir=runs/chexpert
 
 The steps below are the paper's epochs over the 191,027 frontal images split 70/10/20, its training

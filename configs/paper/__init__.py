@@ -1,0 +1,1 @@
+"""The two cohorts of the paper with its settings."""

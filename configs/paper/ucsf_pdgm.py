@@ -1,7 +1,8 @@
 """UCSF-PDGM as in the paper: grade, type and tumour at acceleration 4, 8 and 16, 256 px, full U-Net
 and ResNet50; for accelerators.
 
-    fairrecon study --config=configs/paper/ucsf_pdgm.py --config.cohort.root=DIR --workdir=runs/ucsf_pdgm
+    fairrecon study --config=configs/paper/ucsf_pdgm.py --config.cohort.root=DIR
+    --workdir=runs/ucsf_pdgm
 
 The steps below are the paper's epochs over all 155 slices of 346 training patients. The paper's
 diagnosers start from ImageNet weights, this configuration from random ones.

@@ -42,9 +42,7 @@ class Classifier:
         networks trained the TorchXRayVision way).
       readout: which of the network's outputs are the tasks'.
       positive_weight: factor of the positive examples' loss, one per task; () for none.
-      flip: see `Augmentation`.
-      shift: see `Augmentation`.
-      gain: see `Augmentation`.
+      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
@@ -66,9 +64,7 @@ class Classifier:
     preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     positive_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
-    flip: bool = field(default=False, metadata=TRAINING)
-    shift: float = field(default=0.0, metadata=TRAINING)
-    gain: float = field(default=0.0, metadata=TRAINING)
+    augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "classifier"
@@ -161,9 +157,7 @@ class Classifier:
         image = batch["image"]
         if train:
             # In [0, 1], where the gain clips: before the range of the network.
-            image, _ = Augmentation(self.flip, self.shift, self.gain)(
-                image, batch["mask"], batch["example_id"], key
-            )
+            image, _ = self.augment(image, batch["mask"], batch["example_id"], key)
         logits, statistics = apply_network(
             self.network, NETWORK, variables, self.preprocessing(image), train=train
         )

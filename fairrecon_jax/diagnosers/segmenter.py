@@ -67,9 +67,7 @@ class Segmenter:
       readout: which of the network's outputs are the tasks'.
       dice_weight: part of the Dice term.
       smooth: added to numerator and denominator of the soft Dice, in pixels.
-      flip: see `Augmentation`.
-      shift: see `Augmentation`.
-      gain: see `Augmentation`.
+      augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
@@ -95,9 +93,7 @@ class Segmenter:
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     dice_weight: float = field(default=0.5, metadata=TRAINING)
     smooth: float = field(default=1.0, metadata=TRAINING)
-    flip: bool = field(default=False, metadata=TRAINING)
-    shift: float = field(default=0.0, metadata=TRAINING)
-    gain: float = field(default=0.0, metadata=TRAINING)
+    augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
     name: str = "segmenter"
@@ -125,12 +121,10 @@ class Segmenter:
         self.readout.check(len(self.tasks))
         if self.readout.op_norm:
             raise ValueError("op_norm is for classifiers")
-        for name, most in (("dice_weight", 1.0), ("shift", 1.0)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
-        for name in ("smooth", "gain"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.dice_weight <= 1:
+            raise ValueError(f"dice_weight must lie in [0, 1], got {self.dice_weight}")
+        if self.smooth < 0:
+            raise ValueError(f"smooth must not be negative, got {self.smooth}")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -206,9 +200,7 @@ class Segmenter:
         """
         image, truth = batch["image"], self._truth(batch)
         if train:
-            image, truth = Augmentation(self.flip, self.shift, self.gain)(
-                image, truth, batch["example_id"], key
-            )
+            image, truth = self.augment(image, truth, batch["example_id"], key)
         logits, statistics = apply_network(
             self.network, NETWORK, variables, self.preprocessing(image), train=train
         )

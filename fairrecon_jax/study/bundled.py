@@ -16,21 +16,17 @@ FOLDERS = (HERE / "configs", HERE.parent / "configs")
 
 
 def bundled() -> dict[str, Path]:
-    """The bundled configurations: file by name, with the folder it lies in."""
+    """The bundled configurations: file by name; no two of their folders share one."""
     folder = next((one for one in FOLDERS if one.is_dir()), None)
     files = [] if folder is None else sorted(folder.rglob("*.py"))
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in files
-        if path.stem != "__init__" and folder is not None
-    }
+    return {path.stem: path for path in files if path.stem != "__init__"}
 
 
 def find(name: str) -> Path:
     """The file of a bundled configuration.
 
     Args:
-      name: e.g. "paper/chexpert"; the folder may be left out.
+      name: e.g. "chexpert", or with its folder "paper/chexpert".
 
     Raises:
       InputError: there is none of that name; the message lists those there are.
@@ -40,8 +36,11 @@ def find(name: str) -> Path:
       True
     """
     files = bundled()
-    # no two folders have files of one name
-    found = [path for key, path in files.items() if name in (key, path.stem)]
+    found = [
+        path
+        for path in files.values()
+        if f"/{path.with_suffix('').as_posix()}".endswith(f"/{name}")
+    ]
     if not found:
         near = difflib.get_close_matches(name, files, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""

@@ -39,7 +39,7 @@ AROUND_DIAGNOSERS = ("train", "tasks", "weights", "init")
 """The same of a diagnoser's block."""
 NOT_OF_DIAGNOSERS = {
     "levels": "a diagnoser reads the images of every level",
-    "augment": "write flip, shift and gain in the block itself",
+    "augment": "write its fields, such as flip and shift, in the block itself",
     "weights_of": "only reconstructors share weights",
 }
 """Fields of reconstructors, and what to do instead."""

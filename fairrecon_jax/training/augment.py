@@ -1,23 +1,33 @@
-"""Augmentation of training images: flips, shifts and gain, drawn per example from its own key."""
+"""Augmentation of training images: flips, turns, zooms, shifts and gain, drawn per example from its
+own key.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
 
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.types import Array, Batch, Key
 
+TURN, ZOOM = 3, 4  # streams of an example's key; 0 to 2 are split off for flip, shift and gain
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random flips, shifts and gains of training images; the default changes nothing.
+    """Random flips, turns, zooms, shifts and gains of training images, in this order; the default
+    changes nothing.
 
     Attributes:
       flip: mirror left and right with probability 1/2 (not for the diagnosis of chest X-rays: the
         heart has a side).
+      rotate: largest turn about the centre in degrees, either way, between pixels bilinearly; masks
+        take the nearest pixel, and the border is repeated.
+      zoom: largest relative change of the size about the centre, larger or smaller; as `rotate`.
       shift: largest shift along each axis, as a fraction of the image size; the border is repeated.
       gain: largest relative change of the contrast around the image's mean; the result is clipped
         to [0, 1].
@@ -34,6 +44,13 @@ class Augmentation:
     flip: bool = False
     shift: float = 0.0
     gain: float = 0.0
+    rotate: float = 0.0
+    zoom: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, most in (("shift", 1.0), ("rotate", 180.0), ("zoom", 0.9), ("gain", math.inf)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
 
     def __call__(
         self, image: Array, mask: Array, example_id: Array, key: Key
@@ -49,7 +66,7 @@ class Augmentation:
         Returns:
           The image and the mask, of the same shapes.
         """
-        if not (self.flip or self.shift or self.gain):
+        if self == Augmentation():
             return jnp.asarray(image), jnp.asarray(mask)
         return jax.vmap(self._one)(
             jnp.asarray(image), jnp.asarray(mask), example_keys(key, example_id)
@@ -62,11 +79,17 @@ class Augmentation:
 
     def _one(self, image: jax.Array, mask: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
         """Augments one image [H, W, 1] and its mask [H, W, S]."""
-        # Split for all three whatever is on: switching one on moves no other draw.
+        # Split for all whatever is on: switching one on moves no other draw.
         flip_key, shift_key, gain_key = jax.random.split(key, 3)
         if self.flip:
             mirrored = jax.random.bernoulli(flip_key)
             image, mask = (jnp.where(mirrored, x[:, ::-1], x) for x in (image, mask))
+        if self.rotate or self.zoom:
+            turn_key, zoom_key = (jax.random.fold_in(key, stream) for stream in (TURN, ZOOM))
+            turn = jnp.deg2rad(jax.random.uniform(turn_key, minval=-1.0) * self.rotate)
+            zoom = 1.0 + jax.random.uniform(zoom_key, minval=-1.0) * self.zoom
+            places = _turned(image.shape[:2], turn, zoom)
+            image, mask = _read(image, places, order=1), _read(mask, places, order=0)
         if self.shift:
             size = jnp.array(image.shape[:2])
             # Whole pixels: a mask stays binary and an image unblurred.
@@ -84,3 +107,22 @@ class Augmentation:
             mean = jnp.mean(image)
             image = jnp.clip(mean + factor * (image - mean), 0.0, 1.0)
         return image, mask
+
+
+def _turned(shape: tuple[int, ...], turn: Array, zoom: Array) -> jax.Array:
+    """[2, H, W] rows and columns from which the pixels of a turned and zoomed image come."""
+    centre = (jnp.array(shape) - 1) / 2
+    row, column = jnp.meshgrid(*(jnp.arange(n) - c for n, c in zip(shape, centre)), indexing="ij")
+    cos, sin = jnp.cos(turn) / zoom, jnp.sin(turn) / zoom
+    return jnp.stack([cos * row - sin * column, sin * row + cos * column]) + centre[:, None, None]
+
+
+def _read(image: jax.Array, places: jax.Array, order: int) -> jax.Array:
+    """An image [H, W, C] at [2, H, W] places, linearly (order 1) or from the nearest pixel (0)."""
+    if not image.shape[-1]:
+        return image
+    return jax.vmap(
+        lambda channel: map_coordinates(channel, list(places), order, mode="nearest"),
+        in_axes=-1,
+        out_axes=-1,
+    )(image)

@@ -11,7 +11,7 @@ import pytest
 from fairrecon_jax.cli import main as cli
 from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.cli.completion import completion
-from fairrecon_jax.study.bundled import bundled
+from fairrecon_jax.study.bundled import bundled, configuration, find
 
 HEAVY = ("jax", "pandas", "matplotlib", "tensorflow_datasets", "grain", "orbax")
 
@@ -56,6 +56,15 @@ def test_a_bundled_configuration_is_found_by_its_name(capsys, tmp_path):
     assert "never made" in out
     assert not list(tmp_path.iterdir())
     assert "quickstart_xray" in bundled()
+
+
+def test_a_bundled_configuration_is_found_without_its_folder(capsys):
+    assert find("ucsf_pdgm") == find("paper/ucsf_pdgm") == bundled()["ucsf_pdgm"]
+    assert configuration("chexpert").cohort.name == "chexpert"
+    assert cli.main(["study", "--config=paper/pdgm"]) == 2
+    assert "no file 'paper/pdgm' and no configuration 'paper/pdgm'" in capsys.readouterr().err
+    folder = find("lgg_mri").parent
+    assert len(bundled()) == sum(path.stem != "__init__" for path in folder.rglob("*.py"))
 
 
 def test_a_shell_completes_commands_and_flags(tmp_path):

@@ -119,7 +119,10 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(weights, tm
         ({"train": TRAIN, "activation": "softmax", "classes": 2, "outputs": (1,)}, "'sigmoid'"),
         ({"weights": 3}, "weights takes a list of texts"),
         ({"levels": (8.0,)}, "has levels: a diagnoser reads the images of every level"),
-        ({"augment": {"flip": True}}, "has augment: write flip, shift and gain in the block"),
+        (
+            {"augment": {"flip": True}},
+            "has augment: write its fields, such as flip and shift, in",
+        ),
         ({"weights_of": "unet"}, "has weights_of: only reconstructors share weights"),
         (
             {"kind": "classifier", "backbone": "resnet18", "op_norm": True, "train": TRAIN},

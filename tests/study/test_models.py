@@ -139,7 +139,7 @@ def test_a_reconstructor_may_have_levels_of_its_own():
         (
             "unet",
             {"kind": "mse", "augment": {"flp": True}},
-            "config.reconstructors.unet.augment has no field flp; it takes flip, gain, shift",
+            "config.reconstructors.unet.augment has no field flp; it takes flip, gain, rotate",
         ),
         (
             "unet",
@@ -191,7 +191,11 @@ def test_a_study_without_reconstructors_is_refused():
     ("field", "value", "message"),
     [
         ("selection", "ssim", "selection 'ssim' is none of psnr, mse"),
-        ("schedule", "step", "schedule takes Literal['constant', 'cosine'], got 'step'"),
+        (
+            "schedule",
+            "step",
+            "schedule takes Literal['constant', 'cosine', 'half_linear'], got 'step'",
+        ),
         ("steps", 0, "steps must be at least 1, got 0"),
         ("steps", 1.5, "steps takes int, got 1.5"),
         ("learning_rate", NAN, "learning_rate must be at least 0, got nan"),
@@ -206,7 +210,7 @@ def test_what_a_training_refuses(field, value, message):
 
 def test_fields_that_no_training_has_are_named_with_their_block():
     config = configured(reconstructors__unet__train__epochs=3)
-    message = "config.reconstructors.unet.train has no field epochs; it takes b1, batch_size, "
+    message = "config.reconstructors.unet.train has no field epochs; it takes b1, b2, batch_size, "
     assert refusal(config).startswith(message)
     config = configured(diagnosers__tumor__train=ConfigDict({"steps": 2}))
     assert refusal(config) == "config.diagnosers.tumor.train.batch_size is not given"

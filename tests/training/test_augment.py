@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform
 
 from configs.nih_chestxray14 import get_config
-from fairrecon_jax.keys import identity
+from fairrecon_jax.keys import example_keys, identity
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.augment import Augmentation
 
@@ -43,6 +44,51 @@ def test_image_and_mask_move_alike_by_example():
     np.testing.assert_array_equal(reverse[0][::-1], moved)
     other = augment(image, batch["mask"], batch["example_id"], jax.random.key(1))
     assert (other[0] != moved).any()
+
+
+def test_turns_and_zooms_are_those_of_scipy():
+    batch, size = make_batch(24), 24
+    augment = jax.jit(Augmentation(rotate=45.0, zoom=0.15))
+    moved, mask = augment(batch["image"], batch["mask"], batch["example_id"], KEY)
+    drawn = []
+    for i, key in enumerate(example_keys(KEY, batch["example_id"])):
+        turn, zoom = (
+            float(jax.random.uniform(jax.random.fold_in(key, stream), minval=-1.0))
+            for stream in (3, 4)
+        )
+        angle, factor = np.deg2rad(45 * turn), 1 + 0.15 * zoom
+        matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix, centre = matrix / factor, np.full(2, (size - 1) / 2)
+        place = {"matrix": matrix, "offset": centre - matrix @ centre, "mode": "nearest"}
+        wanted = affine_transform(batch["image"][i, :, :, 0], order=1, **place)
+        np.testing.assert_allclose(moved[i, :, :, 0], wanted, atol=2e-5)  # float32 places
+        wanted = affine_transform(batch["mask"][i, :, :, 0], order=0, **place)
+        assert (np.asarray(mask)[i, :, :, 0] == wanted).mean() > 0.99  # but for ties of rounding
+        drawn.append((angle, factor))
+    assert set(np.unique(mask)) == {0, 1}
+    assert np.ptp(np.array(drawn), axis=0).min() > 0.05
+
+
+def test_switching_one_change_on_moves_no_other_draw():
+    batch = make_batch(16)
+    args = batch["image"], batch["mask"], batch["example_id"], KEY
+    shifted, _ = Augmentation(shift=0.2)(*args)
+    still, _ = Augmentation(shift=0.2, rotate=1e-6)(*args)
+    np.testing.assert_allclose(still, shifted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rotate": -1.0}, r"rotate must lie in \[0, 180\], got -1.0"),
+        ({"zoom": 1.0}, r"zoom must lie in \[0, 0.9\], got 1.0"),
+        ({"shift": 1.5}, r"shift must lie in \[0, 1\], got 1.5"),
+        ({"gain": -0.1}, r"gain must lie in \[0, inf\], got -0.1"),
+    ],
+)
+def test_what_is_no_share_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**fields)
 
 
 def test_gain_keeps_the_mean_and_the_range():
@@ -85,7 +131,7 @@ def test_a_block_without_the_field_is_not_augmented_and_a_wrong_one_is_named():
     config.reconstructors.irsde.augment.turn = 0.1
     with pytest.raises(
         ValueError,
-        match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, shift",
+        match=r"config.reconstructors.irsde.augment has no field turn; it takes flip, gain, rotate",
     ):
         parse(config)
 

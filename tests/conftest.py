@@ -58,7 +58,7 @@ def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     jax.clear_caches()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def samples() -> Path:
     """The folder with the real sample cohorts; the test skips, saying so, where it is absent."""
     if not SHARED_DATA.is_dir():

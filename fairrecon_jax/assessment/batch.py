@@ -4,7 +4,7 @@ and one compiled program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_result import GroupTest
 from fairrecon_jax.inference.group_tables import Patients
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null
-from fairrecon_jax.inference.published import Published, published_test
+from fairrecon_jax.inference.published import Published, published_tests
 from fairrecon_jax.types import Task
 
 BUDGET = 30_000_000
@@ -52,12 +52,12 @@ class Tests(NamedTuple):
       gaps: by metric: "eodd" (both labels), "eop" (positives), "gap_auroc", "gap_score"; empty
         where there is nothing to pair or to judge.
       nulls: of originals and of reconstructions, by metric.
-      published: the published recipe; None where not asked for or nothing is paired.
+      published: the published recipe by metric; empty where not asked for or nothing is paired.
     """
 
     gaps: dict[str, Tested]
     nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]]
-    published: Published | None
+    published: Mapping[str, Published]
 
 
 class Batch(NamedTuple):
@@ -267,12 +267,12 @@ def run_tests(context: Context, batch: Batch, grouping: Grouping, found: Measure
     )
 
 
-def _published(context: Context, batch: Batch, grouping: Grouping) -> Published | None:
-    """The published recipe [K], where its convention is asked for."""
+def _published(context: Context, batch: Batch, grouping: Grouping) -> Mapping[str, Published]:
+    """The published recipe [K] by metric, where its convention is asked for."""
     if not batch.units.paired or "mean" not in context.options.conventions:
-        return None
+        return {}
     # a bootstrap by image of its own, which needs two replicates for an error
-    return published_test(
+    found = published_tests(
         *batch.decisions,
         batch.label,
         grouping.code,
@@ -281,6 +281,7 @@ def _published(context: Context, batch: Batch, grouping: Grouping) -> Published 
         replicates=max(context.options.replicates, 2),
         empty=context.empty_rate,
     )
+    return {str(metric): test for metric, test in found.items()}
 
 
 def _nulls(

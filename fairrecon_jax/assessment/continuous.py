@@ -4,6 +4,7 @@ Dice on originals, on reconstructions, and its change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,13 @@ from fairrecon_jax.assessment.batch import Tested, compare_groups
 from fairrecon_jax.assessment.classification import Paired, means_of_change
 from fairrecon_jax.assessment.context import Context
 from fairrecon_jax.assessment.deferred import family_name
-from fairrecon_jax.assessment.gaps import add_nulls, shrunk_of, shrunk_rows, worst_rows
+from fairrecon_jax.assessment.gaps import (
+    add_nulls,
+    add_published,
+    shrunk_of,
+    shrunk_rows,
+    worst_rows,
+)
 from fairrecon_jax.assessment.performance import SIGNS, everyone_deferred, plain
 from fairrecon_jax.assessment.rows import Row, cell_fields, version_rows
 from fairrecon_jax.assessment.units import JudgedUnits
@@ -30,6 +37,7 @@ from fairrecon_jax.inference.changes import Changes, value_changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.everyone import everyone_test
 from fairrecon_jax.inference.permutation import PermutationNull, permutation_null_means
+from fairrecon_jax.inference.published import Published, published_means_tests
 from fairrecon_jax.types import Task
 
 MEANS = "skewness-corrected t, clustered by patient"
@@ -200,6 +208,7 @@ def _add_gaps(
         for place, values in enumerate(versions)
     )
     shrunk = shrunk_of(averages.changes, grouping, context.options.alpha)
+    recipe = _published(context, units, grouping)
     for k, cell in enumerate(context.study.cells):
         common = {**base, **cell_fields(context.study, cell), "attribute": grouping.name}
         common |= {name: float(part[k].sum()) for name, part in averages.counts.items()}
@@ -207,7 +216,7 @@ def _add_gaps(
         common |= {"n_patients": float(averages.patients[k])}
         for metric in ("ser", "delta_dice"):
             fields = {**common, "metric": metric, "reference_group": grouping.reference}
-            judged = _gap_rows(context, fields, units, averages, (nulls[0], nulls[1]), k)
+            judged = _gap_rows(context, fields, units, averages, (nulls[0], nulls[1]), k, recipe)
             if tested is None:
                 without_test(judged, paired=False)
                 continue
@@ -219,6 +228,20 @@ def _add_gaps(
             averages.changes, k, 0, grouping.groups, {**common, "metric": "worst_group_dice"}
         )
         context.fairness += worst if units.paired else worst[1:2]  # [1]: of reconstructions
+
+
+def _published(context: Context, units: JudgedUnits, grouping: Grouping) -> Mapping[str, Published]:
+    """The published recipe [K] by metric, where its convention is asked for."""
+    if not units.paired or "mean" not in context.options.conventions:
+        return {}
+    return published_means_tests(
+        units.original,
+        units.reconstructed,
+        grouping.code,
+        context.options.seed,
+        groups=len(grouping.groups),
+        replicates=max(context.options.replicates, 2),
+    )
 
 
 def _queue(
@@ -259,6 +282,7 @@ def _gap_rows(
     averages: Means,
     nulls: tuple[dict[str, PermutationNull], dict[str, PermutationNull]],
     k: int,
+    published: Mapping[str, Published],
 ) -> list[Row]:
     """Adds the rows of one metric under every convention; returns the change rows that await a
     verdict.
@@ -273,5 +297,8 @@ def _gap_rows(
         add_nulls(rows, nulls, null + suffix, k)
         context.fairness += rows
         # "mean" is there for comparison with published numbers and gets no verdict
-        judged += rows[-1:] if convention != "mean" else []
+        if convention != "mean":
+            judged.append(rows[-1])
+        elif published:
+            add_published(rows[-1], published[fields["metric"]], k, "patient")
     return judged

@@ -20,7 +20,7 @@ from fairrecon_jax.inference.changes import Changes
 from fairrecon_jax.inference.clustered import Interval as Intervals
 from fairrecon_jax.inference.intersections import Shrunk, shrink_intersections
 from fairrecon_jax.inference.permutation import PermutationNull
-from fairrecon_jax.inference.published import CAUTION
+from fairrecon_jax.inference.published import CAUTION, Published
 from fairrecon_jax.metrics.conventions import Convention
 from fairrecon_jax.types import Array
 
@@ -170,28 +170,10 @@ class TaskGaps:
             # the mean is the published convention: numbers and the published recipe, no verdict
             if convention != "mean":
                 judged.append(rows[-1])
-            elif metric == "eodd":
-                self._add_published(rows[-1], k)
+            elif metric in self.tests.published:
+                add_published(rows[-1], self.tests.published[metric], k)
             self.context.fairness += rows
         return judged
-
-    def _add_published(self, row: Row, k: int) -> None:
-        """The published recipe's p and interval, with a caution and without a verdict."""
-        recipe = self.tests.published
-        if recipe is None:
-            return
-        # the recipe reads an empty stratum as a rate of 0 or 1: then it is about another gap
-        if not np.isclose(row["change"], float(recipe.change[k]), atol=1e-9):
-            row["reason"] = OTHER_GAP
-            return
-        row |= {
-            "p_value": float(recipe.p_one_tailed[k]),
-            "std_error": float(recipe.std_error[k]),
-            "ci_low": float(recipe.ci_low[k]),
-            "ci_high": float(recipe.ci_high[k]),
-            "reason": CAUTION,
-            "method": "published recipe: bootstrap by image, one-tailed p",
-        }
 
     def _value_rows(self, metric: str, tested: Tested, common: Row, k: int) -> list[Row]:
         """Adds the gap of AUROCs or scores, largest minus smallest over groups that have one."""
@@ -222,6 +204,23 @@ class TaskGaps:
             if not self.batch.units.paired and rows:
                 rows = rows[1:2]  # without originals that of reconstructions is left
             self.context.fairness += rows
+
+
+def add_published(row: Row, recipe: Published, k: int, by: str = "image") -> None:
+    """The published recipe's p and interval of problem k, with a caution and without a verdict."""
+    # the recipe reads an empty stratum as a rate of 0 or 1: then it is about another gap
+    if not np.isclose(row["change"], float(recipe.change[k]), atol=1e-9):
+        row["reason"] = OTHER_GAP
+        return
+    row |= {
+        "p_value": float(recipe.p_one_tailed[k]),
+        "p_two_sided": float(recipe.p_two_sided[k]),
+        "std_error": float(recipe.std_error[k]),
+        "ci_low": float(recipe.ci_low[k]),
+        "ci_high": float(recipe.ci_high[k]),
+        "reason": CAUTION,
+        "method": f"published recipe: bootstrap by {by}, one-tailed p",
+    }
 
 
 SHRUNK = "empirical Bayes: drawn towards the sum of its parts"

@@ -10,7 +10,6 @@ from typing import Literal, get_args
 from fairrecon_jax.inference.group_statistic import LABEL_WEIGHTS
 from fairrecon_jax.inference.group_tables import MIN_PATIENTS
 from fairrecon_jax.metrics.conventions import ALIASES, CONVENTIONS, Convention, canonical
-from fairrecon_jax.metrics.segmentation import EmptyMask
 from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import InputError
 
@@ -32,7 +31,23 @@ published    balanced, fitted per version on the evaluated patients themselves: 
              code's convention, without a verdict
 """
 
+EmptyTruth = Literal["undefined", "one", "zero", "published"]
+"""What the Dice of an image counts as whose true region is empty.
+
+undefined    nothing: the image is left out, whatever was predicted in it
+one          1 where nothing was predicted, 0 where something was
+zero         0 in both cases
+published    left out where nothing was predicted, version by version, and 0 where something was:
+             the published code's convention, under which a version may lose an image that the other
+             keeps
+"""
+RocPoints = Literal["all", "thinned"]
+"""At which points of the ROC curve a balanced threshold is looked for: at every score, or at those
+that scikit-learn's `roc_curve` keeps (the published code), see `metrics.balanced_threshold`.
+"""
+
 SHARED_RULES = ("balanced", "fixed", "sensitivity", "specificity")
+RATE_RULES = ("sensitivity", "specificity")
 
 RENAMED = {"floor_draws": "null_draws", "flips": "permutations"}
 """Earlier names of options: still accepted in files, with a warning."""
@@ -54,10 +69,11 @@ class AssessOptions:
       adjustment: for the family of comparisons: "westfall_young" from the draws that the tests
         share, or "holm".
       alpha: level of tests; intervals have level 1 - alpha.
-      empty_mask: Dice of an empty prediction on an empty truth: "undefined", "one" or "zero".
+      empty_mask: Dice of images whose true region is empty, see `EmptyTruth`.
       threshold_rule: see `ThresholdRule`.
       threshold_value: the threshold (fixed) or the wanted rate (sensitivity, specificity), one for
         all tasks or by task name.
+      roc_points: where a balanced threshold is looked for, see `RocPoints`.
       bins: equally wide bins of the calibration error.
       intersections: tuples of attribute names to cross into attributes of their own, e.g. (("sex",
         "race"),).
@@ -70,7 +86,8 @@ class AssessOptions:
       scores: also test whether the scores, given the label, changed equally in every group.
       threshold_redraws: redraws of the validation patients behind the stability of the primary
         verdicts; 0 = none; at most 50 for more than 20,000 units.
-      replicates: bootstrap replicates of the published recipe (convention "mean").
+      replicates: bootstrap replicates of the published recipe (convention "mean"): its one-tailed p
+        stands in p_value, the two-sided one in p_two_sided.
 
     Example:
       >>> options = AssessOptions(threshold_rule="fixed", threshold_value=0.5, alpha=0.01)
@@ -85,9 +102,10 @@ class AssessOptions:
     label_weights: tuple[float, float] = LABEL_WEIGHTS
     adjustment: Literal["westfall_young", "holm"] = "westfall_young"
     alpha: float = 0.05
-    empty_mask: EmptyMask = "undefined"
+    empty_mask: EmptyTruth = "undefined"
     threshold_rule: ThresholdRule = "balanced"
     threshold_value: float | Mapping[str, float] | None = None
+    roc_points: RocPoints = "all"
     bins: int = 10
     intersections: tuple[tuple[str, ...], ...] = ()
     strata: str = ""
@@ -127,7 +145,8 @@ class AssessOptions:
         for name, allowed in (
             ("adjustment", ("westfall_young", "holm")),
             ("threshold_rule", get_args(ThresholdRule)),
-            ("empty_mask", get_args(EmptyMask)),
+            ("empty_mask", get_args(EmptyTruth)),
+            ("roc_points", get_args(RocPoints)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
@@ -140,7 +159,7 @@ class AssessOptions:
 
     def _check_value(self) -> None:
         """A value is given exactly where the rule needs one, and is a number in [0, 1]."""
-        needed = self.threshold_rule in ("fixed", "sensitivity", "specificity")
+        needed = self.threshold_rule in ("fixed", *RATE_RULES)
         if needed != (self.threshold_value is not None):
             verb = "needs" if needed else "takes no"
             raise ValueError(
@@ -152,6 +171,11 @@ class AssessOptions:
             if isinstance(self.threshold_value, Mapping)
             else [self.threshold_value]
         )
+        if self.roc_points != "all" and self.threshold_rule in ("fixed", *RATE_RULES):
+            raise ValueError(
+                f"roc_points {self.roc_points!r} is for balanced thresholds, and threshold_rule is "
+                f"{self.threshold_rule!r}"
+            )
         # a text may read like a number, and is none
         if needed and not all(isinstance(v, Real) and 0 <= v <= 1 for v in values):
             raise ValueError(

@@ -16,7 +16,7 @@ COLUMNS = (
     "metric", "convention", "threshold_rule", "unit", "version",
     "value", "original", "reconstructed", "change", "percent",
     "std_error", "ci_low", "ci_high", "method",
-    "family", "p_value", "p_adjusted", "permutation_null", "mde",
+    "family", "p_value", "p_two_sided", "p_adjusted", "permutation_null", "mde",
     "n", "n_patients", "n_pos", "n_neg", "n_changed",
     "verdict", "gap", "stable", "reason",
 )  # fmt: skip

@@ -142,4 +142,6 @@ def fit_one(score: np.ndarray, label: np.ndarray, options: AssessOptions, task: 
         return float(metrics.threshold_at_sensitivity(*args, options.value_for(task)))
     if options.threshold_rule == "specificity":
         return float(metrics.threshold_at_specificity(*args, options.value_for(task)))
+    if options.roc_points == "thinned":
+        return float(metrics.thinned_balanced_threshold(*args))
     return float(metrics.balanced_threshold(*args))

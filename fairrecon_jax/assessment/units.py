@@ -48,7 +48,8 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
       study: arrays.
       task: one of the specification's tasks.
       rows: [N] bool, which examples.
-      empty_mask: segmentation: what an undefined Dice on an empty truth counts as.
+      empty_mask: segmentation: what the Dice on an empty truth counts as, see
+        `options.EmptyTruth`.
 
     Returns:
       `JudgedUnits`.
@@ -68,6 +69,7 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
         stem + "original", np.full(study.columns[stem + "label"].shape, np.nan)
     )[:, rows]
     paired = bool(np.isfinite(original).any())
+    alone = np.zeros(original.shape, bool)
     # before pairs are formed, which leave out what a cell lacks
     _refuse_different_originals(original, stem + "original")
     if task.kind == "segmentation":
@@ -75,11 +77,14 @@ def units(study: Study, task: Task, rows: np.ndarray, empty_mask: str = "undefin
         original, reconstructed = (
             _of_empty_truth(dice, label == 0, empty_mask) for dice in (original, reconstructed)
         )
+        if empty_mask == "published":
+            alone |= label == 0
         label = np.full(label.shape, np.nan)
     groupings = tuple(g._replace(code=g.code[rows]) for g in study.groupings)
-    note = one_sided(original, reconstructed, groupings) if paired else ""
+    lacking = [np.isnan(version) & ~alone for version in (original, reconstructed)]
+    note = one_sided(lacking[0], lacking[1], groupings) if paired else ""
     # an incomplete pair counts on neither side: a change compares the same images
-    incomplete = np.isnan(reconstructed) | (np.isnan(original) if paired else False)
+    incomplete = lacking[1] | (lacking[0] if paired else False)
     original, reconstructed = (
         np.where(incomplete, np.nan, original),
         np.where(incomplete, np.nan, reconstructed),
@@ -97,15 +102,15 @@ def one_sided(
     """Images left out because one version has no score, and in which groups they are missing.
 
     Args:
-      original: [K, U] scores, NaN = none.
-      reconstructed: [K, U].
+      original: [K, U] bool, no score on the original.
+      reconstructed: [K, U] bool, none on the reconstruction.
       groupings: everyone, then attributes.
 
     Returns:
       "12 of 400 images have a score on one version only and are left out (sex: Female 5%, Male
       1%)"; "" if there are none.
     """
-    missing = np.any(np.isnan(original) != np.isnan(reconstructed), 0)  # in any cell
+    missing = np.any(original != reconstructed, 0)  # in any cell
     if not missing.any():
         return ""
     shares = []
@@ -124,10 +129,12 @@ def one_sided(
 
 def _of_empty_truth(dice: np.ndarray, empty: np.ndarray, rule: str) -> np.ndarray:
     """Dice [K, N] with the rule for an empty truth applied; a region predicted where there is none
-    keeps its 0 under "one" and "zero".
+    keeps its 0 unless the rule is "undefined".
     """
     if rule == "undefined":
         return np.where(empty, np.nan, dice)
+    if rule == "published":
+        return dice
     return np.where(np.isnan(dice) & empty, {"one": 1.0, "zero": 0.0}[rule], dice)
 
 
@@ -163,6 +170,12 @@ def _per_patient(images: JudgedUnits, aggregation: Aggregation) -> JudgedUnits:
         metrics.aggregate_rows(version, code, len(present), aggregation)
         for version in (images.original, images.reconstructed)
     )
+    if images.paired:
+        # a patient may keep images of one version alone where versions are left out one by one
+        incomplete = np.isnan(original) | np.isnan(reconstructed)
+        original, reconstructed = (
+            np.where(incomplete, np.nan, version) for version in (original, reconstructed)
+        )
 
     def agreed(values: np.ndarray, unknown: float) -> tuple[np.ndarray, int]:
         grouped = pd.Series(np.where(values == unknown, np.nan, values).astype(float)).groupby(code)

@@ -26,6 +26,7 @@ from fairrecon_jax.data.policies import (
     choose_attributes,
     choose_tasks,
     evaluated,
+    recoded,
 )
 from fairrecon_jax.data.records import SourceRecord, limit, note_attributes, unique
 from fairrecon_jax.physics import describe
@@ -74,6 +75,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
       default_slices: slices that count in evaluation.
       depth: slices of every volume; None where they differ, or there are none.
       stored: names of further images of every example.
+      mask_values: values other than 0 that masks have, where a configuration may choose among them.
       inside: values of masks that are declared to lie in the region; () where words say which do,
         None where the layout is known.
     """
@@ -93,6 +95,7 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     default_slices: ClassVar[str | tuple[float, float]] = "all"
     depth: ClassVar[int | None] = None
     stored: ClassVar[tuple[str, ...]] = ()
+    mask_values: ClassVar[tuple[int, ...]] = ()
     inside: ClassVar[tuple[float, ...] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -257,11 +260,21 @@ class CohortBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
     @classmethod
     def check(cls, config: CohortConfig) -> None:
-        """Raises InputError where the configuration asks for a task or attribute that the cohort
-        does not have.
+        """Raises InputError where the configuration asks for a task, attribute or value of masks
+        that the cohort does not have.
         """
+        if unknown := sorted(set(config.mask_values) - set(cls.mask_values)):
+            known = ", ".join(map(str, cls.mask_values)) or "no values to choose among"
+            raise InputError(
+                f"mask_values has {unknown[0]}; the masks of {cls.cohort} have {known}"
+            )
         cls.outline(config)
         check_attributes(cls.cohort, cls.attribute_names, config)
+
+    @classmethod
+    def chosen_attributes(cls, config: CohortConfig) -> tuple[str, ...]:
+        """Names of the attributes that the configuration asks for, all where it asks for none."""
+        return config.attributes or recoded(cls.attribute_names, config)
 
     @classmethod
     def outline(cls, config: CohortConfig) -> CohortSpec:

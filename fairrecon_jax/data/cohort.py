@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.columns import TableColumns
-from fairrecon_jax.data.words import QUANTILES
+from fairrecon_jax.data.words import QUANTILES, CutSide, check_side
 from fairrecon_jax.keys import example_digest, free
 from fairrecon_jax.runtime.choices import check_numbers
 from fairrecon_jax.types import STORED, CohortSpec
@@ -31,7 +31,7 @@ RACE = ("six", "pooled", "white_vs_rest")
 class CohortConfig:
     """Which cohort, and every choice that turns its files into examples, labels and groups.
 
-    What lies on disk depends on name, image_size, views, slices, patients, source and
+    What lies on disk depends on name, image_size, views, slices, mask_values, patients, source and
     `columns.stored`; the other fields are applied on opening.
 
     Attributes:
@@ -42,10 +42,15 @@ class CohortConfig:
       evaluate_slices: slices that count in evaluation: "default" (the cohort's), "all", (first,
         last) from 0, both included, or two fractions of the volume in [0, 1] (written as floats).
       uncertainty: what CheXpert's -1 becomes: "ignore" (unknown), "zeros" or "ones".
-      race: grouping policy, "six", "pooled" or "white_vs_rest".
+      race: grouping policy, "six", "pooled" or "white_vs_rest"; of several the first makes the
+        attribute "race" and each of the others one of its own, e.g. "race_pooled".
       age_cut: years ("under c" against "c and over"), several of them ascending (one group more),
         "train median", "train tertiles", "train quartiles", or "default" (the paper's cut, else
         the train median).
+      age_cut_side: the group of an age that equals a cut: "over" it ("62 and over", against "under
+        62") or "under" it ("62 and under", against "over 62": the published code's).
+      mask_values: values of the masks that make up the region, of a cohort whose masks have several
+        (UCSF-PDGM: 1 necrotic, 2 oedema, 4 enhancing); () for all but 0.
       tasks: task names in order, empty for the cohort's default.
       attributes: attribute names in order, empty for all the cohort has.
       patients: keep only this many patients, chosen by the digest of their name; 0 for all.
@@ -66,8 +71,10 @@ class CohortConfig:
     slices: str | tuple[int, int] = "all"
     evaluate_slices: str | tuple[float, float] = "default"
     uncertainty: Literal["ignore", "zeros", "ones"] = "ignore"
-    race: Literal["six", "pooled", "white_vs_rest"] = "six"
+    race: str | tuple[str, ...] = "six"
     age_cut: float | str | tuple[float, ...] = "default"
+    age_cut_side: CutSide = "over"
+    mask_values: tuple[int, ...] = ()
     tasks: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     patients: int = 0
@@ -77,7 +84,10 @@ class CohortConfig:
 
     def __post_init__(self) -> None:
         """Turns lists into tuples and refuses values outside the choices above."""
-        for field in ("views", "slices", "evaluate_slices", "tasks", "attributes", "age_cut"):
+        for field in (
+            *("views", "slices", "evaluate_slices", "mask_values"),
+            *("tasks", "attributes", "age_cut", "race"),
+        ):
             value = getattr(self, field)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 # configurations give lists: the same choice must compare equal
@@ -89,9 +99,15 @@ class CohortConfig:
             raise ValueError(f"views must be some of {VIEWS}, got {self.views}")
         if self.uncertainty not in UNCERTAINTY:
             raise ValueError(f"uncertainty must be one of {UNCERTAINTY}, got {self.uncertainty!r}")
-        if self.race not in RACE:
-            raise ValueError(f"race must be one of {RACE}, got {self.race!r}")
+        policies = (self.race,) if isinstance(self.race, str) else self.race
+        if not policies or len(set(policies)) < len(policies) or set(policies) - set(RACE):
+            raise ValueError(f"race must be one of {RACE}, or several of them, got {self.race!r}")
         self._check_age_cut()
+        if len(set(self.mask_values)) < len(self.mask_values) or 0 in self.mask_values:
+            raise ValueError(
+                f"mask_values must be different values above 0, got {self.mask_values}"
+            )
+        check_side("age_cut_side", self.age_cut_side)
         if self.patients < 0:
             raise ValueError(f"patients must be 0 (all) or a positive number, got {self.patients}")
         # it ends a folder's name: nothing in it may act as a path
@@ -145,6 +161,17 @@ class CohortConfig:
             raise ValueError(f"evaluate_slices {judged} are none of the slices {stored}")
 
     @property
+    def races(self) -> dict[str, str]:
+        """The policy of each attribute that is a coding of race, by the attribute's name.
+
+        Example:
+          >>> CohortConfig("chexpert", race=("six", "pooled")).races
+          {'race': 'six', 'race_pooled': 'pooled'}
+        """
+        policies = (self.race,) if isinstance(self.race, str) else self.race
+        return {f"race_{p}" if place else "race": p for place, p in enumerate(policies)}
+
+    @property
     def stored_name(self) -> str:
         """The name of the folder on disk: whatever the stored examples depend on."""
         views = (
@@ -157,6 +184,8 @@ class CohortConfig:
             "" if isinstance(self.slices, str) else f"-slices_{self.slices[0]}_{self.slices[1]}"
         )
         patients = f"-patients_{self.patients}" if self.patients else ""
+        if self.mask_values:
+            patients += "-mask_" + "_".join(map(str, sorted(self.mask_values)))
         columns = "" if self.columns is None else f"-{self.columns.digest[:10]}"
         return f"{self.image_size}px{views}{slices}{patients}{columns}" + (
             f"-{self.source}" if self.source else ""

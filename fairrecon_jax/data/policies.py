@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cohort import CohortConfig, are_fractions
-from fairrecon_jax.data.words import QUANTILES
+from fairrecon_jax.data.words import QUANTILES, CutSide
 from fairrecon_jax.types import Attribute, InputError, Task
 
 SEXES = ("female", "male")
@@ -165,23 +165,38 @@ def sex_column(raw: pd.DataFrame) -> tuple[pd.Series, Attribute]:
     )
 
 
-def age_groups(cuts: tuple[float, ...]) -> tuple[str, ...]:
-    """Names of the groups between ascending cuts: "under 40", "40 to under 60", "60 and over"."""
-    between = [f"{low:g} to under {high:g}" for low, high in itertools.pairwise(cuts)]
+def age_groups(cuts: tuple[float, ...], side: CutSide = "over") -> tuple[str, ...]:
+    """Names of the groups between ascending cuts: "under 40", "40 to under 60", "60 and over", or,
+    with a number that equals a cut "under" it, "40 and under", "over 40 to 60", "over 60".
+    """
+    pairs = list(itertools.pairwise(cuts))
+    if side == "under":
+        between = [f"over {low:g} to {high:g}" for low, high in pairs]
+        return (f"{cuts[0]:g} and under", *between, f"over {cuts[-1]:g}")
+    between = [f"{low:g} to under {high:g}" for low, high in pairs]
     return (f"under {cuts[0]:g}", *between, f"{cuts[-1]:g} and over")
 
 
 def cut_column(
-    values: pd.Series, cuts: tuple[float, ...], origin: str, unit: str
+    values: pd.Series, cuts: tuple[float, ...], origin: str, unit: str, side: CutSide = "over"
 ) -> tuple[pd.Series, tuple[str, ...], str]:
-    """The group of each number between ascending cuts: one equal to a cut belongs above it; None
-    where it is unknown.
+    """The group of each number between ascending cuts; None where it is unknown.
+
+    Args:
+      values: [N] numbers.
+      cuts: ascending.
+      origin: of the cuts, in words.
+      unit: of the numbers.
+      side: where a number belongs that equals a cut.
 
     Returns:
       (column, groups, the cuts in words).
     """
-    groups = age_groups(cuts)
-    place = np.searchsorted(cuts, values.to_numpy(float), side="right")
+    groups = age_groups(cuts, side)
+    # "right" counts the cuts up to the number itself: an equal one lies below it
+    place = np.searchsorted(
+        cuts, values.to_numpy(float), side="right" if side == "over" else "left"
+    )
     column = pd.Series(np.array(groups, dtype=object)[place], index=values.index, dtype=object)
     # NaN is sorted behind every number, which would have put it into the last group
     column = column.where(values.notna(), None)
@@ -190,14 +205,14 @@ def cut_column(
 
 
 def age_column(
-    raw: pd.DataFrame, cuts: tuple[float, ...], origin: str
+    raw: pd.DataFrame, cuts: tuple[float, ...], origin: str, side: CutSide = "over"
 ) -> tuple[pd.Series, Attribute]:
     """The age group of each row."""
-    column, groups, words = cut_column(raw["age_years"], cuts, origin, "years")
+    column, groups, words = cut_column(raw["age_years"], cuts, origin, "years", side)
     return column, Attribute("age", groups, f"age at the time of the image, {words}", "image")
 
 
-def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
+def race_column(raw: pd.DataFrame, policy: str, name: str = "race") -> tuple[pd.Series, Attribute]:
     """The race of each row's patient under a policy, with its attribute; groups without a patient
     are left out.
     """
@@ -212,7 +227,7 @@ def race_column(raw: pd.DataFrame, policy: str) -> tuple[pd.Series, Attribute]:
         f"race as recorded, policy {policy!r}; unknown, refused and conflicting entries are unknown"
     )
     return column, Attribute(
-        "race", present, text, "patient", reference="White" if "White" in present else ""
+        name, present, text, "patient", reference="White" if "White" in present else ""
     )
 
 
@@ -260,11 +275,17 @@ def choose_tasks(
 
 def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) -> None:
     """Raises InputError where a configuration has an attribute that the cohort does not have."""
-    unknown = [name for name in config.attributes if name not in names]
+    known = recoded(names, config)
+    unknown = [name for name in config.attributes if name not in known]
     if unknown:
         raise InputError(
-            f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(names)}"
+            f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(known)}"
         )
+
+
+def recoded(names: tuple[str, ...], config: CohortConfig) -> tuple[str, ...]:
+    """Names of attributes with all codings of race in the place of race."""
+    return tuple(one for name in names for one in (config.races if name == "race" else (name,)))
 
 
 def choose_attributes(
@@ -278,13 +299,15 @@ def choose_attributes(
     """
     check_attributes(cohort, names, config)
     empty = (
-        {"race"}
+        set(config.races)
         if "race_recorded" in raw and not raw["race_recorded"].map(race_group).notna().any()
         else set()
     )
     if empty & set(config.attributes):
         raise InputError(f"race of no patient of this {cohort} is known: exclusions.csv says why")
-    return tuple(name for name in (config.attributes or names) if name not in empty)
+    return tuple(
+        name for name in (config.attributes or recoded(names, config)) if name not in empty
+    )
 
 
 def attribute_column(
@@ -297,10 +320,12 @@ def attribute_column(
     """The group of each row under the policies of a configuration, with the attribute."""
     if name == "sex":
         return sex_column(raw)
-    if name == "race":
-        return race_column(raw, config.race)
+    if name in config.races:
+        return race_column(raw, config.races[name], name)
     cut = default_cut if config.age_cut == "default" else config.age_cut
+    side = config.age_cut_side
     if not isinstance(cut, str):
         cuts = cut if isinstance(cut, tuple) else (float(cut),)
-        return age_column(raw, cuts, "given")
-    return age_column(raw, quantile_cuts(raw, train_rows, cut), quantile_origin(cut, train_rows))
+        return age_column(raw, cuts, "given", side)
+    cuts = quantile_cuts(raw, train_rows, cut)
+    return age_column(raw, cuts, quantile_origin(cut, train_rows), side)

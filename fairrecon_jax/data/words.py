@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
@@ -178,6 +178,20 @@ class LabelColumn:
         return book.meant(np.array(book.over(cells, label), np.float32))
 
 
+CutSide = Literal["over", "under"]
+"""On which side of a cut a number lies that equals it."""
+
+
+def check_side(field: str, side: str) -> None:
+    """Refuses a side that is none.
+
+    Raises:
+      ValueError: the message names the field.
+    """
+    if side not in get_args(CutSide):
+        raise ValueError(f"{field} must be one of {get_args(CutSide)}, got {side!r}")
+
+
 @dataclasses.dataclass(frozen=True)
 class AttributeColumn:
     """An attribute whose groups are compared: words, or a number that is cut.
@@ -187,7 +201,8 @@ class AttributeColumn:
       groups: (group, its words) in order; () where every word is a group as it is written.
       rest: group of all words that `groups` does not name, "" for unknown; None refuses them.
       unknown: words for not known, beside the blank cell.
-      cuts: of a number, ascending: a number equal to a cut belongs above it.
+      cuts: of a number, ascending.
+      cut_side: where a number belongs that equals a cut, "over" it or "under" it.
       quantiles: "train median", "train tertiles" or "train quartiles" in place of cuts.
       range: smallest and largest number that is believed; others count as unknown.
       unit: of a number, e.g. "years"; years are believed above 0 up to 120, also as "058Y".
@@ -201,6 +216,7 @@ class AttributeColumn:
     rest: str | None = None
     unknown: tuple[str, ...] = ()
     cuts: tuple[float, ...] = ()
+    cut_side: CutSide = "over"
     quantiles: str = ""
     range: tuple[float, ...] = ()
     unit: str = ""
@@ -217,8 +233,9 @@ class AttributeColumn:
             raise ValueError("has cuts, as a number, and groups of words: it is one of them")
         if list(self.cuts) != sorted(set(self.cuts)):
             raise ValueError(f"cuts must ascend, got {self.cuts}")
-        if not self.is_number and (self.range or self.unit):
-            raise ValueError("range and unit are for numbers: give cuts or quantiles")
+        check_side("cut_side", self.cut_side)
+        if not self.is_number and (self.range or self.unit or self.cut_side != "over"):
+            raise ValueError("range, unit and cut_side are for numbers: give cuts or quantiles")
         if self.range and (len(self.range) != 2 or not self.range[0] <= self.range[1]):
             raise ValueError(f"range must be (smallest, largest), got {self.range}")
         words = [w.casefold() for _, listed in self.groups for w in listed]

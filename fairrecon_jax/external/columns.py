@@ -176,8 +176,22 @@ def read_task(
         if not version.endswith("pixels"):
             what = f"{version} score of {name}"
         table[f"{name}__{version}"] = _read(found, what, table["split"], log)
+    if kind == "segmentation" and "label" not in entry:
+        table[f"{name}__label"] = _truth(table, name)
     title = entry.get("title")
     return Task(name, kind, aggregation, cell(title) or name)
+
+
+def _truth(table: pd.DataFrame, name: str) -> np.ndarray:
+    """[N] 0 where a region that nobody counted must be empty, as the Dice of an empty prediction is
+    not defined; 1 elsewhere.
+    """
+    empty = np.zeros(len(table), bool)
+    for version in ("original", "reconstructed"):
+        score, pixels = f"{name}__{version}", f"{name}__{version}_pixels"
+        if score in table and pixels in table:
+            empty |= table[score].isna().to_numpy() & (table[pixels] == 0).to_numpy()
+    return np.where(empty, 0.0, 1.0)
 
 
 def _read(found: Numbers, what: str, split: pd.Series, log: Log) -> np.ndarray:

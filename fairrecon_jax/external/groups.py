@@ -5,15 +5,16 @@ which of them stand for nothing, and what cannot be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from fairrecon_jax.data.cells import Column, cell, names, numbers, unpadded
+from fairrecon_jax.data.words import CutSide
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.columns import column_of
-from fairrecon_jax.external.mapping import entries, fields_of, one_of, real, words_of
+from fairrecon_jax.external.mapping import chosen, entries, fields_of, one_of, real, words_of
 from fairrecon_jax.runtime.nothing import (
     AGES,
     DOUBTFUL,
@@ -28,7 +29,9 @@ from fairrecon_jax.runtime.nothing import (
 from fairrecon_jax.runtime.text import alike, look_alikes
 from fairrecon_jax.types import Attribute, InputError
 
-ATTRIBUTE_KEYS = frozenset("column groups cut reference derivation per missing range".split())
+ATTRIBUTE_KEYS = frozenset(
+    "column groups cut cut_side reference derivation per missing range".split()
+)
 
 
 def read_attribute(
@@ -66,8 +69,8 @@ def read_attribute(
     if "cut" in fields:
         table[name], groups, derivation = _cut_at(column, name, fields, log)
     else:
-        if "range" in fields:
-            raise InputError(f"{where}.range belongs to a number, which 'cut' makes two groups of")
+        for key in {"range", "cut_side"} & set(fields):
+            raise InputError(f"{where}.{key} belongs to a number, which 'cut' makes two groups of")
         table[name], groups = _grouped(column, name, fields, log)
         derivation = f"as in column {column.name}"
     reference = cell(fields.get("reference"))
@@ -137,9 +140,18 @@ def _cut_at(
         raise InputError(f"attributes.{name}.cut must be a number, without 'groups'; got {fields}")
     cut, values = real(f"attributes.{name}.cut", fields["cut"]), quantity(column, name, fields, log)
     older = "older" if is_age(name, column.name) else "more"
+    side = chosen(
+        f"attributes.{name}.cut_side", cell(fields.get("cut_side", "over")), get_args(CutSide)
+    )
     groups = (f"under {cut:g}", f"{cut:g} or {older}")
+    above = values >= cut
+    if side == "under":
+        groups, above = (f"{cut:g} and under", f"over {cut:g}"), values > cut
     # a comparison with NaN is false, which would be the lower group
-    words = [None if np.isnan(value) else groups[int(value >= cut)] for value in values]
+    words = [
+        None if np.isnan(value) else groups[int(over)]
+        for value, over in zip(values, above, strict=True)
+    ]
     return words, groups, f"{column.name}, cut at {cut:g}"
 
 

@@ -1,5 +1,5 @@
-"""The mapping of a foreign table's columns: its keys, how it is read, and the one of the published
-code's CSV. `SCHEMA` describes it; a mapping is such a YAML file, or a dictionary of the same keys.
+"""The mapping of a foreign table's columns: its keys, and how it is read. `SCHEMA` describes it; a
+mapping is such a YAML file, or a dictionary of the same keys.
 
 Every scalar of the file is text until a key says what it means: `no`, `012`, `1e3` and
 `2024-01-31` are names of columns and groups like others.
@@ -10,13 +10,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import pandas as pd
 import yaml
 
 from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
@@ -50,6 +48,7 @@ attributes:              # by name; one group per patient (several = unknown) un
   sex: Sex               # a column: its values are the groups
   race: {column: Race, groups: {White: [W, White], Black: B}, missing: [9], reference: White}
   age: {column: Age, cut: 62, range: [18, 110], per: image}
+                         # 62 itself belongs to the older; to the younger with cut_side: under
 image_metrics: {psnr: PSNR}    # columns of image metrics that have other names
 options: {threshold_rule: fixed, threshold_value: 0.5}
                          # AssessOptions: threshold_rule (balanced, fitted on "val" rows; fixed;
@@ -68,14 +67,6 @@ METRICS = frozenset(IMAGE_METRICS)
 RESERVED = METRICS | frozenset(
     "example_id patient_id split level reconstructor mitigation seed cohort".split()
 )
-KNOWN_ATTRIBUTES = {
-    "sex": ("sex", "gender"),
-    "age": ("age", "age_at_cxr"),
-    "race": ("race", "primary_race"),
-}
-KNOWN_PATIENTS = ("patient_id", "patientid", "patient", "patient id")
-PUBLISHED_LEVEL, PUBLISHED_AGE_CUT = 1e4, 62.0
-"""Photon count and age cut of the published chest X-ray study, which its CSV does not state."""
 
 
 class TextLoader(yaml.SafeLoader):
@@ -144,57 +135,6 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
     if not isinstance(loaded, dict):
         raise InputError(f"{source} must hold keys and values, got {type(loaded).__name__}")
     return loaded
-
-
-def published(frame: pd.DataFrame, source: Path) -> dict[str, Any]:
-    """The mapping of the published code's CSV, recognised by its columns."""
-    # by the pairs of columns: any list of findings will do
-    present = [str(c) for c in frame.columns if c]
-    findings = [c for c in present if f"{c}_recon" in present]
-    if not findings:
-        raise InputError(
-            "this is not the published code's CSV (no columns <Finding>, "
-            "<Finding>_class, <Finding>_recon) and no mapping with "
-            f"'tasks' was given (`fairrecon assess --init` writes one); its columns are "
-            f"{present[:20]}"
-        )
-    # without case, in which copies of the file may differ
-    lower = {c.lower(): c for c in present}
-    tasks: dict[str, Any] = {}
-    for finding in findings:
-        # names become columns with "__" behind them, and files
-        name = re.sub(r"\W+", "_", finding.strip().lower())
-        if name in tasks:
-            raise InputError(
-                f"the columns {tasks[name]['label']!r} and {finding!r} are both called "
-                f"{name!r}; rename one or give a mapping"
-            )
-        tasks[name] = {"label": finding, "reconstructed": f"{finding}_recon", "title": finding}
-        if f"{finding}_class" in present:
-            tasks[name]["original"] = f"{finding}_class"
-    attributes: dict[str, Any] = {}
-    for name, spellings in KNOWN_ATTRIBUTES.items():
-        column = next((lower[s] for s in spellings if s in lower), None)
-        if column is not None:
-            attributes[name] = (
-                {"column": column, "cut": PUBLISHED_AGE_CUT, "per": "image"}
-                if name == "age"
-                else {"column": column}
-            )
-    mapping: dict[str, Any] = {
-        "name": source.stem,
-        "modality": "xray",
-        "tasks": tasks,
-        "attributes": attributes,
-        "level": {"value": PUBLISHED_LEVEL},
-        "reconstructor": {"value": source.stem},
-    }
-    patient = next((lower[s] for s in KNOWN_PATIENTS if s in lower), None)
-    if patient is not None:
-        mapping["patient"] = patient
-    if "split" in lower:
-        mapping["split"] = lower["split"]
-    return mapping
 
 
 def options_of(mapping: Mapping[str, Any]) -> AssessOptions:

@@ -36,10 +36,10 @@ from fairrecon_jax.external.mapping import (
     load,
     nearest,
     one_of,
-    published,
     real,
     words_of,
 )
+from fairrecon_jax.external.published import published
 from fairrecon_jax.physics import DEGRADATIONS, describe
 from fairrecon_jax.runtime.nothing import in_words
 from fairrecon_jax.types import (
@@ -68,8 +68,9 @@ def read_table(
 
     Every cell is text until the mapping says what it means. What cannot be used is either an error
     or a counted exclusion in `table.attrs["exclusions"]` (records of reason and count); sentences
-    on what may be wrong are in `table.attrs["notes"]`. Both are given as warnings too. Entries such
-    as `tensor(68., dtype=torch.float64)` are read as numbers; nothing is evaluated.
+    on what may be wrong are in `table.attrs["notes"]`. Both are given as warnings too. The
+    mapping's options are in `table.attrs["options"]`. Entries such as `tensor(68.,
+    dtype=torch.float64)` are read as numbers; nothing is evaluated.
 
     Args:
       path: CSV (any separator, UTF-8, UTF-16 or Latin-1, also packed), Excel or parquet file. A
@@ -117,7 +118,9 @@ def read_table(
         table, spec = reader.predictions()
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    return log.attach(table), spec
+    # as given: whoever assesses the table turns them into `AssessOptions`
+    log.attach(table).attrs["options"] = reader.options
+    return table, spec
 
 
 class _Reader:
@@ -141,6 +144,8 @@ class _Reader:
         }
         # the given keys win: a name or a level may be set for the published CSV
         self.given = given if "tasks" in given else {**published(frame, source), **given}
+        # for whoever assesses the table: a mapping of its own has options too
+        self.options = entries("mapping 'options'", self.given.get("options"))
         self.name = cell(self.given.get("name")) or source.stem
 
     def predictions(self) -> tuple[pd.DataFrame, CohortSpec]:
@@ -166,7 +171,8 @@ class _Reader:
             for name, entry in attribute_entries.items()
         ]
         for metric in sorted(METRICS):
-            if metric in images or metric in frame:
+            # a column that another metric takes is not what it is called
+            if metric in images or (metric in frame and metric not in images.values()):
                 table[metric] = self._metric(metric, images.get(metric, metric))
         self._carry(table, attribute_entries)
         # in this order: rows that are left out contradict nobody, and are counted in no group

@@ -31,7 +31,13 @@ from fairrecon_jax.inference.permutation import (
     permutation_null_means,
 )
 from fairrecon_jax.inference.power import Detectable, equivalent, minimum_detectable_change
-from fairrecon_jax.inference.published import CAUTION, Published, published_test
+from fairrecon_jax.inference.published import (
+    CAUTION,
+    Published,
+    published_means_tests,
+    published_test,
+    published_tests,
+)
 from fairrecon_jax.inference.trend import TrendTest, trend_test
 from fairrecon_jax.inference.verdict import GAPS, VERDICTS, Verdict, judge
 
@@ -78,7 +84,9 @@ __all__ = [
     "permutation_null",
     "permutation_null_means",
     "placements",
+    "published_means_tests",
     "published_test",
+    "published_tests",
     "rate_interval",
     "score_changes",
     "trend_test",

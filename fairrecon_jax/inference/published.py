@@ -23,6 +23,7 @@ CAUTION = (
 )
 
 Form = Literal["max", "mean"]
+Metric = Literal["eodd", "eop"]
 CONVENTIONS = {"max": "worst_case", "mean": "mean"}
 """The conventions of `metrics` by the names of the two published forms."""
 
@@ -75,7 +76,7 @@ def published_gap(table: Array, present: Array, form: Form, empty: float) -> tup
 
 
 def published_summary(
-    table: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0
+    table: Array, drawn: Array, *, form: Form = "mean", empty: float = 1.0, metric: Metric = "eodd"
 ) -> tuple[Array, ...]:
     """The published numbers from counts [K, L, G, 2, 2] and their resamples [R, K, L, G, 2, 2];
     fields of `Published` in order.
@@ -84,10 +85,19 @@ def published_summary(
     present = np.broadcast_to(
         np.any(np.sum(table, (-2, -1)) > 0, -2, keepdims=True), table.shape[:-2]
     )
-    before, after = published_gap(table, present, form, empty)
-    first, second = published_gap(
-        drawn, np.broadcast_to(present[None], drawn.shape[:-2]), form, empty
+    # of equal opportunity the positives alone are read
+    labels = slice(1, None) if metric == "eop" else slice(None)
+    table, present = table[..., labels, :, :, :], present[..., labels, :]
+    drawn = drawn[..., labels, :, :, :]
+    return summary(
+        published_gap(table, present, form, empty),
+        published_gap(drawn, np.broadcast_to(present[None], drawn.shape[:-2]), form, empty),
     )
+
+
+def summary(observed: tuple[Array, Array], drawn: tuple[Array, Array]) -> tuple[Array, ...]:
+    """Fields of `Published` in order, from gaps [K] of both versions and their resamples [R, K]."""
+    (before, after), (first, second) = observed, drawn
     change, moved = after - before, second - first
     at_most, at_least = np.mean(moved <= 0, 0), np.mean(moved >= 0, 0)
     one = np.where(change > 0, at_most, at_least)
@@ -96,6 +106,90 @@ def published_summary(
     defined = np.isfinite(change)
     fields = (before, after, change, np.std(moved, 0, ddof=1), low, high, one, two)
     return tuple(np.where(defined, value, np.nan) for value in fields)
+
+
+def published_gaps_of_means(mean: Array) -> dict[str, Array]:
+    """The published gaps of group means of Dice [..., G], NaN = no patient: by "ser",
+    (1 - smallest) / (1 - largest), and "delta_dice", largest - smallest; [...] each.
+    """
+    known = np.isfinite(mean)
+    high = np.max(np.where(known, mean, -np.inf), -1)
+    low = np.min(np.where(known, mean, np.inf), -1)
+    some = np.sum(known, -1) > 0
+    high, low = np.where(some, high, np.nan), np.where(some, low, np.nan)
+    return {"ser": divide(1 - low, 1 - high), "delta_dice": high - low}
+
+
+def published_means_tests(
+    original: Array,
+    reconstructed: Array,
+    group: Array,
+    seed: int,
+    *,
+    groups: int,
+    replicates: int = 1000,
+) -> dict[str, Published]:
+    """The published significance recipe for changes of the gaps of Dice: patients resampled as they
+    come, whatever their group (see `CAUTION`).
+
+    Args:
+      original: [K, N] means of patients on originals, NaN = unknown.
+      reconstructed: [K, N] the same on reconstructions.
+      group: [N] int group index, -1 = unknown.
+      seed: non-negative integer.
+      groups: number of groups G.
+      replicates: number of bootstrap replicates, at least 2.
+
+    Returns:
+      A `Published` [K] by gap, "ser" and "delta_dice".
+
+    Example:
+      >>> before, after = np.full((1, 40), 0.8), np.tile([0.6, 0.8], 20)[None]
+      >>> found = published_means_tests(before, after, np.arange(40) % 2, 0, groups=2)["ser"]
+      >>> found.change.round(6).tolist(), found.p_two_sided.tolist()
+      ([1.0], [0.0])
+    """
+    code = np.asarray(group)
+    problems = [
+        _of_means(np.stack(pair), code, seed, groups, replicates)
+        for pair in zip(np.asarray(original, float), np.asarray(reconstructed, float), strict=True)
+    ]
+    return {
+        name: Published(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        for name, found in (
+            (name, [problem[name] for problem in problems]) for name in ("ser", "delta_dice")
+        )
+    }
+
+
+def _of_means(
+    values: np.ndarray, code: np.ndarray, seed: int, groups: int, replicates: int
+) -> dict[str, tuple[Array, ...]]:
+    """Fields of `Published` [1] by gap, of one problem's values [2, N]."""
+    rows = np.flatnonzero(np.isfinite(values).all(0) & (code >= 0))
+    inside = np.eye(groups)[code[rows]]  # [n, G]
+    # of its own patients alone: draws must not depend on the problems that keep one company
+    generator = np.random.default_rng([seed, 7])
+    share = np.full(len(rows), 1 / max(len(rows), 1))
+    drawn = generator.multinomial(len(rows), share, size=replicates) if len(rows) else None
+
+    def gaps(weight: np.ndarray) -> list[dict[str, Array]]:
+        total = weight @ inside  # [R, G]
+        sums = (weight @ (version[rows, None] * inside) for version in values)
+        return [
+            published_gaps_of_means(np.where(total > 0, divide(part, total), np.nan))
+            for part in sums
+        ]
+
+    observed = gaps(np.ones((1, len(rows))))
+    moved = gaps(np.zeros((replicates, 0)) if drawn is None else drawn)
+    return {
+        name: summary(
+            (observed[0][name], observed[1][name]),
+            (moved[0][name][:, None], moved[1][name][:, None]),
+        )
+        for name in observed[0]
+    }
 
 
 def resample_images(table: np.ndarray, seed: int, *, replicates: int) -> np.ndarray:
@@ -119,6 +213,49 @@ def resample_images(table: np.ndarray, seed: int, *, replicates: int) -> np.ndar
             share = row[filled] / row.sum()
             drawn[:, k, filled] = generator.multinomial(row.sum(), share, size=replicates)
     return drawn.reshape(replicates, *table.shape)
+
+
+def published_tests(
+    decision_original: Array,
+    decision_reconstructed: Array,
+    label: Array,
+    group: Array,
+    seed: int,
+    *,
+    groups: int,
+    replicates: int = 1000,
+    form: Form = "mean",
+    empty: float = 1.0,
+) -> dict[Metric, Published]:
+    """`published_test` of equalised odds, "eodd", and of equal opportunity, "eop", on the same
+    draws; arguments, result and errors as there.
+
+    Example:
+      >>> before, after = [1, 1] * 20, [0, 1] * 20
+      >>> found = published_tests(before, after, [1, 1, 0, 0] * 10, [0, 1] * 20, 0, groups=2)
+      >>> float(found["eop"].change), float(found["eodd"].change)
+      (1.0, 1.0)
+    """
+    if replicates < 2:
+        raise ValueError(
+            f"replicates = {replicates}; at least 2 are needed, the published code uses 1000"
+        )
+    images = np.asarray(decision_original).shape[-1]
+    lead, (o, r, y, g) = counts.align(
+        (decision_original, decision_reconstructed, label, group), images
+    )
+    table = counts.image_counts(o, r, y, g, groups=groups)
+    drawn = resample_images(table, seed, replicates=replicates)
+    metrics: tuple[Metric, ...] = ("eodd", "eop")
+    return {
+        metric: Published(
+            *(
+                np.asarray(value).reshape(lead)
+                for value in published_summary(table, drawn, form=form, empty=empty, metric=metric)
+            )
+        )
+        for metric in metrics
+    }
 
 
 def published_test(
@@ -161,15 +298,6 @@ def published_test(
       >>> float(found.original), float(found.reconstructed), float(found.p_one_tailed)
       (0.0, 1.0, 0.0)
     """
-    if replicates < 2:
-        raise ValueError(
-            f"replicates = {replicates}; at least 2 are needed, the published code uses 1000"
-        )
-    images = np.asarray(decision_original).shape[-1]
-    lead, (o, r, y, g) = counts.align(
-        (decision_original, decision_reconstructed, label, group), images
-    )
-    table = counts.image_counts(o, r, y, g, groups=groups)
-    drawn = resample_images(table, seed, replicates=replicates)
-    fields = published_summary(table, drawn, form=form, empty=empty)
-    return Published(*(np.asarray(value).reshape(lead) for value in fields))
+    given = (decision_original, decision_reconstructed, label, group, seed)
+    options = {"replicates": replicates, "form": form, "empty": empty}
+    return published_tests(*given, groups=groups, **options)["eodd"]  # type: ignore[arg-type]

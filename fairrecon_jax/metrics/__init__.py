@@ -37,7 +37,7 @@ from fairrecon_jax.metrics.groups import (
     signed_difference,
     standardised_difference,
 )
-from fairrecon_jax.metrics.image import mean_squared_error, nrmse, psnr, ssim
+from fairrecon_jax.metrics.image import mean_squared_error, mse, nrmse, psnr, ssim
 from fairrecon_jax.metrics.image_metric import IMAGE_METRICS, ImageMetric
 from fairrecon_jax.metrics.multiscale import ms_ssim
 from fairrecon_jax.metrics.patients import aggregate, aggregate_rows
@@ -46,6 +46,7 @@ from fairrecon_jax.metrics.roc import sensitivity_at
 from fairrecon_jax.metrics.segmentation import EmptyMask, dice, dice_from_counts, masked_mean
 from fairrecon_jax.metrics.thresholds import (
     balanced_threshold,
+    thinned_balanced_threshold,
     threshold_at_sensitivity,
     threshold_at_specificity,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "masked_mean",
     "mean_squared_error",
     "ms_ssim",
+    "mse",
     "nrmse",
     "over_labels",
     "psnr",
@@ -104,6 +106,7 @@ __all__ = [
     "spread",
     "ssim",
     "standardised_difference",
+    "thinned_balanced_threshold",
     "threshold_at_sensitivity",
     "threshold_at_specificity",
     "worst_group",

@@ -123,6 +123,25 @@ def ssim(
     return jnp.mean(maps.luminance * maps.contrast, axis=_PIXELS)
 
 
+@register("MSE", "lower", 5, per_group=False)
+def mse(original: Array, image: Array) -> jnp.ndarray:
+    """Mean squared error, `mean_squared_error`, as a metric of tables: what the published code's
+    column "nrmse" holds.
+
+    Args:
+      original: [..., H, W, C] float.
+      image: [..., H, W, C] float, same shape.
+
+    Returns:
+      [...] float, in squared intensity units, >= 0.
+
+    Example:
+      >>> float(mse(np.ones((8, 8, 1)), np.full((8, 8, 1), 0.75)))
+      0.0625
+    """
+    return mean_squared_error(original, image)
+
+
 @register("NRMSE", "lower", 3, per_group=False)
 def nrmse(original: Array, image: Array) -> jnp.ndarray:
     """Root mean squared error over the original's root mean square: sqrt(mean((x - y)^2) /

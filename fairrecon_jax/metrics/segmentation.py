@@ -10,7 +10,10 @@ from fairrecon_jax.metrics.backend import array_module
 from fairrecon_jax.types import Array
 
 EmptyMask = Literal["undefined", "one", "zero"]
-"""What Dice is where both masks are empty: undefined (NaN), 1 (rightly nothing predicted) or 0."""
+"""What Dice is where both masks are empty: undefined (NaN), 1 (rightly nothing predicted) or 0. An
+assessment has rules of its own for images whose true region is empty, see
+`assessment.options.EmptyTruth`.
+"""
 
 
 def dice_from_counts(

@@ -71,6 +71,48 @@ def balanced_threshold(label: Array, score: Array, weight: Array | None = None) 
     )
 
 
+def thinned_balanced_threshold(label: np.ndarray, score: np.ndarray) -> float:
+    """The balanced threshold among the corners of the ROC curve alone, as the published code finds
+    it: `balanced_threshold` on the points that scikit-learn's `roc_curve` keeps by default
+    (`drop_intermediate=True`), where the largest score wins ties.
+
+    A point between two others on a straight line is dropped, and is often the balanced one.
+
+    Args:
+      label: [N] float in {0, 1, NaN}; NaN is masked.
+      score: [N] float.
+
+    Returns:
+      The threshold, one of the scores; NaN without positives or negatives.
+
+    Raises:
+      ValueError: the shapes differ, or a label is not 0, 1 or NaN.
+
+    Example:
+      >>> label, score = np.array([0, 1, 1, 1, 0, 0.0]), np.array([6, 5, 4, 3, 2, 1.0])
+      >>> thinned_balanced_threshold(label, score), float(balanced_threshold(label, score))
+      (3.0, 4.0)
+
+    Source: the behaviour of `sklearn.metrics.roc_curve`.
+    """
+    label, score = (np.asarray(part, float) for part in together(label, score, "score"))
+    positive, negative = (np.asarray(part, float) for part in class_weights(label, None))
+    kept = positive + negative > 0
+    positive, negative, score = positive[kept], negative[kept], score[kept]
+    if not positive.any() or not negative.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0, True)  # of each run of ties
+    threshold = score[order][last]
+    found, alarmed = np.cumsum(positive[order])[last], np.cumsum(negative[order])[last]
+    if len(threshold) > 2:
+        bends = (np.diff(found, 2) != 0) | (np.diff(alarmed, 2) != 0)
+        corner = np.concatenate([[True], bends, [True]])
+        threshold, found, alarmed = threshold[corner], found[corner], alarmed[corner]
+    cost = np.abs(1 - alarmed / alarmed[-1] - found / found[-1])
+    return float(threshold[np.argmin(cost)])
+
+
 def threshold_at_sensitivity(
     label: Array, score: Array, sensitivity: float, weight: Array | None = None
 ) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, get_args
+from typing import ClassVar, Literal, get_args
 
 import jax
 import numpy as np
@@ -19,8 +19,11 @@ from fairrecon_jax.physics.interface import (
     noise_keys,
     register,
 )
+from fairrecon_jax.physics.jpeg import jpeg_round_trip
 from fairrecon_jax.physics.photons import Bowtie, Noise, PhotonNoise
 from fairrecon_jax.types import Array, Key
+
+Storage = Literal["float", "jpeg"]
 
 
 @register("xray_low_dose")
@@ -37,6 +40,8 @@ class LowDoseXray(BaseDegradation):
       bowtie: see `photons.PhotonNoise`.
       noise: see `photons.PhotonNoise`.
       peak_attenuation: see `photons.PhotonNoise`.
+      storage: "float", or "jpeg" for images that pass through 8-bit JPEG files of quality 75 and
+        are stretched to [0, 1] again, as in the published code; see `jpeg.jpeg_round_trip`.
       method: form of the transforms: "auto" ("gather" on a CPU), "gather" or "matmul" (for
         derivatives).
 
@@ -53,6 +58,7 @@ class LowDoseXray(BaseDegradation):
     bowtie: Bowtie = "published"
     noise: Noise = "published"
     peak_attenuation: float = 4.0
+    storage: Storage = "float"
     method: xray.Method = "auto"
 
     kind: ClassVar[str] = "xray_low_dose"
@@ -67,6 +73,8 @@ class LowDoseXray(BaseDegradation):
         super().__post_init__()
         if self.method not in get_args(xray.Method):
             raise ValueError(f"method {self.method!r} must be one of {get_args(xray.Method)}")
+        if self.storage not in get_args(Storage):
+            raise ValueError(f"storage {self.storage!r} must be one of {get_args(Storage)}")
         # Built for their checks: a bad number of angles is named here, not while compiling.
         _ = self.beam, self.photon_noise
 
@@ -101,4 +109,7 @@ class LowDoseXray(BaseDegradation):
     ) -> jax.Array:
         keys = noise_keys(operators["level_word"], example_id, key)
         photons = jax.numpy.asarray(operators["photons"])
-        return xray.low_dose(image, photons, keys, self.beam, self.photon_noise, self.method)
+        degraded = xray.low_dose(image, photons, keys, self.beam, self.photon_noise, self.method)
+        if self.storage == "float":
+            return degraded
+        return xray.unit_range(jpeg_round_trip(degraded))

@@ -89,13 +89,13 @@ def unit_range(image: jax.Array) -> jax.Array:
     """Stretches each image to [0, 1] by its own minimum and maximum; a constant image becomes 0.
 
     Args:
-      image: [B, N, N].
+      image: [..., N, N].
 
     Returns:
-      [B, N, N] in [0, 1].
+      [..., N, N] in [0, 1].
     """
-    low = image.min(axis=(1, 2), keepdims=True)
-    span = image.max(axis=(1, 2), keepdims=True) - low
+    low = image.min(axis=(-2, -1), keepdims=True)
+    span = image.max(axis=(-2, -1), keepdims=True) - low
     # Clipped because a compiler may round the image and its minimum differently.
     return jnp.clip((image - low) / jnp.where(span > 0, span, 1), 0, 1)
 

@@ -7,7 +7,7 @@ A new training paradigm is one file: a frozen dataclass of plain fields that sat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,8 @@ class Reconstructor(Trainable, Protocol):
         ...
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
-        """Reconstructions [B, H, W, 1] float32 in [0, 1] of degraded images [B, H, W, 1];
-        deterministic given one key per example [B].
+        """Reconstructions [B, H, W, 1] float32 in [0, 1] (but see `Finish`) of degraded images [B,
+        H, W, 1]; deterministic given one key per example [B].
         """
         ...
 
@@ -100,6 +100,44 @@ def make_reconstructor(kind: str, **fields: Any) -> Reconstructor:
       16
     """
     return build(RECONSTRUCTORS, kind, "reconstructor", fields)
+
+
+Finish = Literal["clip", "as_is", "min_max"]
+"""What a network's image goes through before anybody reads it.
+
+clip     cut off to [0, 1]
+as_is    nothing: values may leave [0, 1] (the published code's U-Net)
+min_max  per image stretched from its smallest and largest value to 0 and 1 (the published code's
+         SDE)
+"""
+
+
+def check_finish(finish: str) -> None:
+    """Refuses a finish that is none.
+
+    Raises:
+      ValueError: the message names the field.
+    """
+    if finish not in get_args(Finish):
+        raise ValueError(f"finish must be one of {get_args(Finish)}, got {finish!r}")
+
+
+def finished(image: Array, finish: Finish) -> jax.Array:
+    """Images [B, H, W, 1] as `Finish` says; a constant image is left as it is by "min_max".
+
+    Example:
+      >>> image = jnp.asarray([-0.5, 0.0, 1.5]).reshape(1, 1, 3, 1)
+      >>> [finished(image, how).ravel().tolist() for how in ("clip", "as_is", "min_max")]
+      [[0.0, 0.0, 1.0], [-0.5, 0.0, 1.5], [0.0, 0.25, 1.0]]
+    """
+    image = jnp.asarray(image)
+    if finish == "clip":
+        return jnp.clip(image, 0.0, 1.0)
+    if finish == "as_is":
+        return image
+    low = jnp.min(image, axis=(1, 2, 3), keepdims=True)
+    spread = jnp.max(image, axis=(1, 2, 3), keepdims=True) - low
+    return jnp.where(spread > 0, (image - low) / jnp.where(spread > 0, spread, 1), image)
 
 
 def image_errors(

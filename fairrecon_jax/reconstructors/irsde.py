@@ -19,7 +19,13 @@ from fairrecon_jax.diffusion.sde import at
 from fairrecon_jax.keys import example_keys, free
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
-from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.reconstructors.interface import (
+    Finish,
+    check_finish,
+    finished,
+    image_errors,
+    register,
+)
 from fairrecon_jax.registry import FLAT, TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -71,6 +77,7 @@ class IrsdeReconstructor:
         `diffusion.make_sampler`.
       eval_sampler: of `evaluate`; in a configuration eval_preset, a name in `diffusion.PRESETS`.
       samples: the reconstruction is the mean of so many samples.
+      finish: of the reconstructions, "clip", "as_is" or "min_max" (published), see `Finish`.
       clip: clip every clean estimate to [0, 1] while sampling.
       chunk: trajectories sampled at a time.
       dtype: type of the network's computation, "float32" or "bfloat16".
@@ -99,6 +106,7 @@ class IrsdeReconstructor:
         default_factory=_eval_sampler, metadata={**FLAT, **TRAINING}
     )
     samples: int = 1
+    finish: Finish = "clip"
     clip: bool = False
     chunk: int = free(32)
     dtype: Precision = "float32"
@@ -139,6 +147,7 @@ class IrsdeReconstructor:
         Raises:
           ValueError: a field is refused; the message names it.
         """
+        check_finish(self.finish)
         for field in ("width", "depth", "patch", "samples", "chunk"):
             if getattr(self, field) < 1:
                 raise ValueError(f"irsde: {field} must be at least 1, got {getattr(self, field)}")
@@ -305,7 +314,7 @@ class IrsdeReconstructor:
     # -- sampling
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
-        """The mean of `samples` samples, clipped to [0, 1].
+        """The mean of `samples` samples, finished.
 
         Args:
           variables: as made by `init`.
@@ -322,7 +331,9 @@ class IrsdeReconstructor:
         mu = jnp.repeat(jnp.asarray(degraded, jnp.float32), self.samples, axis=0)
         drawn = self._sample(variables, mu, streams.reshape(-1), self.sampler)
         # Mean first: clipping every sample would move the mean away from 0 and 1.
-        return jnp.clip(jnp.mean(drawn.reshape(-1, self.samples, *mu.shape[1:]), axis=1), 0.0, 1.0)
+        return finished(
+            jnp.mean(drawn.reshape(-1, self.samples, *mu.shape[1:]), axis=1), self.finish
+        )
 
     def _sample(self, variables: Variables, mu: Array, keys: Key, sampler: Sampler) -> jax.Array:
         """One sample per row, at most `chunk` rows at a time; equal parts, the last one filled up

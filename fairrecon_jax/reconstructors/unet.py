@@ -13,7 +13,13 @@ from fairrecon_jax.models.apply import apply_network, init_network, weighted_mea
 from fairrecon_jax.models.fastmri_unet import FastMriUNet
 from fairrecon_jax.models.layers import Norm
 from fairrecon_jax.models.unet import UNet, check_size
-from fairrecon_jax.reconstructors.interface import image_errors, register
+from fairrecon_jax.reconstructors.interface import (
+    Finish,
+    check_finish,
+    finished,
+    image_errors,
+    register,
+)
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -36,6 +42,7 @@ class UNetReconstructor:
         paper).
       output: what the last convolution's values pass through, "none" or "sigmoid" (published
         CheXpert weights).
+      finish: of the reconstructions, "clip", "as_is" (published) or "min_max", see `Finish`.
       architecture: "unet", or "fastmri" for fastMRI's baseline, whose `norm` is its own.
       standardise: subtract each degraded image's mean and divide by its standard deviation before
         the network and undo it behind, as fastMRI does.
@@ -58,6 +65,7 @@ class UNetReconstructor:
     groups: int = 8
     residual: bool = False
     output: Literal["none", "sigmoid"] = "none"
+    finish: Finish = "clip"
     architecture: Literal["unet", "fastmri"] = "unet"
     standardise: bool = False
     dtype: Precision = "float32"
@@ -69,6 +77,7 @@ class UNetReconstructor:
     def __post_init__(self) -> None:
         if self.output == "sigmoid" and (self.residual or self.standardise):
             raise ValueError("output 'sigmoid' is an image: it goes without residual, standardise")
+        check_finish(self.finish)
         if self.norm != "group" and self.groups != UNetReconstructor.groups:
             raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
         if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
@@ -134,8 +143,8 @@ class UNetReconstructor:
         return {**image_errors(estimate, batch["image"], batch["weight"])}
 
     def reconstruct(self, variables: Variables, degraded: Array, keys: Key) -> jax.Array:
-        """Reconstructions [B, H, W, 1] in [0, 1]; the keys are not used."""
-        return jnp.clip(self._apply(variables, degraded, False)[0], 0.0, 1.0)
+        """Reconstructions [B, H, W, 1], finished; the keys are not used."""
+        return finished(self._apply(variables, degraded, False)[0], self.finish)
 
     def _apply(
         self, variables: Variables, degraded: Array, train: bool

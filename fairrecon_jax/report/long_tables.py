@@ -14,9 +14,12 @@ TEXT = (
 )  # fmt: skip
 NUMBERS = (
     "level", "seed", "value", "original", "reconstructed", "change", "percent", "std_error",
-    "ci_low", "ci_high", "p_value", "p_adjusted", "permutation_null", "mde", "n", "n_patients",
+    "ci_low", "ci_high", "p_value", "p_two_sided", "p_adjusted", "permutation_null", "mde", "n",
+    "n_patients",
     "n_pos", "n_neg", "n_changed",
 )  # fmt: skip
+OPTIONAL = ("p_two_sided",)
+"""Columns that tables of earlier versions lack."""
 KEYS = (
     "cohort", "task", "attribute", "group", "label_stratum", "reconstructor", "level",
     "mitigation", "metric", "convention", "threshold_rule", "unit", "version",
@@ -44,6 +47,7 @@ def clean(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     Raises:
       ValueError: columns are missing; the message names the table and the columns.
     """
+    frame = frame.assign(**{c: np.nan for c in OPTIONAL if c not in frame.columns})
     missing = [c for c in TEXT + NUMBERS if c not in frame.columns]
     if missing:
         raise ValueError(
@@ -92,6 +96,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         "ci_low": "min",
         "ci_high": "max",
         "p_value": "max",
+        "p_two_sided": "max",
         "p_adjusted": "max",
         "mde": "max",
         "std_error": "max",

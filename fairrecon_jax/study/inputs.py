@@ -23,6 +23,7 @@ def prepared(study: StudyConfig) -> dict[str, Any]:
         "slices": cohort.slices,
         "patients": cohort.patients,
         "source": cohort.source,
+        "mask_values": cohort.mask_values,
         **({} if cohort.columns is None else {"columns": cohort.columns.stored}),
     }
 
@@ -34,13 +35,20 @@ def labels(study: StudyConfig) -> dict[str, Any]:
     return {"tasks": cohort.tasks, "uncertainty": cohort.uncertainty, **words}
 
 
-def groups(study: StudyConfig) -> dict[str, Any]:
-    """The groups that are compared."""
+def groups(study: StudyConfig, names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The groups that are compared: of the named attributes, of all where none is named."""
     cohort = study.cohort
-    chosen = {"attributes": cohort.attributes, "age_cut": cohort.age_cut, "race": cohort.race}
-    if cohort.columns is None:
-        return chosen
-    return {**chosen, "groups": [cohort.columns.decimal, dict(cohort.columns.attributes)]}
+    if cohort.columns is not None:
+        meant = dict(cohort.columns.attributes)
+        kept = {name: meant[name] for name in names or meant}
+        return {"attributes": names or cohort.attributes, "groups": [cohort.columns.decimal, kept]}
+    chosen: dict[str, Any] = {"attributes": names or cohort.attributes}
+    if not names or "age" in names:
+        chosen |= {"age_cut": cohort.age_cut, "age_cut_side": cohort.age_cut_side}
+    # of several recodings each attribute has its own, and all that is assessed has all of them
+    races = cohort.races
+    wanted = {name: policy for name, policy in races.items() if not names or name in names}
+    return {**chosen, "race": wanted} if wanted else chosen
 
 
 def cohort(study: StudyConfig) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def mitigation(study: StudyConfig, one: MitigationConfig, cell: Cell) -> dict[st
         "level": cell.level,
         **prepared(study),
         **labels(study),
-        **groups(study),
+        **groups(study, getattr(one.methods[cell.weight], "attributes", ())),
     }
 
 
@@ -109,8 +117,7 @@ def prediction(study: StudyConfig, cell: Cell) -> dict[str, Any]:
         "evaluate_slices": study.cohort.evaluate_slices,
         **prepared(study),
         **labels(study),
-        # the table carries the groups beside the scores
-        **groups(study),
+        # not the groups: tables get them where they are assessed, see `predict.with_groups`
     }
 
 
@@ -120,6 +127,7 @@ def choice(study: StudyConfig, one: MitigationConfig) -> dict[str, Any]:
     plan = one.plan
     return {
         "assess": study.assess,
+        **groups(study),
         "psnr_tolerance": plan.psnr_tolerance,
         "task_tolerance": plan.task_tolerance,
     }
@@ -131,6 +139,7 @@ def assessment(study: StudyConfig) -> dict[str, Any]:
     degradation = study.degradation
     return {
         "assess": study.assess,
+        **groups(study),
         "levels": degradation.levels,
         "headline_level": degradation.headline_level,
     }

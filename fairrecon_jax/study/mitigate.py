@@ -25,6 +25,7 @@ from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated
+from fairrecon_jax.study.predict import with_groups
 from fairrecon_jax.study.train import degrader, run_choices
 from fairrecon_jax.training.checkpoints import digest
 from fairrecon_jax.training.loop import fit
@@ -101,6 +102,7 @@ def sweep_points(context: Context, cell: Cell) -> pd.DataFrame:
     tried = study.mitigations[cell.mitigation].variants(plain)
     paths = [context.workdir.prediction(one) for one in (plain, *tried)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
+    table = with_groups(context, table)
     parts = [points(table, context.spec, study.assess, part) for part in ("val", "test")]
     swept = pd.concat(parts, ignore_index=True)
     # without mitigation there is no weight: it stands at 0 on the axis of the sweep

@@ -107,7 +107,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
             degradation,
             reconstructors,
             diagnosers,
-            cohort.attributes or builder.attribute_names,
+            builder.chosen_attributes(cohort),
             tuple(task.name for task in outline.tasks),
         ),
         tandem=_tandem(blocks["tandem"], cohort.image_size),
@@ -203,7 +203,7 @@ def _check_intersections(
     assess: AssessOptions, cohort: CohortConfig, builder: type[CohortBuilder]
 ) -> None:
     """Refuses intersections of attributes that the study does not have."""
-    known: Sequence[str] = cohort.attributes or builder.attribute_names
+    known = builder.chosen_attributes(cohort)
     for names in assess.intersections:
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(

@@ -141,8 +141,25 @@ def predict_cell(context: Context, cell: Cell) -> None:
         "mitigation": cell.variant,
         "seed": table_seed(context.study, cell),
     }
-    path = context.workdir.prediction(cell)
-    write_predictions(path, table.assign(**columns), context.spec)
+    # scores do not depend on groups, so the file of a cell holds none: see `with_groups`
+    spec = dataclasses.replace(context.spec, attributes=())
+    kept = table.drop(columns=[a.name for a in context.spec.attributes])
+    write_predictions(context.workdir.prediction(cell), kept.assign(**columns), spec)
+
+
+def with_groups(context: Context, table: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with the groups of the study's attributes, however these are coded today.
+
+    Args:
+      context: the study.
+      table: predictions of its examples.
+
+    Returns:
+      The table with a column per attribute.
+    """
+    names = [attribute.name for attribute in context.spec.attributes]
+    known = context.cohort.table.set_index("example_id").loc[table["example_id"], names]
+    return table.assign(**{name: known[name].to_numpy(object) for name in names})
 
 
 def table_seed(study: StudyConfig, cell: Cell) -> int:
@@ -162,6 +179,7 @@ def merge_predictions(context: Context) -> pd.DataFrame:
     # chosen weights only: the others lie under their variants
     paths = [context.workdir.prediction(cell) for cell in cells(context.study)]
     table = pd.concat([read_predictions(path)[0] for path in paths], ignore_index=True)
+    table = with_groups(context, table)
     assess = context.study.assess
     # attributes are there already
     wanted = {*assess.continuous, *filter(None, [assess.strata])} - set(table.columns)

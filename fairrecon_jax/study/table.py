@@ -80,11 +80,12 @@ def assess_table(
         named = {"strata": options.strata, "continuous": options.continuous}
         mapping = {**load(mapping), "options": named}
     table, spec = read_table(path, mapping)
-    options = options or options_of(load(mapping))
+    # attrs would go into the metadata of the parquet file
+    told, exclusions, notes = (table.attrs.pop(k, []) for k in ("options", "exclusions", "notes"))
+    # those of the mapping, which of the published code's CSV nobody has to write
+    options = options or options_of({"options": told})
     performance, fairness = assess(table, spec, options)
     folder = Path(workdir)
-    # attrs would go into the metadata of the parquet file
-    exclusions, notes = table.attrs.pop("exclusions", []), table.attrs.pop("notes", [])
     write_predictions(folder / "predictions.parquet", table, spec)
     tables = {"performance": performance, "fairness": fairness}
     tables["curves"] = score_curves(table, spec, options)

@@ -14,8 +14,8 @@ from tests.support.one_engine_images import CONVENTIONS, DRAWS, LEVEL, SEED, SPE
 
 NUMBERS = (
     "value", "original", "reconstructed", "change", "std_error", "ci_low", "ci_high",
-    "p_value", "p_adjusted", "permutation_null", "mde", "n", "n_patients", "n_pos", "n_neg",
-    "n_changed",
+    "p_value", "p_two_sided", "p_adjusted", "permutation_null", "mde", "n", "n_patients", "n_pos",
+    "n_neg", "n_changed",
 )  # fmt: skip
 PLACE = ["reconstructor", "task", "attribute", "metric", "convention", "group", "label_stratum",
          "version"]  # fmt: skip

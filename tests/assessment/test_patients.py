@@ -14,6 +14,7 @@ from tests.support import predictions_fake as fake
 from tests.support.find import one, rows
 
 AT = {"level": 8.0, "reconstructor": "unet"}
+PARTS = ("label", "original", "reconstructed")
 
 
 def dice_means(table, empty=None):
@@ -137,6 +138,35 @@ def test_a_hallucinated_region_counts_only_where_both_are_defined(brain):
     )
     as_one = units(study, task, study.test, "one")
     assert np.nanmean(as_one.reconstructed[1]) < np.nanmean(as_one.original[1]) - 0.2
+
+
+def test_the_published_rule_leaves_out_empty_on_empty_version_by_version():
+    # patient a: slices .8, empty on empty, a false find; patient b: one slice; c: all empty
+    rows = [
+        ("a", 50, 0.8, 0.6),
+        ("a", 0, np.nan, 0.0),  # something is found in the reconstruction alone
+        ("a", 0, 0.0, np.nan),  # in the original alone
+        ("a", 0, np.nan, np.nan),
+        ("b", 20, 0.5, 0.4),
+        ("b", 9, np.nan, 0.9),  # no prediction on the original: no pair
+        ("c", 0, np.nan, 0.0),  # the original has no slice left: no pair either
+    ]
+    table = pd.DataFrame(rows, columns=["patient_id", *(f"tumour__{p}" for p in PARTS)])
+    table = table.assign(
+        example_id=[f"i{i}" for i in range(len(rows))], split="test", level=8.0,
+        reconstructor="unet", sex="Female", age_group="old",
+    )  # fmt: skip
+    study, task = studies(table, fake.BRAIN)[0], fake.BRAIN.segmentation_tasks[0]
+    wanted = {
+        "published": ([(0.8 + 0) / 2, 0.5, np.nan], [(0.6 + 0) / 2, 0.4, np.nan]),
+        "undefined": ([0.8, 0.5, np.nan], [0.6, 0.4, np.nan]),
+        "one": ([(0.8 + 1 + 0 + 1) / 4, 0.5, 1.0], [(0.6 + 0 + 1 + 1) / 4, 0.4, 0.0]),
+        "zero": ([0.8 / 4, 0.5, 0.0], [0.6 / 4, 0.4, 0.0]),
+    }
+    for rule, (original, reconstructed) in wanted.items():
+        found = units(study, task, study.test, rule)
+        np.testing.assert_allclose(found.original[0], original)
+        np.testing.assert_allclose(found.reconstructed[0], reconstructed)
 
 
 def test_images_that_disagree_make_a_patient_unknown(brain):

@@ -106,6 +106,14 @@ def test_age_column_cuts_at_or_above():
     assert column.tolist() == ["under 62", "under 62", "62 and over", None]
 
 
+def test_an_age_that_equals_a_cut_is_on_the_chosen_side():
+    raw = pd.DataFrame({"age_years": [61.0, 62.0, 63.0, 70.0, 70.5, np.nan]})
+    column, attribute = policies.age_column(raw, (62.0, 70.0), "given", "under")
+    assert attribute.groups == ("62 and under", "over 62 to 70", "over 70")
+    young, middle, old = attribute.groups
+    assert column.tolist() == [young, young, middle, middle, old, None]
+
+
 def test_several_cuts_make_one_group_more():
     raw = pd.DataFrame({"age_years": [39.0, 40.0, 59.9, 60.0, 85.0, np.nan]})
     column, attribute = policies.age_column(raw, (40.0, 60.0), "given")

@@ -255,3 +255,22 @@ def test_missing_metadata_and_column_are_errors(tmp_path):
 
 def test_default_diagnosis_in_these_trees_is_the_data_set_s():
     assert GLIOBLASTOMA == "Glioblastoma, IDH-wildtype"
+
+
+def test_the_tumour_is_what_the_chosen_values_of_the_mask_hold(tmp_path):
+    mask = np.zeros((24, 24, 8), np.uint8)
+    mask[2:6, 2:6, 3], mask[8:12, 8:12, 3], mask[16:20, 16:20, 3] = 1, 2, 4
+    write_exam(tmp_path / "tree", "UCSF-PDGM-0004", volume=flair_volume(), mask=mask)
+    write_csv(
+        tmp_path / "tree/UCSF-PDGM-metadata_v2.csv", UCSF_COLUMNS, [ucsf_row("UCSF-PDGM-004")]
+    )
+    pixels = {}
+    for values in ((), (1, 2), (4, 2, 1)):
+        config = CohortConfig("ucsf_pdgm", image_size=24, slices=(3, 3), mask_values=values)
+        prepare(config, tmp_path / "tree", tmp_path / "out", progress=False)
+        pixels[values] = open_cohort(config, tmp_path / "out").table["tumor_pixels"].item()
+    assert pixels == {(): 48, (1, 2): 32, (4, 2, 1): 48}
+    with pytest.raises(ValueError, match="mask_values has 3; the masks of ucsf_pdgm have 1, 2, 4"):
+        find("ucsf_pdgm").check(CohortConfig("ucsf_pdgm", mask_values=(1, 3)))
+    with pytest.raises(ValueError, match="mask_values has 1; the masks of lgg_mri have no values"):
+        find("lgg_mri").check(CohortConfig("lgg_mri", mask_values=(1,)))

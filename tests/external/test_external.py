@@ -1,9 +1,12 @@
 """Foreign tables: mappings, the published code's CSV, and counted exclusions."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.metrics import roc_curve
 
 from fairrecon_jax.assessment import AssessOptions, assess, write_predictions
 from fairrecon_jax.data.cells import number
@@ -15,6 +18,7 @@ from tests.support.foreign_tables import MAPPING, frame, reasons, saved
 QUICK = AssessOptions(
     replicates=50, permutations=99, null_draws=20, threshold_rule="fixed", threshold_value=0.5
 )
+ENDS = {"": "p0", "_recon": "p1"}
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
@@ -42,18 +46,61 @@ def test_the_published_csv_is_recognised(tmp_path):
             "Lung Opacity_recon": source["p1"].map("tensor({}, device='cuda:0')".format),
             "sex": np.where(source["Sex"] == "F", "tensor(0.)", "tensor(1.)"),
             "Age": source["Age"].map("tensor({}., dtype=torch.float64)".format),
+            "nrmse": 0.01,  # a mean squared error, whatever it is called
         }
     )
     table, spec = read_table(saved(tmp_path, printed, "preds_unet.csv"))
     assert spec.tasks == (Task("lung_opacity", "classification", "none", "Lung Opacity"),)
     np.testing.assert_allclose(table["lung_opacity__original"], source["p0"])
-    assert [a.groups for a in spec.attributes] == [("0", "1"), ("under 62", "62 or older")]
+    assert [a.groups for a in spec.attributes] == [("0", "1"), ("62 and under", "over 62")]
     assert reasons(table) == {
         "no patient column: every image counts as a patient of its own; rows": 240
     }
     assert set(table["reconstructor"]) == {"preds_unet"}
+    assert "nrmse" not in table
+    assert set(table["mse"]) == {0.01}
     with pytest.raises(ValueError, match=r"needs validation patients.*threshold_rule='fixed'"):
         assess(table, spec)
+
+
+def test_the_published_csv_is_assessed_as_its_own_code_does(tmp_path):
+    source, one, other = frame(), "TTypeBCEClassifier", "TGradeBCEClassifier"
+    r = np.random.default_rng(1)
+    pixels = np.where(r.random(240) < 0.3, 0, r.integers(1, 50, 240))
+    seen = np.where(r.random(240) < 0.8, pixels, 0)
+    dice = np.where(pixels + seen > 0, np.where(pixels * seen > 0, 0.7, 0.0), np.nan)
+    columns = {
+        "path": "a.nii",
+        "patient_id": [f"p{i // 2}" for i in range(240)],
+        "sex": np.repeat(r.choice(["tensor(0)", "tensor(1)"], 120), 2),
+        "age": np.repeat([f"tensor({a}., dtype=torch.float64)" for a in source["Age"][:120]], 2),
+        "cns": np.repeat(source["y"][:120], 2),
+        "diagnosis": np.repeat(source["y"][:120], 2),
+        **{f"{name}{end}": source[p] for name in (one, other) for end, p in ENDS.items()},
+        "UNet_dice": 0.8,
+        "UNet_sum": 40,
+        "UNet_recon_dice": dice,
+        "UNet_recon_sum": seen,
+        "psnr": 30.0,
+    }
+    printed = pd.DataFrame(columns)
+    table, spec = read_table(saved(tmp_path, printed, "ucsf_unet.csv"))
+    assert (spec.modality, [t.name for t in spec.tasks]) == ("mri", ["grade", "type", "tumor"])
+    assert (table["sex"] == printed["sex"].map({"tensor(0)": "Male", "tensor(1)": "Female"})).all()
+    options = options_of({"options": table.attrs["options"]})
+    assert (options.threshold_rule, options.empty_mask) == ("published", "published")
+    quick = dataclasses.replace(options, permutations=19, null_draws=5, replicates=50)
+    performance, fairness = assess(table, spec, quick)
+    medians = printed.groupby("patient_id", sort=False)[[one, "cns"]].median()
+    rate, found, cuts = roc_curve(medians["cns"], medians[one])
+    cut = performance[(performance["metric"] == "threshold") & (performance["task"] == "type")]
+    np.testing.assert_allclose(cut["value"].iloc[0], cuts[np.argmin(np.abs(1 - rate - found))])
+    # a mean over a patient's defined slices, over all patients that have one
+    wanted = printed.groupby("patient_id")["UNet_recon_dice"].mean().mean()
+    rows = performance[(performance["metric"] == "dice") & (performance["group"] == "")]
+    np.testing.assert_allclose(rows["value"].iloc[1], wanted)
+    judged = fairness[(fairness["metric"] == "ser") & (fairness["convention"] == "mean")]
+    assert judged.loc[judged["version"] == "change", "p_two_sided"].between(0, 1).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.data.cells import Column, names, number, numbers
 from fairrecon_jax.external.checks import Log, usable_attributes, usable_rows, usable_tasks
 from fairrecon_jax.external.columns import column_of
-from fairrecon_jax.external.mapping import check_keys, fields_of, load, published
+from fairrecon_jax.external.mapping import check_keys, fields_of, load
+from fairrecon_jax.external.published import published
 from fairrecon_jax.study.table import options_of
 from fairrecon_jax.types import Attribute, Task
 
@@ -164,7 +165,7 @@ def test_the_published_columns_are_recognised_in_any_spelling(tmp_path):
             "original": "Edema_class",
         },
     }
-    age = {"column": "AGE", "cut": 62.0, "per": "image"}
+    age = {"column": "AGE", "cut": 62.0, "cut_side": "under", "per": "image"}
     assert mapping["attributes"] == {
         "sex": {"column": "Gender"},
         "age": age,

@@ -132,3 +132,18 @@ def test_a_code_for_unknown_among_codes_of_groups_is_told(tmp_path):
     table["g"] = np.resize(["1", "2", "2", "1", "9"], len(table))
     with pytest.warns(UserWarning, match=r"'9' of g is taken for a group .* 'missing: \[9\]'"):
         read_plain(tmp_path, table, attributes={"g": "g"})
+
+
+def test_a_number_that_equals_the_cut_is_on_the_chosen_side(tmp_path):
+    frame = plain_frame()
+    frame["Age"] = np.resize([61, 62, 63], len(frame))
+    for side, low, high in (
+        ("over", "under 62", "62 or older"),
+        ("under", "62 and under", "over 62"),
+    ):
+        age = {"column": "Age", "cut": 62, "cut_side": side, "per": "image"}
+        table, spec = read_plain(frame, tmp_path, attributes={"age": age})
+        assert spec.attributes[-1].groups == (low, high)
+        assert table["age"].head(3).tolist() == [low, low if side == "under" else high, high]
+    with pytest.raises(ValueError, match="cut_side must be 'over' or 'under', got 'left'"):
+        read_plain(frame, tmp_path, attributes={"age": {**age, "cut_side": "left"}})

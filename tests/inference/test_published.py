@@ -8,8 +8,10 @@ import pytest
 from fairrecon_jax.inference.published import (
     CAUTION,
     published_gap,
+    published_means_tests,
     published_summary,
     published_test,
+    published_tests,
 )
 from tests.support.golden_sample import THRESHOLD, sample
 
@@ -94,3 +96,40 @@ def test_seeded_batched_and_labelled():
     assert "no verdict" in CAUTION
     with pytest.raises(ValueError, match="at least 2"):
         published_test(o, r, y, sex, KEY, groups=2, replicates=1)
+
+
+def test_equal_opportunity_and_two_tails_from_the_same_draws():
+    o, r, y, sex, _ = draw(1)
+    both = published_tests(o, r, y, sex, KEY, groups=2, replicates=400)
+    assert both["eodd"] == published_test(o, r, y, sex, KEY, groups=2, replicates=400)
+
+    def gap(d):
+        return abs(d[(y == 1) & (sex == 0)].mean() - d[(y == 1) & (sex == 1)].mean())
+
+    assert float(both["eop"].change) == pytest.approx(gap(r) - gap(o))
+    for found in both.values():
+        # a tail and its opposite: the smaller one doubled, never less than the one-tailed p
+        assert found.p_one_tailed <= found.p_two_sided <= 1
+        assert found.p_two_sided == pytest.approx(min(1, 2 * float(found.p_one_tailed)), abs=0.02)
+
+
+def test_gaps_of_dice_by_resampling_patients():
+    rng = np.random.default_rng(3)
+    group = np.repeat([0, 1, -1], [40, 20, 5])
+    before = np.clip(rng.normal(0.8, 0.1, 65), 0, 1)
+    after = before - 0.1 * (group == 1) + rng.normal(0, 0.02, 65)
+    before[3] = after[3] = np.nan
+    found = published_means_tests(before[None], after[None], group, 0, groups=2, replicates=2000)
+
+    def gaps(rows):
+        means = [[np.nanmean(v[rows][group[rows] == g]) for g in (0, 1)] for v in (before, after)]
+        ser = [(1 - min(m)) / (1 - max(m)) for m in means]
+        return np.array([ser[1] - ser[0], np.ptp(means[1]) - np.ptp(means[0])])
+
+    observed = gaps(np.arange(65))
+    moved = np.array([gaps(rng.integers(0, 65, 65)) for _ in range(1000)])
+    for k, name in enumerate(("ser", "delta_dice")):
+        assert float(found[name].change[0]) == pytest.approx(observed[k])
+        assert float(found[name].std_error[0]) == pytest.approx(moved[:, k].std(), rel=0.12)
+        share = (moved[:, k] <= 0).mean()
+        assert float(found[name].p_one_tailed[0]) == pytest.approx(share, abs=0.03)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import confusion_matrix, recall_score
+from sklearn.metrics import confusion_matrix, recall_score, roc_curve
 
 from fairrecon_jax import metrics
 from fairrecon_jax.metrics.classification import class_weights, divide
@@ -262,3 +262,18 @@ def test_class_weights_of_integer_labels_are_floats():
     positive, negative = class_weights(np.array([1, 0, 2]), np.array([2.5, 3, 4]))
     assert positive.tolist() == [2.5, 0, 0]
     assert negative.tolist() == [0, 3, 0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_thinned_threshold_is_that_of_scikit_learn_s_own_curve(seed, ties):
+    rng = np.random.default_rng(seed)
+    label = (rng.random(80) < 0.3).astype(float)
+    score = rng.normal(label, 1)
+    score = np.round(score, 1) if ties else score
+    rate, found, threshold = roc_curve(label, score)  # drop_intermediate by default
+    wanted = threshold[np.argmin(np.abs(1 - rate - found))]
+    assert metrics.thinned_balanced_threshold(label, score) == wanted
+    assert np.isnan(metrics.thinned_balanced_threshold(np.ones(3), score[:3]))
+    masked = np.append(label, np.nan), np.append(score, 9.0)
+    assert metrics.thinned_balanced_threshold(*masked) == wanted

@@ -81,3 +81,23 @@ def test_both_networks_of_a_gan_in_one_file(tmp_path):
         assert facts["drawn"] == []
         found = model.reconstruct(variables, IMAGE, None)
         np.testing.assert_allclose(found[..., 0], wanted, atol=1e-4)
+
+
+def test_what_images_go_through_before_they_are_read():
+    inputs = jax.random.key(0), {"image": IMAGE}
+    plain = make_reconstructor("mse", width=2, depth=1, finish="as_is")
+    # larger kernels: values beyond 0 and 1
+    variables = jax.tree.map(lambda w: 3 * w, plain.init(*inputs))
+    image = np.asarray(plain.reconstruct(variables, IMAGE, None))
+    assert image.min() < 0 or image.max() > 1
+    for finish, wanted in {
+        "clip": image.clip(0, 1),
+        "min_max": (image - image.min((1, 2, 3), keepdims=True))
+        / np.ptp(image, axis=(1, 2, 3), keepdims=True),
+    }.items():
+        model = make_reconstructor("mse", width=2, depth=1, finish=finish)
+        np.testing.assert_allclose(
+            model.reconstruct(variables, IMAGE, None), wanted, atol=1e-6, err_msg=finish
+        )
+    with pytest.raises(ValueError, match="finish must be one of"):
+        make_reconstructor("mse", finish="min-max")

@@ -107,9 +107,13 @@ def test_fields_that_change_no_number_make_nothing_stale(finished, fields):
         # The segmenter reads one task, whatever others there are.
         ("cohort.tasks", ("tumor", "grade"), AFTER_DIAGNOSER),
         ("cohort.uncertainty", "ones", {"train tumor"} | AFTER_DIAGNOSER),
-        ("cohort.attributes", ("sex", "age"), AFTER_DIAGNOSER),
-        ("cohort.age_cut", 40.0, AFTER_DIAGNOSER),
-        ("cohort.race", "pooled", AFTER_DIAGNOSER),
+        # The mitigation is about sex: other groups, and other codings of them, are not its matter.
+        ("cohort.attributes", ("sex", "age"), CHOOSE | LAST),
+        ("cohort.age_cut", 40.0, CHOOSE | LAST),
+        ("cohort.age_cut_side", "under", CHOOSE | LAST),
+        ("cohort.race", "pooled", CHOOSE | LAST),
+        ("cohort.race", ("six", "pooled"), CHOOSE | LAST),
+        ("cohort.mask_values", (1, 2), EVERYTHING),
         ("cohort.evaluate_slices", (2, 5), PREDICT | PREDICT_TUNED | CHOOSE | LAST),
         ("splits.seed", 1, EVERYTHING),
         ("splits.fractions", (0.5, 0.3, 0.2), EVERYTHING),

@@ -60,7 +60,11 @@ def test_the_stages_of_the_study_that_is_changed():
         ("cohort__image_size", 48, EVERY - {"phantom", CHOSEN, "assess"}),
         ("cohort__source", "other", EVERY - {"phantom", CHOSEN, "assess"}),
         ("cohort__uncertainty", "ones", {"train tumor"} | TUNED | PREDICTED),
-        ("cohort__age_cut", 40.0, TUNED | PREDICTED),
+        # the mitigations are about all attributes; no prediction knows of groups
+        ("cohort__age_cut", 40.0, TUNED | {CHOSEN, "assess"}),
+        ("cohort__age_cut_side", "under", TUNED | {CHOSEN, "assess"}),
+        ("cohort__race", "pooled", TUNED | {CHOSEN, "assess"}),
+        ("cohort__mask_values", (1, 2), EVERY - {"phantom", CHOSEN, "assess"}),
         ("cohort__evaluate_slices", (2, 5), PREDICTED),
         ("splits__seed", 1, {"cohort"}),
         ("tandem__image_metrics", ("psnr",), PREDICTED),

@@ -68,7 +68,8 @@ def sweep(workdir: Path, psnr_tolerance: float = 1.0) -> Context:
         psnr_tolerance=psnr_tolerance,
     )
     spec = dataclasses.replace(SPEC, tasks=SPEC.tasks[:1])
-    context = opened(workdir, pd.DataFrame({"sex": ["F"]}), config=config, spec=spec)
+    people = predictions(PLAIN, 0.3, 30.0)[["example_id", "patient_id", "sex"]]
+    context = opened(workdir, people, config=config, spec=spec)
     one = context.study.mitigations["eodd"]
     for cell in (PLAIN, *one.variants(PLAIN)):
         missed = WEIGHTS.get(cell.variant, 0.3)

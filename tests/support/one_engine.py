@@ -191,16 +191,19 @@ class Direct(Values):
         ]
 
     def _published(self, key: Key, decided, images: Images, code, groups: int) -> None:
-        if key[3] != "eodd":
-            return
-        found = inference.published_test(
+        found = inference.published_tests(
             *decided, images.label, code, SEED, groups=groups, replicates=20
-        )
+        )[key[3]]
+        self._recipe(key, found)
+
+    def _recipe(self, key: Key, found: inference.Published) -> None:
+        """The columns of the published recipe."""
         # an empty stratum that the recipe reads as a rate makes another gap
         if not np.isclose(self.rows[key]["value"], float(found.change), atol=1e-9):
             return
         self.rows[key] |= {
             "p_value": float(found.p_one_tailed),
+            "p_two_sided": float(found.p_two_sided),
             "std_error": float(found.std_error),
             "ci_low": float(found.ci_low),
             "ci_high": float(found.ci_high),

@@ -13,6 +13,7 @@ from fairrecon_jax.inference import GroupTest
 from fairrecon_jax.inference.equal_changes import evaluate
 from tests.support.one_engine_images import (
     CONVENTIONS,
+    SEED,
     Images,
     Key,
     Row,
@@ -53,6 +54,14 @@ class Values:
                 continue
             test = evaluate(self._draw(changes, name), alpha=self.options.alpha)
             nulls = self._mean_nulls(images, changes, name)
+            published = inference.published_means_tests(
+                images.original[None],
+                images.reconstructed[None],
+                code,
+                SEED,
+                groups=group_number(name),
+                replicates=20,
+            )
             for gap, formula in (
                 ("ser", metrics.ser_from_means),
                 ("delta_dice", metrics.delta_dice_from_means),
@@ -70,6 +79,8 @@ class Values:
                     self.rows |= versions(key, *rows)
                     self._null(key, [null[null_name(gap, convention)] for null in nulls])
                     keys += [(*key, "change")] * (convention != "mean")
+                one = inference.Published(*(part[0] for part in published[gap]))
+                self._recipe((*where, name, gap, "mean", "", "", "change"), one)
                 per_group = {}
                 if gap == "ser":
                     per_group = self._group_rows(

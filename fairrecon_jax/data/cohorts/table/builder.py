@@ -33,7 +33,14 @@ from fairrecon_jax.data.records import SourceRecord
 from fairrecon_jax.data.words import LABEL_HINT, SPLIT_HINT, AttributeColumn
 from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task
 
-ELSEWHERE = {"views": ("frontal",), "uncertainty": "ignore", "race": "six", "age_cut": "default"}
+ELSEWHERE = {
+    "views": ("frontal",),
+    "uncertainty": "ignore",
+    "race": "six",
+    "age_cut": "default",
+    "age_cut_side": "over",
+    "mask_values": (),
+}
 """Fields of `CohortConfig` that the columns say better, with their defaults."""
 
 
@@ -278,7 +285,7 @@ def _cut(
     if one.quantiles:
         cuts = quantile_cuts(raw, train_rows, one.quantiles, column)
         origin = quantile_origin(one.quantiles, train_rows)
-    groups, names, words = cut_column(values, cuts, origin, one.unit)
+    groups, names, words = cut_column(values, cuts, origin, one.unit, one.cut_side)
     return groups, Attribute(name, names, f"{one.column}, {words}", per, one.reference)
 
 

@@ -38,7 +38,6 @@ SEX, AGE, GRADE, DIAGNOSIS = (
     "Final pathologic diagnosis (WHO 2021)",
 )
 NEEDED = ("ID", SEX, AGE, GRADE, DIAGNOSIS)
-MASK_VALUES = {0, 1, 2, 4}
 
 
 class UcsfPdgm(CohortBuilder):
@@ -77,6 +76,7 @@ class UcsfPdgm(CohortBuilder):
     # The paper's slices 60 to 130 of 155, as fractions of any volume.
     default_slices: ClassVar[str | tuple[float, float]] = (60 / 154, 130 / 154)
     depth: ClassVar[int | None] = 155
+    mask_values: ClassVar[tuple[int, ...]] = (1, 2, 4)
 
     @classmethod
     def scan(
@@ -125,13 +125,15 @@ class UcsfPdgm(CohortBuilder):
             return []
         if not same_place(root, image_file, mask_file, notes):
             return []
-        strange = sorted(set(np.unique(mask)) - MASK_VALUES)
+        strange = sorted(set(np.unique(mask)) - {0, *cls.mask_values})
         if strange:
             notes.keep(
                 mask_file,
                 "mask_values",
-                f"values {strange[:6]} outside 0, 1, 2, 4; non-zero counts as tumour",
+                f"values {strange[:6]} outside 0, 1, 2, 4; {_counted(config)}",
             )
+        if config.mask_values:
+            mask = np.isin(mask, config.mask_values)
         # by the volume itself: phantoms and resampled copies have other depths
         count = image.shape[2]
         first, last = (0, count - 1) if isinstance(config.slices, str) else config.slices
@@ -167,6 +169,13 @@ class UcsfPdgm(CohortBuilder):
             "grade": raw["grade_recorded"].map({2.0: 0.0, 3.0: 0.0, 4.0: 1.0}).to_numpy(np.float32),
             "type": np.where(diagnosis == "", np.float32(np.nan), glioblastoma),
         }
+
+
+def _counted(config: CohortConfig) -> str:
+    """Which values of a mask count as tumour, in words."""
+    if config.mask_values:
+        return f"{', '.join(map(str, config.mask_values))} count as tumour"
+    return "non-zero counts as tumour"
 
 
 _UNKNOWN: dict[str, Any] = {

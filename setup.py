@@ -81,7 +81,11 @@ setup(
         "fairrecon_jax.configs.paper",
     ],
     package_dir={"fairrecon_jax.configs": "configs"},
-    package_data={"fairrecon_jax": ["py.typed"], "fairrecon_jax.report": ["templates/*"]},
+    package_data={
+        "fairrecon_jax": ["py.typed"],
+        "fairrecon_jax.report": ["templates/*"],
+        "fairrecon_jax.report.paper": ["published.csv"],
+    },
     install_requires=REQUIRED,
     extras_require={
         "test": TEST,

@@ -22,6 +22,7 @@ from fairrecon_jax.study.dry_run import dry_run, listing
 from fairrecon_jax.study.grid import unmitigated
 from fairrecon_jax.study.locking import hold, reading
 from fairrecon_jax.study.merge import merge as join
+from fairrecon_jax.study.paper import write_paper_report
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.predict import weights_cell, write_images
 from fairrecon_jax.study.run import run
@@ -237,8 +238,21 @@ def _alone(verb: str, run: Callable[[], Path], workdir: Path) -> None:
 
 
 def report(values: Any) -> None:
-    """Writes the report."""
-    run(config_of(values), workdir_of(values), only="report")
+    """Writes the report, or the tables and figures of the paper."""
+    if values.style == "study":
+        if values.workdirs:
+            raise InputError("--workdirs goes with --style=paper")
+        run(config_of(values), workdir_of(values), only="report")
+        return
+    if values.workdirs:
+        studies, folder = values.workdirs, Path(values.workdir or "runs/paper")
+    else:
+        studies = [workdir_of(values)]
+        folder = Path(studies[0]) / "paper"
+    page = processes.on_primary(
+        lambda: write_paper_report(studies, folder), "write the paper's tables and figures"
+    )
+    say(f"report: {page}")
 
 
 def _level(text: str) -> float | None:

@@ -192,10 +192,15 @@ of the assessment are those of --config, or the defaults. Within one study the s
         "write the report of a study whose results are there",
         """
 Needs `assess`. Writes <workdir>/report/index.html with figures (PNG, PDF) and tables (CSV, LaTeX).
+With --style=paper it writes tables 1 to 8 and figures 2 to 20 of the paper instead, with the
+paper's values beside them and a list of the rows behind each: of one work directory into
+<workdir>/paper, or of both cohorts together.
 
   fairrecon report --config=configs/lgg_mri.py --workdir=runs/lgg
+  fairrecon report --style=paper --workdirs=runs/chexpert,runs/ucsf_pdgm --workdir=runs/paper
 """,
         "fairrecon_jax.cli.actions:report",
+        flag_sets.report_flags,
     ),
     "study": Command(
         "all of it, from one configuration; skips what is done, continues what was killed",

@@ -99,6 +99,24 @@ def assess_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean("appendix", False, text, flag_values=values)
 
 
+def report_flags(values: flags.FlagValues) -> None:
+    """Flags of `report`."""
+    flags.DEFINE_enum(
+        "style",
+        "study",
+        ["study", "paper"],
+        "the study's own report, or the tables and figures of the paper",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "workdirs",
+        [],
+        "with --style=paper: finished studies of radiographs and of brain MRI; --workdir takes the "
+        "page (runs/paper if empty)",
+        flag_values=values,
+    )
+
+
 def merge_flags(values: flags.FlagValues) -> None:
     """Flags of `merge`."""
     flags.DEFINE_list(

@@ -21,8 +21,9 @@ def get_config() -> ConfigDict:
     c.cohort.image_size = 256  # pixels
     c.cohort.views = ("frontal",)
     c.cohort.uncertainty = "ignore"  # uncertain labels are unknown
-    c.cohort.race = "six"  # the paper's groups
+    c.cohort.race = ("six", "pooled")  # the paper's groups, and those of its figure 17
     c.cohort.age_cut = 62  # years
+    c.cohort.age_cut_side = "under"  # 62 itself is young, as published
     c.splits.diagnosis_fraction = 0.3  # of the training patients, for the classifier alone
 
     c.degradation.kind = "xray_low_dose"

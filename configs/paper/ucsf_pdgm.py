@@ -21,6 +21,9 @@ def get_config() -> ConfigDict:
     c.cohort.slices = "all"  # stored and trained on
     c.cohort.evaluate_slices = (60, 130)  # counted from 0, both included
     c.cohort.age_cut = 58  # years
+    c.cohort.age_cut_side = "under"  # 58 itself is young, as published
+    c.cohort.mask_values = ()  # the whole tumour, as the paper says; its code: (1, 2)
+    c.assess.empty_mask = "published"  # the paper does not say: as in its code
 
     c.degradation.kind = "mri_radial"
     c.degradation.levels = (4.0, 8.0, 16.0)  # acceleration factors

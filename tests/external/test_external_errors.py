@@ -155,8 +155,8 @@ ERRORS = {
     ),
     "bad image metric": (
         frame,
-        {"image_metrics": {"mse": "p0"}},
-        r"mapping 'image_metrics' has unknown keys \['mse'\]",
+        {"image_metrics": {"sharpness": "p0"}},
+        r"mapping 'image_metrics' has unknown keys \['sharpness'\]",
     ),
     "contradicting rows": (
         lambda: changed(image=["one"] * 240),

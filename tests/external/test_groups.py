@@ -142,8 +142,8 @@ def test_a_number_that_equals_the_cut_is_on_the_chosen_side(tmp_path):
         ("under", "62 and under", "over 62"),
     ):
         age = {"column": "Age", "cut": 62, "cut_side": side, "per": "image"}
-        table, spec = read_plain(frame, tmp_path, attributes={"age": age})
+        table, spec = read_plain(tmp_path, frame, attributes={"age": age})
         assert spec.attributes[-1].groups == (low, high)
         assert table["age"].head(3).tolist() == [low, low if side == "under" else high, high]
     with pytest.raises(ValueError, match="cut_side must be 'over' or 'under', got 'left'"):
-        read_plain(frame, tmp_path, attributes={"age": {**age, "cut_side": "left"}})
+        read_plain(tmp_path, frame, attributes={"age": {**age, "cut_side": "left"}})

@@ -48,6 +48,6 @@ def test_low_dose_images_of_files_have_the_loss_of_files():
     assert (after.min(), after.max()) == (0, 1)
     wanted = filed(before, 75)[0].astype(float)
     wanted = (wanted - wanted.min()) / np.ptp(wanted)
-    assert np.sqrt(np.mean((after - wanted) ** 2)) < 0.3 * np.sqrt(np.mean((before - wanted) ** 2))
+    assert np.sqrt(np.mean((after - wanted) ** 2)) < 0.4 * np.sqrt(np.mean((before - wanted) ** 2))
     with pytest.raises(ValueError, match="storage 'png' must be one of"):
         make_degradation("xray_low_dose", size=64, storage="png")

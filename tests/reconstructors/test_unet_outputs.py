@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from fairrecon_jax.reconstructors import make_reconstructor
+from fairrecon_jax.reconstructors import UNetReconstructor, make_reconstructor
 from fairrecon_jax.reconstructors.imports import import_variables
 from tests.support.torch_networks import PaperUNet, randomise, torch
 from tests.support.torch_published import FastMri
@@ -100,4 +100,4 @@ def test_what_images_go_through_before_they_are_read():
             model.reconstruct(variables, IMAGE, None), wanted, atol=1e-6, err_msg=finish
         )
     with pytest.raises(ValueError, match="finish must be one of"):
-        make_reconstructor("mse", finish="min-max")
+        UNetReconstructor(finish="min-max")  # type: ignore[arg-type]

@@ -247,6 +247,8 @@ def report(values: Any) -> None:
     if values.workdirs:
         studies, folder = values.workdirs, Path(values.workdir or "runs/paper")
     else:
+        if not values.workdir and values.config is None:
+            raise InputError("--style=paper needs --workdir, or --workdirs, of finished studies")
         studies = [workdir_of(values)]
         folder = Path(studies[0]) / "paper"
     page = processes.on_primary(

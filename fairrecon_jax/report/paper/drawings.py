@@ -131,7 +131,7 @@ def bias_change(
         "bias_change",
         f"Change of {what}: {study.title}",
         f"{what} on reconstructions minus on originals at {findings.headline}; right of zero the "
-        f"gap is wider. {ERROR}.",
+        f"gap is wider. {ERROR}. n.e. = not estimable, or withheld.",
         "Dot chart of changes of gaps. Starred: " + ("; ".join(starred[:12]) or "none") + ".",
         figure,
         rows,
@@ -150,7 +150,15 @@ def change_panel(
     stripes(axes, len(lines))
     shift = side_by_side(methods, 0.2, 0.7)
     marks = Marks(size=4.4 if len(methods) < 5 else 3.4)
+    estimated = rows.dropna(subset=["change"])
+    some = set(zip(estimated["task"], estimated["metric"], strict=True))
+    for number, line in enumerate(lines):
+        if line not in some:
+            # once, not once per method
+            not_estimable(axes, 0, number, bbox=HALO)
     for row in each(rows):
+        if (row.task, row.metric) not in some:
+            continue
         y = lines.index((row.task, row.metric)) + shift[row.reconstructor, row.mitigation]
         if not known(row.change):
             not_estimable(axes, 0, y, bbox=HALO)
@@ -167,11 +175,11 @@ def change_panel(
         )
         if row.p_two_sided < ALPHA:
             reach = error if known(error) else 0.0
-            place = row.change + math.copysign(reach, row.change), y
+            tip = row.change + math.copysign(reach, row.change), y
             offset = (4 if row.change > 0 else -4, 0)
             side = "left" if row.change > 0 else "right"
             axes.annotate(
-                "★", place, offset, textcoords="offset points", ha=side, va="center", fontsize=5.5
+                "★", tip, offset, textcoords="offset points", ha=side, va="center", fontsize=5.5
             )
     marks.draw(axes)
     few_ticks(axes)
@@ -188,7 +196,8 @@ def performance_change(studies: Sequence[PaperStudy]) -> Drawing | None:
         return None
     rows = pd.concat(parts, ignore_index=True)
     groups = list(rows.groupby(["cohort", "mitigation"], sort=False))
-    looks = style.looks(dict.fromkeys(rows["reconstructor"]))
+    names = sorted(dict.fromkeys(rows["reconstructor"]), key=lambda name: style.rank(name, {}))
+    looks = style.looks(names)
     with canvas(0.8 + 0.95 * len(groups)) as figure:
         panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
         for axes, ((cohort, mitigation), own) in zip(panels, groups, strict=True):

@@ -56,7 +56,12 @@ def build_paper_report(
     page = (
         environment()
         .get_template("paper.html")
-        .render(body=body, studies=studies, convention=studies[0].findings.convention)
+        .render(
+            body=body,
+            studies=studies,
+            convention=studies[0].findings.convention,
+            min_cell=options.min_cell,
+        )
     )
     # after what it links to, and before what an older page linked to is removed
     path = writer.write("index.html", page)

@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fairrecon_jax.report.figures import style
-from fairrecon_jax.report.select import Findings, each, gap_metric, task_metric
+from fairrecon_jax.report.select import Findings, gap_metric, task_metric
 from fairrecon_jax.types import Task
 
 PRINTED = Path(__file__).parent / "published.csv"
@@ -176,10 +177,15 @@ def codings_left_out(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["attribute"].str.startswith("race_")]
 
 
+def known_changes(rows: pd.DataFrame) -> pd.Series:
+    """Changes in percent of the gap on originals, those that are known."""
+    percent = rows["percent"].astype(float)
+    return percent[np.isfinite(percent)]
+
+
 def median_of(rows: pd.DataFrame, absolute: bool = False) -> float:
     """Median change in percent of the gap on originals, NaN where none is known."""
-    percent = pd.Series([row.percent for row in each(rows)], dtype=float).dropna()
-    percent = percent[percent.abs() < math.inf]
+    percent = known_changes(rows)
     if percent.empty:
         return math.nan
     return float(percent.abs().median() if absolute else percent.median())

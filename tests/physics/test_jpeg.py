@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from fairrecon_jax.physics import make_degradation
+from fairrecon_jax.physics import LowDoseXray, make_degradation
 from fairrecon_jax.physics.jpeg import jpeg_round_trip, steps_of
 
 
@@ -50,4 +50,4 @@ def test_low_dose_images_of_files_have_the_loss_of_files():
     wanted = (wanted - wanted.min()) / np.ptp(wanted)
     assert np.sqrt(np.mean((after - wanted) ** 2)) < 0.4 * np.sqrt(np.mean((before - wanted) ** 2))
     with pytest.raises(ValueError, match="storage 'png' must be one of"):
-        make_degradation("xray_low_dose", size=64, storage="png")
+        LowDoseXray(64, storage="png")  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ reconstructor and level.
 
 from fairrecon_jax.assessment.comparison import compare
 from fairrecon_jax.assessment.curves import trends
+from fairrecon_jax.assessment.doses import dose_responses
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.predictions import (
     read_predictions,
@@ -23,6 +24,7 @@ __all__ = [
     "AssessOptions",
     "assess",
     "compare",
+    "dose_responses",
     "points",
     "read_predictions",
     "read_results",

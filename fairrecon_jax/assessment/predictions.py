@@ -19,7 +19,7 @@ from fairrecon_jax.types import CohortSpec, InputError
 SPEC_KEY = b"cohort_spec"
 CELL = ("seed", "level", "reconstructor", "mitigation")
 ORDER = ("cohort", *CELL, "split", "patient_id", "example_id")
-WORDS = TEXT | {"sweep", "part", "chosen", "curve"}
+WORDS = TEXT | {"sweep", "part", "chosen", "curve", "levels"}
 """Columns of results that hold text, those of the sweeps included."""
 
 

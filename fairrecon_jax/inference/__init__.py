@@ -17,6 +17,7 @@ from fairrecon_jax.inference.clustered_values import (
 )
 from fairrecon_jax.inference.comparison import Comparison, Quantity
 from fairrecon_jax.inference.delong import placements
+from fairrecon_jax.inference.dose import dose_positions, slope_tables
 from fairrecon_jax.inference.equal_changes import group_test
 from fairrecon_jax.inference.everyone import EveryoneTest, everyone_test
 from fairrecon_jax.inference.group_family import FamilyTest, adjust_cells, family_test
@@ -69,6 +70,7 @@ __all__ = [
     "benjamini_hochberg",
     "change_interval",
     "decision_changes",
+    "dose_positions",
     "equivalent",
     "everyone_test",
     "family_test",
@@ -89,6 +91,7 @@ __all__ = [
     "published_tests",
     "rate_interval",
     "score_changes",
+    "slope_tables",
     "trend_test",
     "value_changes",
 ]

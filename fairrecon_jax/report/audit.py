@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairrecon_jax.assessment import AssessOptions, compare, score_curves, trends
+from fairrecon_jax.assessment import AssessOptions, compare, dose_responses, score_curves, trends
 from fairrecon_jax.assessment import assess as assess_table
 from fairrecon_jax.assessment.on_arrays import predictions
 from fairrecon_jax.report import summary
@@ -163,6 +163,11 @@ class Audit:
         """The tables in the order in which they are shown."""
         return Findings.of(self.spec, self.performance, self.fairness, comparison=self.mitigation)
 
+    @functools.cached_property
+    def doses(self) -> pd.DataFrame:
+        """Slopes along the level per group, as results/doses.csv; empty with a single level."""
+        return dose_responses(self.table, self.spec, self.options)
+
     @property
     def frame(self) -> pd.DataFrame:
         """The comparisons of groups, one row each: values before and after, the group that stands
@@ -242,6 +247,7 @@ class Audit:
             trends=self.trends,
             comparison=self.mitigation,
             curves=score_curves(self.table, self.spec, self.options),
+            doses=None if self.doses.empty else self.doses,
         )
 
     @property

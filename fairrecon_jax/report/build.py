@@ -47,6 +47,7 @@ def build_report(
     methods: Mapping[str, MethodTitle] | None = None,
     trends: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
+    doses: pd.DataFrame | None = None,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex)
     beside it, without those of an older report.
@@ -69,6 +70,7 @@ def build_report(
       methods: what reconstructors are called, by name; others keep their names.
       trends: the table results/trends.csv, None where no continuous attribute was looked at.
       curves: the table results/curves.csv, None where none was made.
+      doses: the table results/doses.csv, None where no level can be compared with another.
 
     Returns:
       The path of the page.
@@ -88,7 +90,7 @@ def build_report(
     options, recorded = options or ReportOptions(), dict(provenance or {})
     given = (options.convention, comparison, sweep, methods, options.min_cell)
     findings = Findings.of(spec, performance, fairness, *given)
-    findings = dataclasses.replace(findings, trends=trends)
+    findings = dataclasses.replace(findings, trends=trends, doses=doses)
     # before anything is written: every free text below passes through it
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]

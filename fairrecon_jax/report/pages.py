@@ -13,6 +13,7 @@ from fairrecon_jax.report.figures import (
     before_after,
     changes,
     comparison,
+    doses,
     forest,
     gaps,
     groups,
@@ -26,6 +27,7 @@ from fairrecon_jax.report.figures import (
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables import doses as dose_tables
 from fairrecon_jax.report.tables import gaps as gap_tables
 from fairrecon_jax.report.tables import mitigation as mitigation_tables
 from fairrecon_jax.report.tables import performance as performance_tables
@@ -110,6 +112,13 @@ MITIGATION = Plan(
     "What changed when the reconstruction was trained to treat groups alike, and what that cost.",
     "",
     (mitigation_tables.short_verdicts, comparison.pareto),
+)
+DOSES = Plan(
+    "doses",
+    "Against the level, group by group",
+    "Whether the loss that grows with the level grows alike in every group.",
+    "No reconstruction was studied at two levels with groups that can be compared.",
+    (doses.dose_responses, dose_tables.slopes),
 )
 TRENDS = Plan(
     "trends",
@@ -201,6 +210,7 @@ def sections(
     plans = [GAPS, DIAGNOSIS, BEFORE, *([MITIGATION] if mitigated(findings) else [])]
     # nor one about continuous attributes where none was looked at
     plans = [*plans, TRENDS] if findings.trends is not None else plans
+    plans = [*plans, DOSES] if findings.doses is not None else plans
     shown = Section(
         "examples",
         "Examples",

@@ -38,6 +38,7 @@ class Findings:
       sweep: rows of results/mitigation_sweep.csv as read, None where no weight was swept.
       called: what reconstructors are called, by name; others are called as `style` knows them.
       trends: rows of results/trends.csv as read, None where no continuous attribute was looked at.
+      doses: rows of results/doses.csv as read, None where no level can be compared with another.
     """
 
     spec: CohortSpec
@@ -48,6 +49,7 @@ class Findings:
     sweep: pd.DataFrame | None = None
     called: Mapping[str, MethodTitle] = dataclasses.field(default_factory=dict)
     trends: pd.DataFrame | None = None
+    doses: pd.DataFrame | None = None
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ from absl import logging
 from fairrecon_jax.assessment import (
     assess,
     compare,
+    dose_responses,
     read_results,
     score_curves,
     trends,
@@ -20,7 +21,15 @@ from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.mitigate import sweeps
 from fairrecon_jax.study.predict import merge_predictions
 
-TABLES = ("performance", "fairness", "curves", "trends", "mitigation", "mitigation_sweep")
+TABLES = (
+    "performance",
+    "fairness",
+    "curves",
+    "trends",
+    "doses",
+    "mitigation",
+    "mitigation_sweep",
+)
 
 
 def write_tables(context: Context) -> None:
@@ -32,6 +41,9 @@ def write_tables(context: Context) -> None:
     tables["curves"] = score_curves(merged, context.spec, study.assess)
     if study.assess.continuous:
         tables["trends"] = trends(merged, context.spec, study.assess)
+    doses = dose_responses(merged, context.spec, study.assess)
+    if not doses.empty:
+        tables["doses"] = doses
     # from all predictions, not from the tables: pairs are formed image by image
     if study.mitigations:
         tables["mitigation"] = compare(merged, context.spec, study.assess)
@@ -86,3 +98,9 @@ def read_trends(context: Context) -> pd.DataFrame | None:
     """The curves along continuous attributes, None where the study looks at none."""
     wanted = bool(context.study.assess.continuous) and context.workdir.result("trends").exists()
     return read_results(context.workdir.root, "trends") if wanted else None
+
+
+def read_doses(context: Context) -> pd.DataFrame | None:
+    """Slopes along the level, None where no level can be compared with another."""
+    path = context.workdir.result("doses")
+    return read_results(context.workdir.root, "doses") if path.exists() else None

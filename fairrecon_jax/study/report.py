@@ -15,6 +15,7 @@ from fairrecon_jax.report import build_report
 from fairrecon_jax.study.assess import (
     read_comparisons,
     read_curves,
+    read_doses,
     read_tables,
     read_trends,
 )
@@ -50,6 +51,7 @@ def write_report(context: Context) -> Path:
         {name: one.model.method for name, one in context.study.reconstructors.items()},
         read_trends(context),
         read_curves(context),
+        read_doses(context),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from fairrecon_jax.assessment import (
     AssessOptions,
     assess,
+    dose_responses,
     score_curves,
     trends,
     write_predictions,
@@ -65,7 +66,8 @@ def assess_table(
       path: see `read_table`.
       mapping: see `read_table`; its `options` become `AssessOptions`.
       workdir: takes `predictions.parquet`, `results/performance.csv`, `results/fairness.csv`,
-        with continuous attributes `results/trends.csv`, and `report/`.
+        with continuous attributes `results/trends.csv`, with several levels `results/doses.csv`,
+        and `report/`.
       options: used instead of the mapping's.
       **report: fields of `ReportOptions`.
 
@@ -90,7 +92,9 @@ def assess_table(
     tables = {"performance": performance, "fairness": fairness}
     tables["curves"] = score_curves(table, spec, options)
     along = trends(table, spec, options) if options.continuous else None
-    write_results(folder, **tables, **({} if along is None else {"trends": along}))
+    doses = dose_responses(table, spec, options)
+    more = {"trends": along, "doses": None if doses.empty else doses}
+    write_results(folder, **tables, **{n: rows for n, rows in more.items() if rows is not None})
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]
     # the table has one row per image and reconstruction, the report counts images
     people = table[columns].drop_duplicates("example_id").reset_index(drop=True)
@@ -115,4 +119,5 @@ def assess_table(
         ReportOptions(**report),
         trends=along,
         curves=tables["curves"],
+        doses=more["doses"],
     )

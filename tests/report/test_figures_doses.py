@@ -1,0 +1,47 @@
+"""Dose-response per group in the report."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fairrecon_jax.assessment import assess, dose_responses
+from fairrecon_jax.report.figures.doses import dose_responses as drawings
+from fairrecon_jax.report.pages import DOSES
+from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.tables.doses import slopes
+from tests.assessment.test_doses import spec, table
+from tests.support import hand
+
+
+@pytest.fixture(scope="module")
+def study():
+    options = hand.options(permutations=199, threshold_redraws=0, null_draws=19)
+    made = table()
+    return (*assess(made, spec(), options), dose_responses(made, spec(), options))
+
+
+def test_a_figure_and_a_table_say_what_the_test_says(study):
+    performance, fairness, doses = study
+    findings = dataclasses.replace(Findings.of(spec(), performance, fairness), doses=doses)
+    (drawn,) = drawings(findings)
+    assert drawn.key == "dose_same"
+    assert "U-Net, rates by sex: differs, adjusted p" in drawn.caption
+    panels = drawn.figure.axes
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        "sensitivity",
+        "specificity",
+        "AUROC",
+    ]
+    # women with the finding: 54, 48, 30 of 60
+    np.testing.assert_allclose(panels[0].lines[0].get_ydata(), (54 / 60, 48 / 60, 30 / 60))
+    shown = slopes(findings).frame
+    row = shown[(shown["group"] == "Female") & (shown["metric"] == "sensitivity")].iloc[0]
+    assert row["slope"].startswith("−0.400 (")
+    assert row["verdict"] == "differs"
+    assert slopes(dataclasses.replace(findings, doses=None)) is None
+    assert drawings(dataclasses.replace(findings, doses=None)) == []
+    blocks = DOSES.section(findings).blocks
+    assert [block.key for block in blocks] == ["dose_same", "dose_slopes"]

@@ -93,4 +93,6 @@ def get_config() -> ConfigDict:
     c.mitigations = mitigations()
     c.tandem.batch_size = 64
     c.assess.continuous = ("age_years",)
+    c.assess.permutations = 1999
+    c.report.examples = 0
     return c

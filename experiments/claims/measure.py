@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from fairrecon_jax import metrics
 from fairrecon_jax.assessment import thresholds
-from fairrecon_jax.assessment.arrays import Cell, Study, studies
+from fairrecon_jax.assessment.arrays import Cell, Grouping, Study, studies
 from fairrecon_jax.assessment.classification import decide
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.assessment.units import JudgedUnits, units
@@ -54,6 +54,14 @@ class Measured(NamedTuple):
     eodd_before: np.ndarray
     shuffled: np.ndarray
     tracking: dict[str, np.ndarray]
+
+
+class _Gaps(NamedTuple):
+    """EODD: after reconstruction, on originals, and its changes in groups drawn at random."""
+
+    after: np.ndarray
+    before: np.ndarray
+    chance: np.ndarray
 
 
 def patient_weights(patients: int, draws: int, seed: int) -> np.ndarray:
@@ -98,9 +106,11 @@ def measure(
     shape = (draws + 1, len(cells), len(tasks))
     groupings = [g for g in study.groupings if g.name and not g.crossed]
     auroc, before = np.zeros(shape), np.zeros((draws + 1, len(tasks)))
-    eodd = np.full((*shape, len(groupings)), np.nan)
-    eodd_before = np.full((draws + 1, len(tasks), len(groupings)), np.nan)
-    shuffled = np.full((shuffles, *eodd.shape[1:]), np.nan)
+    gaps = _Gaps(
+        np.full((*shape, len(groupings)), np.nan),
+        np.full((draws + 1, len(tasks), len(groupings)), np.nan),
+        np.full((shuffles, *shape[1:], len(groupings)), np.nan),
+    )
     for t, task in enumerate(tasks):
         judged = units(study, task, test)
         if judged.unit != "image":
@@ -109,22 +119,10 @@ def measure(
         decided = decide(judged, thresholds.fit(study, task, options))
         versions = np.concatenate([decided.original[places[:1]], decided.reconstructed[places]])
         for a, grouping in enumerate(judged.groupings[1 : 1 + len(groupings)]):
-            groups = len(grouping.groups)
-            # who is judged, by the package's own count
-            reasons = decision_changes(
-                versions[:1], versions[:1], judged.label, grouping.code, patient,
-                groups=groups, min_patients=options.min_patients,
-            ).counted[0]  # fmt: skip
-            mask = np.moveaxis(reasons[0] == 0, 0, 1)  # [G, L]
-            for v, decision in enumerate(versions):
-                counts = _counts(judged.label, decision, grouping.code, patient, groups)
-                gaps = _gap(np.tensordot(weights, counts, (1, 0)), mask)
-                chance = _shuffled(counts, grouping.code, patient, shuffles, seed, mask)
-                if v == 0:
-                    eodd_before[:, t, a], chance_before = gaps, chance
-                else:
-                    eodd[:, v - 1, t, a] = gaps
-                    shuffled[:, v - 1, t, a] = chance - chance_before
+            found = _gaps(
+                judged.label, versions, grouping, patient, weights, options, (shuffles, seed)
+            )
+            gaps.after[:, :, t, a], gaps.before[:, t, a], gaps.chance[:, :, t, a] = found
     return Measured(
         cells,
         tuple(t.name for t in tasks),
@@ -132,9 +130,9 @@ def measure(
         quality,
         auroc,
         before,
-        eodd,
-        eodd_before,
-        shuffled,
+        gaps.after,
+        gaps.before,
+        gaps.chance,
         {name: tracking(study, spec, tasks, name, each) for name in quality},
     )
 
@@ -156,6 +154,42 @@ def _aurocs(
 
     after = np.stack([one(judged.reconstructed[k]) for k in places], 1)
     return after, one(judged.original[places[0]])
+
+
+def _gaps(
+    label: np.ndarray,
+    versions: np.ndarray,
+    grouping: Grouping,
+    patient: np.ndarray,
+    weights: np.ndarray,
+    options: AssessOptions,
+    shuffling: tuple[int, int],
+) -> _Gaps:
+    """EODD of one task and attribute: [R, K], [R] and [S, K].
+
+    Args:
+      label: [N] truth.
+      versions: [1 + K, N] decisions, those on originals first.
+      grouping: the attribute.
+      patient: [N] number of the patient.
+      weights: [R, P] of patients.
+      options: how many patients a group needs.
+      shuffling: number of random groupings, and seed.
+    """
+    groups = len(grouping.groups)
+    # who is judged, by the package's own count
+    counted = decision_changes(
+        versions[:1], versions[:1], label, grouping.code, patient,
+        groups=groups, min_patients=options.min_patients,
+    ).counted[0]  # fmt: skip
+    mask = (counted[0] == 0).T  # [G, L]
+    gaps, chance = [], []
+    for decision in versions:
+        counts = _counts(label, decision, grouping.code, patient, groups)
+        gaps.append(_gap(np.tensordot(weights, counts, (1, 0)), mask))
+        chance.append(_shuffled(counts, grouping.code, patient, *shuffling, mask))
+    changes = [after - chance[0] for after in chance[1:]]
+    return _Gaps(np.stack(gaps[1:], 1), gaps[0], np.stack(changes, 1))
 
 
 def _counts(

@@ -4,6 +4,8 @@ level.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -111,8 +113,9 @@ def _color(place: int) -> str:
 
 def _handles(groups: list[str]) -> list[Line2D]:
     """Legend entries of the groups."""
+    lines: tuple[Any, ...] = style.LINES
     return [
-        Line2D([], [], color=_color(place), linestyle=style.LINES[place % 7], label=group)
+        Line2D([], [], color=_color(place), linestyle=lines[place % 7], label=group)
         for place, group in enumerate(groups)
     ]
 

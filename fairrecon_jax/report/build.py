@@ -17,6 +17,7 @@ from fairrecon_jax.report.flow import flow
 from fairrecon_jax.report.mitigation import fallbacks
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
+from fairrecon_jax.report.small_cells import withheld_slopes
 from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.entries import Missing, number
 from fairrecon_jax.report.tables.table import csv_text
@@ -90,7 +91,8 @@ def build_report(
     options, recorded = options or ReportOptions(), dict(provenance or {})
     given = (options.convention, comparison, sweep, methods, options.min_cell)
     findings = Findings.of(spec, performance, fairness, *given)
-    findings = dataclasses.replace(findings, trends=trends, doses=doses)
+    slopes = withheld_slopes(doses, options.min_cell)
+    findings = dataclasses.replace(findings, trends=trends, doses=slopes)
     # before anything is written: every free text below passes through it
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]

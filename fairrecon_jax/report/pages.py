@@ -210,7 +210,6 @@ def sections(
     plans = [GAPS, DIAGNOSIS, BEFORE, *([MITIGATION] if mitigated(findings) else [])]
     # nor one about continuous attributes where none was looked at
     plans = [*plans, TRENDS] if findings.trends is not None else plans
-    plans = [*plans, DOSES] if findings.doses is not None else plans
     shown = Section(
         "examples",
         "Examples",
@@ -240,6 +239,7 @@ def mitigated(findings: Findings) -> bool:
 def appendix_sections(findings: Findings) -> list[Section]:
     """The sections of the second page."""
     plans = [*APPENDIX, *([MITIGATION_APPENDIX] if mitigated(findings) else [])]
+    plans = [*plans, DOSES] if findings.doses is not None else plans
     return [plan.section(findings) for plan in plans]
 
 

@@ -59,6 +59,29 @@ def withheld(
     )
 
 
+def withheld_slopes(doses: pd.DataFrame | None, least: int) -> pd.DataFrame | None:
+    """Slopes along the level without those of comparisons that hold a group of 1 to `least` - 1
+    patients: everyone's rates at each level minus the others' would tell the hidden one.
+
+    Args:
+      doses: rows of results/doses.csv; None stays None.
+      least: smallest number that may be shown; 0 or 1 withholds nothing.
+    """
+    if doses is None or least < 2 or doses.empty:
+        return doses
+    few = (doses["n_patients"] > 0) & (doses["n_patients"] < least)
+    keys = ["task", "attribute", "reconstructor", "mitigation", "seed", "metric"]
+    hidden = few.groupby([doses[key] for key in keys]).transform("any")
+    numbers = ["slope", "ci_low", "ci_high", "extra", "extra_low", "extra_high"]
+    found = doses.astype({name: float for name in (*numbers, "n", "n_patients")})
+    found.loc[hidden, numbers] = math.nan
+    found.loc[few, ["n", "n_patients"]] = math.nan
+    found.loc[hidden & (found["reason"] == ""), "reason"] = (
+        f"fewer than {least} patients in a group"
+    )
+    return found
+
+
 def _behind(rows: pd.DataFrame) -> np.ndarray:
     """How many the number of each row rests on."""
     column = rows["metric"].map({"sensitivity": "n_pos", "specificity": "n_neg"})

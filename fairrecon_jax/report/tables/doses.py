@@ -24,7 +24,7 @@ def slopes(findings: Findings) -> Table | None:
             "metric": style.metric_name(row.metric),
             "group": row.group,
             "slope": with_interval(
-                row.slope, row.ci_low, row.ci_high, 3, "too few patients", sign=True
+                row.slope, row.ci_low, row.ci_high, 3, str(row.reason), sign=True
             ),
             "minus the others'": with_interval(
                 row.extra, row.extra_low, row.extra_high, 3, str(row.reason), sign=True

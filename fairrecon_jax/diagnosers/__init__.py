@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fairrecon_jax.diagnosers.balance import class_balance, inverse_prevalence, rarity
 from fairrecon_jax.diagnosers.callable import CallableDiagnoser, CallableSegmenter
-from fairrecon_jax.diagnosers.classifier import Classifier, inverse_prevalence, masked_cross_entropy
+from fairrecon_jax.diagnosers.classifier import Classifier, masked_cross_entropy
 from fairrecon_jax.diagnosers.gradcam import enlarged, grad_cam
 from fairrecon_jax.diagnosers.interface import (
     DIAGNOSERS,
@@ -30,11 +31,13 @@ __all__ = [
     "Preprocessing",
     "Segmenter",
     "check_apart",
+    "class_balance",
     "enlarged",
     "grad_cam",
     "inverse_prevalence",
     "make_diagnoser",
     "masked_cross_entropy",
     "pooled_soft_dice",
+    "rarity",
     "soft_dice",
 ]

@@ -42,6 +42,7 @@ class Classifier:
         networks trained the TorchXRayVision way).
       readout: which of the network's outputs are the tasks'.
       positive_weight: factor of the positive examples' loss, one per task; () for none.
+      task_weight: factor of the loss of each task; () for none.
       augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
@@ -64,6 +65,7 @@ class Classifier:
     preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata=FLAT)
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     positive_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
+    task_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
     augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
     bn_axis: str | None = AXIS
@@ -77,11 +79,12 @@ class Classifier:
             )
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden takes widths of at least 1, got {self.hidden}")
-        if self.positive_weight and len(self.positive_weight) != len(self.tasks):
-            raise ValueError(
-                f"positive_weight has {len(self.positive_weight)} values for "
-                f"{len(self.tasks)} tasks"
-            )
+        for name in ("positive_weight", "task_weight"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.tasks):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.tasks)} tasks")
+            if any(not 0 <= value < np.inf for value in values):
+                raise ValueError(f"{name} takes numbers of at least 0, got {values}")
         self.readout.check(len(self.tasks))
 
     def check(self, size: int) -> None:
@@ -202,7 +205,9 @@ class Classifier:
 
     def _losses(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """The cross-entropy of each example's own tasks, and the number of known labels."""
-        return masked_cross_entropy(self._chosen(logits), self._labels(batch), self.positive_weight)
+        return masked_cross_entropy(
+            self._chosen(logits), self._labels(batch), self.positive_weight, self.task_weight
+        )
 
     def _logits(self, variables: Variables, image: Array) -> jax.Array:
         """All outputs of the frozen network, [B, classes]."""
@@ -219,16 +224,21 @@ class Classifier:
 
 
 def masked_cross_entropy(
-    logits: Array, labels: Array, positive_weight: tuple[float, ...] = ()
+    logits: Array,
+    labels: Array,
+    positive_weight: tuple[float, ...] = (),
+    task_weight: tuple[float, ...] = (),
 ) -> tuple[jax.Array, jax.Array]:
     """Binary cross-entropy of each example, averaged over its known labels.
 
-    l = w y softplus(-z) + (1 - y) softplus(z) for logit z, label y and positive weight w.
+    l = v (w y softplus(-z) + (1 - y) softplus(z)) for logit z, label y, positive weight w and the
+    weight v of the task.
 
     Args:
       logits: [B, T].
       labels: [B, T] in {0, 1}, NaN = unknown.
       positive_weight: T factors of the positive part, or () for 1.
+      task_weight: T factors of the tasks, or () for 1.
 
     Returns:
       The mean over known labels [B] (0 where none is), and their number [B] float32; finite with
@@ -243,24 +253,11 @@ def masked_cross_entropy(
     known = ~jnp.isnan(labels)
     # NaN is replaced before the product: its gradient would be NaN even behind a mask.
     y = jnp.where(known, labels, 0.0)
-    w = jnp.asarray(positive_weight or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
+    w, v = (
+        jnp.asarray(weights or (1.0,) * logits.shape[1], logits.dtype).reshape(1, -1)
+        for weights in (positive_weight, task_weight)
+    )
     # softplus is finite at any logit, where the logarithm of a sigmoid is not.
-    losses = w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits)
+    losses = v * (w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits))
     count = jnp.sum(known, axis=1).astype(jnp.float32)
     return jnp.sum(jnp.where(known, losses, 0.0), axis=1) / jnp.maximum(count, 1.0), count
-
-
-def inverse_prevalence(labels: np.ndarray) -> tuple[float, ...]:
-    """Positive weights n_negative / n_positive of each label column, 1 where either is missing.
-
-    Args:
-      labels: [N, T] in {0, 1, NaN}, of the training examples.
-
-    Example:
-      >>> inverse_prevalence(np.array([[1, 0], [0, 0], [0, np.nan], [0, 0]]))
-      (3.0, 1.0)
-    """
-    # NaN equals neither 0 nor 1: unknown labels count for nobody.
-    positive = np.nansum(labels == 1, axis=0)
-    negative = np.nansum(labels == 0, axis=0)
-    return tuple(float(n / p) if n and p else 1.0 for n, p in zip(negative, positive, strict=True))

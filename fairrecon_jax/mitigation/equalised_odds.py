@@ -25,20 +25,23 @@ from fairrecon_jax.mitigation.pooling import (
     largest,
     pool,
     rescale,
+    running_mean,
     spread,
 )
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout, everywhere, mean_everywhere
+from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
 
 SMALLEST_ERROR = 1e-3  # smallest 1 - Dice in a ratio
+LOSS_RATE = 0.1  # of the running mean of the reconstructor's loss, as published
 THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
 
 
 @register("equalised_odds")
 @dataclasses.dataclass(frozen=True)
 class EqualisedOdds(Mitigation):
-    """Adds weight * (task loss + fairness term) / (its mean of the first steps).
+    """Adds weight * (task loss + fairness term) / (its mean of the first steps) * size.
 
     Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness
     term of a classification task and an attribute: EODD^2, EODD = max over labels y of the spread
@@ -62,6 +65,9 @@ class EqualisedOdds(Mitigation):
       ratio: segmentation term, "linear" for (SER - 1)^2 or "log" for log^2 SER.
       task_weight: factor of the task loss inside the term.
       warmup: steps whose mean term becomes the fixed divisor; 0 = no division.
+      scale: what size is: 1 for "one"; for "loss", as published, the running mean of the loss that
+        the term is added to, so that lambda is a share of it: at a mean squared error of 1e-3 the
+        term is a thousandth of that of "one".
 
     Example:
       >>> cohort = fr.arrays(np.zeros((2, 16, 16)), [0, 1], groups={"sex": ["f", "m"]})
@@ -89,6 +95,7 @@ class EqualisedOdds(Mitigation):
     ratio: Literal["linear", "log"] = "linear"
     task_weight: float = 1.0
     warmup: int = 20
+    scale: Literal["one", "loss"] = "one"
 
     def __post_init__(self) -> None:
         kind = "equalised_odds"
@@ -101,6 +108,7 @@ class EqualisedOdds(Mitigation):
         )
         check_choice(kind, "combine", self.combine, ("max", "logsumexp"))
         check_choice(kind, "ratio", self.ratio, ("linear", "log"))
+        check_choice(kind, "scale", self.scale, ("one", "loss"))
         if not 0 <= self.decay < 1:
             raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
         if not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
@@ -146,6 +154,8 @@ class EqualisedOddsTerm:
     def init(self, key: Key, batch: Batch) -> dict[str, Any]:
         """The state before the first step."""
         state: dict[str, Any] = {"frozen": self.readout.frozen(), "scale": fresh_scale()}
+        if self.options.scale == "loss":
+            state["loss"] = fresh_scale()
         if count := self.readout.count("classification"):
             state |= {
                 "rates": empty_pool((self.groups.total, count, 2)),
@@ -179,6 +189,11 @@ class EqualisedOddsTerm:
         scaled, new["scale"] = rescale(
             options.task_weight * task + fairness, state["scale"], options.warmup
         )
+        if "loss" in state:
+            # equal shards: the mean over devices is that of the whole batch
+            loss = lax.pmean(jnp.asarray(batch["loss"]), AXIS)
+            new["loss"] = running_mean(loss, state["loss"], LOSS_RATE)
+            scaled = scaled * new["loss"]["mean"]
         metrics |= {
             "task_loss": task,
             "fairness_term": fairness,

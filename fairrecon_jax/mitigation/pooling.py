@@ -98,6 +98,19 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
     }
 
 
+def running_mean(value: Array, kept: dict[str, Any], rate: float) -> dict[str, Any]:
+    """The mean that moves by a share of its distance to each value; the first is taken as it is.
+
+    Args:
+      value: [] of this step.
+      kept: {"steps", "mean"}, see `fresh_scale`.
+      rate: the share, in (0, 1].
+    """
+    share = jnp.where(kept["steps"] == 0, 1.0, rate)
+    mean = kept["mean"] + share * (lax.stop_gradient(value) - kept["mean"])
+    return {"steps": kept["steps"] + 1, "mean": mean}
+
+
 def spread(values: Array, included: Array, axis: int) -> jax.Array:
     """Largest minus smallest included value along an axis; 0, without gradient, where fewer than
     two are included.

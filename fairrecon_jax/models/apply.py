@@ -4,8 +4,6 @@ depend on the number of devices.
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any
 
 import flax.linen as nn
@@ -13,28 +11,22 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fairrecon_jax.models.start import draw
 from fairrecon_jax.types import Array, Key, Variables
 
-LeafPath = tuple[str, ...]
 
-
-def init_network(
-    network: nn.Module, name: str, key: Key, *inputs: Array, deviation: float | None = None
-) -> Variables:
+def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Variables:
     """Fresh variables of one network, from a single draw.
 
-    Kernels are normal with variance gain / fan-in: gain 2 (He), but 1 in a "head" and in transposed
-    convolutions ("upconv..."), which no ReLU follows; fan-in is the number of inputs that one
-    output sees. Biases and means start at 0, scales and variances at 1, slopes of PReLUs at 0.25.
-    Nothing of the network runs, and one random program serves all its parameters, where Flax's own
-    `init` compiles one for each.
+    The law is that of the network's class attribute `start`, PyTorch's default without one: see
+    `models.start.law`. Nothing of the network runs, and one random program serves all its
+    parameters, where Flax's own `init` compiles one for each.
 
     Args:
       network: module called as `network(*inputs, train=...)`.
       name: the network's name.
       key: scalar key.
       *inputs: of the right shapes; their values do not matter.
-      deviation: standard deviation of all kernels, in place of those above.
 
     Returns:
       {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the
@@ -51,46 +43,12 @@ def init_network(
     """
     # Shapes only: this key draws nothing.
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
-    leaves = tuple((path, leaf.shape) for path, leaf in flatten_dict(dict(shapes)).items())
-    fresh = unflatten_dict(_draw(key, leaves, deviation))
+    leaves = {path: leaf.shape for path, leaf in flatten_dict(dict(shapes)).items()}
+    fresh = unflatten_dict(draw(getattr(network, "start", "torch"), key, leaves))
     return {
         "params": {name: fresh.get("params", {})},
         "batch_stats": {name: fresh.get("batch_stats", {})},
     }
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _draw(
-    key: Key, leaves: tuple[tuple[LeafPath, tuple[int, ...]], ...], deviation: float | None
-) -> dict[LeafPath, jax.Array]:
-    """Start values by path."""
-    # One draw for all: another layer may change the start values of every other one.
-    kernels = {path: math.prod(shape) for path, shape in leaves if path[-1] == "kernel"}
-    # Without the barrier XLA would draw anew for every slice of the values.
-    values = jax.lax.optimization_barrier(jax.random.normal(key, (sum(kernels.values()),)))
-    constants = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0, "slope": 0.25}
-    fresh, start = {}, 0
-    for path, shape in leaves:
-        if path in kernels:
-            part = jax.lax.slice(values, (start,), (start + kernels[path],)).reshape(shape)
-            fresh[path] = part * (_deviation(path, shape) if deviation is None else deviation)
-            start += kernels[path]
-        elif path[-1] in constants:
-            fresh[path] = jnp.full(shape, constants[path[-1]], jnp.float32)
-        else:
-            raise ValueError(
-                f"no start value for the parameter {'/'.join(path)}: its name is none of "
-                f"kernel, {', '.join(constants)}"
-            )
-    return fresh
-
-
-def _deviation(path: LeafPath, shape: tuple[int, ...]) -> float:
-    """The standard deviation of a kernel's start values."""
-    transposed = path[-2].startswith("upconv")
-    # Of a transposed convolution of stride 2 an output sees a quarter of the kernel.
-    fan_in = math.prod(shape[:-1]) / (4 if transposed else 1)
-    return math.sqrt((1.0 if transposed or "head" in path else 2.0) / fan_in)
 
 
 def apply_network(

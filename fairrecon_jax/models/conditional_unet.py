@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
+from fairrecon_jax.models.start import Start
 from fairrecon_jax.models.unet import reflect_to_multiple
 from fairrecon_jax.types import Array
 
@@ -52,6 +54,8 @@ class ConditionalUNet(nn.Module):
     attention: bool = True
     patch: int = 1
     dtype: jnp.dtype | None = None
+
+    start: ClassVar[Start] = "fan_in"
 
     @nn.compact
     def __call__(self, x: Array, cond: Array, t: Array, train: bool = False) -> jax.Array:

@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fairrecon_jax.models.apply import LeafPath, init_network
+from fairrecon_jax.models.apply import init_network
 from fairrecon_jax.models.checkpoint import State, common_prefixes
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.layouts import LAYOUTS, Layout, check_known, inputs_of
+from fairrecon_jax.models.start import LeafPath
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import InputError, Key
 

@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.models.apply import LeafPath
 from fairrecon_jax.models.checkpoint import State
 from fairrecon_jax.models.conditional_unet import ConditionalUNet
 from fairrecon_jax.models.densenet import DenseNet
@@ -31,6 +30,7 @@ from fairrecon_jax.models.pix2pix import PatchDiscriminator, Pix2PixGenerator
 from fairrecon_jax.models.residual_unet import ResidualUNet
 from fairrecon_jax.models.resnet import ResNet
 from fairrecon_jax.models.resnet_unet import ResNetUNet
+from fairrecon_jax.models.start import LeafPath
 from fairrecon_jax.models.unet import UNet
 from fairrecon_jax.types import InputError
 

@@ -4,12 +4,15 @@ judges overlapping patches.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, UpConv4x4, batch_norm
+from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array, Key
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -56,6 +59,8 @@ class Pix2PixGenerator(nn.Module):
     tanh: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+
+    start: ClassVar[Start] = "gan"
 
     @nn.compact
     def __call__(self, x: Array, keys: Key | None = None, train: bool = False) -> jax.Array:
@@ -178,6 +183,8 @@ class PatchDiscriminator(nn.Module):
     norm: InstanceOrBatch = "batch"
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+
+    start: ClassVar[Start] = "gan"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
+from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array
 
 STAGES: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 """Blocks per stage by network depth."""
 
-# For Flax's own `init`; `init_network` draws by fan-in.
+# For Flax's own `init`; `init_network` draws by `start`.
 _INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -97,6 +100,8 @@ class ResNet(nn.Module):
     hidden: tuple[int, ...] = ()
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+
+    start: ClassVar[Start] = "resnet"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
 from fairrecon_jax.models.resnet import STAGES, ResNetBlock
+from fairrecon_jax.models.start import Start
 from fairrecon_jax.models.unet import reflect_to_multiple
 from fairrecon_jax.types import Array
 
@@ -45,6 +48,8 @@ class ResNetUNet(nn.Module):
     width: int = 64
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+
+    start: ClassVar[Start] = "segmentation_models"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:

@@ -32,7 +32,6 @@ from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
 
 NETWORK = "noise"
-GAIN = 1 / 2  # start kernels of variance 1 / fan-in instead of 2 / fan-in
 # Streams of a key: the matching loss, the clean estimate for an objective, sampling.
 MATCH, CLEAN, SAMPLE = range(3)
 
@@ -196,7 +195,7 @@ class IrsdeReconstructor:
         """
         image = batch["image"][:1]
         fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
-        return jax.tree_util.tree_map_with_path(_quieter, fresh)
+        return jax.tree_util.tree_map_with_path(_from_zero, fresh)
 
     def loss(
         self, variables: Variables, batch: Batch, key: Key, train: bool
@@ -376,12 +375,7 @@ def draw_time(key: Key, latest: int, power: float) -> jax.Array:
     return jnp.clip(jnp.ceil(share * latest), 1, latest).astype(jnp.int32)
 
 
-def _quieter(path: Any, leaf: jax.Array) -> jax.Array:
-    """A start value of `init_network`, whose kernels have variance 2 / fan-in, as
-    `IrsdeReconstructor.init` wants it.
-    """
+def _from_zero(path: Any, leaf: jax.Array) -> jax.Array:
+    """A start value, with a last kernel of 0."""
     names = [part.key for part in path]
-    if names[-1] != "kernel":
-        return leaf
-    # The gain is of the variance, hence the root.
-    return jnp.zeros_like(leaf) if "head" in names else leaf * GAIN**0.5
+    return jnp.zeros_like(leaf) if names[-1] == "kernel" and "head" in names else leaf

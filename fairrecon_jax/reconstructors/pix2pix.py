@@ -22,7 +22,6 @@ from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-DEVIATION = 0.02  # of the published start values
 GanLoss = Literal["vanilla", "lsgan"]
 
 
@@ -138,17 +137,15 @@ class Pix2PixReconstructor:
         return {"psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables of both networks: kernels normal with standard deviation 0.02, as
-        published.
+        """Fresh variables of both networks: kernels, and scales around 1, normal with standard
+        deviation 0.02, as published.
         """
         image = jnp.asarray(batch["image"][:1])
         # A key each: one key for both would start them from the same numbers.
         first, second = jax.random.split(key)
-        generator = init_network(self.generator, GENERATOR, first, image, deviation=DEVIATION)
+        generator = init_network(self.generator, GENERATOR, first, image)
         pair = jnp.concatenate([image, image], axis=-1)
-        discriminator = init_network(
-            self.discriminator, DISCRIMINATOR, second, pair, deviation=DEVIATION
-        )
+        discriminator = init_network(self.discriminator, DISCRIMINATOR, second, pair)
         return {
             kind: {**generator[kind], **discriminator[kind]} for kind in ("params", "batch_stats")
         }

@@ -88,6 +88,8 @@ class DiagnoserConfig:
       train: its training, None where it has none.
       weight_files: PyTorch weights to import instead of training.
       init: PyTorch weights that the training of its trunk starts from, "" for none.
+      balance: draw the classes of its tasks equally often, see `diagnosers.class_balance`.
+      rare_first: weigh its tasks by their rarity, see `diagnosers.rarity`.
     """
 
     name: str
@@ -95,6 +97,8 @@ class DiagnoserConfig:
     train: TrainConfig | None = None
     weight_files: tuple[str, ...] = ()
     init: str = ""
+    balance: bool = False
+    rare_first: bool = False
 
     @property
     def has_weights(self) -> bool:

@@ -69,6 +69,8 @@ def diagnoser(study: StudyConfig, name: str, training: int | None = None) -> dic
         **prepared(study),
         # which tasks are diagnosed the model says itself
         **{name: value for name, value in labels(study).items() if name != "tasks"},
+        # only where it is on: a training without is the same as ever
+        **{name: True for name in ("balance", "rare_first") if getattr(one, name)},
     }
 
 

@@ -35,7 +35,7 @@ Blocks = Mapping[str, Mapping[str, Any]]
 PLAN_FIELDS = tuple(field.name for field in dataclasses.fields(MitigationPlan))
 AROUND = ("train", "weights", "levels", "augment", "weights_of")
 """Fields of a reconstructor's block that say how it is made and used, not what it is."""
-AROUND_DIAGNOSERS = ("train", "tasks", "weights", "init")
+AROUND_DIAGNOSERS = ("train", "tasks", "weights", "init", "balance", "rare_first")
 """The same of a diagnoser's block."""
 NOT_OF_DIAGNOSERS = {
     "levels": "a diagnoser reads the images of every level",
@@ -233,11 +233,23 @@ def _diagnoser(name: str, model: Any, block: Mapping[str, Any]) -> DiagnoserConf
         )
     if init and "train" not in block:
         raise ConfigError(f"config.{where} has init, which starts a training, but no block train")
+    for field, fits in (
+        ("balance", model.kind == "classification"),
+        ("rare_first", hasattr(model, "task_weight") and not model.task_weight),
+    ):
+        if not isinstance(block.get(field, False), bool):
+            raise ConfigError(f"config.{where}.{field} is True or False, got {block[field]!r}")
+        if block.get(field) and not (fits and "train" in block):
+            raise ConfigError(
+                f"config.{where}.{field} is for the training of a classifier"
+                + (" without task_weight" if field == "rare_first" else "")
+            )
     train = training(block["train"], where, model) if "train" in block else None
     if train is not None and hasattr(model, "check_training"):
         with naming(where):
             model.check_training()
-    return DiagnoserConfig(name, model, train, files, init)
+    on = {field: bool(block.get(field)) for field in ("balance", "rare_first")}
+    return DiagnoserConfig(name, model, train, files, init, **on)
 
 
 def mitigations(

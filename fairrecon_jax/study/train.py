@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
+from fairrecon_jax.diagnosers import class_balance, rarity
 from fairrecon_jax.diagnosers.imports import import_variables as import_diagnoser
 from fairrecon_jax.diagnosers.imports import start_variables
 from fairrecon_jax.reconstructors.imports import import_variables as import_reconstructor
@@ -33,15 +36,35 @@ def train_diagnoser(context: Context, name: str, training: int | None = None) ->
     train = one.training(training)
     if train is None:
         raise InputError(f"config.diagnosers.{name} has no block train")
+    rows = context.rows("train_diagnosis")
+    model, weights = _balanced(context, name, rows)
     fit(
-        one.model,
-        (context.cohort.originals(), context.rows("train_diagnosis")),
+        model,
+        (context.cohort.originals(), rows),
         (context.cohort.originals(), context.rows("val")),
         train,
         folder,
         initial=start(context, name, training),
+        weights=weights,
         choices=run_choices(context, trained_diagnoser(context, name, training)),
     )
+
+
+def _balanced(context: Context, name: str, rows: np.ndarray) -> tuple[Any, np.ndarray | None]:
+    """A diagnoser with the weights of its tasks, and the sampling weights of its training rows; as
+    it is, and None, where its block balances neither.
+    """
+    one = context.study.diagnosers[name]
+    if not (one.balance or one.rare_first):
+        return one.model, None
+    names = [task.name for task in context.spec.classification_tasks]
+    columns = [names.index(task) for task in one.model.tasks]
+    labels = context.cohort.labels()[rows][:, columns]
+    # a block is refused where its model has no such field
+    model: Any = one.model
+    if one.rare_first:
+        model = dataclasses.replace(model, task_weight=rarity(labels))
+    return model, class_balance(labels) if one.balance else None
 
 
 def trained_diagnoser(context: Context, name: str, training: int | None = None) -> dict[str, Any]:

@@ -94,7 +94,10 @@ def _update(
             # Hence also the batch as it came, not the cast one.
             clean = out.clean.astype(jnp.float32)
             extra, kept, more = objective(
-                clean, batch, state.objective, jax.random.fold_in(key, OBJECTIVE)
+                clean,
+                {**batch, "loss": lax.stop_gradient(value)},
+                state.objective,
+                jax.random.fold_in(key, OBJECTIVE),
             )
             metrics |= {"loss_without_objective": value, **more}
             value = value + extra

@@ -108,5 +108,9 @@ class Objective(Protocol):
     def __call__(
         self, clean: Array, batch: Batch, state: Any, key: Key
     ) -> tuple[Array, Any, dict[str, Array]]:
-        """(scalar to add, new state, metrics) from the clean estimate [B, H, W, 1]."""
+        """(scalar to add, new state, metrics) from the clean estimate [B, H, W, 1].
+
+        Beside its fields the batch holds "loss" [], this device's loss that the scalar is added to,
+        without gradient.
+        """
         ...

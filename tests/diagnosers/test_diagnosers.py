@@ -147,6 +147,12 @@ def test_factory_finds_columns_by_name():
             {"positive_weight": (1.0, 2.0)},
             "positive_weight has 2 values for 1 tasks",
         ),
+        (
+            "classifier",
+            ("grade",),
+            {"task_weight": (-1.0,)},
+            "task_weight takes numbers of at least 0",
+        ),
         ("segmenter", ("tumour",), {"norm": "instance"}, "norm of backbone 'unet' is"),
         (
             "segmenter",
@@ -161,11 +167,13 @@ def test_factory_refuses_what_it_does_not_know(kind, tasks, fields, message):
         make_diagnoser(kind, SPEC, tasks, **fields)
 
 
-@pytest.mark.parametrize("positive_weight", [(), (3.0, 0.5)])
-def test_cross_entropy_agrees_with_scikit_learn(positive_weight):
+@pytest.mark.parametrize(
+    ("positive_weight", "task_weight"), [((), ()), ((3.0, 0.5), ()), ((3.0, 0.5), (0.2, 1.5))]
+)
+def test_cross_entropy_agrees_with_scikit_learn(positive_weight, task_weight):
     """scikit-learn's sum of losses over the known labels, its positive examples weighted."""
     logits = np.random.default_rng(1).normal(size=LABELS.shape).astype(np.float32)
-    loss, count = masked_cross_entropy(logits, LABELS, positive_weight)
+    loss, count = masked_cross_entropy(logits, LABELS, positive_weight, task_weight)
     np.testing.assert_array_equal(count, [2, 1, 0, 2])
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
     expected = 0.0
@@ -173,6 +181,7 @@ def test_cross_entropy_agrees_with_scikit_learn(positive_weight):
         known = ~np.isnan(LABELS[:, task])
         y = LABELS[known, task]
         weights = np.where(y == 1, (positive_weight or (1.0, 1.0))[task], 1.0)
+        weights = weights * (task_weight or (1.0, 1.0))[task]
         expected += (
             log_loss(y, probability[known, task], sample_weight=weights, labels=[0, 1])
             * weights.sum()

@@ -55,6 +55,26 @@ def test_the_term_is_what_plain_loops_say():
     assert worst > 0.1
 
 
+def test_scaled_to_the_loss_the_term_is_a_share_of_its_running_mean():
+    losses = [4e-3, 1e-3, 2e-3]
+    plain, state = start(EqualisedOdds(decay=0.0, weight=3.16))
+    scaled, other = start(EqualisedOdds(decay=0.0, weight=3.16, scale="loss"))
+    # one device of two sees less than the other: their mean is the batch's
+    assert set(other) - set(state) == {"loss"}
+    wanted = losses[0]
+    for loss in losses:
+        wanted += 0.1 * (loss - wanted)
+        one, state, _ = value_of(plain, 2)(state, seen(BATCH))
+        seen_loss = np.array([0.5, 1.5]) * loss
+        two, other, _ = on_devices(
+            lambda kept, part: scaled(
+                part["clean"], {**part, "loss": part["loss"][0]}, kept, jax.random.key(0)
+            ),
+            2,
+        )(other, {**seen(BATCH), "loss": np.repeat(seen_loss, len(BATCH["weight"]) // 2)})
+        assert float(two) == pytest.approx(wanted * float(one), rel=1e-5)
+
+
 @pytest.mark.parametrize("options", [{}, {"combine": "logsumexp", "ratio": "log"}], ids=str)
 @pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
 def test_the_gradient_is_that_of_finite_differences_and_not_zero(diagnosers, options):

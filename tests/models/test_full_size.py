@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.torch_irsde import TorchConditionalUNet
-from fairrecon_jax.models import ConditionalUNet, Pix2PixGenerator, UNet, convert
+from fairrecon_jax.models import ConditionalUNet, Pix2PixGenerator, UNet, convert, init_network
 from tests.support.torch_networks import PaperUNet, TorchGenerator, randomise, torch
 
 CASES = {
@@ -50,3 +50,11 @@ def test_parity_with_pytorch_in_evaluation(name):
     expected = expected.numpy().transpose(0, 2, 3, 1)
     assert expected.std() > 1e-3
     np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+
+def test_the_untrained_u_net_is_off_by_no_more_than_the_image():
+    network, image = UNet(1, 64, 4), np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    params = init_network(network, "net", jax.random.key(0), image)["params"]["net"]
+    # the program of the test above
+    run = jax.jit(lambda v, *given: network.apply(v, *given, train=False))
+    assert 0.05 < np.mean((run({"params": params, "batch_stats": {}}, image) - image) ** 2) < 1

@@ -123,6 +123,13 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(weights, tm
             {"augment": {"flip": True}},
             "has augment: write its fields, such as flip and shift, in",
         ),
+        ({"balance": True, "train": TRAIN}, "balance is for the training of a classifier"),
+        ({"balance": 1}, "balance is True or False, got 1"),
+        ({"rare_first": True, "train": TRAIN}, "rare_first is for the training of a classifier"),
+        (
+            {"kind": "classifier", "backbone": "resnet18", "balance": True},
+            "balance is for the training of a classifier",
+        ),
         ({"weights_of": "unet"}, "has weights_of: only reconstructors share weights"),
         (
             {"kind": "classifier", "backbone": "resnet18", "op_norm": True, "train": TRAIN},

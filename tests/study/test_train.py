@@ -4,6 +4,7 @@ and what a training depends on is said once.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jax
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairrecon_jax.study import inputs
+from fairrecon_jax.diagnosers import Classifier, class_balance
+from fairrecon_jax.study import inputs, train
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.train import (
     content,
@@ -20,9 +22,10 @@ from fairrecon_jax.study.train import (
     imported,
     run_choices,
     saved,
+    train_diagnoser,
     train_reconstructor,
 )
-from fairrecon_jax.types import Cell, InputError
+from fairrecon_jax.types import Cell, InputError, Task
 from tests.support.study_fakes import opened
 
 UNET = Cell("unet", 8.0)
@@ -96,3 +99,31 @@ def test_training_images_are_degraded_at_their_level_with_noise_by_example(conte
     error = [float(np.mean((found - batch["image"]) ** 2)) for found in (mild, strong)]
     assert 0 < error[0] < error[1]
     assert degrader(context, 8.0)(batch, key)["weight"] is batch["weight"]
+
+
+def test_a_diagnoser_is_trained_on_classes_and_tasks_as_its_block_balances_them(
+    tmp_path, monkeypatch
+):
+    table = pd.DataFrame({"sex": ["F", "M"] * 3})
+    context = opened(tmp_path, table)
+    one = context.study.diagnosers["tumor"]
+    model = Classifier(("grade", "type"), (0, 1), "resnet18", width=2)
+    labels = np.array([[1, 0], [0, 0], [0, 1], [0, 1], [0, 0], [0, 0]], np.float32)
+    given = {}
+    monkeypatch.setattr(train, "fit", lambda *args, **fields: given.update(fields, args=args))
+    monkeypatch.setattr(type(context), "rows", lambda self, *_: np.arange(6))
+    monkeypatch.setattr(type(context.cohort), "labels", lambda self: labels, raising=False)
+    tasks = (Task("grade", "classification"), Task("type", "classification"))
+    monkeypatch.setattr(context, "spec", dataclasses.replace(context.spec, tasks=tasks))
+    plain = inputs.diagnoser(context.study, "tumor")
+    for on in ({}, {"balance": True}, {"rare_first": True}):
+        fitted = dataclasses.replace(one.train, selection="loss", selection_mode="min")
+        chosen = dataclasses.replace(one, model=model, train=fitted, **on)
+        study = dataclasses.replace(context.study, diagnosers={"tumor": chosen})
+        monkeypatch.setattr(context, "study", study)
+        train_diagnoser(context, "tumor")
+        wanted = class_balance(labels).tolist() if "balance" in on else None
+        assert (None if given["weights"] is None else given["weights"].tolist()) == wanted
+        assert given["args"][0].task_weight == ((1.0, 0.6) if "rare_first" in on else ())
+        declared = inputs.diagnoser(study, "tumor")
+        assert set(declared) - set(plain) == set(on)

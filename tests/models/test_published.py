@@ -16,6 +16,8 @@ from fairrecon_jax.models import (
     convert,
     init_network,
 )
+from fairrecon_jax.study.bundled import configuration
+from fairrecon_jax.study.parse import parse
 from fairrecon_jax.types import InputError
 from tests.support.torch_networks import randomise, torch
 from tests.support.torch_published import FastMri, SmpUNet
@@ -68,6 +70,19 @@ def test_monai_densenet():
     assert_parity(module, DenseNet(3, 4, (2, 3, 2)), 64, channels=3)
 
 
+def test_the_paper_segments_with_the_u_net_on_a_resnet34():
+    model = parse(configuration("ucsf_pdgm")).diagnosers["tumor"].model
+    network = model.network
+    assert (network.depth, network.width, model.dice_weight) == (34, 64, 0.5)
+    shapes = jax.eval_shape(lambda: init_network(network, "n", jax.random.key(0), images(32)))
+    widths = [
+        leaf["kernel"].shape[-1]
+        for name, leaf in sorted(shapes["params"]["n"].items())
+        if name.startswith("decoder") and name.endswith("conv2")
+    ]
+    assert widths == [256, 128, 64, 32, 16]
+
+
 def test_smp_unet_with_a_resnet34():
     assert_parity(SmpUNet(4, 2), ResNetUNet(2, 34, 4), 64)
 
@@ -78,15 +93,18 @@ def test_fastmri_unet_of_even_and_odd_images(size):
 
 
 def test_published_parameter_counts():
-    """fastMRI's README gives 7.76 M at 32 channels; 24.43 M are those of a U-Net on ResNet-34."""
+    """fastMRI's README gives 7.76 M at 32 channels; 24.43 M are those of a U-Net on ResNet-34,
+    24,436,369 with three channels in segmentation_models_pytorch.
+    """
     shapes = jax.eval_shape(
         lambda: (
             init_network(FastMriUNet(1, 32, 4), "n", jax.random.key(0), images(32)),
             init_network(ResNetUNet(1, 34, 64), "n", jax.random.key(0), images(32)),
+            init_network(ResNetUNet(1, 34, 64), "n", jax.random.key(0), images(32, 3)),
         )
     )
     counts = [sum(leaf.size for leaf in jax.tree.leaves(one["params"])) for one in shapes]
-    assert counts == [7_756_097, 24_430_097]
+    assert counts == [7_756_097, 24_430_097, 24_436_369]
 
 
 class Block(nn.Module):

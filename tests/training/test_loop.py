@@ -222,6 +222,21 @@ def test_harmless_choices_may_change_on_continuing(tmp_path: Path) -> None:
     assert jax.tree.all(jax.tree.map(np.array_equal, straight, resumed))
 
 
+def test_patience_is_not_lost_where_a_run_is_cut_short(tmp_path: Path) -> None:
+    class Worse(FakeReconstructor):
+        def evaluate(self, variables: Any, batch: Any, key: Any) -> Any:
+            return {"error": (1.0 + 0 * batch["weight"], batch["weight"])}
+
+    # best at 4, waiting since: once at 8, before the checkpoint of 10, then at 12 and 16
+    config = dataclasses.replace(SELECT, patience=3)
+    straight = learn(tmp_path / "straight", config, Worse())
+    interrupted(tmp_path / "run", config, Worse())
+    resumed = learn(tmp_path / "run", config, Worse())
+    jax.tree.map(np.testing.assert_array_equal, straight, resumed)
+    for name in ("straight", "run"):
+        assert (facts(tmp_path / name)["best_step"], facts(tmp_path / name)["steps"]) == (4, 16)
+
+
 def test_a_network_with_batch_statistics_continues_bit_for_bit(tmp_path: Path) -> None:
     network = UNetReconstructor(width=4, depth=1, norm="batch")
     config = dataclasses.replace(

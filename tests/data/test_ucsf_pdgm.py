@@ -268,7 +268,7 @@ def test_the_tumour_is_what_the_chosen_values_of_the_mask_hold(tmp_path):
     for values in ((), (1, 2), (4, 2, 1)):
         config = CohortConfig("ucsf_pdgm", image_size=24, slices=(3, 3), mask_values=values)
         prepare(config, tmp_path / "tree", tmp_path / "out", progress=False)
-        pixels[values] = open_cohort(config, tmp_path / "out").table["tumor_pixels"].item()
+        pixels[values] = open_cohort(config, tmp_path / "out").table["tumor"].item()
     assert pixels == {(): 48, (1, 2): 32, (4, 2, 1): 48}
     with pytest.raises(ValueError, match="mask_values has 3; the masks of ucsf_pdgm have 1, 2, 4"):
         find("ucsf_pdgm").check(CohortConfig("ucsf_pdgm", mask_values=(1, 3)))

@@ -40,6 +40,8 @@ def test_tables_that_the_study_no_longer_has_go(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "assess", lambda *_: (table, table))
     monkeypatch.setattr(room, "compare", lambda *_: table)
     monkeypatch.setattr(room, "score_curves", lambda *_: table)
+    doses = [table, table, table, table.iloc[:0]]
+    monkeypatch.setattr(room, "dose_responses", lambda *_: doses.pop(0))
     monkeypatch.setattr(Context, "spec", None)
     monkeypatch.setattr(room, "sweeps", lambda context: table)
     results = tmp_path / "results"
@@ -49,7 +51,8 @@ def test_tables_that_the_study_no_longer_has_go(tmp_path, monkeypatch):
         return {path.stem for path in results.iterdir()}
 
     always = {"performance", "fairness", "curves"}
-    assert written(True) == {*always, "mitigation", "mitigation_sweep"}
+    assert written(True) == {*always, "doses", "mitigation", "mitigation_sweep"}
     monkeypatch.setattr(room, "sweeps", lambda context: None)
-    assert written(True) == {*always, "mitigation"}
-    assert written(False) == always
+    assert written(True) == {*always, "doses", "mitigation"}
+    assert written(False) == {*always, "doses"}
+    assert written(False) == always, "of a single level"

@@ -126,6 +126,7 @@ def test_how_often_a_training_is_saved_and_by_how_many_workers_it_reads_is_no_ch
         "keep": 5,
         "log_every": 2,
         "tensorboard": True,
+        "wandb": True,
     }
     for name, value in free_fields.items():
         assert identity(dataclasses.replace(train, **{name: value})) == identity(train), name

@@ -18,8 +18,8 @@ class TrainConfig:
     """The choices of one training run; the same in a notebook and in a configuration.
 
     Fields that are None follow from the others, see `resolve`: overriding `steps` keeps them right.
-    `eval_batch_size`, `workers`, `checkpoint_every`, `keep`, `log_every` and `tensorboard` change
-    no number and may differ when a run continues.
+    `eval_batch_size`, `workers`, `checkpoint_every`, `keep`, `log_every`, `tensorboard` and `wandb`
+    change no number and may differ when a run continues.
 
     Attributes:
       steps: optimiser steps in all.
@@ -51,6 +51,8 @@ class TrainConfig:
       seed: of initial parameters, order of examples and all noise.
       workers: reading processes of the loader; 0 = threads of this one.
       tensorboard: write TensorBoard events too (needs the extra "tensorboard").
+      wandb: log to Weights & Biases too (needs the extra "wandb"; WANDB_MODE=offline
+        sends nothing).
 
     Example:
       >>> TrainConfig(steps=800, batch_size=8).checkpoint_steps
@@ -81,6 +83,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = free(0)
     tensorboard: bool = free(False)
+    wandb: bool = free(False)
 
     def __post_init__(self) -> None:
         check_numbers(self)

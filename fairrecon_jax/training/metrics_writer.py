@@ -1,5 +1,5 @@
 """Metrics of a run as lines of JSON, continued without gap or repetition when the run is;
-TensorBoard beside them where it is installed.
+TensorBoard and Weights & Biases beside them where they are asked for.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,23 +24,26 @@ class MetricsWriter:
     are about to be done again.
     """
 
-    def __init__(self, folder: Path, step: int = 0, tensorboard: bool = False):
+    def __init__(self, folder: Path, step: int = 0, tensorboard: bool = False, wandb: bool = False):
         """Opens the log.
 
         Args:
           folder: where `metrics.jsonl` lies.
           step: steps done so far; later lines are dropped.
           tensorboard: also write TensorBoard events under `folder/tensorboard`.
+          wandb: also log to Weights & Biases, as the environment says (WANDB_MODE, WANDB_PROJECT,
+            ...); its files lie under `folder/wandb`.
 
         Raises:
-          InputError: `tensorboard` without the package tensorboardX.
+          InputError: a package that is asked for is not installed.
         """
         self.path = folder / "metrics.jsonl"
         # Steps past the checkpoint are done again, and logged again.
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = _open_board(folder, step) if tensorboard else None
+        wanted = ((tensorboard, _open_board), (wandb, _WandbBoard))
+        self._boards = [opened(folder, step) for asked, opened in wanted if asked]
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Appends one line.
@@ -57,9 +61,9 @@ class MetricsWriter:
         self._file.write(json.dumps(line) + "\n")
         # Line by line: who follows the file sees whole lines.
         self._file.flush()
-        if self._board is not None:
+        for board in self._boards:
             for name, value in values.items():
-                self._board.add_scalar(f"{split}/{name}", float(value), step)
+                board.add_scalar(f"{split}/{name}", float(value), step)
 
     def sync(self) -> None:
         """Waits until everything written is on the disk."""
@@ -69,8 +73,8 @@ class MetricsWriter:
     def close(self) -> None:
         """Closes the files."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for board in self._boards:
+            board.close()
 
 
 class NoWriter:
@@ -123,3 +127,36 @@ def _open_board(folder: Path, step: int) -> Any:
         ) from error
     # Events cannot be cut from a file, as lines can: the viewer hides them.
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+
+class _WandbBoard:
+    """A run of Weights & Biases that goes on under its name where a training does; what it has
+    already of the steps that are done again stays.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        try:
+            import wandb
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "Weights & Biases needs the package wandb: pip install 'fairrecon_jax[wandb]'"
+            ) from error
+        name = folder / "wandb_id"
+        # a training from its first step is a new run
+        if step == 0 or not name.exists():
+            write_atomic(name, uuid.uuid4().hex)
+        self._run = wandb.init(
+            dir=str(folder),
+            id=name.read_text(encoding="utf-8"),
+            name="/".join(folder.absolute().parts[-3:]),
+            project=os.environ.get("WANDB_PROJECT", "fairrecon_jax"),
+            resume="allow",
+        )
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Logs a number of a step; those of one step join."""
+        self._run.log({name: value}, step=step)
+
+    def close(self) -> None:
+        """Ends the run: what is not sent yet is."""
+        self._run.finish()

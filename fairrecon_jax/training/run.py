@@ -111,7 +111,9 @@ class Run:
         """
         state, record, template = self._start()
         if processes.is_primary():
-            self._writer = MetricsWriter(self._job.workdir, record.step, self._config.tensorboard)
+            self._writer = MetricsWriter(
+                self._job.workdir, record.step, self._config.tensorboard, self._config.wandb
+            )
         self._bar = progress(self._job.trainable.name, self._config.steps, record.step)
         with _termination() as stop:
             while record.step < self._config.steps and not self._exhausted(record):

@@ -88,6 +88,38 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch: pytest.M
     assert calls == [("open", "tensorboard", 5), ("val/psnr", 20.0, 5), ("close",)]
 
 
+def test_weights_and_biases_asks_for_its_package(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"fairrecon_jax\[wandb\]"):
+        MetricsWriter(tmp_path, wandb=True)
+
+
+def test_weights_and_biases_gets_the_same_numbers_under_one_name(tmp_path, monkeypatch) -> None:
+    opened: list[dict] = []
+    calls: list[tuple] = []
+
+    def init(**given: object) -> types.SimpleNamespace:
+        opened.append(given)
+        return types.SimpleNamespace(
+            log=lambda values, step: calls.append((values, step)),
+            finish=lambda: calls.append(("finish",)),
+        )
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    for step in (0, 4, 0):
+        writer = MetricsWriter(tmp_path, step=step, wandb=True)
+        writer.write(step + 1, "val", {"psnr": 20.0})
+        writer.close()
+    assert calls[:2] == [({"val/psnr": 20.0}, 1), ("finish",)]
+    assert calls[2:4] == [({"val/psnr": 20.0}, 5), ("finish",)]
+    names = [given["id"] for given in opened]
+    assert names[0] == names[1] != names[2], "continued under its name, begun under another"
+    assert {given["project"] for given in opened} == {"mine"}
+    assert {given["resume"] for given in opened} == {"allow"}
+    assert {given["dir"] for given in opened} == {str(tmp_path)}
+
+
 def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     silent = NoWriter()

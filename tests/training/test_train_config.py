@@ -71,6 +71,7 @@ def test_what_changes_no_number_is_no_part_of_the_identity() -> None:
         keep=9,
         log_every=1,
         tensorboard=True,
+        wandb=True,
     )
     assert identity(plain) == identity(free)
     for change in ({"steps": 9}, {"seed": 1}, {"eval_every": 2}, {"ema": 0.5}):

@@ -239,7 +239,9 @@ class RecordSource:
         if not 0 <= row < self._length:
             raise IndexError(f"row {row} of a cohort of {self._length} examples")
         if self._source is None:
-            self._source = open_records(self._folder)
+            masks = ("mask",) if self._masks else ()
+            stored = tuple(f"{STORED}{name}" for name in self._stored)
+            self._source = open_records(self._folder, ("image", *masks, *stored))
         record = self._source[row]
         image = record["image"]
         mask = record["mask"] if self._masks else np.zeros((*image.shape[:2], 0), np.uint8)
@@ -247,11 +249,35 @@ class RecordSource:
         return {"image": image, "mask": mask, **stored}
 
 
-def open_records(folder: str | Path) -> Any:
-    """The TFDS data source of a prepared folder: a sequence of records in their order on disk."""
+def open_records(folder: str | Path, fields: tuple[str, ...] = ()) -> Any:
+    """The records of a prepared folder: a sequence in their order on disk.
+
+    Args:
+      folder: of the data set.
+      fields: what is read of a record; all if empty.
+    """
     import tensorflow_datasets as tfds
 
-    return tfds.builder_from_directory(str(folder)).as_data_source(SPLIT)
+    builder = tfds.builder_from_directory(str(folder))
+    if not fields:
+        return builder.as_data_source(SPLIT)
+    raw = tfds.decode.DeserializeMethod.RAW_BYTES
+    known = builder.info.features
+    chosen = tfds.features.FeaturesDict({name: known[name] for name in fields})
+    return _Records(builder.as_data_source(SPLIT, deserialize_method=raw), chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Records:
+    """Records of which some fields are read: the columns of the table are in each of them too, and
+    take longer to read than its image.
+    """
+
+    source: Any
+    features: Any
+
+    def __getitem__(self, row: int) -> dict[str, np.ndarray]:
+        return self.features.deserialize_example_np(self.source[row])
 
 
 def unit_range(image: np.ndarray) -> np.ndarray:

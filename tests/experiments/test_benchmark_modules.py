@@ -16,6 +16,7 @@ from experiments.benchmarks import (
     harness,
     inference,
     irsde,
+    loader,
     own_images,
     pix2pix,
     unet,
@@ -259,4 +260,24 @@ def test_images_of_ones_own(monkeypatch, name):
         np.testing.assert_array_equal(ours[0]["image"], peer[0]["image"])
     else:
         assert [len(pd.read_parquet(side / "table.parquet")) for side in (ours, peer)] == [8, 8]
+    assert timed(name, comparison).ratio == 1
+
+
+# -- the loader
+
+
+@pytest.mark.parametrize("name", ["loader_threads", "loader_records", "loader_png"])
+def test_batches_and_their_parts_hold_the_same_images(monkeypatch, name):
+    set_all(monkeypatch, loader, {"PATIENTS": 2, "SIZE": 32, "BATCH": 2, "BATCHES": 2})
+    comparison = getattr(loader, name)()
+    ours, peer = comparison.ours(), comparison.peer()
+    if name == "loader_threads":
+        assert [len(batch["image"]) for batch in ours] == [2, 2]
+        assert len(peer) == 4
+        known = [one["image"].tobytes() for one in peer]
+        assert all(image.tobytes() in known for batch in ours for image in batch["image"])
+    else:
+        assert len(ours) == len(peer) > 1
+        for one, other in zip(ours, peer, strict=True):
+            np.testing.assert_array_equal(one.squeeze(), other.squeeze())
     assert timed(name, comparison).ratio == 1

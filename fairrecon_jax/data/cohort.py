@@ -240,8 +240,8 @@ class RecordSource:
             raise IndexError(f"row {row} of a cohort of {self._length} examples")
         if self._source is None:
             masks = ("mask",) if self._masks else ()
-            stored = tuple(f"{STORED}{name}" for name in self._stored)
-            self._source = open_records(self._folder, ("image", *masks, *stored))
+            more = tuple(f"{STORED}{name}" for name in self._stored)
+            self._source = open_records(self._folder, ("image", *masks, *more))
         record = self._source[row]
         image = record["image"]
         mask = record["mask"] if self._masks else np.zeros((*image.shape[:2], 0), np.uint8)

@@ -101,9 +101,12 @@ def run(
         waiting = [later for later in chosen[number - 1 :] if later.title in left]
         done = partial(processes.on_primary, partial(stage.is_done, folder), "read the records")
         asked = bool(only) and anew
-        # What a stage was made from may have come out as before: then nothing is to be done.
-        if not asked and done():
-            continue
+        if not asked:
+            # as a reader: who only waits must not keep others from reading what was made
+            processes.on_primary(partial(wait, stage, context.workdir), f"wait for {stage.title!r}")
+            # What a stage was made from may have come out as before: then nothing is to be done.
+            if done():
+                continue
         with hold(stage, context.workdir) as made_meanwhile:
             # looked at again: another process may have made it between the look and the lock
             if (made_meanwhile or not asked) and done():

@@ -5,12 +5,15 @@ know.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+from fairrecon_jax.types import meant
 
 _Class = TypeVar("_Class", bound=type)
 FLAT: Mapping[str, Any] = {"flat": True}
@@ -121,7 +124,10 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
       ValueError: degradation 'mri_radial' has no field 'rays'; its fields are size, mask_by, ...
     """
     if not isinstance(kind, str) or kind not in registry:
-        raise ValueError(f"unknown {what} {kind!r}; choose one of {', '.join(sorted(registry))}")
+        raise ValueError(
+            f"unknown {what} {kind!r}; choose one of {', '.join(sorted(registry))}"
+            f"{meant(kind, registry)}"
+        )
     where, plain, parts = f"{what} {kind!r}", _plain_fields(registry[kind]), _parts(registry[kind])
     owner: dict[str, Callable[..., Any]] = {name: registry[kind] for name in plain}
     for part in parts.values():
@@ -129,7 +135,7 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     if unknown := sorted(set(fields) - set(owner)):
         raise ValueError(
             f"{where} has no field {', '.join(map(repr, unknown))}; its fields are "
-            f"{', '.join(owner)}"
+            f"{', '.join(owner)}{meant(unknown[0], owner)}"
         )
     if missing := [name for name, optional in plain.items() if not optional and name not in fields]:
         raise ValueError(f"{where} needs the field {', '.join(map(repr, missing))}")
@@ -137,11 +143,12 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     values = {name: _frozen(value) for name, value in fields.items()}
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
-            raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}")
+            hint = meant_choice(hints_of(owner[name])[name], value)
+            raise TypeError(f"{where}: field {name!r} takes {wanted}, got {value!r}{hint}")
     for name, value in values.items():
         # Counts and sizes are never negative; a network of width 0 has no parameters.
         lowest = 1 if name.endswith("width") else 0
-        counted = typing.get_type_hints(owner[name]).get(name) is not float
+        counted = hints_of(owner[name]).get(name) is not float
         if isinstance(value, int) and counted and value < lowest:
             raise ValueError(f"{where}: field {name!r} must be at least {lowest}, got {value}")
     given = {name: value for name, value in values.items() if name in plain}
@@ -189,6 +196,18 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+@functools.cache
+def hints_of(factory: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types of the fields or parameters of a factory, by name.
+
+    Example:
+      >>> hints_of(fr.SDE)["T"]
+      <class 'int'>
+    """
+    # Annotations are text in every module here; this evaluates them, which takes a while.
+    return types.MappingProxyType(typing.get_type_hints(factory))
+
+
 def misfits(factory: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, str]:
     """The fields or parameters whose value does not fit their type: by name, the type in words.
 
@@ -196,13 +215,33 @@ def misfits(factory: Callable[..., Any], values: Mapping[str, Any]) -> dict[str,
       >>> misfits(fr.TrainConfig, {"steps": "ten", "learning_rate": 1})
       {'steps': 'int'}
     """
-    # Annotations are text in every module here; this evaluates them.
-    hints = typing.get_type_hints(factory)
+    hints = hints_of(factory)
     wrong = {name: hints[name] for name, value in values.items() if not _fits(value, hints[name])}
     return {
         name: hint.__name__ if type(hint) is type else str(hint).replace("typing.", "")
         for name, hint in wrong.items()
     }
+
+
+def meant_choice(hint: Any, value: Any) -> str:
+    """Words behind a message that refuses a value: the choice of its type that is most like it.
+
+    Example:
+      >>> meant_choice(typing.Literal["constant", "cosine"], "cosin"), meant_choice(int, "x")
+      ("; did you mean 'cosine'?", '')
+    """
+    known = _choices(hint)
+    words = value if isinstance(value, tuple) else (value,)
+    wrong = [word for word in words if isinstance(word, str) and word not in known]
+    return meant(wrong[0], known) if wrong and known else ""
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The texts that a type made of literals takes."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple(one for one in arguments if isinstance(one, str))
+    return tuple(word for one in arguments for word in _choices(one))
 
 
 def _frozen(value: Any) -> Any:

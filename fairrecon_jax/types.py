@@ -10,8 +10,10 @@ specification.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -54,7 +56,70 @@ class InputError(ValueError):
 
 
 class ConfigError(InputError):
-    """A field of a configuration is refused; the message begins with its name."""
+    """Fields of a configuration are refused; the message begins with the name of the field, or
+    numbers one line for each.
+
+    Args:
+      *refusals: what is said of each field.
+
+    Example:
+      >>> print(ConfigError("config.seed is -1", "config.splits.seed is -2"))
+      2 fields of the configuration are refused:
+        1. config.seed is -1
+        2. config.splits.seed is -2
+    """
+
+    def __init__(self, *refusals: str) -> None:
+        refusals = tuple(map(_short, refusals))
+        lines = [f"  {number}. {one}" for number, one in enumerate(refusals, 1)]
+        head = f"{len(lines)} fields of the configuration are refused:"
+        super().__init__("\n".join([head, *lines]) if len(lines) > 1 else "".join(refusals))
+        self.refusals = refusals
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """The known name that is most like a given one, "" where none is.
+
+    Example:
+      >>> nearest("Age-Years", ["sex", "age_years"]), nearest("xyz", ["sex", "age_years"])
+      ('age_years', '')
+    """
+    # the beginning alone: the comparison takes the square of the length
+    text, names = str(name)[:100], [str(one) for one in known if one is not None]
+    by_look = {_letters(one): one for one in names}
+    return by_look.get(_letters(text)) or next(
+        iter(difflib.get_close_matches(text, names, 1, 0.6)), ""
+    )
+
+
+def meant(name: object, known: Iterable[object]) -> str:
+    """Words behind a message that refuses a name: the one that is most like it, if any.
+
+    Example:
+      >>> meant("steps_", ["steps", "seed"]), meant("xyz", ["steps", "seed"])
+      ("; did you mean 'steps'?", '')
+    """
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+LONGEST = 300
+"""Characters of one word of a message, such as a value that was given."""
+
+
+def _short(message: str) -> str:
+    """A message whose long words have their beginning and end alone; neither is it ever a page."""
+    message = re.sub(rf"\S{{{LONGEST},}}", lambda word: _ends(word[0], LONGEST // 4), message)
+    return _ends(message, 1000) if len(message) > 2000 else message
+
+
+def _ends(text: str, most: int) -> str:
+    return f"{text[:most]}...{text[-most:]}"
+
+
+def _letters(name: str) -> str:
+    """What of a name counts where it is compared: letters and digits, small."""
+    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 class TrainingDiverged(ArithmeticError):

@@ -24,6 +24,7 @@ from fairrecon_jax.types import (
     InputError,
     Task,
     TaskKind,
+    meant,
 )
 
 SPLITS = ("val", "test")
@@ -190,7 +191,7 @@ class _Columns:
             if given not in self.table:
                 raise InputError(
                     f"{what}: the table has no column {given!r}; it has "
-                    f"{', '.join(map(str, self.table.columns))}"
+                    f"{', '.join(map(str, self.table.columns))}{meant(given, self.table.columns)}"
                 )
             return self.table[given].to_numpy()
         # a list of names and NaN would become text, "nan" with it

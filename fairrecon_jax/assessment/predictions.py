@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fairrecon_jax.assessment.rows import TEXT
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.csv_text import csv_text, read_csv
 from fairrecon_jax.types import CohortSpec, InputError
 
 SPEC_KEY = b"cohort_spec"
@@ -115,7 +116,7 @@ def write_results(workdir: str | os.PathLike[str], **tables: pd.DataFrame) -> No
       [0.8]
     """
     for name, table in tables.items():
-        write_atomic(Path(workdir) / "results" / f"{name}.csv", table.to_csv(index=False))
+        write_atomic(Path(workdir) / "results" / f"{name}.csv", csv_text(table))
 
 
 def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
@@ -137,7 +138,7 @@ def read_results(workdir: str | os.PathLike[str], name: str) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"no results at {path}: run `fairrecon assess` first")
     columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
+    return read_csv(
         path,
         dtype={c: str for c in columns if c in WORDS},
         keep_default_na=False,

@@ -12,11 +12,10 @@ from typing import Any
 import jax
 
 from fairrecon_jax.cli.command import config_of, workdir_of
-from fairrecon_jax.data.doctor import examine
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import say
 from fairrecon_jax.study.check import check, check_batches
-from fairrecon_jax.study.cohort import draw_tree
+from fairrecon_jax.study.cohort import draw_tree, examine_tree
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.dry_run import dry_run, listing
 from fairrecon_jax.study.grid import unmitigated
@@ -31,7 +30,7 @@ from fairrecon_jax.study.table import assess_table, write_mapping
 from fairrecon_jax.study.train import import_weights as import_files
 from fairrecon_jax.study.verify import verify
 from fairrecon_jax.study.workdir import Workdir
-from fairrecon_jax.types import Cell, ConfigError, InputError, level_name
+from fairrecon_jax.types import Cell, ConfigError, InputError, level_name, meant
 
 
 def phantom(values: Any) -> None:
@@ -57,13 +56,7 @@ def phantom(values: Any) -> None:
 def doctor(values: Any) -> None:
     """Examines a tree."""
     context = Context(config_of(values), workdir_of(values))
-    splits = context.workdir.splits
-    report = examine(
-        context.study.cohort.name,
-        context.tree,
-        context.study.cohort,
-        splits_path=splits if splits.exists() else None,
-    )
+    report = examine_tree(context)
     say(report.text())
     if not report.ok:
         raise InputError("the tree has errors, listed above")
@@ -105,6 +98,7 @@ def mitigate(values: Any) -> None:
         raise InputError(
             f"config.mitigations has no {values.mitigation!r}; it has "
             f"{', '.join(sorted(study.mitigations)) or 'none'}"
+            f"{meant(values.mitigation, study.mitigations)}"
         )
     only = StageFilter(
         ("mitigate", "predict", "choose"),
@@ -152,7 +146,7 @@ def import_weights(values: Any) -> None:
         if values.diagnoser not in known:
             raise InputError(
                 f"config.diagnosers has no {values.diagnoser!r}; it has "
-                f"{', '.join(known) or 'none'}"
+                f"{', '.join(known) or 'none'}{meant(values.diagnoser, known)}"
             )
         if values.level or any("{level}" in file for file in values.weights):
             raise InputError(
@@ -202,7 +196,7 @@ def assess(values: Any) -> None:
     if not values.predictions:
         run(config_of(values), workdir_of(values), only="assess")
         return
-    workdir = Path(values.workdir or "runs/assess")  # no configuration to be named after
+    workdir = workdir_of(values, "runs/assess")
     if values.init:
         place = values.mapping or "columns.yaml"
         # a draft is written even so
@@ -225,7 +219,7 @@ def assess(values: Any) -> None:
 def merge(values: Any) -> None:
     """Joins studies of several trainings."""
     options = None if values.config is None else parse(config_of(values)).assess
-    workdir = Path(values.workdir or "runs/merged")
+    workdir = workdir_of(values, "runs/merged")
     _alone("merge", partial(join, values.workdirs, workdir, options), workdir)
 
 
@@ -279,5 +273,6 @@ def _cells(values: Any, context: Context) -> list[Cell]:
         raise InputError(
             f"the study has no {values.model or 'reconstructor'} at {where}; it has "
             f"{', '.join(cell.title for cell in grid)}"
+            f"{meant(values.model, (cell.reconstructor for cell in grid))}"
         )
     return cells

@@ -25,6 +25,8 @@ class Command:
         imports nothing.
       extra: defines flags beside --config and --workdir.
       together: whether all processes of a run take part, and not process 0 alone.
+      folder: the work directory whose log tells of the command, given the parsed flags; None where
+        it writes none.
     """
 
     summary: str
@@ -32,6 +34,7 @@ class Command:
     run: str | Callable[[Any], None]
     extra: Callable[[flags.FlagValues], None] = lambda values: None
     together: bool = True
+    folder: Callable[[Any], Path | None] = lambda values: workdir_of(values)
 
     @property
     def help(self) -> str:
@@ -72,10 +75,14 @@ def config_of(values: Any) -> ConfigDict:
     return values.config
 
 
-def workdir_of(values: Any) -> Path:
-    """--workdir, or runs/<name of the configuration file>."""
-    if values.workdir:
-        return Path(values.workdir)
+def no_folder(values: Any) -> None:
+    """The work directory of a command that has none."""
+
+
+def workdir_of(values: Any, otherwise: str = "") -> Path:
+    """--workdir, or `otherwise`, or runs/<name of the configuration file>."""
+    if values.workdir or otherwise:
+        return Path(values.workdir or otherwise)
     name = config_flags.get_config_filename(values["config"])
     # the same without --workdir in every command, so that they find one another's work
     return Path("runs") / Path(str(name)).stem

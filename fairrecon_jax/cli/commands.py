@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 
 from fairrecon_jax.cli import flag_sets
-from fairrecon_jax.cli.command import Command
+from fairrecon_jax.cli.command import Command, no_folder, workdir_of
 
 ASSESS = """
 Needs `predict`, and `mitigate` where the study has mitigations. Writes
@@ -44,6 +44,7 @@ kind and knobs are those of config.phantom, where no flag says otherwise.
         "fairrecon_jax.cli.actions:phantom",
         flag_sets.phantom_flags,
         together=False,
+        folder=no_folder,
     ),
     "init": Command(
         "write a first configuration from a table and a folder of images of your own",
@@ -57,6 +58,7 @@ findings, attributes. Read it and correct it; `doctor`, `prepare` and `study` ta
         "fairrecon_jax.cli.own_images:init",
         flag_sets.init_flags,
         together=False,
+        folder=no_folder,
     ),
     "pairs": Command(
         "assess reconstructions that something else made, image by image",
@@ -71,6 +73,7 @@ panels. Nothing is degraded and no reconstructor is trained. What was read from 
 """,
         "fairrecon_jax.cli.own_images:pairs",
         flag_sets.pairs_flags,
+        folder=lambda values: workdir_of(values, "runs/pairs"),
     ),
     "doctor": Command(
         "read a cohort's tree and list what is missing, unreadable, inconsistent or leaking",
@@ -82,6 +85,7 @@ there are errors.
 """,
         "fairrecon_jax.cli.actions:doctor",
         together=False,
+        folder=no_folder,
     ),
     "prepare": Command(
         "read a tree into the prepared cohort and write the patient splits",
@@ -173,6 +177,9 @@ Needs `train`. Degrades, reconstructs and diagnoses original and reconstruction;
         assess_text,
         "fairrecon_jax.cli.actions:assess",
         flag_sets.assess_flags,
+        folder=lambda values: (
+            None if values.init else workdir_of(values, "runs/assess" if values.predictions else "")
+        ),
     ),
     "merge": Command(
         "join finished studies of several training seeds and judge methods, not only networks",
@@ -187,6 +194,7 @@ of the assessment are those of --config, or the defaults. Within one study the s
 """,
         "fairrecon_jax.cli.actions:merge",
         flag_sets.merge_flags,
+        folder=lambda values: workdir_of(values, "runs/merged"),
     ),
     "report": Command(
         "write the report of a study whose results are there",
@@ -231,5 +239,6 @@ By hand, on each machine with its own JAX_PROCESS_ID (0 on the machine named in 
 """,
         "fairrecon_jax.cli.actions:study",
         flag_sets.study_flags,
+        folder=lambda values: None if values.dry_run or values.verify else workdir_of(values),
     ),
 }

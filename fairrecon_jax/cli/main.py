@@ -158,9 +158,10 @@ def _switched(words: Sequence[str], error: Exception) -> int:
 
 
 def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str]) -> int:
-    from fairrecon_jax.runtime import processes
-    from fairrecon_jax.runtime.progress import quiet
+    from fairrecon_jax.runtime import journal, processes
+    from fairrecon_jax.runtime.progress import note, quiet
     from fairrecon_jax.study.overrides import separate
+    from fairrecon_jax.study.provenance import versions
     from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
     try:
@@ -170,17 +171,23 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
         return 2
     # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)
-    warnings.formatwarning = lambda message, *_, **__: f"{PROGRAM} {name}: {message}\n"
+
+    def told(message: Warning | str, *_: object, **__: object) -> str:
+        note(f"warning: {journal.discreet(str(message))}")
+        return f"{PROGRAM} {name}: {message}\n"
+
+    warnings.formatwarning = told
     # The configuration's flag looks at the command line of the process.
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]
     try:
         _parse(values, fields)
         quiet(logging.INFO if values.verbose else logging.ERROR)
         processes.start()
-        if command.together:
-            command.function(values)
-        else:
-            processes.on_primary(lambda: command.function(values), name)
+        with journal.kept(command.folder(values), versions()):
+            if command.together:
+                command.function(values)
+            else:
+                processes.on_primary(lambda: command.function(values), name)
     except processes.PrimaryFailed:
         return 2
     # 130 is what shells report for an interrupt
@@ -289,7 +296,9 @@ def _config_line(error: BaseException, file: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """An error in one line."""
+    """An error in one line, several refused fields in one each."""
+    if len(getattr(error, "refusals", ())) > 1:
+        return str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         return (
             f"{error.filename}: {error.strerror}; is the path right, may you write there, has the "

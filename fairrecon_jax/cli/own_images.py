@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.data.guess import Guess, guess
+from fairrecon_jax.cli.command import workdir_of
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.progress import say
-from fairrecon_jax.study.init import config_text, write_first
+from fairrecon_jax.study.init import Guess, config_text, guess, write_first
 from fairrecon_jax.study.run import run
 from fairrecon_jax.types import InputError
 
@@ -47,7 +46,7 @@ def pairs(values: Any) -> None:
     if values.degraded:
         beside["degraded"] = values.degraded
     read = _guess(values, beside)
-    workdir = Path(values.workdir or "runs/pairs")
+    workdir = workdir_of(values, "runs/pairs")
     path = workdir / "pairs.py"
     text = config_text(read, str(path), stored=True, steps=values.steps)
     for line in read.said:

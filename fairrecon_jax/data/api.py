@@ -29,6 +29,7 @@ from fairrecon_jax.data.records import SourceRecord, file_stamp, fingerprint, ta
 from fairrecon_jax.data.registry import builder_of, find
 from fairrecon_jax.data.splits import TRAIN, Splits
 from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime.csv_text import csv_text
 from fairrecon_jax.runtime.locks import locked
 from fairrecon_jax.runtime.progress import say, track
 from fairrecon_jax.types import STORED, InputError
@@ -269,7 +270,7 @@ def _finish(
         for i in track(range(len(records)), "check", "example", shown=progress)
     ]
     pd.DataFrame(rows).to_parquet(written / TABLE, index=False)
-    notes.table().to_csv(written / EXCLUSIONS, index=False)
+    (written / EXCLUSIONS).write_text(csv_text(notes.table()), encoding="utf-8")
     origin = {
         **origin,
         "examples": len(rows),

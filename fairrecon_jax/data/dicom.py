@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from fairrecon_jax.data.bounds import check_values
 from fairrecon_jax.data.images import UnreadableImage
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey, ITU-R 601."""
 Window = str | tuple[float, ...]
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""The transfer syntax of files that are packed as a whole."""
+MOST_DEFLATED = 2**22
+"""Bytes of such a file, which unpacks to a thousand times as many at most."""
 ENDINGS = (".dcm", ".dicom", ".ima")
 _VALUES = ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence")
 _WINDOWS = ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence")
@@ -47,6 +52,8 @@ def read_dicom(
 
     try:
         file = _opened(path)
+        sizes = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
+        check_values([int(file.get(name) or 1) for name in sizes])
         meaning = str(file.PhotometricInterpretation)
         if meaning == "MONOCHROME2" and file.get("PresentationLUTShape") == "INVERSE":
             raise ValueError("MONOCHROME2 contradicts the PresentationLUTShape INVERSE")
@@ -85,7 +92,16 @@ def _opened(path: Path) -> Any:
     """The tags of a file, its pixels unread."""
     import pydicom
 
+    # it is unpacked whole before any size is known
+    if path.stat().st_size > MOST_DEFLATED and _is_deflated(path):
+        raise ValueError(f"a deflated file of more than {MOST_DEFLATED} bytes is not read")
     return pydicom.dcmread(path, force=path.suffix.lower() in ENDINGS)
+
+
+def _is_deflated(path: Path) -> bool:
+    """Whether all of a file behind its first group is packed."""
+    with path.open("rb") as stream:
+        return DEFLATED in stream.read(4096)
 
 
 def _directions(file: Any) -> tuple[str, str, bool] | None:

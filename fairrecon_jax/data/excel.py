@@ -13,7 +13,8 @@ from typing import Any
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from fairrecon_jax.types import InputError
+from fairrecon_jax.data.bounds import check_bytes
+from fairrecon_jax.types import InputError, meant
 
 PADDED = re.compile(r'(?:"([^"]*)")?(0+)')
 """A format that writes zeros, or letters, before a whole number."""
@@ -45,6 +46,8 @@ def read_excel(
         merged, or a formula has no stored value.
     """
     try:
+        with zipfile.ZipFile(path) as packed:
+            check_bytes(path, sum(part.file_size for part in packed.infolist()))
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         chosen = _chosen(path, book, sheet, field)
         source = _source(path, chosen)
@@ -93,7 +96,10 @@ def _source(path: Path, sheet: str) -> bytes:
 def _chosen(path: Path, book: Any, sheet: str, field: str) -> str:
     """The sheet to read."""
     if sheet and sheet not in book.sheetnames:
-        raise InputError(f"{path} has no sheet {sheet!r}; it has {', '.join(book.sheetnames)}")
+        raise InputError(
+            f"{path} has no sheet {sheet!r}; it has {', '.join(book.sheetnames)}"
+            f"{meant(sheet, book.sheetnames)}"
+        )
     if sheet:
         return sheet
     filled = [

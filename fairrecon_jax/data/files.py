@@ -34,8 +34,10 @@ def walk(root: Path) -> Iterator[str]:
             listed = sorted(entries, key=lambda entry: entry.name)
         for entry in listed:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if not entry.is_dir():
-                yield path
+            if not _is_folder(entry):
+                # a pipe or a device would be waited for without end; what links nowhere is told
+                if entry.is_symlink() or entry.is_file():
+                    yield path
                 continue
             place = os.stat(entry.path)
             # ancestors alone: one folder may be linked twice, under two names
@@ -44,6 +46,14 @@ def walk(root: Path) -> Iterator[str]:
 
     start = os.stat(root)
     yield from below("", frozenset({(start.st_dev, start.st_ino)}))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or links to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def matching(root: Path, pattern: str) -> Iterator[Path]:
@@ -99,8 +109,12 @@ class Finder:
         if not inside(name):
             return "", f"{written} leaves the data folder"
         whole = f"{self._under}/{name}" if self._under else name
-        if (self._root / whole).is_file():
-            return whole, ""
+        try:
+            if (self._root / whole).is_file():
+                return whole, ""
+        # longer than any name of a file
+        except OSError:
+            return "", f"no file {written[:60]}..."
         if not self._listed:
             self._list()
         parts = _key(name).split("/")

@@ -24,7 +24,7 @@ from fairrecon_jax.data.tables import NUMERIC, parse_age, text_sheet
 from fairrecon_jax.data.vocabulary import PARTS, label_words, sexes
 from fairrecon_jax.runtime.nothing import DOUBTFUL, is_age, is_standin, no_group, no_value
 from fairrecon_jax.runtime.text import normal
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 PATIENT = re.compile(r"patient|subject|participant|person|\bmrn\b|\bpid\b", re.IGNORECASE)
 NO_NAME = re.compile(r"age|sex|gender|position|weight|size|height|date|birth", re.IGNORECASE)
@@ -103,7 +103,10 @@ def guess(
     cells = read.frame.map(normal)
     for name in (*labels, *attributes):
         if name not in cells:
-            raise InputError(f"{path} has no column {name!r}; it has {', '.join(map(str, cells))}")
+            raise InputError(
+                f"{path} has no column {name!r}; it has {', '.join(map(str, cells))}"
+                f"{meant(name, cells)}"
+            )
     root = _root(cells, folder, path, [masks, *(beside or {}).values()])
     found = Finder(root, _below(root, folder))
     image = _image_column(cells, found, path)

@@ -11,6 +11,7 @@ import tifffile
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from PIL import Image, ImageFile, ImageOps
 
+from fairrecon_jax.data.bounds import check_values
 from fairrecon_jax.data.notes import Notes
 
 # set explicitly: other libraries switch it on for the whole process
@@ -76,6 +77,7 @@ def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as file:
             page, series = file.pages.first, file.series[0]
+            check_values(series.shape)
             try:
                 values = np.asarray(series.asarray())
             except ValueError as error:
@@ -160,6 +162,7 @@ def read_volume(path: Path) -> np.ndarray:
     """
     try:
         file: Any = nibabel.load(path)
+        check_values(file.shape)
         if file.get_data_dtype().names:
             raise ValueError("a volume in colour")
         if np.issubdtype(file.get_data_dtype(), np.complexfloating):

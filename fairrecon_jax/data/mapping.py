@@ -17,7 +17,12 @@ from fairrecon_jax.data.files import inside
 from fairrecon_jax.data.tables import number
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
 from fairrecon_jax.runtime.text import normal
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
+
+MOST_YAML = 10**6
+"""Characters of a mapping."""
+DEEPEST = 20
+"""Blocks and lists within one another."""
 
 T = TypeVar("T")
 RESERVED = {
@@ -58,6 +63,32 @@ FOLDERS = {"images", "folder"}
 TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
+def read_yaml(path: Path, loader: Any) -> Any:
+    """What a YAML file holds; nothing of it is run or repeated.
+
+    Args:
+      path: of the file.
+      loader: one of PyYAML's that makes no objects.
+
+    Raises:
+      YAMLError: it is none, or nested too deeply.
+      UnicodeDecodeError: it is no UTF-8.
+      InputError: it is too long, or repeats parts by alias, a few of which give billions.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    if len(text) > MOST_YAML:
+        raise InputError(f"{path} has more than {MOST_YAML} characters, too many for a mapping")
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{path}: write out what the alias *{event.anchor} stands for")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"nested more than {DEEPEST} deep")
+    return yaml.load(text, Loader=loader)
+
+
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """A YAML file of columns, every entry as text: YAML itself would read `no` as false and 012 as
     10.
@@ -70,7 +101,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no mapping {path}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        content = read_yaml(path, yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -174,6 +205,7 @@ def _made(kind: type[T], where: str, given: Any, defaults: Mapping[str, Any] | N
     if unknown := [name for name in fields if name not in known]:
         raise InputError(
             f"columns{_dot(where)} has no field {unknown[0]!r}; it takes {', '.join(known)}"
+            f"{meant(unknown[0], known)}"
         )
     for name, field in known.items():
         if field.default is dataclasses.MISSING and fields.get(name, "") == "":
@@ -230,6 +262,7 @@ def _converted(value: Any, hint: Any, where: str) -> Any:
             return value
         raise InputError(
             f"columns.{where} must be one of {', '.join(map(repr, arguments))}, got {value!r}"
+            f"{meant(value, arguments)}"
         )
     return _scalar(value, hint, where)
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fairrecon_jax.data.cohort import CohortConfig, are_fractions
 from fairrecon_jax.data.words import QUANTILES, CutSide
-from fairrecon_jax.types import Attribute, InputError, Task
+from fairrecon_jax.types import Attribute, InputError, Task, meant
 
 SEXES = ("female", "male")
 RACES = (
@@ -268,7 +268,10 @@ def choose_tasks(
     known = {task.name: task for task in (*tasks, *extra)}
     unknown = [name for name in config.tasks if name not in known]
     if unknown:
-        raise InputError(f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}")
+        raise InputError(
+            f"{cohort} has no task {', '.join(unknown)}; it has {', '.join(known)}"
+            f"{meant(unknown[0], known)}"
+        )
     # in the order asked for, which is the order of columns and channels
     return tuple(known[name] for name in config.tasks) or tasks
 
@@ -280,6 +283,7 @@ def check_attributes(cohort: str, names: tuple[str, ...], config: CohortConfig) 
     if unknown:
         raise InputError(
             f"{cohort} has no attribute {', '.join(unknown)}; it has {', '.join(known)}"
+            f"{meant(unknown[0], known)}"
         )
 
 

@@ -18,7 +18,7 @@ from fairrecon_jax.data.cohorts.lgg_mri import LggMri
 from fairrecon_jax.data.cohorts.nih_chestxray14 import NihChestxray14
 from fairrecon_jax.data.cohorts.table import Table
 from fairrecon_jax.data.cohorts.ucsf_pdgm import UcsfPdgm
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 Builder = TypeVar("Builder", bound=type[CohortBuilder])
 
@@ -98,6 +98,6 @@ def find(name: str) -> type[CohortBuilder]:
     if name not in COHORTS:
         raise InputError(
             f"no cohort {name!r}; there are {', '.join(sorted(COHORTS))}, "
-            "or those of a module that config.cohort.module names"
+            f"or those of a module that config.cohort.module names{meant(name, COHORTS)}"
         )
     return COHORTS[name]

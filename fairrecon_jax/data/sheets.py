@@ -22,6 +22,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairrecon_jax.data.bounds import MOST_BYTES, check_bytes, check_columns
+from fairrecon_jax.runtime.csv_text import as_written
 from fairrecon_jax.runtime.text import normal
 from fairrecon_jax.types import InputError
 
@@ -31,11 +33,7 @@ SEP = re.compile(r'"?sep=(.?)"?[,;\t]*', re.IGNORECASE)
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 LOOKED_AT = 200
 """Rows by which the separator is told."""
-PACKED: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-}
+PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 MARKS = (
     # the longer ones first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -132,11 +130,13 @@ def read_sheet(
 
 def _text_file(path: Path, separator: str, encoding: str, fields: Fields) -> Sheet:
     """Rows of text with separators."""
-    content = path.read_bytes()
     try:
-        content = PACKED.get(path.suffix.lower(), bytes)(content)
+        with PACKED.get(path.suffix.lower(), open)(path, "rb") as stream:
+            # no further than that: a small file may unpack to a large one
+            content: bytes = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"{path} cannot be unpacked: {error}") from error
+    check_bytes(path, len(content))
     if content[:4] == b"PK\x03\x04":
         raise InputError(f"{path} is no CSV: it looks like Excel or ZIP; call it .xlsx if it is")
     text, note = _decoded(path, content, encoding, fields.encoding)
@@ -222,7 +222,7 @@ def _rows(path: Path, text: str, separator: str, before: int) -> list[list[str]]
     """The rows of a text, each with the number of its line in front; empty lines left out."""
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        return [[str(lines.line_num + before), *row] for row in lines if row]
+        return [[str(lines.line_num + before), *map(as_written, row)] for row in lines if row]
     except csv.Error as error:
         raise InputError(
             f"{path} cannot be read as CSV: {error} at line {lines.line_num + before}; is a "
@@ -247,6 +247,7 @@ def _frame(path: Path, rows: list[list[str]]) -> tuple[pd.DataFrame, list[int]]:
     # a comma behind every line ends the header too
     while header and not header[-1]:
         header.pop()
+    check_columns(path, len(header))
     width = len(header) + 1
     body = []
     for row in rows[1:]:
@@ -286,6 +287,10 @@ def _of_width(path: Path, row: list[str], width: int, line: str) -> list[str]:
 def _parquet(path: Path) -> Sheet:
     """A parquet file; numbers stay numbers, everything else becomes text."""
     try:
+        told = pq.read_metadata(path)
+        check_columns(path, told.num_columns)
+        # eight bytes a cell, however well it is packed
+        check_bytes(path, 8 * told.num_rows * told.num_columns)
         arrow = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(

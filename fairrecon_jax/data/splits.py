@@ -18,7 +18,7 @@ from fairrecon_jax.data.cohort import GIVEN_SPLIT
 from fairrecon_jax.data.stratify import stratify
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.text import look_alikes
-from fairrecon_jax.types import CohortSpec, InputError
+from fairrecon_jax.types import CohortSpec, InputError, meant
 
 RECONSTRUCTION, DIAGNOSIS, TRAIN, VAL, TEST = (
     "train_reconstruction",
@@ -73,6 +73,7 @@ class Splits:
         if unknown or not names:
             raise InputError(
                 f"unknown part {', '.join(unknown) or '(none given)'}; there are {', '.join(PARTS)}"
+                f"{meant((*unknown, '')[0], PARTS)}"
             )
         part = table["patient_id"].map(self.patients)
         if part.isna().any():

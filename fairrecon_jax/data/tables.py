@@ -13,7 +13,7 @@ import pandas as pd
 from fairrecon_jax.data.cells import Column, codes
 from fairrecon_jax.data.sheets import OF_COLUMNS, Fields, Sheet, read_sheet, repeated
 from fairrecon_jax.runtime.nothing import AGES
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 NUMERIC = re.compile(r"[-+\N{MINUS SIGN}]?[\d.,]*\d[.,]?(?:[eE][-+]?\d+)?\s?%?")
 """What may be a number, whatever its decimal sign is."""
@@ -80,6 +80,7 @@ def require_columns(path: Path, table: pd.DataFrame, needed: Iterable[str]) -> N
     if missing:
         raise InputError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
+            f"{meant(missing[0], table.columns)}"
         )
 
 

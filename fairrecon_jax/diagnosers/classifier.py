@@ -20,7 +20,7 @@ from fairrecon_jax.registry import FLAT, TRAINING
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
-from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables
+from fairrecon_jax.types import Array, Batch, Key, Precision, TaskKind, Variables, meant
 
 NETWORK, POINTS = "classifier", "operating_points"
 BACKBONES = (*(f"resnet{d}" for d in STAGES), "densenet121")
@@ -76,6 +76,7 @@ class Classifier:
         if self.backbone not in BACKBONES:
             raise ValueError(
                 f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
+                f"{meant(self.backbone, BACKBONES)}"
             )
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden takes widths of at least 1, got {self.hidden}")

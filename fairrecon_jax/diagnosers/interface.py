@@ -10,7 +10,7 @@ import jax
 from fairrecon_jax.diagnosers.preprocessing import expanded
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables
+from fairrecon_jax.types import Array, CohortSpec, TaskKind, Variables, meant
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ def task_columns(spec: CohortSpec, tasks: tuple[str, ...], kind: TaskKind) -> tu
         asked = ", ".join(map(repr, wrong)) or "no task at all"
         raise ValueError(
             f"{asked} is not a {kind} task of cohort {spec.name!r}; these are: "
-            f"{', '.join(names) or 'none'}"
+            f"{', '.join(names) or 'none'}{meant(wrong[0], names) if wrong else ''}"
         )
     return tuple(names.index(t) for t in tasks)
 

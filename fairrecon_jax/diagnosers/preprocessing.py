@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from fairrecon_jax.types import Array
+from fairrecon_jax.types import Array, meant
 
 XRV_OUTPUTS = (
     *("Atelectasis", "Consolidation", "Infiltration", "Pneumothorax", "Edema", "Emphysema"),
@@ -119,12 +119,16 @@ class Outputs:
         """
         allowed = ("sigmoid", "softmax", *(("none",) if bare else ()))
         if self.activation not in allowed:
-            raise ValueError(f"activation is one of {', '.join(allowed)}, got {self.activation!r}")
+            raise ValueError(
+                f"activation is one of {', '.join(allowed)}, got {self.activation!r}"
+                f"{meant(self.activation, allowed)}"
+            )
         unknown = [o for o in self.outputs if isinstance(o, str) and o not in XRV_OUTPUTS]
         if unknown:
             raise ValueError(
                 f"no output is called {unknown[0]!r}; names are those of torchxrayvision "
                 f"({', '.join(XRV_OUTPUTS)}), others are given by position"
+                f"{meant(unknown[0], XRV_OUTPUTS)}"
             )
         if len(unknown) < sum(isinstance(o, str) for o in self.outputs) and self.count(
             tasks
@@ -231,7 +235,7 @@ def expanded(fields: Mapping[str, Any], network: bool = True) -> dict[str, Any]:
     if unknown := sorted(set(given) - set(asdict(Preprocessing()))):
         raise ValueError(
             f"preprocessing has no field {unknown[0]!r}; it takes "
-            f"{', '.join(asdict(Preprocessing()))}"
+            f"{', '.join(asdict(Preprocessing()))}{meant(unknown[0], asdict(Preprocessing()))}"
         )
     if twice := sorted(set(given) & set(rest)):
         raise ValueError(f"{twice[0]} is given inside preprocessing and beside it")

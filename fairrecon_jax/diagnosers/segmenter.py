@@ -31,6 +31,7 @@ from fairrecon_jax.types import (
     Precision,
     TaskKind,
     Variables,
+    meant,
 )
 
 NETWORK = "segmenter"
@@ -103,6 +104,7 @@ class Segmenter:
         if self.backbone not in BACKBONES:
             raise ValueError(
                 f"unknown backbone {self.backbone!r}; choose one of {', '.join(BACKBONES)}"
+                f"{meant(self.backbone, BACKBONES)}"
             )
         allowed = BACKBONES[self.backbone]
         if self.norm not in allowed:

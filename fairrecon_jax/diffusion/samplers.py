@@ -40,7 +40,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fairrecon_jax.diffusion.sde import SDE
-from fairrecon_jax.types import Array, Key
+from fairrecon_jax.types import Array, Key, meant
 
 Method = Literal["euler_sde", "euler_ode", "posterior", "ode", "sde"]
 TITLES: dict[Method, str] = {
@@ -95,6 +95,7 @@ class Sampler:
         if self.method not in METHODS:
             raise ValueError(
                 f"unknown sampling method {self.method!r}; choose one of {', '.join(METHODS)}"
+                f"{meant(self.method, METHODS)}"
             )
         if self.order not in ((1, 2) if self.method in ("ode", "sde") else (1,)):
             raise ValueError(
@@ -166,7 +167,10 @@ def make_sampler(
       Sampler(method='ode', steps=12, order=2, rho=1.5)
     """
     if preset not in PRESETS:
-        raise ValueError(f"unknown sampling preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        raise ValueError(
+            f"unknown sampling preset {preset!r}; choose one of {', '.join(PRESETS)}"
+            f"{meant(preset, PRESETS)}"
+        )
     chosen: dict[str, Any] = {"method": method, "steps": steps, "order": order, "rho": rho}
     # `replace` checks anew: order 2 cannot stay behind when the method changes.
     return dataclasses.replace(

@@ -24,7 +24,7 @@ from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
 from fairrecon_jax.runtime.nothing import in_words, no_value
 from fairrecon_jax.runtime.text import alike
-from fairrecon_jax.types import InputError, Task
+from fairrecon_jax.types import InputError, Task, meant
 
 TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
@@ -52,7 +52,7 @@ def column_of(
     places = [i for i, one in enumerate(frame.columns) if one == name]
     if not places:
         near = [one for one in frame.columns if alike(one) == alike(str(name))]
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else meant(name, frame.columns)
         raise InputError(
             f"the table has no column {name!r}, which the mapping names for {what}{hint}; its "
             f"columns are {[one for one in frame.columns if one][:30]}"

@@ -8,7 +8,6 @@ Every scalar of the file is text until a key says what it means: `no`, `012`, `1
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -20,8 +19,10 @@ import yaml
 from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
 from fairrecon_jax.assessment.options import RENAMED
 from fairrecon_jax.data.cells import cell
+from fairrecon_jax.data.mapping import read_yaml
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
+from fairrecon_jax.types import nearest as most_like
 
 SCHEMA = """\
 name: my_cohort          # of files and tables; the file's name otherwise
@@ -129,7 +130,7 @@ def load(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> dict[str
         raise FileNotFoundError(f"no mapping at {source}")
     try:
         # safe: a mapping that came with a table must not run code
-        loaded = yaml.load(source.read_text(encoding="utf-8-sig"), TextLoader)
+        loaded = read_yaml(source, TextLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
@@ -224,7 +225,7 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     """The known name that is most like a given one, "" where none is."""
     text, names = str(name), [str(one) for one in known]
     same = [one for one in names if alike(one) == alike(text)]
-    return next(iter(same or difflib.get_close_matches(text, names, 1, 0.6)), "")
+    return same[0] if same else most_like(text, names)
 
 
 def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:

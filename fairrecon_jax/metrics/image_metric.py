@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from fairrecon_jax.types import Array
+from fairrecon_jax.types import Array, meant
 
 Compare = Callable[[Array, Array], Array]
 CompareBy = Callable[[Array, Array, Mapping[str, Any]], Array]
@@ -114,7 +114,9 @@ def check_computable(names: tuple[str, ...], size: int | None = None) -> None:
         if name in IMAGE_METRICS and IMAGE_METRICS[name].compute_by is not None:
             raise ValueError(f"image metric {name!r} has weights: give them under {name} instead")
     if wrong := [name for name in names if name not in known]:
-        raise ValueError(f"no image metric {wrong[0]!r}; choose among {', '.join(known)}")
+        raise ValueError(
+            f"no image metric {wrong[0]!r}; choose among {', '.join(known)}{meant(wrong[0], known)}"
+        )
     # Each name is a column of the table.
     if len(set(names)) < len(names):
         raise ValueError(f"image_metrics must differ from one another, got {names}")

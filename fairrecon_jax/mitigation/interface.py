@@ -17,7 +17,7 @@ from fairrecon_jax.diagnosers import Diagnoser, check_apart
 from fairrecon_jax.mitigation.sampling import Sampling
 from fairrecon_jax.registry import build, registrar
 from fairrecon_jax.training.trainable import Objective
-from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task, Variables
+from fairrecon_jax.types import Attribute, CohortSpec, InputError, Task, Variables, meant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class MitigationContext:
             asked = ", ".join(map(repr, wrong)) or "a mitigation"
             raise InputError(
                 f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
-                f"{', '.join(known) or 'none'}"
+                f"{', '.join(known) or 'none'}{meant(wrong[0], known) if wrong else ''}"
             )
         # The specification's order, so that two spellings of one choice are one program.
         return tuple(a for a in self.spec.attributes if not names or a.name in names)
@@ -94,7 +94,7 @@ class MitigationContext:
             asked = ", ".join(map(repr, wrong)) or "any task"
             raise InputError(
                 f"no frozen diagnoser has {asked}; their tasks are: "
-                f"{', '.join(sorted(read)) or 'none'}"
+                f"{', '.join(sorted(read)) or 'none'}{meant(wrong[0], read) if wrong else ''}"
             )
         return tuple(
             t for t in self.spec.tasks if t.name in read and (not names or t.name in names)
@@ -193,4 +193,5 @@ def check_choice(kind: str, name: str, value: str, allowed: Sequence[str]) -> No
     if value not in allowed:
         raise ValueError(
             f"mitigation {kind!r}: {name} must be one of {', '.join(allowed)}, got {value!r}"
+            f"{meant(value, allowed)}"
         )

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairrecon_jax.types import meant
+
 
 def whole_number(name: str, value: Any, least: int) -> None:
     """Refuses what is not an integer of at least `least`."""
@@ -36,7 +38,10 @@ def known_names(name: str, given: Mapping[Any, Any], allowed: Sequence[Any]) -> 
     """Refuses a mapping with a key that is not `allowed`."""
     unknown = [key for key in given if key not in allowed]
     if unknown:
-        raise ValueError(f"{name} has {unknown[0]!r}; choose from {', '.join(map(str, allowed))}")
+        raise ValueError(
+            f"{name} has {unknown[0]!r}; choose from {', '.join(map(str, allowed))}"
+            f"{meant(unknown[0], allowed)}"
+        )
 
 
 def distribution(name: str, shares: Mapping[Any, float], allowed: Sequence[Any]) -> None:

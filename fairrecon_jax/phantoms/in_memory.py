@@ -10,6 +10,7 @@ import numpy as np
 from fairrecon_jax.phantoms.options import FINDINGS, XrayPhantomOptions
 from fairrecon_jax.phantoms.population import draw_person, draw_studies
 from fairrecon_jax.phantoms.radiograph import draw_frontal
+from fairrecon_jax.types import meant
 
 
 class Radiographs(NamedTuple):
@@ -54,7 +55,9 @@ def radiographs(
       ((3, 32, 32), ['Consolidation'], ['age', 'race', 'sex'])
     """
     if wrong := [name for name in findings if name not in FINDINGS]:
-        raise ValueError(f"no finding {wrong[0]!r}; there are {', '.join(FINDINGS)}")
+        raise ValueError(
+            f"no finding {wrong[0]!r}; there are {', '.join(FINDINGS)}{meant(wrong[0], FINDINGS)}"
+        )
     shares = {name: 0.0 for name in FINDINGS} | {name: 0.3 for name in findings}
     chosen = XrayPhantomOptions(
         **{

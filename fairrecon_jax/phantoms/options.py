@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from fairrecon_jax.keys import free
 from fairrecon_jax.phantoms import checks
 from fairrecon_jax.registry import misfits
+from fairrecon_jax.types import meant
 
 Kind = Literal["xray", "brain"]
 
@@ -332,7 +333,9 @@ def phantom_options(kind: str, **fields: Any) -> PhantomOptions:
       58.0
     """
     if kind not in OPTIONS:
-        raise ValueError(f"phantom kind is {kind!r}; choose one of {', '.join(OPTIONS)}")
+        raise ValueError(
+            f"phantom kind is {kind!r}; choose one of {', '.join(OPTIONS)}{meant(kind, OPTIONS)}"
+        )
     factory = OPTIONS[kind]
     known = [field.name for field in dataclasses.fields(factory)]
     for name in fields:
@@ -348,4 +351,6 @@ def _no_such_option(name: str, kind: str, known: list[str]) -> str:
     for other, factory in OPTIONS.items():
         if name in (field.name for field in dataclasses.fields(factory)):
             return f"{name} is an option of {other} phantoms; {kind} phantoms do not have it"
-    return f"{kind} phantoms have no option {name!r}; they take {', '.join(known)}"
+    return (
+        f"{kind} phantoms have no option {name!r}; they take {', '.join(known)}{meant(name, known)}"
+    )

@@ -20,7 +20,7 @@ import numpy as np
 
 from fairrecon_jax.keys import example_keys
 from fairrecon_jax.registry import build, registrar
-from fairrecon_jax.types import Array, DegradationSpec, Key
+from fairrecon_jax.types import Array, DegradationSpec, Key, meant
 
 Operator = Mapping[str, Array]
 """What depends on the level, by name; "level_word" [] uint32 is among it where noise is drawn."""
@@ -282,6 +282,7 @@ def describe(kind: str, levels: Sequence[float], headline_level: float) -> Degra
     if kind not in DEGRADATIONS:
         raise ValueError(
             f"unknown degradation {kind!r}; choose one of {', '.join(sorted(DEGRADATIONS))}"
+            f"{meant(kind, DEGRADATIONS)}"
         )
     words = DEGRADATIONS[kind]
     return DegradationSpec(

@@ -22,7 +22,7 @@ from fairrecon_jax.report.claims import primary
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.plots import Plots
 from fairrecon_jax.report.select import UNJUDGED, Findings, changed_rows, each, known
-from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError
+from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError, meant
 
 SHOWN = ("task", "attribute", "metric", "original", "reconstructed", "verdict", "group", "gap")
 """Columns of the verdicts as a notebook shows them."""
@@ -197,7 +197,8 @@ class Audit:
             left = rows[rows[name] == wanted]
             if left.empty:
                 there = ", ".join(map(repr, dict.fromkeys(rows[name])))
-                raise KeyError(f"no {name} {wanted!r}; there are {there}")
+                hint = meant(wanted, dict.fromkeys(rows[name]))
+                raise KeyError(f"no {name} {wanted!r}; there are {there}{hint}")
             rows = left
         # rows of single groups and labels stand beside the comparison as a whole
         whole = rows[rows["reference_group"] == ""]

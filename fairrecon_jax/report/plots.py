@@ -11,7 +11,7 @@ from fairrecon_jax.report.figures import forest, groups, panels, verdicts
 from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ExamplePanel, ReportOptions
 from fairrecon_jax.report.select import Findings
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 
 class Plots:
@@ -81,7 +81,10 @@ class Plots:
     def _by_attribute(self, draw: Any, attribute: str) -> Figure:
         known_names = [*self._findings.attributes, *self._findings.intersections]
         if attribute and attribute not in known_names:
-            raise InputError(f"no attribute {attribute!r}; there are {', '.join(known_names)}")
+            raise InputError(
+                f"no attribute {attribute!r}; there are {', '.join(known_names)}"
+                f"{meant(attribute, known_names)}"
+            )
         drawn = [draw(self._findings, one) for one in ([attribute] if attribute else known_names)]
         return _figure([one for one in drawn if one is not None], "", "comparison of groups")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from typing import Any
 
@@ -41,6 +42,8 @@ def check_numbers(options: Any) -> None:
         # in Python a truth value is a number, which is never meant
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError(f"{field.name} must be {text}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{field.name} must be finite, got {value!r}")
         if not isinstance(value, int | float):
             object.__setattr__(options, field.name, plain(value))
 

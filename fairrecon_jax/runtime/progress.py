@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Protocol, TextIO, TypeVar
 
 from absl import logging
@@ -188,6 +189,30 @@ def say(text: str) -> None:
     """A line on standard output, from process 0 of a run."""
     if processes.is_primary():
         print(text, flush=True)
+        note(text)
+
+
+_listeners: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def listen(hear: Callable[[str], None]) -> Iterator[None]:
+    """Hands on what is said and noted within.
+
+    Args:
+      hear: takes each text.
+    """
+    _listeners.append(hear)
+    try:
+        yield
+    finally:
+        _listeners.remove(hear)
+
+
+def note(text: str) -> None:
+    """A line for those who listen alone, such as the log of a work directory."""
+    for hear in _listeners:
+        hear(text)
 
 
 def quiet(verbosity: int) -> None:

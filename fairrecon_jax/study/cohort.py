@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.data.api import ORIGIN, check_origin, folder_of, prepare
+from fairrecon_jax.data.doctor import DoctorReport, examine
 from fairrecon_jax.data.splits import read_splits
-from fairrecon_jax.external.mapping import nearest
 from fairrecon_jax.keys import digest
 from fairrecon_jax.phantoms import (
     GROUND_TRUTH,
@@ -20,7 +20,7 @@ from fairrecon_jax.phantoms import (
     write_phantom,
 )
 from fairrecon_jax.study.context import Context
-from fairrecon_jax.types import ConfigError, InputError
+from fairrecon_jax.types import ConfigError, InputError, meant
 
 
 def draw_phantom(context: Context) -> None:
@@ -69,6 +69,17 @@ def phantom_output(context: Context) -> str:
     return hashlib.sha256(truth).hexdigest()[:16]
 
 
+def examine_tree(context: Context) -> DoctorReport:
+    """What is missing, unreadable, inconsistent or leaking in the tree; writes nothing."""
+    splits = context.workdir.splits
+    return examine(
+        context.study.cohort.name,
+        context.tree,
+        context.study.cohort,
+        splits_path=splits if splits.exists() else None,
+    )
+
+
 def prepare_cohort(context: Context) -> None:
     """Reads the tree into the prepared cohort and writes the splits, once.
 
@@ -93,11 +104,9 @@ def check_columns(context: Context) -> None:
     for field, column in asked:
         known = list(map(str, context.cohort.table.columns))
         if column not in known:
-            near = nearest(column, known)
             raise ConfigError(
-                f"config.assess.{field} names {column!r}"
-                f"{f', did you mean {near!r}?' if near else ';'} the cohort's table has "
-                f"{', '.join(known)}"
+                f"config.assess.{field} names {column!r}, but the cohort's table has "
+                f"{', '.join(known)}{meant(column, known)}"
             )
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import Any, TypeVar, Union, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_origin
 
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment.options import RENAMED as RENAMED_OPTIONS
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.metrics.conventions import ALIASES
-from fairrecon_jax.registry import is_finite, misfits
+from fairrecon_jax.registry import hints_of, is_finite, meant_choice, misfits
 from fairrecon_jax.study.overrides import literal
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.study.refusals import Refusals, each, told
+from fairrecon_jax.types import ConfigError, meant
 
 T = TypeVar("T")
 
@@ -37,23 +37,6 @@ def without(block: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in block.items() if key not in names}
 
 
-@contextlib.contextmanager
-def naming(where: str) -> Iterator[None]:
-    """Puts the name of a block before what a room of the package refuses of it.
-
-    Raises:
-      ConfigError: in place of a ValueError or TypeError.
-    """
-    try:
-        yield
-    # is a ValueError as well, and names its field already
-    except ConfigError:
-        raise
-    except (TypeError, ValueError) as error:
-        text = str(error).removeprefix(f"config.{where}: ")
-        raise ConfigError(f"config.{where}: {text}") from error
-
-
 def check_block(value: Any, where: str) -> None:
     """Refuses what is no block of fields, which have names.
 
@@ -62,6 +45,18 @@ def check_block(value: Any, where: str) -> None:
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ConfigError(f"config.{where} is a block of fields, got {value!r}")
+
+
+def checked_block(value: Any, where: str) -> Mapping[str, Any]:
+    """A block, checked."""
+    check_block(value, where)
+    return value  # type: ignore[no-any-return]
+
+
+def less(blocks: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """Blocks without the field at a place."""
+    first, *rest = path
+    return without(blocks, first) if not rest else {**blocks, first: less(blocks[first], rest)}
 
 
 def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
@@ -77,29 +72,41 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
         refused; the message names block and field.
     """
     check_block(fields, where)
+    refused, missing = Refusals(), dataclasses.MISSING
     known = {field.name: field for field in dataclasses.fields(factory)}  # type: ignore[arg-type]
     if unknown := sorted(set(fields) - set(known)):
-        raise ConfigError(
-            f"config.{where} has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        refused.add(
+            f"config.{where} has no field {', '.join(unknown)}; it takes "
+            f"{', '.join(sorted(known))}{meant(unknown[0], known)}"
         )
-    missing = dataclasses.MISSING
-    for name, field in known.items():
-        if name not in fields and field.default is missing and field.default_factory is missing:
-            raise ConfigError(f"config.{where}.{name} is not given")
     # field.type is text, as annotations are not evaluated; the hints are the types themselves
-    values, hints = dict(fields), get_type_hints(factory)
+    values, hints = without(fields, *unknown), hints_of(factory)  # type: ignore[arg-type]
     for name, value in values.items():
         if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
             # A command line writes a number where text may stand too.
             values[name] = literal(value)
-    for name, wanted in misfits(factory, values).items():
-        raise ConfigError(f"config.{where}: {name} takes {wanted}, got {values[name]!r}")
-    with naming(where):
-        options = factory(**values)  # says more about its own fields than the line below
-    if wild := [name for name, value in values.items() if not is_finite(value)]:
-        name = wild[0]
-        raise ConfigError(f"config.{where}: {name} must be finite, got {values[name]!r}")
-    return options
+    wrong = misfits(factory, values)
+    for name, wanted in wrong.items():
+        hint = meant_choice(hints[name], values[name])
+        refused.add(f"config.{where}: {name} takes {wanted}, got {values[name]!r}{hint}")
+    fitting = without(values, *wrong)
+    needed = [
+        name
+        for name, field in known.items()
+        if field.default is missing and field.default_factory is missing
+    ]
+    refused.add(*(f"config.{where}.{name} is not given" for name in needed if name not in values))
+    options = each(factory, where, fitting, refused) if set(needed) <= set(fitting) else None
+    refused.add(
+        *(
+            f"config.{where}: {name} must be finite, got {value!r}"
+            for name, value in fitting.items()
+            # the factory says more about its own fields than this line
+            if not is_finite(value) and not refused.mentions(where, name)
+        )
+    )
+    refused.tell()
+    return told(options)
 
 
 def made(factory: Callable[..., T], where: str, **fields: Any) -> T:
@@ -110,8 +117,13 @@ def made(factory: Callable[..., T], where: str, **fields: Any) -> T:
     """
     if "kind" not in fields:
         raise ConfigError(f"config.{where} has no field kind")
-    with naming(where):
-        return factory(**fields)
+    # a mapping could not even be looked up
+    if not isinstance(fields["kind"], str):
+        raise ConfigError(f"config.{where}.kind takes the name of a kind, got {fields['kind']!r}")
+    refused = Refusals()
+    model = each(factory, where, fields, refused)
+    refused.tell()
+    return told(model)
 
 
 def numbers(values: Any, where: str) -> tuple[float, ...]:
@@ -149,6 +161,31 @@ def differ(values: Sequence[Any], where: str) -> None:
     """
     if len(set(values)) < len(values):
         raise ConfigError(f"config.{where} must differ from one another, got {tuple(values)}")
+
+
+def check_flag(value: Any, where: str) -> bool:
+    """A field that is on or off."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"config.{where} must be True or False, got {value!r}")
+    return value
+
+
+def check_seeds(seeds: Any) -> tuple[int, ...]:
+    """Seeds of trainings, each once."""
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence):
+        raise ConfigError(f"config.seeds must list whole numbers, got {seeds!r}")
+    checked = tuple(check_seed(seed, "seeds") for seed in seeds)
+    if len(set(checked)) < len(checked):
+        raise ConfigError(f"config.seeds names a seed twice: {checked}")
+    return checked
+
+
+def check_seed(seed: Any, where: str) -> int:
+    """A seed as every generator of the study takes it."""
+    # jax.random.key would drop what is above 32 bits, so that two seeds were the same
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise ConfigError(f"config.{where} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    return seed
 
 
 def check_word(name: str, where: str, more: str = "") -> None:

@@ -6,11 +6,12 @@ import pprint
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.data.guess import Guess
+from fairrecon_jax.data.guess import Guess, guess
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.types import InputError
 
+__all__ = ["Guess", "config_text", "guess", "write_first"]
 HEADER = '''"""{title}
 
     fairrecon doctor --config={file}
@@ -51,11 +52,11 @@ NOTES = {
 }
 
 
-def config_text(guess: Guess, file: str, stored: bool = False, steps: int = 0) -> str:
+def config_text(read: Guess, file: str, stored: bool = False, steps: int = 0) -> str:
     """The configuration of a study of a table, as Python with comments.
 
     Args:
-      guess: what was read.
+      read: what was read.
       file: name of the file, for its own text.
       stored: whether the reconstructions come with the images, so that none is trained.
       steps: of the diagnosers' trainings; the usual ones if 0.
@@ -70,19 +71,19 @@ def config_text(guess: Guess, file: str, stored: bool = False, steps: int = 0) -
             title=title,
             file=file,
             stem=stem,
-            table=guess.columns["table"],
-            root=str(guess.root),
-            size=guess.size,
+            table=read.columns["table"],
+            root=str(read.root),
+            size=read.size,
         ).rstrip("\n")
     ]
-    for name, value in guess.columns.items():
+    for name, value in read.columns.items():
         if name in ("labels", "attributes"):
-            lines += _block(name, value, guess.remarks)
+            lines += _block(name, value, read.remarks)
         else:
             note = f"  # {NOTES[name]}" if name in NOTES else ""
             lines.append(f"        {name!r}: {value!r},{note}")
-    lines += [f"        # not used: {name!r}, {seen}" for name, seen in guess.unused.items()]
-    lines += ["    }", *_study(guess, stored, steps), "    return c", ""]
+    lines += [f"        # not used: {name!r}, {seen}" for name, seen in read.unused.items()]
+    lines += ["    }", *_study(read, stored, steps), "    return c", ""]
     text = "\n".join(lines)
     _check(text, file)
     return text
@@ -106,16 +107,16 @@ def _block(name: str, entries: dict[str, Any], remarks: dict[str, str]) -> list[
     return [*lines, "        },"]
 
 
-def _study(guess: Guess, stored: bool, steps: int) -> list[str]:
+def _study(read: Guess, stored: bool, steps: int) -> list[str]:
     """Degradation, reconstructors and diagnosers."""
     lines = ["    c.splits.fractions = (0.6, 0.15, 0.25)  # train, validation, test patients", ""]
     if stored:
-        blocks = {name: {"kind": "stored"} for name in guess.columns["reconstructions"]}
-        if "degraded" in guess.columns:
+        blocks = {name: {"kind": "stored"} for name in read.columns["reconstructions"]}
+        if "degraded" in read.columns:
             blocks["degraded"] = {"kind": "stored"}
         lines.append(f"    c.reconstructors = ConfigDict({blocks!r})")
     else:
-        mri = guess.columns["modality"] == "mri"
+        mri = read.columns["modality"] == "mri"
         kind, levels, what = (
             ("mri_radial", (4.0, 8.0), "acceleration factors")
             if mri
@@ -131,7 +132,7 @@ def _study(guess: Guess, stored: bool, steps: int) -> list[str]:
             f"steps={steps or 800}, batch_size=8, learning_rate=1e-3)",
         ]
     lines.append("")
-    if guess.columns["labels"]:
+    if read.columns["labels"]:
         lines += [
             "    c.diagnosers.findings = ConfigDict(",
             '        {"kind": "classifier", "backbone": "resnet18", "hidden": (512, 256), '
@@ -140,7 +141,7 @@ def _study(guess: Guess, stored: bool, steps: int) -> list[str]:
             "    c.diagnosers.findings.train = training("
             f"steps={steps or 250}, batch_size=16, learning_rate=3e-4)",
         ]
-    if "mask" in guess.columns:
+    if "mask" in read.columns:
         lines += [
             '    c.diagnosers.region = ConfigDict({"kind": "segmenter", "width": 16, "depth": 4})',
             "    c.diagnosers.region.train = training("

@@ -15,7 +15,7 @@ from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.tandem import TrainedDiagnoser, TrainedReconstructor, trained
 from fairrecon_jax.tandem.on_arrays import NOTHING
 from fairrecon_jax.training.checkpoints import load_variables
-from fairrecon_jax.types import NO_MITIGATION, Cell, InputError, level_name
+from fairrecon_jax.types import NO_MITIGATION, Cell, InputError, level_name, meant
 
 Trained = TrainedReconstructor | TrainedDiagnoser
 
@@ -68,7 +68,10 @@ class Networks(Mapping[Any, Trained]):
             key = (key[0], float(key[1]), *(part for part in key[2:] if part != NO_MITIGATION))
         if key not in self._folders:
             there = ", ".join(_words(one) for one in self)
-            raise KeyError(f"{key!r} is not trained in {self._workdir.root}; there are {there}")
+            hint = meant(_words(key if isinstance(key, tuple) else (key,)), map(_words, self))
+            raise KeyError(
+                f"{key!r} is not trained in {self._workdir.root}; there are {there}{hint}"
+            )
         folder = self._folders[key]
         block, name = (
             ("reconstructors", key[0])

@@ -22,6 +22,7 @@ from fairrecon_jax.mitigation import FrozenDiagnoser, MitigationContext
 from fairrecon_jax.mitigation.on_arrays import outcomes
 from fairrecon_jax.mitigation.selection import Choice, select
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.csv_text import csv_text, read_csv
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated
@@ -122,7 +123,7 @@ def choose(context: Context, cell: Cell) -> Choice:
     # test rows are written down for the figure, not looked at
     choice = select(validation, one.plan.psnr_tolerance, one.plan.task_tolerance)
     logging.info("%s: %s", cell.title, choice.reason)
-    write_atomic(folder / "sweep.csv", swept.to_csv(index=False))
+    write_atomic(folder / "sweep.csv", csv_text(swept))
     tried = one.variants(cell.plain)
     # no weight may be admissible: then "none" is chosen and its predictions are handed out
     candidates = {c.variant: c for c in (cell.plain, *tried)}
@@ -155,6 +156,6 @@ def sweeps(context: Context) -> pd.DataFrame | None:
         folder = context.workdir.model(cell)
         chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
         # a group may be called "NA" or "None": only an empty entry is missing
-        swept = pd.read_csv(folder / "sweep.csv", keep_default_na=False, na_values=[""])
+        swept = read_csv(folder / "sweep.csv", keep_default_na=False, na_values=[""])
         tables.append(swept.assign(chosen=chosen["chosen"], reason=chosen["reason"]))
     return pd.concat(tables, ignore_index=True) if tables else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fairrecon_jax.types import ConfigError
+from fairrecon_jax.types import ConfigError, meant
 
 WORD = re.compile(r"--?(no)?config\.([^=]+)(?:=(.*))?", re.DOTALL)
 NAMED = ("reconstructors", "diagnosers", "mitigations")  # hold blocks by name
@@ -59,7 +59,8 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
         if not isinstance(block, ConfigDict) or (
             last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
         ):
-            raise ConfigError(f"config has no field {path}; {_there(config, outer)}")
+            hint = _meant(config, path.split("."))
+            raise ConfigError(f"config has no field {path}; {_there(config, outer)}{hint}")
         there, value = block.get(last), literal(text)
         if isinstance(there, ConfigDict):
             if not isinstance(value, dict):
@@ -88,6 +89,18 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
         # ConfigDict knows the value that stands there, the dataclass all types it takes
         with config.unlocked(), config.ignore_type():
             block[last] = value
+
+
+def _meant(config: ConfigDict, path: Sequence[str]) -> str:
+    """What was probably meant by the first name of a path that is none."""
+    block = config
+    for name in path:
+        if name not in block:
+            return meant(name, block)
+        if not isinstance(block[name], ConfigDict):
+            break
+        block = block[name]
+    return ""
 
 
 def _there(config: ConfigDict, path: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment.options import AssessOptions
-from fairrecon_jax.data.builder import CohortBuilder
 from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.mapping import read_mapping, table_columns
@@ -28,22 +27,29 @@ from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
 from fairrecon_jax.study.config import (
     DegradationConfig,
     DiagnoserConfig,
+    MitigationConfig,
+    ReconstructorConfig,
     ReportConfig,
     StudyConfig,
 )
 from fairrecon_jax.study.fields import (
     build,
-    check_block,
+    check_flag,
+    check_seed,
+    check_seeds,
+    checked_block,
     differ,
+    less,
     made,
-    naming,
     numbers,
     plain,
     renamed,
     without,
 )
-from fairrecon_jax.study.limits import check_sizes
-from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError
+from fairrecon_jax.study.limits import LARGEST, beyond
+from fairrecon_jax.study.mitigations import mitigations
+from fairrecon_jax.study.refusals import Refusals, naming, told
+from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError, meant
 
 PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
@@ -69,104 +75,115 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     """
     if not isinstance(config, (ConfigDict, Mapping)):
         raise ConfigError(f"a configuration is a ConfigDict or a mapping, got {config!r}")
-    blocks = renamed(plain(config))
-    _check_blocks(blocks)
-    cohort = _cohort(blocks["cohort"])
-    builder = builder_of(cohort)
-    root = blocks["cohort"].get("root", "")
+    blocks, refused = renamed(plain(config)), Refusals()
+    blocks = _check_blocks(blocks, refused)
+    # what needs nothing else, so that all of it is looked at whatever else is wrong
+    seed = refused.of(check_seed, blocks["seed"], "seed")
+    seeds = refused.of(check_seeds, blocks["seeds"])
+    seed_diagnosers = refused.of(check_flag, blocks["seed_diagnosers"], "seed_diagnosers")
+    splits = refused.of(_splits, blocks["splits"])
+    assess = refused.of(_assess, blocks["assess"])
+    report = refused.of(_report, blocks["report"])
     # parsed even where a root takes its place: a wrong block is never passed over
-    drawn = _phantom(blocks["phantom"], cohort.name)
+    drawn = refused.of(_phantom, blocks["phantom"], blocks["cohort"].get("name"))
+    cohort = refused.of(_cohort, blocks["cohort"])
+    if cohort is not None and assess is not None:
+        refused.of(_check_intersections, assess, cohort)
+    root = blocks["cohort"].get("root", "")
     phantom = None if root else drawn
-    # a phantom may have fewer slices than the cohort whose layout it has
-    if depth := builder.depth if phantom is None else phantom.depth:
-        with naming("cohort"):
-            cohort.check_depth(depth)
-    degradation = _degradation(blocks, cohort.image_size)
-    assess = build(AssessOptions, "assess", blocks["assess"])
-    _check_seed(assess.seed, "assess.seed")
-    _check_intersections(assess, cohort, builder)
-    reconstructors = models.reconstructors(
-        blocks["reconstructors"], degradation, cohort.image_size, builder.stored
-    )
-    outline = builder.outline(cohort)
-    diagnosers = models.diagnosers(blocks["diagnosers"], outline, cohort.image_size)
-    _check_thresholds(assess, outline, diagnosers)
+    refused.of(_check_depth, cohort, phantom)
+    size = blocks["cohort"].get("image_size", CohortConfig.image_size)
+    # a size that is refused says nothing about models
+    if type(size) is not int or not 8 <= size <= LARGEST["image_size"]:
+        size = CohortConfig.image_size
+    tandem = refused.of(_tandem, blocks["tandem"], size)
+    degradation = refused.of(_degradation, blocks, size)
+    reconstructors, diagnosers, tried = _models(blocks, cohort, degradation, size, refused)
+    if cohort is not None and assess is not None:
+        outline = builder_of(cohort).outline(cohort)
+        refused.of(_check_thresholds, assess, outline, diagnosers)
+    refused.tell()
     return StudyConfig(
-        seed=_check_seed(blocks["seed"], "seed"),
-        seeds=_check_seeds(blocks["seeds"]),
-        seed_diagnosers=_check_flag(blocks["seed_diagnosers"], "seed_diagnosers"),
-        cohort=cohort,
+        seed=told(seed),
+        seeds=told(seeds),
+        seed_diagnosers=told(seed_diagnosers),
+        cohort=told(cohort),
         root=Path(root) if root else None,
         phantom=phantom,
-        splits=_splits(blocks["splits"]),
-        degradation=degradation,
+        splits=told(splits),
+        degradation=told(degradation),
         reconstructors=reconstructors,
         diagnosers=diagnosers,
-        mitigations=models.mitigations(
-            blocks["mitigations"],
-            degradation,
-            reconstructors,
-            diagnosers,
-            builder.chosen_attributes(cohort),
-            tuple(task.name for task in outline.tasks),
-        ),
-        tandem=_tandem(blocks["tandem"], cohort.image_size),
-        assess=assess,
-        report=_report(blocks["report"]),
+        mitigations=tried,
+        tandem=told(tandem),
+        assess=told(assess),
+        report=told(report),
     )
 
 
-def _check_blocks(blocks: dict[str, Any]) -> None:
-    """Fills in blocks that are left out, and refuses those that no study has."""
+def _models(
+    blocks: Mapping[str, Any],
+    cohort: CohortConfig | None,
+    degradation: DegradationConfig | None,
+    size: int,
+    refused: Refusals,
+) -> tuple[dict[str, ReconstructorConfig], dict[str, DiagnoserConfig], dict[str, MitigationConfig]]:
+    """The models; what is refused of them is gathered."""
+    builder = None if cohort is None else builder_of(cohort)
+    reconstructors = models.reconstructors(
+        blocks["reconstructors"],
+        () if degradation is None else degradation.levels,
+        size,
+        None if builder is None else builder.stored,
+        refused,
+    )
+    if cohort is None or builder is None:
+        return reconstructors, {}, {}
+    outline = builder.outline(cohort)
+    diagnosers = models.diagnosers(blocks["diagnosers"], outline, size, refused)
+    parsed = {**reconstructors, **diagnosers}
+    # a mitigation names models: of one that is refused it would be said that there is none
+    if degradation is None or set(parsed) != {*blocks["reconstructors"], *blocks["diagnosers"]}:
+        return reconstructors, diagnosers, {}
+    tried = mitigations(
+        blocks["mitigations"],
+        degradation,
+        reconstructors,
+        diagnosers,
+        builder.chosen_attributes(cohort),
+        tuple(task.name for task in outline.tasks),
+        refused,
+    )
+    return reconstructors, diagnosers, tried
+
+
+def _check_blocks(given: dict[str, Any], refused: Refusals) -> dict[str, Any]:
+    """The blocks, those that are left out filled in and those that no study has refused; without
+    the fields that are beyond all sense, which are refused too.
+
+    Raises:
+      ConfigError: something is no block: nothing more can be looked at.
+    """
     # root is a field of config.cohort, no block
     known = [field.name for field in dataclasses.fields(StudyConfig) if field.name != "root"]
-    if unknown := sorted(set(blocks) - set(known)):
-        raise ConfigError(
+    if unknown := sorted(set(given) - set(known)):
+        refused.add(
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+            f"{meant(unknown[0], known)}"
         )
-    blocks.setdefault("seed", 0)
-    blocks.setdefault("seeds", ())
-    blocks.setdefault("seed_diagnosers", False)
+    plain_fields = {"seed": 0, "seeds": (), "seed_diagnosers": False}
+    blocks = {name: given.get(name, plain_fields.get(name, {})) for name in known}
     for name in known:
-        if name not in ("seed", "seeds", "seed_diagnosers"):
-            check_block(blocks.setdefault(name, {}), name)
-    check_sizes(blocks)
-    needed = ["cohort.name"]
-    if not _all_elsewhere(blocks):
-        needed += ["degradation.kind", "degradation.levels"]
-    for path in needed:
-        block, field = path.split(".")
-        if field not in blocks[block]:
-            raise ConfigError(f"config.{path} is not given{_why_needed(blocks, block)}")
+        if name not in plain_fields and refused.of(checked_block, blocks[name], name) is None:
+            refused.spoil(name)
+            blocks[name] = {}
+    for path, message in beyond(blocks).items():
+        refused.add(message)
+        refused.spoil(path[-1])
+        blocks = less(blocks, path)
     if not blocks["reconstructors"]:
-        raise ConfigError(
-            "config.reconstructors is empty: name at least one, e.g. of kind identity"
-        )
-
-
-def _check_flag(value: Any, where: str) -> bool:
-    """A field that is on or off."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"config.{where} must be True or False, got {value!r}")
-    return value
-
-
-def _check_seeds(seeds: Any) -> tuple[int, ...]:
-    """Seeds of trainings, each once."""
-    if isinstance(seeds, str) or not isinstance(seeds, Sequence):
-        raise ConfigError(f"config.seeds must list whole numbers, got {seeds!r}")
-    checked = tuple(_check_seed(seed, "seeds") for seed in seeds)
-    if len(set(checked)) < len(checked):
-        raise ConfigError(f"config.seeds names a seed twice: {checked}")
-    return checked
-
-
-def _check_seed(seed: Any, where: str) -> int:
-    """A seed as every generator of the study takes it."""
-    # jax.random.key would drop what is above 32 bits, so that two seeds were the same
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise ConfigError(f"config.{where} must be a whole number from 0 to 2^32 - 1, got {seed!r}")
-    return seed
+        refused.add("config.reconstructors is empty: name at least one, e.g. of kind identity")
+    return blocks
 
 
 def _cohort(block: Mapping[str, Any]) -> CohortConfig:
@@ -193,22 +210,40 @@ def _columns(block: Mapping[str, Any]) -> dict[str, Any]:
     if file:
         with naming("cohort.mapping"):
             return {**fields, "columns": table_columns(read_mapping(file))}
+    if given is not None and not isinstance(given, TableColumns | Mapping):
+        raise ConfigError(f"config.cohort.columns is a block of fields, got {given!r}")
     if given is not None and not isinstance(given, TableColumns):
         with naming("cohort"):
             return {**fields, "columns": table_columns(given) if given else None}
     return fields
 
 
-def _check_intersections(
-    assess: AssessOptions, cohort: CohortConfig, builder: type[CohortBuilder]
-) -> None:
+def _assess(block: Mapping[str, Any]) -> AssessOptions:
+    """The assessment's choices."""
+    assess = build(AssessOptions, "assess", block)
+    check_seed(assess.seed, "assess.seed")
+    return assess
+
+
+def _check_depth(cohort: CohortConfig | None, phantom: PhantomOptions | None) -> None:
+    """Refuses slices that volumes do not have; a phantom may have fewer than the cohort whose
+    layout it has.
+    """
+    if cohort is None:
+        return
+    if depth := builder_of(cohort).depth if phantom is None else phantom.depth:
+        with naming("cohort"):
+            cohort.check_depth(depth)
+
+
+def _check_intersections(assess: AssessOptions, cohort: CohortConfig) -> None:
     """Refuses intersections of attributes that the study does not have."""
-    known = builder.chosen_attributes(cohort)
+    known = builder_of(cohort).chosen_attributes(cohort)
     for names in assess.intersections:
         if unknown := [name for name in names if name not in known]:
             raise ConfigError(
                 f"config.assess.intersections: the study has no attribute {unknown[0]!r}; it has "
-                f"{', '.join(known)}"
+                f"{', '.join(known)}{meant(unknown[0], known)}"
             )
 
 
@@ -226,14 +261,15 @@ def _check_thresholds(
                 assess.value_for(task.name)
 
 
-def _phantom(block: Mapping[str, Any], cohort: str) -> PhantomOptions | None:
+def _phantom(block: Mapping[str, Any], cohort: str | None) -> PhantomOptions | None:
     """The phantom to draw, None where the block names no kind."""
     if not block.get("kind", ""):
         if others := sorted(set(block) - {"kind"}):
             raise ConfigError(f"config.phantom has {', '.join(others)}, but names no kind")
         return None
     options = made(phantom_options, "phantom", **block)
-    if PHANTOM_TREES[options.kind] != cohort:
+    check_seed(options.seed, "phantom.seed")
+    if cohort is not None and PHANTOM_TREES[options.kind] != cohort:
         raise ConfigError(
             f"config.phantom.kind {options.kind!r} draws the tree of "
             f"{PHANTOM_TREES[options.kind]}, but config.cohort.name is {cohort!r}"
@@ -254,18 +290,18 @@ def _splits(block: Mapping[str, Any]) -> SplitsConfig:
             f"0, got {shares}"
         )
     splits = build(SplitsConfig, "splits", {**block, "fractions": shares})
-    _check_seed(splits.seed, "splits.seed")
+    check_seed(splits.seed, "splits.seed")
     return splits
 
 
-def _why_needed(blocks: Mapping[str, Any], block: str) -> str:
+def _why_needed(blocks: Mapping[str, Any]) -> str:
     """What asks for a degradation where some reconstructions come with the images."""
     kinds = {
         name: one.get("kind")
         for name, one in blocks["reconstructors"].items()
         if isinstance(one, Mapping)
     }
-    if block != "degradation" or "stored" not in kinds.values():
+    if "stored" not in kinds.values():
         return ""
     others = [name for name, kind in kinds.items() if kind != "stored"]
     if others:
@@ -294,6 +330,10 @@ def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
         with naming("cohort.image_size"):
             return DegradationConfig(Elsewhere(size), UNNAMED.levels, UNNAMED.headline_level)
     block = blocks["degradation"]
+    for field in ("kind", "levels"):
+        if field not in block:
+            why = _why_needed(blocks)
+            raise ConfigError(f"config.degradation.{field} is not given{why}")
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
     # with the size of the cohort: an operator is built for one size
@@ -325,7 +365,8 @@ def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
             try:
                 # read for its refusals
                 read_lpips(tandem.lpips)
-            except FileNotFoundError as error:
+            # not there, or no name that a file can have
+            except OSError as error:
                 raise ValueError(f"lpips: {error}") from error
             if size < LEAST:
                 raise ValueError(f"lpips needs images of at least {LEAST} pixels, got {size}")

@@ -6,12 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.notes import KINDS
 from fairrecon_jax.keys import identity
 from fairrecon_jax.report import build_report
+from fairrecon_jax.runtime.csv_text import read_csv
 from fairrecon_jax.study.assess import (
     read_comparisons,
     read_curves,
@@ -65,7 +64,7 @@ def provenance(context: Context) -> dict[str, Any]:
     study = context.study
     prepared = folder_of(study.cohort, context.workdir.cohort)
     # all text: a file may be called "NA"
-    exclusions = pd.read_csv(prepared / EXCLUSIONS, keep_default_na=False)
+    exclusions = read_csv(prepared / EXCLUSIONS, keep_default_na=False)
     meanings = [KINDS.get(kind, kind) for kind in exclusions["kind"]]
     # in the order in which they were made
     paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)

@@ -15,6 +15,7 @@ as it is (see `locking`).
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from fairrecon_jax.keys import identity
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.compilation import keep_compiled_programs
-from fairrecon_jax.runtime.progress import duration, say
+from fairrecon_jax.runtime.progress import duration, note, say
 from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
@@ -40,7 +41,7 @@ from fairrecon_jax.study.stages import (
     seconds_by_kind,
 )
 from fairrecon_jax.study.workdir import Workdir
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 Only = str | Callable[[Stage], bool]
 
@@ -113,7 +114,9 @@ def run(
                 continue
             words = _remaining(waiting, every, folder)
             say(f"[{number}/{len(chosen)}] {stage.title} ({words})")
+            started = time.monotonic()
             stage.make(folder)
+            note(f"{stage.title} took {duration(time.monotonic() - started)}")
     if context.workdir.page.exists():
         say(f"report: {context.workdir.page}")
     return context.workdir.page
@@ -132,7 +135,8 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     if not chosen:
         asked = repr(str(only)) if isinstance(only, (str, StageFilter)) else "as asked"
         titles = ", ".join(stage.title for stage in stages)
-        raise InputError(f"no stage of the study is called {asked}; there are: {titles}")
+        hint = meant(asked.strip("'"), [stage.title for stage in stages])
+        raise InputError(f"no stage of the study is called {asked}; there are: {titles}{hint}")
     if (workdir.root / "pieces").is_dir():
         raise InputError(
             f"{workdir.root} holds a study of an earlier version, which has to be made again: use "

@@ -4,7 +4,6 @@ own key.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import jax
@@ -28,9 +27,10 @@ class Augmentation:
       rotate: largest turn about the centre in degrees, either way, between pixels bilinearly; masks
         take the nearest pixel, and the border is repeated.
       zoom: largest relative change of the size about the centre, larger or smaller; as `rotate`.
-      shift: largest shift along each axis, as a fraction of the image size; the border is repeated.
-      gain: largest relative change of the contrast around the image's mean; the result is clipped
-        to [0, 1].
+      shift: largest shift along each axis, as a fraction of the image size, at most 1; the
+        border is repeated.
+      gain: largest relative change of the contrast around the image's mean, at most 1; the result
+        is clipped to [0, 1].
 
     Example:
       >>> image = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16, 1)
@@ -48,7 +48,7 @@ class Augmentation:
     zoom: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, most in (("shift", 1.0), ("rotate", 180.0), ("zoom", 0.9), ("gain", math.inf)):
+        for name, most in (("shift", 1.0), ("rotate", 180.0), ("zoom", 0.9), ("gain", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must lie in [0, {most:g}], got {getattr(self, name)}")
 

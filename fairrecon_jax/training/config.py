@@ -8,7 +8,7 @@ from typing import Literal
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.runtime.choices import check_numbers
-from fairrecon_jax.types import Precision
+from fairrecon_jax.types import Precision, meant
 
 Mode = Literal["max", "min"]
 
@@ -94,7 +94,9 @@ class TrainConfig:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 words = ", ".join(map(str, choices))
-                raise ValueError(f"{field} must be one of {words}, got {getattr(self, field)!r}")
+                value = getattr(self, field)
+                hint = meant(value, choices)
+                raise ValueError(f"{field} must be one of {words}, got {value!r}{hint}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must lie in 0 .. 2^32 - 1, got {self.seed}")
         for field in ("ema", "b1", "b2"):
@@ -144,7 +146,10 @@ class TrainConfig:
         if name is None:
             name = next(iter(metrics), "") if self.eval_steps else ""
         elif name and name not in metrics:
-            raise ValueError(f"selection {name!r} is none of {', '.join(metrics) or 'no metrics'}")
+            raise ValueError(
+                f"selection {name!r} is none of {', '.join(metrics) or 'no metrics'}"
+                f"{meant(name, metrics)}"
+            )
         # "max" for no selection at all, where nothing reads it.
         mode = self.selection_mode or metrics.get(name, "max")
         return dataclasses.replace(

@@ -15,12 +15,12 @@ from fairrecon_jax.study.fields import (
     check_word,
     differ,
     made,
-    naming,
     numbers,
     plain,
     without,
     words,
 )
+from fairrecon_jax.study.refusals import naming
 from fairrecon_jax.types import ConfigError
 
 

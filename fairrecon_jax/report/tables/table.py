@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fairrecon_jax.report.tables.entries import Missing, number
+from fairrecon_jax.runtime import csv_text as csv_file
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -107,7 +108,7 @@ def csv_text(frame: pd.DataFrame, spans: Spans = ()) -> str:
     columns = {i: [plain(entry) for entry in frame.iloc[:, i]] for i in range(frame.shape[1])}
     out = pd.DataFrame(columns)
     out.columns = pd.Index(headings(frame, spans))
-    return out.to_csv(index=False, lineterminator="\n")
+    return csv_file.csv_text(out)
 
 
 def headings(frame: pd.DataFrame, spans: Spans) -> list[str]:

@@ -4,11 +4,13 @@ run prints.
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Protocol, TextIO, TypeVar
+from typing import ParamSpec, Protocol, TextIO, TypeVar
 
 from absl import logging
 from tqdm import tqdm
@@ -16,6 +18,7 @@ from tqdm import tqdm
 from fairrecon_jax.runtime import processes
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Progress(Protocol):
@@ -169,6 +172,45 @@ def track(
     # also where the reader stops early or raises: a bar left open garbles the lines after it
     finally:
         bar.close()
+
+
+def announced(function: Callable[P, T], title: str, after: float = 3.0) -> Callable[P, T]:
+    """A compiled function whose first call, which compiles it, says so where it takes a while, and
+    how long it took.
+
+    Args:
+      function: the first call of it compiles.
+      title: what is running.
+      after: seconds of silence.
+    """
+    lock, called = threading.Lock(), False
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **named: P.kwargs) -> T:
+        nonlocal called
+        with lock:
+            first, called = not called, True
+        if not first or not processes.is_primary():
+            return function(*arguments, **named)
+        started, said = time.monotonic(), threading.Event()
+
+        def tell() -> None:
+            said.set()
+            tqdm.write(f"{title}: compiling ...", file=sys.stderr)
+
+        timer = threading.Timer(after, tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            return function(*arguments, **named)
+        finally:
+            timer.cancel()
+            if said.is_set():
+                text = f"{title}: compiled in {duration(time.monotonic() - started)}"
+                tqdm.write(text, file=sys.stderr)
+                note(text)
+
+    return call
 
 
 def duration(seconds: float) -> str:

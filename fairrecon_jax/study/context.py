@@ -14,6 +14,7 @@ from fairrecon_jax.data.api import open_cohort
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import Splits, check_given, make_splits, read_splits, write_splits
 from fairrecon_jax.metrics import read_lpips
+from fairrecon_jax.runtime.progress import announced
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.workdir import Workdir
@@ -178,5 +179,5 @@ class Context:
                 self.study.tandem.image_metrics,
             )
             # by name alone: level and weights are arguments of the program
-            self._steps[name] = tandem, compile_step(tandem)
+            self._steps[name] = tandem, announced(compile_step(tandem), f"predict {name}")
         return self._steps[name]

@@ -84,11 +84,8 @@ def _mitigation(
                 fields[key] = listed
     # crossed with the labels, not with scores: any task will do, and "" is none
     with refused.gather():
-        named = words(fields.get("outcome", ""), f"{where}.outcome")
-        unknown = [name for name in named if name and name not in tasks]
-        if unknown:
-            del fields["outcome"]
-        _check_known(unknown, f"{where}.outcome", "task", tasks)
+        if isinstance(outcome := fields.get("outcome", ""), str):
+            _check_known(filter(None, [outcome]), f"{where}.outcome", "task", tasks)
     methods = {}
     for weight in plan.weights or (None,):
         # a weight to try stands in for the block's own

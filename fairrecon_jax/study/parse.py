@@ -181,6 +181,7 @@ def _check_blocks(given: dict[str, Any], refused: Refusals) -> dict[str, Any]:
         refused.add(message)
         refused.spoil(path[-1])
         blocks = less(blocks, path)
+    blocks = {name: blocks.get(name, plain_fields.get(name, {})) for name in known}
     if not blocks["reconstructors"]:
         refused.add("config.reconstructors is empty: name at least one, e.g. of kind identity")
     return blocks

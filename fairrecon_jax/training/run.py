@@ -22,7 +22,7 @@ from fairrecon_jax.data.loader import read_rows, train_batches
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.choices import check_like
 from fairrecon_jax.runtime.devices import map_step, replicate
-from fairrecon_jax.runtime.progress import Progress, Silence, progress
+from fairrecon_jax.runtime.progress import Progress, Silence, announced, progress
 from fairrecon_jax.training import optim
 from fairrecon_jax.training import state as states
 from fairrecon_jax.training.checkpoints import Checkpoints
@@ -82,11 +82,12 @@ class Run:
         step = train_step(
             job.trainable, config, self._optimizer, job.prepare, job.objective, job.augment
         )
-        self._step = map_step(step, job.devices)
+        self._step = announced(map_step(step, job.devices), f"{job.trainable.name}, training step")
         # One key for all evaluations: they differ by the weights alone.
         eval_key = jax.random.fold_in(jax.random.key(config.seed), states.EVALUATION)
-        self._eval_step = map_step(
-            eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False
+        self._eval_step = announced(
+            map_step(eval_step(job.trainable, eval_key, job.prepare), job.devices, donate=False),
+            f"{job.trainable.name}, validation",
         )
         self._batches = train_batches(
             *job.train_source, config.batch_size, config.seed, config.workers, job.weights

@@ -96,7 +96,7 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
         if field.default is missing and field.default_factory is missing
     ]
     refused.add(*(f"config.{where}.{name} is not given" for name in needed if name not in values))
-    options = each(factory, where, fitting, refused) if set(needed) <= set(fitting) else None
+    options = each(factory, where, fitting, refused, wrong) if set(needed) <= set(fitting) else None
     refused.add(
         *(
             f"config.{where}: {name} must be finite, got {value!r}"

@@ -85,8 +85,8 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     assess = refused.of(_assess, blocks["assess"])
     report = refused.of(_report, blocks["report"])
     # parsed even where a root takes its place: a wrong block is never passed over
-    drawn = refused.of(_phantom, blocks["phantom"], blocks["cohort"].get("name"))
     cohort = refused.of(_cohort, blocks["cohort"])
+    drawn = refused.of(_phantom, blocks["phantom"], None if cohort is None else cohort.name)
     if cohort is not None and assess is not None:
         refused.of(_check_intersections, assess, cohort)
     root = blocks["cohort"].get("root", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from fairrecon_jax.types import ConfigError
@@ -97,7 +97,11 @@ class Refusals:
 
 
 def each(
-    make: Callable[..., T], where: str, fields: Mapping[str, Any], refused: Refusals
+    make: Callable[..., T],
+    where: str,
+    fields: Mapping[str, Any],
+    refused: Refusals,
+    without: Iterable[str] = (),
 ) -> T | None:
     """Makes an object; where a field is refused, tries without it, so that what is wrong with the
     others is said too.
@@ -107,11 +111,12 @@ def each(
       where: the block's name.
       fields: the block.
       refused: takes what is said.
+      without: fields that were refused before, and are left out.
 
     Returns:
       The object, None where something is refused.
     """
-    left, dropped = dict(fields), set[str]()
+    left, dropped = dict(fields), set(without)
     # without one more field every time: it ends
     while True:
         try:

@@ -14,6 +14,7 @@
           reconstructions/<reconstructor>/<level>/
           report/index.html  figures/  tables/
           stages/                                  one record for each stage that is done
+          study.log  study.log.1                   what every command did, and how it ended
           locks/                                   one lock for each stage, see `locking`
 ```
 """

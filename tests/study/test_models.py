@@ -198,7 +198,7 @@ def test_a_study_without_reconstructors_is_refused():
         ),
         ("steps", 0, "steps must be at least 1, got 0"),
         ("steps", 1.5, "steps takes int, got 1.5"),
-        ("learning_rate", NAN, "learning_rate must be at least 0, got nan"),
+        ("learning_rate", NAN, "learning_rate must be finite, got nan"),
         ("warmup_steps", 2, "warmup_steps (2) must be fewer than steps (2)"),
         ("eval_every", 0, "selection 'psnr' needs eval_every > 0"),
     ],

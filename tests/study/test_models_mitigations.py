@@ -90,7 +90,8 @@ def test_what_a_mitigation_refuses(fields, message):
 
 def test_more_that_mitigations_refuse():
     config = mitigated("reweighting", "again", outcome="tumour")
-    message = "config.mitigations.again.outcome: the study has no task 'tumour'; it has tumor"
+    message = "config.mitigations.again.outcome: the study has no task 'tumour'; it has tumor; "
+    message += "did you mean 'tumor'?"
     assert refusal(config) == message
     assert refusal(mitigated("eod")).startswith("config.mitigations.eodd: unknown mitigation 'eod'")
     config = mitigated()

@@ -143,7 +143,7 @@ REFUSED = [
     ("splits__diagnosis_fraction", "a", "config.splits: diagnosis_fraction must be a number, got"),
     # the degradation
     ("degradation__kind", "ct", "config.degradation: unknown degradation 'ct'; choose one of "),
-    ("degradation__kind", 5, "config.degradation: unknown degradation 5; choose one of "),
+    ("degradation__kind", 5, "config.degradation.kind takes the name of a kind, got 5"),
     (
         "degradation__magnitude",
         "x",
@@ -175,8 +175,8 @@ REFUSED = [
     ),
     ("degradation__headline_level", "x", "config.degradation.headline_level takes a list of num"),
     # sizes of networks whose power of two would take for ever
-    ("reconstructors__unet__depth", 10**9, "config.reconstructors.unet: images of 32 pixels are "),
-    ("diagnosers__tumor__depth", 10**30, "config.diagnosers.tumor: "),
+    ("reconstructors__unet__depth", 999, "config.reconstructors.unet: images of 32 pixels are "),
+    ("diagnosers__tumor__depth", 10**30, "config.diagnosers.tumor.depth must be at most 1000"),
     ("diagnosers__tumor__kind", {}, "config.diagnosers.tumor"),
     ("reconstructors__unet__kind", {}, "config.reconstructors.unet"),
     ("degradation__kind", {}, "config.degradation"),

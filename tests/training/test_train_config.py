@@ -20,7 +20,7 @@ from fairrecon_jax.training.config import TrainConfig
         ({"warmup_steps": 10}, r"warmup_steps \(10\) must be fewer than steps \(10\)"),
         ({"patience": 2, "selection": ""}, "patience needs a selection metric"),
         ({"selection": "psnr", "eval_every": 0}, "selection 'psnr' needs eval_every > 0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be at least 0, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be finite, got nan"),
     ],
 )
 def test_refuses_what_makes_no_sense(change: dict[str, Any], message: str) -> None:

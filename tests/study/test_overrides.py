@@ -4,12 +4,11 @@ refused in which words.
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.cli import main as cli
+from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.overrides import literal, override, separate
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.training.augment import Augmentation
@@ -139,7 +138,7 @@ def test_what_looks_like_a_literal_and_is_none_is_text(text):
     ],
 )
 def test_a_field_of_several_types_takes_each(name, path, text, value):
-    config = importlib.import_module(f"configs.{name}").get_config()
+    config = configuration(name)
     override(config, {f"cohort.{path}": text})
     assert getattr(parse(config).cohort, path) == value
 

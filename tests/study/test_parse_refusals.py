@@ -91,7 +91,11 @@ REFUSED = [
     ("cohort__root", 5, "config.cohort.root takes a folder, got 5"),
     ("cohort__image_size", 4, "config.cohort: image_size must lie in 8..4096, got 4"),
     ("cohort__image_size", "big", "config.cohort: image_size takes int, got 'big'"),
-    ("cohort__race", "two", "config.cohort: race takes Literal['six', 'pooled', 'white_vs_rest']"),
+    (
+        "cohort__race",
+        "two",
+        "config.cohort: race must be one of ('six', 'pooled', 'white_vs_rest')",
+    ),
     ("cohort__tasks", ("edemma",), "config.cohort: ucsf_pdgm has no task edemma; it has grade, "),
     ("cohort__tasks", ("tumor", "tumor"), "config.cohort.tasks must differ from one another"),
     ("cohort__attributes", ("race",), "config.cohort: ucsf_pdgm has no attribute race; it has "),

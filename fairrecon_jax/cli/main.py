@@ -12,10 +12,13 @@ import importlib.metadata
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from absl import flags, logging
@@ -51,6 +54,10 @@ lets the shell complete commands and flags.
 """
 
 
+class Terminated(BaseException):
+    """SIGTERM has come."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -58,9 +65,46 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: command and flags, without the program's name; those of the process if None.
 
     Returns:
-      0, or 2 with one line on stderr where command, flags or input are refused. Any other error of
-        the package is a fault of the program and keeps its traceback.
+      0, or with one line on stderr 2 where command, flags or input are refused, 130 after an
+        interrupt and 143 after SIGTERM. Any other error of the package is a fault of the program
+        and keeps its traceback.
     """
+    name = " ".join([PROGRAM, *(sys.argv[1:] if argv is None else argv)[:1]])
+    try:
+        with _termination():
+            return _command(argv)
+    except KeyboardInterrupt:
+        code, how = 128 + signal.SIGINT, "interrupted"
+    except Terminated:
+        code, how = 128 + signal.SIGTERM, "stopped by SIGTERM"
+    # what is written is whole, and a training goes on from its last checkpoint
+    print(f"{name}: {how}; the same command continues", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """Ends the command at SIGTERM as at an interrupt, so that nothing half-written stays; a second
+    one ends the process at once. Trainings save their state first.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    # Python sets handlers in the main thread only
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    """Runs one command; see `main`."""
     # for the console script alone: a caller's process keeps its own memory settings
     if argv is None:
         _start_over()
@@ -190,10 +234,6 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
                 processes.on_primary(lambda: command.function(values), name)
     except processes.PrimaryFailed:
         return 2
-    # 130 is what shells report for an interrupt
-    except KeyboardInterrupt:
-        print(f"{PROGRAM} {name}: interrupted; the same command continues", file=sys.stderr)
-        return 130
     except (InputError, TrainingDiverged, OSError, flags.Error) as error:
         if values.is_parsed() and values.verbose:
             raise

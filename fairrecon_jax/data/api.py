@@ -173,21 +173,27 @@ def check_origin(config: CohortConfig, tree: Path, place: Path) -> None:
     if not tree.is_dir():
         return
     builder = builder_of(config)
-    origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
+    try:
+        origin = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
+        known = origin["root"], origin["fingerprint"]
+    except (FileNotFoundError, ValueError, LookupError) as error:
+        raise InputError(
+            f"{place / ORIGIN} is gone or spoilt: remove {place} to prepare it again"
+        ) from error
     stamps = _stamps(tree, builder)
     # Sizes and times first; the fingerprint reads every table of the tree again.
     if all(origin.get(name, stamp) == stamp for name, stamp in stamps.items()):
         return
     # Notes of its own: what is wrong with the tree was said when it was prepared
-    if fingerprint(tree, builder.records(tree, config, Notes())) == origin["fingerprint"]:
+    if fingerprint(tree, builder.records(tree, config, Notes())) == known[1]:
         return
-    if stamps["root"] == origin["root"]:
+    if stamps["root"] == known[0]:
         raise InputError(
             f"{tree} has changed since {place} was prepared from it: delete {place} to "
             "read it again"
         )
     raise InputError(
-        f"{place} was prepared from {origin['root']}, whose content was not that of {tree}: "
+        f"{place} was prepared from {known[0]}, whose content was not that of {tree}: "
         "set the field source to tell the two apart, or delete the folder"
     )
 

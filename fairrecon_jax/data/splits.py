@@ -372,7 +372,9 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
         )
         listed = [(str(patient), part) for part, patients in parts.items() for patient in patients]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{target} is not a splits file: {error!r}") from error
+        raise InputError(
+            f"{target} is not a splits file: {error!r}; removed, it is drawn again from the seed"
+        ) from error
     # a dictionary keeps one entry of each name: fewer entries mean a patient was listed twice
     patients = dict(listed)
     if len(patients) != len(listed):
@@ -383,7 +385,10 @@ def read_splits(path: str | Path, seed: int | None = None) -> Splits:
     if set(parts) - set(PARTS):
         raise InputError(f"{target}: unknown part {', '.join(set(parts) - set(PARTS))}")
     if _digest(written, fractions, patients, diagnosis) != recorded:
-        raise InputError(f"{target} was changed after it was written: its hash does not match")
+        raise InputError(
+            f"{target} was changed after it was written: its hash does not match; removed, it is "
+            "drawn again from the seed"
+        )
     if seed is not None and seed != written:
         raise InputError(
             f"{target} was made with seed {written}, not {seed}: use another work directory "

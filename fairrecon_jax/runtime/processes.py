@@ -63,11 +63,12 @@ def start() -> None:
 
 
 def _leaving() -> dict[str, Any]:
-    """How long a process that ends waits for the others, where JAX takes it: one that fails alone
-    should not hold up the end of the run.
+    """How long a process that ends waits for the others, and after how many seconds of silence one
+    is taken for dead, where JAX takes them: one that fails alone should not hold up the run's end.
     """
-    name = "shutdown_timeout_seconds"
-    return {name: 60} if name in inspect.signature(jax.distributed.initialize).parameters else {}
+    wanted = {"shutdown_timeout_seconds": 60, "heartbeat_timeout_seconds": 40}
+    known = inspect.signature(jax.distributed.initialize).parameters
+    return {name: seconds for name, seconds in wanted.items() if name in known}
 
 
 def _own_accelerators(environment: Mapping[str, str]) -> list[int] | None:

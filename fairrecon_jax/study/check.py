@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import pyarrow
 
 from fairrecon_jax.study.cohort import check_columns, check_tree, is_prepared
 from fairrecon_jax.study.config import (
@@ -35,9 +38,11 @@ def check(context: Context) -> None:
                 "downloaded cohort"
             )
         check_tree(context)
-    # a fresh study looks at its columns when it has prepared them
-    if is_prepared(context):
-        check_columns(context)
+    # a fresh study looks at its columns when it has prepared them, and so does one whose cohort
+    # cannot be read any more: its stage makes it again
+    with contextlib.suppress(FileNotFoundError, pyarrow.ArrowException):
+        if is_prepared(context):
+            check_columns(context)
     for one in study.reconstructors.values():
         # a block with weights_of needs none of its own: the other block is looked at in its turn
         has_own = one.train is not None or one.weight_files or one.weights_of != one.name

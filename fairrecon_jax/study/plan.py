@@ -35,8 +35,8 @@ from fairrecon_jax.study.train import (
 )
 from fairrecon_jax.types import Cell, level_name
 
-PREPARED = ("*.array_record*", "table.parquet", "exclusions.csv")
-"""Files of a prepared cohort that later stages read."""
+LOGS = ("run.json", "metrics.jsonl", "sampling.json")
+"""Files of a training beside its weights."""
 Made = dict[Cell, tuple[Stage, ...]]
 """By cell, the stages that make its weights."""
 Making = tuple[str, Callable[[], Any], dict[str, Any], Callable[[], Any] | None]
@@ -77,15 +77,16 @@ def plan(context: Context) -> list[Stage]:
     )
     # each once and in order: a stage equals only itself
     shown = dict.fromkeys(stage for makers in made.values() for stage in makers)
+    shared = _files(context.workdir.page.parent, "*.html", "figures/*.p*", "tables/*.[ct]*")
     report = Stage(
         "report",
         partial(write_report, context),
         inputs.report(study),
         # the example panels run the weights again: tables that came out the same are not enough
         needs=(cohort, *diagnosers, *shown, assess),
-        output=partial(page_output, context),
+        output=partial(page_output, context, shared),
         place=context.workdir.page,
-        files=_files(context.workdir.page.parent, "*.html", "figures/*.p*", "tables/*.[ct]*"),
+        files=shared,
     )
     return [*stages, assess, report]
 
@@ -103,6 +104,7 @@ def _first(context: Context) -> list[Stage]:
                 output=partial(phantom_output, context),
                 place=context.workdir.phantom,
                 files=_files(context.workdir.phantom, "**/*"),
+                clear=partial(_remove, context.workdir.phantom),
             )
         )
     prepared = folder_of(study.cohort, context.workdir.cohort)
@@ -113,7 +115,9 @@ def _first(context: Context) -> list[Stage]:
         needs=tuple(first),
         output=partial(cohort_output, context),
         place=prepared,
-        files=_files(prepared, *PREPARED),
+        files=_files(prepared, "**/*"),
+        logs=_files(context.workdir.root, "splits.json"),  # their output tells their damage
+        clear=partial(_remove, prepared),
     )
     return [*first, cohort]
 
@@ -167,8 +171,9 @@ def _diagnoser(
             check=check,
             place=folder,
             files=_files(folder / "final", "**/*"),
+            logs=_files(folder, *LOGS),
             # imported by a command, they could not be made again
-            clear=None if lying else partial(shutil.rmtree, folder / "final"),
+            clear=None if lying else partial(_remove, folder / "final"),
         ),
     )
 
@@ -222,8 +227,9 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
             check=check,
             place=folder,
             files=_files(folder / "final", "**/*"),
+            logs=_files(folder, *LOGS),
             # imported by a command, they could not be made again
-            clear=None if lying else partial(shutil.rmtree, folder / "final"),
+            clear=None if lying else partial(_remove, folder / "final"),
         ),
     )
 
@@ -281,7 +287,8 @@ def _mitigation(
             output=_weights_output(folder),
             place=folder,
             files=_files(folder / "final", "**/*"),
-            clear=partial(shutil.rmtree, folder / "final"),
+            logs=_files(folder, *LOGS),
+            clear=partial(_remove, folder / "final"),
         )
         stages += [tuned, _prediction(context, variant, (*needs, tuned))]
     if one.plan.weights:
@@ -296,6 +303,10 @@ def _mitigation(
                 needs=(*compared, *tried),
                 output=partial(choice_output, context, cell),
                 place=context.workdir.prediction(cell),
+                files=lambda: [
+                    context.workdir.prediction(cell),
+                    *_files(context.workdir.model(cell), "chosen.json", "sweep.csv")(),
+                ],
             )
         )
     return stages
@@ -304,6 +315,12 @@ def _mitigation(
 def _files(folder: Path, *patterns: str) -> Callable[[], list[Path]]:
     """The files of a folder under any of the patterns, once they are there."""
     return lambda: [path for one in patterns for path in folder.glob(one) if path.is_file()]
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, where it is."""
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _weights_output(folder: Path) -> Callable[[], str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from fairrecon_jax.data.api import EXCLUSIONS, folder_of
 from fairrecon_jax.data.notes import KINDS
-from fairrecon_jax.keys import identity
+from fairrecon_jax.keys import digest, identity
 from fairrecon_jax.report import build_report
 from fairrecon_jax.runtime.csv_text import read_csv
 from fairrecon_jax.study.assess import (
@@ -54,9 +55,10 @@ def write_report(context: Context) -> Path:
     )
 
 
-def page_output(context: Context) -> str:
-    """The digest of the page."""
-    return digest_of(context.workdir.page)
+def page_output(context: Context, files: Callable[[], Iterable[Path]]) -> str:
+    """The digest of the page, and of the figures and tables that are shared with it."""
+    digest_of(context.workdir.page)  # without it there is no report
+    return digest([(path.name, digest_of(path)) for path in sorted(files())])
 
 
 def provenance(context: Context) -> dict[str, Any]:

@@ -27,6 +27,10 @@ COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
 """The command that makes a stage, by verb, where it is not called like the verb."""
 
 
+RECORDED = {"title", "digest", "made_from", "output", "seconds", "files", "logs", "seal"}
+"""The fields of a record."""
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """What the record of a stage says, {} where there is none or it was spoilt."""
     try:
@@ -34,7 +38,15 @@ def read_record(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     whole = isinstance(content, dict) and isinstance(content.get("seconds"), int | float)
-    return content if whole else {}  # as if it had never been made
+    if not whole or set(content) - RECORDED:
+        return {}  # as if it had never been made
+    # records of earlier versions have no seal
+    return content if content.get("seal", seal(content)) == seal(content) else {}
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """The digest of a record's other fields."""
+    return keys.digest({name: value for name, value in record.items() if name != "seal"})
 
 
 def digest_of(path: Path) -> str:
@@ -62,6 +74,8 @@ class Stage:
         nothing to look at.
       place: the file or folder that it makes.
       files: the files it wrote, whose sizes and digests the record keeps.
+      logs: files that tell how it was made; they are recorded as well, and nothing is made again
+        for them.
       clear: takes away what is left of a damaged result that `run` would otherwise take for a
         finished one.
     """
@@ -78,6 +92,7 @@ class Stage:
     check: Callable[[], Any] | None = None
     place: Path | None = None
     files: Callable[[], Iterable[Path]] = tuple
+    logs: Callable[[], Iterable[Path]] = tuple
     clear: Callable[[], Any] | None = None
 
     @property
@@ -142,12 +157,12 @@ class Stage:
         whole = self._is_whole(content.get("output")) and not self.damage(folder)
         return "" if whole else "what it made is gone or changed"
 
-    def damage(self, folder: Path, deep: bool = False) -> list[str]:
+    def damage(self, folder: Path, deep: bool = False, which: str = "files") -> list[str]:
         """Files of the stage that are gone, or have another size than was recorded: "PATH is
-        gone"; with `deep` those with another content too.
+        gone"; with `deep` those with another content too. Of its files, or of its "logs".
         """
         told = []
-        for name, (size, digest) in self.recorded(folder).get("files", {}).items():
+        for name, (size, digest) in self.recorded(folder).get(which, {}).items():
             path = folder.parent / name
             try:
                 found = path.stat().st_size
@@ -178,7 +193,7 @@ class Stage:
 
         def begin() -> None:
             # looked at before the record goes, which knows what there should be
-            if self.clear is not None and self.damage(folder):
+            if self.clear is not None and self.damage(folder, deep=True):
                 self.clear()
             self.record(folder).unlink(missing_ok=True)
 
@@ -193,14 +208,10 @@ class Stage:
                 "made_from": {n.title: n.recorded(folder).get("output") for n in self.needs},
                 "output": output,
                 "seconds": max(seconds, earlier),
-                "files": {
-                    path.relative_to(folder.parent).as_posix(): (
-                        path.stat().st_size,
-                        digest_of(path),
-                    )
-                    for path in sorted(self.files())
-                },
+                "files": _sizes_and_digests(self.files(), folder.parent),
+                "logs": _sizes_and_digests(self.logs(), folder.parent),
             }
+            content["seal"] = seal(content)
             write_atomic(self.record(folder), json.dumps(content, indent=1))
 
         # read before `begin` removes it
@@ -213,6 +224,14 @@ class Stage:
             processes.on_primary(self.run, f"make {self.title!r}")
         seconds = round(time.monotonic() - started, 1)
         processes.on_primary(finish, f"finish {self.title!r}")
+
+
+def _sizes_and_digests(files: Iterable[Path], root: Path) -> dict[str, list[Any]]:
+    """[bytes, digest] of files by their names below a folder."""
+    return {
+        path.relative_to(root).as_posix(): [path.stat().st_size, digest_of(path)]
+        for path in sorted(files)
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,8 @@ def verify(config: StudyConfig | ConfigDict, workdir: str | Path) -> tuple[int, 
 
     Returns:
       (number of files that were compared, lines "STAGE: FILE is gone" on what is damaged). What is
-        gone or has another size `study` makes again by itself; a file of the right size and another
-        content is to be removed first.
+        gone or has another size `study` makes again by itself, what has another content when a
+        stage is made from it; logs of trainings, which no result depends on, stay as they are.
 
     Example:
       >>> from tempfile import mkdtemp
@@ -31,6 +31,11 @@ def verify(config: StudyConfig | ConfigDict, workdir: str | Path) -> tuple[int, 
     context = Context(config, workdir)
     folder, compared, told = context.workdir.stages, 0, []
     for stage in plan(context):
-        compared += len(stage.recorded(folder).get("files", {}))
-        told += [f"{stage.title}: {line}" for line in stage.damage(folder, deep=True)]
+        record = stage.recorded(folder)
+        compared += 1 + len(record.get("files", {})) + len(record.get("logs", {})) if record else 0
+        lines = stage.damage(folder, deep=True)
+        lines += stage.damage(folder, deep=True, which="logs")
+        if not record and stage.record(folder).exists():
+            lines += [f"{stage.record(folder).name} is no record any more"]
+        told += [f"{stage.title}: {line}" for line in lines]
     return compared, told

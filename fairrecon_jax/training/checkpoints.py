@@ -26,6 +26,9 @@ from orbax.checkpoint import checkpoint_managers as keeping
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.types import InputError, Variables
 
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError)
+"""What reading raises where files were cut, altered or removed."""
+
 
 def to_host(tree: Any) -> Any:
     """Copies every leaf to a numpy array that shares no memory with a device; typed keys become
@@ -98,7 +101,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int):
-        self._best = _Best()
+        self._best, self._folder = _Best(), folder
         # A given policy replaces the manager's own rules: the best must be in it.
         policy = keeping.AnyPreservationPolicy([keeping.LatestN(keep), self._best])
         options = ocp.CheckpointManagerOptions(
@@ -125,8 +128,10 @@ class Checkpoints:
         # A new best may remove the checkpoint before, which must be whole by then.
         self._manager.wait_until_finished()
         self._best.step = best
+        held = to_host(state)
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(to_host(state)), meta=ocp.args.JsonSave(dict(meta))
+            state=ocp.args.StandardSave(held),
+            meta=ocp.args.JsonSave({**meta, "digest": digest(held)}),
         )
         # Forced, because the loop has decided already; an interval of the manager could refuse.
         self._manager.save(step, args=items, force=True)
@@ -141,14 +146,32 @@ class Checkpoints:
 
         Returns:
           (state, meta).
+
+        Raises:
+          InputError: the state is not the one that was saved.
         """
         step = self.latest if step is None else step
         template = jax.tree.map(_empty, like)
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(template), meta=ocp.args.JsonRestore()
         )
-        restored = self._manager.restore(step, args=items)
-        return from_host(restored["state"], like), restored["meta"]
+        try:
+            restored = self._manager.restore(step, args=items)
+            state, meta = restored["state"], dict(restored["meta"])
+        except _UNREADABLE as error:
+            raise self._spoilt(step, error) from error
+        # checkpoints of earlier versions have none
+        if meta.pop("digest", None) not in (None, digest(state)):
+            raise self._spoilt(step, "its digest differs")
+        return from_host(state, like), meta
+
+    def _spoilt(self, step: int | None, why: object) -> InputError:
+        """What to say of a checkpoint that is not the one that was saved."""
+        place = self._folder / str(step)
+        return InputError(
+            f"the checkpoint {place} is not what was saved there ({_first_line(why)}): remove it "
+            f"to continue from the one before, or {self._folder} to start again"
+        )
 
     def should_stop(self, step: int) -> bool:
         """True where the cluster announced the end of a multi-process run; all processes agree on
@@ -241,7 +264,7 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
 
     Raises:
       FileNotFoundError: there are no weights at `path`.
-      InputError: the weights do not have the digest that was recorded for them.
+      InputError: the weights cannot be read, or do not have the digest that was recorded for them.
 
     Example:
       >>> from tempfile import mkdtemp
@@ -256,19 +279,34 @@ def load_variables(path: str | Path) -> tuple[Variables, dict[str, Any]]:
             f"no saved weights at {path}: train first, or give the folder that holds "
             "`variables` and `meta`"
         )
-    reader = ocp.PyTreeCheckpointHandler()
-    # As NumPy, whatever devices wrote them: the file's own sharding may not exist here.
-    as_numpy = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path / "variables").tree
-    )
-    variables = reader.restore(
-        path / "variables", args=ocp.args.PyTreeRestore(restore_args=as_numpy)
-    )
-    reader.close()
-    meta = json.loads((path / "meta" / "metadata").read_text(encoding="utf-8"))
-    if digest(variables) != meta["digest"]:
+    try:
+        variables = _read(path / "variables")
+        meta = json.loads((path / "meta" / "metadata").read_text(encoding="utf-8"))
+        written = meta["digest"]
+    except _UNREADABLE as error:
+        raise InputError(
+            f"the weights at {path} cannot be read ({_first_line(error)}): copy or train them again"
+        ) from error
+    if digest(variables) != written:
         raise InputError(
             f"the weights at {path} are not those that were saved there (their digest "
             "differs): copy or train them again"
         )
     return variables, meta
+
+
+def _read(folder: Path) -> Variables:
+    """A tree of arrays as NumPy."""
+    reader = ocp.PyTreeCheckpointHandler()
+    # As NumPy, whatever devices wrote them: the file's own sharding may not exist here.
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder).tree
+    )
+    tree = reader.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    reader.close()
+    return tree
+
+
+def _first_line(why: object) -> str:
+    """The beginning of what a library says."""
+    return (str(why).strip().splitlines() or [type(why).__name__])[0][:200]

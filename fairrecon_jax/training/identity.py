@@ -36,14 +36,19 @@ def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
       The digest of the choices.
 
     Raises:
-      InputError: a choice differs from the one written there; the message names each with both
-        values.
+      InputError: a choice differs from the one written there, and the message names each with both
+        values; or the file is spoilt.
     """
     # Through JSON, where tuples are lists, as in the file.
     wanted = flatten(json.loads(json.dumps(identity(choices))))
     path = workdir / "run.json"
     if path.exists():
-        written = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            written = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is spoilt: remove {workdir} to train again from the start"
+            ) from error
         # Over both: a choice that came or went since is a difference too.
         names = [n for n in sorted({*written, *wanted}) if written.get(n) != wanted.get(n)]
         if names:

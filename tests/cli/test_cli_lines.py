@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,22 @@ def run(monkeypatch, error: BaseException, *words: str) -> int:
 def test_what_a_user_can_mend_is_said_in_one_line(monkeypatch, capsys, error, code, line):
     assert run(monkeypatch, error) == code
     assert capsys.readouterr().err == f"fairrecon doctor: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "how"),
+    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_ends_a_command_in_one_line(monkeypatch, capsys, sent, code, how):
+    monkeypatch.setitem(
+        COMMANDS,
+        "doctor",
+        dataclasses.replace(COMMANDS["doctor"], run=lambda _: signal.raise_signal(sent)),
+    )
+    before = signal.getsignal(sent)
+    assert cli.main(["doctor", "--config=configs/lgg_mri.py"]) == code
+    assert capsys.readouterr().err == f"fairrecon doctor: {how}; the same command continues\n"
+    assert signal.getsignal(sent) is before
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fairrecon_jax.study.stages import Stage
+from fairrecon_jax.study.run import run
+from fairrecon_jax.study.stages import Stage, StageFilter, read_record
+from tests.support import tiny_study
 
 
 @pytest.fixture
@@ -82,3 +84,57 @@ def test_records_of_earlier_versions_know_no_files(tmp_path):
     stage = Stage("assess", lambda: None, output=lambda: "same")
     stage.make(tmp_path / "stages")
     assert stage.is_done(tmp_path / "stages")
+
+
+def test_every_bit_of_a_record_is_guarded(made):
+    stage, folder, _ = made
+    path, whole = stage.record(folder), stage.recorded(folder)
+    content = path.read_bytes()
+    for place in range(8 * len(content)):
+        spoilt = bytearray(content)
+        spoilt[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(spoilt)
+        assert read_record(path) in ({}, whole), bytes(spoilt)
+    path.write_bytes(content[:-9])
+    assert stage.why(folder) == "never made"
+
+
+def test_a_log_is_compared_and_nothing_made_again_for_it(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    stage = Stage("train", lambda: log.write_text("{}\n"), output=lambda: "", logs=lambda: [log])
+    stage.make(tmp_path / "stages")
+    log.write_text("{")
+    assert stage.is_done(tmp_path / "stages")
+    assert stage.damage(tmp_path / "stages", deep=True) == []
+    told = stage.damage(tmp_path / "stages", deep=True, which="logs")
+    assert told == ["metrics.jsonl has 1 bytes, not 3"]
+
+
+def test_a_damaged_phantom_and_cohort_are_made_again_byte_by_byte(tmp_path):
+    config = tiny_study.get_config()
+    config.phantom.update(patients=4, slices=4)
+    config.splits.fractions = (0.5, 0.25, 0.25)
+    config.assess.continuous = ("age_years",)
+    config.lock()
+
+    def prepare() -> dict[str, bytes]:
+        run(config, tmp_path, only=StageFilter(("phantom", "cohort")))
+        # times of the tree are in origin.json, and change with it
+        return {
+            path.relative_to(tmp_path).as_posix(): path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_file() and "stages" not in path.parts and path.name != "origin.json"
+        }
+
+    whole = prepare()
+    image = next((tmp_path / "phantom").rglob("*.nii.gz"))
+    table, origin = (next((tmp_path / "cohort").rglob(n)) for n in ("table.parquet", "origin.json"))
+    image.unlink()
+    table.write_bytes(table.read_bytes()[:-1])
+    assert prepare() == whole
+    flipped = bytearray(image.read_bytes())
+    flipped[-1] ^= 4
+    image.write_bytes(flipped)
+    table.unlink()
+    origin.write_text("[]")
+    assert prepare() == whole

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import flax.struct
@@ -16,6 +17,7 @@ from fairrecon_jax.training.checkpoints import (
     save_variables,
     to_host,
 )
+from fairrecon_jax.types import InputError
 
 
 class Small(flax.struct.PyTreeNode):
@@ -66,6 +68,32 @@ def test_the_latest_and_the_best_are_kept(tmp_path: Path) -> None:
     checkpoints.wait()
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == [2, 5, 6]
     assert same(checkpoints.restore(small(0), 2)[0], small(2))
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("how", ["a bit", "the end"])
+def test_an_altered_checkpoint_is_refused_by_name(tmp_path: Path, how: str) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(3, small(3), {}, None)
+    checkpoints.wait()
+    for path in (tmp_path / "3" / "state").rglob("d/*"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if how == "a bit" else content[:-5])
+    with pytest.raises(InputError, match=rf"the checkpoint {tmp_path}/3 is not what was saved"):
+        checkpoints.restore(small(0), 3)
+    checkpoints.close()
+
+
+def test_a_checkpoint_of_other_numbers_is_refused(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(3, small(3), {}, None)
+    checkpoints.save(4, small(4), {}, None)
+    checkpoints.wait()
+    shutil.rmtree(tmp_path / "4" / "state")
+    shutil.copytree(tmp_path / "3" / "state", tmp_path / "4" / "state")
+    with pytest.raises(InputError, match="its digest differs"):
+        checkpoints.restore(small(0), 4)
     checkpoints.close()
 
 

@@ -150,6 +150,8 @@ def _forget(stages: list[Stage], workdir: Path, path: Path) -> None:
         if made is not None and stage.verb in NEXT.get(made.verb, ()):
             for file in stage.files():
                 file.unlink(missing_ok=True)
+            if stage.clear is not None:
+                stage.clear()
             stage.record(workdir / "stages").unlink(missing_ok=True)
 
 

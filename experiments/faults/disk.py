@@ -73,7 +73,7 @@ def read_only(
                 continue
             time.sleep(rng.uniform(0, seconds[kind]))
             # refused while a file is open for writing
-            while run.process.poll() is None and not remount(folder, "ro"):
+            while run.wait(0) is None and not remount(folder, "ro"):
                 time.sleep(0.005)
             ended = run.ended()
             if ended.code:
@@ -85,7 +85,7 @@ def read_only(
 
 def _row(fault: str, ended: Any) -> dict[str, Any]:
     """What one full or closed disk did."""
-    said = ended.told.strip().splitlines()[-1] if ended.told.strip() else ""
+    said = next((x for x in ended.told.splitlines() if x.startswith("fairrecon ")), "")
     named = any(word in said for word in ("No space left", "Read-only", "has the disk room"))
     faults = [] if ended.code == 2 else [f"code {ended.code}"]
     faults += [] if ended.clean else ["a traceback"]

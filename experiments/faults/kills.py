@@ -45,7 +45,7 @@ def stopped(
     """
     log, rows = workdir.with_suffix(".log"), []
     for kind in KINDS:
-        run = Process(workdir, log=log)
+        run = Process(workdir, log=log, fresh=kind == "start")
         ended = run.stop(kind, rng.uniform(0, seconds[kind]), how)
         if ended is None:  # it was done before its moment came
             run.ended()
@@ -75,5 +75,5 @@ def _row(ended: Ended, run: Process, how: signal.Signals) -> dict[str, Any]:
         "fault": how.name,
         "stage": ended.stage,
         "outcome": "; ".join(faults) or "stopped",
-        "told": ended.told.strip().splitlines()[-1] if ended.told.strip() else "",
+        "told": next((x for x in ended.told.splitlines() if "continues" in x), ""),
     }

@@ -131,7 +131,7 @@ def _pair(
     if stage is not None:
         pair[0].reaches(stage)
         time.sleep(rng.uniform(0.5, 3))
-        os.killpg(pair[dies].process.pid, signal.SIGKILL)
+        os.killpg(pair[dies].pid, signal.SIGKILL)
         killed = time.monotonic()
         pair[1 - dies].ended()
     codes = [one.ended().code for one in pair]

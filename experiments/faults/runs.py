@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 CONFIG = Path(__file__).with_name("tiny.py")
 ROOT = Path(__file__).parents[2]
@@ -50,30 +53,69 @@ def kind_of(told: str) -> str:
     return f"train {MODELS[model]}" if verb == "train" else verb
 
 
+def command(words: Sequence[str], log: str, environment: Mapping[str, str]) -> None:
+    """Runs a command of the package in this process, which leads a group of its own."""
+    from fairrecon_jax.cli.main import main
+
+    os.setsid()
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number in (1, 2):
+        os.dup2(stream, number)
+    sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))
+    os.environ.update(environment)
+    sys.argv = ["fairrecon", *words]
+    sys.exit(main(list(words)))
+
+
 class Process:
-    """One run of a command of the tiny study, in a process group of its own."""
+    """One run of a command of the tiny study, in a process group of its own.
+
+    Runs are forked from a server that has imported everything, which costs most of the time of a
+    tiny study. `fresh` ones begin as a user's do.
+    """
+
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["experiments.faults.imported"])
 
     def __init__(
-        self, workdir: Path, *words: str, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        workdir: Path,
+        *words: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
-        self._log = log.open("w+", encoding="utf-8")
-        command = ["-m", "fairrecon_jax.cli.main", *(words or ("study",))]
-        self.process = subprocess.Popen(
-            [sys.executable, *command, f"--config={CONFIG}", f"--workdir={workdir}"],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        words = (*(words or ("study",)), f"--config={CONFIG}", f"--workdir={workdir}")
+        self.log, self._environment = log, environment or {}
+        log.write_text("", encoding="utf-8")
+        if fresh:
+            words = (sys.executable, "-m", "experiments.faults.runs", str(log), *words)
+            known = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment}
+            self._process: Any = subprocess.Popen(words, env=known, stderr=subprocess.DEVNULL)
+        else:
+            self._process = self.server.Process(
+                target=command, args=(words, str(log), self._environment)
+            )
+            self._process.start()
+        self.pid: int = self._process.pid
+
+    def wait(self, seconds: float) -> int | None:
+        """The code of the process, None where it still runs after so many seconds."""
+        if isinstance(self._process, subprocess.Popen):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(seconds)
+            return None
+        self._process.join(seconds)
+        return self._process.exitcode
 
     def told(self) -> str:
         """What it has said so far."""
-        return Path(self._log.name).read_text(encoding="utf-8")
+        return self.log.read_text(encoding="utf-8")
 
     def ended(self) -> Ended:
         """Waits for its end."""
-        code = self.process.wait(PATIENCE)
-        told = self.told()
+        code, told = self.wait(PATIENCE), self.told()
+        assert code is not None, f"it does not end:\n{told}"
         return Ended(code, told, kind_of(told))
 
     def stop(self, stage: str, delay: float, how: int = signal.SIGKILL) -> Ended | None:
@@ -82,14 +124,11 @@ class Process:
         """
         if not self.reaches(stage):
             return None
-        try:
-            self.process.wait(delay)
+        if self.wait(delay) is not None:
             return None
-        except subprocess.TimeoutExpired:
-            pass
         reached = kind_of(self.told())
         # to the whole group, as a terminal, a scheduler and the kernel's memory killer do
-        os.killpg(self.process.pid, how)
+        os.killpg(self.pid, how)
         ended = self.ended()
         return dataclasses.replace(ended, stage=reached)
 
@@ -97,7 +136,7 @@ class Process:
         """Waits until it is in a kind of stage; whether it came there."""
         end = time.monotonic() + PATIENCE
         while kind_of(self.told()) != stage:
-            if self.process.poll() is not None or time.monotonic() > end:
+            if self.wait(0) is not None or time.monotonic() > end:
                 return False
             time.sleep(0.02)
         return True
@@ -110,7 +149,7 @@ class Process:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[2]) == self.process.pid and fields[0] != "Z":
+            if int(fields[2]) == self.pid and fields[0] != "Z":
                 found.append(int(folder.name))
         return found
 
@@ -159,3 +198,7 @@ def leftovers(workdir: Path) -> list[str]:
         or re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name)
         or path.name == "checkpoints"
     )
+
+
+if __name__ == "__main__":
+    command(sys.argv[2:], sys.argv[1], {})

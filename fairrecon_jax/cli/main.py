@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import importlib.metadata
 import io
 import os
@@ -33,6 +34,8 @@ SWITCH = re.compile(
     "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
 )
 """Names of variables by which a shell makes libraries refuse what they otherwise do."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+DISK_HINT = "is the path right, may you write there, has the disk room?"
 # endings of switches that are off, or say what holds anyway
 HARMLESS = ("=", "=cpu", "=0", "=false", "=False")
 INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
@@ -223,6 +226,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     warnings.formatwarning = told
     # The configuration's flag looks at the command line of the process.
     saved, sys.argv = sys.argv, [f"{PROGRAM} {name}", *rest]
+    threading.excepthook = _thread_failed
     try:
         _parse(values, fields)
         quiet(logging.INFO if values.verbose else logging.ERROR)
@@ -242,10 +246,26 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
             print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
         return 2
     except Exception as error:
+        # libraries in C++ tell the end of the disk in words alone
+        if not values.verbose and _of_disk(error):
+            print(f"{PROGRAM} {name}: {_line(error)[-400:]}; {DISK_HINT}", file=sys.stderr)
+            return 2
         return _switched([name, *rest], error)
     finally:
-        sys.argv = saved
+        sys.argv, threading.excepthook = saved, threading.__excepthook__
     return 0
+
+
+def _of_disk(error: BaseException | None) -> bool:
+    """Whether an error is that the disk takes no more."""
+    return any(os.strerror(number) in str(error) for number in DISK)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Shows what ended a thread."""
+    # the writer of checkpoints hands its error to whoever waits for it, who says it
+    if not _of_disk(failed.exc_value):
+        threading.__excepthook__(failed)
 
 
 def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
@@ -339,11 +359,10 @@ def _line(error: BaseException) -> str:
     """An error in one line, several refused fields in one each."""
     if len(getattr(error, "refusals", ())) > 1:
         return str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return (
-            f"{error.filename}: {error.strerror}; is the path right, may you write there, has the "
-            "disk room?"
-        )
+    if isinstance(error, OSError) and error.strerror:
+        # what fails while it is written mostly names no file
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; {DISK_HINT}"
     return " ".join(str(error).split())
 
 

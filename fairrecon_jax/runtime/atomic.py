@@ -39,8 +39,10 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
         os.chmod(name, 0o644)
         os.replace(name, path)
     # an interrupt as well must leave no temporary file behind
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk is told without
         raise
     return path
 

@@ -95,7 +95,7 @@ def run(
     )
     # process 0 may have added imports that nobody asked for by name
     folder, names = context.workdir.stages, {stage.title for stage in chosen} | set(left)
-    chosen = [stage for stage in every if stage.title in names]
+    chosen, whole = [stage for stage in every if stage.title in names], set[str]()
     for number, stage in enumerate(chosen, 1):
         if stage.title not in left:
             continue
@@ -108,6 +108,7 @@ def run(
             # What a stage was made from may have come out as before: then nothing is to be done.
             if done():
                 continue
+        _mend(stage, context.workdir, whole, bool(only))
         with hold(stage, context.workdir) as made_meanwhile:
             # looked at again: another process may have made it between the look and the lock
             if (made_meanwhile or not asked) and done():
@@ -117,6 +118,7 @@ def run(
             started = time.monotonic()
             stage.make(folder)
             note(f"{stage.title} took {duration(time.monotonic() - started)}")
+            whole.add(stage.title)
     if context.workdir.page.exists():
         say(f"report: {context.workdir.page}")
     return context.workdir.page
@@ -179,6 +181,52 @@ def _comes(stage: Stage, workdir: Workdir) -> bool:
             "`fairrecon study` for all"
         )
     return False
+
+
+def _mend(stage: Stage, workdir: Workdir, whole: set[str], only: bool) -> None:
+    """Compares the files of what a stage is made from with what was written, bit for bit, and makes
+    it again where they differ; every process calls this.
+
+    Args:
+      stage: that is about to be made.
+      workdir: of the study.
+      whole: titles of the stages that were compared or made by this run; more are added.
+      only: whether nothing is made that was not asked for.
+
+    Raises:
+      InputError: nothing else is to be made, or what was made again came out otherwise.
+    """
+    folder = workdir.stages
+    for need in stage.needs:
+        if need.title in whole:
+            continue
+        whole.add(need.title)
+        look = partial(
+            processes.on_primary,
+            partial(need.damage, folder, deep=True),
+            f"read the files of {need.title!r}",
+        )
+        if not look():
+            continue
+        _mend(need, workdir, whole, only)
+        with hold(need, workdir):
+            # looked at again: another process may have been making it
+            if not (damage := look()):
+                continue
+            if only:
+                raise InputError(
+                    f"{need.title}: {damage[0]}: run `fairrecon {need.command}` first, or "
+                    "`fairrecon study` for all"
+                )
+            say(f"{need.title}: {damage[0]}; it is made again")
+            before = processes.on_primary(partial(need.recorded, folder), "read the records")
+            need.make(folder)
+            after = processes.on_primary(partial(need.recorded, folder), "read the records")
+        if before.get("output") != after.get("output"):
+            raise InputError(
+                f"{need.title} came out otherwise than before: the same command makes anew what "
+                "was made from it"
+            )
 
 
 def write_config(study: StudyConfig, path: Path) -> None:

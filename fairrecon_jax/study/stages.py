@@ -181,7 +181,8 @@ class Stage:
             return True
         try:
             return self.output() == recorded
-        except (OSError, LookupError, ValueError):  # lost, cut, or no longer what it was
+        # lost, cut, or no longer what it was
+        except (OSError, LookupError, ValueError, TypeError, AttributeError):
             return False
 
     def make(self, folder: Path) -> None:

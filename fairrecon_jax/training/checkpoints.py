@@ -209,7 +209,8 @@ def digest(variables: Variables) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         value = np.asarray(leaf)
         total.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape};".encode())
-        total.update(np.ascontiguousarray(value).data)
+        # as bytes: bfloat16 has no buffer of its own
+        total.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

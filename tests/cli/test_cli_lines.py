@@ -397,3 +397,12 @@ def test_a_shell_without_utf8_and_with_warnings_as_errors_changes_nothing(tmp_pa
     )
     assert b"Traceback" not in done.stderr
     assert "Bäume: 4 usable images".encode() in done.stdout
+
+
+def test_a_full_disk_is_told_in_one_line_whoever_tells_it(monkeypatch, capsys):
+    words = 'Failed to finalize: write() failed: No space left on device; writing "a"'
+    assert run(monkeypatch, RuntimeError(words)) == 2
+    hint = "is the path right, may you write there, has the disk room?"
+    assert capsys.readouterr().err == f"fairrecon doctor: {words}; {hint}\n"
+    assert run(monkeypatch, OSError(28, "No space left on device")) == 2
+    assert capsys.readouterr().err == f"fairrecon doctor: No space left on device; {hint}\n"

@@ -8,6 +8,7 @@ import pytest
 
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import Stage, StageFilter, read_record
+from fairrecon_jax.types import InputError
 from tests.support import tiny_study
 
 
@@ -86,13 +87,13 @@ def test_records_of_earlier_versions_know_no_files(tmp_path):
     assert stage.is_done(tmp_path / "stages")
 
 
-def test_every_bit_of_a_record_is_guarded(made):
+def test_every_byte_of_a_record_is_guarded(made):
     stage, folder, _ = made
     path, whole = stage.record(folder), stage.recorded(folder)
     content = path.read_bytes()
-    for place in range(8 * len(content)):
+    for place in range(len(content)):
         spoilt = bytearray(content)
-        spoilt[place // 8] ^= 1 << (place % 8)
+        spoilt[place] ^= 1 << (place % 8)
         path.write_bytes(spoilt)
         assert read_record(path) in ({}, whole), bytes(spoilt)
     path.write_bytes(content[:-9])
@@ -112,7 +113,7 @@ def test_a_log_is_compared_and_nothing_made_again_for_it(tmp_path):
 
 def test_a_damaged_phantom_and_cohort_are_made_again_byte_by_byte(tmp_path):
     config = tiny_study.get_config()
-    config.phantom.update(patients=4, slices=4)
+    config.phantom.update(patients=4)
     config.splits.fractions = (0.5, 0.25, 0.25)
     config.assess.continuous = ("age_years",)
     config.lock()
@@ -138,3 +139,48 @@ def test_a_damaged_phantom_and_cohort_are_made_again_byte_by_byte(tmp_path):
     table.unlink()
     origin.write_text("[]")
     assert prepare() == whole
+
+
+@pytest.fixture
+def chained(tmp_path):
+    """Runs a training and what reads its file, which keeps what it read."""
+    file, read, made, out = tmp_path / "weights", [], ["1234"], []
+
+    def run_training() -> None:
+        file.write_text(made[0])
+        out[:] = made
+
+    train = Stage("train", run_training, output=lambda: out[0], files=lambda: [file])
+    predict = Stage(
+        "predict", lambda: read.append(file.read_text()), output=lambda: "", needs=(train,)
+    )
+
+    def again(only: str = "") -> list[str]:
+        run(tiny_study.get_config(), tmp_path, only, lambda _: [train, predict])
+        return read
+
+    assert again() == ["1234"]
+    return again, file, predict.record(tmp_path / "stages"), made
+
+
+def test_what_is_read_again_is_compared_bit_for_bit_and_made_again(chained, capsys):
+    again, file, record, _ = chained
+    file.write_text("1235")
+    assert again() == ["1234"], "nothing is left to be made, so nothing is read"
+    record.unlink()
+    with pytest.raises(InputError, match=r"^train: weights has another content .* train` first"):
+        again("predict")
+    assert again() == ["1234", "1234"]
+    assert "train: weights has another content than was written; it is made" in (
+        capsys.readouterr().out
+    )
+
+
+def test_what_comes_out_otherwise_when_it_is_made_again_is_told(chained):
+    again, file, record, made = chained
+    file.write_text("1235")
+    record.unlink()
+    made[0] = "1236"
+    with pytest.raises(InputError, match="train came out otherwise than before"):
+        again()
+    assert again() == ["1234", "1236"]

@@ -100,6 +100,7 @@ def damaged(
     how: str,
     used: bool,
     rng: np.random.Generator,
+    file: Path = CONFIG,
 ) -> dict[str, Any]:
     """Damages one file of a finished work directory and runs the study again.
 
@@ -111,6 +112,7 @@ def damaged(
       how: of `HOW`.
       used: what was made from the file is removed as well, so that it is read again.
       rng: draws the file and the place.
+      file: that holds the configuration.
     """
     files = [p for p in sorted(workdir.glob(KINDS[kind])) if p.is_file() and p.stat().st_size]
     path = files[rng.integers(len(files))]
@@ -119,7 +121,7 @@ def damaged(
     if used:
         _forget(stages, workdir, path)
     HOW[how](path, rng)
-    words = (f"--config={CONFIG}", f"--workdir={workdir}")
+    words = (f"--config={file}", f"--workdir={workdir}")
     _, verified = told("study", "--verify", *words)
     named = path.name in verified
     code, said = told("study", *words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,6 +52,8 @@ def stopped(
             run.ended()
             continue
         rows.append(_row(ended, run, how))
+        if rows[-1]["outcome"] != "stopped":  # to be looked at
+            shutil.copy(log, workdir.with_suffix(f".{len(rows)}.log"))
     last = study(workdir, log=log)
     differ = differences(workdir, whole) if last.code == 0 else ["the study did not end"]
     rubbish = leftovers(workdir)

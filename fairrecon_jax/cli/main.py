@@ -6,6 +6,7 @@ importable by themselves.
 
 from __future__ import annotations
 
+import _thread
 import dataclasses
 import difflib
 import errno
@@ -95,15 +96,27 @@ def _termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise Terminated
 
+    def dropped(told: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised while an object is deleted, where a signal may come as well
+        if not issubclass(told.exc_type, KeyboardInterrupt | Terminated):
+            sys.__unraisablehook__(told)
+            return
+        signal.signal(signal.SIGTERM, end)
+        sent = signal.SIGINT if told.exc_type is KeyboardInterrupt else signal.SIGTERM
+        # from another thread: sent here, it would be dropped once more
+        threading.Timer(0.01, _thread.interrupt_main, (sent,)).start()
+
     # Python sets handlers in the main thread only
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before, hook = signal.signal(signal.SIGTERM, end), sys.unraisablehook
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
 
 
 def _command(argv: Sequence[str] | None) -> int:

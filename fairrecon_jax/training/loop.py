@@ -74,6 +74,7 @@ def fit(
       TrainingDiverged: the loss or a parameter is not finite, and is not saved; the message names
         the step and the last checkpoint.
       SystemExit: 143 after SIGTERM, with the state saved.
+      KeyboardInterrupt: after SIGINT, with the state saved; at the second one at once.
 
     Example:
       >>> from tempfile import mkdtemp

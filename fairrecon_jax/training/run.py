@@ -123,10 +123,10 @@ class Run:
                 record.pending.append(metrics)
                 # The newest step stays in flight: the host reads the next batch meanwhile.
                 self._settle(record, in_flight=1)
-                stopping = stop.is_set() or self._checkpoints.should_stop(record.step)
+                stopping = bool(stop) or self._checkpoints.should_stop(record.step)
                 self._between_steps(state, record, stopping)
                 if stopping:
-                    self._leave(record)
+                    self._leave(record, signal.SIGINT in stop)
         # The best step was saved when it was found, and is kept.
         if record.best_step is not None and record.best_step != record.step:
             state = self._checkpoints.restore(template, record.best_step)[0]
@@ -311,9 +311,13 @@ class Run:
         meta = {"record": dataclasses.asdict(record), "loader": self._batches.get_state()}
         self._checkpoints.save(record.step, state, meta, record.best_step)
 
-    def _leave(self, record: Record) -> None:
-        """Ends the process after SIGTERM, when the checkpoint is whole."""
+    def _leave(self, record: Record, interrupted: bool) -> None:
+        """Ends the process after SIGTERM, or the run after an interrupt, when the checkpoint is
+        whole.
+        """
         self._checkpoints.wait()
+        if interrupted:
+            raise KeyboardInterrupt
         name, folder = self._job.trainable.name, self._job.workdir
         if processes.is_primary():
             print(
@@ -325,23 +329,27 @@ class Run:
 
 
 @contextmanager
-def _termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, in the main thread of a single-process run; a second SIGTERM ends
-    the process at once.
+def _termination() -> Iterator[list[int]]:
+    """A list that SIGTERM and SIGINT are added to, in the main thread of a single-process run; the
+    second of a kind acts at once.
     """
-    stop = threading.Event()
+    stop: list[int] = []
     # Python sets handlers in the main thread only; of several processes the cluster decides.
     if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
         yield stop
         return
 
-    def note(*_: object) -> None:
-        stop.set()
-        # A step may hang: the second signal must not wait for it.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    before = signal.signal(signal.SIGTERM, note)
+    def note(number: int, _: object) -> None:
+        stop.append(number)
+        # A step may hang: the second signal must not wait for it.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else before[number])
+
+    for number in before:
+        signal.signal(number, note)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -397,6 +398,23 @@ def test_a_shell_without_utf8_and_with_warnings_as_errors_changes_nothing(tmp_pa
     )
     assert b"Traceback" not in done.stderr
     assert "Bäume: 4 usable images".encode() in done.stdout
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(monkeypatch, sent, code):
+    class Deleted:
+        def __del__(self) -> None:
+            signal.raise_signal(sent)
+
+    def work(_: object) -> None:
+        thing = Deleted()
+        del thing
+        for _ in range(100):
+            time.sleep(0.01)
+        raise AssertionError("it went on")
+
+    monkeypatch.setitem(COMMANDS, "doctor", dataclasses.replace(COMMANDS["doctor"], run=work))
+    assert cli.main(["doctor", "--config=configs/lgg_mri.py"]) == code
 
 
 def test_a_full_disk_is_told_in_one_line_whoever_tells_it(monkeypatch, capsys):

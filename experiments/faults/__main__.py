@@ -80,7 +80,7 @@ def main() -> None:
         "term": lambda: signals(signal.SIGTERM, len(kills.KINDS)),
         "int": lambda: signals(signal.SIGINT, len(kills.KINDS)),
         "twice": lambda: moves.twice(out, whole),
-        "processes": lambda: moves.processes(out, whole, rng),
+        "processes": lambda: moves.processes(out, finished, rng),
     }
     table, begun = pd.DataFrame(), time.monotonic()
     for name in given.only.split(",") if given.only else parts:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.faults.runs import Process, differences, leftovers, study
+from experiments.faults.runs import Process, differences, leftovers, study, tables
 
 
 def moved(out: Path, finished: Path, whole: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -78,52 +78,57 @@ def _made(told: str) -> list[str]:
     return [line.split("] ", 1)[1].rsplit(" (", 1)[0] for line in lines]
 
 
-def processes(
-    out: Path, whole: Mapping[str, str], rng: np.random.Generator
-) -> Iterator[dict[str, Any]]:
-    """Two processes of one run, of which one is killed in a training or a prediction; restarted,
-    they end in the tables of two processes that nothing happened to.
+def processes(out: Path, finished: Path, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """A training by two processes, of which one is killed; restarted, they end in the weights of
+    two processes that nothing happened to.
     """
-    calm = out / "two_calm"
+    calm = _untrained(finished, out / "two_calm")
     _, ends = _pair(calm, out, None, 0, rng)
     assert ends == [0, 0], (out / "process0.log").read_text() + (out / "process1.log").read_text()
-    from experiments.faults.runs import tables
-
     wanted = tables(calm)
     for dies in (0, 1):
-        for stage in ("train U-Net", "predict"):
-            workdir = out / f"two{dies}{stage[0]}"
-            seconds, codes = _pair(workdir, out, stage, dies, rng)
-            other = (out / f"process{1 - dies}.log").read_text(encoding="utf-8").strip()
-            faults = [] if codes[1 - dies] else ["the other ended as if nothing had happened"]
-            faults += [f"the other lived on for {seconds:.0f} s"] if seconds > 60 else []
-            _, again = _pair(workdir, out, None, 0, rng)
-            differ = differences(workdir, wanted) if again == [0, 0] else [f"codes {again}"]
-            yield {
-                "fault": f"process {dies} of 2 killed",
-                "stage": stage,
-                "outcome": "; ".join(faults) or "the other ended within 60 s",
-                "told": f"{seconds:.0f} s, code {codes[1 - dies]}: {other.splitlines()[-1]}",
-                "end": "same tables" if not differ else f"other: {', '.join(differ)}",
-            }
+        workdir = _untrained(finished, out / f"two{dies}")
+        seconds, codes = _pair(workdir, out, "train U-Net", dies, rng)
+        other = (out / f"process{1 - dies}.log").read_text(encoding="utf-8").strip().splitlines()
+        faults = [] if codes[1 - dies] else ["the other ended as if nothing had happened"]
+        faults += [f"the other lived on for {seconds:.0f} s"] if seconds > 60 else []
+        _, again = _pair(workdir, out, None, 0, rng)
+        differ = differences(workdir, wanted) if again == [0, 0] else [f"codes {again}"]
+        said = next((x for x in reversed(other) if "another task died" in x or "rror" in x), "")
+        yield {
+            "fault": f"process {dies} of 2 killed",
+            "stage": "train U-Net",
+            "outcome": "; ".join(faults) or "the other ended within 60 s",
+            "told": f"{seconds:.0f} s, code {codes[1 - dies]}: {said}",
+            "end": "same tables" if not differ else f"other: {', '.join(differ)}",
+        }
+
+
+def _untrained(finished: Path, workdir: Path) -> Path:
+    """A copy of a finished study without the weights of its U-Net."""
+    shutil.copytree(finished, workdir)
+    shutil.rmtree(workdir / "reconstructors" / "unet")
+    (workdir / "stages" / "train__unet__10000.json").unlink()
+    return workdir
 
 
 def _pair(
     workdir: Path, out: Path, stage: str | None, dies: int, rng: np.random.Generator
 ) -> tuple[float, list[int]]:
-    """Runs two processes; kills one in a kind of stage. (Seconds until the other ended, codes)."""
+    """Trains the U-Net by two processes; kills one in a kind of stage. (Seconds until the other
+    ended, codes).
+    """
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         address = f"localhost:{listener.getsockname()[1]}"
+    names = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     pair = [
         Process(
             workdir,
+            "train",
+            "--model=unet",
             log=out / f"process{number}.log",
-            environment={
-                "JAX_COORDINATOR_ADDRESS": address,
-                "JAX_NUM_PROCESSES": "2",
-                "JAX_PROCESS_ID": str(number),
-            },
+            environment={**names, "JAX_PROCESS_ID": str(number)},
         )
         for number in (0, 1)
     ]

@@ -127,8 +127,11 @@ class Process:
         if self.wait(delay) is not None:
             return None
         reached = kind_of(self.told())
-        # to the whole group, as a terminal, a scheduler and the kernel's memory killer do
-        os.killpg(self.pid, how)
+        # to the whole group, as a terminal and a scheduler do, once it leads one
+        try:
+            os.killpg(self.pid, how)
+        except ProcessLookupError:
+            os.kill(self.pid, how)
         ended = self.ended()
         return dataclasses.replace(ended, stage=reached)
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -87,10 +88,25 @@ def map_patients(work: Callable[[T], R], tasks: Sequence[T], workers: int, title
     """
     if workers == 1 or len(tasks) < 2:
         return [work(task) for task in track(tasks, title, "patient")]
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=_context()) as pool:
+    context, count = _context(), min(workers, len(tasks))
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
         # Small enough that all workers end together.
         chunk = max(1, min(16, len(tasks) // (4 * workers)))
         return list(track(pool.map(work, tasks, chunksize=chunk), title, "patient", len(tasks)))
+
+
+def _end_with_parent() -> None:
+    """Ends a worker when the process that it works for does: killed, that one cannot tell it, and
+    the worker would wait for tasks for ever.
+    """
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _context() -> Any:

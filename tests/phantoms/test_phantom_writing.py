@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -54,6 +56,42 @@ with new_tree(Path(sys.argv[1])) as stage:
     (stage / "file").write_text("x")
     os.kill(os.getpid(), signal.SIGTERM)
 """
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from fairrecon_jax.phantoms.writing import map_patients
+
+def work(task):
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(0.1)
+
+if __name__ == "__main__":
+    map_patients(work, list(range(3000)), 2, "")
+"""
+
+
+def test_no_worker_outlives_a_killed_process(tmp_path):
+    script, pids = tmp_path / "killed.py", tmp_path / "pids"
+    script.write_text(KILLED)
+    pids.mkdir()
+    root = str(Path(writing.__file__).parents[2])
+    command = [sys.executable, str(script), str(pids)]
+    parent = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": root}, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 60
+    while len(list(pids.iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    workers = [int(path.name) for path in pids.iterdir()]
+    assert len(workers) == 2
+    end = time.monotonic() + 60
+    while any(writing._runs(pid) for pid in workers) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(writing._runs(pid) for pid in workers)
 
 
 def test_what_a_killed_process_left_is_removed_and_that_of_a_living_one_is_kept(tmp_path):

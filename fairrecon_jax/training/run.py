@@ -339,7 +339,7 @@ def _termination() -> Iterator[list[int]]:
         yield stop
         return
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
 
     def note(number: int, _: object) -> None:
         stop.append(number)

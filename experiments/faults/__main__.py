@@ -74,7 +74,7 @@ def main() -> None:
     parts: dict[str, Callable[[], Rows]] = {
         "damage": lambda: damage.trials(out, finished, config, whole, given.damages, given.seed),
         "moved": lambda: moves.moved(out, finished, whole),
-        "full": lambda: disk.full(out / "full", whole, size, 12, rng),
+        "full": lambda: disk.full(out / "full", whole, size, 5, rng),
         "readonly": lambda: disk.read_only(out / "ro", whole, seconds, kills.KINDS[1:], rng),
         "kill": lambda: signals(signal.SIGKILL, given.kills),
         "term": lambda: signals(signal.SIGTERM, len(kills.KINDS)),

@@ -30,12 +30,15 @@ def verify(config: StudyConfig | ConfigDict, workdir: str | Path) -> tuple[int, 
     """
     context = Context(config, workdir)
     folder, compared, told = context.workdir.stages, 0, []
-    for stage in plan(context):
+    stages = plan(context)
+    read = {title for one in stages for title in one.recorded(folder).get("made_from", {})}
+    for stage in stages:
         record = stage.recorded(folder)
         compared += 1 + len(record.get("files", {})) + len(record.get("logs", {})) if record else 0
         lines = stage.damage(folder, deep=True)
         lines += stage.damage(folder, deep=True, which="logs")
-        if not record and stage.record(folder).exists():
-            lines += [f"{stage.record(folder).name} is no record any more"]
+        # a stage that was never made has none either, but nothing was made from it
+        if not record and (stage.record(folder).exists() or stage.title in read):
+            lines += [f"its record {stage.record(folder).name} is gone or spoilt"]
         told += [f"{stage.title}: {line}" for line in lines]
     return compared, told

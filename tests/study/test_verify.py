@@ -8,6 +8,7 @@ import pytest
 
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import Stage, StageFilter, read_record
+from fairrecon_jax.study.verify import verify
 from fairrecon_jax.types import InputError
 from tests.support import tiny_study
 
@@ -128,6 +129,12 @@ def test_a_damaged_phantom_and_cohort_are_made_again_byte_by_byte(tmp_path):
         }
 
     whole = prepare()
+    assert verify(config, tmp_path)[1] == []
+    record = tmp_path / "stages" / "phantom.json"
+    kept = record.read_bytes()
+    record.unlink()
+    assert verify(config, tmp_path)[1] == ["phantom: its record phantom.json is gone or spoilt"]
+    record.write_bytes(kept)
     image = next((tmp_path / "phantom").rglob("*.nii.gz"))
     table, origin = (next((tmp_path / "cohort").rglob(n)) for n in ("table.parquet", "origin.json"))
     image.unlink()

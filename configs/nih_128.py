@@ -47,6 +47,7 @@ def reconstructors() -> ConfigDict:
     )
     irsde.train = training(steps=1000, batch_size=8, learning_rate=2e-3, selection="")
     irsde.train.update(ema=0.99, warmup_steps=100, clip_norm=1.0, eval_every=0)
+    pix2pix.levels = irsde.levels = (HEADLINE,)  # () for all
     return ConfigDict({"unet": unet, "pix2pix": pix2pix, "irsde": irsde})
 
 
@@ -57,7 +58,7 @@ def mitigations() -> ConfigDict:
         fields = {"attributes": ("sex", "age"), "reconstructors": ("unet",)}
         if weight is not None:
             fields |= {"weight": weight, "tasks": ("effusion", "edema")}
-        blocks[kind] = mitigation(kind, 120, 16, 3e-4, **fields)
+        blocks[kind] = mitigation(kind, 100, 16, 3e-4, **fields)
         blocks[kind].train.eval_every = 0
     return blocks
 
@@ -73,6 +74,7 @@ def get_config() -> ConfigDict:
     c.degradation.kind = "xray_low_dose"
     c.degradation.levels = (1e5, HEADLINE, 3e3)  # photon counts
     c.degradation.headline_level = HEADLINE
+    c.reconstructors.identity.levels = (HEADLINE,)
     c.reconstructors.update(reconstructors())
 
     c.diagnosers.findings = ConfigDict(

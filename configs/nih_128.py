@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from fairrecon_jax.defaults import mitigation, study, training
 
 FINDINGS = ("effusion", "edema", "atelectasis", "cardiomegaly", "pneumothorax", "any_finding")
-MITIGATIONS = {"reweighting": None, "equalised_odds": 0.03, "adversarial": 0.03, "group_dro": 0.03}
-"""Weight beside the squared error of the U-Net; reweighting has none."""
+WEIGHTS = {"unet": 0.03, "pix2pix": 30.0}
+"""Of a mitigation's term, beside a squared error and beside 1000 times an absolute one."""
 HEADLINE = 1e4  # photons
 
 
@@ -52,14 +52,18 @@ def reconstructors() -> ConfigDict:
 
 
 def mitigations() -> ConfigDict:
-    """The U-Net of the headline level, fine-tuned with each objective by sex and age."""
-    blocks = ConfigDict()
-    for kind, weight in MITIGATIONS.items():
-        fields = {"attributes": ("sex", "age"), "reconstructors": ("unet",)}
-        if weight is not None:
-            fields |= {"weight": weight, "tasks": ("effusion", "edema")}
-        blocks[kind] = mitigation(kind, 100, 16, 3e-4, **fields)
-        blocks[kind].train.eval_every = 0
+    """U-Net and Pix2Pix of the headline level, fine-tuned with each objective by sex and age."""
+    blocks, both = ConfigDict(), ("sex", "age")
+    blocks.reweighting = mitigation(
+        "reweighting", 100, 16, 3e-4, attributes=both, reconstructors=tuple(WEIGHTS)
+    )
+    for kind in ("equalised_odds", "adversarial", "group_dro"):
+        for name, weight in WEIGHTS.items():
+            block = mitigation(kind, 100, 16, 3e-4, weight=weight, attributes=both)
+            block.update(tasks=("effusion", "edema"), reconstructors=(name,))
+            blocks[f"{kind}_{name}"] = block
+    for block in blocks.values():
+        block.train.eval_every = 0
     return blocks
 
 

@@ -124,12 +124,30 @@ def _tracking(measured: Measured, modality: str) -> Iterator[dict[str, Any]]:
             published = paper.correlation(modality, PAPER_QUALITY[name])
         if len(cells) > 2:
             note = f"{len(cells)} cells (level, reconstructor); change of the mean AUROC"
-            draws = correlations(quality[:, cells], change)
-            yield row("a", f"r of {name.upper()}, cell by cell", published, draws, note)
+            found = row(
+                "a",
+                f"r of {name.upper()}, cell by cell",
+                published,
+                correlations(quality[:, cells], change),
+                note,
+            )
+            yield widened(found, len(cells))
         if np.isfinite(measured.tracking[name][0]):
             note = "rank correlation of what a level costs, mean over levels, methods, findings"
             draws = measured.tracking[name]
             yield row("a", f"r of {name.upper()}, image by image", float("nan"), draws, note)
+
+
+def widened(found: dict[str, Any], cells: int) -> dict[str, Any]:
+    """A row of a correlation over few cells with limits that hold Fisher's for as many pairs: the
+    draws are of patients, and say nothing of cells that another study would have had.
+    """
+    limits = np.array([-1.0, 1.0])
+    if cells > 3:
+        limits = np.tanh(np.arctanh(found["ours"]) + limits * 1.96 / np.sqrt(cells - 3))
+    low, high = float(min(found["low"], limits[0])), float(max(found["high"], limits[1]))
+    word = verdict(CLAIMS["a"], low, high)
+    return found | {"low": low, "high": high, "verdict": word, "detectable": (high - low) / 2}
 
 
 def correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -174,7 +192,11 @@ def _added(measured: Measured) -> Iterator[dict[str, Any]]:
     for a, name in [(slice(None), "all attributes"), *enumerate(measured.attributes)]:
         added = _mean(change[..., a])
         before = _mean(measured.eodd_before[..., a])
-        note = f"added EODD {added[0]:+.3f} to {before[0]:.3f} on originals, mean over cells"
+        random = _mean(measured.shuffled_before[..., a])
+        note = (
+            f"added EODD {added[0]:+.3f} to {before[0]:.3f} on originals, mean over cells; groups "
+            f"drawn at random have {random.mean():.3f} there"
+        )
         yield row("c", f"added / baseline gap, {name}", paper.added_share(), added / before, note)
 
 

@@ -41,6 +41,7 @@ class Measured(NamedTuple):
       eodd: [R + 1, K, T, A]; NaN where no group can be judged.
       eodd_before: [R + 1, T, A] on originals.
       shuffled: [S, K, T, A] change of EODD with the groups permuted over patients.
+      shuffled_before: [S, T, A] EODD of such groups on originals.
       tracking: by metric [R + 1], see `tracking`.
     """
 
@@ -53,15 +54,19 @@ class Measured(NamedTuple):
     eodd: np.ndarray
     eodd_before: np.ndarray
     shuffled: np.ndarray
+    shuffled_before: np.ndarray
     tracking: dict[str, np.ndarray]
 
 
 class _Gaps(NamedTuple):
-    """EODD: after reconstruction, on originals, and its changes in groups drawn at random."""
+    """EODD: after reconstruction, on originals; of groups drawn at random its changes, and on
+    originals.
+    """
 
     after: np.ndarray
     before: np.ndarray
     chance: np.ndarray
+    chance_before: np.ndarray
 
 
 def patient_weights(patients: int, draws: int, seed: int) -> np.ndarray:
@@ -110,6 +115,7 @@ def measure(
         np.full((*shape, len(groupings)), np.nan),
         np.full((draws + 1, len(tasks), len(groupings)), np.nan),
         np.full((shuffles, *shape[1:], len(groupings)), np.nan),
+        np.full((shuffles, len(tasks), len(groupings)), np.nan),
     )
     for t, task in enumerate(tasks):
         judged = units(study, task, test)
@@ -122,7 +128,8 @@ def measure(
             found = _gaps(
                 judged.label, versions, grouping, patient, weights, options, (shuffles, seed)
             )
-            gaps.after[:, :, t, a], gaps.before[:, t, a], gaps.chance[:, :, t, a] = found
+            for whole, part in zip(gaps, found, strict=True):
+                whole[..., t, a] = part
     return Measured(
         cells,
         tuple(t.name for t in tasks),
@@ -133,6 +140,7 @@ def measure(
         gaps.after,
         gaps.before,
         gaps.chance,
+        gaps.chance_before,
         {name: tracking(study, spec, tasks, name, each) for name in quality},
     )
 
@@ -165,7 +173,7 @@ def _gaps(
     options: AssessOptions,
     shuffling: tuple[int, int],
 ) -> _Gaps:
-    """EODD of one task and attribute: [R, K], [R] and [S, K].
+    """EODD of one task and attribute: [R, K], [R], [S, K] and [S].
 
     Args:
       label: [N] truth.
@@ -189,7 +197,7 @@ def _gaps(
         gaps.append(_gap(np.tensordot(weights, counts, (1, 0)), mask))
         chance.append(_shuffled(counts, grouping.code, patient, *shuffling, mask))
     changes = [after - chance[0] for after in chance[1:]]
-    return _Gaps(np.stack(gaps[1:], 1), gaps[0], np.stack(changes, 1))
+    return _Gaps(np.stack(gaps[1:], 1), gaps[0], np.stack(changes, 1), chance[0])
 
 
 def _counts(

@@ -10,7 +10,15 @@ import pytest
 
 from experiments.claims import paper
 from experiments.claims.__main__ import run
-from experiments.claims.judge import CLAIMS, COLUMNS, WORDS, claims, correlations, verdict
+from experiments.claims.judge import (
+    CLAIMS,
+    COLUMNS,
+    WORDS,
+    claims,
+    correlations,
+    verdict,
+    widened,
+)
 from experiments.claims.measure import measure, patient_weights
 from fairrecon_jax.assessment import assess, write_predictions
 from fairrecon_jax.physics import describe
@@ -78,6 +86,8 @@ def test_claims_by_hand():
     # with PSNR on a line, but for the dB of those who are lost
     assert found.loc["r of SSIM, cell by cell", "ours"] == pytest.approx(1)
     assert found.loc["r of PSNR, cell by cell", "ours"] > 0.99
+    # three cells tell nothing of a correlation over others
+    assert tuple(found.loc["r of PSNR, cell by cell", ["low", "high"]]) == (-1, 1)
     # gaps 0, .2, .4 of 0 before; root mean squares over the three cells
     ratio = np.sqrt((0.2**2 + 0.4**2) / 3) / np.sqrt((0.05**2 + 0.1**2) / 3)
     assert found.loc["spread of EODD / AUROC", "ours"] == pytest.approx(ratio)
@@ -91,6 +101,12 @@ def test_correlations_and_verdicts():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 3, 9))
     np.testing.assert_allclose(correlations(x, y), [np.corrcoef(a, b)[0, 1] for a, b in zip(x, y)])
+    # r = .5 of 7 cells by Fisher: tanh(0.5493 -+ 0.98)
+    wide = widened({"ours": 0.5, "low": 0.4, "high": 0.6}, 7)
+    assert (wide["low"], wide["high"]) == (
+        pytest.approx(-0.406, abs=1e-3),
+        pytest.approx(0.910, abs=1e-3),
+    )
     for name, low, high, word in (
         ("a", -0.4, 0.4, "supported"), ("a", 0.6, 0.9, "contradicted"),
         ("a", 0.2, 0.7, "cannot be told"), ("a", -0.9, -0.6, "contradicted"),

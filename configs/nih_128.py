@@ -3,6 +3,10 @@ three reconstructors, four mitigations at the headline count.
 
     fairrecon study --config=configs/nih_128.py --config.cohort.root=DIR/nih_chestxray14_128
     --workdir=runs/nih_128
+
+About an hour of processor time. AUROC on originals of the 613 test patients: .75 effusion, .82
+edema; PSNR at 1e4 photons 24.9 dB (U-Net), 26.4 (Pix2Pix), 20.9 (SDE). See docs/results.md; 128 px
+(`--config.cohort.image_size=128`) cost four times as much.
 """
 
 from ml_collections import ConfigDict
@@ -10,8 +14,8 @@ from ml_collections import ConfigDict
 from fairrecon_jax.defaults import mitigation, study, training
 
 FINDINGS = ("effusion", "edema", "atelectasis", "cardiomegaly", "pneumothorax", "any_finding")
-WEIGHTS = {"unet": 0.03, "pix2pix": 30.0}
-"""Of a mitigation's term, beside a squared error and beside 1000 times an absolute one."""
+WEIGHTS = {"equalised_odds": 0.03, "adversarial": 0.03, "group_dro": 0.03}
+"""Of a mitigation's term beside the squared error of the U-Net."""
 HEADLINE = 1e4  # photons
 
 
@@ -52,16 +56,13 @@ def reconstructors() -> ConfigDict:
 
 
 def mitigations() -> ConfigDict:
-    """U-Net and Pix2Pix of the headline level, fine-tuned with each objective by sex and age."""
-    blocks, both = ConfigDict(), ("sex", "age")
-    blocks.reweighting = mitigation(
-        "reweighting", 100, 16, 3e-4, attributes=both, reconstructors=tuple(WEIGHTS)
-    )
-    for kind in ("equalised_odds", "adversarial", "group_dro"):
-        for name, weight in WEIGHTS.items():
-            block = mitigation(kind, 100, 16, 3e-4, weight=weight, attributes=both)
-            block.update(tasks=("effusion", "edema"), reconstructors=(name,))
-            blocks[f"{kind}_{name}"] = block
+    """The U-Net of the headline level, fine-tuned with each objective by sex and age."""
+    common = {"attributes": ("sex", "age"), "reconstructors": ("unet",)}
+    blocks = ConfigDict({"reweighting": mitigation("reweighting", 100, 16, 3e-4, **common)})
+    for kind, weight in WEIGHTS.items():
+        blocks[kind] = mitigation(
+            kind, 100, 16, 3e-4, weight=weight, tasks=("effusion", "edema"), **common
+        )
     for block in blocks.values():
         block.train.eval_every = 0
     return blocks

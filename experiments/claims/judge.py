@@ -167,23 +167,43 @@ def spread(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.nanmean(values.reshape(len(values), -1) ** 2, 1))
 
 
+def percent(change: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Median absolute change in per cent of what was before, over everything but the first axis."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 100 * np.abs(change) / before[:, None]
+    return np.nanmedian(share.reshape(len(share), -1), 1)
+
+
 def _spread(measured: Measured, modality: str) -> Iterator[dict[str, Any]]:
-    """(b), with what groups drawn at random would show."""
+    """(b), as the paper measures it and on the scale of the metrics, with what groups drawn at
+    random would show.
+    """
     cells = plain(measured)
-    performance = spread((measured.auroc - measured.auroc_before[:, None])[:, cells])
-    ratio = spread(gap_changes(measured)) / performance
-    chance = spread(measured.shuffled[:, cells]) / performance[0]
-    low, high = np.percentile(chance, (2.5, 97.5))
-    note = (
-        f"root mean square of the changes of EODD over that of AUROC; groups drawn at random give "
-        f"{np.median(chance):.2f} ({low:.2f} to {high:.2f})"
+    auroc = (measured.auroc - measured.auroc_before[:, None])[:, cells]
+    gaps, drawn = gap_changes(measured), measured.shuffled[:, cells]
+    base = percent(auroc, measured.auroc_before)
+    yield _varies(
+        "median % change of EODD / of AUROC",
+        paper.spread_ratio(modality),
+        percent(gaps, measured.eodd_before) / base,
+        percent(drawn, measured.shuffled_before) / base[0],
     )
-    found = row("b", "spread of EODD / AUROC", paper.spread_ratio(modality), ratio, note)
+    base = spread(auroc)
+    name = "root mean square change of EODD / of AUROC"
+    yield _varies(name, float("nan"), spread(gaps) / base, spread(drawn) / base[0])
+
+
+def _varies(
+    quantity: str, published: float, ratio: np.ndarray, chance: np.ndarray
+) -> dict[str, Any]:
+    """One line of (b)."""
+    low, high = np.nanpercentile(chance, (2.5, 97.5))
+    note = f"groups drawn at random give {np.nanmedian(chance):.2f} ({low:.2f} to {high:.2f})"
+    found = row("b", quantity, published, ratio, note)
     # as large as that of groups that mean nothing: a property of the metric, not of fairness
     if found["verdict"] == WORDS[0] and ratio[0] <= high:
-        found["verdict"] = WORDS[2]
-        found["note"] += ": no more than chance"
-    yield found
+        found |= {"verdict": WORDS[2], "note": f"{note}: no more than chance"}
+    return found
 
 
 def _added(measured: Measured) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from experiments.claims.judge import (
     WORDS,
     claims,
     correlations,
+    percent,
     verdict,
     widened,
 )
@@ -90,7 +91,7 @@ def test_claims_by_hand():
     assert tuple(found.loc["r of PSNR, cell by cell", ["low", "high"]]) == (-1, 1)
     # gaps 0, .2, .4 of 0 before; root mean squares over the three cells
     ratio = np.sqrt((0.2**2 + 0.4**2) / 3) / np.sqrt((0.05**2 + 0.1**2) / 3)
-    assert found.loc["spread of EODD / AUROC", "ours"] == pytest.approx(ratio)
+    assert found.loc["root mean square change of EODD / of AUROC", "ours"] == pytest.approx(ratio)
     removed = found.loc["share of the gap removed, reweighting, unet"]
     assert removed["ours"] == pytest.approx(0.5)  # 48 of 60 found instead of 42 beside 54
     assert "EODD 0.200 -> 0.100; price: AUROC +0.025, PSNR -0.95 dB" in removed["note"]
@@ -115,6 +116,11 @@ def test_correlations_and_verdicts():
         ("d", 0.1, 0.9, "cannot be told"), ("d", float("nan"), 1.0, "cannot be told"),
     ):  # fmt: skip
         assert verdict(CLAIMS[name], low, high) == word
+
+
+def test_changes_in_per_cent_of_what_was_before():
+    change = np.array([[[0.1, -0.2], [0.3, np.nan]]])  # one draw, two cells, two tasks
+    assert percent(change, np.array([[0.5, 0.5]]))[0] == pytest.approx(40)  # of 20, 40 and 60
 
 
 def test_draws_keep_patients_whole_and_the_files_are_written(tmp_path):

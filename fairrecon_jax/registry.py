@@ -41,6 +41,9 @@ Example:
   ('loss',)
 """
 
+UNCHANGED: Mapping[str, Any] = {**TRAINING, "identity": False}
+"""The same of one that changes no number, see `keys.free`."""
+
 
 def of_training(cls: type) -> tuple[str, ...]:
     """The fields of a dataclass marked `TRAINING`, as a configuration names them.

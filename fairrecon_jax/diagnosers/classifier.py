@@ -16,7 +16,7 @@ from fairrecon_jax.diagnosers.preprocessing import Outputs, Preprocessing
 from fairrecon_jax.models.apply import apply_network, features, init_network, weighted_mean
 from fairrecon_jax.models.densenet import DenseNet, check_size
 from fairrecon_jax.models.resnet import STAGES, Head, ResNet
-from fairrecon_jax.registry import FLAT, TRAINING
+from fairrecon_jax.registry import FLAT, TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -45,6 +45,7 @@ class Classifier:
       task_weight: factor of the loss of each task; () for none.
       augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
+      remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
@@ -68,6 +69,7 @@ class Classifier:
     task_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
     augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
+    remat: bool = field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
     name: str = "classifier"
     kind: ClassVar[TaskKind] = "classification"
@@ -114,6 +116,7 @@ class Classifier:
             "hidden": self.hidden,
             "axis_name": self.bn_axis,
             "dtype": jnp.dtype(self.dtype),
+            "remat": self.remat,
         }
         if self.backbone == "densenet121":
             return DenseNet(self._outputs, growth=self.width // 2, **common)

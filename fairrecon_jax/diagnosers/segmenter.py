@@ -19,7 +19,7 @@ from fairrecon_jax.models.residual_unet import ResidualUNet
 from fairrecon_jax.models.resnet import STAGES
 from fairrecon_jax.models.resnet_unet import HALVINGS, ResNetUNet
 from fairrecon_jax.models.unet import UNet, check_size
-from fairrecon_jax.registry import FLAT, TRAINING
+from fairrecon_jax.registry import FLAT, TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
@@ -70,6 +70,7 @@ class Segmenter:
       smooth: added to numerator and denominator of the soft Dice, in pixels.
       augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
+      remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
@@ -96,6 +97,7 @@ class Segmenter:
     smooth: float = field(default=1.0, metadata=TRAINING)
     augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
+    remat: bool = field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
     name: str = "segmenter"
     kind: ClassVar[TaskKind] = "segmentation"
@@ -153,20 +155,20 @@ class Segmenter:
     @property
     def network(self) -> UNet | ResidualUNet | ResNetUNet:
         """The network."""
-        dtype = jnp.dtype(self.dtype)
+        dtype, remat = jnp.dtype(self.dtype), self.remat
         outputs = self.readout.count(len(self.tasks))
         if self.backbone == "unet":
             return UNet(
-                outputs, self.width, self.depth, self.norm, self.groups, self.bn_axis, dtype
+                outputs, self.width, self.depth, self.norm, self.groups, self.bn_axis, dtype, remat
             )
         if self.backbone == "residual_unet":
             # refused where it is neither
             norm: InstanceOrBatch = "instance" if self.norm == "instance" else "batch"
             return ResidualUNet(
-                outputs, self.width, self.depth, self.units, norm, self.bn_axis, dtype
+                outputs, self.width, self.depth, self.units, norm, self.bn_axis, dtype, remat
             )
         layers = int(self.backbone.removeprefix("resnet").removesuffix("_unet"))
-        return ResNetUNet(outputs, layers, self.width, self.bn_axis, dtype)
+        return ResNetUNet(outputs, layers, self.width, self.bn_axis, dtype, remat)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
+from fairrecon_jax.models.layers import recomputed
 from fairrecon_jax.models.start import Start
 from fairrecon_jax.models.unet import reflect_to_multiple
 from fairrecon_jax.types import Array
@@ -36,6 +37,7 @@ class ConditionalUNet(nn.Module):
       patch: blocks of patch x patch pixels become channels of the network and back, which makes it
         patch^2 times cheaper; 1 in the paper.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each block anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, t = ConditionalUNet(width=2, depth=1), np.array([3, 50])
@@ -54,6 +56,7 @@ class ConditionalUNet(nn.Module):
     attention: bool = True
     patch: int = 1
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "fan_in"
 
@@ -114,10 +117,13 @@ class ConditionalUNet(nn.Module):
         return jnp.asarray(depth_to_space(x, self.patch)[:, :height, :width], jnp.float32)
 
     def _block(self, features: int, name: str) -> TimedBlock:
-        return TimedBlock(features, self.dtype, name=name)
+        block: TimedBlock = recomputed(TimedBlock, self.remat)(features, self.dtype, name=name)
+        return block
 
     def _attend(self, x: jax.Array, name: str) -> jax.Array:
-        return x + LinearAttention(self.dtype, name=name)(x) if self.attention else x
+        if not self.attention:
+            return x
+        return x + recomputed(LinearAttention, self.remat)(self.dtype, name=name)(x)
 
     def _down(self, level: int, x: Array) -> jax.Array:
         """Halves the image and doubles the channels; at the last level the channels only."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
+from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2, recomputed
 from fairrecon_jax.models.resnet import Head
 from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array
@@ -58,6 +58,7 @@ class DenseNet(nn.Module):
       hidden: widths of hidden layers of the head; none in the published network.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.
+      remat: compute each layer of the blocks anew for the gradient, see `recomputed`.
 
     Example:
       >>> network = DenseNet(outputs=5, growth=2, blocks=(1, 1))
@@ -76,6 +77,7 @@ class DenseNet(nn.Module):
     hidden: tuple[int, ...] = ()
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "densenet"
 
@@ -91,7 +93,7 @@ class DenseNet(nn.Module):
         x = max_pool_3x3_stride_2(nn.relu(self._norm("norm0")(x, use_running_average=not train)))
         for block, count in enumerate(self.blocks, start=1):
             for layer in range(1, count + 1):
-                x = DenseLayer(
+                x = recomputed(DenseLayer, self.remat, (2,))(
                     self.growth, 4, self.axis_name, self.dtype, name=f"block{block}_layer{layer}"
                 )(x, train)
             if block < len(self.blocks):

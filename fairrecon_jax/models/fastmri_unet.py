@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import Normalise, UpConv2x2
+from fairrecon_jax.models.layers import Normalise, UpConv2x2, recomputed
 from fairrecon_jax.types import Array
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -25,6 +25,7 @@ class FastMriUNet(nn.Module):
       width: channels of the first block; doubled at every halving (fastMRI's `chans`).
       depth: number of halvings (fastMRI's `num_pool_layers`).
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each block anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, image = FastMriUNet(width=2, depth=1), np.zeros((1, 9, 8, 1), np.float32)
@@ -40,24 +41,26 @@ class FastMriUNet(nn.Module):
     width: int = 32
     depth: int = 4
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, out_channels] float32; nothing depends on `train`."""
+        block = recomputed(FastMriUNet._block, self.remat, (2, 3))
         skips = []
         for level in range(self.depth):
-            x = self._block(x, level, f"down{level}")
+            x = block(self, x, level, f"down{level}")
             skips.append(x)
             # an odd last row or column is left out, and given back by reflection below
             x = nn.avg_pool(x, (2, 2), (2, 2))
-        x = self._block(x, self.depth, "bottom")
+        x = block(self, x, self.depth, "bottom")
         for level in reversed(range(self.depth)):
             features, skip = self.width * 2**level, skips[level]
             x = UpConv2x2(features, use_bias=False, dtype=self.dtype, name=f"upconv{level}")(x)
             x = self._active(x)
             missing = [(0, 0), *((0, a - b) for a, b in zip(skip.shape[1:3], x.shape[1:3])), (0, 0)]
             x = jnp.pad(x, missing, mode="reflect")
-            x = self._block(jnp.concatenate([x, skip], axis=-1), level, f"up{level}")
+            x = block(self, jnp.concatenate([x, skip], axis=-1), level, f"up{level}")
         x = Conv(self.out_channels, 1, dtype=self.dtype, name="head")(x)
         return jnp.asarray(x, jnp.float32)
 

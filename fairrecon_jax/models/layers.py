@@ -10,7 +10,8 @@ differently, after which it equals no maximum and its gradient is lost or divide
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -20,6 +21,28 @@ from fairrecon_jax.types import Array
 
 Norm = Literal["group", "batch", "instance"] | None
 InstanceOrBatch = Literal["instance", "batch"]
+
+
+def recomputed(block: Any, remat: bool, static: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """A block that is computed a second time for the gradient: between the two passes only its
+    input and its output take memory.
+
+    Each block waits for the gradient of its own output. One `jax.checkpoint` of the whole loss that
+    keeps the blocks' outputs by name saves nothing: XLA then computes all blocks anew at once. On a
+    CPU XLA merges both computations into one again, so that nothing changes there.
+
+    Args:
+      block: class of a module, or a method of one whose first argument is the module.
+      remat: whether to do so.
+      static: arguments that are no arrays; the module is 0.
+
+    Returns:
+      The block where not `remat`.
+
+    Reference:
+      Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+    """
+    return nn.remat(block, static_argnums=static) if remat else block  # type: ignore[no-any-return]
 
 
 @jax.custom_vjp

@@ -11,7 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, UpConv4x4, batch_norm
+from fairrecon_jax.models.layers import (
+    InstanceOrBatch,
+    Normalise,
+    UpConv4x4,
+    batch_norm,
+    recomputed,
+)
 from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array, Key
 
@@ -40,6 +46,7 @@ class Pix2PixGenerator(nn.Module):
         end is mapped back to [0, 1]; otherwise a sigmoid, on images as they are.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each halving and each doubling anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, image = Pix2PixGenerator(width=2, downsamplings=3), np.zeros((2, 16, 16, 1))
@@ -59,6 +66,7 @@ class Pix2PixGenerator(nn.Module):
     tanh: bool = False
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "gan"
 
@@ -79,29 +87,40 @@ class Pix2PixGenerator(nn.Module):
             has no keys.
         """
         check_size(self.downsamplings, *x.shape[1:3])
-        last, skips, biased = self.downsamplings - 1, [], self.norm == "instance"
+        skips = []
+        halve = recomputed(Pix2PixGenerator._halved, self.remat, (2, 3))
+        double = recomputed(Pix2PixGenerator._doubled, self.remat, (3, 4))
         x = 2.0 * jnp.asarray(x) - 1.0 if self.tanh else x
         for level in range(self.downsamplings):
-            x = x if level == 0 else nn.leaky_relu(x, SLOPE)
-            features = self.width * min(2**level, 8)
-            x = Conv(features, 4, 2, 1, use_bias=biased, dtype=self.dtype, name=f"down{level}")(x)
-            if 0 < level < last:
-                x = self._normalised(x, f"down_norm{level}", train)
+            x = halve(self, x, level, train)
             # The published leaky ReLU is in place and changes its skips; the next ReLU hides it.
             skips.append(x)
         for level in reversed(range(1, self.downsamplings)):
-            features = self.width * min(2 ** (level - 1), 8)
-            x = UpConv4x4(features, biased, self.dtype, name=f"upconv{level}")(nn.relu(x))
-            x = self._normalised(x, f"up_norm{level}", train)
-            # The innermost doubling has none, as published.
-            if train and self.dropout and 4 <= level < last:
-                x = dropped(x, self.dropout, keys)
+            x = double(self, x, keys, level, train)
             # Skip first, as in the published weights.
             x = jnp.concatenate([skips[level - 1], x], axis=-1)
         x = UpConv4x4(self.out_channels, True, self.dtype, name="upconv0")(nn.relu(x))
         # Before the end: bfloat16 near 1 has steps of 1/256, which would show as bands.
         x = x.astype(jnp.float32)
         return 0.5 * (jnp.tanh(x) + 1.0) if self.tanh else nn.sigmoid(x)
+
+    def _halved(self, x: Array, level: int, train: bool) -> jax.Array:
+        """Leaky ReLU, convolution, norm."""
+        x = x if level == 0 else nn.leaky_relu(x, SLOPE)
+        features, biased = self.width * min(2**level, 8), self.norm == "instance"
+        x = Conv(features, 4, 2, 1, use_bias=biased, dtype=self.dtype, name=f"down{level}")(x)
+        inner = 0 < level < self.downsamplings - 1
+        return self._normalised(x, f"down_norm{level}", train) if inner else x
+
+    def _doubled(self, x: Array, keys: Key | None, level: int, train: bool) -> jax.Array:
+        """ReLU, transposed convolution, norm, dropout."""
+        features, biased = self.width * min(2 ** (level - 1), 8), self.norm == "instance"
+        x = UpConv4x4(features, biased, self.dtype, name=f"upconv{level}")(nn.relu(x))
+        x = self._normalised(x, f"up_norm{level}", train)
+        # The innermost doubling has none, as published.
+        if train and self.dropout and 4 <= level < self.downsamplings - 1:
+            x = dropped(x, self.dropout, keys)
+        return x
 
     def _normalised(self, x: Array, name: str, train: bool) -> jax.Array:
         return normalised(x, self.norm, self.axis_name, self.dtype, name, train)
@@ -167,6 +186,7 @@ class PatchDiscriminator(nn.Module):
       norm: "batch", or "instance" without scale and shift, whose convolutions have biases.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each layer anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, pair = PatchDiscriminator(width=2, layers=3), np.zeros((1, 256, 256, 2))
@@ -183,6 +203,7 @@ class PatchDiscriminator(nn.Module):
     norm: InstanceOrBatch = "batch"
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "gan"
 
@@ -208,17 +229,19 @@ class PatchDiscriminator(nn.Module):
                 f"{smallest_image(self.layers)} pixels, or fewer layers"
             )
         for layer in range(self.layers + 1):
-            stride, features = 2 if layer < self.layers else 1, self.width * min(2**layer, 8)
-            biased = layer == 0 or self.norm == "instance"
-            x = Conv(
-                features, 4, stride, 1, use_bias=biased, dtype=self.dtype, name=f"conv{layer}"
-            )(x)
-            if layer:
-                name = f"norm{layer}"
-                x = normalised(x, self.norm, self.axis_name, self.dtype, name, train)
-            x = nn.leaky_relu(x, SLOPE)
+            x = recomputed(PatchDiscriminator._layer, self.remat, (2, 3))(self, x, layer, train)
         x = Conv(1, 4, 1, 1, dtype=self.dtype, name="conv_out")(x)
         return x.astype(jnp.float32)
+
+    def _layer(self, x: Array, layer: int, train: bool) -> jax.Array:
+        """Convolution, norm behind all but the first, leaky ReLU."""
+        stride, features = 2 if layer < self.layers else 1, self.width * min(2**layer, 8)
+        biased = layer == 0 or self.norm == "instance"
+        x = Conv(features, 4, stride, 1, use_bias=biased, dtype=self.dtype, name=f"conv{layer}")(x)
+        if layer:
+            name = f"norm{layer}"
+            x = normalised(x, self.norm, self.axis_name, self.dtype, name, train)
+        return jnp.asarray(nn.leaky_relu(x, SLOPE))
 
 
 def smallest_image(layers: int) -> int:

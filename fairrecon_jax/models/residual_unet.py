@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import InstanceOrBatch, Normalise, PReLU, UpConv3x3
+from fairrecon_jax.models.layers import (
+    InstanceOrBatch,
+    Normalise,
+    PReLU,
+    UpConv3x3,
+    recomputed,
+)
 from fairrecon_jax.models.unet import reflect_to_multiple
 from fairrecon_jax.types import Array
 
@@ -28,6 +34,7 @@ class ResidualUNet(nn.Module):
       norm: "instance" (MONAI's default, without scale and shift) or "batch".
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each unit anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, image = ResidualUNet(2, width=2, depth=1), np.zeros((1, 8, 8, 1), np.float32)
@@ -45,6 +52,7 @@ class ResidualUNet(nn.Module):
     norm: InstanceOrBatch = "instance"
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
@@ -57,10 +65,11 @@ class ResidualUNet(nn.Module):
         """
         height, width = x.shape[1:3]
         x, skips = reflect_to_multiple(x, 2**self.depth), []
+        unit = recomputed(ResidualUNet._unit, self.remat, (2, 3, 4, 5, 6, 7))
         for level in range(self.depth):
-            x = self._unit(x, self.width * 2**level, 2, self.units, f"down{level}", train)
+            x = unit(self, x, self.width * 2**level, 2, self.units, f"down{level}", train, False)
             skips.append(x)
-        x = self._unit(x, self.width * 2**self.depth, 1, self.units, "bottom", train)
+        x = unit(self, x, self.width * 2**self.depth, 1, self.units, "bottom", train, False)
         self.sow("intermediates", "features", jnp.mean(x, axis=(1, 2)).astype(jnp.float32))
         for level in reversed(range(self.depth)):
             features = self.width * 2 ** (level - 1) if level else self.out_channels
@@ -70,8 +79,8 @@ class ResidualUNet(nn.Module):
                 x = self._normalised(x, f"upconv{level}", train)
             if self.units:
                 # the last convolution of all has nothing behind it
-                x = self._unit(x, features, 1, 1, f"up{level}", train, bare=not level)
-        return x[:, :height, :width].astype(jnp.float32)
+                x = unit(self, x, features, 1, 1, f"up{level}", train, not level)
+        return jnp.asarray(x[:, :height, :width], jnp.float32)
 
     def _unit(
         self,
@@ -81,7 +90,7 @@ class ResidualUNet(nn.Module):
         count: int,
         name: str,
         train: bool,
-        bare: bool = False,
+        bare: bool,
     ) -> jax.Array:
         """A residual unit, or a convolution where `count` is 0; `bare`: without norm and PReLU."""
         y = x

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
+from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2, recomputed
 from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array
 
@@ -84,6 +84,7 @@ class ResNet(nn.Module):
       hidden: widths of the hidden layers of the head, ReLU between; (512, 256) in the paper.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and logits stay float32.
+      remat: compute each block anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, image = ResNet(outputs=5, depth=18, width=2), np.zeros((3, 32, 32, 1))
@@ -100,6 +101,7 @@ class ResNet(nn.Module):
     hidden: tuple[int, ...] = ()
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "resnet"
 
@@ -130,7 +132,7 @@ class ResNet(nn.Module):
             for block in range(count):
                 # The first stage is halved by the pooling already.
                 stride = 2 if stage > 0 and block == 0 else 1
-                x = ResNetBlock(
+                x = recomputed(ResNetBlock, self.remat, (2,))(
                     self.width * 2**stage,
                     stride,
                     self.depth >= 50,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2
+from fairrecon_jax.models.layers import batch_norm, max_pool_3x3_stride_2, recomputed
 from fairrecon_jax.models.resnet import STAGES, ResNetBlock
 from fairrecon_jax.models.start import Start
 from fairrecon_jax.models.unet import reflect_to_multiple
@@ -33,6 +33,8 @@ class ResNetUNet(nn.Module):
         times, once, half and a quarter of it.
       axis_name: mapped axis over which batch statistics are averaged in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each block of the encoder, and each of the decoder, anew for the gradient, see
+        `recomputed`.
 
     Example:
       >>> network, image = ResNetUNet(2, depth=18, width=4), np.zeros((1, 40, 40, 1), np.float32)
@@ -48,6 +50,7 @@ class ResNetUNet(nn.Module):
     width: int = 64
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     start: ClassVar[Start] = "segmentation_models"
 
@@ -66,11 +69,11 @@ class ResNetUNet(nn.Module):
         x = reflect_to_multiple(x, 2**HALVINGS)
         x = Conv(self.width, 7, 2, 3, use_bias=False, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(self._norm("bn1")(x, use_running_average=not train))
-        skips = [x]
+        skips: list[Array] = [x]
         x = max_pool_3x3_stride_2(x)
         for stage, count in enumerate(STAGES[self.depth]):
             for block in range(count):
-                x = ResNetBlock(
+                x = recomputed(ResNetBlock, self.remat, (2,))(
                     self.width * 2**stage,
                     2 if stage > 0 and block == 0 else 1,
                     self.depth >= 50,
@@ -84,14 +87,19 @@ class ResNetUNet(nn.Module):
         for block in range(HALVINGS):
             x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
             x = jnp.concatenate([x, skips.pop()], axis=-1) if skips else x
-            for i in (1, 2):
-                features = 4 * self.width // 2**block
-                name = f"decoder{block}_conv{i}"
-                x = Conv(features, 3, 1, 1, use_bias=False, dtype=self.dtype, name=name)(x)
-                norm = self._norm(f"decoder{block}_bn{i}")
-                x = nn.relu(norm(x, use_running_average=not train))
+            x = recomputed(ResNetUNet._decoded, self.remat, (2, 3))(self, x, block, train)
         x = Conv(self.out_channels, 3, 1, 1, dtype=self.dtype, name="head")(x)
         return x[:, :height, :width].astype(jnp.float32)
+
+    def _decoded(self, x: jax.Array, block: int, train: bool) -> jax.Array:
+        """Twice convolution, batch norm, ReLU."""
+        for i in (1, 2):
+            features = 4 * self.width // 2**block
+            name = f"decoder{block}_conv{i}"
+            x = Conv(features, 3, 1, 1, use_bias=False, dtype=self.dtype, name=name)(x)
+            norm = self._norm(f"decoder{block}_bn{i}")
+            x = nn.relu(norm(x, use_running_average=not train))
+        return x
 
     def _norm(self, name: str) -> nn.BatchNorm:
         return batch_norm(self.axis_name, self.dtype, name)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
-from fairrecon_jax.models.layers import Norm, Normalise, UpConv2x2, max_pool_2x2
+from fairrecon_jax.models.layers import Norm, Normalise, UpConv2x2, max_pool_2x2, recomputed
 from fairrecon_jax.types import Array
 
 
@@ -63,6 +63,7 @@ class UNet(nn.Module):
       groups: channel groups of "group".
       axis_name: mapped axis over which "batch" averages its statistics in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
+      remat: compute each block anew for the gradient, see `recomputed`.
 
     Example:
       >>> network, image = UNet(width=2, depth=2), np.zeros((3, 18, 18, 1), np.float32)
@@ -81,6 +82,7 @@ class UNet(nn.Module):
     groups: int = 8
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
@@ -116,9 +118,10 @@ class UNet(nn.Module):
         return x[:, :height, :width].astype(jnp.float32)
 
     def _block(self, level: int, name: str) -> ConvBlock:
-        return ConvBlock(
+        block: ConvBlock = recomputed(ConvBlock, self.remat, (2,))(
             self.width * 2**level, self.norm, self.groups, self.axis_name, self.dtype, name=name
         )
+        return block
 
 
 def check_size(depth: int, size: int) -> None:

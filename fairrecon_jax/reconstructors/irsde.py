@@ -26,7 +26,7 @@ from fairrecon_jax.reconstructors.interface import (
     image_errors,
     register,
 )
-from fairrecon_jax.registry import FLAT, TRAINING
+from fairrecon_jax.registry import FLAT, TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -80,6 +80,7 @@ class IrsdeReconstructor:
       clip: clip every clean estimate to [0, 1] while sampling.
       chunk: trajectories sampled at a time.
       dtype: type of the network's computation, "float32" or "bfloat16".
+      remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average weights over, or None outside of one.
       name: name in tables.
 
@@ -109,6 +110,7 @@ class IrsdeReconstructor:
     clip: bool = False
     chunk: int = free(32)
     dtype: Precision = "float32"
+    remat: bool = dataclasses.field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
     name: str = "irsde"
 
@@ -128,7 +130,7 @@ class IrsdeReconstructor:
     def network(self) -> ConditionalUNet:
         """The network."""
         return ConditionalUNet(
-            1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype)
+            1, self.width, self.depth, self.attention, self.patch, jnp.dtype(self.dtype), self.remat
         )
 
     @property

@@ -16,7 +16,7 @@ from fairrecon_jax.models import pix2pix
 from fairrecon_jax.models.apply import apply_network, init_network, weighted_mean
 from fairrecon_jax.models.layers import InstanceOrBatch
 from fairrecon_jax.reconstructors.interface import image_errors, register
-from fairrecon_jax.registry import TRAINING
+from fairrecon_jax.registry import TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -54,6 +54,7 @@ class Pix2PixReconstructor:
       gan: "vanilla" (cross-entropy) or "lsgan" (squared error).
       lambda_l1: weight of the absolute error (100 in the original, 1000 in the paper).
       dtype: type of the computation, "float32" or "bfloat16"; losses are float32.
+      remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
@@ -77,6 +78,7 @@ class Pix2PixReconstructor:
     gan: GanLoss = field(default="vanilla", metadata=TRAINING)
     lambda_l1: float = field(default=100.0, metadata=TRAINING)
     dtype: Precision = "float32"
+    remat: bool = field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
     name: str = "pix2pix"
 
@@ -100,13 +102,19 @@ class Pix2PixReconstructor:
             self.tanh,
             self.bn_axis,
             jnp.dtype(self.dtype),
+            self.remat,
         )
 
     @property
     def discriminator(self) -> pix2pix.PatchDiscriminator:
         """The network that judges images."""
         return pix2pix.PatchDiscriminator(
-            self.disc_width, self.disc_layers, self.norm, self.bn_axis, jnp.dtype(self.dtype)
+            self.disc_width,
+            self.disc_layers,
+            self.norm,
+            self.bn_axis,
+            jnp.dtype(self.dtype),
+            self.remat,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -20,6 +20,7 @@ from fairrecon_jax.reconstructors.interface import (
     image_errors,
     register,
 )
+from fairrecon_jax.registry import UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -47,6 +48,7 @@ class UNetReconstructor:
       standardise: subtract each degraded image's mean and divide by its standard deviation before
         the network and undo it behind, as fastMRI does.
       dtype: type of the computation, "float32" or "bfloat16".
+      remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
         of one.
       name: name in tables.
@@ -69,6 +71,7 @@ class UNetReconstructor:
     architecture: Literal["unet", "fastmri"] = "unet"
     standardise: bool = False
     dtype: Precision = "float32"
+    remat: bool = field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
     name: str = "unet"
 
@@ -95,9 +98,16 @@ class UNetReconstructor:
     def network(self) -> UNet | FastMriUNet:
         """The network."""
         if self.architecture == "fastmri":
-            return FastMriUNet(1, self.width, self.depth, jnp.dtype(self.dtype))
+            return FastMriUNet(1, self.width, self.depth, jnp.dtype(self.dtype), self.remat)
         return UNet(
-            1, self.width, self.depth, self.norm, self.groups, self.bn_axis, jnp.dtype(self.dtype)
+            1,
+            self.width,
+            self.depth,
+            self.norm,
+            self.groups,
+            self.bn_axis,
+            jnp.dtype(self.dtype),
+            self.remat,
         )
 
     @property

@@ -18,8 +18,8 @@ class TrainConfig:
     """The choices of one training run; the same in a notebook and in a configuration.
 
     Fields that are None follow from the others, see `resolve`: overriding `steps` keeps them right.
-    `eval_batch_size`, `workers`, `checkpoint_every`, `keep`, `log_every`, `tensorboard` and `wandb`
-    change no number and may differ when a run continues.
+    `remat`, `eval_batch_size`, `workers`, `checkpoint_every`, `keep`, `log_every`, `tensorboard`
+    and `wandb` change no number and may differ when a run continues.
 
     Attributes:
       steps: optimiser steps in all.
@@ -37,6 +37,13 @@ class TrainConfig:
       ema: decay of the moving average of the parameters (bias corrected); 0 = none. Where it is on,
         the averages are judged and returned.
       precision: "float32", or "bfloat16" computation on float32 parameters.
+      accumulate: parts that a step splits its batch into, one after another; their mean gradient
+        makes the update. It takes the activation memory of batch_size / accumulate examples. Means
+        over examples, noise, steps and rate stay what they are; batch norm, a Dice pooled over the
+        batch, a mean over known labels and a mitigation objective see one part at a time.
+      remat: compute the network's blocks a second time for the gradient, so that between the passes
+        only their inputs and outputs take memory: the same numbers, up to rounding where the
+        compiler arranges sums anew.
       eval_every: steps between evaluations on the validation source; 0 = never, None = an eighth of
         `steps`.
       eval_batch_size: examples an evaluation batch; 0 = batch_size.
@@ -71,6 +78,8 @@ class TrainConfig:
     clip_norm: float = 0.0
     ema: float = 0.0
     precision: Precision = "float32"
+    accumulate: int = 1
+    remat: bool = free(False)
     eval_every: int | None = None
     eval_batch_size: int = free(32)
     eval_batches: int = 0
@@ -102,6 +111,11 @@ class TrainConfig:
         for field in ("ema", "b1", "b2"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field} must lie in [0, 1), got {getattr(self, field)}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide into accumulate = {self.accumulate} "
+                "equal parts"
+            )
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})"
@@ -164,6 +178,7 @@ _LOWEST = {
     "warmup_steps": 0,
     "weight_decay": 0,
     "clip_norm": 0,
+    "accumulate": 1,
     "eval_every": 0,
     "eval_batch_size": 0,
     "eval_batches": 0,

@@ -133,7 +133,7 @@ def fit(
 
 
 def _check_sizes(config: TrainConfig, devices: int) -> None:
-    """Batches must divide over all devices of all processes."""
+    """Batches must divide over all devices of all processes, those of training also into parts."""
     total = devices * jax.process_count()
     for name, size in (("batch_size", config.batch_size), ("eval_batch_size", config.eval_size)):
         if size % total:
@@ -141,6 +141,12 @@ def _check_sizes(config: TrainConfig, devices: int) -> None:
                 f"{name} {size} does not divide over {total} devices: use a multiple of "
                 f"{total}, or fewer devices"
             )
+    if config.batch_size // total % config.accumulate:
+        raise InputError(
+            f"accumulate {config.accumulate} does not divide the {config.batch_size // total} "
+            f"examples that each of {total} devices has of batch_size {config.batch_size}: use a "
+            f"multiple of {total * config.accumulate}"
+        )
 
 
 def _resolved(config: TrainConfig, trainable: Trainable) -> TrainConfig:

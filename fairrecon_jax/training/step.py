@@ -15,7 +15,7 @@ from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.state import TrainState, update_average
 from fairrecon_jax.training.trainable import Objective, Phase, Trainable
-from fairrecon_jax.types import Array, Batch, Key, Precision, Variables
+from fairrecon_jax.types import Array, Batch, InputError, Key, Precision, Variables
 
 Prepare = Callable[[Batch, Key], Batch]
 """`prepare(batch, key) -> batch`: adds fields inside the compiled step, e.g. "degraded"; the key is
@@ -23,30 +23,39 @@ fresh in every step.
 """
 
 Metrics = dict[str, Array]
+Carried = tuple[Any, Any]
+"""Batch statistics and the objective's state."""
 PREPARE, AUGMENT, FIRST_PHASE = range(3)  # streams of a step's key
 OBJECTIVE = 3  # stream of a phase's key; the trainables take 0 to 2
 
 
-def in_precision(trainable: Trainable, precision: Precision) -> tuple[Trainable, bool]:
-    """How a training step computes in a precision; parameters, optimiser and metrics stay float32
-    in any case.
+def computed(trainable: Trainable, precision: Precision, remat: bool) -> tuple[Trainable, bool]:
+    """How a training step computes; parameters, optimiser and metrics stay float32 in any case.
 
     Args:
       trainable: a dataclass with a field `dtype` computes in it by itself, and keeps its targets in
         float32.
       precision: "float32" or "bfloat16".
+      remat: compute blocks anew for the gradient, which the trainable does by its field `remat`.
 
     Returns:
-      (the trainable with its `dtype` set, False), or (the trainable as it is, whether the step must
-        cast parameters and images for it).
+      (the trainable with its `dtype` and `remat` set, False), or (without a field `dtype`, whether
+        the step must cast parameters and images for it).
+
+    Raises:
+      InputError: `remat` for a trainable without that field.
     """
-    if precision == "float32":
-        return trainable, False
-    if dataclasses.is_dataclass(trainable) and any(
-        field.name == "dtype" for field in dataclasses.fields(trainable)
-    ):
-        return dataclasses.replace(trainable, dtype=precision), False  # type: ignore[type-var,call-arg]
-    return trainable, True
+    fields = dataclasses.fields(trainable) if dataclasses.is_dataclass(trainable) else ()
+    known = {field.name for field in fields}
+    chosen: dict[str, Any] = {}
+    if remat and "remat" not in known:
+        raise InputError(f"{trainable.name} has no field remat: leave the training's remat off")
+    if remat:
+        chosen["remat"] = True
+    if precision != "float32" and "dtype" in known:
+        chosen["dtype"] = precision
+    cast = precision != "float32" and "dtype" not in known
+    return (dataclasses.replace(trainable, **chosen) if chosen else trainable), cast  # type: ignore[type-var]
 
 
 def _bfloat16(tree: Any) -> Any:
@@ -74,42 +83,51 @@ def _update(
     optimizer: optax.GradientTransformation,
     objective: Objective | None,
     cast: bool,
+    parts: int,
 ) -> tuple[TrainState, Metrics]:
     """One phase: gradient of its loss with respect to its network, reduced over devices, and the
     optimiser's update.
     """
 
-    def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
-        # Only `params` is differentiated: other networks of the step stay as they are.
-        networks, seen = {**state.params, phase.network: params}, batch
-        if cast:
-            networks, seen = _cast(networks, batch)
-        value, out = phase.loss(
-            {"params": networks, "batch_stats": state.batch_stats}, seen, key, True
-        )
-        # In float32 before a term is added, whose small part bfloat16 would round away.
-        value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), state.objective
-        if objective is not None and out.clean is not None:
-            # Frozen diagnosers and their thresholds are in float32.
-            # Hence also the batch as it came, not the cast one.
-            clean = out.clean.astype(jnp.float32)
-            extra, kept, more = objective(
-                clean,
-                {**batch, "loss": lax.stop_gradient(value)},
-                state.objective,
-                jax.random.fold_in(key, OBJECTIVE),
-            )
-            metrics |= {"loss_without_objective": value, **more}
-            value = value + extra
-        return value, (out.statistics or state.batch_stats, kept, metrics)
+    def gradient(carried: Carried, batch: Batch) -> tuple[Carried, tuple[Any, Metrics]]:
+        before, kept_before = carried
 
-    # The objective is inside: its gradient reaches the network by way of the clean estimate.
-    (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
-        state.params[phase.network]
+        def loss(params: Any) -> tuple[Array, tuple[Any, Any, Metrics]]:
+            # Only `params` is differentiated: other networks of the step stay as they are.
+            networks, seen = {**state.params, phase.network: params}, batch
+            if cast:
+                networks, seen = _cast(networks, batch)
+            value, out = phase.loss({"params": networks, "batch_stats": before}, seen, key, True)
+            # In float32 before a term is added, whose small part bfloat16 would round away.
+            value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), kept_before
+            if objective is not None and out.clean is not None:
+                # Frozen diagnosers and their thresholds are in float32.
+                # Hence also the batch as it came, not the cast one.
+                clean = out.clean.astype(jnp.float32)
+                extra, kept, more = objective(
+                    clean,
+                    {**batch, "loss": lax.stop_gradient(value)},
+                    kept_before,
+                    jax.random.fold_in(key, OBJECTIVE),
+                )
+                metrics |= {"loss_without_objective": value, **more}
+                value = value + extra
+            return value, (out.statistics or before, kept, metrics)
+
+        # The objective is inside: its gradient reaches the network by way of the clean estimate.
+        (value, (statistics, kept, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.params[phase.network]
+        )
+        # A cast step computes them in bfloat16; they are kept as they came.
+        statistics = jax.tree.map(lambda new, old: new.astype(old.dtype), statistics, before)
+        return (statistics, kept), (grads, {**metrics, "loss": value})
+
+    (statistics, kept), (grads, metrics) = _in_parts(
+        gradient, (state.batch_stats, state.objective), batch, parts
     )
     # Equal shards, and weights divided by their mean over devices: the mean of gradients is that of
     # the whole batch.
-    grads, statistics, metrics = lax.pmean((grads, statistics, {**metrics, "loss": value}), AXIS)
+    grads, statistics, metrics = lax.pmean((grads, statistics, metrics), AXIS)
     updates, opt_state = optimizer.update(
         grads, state.opt_state[phase.network], state.params[phase.network]
     )
@@ -117,8 +135,6 @@ def _update(
         **state.params,
         phase.network: optax.apply_updates(state.params[phase.network], updates),
     }
-    # A cast step computes them in bfloat16; they are kept as they came.
-    statistics = jax.tree.map(lambda new, old: new.astype(old.dtype), statistics, state.batch_stats)
     state = state.replace(
         params=params,
         batch_stats=statistics,
@@ -126,6 +142,31 @@ def _update(
         objective=kept,
     )
     return state, jax.tree.map(lambda value: value.astype(jnp.float32), metrics)
+
+
+def _in_parts(
+    gradient: Callable[[Carried, Batch], tuple[Carried, tuple[Any, Metrics]]],
+    carried: Carried,
+    batch: Batch,
+    parts: int,
+) -> tuple[Carried, tuple[Any, Metrics]]:
+    """The mean of gradients and metrics over equal parts of a batch, one after another; statistics
+    and the objective's state go from one to the next.
+    """
+    if parts == 1:
+        return gradient(carried, batch)
+    # Noise is keyed by the example, so that a part draws what it would draw in the whole batch.
+    split = jax.tree.map(lambda x: jnp.reshape(x, (parts, -1, *x.shape[1:])), dict(batch))
+    shapes = jax.eval_shape(gradient, carried, jax.tree.map(lambda x: x[0], split))[1]
+
+    def add(sums: Any, part: Batch) -> tuple[Any, None]:
+        carried, total = sums
+        carried, found = gradient(carried, part)
+        return (carried, jax.tree.map(jnp.add, total, found)), None
+
+    start = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (carried, total), _ = lax.scan(add, (carried, start), split)
+    return carried, jax.tree.map(lambda x: x / parts, total)
 
 
 def train_step(
@@ -145,7 +186,7 @@ def train_step(
 
     Args:
       trainable: the phases.
-      config: precision and moving average are read.
+      config: precision, parts of a batch, remat and moving average are read.
       optimizer: the same for each network, with a state each.
       prepare: adds fields to the batch.
       objective: added to the loss of the phases that have a clean estimate.
@@ -153,9 +194,12 @@ def train_step(
 
     Returns:
       `(state, batch) -> (state, metrics)` for one device's share of the batch, reduced over `AXIS`.
+
+    Raises:
+      InputError: the trainable has no field for the `remat` asked for.
     """
-    trainable, cast = in_precision(trainable, config.precision)
-    phases = trainable.phases
+    trainable, cast = computed(trainable, config.precision, config.remat)
+    phases, parts = trainable.phases, config.accumulate
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         # From the counter, not split from step to step: a run that continues needs no history.
@@ -167,7 +211,9 @@ def train_step(
         metrics: Metrics = {}
         for number, phase in enumerate(phases):
             phase_key = jax.random.fold_in(key, FIRST_PHASE + number)
-            state, values = _update(phase, state, batch, phase_key, optimizer, objective, cast)
+            state, values = _update(
+                phase, state, batch, phase_key, optimizer, objective, cast, parts
+            )
             prefix = f"{phase.network}/" if len(phases) > 1 else ""
             metrics |= {prefix + name: value for name, value in values.items()}
         done = state.step + 1

@@ -12,7 +12,7 @@ from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.runtime.devices import map_step, pad_batch, replicate
 from fairrecon_jax.training import optim, state
 from fairrecon_jax.training.config import TrainConfig
-from fairrecon_jax.training.step import eval_step, in_precision, train_step
+from fairrecon_jax.training.step import computed, eval_step, train_step
 from tests.support.training_fakes import FakeCohort, FakeGan, FakeReconstructor, degrade
 
 BATCH = read_rows(FakeCohort(8), range(8))
@@ -185,7 +185,7 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32() -> None:
     np.testing.assert_allclose(
         after.params["net"]["scale"], exact.params["net"]["scale"], atol=0.02
     )  # 8 bits of mantissa
-    assert in_precision(Typed(), "bfloat16") == (Typed(dtype="bfloat16"), False)
+    assert computed(Typed(), "bfloat16", False) == (Typed(dtype="bfloat16"), False)
 
 
 @pytest.mark.parametrize("devices", [1, 4])

@@ -45,7 +45,7 @@ def computed(trainable: Trainable, precision: Precision, remat: bool) -> tuple[T
     Raises:
       InputError: `remat` for a trainable without that field.
     """
-    fields = dataclasses.fields(trainable) if dataclasses.is_dataclass(trainable) else ()
+    fields: Any = dataclasses.fields(trainable) if dataclasses.is_dataclass(trainable) else ()
     known = {field.name for field in fields}
     chosen: dict[str, Any] = {}
     if remat and "remat" not in known:

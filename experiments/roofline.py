@@ -9,8 +9,8 @@ What is counted:
   - operations of a training step: XLA's own count of the lowered module (a multiplication and an
     addition are two);
   - traffic: each convolution, matrix product and reduction reads its operands and writes its result
-    once and all else is fused with them; the optimiser reads and writes its state and the gradient
-    once. A lower bound;
+    once and all else, such as the interpolation of the degradations, is fused with them; the
+    optimiser reads and writes its state and the gradient once. A lower bound;
   - memory: parameters, moments, averages and one gradient; the arrays that the loss keeps for its
     gradient, of the phase that keeps most; and twice the largest array, which the backward pass
     has in flight. XLA's own buffers and a library's workspace are not in it.
@@ -28,10 +28,11 @@ from typing import Any
 import jax
 
 from experiments.paper_steps import Shapes, Training, studies, trainings
+from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor
 from fairrecon_jax.training.step import computed
 
 PLATFORMS = ("cuda", "tpu")
-HEAVY = ("conv_general_dilated", "dot_general", "reduce", "scatter", "gather", "sort", "fft")
+HEAVY = ("conv_general_dilated", "dot_general", "reduce", "sort", "fft")
 """Starts of the names of operations whose operands pass through memory."""
 UTILISATION = 0.4
 """Share of the bound that trainings of convolutional networks reach, for the hours; nobody has
@@ -113,6 +114,13 @@ def size(tree: Any) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
+def counted(function: Callable[..., Any], *shapes: Shapes) -> tuple[float, Any]:
+    """(multiplications and additions of a function, its program); see `operations`."""
+    traced = jax.jit(function).trace(*shapes)
+    lowered = traced.lower(lowering_platforms=PLATFORMS)
+    return float(lowered.cost_analysis()["flops"]), traced.jaxpr
+
+
 def operations(function: Callable[..., Any], *shapes: Shapes) -> float:
     """Multiplications and additions of a function, by XLA's count; the body of a loop counts once.
 
@@ -121,8 +129,7 @@ def operations(function: Callable[..., Any], *shapes: Shapes) -> float:
       >>> operations(lambda a, b: a @ b, left, right)
       1024.0
     """
-    lowered = jax.jit(function).trace(*shapes).lower(lowering_platforms=PLATFORMS)
-    return float(lowered.cost_analysis()["flops"])
+    return counted(function, *shapes)[0]
 
 
 def traffic(jaxpr: Any) -> int:
@@ -165,7 +172,7 @@ def _bytes(variable: Any) -> int:
     return math.prod(shape) * dtype.itemsize if hasattr(dtype, "itemsize") else 0
 
 
-def kept(training: Training) -> int:
+def kept(training: Training, variables: Shapes) -> int:
     """Bytes that the loss keeps for its gradient: what the forward pass hands to the backward pass,
     less its own arguments. Of the phase that keeps most, for one part of the batch.
     """
@@ -174,7 +181,6 @@ def kept(training: Training) -> int:
     model = dataclasses.replace(model, bn_axis=None)  # type: ignore[type-var]
     batch = dict(training.batch(config.batch_size // config.accumulate))
     batch["degraded"] = batch["image"]
-    variables = training.state().variables
     most = 0
     for phase in model.phases:
 
@@ -192,11 +198,10 @@ def kept(training: Training) -> int:
     return most
 
 
-def cost(training: Training, plain: Cost | None = None) -> Cost:
-    """Counts one training step; with `plain`, the count of the same step in one part, whose
-    operations and traffic a step in parts has.
+def cost(training: Training, state: Shapes, plain: Cost | None = None) -> Cost:
+    """Counts one training step from the shapes of its state; with `plain`, the count of the same
+    step in one part, whose operations and traffic a step in parts has.
     """
-    state = training.state()
     batch = {
         name: jax.ShapeDtypeStruct((1, *x.shape), x.dtype) for name, x in training.batch().items()
     }
@@ -204,16 +209,17 @@ def cost(training: Training, plain: Cost | None = None) -> Cost:
     trained = sum(size(state.params[name]) for name in state.opt_state)
     optimiser = size(state.opt_state) + size(state.ema)
     if plain is None:
-        program = jax.make_jaxpr(training.one_device())(state, batch).jaxpr
         update = 2 * (parameters + optimiser) + 2 * trained
-        count = operations(training.one_device(), state, batch)
+        count, program = counted(training.one_device(), state, batch)
         moved, high = traffic(program) + update, largest(program)
     else:
         count, moved, high = plain.operations, plain.traffic, plain.largest
         high = high // training.config.accumulate
     # in parts, the sum of gradients stays beside that of a part
     gradient = trained * (2 if training.config.accumulate > 1 else 1)
-    return Cost(count, moved, parameters, optimiser, gradient, kept(training), high)
+    return Cost(
+        count, moved, parameters, optimiser, gradient, kept(training, state.variables), high
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -267,7 +273,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "": {},
     ", remat": {"remat": True},
     ", bfloat16": {"precision": "bfloat16"},
-    ", bfloat16 and remat": {"precision": "bfloat16", "remat": True},
     ", in 4 parts": {"accumulate": 4},
 }
 
@@ -284,27 +289,30 @@ def alike() -> dict[str, list[Training]]:
     return {", ".join(several): list(several.values()) for several in found.values()}
 
 
-def evaluations(name: str) -> Iterator[list[str]]:
-    """Rows on the reconstruction of one image, and of the test images, by each reconstructor."""
-    # validation and test: 30% of 191,027 radiographs; of 495 patients, 71 slices each
-    images = {"chexpert": 57_300, "ucsf_pdgm": 10_500}[name]
-    study, _ = studies()[name]
-    for key, one in trainings(name).items():
-        if key not in study.reconstructors:
-            continue
-        model, image, networks = one.model, one.batch(1)["image"], one.state().variables
-        times = 1
-        if hasattr(model, "noise_estimate"):
-            time = jax.ShapeDtypeStruct((1,), "float32")
-            count = operations(model.noise_estimate, networks, image, image, time)
-            times = model.sampler.steps
-        else:
-            keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-            count = operations(model.reconstruct, networks, image, keys)
-        total = count * times * images
+IMAGES = {"chexpert": 57_300, "ucsf_pdgm": 10_500}
+"""Validation and test: 30% of 191,027 radiographs; of 495 patients, with 71 slices each."""
+
+
+def evaluation(names: str, training: Training, state: Shapes) -> Iterator[list[str]]:
+    """Rows on the reconstruction of one image, and of all that are evaluated at one level, for each
+    study that has this reconstructor; none for a diagnoser.
+    """
+    model, image = training.model, training.batch(1)["image"]
+    if not isinstance(model, Reconstructor):
+        return
+    times = 1
+    if isinstance(model, IrsdeReconstructor):
+        time = jax.ShapeDtypeStruct((1,), "float32")
+        count = operations(model.noise_estimate, state.variables, image, image, time)
+        times = model.sampler.steps
+    else:
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+        count = operations(model.reconstruct, state.variables, image, keys)
+    for name in names.split(", "):
+        total = count * times * IMAGES[name.split()[0]]
         hours = [total / m.peaks["float32"] / 3600 / UTILISATION for m in MACHINES]
         yield [
-            f"{name} {key}",
+            name,
             f"{count / 1e9:.0f} x {times}",
             f"{total:.2g}",
             *(f"{hour:,.2f} h" if hour < 1 else f"{hour:,.0f} h" for hour in hours),
@@ -324,21 +332,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", default="", help="trainings whose name has this")
     parser.add_argument("--plain", action="store_true", help="without remat, bfloat16 and parts")
     options = parser.parse_args(arguments)
+    rows: list[list[str]] = []
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     for name, several in alike().items():
         if options.only not in name:
             continue
         plain: Cost | None = None
+        state = several[0].state()
         for words, changes in ({"": {}} if options.plain else CHANGES).items():
             changed = several[0].but(**changes)
-            found = cost(changed, plain if changed.config.accumulate > 1 else None)
+            found = cost(changed, state, plain if changed.config.accumulate > 1 else None)
             plain = plain or found
             line = row(name + words, changed, found, [one.config.steps for one in several])
             print(f"| {' | '.join(line)} |", flush=True)
-    print()
-    rows = [line for study in studies() for line in evaluations(study) if options.only in line[0]]
+        rows += evaluation(name, several[0], state)
     head = ["reconstruction", "GFLOP an image", "FLOP of a level", *(m.name for m in MACHINES)]
-    print(table([head, *rows]))
+    print("\n" + table([head, *rows]))
     return 0
 
 

@@ -156,7 +156,9 @@ def _in_parts(
     if parts == 1:
         return gradient(carried, batch)
     # Noise is keyed by the example, so that a part draws what it would draw in the whole batch.
-    split = jax.tree.map(lambda x: jnp.reshape(x, (parts, -1, *x.shape[1:])), dict(batch))
+    split = jax.tree.map(
+        lambda x: jnp.reshape(x, (parts, x.shape[0] // parts, *x.shape[1:])), dict(batch)
+    )
     shapes = jax.eval_shape(gradient, carried, jax.tree.map(lambda x: x[0], split))[1]
 
     def add(sums: Any, part: Batch) -> tuple[Any, None]:

@@ -36,7 +36,11 @@ def lower(step: Callable[..., Any], *shapes: Any, donate: bool) -> tuple[str, li
     """
     traced = jax.jit(step, donate_argnums=0 if donate else ()).trace(*shapes)
     count = len(jax.tree.leaves(shapes[0]))
-    text = traced.lower(lowering_platforms=PLATFORMS).as_text()
+    try:
+        text = traced.lower(lowering_platforms=PLATFORMS).as_text()
+    except NotImplementedError as error:
+        # as JAX says of Python that the step calls
+        return "", [f"does not lower: {str(error).splitlines()[0]}"]
     wrong = list(problems(text))
     if donate:
         wrong += not_donated(text, traced.jaxpr, count)

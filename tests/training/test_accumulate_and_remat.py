@@ -165,7 +165,7 @@ def test_the_noise_of_an_example_is_that_of_the_whole_batch() -> None:
         config = TrainConfig(steps=1, batch_size=4, accumulate=accumulate)
         optimizer = optim.optimizer(config)
         step = train_step(model, config, optimizer)
-        start = state.create(variables, ("irsde",), optimizer, 0, False, {})
+        start = state.create(variables, ("noise",), optimizer, 0, False, {})
         mapped = jax.vmap(step, axis_name="batch", in_axes=(None, 0), out_axes=None)
         _, metrics = jax.jit(mapped)(start, jax.tree.map(lambda x: x[None], batch))
         return float(metrics["loss"])

@@ -20,7 +20,6 @@ from fairrecon_jax.reconstructors import (
     Pix2PixReconstructor,
     UNetReconstructor,
 )
-from fairrecon_jax.training import optim, state
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.loop import fit
 from fairrecon_jax.training.run import Run
@@ -154,24 +153,6 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(trainable: Any, devices: in
         ):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert float(parts[1].popitem()[1]) == pytest.approx(float(whole[1].popitem()[1]), rel=1e-5)
-
-
-def test_the_noise_of_an_example_is_that_of_the_whole_batch() -> None:
-    """The matching loss of the diffusion model draws a time and noise for each example."""
-    model = MODELS["irsde"]
-    model, batch = dataclasses.replace(model, width=2, depth=1, attention=False), images(4)
-    variables = model.init(jax.random.key(0), batch)
-
-    def loss(accumulate: int) -> float:
-        config = TrainConfig(steps=1, batch_size=4, accumulate=accumulate)
-        optimizer = optim.optimizer(config)
-        step = train_step(model, config, optimizer)
-        start = state.create(variables, ("noise",), optimizer, 0, False, {})
-        mapped = jax.vmap(step, axis_name="batch", in_axes=(None, 0), out_axes=None)
-        _, metrics = jax.jit(mapped)(start, jax.tree.map(lambda x: x[None], batch))
-        return float(metrics["loss"])
-
-    assert loss(2) == pytest.approx(loss(1), rel=1e-6)
 
 
 def test_statistics_go_from_part_to_part() -> None:

@@ -14,7 +14,7 @@ from jax import lax
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.state import TrainState, update_average
-from fairrecon_jax.training.trainable import Objective, Phase, Trainable
+from fairrecon_jax.training.trainable import Objective, Phase, PhaseOutput, Trainable
 from fairrecon_jax.types import Array, Batch, InputError, Key, Precision, Variables
 
 Prepare = Callable[[Batch, Key], Batch]
@@ -98,20 +98,7 @@ def _update(
             if cast:
                 networks, seen = _cast(networks, batch)
             value, out = phase.loss({"params": networks, "batch_stats": before}, seen, key, True)
-            # In float32 before a term is added, whose small part bfloat16 would round away.
-            value, metrics, kept = value.astype(jnp.float32), dict(out.metrics), kept_before
-            if objective is not None and out.clean is not None:
-                # Frozen diagnosers and their thresholds are in float32.
-                # Hence also the batch as it came, not the cast one.
-                clean = out.clean.astype(jnp.float32)
-                extra, kept, more = objective(
-                    clean,
-                    {**batch, "loss": lax.stop_gradient(value)},
-                    kept_before,
-                    jax.random.fold_in(key, OBJECTIVE),
-                )
-                metrics |= {"loss_without_objective": value, **more}
-                value = value + extra
+            value, kept, metrics = _with_objective(objective, value, out, batch, kept_before, key)
             return value, (out.statistics or before, kept, metrics)
 
         # The objective is inside: its gradient reaches the network by way of the clean estimate.
@@ -142,6 +129,22 @@ def _update(
         objective=kept,
     )
     return state, jax.tree.map(lambda value: value.astype(jnp.float32), metrics)
+
+
+def _with_objective(
+    objective: Objective | None, value: Array, out: PhaseOutput, batch: Batch, kept: Any, key: Key
+) -> tuple[Array, Any, Metrics]:
+    """The loss with the objective's term, the objective's new state, and the metrics of both."""
+    # In float32 before a term is added, whose small part bfloat16 would round away.
+    value, metrics = value.astype(jnp.float32), dict(out.metrics)
+    if objective is None or out.clean is None:
+        return value, kept, metrics
+    # Frozen diagnosers and their thresholds are in float32.
+    # Hence also the batch as it came, not the cast one.
+    clean = out.clean.astype(jnp.float32)
+    seen = {**batch, "loss": lax.stop_gradient(value)}
+    extra, kept, more = objective(clean, seen, kept, jax.random.fold_in(key, OBJECTIVE))
+    return value + extra, kept, {**metrics, "loss_without_objective": value, **more}
 
 
 def _in_parts(

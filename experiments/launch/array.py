@@ -31,7 +31,7 @@ from typing import Any
 from fairrecon_jax.types import InputError
 
 Listed = Mapping[str, Any]
-"""A stage as `fairrecon study --json` lists it."""
+"""A stage as `fairrecon plan --json` lists it."""
 # Slurm signals every process of a job that it is about to end; the child waits for SIGTERM
 STUDY = """
 import signal, sys
@@ -87,7 +87,7 @@ def listed(arguments: Sequence[str]) -> tuple[Path, list[Listed]]:
     Raises:
       InputError: the study is refused; it says why itself.
     """
-    command = [sys.executable, "-c", STUDY, "study", *arguments, "--json"]
+    command = [sys.executable, "-c", STUDY, "plan", *arguments, "--json"]
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if told.returncode:
         raise InputError("the study was refused, as said above")

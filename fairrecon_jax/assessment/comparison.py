@@ -28,6 +28,7 @@ from fairrecon_jax.assessment.rows import (
 from fairrecon_jax.assessment.run import fill, present_tasks
 from fairrecon_jax.assessment.units import JudgedUnits, units
 from fairrecon_jax.inference.changes import auroc_changes
+from fairrecon_jax.runtime.progress import Silence
 from fairrecon_jax.types import CohortSpec
 
 NONE = "none"
@@ -148,7 +149,7 @@ def _context(
     headline = float(spec.degradation.headline_level)
     context = Context(mitigated, options, spec.modality, headline, aurocs, mitigation=True)
     if present := present_tasks(spec, mitigated):
-        fill(context, present)
+        fill(context, present, Silence())
     if "psnr" in study.columns:
         _add_psnr(context, study.columns["psnr"][place], study.columns["psnr"][pairs])
     return context

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pandas as pd
 
@@ -31,12 +33,16 @@ from fairrecon_jax.assessment.precision import nan_is_an_answer
 from fairrecon_jax.assessment.rows import Interval, Row, as_table
 from fairrecon_jax.assessment.stability import Redraws
 from fairrecon_jax.assessment.units import units
+from fairrecon_jax.runtime.progress import Progress, Silence, progress
 from fairrecon_jax.types import CohortSpec, InputError, Task
 
 
 @nan_is_an_answer
 def assess(
-    table: pd.DataFrame, spec: CohortSpec, options: AssessOptions | None = None
+    table: pd.DataFrame,
+    spec: CohortSpec,
+    options: AssessOptions | None = None,
+    shown: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Assesses performance and group gaps of every task, attribute, reconstructor, level and
     mitigation.
@@ -46,6 +52,7 @@ def assess(
         `write_predictions`).
       spec: the cohort's specification.
       options: choices; the defaults if None.
+      shown: whether progress is shown.
 
     Returns:
       (performance, fairness), long tables with the columns `rows.COLUMNS`.
@@ -75,7 +82,8 @@ def assess(
                 "the predictions table holds no column '<task>__reconstructed' for any "
                 f"of {[t.name for t in spec.tasks]}"
             )
-        fill(context, present)
+        with closing(_progress(study, present, len(arranged), shown)) as bar:
+            fill(context, present, bar)
         image_quality.add_image_quality(context)
         # per seed: a family is what one network could be blamed for
         adjust(context.deferred, options.alpha, options.adjustment)
@@ -93,13 +101,28 @@ def present_tasks(spec: CohortSpec, study: Study) -> list[Task]:
     return [task for task in spec.tasks if f"{task.name}__reconstructed" in study.columns]
 
 
-def fill(context: Context, tasks: list[Task]) -> None:
-    """Adds all rows and deferred tests of the given tasks; `deferred.adjust` completes them."""
-    _classification(context, [task for task in tasks if task.kind == "classification"])
+def _progress(study: Study, tasks: list[Task], seeds: int, shown: bool) -> Progress:
+    """What shows how many tasks of how many attributes are assessed."""
+    if not shown:
+        return Silence()
+    title = "assess" if seeds == 1 else f"assess seed {study.seed}"
+    return progress(title, len(tasks) * len(study.groupings), unit="comparison")
+
+
+def fill(context: Context, tasks: list[Task], bar: Progress) -> None:
+    """Adds all rows and deferred tests of the given tasks; `deferred.adjust` completes them.
+
+    Args:
+      context: takes the rows.
+      tasks: to assess.
+      bar: advances by one for each task and attribute, everyone together included.
+    """
+    _classification(context, [task for task in tasks if task.kind == "classification"], bar)
     for task in tasks:
         if task.kind == "segmentation":
             judged = units(context.study, task, context.study.test, context.options.empty_mask)
             continuous.add_segmentation(context, task, judged)
+            bar.advance(len(judged.groupings))
 
 
 def _prepare(context: Context, task: Task) -> Judged:
@@ -109,7 +132,7 @@ def _prepare(context: Context, task: Task) -> Judged:
     return Judged(task, fitted, evaluated, classification.decide(evaluated, fitted))
 
 
-def _classification(context: Context, tasks: list[Task]) -> None:
+def _classification(context: Context, tasks: list[Task], bar: Progress) -> None:
     """Adds all rows of the classification tasks, batch by batch."""
     redraws = Redraws(context)
     # a generator: what is prepared for a task goes with its batch
@@ -135,6 +158,7 @@ def _classification(context: Context, tasks: list[Task]) -> None:
                 rows = TaskGaps(context, batch, grouping, found, compared, redraws)
                 for task, base in enumerate(bases):
                     rows.add(task, base, aurocs[task])
+            bar.advance(len(members))
 
 
 def _originals(

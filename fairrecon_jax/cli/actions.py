@@ -110,6 +110,15 @@ def mitigate(values: Any) -> None:
     run(study, workdir_of(values), only=only)
 
 
+def plan(values: Any) -> None:
+    """Lists the stages of a study, in words or for another program."""
+    config, workdir = config_of(values), workdir_of(values)
+    if values.json:
+        say(json.dumps(listing(config, workdir), indent=1))
+    else:
+        say("\n".join(dry_run(config, workdir)))
+
+
 def study(values: Any) -> None:
     """Makes everything, or says what it would make, or whether what was made is whole."""
     if values.verify:
@@ -123,9 +132,7 @@ def study(values: Any) -> None:
             )
         say(f"all {compared} files are as they were written")
         return
-    if values.json:
-        say(json.dumps(listing(config_of(values), workdir_of(values)), indent=1))
-    elif values.dry_run:
+    if values.dry_run:
         say("\n".join(dry_run(config_of(values), workdir_of(values))))
     else:
         run(config_of(values), workdir_of(values), only=values.only, anew=False)

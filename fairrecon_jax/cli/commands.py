@@ -210,14 +210,28 @@ paper's values beside them and a list of the rows behind each: of one work direc
         "fairrecon_jax.cli.actions:report",
         flag_sets.report_flags,
     ),
+    "plan": Command(
+        "the stages of a study: what is done, what would be made and why; makes nothing",
+        """
+With --json for another program, such as the scheduler of a cluster: every stage with the stages it
+needs, its state, the seconds it may take and the file or folder it makes.
+`fairrecon study --only=STAGE` makes one of them.
+
+  fairrecon plan --config=quickstart_xray --workdir=runs/quick
+  fairrecon plan --config=quickstart_xray --workdir=runs/quick --json
+""",
+        "fairrecon_jax.cli.actions:plan",
+        flag_sets.plan_flags,
+        folder=no_folder,
+    ),
     "study": Command(
         "all of it, from one configuration; skips what is done, continues what was killed",
         """
 Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which stage
-it is in and how long is left. With --dry_run it says what would be made and why (with --json for
-another program), with --verify whether every file is still as it was written; none of them makes
-anything. With --only it makes one stage, unless that is done. Several studies at once in one work
-directory take turns: what one makes the others wait for, and never make again.
+it is in and how long is left. With --dry_run it says what would be made and why, as `plan` does,
+with --verify whether every file is still as it was written; neither makes anything. With --only it
+makes one stage, unless that is done. Several studies at once in one work directory take turns: what
+one makes the others wait for, and never make again.
 
   fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
   fairrecon study --config=quickstart_xray --workdir=runs/quick --dry_run

@@ -166,13 +166,16 @@ def pairs_flags(values: flags.FlagValues) -> None:
     )
 
 
+def plan_flags(values: flags.FlagValues) -> None:
+    """Flags of `plan`."""
+    flags.DEFINE_boolean("json", False, "print the stages as JSON", flag_values=values)
+
+
 def study_flags(values: flags.FlagValues) -> None:
     """Flags of `study`."""
     text = "say what would be made, why, and how long that took before; make nothing"
     flags.DEFINE_boolean("dry_run", False, text, flag_values=values)
     text = "compare every file with what was recorded when it was written; make nothing"
     flags.DEFINE_boolean("verify", False, text, flag_values=values)
-    text = "print what --dry_run says as JSON, for another program; make nothing"
-    flags.DEFINE_boolean("json", False, text, flag_values=values)
     text = "a stage, as --dry_run calls it: make this one alone; everything that is left if empty"
     flags.DEFINE_string("only", "", text, flag_values=values)

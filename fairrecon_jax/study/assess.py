@@ -36,7 +36,7 @@ def write_tables(context: Context) -> None:
     """Writes `results/` from the predictions; tables that this study does not have go."""
     started, study = time.monotonic(), context.study
     merged = merge_predictions(context)
-    performance, fairness = assess(merged, context.spec, study.assess)
+    performance, fairness = assess(merged, context.spec, study.assess, shown=True)
     tables = {"performance": performance, "fairness": fairness}
     tables["curves"] = score_curves(merged, context.spec, study.assess)
     if study.assess.continuous:

@@ -88,7 +88,7 @@ def merge(
     if target.resolve() in {Path(folder).resolve() for folder in folders}:
         raise InputError(f"--workdir={workdir} is one of the folders that are joined")
     table, spec, names = stack(folders)
-    performance, fairness = assess(table, spec, options)
+    performance, fairness = assess(table, spec, options, shown=True)
     write_predictions(target / "predictions.parquet", table, spec)
     write_results(target, performance=performance, fairness=fairness)
     columns = ["example_id", "patient_id", "split", *(a.name for a in spec.attributes)]

@@ -86,7 +86,7 @@ def assess_table(
     told, exclusions, notes = (table.attrs.pop(k, []) for k in ("options", "exclusions", "notes"))
     # those of the mapping, which of the published code's CSV nobody has to write
     options = options or options_of({"options": told})
-    performance, fairness = assess(table, spec, options)
+    performance, fairness = assess(table, spec, options, shown=True)
     folder = Path(workdir)
     write_predictions(folder / "predictions.parquet", table, spec)
     tables = {"performance": performance, "fairness": fairness}

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fairrecon_jax.assessment import assess
+from tests.support import hand
 from tests.support import predictions_fake as fake
 from tests.support.find import AT, evaluated, one, rows
 
@@ -247,3 +248,12 @@ def test_identical_images_are_left_out_of_psnr_and_counted(harmed, quick):
     assert row["n"] == 293
     assert "7 images equal their originals" in row["reason"]
     assert np.isfinite(row["value"])
+
+
+def test_progress_ends_at_its_total(capsys):
+    assess(hand.table(("widened",)), hand.spec(("widened",)), hand.options(), shown=True)
+    # everyone and one attribute, of one task
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("assess: comparison 2/2")
+    assess(hand.table(("widened",)), hand.spec(("widened",)), hand.options())
+    assert not capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_states_are_told(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_json_and_nothing_else(tmp_path, capsys):
-    words = ["study", "--config=quickstart_brain", f"--workdir={tmp_path / 'w'}", "--json"]
+    words = ["plan", "--config=quickstart_brain", f"--workdir={tmp_path / 'w'}", "--json"]
     assert cli.main(words) == 0
     assert json.loads(capsys.readouterr().out)["stages"][0]["stage"] == "phantom"
 

@@ -12,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.defaults import mitigation
+from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import Stage
@@ -82,8 +83,7 @@ def test_what_all_processes_make_together(tmp_path):
 
 @pytest.mark.parametrize("name", ["quickstart_xray", "quickstart_brain", "lgg_mri", "chexpert"])
 def test_every_configuration_has_a_plan(name, tmp_path):
-    config = __import__(f"configs.{name}", fromlist=["get_config"]).get_config()
-    made = stages(config, tmp_path)
+    made = stages(configuration(name), tmp_path)
     assert list(made)[-2:] == ["assess", "report"]
     seen: set[str] = set()
     for title, stage in made.items():

@@ -2,7 +2,6 @@
 refusing.
 """
 
-import importlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from ml_collections import ConfigDict
 
 from fairrecon_jax.assessment import read_predictions
 from fairrecon_jax.models.resnet import STAGES
+from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.run import run
@@ -44,7 +44,8 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
 
 
 def tiny(name: str, kind: str) -> ConfigDict:
-    config = shrink(importlib.import_module(f"configs.{name}").get_config())
+    config = shrink(configuration(name))
+    config.mitigations = {}
     config.phantom = ConfigDict(
         {"kind": kind, "patients": 40, "size": 32, "slices": 8}
         if kind == "brain"
@@ -80,11 +81,7 @@ def test_the_paper_configuration_of_chexpert_runs_on_a_phantom_tree(xray):
     assert set(table["split"]) == {"val", "test"}
     assert set(table["reconstructor"]) == {"identity", "unet", "pix2pix", "irsde"}
     assert set(table["level"]) == {1e4}
-    assert sorted(importlib.import_module("configs.chexpert").get_config().degradation.levels) == [
-        3e3,
-        1e4,
-        1e5,
-    ]
+    assert sorted(configuration("chexpert").degradation.levels) == [3e3, 1e4, 1e5]
     assert len(spec.tasks) == 12
     assert spec.title.startswith("Phantom radiographs")
     cells = table.groupby(["reconstructor", "level"]).size()

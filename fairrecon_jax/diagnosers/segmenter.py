@@ -54,8 +54,9 @@ class Segmenter:
     Attributes:
       tasks: names of the tasks.
       columns: their channels in the batch's mask.
-      backbone: "unet" (paper); "residual_unet", MONAI's; or "resnet18_unet", "resnet34_unet",
-        "resnet50_unet", those of segmentation_models_pytorch, with five halvings and batch norm.
+      backbone: "unet"; "residual_unet", MONAI's; or "resnet18_unet", "resnet34_unet" (the
+        paper's), "resnet50_unet", those of segmentation_models_pytorch, with five halvings and
+        batch norm.
       width: channels of the first block (64 in the paper).
       depth: number of halvings (4 in the paper).
       units: convolutions of a residual unit of "residual_unet".

@@ -65,7 +65,7 @@ def law(start: Start, path: LeafPath, shape: tuple[int, ...], kernel: tuple[int,
       ValueError: the parameter's name is none of kernel, bias, scale, mean, var and slope.
 
     Example:
-      >>> law("torch", ("head", "bias"), (1,), (1, 1, 64, 1)).deviation * 3**0.5
+      >>> round(law("torch", ("head", "bias"), (1,), (1, 1, 64, 1)).deviation * 3**0.5, 6)
       0.125
     """
     leaf = path[-1]

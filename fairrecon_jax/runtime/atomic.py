@@ -41,7 +41,7 @@ def write_atomic(path: Path, content: bytes | str) -> Path:
     # an interrupt as well must leave no temporary file behind
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(path)  # a full disk is told without
         raise
     return path

@@ -28,6 +28,14 @@ from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 from tests.support.own_tree import COLUMNS, write_own
 
 
+@pytest.fixture(autouse=True)
+def interrupted():
+    """Ctrl-C raises, although a shell starts what runs in its background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def run(monkeypatch, error: BaseException, *words: str) -> int:
     """The doctor command where it raises."""
 

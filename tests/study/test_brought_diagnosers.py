@@ -108,7 +108,10 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(weights, tm
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ({"weights": "a.pth", "train": {}}, "has weights and train: weights are used as they are"),
+        (
+            {"weights": "a.pth", "train": TRAIN},
+            "has weights and train: weights are used as they are",
+        ),
         ({"init": "a.pth"}, "has init, which starts a training, but no block train"),
         ({"init": 3}, "init takes a file, got 3"),
         ({"weights": "a.pth", "init": "b.pth"}, "has weights and init: weights are used as they"),

@@ -132,9 +132,17 @@ def test_an_evaluation_batch_of_0_is_that_of_the_training():
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [
-        ("strata", "scaner", r"strata names 'scaner', did you mean 'scanner'\? .* has .*age_years"),
-        ("continuous", ("Age-Years",), "continuous names 'Age-Years', did you mean 'age_years'"),
-        ("continuous", ("age_years", "zzz"), "continuous names 'zzz'; the cohort's table has "),
+        (
+            "strata",
+            "scaner",
+            r"strata names 'scaner', .* has .*age_years.*; did you mean 'scanner'\?$",
+        ),
+        (
+            "continuous",
+            ("Age-Years",),
+            r"continuous names 'Age-Years', .*; did you mean 'age_years'\?$",
+        ),
+        ("continuous", ("age_years", "zzz"), "continuous names 'zzz', but the cohort's table has "),
     ],
 )
 def test_columns_that_the_cohort_does_not_have_are_refused(tmp_path, field, value, named):

@@ -145,15 +145,18 @@ def test_stages_that_are_asked_for_are_always_made_anew_and_alone(apart, only, t
 
 
 @pytest.mark.parametrize(
-    ("only", "asked"),
-    [("a o", "'a o'"), (StageFilter(("c",)), "'c'"), (lambda stage: False, "as asked")],
+    ("only", "asked", "meant"),
+    [
+        ("a o", "'a o'", "; did you mean 'a two'?"),
+        (StageFilter(("c",)), "'c'", ""),
+        (lambda stage: False, "as asked", ""),
+    ],
 )
-def test_asking_for_no_stage_names_those_there_are(apart, only, asked):
+def test_asking_for_no_stage_names_those_there_are(apart, only, asked, meant):
     with pytest.raises(InputError) as refused:
         apart.run(only)
-    assert (
-        str(refused.value) == f"no stage of the study is called {asked}; there are: a one, a two, b"
-    )
+    there = f"no stage of the study is called {asked}; there are: a one, a two, b"
+    assert str(refused.value) == there + meant
     assert not (apart.workdir / "config.json").exists()
 
 

@@ -34,6 +34,8 @@ def shrink(config: ConfigDict, size: int = 32) -> ConfigDict:
             block.backbone, block.input_size, block.hidden = "resnet18", 0, (8,)
         else:
             block.depth = 1
+        if block.kind == "segmenter":
+            block.backbone = "unet"
         if block.kind == "irsde":
             block.update(preset="ode2_5", eval_preset="ode2_5", attention=False)
     config.degradation.levels = (config.degradation.headline_level,)

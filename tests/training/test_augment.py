@@ -83,7 +83,7 @@ def test_switching_one_change_on_moves_no_other_draw():
         ({"rotate": -1.0}, r"rotate must lie in \[0, 180\], got -1.0"),
         ({"zoom": 1.0}, r"zoom must lie in \[0, 0.9\], got 1.0"),
         ({"shift": 1.5}, r"shift must lie in \[0, 1\], got 1.5"),
-        ({"gain": -0.1}, r"gain must lie in \[0, inf\], got -0.1"),
+        ({"gain": -0.1}, r"gain must lie in \[0, 1\], got -0.1"),
     ],
 )
 def test_what_is_no_share_is_refused(fields, message):

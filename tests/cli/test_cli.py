@@ -145,7 +145,8 @@ def test_a_configuration_that_lacks_a_field_is_refused_by_every_command(
     file = tmp_path / "my.py"
     file.write_text(
         "from ml_collections import ConfigDict as C\ndef get_config():\n    return "
-        "C({'cohort': {'root': '', 'name': 'lgg_mri'}, 'reconstructors': {'a': {'kind': 'identity'}}})\n"
+        "C({'cohort': {'root': '', 'name': 'lgg_mri'}, "
+        "'reconstructors': {'a': {'kind': 'identity'}}})\n"
     )
     assert cli.main([*command, f"--config={file}", f"--workdir={tmp_path / 'work'}"]) == 2
     assert capsys.readouterr().err == (

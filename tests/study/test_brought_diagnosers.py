@@ -110,7 +110,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_made(weights, tm
     [
         (
             {"weights": "a.pth", "train": TRAIN},
-            "has weights and train: weights are used as they are",
+            "has weights and train: weights are used as they",
         ),
         ({"init": "a.pth"}, "has init, which starts a training, but no block train"),
         ({"init": 3}, "init takes a file, got 3"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import numpy as np
 import pandas as pd
 
@@ -82,8 +80,10 @@ def assess(
                 "the predictions table holds no column '<task>__reconstructed' for any "
                 f"of {[t.name for t in spec.tasks]}"
             )
-        with closing(_progress(study, present, len(arranged), shown)) as bar:
-            fill(context, present, bar)
+        bar = _progress(study, present, len(arranged), shown)
+        fill(context, present, bar)
+        # not where a table is refused: its message stands alone
+        bar.close()
         image_quality.add_image_quality(context)
         # per seed: a family is what one network could be blamed for
         adjust(context.deferred, options.alpha, options.adjustment)

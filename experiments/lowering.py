@@ -132,7 +132,7 @@ def steps(devices: int, changes: dict[str, Any]) -> Iterable[Step]:
     from experiments import paper_steps
     from fairrecon_jax.runtime.devices import map_rows, map_step
 
-    for study in ("chexpert", "ucsf_pdgm"):
+    for study in paper_steps.NAMES:
         for name, one in paper_steps.trainings(study).items():
             one = one.but(**changes)
             yield (

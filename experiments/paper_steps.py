@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from configs import chexpert, ucsf_pdgm
 from fairrecon_jax.data.registry import builder_of
 from fairrecon_jax.runtime.devices import AXIS
+from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.tandem import Tandem
@@ -22,6 +22,7 @@ from fairrecon_jax.training.step import Prepare, train_step
 from fairrecon_jax.training.trainable import Trainable
 from fairrecon_jax.types import CohortSpec, Key
 
+NAMES = ("chexpert", "ucsf_pdgm")
 Shapes = Any
 """A tree of `jax.ShapeDtypeStruct`."""
 
@@ -93,14 +94,11 @@ def batch_of(spec: CohortSpec, size: int, examples: int) -> Shapes:
 @functools.cache
 def studies() -> dict[str, tuple[StudyConfig, CohortSpec]]:
     """The paper's two studies by name, with their cohorts' specifications."""
-    parsed = {name: parse(module.get_config()) for name, module in _MODULES.items()}
+    parsed = {name: parse(configuration(name)) for name in NAMES}
     return {
         name: (study, builder_of(study.cohort).outline(study.cohort))
         for name, study in parsed.items()
     }
-
-
-_MODULES = {"chexpert": chexpert, "ucsf_pdgm": ucsf_pdgm}
 
 
 def trainings(name: str) -> dict[str, Training]:

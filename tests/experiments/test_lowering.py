@@ -89,5 +89,5 @@ def test_a_full_size_tandem_step_lowers() -> None:
     step, inputs, batch = paper_steps.tandem_steps("chexpert")["unet"]
     text, wrong = lowering.lower(map_rows(step, 4), inputs, batch, donate=False)
     assert wrong == []
-    # 8 images a device, diagnosed as originals and as reconstructions, at 256 pixels
-    assert "tensor<16x256x256x1xf32>" in text
+    # 16 images a device, diagnosed at 224 pixels as originals and as reconstructions
+    assert "tensor<32x224x224x1xf32>" in text

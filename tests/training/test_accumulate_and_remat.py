@@ -35,7 +35,7 @@ MODELS: dict[str, Any] = {
     "pix2pix": Pix2PixReconstructor(
         width=2, downsamplings=5, dropout=0.5, disc_width=2, disc_layers=1, bn_axis=None
     ),
-    "irsde": IrsdeReconstructor(width=4, depth=2, bn_axis=None),
+    "irsde": IrsdeReconstructor(width=2, depth=1, bn_axis=None),
     "resnet": Classifier(*TASKS, "resnet18", 2, bn_axis=None),
     "segmenter": Segmenter(*TASKS, width=2, depth=2, bn_axis=None),
     "residual_unet": Segmenter(*TASKS, "residual_unet", 2, 2, bn_axis=None),
@@ -78,7 +78,8 @@ def kept(model: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward))
 
 
-@pytest.mark.parametrize("name", MODELS)
+# the blocks of "resnet" are those of "resnet_unet"
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "resnet"])
 def test_remat_keeps_less_for_the_gradient(name: str) -> None:
     anew, cast = computed(MODELS[name], "float32", True)
     assert not cast
@@ -105,6 +106,8 @@ def test_remat_keeps_less_of_a_densenet() -> None:
 @pytest.mark.parametrize("name", ["unet", "pix2pix"])
 def test_remat_gives_the_same_gradient_and_statistics(name: str) -> None:
     model = MODELS[name]
+    if name == "pix2pix":
+        model = dataclasses.replace(model, downsamplings=2, dropout=0.0)
     variables = model.init(jax.random.key(1), images())
     plain, anew = (
         jax.jit(jax.value_and_grad(losses(one), has_aux=True))(variables)

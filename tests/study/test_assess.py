@@ -37,7 +37,7 @@ def test_results_that_are_missing_name_the_command(tmp_path):
 def test_tables_that_the_study_no_longer_has_go(tmp_path, monkeypatch):
     table = pd.DataFrame({"a": [1]})
     monkeypatch.setattr(room, "merge_predictions", lambda context: table)
-    monkeypatch.setattr(room, "assess", lambda *_: (table, table))
+    monkeypatch.setattr(room, "assess", lambda *_, shown: (table, table))
     monkeypatch.setattr(room, "compare", lambda *_: table)
     monkeypatch.setattr(room, "score_curves", lambda *_: table)
     doses = [table, table, table, table.iloc[:0]]

@@ -210,7 +210,7 @@ def test_what_a_training_refuses(field, value, message):
 
 def test_fields_that_no_training_has_are_named_with_their_block():
     config = configured(reconstructors__unet__train__epochs=3)
-    message = "config.reconstructors.unet.train has no field epochs; it takes b1, b2, batch_size, "
+    message = "config.reconstructors.unet.train has no field epochs; it takes accumulate, b1, b2, "
     assert refusal(config).startswith(message)
     config = configured(diagnosers__tumor__train=ConfigDict({"steps": 2}))
     assert refusal(config) == "config.diagnosers.tumor.train.batch_size is not given"

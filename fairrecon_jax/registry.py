@@ -53,7 +53,7 @@ def of_training(cls: type) -> tuple[str, ...]:
 
     Example:
       >>> of_training(fr.IrsdeReconstructor)
-      ('loss_norm', 'time_power', 'objective_max_t', 'eval_preset', 'remat')
+      ('loss_norm', 'start', 'time_power', 'objective_max_t', 'eval_preset', 'remat')
     """
     names: list[str] = []
     for field in dataclasses.fields(cls):

@@ -43,6 +43,9 @@ class Classifier:
       readout: which of the network's outputs are the tasks'.
       positive_weight: factor of the positive examples' loss, one per task; () for none.
       task_weight: factor of the loss of each task; () for none.
+      loss_mean: what the loss is a mean of: "labels", every known label counts alike; or "tasks",
+        the sum over tasks of the means over their known labels in the batch, as TorchXRayVision
+        trains.
       augment: of training images; in a configuration its fields flip, shift, gain, rotate, zoom.
       dtype: type of the computation, "float32" or "bfloat16".
       remat: compute the network's blocks anew for the gradient; set by the training's own field.
@@ -67,6 +70,7 @@ class Classifier:
     readout: Outputs = field(default_factory=Outputs, metadata=FLAT)
     positive_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
     task_weight: tuple[float, ...] = field(default=(), metadata=TRAINING)
+    loss_mean: Literal["labels", "tasks"] = field(default="labels", metadata=TRAINING)
     augment: Augmentation = field(default_factory=Augmentation, metadata={**FLAT, **TRAINING})
     dtype: Precision = "float32"
     remat: bool = field(default=False, metadata=UNCHANGED)
@@ -88,6 +92,8 @@ class Classifier:
                 raise ValueError(f"{name} has {len(values)} values for {len(self.tasks)} tasks")
             if any(not 0 <= value < np.inf for value in values):
                 raise ValueError(f"{name} takes numbers of at least 0, got {values}")
+        if self.loss_mean not in ("labels", "tasks"):
+            raise ValueError(f"loss_mean is 'labels' or 'tasks', got {self.loss_mean!r}")
         self.readout.check(len(self.tasks))
 
     def check(self, size: int) -> None:
@@ -148,8 +154,8 @@ class Classifier:
     def loss(
         self, variables: Variables, batch: Batch, key: Key, train: bool
     ) -> tuple[Array, PhaseOutput]:
-        """Mean binary cross-entropy over the known labels, weighted by example; augmented where
-        `train`.
+        """Binary cross-entropy of the known labels, weighted by example, averaged as `loss_mean`
+        says; augmented where `train`.
 
         Args:
           variables: as made by `init`.
@@ -168,18 +174,24 @@ class Classifier:
         logits, statistics = apply_network(
             self.network, NETWORK, variables, self.preprocessing(image), train=train
         )
-        loss, count = self._losses(logits, batch)
-        # Every known label counts alike, however many an example has.
-        loss = weighted_mean(loss, batch["weight"] * count, self.bn_axis if train else None)
+        losses, known = self._losses(logits, batch)
+        weight = jnp.asarray(batch["weight"])[:, None] * known
+        axis = self.bn_axis if train else None
+        if self.loss_mean == "tasks":
+            loss = jnp.sum(jax.vmap(lambda x, w: weighted_mean(x, w, axis), 1)(losses, weight))
+        else:
+            # Every known label counts alike, however many an example has.
+            loss = weighted_mean(losses.reshape(-1), weight.reshape(-1), axis)
         return loss, PhaseOutput(None, statistics, {"loss": loss})
 
     def evaluate(
         self, variables: Variables, batch: Batch, key: Key
     ) -> dict[str, tuple[Array, Array]]:
         """Per-example "loss": mean cross-entropy over the example's known labels, weighted by their
-        number.
+        number, whatever `loss_mean` is: validation must not depend on its batches.
         """
-        loss, count = self._losses(self._logits(variables, batch["image"]), batch)
+        losses, known = self._losses(self._logits(variables, batch["image"]), batch)
+        loss, count = _by_example(losses, known)
         return {"loss": (loss, batch["weight"] * count)}
 
     def predict(self, variables: Variables, image: Array) -> jax.Array:
@@ -208,8 +220,8 @@ class Classifier:
         return jnp.asarray(batch["labels"])[:, np.array(self.columns)]
 
     def _losses(self, logits: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """The cross-entropy of each example's own tasks, and the number of known labels."""
-        return masked_cross_entropy(
+        """Cross-entropies of the diagnoser's own tasks, and which labels are known, [B, T] each."""
+        return _cross_entropies(
             self._chosen(logits), self._labels(batch), self.positive_weight, self.task_weight
         )
 
@@ -254,6 +266,18 @@ def masked_cross_entropy(
       >>> loss.round(3).tolist(), count.tolist()  # ln 2, and nothing known
       ([0.693..., 0.0], [1.0, 0.0])
     """
+    return _by_example(*_cross_entropies(logits, labels, positive_weight, task_weight))
+
+
+def _cross_entropies(
+    logits: Array,
+    labels: Array,
+    positive_weight: tuple[float, ...],
+    task_weight: tuple[float, ...],
+) -> tuple[jax.Array, jax.Array]:
+    """See `masked_cross_entropy`: the losses [B, T], 0 where unknown, and which are known [B, T]
+    float32.
+    """
     known = ~jnp.isnan(labels)
     # NaN is replaced before the product: its gradient would be NaN even behind a mask.
     y = jnp.where(known, labels, 0.0)
@@ -263,5 +287,10 @@ def masked_cross_entropy(
     )
     # softplus is finite at any logit, where the logarithm of a sigmoid is not.
     losses = v * (w * y * nn.softplus(-logits) + (1.0 - y) * nn.softplus(logits))
-    count = jnp.sum(known, axis=1).astype(jnp.float32)
-    return jnp.sum(jnp.where(known, losses, 0.0), axis=1) / jnp.maximum(count, 1.0), count
+    return jnp.where(known, losses, 0.0), known.astype(jnp.float32)
+
+
+def _by_example(losses: Array, known: Array) -> tuple[jax.Array, jax.Array]:
+    """The mean of an example's known losses [B], 0 where none is, and their number [B]."""
+    count = jnp.sum(known, axis=1)
+    return jnp.sum(losses, axis=1) / jnp.maximum(count, 1.0), count

@@ -5,6 +5,7 @@ frozen diagnosers measure them on the estimate.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -24,6 +25,7 @@ from fairrecon_jax.mitigation.pooling import (
     fresh_scale,
     largest,
     pool,
+    quotient,
     rescale,
     running_mean,
     spread,
@@ -34,14 +36,14 @@ from fairrecon_jax.training.trainable import Objective
 from fairrecon_jax.types import Array, Batch, Key
 
 SMALLEST_ERROR = 1e-3  # smallest 1 - Dice in a ratio
-LOSS_RATE = 0.1  # of the running mean of the reconstructor's loss, as published
+RUNNING = 0.1  # share of a value in the running means of loss and term, as published
 THRESHOLDS = (0.02, 0.98)  # where a tracked threshold stays
 
 
 @register("equalised_odds")
 @dataclasses.dataclass(frozen=True)
 class EqualisedOdds(Mitigation):
-    """Adds weight * (task loss + fairness term) / (its mean of the first steps) * size.
+    """Adds weight * (task loss + fairness term) / (its mean, see `divisor`) * size.
 
     Task loss: masked binary cross-entropy, and 1 - soft Dice where the region is present. Fairness
     term of a classification task and an attribute: EODD^2, EODD = max over labels y of the spread
@@ -65,6 +67,9 @@ class EqualisedOdds(Mitigation):
       ratio: segmentation term, "linear" for (SER - 1)^2 or "log" for log^2 SER.
       task_weight: factor of the task loss inside the term.
       warmup: steps whose mean term becomes the fixed divisor; 0 = no division.
+      divisor: "first", the mean over the first `warmup` steps, against which the term can shrink;
+        or "running", as published, a running mean over all steps: the term then stays at its size
+        however small it becomes, and only the direction of its gradient counts.
       scale: what size is: 1 for "one"; for "loss", as published, the running mean of the loss that
         the term is added to, so that lambda is a share of it: at a mean squared error of 1e-3 the
         term is a thousandth of that of "one".
@@ -96,6 +101,7 @@ class EqualisedOdds(Mitigation):
     task_weight: float = 1.0
     warmup: int = 20
     scale: Literal["one", "loss"] = "one"
+    divisor: Literal["first", "running"] = "first"
 
     def __post_init__(self) -> None:
         kind = "equalised_odds"
@@ -109,6 +115,7 @@ class EqualisedOdds(Mitigation):
         check_choice(kind, "combine", self.combine, ("max", "logsumexp"))
         check_choice(kind, "ratio", self.ratio, ("linear", "log"))
         check_choice(kind, "scale", self.scale, ("one", "loss"))
+        check_choice(kind, "divisor", self.divisor, ("first", "running"))
         if not 0 <= self.decay < 1:
             raise ValueError(f"mitigation {kind!r}: decay must lie in [0, 1), got {self.decay}")
         if not THRESHOLDS[0] <= self.threshold <= THRESHOLDS[1]:
@@ -186,13 +193,18 @@ class EqualisedOddsTerm:
         losses, known = readings.task_losses()
         task = mean_everywhere(losses, known * weight[:, None])
         fairness = combine(jnp.concatenate(terms), options.combine, options.sharpness)
-        scaled, new["scale"] = rescale(
-            options.task_weight * task + fairness, state["scale"], options.warmup
-        )
+        term = options.task_weight * task + fairness
+        if options.divisor == "running":
+            moved = running_mean(term, state["scale"], RUNNING)
+            # a term of 0, as of a batch without a known label, is no measurement
+            new["scale"] = jax.tree.map(partial(jnp.where, term > 0), moved, state["scale"])
+            scaled = quotient(term, new["scale"]["mean"])
+        else:
+            scaled, new["scale"] = rescale(term, state["scale"], options.warmup)
         if "loss" in state:
             # equal shards: the mean over devices is that of the whole batch
             loss = lax.pmean(jnp.asarray(batch["loss"]), AXIS)
-            new["loss"] = running_mean(loss, state["loss"], LOSS_RATE)
+            new["loss"] = running_mean(loss, state["loss"], RUNNING)
             scaled = scaled * new["loss"]["mean"]
         metrics |= {
             "task_loss": task,

@@ -65,7 +65,8 @@ class MitigationContext:
         )
 
     def attributes(self, names: Sequence[str]) -> tuple[Attribute, ...]:
-        """The attributes of those names in the specification's order; all if none is named.
+        """The attributes of those names in the specification's order; if none is named all but
+        further codings of race ("race_pooled" beside "race"), which are one attribute once more.
 
         Raises:
           InputError: an attribute is unknown, or there is none; the message lists those there are.
@@ -78,8 +79,9 @@ class MitigationContext:
                 f"{asked} needs attributes of cohort {self.spec.name!r}; these are: "
                 f"{', '.join(known) or 'none'}{meant(wrong[0], known) if wrong else ''}"
             )
+        chosen = names or [n for n in known if "race" not in known or not n.startswith("race_")]
         # The specification's order, so that two spellings of one choice are one program.
-        return tuple(a for a in self.spec.attributes if not names or a.name in names)
+        return tuple(a for a in self.spec.attributes if a.name in chosen)
 
     def tasks(self, names: Sequence[str]) -> tuple[Task, ...]:
         """The tasks of those names that the frozen diagnosers have, in the specification's order;

@@ -88,14 +88,16 @@ def rescale(value: Array, kept: dict[str, Any], warmup: int) -> tuple[jax.Array,
     counts = (now > 0) & (kept["steps"] < warmup)
     steps = kept["steps"] + counts
     # A running mean, without gradient: the divisor must not become a way to lower the term.
-    # `where` computes both branches: the 1 spares the one not taken a division by 0.
     mean = jnp.where(
         counts, kept["mean"] + (now - kept["mean"]) / jnp.maximum(steps, 1), kept["mean"]
     )
-    return jnp.where(mean > 0, term / jnp.where(mean > 0, mean, 1.0), 0.0), {
-        "steps": steps,
-        "mean": mean,
-    }
+    return quotient(term, mean), {"steps": steps, "mean": mean}
+
+
+def quotient(value: Array, mean: Array) -> jax.Array:
+    """value / mean, 0 where the mean is 0."""
+    # `where` computes both branches: the 1 spares the one not taken a division by 0.
+    return jnp.where(mean > 0, value / jnp.where(mean > 0, mean, 1.0), 0.0)
 
 
 def running_mean(value: Array, kept: dict[str, Any], rate: float) -> dict[str, Any]:

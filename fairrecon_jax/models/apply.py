@@ -11,22 +11,25 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fairrecon_jax.models.start import draw
+from fairrecon_jax.models.start import Start, draw
 from fairrecon_jax.types import Array, Key, Variables
 
 
-def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Variables:
+def init_network(
+    network: nn.Module, name: str, key: Key, *inputs: Array, start: Start | None = None
+) -> Variables:
     """Fresh variables of one network, from a single draw.
 
-    The law is that of the network's class attribute `start`, PyTorch's default without one: see
-    `models.start.law`. Nothing of the network runs, and one random program serves all its
-    parameters, where Flax's own `init` compiles one for each.
+    Unless one is given, the law is that of the network's class attribute `start`, PyTorch's default
+    without one: see `models.start.law`. Nothing of the network runs, and one random program serves
+    all its parameters, where Flax's own `init` compiles one for each.
 
     Args:
       network: module called as `network(*inputs, train=...)`.
       name: the network's name.
       key: scalar key.
       *inputs: of the right shapes; their values do not matter.
+      start: name of a law.
 
     Returns:
       {"params": {name: tree}, "batch_stats": {name: tree}} in float32, the latter {} where the
@@ -44,7 +47,7 @@ def init_network(network: nn.Module, name: str, key: Key, *inputs: Array) -> Var
     # Shapes only: this key draws nothing.
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
     leaves = {path: leaf.shape for path, leaf in flatten_dict(dict(shapes)).items()}
-    fresh = unflatten_dict(draw(getattr(network, "start", "torch"), key, leaves))
+    fresh = unflatten_dict(draw(start or getattr(network, "start", "torch"), key, leaves))
     return {
         "params": {name: fresh.get("params", {})},
         "batch_stats": {name: fresh.get("batch_stats", {})},

@@ -66,6 +66,9 @@ class IrsdeReconstructor:
         every time, see `diffusion.Precondition`.
       sde: the equation; in a configuration its fields schedule, T, lam and eps.
       loss_norm: "l1" (paper) or "l2".
+      start: of the network's parameters, "quiet" (kernels of variance 1 / fan-in, and a last one of
+        0: the first output is 0, with `precondition` the first estimate the linear one) or "torch"
+        (paper), the default of PyTorch's layers.
       time_power: p of the density t^(p - 1) that training draws times from; 1 (paper) is uniform.
         Above it more of them are late, where x_t no longer tells x_0 and the network has to read it
         off the degraded image.
@@ -99,6 +102,7 @@ class IrsdeReconstructor:
     precondition: tuple[float, float] | None = None
     sde: SDE = dataclasses.field(default_factory=SDE, metadata=FLAT)
     loss_norm: Literal["l1", "l2"] = dataclasses.field(default="l1", metadata=TRAINING)
+    start: Literal["quiet", "torch"] = dataclasses.field(default="quiet", metadata=TRAINING)
     time_power: float = dataclasses.field(default=1.0, metadata=TRAINING)
     objective_max_t: int | None = dataclasses.field(default=None, metadata=TRAINING)
     sampler: Sampler = dataclasses.field(default_factory=make_sampler, metadata=FLAT)
@@ -162,6 +166,8 @@ class IrsdeReconstructor:
                 f"{self.precondition}"
             )
         _ = self.scaling  # refuses what is no deviation
+        if self.start not in ("quiet", "torch"):
+            raise ValueError(f"irsde: start is 'quiet' or 'torch', got {self.start!r}")
         if not self.time_power > 0:
             raise ValueError(f"irsde: time_power must be above 0, got {self.time_power}")
         if not 1 <= self._objective_max_t <= self.sde.T:
@@ -190,13 +196,11 @@ class IrsdeReconstructor:
         return {"loss": "min", "psnr": "max", "mse": "min"}
 
     def init(self, key: Key, batch: Batch) -> Variables:
-        """Fresh variables for images of the batch's size: kernels of variance 1 / fan-in, and a
-        last one of 0.
-
-        So the first output is 0, and with `precondition` the first estimate is the linear one.
-        """
-        image = batch["image"][:1]
-        fresh = init_network(self.network, NETWORK, key, image, image, np.zeros(1, np.float32))
+        """Fresh variables for images of the batch's size, see `start`."""
+        inputs = (batch["image"][:1], batch["image"][:1], np.zeros(1, np.float32))
+        if self.start == "torch":
+            return init_network(self.network, NETWORK, key, *inputs, start="torch")
+        fresh = init_network(self.network, NETWORK, key, *inputs)
         return jax.tree_util.tree_map_with_path(_from_zero, fresh)
 
     def loss(

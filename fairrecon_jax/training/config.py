@@ -28,8 +28,8 @@ class TrainConfig:
       schedule: after the warm-up "constant", "cosine" (to 0 at the last step), or "half_linear"
         (constant for the first half of the steps, then linear to 0, as Pix2Pix is published).
       warmup_steps: steps of linear rise from 0 to the peak.
-      optimizer: "adam", "amsgrad" (the largest second moment so far) or "adamw" (decoupled weight
-        decay).
+      optimizer: "adam", "amsgrad" (the largest second moment so far, in PyTorch's order) or "adamw"
+        (decoupled weight decay).
       b1: decay of the first moment.
       b2: decay of the second moment.
       weight_decay: decoupled with "adamw", otherwise added to the gradient (L2).

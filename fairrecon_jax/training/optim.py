@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
 
 from fairrecon_jax.training.config import TrainConfig
@@ -43,8 +48,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
     Returns:
       An optax transformation; "adamw" adds weight_decay times the parameter to the update, the
-        others to the gradient. "amsgrad" keeps the largest bias-corrected second moment (PyTorch
-        the largest uncorrected one, which differs in the first hundreds of steps).
+        others to the gradient. "amsgrad" is `amsgrad_moments`.
 
     Reference:
       Kingma and Ba 2015 (Adam); Reddi, Kale and Kumar 2018 (AMSGrad); Loshchilov and Hutter 2019
@@ -55,9 +59,52 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     if config.optimizer != "adamw" and config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))
     # L2 goes through the moments, decoupled decay past them.
-    moments = optax.scale_by_amsgrad if config.optimizer == "amsgrad" else optax.scale_by_adam
+    moments = amsgrad_moments if config.optimizer == "amsgrad" else optax.scale_by_adam
     parts.append(moments(b1=config.b1, b2=config.b2))
     if config.optimizer == "adamw" and config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))
     parts.append(optax.scale_by_learning_rate(learning_rate(config)))
     return optax.chain(*parts)
+
+
+def amsgrad_moments(b1: float = 0.9, b2: float = 0.999) -> optax.GradientTransformation:
+    """Scales gradients g as PyTorch's Adam with `amsgrad=True` does.
+
+    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w = max(w, v), and at step t the update
+    m / (1 - b1^t) / (sqrt(w / (1 - b2^t)) + 1e-8). The maximum is of moments without the correction
+    of their bias, where optax takes that of corrected ones: there the gradients of the first steps,
+    corrected a thousandfold, would slow the whole training.
+
+    Args:
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+
+    Returns:
+      An optax transformation.
+
+    Example:
+      >>> moments = amsgrad_moments()
+      >>> update, _ = moments.update(jnp.array([0.5]), moments.init(jnp.array([1.0])))
+      >>> update.round(4).tolist()  # as of every Adam at its first step
+      [1.0]
+
+    Reference: Reddi, Kale and Kumar 2018; the order is that of `torch.optim.Adam`.
+    """
+
+    def init(params: Any) -> optax.ScaleByAmsgradState:
+        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(3)]
+        return optax.ScaleByAmsgradState(jnp.zeros((), jnp.int32), *zeros)
+
+    def update(
+        gradient: Any, state: optax.ScaleByAmsgradState, params: Any = None
+    ) -> tuple[Any, optax.ScaleByAmsgradState]:
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradient)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradient)
+        largest = jax.tree.map(jnp.maximum, state.nu_max, nu)
+        count = optax.safe_increment(state.count)
+        # 1 - b^t without cancellation for b near 1; 1 for b = 0
+        first, second = (-jnp.expm1(count * math.log(b)) if b else jnp.ones(()) for b in (b1, b2))
+        scaled = jax.tree.map(lambda m, w: m / first / (jnp.sqrt(w / second) + 1e-8), mu, largest)
+        return scaled, optax.ScaleByAmsgradState(count, mu, nu, largest)
+
+    return optax.GradientTransformation(init, update)

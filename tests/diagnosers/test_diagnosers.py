@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -235,6 +237,42 @@ def test_classifier_evaluation_sums_to_its_loss():
     known = [(0, 0, 1), (0, 1, 1), (1, 0, 2)]
     terms = [-w * np.log(scores[i, t] if LABELS[i, t] else 1 - scores[i, t]) for i, t, w in known]
     assert float(loss) == pytest.approx(sum(terms) / 4, rel=1e-4)
+
+
+@pytest.mark.parametrize("task_weight", [(), (0.2, 1.5)])
+def test_the_loss_of_tasks_is_that_of_a_loop_over_them(task_weight):
+    """As TorchXRayVision trains: PyTorch's mean over the known labels of each task, then a sum."""
+    torch = pytest.importorskip("torch")
+    batch = make_batch() | {"weight": np.ones(4, np.float32)}
+    classifier = small_classifier(loss_mean="tasks", task_weight=task_weight)
+    variables = classifier.init(KEY, batch)
+    loss, _, scores = head(classifier, variables, batch)
+    scores, wanted = np.asarray(scores, np.float64), 0.0
+    for task, factor in enumerate(task_weight or (1.0, 1.0)):
+        known = ~np.isnan(LABELS[:, task])
+        logits = np.log(scores[known, task] / (1 - scores[known, task]))
+        pair = (torch.tensor(logits), torch.tensor(LABELS[known, task].astype(float)))
+        wanted += factor * float(torch.nn.BCEWithLogitsLoss()(*pair))
+    assert float(loss) == pytest.approx(wanted, rel=1e-5)
+    # three and two labels: a mean over all of them is another number
+    plain = dataclasses.replace(classifier, loss_mean="labels")
+    assert float(head(plain, variables, batch)[0]) != pytest.approx(wanted / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("loss_mean", ["labels", "tasks"])
+def test_the_loss_of_a_step_does_not_depend_on_the_number_of_devices(loss_mean):
+    batch, one = make_batch(), small_classifier(loss_mean=loss_mean)
+    two = dataclasses.replace(one, bn_axis="batch")
+    variables = one.init(KEY, batch)
+    parts = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), batch)
+    shares = jax.vmap(lambda part: two.loss(variables, part, KEY, True)[0], axis_name="batch")
+    whole = float(one.loss(variables, batch, KEY, True)[0])
+    assert float(jnp.mean(shares(parts))) == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_mean_of_something_else_is_refused():
+    with pytest.raises(ValueError, match="loss_mean is 'labels' or 'tasks', got 'images'"):
+        small_classifier(loss_mean="images")
 
 
 def test_classifier_reads_its_own_columns():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ from fairrecon_jax.mitigation import (
 )
 from fairrecon_jax.mitigation.interface import check_choice, check_positive
 from fairrecon_jax.mitigation.readout import Groups, Readings, Readout
-from fairrecon_jax.types import CohortSpec
+from fairrecon_jax.types import Attribute, CohortSpec
 from tests.support.mitigation_fakes import (
     SPEC,
     batch,
@@ -48,6 +50,17 @@ def test_task_losses_are_scikit_learns_and_stay_finite():
     )
     np.testing.assert_allclose(losses[:2, 1], -np.log(1e-7), rtol=0.02)
     np.testing.assert_allclose(losses[:, 2], 0.75)
+
+
+def test_a_second_coding_of_race_is_no_attribute_more():
+    names = ("sex", "race", "race_pooled")
+    spec = dataclasses.replace(SPEC, attributes=tuple(Attribute(n, ("a", "b")) for n in names))
+    whole = MitigationContext(spec)
+    assert [a.name for a in whole.attributes(())] == ["sex", "race"]
+    assert [a.name for a in whole.attributes(["race_pooled"])] == ["race_pooled"]
+    # without the first coding it is an attribute of its own
+    alone = MitigationContext(dataclasses.replace(spec, attributes=spec.attributes[2:]))
+    assert [a.name for a in alone.attributes(())] == ["race_pooled"]
 
 
 def test_a_readout_holds_the_chosen_tasks_in_order():

@@ -75,6 +75,31 @@ def test_scaled_to_the_loss_the_term_is_a_share_of_its_running_mean():
         assert float(two) == pytest.approx(wanted * float(one), rel=1e-5)
 
 
+def test_divided_by_its_running_mean_the_term_hardly_shrinks():
+    """As published: t_i / m_i with m_1 = t_1 and m_i = m_{i-1} + (t_i - m_{i-1}) / 10."""
+    plain, state = start(EqualisedOdds(decay=0.0, warmup=0, task_weight=0.0))
+    divided, other = start(EqualisedOdds(decay=0.0, divisor="running", task_weight=0.0))
+    nobody = {**seen(BATCH), "labels": np.full_like(BATCH["labels"], np.nan)}
+    whole, mean = seen(BATCH), 0.0
+    terms: list[float] = []
+    values: list[float] = []
+    for step in range(40):
+        # bright and dark halves fade towards one grey
+        clean = 0.5 + (whole["clean"] - 0.5) * 0.985**step
+        batch = {**whole, "clean": clean.astype(np.float32)}
+        term, state, _ = value_of(plain)(state, batch)
+        value, other, _ = value_of(divided)(other, batch)
+        terms.append(float(term))
+        values.append(float(value))
+        mean = mean + 0.1 * (terms[-1] - mean) if step else terms[0]
+        assert values[-1] == pytest.approx(terms[-1] / mean, rel=1e-4)
+        # nothing is known: no term, no division by 0, and no measurement
+        value, other, _ = value_of(divided)(other, nobody)
+        assert float(value) == 0
+    assert terms[-1] < 0.5 * terms[0]
+    assert values[-1] > 0.7
+
+
 @pytest.mark.parametrize("options", [{}, {"combine": "logsumexp", "ratio": "log"}], ids=str)
 @pytest.mark.parametrize("diagnosers", [("bright", "outline")], ids="+".join)
 def test_the_gradient_is_that_of_finite_differences_and_not_zero(diagnosers, options):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fairrecon_jax.data.registry import builder_of
+from fairrecon_jax.diagnosers import Preprocessing
+from fairrecon_jax.diffusion import SDE, make_sampler
 from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.overrides import override
 from fairrecon_jax.study.parse import parse
@@ -30,7 +33,63 @@ def test_reconstructors_and_mitigations(name):
         assert study.mitigations[kind].plan.weights == LAMBDAS
     term = study.mitigations["eodd"].methods[1.0]
     assert (term.scale, term.temperature, term.threshold, term.decay) == ("loss", 0.3, 0.5, 0.9)
+    assert (term.combine, term.task_weight) == ("max", 1)
     assert study.mitigations["reweighting"].methods[None].cap == 0
+    assert study.splits.fractions == (0.7, 0.1, 0.2)
+    assert (study.assess.replicates, study.assess.threshold_rule) == (1000, "balanced")
+
+
+@pytest.mark.parametrize("name", ["chexpert", "ucsf_pdgm"])
+def test_networks(name):
+    study = parse(configuration(name))
+    unet, gan, sde = (study.reconstructors[n] for n in ("unet", "pix2pix", "irsde"))
+    assert (unet.model.width, unet.model.depth, unet.model.norm) == (64, 4, None)
+    assert unet.train.optimizer == gan.train.optimizer == sde.train.optimizer == "adam"
+    assert (gan.model.width, gan.model.gan, gan.model.norm, gan.model.tanh) == (
+        *(64, "vanilla", "batch"),
+        False,
+    )
+    assert (gan.model.disc_width, gan.model.disc_layers) == (64, 3)
+    assert sde.model.sde == SDE("cosine", 100, 10 / 255, 0.005)
+    assert (sde.model.width, sde.model.depth, sde.model.attention) == (64, 4, True)
+    assert (sde.model.loss_norm, sde.model.start, sde.model.precondition) == ("l1", "torch", None)
+    assert sde.model.sampler == make_sampler("paper")
+    assert (sde.train.schedule, sde.train.ema > 0) == ("cosine", True)
+
+
+def test_cohorts():
+    chest, brain = (parse(configuration(name)) for name in ("chexpert", "ucsf_pdgm"))
+    assert (chest.cohort.age_cut, brain.cohort.age_cut) == (62, 58)
+    assert chest.cohort.age_cut_side == brain.cohort.age_cut_side == "under"
+    assert len(builder_of(chest.cohort).outline(chest.cohort).tasks) == 12
+    assert chest.cohort.race == ("six", "pooled")
+    assert (chest.splits.diagnosis_fraction, brain.splits.diagnosis_fraction) == (0.3, 0)
+    assert (chest.degradation.levels, brain.degradation.levels) == ((1e5, 1e4, 3e3), (4, 8, 16))
+    assert chest.degradation.physics.beam.angles == 256
+    assert (brain.cohort.slices, brain.cohort.evaluate_slices) == ("all", (60, 130))
+    tasks = builder_of(brain.cohort).outline(brain.cohort).tasks
+    assert [(t.name, t.aggregation) for t in tasks][:2] == [("grade", "median"), ("type", "median")]
+
+
+def test_what_the_code_does_otherwise_is_a_choice():
+    """Fields that a comment or a page names."""
+    chest, brain = configuration("chexpert"), configuration("ucsf_pdgm")
+    both = {
+        "reconstructors.unet.finish": "as_is",
+        "reconstructors.irsde.finish": "min_max",
+        "reconstructors.irsde.train.ema": "0.0",
+        "mitigations.eodd.divisor": "running",
+        "assess.threshold_rule": "published",
+        "assess.roc_points": "thinned",
+        "assess.empty_mask": "published",
+    }
+    override(chest, {**both, "degradation.storage": "jpeg"})
+    override(chest, {"reconstructors.unet.output": "sigmoid"})
+    override(brain, {**both, "degradation.magnitude": "real", "cohort.mask_values": "(1, 2)"})
+    study = parse(chest)
+    assert study.mitigations["eodd"].methods[1.0].divisor == "running"
+    assert study.reconstructors["unet"].model.output == "sigmoid"
+    assert parse(brain).degradation.physics.magnitude == "real"
 
 
 def test_diagnosers():
@@ -38,6 +97,9 @@ def test_diagnosers():
     assert findings.model.augment == Augmentation(rotate=45, shift=0.15, zoom=0.15)
     assert (findings.train.optimizer, findings.train.weight_decay) == ("amsgrad", 1e-5)
     assert (findings.rare_first, findings.balance) == (True, False)
+    assert (findings.model.backbone, findings.model.loss_mean) == ("densenet121", "tasks")
+    assert findings.model.preprocessing == Preprocessing(224, input_low=-1024, input_high=1024)
+    assert findings.train.steps == 50 * findings.train.eval_every
     config = configuration("ucsf_pdgm")
     code = {
         "cohort.slices": "(60, 130)",
@@ -50,4 +112,11 @@ def test_diagnosers():
     assert study.cohort.slices == (60, 130)
     grade = study.diagnosers["grade"]
     assert (grade.model.backbone, grade.balance, grade.init) == ("resnet18", True, "resnet18.pth")
-    assert parse(configuration("ucsf_pdgm")).diagnosers["type"].model.backbone == "resnet50"
+    study = parse(configuration("ucsf_pdgm"))
+    for name, batch, rate in (("grade", 16, 1e-4), ("type", 16, 1e-4), ("tumor", 8, 1e-3)):
+        train = study.diagnosers[name].train
+        assert (train.batch_size, train.learning_rate, train.schedule) == (batch, rate, "constant")
+        assert train.steps == 20 * train.eval_every
+    grade, tumor = study.diagnosers["type"].model, study.diagnosers["tumor"].model
+    assert (grade.backbone, grade.hidden) == ("resnet50", (512, 256))
+    assert (tumor.backbone, tumor.dice_weight) == ("resnet34_unet", 0.5)

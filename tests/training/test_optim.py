@@ -45,8 +45,12 @@ def test_constant_stays_after_the_warm_up() -> None:
     )
 
 
-@pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adam", 0.1), ("adamw", 0.1)])
-def test_updates_are_those_of_torch(kind: str, decay: float) -> None:
+KINDS = [("adam", 0.0), ("adam", 0.1), ("adamw", 0.1), ("amsgrad", 0.0), ("amsgrad", 0.1)]
+
+
+@pytest.mark.parametrize(("kind", "decay"), KINDS)
+@pytest.mark.parametrize("b1", [0.5, 0.0])
+def test_updates_are_those_of_torch(kind: str, decay: float, b1: float) -> None:
     torch = pytest.importorskip("torch")
     ours = optimizer(
         TrainConfig(
@@ -55,21 +59,26 @@ def test_updates_are_those_of_torch(kind: str, decay: float) -> None:
             learning_rate=0.05,
             schedule="constant",
             optimizer=kind,
-            b1=0.5,
+            b1=b1,
             b2=0.99,
             weight_decay=decay,
         )
     )
     start = np.array([1.0, -2.0, 3.0], np.float32)
     params, theirs = jnp.asarray(start), torch.nn.Parameter(torch.tensor(start))
-    make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
-    other = make([theirs], lr=0.05, betas=(0.5, 0.99), weight_decay=decay)
+    fields = {"lr": 0.05, "betas": (b1, 0.99), "weight_decay": decay}
+    if kind == "adamw":
+        other = torch.optim.AdamW([theirs], **fields)
+    else:
+        other = torch.optim.Adam([theirs], amsgrad=kind == "amsgrad", **fields)
     state = ours.init(params)
-    for _ in range(20):
-        updates, state = ours.update(2 * params + 0.3, state, params)
+    for step in range(20):
+        # a burst that later steps must remember, or forget
+        scale = 30.0 if step == 4 else 1.0
+        updates, state = ours.update(scale * (2 * params + 0.3), state, params)
         params = params + updates
         other.zero_grad()
-        (theirs**2 + 0.3 * theirs).sum().backward()
+        (scale * (theirs**2 + 0.3 * theirs)).sum().backward()
         other.step()
     np.testing.assert_allclose(
         params, theirs.detach().numpy(), rtol=5e-5
@@ -86,12 +95,13 @@ def test_amsgrad_never_forgets_a_large_gradient() -> None:
         # by hand, in float64: decay added to the gradient, then the moments
         gradient = slope + 0.1 * float(params[0])
         moments = moments * [0.9, 0.999] + np.array([gradient, gradient**2]) * [0.1, 0.001]
-        corrected = moments / (1 - np.array([0.9, 0.999]) ** step)
-        largest = max(largest, corrected[1])
-        seen.append(corrected[1] < largest)
+        # before the correction of the bias
+        largest = max(largest, moments[1])
+        seen.append(moments[1] < largest)
+        corrected = np.array([moments[0], largest]) / (1 - np.array([0.9, 0.999]) ** step)
         updates, state = ours.update(jnp.array([slope]), state, params)
-        wanted = -0.05 * corrected[0] / (math.sqrt(largest) + 1e-8)
-        assert float(updates[0]) == pytest.approx(wanted, rel=1e-4)
+        wanted = -0.05 * corrected[0] / (math.sqrt(corrected[1]) + 1e-8)
+        assert float(updates[0]) == pytest.approx(wanted, rel=1e-5)
         params = params + updates
     assert any(seen)
 

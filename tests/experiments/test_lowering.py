@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from experiments import lowering, paper_steps
+from fairrecon_jax.diagnosers import classifier
+from fairrecon_jax.models import DenseNet
+from fairrecon_jax.models.resnet import STAGES
 from fairrecon_jax.runtime.devices import map_rows, map_step
+from fairrecon_jax.study.bundled import configuration
+from fairrecon_jax.study.overrides import override
+from fairrecon_jax.study.parse import parse
 
 STATE = {"scale": jax.ShapeDtypeStruct((3,), jnp.float32)}
 IMAGES = {"image": jax.ShapeDtypeStruct((4, 3), jnp.float32)}
@@ -63,6 +69,82 @@ def test_double_precision_and_open_shapes_are_found() -> None:
     exported = jax.export.export(jax.jit(jnp.sin))(jax.ShapeDtypeStruct((size, 2), jnp.float32))
     found = list(lowering.problems(exported.mlir_module()))
     assert found[-1] == "a shape known only at run time: tensor<?x2xf32>"
+
+
+SMALL = {
+    "chexpert": {
+        "reconstructors.unet.width": "4",
+        "reconstructors.unet.depth": "2",
+        "reconstructors.pix2pix.width": "4",
+        "reconstructors.pix2pix.downsamplings": "3",
+        "reconstructors.pix2pix.disc_layers": "1",
+        "reconstructors.irsde.width": "4",
+        "reconstructors.irsde.depth": "2",
+        "diagnosers.findings.width": "8",
+        "diagnosers.findings.input_size": "32",
+    },
+    "ucsf_pdgm": {
+        "reconstructors.unet.width": "4",
+        "reconstructors.unet.depth": "2",
+        "diagnosers.grade.width": "4",
+        "diagnosers.tumor.width": "4",
+    },
+}
+LEFT_OUT = {
+    "chexpert": ("mitigations.adversarial",),
+    "ucsf_pdgm": ("reconstructors.pix2pix", "reconstructors.irsde", "diagnosers.type"),
+}
+"""What the other study has, or grade."""
+
+
+def small(name: str) -> Any:
+    """A study of the paper with narrow networks on images of 32 pixels."""
+    config = configuration(name)
+    override(config, {"cohort.image_size": "32", **SMALL[name]})
+    for left_out in LEFT_OUT[name]:
+        block, one = left_out.split(".")
+        del config[block][one]
+    study = parse(config)
+    return name, study, paper_steps.outline(study)
+
+
+class ShallowDenseNet(DenseNet):
+    """One layer a block, in place of 58."""
+
+    blocks: tuple[int, ...] = (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("study", "devices", "precision"), [("chexpert", 4, "bfloat16"), ("ucsf_pdgm", 1, "float32")]
+)
+def test_every_step_lowers_on_one_device_or_over_several(
+    study: str, devices: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Narrow networks of one block a stage; `python -m experiments.lowering --all` lowers those of
+    the paper, both ways.
+    """
+    for depth in (34, 50):
+        monkeypatch.setitem(STAGES, depth, (1, 1, 1, 1))
+    monkeypatch.setattr(classifier, "DenseNet", ShallowDenseNet)
+    names, changes = [], {"precision": precision}
+    for name, step, shapes, donate in lowering.steps_of(*small(study), devices, changes):
+        text, wrong = lowering.lower(step(), *shapes(), donate=donate)
+        assert wrong + lowering.not_in(precision, text) == [], name
+        names.append(name)
+    chest = ["train unet", "train pix2pix", "train irsde", "train findings"]
+    chest += [f"tandem {one}" for one in ("unet", "pix2pix", "irsde")]
+    chest += [f"fine-tune {one} eodd" for one in ("unet", "pix2pix", "irsde")]
+    brain = ["train unet", "train grade", "train tumor", "tandem unet"]
+    brain += ["fine-tune unet eodd", "fine-tune unet adversarial"]
+    wanted = chest if study == "chexpert" else brain
+    assert sorted(names) == sorted(f"{study} {name}" for name in wanted)
+
+
+def test_a_step_that_stays_in_float32_is_found() -> None:
+    line = "%0 = stablehlo.convolution(%arg0, %arg1) : tensor<2x8x8x4x{}>"
+    assert lowering.not_in("bfloat16", line.format("bf16")) == []
+    assert lowering.not_in("float32", line.format("f32")) == []
+    assert lowering.not_in("bfloat16", line.format("f32")) == ["no convolution is in bfloat16"]
 
 
 @pytest.mark.slow

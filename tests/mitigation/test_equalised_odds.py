@@ -96,8 +96,8 @@ def test_divided_by_its_running_mean_the_term_hardly_shrinks():
         # nothing is known: no term, no division by 0, and no measurement
         value, other, _ = value_of(divided)(other, nobody)
         assert float(value) == 0
-    assert terms[-1] < 0.5 * terms[0]
-    assert values[-1] > 0.7
+    assert terms[-1] < 0.6 * terms[0]
+    assert values[-1] > 0.8
 
 
 @pytest.mark.parametrize("options", [{}, {"combine": "logsumexp", "ratio": "log"}], ids=str)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import numpy as np
 import pytest
 
 from fairrecon_jax.diffusion import PRESETS, SDE, Sampler
@@ -89,6 +91,7 @@ def test_plain_fields_that_fit_nothing_are_named(fields, message):
         ({"chunk": 0}, 64, "chunk must be at least 1"),
         ({"precondition": (0.1, 0.2)}, 64, "0 < fine <= sd"),
         ({"precondition": (0.1,)}, 64, "two deviations"),
+        ({"start": "loud"}, 64, "start is 'quiet' or 'torch', got 'loud'"),
         ({"objective_max_t": 101}, 64, "objective_max_t must lie in 1 .. T = 100, got 101"),
     ],
 )
@@ -101,3 +104,17 @@ def test_impossible_choices_are_named(fields, size, message):
 def test_a_time_power_of_zero_is_refused():
     with pytest.raises(ValueError, match="time_power must be above 0, got 0"):
         tiny(time_power=0.0).check(16)
+
+
+def test_the_start_is_quiet_or_that_of_pytorch():
+    """PyTorch's convolutions are uniform in +-1 / sqrt(fan-in), a quiet last kernel is 0."""
+    image = np.zeros((1, 16, 16, 1), np.float32)
+    for start, bound in (("quiet", None), ("torch", 1 / np.sqrt(9 * 4))):
+        fresh = tiny(start=start).init(jax.random.key(0), {"image": image})["params"]["noise"]
+        head = np.asarray(fresh["head"]["kernel"])
+        if bound is None:
+            assert not head.any()
+            continue
+        assert head.shape[:3] == (3, 3, 4)
+        assert 0.8 * bound < np.abs(head).max() <= bound
+        assert np.asarray(fresh["head"]["bias"]).any()

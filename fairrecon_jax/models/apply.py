@@ -47,7 +47,8 @@ def init_network(
     # Shapes only: this key draws nothing.
     shapes = jax.eval_shape(lambda *x: network.init(jax.random.key(0), *x), *inputs)
     leaves = {path: leaf.shape for path, leaf in flatten_dict(dict(shapes)).items()}
-    fresh = unflatten_dict(draw(start or getattr(network, "start", "torch"), key, leaves))
+    chosen: Start = start or getattr(network, "start", None) or "torch"
+    fresh = unflatten_dict(draw(chosen, key, leaves))
     return {
         "params": {name: fresh.get("params", {})},
         "batch_stats": {name: fresh.get("batch_stats", {})},

@@ -36,9 +36,10 @@ from fairrecon_jax.phantoms.in_memory import radiographs
 from fairrecon_jax.phantoms.options import BrainPhantomOptions
 from fairrecon_jax.phantoms.population import draw_glioma, draw_person
 from fairrecon_jax.runtime.atomic import write_atomic
+from fairrecon_jax.runtime.compilation import keep_compiled_programs
 from fairrecon_jax.types import Array, Variables
 
-SIZE = 64
+SIZE = 32
 FINDING, REGION = "Consolidation", "tumour"
 CONSTANTS = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0, "slope": 0.25}
 
@@ -116,7 +117,7 @@ def cases() -> dict[str, Case]:
     dose = fr.LowDoseXray(photons=1e4)
     recon = {"steps": 300, "batch_size": 8, "schedule": "constant"}
     gan = fr.Pix2PixReconstructor(
-        width=16, downsamplings=4, disc_width=16, disc_layers=2, dropout=0.5, lambda_l1=1000.0
+        width=16, downsamplings=4, disc_width=16, disc_layers=1, dropout=0.5, lambda_l1=1000.0
     )
     grader = fr.Classifier((FINDING,), (0,), backbone="resnet18", width=8)
     tumour = fr.Segmenter((REGION,), (0,), backbone="resnet18_unet", width=8)
@@ -262,6 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="networks whose name has this")
     parser.add_argument("--out", type=Path, help="folder for the rows of all seeds")
     options = parser.parse_args(arguments)
+    # one program for all starts and seeds
+    keep_compiled_programs()
     wanted = {name: case for name, case in cases().items() if options.only in name}
     drawn = {"chest": (chest(400, 0), chest(300, 1)), "brain": (brain(60, 0), brain(30, 1))}
     tables = [untrained(options.seeds, radiographs(2, 256, (FINDING,)).image[..., None])]

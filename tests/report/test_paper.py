@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
+from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.paper import PaperStudy, build_paper_report
+from fairrecon_jax.report.paper.drawings import histogram
 from fairrecon_jax.report.paper.figures import figures
 from fairrecon_jax.report.paper.studies import PRINTED, printed
 from fairrecon_jax.report.paper.tables import tables
@@ -102,13 +105,13 @@ def test_tables_hold_the_medians_and_means_of_their_rows(tmp_path):
     assert entries(found[2], "Median absolute bias change %", "U-Net") == ("15.00", "14.6")
     here, paper = entries(found[2], "Median bias change %", "Pix2Pix")
     assert isinstance(here, Missing)
-    assert paper == "-0.21"
+    assert paper == "−0.21"
     assert entries(found[3], "Standard", "sex") == ("+10.00", "24.1")
     assert entries(found[3], "EODD", "sex") == ("+20.00", "7.56")
     assert isinstance(entries(found[3], "Reweighted", "sex")[0], Missing)
     title = "UCSF-PDGM phantoms"
-    assert entries(found[4], "PSNR change %", "EODD", title) == ("−10.00", "-7.28")
-    assert entries(found[4], "Downstream change %", "EODD", title) == ("−5.00", "-2.94")
+    assert entries(found[4], "PSNR change %", "EODD", title) == ("−10.00", "−7.28")
+    assert entries(found[4], "Downstream change %", "EODD", title) == ("−5.00", "−2.94")
     assert "no study of radiographs" in found[7].missing[0]
     frame = found[8].parts[0].frame
     level = frame[(frame.iloc[:, 0] == "8×") & (frame.iloc[:, 1] == "Tumor Grade AUROC")].iloc[0]
@@ -125,6 +128,7 @@ def test_figures_that_cannot_be_made_say_why(tmp_path):
     assert "config.cohort.race" not in found[17].missing[0]
     assert "no study of radiographs" in found[17].missing[0]
     assert "no such picture" in found[9].missing[0]
+    assert found[7].missing[0].endswith("one level was studied (config.degradation.levels)")
     assert "no weight was swept" in found[12].missing[0]
     assert found[16].missing[0].endswith("has no change of Delta-Dice")
     # the two-sided p below 5% is starred, the others are not
@@ -132,6 +136,40 @@ def test_figures_that_cannot_be_made_say_why(tmp_path):
     stars = [t for axes in drawing.figure.axes for t in axes.texts if t.get_text() == "★"]
     assert len(stars) == 3
     assert drawing.alt.count(";") == 2
+
+
+def test_a_study_without_mitigation_is_named_beside_one_that_has_some(tmp_path):
+    study = brain(tmp_path)
+    spec = fake.xray_spec(4)
+    other = PaperStudy(tmp_path / "chest", findings_of_rows((), (), spec), study.people)
+    found = {item.number: item for item in figures([study, other])}[13]
+    assert len(found.parts) == 1
+    assert [m for m in found.missing if "nothing was mitigated" in m and other.title in m]
+    assert not any("chest" in source for source in found.sources)
+
+
+def test_methods_have_their_colours_in_every_figure(tmp_path):
+    study = brain(tmp_path)
+    rows = study.gaps.assign(mitigation="none")
+    more = [
+        rows.assign(reconstructor=name, method=title)
+        for name, title in (("irsde", "IR-SDE"), ("unet", "U-Net"), ("pix2pix", "Pix2Pix"))
+    ]
+    study.__dict__["gaps"] = pd.concat(more, ignore_index=True)
+    by = {name: histogram([study], name) for name in ("method", "attribute")}
+    panels = by["method"].figure.axes
+    assert [axes.get_title(loc="left").split(":")[0] for axes in panels] == [
+        "U-Net",
+        "Pix2Pix",
+        "IR-SDE",
+    ]
+    colors = [axes.patches[0].get_facecolor()[:3] for axes in panels]
+    looks = style.looks(["unet", "pix2pix", "irsde"])
+    assert colors == [to_rgb(look.color) for look in looks.values()]
+    # an attribute has no colour that would mean a method
+    one = {axes.patches[0].get_facecolor()[:3] for axes in by["attribute"].figure.axes}
+    assert len(one) == 1
+    assert not one & set(colors)
 
 
 def test_the_page_links_every_number_and_takes_over_pictures(tmp_path):

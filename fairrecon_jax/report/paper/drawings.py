@@ -47,15 +47,21 @@ def histogram(studies: Sequence[PaperStudy], by: str) -> Drawing | None:
     rows = rows[(rows["mitigation"] == "none") & np.isfinite(rows["percent"])]
     if len(rows) < 3:
         return None
-    names = list(dict.fromkeys(rows[by]))
+    names, colors = list(dict.fromkeys(rows[by])), {}
+    if by == "method":
+        # in the order and colours that methods have in every other figure
+        titles = dict(zip(rows["method"], rows["reconstructor"], strict=True))
+        names.sort(key=lambda name: style.rank(titles[name], {}))
+        looks = style.looks([titles[name] for name in names])
+        colors = {name: looks[titles[name]].color for name in names}
     edges = bins(rows["percent"])
     with canvas(0.6 + 1.0 * len(names)) as figure:
         panels = figure.subplots(len(names), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        for axes, name in zip(panels, names, strict=True):
             values = rows.loc[rows[by] == name, "percent"]
             # into the outermost bars: a histogram leaves out what lies beyond its edges
             shown = values.clip(edges[0], edges[-1])
-            histogram_panel(axes, shown, edges, style.OKABE_ITO[place % len(style.OKABE_ITO)])
+            histogram_panel(axes, shown, edges, colors.get(name, style.GREY))
             middle = float(values.median())
             inside = float(np.clip(middle, edges[0], edges[-1]))
             axes.axvline(inside, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0)

@@ -19,6 +19,7 @@ NAMES = {"xray": "radiographs", "mri": "MRI"}
 NO_CHANGES = "fewer than 3 changes of gaps were estimated"
 NO_MITIGATION = "nothing was mitigated (config.mitigations)"
 NO_SWEEP = "no weight was swept (config.mitigations.<name>.weights)"
+NO_LEVELS = "one level was studied (config.degradation.levels)"
 NO_PICTURES = (
     "its report holds no such picture: run `fairrecon report` there with report.examples above 0"
 )
@@ -161,6 +162,8 @@ def pictures(
     if study is None:
         return Item("figure", number, title, missing=(NO_STUDY[modality],))
     files: list[Path] = sorted((study.folder / "report" / "figures").glob(f"{stem}*.png"))
+    if not files and stem == "degradation_levels" and len(study.findings.levels) < 2:
+        return Item("figure", number, title, missing=(f"{study.title}: {NO_LEVELS}",))
     if not files:
         return Item("figure", number, title, missing=(f"{study.title}: {NO_PICTURES}",))
     parts = tuple(
@@ -194,7 +197,8 @@ def mitigated(studies: Sequence[PaperStudy]) -> Item:
     """Figure 13: change of the diagnosis under mitigation."""
     title = "Change of performance under mitigation, in %"
     drawing = drawings.performance_change(studies)
-    missing = lacking(studies) + ((NO_MITIGATION,) if drawing is None else ())
+    plain = [study for study in studies if drawings.costs(study).empty]
+    missing = lacking(studies) + tuple(f"{study.title}: {NO_MITIGATION}" for study in plain)
     sources = tuple(
         s.source(
             "performance",
@@ -204,6 +208,7 @@ def mitigated(studies: Sequence[PaperStudy]) -> Item:
             level=f"{s.findings.headline_level:g}",
         )
         for s in studies
+        if s not in plain
     )
     parts = () if drawing is None else (named(drawing, 13),)
     return Item("figure", 13, title, parts, sources, missing)

@@ -56,8 +56,9 @@ def tables(studies: Sequence[PaperStudy], min_cell: int = 10) -> list[Item]:
 
 
 def paper(table: int, row: str, column: str, *more: Any) -> str | Missing:
-    """A value as the paper prints it."""
-    return printed(table, row, column, *more) or Missing("the paper prints none")
+    """A value as the paper prints it, with the minus sign of the values beside it."""
+    value = printed(table, row, column, *more).replace("-", "−")
+    return value or Missing("the paper prints none")
 
 
 def lacking(studies: Sequence[PaperStudy]) -> tuple[str, ...]:

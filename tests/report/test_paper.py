@@ -131,6 +131,7 @@ def test_figures_that_cannot_be_made_say_why(tmp_path):
     assert found[7].missing[0].endswith("one level was studied (config.degradation.levels)")
     assert "no weight was swept" in found[12].missing[0]
     assert found[16].missing[0].endswith("has no change of Delta-Dice")
+    assert "section" not in found[2].parts[0].caption
     # the two-sided p below 5% is starred, the others are not
     (drawing,) = found[5].parts
     stars = [t for axes in drawing.figure.axes for t in axes.texts if t.get_text() == "★"]
@@ -184,6 +185,9 @@ def test_the_page_links_every_number_and_takes_over_pictures(tmp_path):
             assert f'id="{kind.lower()}-{number}"' in text
     assert (tmp_path / "out" / "figures" / "figure_9_1.png").is_file()
     assert (tmp_path / "out" / "tables" / "table_8.csv").is_file()
+    # every choice above a table says of what
+    assert not [item for item in tables([study]) for part in item.parts[:1] if item.number < 5
+                and "" in map(str, part.frame.columns)]  # fmt: skip
     with pytest.raises(ValueError, match="one study of radiographs, one of brain MRI, or both"):
         build_paper_report(tmp_path / "out", [study, study])
 

@@ -83,7 +83,9 @@ def of_each(
         if drawing is None:
             missing.append(f"{study.title}: its results hold no row for it")
         else:
-            parts.append(named(drawing, number, study))
+            # the caption is that of the study's report, whose sections are not on this page
+            caption = drawing.caption.replace("in the section on diagnosis", "in figure 10")
+            parts.append(named(dataclasses.replace(drawing, caption=caption), number, study))
     sources = tuple(
         s.source(
             "performance",

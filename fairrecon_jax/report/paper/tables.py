@@ -138,7 +138,7 @@ def by_method(studies: Sequence[PaperStudy]) -> Item:
             found = fixed(median_of(chosen, absolute), 2, "no such method here", not absolute)
             count = len(known_changes(chosen))
             records.append([label, method, count, found, paper(2, label, column)])
-    frame = pd.DataFrame(records, columns=["", "method", "gaps", "here", "paper"])
+    frame = pd.DataFrame(records, columns=["measure", "method", "gaps", "here", "paper"])
     # of a method under two titles the one that is there
     if (frame["method"] == "SDE").any():
         frame = frame[(frame["method"] != "IR-SDE") | (frame["gaps"] > 0)]
@@ -213,8 +213,8 @@ def cost(studies: Sequence[PaperStudy]) -> Item:
         "What mitigation cost in image quality and diagnosis, in %",
         "Mitigated against unmitigated reconstruction, mean over methods (and tasks: AUROC, Dice).",
         pd.DataFrame(
-            records, columns=["", "mitigation", "cohort", "methods", "here", "paper"]
-        ).sort_values(["", "mitigation"], kind="stable", ascending=[False, False]),
+            records, columns=["measure", "mitigation", "cohort", "methods", "here", "paper"]
+        ).sort_values(["measure", "mitigation"], kind="stable", ascending=[False, False]),
         labels=3,
     )
     sources = [

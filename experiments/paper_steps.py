@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from fairrecon_jax.data.registry import builder_of
 from fairrecon_jax.mitigation import FrozenDiagnoser, Mitigation, MitigationContext
@@ -19,13 +18,12 @@ from fairrecon_jax.study.parse import parse
 from fairrecon_jax.tandem import Tandem
 from fairrecon_jax.training import optim, state
 from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.training.memory import Shapes, batch_of
 from fairrecon_jax.training.step import Prepare, train_step
 from fairrecon_jax.training.trainable import Objective, Trainable
 from fairrecon_jax.types import Attribute, CohortSpec, Key, Precision
 
 NAMES = ("chexpert", "ucsf_pdgm")
-Shapes = Any
-"""A tree of `jax.ShapeDtypeStruct`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,23 +87,6 @@ class Training:
     def but(self, **changes: Any) -> Training:
         """The same training with other choices."""
         return dataclasses.replace(self, config=dataclasses.replace(self.config, **changes))
-
-
-def batch_of(spec: CohortSpec, size: int, examples: int) -> Shapes:
-    """The shapes of a batch of examples of a cohort."""
-
-    def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((examples, *shape), dtype)
-
-    return {
-        "image": array(size, size, 1),
-        "mask": array(size, size, len(spec.segmentation_tasks)),
-        "labels": array(len(spec.classification_tasks)),
-        "attributes": array(len(spec.attributes), dtype=jnp.int32),
-        "example_id": array(2, dtype=jnp.uint32),
-        "index": array(dtype=jnp.int32),
-        "weight": array(),
-    }
 
 
 @functools.cache

@@ -20,20 +20,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 
-from experiments.paper_steps import Shapes, Training, studies, trainings
+from experiments.paper_steps import Training, studies, trainings
 from fairrecon_jax.reconstructors import IrsdeReconstructor, Reconstructor
-from fairrecon_jax.training.step import computed
+from fairrecon_jax.training import memory
+from fairrecon_jax.training.memory import HEAVY, Shapes, bytes_of, inner, largest, size
 
 PLATFORMS = ("cuda", "tpu")
-HEAVY = ("conv_general_dilated", "dot_general", "reduce", "sort", "fft")
-"""Starts of the names of operations whose operands pass through memory."""
 UTILISATION = 0.4
 """Share of the bound that trainings of convolutional networks reach, for the hours; nobody has
 measured these programs on these machines.
@@ -109,11 +107,6 @@ class Cost:
         return max(compute, traffic), "compute" if compute >= traffic else "bandwidth"
 
 
-def size(tree: Any) -> int:
-    """Bytes of a tree of arrays or shapes."""
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
-
-
 def counted(function: Callable[..., Any], *shapes: Shapes) -> tuple[float, Any]:
     """(multiplications and additions of a function, its program); see `operations`."""
     traced = jax.jit(function).trace(*shapes)
@@ -136,66 +129,19 @@ def traffic(jaxpr: Any) -> int:
     """Bytes that the heavy operations of a program read and write, see the module."""
     total = 0
     for eqn in jaxpr.eqns:
-        inner = list(_inner(eqn))
-        if inner:
+        within = list(inner(eqn))
+        if within:
             times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
-            total += times * sum(map(traffic, inner))
+            total += times * sum(map(traffic, within))
         elif eqn.primitive.name.startswith(HEAVY):
-            total += sum(_bytes(x) for x in (*eqn.invars, *eqn.outvars))
+            total += sum(bytes_of(x) for x in (*eqn.invars, *eqn.outvars))
     return total
 
 
-def largest(jaxpr: Any) -> int:
-    """Bytes of the largest array that a heavy operation makes."""
-    sizes = [largest(one) for eqn in jaxpr.eqns for one in _inner(eqn)]
-    sizes += [
-        _bytes(x) for eqn in jaxpr.eqns if eqn.primitive.name.startswith(HEAVY) for x in eqn.outvars
-    ]
-    return max(sizes, default=0)
-
-
-def _inner(eqn: Any) -> Iterator[Any]:
-    """The programs that an operation holds; of branches by platform the last one, that of
-    accelerators.
-    """
-    for name, value in eqn.params.items():
-        several = value if isinstance(value, tuple | list) else (value,)
-        for one in several[-1:] if name == "branches" else several:
-            if hasattr(one, "eqns"):
-                yield one
-            elif hasattr(getattr(one, "jaxpr", None), "eqns"):
-                yield one.jaxpr
-
-
-def _bytes(variable: Any) -> int:
-    shape, dtype = variable.aval.shape, variable.aval.dtype
-    return math.prod(shape) * dtype.itemsize if hasattr(dtype, "itemsize") else 0
-
-
 def kept(training: Training, variables: Shapes) -> int:
-    """Bytes that the loss keeps for its gradient: what the forward pass hands to the backward pass,
-    less its own arguments. Of the phase that keeps most, for one part of the batch.
-    """
-    config = training.config
-    model, _ = computed(training.model, config.precision, config.remat)
-    model = dataclasses.replace(model, bn_axis=None)  # type: ignore[type-var]
-    batch = dict(training.batch(config.batch_size // config.accumulate))
-    batch["degraded"] = batch["image"]
-    most = 0
-    for phase in model.phases:
-
-        def backward(variables: Any, batch: Any, key: Any, phase: Any = phase) -> list[jax.Array]:
-            def loss(params: Any) -> Any:
-                networks = {**variables["params"], phase.network: params}
-                return phase.loss({**variables, "params": networks}, batch, key, True)[0]
-
-            return jax.tree.leaves(jax.vjp(loss, variables["params"][phase.network])[1])
-
-        traced = jax.make_jaxpr(backward)(variables, batch, jax.random.key(0)).jaxpr
-        arguments = {id(x) for x in traced.invars}
-        handed = {id(x): x for x in traced.outvars if hasattr(x, "count")}
-        most = max(most, sum(_bytes(x) for name, x in handed.items() if name not in arguments))
-    return most
+    """Bytes that the loss keeps for its gradient, for one part of the batch."""
+    batch = training.batch(training.config.batch_size // training.config.accumulate)
+    return memory.kept(training.model, training.config, variables, batch)[0]
 
 
 def cost(training: Training, state: Shapes, plain: Cost | None = None) -> Cost:

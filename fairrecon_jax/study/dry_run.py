@@ -14,6 +14,7 @@ from fairrecon_jax.study.check import check
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.locking import maker
+from fairrecon_jax.study.memory import memory_lines
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import Stage, dependents, seconds_by_kind
 
@@ -52,11 +53,23 @@ def listing(config: StudyConfig | ConfigDict, workdir: str | Path) -> dict[str, 
       >>> stages[1]["stage"], stages[1]["needs"], stages[1]["state"], stages[1]["wave"]
       ('cohort', ['phantom'], 'missing', 1)
     """
+    return _listing(*_opened(config, workdir))
+
+
+def _opened(
+    config: StudyConfig | ConfigDict, workdir: str | Path
+) -> tuple[Context, list[Stage], list[Stage]]:
+    """A study, its stages, and those of them that are left to make."""
     context = Context(config, workdir)
     check(context)
-    stages, root = plan(context), context.workdir.root
-    folder = context.workdir.stages
-    left = dependents([stage for stage in stages if not stage.is_done(folder)], stages)
+    stages, folder = plan(context), context.workdir.stages
+    stale = [stage for stage in stages if not stage.is_done(folder)]
+    return context, stages, dependents(stale, stages)
+
+
+def _listing(context: Context, stages: Sequence[Stage], left: Sequence[Stage]) -> dict[str, Any]:
+    """See `listing`."""
+    folder, root = context.workdir.stages, context.workdir.root
     seconds = seconds_by_kind(stages, folder)
     waves: dict[str, int] = {}
     for stage in stages:
@@ -88,7 +101,8 @@ def listing(config: StudyConfig | ConfigDict, workdir: str | Path) -> dict[str, 
 
 
 def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
-    """Lines on every stage of a study: done, or why it would be made and how long that may take.
+    """Lines on every stage of a study: done, or why it would be made and how long that may take;
+    then on the memory that the steps need and on the disk.
 
     Args:
       config: the study, parsed or not.
@@ -100,10 +114,11 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     Example:
       >>> from tempfile import mkdtemp
       >>> lines = dry_run(fr.configuration("quickstart_brain"), mkdtemp())
-      >>> lines[0].split()[:4], lines[-2].split()[3:5]
+      >>> lines[0].split()[:4], lines[-3].split()[3:5]
       (['phantom', 'never', 'made;', 'no'], ['stages', 'would'])
     """
-    stages = listing(config, workdir)["stages"]
+    context, all_stages, to_make = _opened(config, workdir)
+    stages = _listing(context, all_stages, to_make)["stages"]
     width = max(len(stage["stage"]) for stage in stages)
     lines, total, unknown, left = [], 0.0, 0, 0
     for stage in stages:
@@ -118,7 +133,8 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     known = f"about {duration(total)}" if total else ""
     more = f"{unknown} not timed yet" if unknown else ""
     time = f" ({', '.join(filter(None, [known, more]))})" if left else ""
-    return [*lines, f"{left} of {len(stages)} stages would be made{time}", room(Path(workdir))]
+    made = f"{left} of {len(stages)} stages would be made{time}"
+    return [*lines, made, *memory_lines(context, to_make), room(Path(workdir))]
 
 
 def reason(stage: Stage, left: Sequence[Stage], folder: Path) -> str:

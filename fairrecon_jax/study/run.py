@@ -32,6 +32,7 @@ from fairrecon_jax.study.check import check, check_batches
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.locking import hold, wait
+from fairrecon_jax.study.memory import check_memory
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import (
     Stage,
@@ -155,9 +156,13 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
         names |= {stage.title for stage in missing if not _comes(stage, workdir)}
         left = [stage for stage in stages if stage.title in names]
     # weights that do not fit are refused before hours of training
-    for stage in stages:
-        if stage.title in {one.title for one in left} and stage.check is not None:
+    for stage in left:
+        if stage.check is not None:
             stage.check()
+    # and steps that do not fit before days of them
+    # (a finished training that is asked for again is only read)
+    due = dependents(stale, stages)
+    check_memory(context, [one for one in left if one in due or one.verb == "predict"])
     # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
     words = ", ".join(stage.title for stage in left) or "nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -16,9 +17,11 @@ import pandas as pd
 from fairrecon_jax.data.arrays import ArraySource
 from fairrecon_jax.data.cohort import Cohort
 from fairrecon_jax.data.splits import VAL, make_splits
+from fairrecon_jax.runtime.capacity import capacity
 from fairrecon_jax.training import loop
 from fairrecon_jax.training.augment import Augmentation
 from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.training.room import look
 from fairrecon_jax.training.step import Prepare
 from fairrecon_jax.training.trainable import Objective, Trainable
 from fairrecon_jax.types import InputError, Variables
@@ -77,7 +80,7 @@ def fit(
 
     Raises:
       InputError: a choice is refused, the images do not fit the model, there is nothing to train
-        on, or a reconstructor has no physics.
+        on, a reconstructor has no physics, or a step needs more memory than there is.
       TrainingDiverged: the loss is not finite; the message names the step.
 
     Example:
@@ -105,6 +108,7 @@ def fit(
         eval_size = min(32, -(-len(val[1]) // devices) * devices)
         choices = {"eval_batch_size": eval_size, **choices}
     config = _config(steps, batch_size, choices)
+    _check_memory(model, config, cohort, size)
     degraded = None
     if physics is not None:
         degraded = {"kind": physics.kind, "level": physics.level, **physics.fields}
@@ -140,6 +144,18 @@ def _config(steps: int, batch_size: int, choices: dict[str, Any]) -> TrainConfig
         return TrainConfig(steps=steps, batch_size=batch_size, **choices)
     except (TypeError, ValueError) as error:
         raise InputError(f"{error}; further choices are the fields of TrainConfig") from error
+
+
+def _check_memory(model: Trainable, config: TrainConfig, cohort: Cohort, size: int) -> None:
+    """A step must have room beside the images."""
+    room, source = capacity(), cohort.source
+    if room.host and isinstance(source, ArraySource):
+        held = source.images.nbytes + (0 if source.masks is None else source.masks.nbytes)
+        room = dataclasses.replace(room, images=held)
+    devices = jax.local_device_count()
+    said = look(model, config, cohort.spec, size, devices, room)[1]
+    if said:
+        raise InputError("; ".join(f"{field} {one.words()}" for field, one in said.items()))
 
 
 def _check_more(workdir: Any, initial: Any, augment: Any, objective: Any, sampling: Any) -> None:

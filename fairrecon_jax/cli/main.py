@@ -286,11 +286,14 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
     line gives.
 
     Raises:
+      InputError: a word is no flag, or its value is none of the flag's.
       ConfigError: whatever the configuration file raises, with its line.
     """
+    from fairrecon_jax.cli.given import check_words
     from fairrecon_jax.study.overrides import override
     from fairrecon_jax.types import ConfigError, InputError
 
+    check_words(values, sys.argv[1:])
     try:
         positional = values(sys.argv)[1:]
         if values.config is not None:

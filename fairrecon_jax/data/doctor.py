@@ -138,7 +138,7 @@ def examine(
         findings.lists(builder.lists(tree))
     # InputError is a ValueError: what is wrong with the tree is the answer, not an error
     except (FileNotFoundError, ValueError) as error:
-        findings.add("error", "table", [str(error)])
+        findings.add("error", "table", getattr(error, "refusals", [str(error)]))
         findings.notes(notes, builder.modality)
         return DoctorReport(name, str(tree), findings.sorted(), pd.DataFrame(), 0, 0)
     read = track(records, f"examine {name}", "file", shown=progress)

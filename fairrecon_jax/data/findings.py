@@ -144,7 +144,7 @@ class Findings:
         """Compares the images and shapes of all samples that were watched."""
         shapes = self._shapes
         for same in self._owners.values():
-            names = " = ".join(example for _, example in same)
+            names = _same(example for _, example in same)
             if len({patient for patient, _ in same}) > 1:
                 self.add("error", "leaking_images", [names])
             # films taken twice occur, and leak nothing as the patient is in one part
@@ -187,6 +187,13 @@ class Findings:
             for found in self.sorted()
             if found.severity == "error" or (found.severity == "warning" and found.kind in grave)
         ]
+
+
+def _same(names: Iterable[str]) -> str:
+    """The names of identical images, of more than three the first three and their number."""
+    known = list(names)
+    more = f" = ... ({len(known)} images)" if len(known) > 3 else ""
+    return " = ".join(known[:3]) + more
 
 
 def _listed(values: Iterable[float]) -> str:

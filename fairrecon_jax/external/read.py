@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,21 +36,15 @@ from fairrecon_jax.external.mapping import (
     entries,
     load,
     nearest,
-    one_of,
+    options_of,
     real,
     words_of,
 )
 from fairrecon_jax.external.published import published
-from fairrecon_jax.physics import DEGRADATIONS, describe
+from fairrecon_jax.external.specification import kind_of, spec_of
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.nothing import in_words
-from fairrecon_jax.types import (
-    NO_MITIGATION,
-    Attribute,
-    CohortSpec,
-    DegradationSpec,
-    InputError,
-    Task,
-)
+from fairrecon_jax.types import NO_MITIGATION, CohortSpec, InputError
 
 CELL = ("level", "reconstructor", "mitigation", "seed")
 BOUNDED = {
@@ -98,7 +93,13 @@ def read_table(
     source = Path(path)
     # a key that YAML leaves empty counts as not given
     given = {k: v for k, v in load(mapping).items() if v is not None}
-    check_keys("mapping", given, KEYS)
+    errors = Gathered()
+    with errors.gather():
+        check_keys("mapping", given, KEYS)
+    given = {key: value for key, value in given.items() if key in KEYS}
+    if "tasks" not in given:
+        # a table without tasks is taken for the published code's, which it is not
+        errors.tell(str(source))
     form = {key: str(given.get(key, "")) for key in ("separator", "encoding", "sheet")}
     form["separator"] = {"tab": "\t", "\\t": "\t"}.get(form["separator"], form["separator"])
     if len(form["separator"]) > 1:
@@ -112,12 +113,16 @@ def read_table(
     log = Log()
     for note in sheet.notes:
         log.say(note)
-    decimal = chosen("mapping 'decimal'", str(given.get("decimal", "")), ("", ".", ","))
-    try:
-        reader = _Reader(sheet.frame, given, source, log, decimal, sheet.separator)
-        table, spec = reader.predictions()
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+    decimal = ""
+    with errors.gather():
+        decimal = chosen("mapping 'decimal'", str(given.get("decimal", "")), ("", ".", ","))
+    found = None
+    with errors.gather():
+        reader = _Reader(sheet.frame, given, source, log, decimal, sheet.separator, errors)
+        found = reader.predictions()
+    errors.tell(str(source))
+    assert found is not None  # what is missing was told
+    table, spec = found
     # as given: whoever assesses the table turns them into `AssessOptions`
     log.attach(table).attrs["options"] = reader.options
     return table, spec
@@ -134,8 +139,9 @@ class _Reader:
         log: Log,
         decimal: str,
         separator: str,
+        errors: Gathered,
     ) -> None:
-        self.frame, self.source, self.log = frame, source, log
+        self.frame, self.source, self.log, self.errors = frame, source, log, errors
         self.form = {
             "decimal": decimal,
             "separator": separator,
@@ -145,41 +151,61 @@ class _Reader:
         # the given keys win: a name or a level may be set for the published CSV
         self.given = given if "tasks" in given else {**published(frame, source), **given}
         # for whoever assesses the table: a mapping of its own has options too
-        self.options = entries("mapping 'options'", self.given.get("options"))
+        self.options = self._entries("options")
         self.name = cell(self.given.get("name")) or source.stem
 
-    def predictions(self) -> tuple[pd.DataFrame, CohortSpec]:
-        """The frame as a predictions table, with its specification."""
-        frame, given, log = self.frame, self.given, self.log
-        task_entries = entries("mapping 'tasks'", given["tasks"])
-        attribute_entries = entries("mapping 'attributes'", given.get("attributes"))
-        if not task_entries:
+    def predictions(self) -> tuple[pd.DataFrame, CohortSpec] | None:
+        """The frame as a predictions table, with its specification; None where something is
+        refused.
+        """
+        frame, given, log, gather = self.frame, self.given, self.log, self.errors.gather
+        task_entries = self._entries("tasks")
+        attribute_entries = self._entries("attributes")
+        if not task_entries and not self.errors:
             raise InputError(
                 "mapping 'tasks' is empty: give each finding the columns of its 'label', "
                 "'original' and 'reconstructed'"
             )
-        check_names(task_entries, attribute_entries)
-        images = entries("mapping 'image_metrics'", given.get("image_metrics"))
-        check_keys("mapping 'image_metrics'", images, METRICS)
+        with gather():
+            check_names(task_entries, attribute_entries)
+        images = self._entries("image_metrics")
+        with gather():
+            check_keys("mapping 'image_metrics'", images, METRICS)
+        with gather(), warnings.catch_warnings():
+            # whoever assesses the table reads them again, and hears of earlier names then
+            warnings.simplefilter("ignore", FutureWarning)
+            options_of({"options": given.get("options")})
         table = self._identified()
-        tasks = [
-            read_task(frame, table, name, entry, log, self.form)
-            for name, entry in task_entries.items()
-        ]
-        attributes = [
-            read_attribute(frame, table, name, entry, log, self.form)
-            for name, entry in attribute_entries.items()
-        ]
+        tasks, attributes = [], []
+        for name, entry in task_entries.items():
+            with gather():
+                tasks.append(read_task(frame, table, name, entry, log, self.form))
+        for name, entry in attribute_entries.items():
+            with gather():
+                attributes.append(read_attribute(frame, table, name, entry, log, self.form))
         for metric in sorted(METRICS):
             # a column that another metric takes is not what it is called
             if metric in images or (metric in frame and metric not in images.values()):
-                table[metric] = self._metric(metric, images.get(metric, metric))
-        self._carry(table, attribute_entries)
+                with gather():
+                    table[metric] = self._metric(metric, images.get(metric, metric))
+        with gather():
+            self._carry(table, attribute_entries)
+        with gather():
+            kind_of(given)
+        # what follows rests on all of it
+        if self.errors:
+            return None
         # in this order: rows that are left out contradict nobody, and are counted in no group
         table = one_group(usable_rows(table, log), attributes, log)
         kept = usable_tasks(table, tasks, log)
         groups = usable_attributes(table, attributes, log)
-        return table.reset_index(drop=True), self._spec(table, kept, groups)
+        return table.reset_index(drop=True), spec_of(self.name, given, table, kept, groups)
+
+    def _entries(self, key: str) -> dict[str, Any]:
+        """A part of the mapping by name, empty where it is refused."""
+        with self.errors.gather():
+            return entries(f"mapping {key!r}", self.given.get(key))
+        return {}
 
     def _column(self, column: object, what: str) -> Column:
         return column_of(self.frame, column, what, self.form)
@@ -273,32 +299,47 @@ class _Reader:
         """Example, patient, split and study cell of every row."""
         frame, given = self.frame, self.given
         table = pd.DataFrame(index=frame.index)
-        varying = [what for what in CELL if what in given and self._constant(what, "") is None]
-        if "example" in given:
-            table["example_id"] = self._text("example")
-        elif varying:
-            raise InputError(
-                f"mapping needs 'example' (the image's name) because {varying} are columns: "
-                "rows of one image must be matched"
-            )
-        else:
-            # padded, so that sorting keeps the order of the file
-            table["example_id"] = [f"row{i + 1:07d}" for i in range(len(frame))]
+        gather = self.errors.gather
+        with gather():
+            table["example_id"] = self._examples()
         if "patient" in given:
-            table["patient_id"] = self._patients()
+            with gather():
+                table["patient_id"] = self._patients()
         else:
             self.log.add(
                 "no patient column: every image counts as a patient of its own; rows", len(frame)
             )
-            table["patient_id"] = table["example_id"]
-        table["split"], named = read_split(frame, given.get("split"))
-        one_split(table["patient_id"], table["split"], named)
-        table["level"] = self._number("level", 1.0)
-        table["reconstructor"] = self._text("reconstructor", self.source.stem)
-        table["mitigation"] = self._mitigation()
-        table["seed"] = self._number("seed", 0).astype(int)
+            table["patient_id"] = table.get("example_id")
+        # what is counted of the tasks is counted by split
+        table["split"] = "test"
+        with gather():
+            table["split"], named = read_split(frame, given.get("split"))
+            if "patient_id" in table:
+                one_split(table["patient_id"], table["split"], named)
+        with gather():
+            table["level"] = self._number("level", 1.0)
+        with gather():
+            table["reconstructor"] = self._text("reconstructor", self.source.stem)
+        with gather():
+            table["mitigation"] = self._mitigation()
+        with gather():
+            table["seed"] = self._number("seed", 0).astype(int)
         table["cohort"] = self.name
         return table
+
+    def _examples(self) -> pd.Series | list[str]:
+        """The name of every row's image."""
+        given = self.given
+        varying = [what for what in CELL if what in given and self._constant(what, "") is None]
+        if "example" in given:
+            return self._text("example")
+        if varying:
+            raise InputError(
+                f"mapping needs 'example' (the image's name) because {varying} are columns: "
+                "rows of one image must be matched"
+            )
+        # padded, so that sorting keeps the order of the file
+        return [f"row{i + 1:07d}" for i in range(len(self.frame))]
 
     def _patients(self) -> pd.Series:
         """The patient of every row, None where the table names none; those rows are counted."""
@@ -325,42 +366,3 @@ class _Reader:
         else:
             found = names(self._column(self.given["mitigation"], "mitigation"))
         return found.fillna(NO_MITIGATION).replace("None", NO_MITIGATION)
-
-    def _spec(
-        self, table: pd.DataFrame, tasks: tuple[Task, ...], attributes: tuple[Attribute, ...]
-    ) -> CohortSpec:
-        """The specification of the table; a level that nobody named has a kind of its own."""
-        given = self.given
-        modality = one_of(
-            "mapping 'modality'", given.get("modality", "xray"), CohortSpec, "modality"
-        )
-        has_level = "level" in given
-        if has_level and not {"modality", "degradation"} & set(given):
-            raise InputError(
-                "mapping has 'level' but no 'modality', which says what levels are: 'xray' "
-                "(photon counts, lower is worse) or 'mri' (acceleration factors, higher is worse); "
-                f"for other levels give 'degradation', one of {', '.join(sorted(DEGRADATIONS))}"
-            )
-        usual = {"xray": "xray_low_dose", "mri": "mri_radial"}[modality]
-        kind = cell(given.get("degradation", usual))
-        if kind not in DEGRADATIONS:
-            raise InputError(
-                "mapping 'degradation' must be one of "
-                f"{', '.join(sorted(DEGRADATIONS))}, got {kind!r}"
-            )
-        # mildest first, as the specification lists levels
-        worst_last = DEGRADATIONS[kind].worse == "lower"
-        levels = tuple(sorted((float(v) for v in table["level"].unique()), reverse=worst_last))
-        # nobody named one: the middle level, or the worse of the two in the middle
-        headline = levels[len(levels) // 2]
-        unnamed = DegradationSpec("unnamed", levels, headline)
-        degradation = describe(kind, levels, headline) if has_level else unnamed
-        return CohortSpec(
-            self.name,
-            cell(given.get("title")) or self.name,
-            modality,
-            tasks,
-            attributes,
-            degradation,
-            cell(given.get("citation")),
-        )

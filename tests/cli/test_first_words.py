@@ -38,7 +38,9 @@ def test_the_version_is_that_of_the_package(capsys):
     [
         (["asess"], "did you mean 'assess'?"),
         (["study", "--config=chexpret"], "did you mean 'chexpert'?"),
-        (["study", "--confg=chexpert"], "did you mean: config"),
+        (["study", "--confg=chexpert"], "there is no flag --confg; did you mean --config?"),
+        (["study", "--dry-run"], "there is no flag --dry-run; did you mean --dry_run?"),
+        (["phantom", "--kind=foot"], "--kind=foot: value should be one of <xray|brain>"),
     ],
 )
 def test_the_nearest_name_is_offered(words, says, capsys):
@@ -46,6 +48,28 @@ def test_the_nearest_name_is_offered(words, says, capsys):
     err = capsys.readouterr().err
     assert says.lower() in err.lower()
     assert len(err.splitlines()) == 1
+
+
+def test_all_wrong_words_are_told_at_once(capsys):
+    words = ["study", "--config=chexpert", "--wrokdir=runs/a", "extra", "--noverbose", "--zzz", "1"]
+    assert cli.main([*words, "--noverify", "--dry_run=maybe"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "fairrecon study: the command line: 4 errors:",
+        "  1. there is no flag --wrokdir; did you mean --workdir?",
+        "  2. 'extra' is not a flag; flags are written --name=value",
+        "  3. there is no flag --zzz; there are --config, --dry_run, --only, --verbose, --verify, "
+        "--workdir",
+        "  4. --dry_run=maybe: Non-boolean argument to boolean flag",
+    ]
+
+
+def test_values_may_stand_behind_their_flags(capsys, tmp_path):
+    words = ["plan", "--config", "quickstart_xray", "-workdir", str(tmp_path / "no"), "--json"]
+    assert cli.main(words) == 2
+    assert "quickstart_xray" in capsys.readouterr().err, "no name of a file"
+    words[2] = str(bundled()["quickstart_xray"])
+    assert cli.main(words) == 0
+    assert '"workdir"' in capsys.readouterr().out
 
 
 def test_a_bundled_configuration_is_found_by_its_name(capsys, tmp_path):

@@ -236,6 +236,16 @@ def test_copied_patient_leaks(tmp_path):
     assert finding_of(result, "missing_race").count == 1
 
 
+def test_of_many_identical_images_three_are_named(tmp_path):
+    root = healthy_nih(tmp_path / "tree")
+    files = sorted((root / "images").glob("*.png"))[:5]
+    for file in files[1:]:
+        shutil.copy(files[0], file)
+    (named,) = finding_of(report("nih_chestxray14", root), "leaking_images").examples
+    first = [file.stem for file in files[:3]]
+    assert named == f"{' = '.join(first)} = ... (5 images)"
+
+
 def test_splits_file_is_checked_along(tmp_path):
     root = healthy_nih(tmp_path / "tree")
     config = CohortConfig("nih_chestxray14", image_size=16, tasks=("hernia",))

@@ -127,6 +127,24 @@ def test_words_that_nobody_explained_are_refused(tmp_path):
     assert report.count("table") == 1
 
 
+def test_all_that_is_wrong_with_a_table_is_told_at_once(tmp_path):
+    root = write_own(tmp_path / "tree")
+    rewritten(root, lambda t: t.assign(Sex=["D", *t["Sex"][1:]]).drop(columns="Age"))
+    change = {"labels": {"nodule": {"column": "Scanner"}}}
+    with pytest.raises(InputError) as refused:
+        prepare(config(change=change), root, tmp_path / "out", progress=False)
+    told = refused.value.refusals
+    assert [line.split(": ")[0] for line in told] == [
+        str(root / "exams.csv"),
+        "columns.labels.nodule",
+        "columns.attributes.sex",
+    ]
+    assert "no column Age; it has" in told[0]
+    assert "the column 'Sex' of exams.csv has 'D'" in told[2]
+    report = examine("table", root, config(change=change), progress=False)
+    assert report.count("table") == 3
+
+
 def test_what_is_missing_or_broken_is_noted_by_its_kind(tmp_path):
     root = write_own(tmp_path / "tree")
     (root / "images/000.png").unlink()

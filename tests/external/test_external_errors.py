@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fairrecon_jax.study.table import read_table
+from fairrecon_jax.types import InputError
 from tests.support.foreign_tables import MAPPING, frame, saved
 
 
@@ -252,3 +253,46 @@ def test_an_example_column_is_needed_where_cells_vary(tmp_path):
     mapping = {k: v for k, v in MAPPING.items() if k != "example"}
     with pytest.raises(ValueError, match=r"needs 'example'.*\['reconstructor'\]"):
         read_table(saved(tmp_path, frame()), mapping)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path):
+    mapping = {
+        **MAPPING,
+        "titel": "Knees",
+        "patient": "who",
+        "split": {"column": "part"},
+        "tasks": {
+            "effusion": {"label": "y", "original": "p0", "reconstructed": "q1"},
+            "edema": {"label": "y"},
+            "fine": {"label": "y", "reconstructed": "p1"},
+        },
+        "attributes": {"sex": {"column": "Gender"}, "age": {"column": "Age", "cut": 62}},
+        "image_metrics": {"psnr": "PSNR"},
+        "options": {"permutation": 19},
+    }
+    with pytest.raises(InputError) as refused:
+        read_table(saved(tmp_path, frame()), mapping)
+    starts = [
+        "mapping has unknown keys ['titel'], did you mean 'title' for 'titel'?",
+        "mapping 'options' (those of AssessOptions) has unknown keys ['permutation']",
+        "the table has no column 'who', which the mapping names for patient",
+        "the table has no column 'part', which the mapping names for split",
+        "the table has no column 'q1', which the mapping names for tasks.effusion.reconstructed",
+        "tasks.edema lacks ['reconstructed']",
+        "the table has no column 'Gender', which the mapping names for attributes.sex",
+        "the table has no column 'PSNR', which the mapping names for image_metrics.psnr",
+    ]
+    told = refused.value.refusals
+    assert len(told) == len(starts)
+    for line, start in zip(told, starts, strict=True):
+        assert line.startswith(start), line
+    text = str(refused.value).splitlines()
+    assert text[0] == f"{tmp_path / 'table.csv'}: 8 errors:"
+    assert text[3].startswith("  3. the table has no column 'who'")
+
+
+def test_a_misspelt_tasks_is_not_taken_for_the_published_table(tmp_path):
+    mapping = {"task": MAPPING["tasks"]}
+    with pytest.raises(InputError, match=r"table\.csv: mapping has unknown keys \['task'\]") as one:
+        read_table(saved(tmp_path, frame()), mapping)
+    assert "published" not in str(one.value)

@@ -22,8 +22,11 @@ from fairrecon_jax.data.words import (
     LABEL_HINT,
     NUMBER_HINT,
     SPLIT_HINT,
+    AttributeColumn,
+    LabelColumn,
     Meant,
 )
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.nothing import in_words, no_value, nobody
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.runtime.text import look_alikes, normal
@@ -46,11 +49,14 @@ def scan_rows(
     path = root / columns.table
     sheet = table_of(root, columns)
     table = sheet.frame
-    require_columns(path, table, columns.needed)
+    errors = Gathered()
+    with errors.gather():
+        require_columns(path, table, columns.needed)
     for sentence in sheet.notes:
         notes.keep(path.name, "as_read", sentence)
-    check_names(columns, table)
-    check_words(columns, table, notes)
+    check_names(columns, table, errors)
+    check_words(columns, table, notes, errors)
+    errors.tell()
     finders: dict[str, Finder] = {}
 
     def finder(folder: str) -> Finder:
@@ -85,56 +91,81 @@ def table_of(root: Path, columns: TableColumns) -> Sheet:
     return text_sheet(root / columns.table, columns.delimiter, columns.encoding, columns.sheet)
 
 
-def check_names(columns: TableColumns, table: pd.DataFrame) -> None:
+def check_names(columns: TableColumns, table: pd.DataFrame, errors: Gathered) -> None:
     """Refuses names of patients and images that a spreadsheet has cut off.
 
-    Raises:
-      InputError: the message names field, column and name.
+    Args:
+      columns: what they mean.
+      table: the cells; a column that is missing is told elsewhere.
+      errors: takes what is refused, with field, column and name.
     """
     patient = columns.patient.column if columns.patient else ""
     for field, column in (("patient", patient), ("id", columns.id), ("image", columns.image)):
-        if column and (cut := cut_off(map(normal, table[column]))):
-            raise InputError(
-                f"columns.{field}: the column {column!r} of {columns.table} has {cut!r}: {CUT}"
-            )
+        if column not in table:
+            continue
+        if cut := cut_off(map(normal, table[column])):
+            with errors.gather():
+                raise InputError(
+                    f"columns.{field}: the column {column!r} of {columns.table} has {cut!r}: {CUT}"
+                )
 
 
-def check_words(columns: TableColumns, table: pd.DataFrame, notes: Notes) -> None:
+def check_words(columns: TableColumns, table: pd.DataFrame, notes: Notes, errors: Gathered) -> None:
     """Refuses words without a meaning, and counts numbers out of range.
 
-    Raises:
-      InputError: the message names the field, the column and the words.
+    Args:
+      columns: what they mean.
+      table: the cells; a column that is missing is told elsewhere.
+      notes: takes the counts.
+      errors: takes what is refused, with the field, the column and the words.
     """
-    cells: dict[str, list[str]] = {name: table[name].tolist() for name in columns.recorded}
+    cells = {name: table[name].tolist() for name in columns.recorded if name in table}
     for name, label in columns.labels:
-        meant = label.read(cells[label.column])
-        columns.refuse(f"labels.{name}", label.column, meant.strange, LABEL_HINT)
-        blank = sum(not normal(cell) for cell in cells[label.column]) + sum(meant.gone.values())
-        if blank:
-            words = f"{blank} rows without {name}{in_words(meant.gone)}"
-            notes.keep(columns.table, "missing_label", words)
-        _note_doubtful(f"labels.{name}", label.column, meant, columns, notes)
+        if label.column in cells:
+            with errors.gather():
+                _check_label(name, label, cells[label.column], columns, notes)
     for name, one in columns.attributes:
-        where, given = f"attributes.{name}", cells[one.column]
-        if one.is_number:
-            meant = one.read_numbers(given, columns.decimal)
-            columns.refuse(where, one.column, meant.strange, NUMBER_HINT)
-            codes = [f"{code:g}" for code in one.codes(meant.values)]
-            columns.refuse(where, one.column, codes, CODE_HINT)
-            if meant.outside:
-                notes.keep(columns.table, "out_of_range", f"{meant.outside} rows of {one.column}")
-        else:
-            meant = one.read_words(given)
-            columns.refuse(where, one.column, meant.strange, GROUP_HINT)
-        if meant.gone:
-            notes.keep(columns.table, "nothing_said", f"{one.column}{in_words(meant.gone)}")
-        _note_doubtful(where, one.column, meant, columns, notes)
-        if not one.groups and not one.is_number:
-            for same in look_alikes(normal(cell) for cell in given if normal(cell)):
-                notes.keep(columns.table, "alike", f"{one.column}: {' and '.join(map(repr, same))}")
-    if columns.split is not None:
-        _, strange = columns.split.read(cells[columns.split.column])
-        columns.refuse("split", columns.split.column, strange, SPLIT_HINT)
+        if one.column in cells:
+            with errors.gather():
+                _check_attribute(name, one, cells[one.column], columns, notes)
+    if columns.split is not None and columns.split.column in cells:
+        with errors.gather():
+            _, strange = columns.split.read(cells[columns.split.column])
+            columns.refuse("split", columns.split.column, strange, SPLIT_HINT)
+
+
+def _check_label(
+    name: str, label: LabelColumn, cells: list[str], columns: TableColumns, notes: Notes
+) -> None:
+    meant = label.read(cells)
+    columns.refuse(f"labels.{name}", label.column, meant.strange, LABEL_HINT)
+    blank = sum(not normal(cell) for cell in cells) + sum(meant.gone.values())
+    if blank:
+        words = f"{blank} rows without {name}{in_words(meant.gone)}"
+        notes.keep(columns.table, "missing_label", words)
+    _note_doubtful(f"labels.{name}", label.column, meant, columns, notes)
+
+
+def _check_attribute(
+    name: str, one: AttributeColumn, cells: list[str], columns: TableColumns, notes: Notes
+) -> None:
+    where = f"attributes.{name}"
+    if one.is_number:
+        meant = one.read_numbers(cells, columns.decimal)
+        columns.refuse(where, one.column, meant.strange, NUMBER_HINT)
+        codes = [f"{code:g}" for code in one.codes(meant.values)]
+        columns.refuse(where, one.column, codes, CODE_HINT)
+        if meant.outside:
+            notes.keep(columns.table, "out_of_range", f"{meant.outside} rows of {one.column}")
+    else:
+        meant = one.read_words(cells)
+        columns.refuse(where, one.column, meant.strange, GROUP_HINT)
+    if meant.gone:
+        notes.keep(columns.table, "nothing_said", f"{one.column}{in_words(meant.gone)}")
+    _note_doubtful(where, one.column, meant, columns, notes)
+    if not one.groups and not one.is_number:
+        for same in look_alikes(normal(cell) for cell in cells if normal(cell)):
+            notes.keep(columns.table, "alike", f"{one.column}: {' and '.join(map(repr, same))}")
 
 
 def _note_doubtful(

@@ -22,7 +22,7 @@ from fairrecon_jax.report.tables import record
 from fairrecon_jax.report.tables.entries import Missing, number
 from fairrecon_jax.report.tables.table import csv_text
 from fairrecon_jax.report.words import listing
-from fairrecon_jax.report.writer import BlockWriter, Placed
+from fairrecon_jax.report.writer import Block, BlockWriter, Placed
 from fairrecon_jax.types import CohortSpec, MethodTitle
 
 GLYPHS = {"full": "●", "none": "○", "left": "◐", "bottom": "◒", "right": "◑", "top": "◓"}
@@ -49,6 +49,7 @@ def build_report(
     trends: pd.DataFrame | None = None,
     curves: pd.DataFrame | None = None,
     doses: pd.DataFrame | None = None,
+    shown: bool = False,
 ) -> Path:
     """Writes `<workdir>/report/index.html` with `figures/` (png, pdf) and `tables/` (csv, tex)
     beside it, without those of an older report.
@@ -72,6 +73,7 @@ def build_report(
       trends: the table results/trends.csv, None where no continuous attribute was looked at.
       curves: the table results/curves.csv, None where none was made.
       doses: the table results/doses.csv, None where no level can be compared with another.
+      shown: show progress.
 
     Returns:
       The path of the page.
@@ -97,18 +99,26 @@ def build_report(
     hide = redactor(cohort_table, examples, options)
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
     writer = BlockWriter(Path(workdir) / "report", options)
-    # numbers follow the order of these calls, which is that of the page
-    blocks = {
-        "first": [writer.place(figure) for figure in pages.first_figures(findings)],
-        "body": place_all(writer, pages.sections(findings, cohort_table, panels, options)),
-        "methods": [writer.place(table) for table in pages.method_tables(findings)],
-        "records": [writer.place(table) for table in pages.record_tables(recorded, options, hide)],
+    sections = pages.sections(findings, cohort_table, panels, options)
+    lists: dict[str, Sequence[Block]] = {
+        "first": pages.first_figures(findings),
+        "methods": pages.method_tables(findings),
+        "records": pages.record_tables(recorded, options, hide),
     }
+    count = sum(map(len, lists.values())) + sum(len(one.blocks) for one in sections)
+    with writer.showing("figures and tables", count, shown):
+        # numbers follow the order of these calls, which is that of the page
+        blocks = {
+            "first": [writer.place(figure) for figure in lists["first"]],
+            "body": place_all(writer, sections),
+            "methods": [writer.place(table) for table in lists["methods"]],
+            "records": [writer.place(table) for table in lists["records"]],
+        }
     for name in ("performance", "fairness"):
         writer.write(f"tables/long_{name}.csv", csv_text(getattr(findings, name)))
     texts = page_texts(findings, recorded, options, hide)
     if options.appendix:
-        write_appendix(writer, findings, texts["title"])
+        write_appendix(writer, findings, texts["title"], shown)
     page = (
         environment()
         .get_template("index.html")
@@ -137,9 +147,11 @@ def place_all(
     return [(one, [writer.place(block) for block in one.blocks]) for one in sections]
 
 
-def write_appendix(writer: BlockWriter, findings: Findings, title: str) -> None:
+def write_appendix(writer: BlockWriter, findings: Findings, title: str, shown: bool) -> None:
     """Writes the second page, with every figure and table."""
-    body = place_all(writer, pages.appendix_sections(findings))
+    sections = pages.appendix_sections(findings)
+    with writer.showing("appendix", sum(len(one.blocks) for one in sections), shown):
+        body = place_all(writer, sections)
     template = environment().get_template("appendix.html")
     writer.write("appendix.html", template.render(body=body, title=title))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fairrecon_jax.report import files
@@ -10,6 +12,7 @@ from fairrecon_jax.report.figures.drawing import Drawing
 from fairrecon_jax.report.options import ReportOptions
 from fairrecon_jax.report.tables.table import Table, csv_text
 from fairrecon_jax.runtime.atomic import unfinished, write_atomic
+from fairrecon_jax.runtime.progress import Progress, Silence, progress
 from fairrecon_jax.runtime.text import Stems
 
 KINDS = ("appendix.html", "figures/*.png", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
@@ -57,6 +60,23 @@ class BlockWriter:
         self.written: set[Path] = set()
         self.figures = self.tables = 0
         self.stems = Stems()  # case does not tell files apart everywhere
+        self.bar: Progress = Silence()
+
+    @contextmanager
+    def showing(self, part: str, count: int, shown: bool = True) -> Iterator[None]:
+        """Shows progress over the figures and tables that are placed within.
+
+        Args:
+          part: of the report.
+          count: of its figures and tables.
+          shown: False for silence.
+        """
+        self.bar = progress(f"report, {part}", count, unit="item") if shown else Silence()
+        try:
+            yield
+        finally:
+            self.bar.close()
+            self.bar = Silence()
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Writes one file, by its path in the folder."""
@@ -68,6 +88,11 @@ class BlockWriter:
         """Writes the files of a figure (png, pdf, csv) or table (csv, tex) and numbers it; a key
         that was given before gets a number.
         """
+        placed = self._place(block)
+        self.bar.advance(1)
+        return placed
+
+    def _place(self, block: Block) -> Placed:
         block = dataclasses.replace(block, key=self.stems.of(block.key))
         if isinstance(block, Table):
             self.tables += 1

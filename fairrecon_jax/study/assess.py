@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 
 import pandas as pd
 from absl import logging
@@ -17,6 +18,7 @@ from fairrecon_jax.assessment import (
     trends,
     write_results,
 )
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.mitigate import sweeps
 from fairrecon_jax.study.predict import merge_predictions
@@ -38,15 +40,18 @@ def write_tables(context: Context) -> None:
     merged = merge_predictions(context)
     performance, fairness = assess(merged, context.spec, study.assess, shown=True)
     tables = {"performance": performance, "fairness": fairness}
-    tables["curves"] = score_curves(merged, context.spec, study.assess)
+    given = merged, context.spec, study.assess
+    makers: dict[str, Callable[..., pd.DataFrame]] = {"curves": score_curves}
     if study.assess.continuous:
-        tables["trends"] = trends(merged, context.spec, study.assess)
-    doses = dose_responses(merged, context.spec, study.assess)
-    if not doses.empty:
-        tables["doses"] = doses
+        makers["trends"] = trends
+    makers["doses"] = dose_responses
     # from all predictions, not from the tables: pairs are formed image by image
     if study.mitigations:
-        tables["mitigation"] = compare(merged, context.spec, study.assess)
+        makers["mitigation"] = compare
+    for name in track(makers, "assess, further tables", "table"):
+        tables[name] = makers[name](*given)
+    if tables["doses"].empty:
+        del tables["doses"]
     points = sweeps(context)
     if points is not None:
         tables["mitigation_sweep"] = points

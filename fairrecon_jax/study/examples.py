@@ -15,6 +15,7 @@ from fairrecon_jax.data.loader import read_rows
 from fairrecon_jax.diagnosers import HasFeatureMaps, enlarged, grad_cam
 from fairrecon_jax.physics import Elsewhere
 from fairrecon_jax.report import ExamplePanel
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.predict import tandem_inputs
 from fairrecon_jax.tandem import DEGRADE, Tandem
@@ -67,7 +68,7 @@ def example_panels(context: Context, count: int, performance: pd.DataFrame) -> l
         return []
     batch = read_rows(context.cohort, rows)
     drawn: dict[str, Any] = {}
-    for one in shown:
+    for one in track(shown, "report, examples", "reconstructor"):
         tandem, _ = context.tandem(one.name)
         inputs = tandem_inputs(
             context, Cell(one.name, level, seed=study.seed, training=study.trainings(one.name)[0])

@@ -97,4 +97,4 @@ def merge(
         "config": {"options": str(options or AssessOptions())},
         "seeds": dict(enumerate(names)),
     }
-    return build_report(target, spec, performance, fairness, people, (), provenance)
+    return build_report(target, spec, performance, fairness, people, (), provenance, shown=True)

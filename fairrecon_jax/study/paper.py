@@ -73,4 +73,5 @@ def write_paper_report(
     Raises:
       InputError: a study has not been assessed, or both are of one modality.
     """
-    return build_paper_report(Path(folder), [read_study(one, options) for one in workdirs], options)
+    studies = [read_study(one, options) for one in workdirs]
+    return build_paper_report(Path(folder), studies, options, shown=True)

@@ -52,6 +52,7 @@ def write_report(context: Context) -> Path:
         read_trends(context),
         read_curves(context),
         read_doses(context),
+        shown=True,
     )
 
 

@@ -120,4 +120,5 @@ def assess_table(
         trends=along,
         curves=tables["curves"],
         doses=more["doses"],
+        shown=True,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.plan import plan
@@ -32,7 +33,7 @@ def verify(config: StudyConfig | ConfigDict, workdir: str | Path) -> tuple[int, 
     folder, compared, told = context.workdir.stages, 0, []
     stages = plan(context)
     read = {title for one in stages for title in one.recorded(folder).get("made_from", {})}
-    for stage in stages:
+    for stage in track(stages, "verify", "stage"):
         record = stage.recorded(folder)
         compared += 1 + len(record.get("files", {})) + len(record.get("logs", {})) if record else 0
         lines = stage.damage(folder, deep=True)

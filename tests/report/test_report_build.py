@@ -376,3 +376,18 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     assert "<h1>My &lt;title&gt;</h1>" in text
     assert "SECRET00000/study1" in text
     assert "SECRET00007/study1/view1.jpg" in text
+
+
+def test_progress_says_which_part_of_the_report_is_made(tmp_path, capsys):
+    options = ReportOptions(dpi=50, pdf=False, appendix=True)
+    write(tmp_path, SPEC, CELLS, options, shown=True)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("report, ")]
+    assert [line.split(":")[0] for line in told] == [
+        "report, figures and tables",
+        "report, appendix",
+    ]
+    for line in told:
+        done, _, total = line.partition(": item ")[2].partition(",")[0].partition("/")
+        assert done == total != "0"
+    write(tmp_path, SPEC, CELLS, options)
+    assert "report," not in capsys.readouterr().err

@@ -18,6 +18,7 @@ from fairrecon_jax.report.paper.studies import PaperStudy
 from fairrecon_jax.report.paper.tables import tables
 from fairrecon_jax.report.tables.table import Table, csv_text
 from fairrecon_jax.report.writer import CSS_PIXELS, BlockWriter, Placed
+from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.types import InputError
 
 WIDEST = 710
@@ -25,7 +26,10 @@ WIDEST = 710
 
 
 def build_paper_report(
-    folder: str | Path, studies: Sequence[PaperStudy], options: ReportOptions | None = None
+    folder: str | Path,
+    studies: Sequence[PaperStudy],
+    options: ReportOptions | None = None,
+    shown: bool = False,
 ) -> Path:
     """Writes `<folder>/index.html` with the paper's tables 1 to 8 and figures 2 to 20, `figures/`
     (png, pdf) and `tables/` (csv, tex) beside it.
@@ -36,6 +40,7 @@ def build_paper_report(
       folder: to write, without files of other reports.
       studies: at most one of radiographs and one of brain MRI.
       options: resolution, PDFs and the smallest count that is shown.
+      shown: show progress.
 
     Returns:
       The path of the page.
@@ -52,7 +57,10 @@ def build_paper_report(
         )
     writer = BlockWriter(Path(folder), options)
     items = [*tables(studies, options.min_cell), *figures(studies)]
-    body = [(item, [placed(writer, item, part) for part in item.parts]) for item in items]
+    body = [
+        (item, [placed(writer, item, part) for part in item.parts])
+        for item in track(items, "report, tables and figures of the paper", "item", shown=shown)
+    ]
     page = (
         environment()
         .get_template("paper.html")

@@ -21,7 +21,6 @@ REQUIRED = [
     "ml-collections>=1.0,<2",
     "absl-py>=2,<3",
     "tqdm>=4.66,<5",
-    "filelock>=3.12,<4",
     "Pillow>=10",
     "tifffile>=2024.1",
     "nibabel>=5.2,<6",

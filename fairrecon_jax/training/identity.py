@@ -37,7 +37,7 @@ def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
 
     Raises:
       InputError: a choice differs from the one written there, and the message names each with both
-        values; or the file is spoilt.
+        values; the file is spoilt; or it is gone and weights or checkpoints are there.
     """
     # Through JSON, where tuples are lists, as in the file.
     wanted = flatten(json.loads(json.dumps(identity(choices))))
@@ -58,6 +58,13 @@ def check_run_identity(workdir: Path, choices: Mapping[str, Any]) -> str:
                 "remove this one"
             )
     else:
+        # nothing says what made them: they may be of other choices
+        lying = [one for one in ("final", "checkpoints/[0-9]*") if any(workdir.glob(one))]
+        if lying:
+            raise InputError(
+                f"{workdir} holds {lying[0].partition('/')[0]} but no {path.name}, which says "
+                "what they were made from: use another workdir, or remove this one"
+            )
         write_atomic(path, json.dumps(wanted, indent=1))
     return digest(wanted)
 

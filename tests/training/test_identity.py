@@ -27,6 +27,17 @@ def test_changed_fields_are_named_with_both_values(tmp_path: Path) -> None:
         check_run_identity(tmp_path, {"config.steps": 10, "config.seed": 1, "same": 0, "more": 3})
 
 
+@pytest.mark.parametrize("lying", ["final", "checkpoints/4"])
+def test_weights_of_which_nothing_says_what_made_them_are_not_taken_over(tmp_path, lying):
+    (tmp_path / "w" / lying).mkdir(parents=True)
+    wanted = rf"w holds {lying.split('/')[0]} but no run\.json, which says what they were made from"
+    with pytest.raises(InputError, match=wanted):
+        check_run_identity(tmp_path / "w", {"config.steps": 10})
+    assert not (tmp_path / "w" / "run.json").exists()
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
+    check_run_identity(tmp_path / "empty", {"config.steps": 10})
+
+
 @dataclasses.dataclass(frozen=True)
 class Choices:
     """One field that counts and one that does not."""

@@ -25,7 +25,7 @@ from fairrecon_jax.training import optim, state
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.step import computed
 from fairrecon_jax.training.trainable import Trainable
-from fairrecon_jax.types import CohortSpec, Key, Precision
+from fairrecon_jax.types import CohortSpec, Precision
 
 HEAVY = ("conv_general_dilated", "dot_general", "reduce", "sort", "fft")
 """Starts of the names of operations whose operands pass through memory."""

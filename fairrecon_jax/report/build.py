@@ -100,20 +100,8 @@ def build_report(
     panels = [dataclasses.replace(panel, caption=hide(panel.caption)) for panel in examples]
     writer = BlockWriter(Path(workdir) / "report", options)
     sections = pages.sections(findings, cohort_table, panels, options)
-    lists: dict[str, Sequence[Block]] = {
-        "first": pages.first_figures(findings),
-        "methods": pages.method_tables(findings),
-        "records": pages.record_tables(recorded, options, hide),
-    }
-    count = sum(map(len, lists.values())) + sum(len(one.blocks) for one in sections)
-    with writer.showing("figures and tables", count, shown):
-        # numbers follow the order of these calls, which is that of the page
-        blocks = {
-            "first": [writer.place(figure) for figure in lists["first"]],
-            "body": place_all(writer, sections),
-            "methods": [writer.place(table) for table in lists["methods"]],
-            "records": [writer.place(table) for table in lists["records"]],
-        }
+    records = pages.record_tables(recorded, options, hide)
+    blocks = place_page(writer, findings, sections, records, shown)
     for name in ("performance", "fairness"):
         writer.write(f"tables/long_{name}.csv", csv_text(getattr(findings, name)))
     texts = page_texts(findings, recorded, options, hide)
@@ -138,6 +126,26 @@ def build_report(
     # last: until the new page is there, the old one has its figures
     writer.remove_stale()
     return path
+
+
+def place_page(
+    writer: BlockWriter,
+    findings: Findings,
+    sections: Sequence[pages.Section],
+    records: Sequence[Block],
+    shown: bool,
+) -> dict[str, Any]:
+    """Writes all figures and tables of the page, by the part of it that shows them."""
+    first, methods = pages.first_figures(findings), pages.method_tables(findings)
+    count = len(first) + len(methods) + len(records) + sum(len(one.blocks) for one in sections)
+    with writer.showing("figures and tables", count, shown):
+        # numbers follow the order of these calls, which is that of the page
+        return {
+            "first": [writer.place(figure) for figure in first],
+            "body": place_all(writer, sections),
+            "methods": [writer.place(table) for table in methods],
+            "records": [writer.place(table) for table in records],
+        }
 
 
 def place_all(

@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .PHONY: quickstart quickstart-brain test lint docs clean
 
@@ -38,7 +39,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations=25
+	$(PYTEST) --programs=as_users
+	$(PYTEST) --programs=quick
 	$(PYTHON) .ci/import_check.py
 
 docs: $(VENV)/.installed-docs

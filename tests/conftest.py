@@ -28,9 +28,38 @@ step and the canaries.
 """
 
 MEMORY = 3 * 2**30
-"""Bytes above which a test worker forgets its compiled programs."""
+"""Bytes by which a test worker grows before it forgets its compiled programs."""
 COMPILED: list[bool] = []
 """Whether the programs that it remembers were compiled quickly."""
+FORGOT = [0.0]
+"""Bytes that it occupied after it last forgot them: the C library keeps some."""
+QUICK_FLAG = "--xla_cpu_use_fusion_emitters=false"
+"""Compiles in two thirds of the time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--programs`, by which the two halves of the suite run one after the other."""
+    parser.addoption(
+        "--programs",
+        choices=("as_users", "quick", "all"),
+        default="all",
+        help="only tests whose programs are compiled as users compile them; or only the others, "
+        "compiled quicker still, which a process must be told before its first program",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the first program, in every worker."""
+    if config.getoption("programs") == "quick":
+        os.environ["XLA_FLAGS"] += f" {QUICK_FLAG}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the other half."""
+    wanted = config.getoption("programs")
+    if wanted == "all" or not collection_path.name.startswith("test_"):
+        return None
+    return True if is_optimised(collection_path) != (wanted == "as_users") else None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,8 +88,9 @@ def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     quick = not is_optimised(request.path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", str(int(quick)))
-        if COMPILED != [quick] or resident() > MEMORY:
+        if COMPILED != [quick] or resident() > FORGOT[0] + MEMORY:
             jax.clear_caches()
+            FORGOT[0] = resident()
         COMPILED[:] = [quick]
         jax.config.update("jax_disable_most_optimizations", quick)
         yield

@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
 def reconstructors(blocks: ConfigDict) -> None:
     """U-Net, Pix2Pix and SDE."""
     # cut off to [0, 1], where the code leaves images as they are: finish = "as_is"
-    blocks.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4})
+    blocks.unet = ConfigDict({"kind": "mse", "width": 64, "depth": 4, "start": "torch"})
     blocks.unet.train = training(67_000, 16, 1e-3, selection="mse")  # 20 epochs of 3,350 steps
     blocks.unet.train.update(schedule="constant", eval_every=3_350, patience=5)  # epochs
 

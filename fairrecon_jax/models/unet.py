@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from fairrecon_jax.models.convolution import Conv
 from fairrecon_jax.models.layers import Norm, Normalise, UpConv2x2, max_pool_2x2, recomputed
+from fairrecon_jax.models.start import Start
 from fairrecon_jax.types import Array
 
 
@@ -32,13 +33,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, features]."""
         for i in (1, 2):
-            x = Conv(
-                self.features,
-                3,
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-                name=f"conv{i}",
-            )(x)
+            x = Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x)
             x = Normalise(self.norm, self.groups, self.axis_name, self.dtype, name=f"norm{i}")(
                 x, train
             )
@@ -64,6 +59,7 @@ class UNet(nn.Module):
       axis_name: mapped axis over which "batch" averages its statistics in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
       remat: compute each block anew for the gradient, see `recomputed`.
+      start: law of the start values, see `models.start.law`.
 
     Example:
       >>> network, image = UNet(width=2, depth=2), np.zeros((3, 18, 18, 1), np.float32)
@@ -83,6 +79,7 @@ class UNet(nn.Module):
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
     remat: bool = False
+    start: Start = "he"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:

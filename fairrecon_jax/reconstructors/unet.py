@@ -20,7 +20,7 @@ from fairrecon_jax.reconstructors.interface import (
     image_errors,
     register,
 )
-from fairrecon_jax.registry import UNCHANGED
+from fairrecon_jax.registry import TRAINING, UNCHANGED
 from fairrecon_jax.runtime.devices import AXIS
 from fairrecon_jax.training.trainable import Phase, PhaseOutput
 from fairrecon_jax.types import Array, Batch, Key, MethodTitle, Precision, Variables
@@ -47,6 +47,8 @@ class UNetReconstructor:
       architecture: "unet", or "fastmri" for fastMRI's baseline, whose `norm` is its own.
       standardise: subtract each degraded image's mean and divide by its standard deviation before
         the network and undo it behind, as fastMRI does.
+      start: law of the start values of "unet": "he", or "torch" (paper), which in a network without
+        a norm trains slower; see `models.start.law`.
       dtype: type of the computation, "float32" or "bfloat16".
       remat: compute the network's blocks anew for the gradient; set by the training's own field.
       bn_axis: mapped axis that training steps average statistics and weights over, or None outside
@@ -70,6 +72,7 @@ class UNetReconstructor:
     finish: Finish = "clip"
     architecture: Literal["unet", "fastmri"] = "unet"
     standardise: bool = False
+    start: Literal["he", "torch"] = field(default="he", metadata=TRAINING)
     dtype: Precision = "float32"
     remat: bool = field(default=False, metadata=UNCHANGED)
     bn_axis: str | None = AXIS
@@ -85,6 +88,8 @@ class UNetReconstructor:
             raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
         if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
             raise ValueError("architecture 'fastmri' has its own norm: leave norm and groups out")
+        if self.start not in ("he", "torch"):
+            raise ValueError(f"start must be 'he' or 'torch', got {self.start!r}")
 
     def check(self, size: int) -> None:
         """Checks that the network can take square images of a size.
@@ -108,6 +113,7 @@ class UNetReconstructor:
             self.bn_axis,
             jnp.dtype(self.dtype),
             self.remat,
+            self.start,
         )
 
     @property

@@ -58,6 +58,12 @@ LAWS = {
         (3, 3, 64, 96),
         lambda: by(init.kaiming_normal_, nn.Conv2d(64, 96, 3)),
     ),
+    "U-Net": (
+        "he",
+        "conv1",
+        (3, 3, 64, 96),
+        lambda: by(init.kaiming_normal_, nn.Conv2d(64, 96, 3), **RELU),
+    ),
     "decoder": (
         "segmentation_models",
         "decoder0_conv1",
@@ -134,3 +140,14 @@ def test_networks_that_were_trained_elsewhere_start_as_they_did_there():
     }
     assert {network: network.start for network in starts} == starts
     assert law("fan_in", ("down0_conv", "kernel"), (4, 4, 9, 8), (4, 4, 9, 8)).deviation == 1 / 12
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_untrained_unet_of_the_paper_gives_values_of_the_size_of_images(seed):
+    rng = np.random.default_rng(seed)
+    # smooth, as images are: white noise would average out
+    image = jnp.asarray(np.cumsum(rng.random((1, 64, 64, 1)), axis=1) / 64, jnp.float32)
+    network = UNet()
+    fresh = init_network(network, "net", jax.random.key(seed), image)
+    output = jax.jit(network.apply)({"params": fresh["params"]["net"]}, image)
+    assert 1e-3 < float(jnp.mean(output**2)) < 10

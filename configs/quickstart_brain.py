@@ -1,4 +1,4 @@
-"""Phantom FLAIR brains at 64 px in the UCSF-PDGM layout: tumour segmentation at acceleration 16, a
+"""Phantom FLAIR brains at 64 px in the UCSF-PDGM layout: tumour segmentation at acceleration 10, a
 planted harm; minutes on a 2-core CPU.
 
     fairrecon study --config=configs/quickstart_brain.py --workdir=runs/quickstart/brain
@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     c.phantom.size = 64  # pixels
     c.phantom.slices = 8  # axial slices of a volume
     c.phantom.workers = 2  # drawing processes
-    c.phantom.lesion_contrast = {"sex": {"Female": 0.3, "Male": 1.0}}  # the planted harm
+    c.phantom.lesion_contrast = {"sex": {"Female": 0.4, "Male": 1.0}}  # the planted harm
     c.cohort.name = "ucsf_pdgm"
     c.cohort.image_size = 64  # pixels
     c.cohort.tasks = ("tumor",)
@@ -29,8 +29,8 @@ def get_config() -> ConfigDict:
     c.splits.fractions = (0.4, 0.15, 0.45)  # train, validation, test patients
 
     c.degradation.kind = "mri_radial"
-    c.degradation.levels = (16.0,)  # acceleration factors
-    c.degradation.headline_level = 16.0
+    c.degradation.levels = (10.0,)  # acceleration factors
+    c.degradation.headline_level = 10.0
 
     c.reconstructors.unet = ConfigDict({"kind": "mse", "width": 8, "depth": 2})
     c.reconstructors.unet.train = training(steps=160, batch_size=16, learning_rate=3e-3)

@@ -126,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = COMBINATIONS if options.all else ((options.devices, options.precision),)
     flag = f"--xla_force_host_platform_device_count={max(devices for devices, _ in chosen)}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
-    changes = {name: getattr(options, name) for name in ("remat", "accumulate")}
+    # only what is asked for: a configuration may have remat on
+    asked = {"remat": options.remat, "accumulate": options.accumulate}
+    changes = {name: value for name, value in asked.items() if value > 1 or value is True}
     found: Found = {}
     for devices, precision in chosen:
         for name, step, shapes, donate in steps(devices, {**changes, "precision": precision}):

@@ -3,9 +3,9 @@ same phantoms and with the same order of examples and noise.
 
     python -m experiments.start [--seeds=3] [--only=NAME] [--out=DIR]
 
-About 9 minutes of one core. Prints one row per network and measure, the mean over seeds and their
-standard deviation, and the loss of the untrained U-Net of the paper's size; with --out the rows
-of all seeds are written there as start.csv.
+18 minutes beside much other work on two cores. Prints one row per network and measure, the mean
+over seeds and their standard deviation, and the loss of the untrained U-Net of the paper's size;
+with --out the rows of all seeds are written there as start.csv.
 
 Starts:
   - published: PyTorch's laws for the U-Net, those of Pix2Pix, torchvision and

@@ -29,6 +29,7 @@ def test_reconstructors_and_mitigations(name):
     for mitigation in study.mitigations.values():
         assert set(mitigation.plan.reconstructors) == {"unet", "pix2pix", "irsde"}
         assert mitigation.plan.levels == (study.degradation.headline_level,)
+        assert mitigation.train.remat
     for kind in ("eodd", "adversarial"):
         assert study.mitigations[kind].plan.weights == LAMBDAS
     term = study.mitigations["eodd"].methods[1.0]

@@ -22,9 +22,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 SHARED_DATA = Path(
     os.environ.get("FAIRRECON_SAMPLES", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
-OPTIMISED = {"diffusion", "inference", "metrics", "models", "physics"}
-"""Rooms with the numbers that all others build on: compiled as users compile them, like the tandem
-step and the canaries.
+OPTIMISED = {
+    *("diffusion", "inference", "physics", "test_tandem.py", "test_canary.py"),
+    *("models/test_convolution.py", "models/test_full_size.py", "models/test_published.py"),
+}
+"""Rooms and files with the numbers that all others build on, the tandem step and the canaries:
+compiled as users compile them.
 """
 
 MEMORY = 3 * 2**30
@@ -99,7 +102,7 @@ def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
 def is_optimised(path: Path) -> bool:
     """Whether programs of a test file are compiled as users compile them."""
     here = path.relative_to(Path(__file__).parent)
-    return here.parts[0] in OPTIMISED | {"test_tandem.py", "test_canary.py"}
+    return here.parts[0] in OPTIMISED or here.as_posix() in OPTIMISED
 
 
 def resident() -> float:

@@ -15,7 +15,7 @@ from fairrecon_jax.defaults import mitigation, study, training
 
 FINDINGS = ("effusion", "edema", "atelectasis", "cardiomegaly", "pneumothorax", "any_finding")
 WEIGHTS = {"equalised_odds": 0.03, "adversarial": 0.03, "group_dro": 0.03}
-"""Of a mitigation's term beside a reconstructor's own loss."""
+"""Of a mitigation's term beside the squared error of the U-Net."""
 HEADLINE = 1e4  # photons
 
 
@@ -51,12 +51,13 @@ def reconstructors() -> ConfigDict:
     )
     irsde.train = training(steps=1000, batch_size=8, learning_rate=2e-3, selection="")
     irsde.train.update(ema=0.99, warmup_steps=100, clip_norm=1.0, eval_every=0)
+    pix2pix.levels = irsde.levels = (HEADLINE,)  # () for all
     return ConfigDict({"unet": unet, "pix2pix": pix2pix, "irsde": irsde})
 
 
 def mitigations() -> ConfigDict:
-    """Every reconstructor of the headline level, fine-tuned with each objective by sex and age."""
-    common = {"attributes": ("sex", "age"), "reconstructors": ("unet", "pix2pix", "irsde")}
+    """The U-Net of the headline level, fine-tuned with each objective by sex and age."""
+    common = {"attributes": ("sex", "age"), "reconstructors": ("unet",)}
     blocks = ConfigDict({"reweighting": mitigation("reweighting", 100, 16, 3e-4, **common)})
     for kind, weight in WEIGHTS.items():
         blocks[kind] = mitigation(

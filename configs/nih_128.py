@@ -21,7 +21,7 @@ HEADLINE = 1e4  # photons
 
 def reconstructors() -> ConfigDict:
     """U-Net, Pix2Pix and SDE, narrow enough for CPU cores."""
-    unet = ConfigDict({"kind": "mse", "width": 12, "depth": 4})
+    unet = ConfigDict({"kind": "mse", "width": 12, "depth": 4, "start": "torch"})
     unet.train = training(steps=1000, batch_size=8, learning_rate=1e-3)
     unet.train.eval_batches = 4
     pix2pix = ConfigDict(

@@ -53,6 +53,19 @@ RENAMED = {"floor_draws": "null_draws", "flips": "permutations"}
 """Earlier names of options: still accepted in files, with a warning."""
 
 
+MOST: Mapping[str, float] = {
+    "alpha": 0.5,
+    "bins": 1000,
+    "min_patients": 10**6,
+    "null_draws": 10**6,
+    "permutations": 10**6,
+    "replicates": 10**6,
+    "threshold_redraws": 10**5,
+    "label_weights": 1e6,
+}
+"""More of these would fill the memory, run for years, or mean nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class AssessOptions:
     """What an assessment computes.
@@ -127,6 +140,11 @@ class AssessOptions:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
+        for name, largest in MOST.items():
+            value = getattr(self, name)
+            # both numbers of a pair
+            if max(value if isinstance(value, tuple) else (value,), default=0) > largest:
+                raise ValueError(f"{name} must be at most {largest:g}, got {value}")
         if self.threshold_redraws < 0:
             raise ValueError(
                 f"threshold_redraws must not be negative, got {self.threshold_redraws}"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fairrecon_jax.assessment.options import MOST
 from fairrecon_jax.types import ConfigError
 
 LARGEST: Mapping[str, float] = {
@@ -79,15 +80,7 @@ LARGEST: Mapping[str, float] = {
     # single-precision numbers hold more, the physics between them means nothing
     "levels": 1e12,
     "headline_level": 1e12,
-    # assessment
-    "alpha": 0.5,
-    "bins": 1000,
-    "min_patients": 10**6,
-    "null_draws": 10**6,
-    "permutations": 10**6,
-    "replicates": 10**6,
-    "threshold_redraws": 10**5,
-    "label_weights": 1e6,
+    **MOST,
     "age_cut": 120,
     # what is drawn and shown
     "patients": 10**6,

@@ -27,6 +27,11 @@ from tests.support import predictions_fake as fake
         ({"conventions": ("max",)}, r"conventions must be among .* got \('max',\)"),
         ({"adjustment": "bonferroni"}, r"adjustment must be one of \('westfall_young', 'holm'\)"),
         ({"permutations": 18}, "permutations must be at least 19, got 18"),
+        ({"bins": 10**9}, "bins must be at most 1000, got 1000000000"),
+        (
+            {"label_weights": (1.0, 1e9)},
+            "label_weights must be at most 1e+06, got (1.0, 1000000000",
+        ),
         ({"min_patients": 1}, "min_patients must be at least 2, got 1"),
         ({"threshold_redraws": -1}, "threshold_redraws must not be negative, got -1"),
         ({"threshold_rule": "youden"}, "threshold_rule must be one of"),

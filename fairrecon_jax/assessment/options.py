@@ -140,17 +140,17 @@ class AssessOptions:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
-        for name, largest in MOST.items():
-            value = getattr(self, name)
-            # both numbers of a pair
-            if max(value if isinstance(value, tuple) else (value,), default=0) > largest:
-                raise ValueError(f"{name} must be at most {largest:g}, got {value}")
         if self.threshold_redraws < 0:
             raise ValueError(
                 f"threshold_redraws must not be negative, got {self.threshold_redraws}"
             )
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, got {self.alpha}")
+        for name, largest in MOST.items():
+            value = getattr(self, name)
+            # both numbers of a pair
+            if max(value if isinstance(value, tuple) else (value,), default=0) > largest:
+                raise ValueError(f"{name} must be at most {largest:g}, got {value}")
         if again := [one for one in self.intersections if len(set(one)) < len(one)]:
             raise ValueError(f"intersections cross an attribute with itself: {again[0]}")
         if len(self.label_weights) != 2 or not all(weight > 0 for weight in self.label_weights):

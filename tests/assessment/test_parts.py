@@ -30,7 +30,7 @@ from tests.support import predictions_fake as fake
         ({"bins": 10**9}, "bins must be at most 1000, got 1000000000"),
         (
             {"label_weights": (1.0, 1e9)},
-            "label_weights must be at most 1e+06, got (1.0, 1000000000",
+            r"label_weights must be at most 1e\+06, got \(1.0, 1000000000",
         ),
         ({"min_patients": 1}, "min_patients must be at least 2, got 1"),
         ({"threshold_redraws": -1}, "threshold_redraws must not be negative, got -1"),

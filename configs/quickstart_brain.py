@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     """The study's configuration."""
     c = study()
     c.phantom.kind = "brain"
-    c.phantom.patients = 160
+    c.phantom.patients = 280
     c.phantom.size = 64  # pixels
     c.phantom.slices = 8  # axial slices of a volume
     c.phantom.workers = 2  # drawing processes

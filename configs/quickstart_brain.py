@@ -16,11 +16,11 @@ def get_config() -> ConfigDict:
     """The study's configuration."""
     c = study()
     c.phantom.kind = "brain"
-    c.phantom.patients = 280
+    c.phantom.patients = 400
     c.phantom.size = 64  # pixels
     c.phantom.slices = 8  # axial slices of a volume
     c.phantom.workers = 2  # drawing processes
-    c.phantom.lesion_contrast = {"sex": {"Female": 0.4, "Male": 1.0}}  # the planted harm
+    c.phantom.lesion_contrast = {"sex": {"Female": 0.3, "Male": 1.0}}  # the planted harm
     c.cohort.name = "ucsf_pdgm"
     c.cohort.image_size = 64  # pixels
     c.cohort.tasks = ("tumor",)

@@ -123,7 +123,7 @@ def cases() -> dict[str, Case]:
     tumour = fr.Segmenter((REGION,), (0,), backbone="resnet18_unet", width=8)
     return {
         "U-Net": Case(
-            fr.UNetReconstructor(width=8, depth=3),
+            fr.UNetReconstructor(start="torch", width=8, depth=3),
             dose,
             "chest",
             {**recon, "learning_rate": 1e-3},
@@ -224,7 +224,7 @@ def untrained(seeds: int, image: np.ndarray, width: int = 64, depth: int = 4) ->
       width: of the U-Net, the paper's by default.
       depth: of the U-Net.
     """
-    model, records = fr.UNetReconstructor(width=width, depth=depth), []
+    model, records = fr.UNetReconstructor(start="torch", width=width, depth=depth), []
     batch = {"image": image, "degraded": image, "weight": np.ones(len(image), np.float32)}
     loss = jax.jit(lambda variables: model.loss(variables, batch, jax.random.key(0), False)[0])
     for seed in range(seeds):

@@ -13,6 +13,7 @@ import pytest
 
 import fairrecon_jax
 from experiments.structure import arrows, floors
+from tests.conftest import is_optimised
 
 ROOT = Path(fairrecon_jax.__file__).parent
 PACKAGES = [
@@ -110,3 +111,11 @@ def test_files_and_functions_fit_on_a_few_screens():
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert code_lines(node) <= 60, f"{path}: {node.name}"
+
+
+def test_programs_of_slow_tests_are_compiled_quickly():
+    files = Path(__file__).parent.rglob("test_*.py")
+    slow = [path for path in files if "pytest.mark.slow" in path.read_text("utf-8")]
+    # `make slow` runs one half of the suite
+    assert slow
+    assert not [path for path in slow if is_optimised(path)]

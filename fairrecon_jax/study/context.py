@@ -34,7 +34,7 @@ class Context:
       >>> from tempfile import mkdtemp
       >>> context = Context(fr.configuration("quickstart_brain"), mkdtemp())
       >>> context, context.study.degradation.levels
-      (Context(ucsf_pdgm in ...), (16.0,))
+      (Context(ucsf_pdgm in ...), (10.0,))
     """
 
     def __init__(self, study: StudyConfig | ConfigDict, workdir: str | Path) -> None:

@@ -132,7 +132,7 @@ def load(workdir: str | Path) -> Networks:
       >>> study, workdir = parse.parse(fr.configuration("quickstart_brain")), Path(mkdtemp())
       >>> run.write_config(study, workdir / "config.json")  # as `run` does
       >>> list(load(workdir))  # no network is trained yet, and the identity needs none
-      [('identity', 16.0)]
+      [('identity', 10.0)]
     """
     return Networks(workdir)
 

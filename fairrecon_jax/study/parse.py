@@ -71,7 +71,7 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
 
     Example:
       >>> parse(fr.configuration("quickstart_brain")).degradation.levels
-      (16.0,)
+      (10.0,)
     """
     if not isinstance(config, (ConfigDict, Mapping)):
         raise ConfigError(f"a configuration is a ConfigDict or a mapping, got {config!r}")

@@ -52,7 +52,7 @@ def test_a_small_network_is_trained_from_every_start() -> None:
     case = start.cases()["U-Net"]
     small = dataclasses.replace(
         case,
-        model=fr.UNetReconstructor(width=2, depth=1),
+        model=fr.UNetReconstructor(start="torch", width=2, depth=1),
         choices={**case.choices, "steps": 1, "batch_size": 4, "validation": 0},
     )
     given = start.chest(4, 0)

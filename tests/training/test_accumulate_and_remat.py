@@ -37,7 +37,7 @@ MODELS: dict[str, Any] = {
     ),
     "irsde": IrsdeReconstructor(width=2, depth=1, bn_axis=None),
     "resnet": Classifier(*TASKS, "resnet18", 2, bn_axis=None),
-    "segmenter": Segmenter(*TASKS, width=2, depth=2, bn_axis=None),
+    "segmenter": Segmenter(*TASKS, width=4, depth=2, bn_axis=None),
     "residual_unet": Segmenter(*TASKS, "residual_unet", 2, 2, bn_axis=None),
     "resnet_unet": Segmenter(*TASKS, "resnet18_unet", 4, bn_axis=None),
 }

@@ -351,6 +351,10 @@ class Cell:
         return f"{self.reconstructor}__{level_name(self.level)}{method}{training}"
 
 
+MOST_VALUES = 2**29
+"""Values of one image or volume, 2 GiB as float32: what reads files reads no more, and what draws
+images draws no more.
+"""
 PRIMARY = "primary"
 """How the family of tests is named whose verdicts are the study's."""
 CROSS = " x "

@@ -47,8 +47,11 @@ def phantom(values: Any) -> None:
     # None means not given: 0 is a seed
     chosen = {name: value for name, value in given.items() if value is not None}
     truth = draw_tree(Path(values.root), kind or "xray", options, chosen)
+    parts = [one.get("part") for one in truth["patients"]]
+    valid = parts.count("valid")
+    more = f" and {valid} more of the official validation tree" if valid else ""
     say(
-        f"wrote {len(truth['patients'])} patients to {values.root}; their truth is in "
+        f"wrote {len(parts) - valid} patients{more} to {values.root}; their truth is in "
         f"{Path(values.root) / 'ground_truth.json'}"
     )
 

@@ -16,7 +16,7 @@ def phantom_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("root", "phantom", "folder to write; must not exist", flag_values=values)
     for name, text in (
-        ("patients", "number of patients"),
+        ("patients", "number of patients, beside the 4 of radiographs' official validation tree"),
         ("size", "pixels"),
         ("seed", "seed"),
         ("workers", "drawing processes"),

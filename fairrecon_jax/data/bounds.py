@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import MOST_VALUES, InputError
 
-MOST_VALUES = 2**29
-"""Values of one image or volume, 2 GiB as float32."""
 MOST_BYTES = 2**31
 """Bytes of one table, unpacked."""
 MOST_COLUMNS = 16_384

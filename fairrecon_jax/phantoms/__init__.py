@@ -11,7 +11,7 @@ from fairrecon_jax.phantoms.options import (
     phantom_options,
 )
 from fairrecon_jax.phantoms.presets import planted_gap
-from fairrecon_jax.phantoms.write import GROUND_TRUTH, check_phantom, write_phantom
+from fairrecon_jax.phantoms.write import GROUND_TRUTH, check_disk, check_phantom, write_phantom
 
 __all__ = [
     "FINDINGS",
@@ -20,6 +20,7 @@ __all__ = [
     "PhantomOptions",
     "Radiographs",
     "XrayPhantomOptions",
+    "check_disk",
     "check_phantom",
     "phantom_options",
     "planted_gap",

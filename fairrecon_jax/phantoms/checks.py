@@ -6,7 +6,43 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairrecon_jax.types import meant
+from fairrecon_jax.types import MOST_VALUES, meant
+
+MOST: Mapping[str, float] = {
+    "patients": 10**6,
+    "valid_patients": 10**6,
+    "first_id": 10**8,
+    "images_per_patient": 1000,
+    "size": 4096,
+    "slices": 4096,
+    "workers": 512,
+    "age_cut": 120,
+    "age_mean": 120,
+    "age_sd": 120,
+    "contrast_mean": 1000,
+    "contrast_spread": 10,
+    "lesion_contrast": 1000,
+}
+"""More of these would fill the memory, run for years, or mean nothing."""
+SEEDS = 2**32
+"""Seeds that are told apart."""
+
+
+def bounded(options: Any) -> None:
+    """Refuses numbers of options beyond all sense, and volumes that no reader would read."""
+    for name, largest in MOST.items():
+        value = getattr(options, name, 0)
+        several = value if isinstance(value, tuple | list) else (value,)
+        if any(isinstance(one, int | float) and one > largest for one in several):
+            raise ValueError(f"{name} is {value!r}; it must be at most {largest:,}")
+    if options.seed >= SEEDS:
+        raise ValueError(f"seed is {options.seed!r}; it must be at most {SEEDS - 1}")
+    values = options.size**2 * (options.depth or 1)
+    if values > MOST_VALUES:
+        raise ValueError(
+            f"size is {options.size} and slices is {options.depth}: a volume of {values} voxels, "
+            f"and at most {MOST_VALUES} are read; lower one of them"
+        )
 
 
 def whole_number(name: str, value: Any, least: int) -> None:

@@ -50,6 +50,8 @@ RACES = (
 )
 GRADES = (2, 3, 4)
 Release = Literal["v3", "v5"]
+PIXEL, VOXEL = 0.1, 0.3
+"""Bytes on disk, at least, of a pixel of a radiograph and of a voxel of a brain."""
 
 DEFAULT_PREVALENCE: Mapping[str, float] = {
     "Enlarged Cardiomediastinum": 0.06,
@@ -137,6 +139,11 @@ class PhantomOptions:
         """Slices of a volume; None where single images are drawn."""
         return None
 
+    @property
+    def least_bytes(self) -> float:
+        """What the images take on disk, at least."""
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
         for name, least in (
             ("patients", 1),
@@ -158,6 +165,11 @@ class PhantomOptions:
         for attribute, groups in self.lesion_contrast.items():
             for group, factor in groups.items():
                 checks.positive(f"lesion_contrast[{attribute!r}][{group!r}]", factor)
+                if factor > checks.MOST["lesion_contrast"]:
+                    raise ValueError(
+                        f"lesion_contrast[{attribute!r}][{group!r}] is {factor!r}; it must be at "
+                        f"most {checks.MOST['lesion_contrast']:,}"
+                    )
         self._check_prevalence_by_group()
 
     def age_group(self, age: float) -> str:
@@ -228,6 +240,12 @@ class XrayPhantomOptions(PhantomOptions):
     lateral_share: float = 0.0
     valid_patients: int = 4
 
+    @property
+    def least_bytes(self) -> float:
+        """What the frontal images take on disk, at least."""
+        studies = (self.patients + self.valid_patients) * self.images_per_patient[0]
+        return studies * self.size**2 * PIXEL
+
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.whole_number("valid_patients", self.valid_patients, 0)
@@ -243,6 +261,7 @@ class XrayPhantomOptions(PhantomOptions):
                 f"images_per_patient is {self.images_per_patient!r}; give (smallest, largest) "
                 "with 1 <= smallest <= largest"
             )
+        checks.bounded(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -285,6 +304,11 @@ class BrainPhantomOptions(PhantomOptions):
         """Slices of a volume."""
         return self.slices
 
+    @property
+    def least_bytes(self) -> float:
+        """What the volumes take on disk, at least."""
+        return self.patients * self.size**2 * self.slices * VOXEL
+
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.whole_number("slices", self.slices, 8)
@@ -297,6 +321,7 @@ class BrainPhantomOptions(PhantomOptions):
         checks.distribution("grade_shares", self.grade_shares, GRADES)
         if self.release not in ("v3", "v5"):
             raise ValueError(f'release is {self.release!r}; choose "v3" or "v5"')
+        checks.bounded(self)
 
 
 def _grade(name: int | str) -> int:

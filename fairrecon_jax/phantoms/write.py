@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) 
         patient]}.
 
     Raises:
-      InputError: there is no such kind, or the options are of another kind.
+      InputError: there is no such kind, the options are of another kind, or the disk has no room.
       FileExistsError: `root` holds something already.
 
     Example:
@@ -68,12 +69,36 @@ def write_phantom(kind: str, root: Path, options: PhantomOptions | None = None) 
       (2, 32)
     """
     options = _options_of(kind, options)
+    check_disk(root, options)
     with new_tree(Path(root)) as stage:
         patients = _WRITERS[kind](stage, options)
         truth = {"kind": kind, "options": _recorded(options), "patients": patients}
         # inside the stage: a tree with a truth file is whole
         write_json(stage / GROUND_TRUTH, truth)
     return truth
+
+
+def check_disk(root: Path, options: PhantomOptions) -> None:
+    """Refuses to draw what the disk has no room for.
+
+    Args:
+      root: the folder that would be made.
+      options: of the phantoms.
+
+    Raises:
+      InputError: the message names what the images take and what is free.
+
+    Example:
+      >>> check_disk(Path("tree"), XrayPhantomOptions(patients=2, size=32))
+    """
+    there = next(one for one in (root, *root.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free
+    if options.least_bytes > free:
+        raise InputError(
+            f"patients is {options.patients} and size {options.size}: the images take at least "
+            f"{options.least_bytes / 1e9:,.0f} GB of disk, and {free / 1e9:,.0f} GB are free; "
+            "lower patients or size"
+        )
 
 
 def check_phantom(kind: str, root: Path, options: PhantomOptions) -> None:

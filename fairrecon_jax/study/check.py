@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow
 
+from fairrecon_jax.phantoms import check_disk
 from fairrecon_jax.study.cohort import check_columns, check_tree, is_prepared
 from fairrecon_jax.study.config import (
     DiagnoserConfig,
@@ -16,6 +17,7 @@ from fairrecon_jax.study.config import (
     StudyConfig,
 )
 from fairrecon_jax.study.context import Context
+from fairrecon_jax.study.refusals import naming
 from fairrecon_jax.study.train import imported, imported_diagnoser
 from fairrecon_jax.types import Cell, ConfigError, level_name
 
@@ -27,7 +29,8 @@ def check(context: Context) -> None:
     prepared, for the columns that are assessed.
 
     Raises:
-      ConfigError: one is not there; the message names its field.
+      ConfigError: one is not there, or the disk has no room for the phantom; the message names the
+        field.
       InputError: the cohort was prepared from another tree.
     """
     study = context.study
@@ -38,6 +41,9 @@ def check(context: Context) -> None:
                 "downloaded cohort"
             )
         check_tree(context)
+    elif not context.workdir.phantom.exists():
+        with naming("phantom"):
+            check_disk(context.workdir.phantom, study.phantom)
     # a fresh study looks at its columns when it has prepared them, and so does one whose cohort
     # cannot be read any more: its stage makes it again
     with contextlib.suppress(FileNotFoundError, pyarrow.ArrowException):

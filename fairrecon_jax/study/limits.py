@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairrecon_jax.assessment.options import MOST
+from fairrecon_jax.phantoms.checks import MOST as DRAWN
 from fairrecon_jax.types import ConfigError
 
 LARGEST: Mapping[str, float] = {
@@ -29,7 +30,6 @@ LARGEST: Mapping[str, float] = {
     "learning_rate": 10,
     "weight_decay": 10,
     "clip_norm": 1e6,
-    "workers": 512,
     # networks
     "width": 4096,
     "disc_width": 4096,
@@ -72,8 +72,6 @@ LARGEST: Mapping[str, float] = {
     "task_tolerance": 1,
     # images and physics
     "image_size": 4096,
-    "size": 4096,
-    "slices": 4096,
     "angles": 16_384,
     "power": 100,
     "peak_attenuation": 100,
@@ -81,16 +79,8 @@ LARGEST: Mapping[str, float] = {
     "levels": 1e12,
     "headline_level": 1e12,
     **MOST,
-    "age_cut": 120,
     # what is drawn and shown
-    "patients": 10**6,
-    "valid_patients": 10**6,
-    "first_id": 10**8,
-    "age_mean": 120,
-    "age_sd": 120,
-    "contrast_mean": 1000,
-    "contrast_spread": 10,
-    "lesion_contrast": 1000,
+    **DRAWN,
     "examples": 1000,
     "max_examples": 1000,
 }

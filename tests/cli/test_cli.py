@@ -62,6 +62,18 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
             "patients is -3; it must be a whole number of at least 1",
         ),
         (
+            ["phantom", "--kind=xray", "--patients=1", "--size=1000000", "--root=nowhere"],
+            "size is 1000000; it must be at most 4,096",
+        ),
+        (
+            ["phantom", "--kind=xray", "--patients=1000000000", "--root=nowhere"],
+            "patients is 1000000000; it must be at most 1,000,000",
+        ),
+        (
+            ["phantom", "--kind=brain", "--seed=8589934592", "--root=nowhere"],
+            "seed is 8589934592; it must be at most 4294967295",
+        ),
+        (
             ["import-weights", "--config=configs/quickstart_xray.py"],
             "give --model=NAME (in config.reconstructors) and --weights=FILE",
         ),
@@ -104,7 +116,9 @@ def test_a_work_directory_that_cannot_be_made_is_named(capsys, tmp_path):
 def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):
     root = tmp_path / "tree"
     assert cli.main(["phantom", "--kind=xray", "--patients=30", "--size=32", f"--root={root}"]) == 0
-    assert "wrote 34 patients" in capsys.readouterr().out
+    assert (
+        "wrote 30 patients and 4 more of the official validation tree to" in capsys.readouterr().out
+    )
     flags = [
         "--config=configs/quickstart_xray.py",
         f"--config.cohort.root={root}",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ from fairrecon_jax.phantoms import (
     XrayPhantomOptions,
     phantom_options,
 )
+from fairrecon_jax.phantoms.checks import MOST
 from fairrecon_jax.phantoms.options import DEFAULT_PREVALENCE, OPTIONS, RACES
+from fairrecon_jax.types import MOST_VALUES
 
 
 def class_of(field: str) -> type[PhantomOptions]:
@@ -92,6 +95,28 @@ def test_default_race_shares_cover_the_six_groups():
 def test_a_value_out_of_range_is_named(field, value, message):
     with pytest.raises(ValueError, match=message):
         class_of(field)(**{field: value})
+
+
+@pytest.mark.parametrize("name", [*MOST, "seed"])
+def test_no_option_is_beyond_all_sense(name):
+    most: Any = {**MOST, "seed": 2**32 - 1}[name]
+    whole = isinstance(getattr(class_of(name)(), name), int)
+    for value in (most + 1 if whole else most * 1.5, 2**40):
+        given: Any = value
+        if name == "images_per_patient":
+            given = (1, value)
+        elif name == "lesion_contrast":
+            given = {"sex": {"Female": value}}
+        with pytest.raises(ValueError, match=rf"{name}.* is .*; it must be at( |\n)most"):
+            class_of(name)(**{name: given})
+
+
+def test_no_volume_is_drawn_that_is_not_read():
+    assert BrainPhantomOptions(size=2048, slices=128).depth == 128
+    with pytest.raises(ValueError, match=r"size is 2048 and slices is 129: a volume of 541065216"):
+        BrainPhantomOptions(size=2048, slices=129)
+    # a film is smaller at any size
+    assert XrayPhantomOptions(size=4096).size ** 2 < MOST_VALUES
 
 
 @pytest.mark.parametrize(

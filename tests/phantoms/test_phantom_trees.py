@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import re
+import shutil
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +19,7 @@ from fairrecon_jax.phantoms import (
     BrainPhantomOptions,
     XrayPhantomOptions,
     check_phantom,
+    phantom_options,
     write_phantom,
 )
 from fairrecon_jax.phantoms.brain_tree import COLUMNS as BRAIN_COLUMNS
@@ -24,8 +27,11 @@ from fairrecon_jax.phantoms.brain_tree import FOLLOW_UPS_V3
 from fairrecon_jax.phantoms.options import OPTIONS
 from fairrecon_jax.phantoms.write import RECORDED
 from fairrecon_jax.phantoms.xray_tree import FIRST_VALID
-from fairrecon_jax.types import InputError
+from fairrecon_jax.study.check import check
+from fairrecon_jax.study.context import Context
+from fairrecon_jax.types import ConfigError, InputError
 from tests.support.phantom_fakes import BRAIN, XRAY, digests
+from tests.support.study_fakes import configured
 
 SMALL = XrayPhantomOptions(patients=3, size=32, seed=5)
 SMALL_BRAIN = BrainPhantomOptions(patients=2, size=32, slices=8, seed=5)
@@ -334,3 +340,28 @@ def test_the_truth_lists_every_option_but_the_workers():
     options = set().union(*(dict(vars(cls())) for cls in OPTIONS.values()))
     assert set(RECORDED) == options - {"workers"}
     assert len(RECORDED) == len(set(RECORDED))
+
+
+@pytest.mark.parametrize("kind", ["xray", "brain"])
+def test_images_take_more_of_the_disk_than_is_said_and_not_much_more(tmp_path, kind):
+    given: dict[str, Any] = {"xray": {"valid_patients": 0}, "brain": {"slices": 8}}[kind]
+    options = phantom_options(kind, patients=2, size=256, **given)
+    write_phantom(kind, tmp_path / "tree", options)
+    images = [p for p in (tmp_path / "tree").rglob("*") if p.suffix in (".jpg", ".gz")]
+    taken = sum(path.stat().st_size for path in images)
+    assert options.least_bytes < taken < 12 * options.least_bytes
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    options = phantom_options("xray", patients=10**6, size=4096)
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    message = r"patients is 1000000 and size 4096: the images take at least 1,678 GB of disk, and 1"
+    with pytest.raises(InputError, match=message):
+        write_phantom("xray", tmp_path / "tree", options)
+    assert not any(tmp_path.iterdir())
+    config = configured(
+        phantom__patients=10**6, phantom__size=1024, cohort__image_size=1024, phantom__slices=155
+    )
+    with pytest.raises(ConfigError, match=r"^config\.phantom: patients is 1000000 and size 1024"):
+        check(Context(config, tmp_path / "work"))

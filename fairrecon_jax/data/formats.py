@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from fairrecon_jax.data.dicom import ENDINGS, LUMA, Window, read_dicom, turning
 from fairrecon_jax.data.images import (
     UnreadableImage,
+    open_image,
     read_grey_range,
     read_tiff,
     read_volume,
@@ -116,7 +117,7 @@ def orientation_of(path: Path) -> str:
         return turning(path)
     if kind != "image":
         return ""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         orientation = int(image.getexif().get(274, 1))
     return "" if orientation == 1 else f"EXIF orientation {orientation}"
 
@@ -128,7 +129,7 @@ def _slices(volume: np.ndarray) -> np.ndarray:
 
 def has_palette(path: Path) -> bool:
     """Whether a PNG, GIF or BMP holds indices of a palette."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         return image.mode in ("P", "PA")
 
 
@@ -137,7 +138,7 @@ def _stored(path: Path, indices: bool = False) -> np.ndarray:
     indices, transparent ones 0.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode in ("P", "PA") and not indices:
                 image = image.convert("RGBA" if "transparency" in image.info else "RGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,37 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 MOST_NOT_FINITE = 0.9
 
 
+_OPENING = threading.Lock()
+
+
 class UnreadableImage(ValueError):
     """A file that is not a complete image; the message names the file."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """A file that Pillow reads, opened up to our own bound instead of Pillow's.
+
+    Args:
+      path: PNG, JPEG, GIF, BMP or the like.
+
+    Raises:
+      ValueError: its header promises too many values, see `bounds.check_values`.
+      OSError: it is not an image.
+    """
+    # the bound is one of the process, and is put back at once: nothing is unpacked here
+    with _OPENING:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    try:
+        colours = len(image.getbands())
+        check_values((*reversed(image.size), *([colours] if colours > 1 else [])))
+    except ValueError:
+        image.close()
+        raise
+    return image
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -42,7 +72,7 @@ def read_grey_range(path: Path) -> tuple[np.ndarray, float | None]:
       UnreadableImage: truncated, not an image, or several images in one file.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             # a JPEG may hold a preview beside its image, which is no second frame
             if image.format in ("GIF", "PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
                 raise UnreadableImage(f"{path}: several images in one file")
@@ -117,7 +147,7 @@ def _shown(values: np.ndarray, page: Any) -> np.ndarray:
 
 
 def _tiff_by_pillow(path: Path, indices: bool) -> np.ndarray:
-    with Image.open(path) as image:
+    with open_image(path) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError("several compressed pages in one file")
         white_is_zero = image.tag_v2.get(262) == 0  # type: ignore[attr-defined]

@@ -17,6 +17,19 @@ VARIABLE = "FAIRRECON_MEMORY_GB"
 GB = 1e9
 
 
+def amount(count: float) -> str:
+    """Bytes in words, in the largest unit of which there is one.
+
+    Example:
+      >>> amount(24e9), amount(1e6), amount(700), amount(math.inf)
+      ('24.0 GB', '1.0 MB', '0.7 kB', 'inf GB')
+    """
+    size, unit = next(
+        ((size, unit) for size, unit in ((GB, "GB"), (1e6, "MB")) if count >= size), (1e3, "kB")
+    )
+    return f"{count / size:.1f} {unit}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Capacity:
     """Memory and who shares it.
@@ -40,8 +53,8 @@ class Capacity:
 
     def __str__(self) -> str:
         what = "this machine" if self.host else "an accelerator of this machine"
-        taken = f", {self.images / GB:.1f} of them taken by the images" if self.images else ""
-        return f"{what} has {self.bytes / GB:.1f} GB{taken}"
+        taken = f", {amount(self.images)} of it taken by the images" if self.images else ""
+        return f"{what} has {amount(self.bytes)}{taken}"
 
 
 def capacity() -> Capacity:

@@ -10,7 +10,7 @@ import jax
 
 from fairrecon_jax.data.registry import builder_of
 from fairrecon_jax.mitigation import Mitigation
-from fairrecon_jax.runtime.capacity import GB, Capacity, capacity
+from fairrecon_jax.runtime.capacity import Capacity, amount, capacity
 from fairrecon_jax.study.config import StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.stages import Stage
@@ -75,7 +75,7 @@ def memory_lines(context: Context, stages: Iterable[Stage]) -> list[str]:
     most = max(found, key=lambda one: one.bytes)
     if not most.bytes:
         return [f"every step has room: {room}"]
-    words = f"the largest step needs at least {most.bytes / GB:.1f} GB ({most.who}); {room}"
+    words = f"the largest step needs at least {amount(most.bytes)} ({most.who}); {room}"
     if room.host and most.bytes > room.free / MEASURED:
         words += "; on processors steps took up to twice the count"
     return [words]

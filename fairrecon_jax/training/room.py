@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fairrecon_jax.runtime.capacity import GB, VARIABLE, Capacity
+from fairrecon_jax.runtime.capacity import GB, VARIABLE, Capacity, amount
 from fairrecon_jax.training.config import TrainConfig
 from fairrecon_jax.training.memory import Need, evaluation_need, training_need
 from fairrecon_jax.training.trainable import Trainable
@@ -59,11 +59,11 @@ class Excess(NamedTuple):
         Args:
           who: needs it.
         """
-        times, advice = self.room.sharers / GB, self.advice
-        what = f"is {self.value}: {who} needs at least {self.need.total * times:.1f} GB"
+        times, advice = self.room.sharers, self.advice
+        what = f"is {self.value}: {who} needs at least {amount(self.need.total * times)}"
         if self.need.state * self.room.sharers > self.room.free:
             advice = "choose a smaller network"
-            what += f" ({self.need.state * times:.1f} GB for its parameters and moments alone)"
+            what += f" ({amount(self.need.state * times)} for its parameters and moments alone)"
         return (
             f"{what}, and {self.room}; {advice}. {VARIABLE}=N in the environment says that it has "
             "N GB, inf that any step is tried"

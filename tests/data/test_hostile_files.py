@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from PIL import Image
 
 from fairrecon_jax.data import bounds
 from fairrecon_jax.data.dicom import DEFLATED, MOST_DEFLATED, read_dicom
 from fairrecon_jax.data.files import Finder, walk
-from fairrecon_jax.data.images import UnreadableImage, read_grey, read_tiff, read_volume
+from fairrecon_jax.data.formats import read_picture
+from fairrecon_jax.data.images import UnreadableImage, open_image, read_grey, read_tiff, read_volume
 from fairrecon_jax.data.mapping import read_mapping
 from fairrecon_jax.data.sheets import read_sheet
 from fairrecon_jax.external.mapping import load
@@ -30,19 +32,38 @@ from fairrecon_jax.types import InputError
 SIDE = 10**5
 
 
-def test_a_png_that_unpacks_to_ten_thousand_million_pixels_is_refused(tmp_path):
+def png(path: Path, side: int, colour: int = 0) -> Path:
+    """A PNG of which there is only the header."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         return b"".join(
             (struct.pack(">I", len(content)), kind, content),
         ) + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
-    path = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", side, side, 8, colour, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     )
-    with pytest.raises(UnreadableImage, match=r"bomb.png: .*exceeds limit"):
+    return path
+
+
+def test_a_png_that_unpacks_to_ten_thousand_million_pixels_is_refused(tmp_path):
+    path = png(tmp_path / "bomb.png", SIDE)
+    said = r"bomb.png: 100000 x 100000 values; at most 536870912 are read"
+    with pytest.raises(UnreadableImage, match=said):
         read_grey(path)
+    with pytest.raises(UnreadableImage, match=said):
+        read_picture(path)
+
+
+def test_the_bound_of_pillow_is_ours_while_a_file_is_opened(tmp_path):
+    before = Image.MAX_IMAGE_PIXELS
+    with open_image(png(tmp_path / "large.png", 20_000)) as image:
+        assert image.size == (20_000, 20_000)
+    # three values a pixel
+    with pytest.raises(ValueError, match=r"^20000 x 20000 x 3 values; at most"):
+        open_image(png(tmp_path / "colour.png", 20_000, 2))
+    assert before == Image.MAX_IMAGE_PIXELS
 
 
 def test_a_tiff_of_ten_thousand_million_pixels_is_refused(tmp_path):

@@ -93,5 +93,5 @@ def test_a_value_that_means_nothing_is_refused_by_name(monkeypatch, given):
 def test_words():
     assert str(Capacity(24e9)) == "this machine has 24.0 GB"
     assert Capacity(24e9, images=10**9).free == 23e9
-    assert str(Capacity(24e9, images=10**9)).endswith("24.0 GB, 1.0 of them taken by the images")
+    assert str(Capacity(24e9, images=10**9)).endswith("24.0 GB, 1.0 GB of it taken by the images")
     assert str(Capacity(8e10, host=False)) == "an accelerator of this machine has 80.0 GB"

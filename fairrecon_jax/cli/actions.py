@@ -125,20 +125,33 @@ def plan(values: Any) -> None:
 def study(values: Any) -> None:
     """Makes everything, or says what it would make, or whether what was made is whole."""
     if values.verify:
-        compared, damaged = verify(config_of(values), workdir_of(values))
-        for line in damaged:
-            say(line)
-        if damaged:
-            raise InputError(
-                f"{len(damaged)} of {compared} files are damaged: remove those with another "
-                "content and run `fairrecon study` again"
-            )
-        say(f"all {compared} files are as they were written")
+        _verify(values)
         return
     if values.dry_run:
         say("\n".join(dry_run(config_of(values), workdir_of(values))))
     else:
         run(config_of(values), workdir_of(values), only=values.only, anew=False)
+
+
+def _verify(values: Any) -> None:
+    """Compares every file of a study with its record."""
+    compared, damaged, missing = verify(config_of(values), workdir_of(values))
+    for line in damaged:
+        say(line)
+    if damaged:
+        raise InputError(
+            f"{len(damaged)} of {compared} files are damaged: remove those with another "
+            "content and run `fairrecon study` again"
+        )
+    whole = f"all {compared} files are as they were written"
+    if missing:
+        say(whole)
+        count = f"{len(missing)} stage{'s' if len(missing) > 1 else ''}"
+        raise InputError(
+            f"the study is not whole: {count} without a record, which `fairrecon study` makes: "
+            f"{', '.join(missing)}"
+        )
+    say(whole)
 
 
 def import_weights(values: Any) -> None:

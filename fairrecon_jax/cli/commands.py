@@ -229,9 +229,10 @@ needs, its state, the seconds it may take and the file or folder it makes.
         """
 Makes phantom, cohort, splits, trainings, predictions, assessment and report, and says which stage
 it is in and how long is left. With --dry_run it says what would be made and why, as `plan` does,
-with --verify whether every file is still as it was written; neither makes anything. With --only it
-makes one stage, unless that is done. Several studies at once in one work directory take turns: what
-one makes the others wait for, and never make again.
+with --verify whether every file is still as it was written, which ends with code 2 where one is not
+or where a stage is not finished; neither makes anything. With --only it makes one stage, unless
+that is done. Several studies at once in one work directory take turns: what one makes the others
+wait for, and never make again.
 
   fairrecon study --config=configs/nih_chestxray14.py --config.cohort.root=DIR --workdir=runs/nih
   fairrecon study --config=quickstart_xray --workdir=runs/quick --dry_run

@@ -38,6 +38,17 @@ def draw_phantom(context: Context) -> None:
         write_phantom(phantom.kind, context.workdir.phantom, phantom)
 
 
+def check_drawn(context: Context) -> None:
+    """Refuses a phantom that is there and was drawn with other options, before anything is made.
+
+    Raises:
+      InputError: the message names the options.
+    """
+    phantom = context.study.phantom
+    if phantom is not None and context.workdir.phantom.exists():
+        check_phantom(phantom.kind, context.workdir.phantom, phantom)
+
+
 def draw_tree(
     root: Path, kind: str, options: PhantomOptions | None, chosen: dict[str, Any]
 ) -> dict[str, Any]:

@@ -70,17 +70,8 @@ class Context:
           InputError: the splits that are there were made with other choices.
         """
         path, wanted = self.workdir.splits, self.study.splits
-        shares = wanted.fractions, wanted.diagnosis_fraction
-        if path.exists():
-            splits = read_splits(path, seed=wanted.seed)
-            written = splits.fractions, splits.diagnosis_fraction
-            # compared exactly: JSON gives floats back digit for digit
-            if written != shares:
-                raise InputError(
-                    f"{path} was made with fractions and diagnosis_fraction {written[0]} and "
-                    f"{written[1]}, not {shares[0]} and {shares[1]}: use another work directory, "
-                    "or remove this one"
-                )
+        splits = self.written_splits()
+        if splits is not None:
             columns = self.study.cohort.columns
             if columns is not None and columns.split is not None:
                 given = open_cohort(self.study.cohort, str(self.workdir.cohort), splits)
@@ -89,9 +80,30 @@ class Context:
         # opened without splits: a cut at the train median would need the ones that are being made
         cohort = open_cohort(self.study.cohort, str(self.workdir.cohort), None)
         splits = make_splits(
-            cohort.table, cohort.spec, shares[0], wanted.seed, wanted.diagnosis_fraction
+            cohort.table, cohort.spec, wanted.fractions, wanted.seed, wanted.diagnosis_fraction
         )
         write_splits(path, splits)
+        return splits
+
+    def written_splits(self) -> Splits | None:
+        """The splits of `splits.json`, None where there are none yet.
+
+        Raises:
+          InputError: they were made with other choices.
+        """
+        path, wanted = self.workdir.splits, self.study.splits
+        if not path.exists():
+            return None
+        splits = read_splits(path, seed=wanted.seed)
+        written = splits.fractions, splits.diagnosis_fraction
+        shares = wanted.fractions, wanted.diagnosis_fraction
+        # compared exactly: JSON gives floats back digit for digit
+        if written != shares:
+            raise InputError(
+                f"{path} was made with fractions and diagnosis_fraction {written[0]} and "
+                f"{written[1]}, not {shares[0]} and {shares[1]}: use another work directory, "
+                "or remove this one"
+            )
         return splits
 
     @functools.cached_property

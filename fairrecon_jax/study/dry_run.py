@@ -17,6 +17,7 @@ from fairrecon_jax.study.locking import maker
 from fairrecon_jax.study.memory import memory_lines
 from fairrecon_jax.study.plan import plan
 from fairrecon_jax.study.stages import Stage, dependents, seconds_by_kind
+from fairrecon_jax.types import InputError
 
 SCHEMA = 1
 """The version of what `listing` gives."""
@@ -102,7 +103,7 @@ def _listing(context: Context, stages: Sequence[Stage], left: Sequence[Stage]) -
 
 def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     """Lines on every stage of a study: done, or why it would be made and how long that may take;
-    then on the memory that the steps need and on the disk.
+    then on what would be refused, on the memory that the steps need and on the disk.
 
     Args:
       config: the study, parsed or not.
@@ -134,7 +135,20 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     more = f"{unknown} not timed yet" if unknown else ""
     time = f" ({', '.join(filter(None, [known, more]))})" if left else ""
     made = f"{left} of {len(stages)} stages would be made{time}"
-    return [*lines, made, *memory_lines(context, to_make), room(Path(workdir))]
+    refused = [f"would be refused: {one}" for one in refusals(to_make)]
+    return [*lines, made, *refused, *memory_lines(context, to_make), room(Path(workdir))]
+
+
+def refusals(left: Sequence[Stage]) -> list[str]:
+    """What a run would refuse of the stages that are left, each in a line; nothing is made."""
+    said: dict[str, None] = {}
+    for stage in left:
+        try:
+            if stage.check is not None:
+                stage.check()
+        except InputError as error:
+            said[" ".join(str(error).split())] = None
+    return list(said)
 
 
 def reason(stage: Stage, left: Sequence[Stage], folder: Path) -> str:

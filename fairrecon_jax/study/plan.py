@@ -13,7 +13,13 @@ from typing import Any
 from fairrecon_jax.data.api import folder_of
 from fairrecon_jax.study import inputs
 from fairrecon_jax.study.assess import tables_output, write_tables
-from fairrecon_jax.study.cohort import cohort_output, draw_phantom, phantom_output, prepare_cohort
+from fairrecon_jax.study.cohort import (
+    check_drawn,
+    cohort_output,
+    draw_phantom,
+    phantom_output,
+    prepare_cohort,
+)
 from fairrecon_jax.study.config import MitigationConfig, StudyConfig
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.grid import mitigated, unmitigated
@@ -22,13 +28,15 @@ from fairrecon_jax.study.predict import predict_cell, weights_cell
 from fairrecon_jax.study.report import page_output, write_report
 from fairrecon_jax.study.stages import Stage, digest_of
 from fairrecon_jax.study.train import (
+    check_continues,
+    check_diagnoser,
     content,
     import_weights,
     imported,
     imported_diagnoser,
     read_weights,
     saved,
-    start,
+    spent,
     train_diagnoser,
     train_reconstructor,
     trained_diagnoser,
@@ -96,17 +104,23 @@ def _first(context: Context) -> list[Stage]:
     study = context.study
     first: list[Stage] = []
     if study.phantom is not None:
-        first.append(
-            Stage(
-                "phantom",
-                partial(draw_phantom, context),
-                {"phantom": study.phantom},
-                output=partial(phantom_output, context),
-                place=context.workdir.phantom,
-                files=_files(context.workdir.phantom, "**/*"),
-                clear=partial(_remove, context.workdir.phantom),
-            )
+
+        def check() -> None:
+            # a damaged tree is removed before it is drawn again
+            if not phantom.damage(context.workdir.stages, deep=True):
+                check_drawn(context)
+
+        phantom = Stage(
+            "phantom",
+            partial(draw_phantom, context),
+            {"phantom": study.phantom},
+            output=partial(phantom_output, context),
+            check=check,
+            place=context.workdir.phantom,
+            files=_files(context.workdir.phantom, "**/*"),
+            clear=partial(_remove, context.workdir.phantom),
         )
+        first.append(phantom)
     prepared = folder_of(study.cohort, context.workdir.cohort)
     cohort = Stage(
         "cohort",
@@ -114,6 +128,7 @@ def _first(context: Context) -> list[Stage]:
         inputs.cohort(study),
         needs=tuple(first),
         output=partial(cohort_output, context),
+        check=context.written_splits,
         place=prepared,
         files=_files(prepared, "**/*"),
         logs=_files(context.workdir.root, "splits.json"),  # their output tells their damage
@@ -156,7 +171,7 @@ def _diagnoser(
         "train",
         partial(train_diagnoser, context, name, training),
         trained_diagnoser(context, name, training),
-        partial(start, context, name, training),
+        partial(check_diagnoser, context, name, training),
     )
     return (
         Stage(
@@ -169,6 +184,7 @@ def _diagnoser(
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            spent=partial(spent, folder),
             place=folder,
             files=_files(folder / "final", "**/*"),
             logs=_files(folder, *LOGS),
@@ -211,7 +227,10 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
     making = _import(context, cell, one.model, files, folder, lying)
     if making is None and one.train is not None:
         train = partial(train_reconstructor, context, cell)
-        making = "train", train, inputs.reconstructor(study, cell), None
+        declared = inputs.reconstructor(study, cell)
+        own = one.training(cell.training)
+        continues = partial(check_continues, folder, one.model, own, declared)
+        making = "train", train, declared, continues
     if making is None:
         return ()
     verb, run, declared, check = making
@@ -225,6 +244,7 @@ def _reconstructor(context: Context, cell: Cell, cohort: Stage) -> tuple[Stage, 
             needs=(cohort,),
             output=_weights_output(folder),
             check=check,
+            spent=partial(spent, folder),
             place=folder,
             files=_files(folder / "final", "**/*"),
             logs=_files(folder, *LOGS),
@@ -276,15 +296,18 @@ def _mitigation(
     plain = cell.plain
     stages: list[Stage] = []
     for variant in one.variants(plain):
-        folder = context.workdir.model(variant)
+        folder, declared = context.workdir.model(variant), inputs.mitigation(study, one, variant)
+        base = study.reconstructors[variant.reconstructor].model
         tuned = Stage(
             "mitigate",
             partial(mitigate, context, variant),
-            inputs.mitigation(study, one, variant),
+            declared,
             cell=variant,
             together=True,
             needs=(*needs, *made[plain]),  # `plain` is trained: others have no mitigation
             output=_weights_output(folder),
+            check=partial(check_continues, folder, base, one.train, declared),
+            spent=partial(spent, folder),
             place=folder,
             files=_files(folder / "final", "**/*"),
             logs=_files(folder, *LOGS),

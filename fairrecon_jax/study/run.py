@@ -39,7 +39,9 @@ from fairrecon_jax.study.stages import (
     StageFilter,
     dependencies,
     dependents,
+    digest_of,
     seconds_by_kind,
+    write_record,
 )
 from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.types import InputError, meant
@@ -165,6 +167,7 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     check_memory(context, [one for one in left if one in due or one.verb == "predict"])
     # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
+    record_config(workdir)
     words = ", ".join(stage.title for stage in left) or "nothing"
     say(f"study in {workdir.root}: {done} of {len(chosen)} stages are done; left: {words}")
     return [stage.title for stage in left]
@@ -237,6 +240,12 @@ def _mend(stage: Stage, workdir: Workdir, whole: set[str], only: bool) -> None:
 def write_config(study: StudyConfig, path: Path) -> None:
     """Writes every choice of the study, defaults included, as JSON."""
     write_atomic(path, json.dumps(identity(study, everything=True), indent=2))
+
+
+def record_config(workdir: Workdir) -> None:
+    """Writes the digest of the configuration, so that its damage is noticed."""
+    content = {"title": "configuration", "seconds": 0, "output": digest_of(workdir.config)}
+    write_record(workdir.config_record, content)
 
 
 def _remaining(left: Sequence[Stage], stages: Sequence[Stage], folder: Path) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from fairrecon_jax import keys
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.atomic import file_digest, write_atomic
-from fairrecon_jax.types import Cell
+from fairrecon_jax.types import Cell, InputError
 
 COMMANDS = {"phantom": "prepare", "cohort": "prepare", "choose": "mitigate"}
 """The command that makes a stage, by verb, where it is not called like the verb."""
@@ -47,6 +47,11 @@ def read_record(path: Path) -> dict[str, Any]:
 def seal(record: Mapping[str, Any]) -> str:
     """The digest of a record's other fields."""
     return keys.digest({name: value for name, value in record.items() if name != "seal"})
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes the record of a stage, with its seal."""
+    write_atomic(path, json.dumps({**content, "seal": seal(content)}, indent=1))
 
 
 def digest_of(path: Path) -> str:
@@ -76,6 +81,8 @@ class Stage:
       files: the files it wrote, whose sizes and digests the record keeps.
       logs: files that tell how it was made; they are recorded as well, and nothing is made again
         for them.
+      spent: the seconds that making it took, by its logs, where `run` may only take over what an
+        earlier one made.
       clear: takes away what is left of a damaged result that `run` would otherwise take for a
         finished one.
     """
@@ -93,6 +100,7 @@ class Stage:
     place: Path | None = None
     files: Callable[[], Iterable[Path]] = tuple
     logs: Callable[[], Iterable[Path]] = tuple
+    spent: Callable[[], float] = float
     clear: Callable[[], Any] | None = None
 
     @property
@@ -189,7 +197,7 @@ class Stage:
         """Makes it and writes the record; every process of a run calls this.
 
         The record goes before anything is overwritten, so that a stage is never done on what was
-        there before.
+        there before; it comes back where the making was refused.
         """
 
         def begin() -> None:
@@ -208,21 +216,26 @@ class Stage:
                 "digest": self.digest,
                 "made_from": {n.title: n.recorded(folder).get("output") for n in self.needs},
                 "output": output,
-                "seconds": max(seconds, earlier),
+                "seconds": max(seconds, earlier, self.spent()),
                 "files": _sizes_and_digests(self.files(), folder.parent),
                 "logs": _sizes_and_digests(self.logs(), folder.parent),
             }
-            content["seal"] = seal(content)
-            write_atomic(self.record(folder), json.dumps(content, indent=1))
+            write_record(self.record(folder), content)
 
         # read before `begin` removes it
         before, started = self.recorded(folder), time.monotonic()
         processes.on_primary(begin, f"begin {self.title!r}")
-        if self.together:
-            # collective programs need every process
-            self.run()
-        else:
-            processes.on_primary(self.run, f"make {self.title!r}")
+        try:
+            if self.together:
+                # collective programs need every process
+                self.run()
+            else:
+                processes.on_primary(self.run, f"make {self.title!r}")
+        except InputError:
+            # its output and its files say whether it still holds
+            if before and processes.is_primary():
+                write_record(self.record(folder), before)
+            raise
         seconds = round(time.monotonic() - started, 1)
         processes.on_primary(finish, f"finish {self.title!r}")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from fairrecon_jax.study import inputs
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.tandem import DEGRADE
 from fairrecon_jax.training.checkpoints import save_variables
+from fairrecon_jax.training.config import TrainConfig
+from fairrecon_jax.training.identity import check_known_choices
 from fairrecon_jax.training.loop import fit
+from fairrecon_jax.training.metrics_writer import read_metrics
 from fairrecon_jax.types import Batch, Cell, InputError, Key, Variables
 
 
@@ -114,10 +118,68 @@ def run_choices(context: Context, declared: dict[str, Any]) -> dict[str, Any]:
     """A stage's declared inputs as the choices of its training: with the splits, and without what
     the training knows itself.
     """
-    known = ("model", "train", "fine_tuning")
-    choices = {name: value for name, value in declared.items() if name not in known}
     # by digest: the patients themselves, however the splits came about
-    return {**choices, "splits": context.splits.digest}
+    return {**_choices(declared), "splits": context.splits.digest}
+
+
+def _choices(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Declared inputs without what a training knows itself."""
+    known = ("model", "train", "fine_tuning")
+    return {name: value for name, value in declared.items() if name not in known}
+
+
+def check_continues(
+    folder: Path,
+    model: Any,
+    train: TrainConfig | None,
+    declared: Mapping[str, Any],
+    fixed: bool = True,
+) -> None:
+    """Refuses, before anything of a run is made, a training whose folder holds one with other
+    choices.
+
+    Args:
+      folder: of the training.
+      model: what is trained.
+      train: its choices.
+      declared: inputs of the stage.
+      fixed: whether the model is trained as it is, and none of its fields follows from the cohort.
+
+    Raises:
+      InputError: the message names what differs.
+    """
+    if train is None:
+        return
+    resolved = train.resolve(model.validation_metrics)
+    choices: dict[str, Any] = {"config": resolved, "choices": _choices(declared)}
+    if fixed:
+        choices["trainable"] = model
+    check_known_choices(folder, choices, unknown=("choices.splits", "choices.diagnosers"))
+
+
+def check_diagnoser(context: Context, name: str, training: int | None = None) -> None:
+    """As `check_continues` for one diagnoser, whose start is read as well."""
+    one = context.study.diagnosers[name]
+    check_continues(
+        context.workdir.diagnoser(name, training),
+        one.model,
+        one.training(training),
+        trained_diagnoser(context, name, training),
+        fixed=not one.rare_first,
+    )
+    start(context, name, training)
+
+
+def spent(folder: Path) -> float:
+    """Seconds that the steps of a training took, by its log; 0 where that tells nothing."""
+    seconds, before = 0.0, 0
+    # a log that was spoilt says nothing: no result depends on it
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        for line in read_metrics(folder / "metrics.jsonl"):
+            if line.get("split") == "train" and line.get("steps_per_second"):
+                seconds += (line["step"] - before) / line["steps_per_second"]
+                before = line["step"]
+    return round(seconds, 1)
 
 
 def degrader(context: Context, level: float) -> Callable[[Batch, Key], Batch]:

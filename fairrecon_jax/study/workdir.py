@@ -13,7 +13,8 @@
           results/performance.csv  fairness.csv  mitigation.csv  mitigation_sweep.csv
           reconstructions/<reconstructor>/<level>/
           report/index.html  figures/  tables/
-          stages/                                  one record for each stage that is done
+          stages/                                  one record for each stage that is done, and one
+                                                   for config.json
           study.log  study.log.1                   what every command did, and how it ended
           locks/                                   one lock for each stage, see `locking`
 ```
@@ -41,6 +42,11 @@ class Workdir:
     def config(self) -> Path:
         """The study's configuration as JSON."""
         return self.root / "config.json"
+
+    @property
+    def config_record(self) -> Path:
+        """The digest of that file, kept like the record of a stage."""
+        return self.stages / "config.json"
 
     @property
     def splits(self) -> Path:

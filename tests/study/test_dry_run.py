@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,9 @@ from fairrecon_jax.study import dry_run
 from fairrecon_jax.study.locking import hold
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.workdir import Workdir
+from fairrecon_jax.types import InputError
 from tests.support import tiny_study
-from tests.support.study_fakes import FakeStages
+from tests.support.study_fakes import FakeStages, configured
 
 FIELDS = "stage verb model level mitigation weight seed needs wave state why maker seconds"
 FIELDS += " accelerator path"
@@ -77,3 +79,40 @@ def test_a_stage_by_title_is_made_unless_it_is_done(tmp_path, anew):
     fakes.run()
     run(tiny_study.get_config(), tmp_path, "b", fakes.stages, anew=anew)
     assert fakes.log == ["a", "b"] + ["b"] * anew
+
+
+@pytest.mark.slow
+def test_what_a_study_would_refuse_is_told_and_leaves_what_is_done(tmp_path):
+    config, work = tiny_study.get_config(), tmp_path / "w"
+    config.phantom.patients = 10
+    title = "train unet at 8"
+    for only in ("phantom", "cohort", title):
+        run(config, work, only)
+    records = {path: path.read_bytes() for path in (work / "stages").iterdir()}
+
+    def refused(**fields: Any) -> list[str]:
+        changed = configured(config.copy_and_resolve_references(), **fields)
+        lines = dry_run.dry_run(changed, work)
+        with pytest.raises(InputError) as told:
+            run(changed, work)
+        assert {path: path.read_bytes() for path in (work / "stages").iterdir()} == records
+        said = [line for line in lines if line.startswith("would be refused: ")]
+        assert f"would be refused: {told.value}" in said
+        return said
+
+    (line,) = refused(reconstructors__unet__train__steps=3)
+    assert "unet/8 holds a run with other choices: config.eval_every " not in line
+    assert "holds a run with other choices: config.steps was 2, now 3" in line
+    (line,) = refused(phantom__seed=1)
+    assert "phantom was drawn with other options: seed was 0, now 1" in line
+    assert "was made with fractions" in refused(splits__fractions=(0.5, 0.25, 0.25))[0]
+    # a training that is taken over keeps the time that it took
+    record = work / "stages" / "train__unet__8.json"
+    seconds = json.loads(record.read_text())["seconds"]
+    run(config, work, title)
+    assert json.loads(record.read_text())["seconds"] >= seconds
+    record.unlink()
+    log = {"step": 2, "split": "train", "steps_per_second": 0.01}
+    (work / "reconstructors/unet/8/metrics.jsonl").write_text(f"{json.dumps(log)}\n")
+    run(config, work, title, anew=False)
+    assert json.loads(record.read_text())["seconds"] == 200

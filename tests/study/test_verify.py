@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from fairrecon_jax.cli import main as cli
 from fairrecon_jax.study.run import run
 from fairrecon_jax.study.stages import Stage, StageFilter, read_record
 from fairrecon_jax.study.verify import verify
 from fairrecon_jax.types import InputError
 from tests.support import tiny_study
+
+TINY = Path(tiny_study.__file__)
 
 
 @pytest.fixture
@@ -110,6 +114,73 @@ def test_a_log_is_compared_and_nothing_made_again_for_it(tmp_path):
     assert stage.damage(tmp_path / "stages", deep=True) == []
     told = stage.damage(tmp_path / "stages", deep=True, which="logs")
     assert told == ["metrics.jsonl has 1 bytes, not 3"]
+
+
+def test_a_refused_making_leaves_the_record(made):
+    stage, folder, _ = made
+
+    def refuse() -> None:
+        raise InputError("no")
+
+    def fail() -> None:
+        raise RuntimeError
+
+    before = stage.recorded(folder)
+    with pytest.raises(InputError, match="no"):
+        dataclasses.replace(stage, run=refuse, inputs={"x": 2}).make(folder)
+    assert stage.recorded(folder) == before
+    assert stage.is_done(folder)
+    with pytest.raises(RuntimeError):
+        dataclasses.replace(stage, run=fail).make(folder)
+    assert stage.why(folder) == "never made"
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A study of which only the phantom is drawn, and its folder."""
+    config = tiny_study.get_config()
+    config.phantom.patients = 1
+    run(config, tmp_path, only="phantom")
+    return config, tmp_path
+
+
+def test_damage_of_the_configuration_is_found(drawn):
+    config, folder = drawn
+    path, whole = folder / "config.json", (folder / "config.json").read_bytes()
+    assert verify(config, folder).damaged == []
+    flipped = bytearray(whole)
+    flipped[len(flipped) // 2] ^= 1
+    for content in (bytes(flipped), whole[:-1]):
+        path.write_bytes(content)
+        said = "configuration: config.json has another content than was written"
+        assert verify(config, folder).damaged == [said]
+    path.unlink()
+    assert verify(config, folder).damaged == ["configuration: config.json is gone"]
+    path.write_bytes(whole)
+    record = folder / "stages" / "config.json"
+    record.write_bytes(record.read_bytes()[:-1])
+    said = "configuration: its record config.json is spoilt"
+    assert verify(config, folder).damaged == [said]
+    # of an earlier version
+    record.unlink()
+    assert verify(config, folder).damaged == []
+    path.write_bytes(whole[:-1])
+    assert verify(config, folder).damaged == ["configuration: config.json is spoilt"]
+
+
+def test_a_study_that_is_not_whole_is_told(drawn, capsys):
+    config, folder = drawn
+    assert verify(config, folder).missing[:2] == ["cohort", "train tumor"]
+    words = ["study", f"--config={TINY}", "--config.phantom.patients=1", "--verify"]
+    assert cli.main([*words, f"--workdir={folder / 'none'}"]) == 2
+    assert "none' is no folder: there is nothing to compare" in capsys.readouterr().err
+    assert cli.main([*words, f"--workdir={folder}"]) == 2
+    out, err = capsys.readouterr()
+    assert "files are as they were written" in out
+    assert "the study is not whole: 7 stages without a record, which `fairrecon study`" in err
+    assert err.rstrip().endswith("predict unet at 8, assess, report")
+    with pytest.raises(InputError, match="no folder"):
+        verify(config, folder / "none")
 
 
 def test_a_damaged_phantom_and_cohort_are_made_again_byte_by_byte(tmp_path):

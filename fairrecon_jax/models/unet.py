@@ -132,7 +132,7 @@ def check_size(depth: int, size: int) -> None:
       ValueError: the message says what to choose.
     """
     # the first is true of every larger depth, whose power would take for ever
-    if depth > size.bit_length() or -size % 2**depth >= size:
+    if depth > size.bit_length() or 2**depth > size:
         raise ValueError(
             f"images of {size} pixels are too small for {depth} halvings: lower depth or use "
             "larger images"

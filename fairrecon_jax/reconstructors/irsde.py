@@ -178,14 +178,18 @@ class IrsdeReconstructor:
         # Fails here where the steps do not fit on the times.
         for sampler in (self.sampler, self.eval_sampler):
             step_table(self.sde, sampler)
-        # A reflection can give at most size - 1 pixels.
+        if size % self.patch:
+            raise ValueError(
+                f"irsde: patch must divide the {size} pixels along a side of the images, got "
+                f"{self.patch}"
+            )
+        # Less than a pixel of the image would be left at the deepest level.
         multiple = self.patch * 2 ** min(self.depth, size.bit_length() + 1)
-        if -size % multiple >= size:
+        if multiple > size:
             raise ValueError(
                 f"irsde: images of {size}x{size} pixels are too small for depth "
                 f"{self.depth} and patch {self.patch}, "
-                f"which need multiples of {multiple} within reach by reflection: lower "
-                "depth or patch"
+                f"which need at least {multiple}: lower depth or patch"
             )
 
     # -- training

@@ -9,7 +9,12 @@ from pathlib import Path
 import pyarrow
 
 from fairrecon_jax.phantoms import check_disk
-from fairrecon_jax.study.cohort import check_columns, check_tree, is_prepared
+from fairrecon_jax.study.cohort import (
+    check_columns,
+    check_tree,
+    is_prepared,
+    warn_of_patients,
+)
 from fairrecon_jax.study.config import (
     DiagnoserConfig,
     MitigationConfig,
@@ -49,6 +54,7 @@ def check(context: Context) -> None:
     with contextlib.suppress(FileNotFoundError, pyarrow.ArrowException):
         if is_prepared(context):
             check_columns(context)
+            warn_of_patients(context)
     for one in study.reconstructors.values():
         # a block with weights_of needs none of its own: the other block is looked at in its turn
         has_own = one.train is not None or one.weight_files or one.weights_of != one.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def prepare_cohort(context: Context) -> None:
     context.splits  # noqa: B018  (written on first use)
     # the first time that names can be looked at, and before anything is trained
     check_columns(context)
+    warn_of_patients(context)
 
 
 def check_columns(context: Context) -> None:
@@ -119,6 +121,22 @@ def check_columns(context: Context) -> None:
                 f"config.assess.{field} names {column!r}, but the cohort's table has "
                 f"{', '.join(known)}{meant(column, known)}"
             )
+
+
+def warn_of_patients(context: Context) -> None:
+    """Warns where no group of the cohort can have as many patients as are judged."""
+    try:
+        splits = context.written_splits()
+    # of other choices: told where they are used
+    except InputError:
+        return
+    least = context.study.assess.min_patients
+    if splits is not None and least > len(splits.patients):
+        warnings.warn(
+            f"config.assess.min_patients is {least}, and the cohort has {len(splits.patients)} "
+            "patients: no group would be judged",
+            stacklevel=2,
+        )
 
 
 def is_prepared(context: Context) -> bool:

@@ -268,6 +268,11 @@ def training(block: Mapping[str, Any], where: str, model: Any) -> TrainConfig:
       model: gives `validation_metrics`; None where it is refused itself.
     """
     train = build(TrainConfig, f"{where}.train", block)
+    if train.learning_rate == 0:
+        raise ConfigError(
+            f"config.{where}.train.learning_rate is 0: nothing would be learned; give a rate above "
+            "0, or leave out what is not to be trained"
+        )
     if model is None:
         return train
     metrics: Mapping[str, Mode] = model.validation_metrics

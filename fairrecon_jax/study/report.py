@@ -70,8 +70,7 @@ def provenance(context: Context) -> dict[str, Any]:
     exclusions = read_csv(prepared / EXCLUSIONS, keep_default_na=False)
     meanings = [KINDS.get(kind, kind) for kind in exclusions["kind"]]
     # in the order in which they were made
-    paths = set(context.workdir.stages.glob("*.json")) - {context.workdir.config_record}
-    paths = sorted(paths, key=lambda path: path.stat().st_mtime)
+    paths = sorted(context.workdir.stages.glob("*.json"), key=lambda path: path.stat().st_mtime)
     # a record that was spoilt reads as {}
     records = [record for record in map(read_record, paths) if "title" in record]
     return {

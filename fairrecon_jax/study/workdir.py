@@ -46,7 +46,7 @@ class Workdir:
     @property
     def config_record(self) -> Path:
         """The digest of that file, kept like the record of a stage."""
-        return self.stages / "config.json"
+        return self.stages / "config.seal"
 
     @property
     def splits(self) -> Path:

@@ -154,7 +154,8 @@ class TrainConfig:
           A configuration whose `eval_every`, `selection` and `selection_mode` are not None.
 
         Raises:
-          ValueError: `selection` is none of the metrics; the message lists them.
+          ValueError: `selection` is none of the metrics, which the message lists, or
+            `selection_mode` is not the direction of the metric.
         """
         name = self.selection
         if name is None:
@@ -163,6 +164,12 @@ class TrainConfig:
             raise ValueError(
                 f"selection {name!r} is none of {', '.join(metrics) or 'no metrics'}"
                 f"{meant(name, metrics)}"
+            )
+        way = metrics.get(name)
+        if way is not None and self.selection_mode not in (None, way):
+            raise ValueError(
+                f"selection_mode {self.selection_mode!r} would keep the worst variables: {name} is "
+                f"better the {'larger' if way == 'max' else 'smaller'} it is; leave it out"
             )
         # "max" for no selection at all, where nothing reads it.
         mode = self.selection_mode or metrics.get(name, "max")

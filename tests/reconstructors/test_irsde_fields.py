@@ -84,8 +84,10 @@ def test_plain_fields_that_fit_nothing_are_named(fields, message):
         (
             {"depth": 6},
             30,
-            r"30x30 pixels are too small for depth 6 and patch 1, which need multiples of 64",
+            r"30x30 pixels are too small for depth 6 and patch 1, which need at least 64",
         ),
+        ({"depth": 2, "patch": 7}, 64, "patch must divide the 64 pixels .*, got 7"),
+        ({"depth": 5}, 30, "too small for depth 5 and patch 1, which need at least 32"),
         ({"width": 5}, 64, "width must be even"),
         ({"samples": 0}, 64, "samples must be at least 1, got 0"),
         ({"chunk": 0}, 64, "chunk must be at least 1"),

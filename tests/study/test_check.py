@@ -7,10 +7,11 @@ import importlib
 import pandas as pd
 import pytest
 
+from fairrecon_jax.data.splits import Splits
 from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.phantoms import BrainPhantomOptions, write_phantom
 from fairrecon_jax.study.check import check, check_batches
-from fairrecon_jax.study.cohort import check_columns, prepare_cohort
+from fairrecon_jax.study.cohort import check_columns, prepare_cohort, warn_of_patients
 from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.study.run import run
@@ -66,6 +67,22 @@ def test_files_of_weights_that_are_missing_are_named(tmp_path):
         check(Context(config, tmp_path / "work"))
     (tmp_path / "net_8.pth").write_bytes(b"")
     check(Context(config, tmp_path / "work"))
+
+
+def test_fewer_patients_than_are_judged_are_told(tmp_path):
+    context = Context(configured(assess__min_patients=25), tmp_path)
+    patients = {f"p{number}": "train" for number in range(24)}
+    warn_of_patients(context)
+    context.workdir.splits.write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "fairrecon_jax.study.context.read_splits",
+            lambda path, seed: Splits(seed, (0.4, 0.3, 0.3), patients, ""),
+        )
+        with pytest.warns(UserWarning, match=r"min_patients is 25, and the cohort has 24 patients"):
+            warn_of_patients(context)
+        patients["p24"] = "test"
+        warn_of_patients(context)
 
 
 # -- batches
@@ -160,7 +177,7 @@ def test_columns_are_looked_at_before_anything_is_trained(tmp_path):
     refused = configured(assess__strata="scaner")
     with pytest.raises(ConfigError, match=r"^config\.assess\.strata names 'scaner'"):
         run(refused, tmp_path)
-    titles = {path.stem for path in (tmp_path / "stages").iterdir()}
+    titles = {path.stem for path in (tmp_path / "stages").glob("*.json")}
     assert titles == {"phantom"}, "no training was begun"
     run(config, tmp_path, only="cohort")
     # of a prepared cohort it is seen at once

@@ -100,6 +100,27 @@ def test_a_reconstructor_may_have_levels_of_its_own():
             "config.reconstructors.unet: reconstructor 'mse': field 'dtype' takes Literal",
         ),
         (
+            "unet",
+            {"kind": "mse", "depth": 6},
+            "config.reconstructors.unet: images of 32 pixels are too small for 6 halvings: lower d",
+        ),
+        (
+            "unet",
+            {"kind": "mse", "train": {"steps": 2, "batch_size": 8, "learning_rate": 0}},
+            "config.reconstructors.unet.train.learning_rate is 0: nothing would be learned; give a",
+        ),
+        (
+            "unet",
+            {
+                "kind": "mse",
+                "train": {
+                    **{"steps": 2, "batch_size": 8},
+                    **{"selection": "psnr", "selection_mode": "min"},
+                },
+            },
+            "config.reconstructors.unet.train: selection_mode 'min' would keep the worst variables",
+        ),
+        (
             "gan",
             {"kind": "pix2pix", "dropout": 1.0},
             "config.reconstructors.gan: pix2pix: dropout must lie in [0, 1), got 1.0",

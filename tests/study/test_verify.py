@@ -157,9 +157,9 @@ def test_damage_of_the_configuration_is_found(drawn):
     path.unlink()
     assert verify(config, folder).damaged == ["configuration: config.json is gone"]
     path.write_bytes(whole)
-    record = folder / "stages" / "config.json"
+    record = folder / "stages" / "config.seal"
     record.write_bytes(record.read_bytes()[:-1])
-    said = "configuration: its record config.json is spoilt"
+    said = "configuration: its record config.seal is spoilt"
     assert verify(config, folder).damaged == [said]
     # of an earlier version
     record.unlink()

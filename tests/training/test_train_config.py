@@ -56,6 +56,12 @@ def test_the_first_metric_of_the_model_selects_unless_told_otherwise() -> None:
     last = TrainConfig(steps=80, batch_size=2, selection="").resolve(metrics)
     assert last.selection == ""
     assert TrainConfig(steps=80, batch_size=2, eval_every=0).resolve(metrics).selection == ""
+    for name, way, better in (("psnr", "min", "larger"), ("mse", "max", "smaller")):
+        wrong = TrainConfig(steps=8, batch_size=2, selection=name, selection_mode=way)
+        with pytest.raises(
+            ValueError, match=f"would keep the worst .*: {name} is better the {better}"
+        ):
+            wrong.resolve(metrics)
     with pytest.raises(ValueError, match="selection 'dice' is none of psnr, mse"):
         TrainConfig(steps=80, batch_size=2, selection="dice").resolve(metrics)
 

@@ -8,6 +8,7 @@ achieves: pixels of k-space divided by pixels sampled.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Literal, get_args
 
 import jax
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 Magnitude = Literal["magnitude", "real"]
+RAYS_AT_ONCE = 512
+"""Rays that are counted together: more take memory, and many tell early that they are enough."""
 
 
 def centred_fft2(image: jax.Array) -> jax.Array:
@@ -44,8 +47,8 @@ def centred_ifft2(kspace: jax.Array) -> jax.Array:
     return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(kspace, axes), norm="ortho"), axes)
 
 
-# One search for an acceleration tries about 45 masks: several levels and sizes fit.
-@functools.lru_cache(maxsize=512)
+# Of several levels and sizes: one of 4096 pixels takes 64 MB.
+@functools.lru_cache(maxsize=32)
 def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
     """A mask of rays that leave the centre of k-space at equal angles over the full circle.
 
@@ -74,16 +77,43 @@ def radial_mask(rays: int, height: int, width: int | None = None) -> np.ndarray:
             f"a mask of {rays} rays on {height} x {width} pixels: needs at least 1 ray "
             "and 2 x 2 pixels"
         )
-    angle = np.linspace(0, 2 * np.pi, rays, endpoint=False)[:, None]
-    # The published mask: truncation towards 0, no ray reaches the last pixel.
-    radius = np.arange(max(height, width) // 2)
-    row = np.clip((height / 2 + radius * np.sin(angle)).astype(int), 0, height - 1)
-    column = np.clip((width / 2 + radius * np.cos(angle)).astype(int), 0, width - 1)
     mask = np.zeros((height, width), np.float32)
-    mask[row, column] = 1
+    mask[_places(_directions(rays), height, width)] = 1
     # The cache hands the same array to every caller.
     mask.flags.writeable = False
     return mask
+
+
+def _directions(rays: int) -> np.ndarray:
+    """Sines and cosines of the angles of rays, [2, rays, 1]."""
+    angle = np.linspace(0, 2 * np.pi, rays, endpoint=False)[:, None]
+    return np.stack([np.sin(angle), np.cos(angle)])
+
+
+def _places(directions: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels on rays."""
+    sine, cosine = directions
+    # The published mask: truncation towards 0, no ray reaches the last pixel.
+    radius = np.arange(max(height, width) // 2)
+    row = np.clip((height / 2 + radius * sine).astype(int), 0, height - 1)
+    column = np.clip((width / 2 + radius * cosine).astype(int), 0, width - 1)
+    return row, column
+
+
+def _acceleration(rays: int, height: int, width: int, enough: float = 0.0) -> float:
+    """`achieved_acceleration` of a radial mask, without the mask; where that is `enough` or less,
+    some number up to `enough`.
+    """
+    seen = np.zeros((height, width), bool)
+    directions = _directions(rays)
+    parts, found = math.ceil(rays / RAYS_AT_ONCE), math.inf
+    # spread over the circle, so that a part of many rays already tells
+    for part in range(parts):
+        seen[_places(directions[:, part::parts], height, width)] = True
+        found = seen.size / np.count_nonzero(seen)
+        if found <= enough:
+            break
+    return found
 
 
 def achieved_acceleration(mask: np.ndarray) -> float:
@@ -134,15 +164,17 @@ def rays_for_acceleration(acceleration: float, height: int, width: int | None = 
     """
     width = width or height
 
-    def achieved(rays: int) -> float:
-        return achieved_acceleration(radial_mask(rays, height, width))
-
+    achieved = functools.cache(lambda rays: _acceleration(rays, height, width))
     # 8 N rays are 0.4 pixels apart at the rim: more of them sample little that is new.
     few, many = 1, 8 * max(height, width)
     # Overlaps of rays near the centre make the factor only nearly monotone: hence the neighbours.
     while many - few > 1:
         middle = (few + many) // 2
-        few, many = (middle, many) if achieved(middle) > acceleration else (few, middle)
+        few, many = (
+            (middle, many)
+            if _acceleration(middle, height, width, acceleration) > acceleration
+            else (few, middle)
+        )
     candidates = range(max(1, few - 16), few + 17)
     best = min(candidates, key=lambda rays: (abs(achieved(rays) - acceleration), rays))
     if abs(achieved(best) - acceleration) > 0.25 * acceleration:

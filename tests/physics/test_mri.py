@@ -4,6 +4,8 @@ zero-filled images on real slices.
 
 from __future__ import annotations
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +60,23 @@ def test_search_beats_every_other_count_of_rays(size, acceleration):
         for rays in range(1, 4 * size, 1)
     }
     assert errors[actual] == min(errors.values())
+
+
+@pytest.mark.parametrize("at_once", [5, 512])
+def test_a_mask_is_counted_without_being_made(monkeypatch, at_once):
+    monkeypatch.setattr(mri, "RAYS_AT_ONCE", at_once)
+    for rays in (1, 2, 17, 40, 300):
+        whole = mri.achieved_acceleration(mri.radial_mask(rays, 64, 48))
+        assert mri._acceleration(rays, 64, 48) == whole
+        for enough in (whole * 0.9, whole, whole * 1.1):
+            assert (mri._acceleration(rays, 64, 48, enough) > enough) == (whole > enough)
+
+
+def test_the_largest_images_find_their_rays_in_seconds():
+    started = time.process_time()
+    rays = mri.rays_for_acceleration(16.0, 4096)
+    assert time.process_time() - started < 15
+    assert mri.achieved_acceleration(mri.radial_mask(rays, 4096)) == pytest.approx(16, rel=0.01)
 
 
 def test_mask_by_hand():

@@ -136,7 +136,7 @@ def dry_run(config: StudyConfig | ConfigDict, workdir: str | Path) -> list[str]:
     time = f" ({', '.join(filter(None, [known, more]))})" if left else ""
     made = f"{left} of {len(stages)} stages would be made{time}"
     refused = [f"would be refused: {one}" for one in refusals(to_make)]
-    return [*lines, made, *refused, *memory_lines(context, to_make), room(Path(workdir))]
+    return [*lines, made, *refused, *memory_lines(context, to_make), room(context)]
 
 
 def refusals(left: Sequence[Stage]) -> list[str]:
@@ -159,9 +159,13 @@ def reason(stage: Stage, left: Sequence[Stage], folder: Path) -> str:
     return f"after {', '.join(waiting[:3])}" + (", ..." if len(waiting) > 3 else "")
 
 
-def room(root: Path) -> str:
+def room(context: Context) -> str:
     """What the work directory takes, and the room that the disk has."""
+    root, phantom = context.workdir.root, context.study.phantom
     there = next(one for one in (root, *root.absolute().parents) if one.exists())
     used = sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) if root.exists() else 0
     free = shutil.disk_usage(there).free
-    return f"{root} takes {used / 1e9:.2f} GB; {free / 1e9:.0f} GB are free"
+    more = ""
+    if phantom is not None and not context.workdir.phantom.exists():
+        more = f", the phantom will take at least {phantom.least_bytes / 1e9:.2f} GB"
+    return f"{root} takes {used / 1e9:.2f} GB{more}; {free / 1e9:.0f} GB are free"

@@ -26,7 +26,7 @@ def inside(path: str) -> bool:
 def walk(root: Path) -> Iterator[str]:
     """All files below a folder, links followed, as paths from it with "/", in sorted order.
 
-    A link to a folder that it lies in is not followed again.
+    A link to a folder that it lies in, or that the whole folder lies in, is not followed.
     """
 
     def below(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
@@ -44,8 +44,20 @@ def walk(root: Path) -> Iterator[str]:
             if (place.st_dev, place.st_ino) not in above:
                 yield from below(path, above | {(place.st_dev, place.st_ino)})
 
-    start = os.stat(root)
-    yield from below("", frozenset({(start.st_dev, start.st_ino)}))
+    yield from below("", frozenset(holding(root)))
+
+
+def holding(root: Path) -> list[tuple[int, int]]:
+    """A folder and all that it lies in, as device and number: a link from within to one of them
+    leads out to everything else, up to the whole disk.
+    """
+    real = Path(root).resolve()
+    return [_place(path) for path in (real, *real.parents)]
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fairrecon_jax.data import policies
+from fairrecon_jax.data.files import holding
 from fairrecon_jax.data.notes import Notes
 from fairrecon_jax.keys import example_digest
 
@@ -147,11 +148,11 @@ def file_stamp(root: Path) -> list[int]:
     quick sign that no file was added, removed or replaced.
     """
     sizes: list[int] = []
-    seen: set[tuple[int, int]] = set()
+    seen = set(holding(root)[1:]) if root.exists() else set()
     # parts of a tree are often links to another disk
     for folder, inner, names in os.walk(root, followlinks=True):
         place = os.stat(folder)
-        # a link to a folder above would be walked until the path is too long
+        # a link to a folder above would be walked until the path is too long, or out of the tree
         if (place.st_dev, place.st_ino) in seen:
             inner.clear()
             continue

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from fairrecon_jax.data.files import Finder, in_folder, matching, stem, walk
+from fairrecon_jax.data.records import file_stamp
 from fairrecon_jax.runtime.text import look_alikes, normal
 
 
@@ -78,6 +79,15 @@ def test_links_are_followed_and_circles_end(tree):
     assert "a/linked/x.nii.gz" in found
     assert "b/x.nii.gz" in found
     assert not [path for path in found if path.count("above") > 1]
+
+
+def test_a_link_out_of_the_folder_to_what_holds_it_is_not_followed(tree):
+    before, stamp = list(walk(tree / "a")), file_stamp(tree / "a")
+    for name, target in (("disk", "/"), ("above", tree), ("further", tree.parent)):
+        os.symlink(target, tree / "a" / name)
+    assert list(walk(tree / "a")) == before
+    assert file_stamp(tree / "a") == stamp
+    assert Finder(tree, "a").find("x.nii.gz") == ("", "no file x.nii.gz below a")
 
 
 def test_patterns_in_any_capitals(tree):

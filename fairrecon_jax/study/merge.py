@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fairrecon_jax.assessment import (
@@ -16,6 +18,7 @@ from fairrecon_jax.assessment import (
     write_results,
 )
 from fairrecon_jax.report.build import build_report
+from fairrecon_jax.study.stages import read_record
 from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.types import CohortSpec, InputError
 
@@ -33,14 +36,16 @@ def stack(folders: Sequence[str | os.PathLike[str]]) -> tuple[pd.DataFrame, Coho
       The table, its specification, and per new seed the folder and seed it stands for.
 
     Raises:
-      InputError: fewer than two folders, one that holds no predictions, or two that assess
-        different cohorts or patients; the message names the folder.
+      InputError: fewer than two folders, one that holds no predictions, two that assess different
+        cohorts or patients, or that hold one and the same training; the message names the folder.
     """
     if len(folders) < 2:
         raise InputError("merge joins two work directories or more: --workdirs=DIR,DIR,...")
     tables: list[pd.DataFrame] = []
     names: list[str] = []
     first: tuple[CohortSpec, frozenset[tuple[str, str]]] | None = None
+    _check_apart(folders)
+    by_content: dict[bytes, str] = {}
     for folder in folders:
         path = Workdir(Path(folder)).predictions
         if not path.is_file():
@@ -59,11 +64,57 @@ def stack(folders: Sequence[str | os.PathLike[str]]) -> tuple[pd.DataFrame, Coho
                 "splits.seed and patients"
             )
         for seed, part in table.groupby("seed", sort=True):
+            name, content = f"{folder}, seed {seed}", _content(part.drop(columns="seed"))
+            if content in by_content:
+                raise InputError(
+                    f"{name} holds the same predictions as {by_content[content]}: one training "
+                    "must not count as two"
+                )
+            by_content[content] = name
             # one number per training over all folders: the assessment takes seeds for trainings
             tables.append(part.assign(seed=len(names)))
-            names.append(f"{folder}, seed {seed}")
+            names.append(name)
     assert first is not None  # there are two folders
     return pd.concat(tables, ignore_index=True), first[0], names
+
+
+def _check_apart(folders: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuses a folder that is given twice, and reconstructors of the same weights in two folders:
+    a copy of a study is no further training.
+
+    Raises:
+      InputError: the message names the folders.
+    """
+    places: dict[Path, str | os.PathLike[str]] = {}
+    by_weights: dict[str, str | os.PathLike[str]] = {}
+    for folder in folders:
+        place = Path(folder).resolve()
+        if place in places:
+            raise InputError(
+                f"--workdirs names the folder {places[place]} twice"
+                + (f", the second time as {folder}" if str(folder) != str(places[place]) else "")
+            )
+        places[place] = folder
+        trained = {}
+        for path in sorted(Workdir(place).stages.glob("train__*.json")):
+            record = read_record(path)
+            title, output = str(record.get("title")), record.get("output")
+            # studies may well share their diagnosers, which have no level
+            if " at " in title and isinstance(output, str):
+                if output in by_weights:
+                    raise InputError(
+                        f"{folder} holds the same weights of {title.removeprefix('train ')} as "
+                        f"{by_weights[output]}: one training must not count as two"
+                    )
+                trained[output] = folder
+        by_weights |= trained
+
+
+def _content(part: pd.DataFrame) -> bytes:
+    """A digest of rows in whatever order."""
+    ordered = part[sorted(part.columns)]
+    rows = pd.util.hash_pandas_object(ordered, index=False).to_numpy()
+    return hashlib.sha256(np.sort(rows).tobytes()).digest()
 
 
 def merge(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from fairrecon_jax.assessment import AssessOptions, read_results, write_predictions
@@ -65,6 +69,11 @@ def test_what_cannot_be_joined(tmp_path):
         merge(made, made[0], QUICK)
     with pytest.raises(InputError, match=r"nowhere holds no predictions\.parquet"):
         stack([made[0], tmp_path / "nowhere"])
+    with pytest.raises(InputError, match=r"--workdirs names the folder \S+run0 twice$"):
+        stack([made[0], made[0]])
+    (tmp_path / "link").symlink_to(made[1])
+    with pytest.raises(InputError, match=r"run1 twice, the second time as \S+link$"):
+        stack([made[0], made[1], tmp_path / "link"])
     other = hand.table(("same",))
     write_predictions(tmp_path / "other" / "predictions.parquet", other, hand.spec(("same",)))
     with pytest.raises(InputError, match="other assesses another cohort than"):
@@ -73,3 +82,35 @@ def test_what_cannot_be_joined(tmp_path):
     write_predictions(tmp_path / "few" / "predictions.parquet", few, hand.spec(("widened",)))
     with pytest.raises(InputError, match="few was evaluated on other images"):
         stack([made[0], tmp_path / "few"])
+
+
+def test_one_training_does_not_count_as_two(tmp_path):
+    made = folders(tmp_path)
+    shutil.copytree(made[1], tmp_path / "copy")
+    with pytest.raises(
+        InputError, match=r"copy, seed 0 holds the same predictions as \S+run1, seed"
+    ):
+        stack([*made, tmp_path / "copy"])
+    # rows in another order under another seed are the same predictions
+    path = tmp_path / "copy" / "predictions.parquet"
+    table = hand.table(("widened",), {"widened": ((6, 6), (54, 33), (6, 6), (54, 54))})
+    table = pd.concat([table.iloc[100:], table.iloc[:100]]).assign(seed=7)
+    write_predictions(path, table.reset_index(drop=True), hand.spec(("widened",)))
+    with pytest.raises(InputError, match=r"copy, seed 7 holds the same predictions as \S+run1"):
+        stack([*made, tmp_path / "copy"])
+
+
+def test_the_same_weights_are_no_two_trainings(tmp_path):
+    made = folders(tmp_path)
+    outputs = [("a", "d"), ("b", "d"), ("a", "d")]
+    for folder, (weights, diagnoser) in zip(made, outputs, strict=True):
+        (folder / "stages").mkdir()
+        for stem, title, output in (
+            ("train__unet__8", "train unet at 8", weights),
+            ("train__findings", "train findings", diagnoser),
+        ):
+            record = {"title": title, "output": output, "seconds": 1.0}
+            (folder / "stages" / f"{stem}.json").write_text(json.dumps(record))
+    assert len(stack(made[:2])[2]) == 2, "diagnosers may be shared"
+    with pytest.raises(InputError, match=r"run2 holds the same weights of unet at 8 as \S+run0"):
+        stack(made)

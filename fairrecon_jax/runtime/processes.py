@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,9 +18,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from fairrecon_jax.runtime.gathered import SeveralErrors
 from fairrecon_jax.types import InputError
 
 PATIENCE = 48.0  # hours that processes wait for process 0; the limit of the job comes first
+BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Numbers the calls of `on_primary` and `all_gather`, which all processes make in the same order.
 _turns = itertools.count()
 
@@ -38,28 +41,89 @@ def start() -> None:
     its own number.
 
     Raises:
-      ValueError: JAX_COORDINATOR_ADDRESS is set without the two numbers.
+      InputError: one of the three variables is set and not the others, or is none of what it has
+        to be, or nobody knows the host; the message names it.
     """
     if jax.distributed.is_initialized():
         return
     # given by hand it wins: a cluster's own variables may describe the job around this run
-    if address := os.environ.get("JAX_COORDINATOR_ADDRESS"):
-        try:
-            count, number = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
-        except KeyError as missing:
-            raise InputError(
-                f"JAX_COORDINATOR_ADDRESS is set, but {missing.args[0]} is not: set it "
-                "too, or none of them"
-            ) from missing
-        jax.distributed.initialize(
-            address, count, number, cluster_detection_method="deactivate", **_leaving()
-        )
+    if by_hand := described(os.environ):
+        jax.distributed.initialize(*by_hand, cluster_detection_method="deactivate", **_leaving())
     elif any(
         # the step's tasks, not the job's: a plain command within a Slurm job is one process
         int(os.environ.get(name, "1")) > 1
         for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
     ):
         jax.distributed.initialize(local_device_ids=_own_accelerators(os.environ), **_leaving())
+
+
+def described(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
+    """The run of several processes that is described by hand: address of process 0, number of
+    processes and of this one; None where none is.
+
+    Raises:
+      InputError: see `start`.
+
+    Example:
+      >>> described({"JAX_COORDINATOR_ADDRESS": "localhost:1234", "JAX_NUM_PROCESSES": "2",
+      ...            "JAX_PROCESS_ID": "1"})
+      ('localhost:1234', 2, 1)
+      >>> described({"JAX_NUM_PROCESSES": "two"})
+      Traceback (most recent call last):
+      fairrecon_jax.types.InputError: JAX_NUM_PROCESSES must be a whole number, got 'two'
+    """
+    address, count, number = (environment.get(name, "").strip() for name in BY_HAND)
+    wrong = [
+        f"{name} must be a whole number, got {text!r}"
+        for name, text in zip(BY_HAND[1:], (count, number), strict=True)
+        if text and not re.fullmatch(r"[0-9]{1,9}", text)
+    ]
+    try:
+        _check_address(address)
+    except InputError as error:
+        wrong.append(str(error))
+    if len(wrong) > 1:
+        raise SeveralErrors("the variables of a run of several processes", *wrong)
+    if wrong:
+        raise InputError(wrong[0])
+    given = dict(zip(BY_HAND, (address, count, number), strict=True))
+    # one process alone needs no other
+    if not address and int(count or 1) <= 1 and not int(number or 0):
+        return None
+    if missing := [name for name, text in given.items() if not text]:
+        there = next(name for name, text in given.items() if text)
+        what = "is not: set it" if len(missing) == 1 else "are not: set them"
+        raise InputError(
+            f"{there} is set, but {' and '.join(missing)} {what} too, or none of the three"
+        )
+    if int(count) < 1:
+        raise InputError(f"JAX_NUM_PROCESSES must be at least 1, got {count}")
+    if int(number) >= int(count):
+        raise InputError(
+            f"JAX_PROCESS_ID must lie in 0..{int(count) - 1}, as JAX_NUM_PROCESSES is {count}, got "
+            f"{number}"
+        )
+    return address, int(count), int(number)
+
+
+def _check_address(address: str) -> None:
+    """Refuses what is no host with a port, and a host that this machine does not know."""
+    host, sign, port = address.rpartition(":")
+    if not address:
+        return
+    if not sign or not host or not port.isascii() or not port.isdigit():
+        raise InputError(f"JAX_COORDINATOR_ADDRESS must be host:port of process 0, got {address!r}")
+    if not 1 <= int(port[:9]) <= 65_535:
+        raise InputError(
+            f"JAX_COORDINATOR_ADDRESS must have a port from 1 to 65535, got {address!r}"
+        )
+    try:
+        socket.getaddrinfo(host.strip("[]"), int(port))
+    # a name of a host that cannot even be written
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"JAX_COORDINATOR_ADDRESS is {address!r}, but this machine knows no host {host!r}"
+        ) from error
 
 
 def _leaving() -> dict[str, Any]:

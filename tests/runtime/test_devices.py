@@ -10,6 +10,7 @@ import pytest
 from fairrecon_jax.keys import example_digest, example_keys
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.devices import map_rows, map_step, pad_batch, replicate, shard
+from fairrecon_jax.types import InputError
 from tests.support.device_steps import batch, step
 from tests.support.processes import run_processes
 
@@ -101,11 +102,49 @@ def test_more_devices_than_there_are_is_refused() -> None:
 
 def test_a_half_described_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
     monkeypatch.delenv("JAX_NUM_PROCESSES", raising=False)
     with pytest.raises(
         ValueError, match="JAX_COORDINATOR_ADDRESS is set, but JAX_NUM_PROCESSES is not"
     ):
         processes.start()
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "number", "says"),
+    [
+        ("nope:99999", "2", "1", "JAX_COORDINATOR_ADDRESS must have a port from 1 to 65535, got"),
+        ("nonsense", "2", "1", "JAX_COORDINATOR_ADDRESS must be host:port of process 0, got 'non"),
+        ("localhost:", "2", "1", "JAX_COORDINATOR_ADDRESS must be host:port of process 0, got"),
+        (":80", "2", "1", "JAX_COORDINATOR_ADDRESS must be host:port of process 0, got"),
+        ("no.such.host.invalid:80", "2", "1", "knows no host 'no.such.host.invalid'"),
+        ("localhost:80", "abc", "1", "JAX_NUM_PROCESSES must be a whole number, got 'abc'"),
+        ("localhost:80", "0", "0", "JAX_NUM_PROCESSES must be at least 1, got 0"),
+        ("localhost:80", "2", "-1", "JAX_PROCESS_ID must be a whole number, got '-1'"),
+        ("localhost:80", "2", "5", "JAX_PROCESS_ID must lie in 0..1, as JAX_NUM_PROCESSES is 2, "),
+        ("localhost:80", "", "", "but JAX_NUM_PROCESSES and JAX_PROCESS_ID are not: set them"),
+        ("", "abc", "", "JAX_NUM_PROCESSES must be a whole number, got 'abc'"),
+        ("", "2", "", "JAX_NUM_PROCESSES is set, but JAX_COORDINATOR_ADDRESS and"),
+        ("", "", "3", "JAX_PROCESS_ID is set, but JAX_COORDINATOR_ADDRESS and"),
+    ],
+)
+def test_a_run_described_by_hand_is_checked(
+    monkeypatch: pytest.MonkeyPatch, address: str, count: str, number: str, says: str
+) -> None:
+    for name, text in zip(processes.BY_HAND, (address, count, number), strict=True):
+        monkeypatch.setenv(name, text)
+    with pytest.raises(InputError) as refused:
+        processes.start()
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_all_that_is_wrong_with_the_variables_is_told_and_one_process_is_none() -> None:
+    wrong = dict(zip(processes.BY_HAND, ("nonsense", "a", "b"), strict=True))
+    with pytest.raises(InputError, match="of several processes: 3 errors:"):
+        processes.described(wrong)
+    for alone in ({}, {"JAX_NUM_PROCESSES": "1"}, {"JAX_PROCESS_ID": "0"}):
+        assert processes.described(alone) is None
 
 
 def test_start_does_nothing_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ from fairrecon_jax.study.stages import (
     write_record,
 )
 from fairrecon_jax.study.workdir import Workdir
-from fairrecon_jax.types import InputError, meant
+from fairrecon_jax.types import InputError, meant, nearest
 
 Only = str | Callable[[Stage], bool]
 
@@ -77,7 +77,7 @@ def run(
     Example:
       >>> from tempfile import mkdtemp
       >>> config = fr.configuration("quickstart_brain")
-      >>> config.phantom.update(patients=2, size=32, slices=8, workers=1)
+      >>> config.phantom.update(patients=3, size=32, slices=8, workers=1)
       >>> page = run(config, mkdtemp(), only="phantom")  # without `only` the whole study
       study in ...: 0 of 1 stages are done; left: phantom
       [1/1] phantom (1 stage left, 1 kind not timed yet)
@@ -94,7 +94,7 @@ def run(
         check_batches(context.study, jax.device_count(), training)
     keep_compiled_programs()
     left = processes.on_primary(
-        lambda: _begin(context, every, chosen, only), "look at the work directory"
+        lambda: _begin(context, every, chosen, only, anew), "look at the work directory"
     )
     # process 0 may have added imports that nobody asked for by name
     folder, names = context.workdir.stages, {stage.title for stage in chosen} | set(left)
@@ -122,7 +122,8 @@ def run(
             stage.make(folder)
             note(f"{stage.title} took {duration(time.monotonic() - started)}")
             whole.add(stage.title)
-    if context.workdir.page.exists():
+    # of a study, or where it was asked for
+    if context.workdir.page.exists() and (not only or any(s.verb == "report" for s in chosen)):
         say(f"report: {context.workdir.page}")
     return context.workdir.page
 
@@ -132,7 +133,9 @@ def _wanted(stage: Stage, only: Only) -> bool:
     return only(stage) if callable(only) else only in ("", stage.verb, stage.title)
 
 
-def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only: Only) -> list[str]:
+def _begin(
+    context: Context, stages: Sequence[Stage], chosen: list[Stage], only: Only, anew: bool
+) -> list[str]:
     """Writes the configuration, says what is done, and gives the titles of the stages to make: with
     those asked for, imports that they need.
     """
@@ -140,8 +143,9 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     if not chosen:
         asked = repr(str(only)) if isinstance(only, (str, StageFilter)) else "as asked"
         titles = ", ".join(stage.title for stage in stages)
-        hint = meant(asked.strip("'"), [stage.title for stage in stages])
-        raise InputError(f"no stage of the study is called {asked}; there are: {titles}{hint}")
+        raise InputError(
+            f"no stage of the study is called {asked}; there are: {titles}{_near(only, stages)}"
+        )
     if (workdir.root / "pieces").is_dir():
         raise InputError(
             f"{workdir.root} holds a study of an earlier version, which has to be made again: use "
@@ -168,9 +172,30 @@ def _begin(context: Context, stages: Sequence[Stage], chosen: list[Stage], only:
     # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
     record_config(workdir)
-    words = ", ".join(stage.title for stage in left) or "nothing"
-    say(f"study in {workdir.root}: {done} of {len(chosen)} stages are done; left: {words}")
+    undone = ", ".join(stage.title for stage in left if stage in due or not only)
+    once_more = ", ".join(stage.title for stage in left if stage not in due and only and anew)
+    words = [f"{done} of {len(chosen)} stages are done"]
+    words += [f"left: {undone or 'nothing'}"] if undone or not once_more else []
+    words += [f"asked for again: {once_more}"] if once_more else []
+    say(f"study in {workdir.root}: {'; '.join(words)}")
     return [stage.title for stage in left]
+
+
+def _near(only: Only, stages: Sequence[Stage]) -> str:
+    """What was probably meant by `only`, which names no stage, in words."""
+    if isinstance(only, StageFilter):
+        models = ["", *(s.cell.reconstructor if s.cell else s.model for s in stages)]
+        # a model that there is was asked for with another level or verb
+        return "" if only.model in models else meant(only.model, sorted({*models} - {""}))
+    if not isinstance(only, str):
+        return ""
+    titles, (verb, _, rest) = [stage.title for stage in stages], only.partition(" ")
+    # the verb alone makes no title alike
+    of_verb = [title.partition(" ")[2] for title in titles if title.startswith(f"{verb} ")]
+    if rest and of_verb:
+        near = nearest(rest, of_verb)
+        return f"; did you mean {f'{verb} {near}'!r}?" if near else ""
+    return meant(only, titles)
 
 
 def _comes(stage: Stage, workdir: Workdir) -> bool:

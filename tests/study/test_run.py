@@ -56,6 +56,23 @@ def test_a_page_that_is_there_is_named(apart, capsys):
     assert f"report: {page}\n" in capsys.readouterr().out
 
 
+def test_a_finished_stage_that_is_asked_for_is_left_and_no_page_is_named(apart, capsys):
+    page = apart.workdir / "report" / "index.html"
+    page.parent.mkdir()
+    page.write_text("")
+    apart.run()
+    capsys.readouterr()
+    run(tiny_study.get_config(), apart.workdir, "b", apart.stages, anew=False)
+    assert apart.log == ["a one", "a two", "b"]
+    out = capsys.readouterr().out
+    assert out == f"study in {apart.workdir}: 1 of 1 stages are done; left: nothing\n"
+    apart.inputs |= {"a one": 2}
+    run(tiny_study.get_config(), apart.workdir, "a", apart.stages)
+    out = capsys.readouterr().out
+    assert "1 of 2 stages are done; left: a one; asked for again: a two\n" in out
+    assert "report:" not in out
+
+
 def test_only_the_stage_whose_input_changed_is_made_anew(apart):
     apart.run()
     apart.inputs["a two"] = 2
@@ -139,15 +156,23 @@ def test_a_lost_record_is_a_lost_stage(chain):
         (lambda stage: stage.title.endswith("one"), ["a one"]),
     ],
 )
-def test_stages_that_are_asked_for_are_always_made_anew_and_alone(apart, only, titles):
+def test_stages_that_are_asked_for_are_always_made_anew_and_alone(apart, only, titles, capsys):
     apart.run()
+    capsys.readouterr()
     assert apart.run(only) == titles
+    told = f"{len(titles)} of {len(titles)} stages are done; asked for again: {', '.join(titles)}\n"
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("only", "asked", "meant"),
     [
-        ("a o", "'a o'", "; did you mean 'a two'?"),
+        ("a oen", "'a oen'", "; did you mean 'a one'?"),
+        ("a nope", "'a nope'", ""),
+        ("bb", "'bb'", "; did you mean 'b'?"),
+        (StageFilter(("a",), model="oen"), "'a oen'", "; did you mean 'one'?"),
+        (StageFilter(("a",), model="nope"), "'a nope'", ""),
+        (StageFilter(("a",), model="one", level=8), "'a one at 8'", ""),
         (StageFilter(("c",)), "'c'", ""),
         (lambda stage: False, "as asked", ""),
     ],

@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.types import InputError
+from fairrecon_jax.types import InputError, meant
 
 Listed = Mapping[str, Any]
 """A stage as `fairrecon plan --json` lists it."""
+STUDYS = ("config", "workdir", "verbose", "noverbose")
+"""Flags that go on to `fairrecon plan` and `fairrecon study`."""
+FIELD = re.compile(r"(no)?config\.")
 # Slurm signals every process of a job that it is about to end; the child waits for SIGTERM
 STUDY = """
 import signal, sys
@@ -204,6 +208,20 @@ def on_slurm(
     return arrays
 
 
+def check_flags(arguments: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Refuses flags that are neither of this program nor for `fairrecon study`.
+
+    Raises:
+      InputError: the message tells each of them, with the nearest name.
+    """
+    known = [f"--{name}" for name in (*vars(parser.parse_args([])), *STUDYS)]
+    named = [word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")]
+    unknown = [f"--{one}" for one in named if one not in STUDYS and not FIELD.match(one)]
+    if unknown:
+        each = [f"{one}{meant(one, known)}" for one in unknown]
+        raise InputError(f"{parser.prog}: there is no flag {', nor '.join(each)}")
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Parses the command line, makes or submits what is left of the study."""
     parser = argparse.ArgumentParser(
@@ -222,6 +240,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of sbatch")
     chosen, arguments = parser.parse_known_args(words)
     try:
+        check_flags(arguments, parser)
         workdir, stages = listed(arguments)
         logs = workdir.absolute() / "jobs"
         logs.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,15 @@ def test_workers_make_what_is_ready_and_nothing_that_failed_is_built_on(stages, 
     assert f"made {log[0]}; {len(stages) - 1} left\n" in capsys.readouterr().out
 
 
+def test_a_flag_of_nobody_is_told_with_the_nearest(capsys):
+    words = ["--wrkers=2", "--config=x.py", "--config.seed=1", "--workdir", "runs/x", "--dry_run"]
+    assert array.main(words) == 2
+    assert capsys.readouterr().err == (
+        "python -m experiments.launch.array: there is no flag --wrkers; did you mean '--workers'?, "
+        "nor --dry_run\n"
+    )
+
+
 def test_every_worker_has_a_device_of_its_own():
     titles = [{"stage": str(number), "needs": []} for number in range(8)]
     seen: list[str] = []

@@ -143,7 +143,9 @@ def build(registry: Mapping[str, type], kind: str, what: str, fields: Mapping[st
     if missing := [name for name, optional in plain.items() if not optional and name not in fields]:
         raise ValueError(f"{where} needs the field {', '.join(map(repr, missing))}")
     # Before the types are checked: fields are tuples, and a file has lists.
-    values = {name: _frozen(value) for name, value in fields.items()}
+    values = {
+        name: numeric(_frozen(value), hints_of(owner[name])[name]) for name, value in fields.items()
+    }
     for name, value in values.items():
         for wanted in misfits(owner[name], {name: value}).values():
             hint = meant_choice(hints_of(owner[name])[name], value)
@@ -197,6 +199,28 @@ def is_finite(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def unbounded(value: Any) -> Any:
+    """Infinity or NaN of its text, as a command line has it; anything else as it is.
+
+    Example:
+      >>> unbounded("-inf"), unbounded("info"), unbounded(3)
+      (-inf, 'info', 3)
+    """
+    written = value.strip().lower().lstrip("+-") if isinstance(value, str) else ""
+    return float(value) if written in ("inf", "infinity", "nan") else value
+
+
+def numeric(value: Any, hint: Any) -> Any:
+    """A value of a field, with `unbounded` texts as numbers where numbers are meant and no text.
+
+    Example:
+      >>> numeric("inf", float | None), numeric("inf", float | str)
+      (inf, 'inf')
+    """
+    kinds = typing.get_args(hint) or (hint,)
+    return unbounded(value) if float in kinds and str not in kinds else value
 
 
 @functools.cache

@@ -103,6 +103,20 @@ def meant(name: object, known: Iterable[object]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
+def all_meant(names: Iterable[object], known: Iterable[object]) -> str:
+    """The same for several names.
+
+    Example:
+      >>> all_meant(["sed"], ["steps", "seed"]), all_meant(["sed", "stps"], ["steps", "seed"])
+      ("; did you mean 'seed'?", "; did you mean 'seed' for 'sed', 'steps' for 'stps'?")
+    """
+    listed, given = list(known), list(names)
+    if len(given) == 1:
+        return meant(given[0], listed)
+    found = [f"{near!r} for {name!r}" for name in given if (near := nearest(name, listed))]
+    return f"; did you mean {', '.join(found)}?" if found else ""
+
+
 LONGEST = 300
 """Characters of one word of a message, such as a value that was given."""
 

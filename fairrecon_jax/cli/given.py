@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from fairrecon_jax.runtime.gathered import SeveralErrors
-from fairrecon_jax.types import InputError, nearest
+from fairrecon_jax.types import ConfigError, InputError, nearest
 
 ABSL = ("flagfile", "undefok")
 """Flags that the parser itself takes."""
 
 
-def check_words(values: flags.FlagValues, words: Sequence[str]) -> None:
-    """Refuses words that are no flags of a command, and values that a flag does not take.
+def wrong_words(values: flags.FlagValues, words: Sequence[str]) -> list[str]:
+    """What is said of words that are no flags of a command, and of values that a flag does not
+    take.
 
     Args:
       values: the flags of the command, not parsed yet.
       words: behind the command, without fields of the configuration.
 
-    Raises:
-      InputError: the message tells each of them, with the nearest name.
+    Returns:
+      A line for each of them, with the nearest name.
 
     Example:
       >>> values = flags.FlagValues()
       >>> flags.DEFINE_string("workdir", "", "folder", flag_values=values)
       <...>
-      >>> check_words(values, ["--wrokdir=runs/a"])
-      Traceback (most recent call last):
-      fairrecon_jax.types.InputError: there is no flag --wrokdir; did you mean --workdir?
+      >>> wrong_words(values, ["--wrokdir=runs/a"])
+      ['there is no flag --wrokdir; did you mean --workdir?']
     """
-    wrong = list(_wrong(values, words))
-    if len(wrong) > 1:
-        raise SeveralErrors("the command line", *wrong)
-    if wrong:
-        raise InputError(wrong[0])
+    return list(_wrong(values, words))
+
+
+def of_configuration(words: Sequence[str]) -> list[str]:
+    """The words of a command line that name the configuration.
+
+    Example:
+      >>> of_configuration(["--zzz", "--config", "a.py", "--workdir=w"])
+      ['--config', 'a.py']
+    """
+    found: list[str] = []
+    for word, following in itertools.zip_longest(words, words[1:]):
+        name, sign, _ = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == "config":
+            found += [word] if sign or following is None else [word, following]
+    return found
+
+
+def set_fields(
+    config: ConfigDict | None, fields: Mapping[str, str], wrong: Sequence[str] = ()
+) -> None:
+    """Sets the fields of a configuration that the command line gives; where something is wrong with
+    it, the whole configuration is looked at, so that all is said at once.
+
+    Args:
+      config: changed in place; None where the command line names none that can be loaded.
+      fields: text by dotted name.
+      wrong: what is said of the other words.
+
+    Raises:
+      InputError: the message tells everything that is refused.
+    """
+    from fairrecon_jax.study.overrides import override
+    from fairrecon_jax.study.parse import parse
+    from fairrecon_jax.study.refusals import Refusals
+
+    refused = Refusals()
+    if config is not None:
+        with refused.gather():
+            override(config, fields)
+        # a file that is not there is told of where nothing else is wrong
+        with refused.gather(), contextlib.suppress(OSError):
+            if refused or wrong:
+                parse(config)
+    if not wrong:
+        refused.tell()
+        return
+    lines: tuple[str, ...] = ()
+    try:
+        refused.tell()
+    except ConfigError as error:
+        lines = error.refusals
+    if len(wrong) + len(lines) > 1:
+        raise SeveralErrors("the command line", *wrong, *lines)
+    raise InputError(wrong[0])
 
 
 def _wrong(values: flags.FlagValues, words: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import dataclasses
 import difflib
-import errno
 import importlib.metadata
 import io
 import os
@@ -29,33 +28,16 @@ from ml_collections import config_flags
 from fairrecon_jax.cli.command import PROGRAM, Command, config_of
 from fairrecon_jax.cli.commands import COMMANDS
 from fairrecon_jax.cli.completion import completion
+from fairrecon_jax.cli.overview import SUMMARIES, overview
+from fairrecon_jax.cli.told import DISK_HINT, in_line, of_disk
 from fairrecon_jax.runtime.memory import keep_memory
 
 SWITCH = re.compile(
     "MPLBACKEND|JAX_(DEBUG_|PLATFORM|NUMPY_|TRANSFER_GUARD|ENABLE_|CHECK_|DISABLE_JIT|DEFAULT_)"
 )
 """Names of variables by which a shell makes libraries refuse what they otherwise do."""
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-DISK_HINT = "is the path right, may you write there, has the disk room?"
 # endings of switches that are off, or say what holds anyway
 HARMLESS = ("=", "=cpu", "=0", "=false", "=False")
-INTRODUCTION = """fairrecon: assess what AI image reconstruction does to the diagnosis that follows
-it, and to whom.
-
-usage: fairrecon <command> --config=FILE [--config.field=value ...] [--workdir=DIR] [flags]
-
-commands, in the order in which a study needs them:
-{commands}
-
-`fairrecon <command> --help` says what a command reads and writes and shows an example.
-Configurations are Python files, or names of those that come with the package (--config=chexpert);
-any field can be set on the command line, e.g. --config.cohort.root=DIR or
---config.reconstructors.unet.train.steps=100; a field that does not exist is refused. Tuples are
-written --config.degradation.levels="(4, 8)".
-
-`fairrecon --version` says which version this is; `eval "$(fairrecon completion bash)"` (or zsh)
-lets the shell complete commands and flags.
-"""
 
 
 class Terminated(BaseException):
@@ -131,9 +113,7 @@ def _command(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
-        width = max(map(len, COMMANDS))
-        listed = "\n".join(f"  {name:<{width}}  {one.summary}" for name, one in COMMANDS.items())
-        print(INTRODUCTION.format(commands=listed))
+        print(overview())
         return 0
     if words[0] == "--version":
         print(f"{PROGRAM} {importlib.metadata.version('fairrecon_jax')}")
@@ -147,10 +127,10 @@ def _command(argv: Sequence[str] | None) -> int:
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = difflib.get_close_matches(name, SUMMARIES, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         print(
-            f"{PROGRAM}: no command {name!r}; {hint}there are {', '.join(COMMANDS)}",
+            f"{PROGRAM}: no command {name!r}; {hint}there are {', '.join(SUMMARIES)}",
             file=sys.stderr,
         )
         return 2
@@ -210,7 +190,7 @@ def _switched(words: Sequence[str], error: Exception) -> int:
     if not given or not foreign or "--verbose" in words:
         raise error
     print(
-        f"{' '.join((PROGRAM, *words[:1]))}: {type(error).__name__}: {_line(error)[:300]}; the "
+        f"{' '.join((PROGRAM, *words[:1]))}: {type(error).__name__}: {in_line(error)[:300]}; the "
         f"shell sets {', '.join(given)}: try without, or see the traceback with --verbose",
         file=sys.stderr,
     )
@@ -227,7 +207,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     try:
         rest = list(map(_bundled, rest))
     except InputError as error:
-        print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
+        print(f"{PROGRAM} {name}: {in_line(error)}", file=sys.stderr)
         return 2
     # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)
@@ -256,12 +236,12 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
             raise
         # Every process parses the configuration and refuses the same field: one of them says so.
         if processes.is_primary() or not isinstance(error, ConfigError):
-            print(f"{PROGRAM} {name}: {_line(error)}", file=sys.stderr)
+            print(f"{PROGRAM} {name}: {in_line(error)}", file=sys.stderr)
         return 2
     except Exception as error:
         # libraries in C++ tell the end of the disk in words alone
-        if not values.verbose and _of_disk(error):
-            print(f"{PROGRAM} {name}: {_line(error)[-400:]}; {DISK_HINT}", file=sys.stderr)
+        if not values.verbose and of_disk(error):
+            print(f"{PROGRAM} {name}: {in_line(error)[-400:]}; {DISK_HINT}", file=sys.stderr)
             return 2
         return _switched([name, *rest], error)
     finally:
@@ -269,15 +249,10 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     return 0
 
 
-def _of_disk(error: BaseException | None) -> bool:
-    """Whether an error is that the disk takes no more."""
-    return any(os.strerror(number) in str(error) for number in DISK)
-
-
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     """Shows what ended a thread."""
     # the writer of checkpoints hands its error to whoever waits for it, who says it
-    if not _of_disk(failed.exc_value):
+    if not of_disk(failed.exc_value):
         threading.__excepthook__(failed)
 
 
@@ -289,24 +264,28 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
       InputError: a word is no flag, or its value is none of the flag's.
       ConfigError: whatever the configuration file raises, with its line.
     """
-    from fairrecon_jax.cli.given import check_words
-    from fairrecon_jax.study.overrides import override
+    from fairrecon_jax.cli.given import of_configuration, set_fields, wrong_words
     from fairrecon_jax.types import ConfigError, InputError
 
-    check_words(values, sys.argv[1:])
+    if wrong := wrong_words(values, sys.argv[1:]):
+        # the configuration is looked at all the same
+        sys.argv = [sys.argv[0], *of_configuration(sys.argv[1:])]
     try:
         positional = values(sys.argv)[1:]
         if values.config is not None:
             config_of(values)
     except Exception as error:
+        if wrong:
+            set_fields(None, fields, wrong)
         # one raised by the file itself is told with its line instead
         if isinstance(error, InputError) and not _raised(error, _file(sys.argv)):
             raise
         raise ConfigError(_config_line(error, _file(sys.argv))) from error
     if positional:
         raise InputError(f"{positional[0]!r} is not a flag; flags are written --name=value")
-    if fields:
-        override(config_of(values), fields)
+    if fields or wrong:
+        lacking = bool(wrong) and values.config is None
+        set_fields(None if lacking else config_of(values), fields, wrong)
 
 
 def _bundled(word: str) -> str:
@@ -368,18 +347,7 @@ def _config_line(error: BaseException, file: str) -> str:
         return f"{file} has no function get_config()"
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
-    return _line(error)
-
-
-def _line(error: BaseException) -> str:
-    """An error in one line, several refused fields in one each."""
-    if len(getattr(error, "refusals", ())) > 1:
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        # what fails while it is written mostly names no file
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}; {DISK_HINT}"
-    return " ".join(str(error).split())
+    return in_line(error)
 
 
 def _flag_help(values: flags.FlagValues) -> str:

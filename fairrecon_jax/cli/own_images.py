@@ -8,7 +8,7 @@ from typing import Any
 from fairrecon_jax.cli.command import workdir_of
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.progress import say
-from fairrecon_jax.study.init import Guess, config_text, guess, write_first
+from fairrecon_jax.study.init import Guess, check_called, config_text, guess, write_first
 from fairrecon_jax.study.run import run
 from fairrecon_jax.types import InputError
 
@@ -43,6 +43,7 @@ def pairs(values: Any) -> None:
     if "degraded" in beside:
         # one name for two things
         raise InputError("--reconstructions names 'degraded', which is what --degraded is for")
+    check_called(called)
     if values.degraded:
         beside["degraded"] = values.degraded
     read = _guess(values, beside)

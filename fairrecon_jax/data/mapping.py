@@ -7,6 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -16,8 +17,9 @@ from fairrecon_jax.data.columns import MaskColumn, PatientColumn, StoredColumn, 
 from fairrecon_jax.data.files import inside
 from fairrecon_jax.data.tables import number
 from fairrecon_jax.data.words import AttributeColumn, LabelColumn, SplitColumn
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.text import normal
-from fairrecon_jax.types import InputError, meant
+from fairrecon_jax.types import InputError, all_meant, meant, nearest
 
 MOST_YAML = 10**6
 """Characters of a mapping."""
@@ -135,35 +137,46 @@ def table_columns(block: Mapping[str, Any]) -> TableColumns:
         "split": SplitColumn,
         "degraded": StoredColumn,
     }
+    errors = Gathered()
     for name, kind in single.items():
-        if not fields.get(name, ""):
-            fields.pop(name, None)
-        else:
-            fields[name] = _made(kind, name, fields[name])
-    if not fields.get("mask", ""):
-        fields.pop("mask", None)
-    else:
-        fields["mask"] = _made(MaskColumn, "mask", fields["mask"], {"task": "mask"})
-    several: dict[str, Any] = {"labels": LabelColumn, "reconstructions": StoredColumn}
-    for name, kind in several.items():
-        given = _block(name, fields.get(name, {}))
-        fields[name] = tuple((n, _made(kind, f"{name}.{n}", one)) for n, one in given.items())
-    attributes = _block("attributes", fields.get("attributes", {}))
-    fields["attributes"] = tuple((n, _attribute(n, one)) for n, one in attributes.items())
-    columns = _made(TableColumns, "", fields)
-    _check(columns)
+        given = fields.pop(name, "")
+        with errors.gather():
+            fields |= {name: _made(kind, name, given)} if given else {}
+    given = fields.pop("mask", "")
+    with errors.gather():
+        fields |= {"mask": _made(MaskColumn, "mask", given, {"task": "mask"})} if given else {}
+    several: dict[str, Any] = {
+        "labels": partial(_made, LabelColumn),
+        "reconstructions": partial(_made, StoredColumn),
+        "attributes": _attribute,
+    }
+    for name, make in several.items():
+        entries = fields.pop(name, {})
+        made: list[tuple[str, Any]] = []
+        with errors.gather():
+            for one, entry in _block(name, entries).items():
+                with errors.gather():
+                    made.append((one, make(f"{name}.{one}", entry)))
+        fields[name] = tuple(made)
+    columns = None
+    with errors.gather():
+        columns = _made(TableColumns, "", fields)
+    # what follows rests on all of it
+    if not errors and columns is not None:
+        _check(columns)
+    errors.tell()
+    assert columns is not None  # otherwise its refusal was told
     return columns
 
 
-def _attribute(name: str, given: Any) -> AttributeColumn:
-    where = f"attributes.{name}"
+def _attribute(where: str, given: Any) -> AttributeColumn:
     fields: dict[str, Any] = (
         {"column": given} if isinstance(given, str) else {**_block(where, given)}
     )
     if "groups" in fields:
         fields["groups"] = _groups(f"{where}.groups", fields["groups"])
     # ages are years wherever nothing else is said
-    if name == "age" and (fields.get("cuts") or fields.get("quantiles")):
+    if where == "attributes.age" and (fields.get("cuts") or fields.get("quantiles")):
         fields.setdefault("unit", "years")
     return _made(AttributeColumn, where, fields)
 
@@ -202,20 +215,25 @@ def _made(kind: type[T], where: str, given: Any, defaults: Mapping[str, Any] | N
     fields = {**(defaults or {}), **block}
     hints = typing.get_type_hints(kind)
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    errors = Gathered()
     if unknown := [name for name in fields if name not in known]:
-        raise InputError(
-            f"columns{_dot(where)} has no field {unknown[0]!r}; it takes {', '.join(known)}"
-            f"{meant(unknown[0], known)}"
+        errors.add(
+            f"columns{_dot(where)} has no field {', '.join(map(repr, unknown))}; it takes "
+            f"{', '.join(known)}{all_meant(unknown, known)}"
         )
+    # what a misspelt field was meant for does not lack
+    lacking = set(known) - {nearest(name, known) for name in unknown}
     for name, field in known.items():
-        if field.default is dataclasses.MISSING and fields.get(name, "") == "":
-            raise InputError(f"columns{_dot(where)}.{name} is not given")
-    values = {
-        name: value
-        if name in BUILT
-        else _converted(value, hints[name], f"{where}.{name}".strip("."))
-        for name, value in fields.items()
-    }
+        lacks = name in lacking and fields.get(name, "") == ""
+        if field.default is dataclasses.MISSING and lacks:
+            errors.add(f"columns{_dot(where)}.{name} is not given")
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in known:
+            with errors.gather():
+                place = f"{where}.{name}".strip(".")
+                values[name] = value if name in BUILT else _converted(value, hints[name], place)
+    errors.tell()
     # as the names of a table are brought into one form
     values |= {name: normal(values[name]) for name in NAMES & set(values)}
     values |= {
@@ -285,13 +303,23 @@ def _scalar(value: Any, hint: type, where: str) -> Any:
         ) from None
 
 
+def is_word(name: str) -> bool:
+    """Whether a label, an attribute, a mask or a reconstruction may be called so.
+
+    Example:
+      >>> is_word("v1_2"), is_word("v1.2"), is_word("split")
+      (True, False, False)
+    """
+    letters = all(c.isalnum() or c in "-_" for c in name)
+    return bool(name) and letters and "__" not in name and name not in RESERVED
+
+
 def _check(columns: TableColumns) -> None:
     """Refuses names that clash, and values outside their choices."""
     names = [name for name, _ in (*columns.labels, *columns.attributes)]
     names += [columns.mask.task] if columns.mask else []
     for name in (*names, *(name for name, _ in columns.reconstructions)):
-        letters = all(c.isalnum() or c in "-_" for c in name)
-        if not name or not letters or "__" in name or name in RESERVED:
+        if not is_word(name):
             raise InputError(
                 f"columns: the name {name!r} must be a word of letters, digits, '-' and single "
                 f"'_', and none of {', '.join(sorted(RESERVED))}"

@@ -9,9 +9,16 @@ import numpy as np
 from fairrecon_jax.types import InputError
 
 
-def _sizes(count: int, shares: Sequence[float]) -> np.ndarray:
+def part_sizes(count: int, shares: Sequence[float]) -> np.ndarray:
     """Whole numbers with the given shares (largest remainder); every part with a share gets at
     least one.
+
+    Raises:
+      InputError: there are too few for that.
+
+    Example:
+      >>> part_sizes(10, (0.7, 0.1, 0.2)).tolist(), part_sizes(3, (0.7, 0.1, 0.2)).tolist()
+      ([7, 1, 2], [1, 1, 1])
     """
     exact = count * np.asarray(shares, float)
     # 10 patients times 0.7 must be 7, whatever the rounding.
@@ -55,7 +62,7 @@ def stratify(
         2011.
     """
     count, kinds = traits.shape
-    room = _sizes(count, shares)
+    room = part_sizes(count, shares)
     # [parts, traits]: how many of each trait a part should still get
     lacking = traits.sum(axis=0)[None, :] * np.asarray(shares, float)[:, None]
     part = np.full(count, -1)

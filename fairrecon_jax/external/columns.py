@@ -21,15 +21,24 @@ from fairrecon_jax.data.cells import (
 )
 from fairrecon_jax.data.vocabulary import NEGATIVE, PARTS, POSITIVE
 from fairrecon_jax.external.checks import Log
-from fairrecon_jax.external.mapping import check_keys, chosen, fields_of, one_of, words_of
+from fairrecon_jax.external.mapping import (
+    check_keys,
+    chosen,
+    fields_of,
+    nearest,
+    one_of,
+    words_of,
+)
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.nothing import in_words, no_value
 from fairrecon_jax.runtime.text import alike
-from fairrecon_jax.types import InputError, Task, meant
+from fairrecon_jax.types import Aggregation, InputError, Task, TaskKind, meant
 
 TASK_KEYS = frozenset(
     "label original reconstructed aggregation title kind original_pixels "
     "reconstructed_pixels scale positive negative unknown".split()
 )
+COLUMN_KEYS = ("label", "original", "reconstructed", "original_pixels", "reconstructed_pixels")
 SPLITS = {name: PARTS[name] for name in ("val", "test")}
 SCALES = ("probability", "percent", "logit")
 
@@ -143,16 +152,7 @@ def read_task(
     Raises:
       InputError: the entry or a value cannot be used.
     """
-    entry = fields_of(f"tasks.{name}", given, TASK_KEYS)
-    kind = one_of(f"tasks.{name}.kind", entry.get("kind", "classification"), Task, "kind")
-    # the Dice of a patient is the mean over slices
-    aggregation = entry.get("aggregation", "mean" if kind == "segmentation" else "none")
-    one_of(f"tasks.{name}.aggregation", aggregation, Task, "aggregation")
-    scale = chosen(f"tasks.{name}.scale", entry.get("scale", "probability"), SCALES)
-    required = ("label", "reconstructed") if kind == "classification" else ("reconstructed",)
-    missing = [key for key in required if key not in entry]
-    if missing:
-        raise InputError(f"tasks.{name} lacks {missing}: name the columns that hold them")
+    entry, kind, aggregation, scale = _choices(frame, name, given)
     # of a segmentation: some true pixels, not an empty mask
     label = np.ones(len(frame))
     if "label" in entry:
@@ -180,6 +180,40 @@ def read_task(
         table[f"{name}__label"] = _truth(table, name)
     title = entry.get("title")
     return Task(name, kind, aggregation, cell(title) or name)
+
+
+def _choices(
+    frame: pd.DataFrame, name: str, given: Any
+) -> tuple[dict[str, Any], TaskKind, Aggregation, str]:
+    """A task's entry, its kind, aggregation and scale, and all that is wrong with it but for what
+    its columns hold.
+
+    Raises:
+      InputError: the message tells every key, word and column that is.
+    """
+    where, errors = f"tasks.{name}", Gathered()
+    entry = fields_of(where, given, TASK_KEYS, errors)
+    # what a misspelt key was meant for does not lack
+    meant_for = {nearest(key, TASK_KEYS) for key in set(given) - TASK_KEYS}
+    kind: TaskKind = "classification"
+    with errors.gather():
+        kind = one_of(f"{where}.kind", entry.get("kind", kind), Task, "kind")
+        required = ("label", "reconstructed") if kind == "classification" else ("reconstructed",)
+        if missing := [key for key in required if key not in entry and key not in meant_for]:
+            errors.add(f"{where} lacks {missing}: name the columns that hold them")
+    # the Dice of a patient is the mean over slices
+    aggregation: Any = entry.get("aggregation", "mean" if kind == "segmentation" else "none")
+    with errors.gather():
+        one_of(f"{where}.aggregation", aggregation, Task, "aggregation")
+    scale = entry.get("scale", "probability")
+    with errors.gather():
+        chosen(f"{where}.scale", scale, SCALES)
+    for key in COLUMN_KEYS:
+        with errors.gather():
+            if key in entry:
+                column_of(frame, entry[key], f"{where}.{key}")
+    errors.tell()
+    return entry, kind, aggregation, scale
 
 
 def _truth(table: pd.DataFrame, name: str) -> np.ndarray:

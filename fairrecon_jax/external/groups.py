@@ -15,6 +15,7 @@ from fairrecon_jax.data.words import CutSide
 from fairrecon_jax.external.checks import Log
 from fairrecon_jax.external.columns import column_of
 from fairrecon_jax.external.mapping import chosen, entries, fields_of, one_of, real, words_of
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.nothing import (
     AGES,
     DOUBTFUL,
@@ -58,14 +59,17 @@ def read_attribute(
     Raises:
       InputError: the entry or a value cannot be used.
     """
+    where, errors = f"attributes.{name}", Gathered()
     fields = {"column": entry}
     if isinstance(entry, Mapping):
-        fields = fields_of(f"attributes.{name}", entry, ATTRIBUTE_KEYS)
+        fields = fields_of(where, entry, ATTRIBUTE_KEYS, errors)
     elif entry is None:
         fields = {}
-    where = f"attributes.{name}"
-    column = column_of(frame, fields.get("column", name), where, form)
-    per = one_of(f"{where}.per", fields.get("per", "patient"), Attribute, "per")
+    with errors.gather():
+        column = column_of(frame, fields.get("column", name), where, form)
+    with errors.gather():
+        per = one_of(f"{where}.per", fields.get("per", "patient"), Attribute, "per")
+    errors.tell()
     if "cut" in fields:
         table[name], groups, derivation = _cut_at(column, name, fields, log)
     else:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -20,6 +22,7 @@ from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
 from fairrecon_jax.assessment.options import RENAMED
 from fairrecon_jax.data.cells import cell
 from fairrecon_jax.data.mapping import read_yaml
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
 from fairrecon_jax.types import nearest as most_like
@@ -152,15 +155,31 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     where = "mapping 'options'"
     given = _of_today(where, entries(where, mapping.get("options")))
     fields = {field.name: field.default for field in dataclasses.fields(AssessOptions)}
-    check_keys(f"{where} (those of AssessOptions)", given, frozenset(fields))
-    try:
-        return AssessOptions(
-            **{key: _option(f"{where} {key!r}", value, fields[key]) for key, value in given.items()}
-        )
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{where}: {error}; the options are those of AssessOptions") from error
+    errors = Gathered()
+    values: dict[str, Any] = {}
+    with errors.gather():
+        check_keys(f"{where} (those of AssessOptions)", given, frozenset(fields))
+    for key in [key for key in given if key in fields]:
+        with errors.gather():
+            values[key] = _option(f"{where} {key!r}", given[key], fields[key])
+    refused = {key for key in given if key in fields and key not in values}
+    # without one more option every time, so that what is wrong with the others is said too
+    while True:
+        try:
+            options = AssessOptions(**values)
+            break
+        except (TypeError, ValueError) as error:
+            said = re.findall(r"\w+", str(error))
+            # what follows from an option that is left out is no fault of the mapping's
+            if not refused.intersection(said):
+                errors.add(f"{where}: {error}; the options are those of AssessOptions")
+            named = sorted(set(values).intersection(said), key=said.index)
+            if not named or refused.intersection(said):
+                break
+            refused.add(named[0])
+            del values[named[0]]
+    errors.tell()
+    return options
 
 
 def _of_today(where: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -238,12 +257,25 @@ def check_keys(where: str, given: Mapping[str, Any], known: frozenset[str]) -> N
         raise InputError(f"{where} has unknown keys {unknown}{meant}; known are {sorted(known)}")
 
 
-def fields_of(where: str, entry: Any, known: frozenset[str]) -> dict[str, Any]:
-    """An entry of the mapping with checked keys; one that is left empty counts as not given."""
+def fields_of(
+    where: str, entry: Any, known: frozenset[str], errors: Gathered | None = None
+) -> dict[str, Any]:
+    """An entry of the mapping with checked keys; one that is left empty counts as not given.
+
+    Args:
+      where: the entry.
+      entry: as the mapping has it.
+      known: keys.
+      errors: takes what is said of unknown keys, which are left out; None raises it.
+
+    Raises:
+      InputError: the entry holds no keys, or unknown ones.
+    """
     if not isinstance(entry, Mapping):
         raise InputError(f"{where} must hold keys among {sorted(known)}, got {entry!r}")
-    check_keys(where, entry, known)
-    return {key: value for key, value in entry.items() if value is not None}
+    with nullcontext() if errors is None else errors.gather():
+        check_keys(where, entry, known)
+    return {key: value for key, value in entry.items() if value is not None and key in known}
 
 
 def entries(where: str, given: Any) -> dict[str, Any]:

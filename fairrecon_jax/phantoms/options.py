@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from fairrecon_jax.keys import free
 from fairrecon_jax.phantoms import checks
-from fairrecon_jax.registry import misfits
+from fairrecon_jax.registry import hints_of, misfits, numeric
 from fairrecon_jax.types import meant
 
 Kind = Literal["xray", "brain"]
@@ -366,6 +366,8 @@ def phantom_options(kind: str, **fields: Any) -> PhantomOptions:
     for name in fields:
         if name not in known:
             raise ValueError(_no_such_option(name, kind, known))
+    hints = hints_of(factory)  # type: ignore[arg-type]
+    fields = {name: numeric(value, hints[name]) for name, value in fields.items()}
     # types before ranges: a comparison of text with a number would not name the option
     for name, wanted in misfits(factory, fields).items():
         raise TypeError(f"{name} takes {wanted}, got {fields[name]!r}")

@@ -57,6 +57,10 @@ class Gathered:
             # the same twice is one
             self._lines |= dict.fromkeys(getattr(error, "refusals", (str(error),)))
 
+    def add(self, *lines: str) -> None:
+        """Adds what is refused."""
+        self._lines |= dict.fromkeys(lines)
+
     def tell(self, what: str = "") -> None:
         """Says all of it.
 

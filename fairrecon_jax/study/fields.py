@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import UnionType
 from typing import Any, TypeVar, Union, get_origin
 
@@ -13,10 +14,10 @@ from ml_collections import ConfigDict
 from fairrecon_jax.assessment.options import RENAMED as RENAMED_OPTIONS
 from fairrecon_jax.assessment.options import AssessOptions
 from fairrecon_jax.metrics.conventions import ALIASES
-from fairrecon_jax.registry import hints_of, is_finite, meant_choice, misfits
+from fairrecon_jax.registry import hints_of, is_finite, meant_choice, misfits, numeric
 from fairrecon_jax.study.overrides import literal
 from fairrecon_jax.study.refusals import Refusals, each, told
-from fairrecon_jax.types import ConfigError, meant
+from fairrecon_jax.types import ConfigError, all_meant, nearest
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     if unknown := sorted(set(fields) - set(known)):
         refused.add(
             f"config.{where} has no field {', '.join(unknown)}; it takes "
-            f"{', '.join(sorted(known))}{meant(unknown[0], known)}"
+            f"{', '.join(sorted(known))}{all_meant(unknown, known)}"
         )
     # field.type is text, as annotations are not evaluated; the hints are the types themselves
     values, hints = without(fields, *unknown), hints_of(factory)  # type: ignore[arg-type]
@@ -85,6 +86,7 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
         if isinstance(value, str) and get_origin(hints[name]) in (Union, UnionType):
             # A command line writes a number where text may stand too.
             values[name] = literal(value)
+        values[name] = numeric(values[name], hints[name])
     wrong = misfits(factory, values)
     for name, wanted in wrong.items():
         hint = meant_choice(hints[name], values[name])
@@ -95,8 +97,15 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
         for name, field in known.items()
         if field.default is missing and field.default_factory is missing
     ]
-    refused.add(*(f"config.{where}.{name} is not given" for name in needed if name not in values))
-    options = each(factory, where, fitting, refused, wrong) if set(needed) <= set(fitting) else None
+    # what a misspelt field was meant for does not lack
+    there = {*values, *(nearest(name, known) for name in unknown)}
+    refused.add(*(f"config.{where}.{name} is not given" for name in needed if name not in there))
+    lacking = {name: STAND_INS.get(hints[name]) for name in needed if name not in fitting}
+    options = None
+    if None not in lacking.values():
+        # with something in the place of what is refused or lacks, the others are looked at too
+        make = partial(factory, **lacking)
+        options = each(make, where, fitting, refused, {*wrong, *lacking})
     refused.add(
         *(
             f"config.{where}: {name} must be finite, got {value!r}"
@@ -107,6 +116,9 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
     )
     refused.tell()
     return told(options)
+
+
+STAND_INS: Mapping[Any, Any] = {int: 1, float: 1.0}
 
 
 def made(factory: Callable[..., T], where: str, **fields: Any) -> T:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pprint
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fairrecon_jax.data.guess import Guess, guess
+from fairrecon_jax.data.guess import Guess, guess, slug
+from fairrecon_jax.data.mapping import is_word
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.study.parse import parse
 from fairrecon_jax.types import InputError
 
-__all__ = ["Guess", "config_text", "guess", "write_first"]
+__all__ = ["Guess", "check_called", "config_text", "guess", "write_first"]
 HEADER = '''"""{title}
 
     fairrecon doctor --config={file}
@@ -50,6 +52,26 @@ NOTES = {
     "degraded": "the images that were reconstructed",
     "reconstructions": "by name; files of the originals' names, or a column",
 }
+
+
+def check_called(names: Iterable[str]) -> None:
+    """Refuses names of reconstructions that no column and no folder can have.
+
+    Raises:
+      InputError: the message tells each of them, with one that would do.
+
+    Example:
+      >>> check_called(["vendor", "v1.2"])
+      Traceback (most recent call last):
+      fairrecon_jax.types.InputError: --reconstructions: 'v1.2' is no name: ... e.g. v1_2=DIR
+    """
+    if wrong := [name for name in names if not is_word(name)]:
+        free = slug(wrong[0])
+        raise InputError(
+            f"--reconstructions: {', '.join(map(repr, wrong))} is no name: one is a word of "
+            "letters, digits, '-' and single '_' that no column of the study has, e.g. "
+            f"{free if is_word(free) else 'vendor'}=DIR"
+        )
 
 
 def config_text(read: Guess, file: str, stored: bool = False, steps: int = 0) -> str:

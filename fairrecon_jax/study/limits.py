@@ -125,6 +125,7 @@ SMALLEST: Mapping[str, float] = {
     "temperature": 1e-6,
     "threshold_rate": 1e-9,
     "fraction": 1e-6,
+    "fractions": 1e-6,
     "diagnosis_fraction": 1e-6,
     "psnr_tolerance": 1e-9,
     "task_tolerance": 1e-9,

@@ -267,18 +267,22 @@ def training(block: Mapping[str, Any], where: str, model: Any) -> TrainConfig:
       where: the model's block, for the error.
       model: gives `validation_metrics`; None where it is refused itself.
     """
-    train = build(TrainConfig, f"{where}.train", block)
-    if train.learning_rate == 0:
-        raise ConfigError(
+    refused = Refusals()
+    train = refused.of(build, TrainConfig, f"{where}.train", block)
+    if train is not None and train.learning_rate == 0:
+        refused.add(
             f"config.{where}.train.learning_rate is 0: nothing would be learned; give a rate above "
             "0, or leave out what is not to be trained"
         )
-    if model is None:
-        return train
-    metrics: Mapping[str, Mode] = model.validation_metrics
-    with naming(f"{where}.train"):
-        train.resolve(metrics)
-    return train
+    if model is not None and not refused.mentions(f"{where}.train", "selection"):
+        metrics: Mapping[str, Mode] = model.validation_metrics
+        # where others are refused, the metric is looked at by itself
+        selection = block.get("selection") if isinstance(block, Mapping) else None
+        looked_at = train or TrainConfig(1, 1, selection=selection)
+        with refused.gather(), naming(f"{where}.train"):
+            looked_at.resolve(metrics)
+    refused.tell()
+    return told(train)
 
 
 def _sized(factory: Callable[..., Any], where: str, size: int, fields: Mapping[str, Any]) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from fairrecon_jax.registry import unbounded
+from fairrecon_jax.study.refusals import Refusals
 from fairrecon_jax.types import ConfigError, meant
 
 WORD = re.compile(r"--?(no)?config\.([^=]+)(?:=(.*))?", re.DOTALL)
@@ -48,47 +50,66 @@ def override(config: ConfigDict, fields: Mapping[str, str]) -> None:
 
     Raises:
       ConfigError: there is no such block or field, or it is a block and the text no dictionary; the
-        message says what there is.
+        message says what there is. All others are set.
     """
+    refused = Refusals()
     for path, text in fields.items():
-        *outer, last = path.split(".")
-        block: Any = config
-        for name in outer:
-            block = block.get(name) if isinstance(block, ConfigDict) else None
-        # names right below the root or among named blocks are known; deeper ones `build` looks at
-        if not isinstance(block, ConfigDict) or (
-            last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
-        ):
-            hint = _meant(config, path.split("."))
-            raise ConfigError(f"config has no field {path}; {_there(config, outer)}{hint}")
-        there, value = block.get(last), literal(text)
-        if isinstance(there, ConfigDict):
-            if not isinstance(value, dict):
-                raise ConfigError(
-                    f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}"
-                )
-            try:
-                value = ConfigDict(value)
-            # a dot in a name, which would be taken for a path
-            except ValueError as error:
-                raise ConfigError(f"config.{path}: {error}") from error
-        elif isinstance(there, str):
-            # not its literal: a folder may be called "2024"
-            value = text
-        # by type: True is an int too, and is for `build` to refuse
-        elif isinstance(there, float) and type(value) is int:
-            value = float(value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif (
-            isinstance(there, tuple)
-            and not isinstance(value, tuple)
-            and all(isinstance(v, str) == isinstance(value, str) for v in there)
-        ):
-            value = (value,)
-        # ConfigDict knows the value that stands there, the dataclass all types it takes
-        with config.unlocked(), config.ignore_type():
-            block[last] = value
+        with refused.gather():
+            _set(config, path, text)
+    refused.tell()
+
+
+def _set(config: ConfigDict, path: str, text: str) -> None:
+    """Sets one field."""
+    *outer, last = path.split(".")
+    block: Any = config
+    for name in outer:
+        block = block.get(name) if isinstance(block, ConfigDict) else None
+    # names right below the root or among named blocks are known; deeper ones `build` looks at
+    if not isinstance(block, ConfigDict) or (
+        last not in block and (not outer or (path.count(".") == 1 and outer[0] in NAMED))
+    ):
+        hint = _meant(config, path.split("."))
+        raise ConfigError(f"config has no field {path}; {_there(config, outer)}{hint}")
+    there, value = block.get(last), literal(text)
+    if isinstance(there, ConfigDict):
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"config.{path} is a block, set its fields; {_there(config, [*outer, last])}"
+            )
+        try:
+            value = ConfigDict(value)
+        # a dot in a name, which would be taken for a path
+        except ValueError as error:
+            raise ConfigError(f"config.{path}: {error}") from error
+    elif isinstance(there, str):
+        # not its literal: a folder may be called "2024"
+        value = text
+    # by type: True is an int too, and is for `build` to refuse
+    elif isinstance(there, float) and type(value) is int:
+        value = float(value)
+    elif isinstance(value, str) and _numeric(there):
+        value = unbounded(value)
+    elif isinstance(value, list):
+        value = tuple(value)
+    elif (
+        isinstance(there, tuple)
+        and not isinstance(value, tuple)
+        and all(isinstance(v, str) == isinstance(value, str) for v in there)
+    ):
+        value = (value,)
+    # ConfigDict knows the value that stands there, the dataclass all types it takes
+    with config.unlocked(), config.ignore_type():
+        if isinstance(value, bool) and last in block:
+            # in the place of a number True would become 1.0
+            del block[last]
+        block[last] = value
+
+
+def _numeric(value: Any) -> bool:
+    """Whether a value is a number, or numbers."""
+    parts = value if isinstance(value, tuple) and value else (value,)
+    return all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts)
 
 
 def _meant(config: ConfigDict, path: Sequence[str]) -> str:

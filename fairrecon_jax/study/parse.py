@@ -16,20 +16,14 @@ from fairrecon_jax.data.cohort import CohortConfig
 from fairrecon_jax.data.columns import TableColumns
 from fairrecon_jax.data.mapping import read_mapping, table_columns
 from fairrecon_jax.data.registry import builder_of, load_module
-from fairrecon_jax.data.splits import check_shares
-from fairrecon_jax.metrics.image_metric import check_computable
-from fairrecon_jax.metrics.perceptual import LEAST, read_lpips
-from fairrecon_jax.phantoms import PhantomOptions, phantom_options
+from fairrecon_jax.phantoms import PhantomOptions
 from fairrecon_jax.physics import Elsewhere, make_degradation
-from fairrecon_jax.report.options import ReportOptions
-from fairrecon_jax.study import models
-from fairrecon_jax.study.blocks import SplitsConfig, TandemConfig
+from fairrecon_jax.study import models, plain_blocks
 from fairrecon_jax.study.config import (
     DegradationConfig,
     DiagnoserConfig,
     MitigationConfig,
     ReconstructorConfig,
-    ReportConfig,
     StudyConfig,
 )
 from fairrecon_jax.study.fields import (
@@ -49,9 +43,8 @@ from fairrecon_jax.study.fields import (
 from fairrecon_jax.study.limits import LARGEST, beyond
 from fairrecon_jax.study.mitigations import mitigations
 from fairrecon_jax.study.refusals import Refusals, naming, told
-from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError, meant
+from fairrecon_jax.types import UNNAMED, CohortSpec, ConfigError, all_meant, meant
 
-PHANTOM_TREES = {"xray": "chexpert", "brain": "ucsf_pdgm"}
 GRID = ("levels", "headline_level")
 """Fields of `config.degradation` that say where, not how, images are degraded."""
 
@@ -81,22 +74,30 @@ def parse(config: ConfigDict | Mapping[str, Any]) -> StudyConfig:
     seed = refused.of(check_seed, blocks["seed"], "seed")
     seeds = refused.of(check_seeds, blocks["seeds"])
     seed_diagnosers = refused.of(check_flag, blocks["seed_diagnosers"], "seed_diagnosers")
-    splits = refused.of(_splits, blocks["splits"])
-    assess = refused.of(_assess, blocks["assess"])
-    report = refused.of(_report, blocks["report"])
+    splits = refused.of(plain_blocks.splits, blocks["splits"])
+    assess = refused.of(plain_blocks.assess, blocks["assess"])
+    report = refused.of(plain_blocks.report, blocks["report"])
     # parsed even where a root takes its place: a wrong block is never passed over
     cohort = refused.of(_cohort, blocks["cohort"])
-    drawn = refused.of(_phantom, blocks["phantom"], None if cohort is None else cohort.name)
+    drawn = refused.of(
+        plain_blocks.phantom, blocks["phantom"], None if cohort is None else cohort.name
+    )
     if cohort is not None and assess is not None:
         refused.of(_check_intersections, assess, cohort)
     root = blocks["cohort"].get("root", "")
     phantom = None if root else drawn
+    if splits is not None:
+        for field, count in (
+            ("phantom.patients", 0 if phantom is None else phantom.patients),
+            ("cohort.patients", 0 if cohort is None else cohort.patients),
+        ):
+            refused.of(plain_blocks.check_parts, field, count, splits)
     refused.of(_check_depth, cohort, phantom)
     size = blocks["cohort"].get("image_size", CohortConfig.image_size)
     # a size that is refused says nothing about models
     if type(size) is not int or not 8 <= size <= LARGEST["image_size"]:
         size = CohortConfig.image_size
-    tandem = refused.of(_tandem, blocks["tandem"], size)
+    tandem = refused.of(plain_blocks.tandem, blocks["tandem"], size)
     degradation = refused.of(_degradation, blocks, size)
     reconstructors, diagnosers, tried = _models(blocks, cohort, degradation, size, refused)
     if cohort is not None and assess is not None:
@@ -169,7 +170,7 @@ def _check_blocks(given: dict[str, Any], refused: Refusals) -> dict[str, Any]:
     if unknown := sorted(set(given) - set(known)):
         refused.add(
             f"config has no field {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
-            f"{meant(unknown[0], known)}"
+            f"{all_meant(unknown, known)}"
         )
     plain_fields = {"seed": 0, "seeds": (), "seed_diagnosers": False}
     blocks = {name: given.get(name, plain_fields.get(name, {})) for name in known}
@@ -189,12 +190,20 @@ def _check_blocks(given: dict[str, Any], refused: Refusals) -> dict[str, Any]:
 
 def _cohort(block: Mapping[str, Any]) -> CohortConfig:
     """The cohort and its policies."""
+    refused = Refusals()
     if not isinstance(block.get("root", ""), str | Path):
-        raise ConfigError(f"config.cohort.root takes a folder, got {block['root']!r}")
+        refused.add(f"config.cohort.root takes a folder, got {block['root']!r}")
     if module := block.get("module", ""):
-        with naming("cohort.module"):
+        with refused.gather(), naming("cohort.module"):
             load_module(module)
-    cohort = build(CohortConfig, "cohort", _columns(without(block, "root")))
+    fields = refused.of(_columns, without(block, "root"))
+    if fields is None:
+        fields = without(block, "root", "mapping", "columns")
+    # a refused module says all
+    told_of = ("module",) if refused.mentions("cohort", "module") else ()
+    found = refused.of(build, CohortConfig, "cohort", without(fields, *told_of))
+    refused.tell()
+    cohort = told(found)
     for field in ("tasks", "attributes"):
         differ(getattr(cohort, field), f"cohort.{field}")
     with naming("cohort"):
@@ -217,13 +226,6 @@ def _columns(block: Mapping[str, Any]) -> dict[str, Any]:
         with naming("cohort"):
             return {**fields, "columns": table_columns(given) if given else None}
     return fields
-
-
-def _assess(block: Mapping[str, Any]) -> AssessOptions:
-    """The assessment's choices."""
-    assess = build(AssessOptions, "assess", block)
-    check_seed(assess.seed, "assess.seed")
-    return assess
 
 
 def _check_depth(cohort: CohortConfig | None, phantom: PhantomOptions | None) -> None:
@@ -260,39 +262,6 @@ def _check_thresholds(
             if task.name in read:
                 # called for its refusal; the value is looked up where it is used
                 assess.value_for(task.name)
-
-
-def _phantom(block: Mapping[str, Any], cohort: str | None) -> PhantomOptions | None:
-    """The phantom to draw, None where the block names no kind."""
-    if not block.get("kind", ""):
-        if others := sorted(set(block) - {"kind"}):
-            raise ConfigError(f"config.phantom has {', '.join(others)}, but names no kind")
-        return None
-    options = made(phantom_options, "phantom", **block)
-    check_seed(options.seed, "phantom.seed")
-    if cohort is not None and PHANTOM_TREES[options.kind] != cohort:
-        raise ConfigError(
-            f"config.phantom.kind {options.kind!r} draws the tree of "
-            f"{PHANTOM_TREES[options.kind]}, but config.cohort.name is {cohort!r}"
-        )
-    return options
-
-
-def _splits(block: Mapping[str, Any]) -> SplitsConfig:
-    """The split of the patients."""
-    fraction = block.get("diagnosis_fraction", 0.0)
-    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
-        raise ConfigError(f"config.splits: diagnosis_fraction must be a number, got {fraction!r}")
-    with naming("splits"):
-        shares = check_shares(block.get("fractions", SplitsConfig.fractions), fraction)
-    if min(shares) <= 0:
-        raise ConfigError(
-            "config.splits: a study trains, selects and tests: all three fractions must be above "
-            f"0, got {shares}"
-        )
-    splits = build(SplitsConfig, "splits", {**block, "fractions": shares})
-    check_seed(splits.seed, "splits.seed")
-    return splits
 
 
 def _why_needed(blocks: Mapping[str, Any]) -> str:
@@ -337,9 +306,13 @@ def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
             raise ConfigError(f"config.degradation.{field} is not given{why}")
     if "size" in block:
         raise ConfigError("config.degradation has no field size; config.cohort.image_size is taken")
+    refused = Refusals()
     # with the size of the cohort: an operator is built for one size
-    physics = made(make_degradation, "degradation", **without(block, *GRID), size=size)
-    levels = numbers(block["levels"], "degradation.levels")
+    fields = {**without(block, *GRID), "size": size}
+    of_kind = refused.of(lambda: made(make_degradation, "degradation", **fields))
+    listed = refused.of(numbers, block["levels"], "degradation.levels")
+    refused.tell()
+    physics, levels = told(of_kind), told(listed)
     if not levels:
         raise ConfigError("config.degradation.levels is empty: give at least one level")
     headline = block.get("headline_level", levels[0] if len(levels) == 1 else None)
@@ -355,30 +328,3 @@ def _degradation(blocks: Mapping[str, Any], size: int) -> DegradationConfig:
             # which levels are possible only the physics knows, and it says so while building
             physics.operator(level)
     return DegradationConfig(physics, levels, chosen[0])
-
-
-def _tandem(block: Mapping[str, Any], size: int) -> TandemConfig:
-    """The fused step."""
-    tandem = build(TandemConfig, "tandem", block)
-    with naming("tandem"):
-        check_computable(tandem.image_metrics, size)
-        if tandem.lpips:
-            try:
-                # read for its refusals
-                read_lpips(tandem.lpips)
-            # not there, or no name that a file can have
-            except OSError as error:
-                raise ValueError(f"lpips: {error}") from error
-            if size < LEAST:
-                raise ValueError(f"lpips needs images of at least {LEAST} pixels, got {size}")
-    return tandem
-
-
-def _report(block: Mapping[str, Any]) -> ReportConfig:
-    """The report's choices."""
-    examples = block.get("examples", ReportConfig.examples)
-    if type(examples) is not int or examples < 0:
-        raise ConfigError(
-            f"config.report: examples must be a whole number of at least 0, got {examples!r}"
-        )
-    return ReportConfig(examples, build(ReportOptions, "report", without(block, "examples")))

@@ -25,8 +25,9 @@ def naming(where: str) -> Iterator[None]:
     except ConfigError:
         raise
     except (TypeError, ValueError) as error:
-        text = str(error).removeprefix(f"config.{where}: ")
-        raise ConfigError(f"config.{where}: {text}") from error
+        said = getattr(error, "refusals", (str(error),))
+        texts = [text.removeprefix(f"config.{where}: ") for text in said]
+        raise ConfigError(*(f"config.{where}: {text}" for text in texts)) from error
 
 
 class Refusals:
@@ -81,7 +82,8 @@ class Refusals:
         """Whether something is said of a field of a block."""
         start = f"config.{where}"
         return any(
-            name in re.findall(r"\w+", line.removeprefix(start))
+            # behind a semicolon stands what there is
+            name in re.findall(r"\w+", line.removeprefix(start).partition(";")[0])
             for line in self._lines
             if line.startswith(start)
         )

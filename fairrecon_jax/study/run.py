@@ -172,10 +172,10 @@ def _begin(
     # after every refusal: the folder keeps the configuration of the last run that was accepted
     write_config(context.study, workdir.config)
     record_config(workdir)
-    undone = ", ".join(stage.title for stage in left if stage in due or not only)
+    to_make = ", ".join(stage.title for stage in left if stage in due or not only)
     once_more = ", ".join(stage.title for stage in left if stage not in due and only and anew)
     words = [f"{done} of {len(chosen)} stages are done"]
-    words += [f"left: {undone or 'nothing'}"] if undone or not once_more else []
+    words += [f"left: {to_make or 'nothing'}"] if to_make or not once_more else []
     words += [f"asked for again: {once_more}"] if once_more else []
     say(f"study in {workdir.root}: {'; '.join(words)}")
     return [stage.title for stage in left]

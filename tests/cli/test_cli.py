@@ -18,7 +18,7 @@ TINY = tiny_study.__file__
 def test_overview_lists_every_command(capsys):
     assert cli.main([]) == 0
     out = capsys.readouterr().out
-    assert all(f"  {name}" in out for name in COMMANDS)
+    assert all(f"  {name}" in out for name in [*COMMANDS, "completion"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

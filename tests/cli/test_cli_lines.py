@@ -22,6 +22,7 @@ from ml_collections import config_flags
 from fairrecon_jax.cli import main as cli
 from fairrecon_jax.cli.command import config_of, workdir_of
 from fairrecon_jax.cli.commands import COMMANDS
+from fairrecon_jax.cli.told import in_line
 from fairrecon_jax.runtime import processes
 from fairrecon_jax.runtime.progress import quiet
 from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
@@ -60,9 +61,9 @@ def run(monkeypatch, error: BaseException, *words: str) -> int:
         (
             FileNotFoundError(2, "No such file or directory", "/data/a.csv"),
             2,
-            "/data/a.csv: No such file or directory; is the path right, may you write there, has "
-            "the disk room?",
+            "/data/a.csv: No such file or directory; is the path right?",
         ),
+        (OSError(22, "Invalid argument", "/proc/1/x"), 2, "/proc/1/x: Invalid argument"),
         (
             PermissionError(13, "Permission denied", "/root/x"),
             2,
@@ -134,6 +135,16 @@ def test_verbose_keeps_the_traceback_of_a_refusal(monkeypatch, capsys):
             run(monkeypatch, InputError("refused"), "--verbose")
     finally:
         quiet(before)
+
+
+def test_what_cannot_be_read_gives_no_hint_about_writing(monkeypatch, tmp_path):
+    (tmp_path / "closed").mkdir()
+    error = PermissionError(13, "Permission denied", str(tmp_path / "closed"))
+    assert in_line(error).endswith(
+        "closed: Permission denied; is the path right, may you write there, has the disk room?"
+    )
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert in_line(error).endswith("closed: Permission denied; may you read it?")
 
 
 # -- several processes

@@ -63,6 +63,28 @@ def test_all_wrong_words_are_told_at_once(capsys):
     ]
 
 
+def test_wrong_words_and_wrong_fields_are_told_together(capsys, tmp_path):
+    fields = ["asess.seed=1", "cohort.nme=1", "phantom.knd=xray", "tandem.batch_size=True"]
+    words = ["study", "--config=quickstart_xray", *(f"--config.{one}" for one in fields)]
+    assert cli.main([*words, f"--workdir={tmp_path / 'no'}"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    starts = (
+        "fairrecon study: 4 fields of the configuration are refused:",
+        "  1. config has no field asess.seed; the configuration has: assess, ",
+        "  2. config.cohort has no field nme; it takes ",
+        "  3. config.phantom: xray phantoms have no option 'knd'; they take ",
+        "  4. config.tandem: batch_size takes int, got True",
+    )
+    assert len(told) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(told, starts, strict=True)), told
+    assert cli.main([*words, f"--wrokdir={tmp_path / 'no'}"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "fairrecon study: the command line: 5 errors:"
+    assert told[1] == "  1. there is no flag --wrokdir; did you mean --workdir?"
+    assert all(start[5:] in line for line, start in zip(told[2:], starts[1:], strict=True))
+    assert not (tmp_path / "no").exists()
+
+
 def test_values_may_stand_behind_their_flags(capsys, tmp_path):
     words = ["plan", "--config", "quickstart_xray", "-workdir", str(tmp_path / "no"), "--json"]
     assert cli.main(words) == 2

@@ -258,3 +258,31 @@ def test_drafts_leave_out_what_says_nothing(tree):
         "unit": "years",
     }
     assert json.dumps(read.columns)
+
+
+def test_all_that_is_wrong_with_the_columns_is_told():
+    block = {
+        **COLUMNS,
+        "image": "",
+        "tabel": "x.csv",
+        "imges": "y",
+        "bits": "many",
+        "patient": {"colum": "P"},
+        "labels": {"nodule": {"column": "Finding", "positive": 1.5}, "edema": 3},
+        "attributes": {"sex": {"column": "Sex", "cuts": ["old"]}},
+    }
+    with pytest.raises(InputError) as refused:
+        table_columns(block)
+    text = str(refused.value)
+    for part in (
+        "columns has no field 'tabel', 'imges'; it takes ",
+        "did you mean 'table' for 'tabel', 'images' for 'imges'?",
+        "columns.image is not given",
+        "columns.bits takes a whole number, got 'many'",
+        "columns.patient has no field 'colum'; it takes column",
+        "columns.labels.nodule.positive takes a text, in quotes, got 1.5",
+        "columns.labels.edema is a block of fields, got 3",
+        "columns.attributes.sex.cuts takes a number, got 'old'",
+    ):
+        assert part in text, part
+    assert len(refused.value.refusals) == 7

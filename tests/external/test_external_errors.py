@@ -296,3 +296,31 @@ def test_a_misspelt_tasks_is_not_taken_for_the_published_table(tmp_path):
     with pytest.raises(InputError, match=r"table\.csv: mapping has unknown keys \['task'\]") as one:
         read_table(saved(tmp_path, frame()), mapping)
     assert "published" not in str(one.value)
+
+
+def test_an_unknown_key_hides_no_missing_column(tmp_path):
+    mapping = {
+        **MAPPING,
+        "tasks": {
+            "effusion": {"lable": "y", "original": "q0", "reconstructed": "q1", "scale": "x"},
+            "edema": {"label": "y", "reconstructd": "p1", "kind": "regression"},
+        },
+        "attributes": {"sex": {"column": "Gender", "pre": "image", "per": "eye"}},
+    }
+    with pytest.raises(InputError) as refused:
+        read_table(saved(tmp_path, frame()), mapping)
+    starts = [
+        "tasks.effusion has unknown keys ['lable'], did you mean 'label' for 'lable'?",
+        "tasks.effusion.scale must be",
+        "the table has no column 'q0', which the mapping names for tasks.effusion.original",
+        "the table has no column 'q1', which the mapping names for tasks.effusion.reconstructed",
+        "tasks.edema has unknown keys ['reconstructd'], did you mean 'reconstructed'",
+        "tasks.edema.kind must be",
+        "attributes.sex has unknown keys ['pre'], did you mean 'per' for 'pre'?",
+        "the table has no column 'Gender', which the mapping names for attributes.sex",
+        "attributes.sex.per must be 'patient' or 'image', got 'eye'",
+    ]
+    told = refused.value.refusals
+    assert len(told) == len(starts), told
+    for line, start in zip(told, starts, strict=True):
+        assert line.startswith(start), line

@@ -4,6 +4,7 @@ import pytest
 
 from fairrecon_jax.assessment import AssessOptions
 from fairrecon_jax.external.mapping import SCHEMA, check_keys, load, options_of
+from fairrecon_jax.types import InputError
 from tests.support.foreign_tables import plain_frame, read_plain
 
 YAML = """
@@ -96,6 +97,30 @@ def test_options_of_text_are_those_of_python():
     for wrong in ({"permutations": "1.5"}, {"scores": "maybe"}, {"alpha": "small"}):
         with pytest.raises(ValueError, match=r"mapping 'options' '\w+'"):
             options_of({"options": wrong})
+
+
+def test_all_options_that_are_wrong_are_told():
+    given = {
+        "permutatons": "5",
+        "scores": "maybe",
+        "alpha": "7",
+        "permutations": "3",
+        "threshold_rule": "fixed",
+        "threshold_value": "half",
+    }
+    with pytest.raises(InputError) as refused:
+        options_of({"options": given})
+    told = refused.value.refusals
+    for start in (
+        "mapping 'options' (those of AssessOptions) has unknown keys ['permutatons'], did you mean "
+        "'permutations' for 'permutatons'?",
+        "mapping 'options' 'scores' must be true or false, got 'maybe'",
+        "mapping 'options' 'threshold_value' must be a number, got 'half'",
+        "mapping 'options': alpha must",
+        "mapping 'options': permutations must be at least 19, got 3",
+    ):
+        assert [line for line in told if line.startswith(start)], start
+    assert len(told) == 5
 
 
 def test_earlier_names_of_options_are_taken_with_a_word():

@@ -71,7 +71,7 @@ def test_a_field_that_takes_text_or_a_number_takes_the_number_of_a_command_line(
         (
             {"size": 2, "sise": 3, "mod": "a"},
             "config.toy has no field mod, sise; it takes cut, mode, shares, size; did you mean "
-            "'mode'?",
+            "'mode' for 'mod', 'size' for 'sise'?",
         ),
         ({"mode": "a"}, "config.toy.size is not given"),
         ({"size": "2"}, "config.toy: size takes int, got '2'"),

@@ -8,6 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.cli import main as cli
+from fairrecon_jax.defaults import mitigation
 from fairrecon_jax.study.bundled import configuration
 from fairrecon_jax.study.overrides import literal, override, separate
 from fairrecon_jax.study.parse import parse
@@ -225,3 +226,57 @@ def test_a_field_of_no_block_is_refused_in_one_line(word, message, capsys, tmp_p
     )
     assert capsys.readouterr().err.startswith(f"fairrecon study: {message}")
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (
+            "reconstructors.unet.train.learning_rate=True",
+            "config.reconstructors.unet.train: learning_rate takes float, got True",
+        ),
+        (
+            "reconstructors.unet.train.batch_size=True",
+            "config.reconstructors.unet.train: batch_size takes int, got True",
+        ),
+        (
+            "reconstructors.unet.train.learning_rate=inf",
+            "config.reconstructors.unet.train: learning_rate must be finite, got inf",
+        ),
+        (
+            "reconstructors.unet.train.learning_rate=-NaN",
+            "config.reconstructors.unet.train: learning_rate must be finite, got nan",
+        ),
+        (
+            "reconstructors.unet.train.clip_norm=inf",
+            "config.reconstructors.unet.train: clip_norm must be finite, got inf",
+        ),
+        ("mitigations.eodd.weight=True", "field 'weight' takes float, got True"),
+        ("mitigations.eodd.weight=nan", "weight must be a positive number, got nan"),
+        ("degradation.levels=inf", "headline_level 8.0 is not one of the levels (inf,)"),
+        ("assess.alpha=nan", "config.assess: alpha must be finite, got nan"),
+        ("phantom.age_cut=True", "config.phantom: age_cut takes float, got True"),
+        ("phantom.age_cut=inf", "age_cut is inf; it must be a finite number above 0"),
+    ],
+)
+def test_truth_and_infinity_are_no_numbers(word, message):
+    config = tiny_study.get_config()
+    config.mitigations.eodd = mitigation("equalised_odds", 2, 8, 1e-3)
+    config.mitigations.eodd.weight = 2.0
+    path, _, text = word.partition("=")
+    override(config, {path: text})
+    with pytest.raises(ConfigError) as refused:
+        parse(config)
+    assert message in str(refused.value)
+
+
+def test_infinity_stays_a_text_where_a_text_stands():
+    config = changed(cohort__root="inf", report__title="nan")
+    assert (config.cohort.root, parse(config).report.options.title) == ("inf", "nan")
+
+
+def test_what_can_be_set_is_set_whatever_else_is_refused():
+    config = tiny_study.get_config()
+    with pytest.raises(ConfigError, match="2 fields of the configuration are refused"):
+        override(config, {"asess.seed": "1", "seed": "5", "splitz": "1"})
+    assert config.seed == 5

@@ -224,5 +224,10 @@ def test_commands(tmp_path, capfd):
     assert "neither a column of exams.csv nor a folder" in capfd.readouterr().err
     assert main(["pairs", *images, "--reconstructions=a=vendor,a=noisy"]) == 2
     assert "--reconstructions gives 'a' twice" in capfd.readouterr().err
+    for name, free in (("v1.2", "v1_2"), ("../x", "x"), ("", "vendor"), ("split", "vendor")):
+        assert main(["pairs", *images, f"--reconstructions=fine=noisy,{name}=vendor"]) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith(f"fairrecon pairs: --reconstructions: {name!r} is no name: one is a")
+        assert line.endswith(f"e.g. {free}=DIR")
     assert main(["pairs", *images, "--reconstructions=vendor", "--steps=-1"]) == 2
     assert "--steps must not be negative, got -1" in capfd.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fairrecon_jax.study.parse import parse
+from fairrecon_jax.types import ConfigError
 from tests.support import tiny_study
 from tests.support.study_fakes import configured, phantom_xray, refusal
 
@@ -67,7 +68,7 @@ def test_there_are_no_other_blocks():
     assert refusal(configured(splitz=3, extra=ConfigDict())) == (
         "config has no field extra, splitz; it takes assess, cohort, degradation, diagnosers, "
         "mitigations, phantom, reconstructors, report, seed, seed_diagnosers, seeds, splits, "
-        "tandem"
+        "tandem; did you mean 'splits' for 'splitz'?"
     )
 
 
@@ -132,7 +133,15 @@ REFUSED = [
     ("phantom__patients", -1, "config.phantom: patients is -1; it must be a whole number of at "),
     ("phantom__patients", "many", "config.phantom: patients takes int, got 'many'"),
     ("phantom__slices", 4, "config.phantom: slices is 4; it must be a whole number of at least 8"),
+    (
+        "phantom__patients",
+        1,
+        "config.phantom.patients is 1, too few for the parts of splits.fractions (0",
+    ),
+    ("cohort__patients", 2, "config.cohort.patients is 2, too few for the parts of splits.fract"),
     # the splits
+    ("splits__fractions", (1e-300, 0.5, 0.5), "config.splits.fractions must be at least 1e-06, "),
+    ("splits__fractions", (0.5, 0.5, 1e-300), "config.splits.fractions must be at least 1e-06, "),
     ("splits__fractions", (0.5, 0.6, 0.1), "config.splits: fractions must be three non-negative"),
     ("splits__fractions", ("a", "b", "c"), "config.splits: fractions must be three non-negative"),
     ("splits__fractions", (NAN, 0.5, 0.5), "config.splits: fractions must be three non-negative"),
@@ -279,3 +288,52 @@ def test_the_volumes_of_ucsf_pdgm_have_155_slices(field, value, refused):
 def test_volumes_of_different_depth_are_not_looked_at():
     config = importlib.import_module("configs.lgg_mri").get_config()
     assert parse(configured(config, cohort__slices=(0, 900))).cohort.slices == (0, 900)
+
+
+def test_both_trainings_of_a_cut_part_need_a_patient():
+    four = {"phantom__patients": 4, "splits__fractions": (0.2, 0.4, 0.4)}
+    assert parse(configured(**four)).phantom.patients == 4
+    assert refusal(configured(**four, splits__diagnosis_fraction=0.5)) == (
+        "config.phantom.patients is 4, too few for the parts of splits.fractions (0.2, 0.4, 0.4) "
+        "and splits.diagnosis_fraction 0.5"
+    )
+
+
+def test_everything_wrong_within_a_block_is_told():
+    config = configured(
+        splits__fractions=(1, 2, 3),
+        splits__seed=-1,
+        splits__diagnosis_fraction="a",
+        report__examples=-1,
+        report__dpi=20,
+        assess__alpha=7.0,
+        assess__seed=-1,
+        cohort__root=5,
+        cohort__image_size="big",
+        degradation__magnitude="x",
+        degradation__levels="y",
+        reconstructors__unet__train__batch_size=True,
+        reconstructors__unet__train__learning_rate=-1.0,
+        reconstructors__unet__train__selection="nope",
+    )
+    with pytest.raises(ConfigError) as refused:
+        parse(config)
+    text = str(refused.value)
+    for part in (
+        "splits: diagnosis_fraction must be a number",
+        "splits: fractions must be three",
+        "splits.seed must be",
+        "report: examples must be",
+        "report: dpi must lie",
+        "alpha must",
+        "assess.seed must be",
+        "cohort.root takes a folder",
+        "image_size takes int",
+        "field 'magnitude' takes",
+        "degradation.levels takes a list",
+        "unet.train: batch_size takes int",
+        "unet.train: learning_rate must be at least 0",
+        "unet.train: selection 'nope' is none of",
+    ):
+        assert part in text, part
+    assert len(refused.value.refusals) == 14

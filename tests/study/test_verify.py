@@ -139,7 +139,7 @@ def test_a_refused_making_leaves_the_record(made):
 def drawn(tmp_path):
     """A study of which only the phantom is drawn, and its folder."""
     config = tiny_study.get_config()
-    config.phantom.patients = 1
+    config.phantom.patients = 3
     run(config, tmp_path, only="phantom")
     return config, tmp_path
 
@@ -171,7 +171,7 @@ def test_damage_of_the_configuration_is_found(drawn):
 def test_a_study_that_is_not_whole_is_told(drawn, capsys):
     config, folder = drawn
     assert verify(config, folder).missing[:2] == ["cohort", "train tumor"]
-    words = ["study", f"--config={TINY}", "--config.phantom.patients=1", "--verify"]
+    words = ["study", f"--config={TINY}", "--config.phantom.patients=3", "--verify"]
     assert cli.main([*words, f"--workdir={folder / 'none'}"]) == 2
     assert "none' is no folder: there is nothing to compare" in capsys.readouterr().err
     assert cli.main([*words, f"--workdir={folder}"]) == 2

@@ -241,6 +241,10 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen, arguments = parser.parse_known_args(words)
     try:
         check_flags(arguments, parser)
+        if chosen.workers < 1:
+            raise InputError(f"{parser.prog}: --workers must be at least 1, got {chosen.workers}")
+        if unpaired := [pair for pair in chosen.set if "=" not in pair]:
+            raise InputError(f"{parser.prog}: --set takes KEY=VALUE, got {unpaired[0]!r}")
         workdir, stages = listed(arguments)
         logs = workdir.absolute() / "jobs"
         logs.mkdir(parents=True, exist_ok=True)

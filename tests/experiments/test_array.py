@@ -82,6 +82,18 @@ def test_a_flag_of_nobody_is_told_with_the_nearest(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("--workers=0", "--workers must be at least 1, got 0"),
+        ("--set=partition", "--set takes KEY=VALUE, got 'partition'"),
+    ],
+)
+def test_values_of_its_own_flags_are_checked_first(word, says, capsys):
+    assert array.main([word]) == 2
+    assert capsys.readouterr().err == f"python -m experiments.launch.array: {says}\n"
+
+
 def test_every_worker_has_a_device_of_its_own():
     titles = [{"stage": str(number), "needs": []} for number in range(8)]
     seen: list[str] = []

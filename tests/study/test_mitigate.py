@@ -55,7 +55,10 @@ def sweep(workdir: Path, psnr_tolerance: float = 1.0) -> Context:
     """Predictions of a reconstruction and of three weights: the larger the smaller the gap; the
     largest costs 3 dB.
     """
-    config = configured(cohort__tasks=("grade",), diagnosers__tumor__train__selection=None)
+    left_open = {
+        f"diagnosers__tumor__train__{name}": None for name in ("selection", "selection_mode")
+    }
+    config = configured(cohort__tasks=("grade",), **left_open)
     config.diagnosers.tumor.kind = "classifier"
     del config.diagnosers.tumor["depth"]
     config.mitigations.eodd = mitigation(

@@ -18,13 +18,14 @@ def rates(devices: int) -> list[float]:
     """Images a second by batch, the median of some runs over 128 images of 64 pixels."""
     import jax
     import numpy as np
+    from absl import logging
 
     from experiments.benchmarks.tandem import Case
     from fairrecon_jax.runtime.progress import quiet
     from fairrecon_jax.study.predict import predict
     from fairrecon_jax.tandem import compile_step
 
-    quiet()
+    quiet(logging.ERROR)
     assert jax.device_count() == devices
     case = Case("small")
     inputs, rows = case.inputs(), np.arange(case.count)

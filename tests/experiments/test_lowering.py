@@ -114,6 +114,7 @@ class ShallowDenseNet(DenseNet):
     blocks: tuple[int, ...] = (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "devices", "precision"), [("chexpert", 4, "bfloat16"), ("ucsf_pdgm", 1, "float32")]
 )

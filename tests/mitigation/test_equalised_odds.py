@@ -75,6 +75,7 @@ def test_scaled_to_the_loss_the_term_is_a_share_of_its_running_mean():
         assert float(two) == pytest.approx(wanted * float(one), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_divided_by_its_running_mean_the_term_hardly_shrinks():
     """As published: t_i / m_i with m_1 = t_1 and m_i = m_{i-1} + (t_i - m_{i-1}) / 10."""
     plain, state = start(EqualisedOdds(decay=0.0, warmup=0, task_weight=0.0))

@@ -378,6 +378,7 @@ def test_warnings_follow_from_the_tables_and_identifiers_appear_where_asked_for(
     assert "SECRET00007/study1/view1.jpg" in text
 
 
+@pytest.mark.slow
 def test_progress_says_which_part_of_the_report_is_made(tmp_path, capsys):
     options = ReportOptions(dpi=50, pdf=False, appendix=True)
     write(tmp_path, SPEC, CELLS, options, shown=True)

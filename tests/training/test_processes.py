@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from fairrecon_jax.training.checkpoints import load_variables
 from fairrecon_jax.training.metrics_writer import read_metrics
@@ -16,6 +17,7 @@ from tests.support.resumable import CONFIG, run
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     run(tmp_path / "one")
     told = run_processes([resumable.__file__, str(tmp_path / "two"), "0"])

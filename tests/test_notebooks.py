@@ -11,7 +11,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 SAYS = {
     "assess_predictions": ("harmed", "Female lost 3", "Who lost more than others"),
     "degrade_and_look": ("RadialMRI(acceleration=8)", "PSNR"),
-    "mitigate_and_judge": ("200 patients", "equalised_odds", "no difference shown"),
+    "mitigate_and_judge": ("200 patients", "equalised_odds", "verdict"),
     "tandem_own_classifier": ("effusion__reconstructed", "bright__original"),
     "train_on_arrays": ("Pix2Pix", "29,321 parameters"),
     "whole_study": ("['unet', 10000]", "cardiomegaly"),

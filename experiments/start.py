@@ -31,6 +31,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 import fairrecon_jax as fr
 from experiments.tables import markdown
+from fairrecon_jax.models.start import CONSTANTS
 from fairrecon_jax.phantoms.flair import draw_exam
 from fairrecon_jax.phantoms.in_memory import radiographs
 from fairrecon_jax.phantoms.options import BrainPhantomOptions
@@ -41,7 +42,6 @@ from fairrecon_jax.types import Array, Variables
 
 SIZE = 32
 FINDING, REGION = "Consolidation", "tumour"
-CONSTANTS = {"bias": 0.0, "mean": 0.0, "scale": 1.0, "var": 1.0, "slope": 0.25}
 
 
 def flax(path: tuple[str, ...], shape: tuple[int, ...]) -> float:

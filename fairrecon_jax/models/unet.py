@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -59,7 +61,6 @@ class UNet(nn.Module):
       axis_name: mapped axis over which "batch" averages its statistics in training, or None.
       dtype: type of the computation; parameters and the result stay float32.
       remat: compute each block anew for the gradient, see `recomputed`.
-      start: law of the start values, see `models.start.law`.
 
     Example:
       >>> network, image = UNet(width=2, depth=2), np.zeros((3, 18, 18, 1), np.float32)
@@ -79,7 +80,7 @@ class UNet(nn.Module):
     axis_name: str | None = None
     dtype: jnp.dtype | None = None
     remat: bool = False
-    start: Start = "he"
+    start: ClassVar[Start] = "he"
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> jax.Array:

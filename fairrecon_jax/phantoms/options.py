@@ -4,6 +4,7 @@ lesions are fainter.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -71,7 +72,7 @@ DEFAULT_RACE_SHARES: Mapping[str, float] = dict(zip(RACES, (0.56, 0.14, 0.14, 0.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PhantomOptions:
+class PhantomOptions(abc.ABC):
     """What radiographs and brains have in common; see `XrayPhantomOptions` and
     `BrainPhantomOptions`.
 
@@ -140,9 +141,9 @@ class PhantomOptions:
         return None
 
     @property
+    @abc.abstractmethod
     def least_bytes(self) -> float:
         """What the images take on disk, at least."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         for name, least in (

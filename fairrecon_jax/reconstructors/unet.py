@@ -86,8 +86,14 @@ class UNetReconstructor:
         check_finish(self.finish)
         if self.norm != "group" and self.groups != UNetReconstructor.groups:
             raise ValueError(f"groups is for norm 'group', and norm is {self.norm!r}")
-        if self.architecture == "fastmri" and (self.norm, self.groups) != (None, 8):
-            raise ValueError("architecture 'fastmri' has its own norm: leave norm and groups out")
+        if self.architecture == "fastmri" and (self.norm, self.groups, self.start) != (
+            None,
+            8,
+            "he",
+        ):
+            raise ValueError(
+                "architecture 'fastmri' has its own norm and start: leave norm, groups, start out"
+            )
         if self.start not in ("he", "torch"):
             raise ValueError(f"start must be 'he' or 'torch', got {self.start!r}")
 
@@ -113,7 +119,6 @@ class UNetReconstructor:
             self.bn_axis,
             jnp.dtype(self.dtype),
             self.remat,
-            self.start,
         )
 
     @property
@@ -128,7 +133,8 @@ class UNetReconstructor:
 
     def init(self, key: Key, batch: Batch) -> Variables:
         """Fresh variables for images of the batch's size."""
-        return init_network(self.network, NETWORK, key, batch["image"][:1])
+        start = None if self.architecture == "fastmri" else self.start
+        return init_network(self.network, NETWORK, key, batch["image"][:1], start=start)
 
     def loss(
         self, variables: Variables, batch: Batch, key: Key, train: bool

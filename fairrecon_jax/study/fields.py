@@ -119,6 +119,7 @@ def build(factory: type[T], where: str, fields: Mapping[str, Any]) -> T:
 
 
 STAND_INS: Mapping[Any, Any] = {int: 1, float: 1.0}
+"""By the type of a field that is not given, what takes its place while the others are looked at."""
 
 
 def made(factory: Callable[..., T], where: str, **fields: Any) -> T:

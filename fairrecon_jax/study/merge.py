@@ -18,7 +18,7 @@ from fairrecon_jax.assessment import (
     write_results,
 )
 from fairrecon_jax.report.build import build_report
-from fairrecon_jax.study.stages import read_record
+from fairrecon_jax.study.train import saved
 from fairrecon_jax.study.workdir import Workdir
 from fairrecon_jax.types import CohortSpec, InputError
 
@@ -86,7 +86,7 @@ def _check_apart(folders: Sequence[str | os.PathLike[str]]) -> None:
       InputError: the message names the folders.
     """
     places: dict[Path, str | os.PathLike[str]] = {}
-    by_weights: dict[str, str | os.PathLike[str]] = {}
+    by_weights: dict[str, Path] = {}
     for folder in folders:
         place = Path(folder).resolve()
         if place in places:
@@ -96,17 +96,16 @@ def _check_apart(folders: Sequence[str | os.PathLike[str]]) -> None:
             )
         places[place] = folder
         trained = {}
-        for path in sorted(Workdir(place).stages.glob("train__*.json")):
-            record = read_record(path)
-            title, output = str(record.get("title")), record.get("output")
-            # studies may well share their diagnosers, which have no level
-            if " at " in title and isinstance(output, str):
-                if output in by_weights:
-                    raise InputError(
-                        f"{folder} holds the same weights of {title.removeprefix('train ')} as "
-                        f"{by_weights[output]}: one training must not count as two"
-                    )
-                trained[output] = folder
+        # studies may well share their diagnosers, and weights from elsewhere
+        for run in sorted((place / "reconstructors").rglob("run.json")):
+            weights = saved(run.parent).get("digest")
+            if weights in by_weights:
+                raise InputError(
+                    f"{run.parent} holds the same weights as {by_weights[weights]}: one training "
+                    "must not count as two"
+                )
+            if weights:
+                trained[weights] = run.parent
         by_weights |= trained
 
 

@@ -102,15 +102,18 @@ def test_one_training_does_not_count_as_two(tmp_path):
 
 def test_the_same_weights_are_no_two_trainings(tmp_path):
     made = folders(tmp_path)
-    outputs = [("a", "d"), ("b", "d"), ("a", "d")]
-    for folder, (weights, diagnoser) in zip(made, outputs, strict=True):
-        (folder / "stages").mkdir()
-        for stem, title, output in (
-            ("train__unet__8", "train unet at 8", weights),
-            ("train__findings", "train findings", diagnoser),
+    digests = [("a", "d"), ("b", "d"), ("a", "d")]
+    for folder, (weights, diagnoser) in zip(made, digests, strict=True):
+        for place, digest in (
+            ("reconstructors/unet/8", weights),
+            ("diagnosers/findings", diagnoser),
         ):
-            record = {"title": title, "output": output, "seconds": 1.0}
-            (folder / "stages" / f"{stem}.json").write_text(json.dumps(record))
+            meta = folder / place / "final" / "meta" / "metadata"
+            meta.parent.mkdir(parents=True)
+            meta.write_text(json.dumps({"digest": digest}))
+            (folder / place / "run.json").write_text("{}")
     assert len(stack(made[:2])[2]) == 2, "diagnosers may be shared"
-    with pytest.raises(InputError, match=r"run2 holds the same weights of unet at 8 as \S+run0"):
+    with pytest.raises(
+        InputError, match=r"run2/reconstructors/unet/8 holds the same weights as \S+run0"
+    ):
         stack(made)

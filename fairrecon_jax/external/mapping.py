@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from fairrecon_jax.assessment import IMAGE_METRICS, AssessOptions
 from fairrecon_jax.assessment.options import RENAMED
 from fairrecon_jax.data.cells import cell
 from fairrecon_jax.data.mapping import read_yaml
-from fairrecon_jax.runtime.gathered import Gathered
+from fairrecon_jax.runtime.gathered import Gathered, each
 from fairrecon_jax.runtime.text import alike, normal
 from fairrecon_jax.types import InputError
 from fairrecon_jax.types import nearest as most_like
@@ -162,23 +161,16 @@ def options_of(mapping: Mapping[str, Any]) -> AssessOptions:
     for key in [key for key in given if key in fields]:
         with errors.gather():
             values[key] = _option(f"{where} {key!r}", given[key], fields[key])
-    refused = {key for key in given if key in fields and key not in values}
-    # without one more option every time, so that what is wrong with the others is said too
-    while True:
+
+    def make(**values: Any) -> AssessOptions:
         try:
-            options = AssessOptions(**values)
-            break
+            return AssessOptions(**values)
         except (TypeError, ValueError) as error:
-            said = re.findall(r"\w+", str(error))
-            # what follows from an option that is left out is no fault of the mapping's
-            if not refused.intersection(said):
-                errors.add(f"{where}: {error}; the options are those of AssessOptions")
-            named = sorted(set(values).intersection(said), key=said.index)
-            if not named or refused.intersection(said):
-                break
-            refused.add(named[0])
-            del values[named[0]]
+            raise InputError(f"{where}: {error}; the options are those of AssessOptions") from error
+
+    options = each(make, values, errors, where, {*given} - {*values})
     errors.tell()
+    assert options is not None  # otherwise its refusal was told
     return options
 
 

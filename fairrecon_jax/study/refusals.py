@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from fairrecon_jax.runtime import gathered
+from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.types import ConfigError
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ def naming(where: str) -> Iterator[None]:
         raise ConfigError(*(f"config.{where}: {text}" for text in texts)) from error
 
 
-class Refusals:
+class Refusals(Gathered):
     """What is refused of a configuration, gathered so that all of it is said at once.
 
     Example:
@@ -44,33 +46,24 @@ class Refusals:
       ...
     """
 
-    def __init__(self) -> None:
-        self._lines: dict[str, None] = {}
-        self._spoilt: set[str] = set()
+    kind = ConfigError
 
-    def __bool__(self) -> bool:
-        return bool(self._lines)
+    def __init__(self) -> None:
+        super().__init__()
+        self._spoilt: set[str] = set()
 
     def add(self, *lines: str) -> None:
         """Adds refusals; the same twice is one."""
         for line in lines:
             # behind a semicolon stands what there is, which any refusal may list
             if not self._spoilt.intersection(re.findall(r"\w+", line.partition(";")[0])):
-                self._lines[line] = None
+                super().add(line)
 
     def spoil(self, name: str) -> None:
         """From now on nothing is said about a field or block, which is refused and left out: it
         would follow from that.
         """
         self._spoilt.add(name)
-
-    @contextlib.contextmanager
-    def gather(self) -> Iterator[None]:
-        """Keeps what is refused within."""
-        try:
-            yield
-        except ConfigError as error:
-            self.add(*error.refusals)
 
     def of(self, function: Callable[..., T], *arguments: Any) -> T | None:
         """What a function returns, None where it refuses something."""
@@ -88,14 +81,8 @@ class Refusals:
             if line.startswith(start)
         )
 
-    def tell(self) -> None:
-        """Says all of it.
-
-        Raises:
-          ConfigError: there is something.
-        """
-        if self._lines:
-            raise ConfigError(*self._lines)
+    def _error(self, what: str, lines: list[str]) -> ConfigError:
+        return ConfigError(*lines)
 
 
 def each(
@@ -105,8 +92,7 @@ def each(
     refused: Refusals,
     without: Iterable[str] = (),
 ) -> T | None:
-    """Makes an object; where a field is refused, tries without it, so that what is wrong with the
-    others is said too.
+    """As `gathered.each` for a block of the configuration.
 
     Args:
       make: makes it of the fields.
@@ -114,29 +100,14 @@ def each(
       fields: the block.
       refused: takes what is said.
       without: fields that were refused before, and are left out.
-
-    Returns:
-      The object, None where something is refused.
     """
-    left, dropped = dict(fields), set(without)
-    # without one more field every time: it ends
-    while True:
-        try:
-            with naming(where):
-                made = make(**left)
-            return None if dropped else made
-        except ConfigError as error:
-            said = re.findall(r"\w+", str(error).removeprefix(f"config.{where}"))
-            # what follows from a field that is left out is no fault of the file's
-            if dropped.intersection(said):
-                return None
-            refused.add(*error.refusals)
-            named = [name for name in left if name in said and name != "kind"]
-            if not named:
-                return None
-            # the others that a message names are examples of what there is
-            dropped.add(min(named, key=said.index))
-            left = {key: value for key, value in left.items() if key not in dropped}
+
+    def named(**left: Any) -> T:
+        with naming(where):
+            return make(**left)
+
+    # no message about another field is about the kind that it names
+    return gathered.each(named, fields, refused, f"config.{where}", without, fixed=("kind",))
 
 
 def told(value: T | None) -> T:

@@ -30,7 +30,6 @@ from fairrecon_jax.runtime.gathered import Gathered
 from fairrecon_jax.runtime.nothing import in_words, no_value, nobody
 from fairrecon_jax.runtime.progress import track
 from fairrecon_jax.runtime.text import look_alikes, normal
-from fairrecon_jax.types import InputError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz", ".bmp")
 Finders = Callable[[str], Finder]
@@ -104,10 +103,9 @@ def check_names(columns: TableColumns, table: pd.DataFrame, errors: Gathered) ->
         if column not in table:
             continue
         if cut := cut_off(map(normal, table[column])):
-            with errors.gather():
-                raise InputError(
-                    f"columns.{field}: the column {column!r} of {columns.table} has {cut!r}: {CUT}"
-                )
+            errors.add(
+                f"columns.{field}: the column {column!r} of {columns.table} has {cut!r}: {CUT}"
+            )
 
 
 def check_words(columns: TableColumns, table: pd.DataFrame, notes: Notes, errors: Gathered) -> None:

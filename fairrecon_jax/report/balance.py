@@ -138,7 +138,7 @@ def differing(spec: CohortSpec, table: pd.DataFrame, least: int = 0) -> Table | 
         "What else differs between groups of the test patients, by a fifth of a spread or more "
         "(difference of the means over their pooled standard deviation): a difference in diagnosis "
         "may be due to it. Labels, images per patient, other attributes and columns of few values "
-        f"were compared, {len(found):,} pairs. `assess.strata` repeats the tests within the values "
+        f"were compared, {len(found):,} pairs. assess.strata repeats the tests within the values "
         "of a column."
     )
     if not records:

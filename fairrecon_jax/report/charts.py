@@ -55,7 +55,7 @@ def _groups() -> dict[str, Any]:
         {
             "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
             "encoding": {
-                "x": _axis("after", "rate", scale=scale),
+                "x": _axis("after", "", scale=scale),
                 "y": y,
                 "tooltip": tip,
                 "color": {"value": COLOURS["range"][0]},
@@ -76,7 +76,7 @@ def _levels() -> dict[str, Any]:
         ("low", "from", ".3f"), ("high", "to", ".3f"), ("n", "patients or images", ",d"),
     )  # fmt: skip
     ends = {"x": x, "y": _axis("low", "", scale=scale), "y2": {"field": "high"}, "color": color}
-    y = _axis("after", "rate", scale=scale)
+    y = _axis("after", "", scale=scale)
     return _layered(
         "container",
         190,
@@ -97,7 +97,13 @@ def _curve(x: str, y: str, order: str, tip: list[dict[str, str]]) -> dict[str, A
         "field": "version",
         "type": "nominal",
         "title": None,
-        "legend": {"symbolType": "stroke", "symbolStrokeColor": style.GREY},
+        # without width and fill the symbols of lines that carry points stay empty
+        "legend": {
+            "symbolType": "stroke",
+            "symbolStrokeColor": style.GREY,
+            "symbolStrokeWidth": 2,
+            "symbolFillColor": style.GREY,
+        },
         "scale": {"domain": ["original", "reconstructed"], "range": [[4, 3], [1, 0]]},
     }
     color = {"field": "group", "type": "nominal", "title": None, "scale": COLOURS}

@@ -69,6 +69,7 @@ def explorer(findings: Findings, curves: pd.DataFrame | None, least: int) -> Exp
         "level": style.level_name(findings.headline_level, findings.spec.degradation),
         "unit": findings.spec.degradation.unit,
         "groups": {a: findings.groups(a) for a in findings.attributes},
+        "least": least,
     }
     text = json_of({**names, **{name: packed(table) for name, table in tables.items()}})
     if len(text) > MOST_BYTES:

@@ -116,11 +116,15 @@ def draw(
     measured = f"Degraded at {level}. " if named else ""
     who = [panel.caption, panel.identifier if options.identifiers else ""]
     about = "; ".join(filter(None, who))
+    contours = (
+        "; contours are the true and the predicted region where there is one"
+        if findings.spec.segmentation_tasks
+        else ""
+    )
     caption = (
-        f"{about + '. ' if about else ''}{measured}Top: the images the "
-        "diagnosis saw, with its scores; contours are the true and the predicted region where "
-        "there is one. Bottom: reconstruction minus original, on one scale for all examples: red "
-        "is too bright, blue too dark."
+        f"{about[:1].upper() + about[1:] + '. ' if about else ''}{measured}Top: the images the "
+        f"diagnosis saw, with its scores{contours}. Bottom: reconstruction minus original, on one "
+        "scale for all examples: red is too bright, blue too dark."
         + (f" {attention_caption(findings, panel)}" if panel.attention_task else "")
     )
     alt = (

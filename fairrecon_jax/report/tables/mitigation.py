@@ -86,7 +86,7 @@ def short_verdicts(findings: Findings) -> Table | None:
     return dataclasses.replace(
         table,
         key="mitigation_at_headline",
-        title=f"Did mitigation help at {findings.headline}?",
+        title=f"Whether mitigation helped at {findings.headline}",
         frame=frame.assign(group=group),
         labels=3,
         folded=False,

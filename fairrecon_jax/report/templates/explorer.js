@@ -41,7 +41,8 @@
     var table = element("table", "", box);
     table.className = "fold";
     table.setAttribute("role", "table");
-    element("caption", "Decisions before and after. Right: found with the finding, cleared without it.", table);
+    var few = rows.some(function (r) { return [r.right, r.lost, r.gained, r.wrong].some(function (v) { return v < 0; }); });
+    element("caption", "Decisions before and after. Right: found with the finding, cleared without it." + (few ? " Withheld: a row with a number below " + numbers.least + ", as its other numbers and the rates would tell it." : ""), table);
     var heads = ["group", "truth", "right both times", "lost", "gained", "wrong both times"], line = element("tr", "", element("thead", "", table));
     line.setAttribute("role", "row");
     heads.forEach(function (h) { var th = element("th", h, line); th.scope = "col"; th.setAttribute("role", "columnheader"); });

@@ -27,12 +27,13 @@
     return rows.slice().sort(function (a, b) { return known.indexOf(a.group) - known.indexOf(b.group) || numbers.levels.indexOf(a.level) - numbers.levels.indexOf(b.level); });
   }
   function element(tag, text, parent) { var e = document.createElement(tag); if (text) { e.textContent = text; } if (parent) { parent.appendChild(e); } return e; }
+  function sentence(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
   function said(c) {
     var row = matching(verdicts, c, fields)[0], words = "No comparison of these groups is in the tables.";
     if (row) {
-      words = (row.verdict ? row.verdict + (row.group && row.verdict !== "no difference shown" ? ": " + row.group : "") : "no test ran") + (row.gap ? "; gap " + row.gap : "") + (row.p ? "; " + row.p : "") + ". " + row.words;
+      words = (row.verdict ? row.verdict + (row.group && row.verdict !== "no difference shown" ? ": " + row.group : "") : "no test ran") + (row.gap ? "; gap " + row.gap : "") + (row.p ? "; " + row.p : "") + ". " + sentence(row.words);
     }
-    document.getElementById("said").textContent = words.charAt(0).toUpperCase() + words.slice(1);
+    document.getElementById("said").textContent = sentence(words);
   }
   function showFlips(c) {
     var box = document.getElementById("flips"), rows = order(matching(flips, c, fields), c.attribute);
@@ -72,11 +73,11 @@
     var box = document.getElementById("charts"), mine = ++drawn, wanted = [];
     var at = order(matching(rates, c, fields), c.attribute), along = order(matching(rates, c, ["finding", "attribute", "method"]), c.attribute);
     distinct(at, "metric").forEach(function (metric) {
-      wanted.push([metric + " of each group, original (bar) to reconstructed (dot)", specs.groups, at.filter(function (r) { return r.metric === metric; })]);
+      wanted.push([sentence(metric) + " of each group, original (bar) to reconstructed (dot)", specs.groups, at.filter(function (r) { return r.metric === metric; })]);
     });
     if (numbers.levels.length > 1) {
       distinct(along, "metric").forEach(function (metric) {
-        wanted.push([metric + " after reconstruction against the " + numbers.unit, specs.levels, along.filter(function (r) { return r.metric === metric; })]);
+        wanted.push([sentence(metric) + " after reconstruction against the " + numbers.unit, specs.levels, along.filter(function (r) { return r.metric === metric; })]);
       });
     }
     if (c.level === numbers.level) {

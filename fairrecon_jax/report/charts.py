@@ -8,6 +8,11 @@ from typing import Any
 from fairrecon_jax.report.figures import style
 
 COLOURS = {"range": list(style.OKABE_ITO)}
+UNIT = {
+    "scale": {"domain": [0, 1]},
+    "axis": {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "format": ".1f"},
+}
+"""From 0 to 1, with labels that find room at any width."""
 SCHEMA = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "data": {"name": "rows"}}
 
 
@@ -41,21 +46,20 @@ def _groups() -> dict[str, Any]:
         ("group", "group", ""), ("before", "original", ".3f"), ("after", "reconstructed", ".3f"),
         ("low", "from", ".3f"), ("high", "to", ".3f"), ("n", "patients or images", ",d"),
     )  # fmt: skip
-    scale = {"domain": [0, 1]}
     change: dict[str, Any] = {"mark": {"type": "rule", "strokeWidth": 5, "opacity": 0.35}}
-    x2 = {"x": _axis("before", "", scale=scale), "x2": {"field": "after"}, "y": y}
-    band = {"x": _axis("low", "", scale=scale), "x2": {"field": "high"}, "y": y}
+    x2 = {"x": _axis("before", "", **UNIT), "x2": {"field": "after"}, "y": y}
+    band = {"x": _axis("low", "", **UNIT), "x2": {"field": "high"}, "y": y}
     marks: list[dict[str, Any]] = [
         change | {"encoding": x2},
         {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": band},
         {
             "mark": {"type": "tick", "thickness": 3, "size": 18},
-            "encoding": {"x": _axis("before", "", scale=scale), "y": y, "tooltip": tip},
+            "encoding": {"x": _axis("before", "", **UNIT), "y": y, "tooltip": tip},
         },
         {
             "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
             "encoding": {
-                "x": _axis("after", "", scale=scale),
+                "x": _axis("after", "", **UNIT),
                 "y": y,
                 "tooltip": tip,
                 "color": {"value": COLOURS["range"][0]},
@@ -70,13 +74,12 @@ def _levels() -> dict[str, Any]:
     x = {"field": "level", "type": "ordinal", "title": None, "sort": None}
     color = {"field": "group", "type": "nominal", "title": None, "scale": COLOURS}
     shape = {"field": "group", "type": "nominal", "title": None}
-    scale = {"domain": [0, 1]}
     tip = _tooltip(
         ("group", "group", ""), ("level", "level", ""), ("after", "rate", ".3f"),
         ("low", "from", ".3f"), ("high", "to", ".3f"), ("n", "patients or images", ",d"),
     )  # fmt: skip
-    ends = {"x": x, "y": _axis("low", "", scale=scale), "y2": {"field": "high"}, "color": color}
-    y = _axis("after", "", scale=scale)
+    ends = {"x": x, "y": _axis("low", "", **UNIT), "y2": {"field": "high"}, "color": color}
+    y = _axis("after", "", **UNIT)
     return _layered(
         "container",
         190,
@@ -107,12 +110,11 @@ def _curve(x: str, y: str, order: str, tip: list[dict[str, str]]) -> dict[str, A
         "scale": {"domain": ["original", "reconstructed"], "range": [[4, 3], [1, 0]]},
     }
     color = {"field": "group", "type": "nominal", "title": None, "scale": COLOURS}
-    unit = {"domain": [0, 1]}
     line = {
         "mark": {"type": "line", "interpolate": order, "point": {"size": 28}},
         "encoding": {
-            "x": _axis("x", x, scale=unit),
-            "y": _axis("y", y, scale=unit),
+            "x": _axis("x", x, **UNIT),
+            "y": _axis("y", y, **UNIT),
             "color": color,
             "strokeDash": dash,
             "tooltip": tip,

@@ -209,13 +209,19 @@ def two_by_two(
 
 
 def verdicts(findings: Findings) -> pd.DataFrame:
-    """The verdict of every comparison at every level, with its words."""
+    """The verdict of every comparison at every level, with its words: the strongest first, those of
+    the degraded image last, as the page opens with the first claim.
+    """
     rows = findings.change_rows(
         "fairness",
         metric=sorted(set(findings.gap_metrics.values())),
         attribute=[*findings.attributes, *findings.intersections],
     )
-    rows = rows[rows["metric"] == rows["task"].map(findings.gap_metrics)].reset_index(drop=True)
+    rows = rows[rows["metric"] == rows["task"].map(findings.gap_metrics)]
+    last = rows["reconstructor"].isin(findings.degraded)
+    rows = rows.assign(last=last).sort_values(
+        ["last", "p_adjusted"], kind="stable", ignore_index=True
+    )
     p = [f"adjusted p {p_value(v)}" if known(v) else "" for v in rows["p_adjusted"]]
     return named(findings, rows).assign(
         verdict=rows["verdict"], group=rows["group"], gap=rows["gap"], p=p, words=rows["reason"]

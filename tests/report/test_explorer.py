@@ -105,6 +105,21 @@ def test_rates_and_verdicts_are_those_of_the_tables(audit):
     assert unpacked(numbers["curves"]).empty
 
 
+def test_the_strongest_claim_of_a_reconstruction_comes_first(audit):
+    name = audit.fairness["reconstructor"].iloc[0]
+    several = [
+        audit.fairness.assign(reconstructor=other, p_adjusted=p)
+        for other, p in (("identity", 0.0001), ("weak", 0.04), (name, 0.001))
+    ]
+    tables = [
+        pd.concat([audit.performance.assign(reconstructor=o) for o in ("identity", "weak", name)]),
+        pd.concat(several),
+    ]
+    findings = Findings.of(audit.spec, *(table.reset_index(drop=True) for table in tables))
+    methods = list(dict.fromkeys(explorer.verdicts(findings)["method"]))
+    assert methods == [findings.method_name(one, "none") for one in (name, "weak", "identity")]
+
+
 def test_curves_of_few_are_left_out(audit):
     findings = Findings.of(audit.spec, audit.performance, audit.fairness)
     curves = score_curves(audit.table, audit.spec)

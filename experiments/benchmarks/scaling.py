@@ -1,5 +1,5 @@
 """Images a second of the fused step by number of simulated devices and batch:
-`python -m experiments.benchmarks.scaling`, half a minute. Each device count is a process of its
+`python -m experiments.benchmarks.scaling`, a minute. Each device count is a process of its
 own; all devices share the cores.
 """
 
@@ -49,7 +49,9 @@ def main() -> None:
         flags = f"--xla_force_host_platform_device_count={devices}"
         shell = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
         command = [sys.executable, "-m", "experiments.benchmarks.scaling", str(devices)]
-        done = subprocess.run(command, env=shell, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=shell, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
         print(f"| {devices} | {done.stdout.strip().splitlines()[-1]} |", flush=True)
 
 

@@ -149,6 +149,7 @@ def _command(argv: Sequence[str] | None) -> int:
         "verbose", False, "print the libraries' messages and whole tracebacks", flag_values=values
     )
     command.extra(values)
+    rest = [_underscored(word, values) for word in rest]
     if any(word in ("-h", "--help") for word in rest):
         print(f"usage: {PROGRAM} {name} [flags]\n\n{command.help}\n\nflags:\n{_flag_help(values)}")
         return 0
@@ -160,6 +161,13 @@ def _command(argv: Sequence[str] | None) -> int:
     except ValueError as error:
         return _switched(words, error)
     return _run(name, dataclasses.replace(command, run=run), values, rest)
+
+
+def _underscored(word: str, values: flags.FlagValues) -> str:
+    """--dry-run as --dry_run, as flags of other programs are written."""
+    name, equals, value = word.partition("=")
+    known = name.startswith("--") and name[2:].replace("-", "_") in values
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if known else word
 
 
 def _start_over() -> None:

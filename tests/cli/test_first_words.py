@@ -39,7 +39,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["asess"], "did you mean 'assess'?"),
         (["study", "--config=chexpret"], "did you mean 'chexpert'?"),
         (["study", "--confg=chexpert"], "there is no flag --confg; did you mean --config?"),
-        (["study", "--dry-run"], "there is no flag --dry-run; did you mean --dry_run?"),
+        (["study", "--dry-rum"], "there is no flag --dry-rum; did you mean --dry_run?"),
         (["phantom", "--kind=foot"], "--kind=foot: value should be one of <xray|brain>"),
     ],
 )
@@ -95,7 +95,8 @@ def test_values_may_stand_behind_their_flags(capsys, tmp_path):
 
 
 def test_a_bundled_configuration_is_found_by_its_name(capsys, tmp_path):
-    words = ["study", "--config=quickstart_xray", f"--workdir={tmp_path}", "--dry_run"]
+    # flags are taken with dashes too, as other programs write them
+    words = ["study", "--config=quickstart_xray", f"--workdir={tmp_path}", "--dry-run"]
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "stages would be made" in out

@@ -212,6 +212,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.study.provenance import versions
     from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
+    typed = [PROGRAM, name, *rest]
     try:
         rest = list(map(_bundled, rest))
     except InputError as error:
@@ -230,6 +231,8 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     threading.excepthook = _thread_failed
     try:
         _parse(values, fields)
+        # as it was given: the log and the record of a study tell the command
+        sys.argv = typed
         quiet(logging.INFO if values.verbose else logging.ERROR)
         processes.start()
         with journal.kept(command.folder(values), versions()):

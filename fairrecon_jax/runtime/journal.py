@@ -107,21 +107,31 @@ class Journal:
             self.note(f"{frames}{type(one).__name__}: {discreet(str(one))}")
 
 
+def command_line() -> str:
+    """The command that runs, as a shell takes it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+_kept: list[Path | None] = []
+
+
 @contextlib.contextmanager
 def kept(folder: Path | None, versions: Mapping[str, str]) -> Iterator[None]:
     """Keeps the log of a work directory while a command runs: its words, what is said on the way,
-    and how it ends. Process 0 of a run does.
+    and how it ends. Process 0 of a run does, and once where one that is kept calls for another.
 
     Args:
       folder: the work directory; None for no log.
       versions: of packages, by name.
     """
-    if folder is None or not processes.is_primary():
+    place = None if folder is None else folder.resolve()
+    if folder is None or place in _kept or not processes.is_primary():
         yield
         return
     journal, started = Journal(folder), time.monotonic()
-    journal.note(f"begins: {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
+    journal.note(f"begins: {command_line()}")
     journal.note(", ".join(f"{name} {version}" for name, version in versions.items()))
+    _kept.append(place)
     try:
         with listen(journal.note):
             yield
@@ -130,4 +140,6 @@ def kept(folder: Path | None, versions: Mapping[str, str]) -> Iterator[None]:
         journal.failure(error)
         journal.note(f"failed after {duration(time.monotonic() - started)}")
         raise
+    finally:
+        _kept.remove(place)
     journal.note(f"ended after {duration(time.monotonic() - started)}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from fairrecon_jax.runtime.journal import command_line
 
 PACKAGES = (
     "fairrecon_jax",
@@ -44,7 +44,7 @@ def circumstances(made: float) -> dict[str, Any]:
     """
     devices, processes = jax.local_devices(), jax.process_count()
     found = {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "commit": _commit(),
         "results of": datetime.fromtimestamp(made).strftime("%Y-%m-%d %H:%M"),
         "machine": f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores",

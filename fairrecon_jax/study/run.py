@@ -24,7 +24,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fairrecon_jax.keys import identity
-from fairrecon_jax.runtime import processes
+from fairrecon_jax.runtime import journal, processes
 from fairrecon_jax.runtime.atomic import write_atomic
 from fairrecon_jax.runtime.compilation import keep_compiled_programs
 from fairrecon_jax.runtime.progress import duration, note, say
@@ -34,6 +34,7 @@ from fairrecon_jax.study.context import Context
 from fairrecon_jax.study.locking import hold, wait
 from fairrecon_jax.study.memory import check_memory
 from fairrecon_jax.study.plan import plan
+from fairrecon_jax.study.provenance import versions
 from fairrecon_jax.study.stages import (
     Stage,
     StageFilter,
@@ -82,6 +83,18 @@ def run(
       study in ...: 0 of 1 stages are done; left: phantom
       [1/1] phantom (1 stage left, 1 kind not timed yet)
     """
+    with journal.kept(Path(workdir), versions()):
+        return _run(config, workdir, only, stages, anew)
+
+
+def _run(
+    config: ConfigDict | StudyConfig,
+    workdir: str | Path,
+    only: Only,
+    stages: Callable[[Context], list[Stage]],
+    anew: bool,
+) -> Path:
+    """Makes the stages; see `run`."""
     if Path(workdir).exists() and not Path(workdir).is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file: name a folder")
     context = Context(config, workdir)

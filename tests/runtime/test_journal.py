@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import threading
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from fairrecon_jax.cli import main as cli
 from fairrecon_jax.runtime import journal
 from fairrecon_jax.runtime.progress import announced, note, say
+from fairrecon_jax.study.run import run
 from fairrecon_jax.types import InputError
+from tests.support import tiny_study
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*")
 
@@ -94,7 +97,21 @@ def test_a_refused_configuration_is_in_the_log_and_a_dry_run_is_not(tmp_path, ca
     assert "did you mean 'alpha'?" in err
     text = (tmp_path / journal.NAME).read_text()
     assert "3 fields of the configuration are refused" in text
+    # the command as it was typed: with its fields, and without the place of the bundled file
+    begins = next(line for line in text.splitlines() if "begins: " in line)
+    assert begins.endswith(f"begins: fairrecon {shlex.join(['study', *flags, *wrong])}")
     assert "Traceback" not in err
+
+
+def test_a_study_that_a_function_runs_keeps_a_log_and_a_command_keeps_one(tmp_path):
+    config = tiny_study.get_config().lock()
+    run(config, tmp_path / "by_function", only="phantom")
+    with journal.kept(tmp_path / "by_command", {}):
+        run(config, tmp_path / "by_command", only="phantom")
+    for folder in ("by_function", "by_command"):
+        text = (tmp_path / folder / journal.NAME).read_text()
+        for words in ("begins: ", "phantom took ", "ended after "):
+            assert text.count(words) == 1, (folder, words)
 
 
 def test_a_slow_first_call_says_that_it_compiles(capsys):

@@ -80,9 +80,14 @@ def no_folder(values: Any) -> None:
 
 
 def workdir_of(values: Any, otherwise: str = "") -> Path:
-    """--workdir, or `otherwise`, or runs/<name of the configuration file>."""
+    """--workdir, or `otherwise`, or runs/<name of the configuration file>.
+
+    Raises:
+      ConfigError: neither those nor a configuration are given.
+    """
     if values.workdir or otherwise:
         return Path(values.workdir or otherwise)
+    config_of(values)  # refused where none is given
     name = config_flags.get_config_filename(values["config"])
     # the same without --workdir in every command, so that they find one another's work
     return Path("runs") / Path(str(name)).stem

@@ -213,11 +213,6 @@ def _run(name: str, command: Command, values: flags.FlagValues, rest: list[str])
     from fairrecon_jax.types import ConfigError, InputError, TrainingDiverged
 
     typed = [PROGRAM, name, *rest]
-    try:
-        rest = list(map(_bundled, rest))
-    except InputError as error:
-        print(f"{PROGRAM} {name}: {in_line(error)}", file=sys.stderr)
-        return 2
     # taken out before the flags: overrides of ml_collections set no field that a block leaves out
     rest, fields = separate(rest)
 
@@ -278,7 +273,12 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
     from fairrecon_jax.cli.given import of_configuration, set_fields, wrong_words
     from fairrecon_jax.types import ConfigError, InputError
 
-    if wrong := wrong_words(values, sys.argv[1:]):
+    wrong = wrong_words(values, sys.argv[1:])
+    try:
+        sys.argv[1:] = map(_bundled, sys.argv[1:], sys.argv)
+    except InputError as error:
+        set_fields(None, fields, [str(error), *wrong])
+    if wrong:
         # the configuration is looked at all the same
         sys.argv = [sys.argv[0], *of_configuration(sys.argv[1:])]
     try:
@@ -287,7 +287,7 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
             config_of(values)
     except Exception as error:
         if wrong:
-            set_fields(None, fields, wrong)
+            set_fields(None, fields, [_config_line(error, _file(sys.argv)), *wrong])
         # one raised by the file itself is told with its line instead
         if isinstance(error, InputError) and not _raised(error, _file(sys.argv)):
             raise
@@ -299,18 +299,23 @@ def _parse(values: flags.FlagValues, fields: Mapping[str, str]) -> None:
         set_fields(None if lacking else config_of(values), fields, wrong)
 
 
-def _bundled(word: str) -> str:
-    """--config=NAME of a configuration that comes with the package as the path of its file."""
-    match = re.fullmatch(r"--?config=([\w/]+)", word)
-    if not match or Path(match[1]).exists():
+def _bundled(word: str, before: str) -> str:
+    """--config=NAME of a configuration that comes with the package as the path of its file.
+
+    Args:
+      word: of the command line.
+      before: the word before it.
+    """
+    match = re.fullmatch(r"(--?config=)?([\w/-]+)", word)
+    if not match or not (match[1] or before in ("--config", "-config")) or Path(match[2]).exists():
         return word
     from fairrecon_jax.study.bundled import find
     from fairrecon_jax.types import InputError
 
     try:
-        return f"--config={find(match[1])}"
+        return f"{match[1] or ''}{find(match[2])}"
     except InputError as error:
-        raise InputError(f"no file {match[1]!r} and {error}") from error
+        raise InputError(f"no file {match[2]!r} and {error}") from error
 
 
 def _file(words: Sequence[str]) -> str:

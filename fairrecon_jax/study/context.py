@@ -38,6 +38,8 @@ class Context:
     """
 
     def __init__(self, study: StudyConfig | ConfigDict, workdir: str | Path) -> None:
+        if Path(workdir).exists() and not Path(workdir).is_dir():
+            raise InputError(f"workdir {str(workdir)!r} is a file: name a folder")
         self.study = study if isinstance(study, StudyConfig) else parse(study)
         self.workdir = Workdir(Path(workdir))
         # by reconstructor, not by cell: the level's operator and the weights are traced arguments

@@ -95,8 +95,6 @@ def _run(
     anew: bool,
 ) -> Path:
     """Makes the stages; see `run`."""
-    if Path(workdir).exists() and not Path(workdir).is_dir():
-        raise InputError(f"workdir {str(workdir)!r} is a file: name a folder")
     context = Context(config, workdir)
     processes.on_primary(lambda: check(context), "check the study")
     every = stages(context)
@@ -203,6 +201,9 @@ def _near(only: Only, stages: Sequence[Stage]) -> str:
     if not isinstance(only, str):
         return ""
     titles, (verb, _, rest) = [stage.title for stage in stages], only.partition(" ")
+    # one that is meant but for its level
+    if longer := [title for title in titles if title.startswith(f"{only} ")]:
+        return f"; did you mean {longer[0]!r}?"
     # the verb alone makes no title alike
     of_verb = [title.partition(" ")[2] for title in titles if title.startswith(f"{verb} ")]
     if rest and of_verb:

@@ -89,6 +89,10 @@ def test_help_of_a_command_shows_an_example_and_its_flags(name, capsys):
             ["train", "--config=configs/quickstart_xray.py", "--model=gan"],
             "no stage of the study is called 'train gan'",
         ),
+        (
+            ["study", "--config=configs/quickstart_xray.py", "--only=train unet"],
+            "; did you mean 'train unet at 10000'?",
+        ),
     ],
 )
 def test_a_wrong_call_gives_one_line_and_code_2(words, message, capsys, tmp_path):
@@ -111,6 +115,8 @@ def test_a_work_directory_that_cannot_be_made_is_named(capsys, tmp_path):
         assert str(file) in err
         assert says in err
         assert len(err.splitlines()) == 1
+    assert cli.main(["plan", "--config=quickstart_xray", f"--workdir={file}"]) == 2
+    assert "is a file: name a folder" in capsys.readouterr().err
 
 
 def test_phantom_doctor_and_prepare_work_in_turn(capsys, tmp_path):

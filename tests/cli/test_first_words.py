@@ -87,11 +87,30 @@ def test_wrong_words_and_wrong_fields_are_told_together(capsys, tmp_path):
 
 def test_values_may_stand_behind_their_flags(capsys, tmp_path):
     words = ["plan", "--config", "quickstart_xray", "-workdir", str(tmp_path / "no"), "--json"]
-    assert cli.main(words) == 2
-    assert "quickstart_xray" in capsys.readouterr().err, "no name of a file"
-    words[2] = str(bundled()["quickstart_xray"])
-    assert cli.main(words) == 0
-    assert '"workdir"' in capsys.readouterr().out
+    for name in ("quickstart_xray", str(bundled()["quickstart_xray"])):
+        words[2] = name
+        assert cli.main(words) == 0
+        assert '"workdir"' in capsys.readouterr().out
+
+
+def test_a_command_without_a_configuration_says_so(capsys):
+    for name in ("study", "prepare", "assess", "report"):
+        assert cli.main([name]) == 2
+        assert f"fairrecon {name}: give a configuration, e.g. " in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_and_wrong_flags_are_told_together(capsys):
+    assert cli.main(["study", "--config=quickstart_xry", "--dryrun", "--config.a=1"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "fairrecon study: the command line: 2 errors:"
+    assert "  1. no file 'quickstart_xry' and no configuration 'quickstart_xry'; did you" in told[1]
+    assert told[2] == "  2. there is no flag --dryrun; did you mean --dry_run?"
+    assert cli.main(["study", "--config=nowhere/file.py", "--dryrun"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "nowhere/file.py" in told[1]
+    assert told[2] == "  2. there is no flag --dryrun; did you mean --dry_run?"
+    assert cli.main(["study", "--config=quickstart-xray"]) == 2
+    assert "did you mean 'quickstart_xray'?" in capsys.readouterr().err
 
 
 def test_a_bundled_configuration_is_found_by_its_name(capsys, tmp_path):

@@ -180,7 +180,6 @@ def page_texts(
         "title": options.title or default_title,
         "sentences": summary.sentences(findings),
         "warnings": warnings + notices(findings, options),
-        "practice": summary.in_practice(findings),
         "key": legend_key(findings),
         "verdicts": style.definitions(),
         "making": [(name, hide(text)) for name, text in (*record.making(findings), *conventions)],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.select import Findings, known
-from fairrecon_jax.report.tables.record import text_of
+from fairrecon_jax.report.tables.record import pairs
 from fairrecon_jax.report.words import listing
 from fairrecon_jax.types import CohortSpec
 
@@ -26,7 +26,7 @@ def items(
     most = rows["n_patients"].max()
     tested = f"{most:,.0f} patients tested" if known(most) else AUTHORS
     methods = [findings.looks[r].name for r in findings.reconstructors]
-    seeds = recorded.get("seeds")
+    said = ", ".join(f"{name} {seed}" for name, seed in pairs(recorded.get("seeds"), "seed"))
     versions = recorded.get("versions") or {}
     parts = partition(table, recorded)
     return [
@@ -46,11 +46,11 @@ def items(
         ("Sample size", f"{tested}; see 'detectable' in the verdicts"),
         ("Models", listing(methods) or AUTHORS),
         ("Software", listing([f"{k} {v}" for k, v in versions.items()][:3]) or AUTHORS),
-        ("Initialisation", f"seeds: {text_of(seeds)}" if seeds else AUTHORS),
+        ("Initialisation", f"seeds: {said}" if said else AUTHORS),
         ("Training, choice of the model", "Configuration, in the record"),
         ("Fairness: which groups", listing(findings.attributes) or "none"),
         ("Measures of performance", measures(findings)),
-        ("Uncertainty", listing(methods_of(findings)) or "none in the tables"),
+        ("Uncertainty", "Intervals and Tests, in section How every number was computed"),
         ("Explainability", "maps in section Examples, where there are any"),
         ("Tested on data from elsewhere", AUTHORS),
         ("Ethics; patients involved", AUTHORS),
@@ -62,12 +62,6 @@ def items(
         ("Protocol, code, data", "section Record of this study"),
         ("Registration, funding", AUTHORS),
     ]
-
-
-def methods_of(findings: Findings) -> list[str]:
-    """How intervals were made, the commonest first."""
-    counts = findings.performance["method"].replace("", None).value_counts()
-    return [str(name) for name in counts.index[:3]]
 
 
 def degradation(spec: CohortSpec) -> str:

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from fairrecon_jax.report.claims import WHY, clearest, comparisons, counted, primary, who_lost_more
+from fairrecon_jax.report.claims import WHY, comparisons, counted, primary, who_lost_more
 from fairrecon_jax.report.figures import style
 from fairrecon_jax.report.figures.quality import mean_scores
 from fairrecon_jax.report.long_tables import DISAGREE
@@ -21,7 +21,10 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
     """
     parts = [
         ("Who lost more than others", who_lost_more(findings)),
-        ("What happened to diagnosis", diagnosis(findings)),
+        (
+            "What happened to diagnosis",
+            " ".join(filter(None, (diagnosis(findings), in_practice(findings)))),
+        ),
         ("Without reconstruction", degraded(findings)),
         ("What was compared", compared(findings)),
     ]
@@ -186,8 +189,7 @@ def overall_verdicts(rows: pd.DataFrame) -> str:
 
 
 def in_practice(findings: Findings) -> str:
-    """The clearest loss of diagnosis, and the clearest change between groups, in numbers out of a
-    hundred; "" where there are none.
+    """The clearest loss of diagnosis in numbers out of a hundred; "" where there are none.
 
     Every number stands in the tables; this picks the one to read first and says whether chance
     explains it.
@@ -218,16 +220,16 @@ def in_practice(findings: Findings) -> str:
     )
     if row["metric"] == "dice":
         text = (
-            f"{title} as outlined overlaps with the true region by {before} of 100 "
-            f"on originals and {after} {how}: {chance}."
+            f"{title[:1].upper()}{title[1:]} as outlined overlaps with the true region by {before} "
+            f"of 100 on originals and {after} {how}: {chance}."
         )
     else:
         who = "patients who have" if row["unit"] == "patient" else "images that show"
         text = (
-            f"of 100 {who} {title}, {before} are called positive on originals and "
+            f"Of 100 {who} {title}, {before} are called positive on originals and "
             f"{after} {how}: {chance}."
         )
-    return without_level(findings, f"At {findings.headline}, {text} {group_numbers(findings)}")
+    return text
 
 
 def unproven(verdict: str) -> str:
@@ -237,15 +239,3 @@ def unproven(verdict: str) -> str:
         if verdict == "no difference shown"
         else "without a verdict"
     )
-
-
-def group_numbers(findings: Findings) -> str:
-    """The clearest claim about a group; a sentence that there is none where that is so."""
-    rows = primary(findings.restored(findings.plain(findings.gap_changes())))
-    real = changed_rows(rows)
-    if real.empty:
-        return (
-            "No group was shown to lose more than another; that is not proof that all are "
-            "treated equally well."
-        )
-    return clearest(findings, real)

@@ -31,6 +31,11 @@ OVERFLOWING = """() => [...document.querySelectorAll("main *")]
   .map(e => e.tagName + "." + e.className)"""
 
 
+EMPTY = """() => [...document.querySelectorAll(".fold td")]
+  .filter(e => !e.textContent && e.getBoundingClientRect().height)
+  .map(e => e.dataset.label)"""
+
+
 def predictions(patients: int = 700) -> dict[str, Any]:
     """Three findings, three levels, two methods, harm to women in one of them."""
     rng = np.random.default_rng(0)
@@ -107,6 +112,15 @@ def test_nothing_overflows_and_nothing_is_said_or_asked_for(browser, page, told,
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate(OVERFLOWING) == []
     assert told == []
+
+
+def test_the_words_of_a_figure_can_be_read_on_a_phone(browser, page, told):
+    tab = opened(browser, page, told, 390)
+    for picture in tab.locator("main .picture img").all():
+        # drawn at 8 points or more on 832 pixels
+        assert picture.evaluate("e => e.getBoundingClientRect().width") > 680
+    # what no row has takes no room in its card
+    assert tab.evaluate(EMPTY) == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])

@@ -102,10 +102,37 @@ def test_the_making_names_convention_rule_unit_tests_and_families(study):
     assert making["Convention shown"] == "worst_case_estimable (also in the tables: mean)"
     assert "balanced on validation originals" in making["Decision threshold"]
     assert "WHO grade IV by patient" in making["Unit of judgement"]
-    assert "permuted patients and signs" in making["Intervals and tests"]
+    assert "permuted patients and signs" in making["Tests"]
     families = making["Families of tests that were corrected together"]
     assert families.startswith("primary: eodd, level 8, mitigation none; primary: ser, level 8")
     assert families.endswith("secondary families of one metric, level and mitigation each")
+
+
+def test_each_way_of_an_interval_or_a_test_is_told_once():
+    wilson, signs = "Wilson, clustered by patient", "p: studentised sign flips by patient"
+    rows = pd.DataFrame(
+        [
+            ("sensitivity", "", wilson),
+            ("sensitivity", "", f"{wilson}; {signs}"),
+            ("specificity", "", f"{wilson}; {signs}"),
+            ("auroc", "", f"DeLong, clustered by patient; {signs}"),
+            ("sensitivity", "the other groups", "simultaneous over groups and labels"),
+            ("eodd", "", ""),
+        ],
+        columns=["metric", "reference_group", "method"],
+    )
+    assert record.ways(rows) == [
+        (
+            "Intervals",
+            "sensitivity and specificity: Wilson, clustered by patient; AUROC: DeLong, clustered "
+            "by patient; changes beyond the others: simultaneous over groups and labels",
+        ),
+        ("Tests", "sensitivity, specificity and AUROC: studentised sign flips by patient"),
+    ]
+    assert record.ways(rows[:0]) == [
+        ("Intervals", record.NOT_STATED),
+        ("Tests", record.NOT_STATED),
+    ]
 
 
 def test_untested_tables_say_that_no_test_ran(study):

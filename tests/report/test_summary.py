@@ -252,8 +252,8 @@ def lost(mri: Findings, verdict: str) -> Findings:
 def test_in_practice_names_the_largest_loss_out_of_a_hundred(mri):
     text = summary.in_practice(lost(mri, "lower"))
     start = (
-        "At acceleration factor 8×, of 100 patients who have WHO grade IV, 80 are called "
-        "positive on originals and 65 with IR-SDE"
+        "Of 100 patients who have WHO grade IV, 80 are called positive on originals and 65 "
+        "with IR-SDE"
     )
     assert text.startswith(f"{start}: the largest loss beyond chance of 4 pairs")
     assert "a difference that chance alone can make" in summary.in_practice(
@@ -262,28 +262,8 @@ def test_in_practice_names_the_largest_loss_out_of_a_hundred(mri):
     assert "without a verdict" in summary.in_practice(lost(mri, ""))
 
 
-def test_in_practice_repeats_the_clearest_claim(mri):
-    rows = judged(mri, "no difference shown", gap="").fairness
-    clear = (
-        (rows["task"] == "tumour")
-        & (rows["attribute"] == "sex")
-        & (rows["metric"] == "ser")
-        & (rows["version"] == "change")
-        & (rows["level"] == 8.0)
-        & (rows["convention"] == "worst_case_estimable")
-        & (rows["reconstructor"] == "irsde")
-    )
-    words = "Dice: Female 0.700 to 0.500, Male 0.710 to 0.690; Female lost 0.180 of Dice more"
-    rows.loc[clear, ["verdict", "gap", "reason"]] = ["harmed", "widened", words]
-    rows.loc[clear, ["p_adjusted", "original", "reconstructed"]] = [0.001, 1.03, 1.61]
-    text = summary.in_practice(Findings(mri.spec, mri.performance, rows))
-    assert text.endswith(
-        f"with IR-SDE, Dice for Tumour{words[4:]}. The gap by sex widened (SER 1.03 to 1.61)."
-    )
-
-
-def test_in_practice_says_when_no_gap_changed(mri):
-    assert summary.in_practice(judged(mri, "no difference shown", gap="")).endswith(
-        "not proof that all are treated equally well."
-    )
+def test_the_first_page_tells_the_loss_in_patients_once(mri):
+    told = dict(summary.sentences(lost(mri, "lower")))
+    assert "Of 100 patients who have WHO grade IV, 80 are" in told["What happened to diagnosis"]
+    assert "Of 100" not in "".join(text for name, text in told.items() if "happened" not in name)
     assert summary.in_practice(no_findings(mri.spec)) == ""

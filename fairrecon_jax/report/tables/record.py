@@ -15,7 +15,7 @@ from fairrecon_jax.report.long_tables import GAPS
 from fairrecon_jax.report.select import Findings, each
 from fairrecon_jax.report.tables.entries import Missing, fixed, number
 from fairrecon_jax.report.tables.table import Table
-from fairrecon_jax.report.words import plural
+from fairrecon_jax.report.words import listing, plural
 from fairrecon_jax.runtime.progress import duration
 from fairrecon_jax.types import PRIMARY
 
@@ -182,12 +182,30 @@ def making(findings: Findings) -> list[tuple[str, str]]:
         ),
         ("Decision threshold", distinct("threshold_rule")),
         ("Unit of judgement", "; ".join(unit) or NOT_STATED),
-        ("Intervals and tests", distinct("method")),
+        *ways(both),
         (
             "Families of tests that were corrected together",
             families(tested) if len(tested) else "no test ran",
         ),
         ("Seeds in the tables", ", ".join(map(str, findings.seeds)) or NOT_STATED),
+    ]
+
+
+def ways(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """How intervals and p-values were computed: each way once, after the numbers that have it."""
+    kinds: dict[str, dict[str, list[str]]] = {"Intervals": {}, "Tests": {}}
+    told = rows[rows["method"] != ""].drop_duplicates(["metric", "reference_group", "method"])
+    for row in each(told):
+        beyond = row.reference_group == "the other groups"
+        name = "changes beyond the others" if beyond else style.metric_name(row.metric)
+        for part in row.method.split("; "):
+            kind = kinds["Tests" if part.startswith("p: ") else "Intervals"]
+            names = kind.setdefault(part.removeprefix("p: "), [])
+            if name not in names:
+                names.append(name)
+    return [
+        (title, "; ".join(f"{listing(names)}: {way}" for way, names in kind.items()) or NOT_STATED)
+        for title, kind in kinds.items()
     ]
 
 

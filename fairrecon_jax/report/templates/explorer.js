@@ -31,7 +31,7 @@
   function said(c) {
     var row = matching(verdicts, c, fields)[0], words = "No comparison of these groups is in the tables.";
     if (row) {
-      words = (row.verdict ? row.verdict + (row.group && row.verdict !== "no difference shown" ? ": " + row.group : "") : "no test ran") + (row.gap ? "; gap " + row.gap : "") + (row.p ? "; " + row.p : "") + ". " + sentence(row.words);
+      words = (row.verdict ? row.verdict + (row.group && row.verdict !== "no difference shown" ? ": " + row.group : "") : "no test ran") + (row.gap ? "; gap " + row.gap : "") + ". " + (row.words || row.p);
     }
     document.getElementById("said").textContent = sentence(words);
   }

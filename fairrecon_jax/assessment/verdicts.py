@@ -31,7 +31,7 @@ from fairrecon_jax.inference.verdict import Verdict, at_chance, judge
 
 PERMUTED = "p: equal changes, permuted patients and signs"
 SIMULTANEOUS = "simultaneous over groups and labels, from the same draws"
-UNSTABLE = "unstable threshold: the verdict stays in few redraws of the validation patients"
+UNSTABLE = "unstable threshold: the verdict stays in {:.0f}% of redraws of the validation patients"
 NO_VERDICT = "thresholds were fitted per version: a convention that is reported without a verdict"
 UNPAIRED = (
     "no predictions on original images: reconstructions are assessed by themselves, and the "
@@ -326,7 +326,7 @@ def _reason(gap: GapTest, verdict: Verdict, told: Family, stable: float) -> str:
         return gap.note
     said = [verdict.reason]
     if stable < STABLE:
-        said.append(f"{UNSTABLE} ({100 * stable:.0f}%)")
+        said.append(UNSTABLE.format(100 * stable))
     if verdict.word == "no difference shown":
         said.append(told.too_few_draws(gap.alpha))
     if verdict.unjudged:

@@ -17,7 +17,7 @@ from tests.support.roc_oracle import balanced
 
 SPEC = hand.spec(("widened",))
 REDRAWS = 60
-UNSTABLE = "unstable threshold: the verdict stays in few redraws of the validation patients"
+UNSTABLE = "unstable threshold: the verdict stays in {:.0f}% of redraws of the validation patients"
 
 
 def validation(negatives: np.ndarray, positives: np.ndarray) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def test_a_verdict_in_the_thick_of_scores_is_as_stable_as_the_redraws_say():
     assert row["verdict"] == ("harmed" if harmed else "no difference shown")
     assert row["stable"] == pytest.approx(kept if harmed else 1 - kept)
     assert 0.2 < row["stable"] < 0.8
-    share = f"{UNSTABLE} ({100 * row['stable']:.0f}%)"
+    share = UNSTABLE.format(100 * row["stable"])
     assert share in row["reason"]
 
 

@@ -200,7 +200,7 @@ def ways(rows: pd.DataFrame) -> list[tuple[str, str]]:
         name = "changes beyond the others" if beyond else style.metric_name(row.metric)
         for part in row.method.split("; "):
             kind = kinds["Tests" if part.startswith("p: ") else "Intervals"]
-            names = kind.setdefault(part.removeprefix("p: "), [])
+            names = kind.setdefault(part.removeprefix("p: ").replace(": ", ", "), [])
             if name not in names:
                 names.append(name)
     return [

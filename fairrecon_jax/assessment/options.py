@@ -160,6 +160,14 @@ class AssessOptions:
             raise ValueError(f"conventions must be among {CONVENTIONS}, got {self.conventions}")
         # around the frozen dataclass: beyond this line no alias is known
         object.__setattr__(self, "conventions", tuple(map(canonical, self.conventions)))
+        crossed = [tuple(sorted(one)) for one in self.intersections]
+        for name, several in (
+            ("continuous", self.continuous),
+            ("conventions", self.conventions),
+            ("intersections", crossed),
+        ):
+            if len(set(several)) < len(several):
+                raise ValueError(f"{name} must differ from one another, got {getattr(self, name)}")
         for name, allowed in (
             ("adjustment", ("westfall_young", "holm")),
             ("threshold_rule", get_args(ThresholdRule)),

@@ -51,6 +51,9 @@ class ReportOptions:
             raise ValueError(f"max_examples must not be negative, got {self.max_examples}")
         if not 0 <= self.min_cell <= 1000:
             raise ValueError(f"min_cell must lie in 0..1000, got {self.min_cell}")
+        # a character that no file holds would end the study at its last stage
+        if not self.title.isprintable():
+            raise ValueError(f"title must be one line that can be printed, got {self.title!r}")
         if self.convention not in (*CONVENTIONS, *ALIASES):
             raise ValueError(f"convention must be one of {CONVENTIONS}, got {self.convention!r}")
         object.__setattr__(self, "convention", canonical(self.convention))

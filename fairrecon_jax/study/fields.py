@@ -201,6 +201,10 @@ def check_seed(seed: Any, where: str) -> int:
     return seed
 
 
+LONGEST_WORD = 64
+"""Bytes of a name: most disks take 255 for all parts of a file's name together."""
+
+
 def check_word(name: str, where: str, more: str = "") -> None:
     """Refuses a name that could not be one of a folder or column.
 
@@ -212,6 +216,11 @@ def check_word(name: str, where: str, more: str = "") -> None:
     Raises:
       ConfigError: the message gives the name.
     """
+    if len(name.encode(errors="replace")) > LONGEST_WORD:
+        raise ConfigError(
+            f"config.{where}: {name[:12]!r}... is longer than {LONGEST_WORD} bytes, too long for "
+            "the name of a file that has more in it"
+        )
     allowed = all(c.isalnum() or c in "-_" + more for c in name)
     # "__" separates the parts of a file's stem, "none" stands for no mitigation, "." hides a folder
     if not name or not allowed or "__" in name or name.startswith(".") or name == "none":

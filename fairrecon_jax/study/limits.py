@@ -217,4 +217,4 @@ def _numbers(value: Any) -> Iterator[float]:
                 yield float(one)
             # a whole number of hundreds of digits
             except OverflowError:
-                yield math.copysign(sys.float_info.max, one)
+                yield sys.float_info.max if one == abs(one) else -sys.float_info.max

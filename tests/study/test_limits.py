@@ -48,6 +48,33 @@ def test_a_number_beyond_all_sense_is_refused_by_name(path, value):
         parse(config)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        # hundreds of digits, which are no float
+        ("assess.permutations", 10**400, r"permutations must be at most 1e\+06"),
+        ("degradation.levels", (1e4, 10**400), r"levels must be at most 1e\+12"),
+        ("seed", -(10**400), "seed must be a whole number"),
+        ("assess.continuous", ("age_years", "age_years"), "continuous must differ"),
+        ("assess.conventions", ("mean", "mean"), "conventions must differ"),
+        ("assess.intersections", (("sex", "age"), ("age", "sex")), "intersections must differ"),
+        ("report.title", "a\0b", "title must be one line that can be printed"),
+        ("report.title", "a\ud800", "title must be one line that can be printed"),
+        ("reconstructors", {"x" * 65: {"kind": "identity"}}, "is longer than 64 bytes"),
+    ],
+)
+def test_what_would_fail_later_is_refused_at_once(path, value, says):
+    config = configuration("quickstart_xray").to_dict()
+    *outer, last = path.split(".")
+    block = config
+    for name in outer:
+        block = block[name]
+    block[last] = value
+    config["mitigations"] = {}
+    with pytest.raises(ConfigError, match=rf"^config\..*{says}"):
+        parse(config)
+
+
 def test_an_attribute_is_not_crossed_with_itself():
     config = configuration("quickstart_xray")
     config.assess.intersections = (("sex", "sex"),)

@@ -332,3 +332,10 @@ def test_masks_are_compared_too(cohort):
 def test_parts_that_are_none_are_refused(unet, make, message):
     with pytest.raises(InputError, match=message):
         make(unet)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_images_in_memory_are_not_copied(dtype):
+    images = np.zeros((2, 8, 8), dtype)
+    assert np.shares_memory(fr.arrays(images).source.images, images)
+    assert fr.arrays(images.astype("float64")).source.images.dtype == np.float32

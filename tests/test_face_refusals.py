@@ -44,6 +44,7 @@ def mitigated(reconstructor, method):
         ({"steps": None}, "steps must be a whole number, got None"),
         ({"steps": True}, "steps must be a whole number, got True"),
         ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5"),
+        ({"learning_rate": 0}, "learning_rate is 0: nothing would be learned"),
         ({"learning_rate": "x"}, "learning_rate must be a number, got 'x'"),
         ({"seed": "a"}, "seed must be a whole number, got 'a'"),
         ({"validation": "0.2"}, "validation is a share .* got '0.2'"),

@@ -143,7 +143,8 @@ def _images(image: Array) -> np.ndarray:
     # not (inside), so that NaN is refused too
     if not (low >= 0 and high <= 1):
         raise InputError(f"image ranges from {low:g} to {high:g}, expected [0, 1]: scale it first")
-    return images.astype(np.float32)
+    # a copy would double the memory of a large array, and read a mapped file into it
+    return images.astype(np.float32, copy=False)
 
 
 def _people(patient: Any) -> list[str]:

@@ -141,9 +141,12 @@ def _config(steps: int, batch_size: int, choices: dict[str, Any]) -> TrainConfig
       InputError: one is refused; the message names it.
     """
     try:
-        return TrainConfig(steps=steps, batch_size=batch_size, **choices)
+        config = TrainConfig(steps=steps, batch_size=batch_size, **choices)
     except (TypeError, ValueError) as error:
         raise InputError(f"{error}; further choices are the fields of TrainConfig") from error
+    if config.learning_rate == 0:
+        raise InputError("learning_rate is 0: nothing would be learned; give a rate above 0")
+    return config
 
 
 def _check_memory(model: Trainable, config: TrainConfig, cohort: Cohort, size: int) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -55,11 +56,19 @@ def test_step_equals_its_parts_by_hand(cohort):
     np.testing.assert_array_equal(table["region__label"], truth.sum((1, 2, 3)))
 
 
-@pytest.mark.parametrize("kind", ["mri", "xray"])
+LEVELS = {"mri": 8.0, "xray": 1e4}
+
+
+@pytest.fixture(scope="module")
+def one_by_one(cohort) -> dict[str, pd.DataFrame]:
+    """Rows of batches of one image, by kind of degradation."""
+    return {kind: rows_of(cohort, kind, level, batch_size=1) for kind, level in LEVELS.items()}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
 @pytest.mark.parametrize(("batch_size", "devices"), [(11, 1), (3, 1), (8, 4), (4, 2)])
-def test_rows_do_not_depend_on_batch_size_or_devices(cohort, kind, batch_size, devices):
-    level = 8.0 if kind == "mri" else 1e4
-    one = rows_of(cohort, kind, level, batch_size=1)
+def test_rows_do_not_depend_on_batch_size_or_devices(cohort, one_by_one, kind, batch_size, devices):
+    one, level = one_by_one[kind], LEVELS[kind]
     other = rows_of(cohort, kind, level, batch_size=batch_size, devices=devices)
     numbers = one.select_dtypes("number").columns.difference(
         ["region__original", "region__reconstructed"]

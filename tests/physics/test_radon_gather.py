@@ -11,7 +11,13 @@ import pytest
 
 from fairrecon_jax.physics import radon_gather
 from fairrecon_jax.physics.geometry import parallel_beam
-from tests.support.physics_images import noise, relative_error, scan_angles, shepp_logan
+from tests.support.physics_images import (
+    noise,
+    phantom_scan,
+    relative_error,
+    scan_angles,
+    shepp_logan,
+)
 
 radon = jax.jit(radon_gather.radon, static_argnums=1)
 back_project = jax.jit(radon_gather.filtered_back_projection, static_argnums=1)
@@ -23,23 +29,15 @@ SCANS = [(256, 256), (250, 252), (128, 128), (96, 96), (64, 64), (64, 12), (10, 
 def test_both_transforms_match_scikit_image(size, angles):
     transform = pytest.importorskip("skimage.transform")
     beam = parallel_beam(size, angles)
-    # White noise exercises every corner; at full size one image is enough.
-    images = np.concatenate(
-        [shepp_logan(size)[None], noise(size) if size < 200 else noise(size)[:0]]
-    ).astype(np.float32)
-    truth = np.stack(
-        [
-            transform.radon(image.astype(float), scan_angles(angles), circle=False)
-            for image in images
-        ]
-    )
-    assert relative_error(radon(images, beam), truth).max() < 1e-6
-    filled = np.stack(
-        [
-            transform.iradon(one, scan_angles(angles), filter_name="hann", circle=False)
-            for one in truth
-        ]
-    )
+    images, scans = [shepp_logan(size)], [phantom_scan(size, angles)]
+    if size < 200:  # white noise exercises every corner; at full size one image is enough
+        image, theta = noise(size)[0], scan_angles(angles)
+        sinogram = transform.radon(image.astype(float), theta, circle=False)
+        filled = transform.iradon(sinogram, theta, filter_name="hann", circle=False)
+        images, scans = [*images, image], [*scans, (sinogram, filled)]
+    truth, filled = (np.stack(one) for one in zip(*scans, strict=True))
+    found = radon(np.stack(images).astype(np.float32), beam)
+    assert relative_error(found, truth).max() < 1e-6
     assert relative_error(back_project(truth.astype(np.float32), beam), filled).max() < 1e-6
 
 

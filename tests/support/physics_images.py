@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,15 @@ def relative_error(value: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def scan_angles(count: int) -> np.ndarray:
     """Angles of a scan in degrees."""
     return np.linspace(0, 180, count, endpoint=False)
+
+
+@functools.cache
+def phantom_scan(size: int, angles: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scikit-image's sinogram of the phantom [detectors, angles] and what it fills back from it
+    [size, size]; seconds at full size.
+    """
+    transform = pytest.importorskip("skimage.transform")
+    theta = scan_angles(angles)
+    sinogram = transform.radon(shepp_logan(size), theta, circle=False)
+    filled = transform.iradon(sinogram, theta, output_size=size, filter_name="hann", circle=False)
+    return sinogram, filled
